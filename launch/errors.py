@@ -1,0 +1,69 @@
+"""The errors a user can cause, and the exit code each one ends the command with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a `launch` command returns to the shell."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+
+
+class LaunchError(Exception):
+    """A mistake the user can mend: printed as one message and a hint, never as a traceback.
+
+    Args:
+        message: What is wrong, with the file, the key and the value where there are any.
+        hint: What to type or change.
+    """
+
+    exit_code: ExitCode = ExitCode.USAGE
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SweepError(LaunchError):
+    """A sweep file, or an override on the command line, that cannot be understood.
+
+    Args:
+        file: The sweep file, as the user named it; `command line` for an override.
+        key: The path of the key inside it, such as `grid.optim.lr`.
+        message: What is wrong with the value and what is allowed.
+        hint: What to type or change.
+    """
+
+    def __init__(self, file: str, key: str | None, message: str, *, hint: str | None = None) -> None:
+        place = f"{file}: {key}" if key else file
+        super().__init__(f"{place}: {message}", hint=hint)
+        self.file = file
+        self.key = key
+
+
+class ConfigError(LaunchError):
+    """A value that the configuration of an experiment does not allow."""
+
+
+class StoreError(LaunchError):
+    """A run directory that cannot be read or written as it must be."""
+
+
+class BackendError(LaunchError):
+    """What schedules the runs cannot be reached."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+def nearest(word: str, words: list[str] | tuple[str, ...]) -> str | None:
+    """Return the one of `words` that looks most like `word`, or None where none does."""
+    import difflib  # only on the way to an error
+
+    found = difflib.get_close_matches(word, words, n=1, cutoff=0.55)
+    return found[0] if found else None

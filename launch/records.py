@@ -1,0 +1,304 @@
+"""The typed records that lie in a run directory: their fields, and how they become JSON and come back.
+
+A record is a frozen dataclass of plain values. `version` is the version of its format; a reader refuses one
+it does not know. Nothing here touches the disk: `launch.store` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from launch.errors import StoreError
+from launch.resources import Resources
+
+FORMAT_VERSION = 1
+
+
+class State(StrEnum):
+    """Where a run stands. The same words for every backend."""
+
+    PLANNED = "PLANNED"  # on disk, and nobody is there to start it
+    PENDING = "PENDING"  # waiting for a slot or for the scheduler
+    RUNNING = "RUNNING"
+    PREEMPTED = "PREEMPTED"  # stopped in good order before its end; it goes on from its checkpoint
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"  # its supervisor is gone and left no word; two independent proofs
+
+
+class Reason(StrEnum):
+    """Why an attempt ended."""
+
+    SUCCESS = "success"
+    INTERRUPTED = "interrupted"  # the user or the launcher asked it to stop
+    PREEMPTED = "preempted"  # the scheduler asked it to stop
+    TIMEOUT = "timeout"  # timeout_min was reached
+    CANCELLED = "cancelled"
+    OUT_OF_MEMORY = "out_of_memory"
+    NAN = "nan"
+    USER_ERROR = "user_error"  # a config or a data set it cannot run with
+    KILLED = "killed"  # by a signal nobody here sent
+    CRASH = "crash"  # any other non-zero exit
+    START = "start"  # the command could not be started
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedNumber:
+    """A number that a paper printed for one row of a sweep's table.
+
+    Attributes:
+        experiment: The experiment whose row it belongs to.
+        settings: The settings that pick the row; empty matches every row of the experiment.
+        metric: Such as `test/accuracy`.
+        value: In the metric's own unit: accuracies are fractions.
+        std: Its standard deviation where the paper gives one.
+        source: Paper and table.
+    """
+
+    experiment: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    metric: str
+    value: float
+    std: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """`run.json`: what a run is. Immutable, science only.
+
+    Attributes:
+        run_id: `<experiment>-<slug>-s<seed>-<hash8>`.
+        experiment: The training recipe.
+        overrides: Hydra overrides beside experiment and seed, in order; a later one wins.
+        settings: What distinguishes the run inside its sweep: varied key to value.
+        seed: The seed.
+        science_version: Version of the declared scientific subset.
+        science_hash: SHA-256 over the canonical JSON of that subset, 64 hex digits.
+        command: What to execute instead of `python -m s5 train RUN_DIR`; None for that.
+        version: Format version.
+    """
+
+    run_id: str
+    experiment: str
+    overrides: tuple[str, ...]
+    settings: dict[str, Any]
+    seed: int
+    science_version: int
+    science_hash: str
+    command: tuple[str, ...] | None = None
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestEntry:
+    """One run of a manifest generation, with what its execution needs and its science does not.
+
+    Attributes:
+        run_id: Which run.
+        experiment: Its recipe, repeated here so that status reads one file for a sweep.
+        settings: What distinguishes it, likewise.
+        seed: Likewise.
+        resources: What an attempt asks for.
+    """
+
+    run_id: str
+    experiment: str
+    settings: dict[str, Any]
+    seed: int
+    resources: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestHeader:
+    """The first line of a manifest generation `runs/<sweep>/manifest/NNNN.jsonl`.
+
+    Attributes:
+        sweep: Name of the sweep.
+        generation: Its number, from 1.
+        why: `submit` or `retry`.
+        file: The sweep file as the user named it; None for `launch run`.
+        backend: `local` or `slurm`.
+        profile: Name of the profile.
+        runtime: Name of the runtime.
+        snapshot: Content hash of the code, the name of its folder under `runs/.snapshots`.
+        metric: The metric of the results table.
+        retry: How often each reason of an attempt's end is tried again.
+        published: Numbers of the paper.
+        created: Seconds since the epoch.
+        version: Format version.
+    """
+
+    sweep: str
+    generation: int
+    why: str
+    file: str | None
+    backend: str
+    profile: str
+    runtime: str
+    snapshot: str | None
+    metric: str
+    retry: dict[str, int]
+    published: tuple[PublishedNumber, ...]
+    created: float
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """`attempt.json`: one execution of a run. Written at its start, replaced once at its end.
+
+    Attributes:
+        attempt: Its number, from 0.
+        generation: The manifest generation it was started for.
+        backend: `local` or `slurm`.
+        profile: Name of the profile.
+        runtime: Name of the runtime.
+        image: Identity of the image; None under `bare`.
+        snapshot: Content hash of the code it ran.
+        resources: What it was given.
+        command: The command line, without secrets.
+        threads: Threads that XLA and BLAS were given; None where a GPU does the work.
+        devices: The GPU or CPU numbers of its slot.
+        host: Name of the machine.
+        boot_id: Identity of that machine's boot, so that a pid is not mistaken after a reboot.
+        pid: The supervisor.
+        pid_start: The supervisor's start time in clock ticks since boot, so that a reused pid is seen.
+        job_id: The scheduler's job; None under `local`.
+        started: Seconds since the epoch.
+        ended: Seconds since the epoch; None while it runs.
+        reason: Why it ended; None while it runs.
+        exit_code: The command's exit code; None where a signal ended it.
+        signal: The number of that signal.
+        message: One line for a person: the last words of a crash.
+        retry: Whether the policy lets the run be tried again without being asked.
+        version: Format version.
+    """
+
+    attempt: int
+    generation: int
+    backend: str
+    profile: str
+    runtime: str
+    image: str | None
+    snapshot: str | None
+    resources: Resources
+    command: tuple[str, ...]
+    threads: int | None
+    devices: tuple[int, ...]
+    host: str
+    boot_id: str
+    pid: int
+    pid_start: int
+    job_id: str | None
+    started: float
+    ended: float | None = None
+    reason: Reason | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str | None = None
+    retry: bool = False
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """What `status` knows of one run: computed from the files, never stored.
+
+    Attributes:
+        sweep: Name of the sweep.
+        run_id: Which run.
+        experiment: Its recipe.
+        settings: What distinguishes it.
+        seed: The seed.
+        state: Where it stands.
+        attempts: How many executions it has had.
+        generation: The newest manifest generation that lists it.
+        reason: Why the last attempt ended; None where none has.
+        message: That attempt's last words.
+        host: Where the last attempt ran.
+        pid: The last attempt's supervisor.
+        started: Start of the last attempt, seconds since the epoch.
+        ended: Its end.
+        step: Steps done, for a run that is running.
+        steps: Steps in all.
+        run_dir: The run directory.
+        resources: What it asks for.
+    """
+
+    sweep: str
+    run_id: str
+    experiment: str
+    settings: dict[str, Any]
+    seed: int
+    state: State
+    attempts: int
+    generation: int
+    reason: Reason | None
+    message: str | None
+    host: str | None
+    pid: int | None
+    started: float | None
+    ended: float | None
+    step: int | None
+    steps: int | None
+    run_dir: str
+    resources: Resources
+
+
+Record = TypeVar("Record", RunRecord, ManifestEntry, ManifestHeader, AttemptRecord)
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """Return a record's fields as plain values, ready for `json.dumps`."""
+    return asdict(record)
+
+
+def from_json(kind: type[Record], values: Any, where: str) -> Record:
+    """Build a record from what `to_json` made of it.
+
+    Args:
+        kind: The record's class.
+        values: The parsed JSON.
+        where: The file, for the message.
+
+    Returns:
+        The record.
+
+    Raises:
+        StoreError: Where the version is unknown, or a field is missing, unknown or of the wrong kind.
+    """
+    if not isinstance(values, dict):
+        raise StoreError(f"{where}: not a JSON object")
+    version = values.get("version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise StoreError(
+            f"{where}: format version {version!r}; this launcher reads version {FORMAT_VERSION}",
+            hint="use the launcher that wrote it, or a newer one",
+        )
+    names = {f.name for f in fields(kind)}
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise StoreError(f"{where}: unknown field {unknown[0]!r}")
+    try:
+        return kind(**{name: _read(name, value) for name, value in values.items()})
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{where}: {error}") from error
+
+
+def _read(name: str, value: Any) -> Any:
+    """Turn the plain value of the field `name` into the field's own type."""
+    match name:
+        case "resources":
+            return Resources(**value)
+        case "reason" if value is not None:
+            return Reason(value)
+        case "published":
+            return tuple(PublishedNumber(**number) for number in value)
+        case "overrides" | "command" | "devices" if value is not None:
+            return tuple(value)
+        case _:
+            return value

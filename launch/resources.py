@@ -1,0 +1,70 @@
+"""What a run asks of the machine that executes it, in submitit's words: units stand in the names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from launch.errors import LaunchError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """The resources of one attempt.
+
+    Attributes:
+        nodes: Machines.
+        tasks_per_node: Processes per machine.
+        gpus_per_node: GPUs per machine; 0 for a run on CPUs.
+        cpus_per_task: CPU cores per process. On CPUs this fixes the thread count, and with it
+            the results: XLA's sums depend on how many threads share them.
+        mem_gb: Memory per machine in GiB; None leaves it to the backend.
+        timeout_min: Wall clock of one attempt in minutes; None for no limit.
+    """
+
+    nodes: int = 1
+    tasks_per_node: int = 1
+    gpus_per_node: int = 0
+    cpus_per_task: int = 1
+    mem_gb: float | None = None
+    timeout_min: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Resources:
+        """Read what `to_json` wrote.
+
+        Raises:
+            LaunchError: For an unknown key or a value of the wrong kind.
+        """
+        known = {field.name for field in fields(cls)}
+        for key, value in values.items():
+            _check(key, value, known)
+        return cls(**values)
+
+
+_OPTIONAL = ("mem_gb", "timeout_min")
+_FRACTIONAL = ("mem_gb", "timeout_min")
+_MAY_BE_ZERO = ("gpus_per_node",)
+
+
+def _check(key: str, value: Any, known: set[str]) -> None:
+    """Raise unless `value` is one that the resource `key` can have."""
+    if key not in known:
+        near = nearest(key, sorted(known))
+        raise LaunchError(
+            f"resources.{key}: unknown key" + (f"; did you mean {near}?" if near else ""),
+            hint=f"the keys are {', '.join(sorted(known))}",
+        )
+    if value is None and key in _OPTIONAL:
+        return
+    kinds = (int, float) if key in _FRACTIONAL else (int,)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        wanted = "a number" if key in _FRACTIONAL else "a whole number"
+        raise LaunchError(f"resources.{key}: {value!r} is not {wanted}")
+    least = 0 if key in _MAY_BE_ZERO else 1
+    if (value < least) if key not in _FRACTIONAL else (value <= 0):
+        raise LaunchError(f"resources.{key}: {value!r} is too small")

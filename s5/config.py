@@ -1,0 +1,356 @@
+"""The configuration of one run: every field, its type, its default, and whether it changes the numbers.
+
+The dataclasses are Hydra's structured configs, so a misspelt key or a value of the wrong type is refused before
+anything starts. A field whose metadata says `science=False` (a path, a device, logging) does not change what is
+measured: it is left out of the run's identity. Free of JAX, so that the launcher can read it too.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any, get_args, get_type_hints
+
+# Raise it when a field's meaning changes so that old results must not be taken for new ones.
+SCIENCE_VERSION = 1
+
+
+class ModelKind(Enum):
+    """Which sequence layer the model is made of."""
+
+    s5 = "s5"
+
+
+class CInit(Enum):
+    """How the output matrix C is drawn."""
+
+    trunc_standard_normal = "trunc_standard_normal"
+    lecun_normal = "lecun_normal"
+    complex_normal = "complex_normal"
+
+
+class Discretization(Enum):
+    """How the continuous system becomes a recurrence."""
+
+    zoh = "zoh"
+    bilinear = "bilinear"
+
+
+class Activation(Enum):
+    """The non-linearity after the SSM."""
+
+    full_glu = "full_glu"
+    half_glu1 = "half_glu1"
+    half_glu2 = "half_glu2"
+    gelu = "gelu"
+
+
+class Norm(Enum):
+    """The normalisation of a layer."""
+
+    batch = "batch"
+    layer = "layer"
+
+
+class Pooling(Enum):
+    """How a sequence becomes one vector: the mean over valid steps, or the last valid step."""
+
+    mean = "mean"
+    last = "last"
+
+
+class ParamGroups(Enum):
+    """Which parameters train at `ssm_lr` and which decay: the four tables of the S5 repository."""
+
+    standard = "standard"
+    BandCdecay = "BandCdecay"
+    BfastandCdecay = "BfastandCdecay"
+    noBCdecay = "noBCdecay"
+
+
+class Schedule(Enum):
+    """The learning rate after the warm-up."""
+
+    cosine = "cosine"
+    constant = "constant"
+
+
+class Permutation(Enum):
+    """The order in which the pixels of an image are read."""
+
+    none = "none"
+    bit_reversal = "bit_reversal"
+
+
+class WandbMode(Enum):
+    """Whether metrics are mirrored to Weights & Biases."""
+
+    disabled = "disabled"
+    offline = "offline"
+    online = "online"
+
+
+class Platform(Enum):
+    """The device a run must find; `any` takes what is there."""
+
+    any = "any"
+    cpu = "cpu"
+    cuda = "cuda"
+    rocm = "rocm"
+    tpu = "tpu"
+
+
+def _not_science(default: Any) -> Any:
+    """Declare a field that does not change the numbers of a run."""
+    return field(default=default, metadata={"science": False})
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Which data, and how they are read.
+
+    name: A data set of `s5.catalog`.
+    permutation: The order of an image's pixels.
+    split_seed: Seed of the split into training and validation, where the data set has no official one.
+    root: Folder with the raw files; None for the catalog's default places.
+    cache: Folder for converted files.
+    prefetch: Batches prepared ahead.
+    """
+
+    name: str = "digits"
+    permutation: Permutation = Permutation.none
+    split_seed: int = 42
+    root: str | None = _not_science(None)
+    cache: str | None = _not_science(None)
+    prefetch: int = _not_science(2)
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The model. The defaults are those of the S5 repository's command line.
+
+    d_model: H, features of a layer.
+    d_state: P, states of a layer before conjugate symmetry halves them.
+    n_blocks: J, blocks of the initial state matrix.
+    """
+
+    kind: ModelKind = ModelKind.s5
+    n_layers: int = 6
+    d_model: int = 128
+    d_state: int = 256
+    n_blocks: int = 8
+    C_init: CInit = CInit.trunc_standard_normal
+    discretization: Discretization = Discretization.zoh
+    conj_sym: bool = True
+    clip_eigs: bool = False
+    bidirectional: bool = False
+    dt_min: float = 1e-3
+    dt_max: float = 1e-1
+    activation: Activation = Activation.half_glu1
+    norm: Norm = Norm.batch
+    prenorm: bool = True
+    bn_momentum: float = 0.95
+    dropout: float = 0.0
+    pooling: Pooling = Pooling.mean
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that describe no model."""
+        _at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model, model_n_blocks=self.n_blocks)
+        if self.d_state % self.n_blocks:
+            raise ValueError(f"model.d_state={self.d_state} is not divisible by model.n_blocks={self.n_blocks}")
+        if self.conj_sym and (self.d_state // self.n_blocks) % 2:
+            raise ValueError(
+                f"model.conj_sym needs blocks of even size; model.d_state={self.d_state} over "
+                f"model.n_blocks={self.n_blocks} gives {self.d_state // self.n_blocks}"
+            )
+        if not 0 < self.dt_min <= self.dt_max:
+            raise ValueError(f"model.dt_min={self.dt_min} must lie above 0 and not above model.dt_max={self.dt_max}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
+        if not 0 <= self.bn_momentum < 1:
+            raise ValueError(f"model.bn_momentum={self.bn_momentum} must lie in [0, 1)")
+
+
+@dataclass(kw_only=True)
+class OptimConfig:
+    """The optimizer. Learning rates are absolute, never factors of each other.
+
+    lr: Learning rate of the regular parameters.
+    ssm_lr: Learning rate of the SSM's own parameters.
+    weight_decay: Decoupled decay of the groups that decay.
+    warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
+    lr_min: Where the cosine ends.
+    """
+
+    lr: float = 1e-3
+    ssm_lr: float = 1e-3
+    weight_decay: float = 0.05
+    groups: ParamGroups = ParamGroups.standard
+    dt_global: bool = False
+    schedule: Schedule = Schedule.cosine
+    warmup_epochs: float = 1.0
+    lr_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse rates that cannot train."""
+        if self.lr <= 0 or self.ssm_lr <= 0:
+            raise ValueError(f"optim.lr={self.lr} and optim.ssm_lr={self.ssm_lr} must be positive")
+        _at_least(
+            0, optim_weight_decay=self.weight_decay, optim_warmup_epochs=self.warmup_epochs, optim_lr_min=self.lr_min
+        )
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """The loop.
+
+    epochs: Passes over the training split.
+    batch_size: Examples per step.
+    eval_batch_size: Examples per evaluation step.
+    eval_every_epochs: Epochs between evaluations on the validation split.
+    early_stop_epochs: Epochs without a better validation score after which training ends; None never.
+    log_every_steps: Steps between lines of `metrics.jsonl`.
+    checkpoint_every_steps: Steps between checkpoints; None for the end of each epoch.
+    keep_checkpoints: How many of the last checkpoints are kept beside the best.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    eval_batch_size: int = 128
+    eval_every_epochs: int = 1
+    early_stop_epochs: int | None = None
+    log_every_steps: int = _not_science(10)
+    checkpoint_every_steps: int | None = _not_science(None)
+    keep_checkpoints: int = _not_science(2)
+
+    def __post_init__(self) -> None:
+        """Refuse loops that never turn."""
+        _at_least(
+            1,
+            train_epochs=self.epochs,
+            train_batch_size=self.batch_size,
+            train_eval_batch_size=self.eval_batch_size,
+            train_eval_every_epochs=self.eval_every_epochs,
+            train_early_stop_epochs=self.early_stop_epochs,
+            train_log_every_steps=self.log_every_steps,
+            train_checkpoint_every_steps=self.checkpoint_every_steps,
+            train_keep_checkpoints=self.keep_checkpoints,
+        )
+
+
+@dataclass(kw_only=True)
+class WandbConfig:
+    """The mirror of the metrics at Weights & Biases; off unless asked for."""
+
+    mode: WandbMode = _not_science(WandbMode.disabled)
+    project: str = _not_science("s5-launch")
+    entity: str | None = _not_science(None)
+
+
+@dataclass(kw_only=True)
+class Config:
+    """One run, whole.
+
+    recipe: Name of the experiment's recipe, for the reader; it does not change the numbers.
+    seed: Seed of initialisation, data order and dropout.
+    platform: The device that must be found.
+    """
+
+    recipe: str = _not_science("")
+    seed: int = 0
+    platform: Platform = _not_science(Platform.any)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that no generator takes."""
+        _at_least(0, seed=self.seed)
+
+
+def _at_least(least: int, **values: float | None) -> None:
+    """Raise unless every value is at least `least`. The first `_` of a name stands for the dot of its key path."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name.replace('_', '.', 1)}={value} must be at least {least}")
+
+
+def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+    """Build a config dataclass from nested plain values, running every cross-field check.
+
+    Args:
+        kind: The dataclass, such as `Config`.
+        values: Plain values as `to_dict` writes them: an enum by its name.
+
+    Returns:
+        The dataclass instance.
+
+    Raises:
+        TypeError: For an unknown key.
+        ValueError: Where a check refuses the values.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(hints.get(name), value) for name, value in values.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    """Turn a plain value into what the type hint of its field asks for."""
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return from_dict(hint, value)  # pyright: ignore[reportArgumentType]
+    if isinstance(hint, type) and issubclass(hint, Enum) and isinstance(value, str):
+        return hint[value]
+    if get_args(hint) and isinstance(value, list):
+        return list(value)
+    return value
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config dataclass as nested plain values; an enum becomes its name."""
+    return {f.name: _plain(getattr(config, f.name)) for f in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return to_dict(value)
+    return value.name if isinstance(value, Enum) else value
+
+
+def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, Any]:
+    """Return the part of a resolved config that changes the numbers of a run.
+
+    Args:
+        values: The config as nested plain values.
+        kind: The dataclass that describes it.
+
+    Returns:
+        The same nesting without the fields declared `science=False`.
+    """
+    hints = get_type_hints(kind)
+    subset: dict[str, Any] = {}
+    for f in fields(kind):
+        if not _is_science(f) or f.name not in values:
+            continue
+        value = values[f.name]
+        subset[f.name] = science_subset(value, hints[f.name]) if is_dataclass(hints[f.name]) else value
+    return {name: value for name, value in subset.items() if value != {}}
+
+
+def _is_science(f: "Field[Any]") -> bool:
+    return f.metadata.get("science", True)
+
+
+def science_hash(values: Mapping[str, Any]) -> str:
+    """Return the identity of a resolved config: SHA-256 over the canonical JSON of its scientific subset.
+
+    Args:
+        values: The config as nested plain values.
+
+    Returns:
+        64 hex digits.
+    """
+    document = {"version": SCIENCE_VERSION, "config": science_subset(values)}
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
