@@ -1,0 +1,77 @@
+# Two commands set up everything on a fresh machine: `make sweep` and `make test`.
+# The environment is .venv, made from the hash-pinned locks: by uv where it is installed, by pip otherwise.
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+LOCKS := docker/locks
+EXTRAS := --extra cpu --extra data --extra wandb --extra parquet
+COMPILE = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.PHONY: help env sweep test check format lock lock-check clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: .venv/.runs ## Create .venv: what running needs, by hash
+sweep: .venv/.runs ## Run the quickstart sweep and print its table
+	$(BIN)/launch sweep sweeps/quickstart.yaml
+
+test: .venv/.develops ## Run the tests
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: .venv/.develops ## Lint, types, import contracts, locks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright --warnings
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory lock-check
+
+format: .venv/.develops ## Format the code
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: .venv/.develops ## Refresh the locks to the newest versions that pyproject.toml allows
+	PATH="$(CURDIR)/$(BIN):$$PATH"; $(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o $(LOCKS)/cpu.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH"; $(COMPILE) --upgrade $(EXTRAS) --extra dev -c $(LOCKS)/cpu.txt pyproject.toml -o $(LOCKS)/dev.txt
+
+# uv keeps the versions of an existing output file that still satisfy pyproject.toml, so a fresh lock comes out unchanged.
+lock-check: .venv/.develops ## Fail where the locks no longer follow from pyproject.toml
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; cp $(LOCKS)/*.txt "$$fresh"; \
+	$(COMPILE) $(EXTRAS) pyproject.toml -o "$$fresh/cpu.txt"; \
+	$(COMPILE) $(EXTRAS) --extra dev -c "$$fresh/cpu.txt" pyproject.toml -o "$$fresh/dev.txt"; \
+	strip() { sed 's/^    # .*//' "$$1"; }; \
+	for name in cpu dev; do diff -q <(strip $(LOCKS)/$$name.txt) <(strip "$$fresh/$$name.txt") >/dev/null \
+	  || { echo "$(LOCKS)/$$name.txt does not follow from pyproject.toml; type: make lock" >&2; exit 1; }; done; \
+	echo "locks follow from pyproject.toml"
+
+clean: ## Remove the environment and the caches; runs and data stay
+	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# $(1): the lock to install. A static .pth (editable_mode=compat) keeps the start-up of every command short.
+define install
+	@echo "installing $(1) (once; a minute with pip, seconds with uv)" >&2
+	@if command -v uv >/dev/null; then \
+	  uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
+	else \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); \
+	fi
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --config-settings editable_mode=compat -e .
+	@rm -rf build
+	@touch $@
+endef
+
+.venv/.runs: $(LOCKS)/cpu.txt pyproject.toml | .venv/bin/python
+	$(call install,$(LOCKS)/cpu.txt)
+
+.venv/.develops: $(LOCKS)/dev.txt pyproject.toml | .venv/bin/python
+	$(call install,$(LOCKS)/dev.txt)
+	@touch .venv/.runs
