@@ -1,0 +1,104 @@
+"""The command line: finds the verb, loads it and nothing else, and turns what it raises into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from launch.cli import console
+from launch.errors import ExitCode, LaunchError, nearest
+
+# In the order of their use; the one line each has in `launch --help` and at the top of its own help.
+VERBS = {
+    "sweep": "run a sweep file: every run that has not succeeded yet",
+    "run": "run one experiment: a sweep of one",
+    "status": "show the sweeps, or the runs of one",
+    "watch": "show a sweep while it runs, without touching it",
+    "wait": "return when a sweep has ended",
+    "logs": "show what a run printed",
+    "cancel": "stop sweeps or runs for good",
+    "retry": "run again what failed or was cancelled",
+    "results": "show the table of a sweep: mean and standard deviation over seeds",
+    "report": "write a sweep's results and learning curves as one HTML page",
+    "gc": "delete what finished runs no longer need",
+    "doctor": "check this machine: what is there, what is missing, what to do",
+    "completion": "print the completion script of a shell",
+}
+
+EXIT_CODES = "exit codes: 0 ok, 1 some runs failed, 2 usage or config error, 3 backend unreachable"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        argv: The words after `launch`; None for those of the process.
+
+    Returns:
+        The exit code: one of `launch.errors.ExitCode`, or 130 after an interrupt.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    console.prepare()
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`). What is still in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except LaunchError as mistake:
+        if "--verbose" in words:
+            console.traceback_of(mistake)
+        console.error(mistake)
+        return mistake.exit_code
+    except KeyboardInterrupt:
+        console.note("interrupted")
+        return 130
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        console.data(_help())
+        return ExitCode.OK if words else ExitCode.USAGE
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        console.data(f"launch {version('s5-launch')}")
+        return ExitCode.OK
+    if words[0] == "--verbose":
+        return _dispatch([*words[1:], "--verbose"] if len(words) > 1 else [])
+    if words[0] not in VERBS:
+        raise _unknown_verb(words[0])
+    from launch.cli.parser import load_verb, make_parser
+
+    verb = load_verb(words[0])
+    return verb.execute(make_parser(words[0], verb).parse(words[1:]))
+
+
+def _unknown_verb(word: str) -> LaunchError:
+    what = "option" if word.startswith("-") else "verb"
+    near = nearest(word, [*VERBS, "--help", "--version", "--verbose"])
+    return LaunchError(
+        f"launch: unknown {what} {console.printable(word)!r}" + (f"; did you mean {near}?" if near else ""),
+        hint="`launch --help` lists the verbs",
+    )
+
+
+def _help() -> str:
+    wide = max(map(len, VERBS))
+    lines = [f"  {verb:<{wide}}  {line}" for verb, line in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: launch VERB …",
+            "",
+            "Turn a sweep file into runs, see them through, and show the table of results.",
+            "",
+            "verbs:",
+            *lines,
+            "",
+            "Each verb has a --help of its own. Typing `launch sweep FILE` again goes on where it stopped.",
+            "Runs lie under ./runs, $LAUNCH_RUNS, or the folder that --runs names.",
+            EXIT_CODES,
+        ]
+    )

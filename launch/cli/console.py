@@ -1,0 +1,191 @@
+"""The only place that prints: data to stdout, everything else to stderr, plain text wherever no terminal looks on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from launch.errors import LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from rich.console import RenderableType
+
+MISSING = "—"
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+STATE_COLOURS = {
+    "PLANNED": "dim",
+    "PENDING": "dim",
+    "RUNNING": "cyan",
+    "PREEMPTED": "yellow",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "LOST": "red",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "red",
+}
+
+
+def prepare() -> None:
+    """Let the streams carry any file name there can be, in whatever encoding the terminal has."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def data(text: str) -> None:
+    """Write one piece of what the command was asked for to stdout, with a newline."""
+    sys.stdout.write(text + "\n")
+
+
+def raw(content: bytes) -> None:
+    """Write bytes, such as a piece of a log, to stdout as they are, at once."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def note(text: str) -> None:
+    """Tell a person what happens, on stderr. A reader that has gone away stops nothing."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
+
+
+def warn(text: str) -> None:
+    """Tell a person what may be wrong, on stderr."""
+    note(f"{paint('warning:', 'yellow', sys.stderr)} {text}")
+
+
+def hint(text: str) -> None:
+    """Tell a person what to type, on stderr, after a blank line."""
+    note(f"\n{paint('hint:', 'cyan', sys.stderr)} {text}")
+
+
+def error(mistake: LaunchError) -> None:
+    """Show a user's mistake: the message, a blank line, and the hint where there is one."""
+    note(f"{paint('error:', 'red', sys.stderr)} {mistake.message}")
+    if mistake.hint:
+        hint(mistake.hint)
+
+
+def traceback_of(problem: BaseException) -> None:
+    """Show the whole traceback of a bug."""
+    import traceback  # only on the way to a report
+
+    note("".join(traceback.format_exception(problem)).rstrip())
+
+
+def draws_on(stream: TextIO) -> bool:
+    """Say whether `stream` is a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured(stream: TextIO) -> bool:
+    """Say whether `stream` is to be written in colour: a terminal, and no `NO_COLOR` in the environment."""
+    return draws_on(stream) and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, style: str, stream: TextIO) -> str:
+    """Return `text` in a colour or weight of `_STYLES` where `stream` shows colours."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(stream) else text
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters escaped, so that no name can command the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # a table too big for every start
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), elastic: str | None = None
+) -> str:
+    """Return a table for stdout as text: columns aligned, states in colour on a terminal.
+
+    Args:
+        header: Names of the columns.
+        rows: The cells.
+        right: Names of the columns that are aligned to the right.
+        elastic: The column that gives way where the table is wider than the terminal. A pipe gets all of it.
+
+    Returns:
+        The lines, joined, without a newline at the end.
+    """
+    stream = sys.stdout
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max((width(row[i]) for row in (header, *cells)), default=0) for i in range(len(header))]
+    if elastic is not None and draws_on(stream):
+        _shrink(cells, widths, list(header).index(elastic))
+    aligned = [name in right for name in header]
+    head = paint(_line(header, widths, aligned), "bold", stream)
+    colours = STATE_COLOURS if coloured(stream) else {}
+    return "\n".join([head, *(_line(row, widths, aligned, colours) for row in cells)])
+
+
+def _shrink(cells: list[list[str]], widths: list[int], column: int) -> None:
+    """Cut the cells of one column so that the table fits the terminal, as far as that column allows."""
+    over = sum(widths) + 2 * (len(widths) - 1) - terminal_columns()
+    if over <= 0:
+        return
+    room = max(8, widths[column] - over)
+    for row in cells:
+        if width(row[column]) > room:
+            row[column] = row[column][: room - 1] + "…"
+    widths[column] = min(widths[column], room)
+
+
+def _line(row: Sequence[str], widths: list[int], right: list[bool], colours: dict[str, str] | None = None) -> str:
+    parts: list[str] = []
+    for cell, wide, to_right in zip(row, widths, right, strict=True):
+        gap = " " * (wide - width(cell))
+        shown = f"\x1b[{_STYLES[colours[cell]]}m{cell}\x1b[0m" if colours and cell in colours else cell
+        parts.append(gap + shown if to_right else shown + gap)
+    return "  ".join(parts).rstrip()
+
+
+def terminal_columns() -> int:
+    """Return the width of the terminal."""
+    import shutil  # heavier than the rest of this page
+
+    return shutil.get_terminal_size().columns
+
+
+def live(render: Callable[[int, int], RenderableType]) -> AbstractContextManager[object]:
+    """Draw on the terminal behind stderr until the context ends, a few times a second.
+
+    Args:
+        render: Makes the picture for a terminal of so many columns and rows.
+
+    Returns:
+        The context; the last picture stays on the screen.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
+    return Live(
+        get_renderable=lambda: render(console.width, console.height),
+        console=console,
+        refresh_per_second=4,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        vertical_overflow="crop",
+    )

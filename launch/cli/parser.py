@@ -1,0 +1,105 @@
+"""One verb's command line: argparse, with errors that name the nearest option and end as a `LaunchError`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+
+from launch.cli import EXIT_CODES, VERBS
+from launch.errors import LaunchError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Verb(Protocol):
+    """What the module of a verb holds."""
+
+    EXAMPLES: str
+    """Command lines, one a line, shown under its help."""
+
+    def configure(self, parser: Parser) -> None:
+        """Add the verb's arguments."""
+        ...
+
+    def execute(self, args: argparse.Namespace) -> int:
+        """Do it, and return the exit code."""
+        ...
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of one verb. Options are never abbreviated: a misspelt one is a mistake, not a guess."""
+
+    def __init__(self, verb: str, examples: str) -> None:
+        lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+        super().__init__(
+            prog=f"launch {verb}",
+            description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+            epilog=f"examples:\n{lines}\n\n{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line; options may stand before, between and after the other words.
+
+        Raises:
+            LaunchError: Where it cannot be understood.
+        """
+        args, rest = self.parse_known_intermixed_args(list(words))
+        unknown = next((word for word in rest if word.startswith("-")), None)
+        if unknown is not None:
+            self._refuse_option(unknown.split("=")[0])
+        if rest:
+            self.error(f"unexpected {rest[0]!r}")
+        return args
+
+    def options(self) -> list[str]:
+        """Return every option's name."""
+        return [name for action in self.actions() for name in action.option_strings]
+
+    def actions(self) -> list[argparse.Action]:
+        """Return every argument, in the order of its declaration."""
+        return self._actions
+
+    def _refuse_option(self, word: str) -> NoReturn:
+        near = nearest(word, self.options())
+        raise LaunchError(
+            f"{self.prog}: unknown option {word!r}" + (f"; did you mean {near}?" if near else ""),
+            hint=f"`{self.prog} --help` lists the options",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found wrong; it would print the usage and exit."""
+        raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` shows how it is used")
+
+
+def load_verb(name: str) -> Verb:
+    """Import the module of one verb, which is all that a command line needs."""
+    return cast("Verb", importlib.import_module(f"launch.cli.{name}"))
+
+
+def make_parser(name: str, verb: Verb) -> Parser:
+    """Return the parser of a verb with the options that all verbs share."""
+    parser = Parser(name, verb.EXAMPLES)
+    verb.configure(parser)
+    if name != "completion":
+        parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
+    parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
+    return parser
+
+
+def choice_error_free(value: Any, allowed: Sequence[str], what: str) -> str:
+    """Return `value` if it is allowed.
+
+    Raises:
+        LaunchError: Naming the nearest one.
+    """
+    if value in allowed:
+        return str(value)
+    near = nearest(str(value), list(allowed))
+    raise LaunchError(
+        f"{what} {value!r} does not exist" + (f"; did you mean {near}?" if near else ""),
+        hint=f"choose one of {', '.join(allowed)}",
+    )
