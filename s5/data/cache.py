@@ -1,0 +1,94 @@
+"""The cache of converted files: one `.npz` per data set, replaced atomically and checked on every read."""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from s5.catalog import CACHE_VERSION, DatasetInfo, cache_file
+
+Arrays = dict[str, np.ndarray]
+
+_HEADER = "header"
+_STALE_S = 3600.0  # a temporary file this old was left by a process that was killed
+
+
+def cached(info: DatasetInfo, cache: str | None, convert: Callable[[], Arrays]) -> Arrays:
+    """Return the converted files of a data set, from its cache where that is valid.
+
+    Args:
+        info: The data set.
+        cache: The config's `data.cache`.
+        convert: Reads and converts the raw files.
+
+    Returns:
+        The arrays that `convert` returned, now or earlier.
+    """
+    path = cache_file(info.name, cache)
+    arrays = read_cache(path, info)
+    if arrays is None:
+        arrays = convert()
+        try:
+            write_cache(path, info, arrays)
+        except OSError as error:
+            # The data are there all the same; only the next run pays again.
+            warnings.warn(f"{path}: the cache cannot be written: {error.strerror}", stacklevel=2)
+    return arrays
+
+
+def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
+    """Return the arrays of a cache, or None where it is absent, torn, of another version or of other raw files."""
+    try:
+        # Reading a member to its end compares its CRC-32, so that a torn or rotten file is found here.
+        with np.load(path, allow_pickle=False) as archive:
+            if archive[_HEADER].tobytes() != _header(info):
+                return None
+            return {name: archive[name] for name in archive.files if name != _HEADER}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
+    """Write a cache so that whoever reads sees the old one or the new one, whole, whatever is killed meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, **{_HEADER: np.frombuffer(_header(info), np.uint8)}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _header(info: DatasetInfo) -> bytes:
+    """Return what a cache must say of itself in order to be valid."""
+    facts = {"version": CACHE_VERSION, "name": info.name, "sha256": {file.name: file.sha256 for file in info.files}}
+    return json.dumps(facts, sort_keys=True).encode()
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what writers that were killed have left behind."""
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - temporary.stat().st_mtime > _STALE_S:
+                temporary.unlink()
+
+
+def _umask() -> int:
+    """Return the umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,31 @@
+"""Comma-separated whole numbers, as packages ship small image sets: the pixels of an image, then its label."""
+
+import numpy as np
+from jaxtyping import UInt8
+
+from s5.catalog import DataError
+
+
+def decode_csv(content: bytes, n_pixels: int, where: str) -> tuple[UInt8[np.ndarray, "n L"], UInt8[np.ndarray, " n"]]:
+    """Decode lines of `n_pixels` pixels and a label.
+
+    Args:
+        content: The unpacked bytes.
+        n_pixels: Pixels per line.
+        where: The file, for the message.
+
+    Returns:
+        The images and the labels.
+
+    Raises:
+        DataError: Where the content is no such table.
+    """
+    rows = content.count(b"\n")
+    try:
+        values = np.array(content.replace(b"\n", b",").rstrip(b",").split(b","), np.uint8)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    if values.size != rows * (n_pixels + 1):
+        raise DataError(f"{where}: {values.size:,} numbers in {rows:,} lines; a line needs {n_pixels + 1}")
+    table = values.reshape(rows, n_pixels + 1)
+    return table[:, :-1], table[:, -1]

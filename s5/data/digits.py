@@ -1,0 +1,19 @@
+"""`digits`: the 1,797 digits of 8x8 pixels that scikit-learn ships, read without importing it."""
+
+from s5 import catalog
+from s5.config import DataConfig
+from s5.data.csv import decode_csv
+from s5.data.dataset import Dataset
+from s5.data.pixels import pick, pixel_dataset
+from s5.data.raw import read_files
+from s5.data.split import stratified_split
+
+
+def load(config: DataConfig) -> Dataset:
+    """Load the digits: pixels of 0 to 16 scaled to [0, 1], split by class."""
+    info = catalog.dataset_info("digits")
+    (file,) = info.files
+    images, labels = decode_csv(read_files(info, config.root)[file.name], info.length, file.name)
+    return pixel_dataset(
+        info, config, pick(images, labels, stratified_split(labels, info.sizes, config.split_seed)), full_scale=16
+    )

