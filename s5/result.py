@@ -131,18 +131,19 @@ def resume_line(attempt: int, step: int) -> str:
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Return the metrics of a run over all its attempts: no gap, no repeat.
 
-    An attempt that starts afresh discards what the earlier ones wrote; one that resumes after step S keeps their
-    lines up to S. A last line that a kill tore is left out.
+    The newest attempt's lines stand. One that resumed after step S of attempt A stands on A's lines up to S, which
+    stand on others likewise; one that started afresh stands alone. A last line that a kill tore is left out.
     """
-    lines: list[dict[str, Any]] = []
+    chains: dict[int, list[dict[str, Any]]] = {}
+    newest: list[dict[str, Any]] = []
     for attempt_dir in attempt_dirs(run_dir):
         own = read_lines(attempt_dir / METRICS)
         if not own:
             continue
         resumed = own[0].get("resumed_from")
-        start = resumed["step"] if resumed else -1
-        lines = [line for line in lines if line["step"] <= start] + [line for line in own if "step" in line]
-    return lines
+        before = [line for line in chains.get(resumed["attempt"], []) if line["step"] <= resumed["step"]] if resumed else []
+        newest = chains[int(attempt_dir.name)] = before + [line for line in own if "step" in line]
+    return newest
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
