@@ -129,6 +129,7 @@ class ManifestHeader:
         retry: How often each reason of an attempt's end is tried again.
         published: Numbers of the paper.
         created: Seconds since the epoch.
+        max_parallel: How many runs of the sweep may run at once; None for as many as fit.
         version: Format version.
     """
 
@@ -144,6 +145,7 @@ class ManifestHeader:
     retry: dict[str, int]
     published: tuple[PublishedNumber, ...]
     created: float
+    max_parallel: int | None = None
     version: int = FORMAT_VERSION
 
 
