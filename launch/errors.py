@@ -30,11 +30,11 @@ class LaunchError(Exception):
         self.hint = hint
 
 
-class SweepError(LaunchError):
-    """A sweep file, or an override on the command line, that cannot be understood.
+class FileError(LaunchError):
+    """A YAML file that cannot be understood.
 
     Args:
-        file: The sweep file, as the user named it; `command line` for an override.
+        file: The file, as the user named it.
         key: The path of the key inside it, such as `grid.optim.lr`.
         message: What is wrong with the value and what is allowed.
         hint: What to type or change.
@@ -45,6 +45,14 @@ class SweepError(LaunchError):
         super().__init__(f"{place}: {message}", hint=hint)
         self.file = file
         self.key = key
+
+
+class SweepError(FileError):
+    """A sweep file, or an override on the command line (its `file` is `command line`), that cannot be understood."""
+
+
+class ProfileError(FileError):
+    """A profile that cannot be understood, or that asks for what is not there."""
 
 
 class ConfigError(LaunchError):

@@ -1,0 +1,201 @@
+"""Read a YAML file strictly, and name the places inside it.
+
+Scalars mean what they mean to Hydra: `1e-3` is a number; `yes`, `on`, `012`, `1:30` and dates are text. A key that
+stands twice is refused, where plain YAML would silently keep the last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from launch.errors import FileError, SweepError, nearest
+
+# The C parser is ten times faster; wheels of PyYAML carry it, a build from source may not.
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):
+    """A safe loader with YAML 1.2's scalars that refuses duplicate keys."""
+
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012  PyYAML fills it per class
+
+    def flatten_mapping(self, node: Any) -> None:
+        # Called before a mapping's merge keys `<<` are unfolded, and again where an anchor is used; only the first
+        # time do the keys stand as they were written.
+        if not getattr(node, "checked", False):
+            node.checked = True
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if (text := str(key.value)) in seen:
+                    problem = f"the key {text!r} stands twice in one mapping"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(text)
+        _Base.flatten_mapping(self, node)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(?:0|[1-9](?:_?[0-9])*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:[0-9](?:_?[0-9])*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|[0-9](?:_?[0-9])*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+
+
+def printable(text: str) -> str:
+    """Return `text` fit for one line of a terminal: control characters are escaped."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a YAML file, and the errors that point at it.
+
+    Attributes:
+        file: The file, as the user named it.
+        path: The path of the key, such as `blocks[1].grid.optim.lr`; empty for the whole file.
+        kind: The error to raise.
+    """
+
+    file: str
+    path: str = ""
+    kind: type[FileError] = SweepError
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}" if self.path else self.file
+
+    def key(self, name: object) -> Place:
+        """Return the place of a key inside this one."""
+        name = printable(str(name))
+        return replace(self, path=f"{self.path}.{name}" if self.path else name)
+
+    def item(self, index: int) -> Place:
+        """Return the place of a list's item inside this one."""
+        return replace(self, path=f"{self.path}[{index}]")
+
+    def error(self, message: str, hint: str | None = None) -> FileError:
+        """Return an error that points here."""
+        return self.kind(self.file, self.path or None, message, hint=hint)
+
+    def mapping(self, value: Any) -> dict[str, Any]:
+        """Return `value` if it is a mapping with text for keys.
+
+        Raises:
+            FileError: Where it is anything else.
+        """
+        if not isinstance(value, dict):
+            raise self.error(f"{describe(value)} stands where a mapping `key: value` belongs")
+        for key in cast("dict[Any, Any]", value):
+            if not isinstance(key, str):
+                raise self.error(f"the key {key!r} is not text", "put quotes around it")
+        return cast("dict[str, Any]", value)
+
+    def known_keys(self, value: Mapping[str, Any], known: Iterable[str]) -> None:
+        """Raise for the first key of `value` that is not among `known`, showing the nearest and all."""
+        allowed = list(known)
+        for key in value:
+            if key not in allowed:
+                near = nearest(key, allowed)
+                message = "unknown key" + (f"; did you mean {near}?" if near else "")
+                raise self.key(key).error(message, f"the keys here are {', '.join(allowed)}")
+
+    def sequence(self, value: Any) -> list[Any]:
+        """Return `value` if it is a list.
+
+        Raises:
+            FileError: Where it is anything else.
+        """
+        if not isinstance(value, list):
+            raise self.error(f"{describe(value)} stands where a list belongs")
+        return cast("list[Any]", value)
+
+
+def describe(value: Any) -> str:
+    """Return a short name of a YAML value for a message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def read_yaml(path: Path, place: Place) -> dict[str, Any]:
+    """Read a YAML file whose document is a mapping.
+
+    Args:
+        path: The file.
+        place: Its place, for messages.
+
+    Returns:
+        Plain values.
+
+    Raises:
+        FileError: Where the file is missing, unreadable, empty, not UTF-8, not YAML, or not a mapping.
+    """
+    text = _read_text(path, place)
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error, text, place) from error
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        raise place.error(
+            f"not YAML: {printable(str(error).splitlines()[0] if str(error) else repr(error))}"
+        ) from error
+    if value is None:
+        raise place.error("the file is empty")
+    return place.mapping(value)
+
+
+def _read_text(path: Path, place: Place) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise place.error("no such file", _nearby(path)) from error
+    except IsADirectoryError as error:
+        raise place.error("this is a folder; a YAML file is needed", _nearby(path / "x.yaml")) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise place.error(f"line {line}: not UTF-8 text", "save the file as UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise place.error(f"cannot be read: {reason}") from error
+
+
+def _nearby(path: Path) -> str | None:
+    """Return a hint that names the YAML file most like `path` in its folder."""
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml"))
+    except OSError:
+        return None
+    near = nearest(path.name, names)
+    if near:
+        return f"did you mean {printable(str(path.parent / near))}?"
+    return f"the YAML files there are {', '.join(map(printable, names[:10]))}" if names else None
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str, place: Place) -> FileError:
+    """Return an error with the line and the column where the parser gave up."""
+    mark = error.problem_mark or error.context_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    problem = error.problem or "not YAML"
+    hint = None
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in problem:
+        hint = "indent with spaces; YAML allows no tabs"
+    return place.error(f"{where}{printable(problem)}", hint)
