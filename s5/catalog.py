@@ -270,8 +270,17 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
         MissingData: Where neither is there.
     """
     info = dataset_info(name)
-    if not (info.cached and cache_file(name, cache).is_file()):
+    if not (info.cached and _is_whole(cache_file(name, cache))):
         find_files(name, root)
+
+
+def _is_whole(cache: Path) -> bool:
+    """Return whether a cache is there and has its end, which a file that was cut short has lost."""
+    if not os.path.isfile(cache):
+        return False
+    import zipfile  # only here: the launcher starts without it
+
+    return zipfile.is_zipfile(cache)
 
 
 def find_files(name: str, root: str | None = None) -> dict[str, Path]:
@@ -313,7 +322,7 @@ def _places(info: DatasetInfo, root: str | None) -> Iterator[Path]:
 def _find(file: FileInfo, place: Path) -> Path | None:
     """Return the file in the folder `place`, plain or gzipped, or None."""
     names = [file.package_path] if file.package else [file.name, f"{file.name}.gz"]
-    return next((place / name for name in names if (place / name).is_file()), None)
+    return next((place / name for name in names if os.path.isfile(place / name)), None)
 
 
 def _missing(info: DatasetInfo, places: list[Path]) -> MissingData:
@@ -326,7 +335,13 @@ def _missing(info: DatasetInfo, places: list[Path]) -> MissingData:
             lines.append(f"    {file.url}{served}")
         if file.package:
             lines.append(f"    shipped by the Python package {file.package} as {file.package_path}")
-    lines.append("Looked in:" if places else "Looked in: no package is installed that ships them")
-    lines += [f"  {place}" for place in places]
+    lines.append("Looked in:" if places else "The package is not installed.")
+    lines += [f"  {place}{_lacks(info, place)}" for place in places]
     where = "" if any(file.package for file in info.files) else f"; data.root or ${ROOT_VARIABLE} names the data folder"
     return MissingData("\n".join(lines), hint=info.get + where)
+
+
+def _lacks(info: DatasetInfo, place: Path) -> str:
+    """Return a remark on a folder that has some of the files, and not all."""
+    absent = [file.name for file in info.files if _find(file, place) is None]
+    return f"  (without {', '.join(absent)})" if len(absent) < len(info.files) else ""

@@ -125,6 +125,10 @@ class DataConfig:
     cache: str | None = _not_science(None)
     prefetch: int = _not_science(2)
 
+    def __post_init__(self) -> None:
+        """Refuse a seed that no generator takes, and a negative number of batches."""
+        _at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
+
 
 @dataclass(kw_only=True)
 class ModelConfig:

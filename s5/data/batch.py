@@ -1,15 +1,21 @@
 """Batches: fixed shapes, and a training order that is a pure function of seed and step."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
+import grain
 import numpy as np
 from jaxtyping import Float32, Int, Int32
 
+from s5.catalog import DataError
 from s5.data.dataset import Split
 from s5.data.order import shuffled
 
 STATE_VERSION = 1
+
+# Grain wants a length; at a thousand steps a second this one lasts for 35,000 years.
+_ENDLESS = 1 << 50
 
 
 class Batch(NamedTuple):
@@ -34,69 +40,6 @@ def gather(split: Split, examples: Int[np.ndarray, " batch"]) -> Batch:
     return Batch(inputs, split.labels[examples], split.lengths[examples], np.ones(len(examples), np.float32))
 
 
-class TrainBatches:
-    """An endless iterator of training batches that can be put at any step at once.
-
-    Every epoch is shuffled anew by (seed, epoch), and its ragged last batch is dropped.
-
-    Args:
-        split: The training split.
-        batch_size: Examples per step.
-        seed: Seed of the order.
-        start_step: How many steps to leave out.
-        prefetch: Batches prepared ahead on a thread; 0 for none.
-
-    Raises:
-        ValueError: Where the split has not one whole batch.
-    """
-
-    def __init__(self, split: Split, batch_size: int, *, seed: int, start_step: int = 0, prefetch: int = 2) -> None:
-        if not 1 <= batch_size <= len(split):
-            raise ValueError(f"train.batch_size={batch_size} must lie in 1..{len(split)}, the examples to train on")
-        self._split, self._batch_size, self._seed, self._prefetch = split, batch_size, seed, prefetch
-        self.steps_per_epoch = len(split) // batch_size
-        self._step = start_step
-        self._order = (-1, np.empty(0, np.int64))
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Batch:
-        epoch, place = divmod(self._step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = (epoch, shuffled(len(self._split), self._seed, epoch))
-        batch = gather(self._split, self._order[1][place * self._batch_size : (place + 1) * self._batch_size])
-        self._step += 1
-        return batch
-
-    def get_state(self) -> dict[str, Any]:
-        """Return where the iterator stands, as plain values for JSON."""
-        return {"version": STATE_VERSION, "step": self._step, **self._identity()}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Put the iterator where `get_state` found it, in constant time.
-
-        Raises:
-            ValueError: Where the state is of other data, another batch size or another seed.
-        """
-        wanted = {"version": STATE_VERSION, **self._identity()}
-        for key, value in wanted.items():
-            if state.get(key) != value:
-                raise ValueError(f"data iterator: the state has {key}={state.get(key)!r}, the iterator {value!r}")
-        self._step = state["step"]
-
-    def _identity(self) -> dict[str, int]:
-        return {"examples": len(self._split), "batch_size": self._batch_size, "seed": self._seed}
-
-    def close(self) -> None:
-        """Stop preparing batches."""
-
-
-def train_batches(split: Split, batch_size: int, seed: int, start_step: int = 0, *, prefetch: int = 2) -> TrainBatches:
-    """Return the endless iterator of training batches, standing before `start_step`; see `TrainBatches`."""
-    return TrainBatches(split, batch_size, seed=seed, start_step=start_step, prefetch=prefetch)
-
-
 def eval_batches(split: Split, batch_size: int) -> Iterator[Batch]:
     """Yield every example of a split once, in order; rows of weight 0 fill the last batch."""
     for start in range(0, len(split), batch_size):
@@ -104,3 +47,109 @@ def eval_batches(split: Split, batch_size: int) -> Iterator[Batch]:
         valid = examples < len(split)
         batch = gather(split, np.where(valid, examples, 0))
         yield batch._replace(weight=valid.astype(np.float32))
+
+
+class TrainSteps:
+    """The training batches as a sequence: item n is the batch of step n, computed from n alone.
+
+    Every epoch is shuffled anew by (seed, epoch), and its ragged last batch is dropped.
+
+    Args:
+        split: The training split.
+        batch_size: Examples per step.
+        seed: Seed of the order.
+
+    Raises:
+        DataError: Where the split has not one whole batch.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        if not 1 <= batch_size <= len(split):
+            raise DataError(
+                f"train.batch_size={batch_size}: a batch is drawn without repeats from {len(split):,} examples",
+                hint=f"choose 1 to {len(split)}",
+            )
+        self.steps_per_epoch = len(split) // batch_size
+        self._split, self._batch_size = split, batch_size
+        # Two epochs, since the steps that are prepared ahead may already lie in the next one.
+        self._order = functools.lru_cache(maxsize=2)(functools.partial(shuffled, len(split), seed))
+
+    def __len__(self) -> int:
+        return _ENDLESS
+
+    def __getitem__(self, index: int) -> Batch:
+        epoch, place = divmod(index, self.steps_per_epoch)
+        start = place * self._batch_size
+        return gather(self._split, self._order(epoch)[start : start + self._batch_size])
+
+
+class TrainBatches:
+    """An endless iterator of training batches, prepared ahead, that can be put at any step at once.
+
+    Grain is handed whole batches: that it gather single examples would take many times as long, as
+    `python -m benchmarks.input_pipeline` shows.
+
+    Args:
+        split: The training split.
+        batch_size: Examples per step.
+        seed: Seed of the order.
+        start_step: The step of the first batch.
+        prefetch: Batches prepared ahead on a thread; 0 for none.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int, start_step: int = 0, prefetch: int = 2) -> None:
+        steps = TrainSteps(split, batch_size, seed)
+        self.steps_per_epoch = steps.steps_per_epoch
+        self._identity = {"examples": len(split), "batch_size": batch_size, "seed": seed}
+        self._steps = grain.MapDataset.source(steps)
+        self._read_options = grain.ReadOptions(num_threads=min(prefetch, 1), prefetch_buffer_size=prefetch)
+        self._iterator: grain.DatasetIterator[Batch] | None = None
+        self._seek(start_step)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._iterator is None:
+            raise StopIteration
+        batch = next(self._iterator)
+        self._step += 1
+        return batch
+
+    @property
+    def step(self) -> int:
+        """The step of the next batch, from 0 at the start of training."""
+        return self._step
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where the iterator stands, as plain values for JSON; batches prepared ahead do not count."""
+        return {"version": STATE_VERSION, "step": self._step, **self._identity}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Put the iterator where `get_state` found it, in constant time.
+
+        Raises:
+            ValueError: Where the state is of other data, another batch size or another seed.
+        """
+        for key, value in {"version": STATE_VERSION, **self._identity}.items():
+            if state.get(key) != value:
+                raise ValueError(f"data iterator: the state is of {key}={state.get(key)!r}, the iterator of {value!r}")
+        self._seek(state["step"])
+
+    def close(self) -> None:
+        """Stop preparing batches, and end the iteration."""
+        if self._iterator is not None:
+            self._iterator.close()
+            self._iterator = None
+
+    def _seek(self, step: int) -> None:
+        if not 0 <= step < _ENDLESS:
+            raise ValueError(f"data iterator: step {step} cannot be")
+        self.close()
+        self._iterator = iter(self._steps[step:].to_iter_dataset(self._read_options))
+        self._step = step
+
+
+def train_batches(split: Split, batch_size: int, seed: int, start_step: int = 0, *, prefetch: int = 2) -> TrainBatches:
+    """Return the endless iterator of training batches whose first is that of `start_step`; see `TrainBatches`."""
+    return TrainBatches(split, batch_size, seed, start_step, prefetch)

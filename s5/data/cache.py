@@ -3,10 +3,9 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
             if archive[_HEADER].tobytes() != _header(info):
                 return None
             return {name: archive[name] for name in archive.files if name != _HEADER}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive makes zipfile and NumPy raise all sorts; whichever, it is made anew
         return None
 
 
@@ -59,17 +58,18 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
     """Write a cache so that whoever reads sees the old one or the new one, whole, whatever is killed meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    # Every writer has a name of its own; the last one to finish wins, and all of them write the same.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, **{_HEADER: np.frombuffer(_header(info), np.uint8)}, **arrays)
+        with temporary.open("xb") as file:
+            members = {_HEADER: np.frombuffer(_header(info), np.uint8), **arrays}
+            np.savez(file, allow_pickle=False, **members)
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         raise
 
 
@@ -85,10 +85,3 @@ def _remove_stale(path: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_mtime > _STALE_S:
                 temporary.unlink()
-
-
-def _umask() -> int:
-    """Return the umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask

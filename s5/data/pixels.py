@@ -8,19 +8,17 @@ from s5.config import DataConfig
 from s5.data.dataset import Dataset, Split
 from s5.data.permute import pixel_order
 
-Images = UInt8[np.ndarray, "n L"]
-Labels = UInt8[np.ndarray, " n"]
+# The pixels of every image, row by row, and its label.
+Labelled = tuple[UInt8[np.ndarray, "n L"], UInt8[np.ndarray, " n"]]
 
 
-def pixel_dataset(
-    info: DatasetInfo, config: DataConfig, parts: dict[str, tuple[Images, Labels]], full_scale: float
-) -> Dataset:
+def pixel_dataset(info: DatasetInfo, config: DataConfig, parts: dict[str, Labelled], full_scale: float) -> Dataset:
     """Make a data set of flattened images.
 
     Args:
         info: The data set.
         config: For the order of the pixels.
-        parts: Images, row by row, and labels of each split.
+        parts: Images and labels of each split.
         full_scale: The value of a white pixel, which becomes 1.0.
 
     Returns:
@@ -32,7 +30,7 @@ def pixel_dataset(
     return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
 
 
-def _split(images: Images, labels: Labels, full_scale: float) -> Split:
+def _split(images: UInt8[np.ndarray, "n L"], labels: UInt8[np.ndarray, " n"], full_scale: float) -> Split:
     n, length = images.shape
     return Split(
         inputs=np.ascontiguousarray(images)[:, :, None],
@@ -43,7 +41,7 @@ def _split(images: Images, labels: Labels, full_scale: float) -> Split:
 
 
 def pick(
-    images: Images, labels: Labels, indices: dict[str, Int[np.ndarray, "..."]]
-) -> dict[str, tuple[Images, Labels]]:
+    images: UInt8[np.ndarray, "n L"], labels: UInt8[np.ndarray, " n"], indices: dict[str, Int[np.ndarray, "..."]]
+) -> dict[str, Labelled]:
     """Return the images and labels of each split, given its examples."""
     return {name: (images[index], labels[index]) for name, index in indices.items()}

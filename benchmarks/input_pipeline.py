@@ -1,0 +1,148 @@
+"""What a training batch costs: the pipeline of `s5.data.batch` on Grain, and two others it was chosen over.
+
+    python -m benchmarks.input_pipeline [--json]
+
+The data are random numbers in the shape of `mnist5k`, batches of 50. `numpy_thread` is the same order and the same
+gather behind a queue and a thread of our own; `grain_examples` is Grain as its tutorial has it, example by example.
+Every figure is the best of its repeats, on an otherwise idle machine.
+"""
+
+import argparse
+import json
+import platform
+import queue
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from s5.data.batch import Batch, TrainSteps, train_batches
+from s5.data.dataset import Split
+
+BATCH_SIZE = 50
+FAR = 1_000_003  # a step in the middle of an epoch, far out
+STACK = "import jax, optax, orbax.checkpoint, flax.nnx"
+
+
+def random_split(n: int = 4000, length: int = 784) -> Split:
+    """Return a split in the shape of `mnist5k`."""
+    rng = np.random.default_rng(0)
+    return Split(
+        inputs=rng.integers(0, 256, (n, length, 1), np.uint8),
+        labels=rng.integers(0, 10, n, np.int32),
+        lengths=np.full(n, length, np.int32),
+        full_scale=255,
+    )
+
+
+def numpy_thread(split: Split, start_step: int = 0) -> Iterator[Batch]:
+    """Yield the training batches that a thread puts into a queue of two."""
+    steps, ready, stopped = TrainSteps(split, BATCH_SIZE, seed=0), queue.Queue(maxsize=2), threading.Event()
+
+    def produce() -> None:
+        step = start_step
+        while not stopped.is_set():
+            ready.put(steps[step])
+            step += 1
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            yield ready.get()
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            while not ready.empty():
+                ready.get_nowait()
+
+
+def grain_examples(split: Split, start_step: int = 0) -> Iterator[Any]:
+    """Return Grain's own shuffle and batch over single examples."""
+
+    def example(index: int) -> Batch:
+        inputs = split.inputs[index].astype(np.float32) / np.float32(split.full_scale)
+        return Batch(inputs, split.labels[index], split.lengths[index], np.ones((), np.float32))
+
+    order = grain.MapDataset.range(len(split)).shuffle(seed=0).repeat()[start_step * BATCH_SIZE :]
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2 * BATCH_SIZE)
+    return iter(order.map(example).to_iter_dataset(options).batch(BATCH_SIZE, drop_remainder=True))
+
+
+def time_batch_us(batches: Iterator[Any], n: int) -> float:
+    """Return the time of a batch when nothing else is done."""
+    start = time.perf_counter()
+    for _ in range(n):
+        next(batches)
+    return (time.perf_counter() - start) / n * 1e6
+
+
+def time_wait_us(batches: Iterator[Any], n: int, work_s: float = 5e-3) -> float:
+    """Return the median wait for a batch behind steps of `work_s` of matrix products, which leave Python's lock."""
+    matrix, waits = np.ones((200, 200), np.float32), []
+    for _ in range(n):
+        end = time.perf_counter() + work_s
+        while time.perf_counter() < end:
+            matrix @ matrix
+        start = time.perf_counter()
+        next(batches)
+        waits.append(time.perf_counter() - start)
+    return statistics.median(waits) * 1e6
+
+
+def time_restore_ms(make: Callable[..., Iterator[Any]], split: Split) -> float:
+    """Return the time from nothing to the first batch of a step far out."""
+    start = time.perf_counter()
+    next(make(split, FAR))
+    return (time.perf_counter() - start) * 1e3
+
+
+def time_import_s(statement: str, after: str = "pass") -> float:
+    """Return the time of an import in a fresh process, behind others."""
+    code = f"{after}\nimport time; t = time.perf_counter()\n{statement}\nprint(time.perf_counter() - t)"
+    return min(float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(3))
+
+
+def measure(repeats: int = 3) -> dict[str, Any]:
+    """Return all figures."""
+    split = random_split()
+    figures: dict[str, Any] = {
+        "import_data_s": time_import_s("import s5.data"),
+        "import_grain_s": time_import_s("import grain"),
+        "import_grain_behind_the_training_stack_s": time_import_s("import grain", after=STACK),
+    }
+    makers: dict[str, tuple[Callable[..., Iterator[Any]], int]] = {
+        "s5": (lambda split, start_step=0: train_batches(split, BATCH_SIZE, 0, start_step), 2000),
+        "numpy_thread": (numpy_thread, 2000),
+        "grain_examples": (grain_examples, 60),
+    }
+    for name, (make, n) in makers.items():
+        figures[name] = {
+            "batch_us": round(min(time_batch_us(make(split), n) for _ in range(repeats)), 1),
+            "wait_behind_5_ms_of_work_us": round(min(time_wait_us(make(split), 60) for _ in range(repeats)), 1),
+            "restore_ms": round(min(time_restore_ms(make, split) for _ in range(repeats)), 3),
+        }
+    return figures
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args()
+    figures = {"machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}", **measure()}
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    main()
