@@ -7,8 +7,8 @@ somebody works on it, so the two see each other.
 import fcntl
 import os
 import struct
-from contextlib import contextmanager, suppress
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from s5.errors import UserError

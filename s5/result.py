@@ -141,7 +141,9 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
         if not own:
             continue
         resumed = own[0].get("resumed_from")
-        before = [line for line in chains.get(resumed["attempt"], []) if line["step"] <= resumed["step"]] if resumed else []
+        before = (
+            [line for line in chains.get(resumed["attempt"], []) if line["step"] <= resumed["step"]] if resumed else []
+        )
         newest = chains[int(attempt_dir.name)] = before + [line for line in own if "step" in line]
     return newest
 

@@ -1,0 +1,195 @@
+"""python -m s5: train, go on with, and evaluate one run, without the launcher.
+
+usage:
+  python -m s5 experiment=NAME [key=value ...] [--run-dir DIR]
+      Train one run. Typed again, it goes on where it stopped; when it is done, it prints its result.
+      The run lies in DIR, by default in $LAUNCH_RUNS (or ./runs) /_single/<recipe>-s<seed>-<hash>.
+  python -m s5 train RUN_DIR
+      Train the run whose config.yaml lies in RUN_DIR. A supervisor names the attempt in LAUNCH_ATTEMPT_DIR.
+  python -m s5 evaluate RUN_DIR [--split SPLIT] [--json]
+      Score a run's best model; SPLIT is train, val or test (default).
+  python -m s5 --help
+
+Examples:
+  python -m s5 experiment=digits/s5 seed=1 model.n_layers=3
+  python -m s5 evaluate runs/_single/digits-s5-s1-0123abcd --split val
+
+exit codes: 0 done, 2 a mistake in what was asked, 3 the loss became NaN, 4 out of memory,
+  75 stopped on request with a checkpoint (type it again to go on), 1 anything else
+"""
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from s5 import device
+from s5.catalog import DataError
+from s5.config import Config, science_hash, to_dict
+from s5.errors import NotANumber, Stopped, UserError, say
+from s5.lifeline import Lifeline
+from s5.result import (
+    ATTEMPT_DIR_VARIABLE,
+    CONFIG,
+    Exit,
+    ResultError,
+    publish,
+    read_result,
+    write_atomic,
+)
+
+_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says.
+
+    Args:
+        argv: The arguments; None for the process's own.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write((__doc__ or "") + "\n")
+        return Exit.OK if words else Exit.USER_ERROR
+    verbs = {"train": _train_verb, "evaluate": _evaluate_verb}
+    try:
+        verbs[words[0]](words[1:]) if words[0] in verbs else _single_verb(words)
+    except Exception as error:
+        code = _explain(error)
+        if code is None:
+            raise
+        return code
+    return Exit.OK
+
+
+def _explain(error: Exception) -> Exit | None:
+    """Say what an exception means to a person and return its exit code; None for a bug, whose traceback is wanted."""
+    match error:
+        case Stopped():
+            return Exit.STOPPED
+        case NotANumber():
+            say(f"s5: {error}\nhint: lower optim.lr and optim.ssm_lr, or warm up for longer")
+            return Exit.NAN
+        case UserError() | DataError():
+            say(f"s5: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+            return Exit.USER_ERROR
+        case ResultError():
+            say(f"s5: {error}\nhint: move that file away; the run then goes on from its last checkpoint")
+            return Exit.USER_ERROR
+        case OSError() if error.errno in _DISK_TROUBLE:
+            say(f"s5: {error.filename or 'the run directory'}: {error.strerror}\nhint: make room or give the rights")
+            return Exit.USER_ERROR
+    text = str(error)
+    if "No space left on device" in text:
+        say("s5: no space left on the device that holds the run directory\nhint: make room; then type it again")
+        return Exit.USER_ERROR
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        say(f"s5: out of memory: {text.splitlines()[0] if text else 'the host refused an allocation'}")
+        say("hint: lower train.batch_size or train.eval_batch_size, or take a larger device")
+        return Exit.OUT_OF_MEMORY
+    return None
+
+
+def _train_verb(words: Sequence[str]) -> None:
+    """`train RUN_DIR`."""
+    lifeline = Lifeline.from_environment()
+    parser = argparse.ArgumentParser(prog="python -m s5 train")
+    parser.add_argument("run_dir", type=Path)
+    run_dir = parser.parse_args(words).run_dir.absolute()
+    from s5.run_config import read_config
+
+    config = read_config(run_dir)
+    attempt = os.environ.get(ATTEMPT_DIR_VARIABLE)
+    if attempt:
+        _train(config, run_dir, Path(attempt), lifeline)
+    else:
+        _train_claimed(config, run_dir, lifeline)
+
+
+def _single_verb(words: Sequence[str]) -> None:
+    """`experiment=NAME key=value ...`."""
+    lifeline = Lifeline.from_environment()
+    parser = argparse.ArgumentParser(prog="python -m s5", usage="python -m s5 experiment=NAME [key=value ...]")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--run-dir", type=Path)
+    asked = parser.parse_args(words)
+    from s5.run_config import compose
+
+    config = compose(asked.overrides)
+    run_dir = (asked.run_dir or _default_run_dir(config)).absolute()
+    _prepare(run_dir, config)
+    _train_claimed(config, run_dir, lifeline)
+
+
+def _default_run_dir(config: Config) -> Path:
+    recipe = (config.recipe or config.data.name).replace("/", "-")
+    name = f"{recipe}-s{config.seed}-{science_hash(to_dict(config))[:8]}"
+    return Path(os.environ.get("LAUNCH_RUNS") or "runs") / "_single" / name
+
+
+def _prepare(run_dir: Path, config: Config) -> None:
+    """Make the run directory, or find it made for the same science."""
+    from s5.run_config import config_text, read_config
+
+    if not (run_dir / CONFIG).exists():
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_atomic(run_dir / CONFIG, config_text(config))
+    elif science_hash(to_dict(read_config(run_dir))) != science_hash(to_dict(config)):
+        raise UserError(f"{run_dir} holds a run with another config", hint="choose another --run-dir, or leave it out")
+
+
+def _train_claimed(config: Config, run_dir: Path, lifeline: Lifeline) -> None:
+    """Claim an attempt, train, publish; print the result of a run that is done."""
+    from s5.attempts import claimed
+
+    if read_result(run_dir) is None:
+        with claimed(run_dir) as attempt_dir:
+            say(f"s5: {attempt_dir}")
+            _train(config, run_dir, attempt_dir, lifeline)
+            publish(attempt_dir)
+    else:
+        say(f"s5: {run_dir}: done before")
+    _print((read_result(run_dir) or {})["metrics"], as_json=False)
+
+
+def _train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline) -> None:
+    device.choose(config.platform)
+    from s5.train import train
+
+    train(config, run_dir, attempt_dir, lifeline)
+
+
+def _evaluate_verb(words: Sequence[str]) -> None:
+    """`evaluate RUN_DIR`."""
+    parser = argparse.ArgumentParser(prog="python -m s5 evaluate")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args(words)
+    from s5.run_config import read_config
+
+    config = read_config(asked.run_dir)
+    device.choose(config.platform)
+    device.require(config.platform)
+    from s5.evaluate import evaluate_run
+
+    _print(evaluate_run(asked.run_dir, asked.split), as_json=asked.json)
+
+
+def _print(metrics: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(metrics, sort_keys=True) + "\n")
+        return
+    for name, value in sorted(metrics.items()):
+        sys.stdout.write(f"{name:16} {value:.6g}\n" if value is not None else f"{name:16} —\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

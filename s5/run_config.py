@@ -1,0 +1,102 @@
+"""How a run's config comes to be and lies on disk: composed by Hydra from a recipe and overrides, kept as YAML."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from s5.config import Config, from_dict, to_dict
+from s5.errors import UserError
+from s5.result import CONFIG
+
+CONF_DIR = Path(__file__).parent / "conf"
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """Compose a config as the launcher does: the schema, the recipe of `experiment=`, then the overrides.
+
+    Args:
+        overrides: In Hydra's override grammar, such as `experiment=digits/s5` and `model.n_layers=3`.
+
+    Returns:
+        The config, checked.
+
+    Raises:
+        UserError: For an unknown recipe or key, a value of the wrong type, or a combination that cannot be.
+    """
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    ConfigStore.instance().store("schema", Config)
+    try:
+        with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            composed = hydra.compose("config", overrides=list(overrides))
+        config = OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise _explained(error, overrides) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def _explained(error: Exception, overrides: Sequence[str]) -> UserError:
+    """Turn what Hydra says into what is wrong and what to type."""
+    names = {word.split("=", 1)[0].lstrip("+~"): word for word in overrides}
+    experiment = names.get("experiment", "=").split("=", 1)[1]
+    recipes = sorted(
+        str(path.relative_to(CONF_DIR / "experiment"))[:-5] for path in CONF_DIR.glob("experiment/**/*.yaml")
+    )
+    if "experiment" in names and experiment not in recipes:
+        return UserError(
+            f"experiment={experiment}: no such recipe" + _did_you_mean(experiment, recipes),
+            hint=f"the recipes are {', '.join(recipes)}",
+        )
+    known = {*_keys(to_dict(Config())), "experiment"}
+    groups = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
+    for name in names:
+        if name not in known | groups:
+            return UserError(f"{name}: unknown key" + _did_you_mean(name, sorted(known)), hint="python -m s5 --help")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return UserError("; ".join(line for line in lines if not line.startswith("object_type")) or type(error).__name__)
+
+
+def _did_you_mean(word: str, words: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def config_text(config: Config) -> str:
+    """Return a config as YAML."""
+    import yaml
+
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
+
+
+def read_config(run_dir: Path) -> Config:
+    """Read a run's `config.yaml`.
+
+    Raises:
+        UserError: Where it is missing or is no config.
+    """
+    from omegaconf import OmegaConf  # PyYAML alone reads 1e-3 as text
+
+    path = run_dir / CONFIG
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path))
+        if not isinstance(values, dict):
+            raise TypeError("it holds no mapping")
+        return from_dict(Config, values)  # pyright: ignore[reportArgumentType]
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file", hint="name a run directory: one with a config.yaml") from error
+    except Exception as error:  # YAML's, OmegaConf's and the schema's errors have no common base
+        raise UserError(f"{path}: {type(error).__name__}: {str(error).strip()}") from error
