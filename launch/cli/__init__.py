@@ -70,6 +70,10 @@ def _dispatch(words: list[str]) -> int:
         return _dispatch([*words[1:], "--verbose"] if len(words) > 1 else [])
     if words[0] not in VERBS:
         raise _unknown_verb(words[0])
+    if words[:2] == ["completion", "--words"]:
+        from launch.cli.completion import answer
+
+        return answer(words[2:])
     from launch.cli.parser import load_verb, make_parser
 
     verb = load_verb(words[0])

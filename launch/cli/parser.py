@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from launch.cli import EXIT_CODES, VERBS
 from launch.errors import LaunchError, nearest
@@ -88,18 +88,3 @@ def make_parser(name: str, verb: Verb) -> Parser:
         parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
     return parser
-
-
-def choice_error_free(value: Any, allowed: Sequence[str], what: str) -> str:
-    """Return `value` if it is allowed.
-
-    Raises:
-        LaunchError: Naming the nearest one.
-    """
-    if value in allowed:
-        return str(value)
-    near = nearest(str(value), list(allowed))
-    raise LaunchError(
-        f"{what} {value!r} does not exist" + (f"; did you mean {near}?" if near else ""),
-        hint=f"choose one of {', '.join(allowed)}",
-    )

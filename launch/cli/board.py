@@ -1,0 +1,175 @@
+"""A sweep while it runs: a picture on a terminal, one line per change in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from launch.cli import console, quantities
+from launch.cli.console import STATE_COLOURS
+from launch.cli.tables import progress
+from launch.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from launch.records import RunView
+
+FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+_BAR = 10  # columns of one run's progress bar
+_NARROW = 90  # columns under which a run's last words are left out
+
+
+class Board:
+    """Shows runs as they change. A context: the picture is drawn while it is entered.
+
+    Args:
+        title: What the runs have in common: the sweep's name.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._views: Sequence[RunView] = ()
+        self._seen: dict[str, tuple[State, int]] = {}
+        self._began = time.time()
+        # Recent (time, share done), from which the time left is told.
+        self._pace: deque[tuple[float, float]] = deque(maxlen=120)
+        self._draws = console.draws_on(sys.stderr)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Board:
+        if self._draws:
+            self._stack.enter_context(console.live(self.picture))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def show(self, views: Sequence[RunView]) -> None:
+        """Take the runs as they stand now: draw them, or write a line for each that changed."""
+        self._views = views
+        self._pace.append((time.time(), share_done(views)))
+        if not self._draws:
+            self._write_changes(views)
+
+    def _write_changes(self, views: Sequence[RunView]) -> None:
+        first = not self._seen
+        for view in views:
+            now = (view.state, view.attempts)
+            before = self._seen.get(view.run_id)
+            self._seen[view.run_id] = now
+            # What waits or was done before needs no line of its own: the first line counts it.
+            if now != before and not (first and view.state != State.RUNNING):
+                console.note(f"{time.strftime('%H:%M:%S')}  {change(view)}")
+        if first and views:
+            counts = quantities.state_words(quantities.count_states(views))
+            console.note(f"{self._title}: {quantities.plural(len(views), 'run')}: {counts}")
+
+    def picture(self, columns: int, rows: int) -> RenderableType:
+        """Return what a terminal of that size shows: never more rows than it has."""
+        from rich.console import Group
+        from rich.text import Text
+
+        now = time.time()
+        head = Text(self._headline(now), no_wrap=True, overflow="ellipsis", style="bold")
+        room = max(1, rows - 5)
+        views = list(self._views)
+        if len(views) > room:
+            views = sorted(views, key=lambda view: quantities.STATE_ORDER.index(view.state))
+        shown, rest = views[:room], views[room:]
+        parts: list[RenderableType] = [head, _bar(share_done(views), columns), _run_table(shown, columns, now)]
+        if rest:
+            words = quantities.state_words(quantities.count_states(rest))
+            parts.append(Text(f"… and {len(rest):,} more: {words}", style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+    def _headline(self, now: float) -> str:
+        counts = quantities.state_words(quantities.count_states(self._views))
+        words = f"{console.printable(self._title)}  {counts}  {quantities.duration(now - self._began)}"
+        left = seconds_left(self._pace)
+        return words if left is None else f"{words}, about {quantities.duration(left)} left"
+
+
+def share_done(views: Sequence[RunView]) -> float:
+    """Return the share of all steps that are done, runs weighing the same; 1 where there are no runs."""
+    done = 0.0
+    for view in views:
+        if view.state in FINISHED:
+            done += 1
+        elif view.step is not None and view.steps:
+            done += min(1.0, view.step / view.steps)
+    return done / len(views) if views else 1.0
+
+
+def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
+    """Tell from (time, share done) pairs how long the rest takes; None where they do not say."""
+    if len(pace) < 2:
+        return None
+    (start, before), (end, after) = pace[0], pace[-1]
+    if after <= before or after >= 1 or end - start < 2:
+        return None
+    return (1 - after) * (end - start) / (after - before)
+
+
+def change(view: RunView) -> str:
+    """Return the line that says what became of a run."""
+    words = f"{view.state:<9}  {console.printable(view.run_id)}"
+    if view.state == State.RUNNING and view.attempts > 1:
+        return f"{words}  attempt {view.attempts - 1}"
+    if view.state == State.SUCCEEDED and view.started is not None and view.ended is not None:
+        return f"{words}  in {quantities.duration(view.ended - view.started)}"
+    why = quantities.last_words(view)
+    return f"{words}  {console.printable(why)}" if why else words
+
+
+def _bar(share: float, columns: int) -> RenderableType:
+    from rich.columns import Columns
+    from rich.progress_bar import ProgressBar
+
+    return Columns([ProgressBar(total=1, completed=share, width=max(10, columns - 6)), f"{100 * share:3.0f} %"])
+
+
+def _run_table(views: Sequence[RunView], columns: int, now: float) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    wide = columns >= _NARROW
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=3, min_width=8)
+    table.add_column("state", no_wrap=True)
+    table.add_column("progress", no_wrap=True, justify="right")
+    table.add_column("time", no_wrap=True, justify="right")
+    if wide:
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=2)
+    for view in views:
+        seconds = quantities.elapsed(view, now)
+        cells = [
+            Text(console.printable(view.run_id)),
+            Text(view.state, style=STATE_COLOURS[view.state]),
+            Text(_progress(view)),
+            Text("" if seconds is None else quantities.duration(seconds)),
+        ]
+        words = _note(view) if wide else ""
+        table.add_row(*cells, *([Text(words, style="dim")] if wide else []))
+    return table
+
+
+def _note(view: RunView) -> str:
+    why = quantities.last_words(view)
+    return console.printable(why) if why else f"attempt {view.attempts - 1}" if view.attempts > 1 else ""
+
+
+def _progress(view: RunView) -> str:
+    if view.state != State.RUNNING or view.step is None or not view.steps:
+        return ""
+    full = round(_BAR * min(1.0, view.step / view.steps))
+    return f"{'━' * full}{'╌' * (_BAR - full)} {progress(view):>5}"

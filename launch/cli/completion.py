@@ -1,0 +1,194 @@
+"""`launch completion`: a shell's script, and the answers it asks for. What an argument is, its metavar says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import VERBS, console
+from launch.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch completion bash >> ~/.bashrc
+launch completion zsh  > "${fpath[1]}/_launch"
+launch completion fish > ~/.config/fish/completions/launch.fish
+"""
+
+# Each asks `launch completion --words INDEX WORD…`: the words after `launch`, and which of them is being typed.
+SCRIPTS = {
+    "bash": """\
+_launch() {
+    local IFS=$'\\n' current="${COMP_WORDS[COMP_CWORD]}"
+    COMPREPLY=($(launch completion --words "$((COMP_CWORD - 1))" "${COMP_WORDS[@]:1}" 2>/dev/null))
+}
+complete -o default -F _launch launch
+""",
+    "zsh": """\
+#compdef launch
+_launch() {
+    local -a found
+    found=(${(f)"$(launch completion --words $((CURRENT - 2)) "${(@)words[2,-1]}" 2>/dev/null)"})
+    if (( $#found )); then compadd -a found; else _files; fi
+}
+if [ "$funcstack[1]" = "_launch" ]; then _launch "$@"; else compdef _launch launch; fi
+""",
+    "fish": """\
+function __launch_complete
+    set -l done (commandline -opc)
+    launch completion --words (math (count $done) - 1) $done[2..-1] (commandline -ct) 2>/dev/null
+end
+complete -c launch -a '(__launch_complete)'
+""",
+}
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("shell", metavar="SHELL", choices=tuple(SCRIPTS), help=", ".join(SCRIPTS))
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the script."""
+    console.data(SCRIPTS[args.shell].rstrip("\n"))
+    return ExitCode.OK
+
+
+def answer(words: Sequence[str]) -> int:
+    """Print what the word being typed can become, one a line.
+
+    Args:
+        words: The index of that word, then the words after `launch`.
+    """
+    try:
+        index, typed = int(words[0]), list(words[1:])
+    except (IndexError, ValueError):
+        return ExitCode.USAGE
+    found = candidates(typed[:index], typed[index] if index < len(typed) else "")
+    if found:
+        console.data("\n".join(found))
+    return ExitCode.OK
+
+
+def candidates(before: Sequence[str], word: str) -> list[str]:
+    """Return what a word can become.
+
+    Args:
+        before: The words between `launch` and it.
+        word: What has been typed of it.
+
+    Returns:
+        The candidates that begin with it. None of them is a path that the shell could not complete by itself.
+    """
+    if not before:
+        return _beginning(word, [*VERBS, "--help", "--version"])
+    if before[0] not in VERBS:
+        return []
+    from launch.cli.parser import load_verb, make_parser
+
+    parser = make_parser(before[0], load_verb(before[0]))
+    runs, kind, choices = _argument(parser, before[1:])
+    if word.startswith("-") and kind != "value":
+        return _beginning(word, parser.options())
+    if choices:
+        return _beginning(word, choices)
+    return _beginning(word, _things(kind, runs, word))
+
+
+def _argument(parser: Parser, before: Sequence[str]) -> tuple[str | None, str, Sequence[str]]:
+    """Return the folder `--runs` names, the metavar of the argument being typed, and its closed choices."""
+    options = {name: action for action in parser.actions() for name in action.option_strings}
+    positionals = [action for action in parser.actions() if not action.option_strings]
+    runs: str | None = None
+    waiting: argparse.Action | None = None
+    place = 0
+    for word in before:
+        if waiting is not None:
+            runs = word if "--runs" in waiting.option_strings else runs
+            waiting = None
+        elif word in options:
+            waiting = options[word] if options[word].nargs != 0 else None
+        elif not word.startswith("-"):
+            place += 1
+    if waiting is None and place < len(positionals):
+        waiting = positionals[place]
+    elif waiting is None and positionals and positionals[-1].nargs in ("*", "+"):
+        waiting = positionals[-1]
+    if waiting is None:
+        return runs, "", ()
+    return runs, str(waiting.metavar or waiting.dest), tuple(waiting.choices or ())
+
+
+def _things(kind: str, runs: str | None, word: str) -> list[str]:
+    match kind:
+        case "FILE":
+            return _sweep_files()
+        case "SWEEP":
+            return [*_sweeps(runs), *(_sweep_files() if "/" in word else [])]
+        case "RUN":
+            return _runs(runs, word)
+        case "SWEEP|RUN":
+            return [*_sweeps(runs), *_runs(runs, word)]
+        case "EXPERIMENT":
+            return _experiments()
+        case "PROFILE":
+            return _profiles()
+        case _:
+            return []
+
+
+def _beginning(word: str, things: Sequence[str]) -> list[str]:
+    return [thing for thing in dict.fromkeys(things) if thing.startswith(word)]
+
+
+def _sweep_files() -> list[str]:
+    return sorted(str(path) for path in Path("sweeps").glob("*.yaml"))
+
+
+def _sweeps(runs: str | None) -> list[str]:
+    """Return the sweeps' names from the folders alone: no record is read while a person waits for a key."""
+    root = _root(runs)
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                e.name for e in entries if not e.name.startswith(".") and os.path.isdir(root / e.name / "manifest")
+            )
+    except OSError:
+        return []
+
+
+def _runs(runs: str | None, word: str) -> list[str]:
+    sweep, slash, _ = word.rpartition("/")
+    found: list[str] = []
+    for name in [sweep] if slash else _sweeps(runs):
+        try:
+            with os.scandir(_root(runs) / name) as entries:
+                ids = [e.name for e in entries if e.name != "manifest" and not e.name.startswith(".") and e.is_dir()]
+        except OSError:
+            continue
+        found += [f"{name}/{run_id}" if slash else run_id for run_id in ids]
+    return sorted(found)
+
+
+def _root(runs: str | None) -> Path:
+    return Path(runs or os.environ.get("LAUNCH_RUNS") or "runs")
+
+
+def _experiments() -> list[str]:
+    from importlib.util import find_spec
+
+    spec = find_spec("s5")
+    folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    roots = [folder / "conf" / "experiment" for folder in folders]
+    return sorted(str(path.relative_to(root).with_suffix("")) for root in roots for path in root.glob("*/*.yaml"))
+
+
+def _profiles() -> list[str]:
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "launch"
+    return ["local", *sorted(path.stem for folder in (Path("slurm"), config) for path in folder.glob("*.yaml"))]

@@ -1,0 +1,48 @@
+"""`launch doctor`: checks this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch doctor
+launch doctor --json | jq '.[] | select(.level != "ok")'
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--json", action="store_true", help="a list of objects instead of lines")
+    parser.epilog = f"{parser.epilog}\n(1 where a check fails: runs cannot succeed on this machine as it is)"
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print one line per check, as each comes out."""
+    from dataclasses import asdict
+
+    from launch.doctor import Level, examine
+
+    checks = examine(None if args.runs is None else Path(args.runs))
+    if args.json:
+        found = list(checks)
+        console.data(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
+        return ExitCode.SOME_FAILED if any(check.level is Level.FAIL for check in found) else ExitCode.OK
+    failed = False
+    for check in checks:
+        failed = failed or check.level is Level.FAIL
+        level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
+        console.data(f"{level}  {check.name:<18}  {console.printable(check.message)}")
+        if check.advice:
+            console.data(f"{'':26}→ {console.printable(check.advice)}")
+    return ExitCode.SOME_FAILED if failed else ExitCode.OK

@@ -1,0 +1,61 @@
+"""`launch gc`: deletes what finished runs no longer need, after saying what that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from launch.cli import console, quantities
+from launch.errors import ExitCode, StoreError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from launch.cli.parser import Parser
+    from launch.gc import Garbage
+
+EXAMPLES = """
+launch gc --dry-run                           show what would go, and how much it is
+launch gc mnist5k                             thin the finished runs of one sweep
+launch gc
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
+    parser.description = (
+        "Delete what finished runs no longer need: of each run that has succeeded all checkpoints but the last, which "
+        "holds the best model too; torn temporary files; code snapshots that no run refers to. Runs that are live "
+        "or have not succeeded keep everything."
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """List it, then delete it."""
+    from launch import gc
+    from launch.cli.targets import open_store, sweep_name
+
+    store = open_store(args.runs)
+    names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
+    garbage = gc.find_garbage(store, names)
+    if garbage:
+        rows = [[item.kind, quantities.size(item.size), str(item.path)] for item in garbage]
+        console.data(console.table(["kind", "size", "path"], rows, right=["size"], elastic="path"))
+    total = sum(item.size for item in garbage)
+    if args.dry_run or not garbage:
+        console.note(f"{_words(garbage)}: {quantities.size(total)} can go" if garbage else "nothing to delete")
+        return ExitCode.OK
+    try:
+        freed = gc.remove(garbage)
+    except OSError as error:
+        raise StoreError(f"{error.filename}: {error.strerror}", hint="type `launch gc` again to go on") from error
+    console.note(f"{_words(garbage)}: {quantities.size(freed)} freed")
+    return ExitCode.OK
+
+
+def _words(garbage: Sequence[Garbage]) -> str:
+    counts = Counter("temporary file" if item.kind == "temporary" else item.kind for item in garbage)
+    return ", ".join(quantities.plural(count, kind) for kind, count in counts.items())

@@ -1,0 +1,118 @@
+"""`launch results`: the table of a sweep."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import columns, console
+from launch.cli.console import MISSING
+from launch.errors import ExitCode, LaunchError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from launch.cli.parser import Parser
+    from launch.results import Row
+
+EXAMPLES = """
+launch results mnist5k
+launch results sweeps/mnist5k.yaml --format csv --output mnist5k.csv
+launch results mnist5k --format json | jq '.[0].mean'
+"""
+
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
+    parser.add_argument("--format", metavar="FORMAT", choices=FORMATS, default="table", help=", ".join(FORMATS))
+    parser.add_argument("--metric", help="another metric than the sweep's own, such as val/accuracy")
+    parser.add_argument("--output", metavar="PATH", help="write to this file instead of stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the table, or write it to a file."""
+    from launch.cli.tables import gather
+    from launch.cli.targets import open_sweep
+
+    sweep = open_sweep(args.sweep, args.runs)
+    rows = gather(sweep, args.metric)
+    if args.format == "parquet" and args.output is None and sys.stdout.isatty():
+        raise LaunchError(
+            "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
+        )
+    content = _render(rows, args.format)
+    if args.output is None:
+        console.raw(content) if args.format == "parquet" else console.data(content.decode().removesuffix("\n"))
+    else:
+        _write(Path(args.output), content)
+        console.note(f"wrote {args.output}")
+    return ExitCode.OK
+
+
+def _render(rows: Sequence[Row], form: str) -> bytes:
+    from launch import results
+
+    match form:
+        case "json":
+            return (results.to_json(rows) + "\n").encode(errors="surrogateescape")
+        case "csv":
+            return results.to_csv(rows).encode(errors="surrogateescape")
+        case "parquet":
+            return results.to_parquet(rows)
+        case _:
+            return (table(rows) + "\n").encode(errors="surrogateescape")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash."""
+    keys = columns.setting_keys([row.settings for row in rows])
+    names = columns.short_names(keys)
+    numeric = ["seeds", _heading(rows), "published", "difference"]
+    with_states = any(set(row.states) - {"SUCCEEDED"} for row in rows)
+    header = ["experiment", *(names[key] for key in keys), *numeric, *(["runs"] if with_states else [])]
+    body: list[list[str]] = []
+    for row in rows:
+        cells = [row.experiment, *columns.setting_cells(row.settings, keys), *_numbers(row)]
+        body.append([*cells, _states(row)] if with_states else cells)
+    return console.table(header, body, right=numeric, elastic="experiment")
+
+
+def _heading(rows: Sequence[Row]) -> str:
+    metric = rows[0].metric if rows else "metric"
+    return f"{metric} %" if _in_percent(metric) else metric
+
+
+def _in_percent(metric: str) -> bool:
+    return metric.rsplit("/", 1)[-1].endswith("accuracy")
+
+
+def _numbers(row: Row) -> list[str]:
+    total = sum(row.states.values())
+    seeds = f"{len(row.seeds)}" if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
+    percent = _in_percent(row.metric)
+    mean = MISSING if row.mean is None else f"{_number(row.mean, percent)} ± {_number(row.std, percent)}"
+    difference = _number(row.difference, percent)
+    signed = difference if row.difference is None or difference.startswith("-") else f"+{difference}"
+    return [seeds, mean, _number(row.published, percent), signed]
+
+
+def _number(value: float | None, percent: bool) -> str:
+    if value is None:
+        return MISSING
+    return f"{100 * value:.2f}" if percent else f"{value:.4g}"
+
+
+def _states(row: Row) -> str:
+    return ", ".join(f"{count} {state.lower()}" for state, count in row.states.items()) or MISSING

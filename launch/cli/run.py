@@ -1,0 +1,32 @@
+"""`launch run`: runs one experiment, as a sweep of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launch.cli.sweep import add_submission_arguments
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch run digits/s5
+launch run digits/s5 optim.lr=0.002 seed=3 --detach
+launch run digits/s5 train.epochs=1 --dry-run
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a training recipe, such as digits/s5")
+    add_submission_arguments(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Make the sweep of one, and submit it."""
+    from launch.cli.submission import perform
+    from launch.sweep import single_run
+
+    return perform(single_run(args.experiment, args.overrides), args, only=None)

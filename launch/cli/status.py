@@ -1,0 +1,92 @@
+"""`launch status`: where everything stands. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from launch.cli import console, quantities
+from launch.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from launch.cli.parser import Parser
+    from launch.records import RunView
+
+EXAMPLES = """
+launch status                                 every sweep, one line each
+launch status mnist5k                         every run of one sweep
+launch status sweeps/mnist5k.yaml --state failed --state lost
+launch status --json | jq '.[] | select(.state == "FAILED") | .message'
+"""
+
+_STATES = tuple(state.lower() for state in quantities.STATE_ORDER)
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all, in short")
+    parser.add_argument("--json", action="store_true", help="a list of objects, one per run, instead of a table")
+    parser.add_argument(
+        "--state", metavar="STATE", choices=_STATES, type=str.lower, action="append", help="only runs in this state"
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the table or the list."""
+    from launch.cli.targets import open_store, sweep_name
+
+    store = open_store(args.runs)
+    names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
+    sweeps = {name: store.sweep(name).views() for name in names}
+    if args.state:
+        sweeps = {name: [v for v in views if v.state.lower() in args.state] for name, views in sweeps.items()}
+    if args.json:
+        console.data(as_json([view for views in sweeps.values() for view in views]))
+    elif args.sweep is None:
+        _overview(sweeps, str(store.root))
+    else:
+        _runs(names[0], sweeps[names[0]])
+    return ExitCode.OK
+
+
+def _overview(sweeps: Mapping[str, Sequence[RunView]], root: str) -> None:
+    from launch.cli.tables import sweeps_table
+
+    if not sweeps:
+        console.note(f"no sweeps under {root}")
+        console.hint("`launch sweep FILE` starts one")
+        return
+    console.data(sweeps_table(sweeps))
+
+
+def _runs(name: str, views: Sequence[RunView]) -> None:
+    from launch.cli.tables import runs_table
+
+    if views:
+        console.data(runs_table(views, time.time()))
+    counts = quantities.count_states(views)
+    console.note(
+        f"{name}: {quantities.plural(len(views), 'run')}" + (f": {quantities.state_words(counts)}" if counts else "")
+    )
+    advise(name, counts)
+
+
+def advise(name: str, counts: Mapping[str, int]) -> None:
+    """Say what to type next where a sweep needs a person."""
+    waiting = sum(counts.get(state, 0) for state in ("PLANNED", "PREEMPTED", "LOST"))
+    alive = counts.get("PENDING", 0) + counts.get("RUNNING", 0)
+    if waiting and not alive:
+        console.hint(f"nobody works on {quantities.plural(waiting, 'run')}; `launch sweep FILE` goes on with them")
+    elif counts.get("FAILED", 0) + counts.get("CANCELLED", 0):
+        console.hint(f"`launch logs RUN` shows why; `launch retry {name}` runs them again")
+
+
+def as_json(views: Sequence[RunView]) -> str:
+    """Return runs as a JSON list of objects, one field per attribute of `launch.records.RunView`."""
+    from dataclasses import asdict
+
+    return json.dumps([asdict(view) for view in views], indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,49 @@
+"""`launch sweep`: runs every run of a sweep file that has not succeeded yet. Typing it again is the resume button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch sweep sweeps/quickstart.yaml
+launch sweep sweeps/quickstart.yaml --dry-run
+launch sweep sweeps/mnist5k.yaml train.epochs=20 --only '*sequential*-s0-*'
+launch sweep sweeps/mnist5k.yaml --detach && launch watch mnist5k
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("file", metavar="FILE", help="the sweep file")
+    add_submission_arguments(parser)
+    parser.add_argument("--only", metavar="GLOB", help="only the runs whose id matches, such as '*-s0-*'")
+
+
+def add_submission_arguments(parser: Parser) -> None:
+    """Add what `launch sweep` and `launch run` share."""
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="overrides in Hydra's grammar; they win")
+    parser.add_argument("--on", metavar="PROFILE", default="local", help="where to run (default: local)")
+    parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="show every run and what it would cost; write nothing")
+    how.add_argument("--plan-only", action="store_true", help="write the run directories and start nothing")
+    how.add_argument("--detach", action="store_true", help="run in the background and return at once")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Load the file, and submit it."""
+    from launch.cli.submission import perform
+    from launch.sweep import load_sweep
+
+    sweep = load_sweep(Path(args.file), args.overrides)
+    for warning in sweep.warnings:
+        console.warn(warning)
+    return perform(sweep, args, only=args.only)

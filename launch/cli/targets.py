@@ -1,0 +1,148 @@
+"""What a person may type for a sweep or a run: a name, a file, an id, the beginning of one, a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.errors import LaunchError, nearest
+from launch.store import Store
+
+if TYPE_CHECKING:
+    from launch.store import SweepStore
+
+_RUN_FILE = "run.json"
+
+
+def open_store(runs: str | None) -> Store:
+    """Return the store under `--runs`, or the default one."""
+    return Store(None if runs is None else Path(runs))
+
+
+def open_sweep(word: str, runs: str | None) -> SweepStore:
+    """Return the sweep that a person named.
+
+    Args:
+        word: Its name, or its file.
+        runs: The option `--runs`.
+
+    Returns:
+        The sweep, which has at least one generation.
+
+    Raises:
+        LaunchError: Where there is none; the nearest name is shown.
+    """
+    store = open_store(runs)
+    return store.sweep(sweep_name(store, word))
+
+
+def sweep_name(store: Store, word: str) -> str:
+    """Return the name of the sweep that `word` names: itself, or that of the sweep file it is.
+
+    Raises:
+        LaunchError: Where the store has no such sweep.
+    """
+    names = store.sweeps()
+    if word in names:
+        return word
+    name = _name_in_file(Path(word)) if _looks_like_file(word) else word.rstrip("/")
+    if name in names:
+        return name
+    if _looks_like_file(word) and not Path(word).exists():
+        raise LaunchError(f"{word}: no such sweep file", hint=_sweeps_hint(names))
+    near = nearest(name, names)
+    raise LaunchError(
+        f"no sweep {name!r} under {store.root}" + (f"; did you mean {near}?" if near else ""), hint=_sweeps_hint(names)
+    )
+
+
+def find_run(store: Store, word: str) -> tuple[str, str]:
+    """Return the sweep and the id of the run that a person named.
+
+    Args:
+        store: The run directories.
+        word: A run id, the beginning of one, `SWEEP/RUN` with either, or a run's folder.
+
+    Returns:
+        Name of the sweep and run id.
+
+    Raises:
+        LaunchError: Where there is none, or more than one.
+    """
+    found = _runs_like(store, word)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise _no_run(store, word)
+    # One recipe may be in two sweeps under the same id; then only the sweep tells them apart.
+    shown = ", ".join("/".join(each) for each in found[:3]) + (" …" if len(found) > 3 else "")
+    raise LaunchError(f"{word!r} is the beginning of {len(found)} runs: {shown}", hint="type more of it, or SWEEP/RUN")
+
+
+def _runs_like(store: Store, word: str) -> list[tuple[str, str]]:
+    folder = Path(word)
+    if (folder / _RUN_FILE).is_file() and folder.resolve().parent.parent == store.root.resolve():
+        return [(folder.resolve().parent.name, folder.resolve().name)]
+    sweep, _, beginning = word.rpartition("/")
+    sweeps = [sweep] if sweep else store.sweeps()
+    runs = [(name, run_id) for name in sweeps for run_id in run_ids(store, name)]
+    exact = [run for run in runs if run[1] == beginning]
+    return exact or [run for run in runs if run[1].startswith(beginning)]
+
+
+def run_ids(store: Store, sweep: str) -> list[str]:
+    """Return the ids of a sweep's runs, sorted, without reading any of them."""
+    try:
+        with os.scandir(store.root / sweep) as entries:
+            return sorted(e.name for e in entries if e.is_dir() and e.name != "manifest" and not e.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _no_run(store: Store, word: str) -> LaunchError:
+    sweeps = store.sweeps()
+    if word in sweeps:
+        return LaunchError(
+            f"{word!r} is a sweep; a run is wanted", hint=f"`launch status {word}` lists the runs of the sweep"
+        )
+    runs = [run_id for name in sweeps for run_id in run_ids(store, name)]
+    near = nearest(word.rpartition("/")[2], runs) if len(runs) <= 2_000 else None
+    return LaunchError(
+        f"no run {word!r} under {store.root}" + (f"; did you mean {near}?" if near else ""),
+        hint="`launch status SWEEP` lists the runs of a sweep",
+    )
+
+
+def _looks_like_file(word: str) -> bool:
+    return word.endswith((".yaml", ".yml"))
+
+
+def _name_in_file(file: Path) -> str:
+    """Return the name a sweep file gives itself; the file's own name where it gives none."""
+    try:
+        for line in file.read_text(errors="replace").splitlines():
+            if line.startswith("name:"):
+                import yaml  # only where the file names itself
+
+                return str(yaml.safe_load(line)["name"])
+    except (OSError, ValueError):
+        pass
+    return file.stem
+
+
+def _sweeps_hint(names: list[str]) -> str:
+    if not names:
+        return "there are no sweeps yet; `launch sweep FILE` starts one, --runs names another folder"
+    return f"the sweeps are {', '.join(names[:8])}" + (" …" if len(names) > 8 else "")
+
+
+def find_target(store: Store, word: str) -> str:
+    """Return what `word` names as `SWEEP` or `SWEEP/RUN`, whole.
+
+    Raises:
+        LaunchError: Where it names neither a sweep nor one run.
+    """
+    if word.rstrip("/") in store.sweeps() or _looks_like_file(word):
+        return sweep_name(store, word)
+    return "/".join(find_run(store, word))

@@ -1,0 +1,78 @@
+"""`launch watch`: shows a sweep while it runs. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from launch.cli import console, quantities
+from launch.cli.board import Board
+from launch.errors import ExitCode, LaunchError
+from launch.records import State
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from launch.cli.parser import Parser
+    from launch.records import RunView
+
+EXAMPLES = """
+launch watch                                  everything that runs here
+launch watch mnist5k
+launch watch mnist5k 2>&1 | tee progress.txt  in a pipe: one line per change
+"""
+
+ALIVE = frozenset({State.PENDING, State.RUNNING})
+_POLL_S = 1.0
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Show it until nothing is alive any more, or until Ctrl-C, which stops the watching and nothing else."""
+    from launch.cli.status import advise
+    from launch.cli.targets import open_store, sweep_name
+
+    store = open_store(args.runs)
+    names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
+    if not names:
+        raise LaunchError(f"no sweeps under {store.root}", hint="`launch sweep FILE` starts one")
+    title = names[0] if len(names) == 1 else quantities.plural(len(names), "sweep")
+    sweeps = [store.sweep(name) for name in names]
+    try:
+        views = follow(title, lambda: [view for sweep in sweeps for view in sweep.views()])
+    except KeyboardInterrupt:
+        console.note("stopped watching; the runs go on")
+        return ExitCode.OK
+    counts = quantities.count_states(views)
+    console.note(f"{title}: {quantities.state_words(counts)}")
+    advise(title if len(names) == 1 else "SWEEP", counts)
+    return exit_code(views)
+
+
+def follow(title: str, look: Callable[[], Sequence[RunView]]) -> Sequence[RunView]:
+    """Show runs as they change until none of them is alive.
+
+    Args:
+        title: What they have in common.
+        look: Returns them as they stand now.
+
+    Returns:
+        How they stand at the end.
+    """
+    with Board(title) as board:
+        while True:
+            views = look()
+            board.show(views)
+            if not any(view.state in ALIVE for view in views):
+                return views
+            time.sleep(_POLL_S)
+
+
+def exit_code(views: Sequence[RunView]) -> int:
+    """Return what a command that saw runs to their end returns."""
+    return ExitCode.OK if all(view.state == State.SUCCEEDED for view in views) else ExitCode.SOME_FAILED

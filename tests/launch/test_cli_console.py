@@ -1,0 +1,96 @@
+import io
+import sys
+
+import pytest
+
+from launch.cli import columns, console, quantities
+from launch.errors import LaunchError
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    return stream
+
+
+def test_a_mistake_is_a_message_a_blank_line_and_a_hint(capsys):
+    console.error(LaunchError("x.yaml: grid.lr: no values", hint="write a list"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: x.yaml: grid.lr: no values\n\nhint: write a list\n"
+
+
+def test_a_table_in_a_pipe_is_plain_and_whole(capsys):
+    text = console.table(["run", "state"], [["r" * 300, "FAILED"], ["b", "RUNNING"]], elastic="run")
+    assert text.splitlines() == [f"run{' ' * 297}  state", f"{'r' * 300}  FAILED", f"b{' ' * 299}  RUNNING"]
+
+
+def test_a_table_on_a_terminal_fits_it_and_shows_colours(terminal):
+    text = console.table(["run", "state"], [["r" * 300, "FAILED"]], elastic="run")
+    assert "\x1b[31mFAILED\x1b[0m" in text
+    assert console.width(text.splitlines()[1]) - len("\x1b[31m\x1b[0m") <= 40
+
+
+def test_no_color_is_honoured(terminal, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in console.table(["state"], [["FAILED"]])
+
+
+def test_a_cell_cannot_command_the_terminal():
+    text = console.table(["run"], [["a\x1b[2Jb\nc"]])
+    assert text.splitlines()[1] == "a\\x1b[2Jb\\nc"
+
+
+def test_wide_and_combining_characters_keep_columns_aligned():
+    lines = console.table(["a", "b"], [["層層", "x"], ["é", "x"], ["abcd", "x"]]).splitlines()
+    assert {console.width(line.rpartition("x")[0]) for line in lines[1:]} == {6}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        (["optim.lr", "model.d_state"], ["lr", "d_state"]),
+        (["optim.lr", "ssm.lr"], ["optim.lr", "ssm.lr"]),
+        (["lr", "optim.lr"], ["lr", "optim.lr"]),
+        (["a.b.x", "c.b.x", "y"], ["a.b.x", "c.b.x", "y"]),
+    ],
+)
+def test_settings_go_by_the_shortest_clear_name(keys, names):
+    assert list(columns.short_names(keys).values()) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.001, "0.001"),
+        (0.1 + 0.2, "0.3"),
+        (True, "true"),
+        (None, "null"),
+        ("a b", "a b"),
+        ([1, 2], "[1, 2]"),
+        (64, "64"),
+    ],
+)
+def test_values_are_shown_as_typed(value, text):
+    assert columns.value_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3661, "1:01:01"), (90_061, "1d 01:01"), (-3, "0:00")]
+)
+def test_durations(seconds, text):
+    assert quantities.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
+def test_sizes(count, text):
+    assert quantities.size(count) == text
