@@ -1,0 +1,238 @@
+"""The attempts of one run: claiming the next, recording how it went, publishing its result.
+
+RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
+                   lock           held by the supervisor and by what it started; free: nobody works on it
+                   log.txt        what the command printed
+                   result.json    written by the command, last
+RUN_DIR/result.json               a hard link to it, made once
+RUN_DIR/cancelled.json            the generation that the user cancelled
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.errors import StoreError
+from launch.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
+from launch.locks import acquire, is_held
+from launch.records import AttemptRecord, from_json, to_json
+from s5.result import ATTEMPTS, RESULT, ResultError, publish, read_result, write_result
+
+ATTEMPT = "attempt.json"
+LOCK = "lock"
+LOG = "log.txt"
+CANCELLED = "cancelled.json"
+
+_CLAIM = ".claim-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """An attempt that belongs to this process.
+
+    Attributes:
+        path: `RUN_DIR/attempts/K`.
+        lock: The descriptor that holds its lock, to be handed to whatever works on it.
+        record: What `attempt.json` says.
+    """
+
+    path: str
+    lock: int
+    record: AttemptRecord
+
+
+def attempt_numbers(run_dir: str) -> list[int]:
+    """Return the numbers of a run's attempts, oldest first."""
+    try:
+        return sorted(int(name) for name in os.listdir(os.path.join(run_dir, ATTEMPTS)) if name.isdigit())
+    except FileNotFoundError:
+        return []
+
+
+def attempt_path(run_dir: str, attempt: int) -> str:
+    """Return the folder of an attempt."""
+    return os.path.join(run_dir, ATTEMPTS, str(attempt))
+
+
+def read_attempt(path: str) -> AttemptRecord:
+    """Return the record of an attempt.
+
+    Args:
+        path: The attempt's folder.
+
+    Raises:
+        StoreError: Where it is missing or cannot be understood; the message names the file.
+    """
+    file = os.path.join(path, ATTEMPT)
+    return from_json(AttemptRecord, read_json(file), file)
+
+
+def read_json(file: str) -> object:
+    """Return what a JSON file holds.
+
+    Raises:
+        StoreError: Where it cannot be read; the message names the file.
+    """
+    try:
+        return json.loads(read_bytes(file))
+    except OSError as error:
+        raise store_error(error, f"read {file}") from error
+    except ValueError as error:
+        raise StoreError(f"{file}: not JSON: {error}") from error
+
+
+def is_worked_on(path: str) -> bool:
+    """Say whether a process on this machine works on an attempt: its supervisor, or what that started."""
+    return is_held(os.path.join(path, LOCK))
+
+
+def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
+    """Claim an attempt: whoever makes its folder owns the run.
+
+    The folder appears whole, by one rename, with the lock held and the record written. So nobody ever sees an
+    attempt of which it cannot say who works on it, and of two claimants the second finds the place taken.
+
+    Args:
+        run_dir: The run directory.
+        attempt: The number after the newest attempt.
+        record: What `attempt.json` is to say.
+
+    Returns:
+        The claim; None where somebody else was first.
+
+    Raises:
+        StoreError: Where the folder cannot be written.
+    """
+    folder = os.path.join(run_dir, ATTEMPTS)
+    prepared = os.path.join(folder, f"{_CLAIM}{os.getpid()}")
+    try:
+        os.makedirs(prepared, exist_ok=True)
+        lock = acquire(os.path.join(prepared, LOCK))
+        if lock is None:
+            raise AssertionError(f"the lock of {prepared}, which this process has just made, is held")
+        write_file(os.path.join(prepared, ATTEMPT), _encode(record))
+        fault("claim.prepared")
+        os.rename(prepared, attempt_path(run_dir, attempt))
+    except OSError as error:
+        shutil.rmtree(prepared, ignore_errors=True)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return None
+        raise store_error(error, f"claim attempt {attempt} in {folder}") from error
+    fault("claim.made")
+    return Claim(path=attempt_path(run_dir, attempt), lock=lock, record=record)
+
+
+def sweep_claims(run_dir: str) -> None:
+    """Remove what claimants left that died before their claim was made."""
+    folder = os.path.join(run_dir, ATTEMPTS)
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if name.startswith(_CLAIM) and not is_held(os.path.join(path, LOCK)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def write_record(path: str, record: AttemptRecord) -> None:
+    """Replace the record of an attempt. Only the attempt's own supervisor does.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    replace_file(os.path.join(path, ATTEMPT), _encode(record))
+
+
+def _encode(record: AttemptRecord) -> bytes:
+    return (json.dumps(to_json(record), indent=1, sort_keys=True) + "\n").encode()
+
+
+def has_result(path: str) -> bool:
+    """Say whether a run directory, or an attempt's folder, holds a result."""
+    return os.path.lexists(os.path.join(path, RESULT))
+
+
+def write_empty_result(path: str) -> None:
+    """Write the result of a command that ended well and left none of its own.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    try:
+        write_result(Path(path), {})
+    except OSError as error:
+        raise store_error(error, f"write {os.path.join(path, RESULT)}") from error
+
+
+def publish_result(path: str) -> bool:
+    """Make an attempt's result the run's, durably, unless the run has one.
+
+    Args:
+        path: The attempt's folder, which holds a result.
+
+    Returns:
+        Whether this call did it.
+
+    Raises:
+        StoreError: Where the result cannot be read, or not be linked.
+    """
+    result = os.path.join(path, RESULT)
+    try:
+        read_result(Path(path))
+        sync_file(result)
+        fault("publish.synced")
+        published = publish(Path(path))
+        fault("publish.linked")
+    except OSError as error:
+        raise store_error(error, f"publish {result}") from error
+    except ResultError as error:
+        raise StoreError(str(error), hint=f"remove {path} and type the command again") from error
+    return published
+
+
+def adopt_result(run_dir: str, *, worked_on: Callable[[str], bool] = is_worked_on) -> bool:
+    """Publish the result of an attempt whose supervisor died before it could.
+
+    Args:
+        run_dir: The run directory.
+        worked_on: Says whether anybody is still there to publish it.
+
+    Returns:
+        Whether the run has a result now.
+    """
+    if has_result(run_dir):
+        return True
+    for attempt in reversed(attempt_numbers(run_dir)):
+        path = attempt_path(run_dir, attempt)
+        if has_result(path) and not worked_on(path):
+            publish_result(path)
+            return True
+    return False
+
+
+def write_cancelled(run_dir: str, generation: int) -> None:
+    """Say that the user wants no more attempts of a run for this generation and those before.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    replace_file(os.path.join(run_dir, CANCELLED), json.dumps({"version": 1, "generation": generation}).encode())
+
+
+def cancelled_generation(run_dir: str) -> int | None:
+    """Return the generation that the user cancelled; None where there is no such mark.
+
+    A mark that cannot be read still is one: it counts for every generation.
+    """
+    try:
+        document = json.loads(read_bytes(os.path.join(run_dir, CANCELLED)))
+        return int(document["generation"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1 << 30

@@ -1,0 +1,160 @@
+"""Writing a file whole or not at all, saying what stood in the way, and dying at a named point when a test asks.
+
+Every change that the launcher makes to a run directory passes through here, so this is where faults are injected.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from contextlib import suppress
+
+from launch.errors import StoreError
+
+FAULT_VARIABLE = "LAUNCH_FAULT"
+
+_passed: dict[str, int] = {}
+
+_HINTS = {
+    errno.ENOSPC: "free some space, then type the command again: it goes on where it stopped",
+    errno.EDQUOT: "your quota is used up; free some space, then type the command again",
+    errno.EROFS: "the file system is read-only; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.EACCES: "you may not write there; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.EPERM: "you may not write there; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.ENAMETOOLONG: "choose a shorter folder for the runs with LAUNCH_RUNS",
+    errno.ENOTDIR: "a file stands where a folder must be; move it away, or move the runs with LAUNCH_RUNS",
+}
+
+
+def fault(point: str) -> None:
+    """Kill this process with SIGKILL where `$LAUNCH_FAULT` names this point.
+
+    Args:
+        point: The name. `$LAUNCH_FAULT` is `point` or `point:n`, which dies at the n-th passing.
+    """
+    wanted = os.environ.get(FAULT_VARIABLE)
+    if not wanted:
+        return
+    name, _, count = wanted.partition(":")
+    if name == point:
+        _passed[point] = _passed.get(point, 0) + 1
+        if _passed[point] == int(count or 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def store_error(error: OSError, doing: str) -> StoreError:
+    """Return the error a user understands for one of the operating system.
+
+    Args:
+        error: What the system said.
+        doing: What was tried, with the path: `write /runs/x/run.json`.
+
+    Returns:
+        The error, with a hint where there is something to do about it.
+    """
+    what = os.strerror(error.errno) if error.errno else str(error)
+    return StoreError(f"cannot {doing}: {what}", hint=_HINTS.get(error.errno or 0))
+
+
+def read_bytes(path: str) -> bytes:
+    """Return a small file's bytes with as few system calls as there can be."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(fd, 65536)
+        if len(data) < 65536:
+            return data
+        chunks = [data]
+        while more := os.read(fd, 1 << 20):
+            chunks.append(more)
+        return b"".join(chunks)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: str, data: bytes, *, durable: bool = False) -> None:
+    """Write a new file. A reader may see a part of it: give it a name that nobody reads yet.
+
+    Args:
+        path: The file.
+        data: Its bytes.
+        durable: Whether they must survive a power cut.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
+    """Write a file so that a reader sees the old one or the new one, whole.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    temporary = _temporary(path)
+    try:
+        write_file(temporary, data, durable=durable)
+        fault("replace.written")
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise store_error(error, f"write {path}") from error
+
+
+def create_file(path: str, data: bytes) -> bool:
+    """Write a file that must not exist yet, durably; of several writers exactly one succeeds.
+
+    Args:
+        path: The file.
+        data: Its bytes.
+
+    Returns:
+        Whether this call made it. False: somebody else's is there.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    temporary = _temporary(path)
+    try:
+        write_file(temporary, data, durable=True)
+        fault("create.written")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        fault("create.linked")
+        sync_folder(os.path.dirname(path))
+        return True
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise store_error(error, f"write {path}") from error
+
+
+def sync_file(path: str) -> None:
+    """Make a file's bytes survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_folder(path: str) -> None:
+    """Make a folder's names survive a power cut, where the file system can."""
+    with suppress(OSError):
+        sync_file(path)
+
+
+def _temporary(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{os.getpid()}.tmp")

@@ -1,0 +1,87 @@
+"""Locks that end with their holder: whoever inherited the descriptor holds them, and nobody can forget to let go.
+
+They are the kernel's locks of an open file description (`fcntl(2)`, F_OFD_SETLK). A child that is handed the
+descriptor holds the lock too, so a free lock proves that nobody of that family is left. Asking changes nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+
+from launch.errors import StoreError
+from launch.files import store_error
+
+# struct flock of 64-bit Linux: type, whence, start, length, pid.
+_FLOCK = "hhqqi4x"
+
+
+def _flock(kind: int) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
+
+
+def acquire(path: str, *, wait: bool = False) -> int | None:
+    """Take the lock on a file, which is made where it is missing.
+
+    Args:
+        path: The file. A holder may write what it likes into it.
+        wait: Whether to wait for whoever holds it.
+
+    Returns:
+        The descriptor that holds the lock until every copy of it is closed; None where somebody holds it.
+
+    Raises:
+        StoreError: Where the file cannot be made, or its file system has no locks.
+    """
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise store_error(error, f"open the lock {path}") from error
+        if not _take(fd, path, wait):
+            os.close(fd)
+            return None
+        if _is_at(fd, path):
+            return fd
+        os.close(fd)  # somebody cleaned the folder between the open and the lock: this is the lock of no name
+
+
+def _take(fd: int, path: str, wait: bool) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        os.close(fd)
+        raise StoreError(
+            f"cannot lock {path}: {os.strerror(error.errno or 0)}",
+            hint="its file system has no locks; move the runs with LAUNCH_RUNS=/a/folder/that/has",
+        ) from error
+    return True
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def is_held(path: str) -> bool:
+    """Say whether anybody holds the lock on a file. Asking takes nothing; no file, no holder."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_held_by_another(fd)
+    finally:
+        os.close(fd)
+
+
+def is_held_by_another(fd: int) -> bool:
+    """Say whether another open file description than `fd`'s holds the lock on its file."""
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK))
+    return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK

@@ -1,0 +1,124 @@
+"""Which process is alive: by pid, start time and boot, so that a reused pid is never mistaken for its owner."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from functools import cache
+
+
+@cache
+def boot_id() -> str:
+    """Return the identity of this machine's boot. Containers share it with their host."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+@cache
+def host() -> str:
+    """Return this machine's name."""
+    return os.uname().nodename
+
+
+def start_time(pid: int) -> int | None:
+    """Return a process's start in clock ticks since boot; None where it is gone or only waits to be reaped."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, 1024)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    # The name in parentheses may hold anything, blanks and parentheses too.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def is_alive(pid: int, start: int) -> bool:
+    """Say whether the process `pid` that started at `start` still runs."""
+    return start_time(pid) == start
+
+
+def open_process(pid: int, start: int) -> int | None:
+    """Return a descriptor of the process that is readable once it has ended; None where it has.
+
+    The descriptor names this very process: a signal sent through it never reaches a later owner of the pid.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    if is_alive(pid, start):
+        return fd
+    os.close(fd)
+    return None
+
+
+def send(fd: int, number: int) -> None:
+    """Send a signal to the process of a descriptor, unless it has ended."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(fd, number)
+
+
+def find_by_environment(name: str, value: str) -> list[int]:
+    """Return descriptors of the processes that were started with a variable set to a value.
+
+    What the launcher starts carries its label in its environment, so that it is found without anybody's notes.
+    Processes of other users cannot be read and are left out.
+    """
+    wanted = os.fsencode(f"{name}={value}")
+    found: list[int] = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            fd = os.pidfd_open(int(entry))
+        except OSError:
+            continue
+        if _carries(int(entry), wanted):
+            found.append(fd)
+        else:
+            os.close(fd)
+    return found
+
+
+def _carries(pid: int, wanted: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return wanted in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def wait_any(fds: list[int], timeout_s: float) -> bool:
+    """Wait until the process of one of the descriptors has ended, at most `timeout_s`; return whether one has."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout_s) * 1000))
+
+
+def end_in_good_order(fds: list[int], grace_s: float) -> None:
+    """Ask processes to end with SIGTERM, and end those that have not after `grace_s` with SIGKILL.
+
+    Args:
+        fds: Their descriptors; closed on return.
+        grace_s: How long they may take to write a checkpoint.
+    """
+    for fd in fds:
+        send(fd, signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    left = list(fds)
+    while left and time.monotonic() < deadline:
+        wait_any(left, deadline - time.monotonic())
+        left = [fd for fd in left if not wait_any([fd], 0)]
+    for fd in left:
+        send(fd, signal.SIGKILL)
+    for fd in fds:
+        os.close(fd)

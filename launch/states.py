@@ -1,0 +1,195 @@
+"""Where a run stands, derived from its files. Asking never changes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_worked_on
+from launch.files import read_bytes
+from launch.manifest import Listed
+from launch.processes import boot_id, find_by_environment, host, is_alive
+from launch.records import Reason, RunView, State
+from s5.result import ATTEMPT_DIR_VARIABLE, ATTEMPTS, RESULT, TIMING, last_line
+
+# Ended in good order before its end, because somebody asked: it goes on without being judged.
+_GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that a run's state depends on.
+
+    Attributes:
+        published: The run has a result.
+        cancelled: The generation that the user cancelled; None for none.
+        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
+        fed: A living queue is going to start it.
+        attempted: It has had an attempt.
+        alive: Somebody may still be working on the last one; False needs two proofs.
+        ended: The last attempt's end is recorded.
+        reason: Why it ended.
+        retry: The policy lets it be tried again.
+        generation: The generation the last attempt was for.
+    """
+
+    published: bool = False
+    cancelled: int | None = None
+    retried: int = 0
+    fed: bool = False
+    attempted: bool = False
+    alive: bool = False
+    ended: bool = False
+    reason: Reason | None = None
+    retry: bool = False
+    generation: int = 0
+
+
+def derive(facts: Facts) -> State:
+    """Return the one state that the facts allow."""
+    if facts.published:
+        return State.SUCCEEDED
+    if facts.attempted and not facts.ended and facts.alive:
+        return State.RUNNING
+    if facts.cancelled is not None and facts.cancelled >= facts.retried:
+        return State.CANCELLED
+    if not facts.attempted:
+        return State.PENDING if facts.fed else State.PLANNED
+    if not facts.ended:
+        return State.PENDING if facts.fed else State.LOST
+    return _after_an_end(facts)
+
+
+def _after_an_end(facts: Facts) -> State:
+    if facts.reason in _GOES_ON or (facts.retry and facts.generation >= facts.retried):
+        return State.PENDING if facts.fed else State.PREEMPTED
+    # A result that somebody has removed, or a judgement that `launch retry` has set aside.
+    if facts.reason is Reason.SUCCESS or facts.generation < facts.retried:
+        return State.PENDING if facts.fed else State.PLANNED
+    return State.CANCELLED if facts.reason is Reason.CANCELLED else State.FAILED
+
+
+def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView:
+    """Return what is known of a run.
+
+    Args:
+        sweep: Name of the sweep.
+        run_dir: The run directory.
+        listed: The run in the manifest.
+        fed: Whether a living queue is going to start it.
+
+    Returns:
+        The view. A file that cannot be read is named in its message.
+    """
+    try:
+        names = os.listdir(run_dir)
+    except OSError:
+        names = []
+    attempt, record, bad = _last_attempt(run_dir, names)
+    message: str | None = bad or record.get("message")
+    ended = record.get("ended")
+    alive = False
+    if attempt >= 0 and ended is None and RESULT not in names:
+        alive, note = _is_alive(attempt_path(run_dir, attempt), record)
+        message = message or note
+    facts = Facts(
+        published=RESULT in names,
+        cancelled=cancelled_generation(run_dir) if CANCELLED in names else None,
+        retried=listed.retried,
+        fed=fed,
+        attempted=attempt >= 0,
+        alive=alive,
+        ended=ended is not None,
+        reason=_reason(record.get("reason")),
+        retry=bool(record.get("retry")),
+        generation=record.get("generation", 0),
+    )
+    state = derive(facts)
+    if "run.json" not in names or "config.yaml" not in names:
+        missing = "run.json" if "run.json" not in names else "config.yaml"
+        message = f"{os.path.join(run_dir, missing)}: missing; type the sweep's command again to write it"
+    step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
+    entry = listed.entry
+    return RunView(
+        sweep=sweep,
+        run_id=entry.run_id,
+        experiment=entry.experiment,
+        settings=entry.settings,
+        seed=entry.seed,
+        state=state,
+        attempts=attempt + 1,
+        generation=listed.generation,
+        reason=facts.reason,
+        message=message,
+        host=record.get("host"),
+        pid=record.get("pid"),
+        started=record.get("started"),
+        ended=ended,
+        step=step,
+        steps=steps,
+        run_dir=run_dir,
+        resources=entry.resources,
+    )
+
+
+def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, dict[str, Any], str | None]:
+    """Return the number of the last attempt (-1 for none), its record as plain values, and what is wrong with it."""
+    if ATTEMPTS not in names:
+        return -1, {}, None
+    try:
+        attempt = max((int(n) for n in os.listdir(os.path.join(run_dir, ATTEMPTS)) if n.isdigit()), default=-1)
+    except OSError as error:
+        return -1, {}, f"{os.path.join(run_dir, ATTEMPTS)}: {os.strerror(error.errno or 0)}"
+    if attempt < 0:
+        return -1, {}, None
+    file = os.path.join(run_dir, ATTEMPTS, str(attempt), ATTEMPT)
+    try:
+        record: dict[str, Any] = json.loads(read_bytes(file))
+        if isinstance(record, dict) and isinstance(record.get("pid"), int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return attempt, record, None
+        return attempt, {}, f"{file}: no record of an attempt"
+    except OSError as error:
+        return attempt, {}, f"{file}: {os.strerror(error.errno or 0)}"
+    except ValueError as error:
+        return attempt, {}, f"{file}: not JSON: {error}"
+
+
+def _is_alive(path: str, record: dict[str, Any]) -> tuple[bool, str | None]:
+    """Say whether somebody may work on an attempt without an end. Only two proofs together say that nobody does.
+
+    Args:
+        path: The attempt's folder.
+        record: Its record as plain values; empty where it cannot be read.
+
+    Returns:
+        Whether, and a remark for a person.
+    """
+    if is_worked_on(path):
+        return True, None
+    if not record:
+        labelled = find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+        for fd in labelled:
+            os.close(fd)
+        return bool(labelled), None
+    here = record.get("boot_id") == boot_id()
+    if here:
+        return is_alive(record["pid"], record.get("pid_start", 0)), None
+    if record.get("host") == host():
+        return False, None  # this machine has been started again since
+    return True, f"it runs on {record.get('host')}, which cannot be seen from {host()}"
+
+
+def _reason(word: object) -> Reason | None:
+    try:
+        return Reason(word) if word is not None else None  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        return None
+
+
+def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:
+    """Return the steps done and the steps in all, of a run that is running."""
+    line = last_line(Path(attempt_path(run_dir, attempt), TIMING)) or {}
+    return line.get("step"), line.get("of")

@@ -1,0 +1,239 @@
+"""The run directories of all sweeps: `runs/<sweep>/<run_id>/`. The only writer of launcher state.
+
+Everything here may be killed at any instruction and done again: a run directory appears whole, a generation of the
+manifest appears whole, and doing either twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from launch.errors import LaunchError, StoreError
+from launch.files import read_bytes, store_error
+from launch.locks import acquire, is_held
+from launch.manifest import Listed, Manifest, freeze, generation_numbers, read_entries, read_header, read_manifest
+from launch.plan import PlannedRun, Planner, PlanReport
+from launch.processes import host
+from launch.records import ManifestEntry, ManifestHeader, RunView
+from launch.states import read_view
+
+RUNS_VARIABLE = "LAUNCH_RUNS"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
+
+
+class Store:
+    """All run directories.
+
+    Args:
+        root: Their folder; None for `$LAUNCH_RUNS`, else `./runs`.
+
+    Attributes:
+        root: The same, absolute.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = Path(os.path.abspath(root or os.environ.get(RUNS_VARIABLE) or "runs"))
+
+    def sweeps(self) -> list[str]:
+        """Return the names of the sweeps, sorted."""
+        try:
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise store_error(error, f"read {self.root}") from error
+        return sorted(name for name in names if os.path.isdir(self.root / name / "manifest"))
+
+    def sweep(self, name: str) -> SweepStore:
+        """Return one sweep, whether or not it is there yet.
+
+        Raises:
+            StoreError: For a name that cannot be a folder's.
+        """
+        if not _NAME.fullmatch(name):
+            raise StoreError(
+                f"{name!r} cannot be the name of a sweep",
+                hint="use letters, digits and . _ = + -, and begin with a letter or a digit",
+            )
+        return SweepStore(self.root / name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The process that feeds a sweep.
+
+    Attributes:
+        pid: Its pid; None where its note cannot be read.
+        host: Its machine.
+        generation: The generation it feeds; None where its note cannot be read.
+    """
+
+    pid: int | None = None
+    host: str | None = None
+    generation: int | None = None
+
+
+class SweepStore:
+    """The run directories of one sweep.
+
+    Args:
+        path: `runs/<sweep>`.
+
+    Attributes:
+        path: The same.
+        name: Name of the sweep.
+        problems: What the last reading of the manifest could not read, one line each, naming the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.problems: list[str] = []
+        self._folder = os.fspath(path)
+        self._manifest = os.path.join(self._folder, "manifest")
+        self._queue_lock = os.path.join(self._folder, "queue.lock")
+
+    def run_dir(self, run_id: str) -> Path:
+        """Return a run's directory."""
+        return self.path / run_id
+
+    def generations(self) -> list[int]:
+        """Return the numbers of the manifest's generations, oldest first."""
+        return generation_numbers(self._manifest)
+
+    def header(self, generation: int) -> ManifestHeader:
+        """Return the first line of a generation.
+
+        Raises:
+            StoreError: Where it cannot be read.
+        """
+        return read_header(self._manifest, generation)
+
+    def entries(self, generation: int) -> list[ManifestEntry]:
+        """Return the runs of a generation.
+
+        Raises:
+            StoreError: Where one cannot be read.
+        """
+        return read_entries(self._manifest, generation)
+
+    def manifest(self) -> Manifest:
+        """Read every generation; what cannot be read is left out and named in `problems`."""
+        manifest = read_manifest(self._manifest)
+        self.problems = manifest.problems
+        return manifest
+
+    def freeze(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> int:
+        """Add a generation to the manifest: atomic, durable, never changed again.
+
+        Args:
+            header: Its first line; its number is set here.
+            entries: Its runs.
+
+        Returns:
+            Its number.
+
+        Raises:
+            StoreError: Where it cannot be written.
+        """
+        while True:
+            number = max(self.generations(), default=0) + 1
+            frozen = freeze(self._manifest, replace(header, generation=number), entries)
+            if frozen is not None:
+                return frozen
+
+    def views(self) -> list[RunView]:
+        """Return what is known of every run that any generation lists. Changes nothing.
+
+        Raises:
+            StoreError: Where there is no such sweep.
+        """
+        manifest = self.manifest()
+        if not manifest.listed and not self.problems:
+            raise StoreError(f"no sweep {self.name!r} under {self.path.parent}")
+        fed = self._fed(manifest)
+        return [self._view(listed, fed) for listed in manifest.listed.values()]
+
+    def view(self, run_id: str) -> RunView:
+        """Return what is known of one run.
+
+        Raises:
+            StoreError: Where no generation lists it.
+        """
+        manifest = self.manifest()
+        if run_id not in manifest.listed:
+            raise StoreError(f"no run {run_id!r} in the sweep {self.name!r}")
+        return self._view(manifest.listed[run_id], self._fed(manifest))
+
+    def _view(self, listed: Listed, fed: frozenset[str]) -> RunView:
+        run_id = listed.entry.run_id
+        return read_view(self.name, f"{self._folder}/{run_id}", listed, fed=run_id in fed)
+
+    def _fed(self, manifest: Manifest) -> frozenset[str]:
+        """Return the runs that a living queue feeds."""
+        queue = self.queue()
+        if queue is None:
+            return frozenset()
+        if queue.generation in manifest.run_ids:
+            return frozenset(manifest.run_ids[queue.generation])
+        return frozenset(manifest.listed)
+
+    def queue(self) -> Queue | None:
+        """Return the process that feeds the sweep; None where there is none."""
+        if not is_held(self._queue_lock):
+            return None
+        try:
+            note = json.loads(read_bytes(self._queue_lock))
+            return Queue(pid=int(note["pid"]), host=str(note["host"]), generation=int(note["generation"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Queue()
+
+    def hold_queue(self, generation: int) -> int:
+        """Become the one process that feeds the sweep.
+
+        Args:
+            generation: The generation that it feeds.
+
+        Returns:
+            The descriptor to close when it is done.
+
+        Raises:
+            LaunchError: Where another process feeds it.
+        """
+        fd = acquire(self._queue_lock)
+        if fd is None:
+            raise self.busy(self.queue() or Queue())
+        note = json.dumps({"pid": os.getpid(), "host": host(), "generation": generation})
+        os.pwrite(fd, note.encode(), 0)
+        os.ftruncate(fd, len(note))
+        return fd
+
+    def busy(self, queue: Queue) -> LaunchError:
+        """Return the error of a second launcher."""
+        who = f"process {queue.pid} on {queue.host}" if queue.pid else "another process"
+        return LaunchError(
+            f"the sweep {self.name} is being run by {who}",
+            hint=f"launch watch {self.name}, or launch cancel {self.name}",
+        )
+
+    def plan(self, runs: Iterable[PlannedRun], *, dry: bool = False) -> PlanReport:
+        """Make the directories of runs, as far as they are missing.
+
+        Args:
+            runs: Runs with their configs.
+            dry: Whether only to say what would be done.
+
+        Returns:
+            What was done, and what resolves differently than before.
+
+        Raises:
+            StoreError: Where a directory cannot be written, or belongs to a run of another science.
+        """
+        return Planner(self._folder, self.manifest(), dry=dry).plan(runs)
