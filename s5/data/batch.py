@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -106,7 +106,7 @@ class TrainBatches:
         self._iterator: grain.DatasetIterator[Batch] | None = None
         self._seek(start_step)
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
