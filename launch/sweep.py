@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from launch.blocks import Block, read_file
+from launch.command_line import CommandLine, read_command_line
+from launch.exclude import same
+from launch.expand import Leaf, find_leaves
+from launch.published import PublishedRow, check_settings, resolve_row
 from launch.records import PublishedNumber
 from launch.resources import Resources
+from launch.yaml_file import Place, describe, printable
 
 # How often each reason of an attempt's end is tried again. A timeout counts only where the attempt made progress.
 RETRY_DEFAULTS: dict[str, int] = {
@@ -21,6 +28,10 @@ RETRY_DEFAULTS: dict[str, int] = {
     "start": 0,
 }
 DEFAULT_METRIC = "test/accuracy"
+MAX_RUNS = 100_000
+MAX_RETRIES = 1000
+MAX_NAME = 80
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +98,25 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
     Raises:
         SweepError: Where the file or an override cannot be understood.
     """
-    raise NotImplementedError
+    place = Place(printable(str(file)))
+    fixed = read_command_line(overrides)
+    try:
+        section, block = read_file(file, place)
+    except RecursionError as error:
+        raise place.error("the file is nested too deeply") from error
+    metric = _read_text(section, "metric", place) or DEFAULT_METRIC
+    leaves = find_leaves(block, fixed)
+    runs, warnings = _expand(leaves, fixed, place)
+    return Sweep(
+        name=_read_name(section, file, place),
+        file=str(file),
+        runs=runs,
+        published=_published(block, leaves, metric, fixed),
+        metric=metric,
+        retry=_read_retry(section, place),
+        max_parallel=_read_max_parallel(section, place),
+        warnings=warnings,
+    )
 
 
 def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
@@ -99,5 +128,141 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
 
     Returns:
         The sweep.
+
+    Raises:
+        SweepError: Where an override cannot be understood.
     """
-    raise NotImplementedError
+    place = Place("command line")
+    fixed = read_command_line(overrides)
+    name = "run-" + experiment.replace("/", "-")
+    _check_name(name, place.key(printable(experiment)))
+    block = Block(place=place, experiments=(experiment,), places={"experiment": place})
+    runs, _ = _expand(find_leaves(block, fixed), fixed, place)
+    return Sweep(name=name, file=None, runs=runs)
+
+
+def _expand(leaves: list[Leaf], fixed: CommandLine, place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
+    """Return the runs of all leaves, each once, and what is suspicious about them."""
+    total = sum(leaf.count() for leaf in leaves)
+    if total > MAX_RUNS:
+        raise place.error(f"{total:,} runs; a sweep has at most {MAX_RUNS:,}", "split it, or draw some with random")
+    matched: set[Place] = set()
+    runs: dict[object, RunSpec] = {}
+    warnings = _fixed_keys(leaves)
+    for leaf in leaves:
+        specs = list(_specs(leaf, matched))
+        for spec in specs:
+            runs.setdefault((spec.experiment, spec.overrides, spec.seed, spec.command), spec)
+        if not specs and len(leaves) > 1:
+            warnings.append(f"{leaf.block.place}: the rules of exclude remove every run of this block")
+        warnings += [factor.notice for factor in leaf.factors if factor.notice]
+    rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
+    if not runs:
+        raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
+    warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
+    return tuple(runs.values()), tuple(dict.fromkeys(warnings))
+
+
+def _specs(leaf: Leaf, matched: set[Place]) -> Iterator[RunSpec]:
+    """Yield the runs of a leaf."""
+    where = str(leaf.block.place)
+    for experiment, settings, overrides, seed in leaf.kept(matched):
+        yield RunSpec(
+            experiment=experiment,
+            overrides=overrides,
+            settings=settings,
+            seed=seed,
+            resources=leaf.resources,
+            command=leaf.block.command,
+            where=where,
+            places=leaf.places,
+        )
+
+
+def _fixed_keys(leaves: list[Leaf]) -> list[str]:
+    """Return a warning for each varied key that the command line fixes."""
+    return [
+        f"{place}: the command line fixes {key}, so it is not varied"
+        for leaf in leaves
+        for factor in leaf.block.factors
+        for key, place in factor.places.items()
+        if key in leaf.fixed.values
+    ]
+
+
+def _published(block: Block, leaves: list[Leaf], metric: str, fixed: CommandLine) -> tuple[PublishedNumber, ...]:
+    """Return the paper's numbers; those for runs that the command line changed away are left out."""
+    numbers: list[PublishedNumber] = []
+    for row, inside in _rows(block, leaves):
+        if fixed.experiments and row.experiment not in (None, *fixed.experiments):
+            continue
+        if any(key in fixed.values and not same(fixed.values[key], value) for key, value in row.settings.items()):
+            continue
+        check_settings(row, {key for leaf in inside for key in leaf.settings() | set(fixed.values)})
+        number = resolve_row(row, (name for leaf in inside for name in leaf.experiments), metric)
+        settings = {key: value for key, value in number.settings.items() if key not in fixed.values}
+        numbers.append(replace(number, settings=settings))
+    return tuple(numbers)
+
+
+def _rows(block: Block, leaves: list[Leaf]) -> Iterator[tuple[PublishedRow, list[Leaf]]]:
+    """Yield every row of the tree with the leaves that it can speak of."""
+    inside = [leaf for leaf in leaves if _contains(block, leaf.block.place)]
+    for row in block.published:
+        yield row, inside
+    for child in block.children:
+        yield from _rows(child, leaves)
+
+
+def _contains(block: Block, place: Place) -> bool:
+    return block.place == place or any(_contains(child, place) for child in block.children)
+
+
+def _read_name(section: Mapping[str, Any], file: Path, place: Place) -> str:
+    """Return the sweep's name: what the file says, else the file's own name without its ending."""
+    name = section.get("name")
+    if name is None:
+        _check_name(file.stem, place)
+        return file.stem
+    if not isinstance(name, str):
+        raise place.key("name").error(f"{describe(name)} is not text", "put quotes around it")
+    _check_name(name, place.key("name"))
+    return name
+
+
+def _check_name(name: str, place: Place) -> None:
+    """Raise for a name that cannot be a folder, a job's name and a word on a shell's line, all three."""
+    if NAME.fullmatch(name):
+        return
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME] or "my-sweep"
+    rule = f"letters, digits, `.`, `_` and `-` are allowed, a letter or digit first, at most {MAX_NAME}"
+    message = f"{name!r} cannot name a sweep: {rule}"
+    raise place.error(message, f"add `name: {plain}` to the file")
+
+
+def _read_text(section: Mapping[str, Any], key: str, place: Place) -> str | None:
+    value = section.get(key)
+    if value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
+        raise place.key(key).error(f"{describe(value)} is not text", "such as test/accuracy")
+    return value
+
+
+def _read_retry(section: Mapping[str, Any], place: Place) -> dict[str, int]:
+    if "retry" not in section:
+        return dict(RETRY_DEFAULTS)
+    place = place.key("retry")
+    values = place.mapping(section["retry"])
+    place.known_keys(values, RETRY_DEFAULTS)
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
+            raise place.key(key).error(f"{describe(value)} is not a whole number from 0 to {MAX_RETRIES}")
+    return RETRY_DEFAULTS | values
+
+
+def _read_max_parallel(section: Mapping[str, Any], place: Place) -> int | None:
+    value = section.get("max_parallel")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise place.key("max_parallel").error(
+            f"{describe(value)} is not a whole number from 1", "leave it out for no limit"
+        )
+    return value

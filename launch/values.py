@@ -1,0 +1,114 @@
+"""The values of a sweep file: YAML in, plain values out, every text read by Hydra's override grammar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from launch.grammar import Choices, GrammarError, Interval, format_value, key_problem, parse_value
+from launch.yaml_file import Place, describe
+
+_QUOTE_HINT = "a text is read as on Hydra's command line; put quotes inside the quotes to take it as it is: \"'…'\""
+
+
+def read_value(raw: Any, place: Place) -> Any:
+    """Return one plain value.
+
+    Args:
+        raw: What the YAML file says.
+        place: Where it says so.
+
+    Raises:
+        SweepError: Where it is several values, or none that an override can have.
+    """
+    value = _parse(raw, place)
+    if isinstance(value, Choices | Interval):
+        raise place.error(f"{describe(raw)} is more than one value", "several values belong under grid, zip or random")
+    return value
+
+
+def read_choices(raw: Any, place: Place) -> list[Any]:
+    """Return the values of an axis: a YAML list, or a text such as `choice(a,b)` or `range(1,5)`, or one value.
+
+    Raises:
+        SweepError: Where there is none, one stands twice, or one cannot be a value.
+    """
+    if isinstance(raw, list):
+        items = cast("list[Any]", raw)
+        values = [read_value(item, place.item(i)) for i, item in enumerate(items)]
+    else:
+        value = _parse(raw, place)
+        if isinstance(value, Interval):
+            raise place.error(f"{describe(raw)} has no end of values", "an interval belongs under random.values")
+        values = list(value.values) if isinstance(value, Choices) else [value]
+    if not values:
+        raise place.error("the list of values is empty", "give it at least one value, or leave the key out")
+    seen: set[str] = set()
+    for value in values:
+        if (text := format_value(value)) in seen:
+            raise place.error(f"the value {text} stands twice")
+        seen.add(text)
+    return values
+
+
+def _parse(raw: Any, place: Place) -> Any:
+    """Return a plain value, Choices or Interval."""
+    if raw is None or isinstance(raw, bool | int | float):
+        return raw
+    if isinstance(raw, str):
+        try:
+            return parse_value(raw)
+        except GrammarError as error:
+            raise place.error(f"{describe(raw)} is no value: {error}", _QUOTE_HINT) from error
+    if isinstance(raw, list):
+        return [read_value(item, place.item(i)) for i, item in enumerate(cast("list[Any]", raw))]
+    if isinstance(raw, dict):
+        raise place.error("a mapping stands where a value belongs", 'write a mapping as text: "{a:1}"')
+    raise place.error(f"{describe(raw)} is neither text, a number, true, false, null nor a list")
+
+
+def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any, Place]]:
+    """Return the keys of a mapping as dotted paths: `optim: {lr: 1}` is `optim.lr: 1`.
+
+    Args:
+        raw: What the YAML file says.
+        place: Where it says so.
+        deep: Whether a mapping inside is more path; otherwise it is a value.
+
+    Returns:
+        Key to raw value and place, in the order of the file.
+
+    Raises:
+        SweepError: Where it is no mapping, or a key is none of Hydra's or stands twice.
+    """
+    flat: dict[str, tuple[Any, Place]] = {}
+    for key, value, at in _walk("", raw, place, deep):
+        if problem := key_problem(key):
+            raise at.error(*problem)
+        if key in flat:
+            raise at.error(f"{key} stands twice, the first time at {flat[key][1].path}")
+        flat[key] = value, at
+    return flat
+
+
+def _walk(prefix: str, raw: Any, place: Place, deep: bool) -> Iterator[tuple[str, Any, Place]]:
+    for key, value in place.mapping(raw).items():
+        if deep and isinstance(value, dict) and value and not key.startswith("~"):
+            yield from _walk(f"{prefix}{key}.", value, place.key(key), deep)
+        else:
+            yield f"{prefix}{key}", value, place.key(key)
+
+
+def bare(key: str) -> str:
+    """Return the key of an override without its prefix."""
+    return key.lstrip("+~")
+
+
+def override_text(key: str, value: Any, place: Place) -> str:
+    """Return the override `key=value`; `~key` for a deletion."""
+    if key.startswith("~"):
+        return key
+    try:
+        return f"{key}={format_value(value)}"
+    except GrammarError as error:
+        raise place.error(str(error)) from error
