@@ -275,7 +275,7 @@ class Config:
         _at_least(0, seed=self.seed)
 
 
-def _at_least(least: int, **values: float | None) -> None:
+def _at_least(least: int, **values: int | float | None) -> None:
     """Raise unless every value is at least `least`. The first `_` of a name stands for the dot of its key path."""
     for name, value in values.items():
         if value is not None and value < least:
