@@ -85,7 +85,7 @@ def unflatten(template: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> A
 
 
 def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _to_host(leaf: Any) -> np.ndarray:

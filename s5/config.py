@@ -247,7 +247,7 @@ class TrainConfig:
 class WandbConfig:
     """The mirror of the metrics at Weights & Biases; off unless asked for."""
 
-    mode: WandbMode = _not_science(WandbMode.disabled)
+    mode: WandbMode = _not_science(WandbMode.disabled)  # noqa: RUF009
     project: str = _not_science("s5-launch")
     entity: str | None = _not_science(None)
 
@@ -263,7 +263,7 @@ class Config:
 
     recipe: str = _not_science("")
     seed: int = 0
-    platform: Platform = _not_science(Platform.any)
+    platform: Platform = _not_science(Platform.any)  # noqa: RUF009
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)

@@ -1,6 +1,7 @@
 """The device a run computes on: the one that is asked for must be the one that is found."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,11 @@ def require(platform: Platform) -> None:
 def _cache_compilations() -> None:
     """Keep compiled programs between runs. Not on CPUs: there it takes code from machines with other instructions."""
     import jax
-    import jaxlib
 
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     kind = jax.devices()[0].device_kind.replace(" ", "-").replace("/", "-")
     try:
-        folder = Path(base) / "s5-launch" / "xla" / f"{kind}-jaxlib-{jaxlib.__version__}"
+        folder = Path(base) / "s5-launch" / "xla" / f"{kind}-jaxlib-{version('jaxlib')}"
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         say(f"s5: no compilation cache: {error}")
@@ -86,10 +86,9 @@ def threads() -> int:
 def environment() -> dict[str, Any]:
     """Return what the numbers depend on beside the config: equal environments give equal bits, on CPUs."""
     import jax
-    import jaxlib
 
     device = jax.devices()[0]
-    facts: dict[str, Any] = {"jaxlib": jaxlib.__version__, "jax": jax.__version__, "device": device.device_kind}
+    facts: dict[str, Any] = {"jaxlib": version("jaxlib"), "jax": version("jax"), "device": device.device_kind}
     if device.platform == "cpu":
         facts |= {"threads": threads(), "instruction_set": _instruction_set()}
     return facts

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -57,7 +58,9 @@ class Sums(NamedTuple):
 
 
 def score(
-    logits: Float[Array, "batch n_classes"], labels: Int[Array, " batch"], weight: Float[Array, " batch"]
+    logits: Float[Array, "batch n_classes"],
+    labels: Int[Array | np.ndarray, " batch"],
+    weight: Float[Array | np.ndarray, " batch"],
 ) -> Sums:
     """Return the sums over one batch; rows of weight 0 count for nothing."""
     loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)

@@ -20,7 +20,7 @@ from s5 import checkpoints, device
 from s5.config import Config
 from s5.data import Dataset, load
 from s5.data.batch import Batch, eval_batches, train_batches
-from s5.errors import NotANumber, Stopped, UserError, say
+from s5.errors import NotANumber, Stopped, say
 from s5.evaluate import (
     BEST_PARAMS,
     BEST_STATS,
@@ -76,12 +76,14 @@ class Progress:
     evaluated_step: The last step whose evaluation is written.
     best_step: The evaluated step with the best validation score; None before the first.
     best: Its scores.
+    data: Where the iterator of the training batches stands.
     """
 
     step: int = 0
     evaluated_step: int = 0
     best_step: int | None = None
     best: dict[str, float] = dataclasses.field(default_factory=dict)
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 TrainStep = Callable[[TrainState, Interval, Batch], tuple[TrainState, Interval]]
@@ -114,7 +116,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         step = state.step + 1
         bad_step = jnp.where((interval.bad_step == 0) & ~jnp.isfinite(value), step, interval.bad_step)
-        params = optax.apply_updates(state.params, updates)
+        params: Any = optax.apply_updates(state.params, updates)
         return TrainState(step, state.key, params, stats, opt_state), Interval(interval.sums + new, bad_step)
 
     return jax.jit(train_step, donate_argnums=0)
@@ -162,12 +164,6 @@ class Loop:
         self._config, self._dataset, self._attempt_dir = config, dataset, attempt_dir
         self._lifeline, self._journal = lifeline, journal
         n_train = len(dataset.splits["train"])
-        if config.train.batch_size > n_train:
-            raise UserError(
-                f"train.batch_size={config.train.batch_size} is more than the {n_train} training examples of "
-                f"{dataset.name}",
-                hint=f"choose one from 1 to {n_train}",
-            )
         self.steps_per_epoch = n_train // config.train.batch_size
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = device.environment()
@@ -240,23 +236,20 @@ class Loop:
 
     def _train(self) -> None:
         """Do the steps that are left, with all that belongs to each."""
-        train = self._config.train
+        train, progress = self._config.train, self.progress
         batches = train_batches(
-            self._dataset.splits["train"],
-            train.batch_size,
-            self._config.seed,
-            self.progress.step,
-            prefetch=self._config.data.prefetch,
+            self._dataset.splits["train"], train.batch_size, self._config.seed, prefetch=self._config.data.prefetch
         )
         try:
+            batches.set_state(progress.data or batches.get_state())
             self._finish_step()
-            while self.progress.step < self.total_steps and not self._ends_early():
+            while progress.step < self.total_steps and not self._ends_early():
                 self.state, self._interval = self._train_step(self.state, self._interval, next(batches))
                 # The interval before is read only now that the device has work again.
                 self._write_pending()
-                self.progress.step += 1
-                if self.progress.step % train.log_every_steps == 0:
-                    self._pending, self._interval = (self.progress.step, self._interval), Interval.fresh()
+                progress.step, progress.data = progress.step + 1, batches.get_state()
+                if progress.step % train.log_every_steps == 0:
+                    self._pending, self._interval = (progress.step, self._interval), Interval.fresh()
                 self._finish_step()
         finally:
             batches.close()
