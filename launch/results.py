@@ -91,6 +91,19 @@ def check_metric(metric: str, metrics: Mapping[str, Mapping[str, float]]) -> Non
         )
 
 
+def newest(views: Iterable[RunView]) -> list[RunView]:
+    """Return of runs that differ in nothing a row shows only the one of the newest generation.
+
+    An experiment whose recipe was edited resolves to other runs under the same settings; the table is of today's.
+    """
+    chosen: dict[tuple[str, str, int], RunView] = {}
+    for view in views:
+        key = (view.experiment, _canonical(view.settings), view.seed)
+        if key not in chosen or view.generation > chosen[key].generation:
+            chosen[key] = view
+    return list(chosen.values())
+
+
 def rows(
     views: Sequence[RunView],
     metrics: Mapping[str, Mapping[str, float]],

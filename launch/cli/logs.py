@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from launch.store import SweepStore
 
 EXAMPLES = """
-launch logs s5-digits-lr=0.001-s0             the beginning of a run id is enough where it is the only one
+launch logs digits-s5-lr=0.001-s0             the beginning of an id, where no other run begins so
 launch logs mnist5k/s5-sequential-s2 -f       until the run ends
 launch logs quickstart/s5 --attempt 0 --tail 20
 """

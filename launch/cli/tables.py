@@ -75,6 +75,9 @@ def gather(sweep: SweepStore, metric: str | None = None) -> list[Row]:
     from launch import results
 
     views = sweep.views()
+    for problem in sweep.problems:
+        console.warn(problem)
+    views = results.newest(views)
     header = sweep.header(sweep.generations()[-1])
     metrics = results.read_metrics(views)
     if metric is not None:

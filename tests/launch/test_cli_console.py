@@ -12,14 +12,12 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stdout", stream)
+def put_terminal(monkeypatch) -> None:
+    """Called by the test itself: pytest sets stdout anew between a fixture and its test."""
+    monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "40")
-    return stream
 
 
 def test_a_mistake_is_a_message_a_blank_line_and_a_hint(capsys):
@@ -34,13 +32,15 @@ def test_a_table_in_a_pipe_is_plain_and_whole(capsys):
     assert text.splitlines() == [f"run{' ' * 297}  state", f"{'r' * 300}  FAILED", f"b{' ' * 299}  RUNNING"]
 
 
-def test_a_table_on_a_terminal_fits_it_and_shows_colours(terminal):
+def test_a_table_on_a_terminal_fits_it_and_shows_colours(monkeypatch):
+    put_terminal(monkeypatch)
     text = console.table(["run", "state"], [["r" * 300, "FAILED"]], elastic="run")
     assert "\x1b[31mFAILED\x1b[0m" in text
     assert console.width(text.splitlines()[1]) - len("\x1b[31m\x1b[0m") <= 40
 
 
-def test_no_color_is_honoured(terminal, monkeypatch):
+def test_no_color_is_honoured(monkeypatch):
+    put_terminal(monkeypatch)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in console.table(["state"], [["FAILED"]])
 

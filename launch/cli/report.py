@@ -1,0 +1,46 @@
+"""`launch report`: a sweep on one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.errors import ExitCode, LaunchError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch report mnist5k                         writes mnist5k.html
+launch report mnist5k --output - > page.html
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
+    parser.add_argument("--metric", help="another metric than the sweep's own, such as val/accuracy")
+    parser.add_argument("--output", metavar="PATH", help="the file to write (default: SWEEP.html); - for stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Write the page."""
+    from launch import report
+    from launch.cli.tables import gather
+    from launch.cli.targets import open_sweep
+
+    sweep = open_sweep(args.sweep, args.runs)
+    page = report.page(sweep.name, gather(sweep, args.metric), sweep.views())
+    if args.output == "-":
+        console.data(page)
+        return ExitCode.OK
+    path = Path(args.output or f"{sweep.name}.html")
+    try:
+        path.write_text(page, errors="replace")
+    except OSError as error:
+        raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
+    console.note(f"wrote {path}")
+    return ExitCode.OK

@@ -1,0 +1,49 @@
+"""`launch retry`: runs again what failed or was cancelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch retry mnist5k                          what failed, was cancelled or was lost
+launch retry mnist5k --failed --detach        only what failed, in the background
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
+    parser.add_argument("--failed", action="store_true", help="only what failed, not what was cancelled or lost")
+    parser.add_argument("--on", metavar="PROFILE", help="where to run (default: where it was submitted to)")
+    parser.add_argument("--detach", action="store_true", help="run in the background and return at once")
+    parser.description = (
+        "Run again what failed, was cancelled or was lost. A run goes on from its last checkpoint where it has one; "
+        "its earlier attempts stay. What has succeeded is left alone."
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """List the runs in a new generation, and see them through."""
+    from launch import submit
+    from launch.cli.submission import start
+    from launch.cli.targets import open_store, sweep_name
+    from launch.profiles import load_profile
+
+    store = open_store(args.runs)
+    name = sweep_name(store, args.sweep)
+    profile = None if args.on is None else load_profile(args.on)
+    submission = submit.retry(store, name, profile, failed_only=args.failed)
+    for warning in submission.warnings:
+        console.warn(warning)
+    if not submission.views:
+        console.note(f"{name}: nothing to retry")
+        return ExitCode.OK
+    return start(submission, store, detach=args.detach, how_to_resume=f"launch retry {name}")

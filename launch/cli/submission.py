@@ -1,0 +1,173 @@
+"""What `launch sweep`, `run` and `retry` share: showing a plan, starting it, seeing it through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launch import submit
+from launch.cli import columns, console, quantities
+from launch.cli.board import FINISHED, Board
+from launch.cli.targets import open_store
+from launch.cli.watch import exit_code
+from launch.errors import ExitCode
+from launch.profiles import load_profile
+from launch.records import State
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from launch.records import RunView
+    from launch.resources import Resources
+    from launch.store import Store
+    from launch.submit import Estimate, Submission
+    from launch.sweep import Sweep
+
+_NEW = "new"
+_SHOWN = 10  # failures that are spelled out at the end
+
+
+def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
+    """Plan a sweep, and do with it what the options ask for.
+
+    Args:
+        sweep: The sweep.
+        args: The options of `launch.cli.sweep.add_submission_arguments`.
+        only: A glob that selects runs; None for all.
+
+    Returns:
+        The exit code.
+    """
+    profile = load_profile(args.on)
+    store = open_store(args.runs or profile.runs_dir)
+    submission = submit.submit(sweep, store, profile, only=only, runtime=args.runtime, dry_run=args.dry_run)
+    for warning in submission.warnings:
+        console.warn(warning)
+    if args.dry_run:
+        console.data(plan_text(submission, submit.estimate(submission, store)))
+        return ExitCode.OK
+    how_to_resume = f"launch sweep {sweep.file}" if sweep.file else "the same command"
+    if args.plan_only:
+        console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
+        console.hint(f"{_quoted(how_to_resume)} starts it")
+        return ExitCode.OK
+    return start(submission, store, detach=args.detach, how_to_resume=how_to_resume)
+
+
+def start(submission: Submission, store: Store, *, detach: bool, how_to_resume: str) -> int:
+    """Run what is planned, in the foreground or in the background.
+
+    Args:
+        submission: The plan.
+        store: Where its runs lie.
+        detach: Whether to return at once.
+        how_to_resume: The command that goes on after an interruption.
+
+    Returns:
+        The exit code.
+    """
+    name = submission.sweep
+    if detach:
+        pid = submit.detach(submission, store)
+        console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
+        console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
+        return ExitCode.OK
+    with Board(name) as board:
+        views = submit.drive(submission, store, on_change=board.show)
+    _say_how_it_ended(name, views, how_to_resume)
+    _show_results(name, store)
+    return exit_code(views)
+
+
+def plan_text(submission: Submission, estimate: Estimate) -> str:
+    """Return what `--dry-run` shows: every run, what distinguishes it, what it asks for, where it stands, and the sums.
+
+    Args:
+        submission: A dry run's.
+        estimate: What the runs that are left cost.
+    """
+    new = set(submission.report.created)
+    keys = columns.setting_keys([view.settings for view in submission.views])
+    names = columns.short_names(keys)
+    header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state"]
+    rows = [
+        [
+            view.run_id,
+            view.experiment,
+            *columns.setting_cells(view.settings, keys),
+            str(view.seed),
+            resources_text(view.resources),
+            _NEW if view.run_id in new else view.state,
+        ]
+        for view in submission.views
+    ]
+    table = console.table(header, rows, right=["seed"], elastic="run")
+    return f"{table}\n\n{submission.sweep}: {_counts(submission)}\n{estimate_text(estimate)}"
+
+
+def _counts(submission: Submission) -> str:
+    """Return how many runs there are, how many of them are new, and where the others stand."""
+    new = set(submission.report.created)
+    known = [view for view in submission.views if view.run_id not in new]
+    states = quantities.count_states(known)
+    words = [f"{len(new):,} new"] if new else []
+    words += [quantities.state_words(states)] if states else []
+    total = quantities.plural(len(submission.views), "run")
+    return f"{total}: {', '.join(words)}" if words else total
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return in one line what the runs that are left will cost."""
+    left = quantities.plural(estimate.runs, "run")
+    if not estimate.runs:
+        return "estimate: nothing is left to run"
+    costs = [(estimate.core_hours, "core-hours"), (estimate.gpu_hours, "GPU-hours")]
+    known = [f"{quantities.hours(value)} {unit}" for value, unit in costs if value]
+    if not estimate.known or not known:
+        return f"estimate: unknown for {left}: no earlier attempt to judge by"
+    of = left if estimate.known == estimate.runs else f"{estimate.known:,} of {left}"
+    return f"estimate: {' and '.join(known)} for {of}, from earlier attempts"
+
+
+def resources_text(resources: Resources) -> str:
+    """Return what a run asks for, in words."""
+    words = [quantities.plural(resources.cpus_per_task, "core")]
+    if resources.gpus_per_node:
+        words.append(quantities.plural(resources.gpus_per_node, "GPU"))
+    if resources.mem_gb is not None:
+        words.append(f"{resources.mem_gb:g} GiB")
+    if resources.timeout_min is not None:
+        words.append(f"{resources.timeout_min:g} min")
+    if resources.nodes > 1:
+        words.append(f"{resources.nodes} nodes")
+    if resources.tasks_per_node > 1:
+        words.append(f"{resources.tasks_per_node} tasks per node")
+    return ", ".join(words)
+
+
+def _say_how_it_ended(name: str, views: Sequence[RunView], how_to_resume: str) -> None:
+    counts = quantities.count_states(views)
+    stopped = [view for view in views if view.state not in FINISHED]
+    console.note(f"{name}: {'stopped: ' if stopped else ''}{quantities.state_words(counts)}")
+    failed = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
+    for view in failed[:_SHOWN]:
+        console.note(
+            f"  {view.state:<9}  {console.printable(view.run_id)}  {console.printable(quantities.last_words(view))}"
+        )
+    if len(failed) > _SHOWN:
+        console.note(f"  … and {len(failed) - _SHOWN} more: `launch status {name} --state failed`")
+    if stopped:
+        console.hint(f"{_quoted(how_to_resume)} goes on where it stopped")
+    elif failed:
+        console.hint(f"`launch logs {failed[0].run_id}` shows why; `launch retry {name}` runs them again")
+
+
+def _show_results(name: str, store: Store) -> None:
+    from launch.cli.results import table
+    from launch.cli.tables import gather
+
+    console.data(table(gather(store.sweep(name))))
+
+
+def _quoted(command: str) -> str:
+    return f"`{command}`" if command.startswith("launch") else command

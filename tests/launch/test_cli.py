@@ -1,0 +1,257 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.cli import EXIT_CODES, VERBS, main
+from launch.cli.parser import load_verb, make_parser
+from launch.errors import ExitCode
+from launch.records import PublishedNumber, Reason, State
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Where runs lie in a test; the current folder is its parent."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+GOOD = Made(state=State.SUCCEEDED, accuracy=0.95, settings={"optim.lr": 0.001})
+ALSO_GOOD = Made(state=State.SUCCEEDED, accuracy=0.97, settings={"optim.lr": 0.001}, seed=1)
+BAD = Made(
+    state=State.FAILED,
+    reason=Reason.NAN,
+    message="the loss is not a number",
+    settings={"optim.lr": 0.1},
+    log="oh\nno\n",
+)
+OPEN = Made(state=State.PLANNED, settings={"optim.lr": 0.1}, seed=1)
+
+
+def launch(*words: str, code: int = ExitCode.OK) -> None:
+    assert main(list(words)) == code
+
+
+def test_help_names_every_verb_and_the_exit_codes(capsys):
+    launch("--help")
+    out = capsys.readouterr().out
+    assert all(f"  {verb} " in out for verb in VERBS)
+    assert EXIT_CODES in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: launch {verb} ")
+    assert EXIT_CODES in out
+    assert f"examples:\n  launch {verb}" in out or "examples:\n  launch sweep" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_example_is_a_command_line_that_parses(verb):
+    for line in load_verb(verb).EXAMPLES.strip().splitlines():
+        for command in line.split("  ")[0].split(" && "):
+            words = [word.strip("'") for word in command.split(">")[0].split("|")[0].removesuffix(" 2").split()]
+            assert words[0] == "launch"
+            make_parser(words[1], load_verb(words[1])).parse(words[2:])
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["sweeep", "x.yaml"], "launch: unknown verb 'sweeep'; did you mean sweep?", "launch --help"),
+        (["zzzzzz"], "launch: unknown verb 'zzzzzz'", "launch --help"),
+        (["--versoin"], "launch: unknown option '--versoin'; did you mean --version?", "launch --help"),
+        (["sweep", "x.yaml", "--dry-rnu"], "unknown option '--dry-rnu'; did you mean --dry-run?", "sweep --help"),
+        (["sweep"], "launch sweep: the following arguments are required: FILE", "launch sweep --help"),
+        (["logs", "a", "b"], "launch logs: unexpected 'b'", "launch logs --help"),
+        (["status", "--state", "gone"], "invalid choice: 'gone'", "launch status --help"),
+        (["logs", "x", "--attempt", "two"], "invalid int value: 'two'", "launch logs --help"),
+        (["status", "mnist"], "no sweep 'mnist' under", "no sweeps yet"),
+        (["status", "gone.yaml"], "gone.yaml: no such sweep file", "no sweeps yet"),
+        (["logs", "s5"], "no run 's5' under", "launch status SWEEP"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_ends_with_2_a_message_and_a_hint(words, message, hint, runs, capsys):
+    launch(*words, code=ExitCode.USAGE)
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, blank, last = err.rstrip("\n").split("\n")
+    assert first.startswith("error: ") and message in first
+    assert blank == ""
+    assert last.startswith("hint: ") and hint in last
+
+
+def test_a_misspelt_sweep_and_run_show_the_nearest(runs, capsys):
+    make_sweep(runs, "quickstart", [GOOD])
+    launch("status", "quikstart", code=2)
+    assert "did you mean quickstart?" in capsys.readouterr().err
+    launch("logs", run_id_of(GOOD).replace("digits", "digts"), code=2)
+    assert f"did you mean {run_id_of(GOOD)}?" in capsys.readouterr().err
+    launch("logs", "quickstart", code=2)
+    assert "'quickstart' is a sweep; a run is wanted" in capsys.readouterr().err
+
+
+def test_verbose_shows_the_traceback_of_a_mistake(runs, capsys):
+    launch("status", "gone", "--verbose", code=2)
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+    launch("--verbose", "status", "gone", code=2)
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback(runs, monkeypatch):
+    monkeypatch.setattr("launch.store.Store.sweeps", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["status"])
+
+
+def test_options_are_never_abbreviated(runs, capsys):
+    launch("sweep", "x.yaml", "--dry", code=2)
+    assert "unknown option '--dry'" in capsys.readouterr().err
+
+
+def test_options_may_stand_between_overrides():
+    args = make_parser("sweep", load_verb("sweep")).parse(["x.yaml", "a=1", "--on", "here", "b=2", "--dry-run", "~c"])
+    assert (args.file, args.overrides, args.on, args.dry_run) == ("x.yaml", ["a=1", "b=2", "~c"], "here", True)
+
+
+def test_status_lists_the_sweeps(runs, capsys):
+    make_sweep(runs, "one", [GOOD, BAD])
+    make_sweep(runs, "two", [OPEN])
+    launch("status")
+    assert capsys.readouterr().out.splitlines() == [
+        "sweep  runs  failed  planned  succeeded",
+        "one       2       1        0          1",
+        "two       1       0        1          0",
+    ]
+
+
+def test_status_of_nothing_says_so(runs, capsys):
+    launch("status")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"no sweeps under {runs}" in err
+
+
+def test_status_of_a_sweep_shows_every_run_and_what_to_type(runs, capsys):
+    make_sweep(runs, "one", [GOOD, BAD, OPEN], file="sweeps/one.yaml")
+    launch("status", "one")
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].split() == ["run", "state", "attempts", "progress", "time", "reason"]
+    assert lines[1].split() == [run_id_of(GOOD), "SUCCEEDED", "1", "100", "%", "1:30"]
+    assert lines[2].split(maxsplit=5) == [run_id_of(BAD), "FAILED", "1", "—", "1:30", "nan: the loss is not a number"]
+    assert "one: 3 runs: 1 failed, 1 planned, 1 succeeded" in err
+    assert "hint: nobody works on 1 run" in err
+
+
+def test_status_takes_the_file_of_a_sweep(runs, capsys):
+    make_sweep(runs, "quickstart", [GOOD])
+    make_sweep(runs, "named", [BAD])
+    Path("named-otherwise.yaml").write_text("# a sweep\nname: named\n")
+    launch("status", "somewhere/quickstart.yaml")
+    assert run_id_of(GOOD) in capsys.readouterr().out
+    launch("status", "named-otherwise.yaml")
+    assert run_id_of(BAD) in capsys.readouterr().out
+
+
+def test_status_json_is_one_object_per_run(runs, capsys):
+    make_sweep(runs, "one", [GOOD, BAD])
+    make_sweep(runs, "two", [OPEN])
+    launch("status", "--json")
+    views = json.loads(capsys.readouterr().out)
+    assert [(v["sweep"], v["state"]) for v in views] == [("one", "SUCCEEDED"), ("one", "FAILED"), ("two", "PLANNED")]
+    assert views[1]["reason"] == "nan"
+    launch("status", "one", "--json", "--state", "failed")
+    (view,) = json.loads(capsys.readouterr().out)
+    assert (view["settings"], view["run_id"]) == ({"optim.lr": 0.1}, run_id_of(BAD))
+
+
+def test_status_changes_nothing(runs):
+    make_sweep(runs, "one", [GOOD, BAD, OPEN])
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
+    launch("status", "one")
+    launch("results", "one")
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
+
+
+def test_results_show_percent_published_and_difference(runs, capsys):
+    numbers = [
+        PublishedNumber(experiment="digits/s5", settings={"optim.lr": 0.001}, metric="test/accuracy", value=0.94),
+        PublishedNumber(experiment="digits/lru", metric="test/accuracy", value=0.9),
+    ]
+    make_sweep(runs, "one", [GOOD, ALSO_GOOD, BAD, OPEN], published=numbers)
+    launch("results", "one")
+    out, _ = capsys.readouterr()
+    assert [line.split("  ") for line in out.splitlines()] == [line.split("  ") for line in RESULTS.splitlines()]
+
+
+RESULTS = """\
+experiment  lr     seeds  test/accuracy %  published  difference  runs
+digits/s5   0.001      2     96.00 ± 1.41      94.00       +2.00  2 succeeded
+digits/s5   0.1      0/2                —          —           —  1 failed, 1 planned
+digits/lru  —          0                —      90.00           —  —"""
+
+
+def test_results_go_to_a_file(runs, capsys):
+    make_sweep(runs, "one", [GOOD])
+    launch("results", "one", "--format", "json", "--output", "x.json")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "wrote x.json\n")
+    assert json.loads(Path("x.json").read_text())[0]["mean"] == 0.95
+    launch("results", "one", "--output", "no/such/folder", code=2)
+    assert "no/such/folder: No such file or directory" in capsys.readouterr().err
+
+
+def test_results_of_an_unknown_metric_show_the_nearest(runs, capsys):
+    make_sweep(runs, "one", [GOOD])
+    launch("results", "one", "--metric", "test/acc", code=2)
+    assert "did you mean test/accuracy?" in capsys.readouterr().err
+
+
+def command(*words: str, **variables: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "launch.cli", *words],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_closed_pipe_is_silent(runs):
+    make_sweep(runs, "one", [Made(seed=seed) for seed in range(300)])
+    process = command("status", "one", "--json")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), errors) == (0, b"")
+
+
+def test_a_start_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom launch.cli import main\nmain(['--help'])\n"
+        "heavy = {'hydra', 'omegaconf', 'yaml', 'rich', 'jax', 'numpy', 'argparse', 'subprocess'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_status_imports_nothing_heavy(runs):
+    make_sweep(runs, "one", [GOOD, BAD])
+    code = (
+        "import sys\nfrom launch.cli import main\nmain(['status', 'one'])\n"
+        "heavy = {'hydra', 'omegaconf', 'yaml', 'rich', 'jax', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
