@@ -37,7 +37,7 @@ def random_split(n: int = 4000, length: int = 784) -> Split:
         inputs=rng.integers(0, 256, (n, length, 1), np.uint8),
         labels=rng.integers(0, 10, n, np.int32),
         lengths=np.full(n, length, np.int32),
-        full_scale=255,
+        full_scale=255.0,
     )
 
 

@@ -46,7 +46,7 @@ def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
     """Return the arrays of a cache, or None where it is absent, torn, of another version or of other raw files."""
     try:
         # Reading a member to its end compares its CRC-32, so that a torn or rotten file is found here.
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if archive[_HEADER].tobytes() != _header(info):
                 return None
             return {name: archive[name] for name in archive.files if name != _HEADER}

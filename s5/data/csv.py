@@ -23,7 +23,7 @@ def decode_csv(content: bytes, n_pixels: int, where: str) -> tuple[UInt8[np.ndar
     rows = content.count(b"\n")
     try:
         values = np.array(content.replace(b"\n", b",").rstrip(b",").split(b","), np.uint8)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{where}: {error}") from error
     if values.size != rows * (n_pixels + 1):
         raise DataError(f"{where}: {values.size:,} numbers in {rows:,} lines; a line needs {n_pixels + 1}")

