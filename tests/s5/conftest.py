@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# A run that trains in a second or two, with everything in it that a checkpoint must carry.
+TINY = (
+    "experiment=digits/s5",
+    "model.n_layers=1",
+    "model.d_model=8",
+    "model.d_state=8",
+    "model.n_blocks=1",
+    "model.dropout=0.1",
+    "train.batch_size=64",
+    "train.epochs=2",
+    "train.log_every_steps=4",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    return list(TINY)
+
+
+class Program:
+    """`python -m s5` as a user or a supervisor starts it: in its own process and its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("LAUNCH_", "WANDB_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "s5", *map(str, words)],
+            cwd=self.folder,
+            # One thread, so that two runs at once compute what each computes alone.
+            env={**clean, "NPROC": "1", **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=[int(variables["LAUNCH_LIFELINE_FD"])] if "LAUNCH_LIFELINE_FD" in variables else (),
+        )
+
+    def run(self, *words: str | Path, **variables: str) -> tuple[int, str, str]:
+        with self.start(*words, **variables) as process:
+            out, err = process.communicate()
+        return process.returncode, out, err
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A finished run in its default place, and what it printed on stdout and stderr."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, out, err = Program(folder).run(*TINY, "wandb.mode=offline")
+    assert code == 0, err
+    (run_dir,) = (folder / "runs" / "_single").iterdir()
+    return run_dir, out, err

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from s5.config import Config, ModelConfig, Platform, from_dict, science_hash, science_subset, to_dict
+from s5.errors import UserError
+from s5.run_config import CONF_DIR, compose, config_text, read_config
+
+RECIPES = sorted(str(path.relative_to(CONF_DIR / "experiment"))[:-5] for path in CONF_DIR.glob("experiment/**/*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_composes_and_names_itself(recipe: str) -> None:
+    assert compose([f"experiment={recipe}"]).recipe == recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_says_paper_command_cost_and_score(recipe: str) -> None:
+    lines = (CONF_DIR / "experiment" / f"{recipe}.yaml").read_text().splitlines()
+    header = [line for line in lines[1:] if line.startswith("#")]
+    for word in ("Paper:", "Command:", "Cost:", "Score:"):
+        assert any(word in line for line in header), f"{recipe}: the header does not state `{word}`"
+
+
+def test_a_config_survives_its_file(tmp_path: Path) -> None:
+    config = compose(["experiment=digits/s5", "optim.lr=1e-3", "data.permutation=bit_reversal", "seed=7"])
+    (tmp_path / "config.yaml").write_text(config_text(config))
+    assert read_config(tmp_path) == config
+    assert from_dict(Config, to_dict(config)) == config
+
+
+def test_identity_is_what_changes_the_numbers() -> None:
+    plain = science_hash(to_dict(Config()))
+    assert science_hash(to_dict(Config(platform=Platform.cpu, recipe="x"))) == plain
+    assert science_hash(to_dict(Config(seed=1))) != plain
+    assert science_hash(to_dict(Config(model=ModelConfig(dropout=0.5)))) != plain
+    subset = science_subset(to_dict(Config()))
+    assert "wandb" not in subset
+    assert "root" not in subset["data"]
+    assert "log_every_steps" not in subset["train"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.d_stat=3", ["model.d_stat", "unknown key", "did you mean model.d_state?"]),
+        ("modle.d_state=3", ["modle.d_state", "did you mean model.d_state?"]),
+        ("experiment=digit/s5", ["digit/s5", "no such recipe", "did you mean digits/s5?"]),
+        ("model.n_layers=three", ["three", "model.n_layers"]),
+        ("model.norm=instance", ["instance", "batch", "layer"]),
+        ("model.dropout=2", ["model.dropout=2", "[0, 1)"]),
+        ("model.n_blocks=3", ["model.n_blocks=3", "divisible"]),
+        ("model.d_state=[", ["model.d_state=["]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_is_explained(override: str, words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        compose([override])
+    for word in words:
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [("model: [", "config.yaml"), ("modle: {}", "modle"), ("- 1", "no mapping"), ("seed: -1", "seed=-1")],
+    ids=["yaml", "key", "list", "value"],
+)
+def test_a_bad_config_file_is_named(tmp_path: Path, text: str, wrong: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=wrong) as caught:
+        read_config(tmp_path)
+    assert str(tmp_path / "config.yaml") in caught.value.message
+
+
+def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_config(tmp_path)
