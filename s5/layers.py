@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
 from s5.config import Activation, ModelConfig, ModelKind, Norm
+from s5.matmul import matmul
 from s5.params import BiasParam, NormParam, WeightParam
 from s5.ssm.init import init_lecun_normal
 from s5.ssm.s5 import S5SSM
@@ -31,7 +32,7 @@ class Dense(nnx.Module):
 
     def __call__(self, x: Float[Array, "*axes d_in"]) -> Float[Array, "*axes d_out"]:
         """Return x weight + bias."""
-        return x @ self.weight[...] + self.bias[...]
+        return matmul(x, self.weight[...]) + self.bias[...]
 
 
 class BatchNorm(nnx.Module):

@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from s5.config import ModelConfig
+from s5.matmul import matmul
 from s5.params import InputParam, OutputParam, StateParam, StepParam
 from s5.ssm.discretize import DISCRETIZE
 from s5.ssm.init import init_B, init_C, init_log_step, make_block_hippo
@@ -52,12 +53,12 @@ class S5SSM(nnx.Module):
         """
         driven = u if mask is None else jnp.where(mask[..., None], u, 0)
         Lambda_bar, into = self._discretized()
-        Bu = (driven @ into).reshape(*u.shape[:2], 2, -1)
+        Bu = matmul(driven, into).reshape(*u.shape[:2], 2, -1)
         out = jnp.split(self._output_matrix(), 1 + self.bidirectional)
-        y = _flat(linear_recurrence(Lambda_bar, Bu)) @ out[0]
+        y = matmul(_flat(linear_recurrence(Lambda_bar, Bu)), out[0])
         if self.bidirectional:
             # With a zero input at padded steps, the backward state is still zero when it meets the last valid step.
-            y += _flat(linear_recurrence(Lambda_bar, Bu, True)) @ out[1]
+            y += matmul(_flat(linear_recurrence(Lambda_bar, Bu, True)), out[1])
         return y + self.D[...] * u
 
     def initial_state(self, batch: int) -> Float[Array, "{batch} 2 P"]:
