@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from s5 import catalog
+from s5 import catalog, data
 from s5.catalog import CATALOG, DataError, MissingData
 from s5.config import DataConfig, Permutation
 from s5.data import load
@@ -158,6 +158,10 @@ def test_an_unreadable_file_is_named(small, monkeypatch):
     path.mkdir()
     with pytest.raises(DataError, match="train-images-idx3-ubyte: cannot be read: Is a directory"):
         load(small)
+
+
+def test_every_data_set_of_the_catalog_has_a_loader():
+    assert data._LOADERS.keys() == CATALOG.keys()
 
 
 def test_an_unknown_data_set_is_refused():
