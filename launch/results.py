@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import math
@@ -217,8 +218,9 @@ def to_parquet(table: Sequence[Row]) -> bytes:
         LaunchError: Where pyarrow is not installed.
     """
     try:
-        import pyarrow as pa
-        from pyarrow import parquet
+        # By name, since it comes without types and is heavy: only whoever wants Parquet pays for it.
+        pa: Any = importlib.import_module("pyarrow")
+        parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise LaunchError(
             "parquet needs the package pyarrow, which is not installed",
@@ -229,17 +231,17 @@ def to_parquet(table: Sequence[Row]) -> bytes:
     columns: dict[str, Any] = {"experiment": pa.array([f["experiment"] for f in flat], pa.string())}
     for name in settings:
         columns[name] = _uniform(pa, [f.get(name) for f in flat])
-    kinds = {"seeds": pa.list_(pa.int64()), "n": pa.int64(), "metric": pa.string(), "states": pa.string()}
+    kinds: dict[str, Any] = {"seeds": pa.list_(pa.int64()), "n": pa.int64(), "metric": pa.string(), "states": pa.string()}
     for name in facts:
         columns[name] = pa.array([f[name] for f in flat], kinds.get(name, pa.float64()))
     sink = io.BytesIO()
-    parquet.write_table(pa.table(columns), sink)  # pyright: ignore[reportUnknownMemberType]
+    parquet.write_table(pa.table(columns), sink)
     return sink.getvalue()
 
 
 def _uniform(pa: Any, values: list[Any]) -> Any:
     """Return a column of one type: the values' own where they share one, their text where they do not."""
-    kinds = {type(value) for value in values if value is not None}
+    kinds: set[type] = {type(value) for value in values if value is not None}
     if kinds in ({int}, {bool}, {str}, {float}):
         return pa.array(values)
     if kinds and kinds <= {int, float}:

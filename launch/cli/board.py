@@ -81,7 +81,7 @@ class Board:
 
         now = time.time()
         head = Text(self._headline(now), no_wrap=True, overflow="ellipsis", style="bold")
-        room = max(1, rows - 5)
+        room = max(1, rows - 6)
         views = list(self._views)
         if len(views) > room:
             views = sorted(views, key=lambda view: quantities.STATE_ORDER.index(view.state))
@@ -94,9 +94,11 @@ class Board:
 
     def _headline(self, now: float) -> str:
         counts = quantities.state_words(quantities.count_states(self._views))
-        words = f"{console.printable(self._title)}  {counts}  {quantities.duration(now - self._began)}"
         left = seconds_left(self._pace)
-        return words if left is None else f"{words}, about {quantities.duration(left)} left"
+        took = quantities.duration(now - self._began) + (
+            "" if left is None else f", about {quantities.duration(left)} left"
+        )
+        return f"{console.printable(self._title)}  {took}  {counts}"
 
 
 def share_done(views: Sequence[RunView]) -> float:
@@ -143,24 +145,37 @@ def _run_table(views: Sequence[RunView], columns: int, now: float) -> Table:
     from rich.text import Text
 
     wide = columns >= _NARROW
+    progress_width = _BAR + 6 if wide else 5
+    longest = max((console.width(view.run_id) for view in views), default=0)
+    # Whatever the others leave; on a wide terminal a third of the rest is for last words.
+    rest = columns - (9 + progress_width + 8 + 3 * 2)
+    run_width = max(8, min(longest, rest * 2 // 3 if wide else rest))
+    words_width = rest - run_width - 2
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=3, min_width=8)
-    table.add_column("state", no_wrap=True)
-    table.add_column("progress", no_wrap=True, justify="right")
-    table.add_column("time", no_wrap=True, justify="right")
+    table.add_column("run", no_wrap=True, width=run_width)
+    table.add_column("state", no_wrap=True, width=9)
+    table.add_column("progress" if wide else "done", no_wrap=True, justify="right", width=progress_width)
+    table.add_column("time", no_wrap=True, justify="right", width=8)
     if wide:
-        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=2)
+        table.add_column("", no_wrap=True, overflow="ellipsis", width=words_width)
     for view in views:
         seconds = quantities.elapsed(view, now)
         cells = [
-            Text(console.printable(view.run_id)),
+            Text(shorten(console.printable(view.run_id), run_width)),
             Text(view.state, style=STATE_COLOURS[view.state]),
-            Text(_progress(view)),
+            Text(_progress(view, bar=wide)),
             Text("" if seconds is None else quantities.duration(seconds)),
         ]
-        words = _note(view) if wide else ""
-        table.add_row(*cells, *([Text(words, style="dim")] if wide else []))
+        table.add_row(*cells, *([Text(_note(view), style="dim")] if wide else []))
     return table
+
+
+def shorten(run_id: str, room: int) -> str:
+    """Return a run id that fits `room` columns: its middle goes, since its end tells runs apart."""
+    if len(run_id) <= room:
+        return run_id
+    tail = max(1, (room - 1) * 2 // 3)
+    return f"{run_id[: room - 1 - tail]}…{run_id[-tail:]}"
 
 
 def _note(view: RunView) -> str:
@@ -168,8 +183,10 @@ def _note(view: RunView) -> str:
     return console.printable(why) if why else f"attempt {view.attempts - 1}" if view.attempts > 1 else ""
 
 
-def _progress(view: RunView) -> str:
+def _progress(view: RunView, *, bar: bool) -> str:
     if view.state != State.RUNNING or view.step is None or not view.steps:
         return ""
+    if not bar:
+        return progress(view)
     full = round(_BAR * min(1.0, view.step / view.steps))
     return f"{'━' * full}{'╌' * (_BAR - full)} {progress(view):>5}"

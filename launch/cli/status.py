@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console, quantities
 from launch.errors import ExitCode
+from launch.records import State
 
 if TYPE_CHECKING:
     import argparse
@@ -75,13 +76,13 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
     advise(name, counts)
 
 
-def advise(name: str, counts: Mapping[str, int]) -> None:
+def advise(name: str, counts: Mapping[State, int]) -> None:
     """Say what to type next where a sweep needs a person."""
-    waiting = sum(counts.get(state, 0) for state in ("PLANNED", "PREEMPTED", "LOST"))
-    alive = counts.get("PENDING", 0) + counts.get("RUNNING", 0)
+    waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
+    alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:
         console.hint(f"nobody works on {quantities.plural(waiting, 'run')}; `launch sweep FILE` goes on with them")
-    elif counts.get("FAILED", 0) + counts.get("CANCELLED", 0):
+    elif counts.get(State.FAILED, 0) + counts.get(State.CANCELLED, 0):
         console.hint(f"`launch logs RUN` shows why; `launch retry {name}` runs them again")
 
 

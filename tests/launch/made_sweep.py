@@ -51,7 +51,13 @@ class Made:
 
 
 def make_sweep(
-    root: Path, name: str, runs: Sequence[Made], *, file: str | None = None, published: Sequence[PublishedNumber] = ()
+    root: Path,
+    name: str,
+    runs: Sequence[Made],
+    *,
+    file: str | None = None,
+    published: Sequence[PublishedNumber] = (),
+    snapshot: str | None = None,
 ) -> SweepStore:
     """Write a sweep of so many runs under `root`."""
     sweep = Store(root).sweep(name)
@@ -65,7 +71,7 @@ def make_sweep(
         backend="local",
         profile="local",
         runtime="bare",
-        snapshot=None,
+        snapshot=snapshot,
         metric="test/accuracy",
         retry={},
         published=tuple(published),

@@ -1,0 +1,110 @@
+import io
+
+import pytest
+
+from launch.cli.board import Board, seconds_left, share_done, shorten
+from launch.records import Reason, RunView, State
+from launch.resources import Resources
+
+
+def view(number: int, state: State = State.PENDING, step: int | None = None, attempts: int = 1) -> RunView:
+    failed = state == State.FAILED
+    return RunView(
+        sweep="x",
+        run_id=f"mnist5k-s5-sequential-optim.lr={number}-model.d_state=64-s{number % 3}-0123abcd",
+        experiment="mnist5k/s5",
+        settings={},
+        seed=number % 3,
+        state=state,
+        attempts=attempts,
+        generation=1,
+        reason=Reason.CRASH if failed else None,
+        message="a very long message " * 20 if failed else None,
+        host=None,
+        pid=None,
+        started=1000.0,
+        ended=1090.0 if state in (State.FAILED, State.SUCCEEDED) else None,
+        step=step,
+        steps=100,
+        run_dir="",
+        resources=Resources(),
+    )
+
+
+def mixed(count: int) -> list[RunView]:
+    states = [State.SUCCEEDED, State.RUNNING, State.FAILED, *[State.PENDING] * 7]
+    return [view(n, states[n % 10], step=50, attempts=1 + n % 2) for n in range(count)]
+
+
+def drawn(views: list[RunView], columns: int, rows: int) -> list[str]:
+    from rich.console import Console
+
+    board = Board("a sweep")
+    board._draws = True
+    board.show(views)
+    screen = io.StringIO()
+    Console(file=screen, width=columns, height=rows, color_system=None).print(board.picture(columns, rows))
+    return screen.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("count", [1, 7, 1000])
+@pytest.mark.parametrize(("columns", "rows"), [(40, 8), (60, 15), (89, 24), (90, 24), (120, 30), (200, 60)])
+def test_the_picture_never_overflows_the_screen(count, columns, rows):
+    lines = drawn(mixed(count), columns, rows)
+    assert len(lines) < rows
+    assert max(map(len, lines)) <= columns
+
+
+def test_what_needs_a_person_is_shown_first_where_not_all_fits():
+    lines = drawn(mixed(1000), 120, 12)
+    states = [line.split()[1] for line in lines[3:-1]]
+    assert set(states) == {"RUNNING"}
+    assert "700 pending" in lines[-1] and "100 failed" in lines[-1]
+    assert "a sweep" in lines[0]
+
+
+def test_running_shows_its_share_and_failing_its_last_words():
+    lines = drawn([view(0, State.RUNNING, step=50), view(1, State.FAILED)], 160, 20)
+    assert "━━━━━╌╌╌╌╌  50 %" in lines[3]
+    assert "crash: a very long message" in lines[4]
+
+
+def test_long_ids_lose_their_middle():
+    assert shorten("abcdefghij-s0", 20) == "abcdefghij-s0"
+    assert shorten("mnist5k-s5-lr=1-s0-0123abcd", 16) == "mnist…0-0123abcd"
+
+
+def test_share_done_counts_steps_of_what_runs():
+    assert share_done([view(0, State.SUCCEEDED), view(1, State.RUNNING, step=50), view(2), view(3)]) == 0.375
+    assert share_done([]) == 1
+
+
+@pytest.mark.parametrize(
+    ("pace", "left"),
+    [
+        ([], None),
+        ([(0, 0.0)], None),
+        ([(0, 0.0), (10, 0.25)], 30.0),
+        ([(0, 0.5), (10, 0.5)], None),
+        ([(0, 0.9), (9, 1)], None),
+    ],
+)
+def test_time_left_follows_the_pace(pace, left):
+    assert seconds_left(pace) == left
+
+
+def test_a_pipe_gets_one_line_per_change(capsys):
+    with Board("mnist5k") as board:
+        board.show([view(0), view(1), view(2, State.SUCCEEDED)])
+        board.show([view(0, State.RUNNING), view(1), view(2, State.SUCCEEDED)])
+        board.show([view(0, State.RUNNING, step=7), view(1), view(2, State.SUCCEEDED)])
+        board.show([view(0, State.SUCCEEDED), view(1, State.RUNNING, attempts=2), view(2, State.SUCCEEDED)])
+        board.show([view(0, State.SUCCEEDED), view(1, State.FAILED, attempts=2), view(2, State.SUCCEEDED)])
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, *changes = err.splitlines()
+    assert first == "mnist5k: 3 runs: 2 pending, 1 succeeded"
+    assert [line.split()[1] for line in changes] == ["RUNNING", "SUCCEEDED", "RUNNING", "FAILED"]
+    assert changes[1].endswith("-s0-0123abcd  in 1:30")
+    assert changes[2].endswith("attempt 1")
+    assert "\x1b" not in err

@@ -1,0 +1,111 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.cli import VERBS, main
+from launch.cli.completion import SCRIPTS, candidates
+from launch.records import State
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+RUN = Made(state=State.SUCCEEDED, settings={"lr": 1})
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LAUNCH_RUNS", raising=False)
+    Path("sweeps").mkdir()
+    Path("sweeps/quickstart.yaml").touch()
+    Path("slurm").mkdir()
+    Path("slurm/alps.yaml").touch()
+    make_sweep(tmp_path / "runs", "quickstart", [RUN, Made(settings={"lr": 2})])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "found"),
+    [
+        ("", "s", ["sweep", "status"]),
+        ("", "--", ["--help", "--version"]),
+        ("", "x", []),
+        ("nonsense", "", []),
+        ("sweep", "", ["sweeps/quickstart.yaml"]),
+        ("sweep", "--d", ["--dry-run", "--detach"]),
+        ("sweep x.yaml --on", "a", ["alps"]),
+        ("sweep x.yaml --on", "", ["local", "alps"]),
+        ("run", "digits/", ["digits/s5"]),
+        ("status", "", ["quickstart"]),
+        ("status", "sweeps/", ["sweeps/quickstart.yaml"]),
+        ("status quickstart", "", []),
+        ("results quickstart --format", "", ["table", "csv", "json", "parquet"]),
+        ("results --format csv", "q", ["quickstart"]),
+        ("results quickstart --output", "", []),
+        ("logs", "digits-s5-lr=1", [run_id_of(RUN)]),
+        ("logs", "quickstart/digits-s5-lr=1", [f"quickstart/{run_id_of(RUN)}"]),
+        ("logs --runs elsewhere", "", []),
+        ("cancel quickstart", "q", ["quickstart"]),
+        ("cancel quickstart", "digits-s5-lr=1", [run_id_of(RUN)]),
+        ("completion", "", ["bash", "zsh", "fish"]),
+    ],
+)
+def test_a_word_becomes(before, word, found):
+    assert [c for c in candidates(before.split(), word) if c in found or not found] == found
+    assert all(c.startswith(word) for c in candidates(before.split(), word))
+
+
+def test_every_option_of_every_verb_is_offered():
+    for verb in VERBS:
+        assert "--help" in candidates([verb], "-")
+        assert ("--runs" in candidates([verb], "-")) == (verb != "completion")
+
+
+def test_the_script_asks_with_the_index_of_the_word(capsys):
+    assert main(["completion", "--words", "1", "status", "quick"]) == 0
+    assert capsys.readouterr().out == "quickstart\n"
+    assert main(["completion", "--words", "1", "status", "zzz"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["completion", "--words", "not a number"]) == 2
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_script_is_printed(shell, capsys):
+    assert main(["completion", shell]) == 0
+    assert "launch completion --words" in capsys.readouterr().out
+
+
+def test_bash_completes(place):
+    """The script in a real bash: COMP_WORDS as it sets them, `launch` as this interpreter runs it."""
+    script = f"""
+        launch() {{ {sys.executable} -m launch.cli "$@"; }}
+        {SCRIPTS["bash"]}
+        complete_words() {{
+            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+            _launch
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        }}
+        complete_words launch sta
+        complete_words launch status quick
+        complete_words launch results quickstart --format js
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["status", "quickstart", "json"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_valid_in_its_shell(shell):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
+    subprocess.run([shell, "-n"], input=SCRIPTS[shell], text=True, check=True)
+
+
+def test_completing_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom launch.cli import main\n"
+        "main(['completion', '--words', '1', 'logs', 'd'])\nmain(['completion', '--words', '2', 'sweep', 'x', '--'])\n"
+        "heavy = {'hydra', 'omegaconf', 'yaml', 'rich', 'jax', 'numpy', 'json', 'launch.store'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

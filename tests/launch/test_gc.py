@@ -1,0 +1,119 @@
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from launch import gc
+from launch.cli import main
+from launch.records import State
+from launch.store import Store
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+DONE = Made(state=State.SUCCEEDED, accuracy=0.9, attempts=2)
+OPEN = {
+    state: Made(state=state, settings={"lr": number}, attempts=2)
+    for number, state in enumerate((State.RUNNING, State.FAILED, State.PREEMPTED, State.LOST))
+}
+
+
+def add_checkpoint(run_dir: Path, attempt: int, step: int) -> Path:
+    path = run_dir / "attempts" / str(attempt) / "checkpoints" / str(step)
+    (path / "state").mkdir(parents=True)
+    (path / "state" / "array").write_bytes(b"x" * 100)
+    (path / "checkpoint.json").write_text("{}")
+    return path
+
+
+def add_old(path: Path, *, folder: bool = False) -> Path:
+    path.mkdir(parents=True) if folder else path.write_text("torn")
+    ancient = time.time() - 2 * gc.GRACE_S
+    os.utime(path, (ancient, ancient))
+    return path
+
+
+def found(runs: Path) -> dict[Path, str]:
+    store = Store(runs)
+    return {item.path: item.kind for item in gc.find_garbage(store, store.sweeps())}
+
+
+def test_a_succeeded_run_keeps_its_newest_checkpoint(tmp_path):
+    sweep = make_sweep(tmp_path, "x", [DONE])
+    run_dir = sweep.run_dir(run_id_of(DONE))
+    old = [add_checkpoint(run_dir, 0, 10), add_checkpoint(run_dir, 0, 20), add_checkpoint(run_dir, 1, 9)]
+    kept = add_checkpoint(run_dir, 1, 100)
+    assert found(tmp_path) == dict.fromkeys(old, "checkpoint")
+    freed = gc.remove(gc.find_garbage(Store(tmp_path), ["x"]))
+    assert freed == 3 * 102
+    assert not any(path.exists() for path in old)
+    assert (kept / "state" / "array").exists()
+    assert sweep.view(run_id_of(DONE)).state == State.SUCCEEDED
+
+
+@pytest.mark.parametrize("state", OPEN)
+def test_what_has_not_succeeded_keeps_everything(tmp_path, state):
+    sweep = make_sweep(tmp_path, "x", [OPEN[state]])
+    run_dir = sweep.run_dir(run_id_of(OPEN[state]))
+    assert sweep.views()[0].state == state
+    add_checkpoint(run_dir, 0, 10)
+    add_checkpoint(run_dir, 1, 20)
+    add_old(run_dir / ".result.json.7.tmp")
+    assert found(tmp_path) == {}
+
+
+def test_torn_temporary_files_of_a_succeeded_run_go_once_they_are_old(tmp_path):
+    run_dir = make_sweep(tmp_path, "x", [DONE]).run_dir(run_id_of(DONE))
+    add_checkpoint(run_dir, 1, 5)
+    torn = add_old(run_dir / ".run.json.7.tmp")
+    half = add_old(run_dir / "attempts/1/checkpoints/.5.77.tmp", folder=True)
+    (run_dir / ".config.yaml.8.tmp").write_text("just now")
+    assert found(tmp_path) == {torn: "temporary", half: "temporary"}
+
+
+def test_snapshots_go_only_where_nothing_names_them(tmp_path):
+    sweep = make_sweep(tmp_path, "x", [DONE], snapshot="of-manifest")
+    record = sweep.run_dir(run_id_of(DONE)) / "attempts/0/attempt.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"snapshot": "of-attempt"}))
+    for name in ("of-manifest", "of-attempt"):
+        add_old(tmp_path / gc.SNAPSHOTS / name, folder=True)
+    (tmp_path / gc.SNAPSHOTS / "just-taken").mkdir()
+    unused = add_old(tmp_path / gc.SNAPSHOTS / "unused", folder=True)
+    assert found(tmp_path) == {unused: "snapshot"}
+
+
+def test_a_read_only_snapshot_can_be_removed(tmp_path):
+    folder = tmp_path / gc.SNAPSHOTS / "abc" / "launch"
+    folder.mkdir(parents=True)
+    (folder / "x.py").write_text("")
+    (folder / "x.py").chmod(0o444)
+    folder.chmod(0o555)
+    folder.parent.chmod(0o555)
+    item = gc.Garbage(path=folder.parent, size=1, kind="snapshot")
+    assert gc.remove([item]) == 1
+    assert list((tmp_path / gc.SNAPSHOTS).iterdir()) == []
+    assert gc.remove([item]) == 0
+
+
+def test_an_unreadable_manifest_stops_the_removal_of_snapshots(tmp_path, capsys):
+    sweep = make_sweep(tmp_path, "x", [DONE])
+    add_old(tmp_path / gc.SNAPSHOTS / "unused", folder=True)
+    (sweep.path / "manifest" / "0002.jsonl").write_text("{")
+    assert main(["gc", "--runs", str(tmp_path)]) == 2
+    assert "0002.jsonl" in capsys.readouterr().err
+    assert (tmp_path / gc.SNAPSHOTS / "unused").exists()
+
+
+def test_the_verb_says_what_goes_and_a_dry_run_keeps_it(tmp_path, capsys):
+    run_dir = make_sweep(tmp_path, "x", [DONE]).run_dir(run_id_of(DONE))
+    old, _ = add_checkpoint(run_dir, 0, 10), add_checkpoint(run_dir, 1, 20)
+    assert main(["gc", "--dry-run", "--runs", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split() == ["checkpoint", "102", "B", str(old)]
+    assert err == "1 checkpoint: 102 B can go\n"
+    assert old.exists()
+    assert main(["gc", "x", "--runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "1 checkpoint: 102 B freed\n"
+    assert not old.exists()
+    assert main(["gc", "x", "--runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "nothing to delete\n"
