@@ -8,9 +8,10 @@ measured: it is left out of the run's identity. Free of JAX, so that the launche
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from typing import Any, get_args, get_type_hints
+from functools import cache
+from typing import Any, get_type_hints
 
 # Raise it when a field's meaning changes so that old results must not be taken for new ones.
 SCIENCE_VERSION = 1
@@ -282,6 +283,28 @@ def _at_least(least: int, **values: int | float | None) -> None:
             raise ValueError(f"{name.replace('_', '.', 1)}={value} must be at least {least}")
 
 
+@dataclass(frozen=True)
+class _Slot:
+    """What a field holds, looked up once: a sweep of ten thousand runs asks a million times."""
+
+    section: type | None
+    choice: type[Enum] | None
+    science: bool
+
+
+@cache
+def _slots(kind: type) -> dict[str, _Slot]:
+    hints = get_type_hints(kind)
+    return {
+        f.name: _Slot(
+            section=hints[f.name] if is_dataclass(hints[f.name]) else None,
+            choice=hints[f.name] if isinstance(hints[f.name], type) and issubclass(hints[f.name], Enum) else None,
+            science=f.metadata.get("science", True),
+        )
+        for f in fields(kind)
+    }
+
+
 def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
     """Build a config dataclass from nested plain values, running every cross-field check.
 
@@ -296,19 +319,17 @@ def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
         TypeError: For an unknown key.
         ValueError: Where a check refuses the values.
     """
-    hints = get_type_hints(kind)
-    return kind(**{name: _value(hints.get(name), value) for name, value in values.items()})
+    slots = _slots(kind)
+    return kind(**{name: _value(slots.get(name), value) for name, value in values.items()})
 
 
-def _value(hint: Any, value: Any) -> Any:
-    """Turn a plain value into what the type hint of its field asks for."""
-    if is_dataclass(hint) and isinstance(value, Mapping):
-        return from_dict(hint, value)  # pyright: ignore[reportArgumentType]
-    if isinstance(hint, type) and issubclass(hint, Enum) and isinstance(value, str):
-        return hint[value]
-    if get_args(hint) and isinstance(value, list):
-        return list(value)
-    return value
+def _value(slot: "_Slot | None", value: Any) -> Any:
+    """Turn a plain value into what its field asks for."""
+    if slot and slot.section and isinstance(value, Mapping):
+        return from_dict(slot.section, value)
+    if slot and slot.choice and isinstance(value, str):
+        return slot.choice[value]
+    return list(value) if isinstance(value, list) else value
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -332,18 +353,12 @@ def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, 
     Returns:
         The same nesting without the fields declared `science=False`.
     """
-    hints = get_type_hints(kind)
     subset: dict[str, Any] = {}
-    for f in fields(kind):
-        if not _is_science(f) or f.name not in values:
-            continue
-        value = values[f.name]
-        subset[f.name] = science_subset(value, hints[f.name]) if is_dataclass(hints[f.name]) else value
+    for name, slot in _slots(kind).items():
+        if slot.science and name in values:
+            value = values[name]
+            subset[name] = science_subset(value, slot.section) if slot.section else value
     return {name: value for name, value in subset.items() if value != {}}
-
-
-def _is_science(f: "Field[Any]") -> bool:
-    return f.metadata.get("science", True)
 
 
 def science_hash(values: Mapping[str, Any]) -> str:
