@@ -1,0 +1,62 @@
+"""What is wrong with a run's config, said so that the sweep file can be mended."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from launch.base_config import ValueRefused
+from launch.errors import ConfigError, nearest
+from launch.grammar import format_value
+from launch.sweep import RunSpec
+
+
+def experiment_error(spec: RunSpec, known: list[str]) -> ConfigError:
+    """Return the error for an experiment that has no recipe."""
+    near = nearest(spec.experiment, known)
+    place = spec.places.get("experiment", spec.where)
+    message = f"{place}: unknown experiment {spec.experiment!r}" + (f"; did you mean {near}?" if near else "")
+    return ConfigError(message, hint=f"the experiments are {', '.join(known)}")
+
+
+def refused_error(spec: RunSpec, error: ValueRefused) -> ConfigError:
+    """Return the error for a key that is not there, or for a value that its key does not take."""
+    place = spec.places.get(error.key, spec.where)
+    head = place if place.endswith(error.key) else f"{place}: {error.key}"
+    if error.node is not None:
+        return ConfigError(f"{head}: {error.reason}", hint=_allowed(error.node))
+    near = nearest(error.key, error.known) or nearest(error.key.rpartition(".")[2], error.known)
+    message = f"{head}: unknown key" + (f"; did you mean {near}?" if near else "")
+    return ConfigError(message, hint=_keys_hint(error))
+
+
+def _keys_hint(error: ValueRefused) -> str:
+    """Return the keys that stand where the unknown one was looked for."""
+    section = error.key.rpartition(".")[0]
+    inside = [key for key in error.known if key.rpartition(".")[0] == section] or error.known
+    return f"the keys{f' of {section}' if section else ''} are {', '.join(inside)}"
+
+
+def _allowed(node: Any) -> str | None:
+    """Return what a node takes, in words."""
+    from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
+
+    words = {FloatNode: "a number", IntegerNode: "a whole number", BooleanNode: "true or false", StringNode: "text"}
+    if isinstance(node, EnumNode):
+        wanted = "one of " + ", ".join(member.name for member in node.enum_type)
+    elif type(node) in words:
+        wanted = words[type(node)]
+    else:
+        return None
+    return f"it takes {wanted}" + (" or null" if cast("Any", node)._is_optional() else "")
+
+
+def combination_error(spec: RunSpec, reason: str) -> ConfigError:
+    """Return the error for values that are each allowed and not together."""
+    named = [key for key in spec.places if key in reason]
+    place = spec.places[named[-1]] if named else spec.where
+    varied = {key: value for key, value in spec.settings.items() if key in reason}
+    hint = None
+    if varied:
+        rule = ", ".join(f"{key}: {format_value(value)}" for key, value in varied.items())
+        hint = f"to leave such runs out: `exclude: [{{{rule}}}]`"
+    return ConfigError(f"{place}: {reason}", hint=hint)

@@ -1,0 +1,49 @@
+"""The name of a run: readable, safe in a path, a shell and a job's name, and never too long."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from launch.grammar import format_value
+
+MAX_SLUG = 60
+MAX_RUN_ID = 120
+_HASH_DIGITS = 8
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
+
+
+def make_slug(settings: Mapping[str, Any]) -> str:
+    """Return what distinguishes a run inside its sweep, such as `d_state=16-lr=0.001`; empty for no settings.
+
+    It depends on the run's own settings alone, so that a sweep that grows keeps the names of its runs.
+    """
+    lasts = [key.rpartition(".")[2] for key in settings]
+    parts = [
+        f"{_safe(last if lasts.count(last) == 1 else key)}={_safe(format_value(value))}"
+        for (key, value), last in zip(settings.items(), lasts, strict=True)
+    ]
+    return "-".join(parts)[:MAX_SLUG].rstrip("-_.=")
+
+
+def make_run_id(experiment: str, settings: Mapping[str, Any], seed: int, identity: str) -> str:
+    """Return `<experiment>-<slug>-s<seed>-<hash8>`.
+
+    Args:
+        experiment: The recipe; `/` becomes `-`.
+        settings: The varied keys of the run.
+        seed: The seed.
+        identity: The run's hash in hex digits.
+
+    Returns:
+        At most `MAX_RUN_ID` letters, digits and `. _ = -`.
+    """
+    slug = make_slug(settings)
+    rest = (f"-{slug}" if slug else "") + f"-s{seed}-{identity[:_HASH_DIGITS]}"
+    return (_safe(experiment.replace("/", "-")) or "run")[: MAX_RUN_ID - len(rest)] + rest
+
+
+def _safe(text: str) -> str:
+    """Return `text` with every run of other characters as one `_`, none at its ends."""
+    return _UNSAFE.sub("_", text).strip("_")
