@@ -46,7 +46,7 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(v) for v in cast("Sequence[Any]", value)) + "]"
-    return _scalar(value, type(value))
+    return _scalar(value, value.__class__)
 
 
 @lru_cache(maxsize=8192)
