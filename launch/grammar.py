@@ -233,9 +233,14 @@ def key_problem(key: str) -> tuple[str, str | None] | None:
     bare = key.lstrip("+~").partition("@")[0]
     if bare == "hydra" or bare.startswith(("hydra.", "hydra/")):
         return "Hydra's own settings are no part of a run", None
-    if _SECRET.search(bare.rpartition(".")[2]):
+    if looks_secret(bare.rpartition(".")[2]):
         return (
             "looks like a secret, and overrides are stored in run.json for everybody to read",
             "put it in the environment of the machine instead; W&B reads ~/.netrc",
         )
     return None
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a key or a variable is named as secrets are: `WANDB_API_KEY`, `password`."""
+    return _SECRET.search(name) is not None

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from launch.errors import LaunchError, ProfileError, nearest
+from launch.grammar import looks_secret
+from launch.yaml_file import Place, describe, printable, read_yaml
+
+BACKENDS = ("local",)
+RUNTIMES = ("bare",)
+# Words that have a meaning and no code behind them yet: refused with that reason.
+_TO_COME = {
+    "backend": ("slurm",),
+    "runtime": ("docker", "podman", "apptainer", "pyxis", "charliecloud"),
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +49,118 @@ class Profile:
     setup: tuple[str, ...] = ()
 
 
-def load_profile(name: str = "local") -> Profile:
-    """Return the profile `name`: built in, or `slurm/NAME.yaml`, or `~/.config/launch/NAME.yaml`.
+def profile_folders() -> list[Path]:
+    """Return where profiles are looked for: `slurm/` here and beside the launcher's code, then the user's own."""
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return [Path("slurm"), Path(__file__).parent.parent / "slurm", Path(config) / "launch"]
+
+
+def profile_names(folders: Sequence[Path] | None = None) -> list[str]:
+    """Return the names of the profiles that there are, `local` first."""
+    found = {path.stem for folder in folders or profile_folders() for path in _yaml_files(folder)}
+    return ["local", *sorted(found - {"local"})]
+
+
+def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> Profile:
+    """Return a profile by its name.
+
+    Args:
+        name: `local`, which needs no file, or the name of a file without `.yaml`.
+        folders: Where to look, best first; None for `profile_folders()`.
+
+    Returns:
+        The profile.
 
     Raises:
         LaunchError: Where there is none, or it says something that cannot be done.
     """
-    raise NotImplementedError
+    folders = folders or profile_folders()
+    if _NAME.fullmatch(name):
+        for folder in folders:
+            path = folder / f"{name}.yaml"
+            if path.is_file():
+                return _read(name, path)
+        if name == "local":
+            return Profile(name=name)
+    known = profile_names(folders)
+    near = nearest(name, known)
+    message = f"there is no profile {printable(name)!r}" + (f"; did you mean {near}?" if near else "")
+    where = ", ".join(dict.fromkeys(printable(os.path.normpath(folder)) for folder in folders))
+    raise LaunchError(message, hint=f"the profiles are {', '.join(known)}; a new one is a file NAME.yaml in {where}")
+
+
+def check_word(kind: str, word: Any, place: Place | None = None) -> str:
+    """Return the name of a backend or a runtime if there is code for it.
+
+    Args:
+        kind: `backend` or `runtime`.
+        word: Its name.
+        place: Where it stands; None for the command line.
+
+    Raises:
+        LaunchError: Saying whether it is unknown or still to come.
+    """
+    allowed, to_come = {"backend": BACKENDS, "runtime": RUNTIMES}[kind], _TO_COME[kind]
+    if word in allowed:
+        return word
+    if word in to_come:
+        message = f"the {kind} {word} is not there yet"
+    else:
+        near = nearest(word, [*allowed, *to_come]) if isinstance(word, str) else None
+        message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
+    hint = f"this version has {', '.join(allowed)}"
+    raise place.error(message, hint) if place else LaunchError(message, hint=hint)
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    try:
+        yield from sorted(path for path in folder.iterdir() if path.suffix == ".yaml" and _NAME.fullmatch(path.stem))
+    except OSError:
+        return
+
+
+def _read(name: str, path: Path) -> Profile:
+    place = Place(printable(str(path)), kind=ProfileError)
+    values = read_yaml(path, place)
+    # Before the keys: a profile written for a backend to come has keys of its own.
+    for kind in ("backend", "runtime"):
+        if kind in values:
+            check_word(kind, values[kind], place.key(kind))
+    place.known_keys(values, [f.name for f in fields(Profile) if f.name != "name"])
+    runs_dir, slots, lines = values.get("runs_dir"), values.get("slots"), place.key("setup")
+    return Profile(
+        name=name,
+        backend=values.get("backend", "local"),
+        runtime=values.get("runtime", "bare"),
+        slots=None if slots is None else _at_least_one(slots, place.key("slots")),
+        slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
+        runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
+        env=_env(values.get("env", {}), place.key("env")),
+        setup=tuple(_text(line, lines.item(i)) for i, line in enumerate(lines.sequence(values.get("setup", [])))),
+    )
+
+
+def _at_least_one(value: Any, place: Place) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise place.error(f"{describe(value)} is not a whole number from 1")
+    return value
+
+
+def _text(value: Any, place: Place) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise place.error(f"{describe(value)} is not text", "put quotes around it")
+    return value
+
+
+def _env(value: Any, place: Place) -> dict[str, str]:
+    """Return the variables that a profile sets."""
+    variables = place.mapping(value)
+    for key, text in variables.items():
+        at = place.key(key)
+        if not _VARIABLE.fullmatch(key):
+            raise at.error("not the name of a variable", "letters, digits and _ are allowed, no digit first")
+        if looks_secret(key):
+            raise at.error("looks like a secret, and profiles are no place for one", "export it where you log in")
+        if text != "":
+            _text(text, at)
+    return variables
