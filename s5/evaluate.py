@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from s5 import checkpoints
 from s5.catalog import dataset_info
@@ -74,7 +74,7 @@ def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
     return (lambda batch: None) if full else (lambda batch: batch.lengths)
 
 
-EvalStep = Callable[[nnx.State, nnx.State, Sums, Batch], Sums]
+EvalStep = Callable[[PyTree, PyTree, Sums, Batch], Sums]
 
 
 def make_eval_step(graphdef: Any, lengths_of: Callable[[Batch], Any]) -> EvalStep:
@@ -89,7 +89,7 @@ def make_eval_step(graphdef: Any, lengths_of: Callable[[Batch], Any]) -> EvalSte
     """
 
     @jax.jit
-    def eval_step(params: nnx.State, stats: nnx.State, sums: Sums, batch: Batch) -> Sums:
+    def eval_step(params: PyTree, stats: PyTree, sums: Sums, batch: Batch) -> Sums:
         logits = nnx.merge(graphdef, params, stats)(batch.inputs, lengths_of(batch), train=False)
         return sums + score(logits, batch.labels, batch.weight)
 
@@ -98,8 +98,8 @@ def make_eval_step(graphdef: Any, lengths_of: Callable[[Batch], Any]) -> EvalSte
 
 def evaluate(
     step: EvalStep,
-    params: nnx.State,
-    stats: nnx.State,
+    params: PyTree,
+    stats: PyTree,
     batches: Iterable[Batch],
     stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:

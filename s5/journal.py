@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from s5.config import Config
 from s5.mirror import Mirror
@@ -28,7 +28,7 @@ class Journal:
         self._mirror = Mirror(config, attempt_dir)
         self._last: tuple[int, float] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Journal":
         return self
 
     def __exit__(

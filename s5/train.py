@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Key, PyTree
 
 from s5 import checkpoints, device
 from s5.config import Config
@@ -47,8 +47,8 @@ class TrainState(NamedTuple):
 
     step: Int[Array, ""]
     key: Key[Array, ""]
-    params: nnx.State
-    stats: nnx.State
+    params: PyTree
+    stats: PyTree
     opt_state: Any
 
 
@@ -103,7 +103,7 @@ def make_train_step(
         A pure function (state, interval, batch) -> (state, interval). It may reuse the old state's memory.
     """
 
-    def loss(params: nnx.State, stats: nnx.State, batch: Batch, key: Key[Array, ""]) -> Any:
+    def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""]) -> Any:
         model = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
         logits = model(batch.inputs, lengths_of(batch), train=True, key=key)
         sums = score(logits, batch.labels, batch.weight)
@@ -329,7 +329,7 @@ class Loop:
         )
         self._saved = now
 
-    def _best_model(self) -> tuple[nnx.State, nnx.State]:
+    def _best_model(self) -> tuple[PyTree, PyTree]:
         """Return the parameters and the statistics that scored best."""
         params = checkpoints.unflatten(self.state.params, self._best_arrays, BEST_PARAMS)
         return params, checkpoints.unflatten(self.state.stats, self._best_arrays, BEST_STATS)
