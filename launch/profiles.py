@@ -36,7 +36,6 @@ class Profile:
         slots_per_gpu: Runs that share one GPU.
         runs_dir: Where run directories lie; None for `$LAUNCH_RUNS`, else `./runs`.
         env: Variables set for every run; no secrets.
-        setup: Shell lines before every run.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Profile:
     slots_per_gpu: int = 1
     runs_dir: str | None = None
     env: dict[str, str] = field(default_factory=dict[str, str])
-    setup: tuple[str, ...] = ()
 
 
 def profile_folders() -> list[Path]:
@@ -127,7 +125,7 @@ def _read(name: str, path: Path) -> Profile:
         if kind in values:
             check_word(kind, values[kind], place.key(kind))
     place.known_keys(values, [f.name for f in fields(Profile) if f.name != "name"])
-    runs_dir, slots, lines = values.get("runs_dir"), values.get("slots"), place.key("setup")
+    runs_dir, slots = values.get("runs_dir"), values.get("slots")
     return Profile(
         name=name,
         backend=values.get("backend", "local"),
@@ -136,7 +134,6 @@ def _read(name: str, path: Path) -> Profile:
         slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
         runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
         env=_env(values.get("env", {}), place.key("env")),
-        setup=tuple(_text(line, lines.item(i)) for i, line in enumerate(lines.sequence(values.get("setup", [])))),
     )
 
 

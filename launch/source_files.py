@@ -1,0 +1,168 @@
+"""Which files are the code of a run: what git tracks or would track, without secrets and without what is too large."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.errors import LaunchError
+
+MAX_FILE_BYTES = 10 * 2**20
+MAX_TOTAL_BYTES = 200 * 2**20
+# Without git: the folders that a run imports.
+PACKAGES = ("s5", "launch")
+_CACHES = ("__pycache__",)
+_SECRET_NAMES = re.compile(
+    r"\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|jks|keystore|kdbx)|id_(?:rsa|dsa|ecdsa|ed25519).*"
+    r"|\.?netrc|\.pypirc|\.npmrc|\.git-credentials|\.htpasswd",
+    re.IGNORECASE,
+)
+# Such a word makes a file of settings or plain text suspect, but not one of code: tokens.py is a program.
+_SECRET_WORDS = re.compile(
+    r"(?:^|[._-])(?:tokens?|secrets?|credentials?|passwords?|passwd|api[_-]?keys?)(?:[._-]|$)", re.IGNORECASE
+)
+_PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".env", ".bak")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file or link of the code.
+
+    Attributes:
+        path: Relative to the source folder, with `/`.
+        link: Where a symbolic link points; None for a file.
+        executable: Whether its owner may execute it.
+        size: In bytes; 0 for a link.
+    """
+
+    path: str
+    link: str | None
+    executable: bool
+    size: int
+
+
+def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], list[str]]:
+    """Return the files of the code, sorted by path, and a notice for each thing of note that is left out.
+
+    Args:
+        source: The folder that holds the packages.
+        without: A folder whose files are never code: the run directories.
+
+    Raises:
+        LaunchError: Where there is no code, or it is larger than `MAX_TOTAL_BYTES`.
+    """
+    notices: list[str] = []
+    names = _git_files(source, notices)
+    if not names:
+        names = list(_package_files(source))
+    skipped = _relative(without, source)
+    files: list[SourceFile] = []
+    for name in sorted(set(names)):
+        if skipped is not None and (name == skipped or name.startswith(f"{skipped}/")):
+            continue
+        found = _examine(source, name, notices)
+        if found:
+            files.append(found)
+    if not files:
+        raise LaunchError(f"{source}: no code found to copy for the runs", hint="run launch from the repository")
+    _check_total(source, files)
+    return files, notices
+
+
+def _git_files(source: Path, notices: list[str]) -> list[str]:
+    """Return the paths that git tracks or would track; none where git cannot tell."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    # Status is asked for while the user works: take no lock, and speak English for the test below.
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    words = ["git", "-C", os.fspath(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(words, capture_output=True, env=environment, stdin=subprocess.DEVNULL, check=False)
+    except OSError:
+        notices.append("git is not installed: the snapshot holds the package folders alone")
+        return []
+    if done.returncode == 0:
+        return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+    if b"dubious ownership" in done.stderr:
+        notices.append(
+            f"git refuses {source}, which belongs to another user: the snapshot holds the package folders alone; "
+            f"`git config --global --add safe.directory {source}` lets git read it"
+        )
+    elif b"not a git repository" not in done.stderr:
+        said = os.fsdecode(done.stderr).strip().splitlines()
+        notices.append(
+            f"git failed ({said[-1] if said else done.returncode}): the snapshot holds the package folders alone"
+        )
+    return []
+
+
+def _package_files(source: Path) -> Iterator[str]:
+    for package in PACKAGES:
+        for folder, folders, names in os.walk(source / package):
+            folders[:] = [name for name in folders if name not in _CACHES]
+            for name in [*names, *(n for n in folders if os.path.islink(os.path.join(folder, n)))]:
+                yield Path(os.path.relpath(os.path.join(folder, name), source)).as_posix()
+
+
+def _relative(path: Path, source: Path) -> str | None:
+    """Return `path` relative to `source`, or None where it lies outside."""
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(source))
+    return None if relative.startswith(("..", "/")) or relative == "." else Path(relative).as_posix()
+
+
+def _examine(source: Path, name: str, notices: list[str]) -> SourceFile | None:
+    """Return the file `name`, or None with a notice where it does not belong."""
+    try:
+        status = os.lstat(source / name)
+    except FileNotFoundError:
+        return None  # tracked, and deleted in the working tree
+    shown = name if name.isprintable() else ascii(name)
+    if stat.S_ISDIR(status.st_mode):
+        notices.append(f"{shown} is a repository of its own and is left out of the snapshot")
+    elif is_secret(name):
+        notices.append(f"{shown} looks like a secret and is left out of the snapshot")
+    elif stat.S_ISLNK(status.st_mode):
+        target = os.readlink(source / name)
+        if _inside(source, name, target):
+            return SourceFile(name, target, False, 0)
+        notices.append(f"{shown} links to a place outside and is left out of the snapshot")
+    elif not stat.S_ISREG(status.st_mode):
+        notices.append(f"{shown} is no file and is left out of the snapshot")
+    elif status.st_size > MAX_FILE_BYTES:
+        size = f"{status.st_size / 2**20:.0f} MiB, limit {MAX_FILE_BYTES // 2**20}"
+        notices.append(f"{shown} is too large ({size}) and is left out of the snapshot")
+    else:
+        return SourceFile(name, None, bool(status.st_mode & stat.S_IXUSR), status.st_size)
+    return None
+
+
+def _inside(source: Path, name: str, target: str) -> bool:
+    """Return whether a relative link stays inside the source folder."""
+    if os.path.isabs(target):
+        return False
+    reached = os.path.normpath(os.path.join(os.path.dirname(name), target))
+    return not reached.startswith("..") and not os.path.isabs(reached)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a file's name says that it holds a secret."""
+    base = name.rpartition("/")[2]
+    if _SECRET_NAMES.fullmatch(base):
+        return True
+    return os.path.splitext(base)[1].lower() in _PLAIN_ENDINGS and _SECRET_WORDS.search(base) is not None
+
+
+def _check_total(source: Path, files: Iterable[SourceFile]) -> None:
+    total = sum(file.size for file in files)
+    if total <= MAX_TOTAL_BYTES:
+        return
+    largest = sorted(files, key=lambda file: file.size, reverse=True)[:3]
+    raise LaunchError(
+        f"{source}: the code to copy for the runs takes {total / 2**20:.0f} MiB, limit {MAX_TOTAL_BYTES // 2**20}; "
+        f"the largest are {', '.join(ascii(file.path)[1:-1] for file in largest)}",
+        hint="name what is no code in .gitignore",
+    )
