@@ -14,16 +14,18 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from launch import processes
 from launch.errors import StoreError
 from launch.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
 from launch.locks import acquire, is_held
 from launch.records import AttemptRecord, from_json, to_json
-from s5.result import ATTEMPTS, RESULT, ResultError, publish, read_result, write_result
+from s5.result import ATTEMPT_DIR_VARIABLE, ATTEMPTS, RESULT, ResultError, publish, read_result, write_result
 
 ATTEMPT = "attempt.json"
 LOCK = "lock"
@@ -31,6 +33,10 @@ LOG = "log.txt"
 CANCELLED = "cancelled.json"
 
 _CLAIM = ".claim-"
+
+
+class BadResult(StoreError):
+    """A result file that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,16 @@ def read_attempt(path: str) -> AttemptRecord:
     return from_json(AttemptRecord, read_json(file), file)
 
 
+def read_plain(path: str) -> dict[str, Any]:
+    """Return the record of an attempt as plain values, unchecked; empty where it cannot be read."""
+    try:
+        record: dict[str, Any] = json.loads(read_bytes(os.path.join(path, ATTEMPT)))
+    except (OSError, ValueError):
+        return {}
+    usable = isinstance(record, dict) and isinstance(record.get("pid"), int)  # pyright: ignore[reportUnnecessaryIsInstance]
+    return record if usable else {}
+
+
 def read_json(file: str) -> object:
     """Return what a JSON file holds.
 
@@ -91,6 +107,35 @@ def read_json(file: str) -> object:
 def is_worked_on(path: str) -> bool:
     """Say whether a process on this machine works on an attempt: its supervisor, or what that started."""
     return is_held(os.path.join(path, LOCK))
+
+
+def is_alive(path: str, record: Mapping[str, Any]) -> tuple[bool, str | None]:
+    """Say whether somebody may work on an attempt without an end. Only two proofs together say that nobody does.
+
+    Args:
+        path: The attempt's folder.
+        record: Its record as plain values; empty where it cannot be read.
+
+    Returns:
+        Whether, and a remark for a person.
+    """
+    if is_worked_on(path):
+        return True, None
+    if not record:
+        labelled = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+        for fd in labelled:
+            os.close(fd)
+        return bool(labelled), None
+    if is_here(record):
+        return processes.is_alive(record["pid"], record.get("pid_start", 0)), None
+    if record.get("host") == processes.host():
+        return False, None  # this machine has been started again since
+    return True, f"it runs on {record.get('host')}, which cannot be seen from {processes.host()}"
+
+
+def is_here(record: Mapping[str, Any]) -> bool:
+    """Say whether an attempt was started on this machine since it booted: only then do its pids mean anything."""
+    return record.get("boot_id") == processes.boot_id()
 
 
 def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
@@ -179,7 +224,8 @@ def publish_result(path: str) -> bool:
         Whether this call did it.
 
     Raises:
-        StoreError: Where the result cannot be read, or not be linked.
+        BadResult: Where it is none.
+        StoreError: Where it cannot be read or linked.
     """
     result = os.path.join(path, RESULT)
     try:
@@ -191,16 +237,21 @@ def publish_result(path: str) -> bool:
     except OSError as error:
         raise store_error(error, f"publish {result}") from error
     except ResultError as error:
-        raise StoreError(str(error), hint=f"remove {path} and type the command again") from error
+        raise BadResult(str(error), hint="a result.json must be in the format of s5.result") from error
     return published
 
 
-def adopt_result(run_dir: str, *, worked_on: Callable[[str], bool] = is_worked_on) -> bool:
+def set_aside_result(path: str) -> None:
+    """Rename what stands in the place of an attempt's result and is none, so that it does not stand there for ever."""
+    with suppress(OSError):
+        os.replace(os.path.join(path, RESULT), os.path.join(path, f"{RESULT}.bad"))
+
+
+def adopt_result(run_dir: str) -> bool:
     """Publish the result of an attempt whose supervisor died before it could.
 
     Args:
         run_dir: The run directory.
-        worked_on: Says whether anybody is still there to publish it.
 
     Returns:
         Whether the run has a result now.
@@ -209,8 +260,12 @@ def adopt_result(run_dir: str, *, worked_on: Callable[[str], bool] = is_worked_o
         return True
     for attempt in reversed(attempt_numbers(run_dir)):
         path = attempt_path(run_dir, attempt)
-        if has_result(path) and not worked_on(path):
-            publish_result(path)
+        if has_result(path) and not is_worked_on(path):
+            try:
+                publish_result(path)
+            except BadResult:
+                set_aside_result(path)
+                continue
             return True
     return False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import time
 from contextlib import suppress
 from functools import cache
 
@@ -25,8 +24,14 @@ def host() -> str:
 
 def start_time(pid: int) -> int | None:
     """Return a process's start in clock ticks since boot; None where it is gone or only waits to be reaped."""
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields of `/proc/PID/stat` after the name: the state, the parent, and so on."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -36,8 +41,7 @@ def start_time(pid: int) -> int | None:
     finally:
         os.close(fd)
     # The name in parentheses may hold anything, blanks and parentheses too.
-    fields = text[text.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    return text[text.rindex(b")") + 2 :].split()
 
 
 def is_alive(pid: int, start: int) -> bool:
@@ -70,10 +74,11 @@ def find_by_environment(name: str, value: str) -> list[int]:
     """Return descriptors of the processes that were started with a variable set to a value.
 
     What the launcher starts carries its label in its environment, so that it is found without anybody's notes.
-    Processes of other users cannot be read and are left out.
+    Of a family only the eldest is returned: its helpers are for it to end. Processes of other users cannot be read
+    and are left out.
     """
     wanted = os.fsencode(f"{name}={value}")
-    found: list[int] = []
+    found: dict[int, int] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
@@ -82,10 +87,13 @@ def find_by_environment(name: str, value: str) -> list[int]:
         except OSError:
             continue
         if _carries(int(entry), wanted):
-            found.append(fd)
+            found[int(entry)] = fd
         else:
             os.close(fd)
-    return found
+    helpers = [pid for pid in found if _parent(pid) in found]
+    for pid in helpers:
+        os.close(found.pop(pid))
+    return list(found.values())
 
 
 def _carries(pid: int, wanted: bytes) -> bool:
@@ -96,6 +104,11 @@ def _carries(pid: int, wanted: bytes) -> bool:
         return False
 
 
+def _parent(pid: int) -> int | None:
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
+
+
 def wait_any(fds: list[int], timeout_s: float) -> bool:
     """Wait until the process of one of the descriptors has ended, at most `timeout_s`; return whether one has."""
     poll = select.poll()
@@ -104,21 +117,12 @@ def wait_any(fds: list[int], timeout_s: float) -> bool:
     return bool(poll.poll(max(0.0, timeout_s) * 1000))
 
 
-def end_in_good_order(fds: list[int], grace_s: float) -> None:
-    """Ask processes to end with SIGTERM, and end those that have not after `grace_s` with SIGKILL.
-
-    Args:
-        fds: Their descriptors; closed on return.
-        grace_s: How long they may take to write a checkpoint.
-    """
+def without_ended(fds: list[int]) -> list[int]:
+    """Return the descriptors of the processes that still run; the others are closed."""
+    left: list[int] = []
     for fd in fds:
-        send(fd, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    left = list(fds)
-    while left and time.monotonic() < deadline:
-        wait_any(left, deadline - time.monotonic())
-        left = [fd for fd in left if not wait_any([fd], 0)]
-    for fd in left:
-        send(fd, signal.SIGKILL)
-    for fd in fds:
-        os.close(fd)
+        if wait_any([fd], 0):
+            os.close(fd)
+        else:
+            left.append(fd)
+    return left

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_worked_on
+from launch.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
 from launch.files import read_bytes
 from launch.manifest import Listed
-from launch.processes import boot_id, find_by_environment, host, is_alive
 from launch.records import Reason, RunView, State
-from s5.result import ATTEMPT_DIR_VARIABLE, ATTEMPTS, RESULT, TIMING, last_line
+from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
 _GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
@@ -93,7 +92,7 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
     ended = record.get("ended")
     alive = False
     if attempt >= 0 and ended is None and RESULT not in names:
-        alive, note = _is_alive(attempt_path(run_dir, attempt), record)
+        alive, note = is_alive(attempt_path(run_dir, attempt), record)
         message = message or note
     facts = Facts(
         published=RESULT in names,
@@ -155,31 +154,6 @@ def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, dict[str, Any], 
         return attempt, {}, f"{file}: {os.strerror(error.errno or 0)}"
     except ValueError as error:
         return attempt, {}, f"{file}: not JSON: {error}"
-
-
-def _is_alive(path: str, record: dict[str, Any]) -> tuple[bool, str | None]:
-    """Say whether somebody may work on an attempt without an end. Only two proofs together say that nobody does.
-
-    Args:
-        path: The attempt's folder.
-        record: Its record as plain values; empty where it cannot be read.
-
-    Returns:
-        Whether, and a remark for a person.
-    """
-    if is_worked_on(path):
-        return True, None
-    if not record:
-        labelled = find_by_environment(ATTEMPT_DIR_VARIABLE, path)
-        for fd in labelled:
-            os.close(fd)
-        return bool(labelled), None
-    here = record.get("boot_id") == boot_id()
-    if here:
-        return is_alive(record["pid"], record.get("pid_start", 0)), None
-    if record.get("host") == host():
-        return False, None  # this machine has been started again since
-    return True, f"it runs on {record.get('host')}, which cannot be seen from {host()}"
 
 
 def _reason(word: object) -> Reason | None:

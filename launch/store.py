@@ -159,7 +159,7 @@ class SweepStore:
         if not manifest.listed and not self.problems:
             raise StoreError(f"no sweep {self.name!r} under {self.path.parent}")
         fed = self._fed(manifest)
-        return [self._view(listed, fed) for listed in manifest.listed.values()]
+        return [self.look(listed, fed=listed.entry.run_id in fed) for listed in manifest.listed.values()]
 
     def view(self, run_id: str) -> RunView:
         """Return what is known of one run.
@@ -170,11 +170,16 @@ class SweepStore:
         manifest = self.manifest()
         if run_id not in manifest.listed:
             raise StoreError(f"no run {run_id!r} in the sweep {self.name!r}")
-        return self._view(manifest.listed[run_id], self._fed(manifest))
+        return self.look(manifest.listed[run_id], fed=run_id in self._fed(manifest))
 
-    def _view(self, listed: Listed, fed: frozenset[str]) -> RunView:
-        run_id = listed.entry.run_id
-        return read_view(self.name, f"{self._folder}/{run_id}", listed, fed=run_id in fed)
+    def look(self, listed: Listed, *, fed: bool) -> RunView:
+        """Return what is known of a run without reading the manifest again.
+
+        Args:
+            listed: The run in the manifest.
+            fed: Whether a living queue is going to start it.
+        """
+        return read_view(self.name, f"{self._folder}/{listed.entry.run_id}", listed, fed=fed)
 
     def _fed(self, manifest: Manifest) -> frozenset[str]:
         """Return the runs that a living queue feeds."""

@@ -1,0 +1,174 @@
+"""The command of an attempt as a child process: started, asked to stop, kept to its time limit, waited for."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+from launch import processes
+from launch.attempts import LOG, is_worked_on
+from launch.records import Reason
+from launch.runtimes import HostCall
+from s5.result import ATTEMPT_DIR_VARIABLE
+
+GRACE_VARIABLE = "LAUNCH_GRACE_S"
+
+# Ask to stop; the scheduler's own words among them.
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
+KILL = signal.SIGQUIT
+HEARD = frozenset((*STOP, KILL, signal.SIGCHLD))
+
+# What a shell, nohup or this interpreter may have set aside; the command gets the defaults back.
+_DEFAULTS = frozenset((*HEARD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
+
+# How long an orphan may take to write a checkpoint; its own lifeline ends it within 30 s.
+_ORPHAN_GRACE_S = 35.0
+_ORPHAN_POLL_S = 0.1
+
+
+class NotStarted(Exception):
+    """The command cannot be executed."""
+
+
+class Child:
+    """A command that executes.
+
+    Args:
+        pid: Its pid, which is also the number of its process group.
+
+    Attributes:
+        asked: Why it was asked to stop; None while it was not.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.asked: Reason | None = None
+        self._pid = pid
+
+    @classmethod
+    def start(cls, call: HostCall, folder: str, inherited: Iterable[int]) -> Child:
+        """Start a command in a process group of its own.
+
+        Args:
+            call: The command and its environment.
+            folder: Where it starts, and where its log lies.
+            inherited: Descriptors it is handed.
+
+        Raises:
+            NotStarted: Where it cannot be executed.
+            OSError: Where its log cannot be written.
+        """
+        for fd in inherited:
+            os.set_inheritable(fd, True)
+        os.chdir(folder)
+        log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            pid = os.posix_spawnp(
+                call.command[0],
+                call.command,
+                call.environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=_DEFAULTS,
+            )
+        except OSError as error:
+            raise NotStarted(f"{call.command[0]}: {os.strerror(error.errno or 0)}") from error
+        finally:
+            os.close(log)
+        return cls(pid)
+
+    def wait(self, timeout_min: float | None, stopped: Reason) -> int:
+        """Wait for the command's end, forwarding signals and keeping the limit.
+
+        Args:
+            timeout_min: Minutes it may take.
+            stopped: What a request to stop means.
+
+        Returns:
+            Its exit code; negative for the number of the signal that ended it.
+        """
+        ask_at, kill_at = _limits(timeout_min)
+        while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            heard = _hear(min(ask_at, kill_at) - time.monotonic())
+            if heard in STOP:
+                self._ask(stopped)
+            elif heard == KILL:
+                self.asked = self.asked or stopped
+                self._kill_group()
+            elif time.monotonic() >= kill_at:
+                kill_at = math.inf
+                self.asked = self.asked or Reason.TIMEOUT
+                self._kill_group()
+            elif time.monotonic() >= ask_at:
+                ask_at = math.inf
+                self._ask(Reason.TIMEOUT)
+        # It is not reaped yet, so its number still names its group: helpers that it left behind end here.
+        self._kill_group()
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def _ask(self, why: Reason) -> None:
+        """Ask the command to stop, once: schedulers repeat themselves, and a second signal may mean less patience."""
+        if self.asked is None:
+            self.asked = why
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGTERM)
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, signal.SIGKILL)
+
+
+def _limits(minutes: float | None) -> tuple[float, float]:
+    """Return when to ask a command to stop and when to kill it, on the monotonic clock."""
+    if minutes is None:
+        return math.inf, math.inf
+    limit_s = minutes * 60
+    grace_s = float(os.environ.get(GRACE_VARIABLE) or min(30.0, 0.1 * limit_s))
+    now = time.monotonic()
+    return now + max(0.0, limit_s - grace_s), now + limit_s
+
+
+def _hear(timeout_s: float) -> int | None:
+    """Wait for one of the signals this process listens to; return it, or None when the time is up."""
+    if math.isinf(timeout_s):
+        return signal.sigwait(HEARD)
+    info = signal.sigtimedwait(HEARD, max(0.0, timeout_s))
+    return None if info is None else info.si_signo
+
+
+def end_orphan(path: str) -> bool:
+    """End, in good order, what still works on an attempt whose supervisor is gone.
+
+    Args:
+        path: The attempt's folder.
+
+    Returns:
+        Whether nobody works on it any more. False: it does not end, or this process was asked to stop meanwhile.
+    """
+    started = time.monotonic()
+    left: list[int] = []
+    try:
+        while is_worked_on(path) and not signal.sigpending() & {*STOP, KILL}:
+            waited_s = time.monotonic() - started
+            if waited_s > 2 * _ORPHAN_GRACE_S:
+                break
+            if not left:  # none yet, or one that was about to be started when its supervisor died
+                left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+                for fd in left:
+                    processes.send(fd, signal.SIGTERM)
+            for fd in left if waited_s > _ORPHAN_GRACE_S else ():
+                processes.send(fd, signal.SIGKILL)
+            processes.wait_any(left, _ORPHAN_POLL_S)
+            left = processes.without_ended(left)
+    finally:
+        for fd in left:
+            os.close(fd)
+    return not is_worked_on(path)

@@ -1,0 +1,163 @@
+"""Why an attempt ended: from its exit, from who asked it to stop, and from the last lines of its log."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+
+from launch.records import Reason
+from s5.result import Exit
+
+_TAIL_BYTES = 64 * 1024
+_LINE_CHARS = 300
+_TRACEBACK = "Traceback (most recent call last)"
+
+# What XLA, CUDA, Python and C++ say when an allocation is refused.
+_OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "MemoryError", "CUDA_ERROR_OUT_OF_MEMORY", "std::bad_alloc")
+
+_EXITS = {
+    Exit.USER_ERROR: Reason.USER_ERROR,
+    Exit.NAN: Reason.NAN,
+    Exit.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
+}
+
+# A program dies of these by its own mistake; of any other signal because somebody sent it.
+_OWN_FAULT = (
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGSYS,
+    signal.SIGTRAP,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How an attempt ended.
+
+    Attributes:
+        reason: Why.
+        exit_code: Its exit code; None where a signal ended it, or it never started.
+        signal: The number of that signal.
+        message: One line for a person; None where there is nothing to say.
+    """
+
+    reason: Reason
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str | None = None
+
+
+def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str) -> Ending:
+    """Say why an attempt ended.
+
+    Args:
+        code: Its exit code; negative for the number of the signal that ended it.
+        finished: Whether it left a result, or needs none.
+        asked: Why it had been asked to stop before; None where nobody had.
+        oom_killed: Whether the kernel killed a process of its group for memory meanwhile.
+        log: The end of its log.
+
+    Returns:
+        The ending.
+    """
+    if finished:
+        return _finished(code)
+    if code < 0:
+        return _by_signal(-code, asked=asked, oom_killed=oom_killed, log=log)
+    reason = _EXITS.get(code)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if reason is None and _says_out_of_memory(log) and code not in (Exit.OK, Exit.STOPPED):
+        reason = Reason.OUT_OF_MEMORY
+    if reason is None and (asked or code == Exit.STOPPED):
+        # Whatever it returned while it was stopping, it did because it was asked to.
+        return Ending(reason=asked or Reason.INTERRUPTED, exit_code=code)
+    if reason is None and code == Exit.OK:
+        return Ending(reason=Reason.CRASH, exit_code=code, message="it ended without a result.json")
+    return Ending(reason=reason or Reason.CRASH, exit_code=code, message=last_words(log) or f"exit code {code}")
+
+
+def _finished(code: int) -> Ending:
+    if code == 0:
+        return Ending(reason=Reason.SUCCESS, exit_code=0)
+    # The result is the last thing that a run writes: what happens to the process after it does not matter.
+    how = f"signal {_name(-code)}" if code < 0 else f"exit code {code}"
+    return Ending(
+        reason=Reason.SUCCESS,
+        exit_code=code if code > 0 else None,
+        signal=-code if code < 0 else None,
+        message=f"{how} after its result was written",
+    )
+
+
+def _by_signal(number: int, *, asked: Reason | None, oom_killed: bool, log: str) -> Ending:
+    if oom_killed and number == signal.SIGKILL and asked is None:
+        return Ending(reason=Reason.OUT_OF_MEMORY, signal=number, message="the kernel killed it for lack of memory")
+    if asked is not None:
+        return Ending(reason=asked, signal=number)
+    if number in _OWN_FAULT:
+        reason = Reason.OUT_OF_MEMORY if _says_out_of_memory(log) else Reason.CRASH
+        words = last_words(log)
+        return Ending(reason=reason, signal=number, message=f"{_name(number)}: {words}" if words else _name(number))
+    return Ending(reason=Reason.KILLED, signal=number, message=f"killed by {_name(number)}")
+
+
+def _name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+def _says_out_of_memory(log: str) -> bool:
+    return any(word in log for word in _OUT_OF_MEMORY)
+
+
+def last_words(log: str) -> str | None:
+    """Return the line of a log's end that says most: the exception of the last traceback, else the last line."""
+    lines = [line.rstrip() for line in log.splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    for line in lines[starts[-1] + 1 :] if starts else ():
+        # Frames are indented, the exception is not. JAX prints remarks after it.
+        if not line.startswith((" ", "\t")):
+            return line[:_LINE_CHARS]
+    said = [line for line in lines if not line.startswith("hint:")]
+    return said[-1][:_LINE_CHARS] if said else None
+
+
+def read_tail(path: str) -> str:
+    """Return the end of a log; empty where it cannot be read."""
+    with suppress(OSError), open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+        return file.read().decode(errors="replace")
+    return ""
+
+
+def oom_kills(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
+    """Return how many processes of this control group the kernel has killed for memory; 0 where it does not say.
+
+    Args:
+        proc: What names the group.
+        root: Where the groups are mounted.
+    """
+    with suppress(OSError), open(proc) as file:
+        return sum(_oom_kills_of(line.strip(), root) for line in file)
+    return 0
+
+
+def _oom_kills_of(line: str, root: str) -> int:
+    """Return the count of one line of `/proc/self/cgroup`: version 2 has no controllers, version 1 one for memory."""
+    _, controllers, path = line.split(":", 2)
+    if controllers == "":
+        folder, name = root, "memory.events"
+    elif "memory" in controllers.split(","):
+        folder, name = f"{root}/memory", "memory.oom_control"
+    else:
+        return 0
+    # Inside a container the group's path may be the host's, while its own group is mounted as the root.
+    for file in (f"{folder}/{path}/{name}", f"{folder}/{name}"):
+        with suppress(OSError, ValueError), open(file) as counters:
+            return sum(int(counter.split()[1]) for counter in counters if counter.startswith("oom_kill "))
+    return 0

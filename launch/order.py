@@ -1,0 +1,58 @@
+"""What a supervisor is told to do, as the arguments of its command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from launch.errors import LaunchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a supervisor is to do.
+
+    Attributes:
+        run_dir: The run directory, absolute.
+        generation: The manifest generation to take resources and policy from.
+        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
+        cores: The cores of its slot; empty where it may use whatever it finds.
+        gpus: The GPUs of its slot.
+        hold: Descriptors of the slot's locks, to be handed on.
+    """
+
+    run_dir: str
+    generation: int
+    retried: int = 0
+    cores: tuple[int, ...] = ()
+    gpus: tuple[int, ...] = ()
+    hold: tuple[int, ...] = ()
+
+    def to_words(self) -> list[str]:
+        """Return the order as arguments of the command line."""
+        words = [self.run_dir, "--generation", str(self.generation), "--retried", str(self.retried)]
+        for name in ("cores", "gpus", "hold"):
+            if numbers := getattr(self, name):
+                words += [f"--{name}", ",".join(map(str, numbers))]
+        return words
+
+    @classmethod
+    def from_words(cls, words: Sequence[str]) -> Order:
+        """Read what `to_words` wrote. By hand: argparse would cost as much as all the rest of the start."""
+        known = {"--generation", "--retried", "--cores", "--gpus", "--hold"}
+        options = dict(zip(words[1::2], words[2::2], strict=True))
+        if not words or not known.issuperset(options) or "--generation" not in options:
+            raise LaunchError("usage: python -m launch.supervise RUN_DIR --generation N [--retried N] [--cores 0,1] …")
+        return cls(
+            run_dir=os.path.abspath(words[0]),
+            generation=int(options["--generation"]),
+            retried=int(options.get("--retried", 0)),
+            cores=_numbers(options.get("--cores")),
+            gpus=_numbers(options.get("--gpus")),
+            hold=_numbers(options.get("--hold")),
+        )
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(",")) if text else ()

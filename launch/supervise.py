@@ -1,0 +1,261 @@
+"""Executes one attempt of a run: `python -m launch.supervise RUN_DIR --generation N [--cores 0,1] [--gpus 0] ...`.
+
+It claims the attempt, starts the command, forwards signals once, keeps the time limit, says why the command ended
+and publishes its result. It runs on the machine that executes the attempt, and starts in milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from enum import IntEnum
+
+from launch import attempts, processes
+from launch.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
+from launch.classify import Ending, classify, oom_kills, read_tail
+from launch.errors import LaunchError
+from launch.files import fault, store_error
+from launch.manifest import find_entry, read_header
+from launch.order import Order
+from launch.policy import may_retry
+from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
+from launch.runtimes import Call, HostCall, find_runtime
+from s5.catalog import CWD_VARIABLE
+from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, RUN_DIR_VARIABLE
+
+_THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Outcome(IntEnum):
+    """The supervisor's exit code: what it tells whoever schedules attempts."""
+
+    DONE = 0  # the run has a result
+    FINAL = 1  # it failed, or it is cancelled
+    STORE = 74  # the run directory cannot be read or written
+    AGAIN = 75  # it stopped before its end; another attempt goes on
+    BUSY = 76  # somebody else works on it
+
+
+class Supervisor:
+    """Sees one attempt of one run through.
+
+    Args:
+        order: What to do.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._run_dir = order.run_dir
+        manifest = os.path.join(os.path.dirname(order.run_dir), "manifest")
+        self._header: ManifestHeader = read_header(manifest, order.generation)
+        self._entry: ManifestEntry = find_entry(manifest, order.generation, os.path.basename(order.run_dir))
+        file = os.path.join(order.run_dir, "run.json")
+        self._run: RunRecord = from_json(RunRecord, attempts.read_json(file), file)
+
+    def run(self) -> Outcome:
+        """Claim the next attempt and execute it, unless the run has a result or belongs to somebody else.
+
+        Raises:
+            StoreError: Where the run directory cannot be read or written.
+        """
+        attempts.sweep_claims(self._run_dir)
+        while True:
+            earlier = attempts.attempt_numbers(self._run_dir)
+            outcome = self._settle(attempts.attempt_path(self._run_dir, earlier[-1])) if earlier else None
+            if outcome is not None:
+                return outcome
+            if attempts.adopt_result(self._run_dir):
+                return Outcome.DONE
+            if self._is_cancelled():
+                return Outcome.FINAL
+            if signal.sigpending() & {*STOP, KILL}:
+                return Outcome.AGAIN
+            attempt = earlier[-1] + 1 if earlier else 0
+            claim = attempts.claim(self._run_dir, attempt, self._record(attempt))
+            if claim is not None:
+                return self._execute(claim)
+
+    def _settle(self, path: str) -> Outcome | None:
+        """See to it that nobody works on the last attempt; return an outcome where somebody goes on doing so."""
+        record = attempts.read_plain(path)
+        if record.get("ended") is not None and not attempts.is_worked_on(path):
+            return None
+        alive, _ = attempts.is_alive(path, record)
+        if not alive:
+            return None
+        if not record or (attempts.is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
+            return None if end_orphan(path) else Outcome.BUSY
+        return Outcome.BUSY
+
+    def _is_cancelled(self) -> bool:
+        generation = attempts.cancelled_generation(self._run_dir)
+        return generation is not None and generation >= self._order.retried
+
+    def _record(self, attempt: int) -> AttemptRecord:
+        order, header = self._order, self._header
+        return AttemptRecord(
+            attempt=attempt,
+            generation=order.generation,
+            backend=header.backend,
+            profile=header.profile,
+            runtime=header.runtime,
+            image=None,
+            snapshot=header.snapshot,
+            resources=self._entry.resources,
+            command=self._command(),
+            threads=None if order.gpus else self._entry.resources.cpus_per_task,
+            devices=order.gpus or order.cores,
+            host=processes.host(),
+            boot_id=processes.boot_id(),
+            pid=os.getpid(),
+            pid_start=processes.start_time(os.getpid()) or 0,
+            job_id=None,
+            started=time.time(),
+        )
+
+    def _command(self) -> tuple[str, ...]:
+        if self._run.command is None:
+            return (sys.executable, "-m", "s5", "train", self._run_dir)
+        program, *words = self._run.command
+        if os.sep in program:  # meant from where the user typed the command, and it starts in the attempt's folder
+            program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
+        return (program, *words)
+
+    def _execute(self, claim: attempts.Claim) -> Outcome:
+        """Start the command, wait for its end, and record it."""
+        fault("supervise.claimed")
+        kills = oom_kills()
+        if self._is_cancelled():  # while it was being claimed; whoever cancels now sees the attempt and signals it
+            return self._finish(claim, Ending(reason=Reason.CANCELLED))
+        reading, lifeline = os.pipe()
+        if self._order.cores:
+            os.sched_setaffinity(0, self._order.cores)
+        try:
+            child = Child.start(self._call(claim, reading), claim.path, (reading, claim.lock, *self._order.hold))
+        except NotStarted as error:
+            return self._finish(claim, Ending(reason=Reason.START, message=str(error)))
+        finally:
+            os.close(reading)
+        fault("supervise.started")
+        code = child.wait(self._entry.resources.timeout_min, self._stopped)
+        os.close(lifeline)
+        fault("supervise.exited")
+        return self._finish(claim, self._judge(claim, code, child.asked, oom_kills() > kills))
+
+    @property
+    def _stopped(self) -> Reason:
+        """What a request to stop means here."""
+        return Reason.INTERRUPTED if self._header.backend == "local" else Reason.PREEMPTED
+
+    def _call(self, claim: attempts.Claim, lifeline: int) -> HostCall:
+        variables = {
+            RUN_DIR_VARIABLE: self._run_dir,
+            ATTEMPT_DIR_VARIABLE: claim.path,
+            LIFELINE_VARIABLE: str(lifeline),
+            **self._devices(),
+        }
+        snapshot = self._header.snapshot
+        runs = os.path.dirname(os.path.dirname(self._run_dir))
+        return find_runtime(self._header.runtime).wrap(
+            Call(
+                command=self._command(),
+                variables=variables,
+                folder=claim.path,
+                snapshot=None if snapshot is None else os.path.join(runs, ".snapshots", snapshot),
+                resources=self._entry.resources,
+            ),
+            os.environ,
+        )
+
+    def _devices(self) -> dict[str, str]:
+        """Return the variables that keep the command to its GPUs, or to its cores."""
+        if self._order.gpus:
+            # Without it CUDA numbers the fastest GPU 0, and nvidia-smi does not.
+            return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, self._order.gpus))}
+        threads = str(self._entry.resources.cpus_per_task)
+        # Here nobody but the launcher gives out GPUs: a run that asked for none must not see any.
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if self._header.backend == "local" else {}
+        return hidden | dict.fromkeys(_THREAD_VARIABLES, threads)
+
+    def _judge(self, claim: attempts.Claim, code: int, asked: Reason | None, oom_killed: bool) -> Ending:
+        """Say why the command ended."""
+        finished = attempts.has_result(claim.path)
+        if not finished and code == 0 and self._run.command is not None:
+            attempts.write_empty_result(claim.path)
+            finished = True
+        if asked and self._is_cancelled():
+            asked = Reason.CANCELLED
+        log = "" if finished else read_tail(os.path.join(claim.path, attempts.LOG))
+        ending = classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
+        if ending.reason is Reason.TIMEOUT and ending.message is None:
+            return replace(ending, message=f"it reached timeout_min={self._entry.resources.timeout_min:g}")
+        return ending
+
+    def _finish(self, claim: attempts.Claim, ending: Ending) -> Outcome:
+        """Publish the result, record the end, and say what is to become of the run."""
+        if ending.reason is Reason.SUCCESS:
+            ending = self._publish(claim, ending)
+        fault("supervise.published")
+        retry = may_retry(self._header.retry, ending.reason, claim.path, since=self._order.retried)
+        attempts.write_record(
+            claim.path,
+            replace(
+                claim.record,
+                ended=time.time(),
+                reason=ending.reason,
+                exit_code=ending.exit_code,
+                signal=ending.signal,
+                message=ending.message,
+                retry=retry,
+            ),
+        )
+        fault("supervise.recorded")
+        if ending.reason is Reason.SUCCESS:
+            return Outcome.DONE
+        goes_on = retry or ending.reason in (Reason.INTERRUPTED, Reason.PREEMPTED)
+        return Outcome.AGAIN if goes_on else Outcome.FINAL
+
+    def _publish(self, claim: attempts.Claim, ending: Ending) -> Ending:
+        """Publish the attempt's result; where it is none, the attempt has failed."""
+        try:
+            attempts.publish_result(claim.path)
+        except attempts.BadResult as error:
+            attempts.set_aside_result(claim.path)
+            return replace(ending, reason=Reason.CRASH, message=error.message)
+        return ending
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Execute one attempt.
+
+    Args:
+        words: The arguments; None for the process's own.
+
+    Returns:
+        The outcome.
+    """
+    # Blocked from the first moment, they wait until they are asked for: none is lost and none interrupts a write.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    try:
+        return Supervisor(Order.from_words(sys.argv[1:] if words is None else words)).run()
+    except LaunchError as error:
+        _say(error)
+    except OSError as error:
+        _say(store_error(error, f"use {error.filename or 'the run directory'}"))
+    return Outcome.STORE
+
+
+def _say(error: LaunchError) -> None:
+    """Tell whoever started this process what is wrong: the message, and the hint on a line of its own."""
+    with suppress(OSError):
+        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
