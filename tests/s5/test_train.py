@@ -1,0 +1,178 @@
+"""The loop in this process, stopped wherever it asks whether it should stop."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s5 import checkpoints, device, train
+from s5.config import Config, Platform
+from s5.errors import NotANumber, Stopped, UserError
+from s5.lifeline import Lifeline
+from s5.result import METRICS, TIMING, read_lines, read_metrics
+from s5.run_config import compose
+
+
+class StopsAt(Lifeline):
+    """A lifeline that asks for a stop when it is looked at for the n-th time; never for n = 0."""
+
+    def __init__(self, n: int = 0) -> None:
+        self._left = n
+
+    @property
+    def stopping(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    @property
+    def why(self) -> str:
+        return "the test says so"
+
+
+def attempt(config: Config, run_dir: Path, stops_at: int = 0) -> dict[str, float] | None:
+    """Execute the run's next attempt; return its metrics, None where it was stopped."""
+    folder = run_dir / "attempts" / str(len(list(run_dir.glob("attempts/*"))))
+    folder.mkdir(parents=True)
+    try:
+        return train.train(config, run_dir, folder, StopsAt(stops_at))
+    except Stopped:
+        return None
+
+
+@pytest.fixture(scope="module")
+def config(tiny: list[str]) -> Config:
+    return compose([*tiny, "train.eval_batch_size=100", "train.checkpoint_every_steps=15"])
+
+
+@pytest.fixture(scope="module")
+def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """A run that nothing interrupted."""
+    run_dir = tmp_path_factory.mktemp("whole")
+    metrics = attempt(config, run_dir)
+    assert metrics is not None
+    return run_dir, metrics
+
+
+def final_arrays(run_dir: Path) -> dict[str, bytes]:
+    checkpoint = checkpoints.newest(run_dir)
+    assert checkpoint is not None
+    return {name: array.tobytes() for name, array in checkpoint.arrays.items()}
+
+
+# How often a run looks: once before the first step and once after each of 38; an evaluation of 3 batches, after
+# steps 19 and 38, looks 3 times. A resumed one starts anew with one look.
+@pytest.mark.parametrize(
+    "stops",
+    [
+        (3, 6, 9),  # after steps 2, 7, 15: in the middle of a log interval, before a checkpoint, after it
+        (1, 22, 1),  # before the first step; in the evaluation of step 19; at once
+        (21, 2, 25),  # in that evaluation's first batch; in the repeated one; in the test at the end
+    ],
+    ids=["steps", "evaluation", "end"],
+)
+def test_three_interruptions_change_no_bit(
+    config: Config, whole: tuple[Path, dict[str, float]], tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    for stop in stops:
+        assert attempt(config, tmp_path, stop) is None
+    assert attempt(config, tmp_path) == whole[1]
+    assert read_metrics(tmp_path) == read_metrics(whole[0])
+    assert final_arrays(tmp_path) == final_arrays(whole[0])
+
+
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(
+    config: Config, whole: tuple[Path, dict[str, float]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert attempt(config, tmp_path, 34) is None
+    folder = tmp_path / "attempts" / "0" / "checkpoints"
+    steps = sorted(int(path.name) for path in folder.iterdir())
+    assert len(steps) == 2
+    (folder / str(steps[1]) / "checkpoint.json").write_text("{")
+    capsys.readouterr()
+    assert attempt(config, tmp_path) == whole[1]
+    said = capsys.readouterr().err
+    assert "damaged" in said
+    assert f"going on after step {steps[0]}" in said
+    assert read_metrics(tmp_path) == read_metrics(whole[0])
+    assert final_arrays(tmp_path) == final_arrays(whole[0])
+
+
+def test_metrics_hold_no_time_and_timing_does(whole: tuple[Path, dict[str, float]]) -> None:
+    metrics = read_lines(whole[0] / "attempts" / "0" / METRICS)
+    timing = read_lines(whole[0] / "attempts" / "0" / TIMING)
+    assert {key for line in metrics for key in line} == {
+        "step",
+        "train/loss",
+        "train/accuracy",
+        "lr",
+        "val/loss",
+        "val/accuracy",
+    }
+    assert [line["step"] for line in metrics if "lr" in line] == [*range(4, 37, 4)]
+    assert [line["step"] for line in metrics if "val/loss" in line] == [19, 38]
+    assert timing[0]["step"] == 0
+    assert {"step", "of", "epoch", "time", "steps_per_s"} == set(timing[-1])
+    assert (timing[-1]["step"], timing[-1]["of"]) == (36, 38)
+
+
+def test_the_result_says_what_was_measured(whole: tuple[Path, dict[str, float]]) -> None:
+    (result,) = read_lines(whole[0] / "attempts" / "0" / "result.json")
+    assert set(result["metrics"]) == {"test/accuracy", "test/loss", "val/accuracy", "val/loss"}
+    assert all(0 <= result["metrics"][f"{split}/accuracy"] <= 1 for split in ("test", "val"))
+    assert result["steps"] == 38
+    assert result["best_step"] in (19, 38)
+    assert result["parameters"] == 342
+    assert result["environment"]["threads"] == device.threads()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tiny: list[str], tmp_path: Path) -> None:
+    config = compose([*tiny, "optim.lr=1e30", "optim.warmup_epochs=0", "train.checkpoint_every_steps=4"])
+    with pytest.raises(NotANumber, match=r"not finite from step [23] on"):
+        attempt(config, tmp_path)
+    assert checkpoints.newest(tmp_path) is None
+
+
+def test_training_ends_early_where_validation_no_longer_gains(tiny: list[str], tmp_path: Path) -> None:
+    # At this rate nothing is learnt: the first evaluation stays the best.
+    config = compose([*tiny, "optim.lr=1e-30", "optim.ssm_lr=1e-30", "train.epochs=9", "train.early_stop_epochs=2"])
+    config.model.norm = type(config.model.norm).layer
+    assert attempt(config, tmp_path) is not None
+    (result,) = read_lines(tmp_path / "attempts" / "0" / "result.json")
+    assert (result["best_step"], result["steps"]) == (19, 57)
+
+
+def test_another_environment_is_said(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert attempt(config, tmp_path, 3) is None
+    monkeypatch.setattr(device, "environment", lambda: {"threads": 999})
+    assert attempt(config, tmp_path, 1) is None
+    assert "threads was" in capsys.readouterr().err
+
+
+def test_a_platform_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError, match="platform=tpu"):
+        device.require(Platform.tpu)
+
+
+def test_the_compilation_cache_is_for_accelerators() -> None:
+    device.require(Platform.any)
+    if jax.default_backend() == "cpu":
+        assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_an_interval_starts_without_examples() -> None:
+    assert [float(value) for value in train.Interval.fresh().sums] == [0, 0, 0]
+    assert int(train.Interval.fresh().bad_step) == 0
+
+
+def test_sums_count_no_filling_rows() -> None:
+    from s5.evaluate import score
+
+    logits = jnp.asarray(np.eye(3, dtype=np.float32) * 9)
+    full = score(logits[:2], jnp.array([0, 2]), jnp.ones(2))
+    filled = score(logits, jnp.array([0, 2, 2]), jnp.array([1.0, 1.0, 0.0]))
+    assert full.means() == filled.means()
+    assert full.means()["accuracy"] == 0.5
