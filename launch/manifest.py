@@ -54,6 +54,16 @@ class Manifest:
         """The newest generation that can be read; 0 for none."""
         return max(self.headers, default=0)
 
+    def newest_header(self) -> ManifestHeader:
+        """Return the first line of the newest generation that can be read.
+
+        Raises:
+            StoreError: Where there is none.
+        """
+        if not self.headers:
+            raise StoreError(self.problems[0] if self.problems else "the sweep has no manifest")
+        return self.headers[self.newest]
+
 
 def generation_numbers(folder: str) -> list[int]:
     """Return the numbers of the generations in a manifest's folder, oldest first."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from launch.errors import LaunchError
 
+# Where the user typed the command. `s5.catalog` reads it too; importing it from there would cost milliseconds.
+CWD_VARIABLE = "LAUNCH_CWD"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
+import fnmatch
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.attempts import adopt_result, write_cancelled
+from launch.differences import describe_changes
+from launch.errors import LaunchError, StoreError
+from launch.estimate import Estimate, estimate_runs
+from launch.files import fault
+from launch.manifest import Listed, Manifest, same_but_for_time
 from launch.plan import PlanReport
-from launch.profiles import Profile
-from launch.records import RunView, State
-from launch.store import Store
+from launch.profiles import Profile, load_profile
+from launch.records import ManifestEntry, ManifestHeader, RunView, State
+from launch.runtimes import find_runtime
+from launch.store import Store, SweepStore
 
 if TYPE_CHECKING:
+    from launch.backends import Backend
     from launch.compose import Run
     from launch.sweep import Sweep
 
+_OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What the runs that are left will cost, judged by earlier attempts.
-
-    Attributes:
-        runs: Runs that are left.
-        known: Of these, those whose experiment has finished before.
-        core_hours: CPU core hours of the known ones; None where none is known.
-        gpu_hours: GPU hours of the known ones; None where none is known.
-    """
-
-    runs: int
-    known: int
-    core_hours: float | None
-    gpu_hours: float | None
+# Where the code lies that runs execute, unless another place is named: the one this launcher was imported from.
+_SOURCE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,133 @@ def submit(
     Raises:
         LaunchError: For a mistake that can be found before anything starts, or where another launcher has the sweep.
     """
-    raise NotImplementedError
+    from launch.compose import Composer, check_data  # Hydra takes its time, and the other verbs do without
+
+    own = store.sweep(sweep.name)
+    _refuse_second(own)
+    composer = Composer()
+    runs = _select(composer.plan_all(sweep.runs), only)
+    find_runtime(runtime or profile.runtime)
+    check_data(run for run in runs if run.spec.command is None)
+    entries = [_entry(run) for run in runs]
+    _backend(profile).check(entries)
+    report = own.plan(runs, dry=dry_run)
+    warnings = [*composer.warnings, *describe_changes(report, runs, own.path)]
+    if dry_run:
+        views = _look(own, entries)
+        return Submission(
+            sweep=sweep.name,
+            generation=None,
+            profile=profile,
+            runs=tuple(runs),
+            report=report,
+            views=views,
+            warnings=(*warnings, *own.problems),
+        )
+    fault("submit.planned")
+    snapshot, notices = _snapshot(source, store)
+    header = ManifestHeader(
+        sweep=sweep.name,
+        generation=0,
+        why="submit",
+        file=sweep.file,
+        backend=profile.backend,
+        profile=profile.name,
+        runtime=runtime or profile.runtime,
+        snapshot=snapshot,
+        metric=sweep.metric,
+        retry=sweep.retry,
+        published=sweep.published,
+        created=time.time(),
+        max_parallel=sweep.max_parallel,
+    )
+    generation = _freeze(own, header, entries)
+    fault("submit.frozen")
+    return Submission(
+        sweep=sweep.name,
+        generation=generation,
+        profile=profile,
+        runs=tuple(runs),
+        report=report,
+        views=_adopt(own, _look(own, entries)),
+        warnings=(*warnings, *notices, *own.problems),
+    )
+
+
+def _backend(profile: Profile) -> Backend:
+    from launch.backends import find_backend
+
+    return find_backend(profile)
+
+
+def _refuse_second(sweep: SweepStore) -> None:
+    queue = sweep.queue()
+    if queue is not None:
+        raise sweep.busy(queue)
+
+
+def _select(runs: Sequence[Run], only: str | None) -> list[Run]:
+    """Return the runs whose id matches a glob."""
+    selected = [run for run in runs if only is None or fnmatch.fnmatchcase(run.record.run_id, only)]
+    if not selected:
+        raise LaunchError(
+            f"--only {only!r} matches none of the {len(runs)} runs",
+            hint=f"their ids look like {runs[0].record.run_id}" if runs else None,
+        )
+    return selected
+
+
+def _entry(run: Run) -> ManifestEntry:
+    record = run.record
+    return ManifestEntry(
+        run_id=record.run_id,
+        experiment=record.experiment,
+        settings=record.settings,
+        seed=record.seed,
+        resources=run.spec.resources,
+    )
+
+
+def _snapshot(source: Path | None, store: Store) -> tuple[str, tuple[str, ...]]:
+    from launch.snapshot import take_snapshot
+
+    snapshot = take_snapshot(source or _SOURCE, store.root)
+    return snapshot.hash, snapshot.notices
+
+
+def _freeze(sweep: SweepStore, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> int:
+    """Return the generation that says this already, or add one that does."""
+    manifest = sweep.manifest()
+    for generation in sorted(manifest.headers, reverse=True):
+        found = manifest.headers[generation]
+        if not same_but_for_time(found, header):
+            break  # what came before it has been superseded
+        if found.why == "submit" and _lists(manifest, generation, entries):
+            return generation
+    return sweep.freeze(header, entries)
+
+
+def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
+    """Say whether a generation lists exactly these runs, and nothing newer asks for other resources."""
+    return manifest.run_ids[generation] == tuple(entry.run_id for entry in entries) and all(
+        manifest.listed[entry.run_id].entry == entry for entry in entries
+    )
+
+
+def _look(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
+    """Return the views of runs, listed or not yet."""
+    listed = sweep.manifest().listed
+    return tuple(
+        sweep.look(listed.get(entry.run_id) or Listed(entry=entry, generation=0), fed=False) for entry in entries
+    )
+
+
+def _adopt(sweep: SweepStore, views: tuple[RunView, ...]) -> tuple[RunView, ...]:
+    """Publish the results of runs that finished after their supervisor was gone."""
+    adopted = [view.run_id for view in views if view.state is State.LOST and adopt_result(view.run_dir)]
+    if not adopted:
+        return views
+    return tuple(sweep.view(view.run_id) if view.run_id in adopted else view for view in views)
 
 
 def drive(
@@ -116,7 +240,17 @@ def drive(
     Raises:
         LaunchError: Where another launcher has the sweep.
     """
-    raise NotImplementedError
+    sweep = store.sweep(submission.sweep)
+    generation = _generation(submission)
+    _backend(submission.profile).drive(sweep, generation, on_change)
+    listed = sweep.manifest().listed
+    return [sweep.look(listed[view.run_id], fed=False) for view in submission.views]
+
+
+def _generation(submission: Submission) -> int:
+    if submission.generation is None:
+        raise ValueError("a dry run cannot be started")
+    return submission.generation
 
 
 def detach(submission: Submission, store: Store) -> int:
@@ -124,8 +258,13 @@ def detach(submission: Submission, store: Store) -> int:
 
     Returns:
         Its pid. It writes to `runs/<sweep>/queue.log`.
+
+    Raises:
+        LaunchError: Where another launcher has the sweep, or the process does not start.
     """
-    raise NotImplementedError
+    sweep = store.sweep(submission.sweep)
+    _refuse_second(sweep)
+    return _backend(submission.profile).detach(sweep, _generation(submission))
 
 
 def refresh(store: Store, sweep: str) -> list[RunView]:
@@ -146,7 +285,31 @@ def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
     Raises:
         LaunchError: For a target that is neither.
     """
-    raise NotImplementedError
+    chosen = [view for target in targets for view in _targets(store, target)]
+    views = [view for view in chosen if view.state not in _OVER]
+    for view in views:
+        write_cancelled(view.run_dir, view.generation)
+    fault("cancel.marked")
+    # Looked at again: whatever began before the mark is seen here, whatever begins after it sees the mark.
+    after = [store.sweep(view.sweep).view(view.run_id) for view in views]
+    for sweep in {view.sweep for view in after}:
+        header = store.sweep(sweep).manifest().newest_header()
+        live = [view for view in after if view.sweep == sweep and view.state is State.RUNNING]
+        _backend(Profile(name=header.profile, backend=header.backend)).stop(live)
+    return after
+
+
+def _targets(store: Store, target: str) -> list[RunView]:
+    """Return the views of what a target names."""
+    if target in store.sweeps():
+        return store.sweep(target).views()
+    sweep, _, run_id = target.rpartition("/")
+    for name in [sweep] if sweep else store.sweeps():
+        own = store.sweep(name)
+        listed = own.manifest().listed.get(run_id)
+        if listed is not None:
+            return [own.view(run_id)]
+    raise StoreError(f"no sweep and no run {target!r} under {store.root}", hint="`launch status` lists the sweeps")
 
 
 def retry(
@@ -162,11 +325,46 @@ def retry(
         source: The folder whose code the runs execute; None for the one this launcher was imported from.
 
     Returns:
-        The submission, to be driven.
+        The submission, to be driven; without views where there is nothing to retry.
+
+    Raises:
+        LaunchError: Where another launcher has the sweep.
     """
-    raise NotImplementedError
+    own = store.sweep(sweep)
+    _refuse_second(own)
+    states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
+    views = tuple(view for view in own.views() if view.state in states)
+    manifest = own.manifest()
+    header = manifest.newest_header()
+    profile = profile or load_profile(header.profile)
+    empty = Submission(
+        sweep=sweep,
+        generation=None,
+        profile=profile,
+        runs=(),
+        report=PlanReport(),
+        views=(),
+        warnings=tuple(own.problems),
+    )
+    if not views:
+        return empty
+    entries = [manifest.listed[view.run_id].entry for view in views]
+    _backend(profile).check(entries)
+    snapshot, notices = _snapshot(source, store)
+    generation = own.freeze(
+        replace(
+            header,
+            why="retry",
+            backend=profile.backend,
+            profile=profile.name,
+            snapshot=snapshot,
+            created=time.time(),
+        ),
+        entries,
+    )
+    return replace(empty, generation=generation, views=_look(own, entries), warnings=(*notices, *own.problems))
 
 
 def estimate(submission: Submission, store: Store) -> Estimate:
     """Judge by earlier attempts what the runs that are left will cost."""
-    raise NotImplementedError
+    return estimate_runs([view for view in submission.views if view.state not in _OVER], store, submission.sweep)

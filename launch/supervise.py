@@ -21,11 +21,10 @@ from launch.classify import Ending, classify, oom_kills, read_tail
 from launch.errors import LaunchError
 from launch.files import fault, store_error
 from launch.manifest import find_entry, read_header
-from launch.order import Order
+from launch.order import CWD_VARIABLE, Order
 from launch.policy import may_retry
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
 from launch.runtimes import Call, HostCall, find_runtime
-from s5.catalog import CWD_VARIABLE
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

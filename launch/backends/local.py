@@ -14,9 +14,10 @@ from launch import processes
 from launch.attempts import attempt_path, is_here, read_plain
 from launch.backends.base import Backend, OnChange
 from launch.backends.queue import LocalQueue
-from launch.backends.request import CWD_VARIABLE, python_command
+from launch.backends.request import python_command
 from launch.errors import BackendError, LaunchError
 from launch.files import store_error
+from launch.order import CWD_VARIABLE
 from launch.profiles import Profile
 from launch.records import ManifestEntry, RunView
 from launch.slots import check_fits, find_machine

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from launch import processes
-from launch.order import Order
-from s5.catalog import CWD_VARIABLE
+from launch.order import CWD_VARIABLE, Order
 
 # Where this very launcher lies: what it starts must be the same code, whatever is installed or lies in the way.
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
