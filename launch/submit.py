@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import fnmatch
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.attempts import adopt_result, write_cancelled
+from launch.attempts import write_cancelled
 from launch.differences import describe_changes
-from launch.errors import LaunchError, StoreError
+from launch.errors import StoreError
 from launch.estimate import Estimate, estimate_runs
 from launch.files import fault
-from launch.manifest import Listed, Manifest, same_but_for_time
 from launch.plan import PlanReport
 from launch.profiles import Profile, load_profile
-from launch.records import ManifestEntry, ManifestHeader, RunView, State
+from launch.records import ManifestHeader, RunView, State
 from launch.runtimes import find_runtime
 from launch.store import Store, SweepStore
+from launch.submission import Submission, adopt, entry_of, freeze_or_reuse, look_at, select
 
 if TYPE_CHECKING:
     from launch.backends import Backend
@@ -31,39 +29,6 @@ _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 # Where the code lies that runs execute, unless another place is named: the one this launcher was imported from.
 _SOURCE = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A sweep that is ready to be driven.
-
-    Attributes:
-        sweep: Name of the sweep.
-        generation: The manifest generation to feed; None for a dry run.
-        profile: Where its runs execute.
-        runs: The selected runs; empty for a retry.
-        report: What planning did.
-        views: The selected runs as they stood before anything was started.
-        warnings: What the user should know, one line each.
-    """
-
-    sweep: str
-    generation: int | None
-    profile: Profile
-    runs: tuple[Run, ...]
-    report: PlanReport
-    views: tuple[RunView, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def counts(self) -> Counter[State]:
-        """How many of the selected runs are in each state."""
-        return Counter(view.state for view in self.views)
-
-    @property
-    def left_alone(self) -> tuple[RunView, ...]:
-        """Failed and cancelled runs, which only `launch retry` starts again."""
-        return tuple(view for view in self.views if view.state in (State.FAILED, State.CANCELLED))
 
 
 def submit(
@@ -93,56 +58,71 @@ def submit(
     Raises:
         LaunchError: For a mistake that can be found before anything starts, or where another launcher has the sweep.
     """
-    from launch.compose import Composer, check_data  # Hydra takes its time, and the other verbs do without
+    from launch.compose import Composer  # Hydra takes its time, and the other verbs do without
+
+    _refuse_second(store.sweep(sweep.name))
+    composer = Composer()
+    runs = select(composer.plan_all(sweep.runs), only)
+    submission = submit_runs(sweep, runs, store, profile, runtime=runtime, source=source, dry_run=dry_run)
+    return replace(submission, warnings=(*composer.warnings, *submission.warnings))
+
+
+def submit_runs(
+    sweep: Sweep,
+    runs: Sequence[Run],
+    store: Store,
+    profile: Profile,
+    *,
+    runtime: str | None = None,
+    source: Path | None = None,
+    dry_run: bool = False,
+) -> Submission:
+    """Check and store composed runs, and freeze them in their sweep's manifest: the second half of `submit`."""
+    from launch.compose import check_data
 
     own = store.sweep(sweep.name)
     _refuse_second(own)
-    composer = Composer()
-    runs = _select(composer.plan_all(sweep.runs), only)
     find_runtime(runtime or profile.runtime)
     check_data(run for run in runs if run.spec.command is None)
-    entries = [_entry(run) for run in runs]
+    entries = [entry_of(run) for run in runs]
     _backend(profile).check(entries)
     report = own.plan(runs, dry=dry_run)
-    warnings = [*composer.warnings, *describe_changes(report, runs, own.path)]
+    warnings = [*describe_changes(report, runs, own.path), *own.problems]
+    submission = Submission(
+        sweep=sweep.name,
+        generation=None,
+        profile=profile,
+        runs=tuple(runs),
+        report=report,
+        views=(),
+        warnings=tuple(warnings),
+    )
     if dry_run:
-        views = _look(own, entries)
-        return Submission(
-            sweep=sweep.name,
-            generation=None,
-            profile=profile,
-            runs=tuple(runs),
-            report=report,
-            views=views,
-            warnings=(*warnings, *own.problems),
-        )
+        return replace(submission, views=look_at(own, entries))
     fault("submit.planned")
     snapshot, notices = _snapshot(source, store)
-    header = ManifestHeader(
+    header = _header(sweep, profile, runtime or profile.runtime, snapshot)
+    generation = freeze_or_reuse(own, header, entries)
+    fault("submit.frozen")
+    views = adopt(own, look_at(own, entries))
+    return replace(submission, generation=generation, views=views, warnings=(*warnings, *notices))
+
+
+def _header(sweep: Sweep, profile: Profile, runtime: str, snapshot: str) -> ManifestHeader:
+    return ManifestHeader(
         sweep=sweep.name,
         generation=0,
         why="submit",
         file=sweep.file,
         backend=profile.backend,
         profile=profile.name,
-        runtime=runtime or profile.runtime,
+        runtime=runtime,
         snapshot=snapshot,
         metric=sweep.metric,
         retry=sweep.retry,
         published=sweep.published,
         created=time.time(),
         max_parallel=sweep.max_parallel,
-    )
-    generation = _freeze(own, header, entries)
-    fault("submit.frozen")
-    return Submission(
-        sweep=sweep.name,
-        generation=generation,
-        profile=profile,
-        runs=tuple(runs),
-        report=report,
-        views=_adopt(own, _look(own, entries)),
-        warnings=(*warnings, *notices, *own.problems),
     )
 
 
@@ -158,68 +138,11 @@ def _refuse_second(sweep: SweepStore) -> None:
         raise sweep.busy(queue)
 
 
-def _select(runs: Sequence[Run], only: str | None) -> list[Run]:
-    """Return the runs whose id matches a glob."""
-    selected = [run for run in runs if only is None or fnmatch.fnmatchcase(run.record.run_id, only)]
-    if not selected:
-        raise LaunchError(
-            f"--only {only!r} matches none of the {len(runs)} runs",
-            hint=f"their ids look like {runs[0].record.run_id}" if runs else None,
-        )
-    return selected
-
-
-def _entry(run: Run) -> ManifestEntry:
-    record = run.record
-    return ManifestEntry(
-        run_id=record.run_id,
-        experiment=record.experiment,
-        settings=record.settings,
-        seed=record.seed,
-        resources=run.spec.resources,
-    )
-
-
 def _snapshot(source: Path | None, store: Store) -> tuple[str, tuple[str, ...]]:
     from launch.snapshot import take_snapshot
 
     snapshot = take_snapshot(source or _SOURCE, store.root)
     return snapshot.hash, snapshot.notices
-
-
-def _freeze(sweep: SweepStore, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> int:
-    """Return the generation that says this already, or add one that does."""
-    manifest = sweep.manifest()
-    for generation in sorted(manifest.headers, reverse=True):
-        found = manifest.headers[generation]
-        if not same_but_for_time(found, header):
-            break  # what came before it has been superseded
-        if found.why == "submit" and _lists(manifest, generation, entries):
-            return generation
-    return sweep.freeze(header, entries)
-
-
-def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
-    """Say whether a generation lists exactly these runs, and nothing newer asks for other resources."""
-    return manifest.run_ids[generation] == tuple(entry.run_id for entry in entries) and all(
-        manifest.listed[entry.run_id].entry == entry for entry in entries
-    )
-
-
-def _look(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
-    """Return the views of runs, listed or not yet."""
-    listed = sweep.manifest().listed
-    return tuple(
-        sweep.look(listed.get(entry.run_id) or Listed(entry=entry, generation=0), fed=False) for entry in entries
-    )
-
-
-def _adopt(sweep: SweepStore, views: tuple[RunView, ...]) -> tuple[RunView, ...]:
-    """Publish the results of runs that finished after their supervisor was gone."""
-    adopted = [view.run_id for view in views if view.state is State.LOST and adopt_result(view.run_dir)]
-    if not adopted:
-        return views
-    return tuple(sweep.view(view.run_id) if view.run_id in adopted else view for view in views)
 
 
 def drive(
@@ -362,7 +285,7 @@ def retry(
         ),
         entries,
     )
-    return replace(empty, generation=generation, views=_look(own, entries), warnings=(*notices, *own.problems))
+    return replace(empty, generation=generation, views=look_at(own, entries), warnings=(*notices, *own.problems))
 
 
 def estimate(submission: Submission, store: Store) -> Estimate:

@@ -1,0 +1,111 @@
+"""A sweep that is ready to be driven: which runs, which generation of the manifest, where they stand."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launch.attempts import adopt_result
+from launch.errors import LaunchError
+from launch.manifest import Listed, Manifest, same_but_for_time
+from launch.plan import PlanReport
+from launch.profiles import Profile
+from launch.records import ManifestEntry, ManifestHeader, RunView, State
+from launch.store import SweepStore
+
+if TYPE_CHECKING:
+    from launch.compose import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A sweep that is ready to be driven.
+
+    Attributes:
+        sweep: Name of the sweep.
+        generation: The manifest generation to feed; None for a dry run.
+        profile: Where its runs execute.
+        runs: The selected runs; empty for a retry.
+        report: What planning did.
+        views: The selected runs as they stood before anything was started.
+        warnings: What the user should know, one line each.
+    """
+
+    sweep: str
+    generation: int | None
+    profile: Profile
+    runs: tuple[Run, ...]
+    report: PlanReport
+    views: tuple[RunView, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def counts(self) -> Counter[State]:
+        """How many of the selected runs are in each state."""
+        return Counter(view.state for view in self.views)
+
+    @property
+    def left_alone(self) -> tuple[RunView, ...]:
+        """Failed and cancelled runs, which only `launch retry` starts again."""
+        return tuple(view for view in self.views if view.state in (State.FAILED, State.CANCELLED))
+
+
+def select(runs: Sequence[Run], only: str | None) -> list[Run]:
+    """Return the runs whose id matches a glob."""
+    selected = [run for run in runs if only is None or fnmatch.fnmatchcase(run.record.run_id, only)]
+    if not selected:
+        raise LaunchError(
+            f"--only {only!r} matches none of the {len(runs)} runs",
+            hint=f"their ids look like {runs[0].record.run_id}" if runs else None,
+        )
+    return selected
+
+
+def entry_of(run: Run) -> ManifestEntry:
+    """Return the line that lists a run."""
+    record = run.record
+    return ManifestEntry(
+        run_id=record.run_id,
+        experiment=record.experiment,
+        settings=record.settings,
+        seed=record.seed,
+        resources=run.spec.resources,
+    )
+
+
+def freeze_or_reuse(sweep: SweepStore, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> int:
+    """Return the generation that says this already, or add one that does."""
+    manifest = sweep.manifest()
+    for generation in sorted(manifest.headers, reverse=True):
+        found = manifest.headers[generation]
+        if not same_but_for_time(found, header):
+            break  # what came before it has been superseded
+        if found.why == "submit" and _lists(manifest, generation, entries):
+            return generation
+    return sweep.freeze(header, entries)
+
+
+def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
+    """Say whether a generation lists exactly these runs, and nothing newer asks for other resources."""
+    return manifest.run_ids[generation] == tuple(entry.run_id for entry in entries) and all(
+        manifest.listed[entry.run_id].entry == entry for entry in entries
+    )
+
+
+def look_at(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
+    """Return the views of runs, listed or not yet."""
+    listed = sweep.manifest().listed
+    return tuple(
+        sweep.look(listed.get(entry.run_id) or Listed(entry=entry, generation=0), fed=False) for entry in entries
+    )
+
+
+def adopt(sweep: SweepStore, views: tuple[RunView, ...]) -> tuple[RunView, ...]:
+    """Publish the results of runs that finished after their supervisor was gone."""
+    adopted = [view.run_id for view in views if view.state is State.LOST and adopt_result(view.run_dir)]
+    if not adopted:
+        return views
+    return tuple(sweep.view(view.run_id) if view.run_id in adopted else view for view in views)
