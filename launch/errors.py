@@ -74,4 +74,7 @@ def nearest(word: str, words: list[str] | tuple[str, ...]) -> str | None:
     import difflib  # only on the way to an error
 
     found = difflib.get_close_matches(word, words, n=1, cutoff=0.55)
-    return found[0] if found else None
+    if found or len(word) < 2:
+        return found[0] if found else None
+    # A part of a longer name: `lr` for `optim.lr`, `cpus` for `cpus_per_task`.
+    return min((other for other in words if word in other), key=len, default=None)

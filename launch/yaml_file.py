@@ -193,6 +193,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, place: Place) -> FileE
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     problem = error.problem or "not YAML"
+    if error.context and error.context_mark:
+        problem += f" {error.context} from line {error.context_mark.line + 1}"
     hint = None
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""

@@ -1,0 +1,593 @@
+"""Sweep files: what they expand to, and what is said of each mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as configure
+from hypothesis import strategies as st
+
+from launch.draws import draw
+from launch.errors import SweepError
+from launch.grammar import Choices, GrammarError, Interval, format_value, parse_override, parse_value
+from launch.records import PublishedNumber
+from launch.resources import Resources
+from launch.sweep import RETRY_DEFAULTS, load_sweep, single_run
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, overrides=(), name="x.yaml", **others):
+        for other, content in others.items():
+            (tmp_path / f"{other}.yaml").write_text(dedent(content))
+        path = tmp_path / name
+        path.write_text(dedent(text))
+        return load_sweep(path, overrides)
+
+    return load
+
+
+def settings(sweep):
+    return [run.settings for run in sweep.runs]
+
+
+def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load):
+    sweep = load("""
+        experiment: digits/s5
+        base: {train.epochs: 3}
+        grid: {optim.lr: [1e-3, 3e-3], model.norm: [batch, layer]}
+        seeds: 2
+    """)
+    assert [(r.settings["optim.lr"], r.settings["model.norm"], r.seed) for r in sweep.runs] == [
+        (lr, norm, seed) for lr in (0.001, 0.003) for norm in ("batch", "layer") for seed in (0, 1)
+    ]
+    assert sweep.runs[0].overrides == ("train.epochs=3", "optim.lr=0.001", "model.norm=batch")
+    assert sweep.name == "x"
+    assert sweep.metric == "test/accuracy"
+    assert sweep.retry == RETRY_DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("[1e-3, 3e-3]", [0.001, 0.003]),
+        ('"choice(1,2)"', [1, 2]),
+        ('"range(1,5)"', [1, 2, 3, 4]),
+        ('"range(0,0.3,0.1)"', [0.0, 0.1, 0.2]),
+        ('"1,2"', [1, 2]),
+        ('"sort(3,1,2)"', [1, 2, 3]),
+        ("7", [7]),
+        ("[null, true, false]", [None, True, False]),
+        ("""["'null'", "'1'", "'a, b'"]""", ["null", "1", "a, b"]),
+        ("[[1, 2], [3]]", [[1, 2], [3]]),
+        ('["[1,2]"]', [[1, 2]]),
+        ("[yes, on, 012, 1:30, 2020-01-01]", ["yes", "on", "012", "1:30", "2020-01-01"]),
+        ('["{a:1}"]', [{"a": 1}]),
+        ("[1_000, +3, .5, 1., 1E5, .inf]", [1000, 3, 0.5, 1.0, 100000.0, float("inf")]),
+        ("""["'line\\nbreak'"]""", ["line\nbreak"]),
+    ],
+)
+def test_values_speak_hydras_grammar(load, written, values):
+    sweep = load(f"experiment: digits/s5\ngrid:\n  k: {written}\n")
+    found = [s["k"] for s in settings(sweep)]
+    assert found == values
+    assert list(map(type, found)) == list(map(type, values))
+    assert [parse_override(run.overrides[0]).value for run in sweep.runs] == values
+
+
+def test_the_sections_multiply(load):
+    sweep = load("""
+        experiment: [digits/s5, mnist5k/sequential]
+        grid: {a: [1, 2]}
+        zip: {b: [1, 2, 3], c: [4, 5, 6]}
+        list: [{}, {d: 1}]
+        random: {count: 2, values: {e: {uniform: [0, 1]}}}
+        seeds: [3, 5]
+    """)
+    assert len(sweep.runs) == 2 * 2 * 3 * 2 * 2 * 2
+    assert {(s["b"], s["c"]) for s in settings(sweep)} == {(1, 4), (2, 5), (3, 6)}
+    assert {"d" in s for s in settings(sweep)} == {True, False}
+
+
+def test_random_points_are_the_same_everywhere(load):
+    sweep = load("""
+        experiment: digits/s5
+        random:
+          count: 3
+          seed: 7
+          values:
+            a: {uniform: [0, 1]}
+            b: {log_uniform: [1e-4, 1e-2]}
+            c: {integers: [1, 6]}
+            d: {log_integers: [1, 1000]}
+            e: {choice: [x, y]}
+    """)
+    # If you meant to change how points are drawn: every random sweep that was ever run gets other points.
+    assert settings(sweep) == [
+        {"a": 0.86886, "b": 0.000649815, "c": 6, "d": 239, "e": "x"},
+        {"a": 0.265505, "b": 0.00695788, "c": 3, "d": 1, "e": "y"},
+        {"a": 0.261808, "b": 0.00417759, "c": 3, "d": 215, "e": "x"},
+    ]
+
+
+def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load):
+    text = "experiment: e\nrandom: {{count: {}, values: {{a: {{uniform: [0, 1]}}{}}}}}"
+    few = [s["a"] for s in settings(load(text.format(5, "")))]
+    many = [s["a"] for s in settings(load(text.format(50, "")))]
+    wide = [s["a"] for s in settings(load(text.format(5, ", b: {integers: [1, 3]}")))]
+    assert many[:5] == few == wide
+    assert len(set(many)) == 50
+
+
+@configure(deadline=None)
+@given(
+    low=st.floats(1e-6, 1e6),
+    factor=st.floats(1, 1e6),
+    log=st.booleans(),
+    seed=st.integers(0, 2**40),
+    index=st.integers(0, 10**6),
+)
+def test_a_drawn_value_lies_within_its_bounds(low, factor, log, seed, index):
+    value = draw(Interval(low, low * factor, log, False), seed, "key", index)
+    assert low <= value <= low * factor
+    whole = draw(Interval(3, 3 + int(factor), log, True), seed, "key", index)
+    assert isinstance(whole, int)
+    assert 3 <= whole <= 3 + int(factor)
+
+
+def test_both_ends_of_an_integer_range_are_drawn_evenly():
+    drawn = [draw(Interval(1, 4, False, True), 0, "k", i) for i in range(4000)]
+    assert all(900 < drawn.count(n) < 1100 for n in (1, 2, 3, 4))
+
+
+def test_a_random_section_that_runs_out_of_points_says_so(load):
+    sweep = load("experiment: e\nrandom: {count: 9, values: {a: [1, 2]}}")
+    assert len(sweep.runs) == 2
+    assert "only 2 of 9 points" in sweep.warnings[0]
+
+
+def test_exclude_removes_what_matches_whole(load):
+    sweep = load("""
+        experiment: [digits/s5, mnist5k/sequential]
+        base: {train.epochs: 1}
+        grid: {a: [1, 2, 3], b: [x, y]}
+        seeds: 2
+        exclude:
+          - {a: 1, b: x}
+          - {a: ">= 3"}
+          - {experiment: "mnist5k/*", seed: "!= 0"}
+          - {train.epochs: 1, b: y, seed: [1, 7]}
+    """)
+    assert [(r.experiment, r.settings["a"], r.settings["b"], r.seed) for r in sweep.runs] == [
+        ("digits/s5", 1, "y", 0),
+        ("digits/s5", 2, "x", 0),
+        ("digits/s5", 2, "x", 1),
+        ("digits/s5", 2, "y", 0),
+        ("mnist5k/sequential", 1, "y", 0),
+        ("mnist5k/sequential", 2, "x", 0),
+        ("mnist5k/sequential", 2, "y", 0),
+    ]
+    assert sweep.warnings == ()
+
+
+def test_exclude_keeps_true_apart_from_one(load):
+    assert settings(load("experiment: e\ngrid: {a: [true, 1]}\nexclude: [{a: 1.0}]")) == [{"a": True}]
+
+
+def test_a_rule_that_matches_nothing_is_a_warning(load, tmp_path):
+    sweep = load("experiment: e\ngrid: {a: [1, 2]}\nexclude: [{a: 3}]")
+    assert sweep.warnings == (f"{tmp_path}/x.yaml: exclude[0]: the rule matches no run",)
+
+
+def test_blocks_inherit_and_replace(load):
+    sweep = load("""
+        experiment: digits/s5
+        base: {train.epochs: 5, model.norm: batch}
+        grid: {a: [1, 2]}
+        seeds: 2
+        resources: {cpus_per_task: 2, timeout_min: 5}
+        exclude: [{a: 2, b: 2}]
+        blocks:
+          - grid: {b: [1, 2]}
+          - experiment: mnist5k/sequential
+            base: {model.norm: layer}
+            seeds: [9]
+            resources: {timeout_min: 60}
+            command: [echo, hi]
+    """)
+    first, last = sweep.runs[0], sweep.runs[-1]
+    assert len(sweep.runs) == (2 * 2 - 1) * 2 + 2
+    assert (first.experiment, first.seed, first.command) == ("digits/s5", 0, None)
+    assert first.overrides == ("train.epochs=5", "model.norm=batch", "a=1", "b=1")
+    assert first.resources == Resources(cpus_per_task=2, timeout_min=5)
+    assert (last.experiment, last.seed, last.command) == ("mnist5k/sequential", 9, ("echo", "hi"))
+    assert last.overrides == ("train.epochs=5", "model.norm=layer", "a=2")
+    assert last.resources == Resources(cpus_per_task=2, timeout_min=60)
+    assert last.where.endswith("x.yaml: blocks[1]")
+
+
+def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load):
+    sweep = load(
+        "include: [a.yaml, b.yaml]\nbase: {train.epochs: 1}\nname: both",
+        a="experiment: digits/s5\ngrid: {x: [1, 2]}\nname: other\nmetric: val/loss",
+        b="include: a.yaml\nexperiment: digits/s5\nbase: {train.epochs: 2}",
+    )
+    assert [run.overrides for run in sweep.runs] == [
+        ("train.epochs=1", "x=1"),
+        ("train.epochs=1", "x=2"),
+        ("train.epochs=2", "x=1"),
+        ("train.epochs=2", "x=2"),
+    ]
+    assert (sweep.name, sweep.metric) == ("both", "test/accuracy")
+    twice = load("include: [a.yaml, a.yaml]", a="experiment: digits/s5\ngrid: {x: [1, 2]}")
+    assert len(twice.runs) == 2
+
+
+def test_the_command_line_wins(load):
+    text = """
+        experiment: digits/s5
+        base: {train.epochs: 5, optim.lr: 1}
+        grid: {a: [1, 2], b: [1, 2]}
+        seeds: 3
+    """
+    sweep = load(text, ["a=7", "train.epochs=1", "train.epochs=2", "resources.cpus_per_task=4", "seed=5,6"])
+    assert [(r.settings, r.seed) for r in sweep.runs] == [({"b": b}, s) for b in (1, 2) for s in (5, 6)]
+    assert sweep.runs[0].overrides == ("optim.lr=1", "b=1", "a=7", "train.epochs=2")
+    assert sweep.runs[0].resources.cpus_per_task == 4
+    assert sweep.runs[0].places["a"] == "command line"
+    assert "the command line fixes a, so it is not varied" in sweep.warnings[0]
+    assert {r.experiment for r in load(text, ["experiment=mnist5k/sequential"]).runs} == {"mnist5k/sequential"}
+    assert [r.seed for r in load("experiment: e", ["seeds=2"]).runs] == [0, 1]
+
+
+def test_published_numbers(load):
+    text = """
+        experiment: digits/s5
+        grid: {model.norm: [batch, layer]}
+        paper:
+          - {value: 0.9, std: 0.01, settings: {model: {norm: batch}}, source: Table 1}
+          - {value: 0.8, settings: {model.norm: layer}, metric: val/accuracy}
+    """
+    batch, layer = load(text).published
+    assert batch == PublishedNumber(
+        experiment="digits/s5",
+        settings={"model.norm": "batch"},
+        metric="test/accuracy",
+        value=0.9,
+        std=0.01,
+        source="Table 1",
+    )
+    assert (layer.metric, layer.value) == ("val/accuracy", 0.8)
+    (left,) = load(text, ["model.norm=layer"]).published
+    assert (left.settings, left.value) == ({}, 0.8)
+
+
+def test_single_run():
+    sweep = single_run("digits/s5", ["optim.lr=1e-3", "seed=3"])
+    (run,) = sweep.runs
+    assert (sweep.name, sweep.file) == ("run-digits-s5", None)
+    assert (run.experiment, run.overrides, run.seed, run.settings) == ("digits/s5", ("optim.lr=1e-3",), 3, {})
+
+
+MISTAKES = {
+    "unknown key": ("grids: {a: 1}", "grids: unknown key; did you mean grid?", "the keys here are name, experiment"),
+    "config key at the top": ("optim.lr: 1", "optim.lr: unknown key", "under base"),
+    "unknown key in a block": ("blocks: [{sed: 1}]", "blocks[0].sed: unknown key; did you mean seeds?", "the keys"),
+    "name inside a block": ("blocks: [{name: a}]", "blocks[0].name: unknown key", "the keys here are"),
+    "no experiment": ("seeds: 1", "experiment is missing", "experiment: digits/s5"),
+    "experiment is a number": ("experiment: 3", "experiment: 3 is not the name of an experiment", "digits/s5"),
+    "empty grid": ("experiment: e\ngrid: {}", "grid: no key is varied here", "name a key"),
+    "grid without a value": ("experiment: e\ngrid: {a: []}", "grid.a: the list of values is empty", "at least one"),
+    "grid of nothing": ("experiment: e\ngrid:", "grid: nothing stands where a mapping", None),
+    "grid is a list": ("experiment: e\ngrid: [1]", "grid: a list stands where a mapping", None),
+    "empty range": ("experiment: e\ngrid: {a: 'range(3,3)'}", "grid.a: the list of values is empty", None),
+    "a value twice": ("experiment: e\ngrid: {a: [1e-3, 0.001]}", "grid.a: the value 0.001 stands twice", None),
+    "a sweep in base": ("experiment: e\nbase: {a: 'choice(1,2)'}", "base.a: 'choice(1,2)' is more than one", "grid"),
+    "a sweep in a list": ("experiment: e\ngrid: {a: ['range(3)']}", "grid.a[0]: 'range(3)' is more than one", None),
+    "an interval in a grid": ("experiment: e\ngrid: {a: 'interval(0,1)'}", "has no end of values", "random.values"),
+    "shuffle": ("experiment: e\ngrid: {a: 'shuffle(1,2)'}", "grid.a: 'shuffle(1,2)' is no value: shuffle()", None),
+    "glob": ("experiment: e\ngrid: {a: 'glob(*)'}", "glob() is not supported", None),
+    "not in the grammar": ("experiment: e\nbase: {a: 'f(x'}", "base.a: 'f(x' is no value", "quotes inside the quotes"),
+    "unicode outside quotes": ("experiment: e\nbase: {a: é}", "base.a: 'é' is no value", "quotes inside the quotes"),
+    "a date": (
+        "experiment: e\nbase: {a: !!timestamp 2020-01-01}",
+        "base.a: datetime.date(2020, 1, 1) is neither",
+        None,
+    ),
+    "python object": ("experiment: !!python/name:os.system x", "line 1, column 13", None),
+    "seed in base": ("experiment: e\nbase: {seed: 1}", "base.seed: seed cannot be set here", "seeds"),
+    "experiment in a grid": ("experiment: e\ngrid: {experiment: [a]}", "grid.experiment: experiment cannot", None),
+    "not a key": ("experiment: e\nbase: {'a b': 1}", "base.a b: not a key of Hydra's", "optim.lr"),
+    "key with a newline": ('experiment: e\nbase: {"a\\nb": 1}', "base.a\\nb: not a key", None),
+    "hydra's own key": ("experiment: e\nbase: {hydra.run.dir: x}", "base.hydra.run.dir: Hydra's own", None),
+    "a secret": ("experiment: e\nbase: {wandb.api_key: x}", "base.wandb.api_key: looks like a secret", "environment"),
+    "key is a number": ("experiment: e\nbase: {1: x}", "base: the key 1 is not text", "quotes"),
+    "nested and dotted": ("experiment: e\nbase: {a.b: 1, a: {b: 2}}", "base.a.b: a.b stands twice", None),
+    "zip of unequal lengths": (
+        "experiment: e\nzip: {a: [1, 2], b: [3]}",
+        "zip: the lists differ in length: a has 2, b has 1",
+        None,
+    ),
+    "one of several zips": ("experiment: e\nzip: [{a: [1]}, {b: [1], c: [1, 2]}]", "zip[1]: the lists differ", None),
+    "empty list": ("experiment: e\nlist: []", "list: the list of points is empty", None),
+    "list of no mappings": ("experiment: e\nlist: [1]", "list[0]: 1 stands where a mapping", None),
+    "varied twice": ("experiment: e\ngrid: {a: [1]}\nzip: {a: [2]}", "zip.a: a is already varied at", None),
+    "varied around and inside": (
+        "experiment: e\ngrid: {a: [1, 2]}\nblocks: [{grid: {a: [3]}}]",
+        "blocks[0].grid.a: a is already varied at",
+        None,
+    ),
+    "varied around, fixed inside": (
+        "experiment: e\ngrid: {a: [1, 2]}\nblocks: [{base: {a: 3}}]",
+        "blocks[0].base.a: a is already varied at",
+        None,
+    ),
+    "random without count": ("experiment: e\nrandom: {values: {a: [1]}}", "random: count is missing", "count and"),
+    "random without values": ("experiment: e\nrandom: {count: 1}", "random: values is missing", None),
+    "random with an unknown key": (
+        "experiment: e\nrandom: {coun: 1}",
+        "random.coun: unknown key; did you mean count?",
+        None,
+    ),
+    "random count of none": (
+        "experiment: e\nrandom: {count: 0, values: {a: [1]}}",
+        "random.count: 0 is not a whole",
+        None,
+    ),
+    "unknown distribution": (
+        "experiment: e\nrandom: {count: 1, values: {a: {log_unifrom: [1, 2]}}}",
+        "random.values.a.log_unifrom: unknown key; did you mean log_uniform?",
+        "uniform, log_uniform",
+    ),
+    "bounds upside down": (
+        "experiment: e\nrandom: {count: 1, values: {a: {uniform: [2, 1]}}}",
+        "random.values.a.uniform: the lower bound 2 lies above the upper bound 1",
+        None,
+    ),
+    "log of zero": ("experiment: e\nrandom: {count: 1, values: {a: {log_uniform: [0, 1]}}}", "must be above 0", None),
+    "half an integer": (
+        "experiment: e\nrandom: {count: 1, values: {a: {integers: [1, 2.5]}}}",
+        "2.5 is not a whole number",
+        None,
+    ),
+    "one bound": ("experiment: e\nrandom: {count: 1, values: {a: {uniform: [1]}}}", "two bounds", None),
+    "exclude everything": (
+        "experiment: e\ngrid: {a: [1, 2]}\nexclude: [{a: '< 5'}]",
+        "exclude[0]: the rules of exclude remove all 2 runs",
+        "loosen",
+    ),
+    "exclude with a misspelt key": (
+        "experiment: e\ngrid: {optim.lr: [1, 2]}\nexclude: [{optim.lrr: 1}]",
+        "exclude[0].optim.lrr: no run sets this key; did you mean optim.lr?",
+        "experiment, optim.lr, seed",
+    ),
+    "an empty rule": ("experiment: e\nexclude: [{}]", "exclude[0]: an empty rule would remove every run", None),
+    "exclude is a mapping": ("experiment: e\nexclude: {a: 1}", "exclude: a mapping stands where a list", None),
+    "comparing text": (
+        "experiment: e\ngrid: {a: [1]}\nexclude: [{a: '> x'}]",
+        "exclude[0].a: 'x' is not a number",
+        None,
+    ),
+    "no seeds": ("experiment: e\nseeds: 0", "seeds: 0 is not a number of seeds", "a list names seeds"),
+    "a negative seed": ("experiment: e\nseeds: [-1]", "seeds: -1 is not a whole number", None),
+    "a seed twice": ("experiment: e\nseeds: [1, 1]", "seeds: the value 1 stands twice", None),
+    "unknown resource": (
+        "experiment: e\nresources: {cpus: 1}",
+        "resources.cpus: unknown key; did you mean cpus_per_task?",
+        "the keys are",
+    ),
+    "wrong type of a resource": (
+        "experiment: e\nresources: {cpus_per_task: two}",
+        "resources.cpus_per_task: 'two' is not",
+        None,
+    ),
+    "no cpu": ("experiment: e\nresources: {cpus_per_task: 0}", "resources.cpus_per_task: 0 is too small", None),
+    "command is text": (
+        "experiment: e\ncommand: python x.py",
+        "command: 'python x.py' stands where a list",
+        "[python, -m",
+    ),
+    "command is empty": ("experiment: e\ncommand: []", "command: the command is empty", None),
+    "command of numbers": ("experiment: e\ncommand: [sleep, 1]", "command[1]: 1 is not text", "quotes"),
+    "unknown reason": ("experiment: e\nretry: {oom: 1}", "retry.oom: unknown key", "killed, timeout"),
+    "retry of text": ("experiment: e\nretry: {nan: many}", "retry.nan: 'many' is not a whole number", None),
+    "no parallel": ("experiment: e\nmax_parallel: 0", "max_parallel: 0 is not a whole number", None),
+    "metric is a number": ("experiment: e\nmetric: 3", "metric: 3 is not text", None),
+    "name with a blank": ("experiment: e\nname: my sweep", "name: 'my sweep' cannot name a sweep", "name: my-sweep"),
+    "name with a path": ("experiment: e\nname: ../x", "name: '../x' cannot name a sweep", "name: x"),
+    "name with a newline": ('experiment: e\nname: "a\\nb"', "name: 'a\\nb' cannot name a sweep", "name: a-b"),
+    "hidden name": ("experiment: e\nname: .snapshots", "name: '.snapshots' cannot", "name: snapshots"),
+    "name is a number": ("experiment: e\nname: 3", "name: 3 is not text", "quotes"),
+    "percent": ("experiment: e\npaper: [{value: 98.5}]", "paper[0].value: 98.5 is no test/accuracy", "0.985"),
+    "paper without a value": ("experiment: e\npaper: [{source: x}]", "paper[0]: value is missing", None),
+    "paper of another experiment": (
+        "experiment: digits/s5\npaper: [{value: 0.5, experiment: digits/s4}]",
+        "paper[0].experiment: no run is of the experiment digits/s4; did you mean digits/s5?",
+        None,
+    ),
+    "paper of one of two": ("experiment: [a, b]\npaper: [{value: 0.5}]", "paper[0]: experiment is missing", "a, b"),
+    "paper of no setting": (
+        "experiment: e\ngrid: {model.norm: [batch]}\npaper: [{value: 0.5, settings: {model.nrm: batch}}]",
+        "paper[0].settings.model.nrm: the sweep does not vary this key; did you mean model.norm?",
+        None,
+    ),
+    "missing include": ("experiment: e\ninclude: [y.yaml]", "include[0]: no such file: ", None),
+    "include of nothing": ("experiment: e\ninclude: []", "include: the list of files is empty", None),
+    "too many runs": (
+        "experiment: e\ngrid: {a: 'range(1000)', b: 'range(1000)'}",
+        "1,000,000 runs; a sweep has at most 100,000",
+        "random",
+    ),
+    "an endless range": ("experiment: e\ngrid: {a: 'range(0,1e12,0.5)'}", "grid.a: ", None),
+    "a key twice": ("experiment: e\nseeds: 1\nseeds: 2", "line 3, column 1: the key 'seeds' stands twice", None),
+    "a tab": ("experiment: e\ngrid:\n\ta: [1]", "line 3, column 1: ", "no tabs"),
+    "not YAML": (
+        "experiment: [e\n",
+        "line 2, column 1: did not find expected ',' or ']' while parsing a flow sequence from line 1",
+        None,
+    ),
+    "two documents": ("experiment: e\n---\nexperiment: f", "line 2, column 1: ", None),
+    "a list of runs": ("- experiment: e", "a list stands where a mapping", None),
+    "an empty file": ("", "the file is empty", None),
+    "only a comment": ("# nothing", "the file is empty", None),
+    "a value inside itself": ("experiment: e\ngrid: &g {a: *g}", "nested too deeply", None),
+}
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_explained(load, tmp_path, text, message, hint):
+    with pytest.raises(SweepError) as caught:
+        load(text)
+    assert caught.value.message.startswith(f"{tmp_path}/x.yaml: ")
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_a_cyclic_include_shows_the_circle(load, tmp_path):
+    with pytest.raises(SweepError) as caught:
+        load("include: a.yaml", a="experiment: e\ninclude: [b.yaml]", b="include: ./a.yaml")
+    assert caught.value.message == (
+        f"{tmp_path}/b.yaml: include: cyclic include: {tmp_path}/a.yaml -> {tmp_path}/b.yaml -> {tmp_path}/a.yaml"
+    )
+    with pytest.raises(SweepError, match="cyclic include"):
+        load("experiment: e\ninclude: x.yaml")
+
+
+def test_a_mistake_in_an_included_file_is_shown_there(load, tmp_path):
+    with pytest.raises(SweepError) as caught:
+        load("include: a.yaml", a="experiment: e\ngrid: {}")
+    assert caught.value.message.startswith(f"{tmp_path}/a.yaml: grid: ")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    def message(path):
+        with pytest.raises(SweepError) as caught:
+            load_sweep(path)
+        return caught.value.message, caught.value.hint
+
+    (tmp_path / "quickstart.yaml").write_text("experiment: e")
+    (tmp_path / "latin.yaml").write_bytes("experiment: e\nname: é".encode("latin-1"))
+    assert message(tmp_path / "quikstart.yaml") == (
+        f"{tmp_path}/quikstart.yaml: no such file",
+        f"did you mean {tmp_path}/quickstart.yaml?",
+    )
+    assert message(tmp_path)[0] == f"{tmp_path}: this is a folder; a YAML file is needed"
+    assert message(tmp_path / "latin.yaml")[0] == f"{tmp_path}/latin.yaml: line 2: not UTF-8 text"
+    assert message(tmp_path / "no" / "x.yaml")[0].endswith("no such file")
+    (tmp_path / "closed.yaml").write_text("experiment: e")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    assert "cannot be read" in message(tmp_path / "loop.yaml")[0]
+    if os.geteuid():
+        (tmp_path / "closed.yaml").chmod(0)
+        assert "cannot be read: Permission denied" in message(tmp_path / "closed.yaml")[0]
+
+
+def test_a_hostile_folder_is_no_obstacle_and_a_hostile_file_name_asks_for_a_name(tmp_path):
+    folder = tmp_path / 'it\'s "a" foldér\nof mine'
+    folder.mkdir()
+    (folder / "good.yaml").write_text("experiment: e\ninclude: ' b.yaml'")
+    (folder / " b.yaml").write_text("experiment: f\ngrid: {a: []}")
+    with pytest.raises(SweepError) as caught:
+        load_sweep(folder / "good.yaml")
+    assert "\n" not in caught.value.message
+    (folder / " b.yaml").write_text("experiment: f")
+    assert [run.experiment for run in load_sweep(folder / "good.yaml").runs] == ["f"]
+    hostile = folder / "a b'\n.yaml"
+    hostile.write_text("experiment: e")
+    with pytest.raises(SweepError) as caught:
+        load_sweep(hostile)
+    assert caught.value.hint == "add `name: a-b` to the file"
+    hostile.write_text("experiment: e\nname: a-b")
+    assert load_sweep(hostile).name == "a-b"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message", "hint"),
+    [
+        ("optim.lr", "command line: optim.lr: not an override", "key=value"),
+        ("optim.lr=1,2", "command line: optim.lr: several values", "grid"),
+        ("optim.lr=interval(0,1)", "command line: optim.lr: several values", "grid"),
+        ("a=(", "command line: a=(: not in Hydra's override grammar", "quote"),
+        ("=1", "command line: =1: not a key", None),
+        ("wandb.api_key=1", "looks like a secret", None),
+        ("seed=x", "command line: seed: 'x' is not a whole number", None),
+        ("seeds=0", "command line: seeds: 0 is not a number of seeds", None),
+        ("resources.cpu=1", "command line: resources.cpu: unknown key; did you mean cpus_per_task?", None),
+        ("resources.mem_gb=lots", "command line: resources.mem_gb: 'lots' is not a number", None),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_explained(load, argument, message, hint):
+    with pytest.raises(SweepError) as caught:
+        load("experiment: e", [argument])
+    assert message in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from(
+        ["null", "true", "1", "1e-3", "a b", "'", '"', "\\", "\\'", "a\\", "a,b", "x=y", "", " ", "é", "\n"]
+    ),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True), values, max_size=2)
+    ),
+    max_leaves=5,
+)
+
+
+@configure(deadline=None)
+@given(plain)
+def test_a_value_survives_the_grammar(value):
+    text = format_value(value)
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
+numbers_and_words = st.from_regex(
+    r"[+-]?[0-9_.]{1,6}([eE][+-]?[0-9]{1,3})?|[A-Za-z_/.-][A-Za-z0-9_/.-]{0,6}", fullmatch=True
+)
+
+
+@configure(deadline=None)
+@given(numbers_and_words | st.sampled_from(["TRUE", "Null", "inf", "-inf", "nan", "+.5", "00", "-0", "1_0", "1__0"]))
+def test_the_fast_reading_of_a_value_is_hydras(text):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        expected = OverridesParser.create().parse_override(f"x={text}").value()
+    except HydraException:
+        with pytest.raises(GrammarError):
+            parse_value(text)
+    else:
+        assert repr(parse_value(text)) == repr(expected)
+
+
+def test_sweep_values():
+    assert parse_value("1,2") == Choices((1, 2))
+    assert parse_value("tag(log,interval(1e-4,1))") == Interval(1e-4, 1.0, True, False)
+    assert parse_value("int(interval(1,8))") == Interval(1, 8, False, True)
+    with pytest.raises(GrammarError, match="inside a list"):
+        parse_value("[choice(1,2)]")
+
+
+def test_expanding_needs_neither_hydra_nor_omegaconf(tmp_path):
+    (tmp_path / "x.yaml").write_text("experiment: e\ngrid: {a: [1, 2.5, b]}")
+    code = (
+        "import sys; from pathlib import Path; from launch.sweep import load_sweep\n"
+        "load_sweep(Path(sys.argv[1]), ['c=1'])\n"
+        "print([m for m in ('hydra', 'omegaconf', 'jax', 'numpy') if m in sys.modules])"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "x.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stdout == "[]\n"
