@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from s5.config import OptimConfig, ParamGroups, Schedule
 from s5.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
@@ -114,7 +114,7 @@ class GroupState(NamedTuple):
 
 
 def make_optimizer(
-    config: OptimConfig, params: nnx.State, steps_per_epoch: int, epochs: int
+    config: OptimConfig, params: PyTree, steps_per_epoch: int, epochs: int
 ) -> optax.GradientTransformation:
     """Return the optimizer of a model's parameters.
 

@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pytest
+
+from s5.config import CInit
+from s5.ssm.init import (
+    init_B,
+    init_C,
+    init_lecun_normal,
+    init_log_step,
+    init_truncated_normal,
+    make_block_hippo,
+    make_hippo_legs,
+    make_hippo_normal,
+)
+
+
+def normal_part(N):
+    p = np.sqrt(np.arange(N) + 0.5)
+    return make_hippo_legs(N) + np.outer(p, p)
+
+
+def test_hippo_legs_is_the_published_matrix():
+    A = make_hippo_legs(4)
+    for n in range(4):
+        for k in range(4):
+            want = -math.sqrt((2 * n + 1) * (2 * k + 1)) if n > k else -(n + 1) if n == k else 0
+            assert A[n, k] == pytest.approx(want)
+
+
+@pytest.mark.parametrize("N", [1, 2, 7, 64, 256])
+def test_eigenvectors_rebuild_hippo(N):
+    Lambda, V = make_hippo_normal(N)
+    np.testing.assert_allclose(V @ np.diag(Lambda) @ V.conj().T, normal_part(N), atol=1e-9 * N**2)
+    np.testing.assert_allclose(V.conj().T @ V, np.eye(N), atol=1e-12 * N)
+    np.testing.assert_allclose(Lambda.real, -0.5, atol=1e-10)
+
+
+@pytest.mark.parametrize("conj_sym", [True, False], ids=["half", "full"])
+def test_blocks_rebuild_a_block_diagonal_hippo(conj_sym):
+    Lambda, V = make_block_hippo(24, 3, conj_sym)
+    assert V.shape == (24, 12 if conj_sym else 24)
+    rebuilt = V @ np.diag(Lambda) @ V.conj().T
+    if conj_sym:  # the half that was left out is the complex conjugate
+        assert (Lambda.imag < 0).all()
+        rebuilt = 2 * rebuilt.real
+    np.testing.assert_allclose(rebuilt, np.kron(np.eye(3), normal_part(8)), atol=1e-10)
+
+
+def test_truncated_normal_has_the_asked_deviation_after_the_cut():
+    draws = init_truncated_normal(np.random.default_rng(0), (400, 500), std=0.3)
+    assert draws.std() == pytest.approx(0.3, rel=0.01)
+    assert np.abs(draws).max() <= 2 * 0.3 / 0.8796256610342398
+    assert init_lecun_normal(np.random.default_rng(0), (400, 500), fan_in=25).std() == pytest.approx(0.2, rel=0.01)
+
+
+def test_B_is_a_real_matrix_of_variance_one_over_P_in_the_eigenbasis():
+    _, V = make_block_hippo(64, 2, conj_sym=False)
+    B = V @ init_B(np.random.default_rng(0), V, 500)
+    np.testing.assert_allclose(B.imag, 0, atol=1e-12)
+    assert B.real.std() == pytest.approx(1 / 8, rel=0.02)
+
+
+# V has orthonormal columns, so (re + i im) V has the deviation of re + i im.
+@pytest.mark.parametrize(
+    ("kind", "deviation"),
+    [
+        (CInit.trunc_standard_normal, 1 / math.sqrt(64)),
+        (CInit.lecun_normal, 1 / math.sqrt(64 * 500)),
+        (CInit.complex_normal, math.sqrt(0.5)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_C_has_its_published_statistics(kind, deviation):
+    _, V = make_block_hippo(64, 2, conj_sym=True)
+    C = init_C(np.random.default_rng(0), kind, V, 500)
+    assert C.shape == (500, 32)
+    assert C.real.std() == pytest.approx(deviation, rel=0.02)
+    assert C.imag.std() == pytest.approx(deviation, rel=0.02)
+    assert abs(C.mean()) < 0.02 * deviation
+
+
+def test_log_step_is_uniform_in_the_logarithm():
+    log_step = init_log_step(np.random.default_rng(0), 20_000, 1e-3, 1e-1)
+    assert math.log(1e-3) <= log_step.min() <= log_step.max() <= math.log(1e-1)
+    quartiles = np.quantile(log_step, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(np.exp(quartiles), 10 ** np.array([-2.5, -2, -1.5]), rtol=0.05)
+
+
+def test_initial_values_repeat_with_their_seed():
+    _, V = make_block_hippo(8, 1, conj_sym=True)
+    one, same, other = (init_C(np.random.default_rng(s), CInit.lecun_normal, V, 3) for s in (1, 1, 2))
+    assert (one == same).all()
+    assert (one != other).any()

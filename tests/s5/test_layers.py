@@ -1,0 +1,121 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s5.config import Activation, ModelConfig, Norm
+from s5.layers import BatchNorm, Dense, Gate, LayerNorm, SequenceLayer, dropout
+
+SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)
+batch, L, H = 3, 7, 6
+
+
+def draw(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def prefix(*lengths):
+    return jnp.arange(L) < jnp.array(lengths)[:, None]
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("kind", Activation)
+def test_activation_is_the_published_gate(kind):
+    gate = Gate(dataclasses.replace(SMALL, activation=kind), np.random.default_rng(0))
+    for dense in (gate.gate, gate.value):
+        if dense is not None:
+            dense.bias[...] = draw(H, seed=1)
+    y = draw(batch, L, H)
+    y_np, x = np.asarray(y), gelu(np.asarray(y))
+    want = {
+        Activation.full_glu: lambda: (
+            np.asarray(gate.value(jnp.asarray(x))) * sigmoid(np.asarray(gate.gate(jnp.asarray(x))))
+        ),
+        Activation.half_glu1: lambda: x * sigmoid(np.asarray(gate.gate(jnp.asarray(x)))),
+        Activation.half_glu2: lambda: y_np * sigmoid(np.asarray(gate.gate(jnp.asarray(x)))),
+        Activation.gelu: lambda: x,
+    }[kind]()
+    np.testing.assert_allclose(gate(y, None), want, rtol=1e-4, atol=1e-6)
+
+
+def test_dense_is_affine_and_has_the_derivative_of_one():
+    dense, x = Dense(4, 5, np.random.default_rng(0)), draw(batch, L, 4)
+    dense.bias[...] = draw(5, seed=1)
+    W, b = dense.weight[...], dense.bias[...]
+    np.testing.assert_allclose(dense(x), np.asarray(x) @ np.asarray(W) + np.asarray(b), rtol=1e-5, atol=1e-6)
+
+    def plain(x, W):
+        return jnp.sin(x @ W + b).sum()
+
+    def ours(x, W):
+        dense = Dense(4, 5, np.random.default_rng(0))
+        dense.weight, dense.bias = type(dense.weight)(W), type(dense.bias)(b)
+        return jnp.sin(dense(x)).sum()
+
+    for got, expected in zip(jax.grad(ours, (0, 1))(x, W), jax.grad(plain, (0, 1))(x, W), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_counts_valid_steps_only():
+    norm, x, mask = BatchNorm(H, momentum=0.9), 3 + 2 * draw(batch, L, H), prefix(7, 2, 4)
+    norm.scale[...], norm.bias[...] = draw(H, seed=1), draw(H, seed=2)
+    valid = np.asarray(x)[np.asarray(mask)]
+    mean, var = valid.mean(0), valid.var(0)
+    want = (np.asarray(x) - mean) / np.sqrt(var + 1e-5) * np.asarray(norm.scale[...]) + np.asarray(norm.bias[...])
+    np.testing.assert_allclose(norm(x, mask, True), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * var, rtol=1e-5)
+
+
+def test_batch_norm_evaluates_with_its_running_statistics():
+    norm, x = BatchNorm(H, momentum=0.9), draw(batch, L, H)
+    norm.mean[...], norm.var[...] = draw(H, seed=1), jnp.full(H, 4.0)
+    np.testing.assert_allclose(norm(x, None, False), (x - norm.mean[...]) / np.sqrt(4 + 1e-5), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(norm.var[...], 4.0)
+
+
+def test_batch_norm_is_exact_far_from_zero():
+    # The variance as a difference of two large numbers would be off by whole units here.
+    x = 1000 + draw(batch, L, H)
+    got = BatchNorm(H, momentum=0.9)(x, None, True)
+    want = (np.asarray(x, np.float64) - np.asarray(x, np.float64).mean((0, 1))) / np.asarray(x, np.float64).std((0, 1))
+    np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def test_layer_norm_normalises_each_step():
+    norm, x = LayerNorm(H), 3 + 2 * draw(batch, L, H)
+    got = np.asarray(norm(x, prefix(7, 2, 4), True))
+    np.testing.assert_allclose(got.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(got.std(-1), 1, atol=1e-3)
+
+
+def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean():
+    x = jnp.ones((200, L, 50))
+    dropped = np.asarray(dropout(x, 0.25, jax.random.key(0)))
+    assert (dropped == dropped[:, :1]).all()
+    assert set(np.unique(dropped).round(4)) == {0.0, np.float32(1 / 0.75).round(4)}
+    assert dropped.mean() == pytest.approx(1, abs=0.02)
+    assert dropout(x, 0.25, None) is x
+
+
+@pytest.mark.parametrize("norm", Norm)
+@pytest.mark.parametrize("prenorm", [True, False], ids=["pre", "post"])
+def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm, norm):
+    layer = SequenceLayer(dataclasses.replace(SMALL, prenorm=prenorm, norm=norm), np.random.default_rng(0))
+    x, mask = draw(batch, L, H), prefix(7, 2, 4)
+
+    def normed(x):
+        return layer.norm(x, mask, False)
+
+    inner = layer.gate(layer.ssm(normed(x) if prenorm else x, mask), None)
+    want = x + inner if prenorm else normed(x + inner)
+    np.testing.assert_allclose(layer(x, mask, train=False), want, rtol=1e-5, atol=1e-6)
