@@ -113,11 +113,14 @@ def check_packages(lock: Path = _LOCK) -> Iterator[Check]:
 
 
 def _against_lock(lock: Path) -> Check:
-    pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+    # A lock for every Python names a package once per marker; any of its versions will do.
+    pinned: dict[str, list[str]] = {}
+    for package, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
+        pinned.setdefault(package, []).append(version)
     differ = [
-        f"{package} {found} (lock: {version})"
-        for package, version in pinned.items()
-        if (found := _version(package)) is not None and found != version
+        f"{package} {found} (lock: {' or '.join(versions)})"
+        for package, versions in pinned.items()
+        if (found := _version(package)) is not None and found not in versions
     ]
     if not differ:
         return Check(name="lock", level=Level.OK, message=f"every installed package is the one of {lock.name}")

@@ -1,0 +1,130 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from launch import doctor
+from launch.cli import main
+from launch.doctor import Check, Level
+from launch.records import State
+from launch.store import Store
+from tests.launch.made_sweep import Made, make_sweep
+
+
+def by_name(checks) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+def executable(folder: Path, name: str, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_it_looks_at_everything_and_changes_nothing(tmp_path):
+    runs = tmp_path / "runs"
+    checks = by_name(doctor.examine(runs))
+    assert {"python", "launcher", "cpu", "runs", "data digits"} <= set(checks)
+    assert checks["python"].level is Level.OK
+    assert not runs.exists()
+
+
+def test_a_missing_package_fails_with_what_to_type(monkeypatch):
+    monkeypatch.setattr(doctor, "_TRAINING", ("jax", "no-such-package"))
+    check = by_name(doctor.check_packages())["training"]
+    assert (check.level, check.message) == (Level.FAIL, "missing: no-such-package")
+    assert "make env" in (check.advice or "")
+
+
+def test_versions_are_held_against_the_lock(tmp_path):
+    lock = tmp_path / "cpu.txt"
+    lock.write_text("rich==0.0.1 \\\n    --hash=sha256:00\nnot-here==1\n# pytest==2\n")
+    check = by_name(doctor.check_packages(lock))["lock"]
+    assert check.level is Level.WARN
+    assert check.message.startswith("rich ") and check.message.endswith("(lock: 0.0.1)")
+
+
+def test_a_lock_that_names_a_package_twice_allows_both(tmp_path):
+    lock = tmp_path / "cpu.txt"
+    installed = doctor.metadata.version("rich")
+    lock.write_text(f"rich=={installed} ; python_version < '3.12'\nrich==99 ; python_version >= '3.12'\n")
+    assert by_name(doctor.check_packages(lock))["lock"].level is Level.OK
+
+
+def test_gpus_are_named_and_a_missing_plugin_is_told(tmp_path, monkeypatch):
+    executable(tmp_path / "bin", "nvidia-smi", "echo 'NVIDIA H100, 81559 MiB, 570.1'")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    checks = by_name(doctor.check_gpu())
+    assert checks["gpu 0"].message == "NVIDIA H100, 81559 MiB, 570.1"
+    assert ("gpu jax" in checks) == (doctor._version("jax-cuda12-plugin") is None)
+
+
+def test_a_driver_that_is_not_loaded_is_a_warning(tmp_path, monkeypatch):
+    executable(tmp_path / "bin", "nvidia-smi", "exit 9")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert by_name(doctor.check_gpu())["gpu"].level is Level.WARN
+
+
+def test_runs_that_cannot_be_written_fail(tmp_path, monkeypatch):
+    # Asked of the system, since root, who may run the tests, may write into every folder.
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    (check,) = doctor.check_runs(tmp_path / "runs")
+    assert (check.level, check.message) == (Level.FAIL, f"{tmp_path} cannot be written")
+
+
+def test_a_file_in_the_place_of_runs_fails(tmp_path):
+    (tmp_path / "runs").write_text("")
+    (check,) = doctor.check_runs(tmp_path / "runs")
+    assert check.level is Level.FAIL and "is not a folder" in check.message
+
+
+@pytest.mark.parametrize(("free", "level"), [(100 << 30, Level.OK), (5 << 30, Level.WARN), (1 << 20, Level.FAIL)])
+def test_little_room_is_told(tmp_path, monkeypatch, free, level):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": free}))
+    (check,) = doctor.check_runs(tmp_path)
+    assert check.level is level
+    assert (check.advice is None) == (level is Level.OK)
+
+
+def test_missing_data_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("S5_DATA", str(tmp_path))
+    monkeypatch.setenv("S5_CACHE", str(tmp_path))
+    checks = by_name(doctor.check_data())
+    assert checks["data digits"].level is Level.OK
+    assert checks["data mnist"].level is Level.WARN
+    assert "download" in (checks["data mnist"].advice or "")
+
+
+def test_without_git_it_says_what_that_means(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (check,) = doctor.check_git()
+    assert check.level is Level.WARN and "snapshot" in (check.advice or "")
+
+
+def test_unfinished_sweeps_are_named(tmp_path):
+    make_sweep(tmp_path, "done", [Made(state=State.SUCCEEDED)])
+    make_sweep(tmp_path, "left", [Made(state=State.LOST), Made(state=State.PLANNED, seed=1)])
+    (check,) = doctor.check_sweeps(Store(tmp_path))
+    assert (check.name, check.level) == ("sweep left", Level.WARN)
+    assert check.message == "1 lost, 1 planned, and nobody works on it"
+
+
+def test_a_check_that_breaks_is_a_failed_check(tmp_path, monkeypatch):
+    def broken():
+        raise PermissionError(13, "Permission denied", "/proc/x")
+        yield
+
+    monkeypatch.setattr(doctor, "check_cpu", broken)
+    check = by_name(doctor.examine(tmp_path))["cpu"]
+    assert check.level is Level.FAIL and "Permission denied" in check.message
+
+
+@pytest.mark.parametrize(("level", "code"), [(Level.OK, 0), (Level.WARN, 0), (Level.FAIL, 1)])
+def test_the_verb_prints_a_line_per_check_and_its_code_tells(monkeypatch, capsys, level, code):
+    check = Check(name="runs", level=level, message="full\x1b[2J", advice="launch gc")
+    monkeypatch.setattr(doctor, "examine", lambda runs: iter([check]))
+    assert main(["doctor"]) == code
+    assert capsys.readouterr().out == f"{level:<4}  runs                full\\x1b[2J\n{'':26}→ launch gc\n"
+    assert main(["doctor", "--json"]) == code
+    assert json.loads(capsys.readouterr().out)[0]["level"] == level
