@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -15,7 +17,7 @@ from launch.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from rich.console import RenderableType
     from rich.table import Table
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 _BAR = 10  # columns of one run's progress bar
+_STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
 _NARROW = 90  # columns under which a run's last words are left out
 
 
@@ -41,6 +44,8 @@ class Board:
         self._began = time.time()
         # Recent (time, share done), from which the time left is told.
         self._pace: deque[tuple[float, float]] = deque(maxlen=120)
+        self._stops = 0
+        self._told = False
         self._draws = console.draws_on(sys.stderr)
         self._stack = ExitStack()
 
@@ -54,6 +59,19 @@ class Board:
     ) -> None:
         self._stack.close()
 
+    def watch_for_interrupt(self) -> None:
+        """Show that SIGINT was heard, and leave what it does to whoever handles it now."""
+        before = signal.getsignal(signal.SIGINT)
+        if not callable(before) or threading.current_thread() is not threading.main_thread():
+            return
+
+        def heard(number: int, frame: FrameType | None) -> None:
+            # Only counted here: the interrupted code may be in the middle of writing to stderr.
+            self._stops += 1
+            before(number, frame)
+
+        signal.signal(signal.SIGINT, heard)
+
     def show(self, views: Sequence[RunView]) -> None:
         """Take the runs as they stand now: draw them, or write a line for each that changed."""
         self._views = views
@@ -62,6 +80,9 @@ class Board:
             self._write_changes(views)
 
     def _write_changes(self, views: Sequence[RunView]) -> None:
+        if self._stops and not self._told:
+            self._told = True
+            console.note(f"{time.strftime('%H:%M:%S')}  {_STOPPING}")
         first = not self._seen
         for view in views:
             now = (view.state, view.attempts)
@@ -98,6 +119,8 @@ class Board:
         took = quantities.duration(now - self._began) + (
             "" if left is None else f", about {quantities.duration(left)} left"
         )
+        if self._stops:
+            return f"{console.printable(self._title)}  {took}  {_STOPPING if self._stops == 1 else 'killing what runs'}"
         return f"{console.printable(self._title)}  {took}  {counts}"
 
 
@@ -149,15 +172,15 @@ def _run_table(views: Sequence[RunView], columns: int, now: float) -> Table:
     longest = max((console.width(view.run_id) for view in views), default=0)
     # Whatever the others leave; on a wide terminal a third of the rest is for last words.
     rest = columns - (9 + progress_width + 8 + 3 * 2)
-    run_width = max(8, min(longest, rest * 2 // 3 if wide else rest))
-    words_width = rest - run_width - 2
+    noted = wide and any(_note(view) for view in views)
+    run_width = max(8, min(longest, rest * 2 // 3 if noted else rest))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("run", no_wrap=True, width=run_width)
     table.add_column("state", no_wrap=True, width=9)
     table.add_column("progress" if wide else "done", no_wrap=True, justify="right", width=progress_width)
     table.add_column("time", no_wrap=True, justify="right", width=8)
-    if wide:
-        table.add_column("", no_wrap=True, overflow="ellipsis", width=words_width)
+    if noted:
+        table.add_column("", no_wrap=True, overflow="ellipsis", width=rest - run_width - 2)
     for view in views:
         seconds = quantities.elapsed(view, now)
         cells = [
@@ -166,7 +189,7 @@ def _run_table(views: Sequence[RunView], columns: int, now: float) -> Table:
             Text(_progress(view, bar=wide)),
             Text("" if seconds is None else quantities.duration(seconds)),
         ]
-        table.add_row(*cells, *([Text(_note(view), style="dim")] if wide else []))
+        table.add_row(*cells, *([Text(_note(view), style="dim")] if noted else []))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from launch.cli import console
@@ -46,4 +47,9 @@ def execute(args: argparse.Namespace) -> int:
     if not submission.views:
         console.note(f"{name}: nothing to retry")
         return ExitCode.OK
-    return start(submission, store, detach=args.detach, how_to_resume=f"launch retry {name}")
+    # Whoever is interrupted goes on with the sweep's own command: a second retry would set its failures aside again.
+    file = store.sweep(name).manifest().newest_header().file
+    command = (
+        f"launch run {submission.views[0].experiment} …" if file is None else shlex.join(["launch", "sweep", file])
+    )
+    return start(submission, store, detach=args.detach, command=command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from launch import submit
@@ -46,22 +47,31 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     if args.dry_run:
         console.data(plan_text(submission, submit.estimate(submission, store)))
         return ExitCode.OK
-    how_to_resume = f"launch sweep {sweep.file}" if sweep.file else "the same command"
+    command = command_again(args)
     if args.plan_only:
         console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
-        console.hint(f"{_quoted(how_to_resume)} starts it")
+        console.hint(f"`{command}` starts it")
         return ExitCode.OK
-    return start(submission, store, detach=args.detach, how_to_resume=how_to_resume)
+    return start(submission, store, detach=args.detach, command=command)
 
 
-def start(submission: Submission, store: Store, *, detach: bool, how_to_resume: str) -> int:
+def command_again(args: argparse.Namespace) -> str:
+    """Return the command that was typed, without what only says how to watch it."""
+    what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
+    options = {"--on": args.on if args.on != "local" else None, "--runtime": args.runtime, "--runs": args.runs}
+    options["--only"] = getattr(args, "only", None)
+    chosen = [word for option, value in options.items() if value is not None for word in (option, value)]
+    return shlex.join(["launch", *what, *args.overrides, *chosen])
+
+
+def start(submission: Submission, store: Store, *, detach: bool, command: str) -> int:
     """Run what is planned, in the foreground or in the background.
 
     Args:
         submission: The plan.
         store: Where its runs lie.
         detach: Whether to return at once.
-        how_to_resume: The command that goes on after an interruption.
+        command: What to type to go on after an interruption.
 
     Returns:
         The exit code.
@@ -72,11 +82,30 @@ def start(submission: Submission, store: Store, *, detach: bool, how_to_resume: 
         console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
         return ExitCode.OK
+    if all(view.state == State.SUCCEEDED for view in submission.views):
+        console.note(f"{name}: nothing to do: {quantities.plural(len(submission.views), 'run')} succeeded before")
+        _show_results(name, store)
+        return ExitCode.OK
     with Board(name) as board:
-        views = submit.drive(submission, store, on_change=board.show)
-    _say_how_it_ended(name, views, how_to_resume)
-    _show_results(name, store)
+        views = submit.drive(submission, store, on_change=_Display(board).show)
+    if all(view.state in FINISHED for view in views):
+        _show_results(name, store)
+    _say_how_it_ended(name, views, command)
     return exit_code(views)
+
+
+class _Display:
+    """Hands what is driven to a board. The first picture comes when the driver has set up its signals."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._begun = False
+
+    def show(self, views: list[RunView]) -> None:
+        if not self._begun:
+            self._begun = True
+            self._board.watch_for_interrupt()
+        self._board.show(views)
 
 
 def plan_text(submission: Submission, estimate: Estimate) -> str:
@@ -145,7 +174,7 @@ def resources_text(resources: Resources) -> str:
     return ", ".join(words)
 
 
-def _say_how_it_ended(name: str, views: Sequence[RunView], how_to_resume: str) -> None:
+def _say_how_it_ended(name: str, views: Sequence[RunView], command: str) -> None:
     counts = quantities.count_states(views)
     stopped = [view for view in views if view.state not in FINISHED]
     console.note(f"{name}: {'stopped: ' if stopped else ''}{quantities.state_words(counts)}")
@@ -157,7 +186,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], how_to_resume: str) -
     if len(failed) > _SHOWN:
         console.note(f"  … and {len(failed) - _SHOWN} more: `launch status {name} --state failed`")
     if stopped:
-        console.hint(f"{_quoted(how_to_resume)} goes on where it stopped")
+        console.hint(f"`{command}` goes on where it stopped")
     elif failed:
         console.hint(f"`launch logs {failed[0].run_id}` shows why; `launch retry {name}` runs them again")
 
@@ -167,7 +196,3 @@ def _show_results(name: str, store: Store) -> None:
     from launch.cli.tables import gather
 
     console.data(table(gather(store.sweep(name))))
-
-
-def _quoted(command: str) -> str:
-    return f"`{command}`" if command.startswith("launch") else command

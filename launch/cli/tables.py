@@ -78,7 +78,7 @@ def gather(sweep: SweepStore, metric: str | None = None) -> list[Row]:
     for problem in sweep.problems:
         console.warn(problem)
     views = results.newest(views)
-    header = sweep.header(sweep.generations()[-1])
+    header = sweep.manifest().newest_header()
     metrics = results.read_metrics(views)
     if metric is not None:
         results.check_metric(metric, metrics)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from launch.cli import console, quantities
-from launch.cli.watch import ALIVE, exit_code
+from launch.cli.watch import ALIVE, exit_code, is_going
 from launch.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
 
     sweep = open_sweep(args.sweep, args.runs)
     limit = None if args.timeout is None else time.monotonic() + 60 * args.timeout
-    while any(view.state in ALIVE for view in sweep.views()):
+    while is_going([sweep]) or any(view.state in ALIVE for view in sweep.views()):
         if limit is not None and time.monotonic() >= limit:
             console.note(f"{sweep.name}: not ended after {args.timeout:g} min: {_words(sweep.views())}")
             return ExitCode.SOME_FAILED

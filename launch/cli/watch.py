@@ -12,10 +12,11 @@ from launch.records import State
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from launch.cli.parser import Parser
     from launch.records import RunView
+    from launch.store import SweepStore
 
 EXAMPLES = """
 launch watch                                  everything that runs here
@@ -44,7 +45,7 @@ def execute(args: argparse.Namespace) -> int:
     title = names[0] if len(names) == 1 else quantities.plural(len(names), "sweep")
     sweeps = [store.sweep(name) for name in names]
     try:
-        views = follow(title, lambda: [view for sweep in sweeps for view in sweep.views()])
+        views = follow(title, sweeps)
     except KeyboardInterrupt:
         console.note("stopped watching; the runs go on")
         return ExitCode.OK
@@ -54,23 +55,29 @@ def execute(args: argparse.Namespace) -> int:
     return exit_code(views)
 
 
-def follow(title: str, look: Callable[[], Sequence[RunView]]) -> Sequence[RunView]:
-    """Show runs as they change until none of them is alive.
+def follow(title: str, sweeps: Sequence[SweepStore]) -> Sequence[RunView]:
+    """Show runs as they change until nobody works on them any more.
 
     Args:
         title: What they have in common.
-        look: Returns them as they stand now.
+        sweeps: Whose runs.
 
     Returns:
         How they stand at the end.
     """
     with Board(title) as board:
         while True:
-            views = look()
+            going = is_going(sweeps)
+            views = [view for sweep in sweeps for view in sweep.views()]
             board.show(views)
-            if not any(view.state in ALIVE for view in views):
+            if not going and not any(view.state in ALIVE for view in views):
                 return views
             time.sleep(_POLL_S)
+
+
+def is_going(sweeps: Sequence[SweepStore]) -> bool:
+    """Say whether a process still feeds one of the sweeps: until it has gone, no other may."""
+    return any(sweep.queue() is not None for sweep in sweeps)
 
 
 def exit_code(views: Sequence[RunView]) -> int:
