@@ -58,8 +58,19 @@ def _explained(error: Exception, overrides: Sequence[str]) -> UserError:
     for name in names:
         if name not in known | groups:
             return UserError(f"{name}: unknown key" + _did_you_mean(name, sorted(known)), hint="python -m s5 --help")
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return UserError("; ".join(line for line in lines if not line.startswith("object_type")) or type(error).__name__)
+    return UserError("; ".join(_said(error)), hint="python -m s5 --help shows the form of an override")
+
+
+def _said(error: BaseException | None) -> Iterator[str]:
+    """Yield what an error and its causes say, without Hydra's links and OmegaConf's inner names."""
+    override = getattr(error, "override", None)
+    if override:
+        yield f"{override}: not an override"
+    while error is not None:
+        for line in str(error).splitlines():
+            if line.strip() and not line.strip().startswith(("See http", "full_key:", "object_type=")):
+                yield line.strip()
+        error = error.__cause__
 
 
 def _did_you_mean(word: str, words: Sequence[str]) -> str:
