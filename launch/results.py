@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from launch.records import PublishedNumber
 
+MISSING = "—"  # what a cell shows that has no value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -231,7 +233,12 @@ def to_parquet(table: Sequence[Row]) -> bytes:
     columns: dict[str, Any] = {"experiment": pa.array([f["experiment"] for f in flat], pa.string())}
     for name in settings:
         columns[name] = _uniform(pa, [f.get(name) for f in flat])
-    kinds: dict[str, Any] = {"seeds": pa.list_(pa.int64()), "n": pa.int64(), "metric": pa.string(), "states": pa.string()}
+    kinds: dict[str, Any] = {
+        "seeds": pa.list_(pa.int64()),
+        "n": pa.int64(),
+        "metric": pa.string(),
+        "states": pa.string(),
+    }
     for name in facts:
         columns[name] = pa.array([f[name] for f in flat], kinds.get(name, pa.float64()))
     sink = io.BytesIO()
@@ -260,6 +267,31 @@ def _flat(row: Row) -> dict[str, Any]:
     settings = {key: value if _is_plain(value) else _text(value) for key, value in row.settings.items()}
     states = json.dumps(row.states, sort_keys=True)
     return {**settings, **{k: v for k, v in plain.items() if k != "settings"}, "n": len(row.seeds), "states": states}
+
+
+def in_percent(metric: str) -> bool:
+    """Say whether a person reads the metric in percent: accuracies, which files carry as fractions."""
+    return metric.rsplit("/", 1)[-1].endswith("accuracy")
+
+
+def number_text(value: float | None, metric: str) -> str:
+    """Return a number of a metric as a person reads it; a dash where it is missing."""
+    if value is None:
+        return MISSING
+    return f"{100 * value:.2f}" if in_percent(metric) else f"{value:.4g}"
+
+
+def mean_text(row: Row) -> str:
+    """Return a row's mean and standard deviation as a person reads them."""
+    if row.mean is None:
+        return MISSING
+    return f"{number_text(row.mean, row.metric)} ± {number_text(row.std, row.metric)}"
+
+
+def difference_text(row: Row) -> str:
+    """Return how far a row's mean is from the published number, with its sign."""
+    text = number_text(row.difference, row.metric)
+    return text if row.difference is None or text.startswith("-") else f"+{text}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch import results
 from launch.cli import columns, console
 from launch.cli.console import MISSING
 from launch.errors import ExitCode, LaunchError
@@ -55,8 +56,6 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _render(rows: Sequence[Row], form: str) -> bytes:
-    from launch import results
-
     match form:
         case "json":
             return (results.to_json(rows) + "\n").encode(errors="surrogateescape")
@@ -91,27 +90,14 @@ def table(rows: Sequence[Row]) -> str:
 
 def _heading(rows: Sequence[Row]) -> str:
     metric = rows[0].metric if rows else "metric"
-    return f"{metric} %" if _in_percent(metric) else metric
-
-
-def _in_percent(metric: str) -> bool:
-    return metric.rsplit("/", 1)[-1].endswith("accuracy")
+    return f"{metric} %" if results.in_percent(metric) else metric
 
 
 def _numbers(row: Row) -> list[str]:
     total = sum(row.states.values())
     seeds = f"{len(row.seeds)}" if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
-    percent = _in_percent(row.metric)
-    mean = MISSING if row.mean is None else f"{_number(row.mean, percent)} ± {_number(row.std, percent)}"
-    difference = _number(row.difference, percent)
-    signed = difference if row.difference is None or difference.startswith("-") else f"+{difference}"
-    return [seeds, mean, _number(row.published, percent), signed]
-
-
-def _number(value: float | None, percent: bool) -> str:
-    if value is None:
-        return MISSING
-    return f"{100 * value:.2f}" if percent else f"{value:.4g}"
+    published = results.number_text(row.published, row.metric)
+    return [seeds, results.mean_text(row), published, results.difference_text(row)]
 
 
 def _states(row: Row) -> str:

@@ -1,0 +1,56 @@
+"""Makes planned runs look executed: half finished, a tenth failed. `python -m benchmarks.finished_runs runs/SWEEP`."""
+
+import json
+import sys
+from pathlib import Path
+
+from launch.records import AttemptRecord, Reason, to_json
+from launch.resources import Resources
+from s5.result import metrics_line, publish, write_result
+
+
+def main() -> None:
+    """Write an attempt into six of every ten run directories."""
+    runs = sorted(path.parent for path in Path(sys.argv[1]).glob("*/run.json"))
+    for number, run_dir in enumerate(runs):
+        if number % 10 < 6:
+            _execute(run_dir, Reason.CRASH if number % 10 == 5 else Reason.SUCCESS)
+
+
+def _execute(run_dir: Path, reason: Reason) -> None:
+    attempt = run_dir / "attempts" / "0"
+    attempt.mkdir(parents=True)
+    record = AttemptRecord(
+        attempt=0,
+        generation=1,
+        backend="local",
+        profile="local",
+        runtime="bare",
+        image=None,
+        snapshot="0" * 64,
+        resources=Resources(),
+        command=("python", "-m", "s5", "train", str(run_dir)),
+        threads=1,
+        devices=(0,),
+        host="localhost",
+        boot_id="",
+        pid=1,
+        pid_start=1,
+        job_id=None,
+        started=1000.0,
+        ended=1100.0,
+        reason=reason,
+        exit_code=0 if reason == Reason.SUCCESS else 1,
+        message=None if reason == Reason.SUCCESS else "ValueError: something was not as it should be",
+    )
+    (attempt / "attempt.json").write_text(json.dumps(to_json(record)))
+    (attempt / "log.txt").write_text("epoch 1\n" * 100)
+    (attempt / "metrics.jsonl").write_text("".join(metrics_line(step, {"train/loss": 1.0}) for step in range(100)))
+    (attempt / "timing.jsonl").write_text('{"step": 100, "of": 100}\n')
+    if reason == Reason.SUCCESS:
+        write_result(attempt, {"test/accuracy": 0.9})
+        publish(attempt)
+
+
+if __name__ == "__main__":
+    main()

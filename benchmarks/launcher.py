@@ -1,0 +1,140 @@
+"""How long the launcher takes: every figure is the wall clock of a real command in a cold process, files on disk.
+
+    python -m benchmarks.launcher [--json] [--repeats N]
+
+expand_1000_s, expand_10000_s   `launch sweep FILE --plan-only`: expanded, composed, validated, hashed, and written as
+                                1,000 (10,000) run directories with a frozen manifest and a snapshot of the code
+help_s                          `launch --help`
+status_1000_s, _rss_mb          `launch status NAME` of 1,000 runs, half of them finished, a tenth failed
+python_start_s                  `python -c pass`
+overhead_per_run_s              a sweep of 20 runs of `python -c pass` one after the other, start-up and results table
+                                included, divided by 20, less `python -c pass` alone
+
+Each is the median over the repeats.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_LAUNCH = [sys.executable, "-c", "import sys; from launch.cli import main; sys.exit(main())"]
+_PASS = [sys.executable, "-c", "pass"]
+_RUNS_OF_OVERHEAD = 20
+
+
+def wall(command: list[str], where: Path) -> tuple[float, float]:
+    """Run a command that must succeed; return its wall clock in seconds and its peak memory in MB."""
+    environment = {**os.environ, "LAUNCH_RUNS": str(where / "runs"), "LAUNCH_SLOTS": str(where / "slots")}
+    with (where / "stdout").open("wb") as out, (where / "stderr").open("wb") as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=where, stdout=out, stderr=err, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} failed:\n{(where / 'stderr').read_text()}")
+    return took, usage.ru_maxrss / 1024
+
+
+def expand(count: int, repeats: int) -> float:
+    """Return the median seconds of planning `count` runs into a fresh folder."""
+    return statistics.median(_expand_once(count) for _ in range(repeats))
+
+
+def _expand_once(count: int) -> float:
+    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
+        where = Path(folder)
+        took, _ = wall([*_LAUNCH, "sweep", _write_sweep(where, count), "--plan-only"], where)
+        made = len(list((where / "runs" / "big").glob("*/run.json")))
+        if made != count:
+            raise SystemExit(f"{made} run directories instead of {count}")
+        return took
+
+
+def _write_sweep(where: Path, count: int) -> str:
+    """Write a sweep of so many runs of the digits recipe, three keys varied, ten seeds; return the file's name."""
+    grid = {
+        "optim.lr": [round(0.0005 * step, 6) for step in range(1, count // 100 + 1)],
+        "model.n_layers": [1, 2, 3, 4, 5],
+        "model.bidirectional": [False, True],
+    }
+    sweep = {"name": "big", "experiment": "digits/s5", "grid": grid, "seeds": 10}
+    (where / "big.yaml").write_text(json.dumps(sweep))
+    return "big.yaml"
+
+
+def status(repeats: int) -> tuple[float, float]:
+    """Return the median seconds and megabytes of showing 1,000 runs, most of which have been executed."""
+    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
+        where = Path(folder)
+        wall([*_LAUNCH, "sweep", _write_sweep(where, 1000), "--plan-only"], where)
+        subprocess.run([sys.executable, "-m", "benchmarks.finished_runs", str(where / "runs" / "big")], check=True)
+        taken = [wall([*_LAUNCH, "status", "big"], where) for _ in range(repeats)]
+        lines = (where / "stdout").read_text().splitlines()
+        if len(lines) != 1001 or not any("FAILED" in line for line in lines):
+            raise SystemExit("status did not show the 1,000 runs")
+        return statistics.median(seconds for seconds, _ in taken), statistics.median(mb for _, mb in taken)
+
+
+def overhead(repeats: int, alone: float) -> float:
+    """Return the median seconds that a run costs beside its command."""
+    return statistics.median(_sweep_of_nothing() / _RUNS_OF_OVERHEAD - alone for _ in range(repeats))
+
+
+def _sweep_of_nothing() -> float:
+    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
+        where = Path(folder)
+        sweep = {"experiment": "digits/s5", "command": _PASS, "seeds": _RUNS_OF_OVERHEAD, "max_parallel": 1}
+        (where / "nothing.yaml").write_text(json.dumps(sweep))
+        took, _ = wall([*_LAUNCH, "sweep", "nothing.yaml"], where)
+        done = len(list((where / "runs" / "nothing").glob("*/result.json")))
+        if done != _RUNS_OF_OVERHEAD:
+            raise SystemExit(f"{done} runs succeeded instead of {_RUNS_OF_OVERHEAD}")
+        return took
+
+
+def measure(repeats: int) -> dict[str, float]:
+    """Return every figure."""
+    here = Path(tempfile.mkdtemp(prefix="launch-benchmark-"))
+    wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by whoever comes first
+    python_start = statistics.median(wall(_PASS, here)[0] for _ in range(4 * repeats))
+    help_s = statistics.median(wall([*_LAUNCH, "--help"], here)[0] for _ in range(4 * repeats))
+    seconds, megabytes = status(2 * repeats)
+    return {
+        "expand_1000_s": round(expand(1000, repeats), 4),
+        "expand_10000_s": round(expand(10_000, max(1, repeats // 2)), 4),
+        "help_s": round(help_s, 4),
+        "status_1000_s": round(seconds, 4),
+        "status_1000_rss_mb": round(megabytes, 1),
+        "python_start_s": round(python_start, 4),
+        "overhead_per_run_s": round(overhead(repeats, python_start), 4),
+    }
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.launcher")
+    parser.add_argument("--json", action="store_true", help="only the figures, as one object")
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    figures = measure(args.repeats)
+    if args.json:
+        print(json.dumps(figures))
+        return
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    cores = len(os.sched_getaffinity(0))
+    print(f"{platform.processor() or platform.machine()}, {cores} cores, Python {platform.python_version()}")
+    print(f"commit {commit.stdout.strip() or 'unknown'}, median of {args.repeats} or more")
+    for name, value in figures.items():
+        print(f"{name:20} {value:10.4f}")
+
+
+if __name__ == "__main__":
+    main()
