@@ -16,14 +16,16 @@ class ValueRefused(Exception):
 
     Args:
         key: The key.
+        value: The value.
         reason: What OmegaConf says.
         node: The node that holds the key's value; None where there is none.
         known: Every key that there is.
     """
 
-    def __init__(self, key: str, reason: str, *, node: Any = None, known: list[str] | None = None) -> None:
+    def __init__(self, key: str, value: Any, reason: str, *, node: Any = None, known: list[str] | None = None) -> None:
         super().__init__(f"{key}: {reason}")
         self.key = key
+        self.value = value
         self.reason = reason
         self.node = node
         self.known = known or []
@@ -59,7 +61,7 @@ class BaseConfig:
                 OmegaConf.update(config, key, value, merge=True)
             except OmegaConfBaseException as error:
                 node = self.nodes.get(key)
-                raise ValueRefused(key, first_line(error), node=node, known=sorted(self.nodes)) from error
+                raise ValueRefused(key, value, first_line(error), node=node, known=sorted(self.nodes)) from error
         return plain_values(config)
 
 
@@ -85,7 +87,8 @@ def compose_base(conf_dir: Path, overrides: Sequence[str]) -> BaseConfig:
     try:
         with initialize_config_dir(config_dir=str(conf_dir.resolve()), version_base=None):
             config = compose("config", overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
+        # Not every odd override has an error of its own in Hydra: `group=null` is a ValueError.
         raise ConfigError(first_line(error)) from error
     found = dict(_walk(config, ""))
     values = None if any(map(_depends, found.values())) else plain_values(config)
@@ -99,10 +102,12 @@ def plain_values(config: Any) -> dict[str, Any]:
         ConfigError: Where a value is missing, or an interpolation leads nowhere.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: a value is needed") from error
     except OmegaConfBaseException as error:
         raise ConfigError(first_line(error)) from error
     for text in _texts(values):

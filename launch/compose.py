@@ -198,7 +198,7 @@ def _convert(node: Any, key: str, value: Any) -> Any:
     try:
         converted = node.validate_and_convert(value)
     except ValidationError as error:
-        raise ValueRefused(key, str(error).splitlines()[0], node=node) from error
+        raise ValueRefused(key, value, str(error).splitlines()[0], node=node) from error
     return converted.name if isinstance(converted, Enum) else converted
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from launch.base_config import ValueRefused
 from launch.errors import ConfigError, nearest
 from launch.grammar import format_value
 from launch.sweep import RunSpec
+from launch.yaml_file import describe
 
 
 def experiment_error(spec: RunSpec, known: list[str]) -> ConfigError:
@@ -23,7 +22,7 @@ def refused_error(spec: RunSpec, error: ValueRefused) -> ConfigError:
     place = spec.places.get(error.key, spec.where)
     head = place if place.endswith(error.key) else f"{place}: {error.key}"
     if error.node is not None:
-        return ConfigError(f"{head}: {error.reason}", hint=_allowed(error.node))
+        return ConfigError(f"{head}: {_value_message(error)}")
     near = nearest(error.key, error.known) or nearest(error.key.rpartition(".")[2], error.known)
     message = f"{head}: unknown key" + (f"; did you mean {near}?" if near else "")
     return ConfigError(message, hint=_keys_hint(error))
@@ -32,22 +31,26 @@ def refused_error(spec: RunSpec, error: ValueRefused) -> ConfigError:
 def _keys_hint(error: ValueRefused) -> str:
     """Return the keys that stand where the unknown one was looked for."""
     section = error.key.rpartition(".")[0]
-    inside = [key for key in error.known if key.rpartition(".")[0] == section] or error.known
-    return f"the keys{f' of {section}' if section else ''} are {', '.join(inside)}"
+    inside = [key for key in error.known if section and key.rpartition(".")[0] == section]
+    if not inside:
+        return f"the keys are {', '.join(error.known)}"
+    return f"the keys of {section} are {', '.join(key.rpartition('.')[2] for key in inside)}"
 
 
-def _allowed(node: Any) -> str | None:
-    """Return what a node takes, in words."""
+def _value_message(error: ValueRefused) -> str:
+    """Return what is wrong with a value and what its key takes instead."""
     from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
 
     words = {FloatNode: "a number", IntegerNode: "a whole number", BooleanNode: "true or false", StringNode: "text"}
+    shown, node = "null" if error.value is None else describe(error.value), error.node
+    or_null = " or null" if node._is_optional() else ""
     if isinstance(node, EnumNode):
-        wanted = "one of " + ", ".join(member.name for member in node.enum_type)
-    elif type(node) in words:
-        wanted = words[type(node)]
-    else:
-        return None
-    return f"it takes {wanted}" + (" or null" if cast("Any", node)._is_optional() else "")
+        names = [member.name for member in node.enum_type]
+        near = nearest(error.value, names) if isinstance(error.value, str) else None
+        return f"{shown} is not one of {', '.join(names)}{or_null}" + (f"; did you mean {near}?" if near else "")
+    if type(node) in words:
+        return f"{shown} is not {words[type(node)]}{or_null}"
+    return error.reason
 
 
 def combination_error(spec: RunSpec, reason: str) -> ConfigError:

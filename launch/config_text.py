@@ -46,20 +46,20 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(v) for v in cast("Sequence[Any]", value)) + "]"
+    if isinstance(value, float):
+        return _float(value)  # not through the cache, for which 0.0 and -0.0 are one
     return _scalar(value, value.__class__)
 
 
 @lru_cache(maxsize=8192)
 def _scalar(value: Any, kind: Any) -> str:
-    """Return a scalar; `kind` keeps 1, 1.0 and true apart in the cache."""
+    """Return a scalar; `kind` keeps 1 and true apart in the cache."""
     if value is None:
         return "null"
     if kind is bool:
         return "true" if value else "false"
     if kind is int:
         return str(value)
-    if kind is float:
-        return _float(value)
     if kind is str:
         return value if _WORD.fullmatch(value) and value.lower() not in _NOT_TEXT else _quoted(value)
     raise TypeError(f"a config holds a {kind.__name__}, which is no plain value")

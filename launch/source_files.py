@@ -26,6 +26,8 @@ _SECRET_NAMES = re.compile(
 _SECRET_WORDS = re.compile(
     r"(?:^|[._-])(?:tokens?|secrets?|credentials?|passwords?|passwd|api[_-]?keys?)(?:[._-]|$)", re.IGNORECASE
 )
+# A git hook sets these, and they would lead to another repository than the folder's own.
+_GIT_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 _PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".env", ".bak")
 
 
@@ -76,7 +78,7 @@ def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], li
 
 def _git_files(source: Path, notices: list[str]) -> list[str]:
     """Return the paths that git tracks or would track; none where git cannot tell."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment = {key: value for key, value in os.environ.items() if key not in _GIT_HOOK_VARIABLES}
     # Status is asked for while the user works: take no lock, and speak English for the test below.
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     words = ["git", "-C", os.fspath(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

@@ -1,0 +1,337 @@
+"""Composition: the fast way equals Hydra's, mistakes are explained, and a run's name and identity hold."""
+
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from launch.base_config import compose_base
+from launch.compose import Composer, check_data
+from launch.config_text import config_text
+from launch.errors import ConfigError, LaunchError
+from launch.experiments import experiment_names
+from launch.resources import Resources
+from launch.run_id import MAX_RUN_ID, MAX_SLUG, make_run_id, make_slug
+from launch.sweep import RunSpec, load_sweep, single_run
+from s5.config import Config, from_dict, science_hash, to_dict
+
+ROOT = Path(__file__).parents[2]
+COMPOSER = Composer()
+
+
+def spec(*overrides, experiment="digits/s5", seed=0, settings=None, command=None, places=None):
+    return RunSpec(
+        experiment=experiment,
+        overrides=overrides,
+        settings=settings or {},
+        seed=seed,
+        resources=Resources(),
+        command=command,
+        where="x.yaml",
+        places=places or {},
+    )
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory):
+    """Return a configuration folder with groups and interpolations."""
+    conf = tmp_path_factory.mktemp("a 'conf' foldér")
+    files = {
+        "config.yaml": "defaults: [schema, _self_, {optional experiment: null}, {optional size: null}]\n",
+        "experiment/plain.yaml": "# @package _global_\nrecipe: plain\nmodel: {d_model: 32}\n",
+        "experiment/linked.yaml": "# @package _global_\nmodel: {d_model: 32, d_state: '${model.d_model}'}\n",
+        "size/small.yaml": "# @package _global_\nmodel: {d_model: 8, n_layers: 1}\n",
+        "size/large.yaml": "# @package _global_\nmodel: {d_model: 64, n_layers: 3}\ntrain: {epochs: 2}\n",
+    }
+    for name, text in files.items():
+        (conf / name).parent.mkdir(exist_ok=True)
+        (conf / name).write_text(text)
+    return conf
+
+
+@pytest.fixture(scope="module")
+def composer(groups):
+    """Return one composer for all examples: what it keeps from one must not show in the next."""
+    return Composer(groups)
+
+
+def whole(conf_dir, run):
+    """Return what Hydra makes of all overrides at once."""
+    texts = (f"experiment={run.experiment}", *run.overrides, f"seed={run.seed}")
+    config = compose_base(conf_dir, texts)
+    return config.updated([])
+
+
+def outcome(compose):
+    try:
+        return compose()
+    except ConfigError:
+        return "refused"
+
+
+VALUES = [
+    ("optim.lr", ["1e-3", "3", "1e-05", "'2e-2'", "null", "fast", "${optim.ssm_lr}", "inf", "true", "-1", "''"]),
+    ("model.d_state", ["16", "8.0", "8.5", "'32'", "null", "true", "1_000", "${model.d_model}", "[1]"]),
+    ("model.norm", ["batch", "layer", "'layer'", "instance", "null", "1", "0", "Norm.layer"]),
+    ("model.conj_sym", ["true", "no", "'off'", "1", "0", "2", "null", "maybe"]),
+    ("data.name", ["digits", "'a b'", "'it\\'s'", "12", "1.50", "null", "true", "'é\n'", "???", "'???'", "'1'"]),
+    ("data.root", ["null", "/a/b", "'null'", "''", "~/data"]),
+    ("train.early_stop_epochs", ["null", "3", "none", "3.0"]),
+    ("train.epochs", ["4", "range"]),
+    ("size", ["small", "large", "tiny", "null"]),
+    ("model.d_stat", ["3"]),
+    ("model", ["{d_model: 4}", "{d_model: 4, norm: layer}", "3", "null", "{nothing: 1}"]),
+    ("extra.thing", ["1"]),
+    ("platform", ["cpu", "gpu"]),
+]
+override = st.sampled_from(VALUES).flatmap(
+    lambda pair: st.tuples(
+        st.sampled_from(["", "", "", "", "", "+", "++"]), st.just(pair[0]), st.sampled_from(pair[1])
+    ).map(lambda parts: f"{parts[0]}{parts[1]}={parts[2]}")
+) | st.sampled_from(["~model.dropout", "~data.root", "~model", "~nothing", "~experiment"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    experiment=st.sampled_from(["plain", "plain", "linked"]),
+    overrides=st.lists(override, max_size=5),
+    seed=st.integers(0, 3),
+)
+def test_the_fast_way_is_hydras(groups, composer, experiment, overrides, seed):
+    run = spec(*overrides, experiment=experiment, seed=seed)
+    expected = outcome(lambda: whole(groups, run))
+    found = outcome(lambda: composer.compose(run))
+    assert found == expected
+    assert repr(found) == repr(expected)  # 1 is not 1.0
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data):
+    """The same for the real recipes, with nothing but values that are allowed, so that none of it is refused."""
+    config = COMPOSER.compose(spec())
+    texts = []
+    for section in data.draw(st.lists(st.sampled_from(["model", "optim", "train"]), max_size=4)):
+        key = data.draw(st.sampled_from(sorted(config[section])))
+        value = config[section][key]
+        if isinstance(value, bool):
+            text = data.draw(st.sampled_from(["true", "false", "1", "'no'"]))
+        elif isinstance(value, int):
+            text = str(data.draw(st.integers(1, 10**6)))
+        elif isinstance(value, float):
+            text = repr(data.draw(st.floats(1e-9, 1e3) | st.integers(1, 9)))
+        else:
+            continue
+        texts.append(f"{section}.{key}={text}")
+    run = spec(*texts, experiment=data.draw(st.sampled_from(experiment_names())), seed=data.draw(st.integers(0, 9)))
+    found = COMPOSER.compose(run)
+    assert repr(found) == repr(whole(COMPOSER.conf_dir, run))
+
+
+def test_plain_values_cost_one_composition(monkeypatch):
+    from launch import compose
+
+    composed = []
+    monkeypatch.setattr(compose, "compose_base", lambda *args: composed.append(args) or compose_base(*args))
+    composer = Composer()
+    composer.plan_all([spec(f"optim.lr={i}e-4", f"model.n_layers={i}", seed=i) for i in range(1, 50)])
+    assert len(composed) == 1
+
+
+def test_a_run_is_what_the_training_reads(tmp_path):
+    run = COMPOSER.plan(spec("optim.lr=1e-05", "model.norm=layer", "data.root='/a b/é'", seed=4))
+    assert run.config == to_dict(from_dict(Config, run.config))
+    assert run.record.science_hash == science_hash(run.config)
+    (tmp_path / "config.yaml").write_text(run.config_text())
+    assert OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml")) == run.config
+    assert (run.config["optim"]["lr"], run.config["seed"], run.config["recipe"]) == (1e-05, 4, "digits/s5")
+
+
+def test_what_is_no_science_leaves_the_identity_alone():
+    one, other = COMPOSER.plan(spec()), COMPOSER.plan(spec("platform=cpu", "wandb.mode=offline", "data.root=/x"))
+    assert one.record.science_hash == other.record.science_hash
+    assert COMPOSER.plan(spec("optim.lr=0.01")).record.science_hash == one.record.science_hash  # the recipe's own
+    changed = [spec("optim.lr=0.02"), spec(seed=1), spec(command=("echo",)), spec(command=("echo", "a"))]
+    assert len({COMPOSER.plan(s).record.science_hash for s in changed} | {one.record.science_hash}) == 5
+
+
+def test_specs_with_the_same_numbers_are_one_run():
+    composer = Composer()
+    same = spec("platform=cpu", settings={"platform": "cpu"})
+    runs = composer.plan_all([spec(), spec(), same, spec(seed=1)])
+    assert [run.record.seed for run in runs] == [0, 1]
+    assert len(composer.warnings) == 1
+    assert "does not change the numbers" in composer.warnings[0]
+
+
+MISTAKES = {
+    "unknown key": (
+        "base: {optim.lrr: 1}",
+        "base.optim.lrr: unknown key; did you mean optim.lr?",
+        "the keys of optim are dt_global, groups, lr",
+    ),
+    "unknown key of the root": ("base: {sede: 1}", "base.sede: unknown key; did you mean seed?", "platform"),
+    "part of a key": ("base: {lr: 1}", "base.lr: unknown key; did you mean optim.lr?", None),
+    "unknown section": (
+        "grid: {modle.d_state: [1]}",
+        "grid.modle.d_state: unknown key; did you mean model.d_state?",
+        None,
+    ),
+    "a section is no value": ("base: {model: 3}", "base.model: ", None),
+    "text for a number": ("grid: {optim.lr: [fast]}", "grid.optim.lr: 'fast' is not a number", None),
+    "a fraction for a whole number": (
+        "grid: {model.n_layers: [1.5]}",
+        "grid.model.n_layers: 1.5 is not a whole number",
+        None,
+    ),
+    "a list for a number": ("base: {optim.lr: [1, 2]}", "base.optim.lr: a list is not a number", None),
+    "null where there must be a value": ("base: {optim.lr: null}", "base.optim.lr: null is not a number", None),
+    "text where there may be none": (
+        "base: {train.early_stop_epochs: never}",
+        "base.train.early_stop_epochs: 'never' is not a whole number or null",
+        None,
+    ),
+    "text for a switch": ("base: {model.conj_sym: maybe}", "base.model.conj_sym: 'maybe' is not true or false", None),
+    "unknown choice": (
+        "zip: {model.norm: [bach]}",
+        "zip.model.norm: 'bach' is not one of batch, layer; did you mean batch?",
+        None,
+    ),
+    "a negative rate": ("base: {optim.lr: -1}", "base.optim.lr: optim.lr=-1.0", None),
+    "impossible together": (
+        "grid: {model.d_state: [16, 24], model.n_blocks: [4, 5]}",
+        "grid.model.n_blocks: model.d_state=16 is not divisible by model.n_blocks=5",
+        "`exclude: [{model.d_state: 16, model.n_blocks: 5}]`",
+    ),
+    "an addition that the schema has no place for": ("base: {+model.width: 3}", ": ", None),
+    "a value taken away": ("base: {~nothing.there: null}", "nothing.there", None),
+    "an interpolation into nothing": ("base: {optim.lr: '${optim.nothing}'}", "optim.nothing", None),
+    "not a number": ("base: {optim.weight_decay: nan}", "Out of range float values", None),
+}
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_explained(tmp_path, text, message, hint):
+    file = tmp_path / "x.yaml"
+    file.write_text(f"experiment: digits/s5\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        COMPOSER.plan_all(load_sweep(file).runs)
+    assert caught.value.message.startswith(f"{file}: ")
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_an_unknown_experiment_shows_the_nearest_and_all(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("blocks:\n  - experiment: [digits/s5, digits/s4]\n")
+    with pytest.raises(ConfigError) as caught:
+        COMPOSER.plan_all(load_sweep(file).runs)
+    expected = f"{file}: blocks[0].experiment: unknown experiment 'digits/s4'; did you mean digits/s5?"
+    assert caught.value.message == expected
+    assert "digits/s5" in (caught.value.hint or "")
+    for hostile in ("../../etc", "a\nb", "", "digits", "digits/s5.yaml", "'"):
+        with pytest.raises(ConfigError, match="unknown experiment"):
+            COMPOSER.plan(spec(experiment=hostile))
+
+
+def test_a_value_that_must_be_given_is_asked_for():
+    with pytest.raises(ConfigError, match=r"x\.yaml: model\.d_model: a value is needed"):
+        COMPOSER.plan(spec("model.d_model='???'"))
+
+
+def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups):
+    linked = Composer(groups).plan_all([spec(f"model.d_model={n}", experiment="linked") for n in (16, 64)])
+    assert [run.config["model"]["d_state"] for run in linked] == [16, 64]
+    with pytest.raises(ConfigError, match="which a config cannot store"):
+        COMPOSER.plan(spec(r"data.root='\${home}'"))
+
+
+def test_a_mistake_on_the_command_line_names_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"^command line: optim\.lrr: unknown key; did you mean optim\.lr\?"):
+        COMPOSER.plan_all(single_run("digits/s5", ["optim.lrr=1"]).runs)
+
+
+def test_missing_data_is_found_before_anything_starts(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\nblocks:\n  - seeds: 1\n  - base: {data.name: mnist, data.root: /nowhere}\n")
+    runs = COMPOSER.plan_all(load_sweep(file).runs)
+    check_data(runs[:1])
+    with pytest.raises(LaunchError) as caught:
+        check_data(runs)
+    assert caught.value.message.startswith(f"{file}: blocks[1].base.data.name: data set mnist: its files are missing")
+    assert "/nowhere" in caught.value.message
+    assert "sha256" in caught.value.message
+    file.write_text("experiment: digits/s5\nbase: {data.name: mnits}\n")
+    with pytest.raises(LaunchError, match="mnist"):
+        check_data(COMPOSER.plan_all(load_sweep(file).runs))
+    file.write_text("experiment: digits/s5\nbase: {data.name: nothing}\ncommand: [echo]\n")
+    check_data(COMPOSER.plan_all(load_sweep(file).runs))
+
+
+leaf = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text().filter(lambda t: "${" not in t)
+)
+tree = st.recursive(
+    leaf | st.lists(leaf, max_size=3),
+    lambda values: st.dictionaries(
+        st.text(string.printable, min_size=1).filter(lambda t: "${" not in t), values, max_size=4
+    ),
+    max_leaves=12,
+)
+document = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), tree, max_size=5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(document)
+def test_the_config_text_is_read_back_equal(config):
+    text = config_text(config)
+    assert repr(yaml.safe_load(text) or {}) == repr(config)
+    if "???" not in text:
+        assert OmegaConf.to_container(OmegaConf.create(text or "{}")) == config
+
+
+@pytest.mark.parametrize(
+    "value", [1e-05, 1e16, 1e300, 5e-324, 0.1, -0.0, 1.0, 123456789.0, float("inf"), -float("inf")]
+)
+def test_a_float_stays_a_float_for_every_reader(value):
+    text = config_text({"lr": value})
+    assert repr(yaml.safe_load(text)["lr"]) == repr(OmegaConf.create(text).lr) == repr(value)
+
+
+@given(
+    experiment=st.text(max_size=200),
+    values=st.dictionaries(st.from_regex(r"[a-z]+(\.[a-z_]+)*", fullmatch=True), leaf, max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None)
+def test_a_run_id_is_safe_everywhere(experiment, values, seed):
+    run_id = make_run_id(experiment, values, seed, "0123456789abcdef" * 4)
+    assert re.fullmatch(r"[A-Za-z0-9._=-]+", run_id)
+    assert run_id.endswith(f"-s{seed}-01234567")
+    assert len(run_id) <= MAX_RUN_ID
+    assert len(make_slug(values)) <= MAX_SLUG
+
+
+def test_a_run_id_is_readable():
+    values = {"optim.lr": 1e-05, "model.norm": "layer", "a.b": "x/y z", "c": None}
+    assert make_run_id("digits/s5", values, 3, "ab" * 32) == "digits-s5-lr=1e-05-norm=layer-b=x_y_z-c=null-s3-abababab"
+    assert make_run_id("digits/s5", {}, 0, "ab" * 32) == "digits-s5-s0-abababab"
+    assert make_slug({"model.lr": 1, "optim.lr": 2}) == "model.lr=1-optim.lr=2"
+
+
+def test_planning_imports_neither_jax_nor_numpy():
+    code = (
+        "import sys; from launch.compose import Composer; from launch.sweep import single_run\n"
+        "Composer().plan_all(single_run('digits/s5').runs)\n"
+        "print([m for m in ('jax', 'flax', 'numpy', 'torch', 'wandb') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,93 @@
+"""Profiles: where they are found, what they may say."""
+
+import pytest
+
+from launch.errors import LaunchError, ProfileError
+from launch.profiles import Profile, check_word, load_profile, profile_folders, profile_names
+
+
+@pytest.fixture
+def folders(tmp_path):
+    repository, home = tmp_path / "slurm", tmp_path / "config"
+    repository.mkdir()
+    home.mkdir()
+    return [repository, home, tmp_path / "nowhere"]
+
+
+def test_local_needs_no_file(folders):
+    assert load_profile("local", folders) == load_profile(folders=folders) == Profile(name="local")
+    assert profile_names(folders) == ["local"]
+
+
+def test_a_file_says_everything(folders):
+    text = "slots: 3\nslots_per_gpu: 2\nruns_dir: ~/runs\nenv: {XLA_FLAGS: --a=b, EMPTY: ''}\n"
+    (folders[1] / "desk.yaml").write_text(f"backend: local\nruntime: bare\n{text}")
+    profile = load_profile("desk", folders)
+    assert (profile.name, profile.slots, profile.slots_per_gpu) == ("desk", 3, 2)
+    assert profile.env == {"XLA_FLAGS": "--a=b", "EMPTY": ""}
+    assert profile.runs_dir is not None and profile.runs_dir.startswith("/")
+
+
+def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(folders):
+    (folders[0] / "desk.yaml").write_text("slots: 1")
+    (folders[1] / "desk.yaml").write_text("slots: 2")
+    (folders[1] / "local.yaml").write_text("slots: 5")
+    assert load_profile("desk", folders).slots == 1
+    assert load_profile("local", folders).slots == 5
+    assert profile_names(folders) == ["local", "desk"]
+
+
+def test_the_users_folder_follows_xdg(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "mine.yaml").write_text("slots: 4")
+    assert profile_folders()[-1] == tmp_path / "launch"
+    assert load_profile("mine").slots == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("slot: 1", "slot: unknown key; did you mean slots?", "backend, runtime, slots"),
+        ("backend: slurm\npartition: gpu", "backend: the backend slurm is not there yet", "local"),
+        ("runtime: docker", "runtime: the runtime docker is not there yet", "bare"),
+        ("runtime: dcoker", "runtime: unknown runtime 'dcoker'; did you mean docker?", "bare"),
+        ("backend: 3", "backend: unknown backend 3", "local"),
+        ("slots: 0", "slots: 0 is not a whole number", None),
+        ("slots: many", "slots: 'many' is not a whole number", None),
+        ("slots_per_gpu: 1.5", "slots_per_gpu: 1.5 is not a whole number", None),
+        ("runs_dir: 3", "runs_dir: 3 is not text", "quotes"),
+        ("env: [A]", "env: a list stands where a mapping", None),
+        ("env: {A: 1}", "env.A: 1 is not text", "quotes"),
+        ("env: {'A B': x}", "env.A B: not the name of a variable", None),
+        ("env: {WANDB_API_KEY: x}", "env.WANDB_API_KEY: looks like a secret", "log in"),
+        ("", "the file is empty", None),
+        ("slots: [", "line ", None),
+    ],
+)
+def test_a_mistake_is_explained(folders, text, message, hint):
+    file = folders[0] / "x.yaml"
+    file.write_text(text)
+    with pytest.raises(ProfileError) as caught:
+        load_profile("x", folders)
+    assert caught.value.message.startswith(f"{file}: ")
+    assert message in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["dsek", "../desk", "desk.yaml", "", "a\nb", "/etc/passwd"])
+def test_an_unknown_profile_shows_what_there_is(folders, name):
+    (folders[0] / "desk.yaml").write_text("slots: 1")
+    with pytest.raises(LaunchError) as caught:
+        load_profile(name, folders)
+    assert "there is no profile" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "local, desk" in (caught.value.hint or "")
+    if name == "dsek":
+        assert "did you mean desk?" in caught.value.message
+
+
+def test_a_runtime_of_the_command_line_is_checked():
+    assert check_word("runtime", "bare") == "bare"
+    with pytest.raises(LaunchError, match="the runtime apptainer is not there yet"):
+        check_word("runtime", "apptainer")
