@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +139,8 @@ def save(
     final.parent.mkdir(exist_ok=True)
     temporary = final.with_name(f".{step}.{os.getpid()}.tmp")
     temporary.mkdir()
-    _checkpointer().save(temporary.absolute() / STATE, arrays)
+    with _harmless(temporary.absolute()) as folder:
+        _checkpointer().save(folder / STATE, arrays)
     facts = {
         "version": CHECKPOINT_VERSION,
         "step": step,
@@ -170,7 +173,8 @@ def read(path: Path) -> Checkpoint:
     try:
         facts = json.loads((path / META).read_text())
         expected = facts.pop("digest")
-        stored = _checkpointer().restore(path.absolute() / STATE)
+        with _harmless(path.absolute()) as folder:
+            stored = _checkpointer().restore(folder / STATE)
         arrays = {
             name: np.asarray(stored[name], np.dtype(dtype)).reshape(shape)
             for name, (dtype, shape) in facts["arrays"].items()
@@ -227,6 +231,18 @@ def _drop_old(run_dir: Path, keep: int) -> None:
         except FileNotFoundError:
             continue
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def _harmless(folder: Path) -> Iterator[Path]:
+    """Yield the folder under a name that Orbax can use: it takes `[` for a pattern and a backslash for a slash."""
+    if not set("[]*?\\") & set(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="s5-") as elsewhere:
+        link = Path(elsewhere) / "link"
+        link.symlink_to(folder, target_is_directory=True)
+        yield link
 
 
 def _first_line(error: Exception) -> str:

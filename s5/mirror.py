@@ -29,7 +29,7 @@ class Mirror:
     def close(self, *, succeeded: bool) -> None:
         """Say how the attempt ended and let go."""
         if self._run is not None:
-            self._guard(lambda: self._run.finish(exit_code=0 if succeeded else 1, quiet=True))
+            self._guard(lambda: self._run.finish(exit_code=0 if succeeded else 1))
             self._run = None
 
     def _open(self, config: Config, attempt_dir: Path) -> None:

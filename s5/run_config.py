@@ -68,7 +68,7 @@ def _said(error: BaseException | None) -> Iterator[str]:
         yield f"{override}: not an override"
     while error is not None:
         for line in str(error).splitlines():
-            if line.strip() and not line.strip().startswith(("See http", "full_key:", "object_type=")):
+            if line.strip() and not line.strip().startswith(("See http", "full_key:", "object_type=", "reference_type=")):
                 yield line.strip()
         error = error.__cause__
 

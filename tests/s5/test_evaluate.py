@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s5.data import load
+from s5.data.batch import eval_batches
+from s5.errors import Stopped, UserError
+from s5.evaluate import Sums, evaluate, evaluate_run, load_run, valid_lengths
+from s5.result import read_result
+from s5.run_config import config_text
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_finished_run_scores_what_its_result_says(finished_run: tuple[Path, str, str], split: str) -> None:
+    result = read_result(finished_run[0])
+    assert result is not None
+    scores = evaluate_run(finished_run[0], split)
+    assert set(scores) == {f"{split}/loss", f"{split}/accuracy"}
+    # Not bit for bit: the run had one thread, this process may have more.
+    for name, value in scores.items():
+        assert value == pytest.approx(result["metrics"][name], rel=1e-4)
+
+
+def test_a_loaded_run_is_a_model_to_call(finished_run: tuple[Path, str, str]) -> None:
+    config, model = load_run(str(finished_run[0]))
+    batch = next(eval_batches(load(config.data).splits["val"], 5))
+    assert model(jnp.asarray(batch.inputs), None, train=False).shape == (5, 10)
+
+
+def test_an_unknown_split_is_refused(finished_run: tuple[Path, str, str]) -> None:
+    with pytest.raises(UserError, match="--split dev"):
+        evaluate_run(finished_run[0], "dev")
+
+
+def test_a_run_without_a_checkpoint_is_refused(finished_run: tuple[Path, str, str], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(config_text(load_run(finished_run[0])[0]))
+    with pytest.raises(UserError, match="no valid checkpoint"):
+        load_run(tmp_path)
+
+
+def test_an_evaluation_stops_between_batches() -> None:
+    asked = iter([False, True])
+
+    def step(params, stats, sums: Sums, batch: object) -> Sums:
+        return sums
+
+    with pytest.raises(Stopped):
+        evaluate(step, {}, {}, iter([None, None, None]), lambda: next(asked))
+
+
+def test_lengths_are_passed_only_where_something_is_padded(finished_run: tuple[Path, str, str]) -> None:
+    from dataclasses import replace
+
+    dataset = load(load_run(finished_run[0])[0].data)
+    batch = next(eval_batches(dataset.splits["val"], 2))
+    assert valid_lengths(dataset)(batch) is None
+    val = dataset.splits["val"]
+    shorter = replace(val, lengths=val.lengths - np.int32(1))
+    padded = replace(dataset, splits={**dataset.splits, "val": shorter})
+    assert valid_lengths(padded)(batch) is batch.lengths

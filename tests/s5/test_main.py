@@ -1,0 +1,195 @@
+"""`python -m s5` as it is typed: in its own process, killed for real."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import s5.train
+from s5 import checkpoints
+from s5.__main__ import main
+from s5.config import to_dict
+from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dirs, read_metrics, read_result
+from s5.run_config import compose, config_text, read_config
+
+
+def until(process: subprocess.Popen[str], epoch: int) -> None:
+    """Wait until the process says that it has evaluated an epoch."""
+    assert process.stderr is not None
+    said = ""
+    while f"  epoch {epoch} " not in said:
+        said = process.stderr.readline()
+        assert said, f"the process ended before epoch {epoch}"
+
+
+def make_run(folder: Path, overrides: list[str]) -> Path:
+    folder.mkdir()
+    (folder / "config.yaml").write_text(config_text(compose(overrides)))
+    return folder
+
+
+def final_arrays(run_dir: Path) -> dict[str, bytes]:
+    checkpoint = checkpoints.newest(run_dir)
+    assert checkpoint is not None
+    return {name: array.tobytes() for name, array in checkpoint.arrays.items()}
+
+
+def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: Path) -> None:
+    overrides = [*tiny, "train.epochs=40", "train.checkpoint_every_steps=50"]
+    whole, cut = make_run(tmp_path / "whole", overrides), make_run(tmp_path / "cut", overrides)
+    assert program.run("train", whole)[0] == Exit.OK
+
+    with program.start("train", cut) as process:
+        until(process, 3)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate()
+    assert process.returncode == Exit.STOPPED, err
+    assert "SIGTERM" in err
+
+    with program.start("train", cut) as process:
+        until(process, 12)
+        process.kill()
+
+    # The third as under a supervisor that dies.
+    attempt = cut / "attempts" / "2"
+    attempt.mkdir()
+    reading, writing = os.pipe()
+    with program.start(
+        "train", cut, **{ATTEMPT_DIR_VARIABLE: str(attempt), LIFELINE_VARIABLE: str(reading)}
+    ) as process:
+        os.close(reading)
+        until(process, 20)
+        os.close(writing)
+        _, err = process.communicate()
+    assert process.returncode == Exit.STOPPED, err
+    assert "the supervisor is gone" in err
+
+    assert read_result(cut) is None
+    code, _, err = program.run("train", cut)
+    assert code == Exit.OK, err
+    assert "going on after step" in err
+    assert len(attempt_dirs(cut)) == 4
+    assert read_metrics(cut) == read_metrics(whole)
+    assert final_arrays(cut) == final_arrays(whole)
+    assert read_result(cut) == read_result(whole)
+
+
+def test_a_single_run_makes_its_own_folder_and_says_its_scores(finished_run: tuple[Path, str, str], tiny) -> None:
+    run_dir, out, err = finished_run
+    result = read_result(run_dir)
+    assert result is not None
+    assert run_dir.name.startswith("digits-s5-s0-")
+    assert f"test/accuracy    {result['metrics']['test/accuracy']:.6g}" in out
+    assert "epoch 2 " in err
+    assert to_dict(read_config(run_dir))["model"] == to_dict(compose(tiny))["model"]
+    assert os.stat(run_dir / "result.json").st_nlink == 2
+
+
+def test_typed_again_a_finished_run_repeats_its_result(finished_run: tuple[Path, str, str], program, tiny) -> None:
+    run_dir, out, _ = finished_run
+    code, again, err = program.run(*tiny, "--run-dir", run_dir)
+    assert (code, again) == (Exit.OK, out)
+    assert "done before" in err
+    assert len(attempt_dirs(run_dir)) == 1
+
+
+def test_a_folder_of_another_run_is_refused(finished_run: tuple[Path, str, str], tiny, capsys) -> None:
+    assert main([*tiny, "seed=9", "--run-dir", str(finished_run[0])]) == Exit.USER_ERROR
+    assert "another config" in capsys.readouterr().err
+
+
+def test_a_run_that_is_being_trained_is_refused(tiny, tmp_path: Path, capsys) -> None:
+    from s5.attempts import claimed
+
+    run_dir = make_run(tmp_path / "run", tiny)
+    with claimed(run_dir):
+        assert main(["train", str(run_dir)]) == Exit.USER_ERROR
+    assert "still running" in capsys.readouterr().err
+    with claimed(run_dir) as attempt_dir:
+        assert attempt_dir.name == "1"
+
+
+def test_help_says_what_to_type(capsys) -> None:
+    assert main(["--help"]) == Exit.OK
+    said = capsys.readouterr().out
+    for words in ("experiment=NAME", "train RUN_DIR", "evaluate RUN_DIR", "exit codes"):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["experiment=digits/s6"], "did you mean digits/s5?"),
+        (["experiment=digits/s5", "model.n_layer=1"], "did you mean model.n_layers?"),
+        (["train", "no such folder"], "no such file"),
+        (["evaluate", "no such folder"], "no such file"),
+    ],
+    ids=["recipe", "key", "train", "evaluate"],
+)
+def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == Exit.USER_ERROR
+    err = capsys.readouterr().err
+    assert said in err
+    assert "hint:" in err
+    assert "Traceback" not in err
+
+
+def test_missing_data_are_named(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("S5_CACHE", str(tmp_path))
+    words = [*tiny, "data.name=mnist", f"data.root={tmp_path}", "--run-dir", "run"]
+    assert main(words) == Exit.USER_ERROR
+    err = capsys.readouterr().err
+    assert "train-images-idx3-ubyte" in err
+    assert "sha256" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (MemoryError(), Exit.OUT_OF_MEMORY, "out of memory"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"), Exit.OUT_OF_MEMORY, "batch_size"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), Exit.USER_ERROR, "No space left"),
+        (ValueError("RESOURCE_EXHAUSTED: write: No space left on device"), Exit.USER_ERROR, "no space left"),
+        (OSError(errno.EROFS, "Read-only file system", "runs/x"), Exit.USER_ERROR, "Read-only"),
+        (s5.train.NotANumber("the loss is not finite from step 7 on"), Exit.NAN, "step 7"),
+        (s5.train.Stopped(), Exit.STOPPED, ""),
+    ],
+    ids=["host", "device", "disk", "disk in orbax", "read-only", "nan", "stopped"],
+)
+def test_an_end_has_its_exit_code(
+    error: Exception, code: Exit, said: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(s5.train, "train", _raising(error))
+    assert main([*tiny, "--run-dir", str(tmp_path / "run")]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s5.train, "train", _raising(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main([*tiny, "--run-dir", str(tmp_path / "run")])
+
+
+def _raising(error: Exception) -> Callable[..., None]:
+    def train(*_: object) -> None:
+        raise error
+
+    return train
+
+
+def test_a_hostile_path_is_a_path(program, tiny: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "a b'c\"d\nΛ=[1]\\*"
+    code, out, err = program.run(*tiny, "train.epochs=1", "--run-dir", run_dir)
+    assert code == Exit.OK, err
+    code, out, err = program.run("evaluate", run_dir, "--split", "val", "--json")
+    assert code == Exit.OK, err
+    result = read_result(run_dir)
+    assert result is not None
+    assert json.loads(out) == {name: result["metrics"][name] for name in ("val/accuracy", "val/loss")}

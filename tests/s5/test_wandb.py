@@ -1,0 +1,71 @@
+"""The mirror at Weights & Biases, offline: without a network and without a key."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from s5.config import Config, WandbConfig, WandbMode, science_hash, to_dict
+from s5.mirror import Mirror
+from s5.result import METRICS, TIMING, read_lines
+
+
+def offline() -> Config:
+    return Config(wandb=WandbConfig(mode=WandbMode.offline))
+
+
+def test_an_offline_run_mirrors_its_metrics(finished_run: tuple[Path, str, str]) -> None:
+    run_dir, _, err = finished_run
+    (file,) = (run_dir / "attempts" / "0" / "wandb").glob("offline-run-*/*.wandb")
+    assert file.stat().st_size > 0
+    content = file.read_bytes()
+    for name in (b"train/loss", b"val/accuracy", b"test/accuracy"):
+        assert name in content
+    assert "mirror failed" not in err
+
+
+def test_the_mirrored_run_is_named_by_the_hash(finished_run: tuple[Path, str, str]) -> None:
+    from s5.run_config import read_config
+
+    (file,) = (finished_run[0] / "attempts" / "0" / "wandb").glob("offline-run-*/*.wandb")
+    assert file.stem == f"run-{science_hash(to_dict(read_config(finished_run[0])))[:16]}"
+
+
+def test_it_is_off_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    mirror = Mirror(Config(), tmp_path)
+    mirror.log(1, {"x": 1})
+    mirror.close(succeeded=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_said_and_kills_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    mirror = Mirror(offline(), tmp_path)
+    mirror.log(1, {"x": 1})
+    assert "wandb is not installed" in capsys.readouterr().err
+
+
+def test_a_failing_mirror_kills_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def init(**_: object) -> SimpleNamespace:
+        return SimpleNamespace(log=fail, finish=fail)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=dict))  # pyright: ignore
+    mirror = Mirror(offline(), tmp_path)
+    for step in (1, 2):
+        mirror.log(step, {"x": 1})
+    mirror.close(succeeded=True)
+    assert capsys.readouterr().err.count("no network") == 1
+
+
+def test_the_mirror_changes_no_number(finished_run: tuple[Path, str, str]) -> None:
+    attempt = finished_run[0] / "attempts" / "0"
+    assert all("_wandb" not in line for line in read_lines(attempt / METRICS) + read_lines(attempt / TIMING))
