@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from launch.cli import console, quantities
+from launch.cli import console
 from launch.errors import ExitCode
+from launch.records import State
 
 if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
+    from launch.records import RunView
 
 EXAMPLES = """
 launch cancel mnist5k                         every run of the sweep that has not ended
@@ -42,6 +45,12 @@ def execute(args: argparse.Namespace) -> int:
         console.note("nothing to cancel: everything named has ended")
         return ExitCode.OK
     for view in views:
-        console.note(f"{view.state:<9}  {view.sweep}/{console.printable(view.run_id)}")
-    console.note(quantities.state_words(quantities.count_states(views)))
+        console.note(f"{_becomes(view):<9}  {view.sweep}/{console.printable(view.run_id)}")
+    counts = Counter(_becomes(view) for view in views)
+    console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
     return ExitCode.OK
+
+
+def _becomes(view: RunView) -> str:
+    """Return what is to be said of a run that was asked to end; one that still works writes its checkpoint first."""
+    return "stopping" if view.state == State.RUNNING else str(view.state.lower())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from launch import submit
 from launch.cli import columns, console, quantities
 from launch.cli.board import FINISHED, Board
+from launch.cli.status import advise
 from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
 from launch.errors import ExitCode
@@ -178,17 +179,18 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str) -> None
     counts = quantities.count_states(views)
     stopped = [view for view in views if view.state not in FINISHED]
     console.note(f"{name}: {'stopped: ' if stopped else ''}{quantities.state_words(counts)}")
-    failed = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
-    for view in failed[:_SHOWN]:
+    ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
+    failed = [view for view in ended_badly if view.state == State.FAILED]
+    for view in ended_badly[:_SHOWN]:
         console.note(
             f"  {view.state:<9}  {console.printable(view.run_id)}  {console.printable(quantities.last_words(view))}"
         )
-    if len(failed) > _SHOWN:
-        console.note(f"  … and {len(failed) - _SHOWN} more: `launch status {name} --state failed`")
+    if len(ended_badly) > _SHOWN:
+        console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")
     if stopped:
         console.hint(f"`{command}` goes on where it stopped")
-    elif failed:
-        console.hint(f"`launch logs {failed[0].run_id}` shows why; `launch retry {name}` runs them again")
+    else:
+        advise(name, counts, failed[0].run_id if failed else "RUN")
 
 
 def _show_results(name: str, store: Store) -> None:

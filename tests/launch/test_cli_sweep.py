@@ -169,7 +169,8 @@ def test_the_background_is_waited_for_and_cancelled(control, capfd):
     err = capfd.readouterr().err
     assert "runs it in the background" in err and "`launch watch x` shows it, `launch cancel x` stops it" in err
     assert main(["cancel", "x"]) == 0
-    assert capfd.readouterr().err.count("digits-s5-lr=") == 3
+    err = capfd.readouterr().err
+    assert err.count("x/digits-s5-lr=") == 3 and "RUNNING" not in err
     assert main(["wait", "x", "--timeout", "1"]) == 1
     assert "x: 3 cancelled" in capfd.readouterr().err
     assert main(["cancel", "x"]) == 0
