@@ -49,7 +49,7 @@ def size(count: float) -> str:
 
 def hours(value: float) -> str:
     """Return hours with as many digits as matter."""
-    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:.2g}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -94,3 +94,8 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
 def test_sizes(count, text):
     assert quantities.size(count) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0042, "0.0042"), (0.25, "0.25"), (1.5, "1.50"), (1234.5, "1,234")])
+def test_hours(value, text):
+    assert quantities.hours(value) == text
