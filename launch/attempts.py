@@ -156,7 +156,7 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
         StoreError: Where the folder cannot be written.
     """
     folder = os.path.join(run_dir, ATTEMPTS)
-    prepared = os.path.join(folder, f"{_CLAIM}{os.getpid()}")
+    prepared = os.path.join(folder, f"{_CLAIM}{processes.host()}-{os.getpid()}")
     try:
         os.makedirs(prepared, exist_ok=True)
         lock = acquire(os.path.join(prepared, LOCK))
@@ -175,12 +175,12 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
 
 
 def sweep_claims(run_dir: str) -> None:
-    """Remove what claimants left that died before their claim was made."""
+    """Remove what claimants of this machine left that died before their claim was made."""
     folder = os.path.join(run_dir, ATTEMPTS)
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
-            if name.startswith(_CLAIM) and not is_held(os.path.join(path, LOCK)):
+            if name.startswith(f"{_CLAIM}{processes.host()}-") and not is_held(os.path.join(path, LOCK)):
                 shutil.rmtree(path, ignore_errors=True)
 
 

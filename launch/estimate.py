@@ -82,5 +82,5 @@ def _hours(view: RunView) -> float:
     for attempt in attempt_numbers(view.run_dir):
         record = read_plain(attempt_path(view.run_dir, attempt))
         if record.get("ended"):
-            spent_s += record["ended"] - record["started"]
+            spent_s += max(0.0, record["ended"] - record["started"])  # a clock may go back
     return spent_s / 3600

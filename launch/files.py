@@ -156,5 +156,6 @@ def sync_folder(path: str) -> None:
 
 
 def _temporary(path: str) -> str:
+    """Return a name beside `path` that no other process, thread or machine chooses."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    return os.path.join(folder, f".{name}.{os.urandom(6).hex()}.tmp")

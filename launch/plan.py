@@ -14,7 +14,7 @@ from launch.attempts import has_result
 from launch.errors import StoreError
 from launch.files import fault, read_bytes, replace_file, store_error, write_file
 from launch.manifest import Manifest
-from launch.processes import is_alive, start_time
+from launch.processes import host, is_alive, start_time
 from launch.records import RunRecord, from_json, to_json
 
 RUN = "run.json"
@@ -101,7 +101,7 @@ class Planner:
             for run_id, one in manifest.listed.items()
         }
         self._dry = dry
-        self._new = os.path.join(folder, f"{_NEW}{os.getpid()}-{start_time(os.getpid())}")
+        self._new = os.path.join(folder, f"{_NEW}{host()}-{os.getpid()}-{start_time(os.getpid())}")
 
     def plan(self, runs: Iterable[PlannedRun]) -> PlanReport:
         """Make the directories of runs, as far as they are missing.
@@ -122,10 +122,11 @@ class Planner:
         return report
 
     def _sweep(self) -> None:
-        """Remove what planners left that died in the middle of a run."""
+        """Remove what planners of this machine left that died in the middle of a run."""
+        own = f"{_NEW}{host()}-"
         for name in os.listdir(self._folder):
-            if name.startswith(_NEW):
-                pid, _, start = name[len(_NEW) :].partition("-")
+            if name.startswith(own):
+                pid, _, start = name[len(own) :].partition("-")
                 if not (pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))):
                     shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
 

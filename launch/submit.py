@@ -83,7 +83,7 @@ def submit_runs(
     own = store.sweep(sweep.name)
     _refuse_second(own)
     find_runtime(runtime or profile.runtime)
-    check_data(run for run in runs if run.spec.command is None)
+    check_data(runs)
     entries = [entry_of(run) for run in runs]
     _backend(profile).check(entries)
     report = own.plan(runs, dry=dry_run)

@@ -105,7 +105,9 @@ def open_supervisor(view: RunView) -> int | None:
 
 def _last_line(path: Path) -> str:
     with suppress(OSError):
-        lines = path.read_text(errors="replace").strip().splitlines()
+        lines = [
+            line for line in path.read_text(errors="replace").splitlines() if line and not line.startswith("hint:")
+        ]
         return lines[-1] if lines else "it said nothing"
     return "it said nothing"
 

@@ -63,7 +63,7 @@ class LocalQueue:
         slots_per_gpu: Runs that share a GPU.
         environment: The environment of the runs.
         on_change: Called with the views of the generation's runs when one changes, and about once a second.
-        on_begin: Called once the queue belongs to this process.
+        on_begin: Called once the queue belongs to this process and it knows what to do.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class LocalQueue:
         lock = self._sweep.hold_queue(self._generation)
         try:
             with Ear() as self._ear, selectors.DefaultSelector() as self._selector:
-                if self._on_begin is not None:
-                    self._on_begin()
                 self._selector.register(self._ear.fd, selectors.EVENT_READ)
                 fault("queue.held")
                 self._begin()
+                if self._on_begin is not None:
+                    self._on_begin()
                 while self._live or self._unseen or self._is_waiting():
                     self._start_some()
                     self._report()
@@ -121,6 +121,7 @@ class LocalQueue:
 
     def _begin(self) -> None:
         """Look at every run: what is over stays over, what lives is waited for, the rest is to be started."""
+        self._sweep.header(self._generation)  # says what is wrong, where it cannot be read
         self._manifest = self._sweep.manifest()
         run_ids = self._manifest.run_ids[self._generation]
         machine = find_machine(gpus=any(self._listed(run_id).entry.resources.gpus_per_node for run_id in run_ids))

@@ -1,0 +1,232 @@
+"""Types the command, kills what it started, types it again, and holds what is left against what really happened.
+
+As a script it is the command: `python harness.py ROOT RUNS STEPS STEP_S RETRIES` submits a sweep and drives it.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PAYLOAD = Path(__file__).with_name("payload.py")
+SWEEP = "kill"
+
+# Every point at which a test may kill a process, by who passes it.
+LAUNCHER_POINTS = (
+    "plan.written",
+    "plan.placed",
+    "submit.planned",
+    "freeze.before",
+    "create.written",
+    "create.linked",
+    "freeze.after",
+    "submit.frozen",
+    "queue.held",
+    "queue.started",
+)
+SUPERVISOR_POINTS = (
+    "claim.prepared",
+    "claim.made",
+    "supervise.claimed",
+    "supervise.started",
+    "supervise.exited",
+    "publish.synced",
+    "publish.linked",
+    "supervise.published",
+    "replace.written",
+    "supervise.recorded",
+)
+PAYLOAD_POINTS = ("payload.started", "payload.checkpoint", "payload.result", "payload.done")
+
+
+@dataclass
+class Harness:
+    """One sweep that is to be killed again and again.
+
+    root: Everything lies under this folder.
+    runs: Runs of the sweep.
+    steps: Steps of each.
+    step_s: Seconds a step takes.
+    retries: How often a killed run is tried again without being asked.
+    kills: What was killed, and how often.
+    """
+
+    root: Path
+    runs: int = 4
+    steps: int = 4
+    step_s: float = 0.02
+    retries: int = 1000
+    kills: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def sweep(self) -> Path:
+        return self.root / "runs" / SWEEP
+
+    def type_command(self, fault: str | None = None) -> "subprocess.Popen[bytes]":
+        """Start the launcher as a shell would."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("LAUNCH_")}
+        environment["LAUNCH_SLOTS"] = str(self.root / "slots")
+        if fault is not None:
+            environment["LAUNCH_FAULT"] = fault
+        return subprocess.Popen(
+            [sys.executable, __file__, *map(str, (self.root, self.runs, self.steps, self.step_s, self.retries))],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def finish(self) -> None:
+        """Type the command without any fault and wait until it has done its work."""
+        command = self.type_command()
+        _, said = command.communicate(timeout=120)
+        if command.returncode != 0:
+            raise AssertionError(f"the command ended with {command.returncode}: {said.decode()}")
+
+    def fault(self, point: str) -> None:
+        """Let the launcher, its supervisors and payloads run with one fault point armed."""
+        command = self.type_command(point)
+        command.communicate(timeout=120)
+        self.kills[point] += 1
+
+    def kill_at_random(self, rng: random.Random, most_s: float) -> None:
+        """Type the command, and kill one to three of its processes at random instants."""
+        command = self.type_command()
+        for _ in range(rng.randint(1, 3)):
+            with suppress(subprocess.TimeoutExpired):
+                command.wait(rng.uniform(0, most_s))
+            self._kill_one(rng, command)
+        with suppress(subprocess.TimeoutExpired):
+            command.wait(rng.uniform(0, most_s))
+        if command.poll() is None:
+            command.kill()
+            self.kills["launcher"] += 1
+        command.communicate()
+
+    def _kill_one(self, rng: random.Random, command: "subprocess.Popen[bytes]") -> None:
+        kinds: dict[str, list[int]] = {
+            "launcher": [command.pid] if command.poll() is None else [],
+            "supervisor": self._processes(b"launch.supervise"),
+            "payload": self._processes(os.fsencode(PAYLOAD)),
+        }
+        present = [kind for kind, pids in kinds.items() if pids]
+        if present:
+            kind = rng.choice(present)
+            with suppress(ProcessLookupError):
+                os.kill(rng.choice(kinds[kind]), signal.SIGKILL)
+                self.kills[kind] += 1
+
+    def _processes(self, word: bytes) -> list[int]:
+        """Return the processes of this harness whose command line has a word: their slots folder tells them apart."""
+        label = os.fsencode(f"LAUNCH_SLOTS={self.root / 'slots'}")
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError):
+                words = Path("/proc", entry, "cmdline").read_bytes()
+                environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+                if word in words and label in environment:
+                    found.append(int(entry))
+        return found
+
+    def left_processes(self) -> list[int]:
+        """Return what still runs of all that was started."""
+        return self._processes(b"")
+
+    def check(self) -> dict[str, int]:
+        """Hold the files against the journal: every run succeeded exactly once, none lost, none twice.
+
+        Returns:
+            The counts.
+        """
+        run_dirs = [path for path in self.sweep.iterdir() if (path / "run.json").is_file()]
+        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
+        done = Counter(line["run"] for line in lines if line["event"] == "done")
+        starts = Counter((line["run"], line["attempt"]) for line in lines if line["event"] == "start")
+        published = [path for path in run_dirs if (path / "result.json").is_file()]
+        results = {path: list(path.glob("attempts/*/result.json")) for path in run_dirs}
+        twice = [path.name for path, found in results.items() if len(found) > 1] + [r for r, n in done.items() if n > 1]
+        lost = sorted({path.name for path in run_dirs} - {path.name for path in published})
+        assert len(run_dirs) == self.runs, f"{len(run_dirs)} run directories, {self.runs} planned"
+        assert not lost, f"lost: {lost}"
+        assert not twice, f"executed to success twice: {twice}"
+        assert all((path / "result.json").samefile(found[0]) for path, found in results.items())
+        overlaps = [line for line in lines if line["event"] == "overlap"]
+        assert not overlaps, f"two attempts of a run at once: {overlaps}"
+        assert all(count == 1 for count in starts.values()), "an attempt was started twice"
+        return {
+            "runs": len(run_dirs),
+            "published": len(published),
+            "completions_journalled": sum(done.values()),
+            "attempts": sum(len([p for p in (path / "attempts").iterdir() if p.name.isdigit()]) for path in run_dirs),
+            "lost": len(lost),
+            "twice": len(twice),
+        }
+
+
+def wait_until(truth: "object", timeout_s: float) -> bool:
+    """Wait until a callable is true, at most so long. For ends of processes that are nobody's children."""
+    deadline = time.monotonic() + timeout_s
+    while not truth():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def main() -> int:
+    """Be the command: submit the sweep and drive it; 0 when every run has succeeded."""
+    sys.path[0] = str(Path(__file__).parents[2])
+    from launch.compose import Run
+    from launch.errors import LaunchError
+    from launch.profiles import Profile
+    from launch.records import RunRecord, State
+    from launch.resources import Resources
+    from launch.store import Store
+    from launch.submit import drive, submit_runs
+    from launch.sweep import RunSpec, Sweep
+
+    root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    command = (sys.executable, "-S", str(PAYLOAD), str(root / "journal.jsonl"), steps, step_s)
+    composed = []
+    for seed in range(runs):
+        spec = RunSpec(experiment="kill", overrides=(), settings={}, seed=seed, resources=Resources(), command=command)
+        record = RunRecord(
+            run_id=f"kill-s{seed}-{seed:08x}",
+            experiment="kill",
+            overrides=(),
+            settings={},
+            seed=seed,
+            science_version=1,
+            science_hash=f"{seed:08x}" * 8,
+            command=command,
+        )
+        composed.append(Run(record=record, config={"seed": seed}, spec=spec))
+    sweep = Sweep(name=SWEEP, file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])})
+    store = Store(root / "runs")
+    source = root / "code"
+    (source / "s5").mkdir(parents=True, exist_ok=True)
+    (source / "s5" / "__init__.py").touch()
+    try:
+        submission = submit_runs(sweep, composed, store, Profile(name="local"), source=source)
+        views = drive(submission, store)
+    except LaunchError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    sys.stderr.writelines(f"{view.run_id} {view.state} {view.message or ''}\n" for view in views)
+    return 0 if all(view.state is State.SUCCEEDED for view in views) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Sweeps whose runs are commands: submitted for real, without composing any config."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from launch.compose import Run
+from launch.profiles import Profile
+from launch.records import RunRecord
+from launch.resources import Resources
+from launch.store import Store
+from launch.submission import Submission
+from launch.submit import submit_runs
+from launch.sweep import RunSpec, Sweep
+
+LOCAL = Profile(name="local")
+
+
+def python(code: str) -> tuple[str, ...]:
+    """Return the command that runs a piece of Python, started as quickly as can be."""
+    return (sys.executable, "-S", "-c", code)
+
+
+def command_runs(
+    commands: Sequence[Sequence[str] | None],
+    *,
+    resources: Resources | None = None,
+    config: dict[str, Any] | None = None,
+) -> list[Run]:
+    """Return one run for each command, with its place in the list as the seed."""
+    resources = resources or Resources()
+    runs: list[Run] = []
+    for seed, words in enumerate(commands):
+        command = None if words is None else tuple(words)
+        spec = RunSpec(
+            experiment="test/command", overrides=(), settings={}, seed=seed, resources=resources, command=command
+        )
+        record = RunRecord(
+            run_id=f"command-s{seed}-{seed:08x}",
+            experiment="test/command",
+            overrides=(),
+            settings={},
+            seed=seed,
+            science_version=1,
+            science_hash=f"{seed:08x}" * 8,
+            command=command,
+        )
+        runs.append(
+            Run(record=record, config=config or {"seed": seed, "data": {"name": "digits", "root": None}}, spec=spec)
+        )
+    return runs
+
+
+def sweep_of(runs: Sequence[Run], **settings: Any) -> Sweep:
+    """Return a sweep of runs."""
+    return Sweep(name="work", file=None, runs=tuple(run.spec for run in runs), **settings)
+
+
+def submitted(
+    store: Store, commands: Sequence[Sequence[str] | None], *, resources: Resources | None = None, **settings: Any
+) -> Submission:
+    """Submit one run for each command."""
+    runs = command_runs(commands, resources=resources)
+    return submit_runs(sweep_of(runs, **settings), runs, store, LOCAL, source=code_under(store.root.parent))
+
+
+def code_under(folder: Path) -> Path:
+    """Return a folder with next to no code, which is quick to copy."""
+    source = folder / "code"
+    (source / "s5").mkdir(parents=True, exist_ok=True)
+    (source / "s5" / "__init__.py").touch()
+    return source

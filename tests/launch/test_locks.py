@@ -1,0 +1,62 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.errors import StoreError
+from launch.locks import acquire, is_held, is_held_by_another
+
+
+def test_second_taker_is_turned_away(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    first = acquire(path)
+    assert first is not None
+    assert acquire(path) is None
+    os.close(first)
+    second = acquire(path)
+    assert second is not None
+    os.close(second)
+
+
+def test_asking_takes_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    assert not is_held(path)
+    assert not (tmp_path / "lock").exists()
+    fd = acquire(path)
+    assert fd is not None
+    assert is_held(path)
+    assert not is_held_by_another(fd)
+    os.close(fd)
+    assert not is_held(path)
+
+
+def test_whoever_inherits_the_descriptor_holds_the_lock(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    fd = acquire(path)
+    assert fd is not None
+    heir = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[fd])
+    os.close(fd)
+    assert is_held(path)
+    heir.kill()
+    heir.communicate()
+    assert not is_held(path)
+
+
+def test_lock_of_a_removed_file_is_not_taken_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    fd = acquire(str(path))
+    assert fd is not None
+    path.unlink()
+    again = acquire(str(path))
+    assert again is not None
+    assert os.path.samestat(os.fstat(again), path.stat())
+    os.close(fd)
+    os.close(again)
+
+
+def test_unreachable_lock_names_its_path(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"missing/lock: No such file") as caught:
+        acquire(str(tmp_path / "missing" / "lock"))
+    assert caught.value.hint is None

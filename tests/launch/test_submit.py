@@ -1,0 +1,254 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch import attempts
+from launch.attempts import attempt_path, read_attempt, write_record
+from launch.compose import Run
+from launch.differences import changed_keys
+from launch.errors import LaunchError, StoreError
+from launch.profiles import Profile
+from launch.records import RunView, State
+from launch.resources import Resources
+from launch.store import Store
+from launch.submission import Submission
+from launch.submit import cancel, drive, estimate, refresh, retry, submit, submit_runs
+from launch.sweep import RunSpec, Sweep
+from s5.result import write_result
+from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    return code_under(tmp_path)
+
+
+def spec_of(seed: int, *overrides: str) -> RunSpec:
+    return RunSpec(
+        experiment="digits/s5",
+        overrides=overrides,
+        settings=dict(word.split("=") for word in overrides),
+        seed=seed,
+        resources=Resources(),
+        command=python("pass"),
+        where="sweeps/x.yaml: grid",
+    )
+
+
+def sweep_file(*specs: RunSpec) -> Sweep:
+    return Sweep(name="digits", file="sweeps/x.yaml", runs=specs)
+
+
+def states(views: list[RunView]) -> list[State]:
+    return [view.state for view in views]
+
+
+def test_sweep_is_composed_stored_driven_and_resumed(store: Store, code: Path) -> None:
+    sweep = sweep_file(spec_of(0), spec_of(1), spec_of(0, "model.n_layers=5"))
+    dry = submit(sweep, store, LOCAL, source=code, dry_run=True)
+    assert (len(dry.runs), len(dry.report.created), dry.generation) == (3, 3, None)
+    assert [view.state for view in dry.views] == [State.PLANNED] * 3
+    assert not store.root.exists(), "a dry run writes nothing"
+    submission = submit(sweep, store, LOCAL, source=code)
+    assert submission.counts == {State.PLANNED: 3}
+    header = store.sweep("digits").header(1)
+    assert (header.file, header.why, header.backend, header.runtime) == ("sweeps/x.yaml", "submit", "local", "bare")
+    assert (store.root / ".snapshots" / (header.snapshot or "")).is_dir()
+    assert states(drive(submission, store)) == [State.SUCCEEDED] * 3
+    again = submit(sweep, store, LOCAL, source=code)
+    assert (again.generation, again.counts) == (1, {State.SUCCEEDED: 3})
+    with pytest.raises(ValueError, match="dry run"):
+        drive(dry, store)
+
+
+def test_only_selects_by_glob(store: Store, code: Path) -> None:
+    sweep = sweep_file(spec_of(0), spec_of(1))
+    submission = submit(sweep, store, LOCAL, source=code, only="*-s1-*")
+    assert [view.seed for view in submission.views] == [1]
+    assert states(drive(submission, store)) == [State.SUCCEEDED]
+    assert [view.seed for view in submit(sweep, store, LOCAL, source=code).views] == [0, 1]
+    with pytest.raises(LaunchError, match=r"--only 'x\*' matches none of the 2 runs") as caught:
+        submit(sweep, store, LOCAL, source=code, only="x*")
+    assert "digits" in (caught.value.hint or "")
+
+
+def test_mistake_dies_before_anything_is_written(store: Store, code: Path) -> None:
+    sweep = sweep_file(spec_of(0))
+    for broken in (
+        lambda: submit(sweep, store, LOCAL, source=code, runtime="dokcer"),
+        lambda: submit(sweep, store, Profile(name="x", backend="slrm"), source=code),
+        lambda: submit(sweep_file(replace(spec_of(0), resources=Resources(nodes=3))), store, LOCAL, source=code),
+    ):
+        with pytest.raises(LaunchError):
+            broken()
+    assert not store.root.exists()
+
+
+def test_generation_is_added_only_where_something_has_changed(store: Store, code: Path) -> None:
+    runs = command_runs([python("pass")] * 2)
+
+    def generation(runs: list[Run] = runs, **settings: object) -> int | None:
+        return submit_runs(sweep_of(runs, **settings), runs, store, LOCAL, source=code).generation
+
+    assert [generation(), generation()] == [1, 1]
+    assert generation(runs[:1]) == 2
+    assert generation() == 1, "the same runs, with the same code and policy"
+    assert generation(retry={"nan": 1}) == 3
+    more = [replace(run, spec=replace(run.spec, resources=Resources(timeout_min=5))) for run in runs]
+    assert generation(more, retry={"nan": 1}) == 4
+    (code / "s5" / "new.py").write_text("x = 1\n")
+    assert generation(more, retry={"nan": 1}) == 5
+    assert generation(retry={"nan": 1}) == 6, "other resources than those of the newest"
+
+
+def test_changed_code_reaches_the_runs_that_are_left(store: Store, code: Path) -> None:
+    runs = command_runs([python("raise SystemExit(75)")])
+    drive(submit_runs(sweep_of(runs), runs, store, LOCAL, source=code), store)
+    (code / "s5" / "new.py").write_text("x = 1\n")
+    (view,) = drive(submit_runs(sweep_of(runs), runs, store, LOCAL, source=code), store)
+    first, last = (read_attempt(attempt_path(view.run_dir, k)) for k in (0, view.attempts - 1))
+    assert (first.generation, last.generation) == (1, 2)
+    assert first.snapshot != last.snapshot
+
+
+def test_key_outside_the_science_follows_and_is_named(store: Store, code: Path) -> None:
+    def runs(mode: str) -> list[Run]:
+        return command_runs([python("raise SystemExit(1)")] * 2, config={"wandb": {"mode": mode}, "seed": 0})
+
+    submit_runs(sweep_of(runs("disabled")), runs("disabled"), store, LOCAL, source=code)
+    submission = submit_runs(sweep_of(runs("offline")), runs("offline"), store, LOCAL, source=code)
+    (warning,) = submission.warnings
+    assert warning.startswith("wandb.mode: disabled before, offline now, in 2 runs such as command-s0-00000000")
+    assert "mode: offline" in Path(submission.views[0].run_dir, "config.yaml").read_text()
+
+
+def test_config_that_resolves_differently_is_named_with_its_key(store: Store, code: Path) -> None:
+    def run(dropout: float, digits: str) -> Run:
+        (made,) = command_runs([python("pass")], config={"model": {"dropout": dropout}})
+        record = replace(made.record, run_id=f"command-s0-{digits}", science_hash=digits * 8)
+        return replace(made, record=record)
+
+    submit_runs(sweep_of([run(0.0, "0" * 8)]), [run(0.0, "0" * 8)], store, LOCAL, source=code)
+    today = [run(0.5, "f" * 8)]
+    submission = submit_runs(sweep_of(today), today, store, LOCAL, source=code)
+    (warning,) = submission.warnings
+    assert "model.dropout: 0.0 when these were submitted before, 0.5 now: command-s0-00000000" in warning
+    assert [view.run_id for view in submission.views] == ["command-s0-ffffffff"]
+    assert len(refresh(store, "work")) == 2, "what was submitted before is still there"
+
+
+def test_unreadable_files_are_written_again_and_named(store: Store, code: Path) -> None:
+    submission = submitted(store, [python("pass")])
+    run_dir = Path(submission.views[0].run_dir)
+    (run_dir / "run.json").write_text("{")
+    (run_dir.parent / "manifest" / "0001.jsonl").write_text("{")
+    again = submitted(store, [python("pass")])
+    assert any(str(run_dir / "run.json") in warning for warning in again.warnings)
+    assert any("0001.jsonl: its end is missing" in warning for warning in again.warnings)
+    assert again.generation == 2
+    assert states(drive(again, store)) == [State.SUCCEEDED]
+
+
+def test_changed_keys_of_nested_configs() -> None:
+    assert changed_keys("a: {b: 1, c: 2}\nd: [1]\n", "a: {b: 1, c: 3}\nd: [1]\ne: x\n") == {
+        "a.c": (2, 3),
+        "e": (None, "x"),
+    }
+
+
+def lost(store: Store, submission: Submission, *, result: bool) -> RunView:
+    """Leave the first run as a supervisor does that is killed while its command runs on to its end."""
+    view = submission.views[0]
+    path = attempt_path(view.run_dir, 0)
+    record = read_attempt(path)
+    write_record(path, replace(record, ended=None, reason=None, pid=4_000_000))
+    os.unlink(os.path.join(view.run_dir, "result.json"))
+    if not result:
+        os.unlink(os.path.join(path, "result.json"))
+    return store.sweep("work").view(view.run_id)
+
+
+@pytest.mark.parametrize(("result", "attempts"), [(True, 1), (False, 2)], ids=["adopted", "executed again"])
+def test_lost_run(store: Store, result: bool, attempts: int) -> None:
+    submission = submitted(store, [python("pass")])
+    drive(submission, store)
+    assert lost(store, submission, result=result).state is State.LOST
+    again = submitted(store, [python("pass")])
+    assert again.views[0].state is (State.SUCCEEDED if result else State.LOST)
+    (view,) = drive(again, store)
+    assert (view.state, view.attempts) == (State.SUCCEEDED, attempts)
+
+
+def test_retry_starts_failures_anew_and_leaves_the_rest(store: Store, code: Path, tmp_path: Path) -> None:
+    flag = tmp_path / "mended"
+    fails = python(f"import os, sys; sys.exit(not os.path.exists({str(flag)!r}))")
+    views = drive(submitted(store, [fails, python("pass"), fails]), store)
+    assert states(views) == [State.FAILED, State.SUCCEEDED, State.FAILED]
+    flag.touch()
+    submission = retry(store, "work", failed_only=True, source=code)
+    assert [view.run_id for view in submission.views] == [views[0].run_id, views[2].run_id]
+    assert store.sweep("work").header(submission.generation or 0).why == "retry"
+    assert states(drive(submission, store)) == [State.SUCCEEDED] * 2
+    assert states(refresh(store, "work")) == [State.SUCCEEDED] * 3
+    assert retry(store, "work", failed_only=True, source=code).views == ()
+
+
+def test_retry_counts_the_policy_anew(store: Store, code: Path) -> None:
+    drive(submitted(store, [python("raise SystemExit(3)")], retry={"nan": 1}), store)
+    (view,) = drive(retry(store, "work", failed_only=True, source=code), store)
+    assert (view.state, view.attempts) == (State.FAILED, 4)
+
+
+def test_cancelled_runs_are_left_alone_until_they_are_retried(store: Store, code: Path) -> None:
+    submission = submitted(store, [python("pass")] * 2)
+    run_id = submission.views[0].run_id
+    assert states(cancel(store, [f"work/{run_id}"])) == [State.CANCELLED]
+    assert states(drive(submission, store)) == [State.CANCELLED, State.SUCCEEDED]
+    again = submitted(store, [python("pass")] * 2)
+    assert [view.run_id for view in again.left_alone] == [run_id]
+    assert retry(store, "work", failed_only=True, source=code).views == ()
+    assert states(drive(retry(store, "work", failed_only=False, source=code), store)) == [State.SUCCEEDED]
+    assert cancel(store, [run_id]) == [], "a run that is done is not cancelled"
+
+
+def test_nothing_of_that_name_to_cancel(store: Store) -> None:
+    submitted(store, [python("pass")])
+    with pytest.raises(StoreError, match="no sweep and no run 'x'") as caught:
+        cancel(store, ["x"])
+    assert "launch status" in (caught.value.hint or "")
+
+
+def test_estimate_judges_by_finished_runs(store: Store) -> None:
+    submission = submitted(store, [python("pass")] * 3, resources=Resources(cpus_per_task=1))
+    assert estimate(submission, store).core_hours is None
+    first = submission.views[0]
+    claim = attempts.claim(first.run_dir, 0, replace(_record(store, submission), started=1000.0, ended=8200.0))
+    assert claim is not None
+    os.close(claim.lock)
+    write_result(Path(first.run_dir), {})
+    guess = estimate(submitted(store, [python("pass")] * 3), store)
+    assert (guess.runs, guess.known, guess.core_hours, guess.gpu_hours) == (2, 2, 4.0, 0.0)
+
+
+def _record(store: Store, submission: Submission) -> attempts.AttemptRecord:
+    from tests.launch.test_store import RECORD
+
+    return RECORD
+
+
+def test_clock_that_went_back_does_not_make_time(store: Store) -> None:
+    submission = submitted(store, [python("pass")] * 2)
+    claim = attempts.claim(
+        submission.views[0].run_dir, 0, replace(_record(store, submission), started=9000.0, ended=1.0)
+    )
+    assert claim is not None
+    os.close(claim.lock)
+    write_result(Path(submission.views[0].run_dir), {})
+    assert estimate(submitted(store, [python("pass")] * 2), store).core_hours == 0.0

@@ -1,0 +1,396 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch import attempts
+from launch.attempts import read_attempt, write_cancelled, write_record
+from launch.backends.request import build_request, send_request
+from launch.errors import LaunchError
+from launch.order import CWD_VARIABLE, Order
+from launch.processes import find_by_environment, wait_any
+from launch.records import AttemptRecord, Reason, State
+from launch.resources import Resources
+from launch.runtimes import Call, find_runtime
+from launch.store import Store
+from launch.supervise import Outcome
+from s5 import catalog
+from s5.result import read_result
+from tests.launch.command_sweep import python, submitted
+
+RESULT = "import os, sys; sys.path.insert(0, {root!r}); from s5.result import write_result; from pathlib import Path; "
+RESULT = RESULT.format(root=str(Path(__file__).parents[2]))
+WRITE = "write_result(Path(os.environ['LAUNCH_ATTEMPT_DIR']), {'test/accuracy': 0.5}); "
+
+# Says that it is there, then waits to be asked to stop, and returns what a run returns that has been.
+WAITING = (
+    "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {15});"
+    "print('ready', flush=True); os.mkdir('checkpoints'); os.mkdir('checkpoints/7'); os.mkfifo('fifo');"
+    "signal.sigwait({15}); print('asked', flush=True); sys.exit(75)"
+)
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+
+
+class Case:
+    """One run, and the supervisors that are started for it."""
+
+    def __init__(self, root: Path, command: Sequence[str] | None, **settings: object) -> None:
+        self.store = Store(root / "runs")
+        resources = settings.pop("resources", Resources())
+        assert isinstance(resources, Resources)
+        submission = submitted(self.store, [command], resources=resources, **settings)
+        self.run_dir = Path(submission.views[0].run_dir)
+        self.order = Order(run_dir=str(self.run_dir), generation=1)
+
+    def supervise(self, *, environment: dict[str, str] | None = None, order: Order | None = None) -> int:
+        code, self.said = self.start(environment=environment, order=order).close()
+        return code
+
+    def start(self, *, environment: dict[str, str] | None = None, order: Order | None = None):
+        surroundings = {**os.environ, **(environment or {})}
+        return send_request(build_request(order or self.order, surroundings, os.getcwd()))
+
+    def attempt(self, number: int = 0) -> AttemptRecord:
+        return read_attempt(str(self.run_dir / "attempts" / str(number)))
+
+    def path(self, number: int = 0) -> Path:
+        return self.run_dir / "attempts" / str(number)
+
+    def log(self, number: int = 0) -> str:
+        return (self.path(number) / "log.txt").read_text()
+
+    @property
+    def state(self) -> State:
+        return self.store.sweep("work").views()[0].state
+
+
+def until_ready(case: Case, number: int = 0) -> None:
+    """Wait until the command of an attempt has said that it is there."""
+    from tests.kill.harness import wait_until
+
+    log = case.path(number) / "log.txt"
+    assert wait_until(lambda: log.exists() and "ready" in log.read_text(), 20)
+
+
+def test_result_is_published_and_the_attempt_recorded(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(RESULT + WRITE))
+    assert case.supervise() == Outcome.DONE
+    assert (read_result(case.run_dir) or {})["metrics"] == {"test/accuracy": 0.5}
+    assert (case.run_dir / "result.json").samefile(case.path() / "result.json")
+    record = case.attempt()
+    assert (record.reason, record.exit_code, record.signal, record.retry) == (Reason.SUCCESS, 0, None, False)
+    assert record.ended is not None and record.ended >= record.started
+    assert not attempts.is_worked_on(str(case.path()))
+    assert case.supervise() == Outcome.DONE
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0], "a run that is done is not executed again"
+
+
+def test_command_that_leaves_no_result_has_succeeded_with_none(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("print('hello')"))
+    assert case.supervise() == Outcome.DONE
+    assert (read_result(case.run_dir) or {})["metrics"] == {}
+    assert case.log() == "hello\n"
+    assert sorted(p.name for p in case.path().iterdir()) == ["attempt.json", "lock", "log.txt", "result.json"]
+
+
+SHOW = """
+import json, os, sys
+print(json.dumps({
+    "environment": dict(os.environ), "cwd": os.getcwd(), "cores": sorted(os.sched_getaffinity(0)),
+    "stdin": os.readlink("/proc/self/fd/0"), "group": os.getpgrp() == os.getpid(), "parent": os.getppid(),
+    "blocked": [int(n) for n in __import__("signal").pthread_sigmask(0, [])], "path": sys.path[:2],
+    "ignored": [n for n in (1, 2, 3, 13, 15) if __import__("signal").getsignal(n) == 1],
+}))
+"""
+
+
+def test_command_finds_its_surroundings(tmp_path: Path) -> None:
+    case = Case(tmp_path, (sys.executable, "-c", SHOW), resources=Resources(cpus_per_task=1))
+    core = min(os.sched_getaffinity(0))
+    assert case.supervise(order=replace(case.order, cores=(core,)), environment={"PYTHONPATH": "/own"}) == 0
+    shown = json.loads(case.log())
+    environment = shown["environment"]
+    snapshot = case.store.root / ".snapshots" / (case.attempt().snapshot or "")
+    assert snapshot.is_dir()
+    assert environment["LAUNCH_RUN_DIR"] == str(case.run_dir)
+    assert environment["LAUNCH_ATTEMPT_DIR"] == str(case.path())
+    assert environment["PYTHONPATH"] == f"{snapshot}:/own"
+    assert environment["PYTHONSAFEPATH"] == "1"
+    assert environment[CWD_VARIABLE] == os.getcwd()
+    assert {environment[n] for n in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"1"}
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert (shown["cwd"], shown["cores"], shown["stdin"]) == (str(case.path()), [core], "/dev/null")
+    assert shown["group"] and shown["parent"] == case.attempt().pid
+    assert shown["path"][0] == str(snapshot), "the snapshot comes before the working folder and all else"
+    assert shown["blocked"] == []
+    assert 15 not in shown["ignored"]
+    assert (case.attempt().threads, case.attempt().devices) == (1, (core,))
+
+
+def test_run_on_gpus_sees_those_and_keeps_all_cores(tmp_path: Path) -> None:
+    case = Case(tmp_path, (sys.executable, "-c", SHOW))
+    assert case.supervise(order=replace(case.order, gpus=(2, 3))) == 0
+    shown = json.loads(case.log())
+    assert shown["environment"]["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert shown["environment"]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert set(shown["cores"]) == os.sched_getaffinity(0)
+    assert (case.attempt().threads, case.attempt().devices) == (None, (2, 3))
+
+
+def test_no_secret_is_recorded(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("pass"))
+    assert case.supervise(environment={"WANDB_API_KEY": "very-secret"}) == 0
+    assert all(b"very-secret" not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message"),
+    [
+        ("raise ValueError('too bad')", Reason.CRASH, "ValueError: too bad"),
+        ("import sys; print('s5: no data'); sys.exit(2)", Reason.USER_ERROR, "s5: no data"),
+        ("import sys; sys.exit(3)", Reason.NAN, "exit code 3"),
+        ("import sys; sys.exit(4)", Reason.OUT_OF_MEMORY, "exit code 4"),
+        ("raise MemoryError", Reason.OUT_OF_MEMORY, "MemoryError"),
+        ("import os; os.kill(os.getpid(), 9)", Reason.KILLED, "killed by SIGKILL"),
+        ("import os; os.abort()", Reason.CRASH, "SIGABRT"),
+    ],
+)
+def test_end_is_classified(tmp_path: Path, code: str, reason: Reason, message: str) -> None:
+    case = Case(tmp_path, python(code), retry={})
+    assert case.supervise() == Outcome.FINAL
+    assert (case.attempt().reason, case.attempt().message) == (reason, message)
+    assert case.state is State.FAILED
+
+
+def test_training_that_leaves_no_result_has_crashed(tmp_path: Path) -> None:
+    case = Case(tmp_path, None)  # the snapshot's `s5` is empty
+    assert case.supervise() == Outcome.FINAL
+    assert case.attempt().command == (sys.executable, "-m", "s5", "train", str(case.run_dir))
+    assert case.attempt().reason is Reason.CRASH
+    assert "s5" in (case.attempt().message or "")
+
+
+def test_command_that_cannot_be_started(tmp_path: Path) -> None:
+    case = Case(tmp_path, ("no-such-program", "x"))
+    assert case.supervise() == Outcome.FINAL
+    assert case.attempt().reason is Reason.START
+    assert case.attempt().message == "no-such-program: No such file or directory"
+
+
+def test_program_with_a_folder_is_meant_from_where_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.sh").write_text("#!/bin/sh\necho here\n")
+    (tmp_path / "run.sh").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    case = Case(tmp_path, ("./run.sh",))
+    assert case.supervise() == Outcome.DONE
+    assert case.log() == "here\n"
+
+
+@pytest.mark.parametrize(("retry", "outcomes"), [(0, [1]), (1, [75, 1]), (2, [75, 75, 1])])
+def test_policy_counts_attempts_of_a_reason(tmp_path: Path, retry: int, outcomes: list[int]) -> None:
+    case = Case(tmp_path, python("import sys; sys.exit(3)"), retry={"nan": retry})
+    assert [case.supervise() for _ in outcomes] == outcomes
+    assert [case.attempt(n).retry for n in range(len(outcomes))] == [code == 75 for code in outcomes]
+    assert case.state is State.FAILED
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP])
+def test_request_to_stop_is_forwarded_once(tmp_path: Path, number: signal.Signals) -> None:
+    case = Case(tmp_path, python(WAITING))
+    started = case.start()
+    until_ready(case)
+    started.send(number)
+    started.send(number)
+    assert started.close()[0] == Outcome.AGAIN
+    assert case.log() == "ready\nasked\n"
+    assert (case.attempt().reason, case.attempt().exit_code) == (Reason.INTERRUPTED, 75)
+    assert case.state is State.PREEMPTED
+
+
+def test_command_that_does_not_listen_can_be_killed(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(DEAF))
+    started = case.start()
+    until_ready(case)
+    started.send(signal.SIGTERM)
+    assert not wait_any([started.fd], 0.2)
+    started.send(signal.SIGQUIT)
+    assert started.close()[0] == Outcome.AGAIN
+    assert (case.attempt().reason, case.attempt().signal) == (Reason.INTERRUPTED, 9)
+
+
+def test_helpers_of_a_command_end_with_it(tmp_path: Path) -> None:
+    code = "import os, time; os.fork() or time.sleep(60)"
+    case = Case(tmp_path, python(code))
+    assert case.supervise() == Outcome.DONE
+    assert not attempts.is_worked_on(str(case.path()))
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "exit_code", "number"),
+    [(WAITING, Outcome.AGAIN, 75, None), (DEAF, Outcome.FINAL, None, 9)],
+    ids=["with a checkpoint", "killed at the limit"],
+)
+def test_time_limit(tmp_path: Path, code: str, outcome: Outcome, exit_code: int | None, number: int | None) -> None:
+    limit_s = 1.0
+    case = Case(tmp_path, python(code), resources=Resources(timeout_min=limit_s / 60))
+    assert case.supervise(environment={"LAUNCH_GRACE_S": "0.4"}) == outcome
+    record = case.attempt()
+    assert (record.reason, record.exit_code, record.signal) == (Reason.TIMEOUT, exit_code, number)
+    assert record.message == f"it reached timeout_min={limit_s / 60:g}"
+    assert record.retry == (outcome == Outcome.AGAIN)
+    assert record.ended is not None and record.ended - record.started >= limit_s - 0.4
+
+
+def test_timeout_without_a_new_checkpoint_is_final(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(WAITING), resources=Resources(timeout_min=0.01))
+    quick = {"LAUNCH_GRACE_S": "0.1"}
+    assert [case.supervise(environment=quick) for _ in range(2)] == [Outcome.AGAIN, Outcome.FINAL]
+    assert case.state is State.FAILED, "the second attempt reached no later step than the first"
+
+
+def test_cancelled_run_does_not_start(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("pass"))
+    write_cancelled(str(case.run_dir), 1)
+    assert case.supervise() == Outcome.FINAL
+    assert attempts.attempt_numbers(str(case.run_dir)) == []
+    assert case.supervise(order=replace(case.order, retried=2)) == Outcome.DONE, "a later retry sets the mark aside"
+
+
+def test_cancelled_while_it_runs(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(WAITING))
+    started = case.start()
+    until_ready(case)
+    write_cancelled(str(case.run_dir), 1)
+    started.send(signal.SIGTERM)
+    assert started.close()[0] == Outcome.FINAL
+    assert case.attempt().reason is Reason.CANCELLED
+    assert case.state is State.CANCELLED
+
+
+def test_of_two_supervisors_one_executes(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("print('ready', flush=True); import time; time.sleep(0.3)"))
+    codes = [started.close()[0] for started in [case.start() for _ in range(4)]]
+    assert codes.count(Outcome.DONE) >= 1
+    assert set(codes) <= {Outcome.DONE, Outcome.BUSY}
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0]
+
+
+def test_live_attempt_is_left_alone(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(WAITING))
+    started = case.start()
+    until_ready(case)
+    assert case.supervise() == Outcome.BUSY
+    started.send(signal.SIGTERM)
+    assert started.close()[0] == Outcome.AGAIN
+
+
+@pytest.mark.parametrize("code", [WAITING, DEAF.replace("60", "0.5")], ids=["listens", "deaf"])
+def test_orphan_is_ended_in_good_order_before_the_next_attempt(tmp_path: Path, code: str) -> None:
+    case = Case(tmp_path, python(code))
+    started = case.start()
+    until_ready(case)
+    started.send(signal.SIGKILL)
+    assert started.close()[0] == -signal.SIGKILL
+    assert case.state is State.RUNNING, "what it started still works on the attempt"
+    again = case.start()
+    until_ready(case, 1)
+    assert ("asked" in case.log()) == (code == WAITING)
+    assert not attempts.is_worked_on(str(case.path(0)))
+    again.send(signal.SIGQUIT)
+    again.close()
+
+
+def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
+    code = RESULT + "print('ready', flush=True); signal = __import__('signal'); signal.pthread_sigmask(0, {15});"
+    case = Case(tmp_path, python(code + "signal.sigwait({15}); " + WRITE))
+    started = case.start()
+    until_ready(case)
+    started.send(signal.SIGKILL)
+    started.close()
+    assert case.supervise() == Outcome.DONE
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0], "published, not executed again"
+    assert (case.run_dir / "result.json").samefile(case.path() / "result.json")
+
+
+def test_torn_record_of_a_dead_attempt_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("import os; os._exit(int(os.environ['LAUNCH_ATTEMPT_DIR'][-1] == '0') * 75)"))
+    assert case.supervise() == Outcome.AGAIN
+    (case.path() / "attempt.json").write_text('{"attempt"')
+    assert case.supervise() == Outcome.DONE
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1]
+
+
+def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("import sys; sys.exit(75)"))
+    assert case.supervise() == Outcome.AGAIN
+    away = replace(case.attempt(), host="elsewhere", boot_id="another", ended=None, reason=None)
+    write_record(str(case.path()), away)
+    assert case.supervise() == Outcome.BUSY
+
+
+def test_result_in_another_format_fails_the_attempt_and_is_kept(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("open('result.json', 'w').write('[1]')"))
+    assert case.supervise() == Outcome.FINAL
+    assert "no result: it has no `metrics`" in (case.attempt().message or "")
+    assert (case.path() / "result.json.bad").read_text() == "[1]"
+    assert not (case.run_dir / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "manifest/0001.jsonl"])
+def test_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
+    case = Case(tmp_path, python("pass"))
+    file = case.run_dir / name if name == "run.json" else case.run_dir.parent / name
+    file.write_text("{")
+    assert case.supervise() == Outcome.STORE
+    assert str(file) in case.said
+
+
+def test_path_with_the_separator_reaches_python(tmp_path: Path) -> None:
+    root = tmp_path / "a:b"
+    root.mkdir()
+    case = Case(root, (sys.executable, "-c", SHOW))
+    assert case.supervise() == Outcome.DONE
+    assert json.loads(case.log())["path"][0] == str(case.store.root / ".snapshots" / (case.attempt().snapshot or ""))
+
+
+def test_order_comes_back_from_its_words() -> None:
+    order = Order(run_dir="/a b\n'c", generation=3, retried=2, cores=(0, 5), gpus=(1,), hold=(7, 8))
+    assert Order.from_words(order.to_words()) == order
+    for words in ([], ["/x"], ["/x", "--generation", "1", "--nonsense", "2"]):
+        with pytest.raises(LaunchError, match="usage"):
+            Order.from_words(words)
+
+
+def test_module_can_be_called_by_name(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("pass"))
+    words = [sys.executable, "-m", "launch.supervise", *case.order.to_words()]
+    answer = subprocess.run(words, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_unknown_runtime_is_refused() -> None:
+    with pytest.raises(LaunchError, match="no runtime 'podmam'"):
+        find_runtime("podmam")
+
+
+def test_bare_runtime_leaves_the_command_and_the_path_alone_without_a_snapshot() -> None:
+    call = Call(command=("x",), variables={"A": "1"}, folder="/", snapshot=None, resources=Resources())
+    wrapped = find_runtime("bare").wrap(call, {"PYTHONPATH": "/own", "B": "2"})
+    assert wrapped.command == ("x",)
+    assert wrapped.environment == {"A": "1", "B": "2", "PYTHONPATH": "/own", "PYTHONUNBUFFERED": "1"}
+
+
+def test_catalog_and_launcher_agree_on_the_name_of_the_folder() -> None:
+    assert catalog.CWD_VARIABLE == CWD_VARIABLE
+
+
+def test_nothing_that_tests_started_is_left(tmp_path: Path) -> None:
+    assert find_by_environment("LAUNCH_SLOTS", os.environ["LAUNCH_SLOTS"]) == []
