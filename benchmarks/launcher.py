@@ -102,10 +102,11 @@ def _sweep_of_nothing() -> float:
 
 def measure(repeats: int) -> dict[str, float]:
     """Return every figure."""
-    here = Path(tempfile.mkdtemp(prefix="launch-benchmark-"))
-    wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by whoever comes first
-    python_start = statistics.median(wall(_PASS, here)[0] for _ in range(4 * repeats))
-    help_s = statistics.median(wall([*_LAUNCH, "--help"], here)[0] for _ in range(4 * repeats))
+    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
+        here = Path(folder)
+        wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by whoever comes first
+        python_start = statistics.median(wall(_PASS, here)[0] for _ in range(4 * repeats))
+        help_s = statistics.median(wall([*_LAUNCH, "--help"], here)[0] for _ in range(4 * repeats))
     seconds, megabytes = status(2 * repeats)
     return {
         "expand_1000_s": round(expand(1000, repeats), 4),
