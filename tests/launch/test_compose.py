@@ -24,6 +24,7 @@ from s5.config import Config, from_dict, science_hash, to_dict
 
 ROOT = Path(__file__).parents[2]
 COMPOSER = Composer()
+EXPERIMENTS = experiment_names()
 
 
 def spec(*overrides, experiment="digits/s5", seed=0, settings=None, command=None, places=None):
@@ -130,7 +131,7 @@ def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data):
         else:
             continue
         texts.append(f"{section}.{key}={text}")
-    run = spec(*texts, experiment=data.draw(st.sampled_from(experiment_names())), seed=data.draw(st.integers(0, 9)))
+    run = spec(*texts, experiment=data.draw(st.sampled_from(EXPERIMENTS)), seed=data.draw(st.integers(0, 9)))
     found = COMPOSER.compose(run)
     assert repr(found) == repr(whole(COMPOSER.conf_dir, run))
 
