@@ -134,8 +134,10 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     """
     place = Place("command line")
     fixed = read_command_line(overrides)
-    name = "run-" + experiment.replace("/", "-")
-    _check_name(name, place.key(printable(experiment)))
+    if fixed.experiments:
+        raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
+    # A name with other characters is no experiment's; composing says so.
+    name = "run-" + re.sub(r"[^A-Za-z0-9._-]+", "-", experiment)[: MAX_NAME - len("run-")]
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
     runs, _ = _expand(find_leaves(block, fixed), fixed, place)
     return Sweep(name=name, file=None, runs=runs)

@@ -271,6 +271,9 @@ def test_single_run():
     (run,) = sweep.runs
     assert (sweep.name, sweep.file) == ("run-digits-s5", None)
     assert (run.experiment, run.overrides, run.seed, run.settings) == ("digits/s5", ("optim.lr=1e-3",), 3, {})
+    assert single_run("a b\n" + "c" * 100).name == "run-a-b-" + "c" * 72
+    with pytest.raises(SweepError, match="the experiment is named twice"):
+        single_run("digits/s5", ["experiment=mnist5k/sequential"])
 
 
 MISTAKES = {
