@@ -42,6 +42,7 @@ from s5.result import (
     write_atomic,
 )
 
+_EXTRA = ("jax", "jaxlib", "flax", "optax", "orbax", "grain", "numpy", "jaxtyping")
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -82,6 +83,9 @@ def _explain(error: Exception) -> Exit | None:
             return Exit.USER_ERROR
         case ResultError():
             say(f"s5: {error}\nhint: move that file away; the run then goes on from its last checkpoint")
+            return Exit.USER_ERROR
+        case ModuleNotFoundError() if (error.name or "").split(".")[0] in _EXTRA:
+            say(f"s5: {error.name} is not installed\nhint: pip install 's5-launch[cpu]'")
             return Exit.USER_ERROR
         case OSError() if error.errno in _DISK_TROUBLE:
             say(f"s5: {error.filename or 'the run directory'}: {error.strerror}\nhint: make room or give the rights")

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from s5.errors import say
 from s5.result import LIFELINE_VARIABLE, Exit
@@ -82,7 +83,8 @@ class Lifeline:
         timer.start()
 
     def _cut_off(self) -> None:
-        say(f"s5: the supervisor is gone and no orderly end was reached in {self._grace_s:g} s; cut off")
+        with suppress(OSError, ValueError):  # nobody may be there to read it
+            say(f"s5: the supervisor is gone and no orderly end was reached in {self._grace_s:g} s; cut off")
         self._cut(int(Exit.STOPPED))
 
 

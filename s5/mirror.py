@@ -51,8 +51,15 @@ class Mirror:
             name=f"{config.recipe or 'run'}-s{config.seed}",
             dir=str(attempt_dir),
             config=values,
-            # The log and the machine's load are the launcher's business.
-            settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, disable_git=True),
+            # The log and the machine's load are the launcher's business, and nobody waits long for a mirror.
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                x_disable_stats=True,
+                disable_git=True,
+                init_timeout=30.0,
+                finish_timeout=15.0,
+            ),
         )
 
     def _guard(self, action: Any) -> None:

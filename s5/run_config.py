@@ -11,6 +11,9 @@ from s5.result import CONFIG
 
 CONF_DIR = Path(__file__).parent / "conf"
 
+# What Hydra and OmegaConf add to a message that helps nobody who typed an override.
+_NOISE = ("See http", "full_key:", "object_type=", "reference_type=")
+
 
 def compose(overrides: Sequence[str]) -> Config:
     """Compose a config as the launcher does: the schema, the recipe of `experiment=`, then the overrides.
@@ -68,7 +71,7 @@ def _said(error: BaseException | None) -> Iterator[str]:
         yield f"{override}: not an override"
     while error is not None:
         for line in str(error).splitlines():
-            if line.strip() and not line.strip().startswith(("See http", "full_key:", "object_type=", "reference_type=")):
+            if line.strip() and not line.strip().startswith(_NOISE):
                 yield line.strip()
         error = error.__cause__
 

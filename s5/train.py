@@ -1,34 +1,30 @@
-"""Training: a pure step, jitted once, and a loop that only orders effects.
+"""Training: the loop, which only orders effects; `s5.step` holds what is computed.
 
 The order of effects of one step is: the step, its lines of metrics, its evaluation, its checkpoint, the stop. A run
 can be cut between any two of them; what is in a checkpoint says what of its step is still to be done.
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import PyTree
 
 from s5 import checkpoints, device
 from s5.config import Config
 from s5.data import Dataset, load
-from s5.data.batch import Batch, eval_batches, train_batches
+from s5.data.batch import eval_batches, train_batches
 from s5.errors import NotANumber, Stopped, say
 from s5.evaluate import (
     BEST_PARAMS,
     BEST_STATS,
     EvalStep,
-    Sums,
     evaluate,
     make_eval_step,
-    score,
     valid_lengths,
 )
 from s5.journal import Journal
@@ -36,36 +32,7 @@ from s5.lifeline import Lifeline
 from s5.models import make_model
 from s5.optim import make_optimizer, make_schedule
 from s5.result import write_result
-
-
-class TrainState(NamedTuple):
-    """Everything on the device that a step changes, beside the sums of the log interval.
-
-    step: Steps done.
-    key: What each step's dropout key is folded from.
-    """
-
-    step: Int[Array, ""]
-    key: Key[Array, ""]
-    params: PyTree
-    stats: PyTree
-    opt_state: Any
-
-
-class Interval(NamedTuple):
-    """What is gathered over the steps of a log interval. In every checkpoint, since an interruption may cut one.
-
-    sums: Loss and accuracy of the training batches.
-    bad_step: The first step whose loss was not finite; 0 while there is none.
-    """
-
-    sums: Sums
-    bad_step: Int[Array, ""]
-
-    @classmethod
-    def fresh(cls) -> "Interval":
-        """Return an interval without steps."""
-        return cls(Sums.zero(), jnp.zeros((), jnp.int32))
+from s5.step import Interval, TrainState, TrainStep, make_train_step
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -84,42 +51,6 @@ class Progress:
     best_step: int | None = None
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-TrainStep = Callable[[TrainState, Interval, Batch], tuple[TrainState, Interval]]
-
-
-def make_train_step(
-    graphdef: Any, optimizer: optax.GradientTransformation, lengths_of: Callable[[Batch], Any]
-) -> TrainStep:
-    """Return the jitted training step.
-
-    Args:
-        graphdef: The model's structure, from `nnx.split`.
-        optimizer: The optimizer of its parameters.
-        lengths_of: From `s5.evaluate.valid_lengths`.
-
-    Returns:
-        A pure function (state, interval, batch) -> (state, interval). It may reuse the old state's memory.
-    """
-
-    def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""]) -> Any:
-        model = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
-        logits = model(batch.inputs, lengths_of(batch), train=True, key=key)
-        sums = score(logits, batch.labels, batch.weight)
-        return sums.loss / sums.weight, (sums, nnx.split(model, nnx.Param, ...)[2])
-
-    def train_step(state: TrainState, interval: Interval, batch: Batch) -> tuple[TrainState, Interval]:
-        key = jax.random.fold_in(state.key, state.step)
-        gradient = jax.value_and_grad(loss, has_aux=True)
-        (value, (new, stats)), grads = gradient(state.params, state.stats, batch, key)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        step = state.step + 1
-        bad_step = jnp.where((interval.bad_step == 0) & ~jnp.isfinite(value), step, interval.bad_step)
-        params: Any = optax.apply_updates(state.params, updates)
-        return TrainState(step, state.key, params, stats, opt_state), Interval(interval.sums + new, bad_step)
-
-    return jax.jit(train_step, donate_argnums=0)
 
 
 def train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline | None = None) -> dict[str, float]:

@@ -1,9 +1,13 @@
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from s5.lifeline import STOP_SIGNALS
 
 # A run that trains in a second or two, with everything in it that a checkpoint must carry.
 TINY = (
@@ -17,6 +21,14 @@ TINY = (
     "train.epochs=2",
     "train.log_every_steps=4",
 )
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

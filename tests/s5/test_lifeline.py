@@ -1,20 +1,11 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from s5.lifeline import STOP_SIGNALS, Lifeline
 from s5.result import LIFELINE_VARIABLE, Exit
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)

@@ -160,8 +160,9 @@ def test_missing_data_are_named(tiny, tmp_path: Path, monkeypatch, capsys) -> No
         (OSError(errno.EROFS, "Read-only file system", "runs/x"), Exit.USER_ERROR, "Read-only"),
         (s5.train.NotANumber("the loss is not finite from step 7 on"), Exit.NAN, "step 7"),
         (s5.train.Stopped(), Exit.STOPPED, ""),
+        (ModuleNotFoundError("No module named 'flax.nnx'", name="flax.nnx"), Exit.USER_ERROR, "pip install"),
     ],
-    ids=["host", "device", "disk", "disk in orbax", "read-only", "nan", "stopped"],
+    ids=["host", "device", "disk", "disk in orbax", "read-only", "nan", "stopped", "package"],
 )
 def test_an_end_has_its_exit_code(
     error: Exception, code: Exit, said: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys

@@ -13,6 +13,7 @@ from s5.errors import NotANumber, Stopped, UserError
 from s5.lifeline import Lifeline
 from s5.result import METRICS, TIMING, read_lines, read_metrics
 from s5.run_config import compose
+from s5.step import Interval
 
 
 class StopsAt(Lifeline):
@@ -164,8 +165,8 @@ def test_the_compilation_cache_is_for_accelerators() -> None:
 
 
 def test_an_interval_starts_without_examples() -> None:
-    assert [float(value) for value in train.Interval.fresh().sums] == [0, 0, 0]
-    assert int(train.Interval.fresh().bad_step) == 0
+    assert [float(value) for value in Interval.fresh().sums] == [0, 0, 0]
+    assert int(Interval.fresh().bad_step) == 0
 
 
 def test_sums_count_no_filling_rows() -> None:
