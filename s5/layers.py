@@ -1,6 +1,6 @@
 """What surrounds an SSM in a deep model: dense maps, normalisation, gates, dropout and the residual.
 
-Source: Smith et al. 2023 (arXiv:2208.04933), App. G, and the layer options of its repository.
+Source: Smith et al. 2023 (arXiv:2208.04933) and the layer options of its repository.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Deep sequence models. Source: Smith et al. 2023 (arXiv:2208.04933), App. G."""
+"""Deep sequence models. Source: Smith et al. 2023 (arXiv:2208.04933)."""
 
 import jax
 import jax.numpy as jnp

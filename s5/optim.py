@@ -6,6 +6,7 @@ its end with the last step.
 """
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ class Rule(Enum):
     ssm_decay = ("ssm_lr", True)
     regular = ("lr", True)
     regular_no_decay = ("lr", False)
+
+    def __init__(self, rate: str, decays: bool) -> None:
+        self.rate, self.decays = rate, decays
 
 
 _FIXED = {
@@ -89,7 +93,7 @@ def learning_rate(
     return jnp.where(step < warmup_steps, warm, after)
 
 
-def make_schedule(config: OptimConfig, peak: float, steps_per_epoch: int, epochs: int) -> optax.Schedule:
+def make_schedule(config: OptimConfig, peak: float, steps_per_epoch: int, epochs: int) -> Callable[[Any], Array]:
     """Return `learning_rate` as a function of the step alone.
 
     Args:
@@ -130,8 +134,7 @@ def make_optimizer(
     Raises:
         TypeError: For a parameter that is in no group.
     """
-    is_param = lambda node: isinstance(node, nnx.Variable)  # noqa: E731
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_param)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=_is_variable)
     rules = [rule_of(param, config, jax.tree_util.keystr(path, simple=True, separator=".")) for path, param in leaves]
     schedules = {
         name: make_schedule(config, getattr(config, name), steps_per_epoch, epochs) for name in ("lr", "ssm_lr")
@@ -141,14 +144,18 @@ def make_optimizer(
     def init(params):
         return GroupState(jnp.zeros((), jnp.int32), adam.init(params))
 
-    def update(grads, state, params=None):
-        directions, adam_state = adam.update(grads, state.adam, params)
+    def update(updates, state, params=None):
+        directions, adam_state = adam.update(updates, state.adam, params)
         rates = {name: schedule(state.step) for name, schedule in schedules.items()}
         flat, tree = jax.tree.flatten(directions)
-        updates = [
-            -rates[rule.value[0]] * (d + config.weight_decay * p if rule.value[1] else d)
+        scaled = [
+            -rates[rule.rate] * (d + config.weight_decay * p if rule.decays else d)
             for rule, d, p in zip(rules, flat, jax.tree.leaves(params), strict=True)
         ]
-        return jax.tree.unflatten(tree, updates), GroupState(state.step + 1, adam_state)
+        return jax.tree.unflatten(tree, scaled), GroupState(state.step + 1, adam_state)
 
     return optax.GradientTransformation(init, update)
+
+
+def _is_variable(node):
+    return isinstance(node, nnx.Variable)

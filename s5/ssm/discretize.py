@@ -1,4 +1,4 @@
-"""From a continuous diagonal system to a recurrence. Source: Smith et al. 2023 (arXiv:2208.04933), §2.1 and App. A.
+"""From a continuous diagonal system to a recurrence. Source: Smith et al. 2023 (arXiv:2208.04933).
 
 x'(t) = Lambda x(t) + B u(t) becomes x_k = Lambda_bar x_{k-1} + B_bar u_k with B_bar = gain * B, one gain per state.
 A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part.

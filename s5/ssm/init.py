@@ -1,6 +1,6 @@
 """Initial values, computed in float64 NumPy and stored as float32.
 
-Sources: Gu et al. 2020 (arXiv:2008.07669) for HiPPO-LegS; Smith et al. 2023 (arXiv:2208.04933), §3 and App. B, for
+Sources: Gu et al. 2020 (arXiv:2008.07669) for HiPPO-LegS; Smith et al. 2023 (arXiv:2208.04933) for
 its block-diagonal use in S5.
 """
 

@@ -1,4 +1,4 @@
-"""The S5 layer. Source: Smith et al. 2023 (arXiv:2208.04933), §3 and App. B."""
+"""The S5 layer. Source: Smith et al. 2023 (arXiv:2208.04933)."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,9 +31,9 @@ class S5SSM(nnx.Module):
         Lambda, V = make_block_hippo(config.d_state, config.n_blocks, config.conj_sym)
         B = init_B(rng, V, H)
         C = np.concatenate([init_C(rng, config.C_init, V, H) for _ in range(1 + config.bidirectional)], axis=1)
-        self.Lambda_re, self.Lambda_im = StateParam(_f32(Lambda.real)), StateParam(_f32(Lambda.imag))
-        self.B_re, self.B_im = InputParam(_f32(B.real)), InputParam(_f32(B.imag))
-        self.C_re, self.C_im = OutputParam(_f32(C.real)), OutputParam(_f32(C.imag))
+        self.Lambda_re, self.Lambda_im = StateParam(_f32(np.real(Lambda))), StateParam(_f32(np.imag(Lambda)))
+        self.B_re, self.B_im = InputParam(_f32(np.real(B))), InputParam(_f32(np.imag(B)))
+        self.C_re, self.C_im = OutputParam(_f32(np.real(C))), OutputParam(_f32(np.imag(C)))
         self.D = OutputParam(_f32(rng.standard_normal(H)))
         self.log_step = StepParam(_f32(init_log_step(rng, Lambda.size, config.dt_min, config.dt_max)))
         self.conj_sym, self.clip_eigs = config.conj_sym, config.clip_eigs

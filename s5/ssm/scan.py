@@ -1,8 +1,7 @@
 """The linear recurrence x_k = Lambda_bar x_{k-1} + Bu_k on real planes, and its derivative: the same, run backwards.
 
 A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part. Only
-the states are kept for the derivative. Source of the adjoint: the method of Smith et al. 2023 (arXiv:2208.04933),
-§2.2, differentiated by hand.
+the states are kept for the derivative. Source: Smith et al. 2023 (arXiv:2208.04933) for the associative form.
 """
 
 import functools
@@ -27,8 +26,8 @@ def linear_recurrence(
     Returns:
         The state after each step, as planes.
     """
-    run = functools.partial(lax.platform_dependent, cpu=_jit(sequential, reverse), default=_jit(associative, reverse))
-    return run(Lambda_bar, Bu)
+    cpu, default = _jit(sequential, reverse), _jit(associative, reverse)
+    return lax.platform_dependent(Lambda_bar, Bu, cpu=cpu, default=default)
 
 
 def sequential(

@@ -23,10 +23,6 @@ def sequences(steps=L, seed=0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal((batch, steps, d_input)), jnp.float32)
 
 
-def stats(net):
-    return jax.tree.leaves(nnx.state(net, nnx.BatchStat))
-
-
 # Every pair of values of any two options occurs.
 @pytest.mark.parametrize(
     ("bidirectional", "prenorm", "pooling", "norm"),
@@ -46,13 +42,12 @@ def test_padding_changes_nothing(bidirectional, prenorm, pooling, norm):
     longer = jnp.concatenate([x, x[:, :5]], axis=1)
     garbage = 100 * sequences(L + 5, seed=1)
     longer = jnp.where((jnp.arange(L + 5) < lengths[:, None])[..., None], longer, garbage)
-    for train in (True, False):
-        logits = [
-            jax.jit(lambda x, net=net, train=train: run(net, x, lengths, train))(inputs)
-            for net, inputs in ((short, x), (padded, longer))
-        ]
-        for got, want in zip(jax.tree.leaves(logits[1]), jax.tree.leaves(logits[0]), strict=True):
-            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    got, want = (
+        jax.jit(lambda x, net=net: (run(net, x, lengths, True), net(x, lengths, train=False)))(inputs)
+        for net, inputs in ((padded, longer), (short, x))
+    )
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def run(net, x, lengths, train):
@@ -109,15 +104,15 @@ def test_dropout_needs_a_key_and_follows_it():
     net, x = model(dropout=0.5, norm=Norm.layer), sequences()
     with pytest.raises(ValueError, match=r"dropout=0\.5 needs a key"):
         net(x, None, train=True)
-    one, same, other = (net(x, None, train=True, key=jax.random.key(seed)) for seed in (0, 0, 1))
+    apply = jax.jit(lambda x, key, train: net(x, None, train=train, key=key), static_argnums=2)
+    one, same, other = (apply(x, jax.random.key(seed), True) for seed in (0, 0, 1))
     assert (one == same).all()
     assert (one != other).any()
-    evaluated = net(x, None, train=False, key=jax.random.key(0))
-    np.testing.assert_array_equal(evaluated, net(x, None, train=False))
+    np.testing.assert_array_equal(apply(x, jax.random.key(0), False), apply(x, None, False))
 
 
 def train_step(net, optimizer, opt_state, x, labels):
-    """One step as the training loop does it; pure, so that it can be jitted or not."""
+    """One step as the training loop does it."""
     graph, params, rest = nnx.split(net, nnx.Param, ...)
 
     def loss(params):
@@ -129,8 +124,7 @@ def train_step(net, optimizer, opt_state, x, labels):
     return value, optax.tree.norm(grads), optax.tree.norm(updates)
 
 
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-def test_one_step_has_its_pinned_metrics(jit):
+def test_one_step_has_its_pinned_metrics():
     net = model(n_layers=1)
     params = nnx.state(net, nnx.Param)
     optimizer = make_optimizer(OptimConfig(warmup_epochs=0.0), params, steps_per_epoch=10, epochs=2)
@@ -139,7 +133,7 @@ def test_one_step_has_its_pinned_metrics(jit):
     def step(state, x, labels):
         return train_step(nnx.merge(graph, state, copy=True), optimizer, optimizer.init(params), x, labels)
 
-    got = (jax.jit(step) if jit else step)(state, sequences(), jnp.array([0, 1, 2, 3]))
+    got = jax.jit(step)(state, sequences(), jnp.array([0, 1, 2, 3]))
     # If you meant to change the initial values, the layer or the optimizer, update these numbers; otherwise find out
     # what changed them.
     np.testing.assert_allclose(got, PINNED, rtol=1e-3)
@@ -147,3 +141,24 @@ def test_one_step_has_its_pinned_metrics(jit):
 
 # Loss, norm of the gradient, norm of the update.
 PINNED = (1.507030, 0.670855, 0.017720)
+
+
+def test_jit_changes_nothing():
+    net, x, lengths = model(n_layers=1), sequences(), jnp.array([12, 3, 7, 1])
+    jitted = jax.jit(lambda x: run(net, x, lengths, True))(x)
+    for got, want in zip(jax.tree.leaves(jitted), jax.tree.leaves(run(net, x, lengths, True)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_one_shape_compiles_once():
+    traces = []
+    net = model(n_layers=1)
+
+    @jax.jit
+    def apply(x, lengths):
+        traces.append(x.shape)
+        return net(x, lengths, train=False)
+
+    for seed in range(3):
+        apply(sequences(seed=seed), jnp.full(batch, seed + 1))
+    assert len(traces) == 1

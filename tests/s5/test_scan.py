@@ -11,8 +11,14 @@ from s5.ssm.scan import (
     sequential_adjoint,
 )
 
-FORMS = {"sequential": sequential, "associative": associative, "chosen": linear_recurrence}
-ADJOINTS = {"sequential": sequential_adjoint, "associative": associative_adjoint}
+FORMS = {
+    name: jax.jit(form, static_argnums=2)
+    for name, form in {"sequential": sequential, "associative": associative, "chosen": linear_recurrence}.items()
+}
+ADJOINTS = {
+    name: jax.jit(adjoint, static_argnums=3)
+    for name, adjoint in {"sequential": sequential_adjoint, "associative": associative_adjoint}.items()
+}
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 lengths = pytest.mark.parametrize("L", [1, 2, 37])
 
@@ -53,7 +59,7 @@ def test_every_adjoint_is_the_derivative_of_the_plain_loop(form, reverse, L):
     Lambda_bar, Bu = (planes(values) for values in problem(L))
     x_bar = jnp.asarray(np.random.default_rng(0).standard_normal(Bu.shape), jnp.float32)
     # `sequential` has no derivative of its own: this is JAX's, through the loop.
-    x, pull = jax.vjp(lambda *args: sequential(*args, reverse), Lambda_bar, Bu)
+    x, pull = jax.vjp(lambda *args: FORMS["sequential"](*args, reverse), Lambda_bar, Bu)
     for got, want in zip(ADJOINTS[form](Lambda_bar, x, x_bar, reverse), pull(x_bar), strict=True):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5 * L)
 
@@ -79,7 +85,7 @@ def test_reverse_is_the_flipped_scan(form):
 def test_a_state_depends_on_no_later_step(reverse):
     Lambda_bar, Bu = (planes(values) for values in problem(9))
     k = 4
-    by_input = jax.grad(lambda b: linear_recurrence(Lambda_bar, b, reverse)[:, k].sum())(Bu)
+    by_input = jax.grad(lambda b: FORMS["chosen"](Lambda_bar, b, reverse)[:, k].sum())(Bu)
     reached = np.abs(np.asarray(by_input)).sum((0, 2, 3)) > 0
     assert reached.tolist() == [(step >= k) if reverse else (step <= k) for step in range(9)]
 
