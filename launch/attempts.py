@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -166,7 +165,7 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
         fault("claim.prepared")
         os.rename(prepared, attempt_path(run_dir, attempt))
     except OSError as error:
-        shutil.rmtree(prepared, ignore_errors=True)
+        _remove(prepared)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return None
         raise store_error(error, f"claim attempt {attempt} in {folder}") from error
@@ -181,7 +180,13 @@ def sweep_claims(run_dir: str) -> None:
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
             if name.startswith(f"{_CLAIM}{processes.host()}-") and not is_held(os.path.join(path, LOCK)):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
+
+
+def _remove(folder: str) -> None:
+    import shutil  # costs a supervisor milliseconds, and it hardly ever has something to remove
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_record(path: str, record: AttemptRecord) -> None:

@@ -147,6 +147,7 @@ class Planner:
         """Make a run directory; return whether this call did."""
         if self._dry:
             return True
+        # Not made to survive a power cut, which would cost a thousand runs seconds: what is lost is planned again.
         os.mkdir(self._new)
         write_file(f"{self._new}/{RUN}", _encode(run.record))
         write_file(f"{self._new}/{CONFIG}", run.config_text().encode())

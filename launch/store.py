@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from launch.records import ManifestEntry, ManifestHeader, RunView
 from launch.states import read_view
 
 RUNS_VARIABLE = "LAUNCH_RUNS"
+
+_NOTE_S = 1.0
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
@@ -214,14 +217,17 @@ class SweepStore:
         """
         fd = acquire(self._queue_lock)
         if fd is None:
-            raise self.busy(self.queue() or Queue())
+            raise self.busy()
         note = json.dumps({"pid": os.getpid(), "host": host(), "generation": generation})
         os.pwrite(fd, note.encode(), 0)
         os.ftruncate(fd, len(note))
         return fd
 
-    def busy(self, queue: Queue) -> LaunchError:
-        """Return the error of a second launcher."""
+    def busy(self) -> LaunchError:
+        """Return the error of a second launcher, which names the first."""
+        deadline = time.monotonic() + _NOTE_S
+        while (queue := self.queue() or Queue()).pid is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # it has the lock, and is about to say who it is
         who = f"process {queue.pid} on {queue.host}" if queue.pid else "another process"
         return LaunchError(
             f"the sweep {self.name} is being run by {who}",

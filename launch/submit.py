@@ -133,9 +133,8 @@ def _backend(profile: Profile) -> Backend:
 
 
 def _refuse_second(sweep: SweepStore) -> None:
-    queue = sweep.queue()
-    if queue is not None:
-        raise sweep.busy(queue)
+    if sweep.queue() is not None:
+        raise sweep.busy()
 
 
 def _snapshot(source: Path | None, store: Store) -> tuple[str, tuple[str, ...]]:

@@ -172,8 +172,8 @@ class LocalQueue:
     def _start_some(self) -> None:
         """Start what fits."""
         self._blocked = False
-        for resources, waiting in self._waiting.items():
-            while waiting and (self._most is None or len(self._live) < self._most):
+        for resources, waiting in list(self._waiting.items()):
+            while waiting and not self._trouble and (self._most is None or len(self._live) < self._most):
                 if not self._start_first(resources, waiting):
                     break
 
@@ -256,6 +256,7 @@ class LocalQueue:
     def _stop(self, *, hard: bool) -> None:
         """Start nothing more, and end what lives: in good order, or at once."""
         self._waiting.clear()
+        self._unseen.clear()
         for fd, live in self._live.items():
             if live.kill_at is not None:
                 processes.send(fd, signal.SIGKILL if hard else signal.SIGTERM)
@@ -266,7 +267,6 @@ class LocalQueue:
         """See what became of a run whose process has ended."""
         self._selector.unregister(fd)
         live = self._live.pop(fd)
-        before = self._views[live.run_id].attempts
         view = self._look(live.run_id)
         if live.started is None:
             os.close(fd)
@@ -274,7 +274,8 @@ class LocalQueue:
             code, said = live.started.close()
             if said:
                 self._note(said)
-            if code == Outcome.STORE or (code > 0 and code not in tuple(Outcome) and view.attempts == before):
+            # A supervisor that calls it final has recorded why; one that has not failed itself.
+            if code == Outcome.STORE or (code == Outcome.FINAL and view.state not in _OVER):
                 self._give_up(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
         self._reported = 0.0
         self._after(live.run_id, view)

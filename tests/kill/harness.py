@@ -102,12 +102,10 @@ class Harness:
         self.kills[point] += 1
 
     def kill_at_random(self, rng: random.Random, most_s: float) -> None:
-        """Type the command, and kill one to three of its processes at random instants."""
+        """Type the command, and kill one to three of its processes at random instants, and it itself in the end."""
         command = self.type_command()
         for _ in range(rng.randint(1, 3)):
-            with suppress(subprocess.TimeoutExpired):
-                command.wait(rng.uniform(0, most_s))
-            self._kill_one(rng, command)
+            self._kill_one(rng, command, most_s)
         with suppress(subprocess.TimeoutExpired):
             command.wait(rng.uniform(0, most_s))
         if command.poll() is None:
@@ -115,17 +113,21 @@ class Harness:
             self.kills["launcher"] += 1
         command.communicate()
 
-    def _kill_one(self, rng: random.Random, command: "subprocess.Popen[bytes]") -> None:
-        kinds: dict[str, list[int]] = {
-            "launcher": [command.pid] if command.poll() is None else [],
-            "supervisor": self._processes(b"launch.supervise"),
-            "payload": self._processes(os.fsencode(PAYLOAD)),
-        }
-        present = [kind for kind, pids in kinds.items() if pids]
-        if present:
-            kind = rng.choice(present)
+    def _kill_one(self, rng: random.Random, command: "subprocess.Popen[bytes]", most_s: float) -> None:
+        """Wait until there is a process of some kind, then a moment more, and kill it."""
+        kind = rng.choice(["launcher", "supervisor", "payload"])
+
+        def pids() -> list[int]:
+            if kind == "launcher":
+                return [command.pid] if command.poll() is None else []
+            return self._processes(b"launch.supervise" if kind == "supervisor" else os.fsencode(PAYLOAD))
+
+        wait_until(lambda: bool(pids()) or command.poll() is not None, 10)
+        with suppress(subprocess.TimeoutExpired):
+            command.wait(rng.uniform(0, most_s if kind == "launcher" else most_s / 8))
+        if found := pids():
             with suppress(ProcessLookupError):
-                os.kill(rng.choice(kinds[kind]), signal.SIGKILL)
+                os.kill(rng.choice(found), signal.SIGKILL)
                 self.kills[kind] += 1
 
     def _processes(self, word: bytes) -> list[int]:

@@ -1,6 +1,5 @@
 import json
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from launch import processes
 from launch.attempts import attempt_numbers, attempt_path, read_attempt
 from launch.backends import find_backend
 from launch.backends.local import LocalBackend
@@ -19,7 +17,7 @@ from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
 from launch.store import Store
-from launch.submit import cancel, detach, drive
+from launch.submit import cancel, drive
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
 from tests.launch.test_slots import fake_nvidia_smi
@@ -260,6 +258,17 @@ def test_supervisor_that_cannot_write_stops_the_sweep_with_its_words(store: Stor
     assert "Not a directory" in (store.root / "work" / "queue.log").read_text()
 
 
+def test_supervisor_that_fails_itself_stops_the_sweep_with_its_words(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = submitted(store, [python("pass")] * 3)
+    monkeypatch.setenv("LAUNCH_GRACE_S", "no number")
+    (manifest,) = (store.root / "work" / "manifest").iterdir()
+    manifest.write_text(manifest.read_text().replace('"timeout_min": null', '"timeout_min": 1.0'))
+    with pytest.raises(StoreError, match="could not convert string to float: 'no number'"):
+        drive(submission, store)
+
+
 def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
     submission = submitted(store, [python(STOPPING)] * 3, max_parallel=1)
     process = driver(store)
@@ -270,45 +279,6 @@ def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
     assert [view.state for view in store.sweep("work").views()] == [State.CANCELLED] * 3
     assert [len(attempt_numbers(view.run_dir)) for view in submission.views] == [1, 0, 0]
     assert [view.attempts for view in drive(submitted(store, [python(STOPPING)] * 3), store)] == [1, 0, 0]
-
-
-def test_queue_in_the_background_outlives_its_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    submission = submitted(store, [python(STOPPING)])
-    code = "from tests.launch.test_local import leave; leave()"
-    master, terminal = pty.openpty()
-    root = str(Path(__file__).parents[2])
-    shell = subprocess.Popen(
-        [sys.executable, "-c", code, str(store.root)],
-        stdin=terminal,
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        start_new_session=True,
-        cwd=root,
-    )
-    os.close(terminal)
-    pid = int(shell.communicate()[0])
-    os.close(master)
-    queue = store.sweep("work").queue()
-    assert queue is not None and queue.pid == pid
-    assert os.getsid(pid) not in (os.getsid(0), shell.pid)
-    assert wait_until(lambda: ready(submission.views[0]), 20)
-    with pytest.raises(LaunchError, match=f"process {pid} on"):
-        detach(submission, store)
-    os.kill(pid, signal.SIGTERM)
-    assert wait_until(lambda: processes.start_time(pid) is None, 20)
-    assert store.sweep("work").views()[0].state is State.PREEMPTED
-
-
-def leave() -> None:
-    """Be the shell's process in the test above."""
-    store = Store(Path(sys.argv[1]))
-    print(LocalBackend(LOCAL).detach(store.sweep("work"), 1))
-
-
-def test_queue_that_does_not_start_in_the_background_says_why(store: Store) -> None:
-    submitted(store, [python("pass")])
-    with pytest.raises(BackendError, match=r"did not start: .*/manifest/0009\.jsonl: No such file"):
-        LocalBackend(LOCAL).detach(store.sweep("work"), 9)
 
 
 @pytest.mark.parametrize("name", ["with space", "quo'te\"s", "ünïcødé-运行", "new\nline", "semi;$(x)`y`", "a:b", "-n"])

@@ -18,6 +18,7 @@ from launch.submit import cancel, drive, estimate, refresh, retry, submit, submi
 from launch.sweep import RunSpec, Sweep
 from s5.result import write_result
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
+from tests.launch.stored_runs import RECORD
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ def test_estimate_judges_by_finished_runs(store: Store) -> None:
     submission = submitted(store, [python("pass")] * 3, resources=Resources(cpus_per_task=1))
     assert estimate(submission, store).core_hours is None
     first = submission.views[0]
-    claim = attempts.claim(first.run_dir, 0, replace(_record(store, submission), started=1000.0, ended=8200.0))
+    claim = attempts.claim(first.run_dir, 0, replace(RECORD, started=1000.0, ended=8200.0))
     assert claim is not None
     os.close(claim.lock)
     write_result(Path(first.run_dir), {})
@@ -237,17 +238,9 @@ def test_estimate_judges_by_finished_runs(store: Store) -> None:
     assert (guess.runs, guess.known, guess.core_hours, guess.gpu_hours) == (2, 2, 4.0, 0.0)
 
 
-def _record(store: Store, submission: Submission) -> attempts.AttemptRecord:
-    from tests.launch.test_store import RECORD
-
-    return RECORD
-
-
 def test_clock_that_went_back_does_not_make_time(store: Store) -> None:
     submission = submitted(store, [python("pass")] * 2)
-    claim = attempts.claim(
-        submission.views[0].run_dir, 0, replace(_record(store, submission), started=9000.0, ended=1.0)
-    )
+    claim = attempts.claim(submission.views[0].run_dir, 0, replace(RECORD, started=9000.0, ended=1.0))
     assert claim is not None
     os.close(claim.lock)
     write_result(Path(submission.views[0].run_dir), {})

@@ -3,79 +3,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launch import attempts
-from launch.attempts import read_attempt, write_cancelled, write_record
-from launch.backends.request import build_request, send_request
+from launch.attempts import write_cancelled
 from launch.errors import LaunchError
 from launch.order import CWD_VARIABLE, Order
 from launch.processes import find_by_environment, wait_any
-from launch.records import AttemptRecord, Reason, State
+from launch.records import Reason, State
 from launch.resources import Resources
 from launch.runtimes import Call, find_runtime
-from launch.store import Store
 from launch.supervise import Outcome
 from s5 import catalog
 from s5.result import read_result
-from tests.launch.command_sweep import python, submitted
-
-RESULT = "import os, sys; sys.path.insert(0, {root!r}); from s5.result import write_result; from pathlib import Path; "
-RESULT = RESULT.format(root=str(Path(__file__).parents[2]))
-WRITE = "write_result(Path(os.environ['LAUNCH_ATTEMPT_DIR']), {'test/accuracy': 0.5}); "
-
-# Says that it is there, then waits to be asked to stop, and returns what a run returns that has been.
-WAITING = (
-    "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {15});"
-    "print('ready', flush=True); os.mkdir('checkpoints'); os.mkdir('checkpoints/7'); os.mkfifo('fifo');"
-    "signal.sigwait({15}); print('asked', flush=True); sys.exit(75)"
-)
-DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
-
-
-class Case:
-    """One run, and the supervisors that are started for it."""
-
-    def __init__(self, root: Path, command: Sequence[str] | None, **settings: object) -> None:
-        self.store = Store(root / "runs")
-        resources = settings.pop("resources", Resources())
-        assert isinstance(resources, Resources)
-        submission = submitted(self.store, [command], resources=resources, **settings)
-        self.run_dir = Path(submission.views[0].run_dir)
-        self.order = Order(run_dir=str(self.run_dir), generation=1)
-
-    def supervise(self, *, environment: dict[str, str] | None = None, order: Order | None = None) -> int:
-        code, self.said = self.start(environment=environment, order=order).close()
-        return code
-
-    def start(self, *, environment: dict[str, str] | None = None, order: Order | None = None):
-        surroundings = {**os.environ, **(environment or {})}
-        return send_request(build_request(order or self.order, surroundings, os.getcwd()))
-
-    def attempt(self, number: int = 0) -> AttemptRecord:
-        return read_attempt(str(self.run_dir / "attempts" / str(number)))
-
-    def path(self, number: int = 0) -> Path:
-        return self.run_dir / "attempts" / str(number)
-
-    def log(self, number: int = 0) -> str:
-        return (self.path(number) / "log.txt").read_text()
-
-    @property
-    def state(self) -> State:
-        return self.store.sweep("work").views()[0].state
-
-
-def until_ready(case: Case, number: int = 0) -> None:
-    """Wait until the command of an attempt has said that it is there."""
-    from tests.kill.harness import wait_until
-
-    log = case.path(number) / "log.txt"
-    assert wait_until(lambda: log.exists() and "ready" in log.read_text(), 20)
+from tests.launch.command_sweep import python
+from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready
 
 
 def test_result_is_published_and_the_attempt_recorded(tmp_path: Path) -> None:
@@ -273,67 +218,6 @@ def test_cancelled_while_it_runs(tmp_path: Path) -> None:
     assert started.close()[0] == Outcome.FINAL
     assert case.attempt().reason is Reason.CANCELLED
     assert case.state is State.CANCELLED
-
-
-def test_of_two_supervisors_one_executes(tmp_path: Path) -> None:
-    case = Case(tmp_path, python("print('ready', flush=True); import time; time.sleep(0.3)"))
-    codes = [started.close()[0] for started in [case.start() for _ in range(4)]]
-    assert codes.count(Outcome.DONE) >= 1
-    assert set(codes) <= {Outcome.DONE, Outcome.BUSY}
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0]
-
-
-def test_live_attempt_is_left_alone(tmp_path: Path) -> None:
-    case = Case(tmp_path, python(WAITING))
-    started = case.start()
-    until_ready(case)
-    assert case.supervise() == Outcome.BUSY
-    started.send(signal.SIGTERM)
-    assert started.close()[0] == Outcome.AGAIN
-
-
-@pytest.mark.parametrize("code", [WAITING, DEAF.replace("60", "0.5")], ids=["listens", "deaf"])
-def test_orphan_is_ended_in_good_order_before_the_next_attempt(tmp_path: Path, code: str) -> None:
-    case = Case(tmp_path, python(code))
-    started = case.start()
-    until_ready(case)
-    started.send(signal.SIGKILL)
-    assert started.close()[0] == -signal.SIGKILL
-    assert case.state is State.RUNNING, "what it started still works on the attempt"
-    again = case.start()
-    until_ready(case, 1)
-    assert ("asked" in case.log()) == (code == WAITING)
-    assert not attempts.is_worked_on(str(case.path(0)))
-    again.send(signal.SIGQUIT)
-    again.close()
-
-
-def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
-    code = RESULT + "print('ready', flush=True); signal = __import__('signal'); signal.pthread_sigmask(0, {15});"
-    case = Case(tmp_path, python(code + "signal.sigwait({15}); " + WRITE))
-    started = case.start()
-    until_ready(case)
-    started.send(signal.SIGKILL)
-    started.close()
-    assert case.supervise() == Outcome.DONE
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0], "published, not executed again"
-    assert (case.run_dir / "result.json").samefile(case.path() / "result.json")
-
-
-def test_torn_record_of_a_dead_attempt_does_not_stand_in_the_way(tmp_path: Path) -> None:
-    case = Case(tmp_path, python("import os; os._exit(int(os.environ['LAUNCH_ATTEMPT_DIR'][-1] == '0') * 75)"))
-    assert case.supervise() == Outcome.AGAIN
-    (case.path() / "attempt.json").write_text('{"attempt"')
-    assert case.supervise() == Outcome.DONE
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1]
-
-
-def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
-    case = Case(tmp_path, python("import sys; sys.exit(75)"))
-    assert case.supervise() == Outcome.AGAIN
-    away = replace(case.attempt(), host="elsewhere", boot_id="another", ended=None, reason=None)
-    write_record(str(case.path()), away)
-    assert case.supervise() == Outcome.BUSY
 
 
 def test_result_in_another_format_fails_the_attempt_and_is_kept(tmp_path: Path) -> None:

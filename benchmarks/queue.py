@@ -1,0 +1,130 @@
+"""How well the local queue keeps its slots busy: 64 short runs on 4 slots.
+
+    python -m benchmarks.queue [--runs 64] [--slots 4] [--seconds 2] [--json]
+
+The slots are GPUs that a fake `nvidia-smi` lists, and a run sleeps, so the figure is the queue's own and not the
+machine's. Utilisation is the time in which the runs slept, of all the time the slots were there.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.recovery import commit
+from launch.backends.local import LocalBackend
+from launch.compose import Run
+from launch.profiles import Profile
+from launch.records import RunRecord, State
+from launch.resources import Resources
+from launch.store import Store
+from launch.submit import submit_runs
+from launch.sweep import RunSpec, Sweep
+
+SLEEP = """
+import json, os, sys, time
+begin = time.monotonic()
+time.sleep(float(sys.argv[1]))
+line = json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], begin, time.monotonic()])
+os.write(os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT), (line + "\\n").encode())
+"""
+
+
+def sleeping_runs(count: int, seconds: float, journal: Path) -> list[Run]:
+    """Return runs that sleep on a GPU and note when."""
+    command = (sys.executable, "-S", "-c", SLEEP, str(seconds), str(journal))
+    resources = Resources(gpus_per_node=1)
+    runs = []
+    for seed in range(count):
+        spec = RunSpec(experiment="sleep", overrides=(), settings={}, seed=seed, resources=resources, command=command)
+        record = RunRecord(
+            run_id=f"sleep-s{seed}-{seed:08x}",
+            experiment="sleep",
+            overrides=(),
+            settings={},
+            seed=seed,
+            science_version=1,
+            science_hash=f"{seed:064x}",
+            command=command,
+        )
+        runs.append(Run(record=record, config={"seed": seed}, spec=spec))
+    return runs
+
+
+def fake_gpus(folder: Path, count: int) -> None:
+    """Put an `nvidia-smi` first on the path that lists so many GPUs."""
+    lines = "\n".join(f"GPU {n}: Fake (UUID: GPU-{n})" for n in range(count))
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+
+
+def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
+    """Run the queue once; return what it showed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fake_gpus(folder, slots)
+        os.environ["LAUNCH_SLOTS"] = str(folder / "slots")
+        (folder / "code" / "s5").mkdir(parents=True)
+        (folder / "code" / "s5" / "__init__.py").touch()
+        composed = sleeping_runs(runs, seconds, folder / "journal")
+        sweep = Sweep(name="queue", file=None, runs=tuple(run.spec for run in composed))
+        store, profile = Store(folder / "runs"), Profile(name="local")
+        submission = submit_runs(sweep, composed, store, profile, source=folder / "code")
+        began = time.monotonic()
+        LocalBackend(profile).drive(store.sweep("queue"), submission.generation or 0, None)
+        wall_s = time.monotonic() - began
+        intervals = [json.loads(line) for line in (folder / "journal").read_text().splitlines()]
+        views = store.sweep("queue").views()
+    busy_s = sum(end - begin for _, begin, end in intervals)
+    return {
+        "runs": runs,
+        "slots": slots,
+        "run_s": seconds,
+        "succeeded": sum(view.state is State.SUCCEEDED for view in views),
+        "wall_s": round(wall_s, 3),
+        "ideal_s": round(runs / slots * seconds, 3),
+        "utilisation": round(busy_s / (slots * wall_s), 4),
+        "between_runs_s": round((slots * wall_s - busy_s) / runs, 4),
+        "most_at_once_on_a_slot": max(most_at_once([i for i in intervals if i[0] == str(n)]) for n in range(slots)),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "commit": commit(),
+    }
+
+
+def most_at_once(intervals: list[list[Any]]) -> int:
+    """Return how many intervals overlap at most."""
+    events = sorted([(begin, 1) for _, begin, _ in intervals] + [(end, -1) for _, _, end in intervals])
+    now = most = 0
+    for _, change in events:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long a run sleeps")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    asked = parser.parse_args()
+    facts = measure(asked.runs, asked.slots, asked.seconds)
+    if asked.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        for key, value in facts.items():
+            print(f"{key:24} {value}")
+
+
+if __name__ == "__main__":
+    main()

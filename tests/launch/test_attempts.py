@@ -1,0 +1,77 @@
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch import attempts
+from launch.attempts import ATTEMPT, attempt_path
+from launch.errors import StoreError
+from launch.locks import acquire
+from launch.processes import host
+from launch.records import Reason, to_json
+from launch.store import Store, SweepStore
+from s5.result import write_result
+from tests.launch.stored_runs import RECORD, attempted, listed
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> SweepStore:
+    return Store(tmp_path / "runs").sweep("a")
+
+
+def test_of_two_claimants_one_gets_the_attempt(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    run_dir = str(sweep.run_dir(plan.record.run_id))
+    first = attempts.claim(run_dir, 0, RECORD)
+    assert first is not None
+    assert attempts.claim(run_dir, 0, RECORD) is None
+    assert os.listdir(os.path.join(run_dir, "attempts")) == ["0"]
+    assert attempts.read_attempt(attempt_path(run_dir, 0)) == RECORD
+    os.close(first.lock)
+
+
+def test_leftovers_of_dead_claimants_are_removed(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    folder = sweep.run_dir(plan.record.run_id) / "attempts"
+    for name in (f".claim-{host()}-1", f".claim-{host()}-2"):
+        (folder / name).mkdir(parents=True)
+    held = acquire(str(folder / f".claim-{host()}-2" / "lock"))
+    assert held is not None
+    attempts.sweep_claims(str(folder.parent))
+    assert os.listdir(folder) == [f".claim-{host()}-2"]
+    os.close(held)
+
+
+def test_result_without_a_supervisor_is_adopted_once(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    run_dir = str(sweep.run_dir(plan.record.run_id))
+    path = attempted(sweep, plan)
+    write_result(path, {"test/accuracy": 0.5})
+    held = acquire(str(path / "lock"))
+    assert held is not None
+    assert not attempts.adopt_result(run_dir), "whoever works on it publishes it"
+    os.close(held)
+    assert attempts.adopt_result(run_dir)
+    assert attempts.adopt_result(run_dir)
+    assert os.path.samefile(path / "result.json", os.path.join(run_dir, "result.json"))
+
+
+def test_result_that_is_none_is_set_aside(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    path = attempted(sweep, plan)
+    (path / "result.json").write_text("[]")
+    assert not attempts.adopt_result(str(sweep.run_dir(plan.record.run_id)))
+    assert (path / "result.json.bad").exists()
+
+
+def test_records_come_back_from_the_disk_as_they_were(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    path = attempted(sweep, plan, replace(RECORD, ended=time.time(), reason=Reason.NAN, message="\udce9 é\n"))
+    record = attempts.read_attempt(str(path))
+    assert json.loads((path / ATTEMPT).read_text()) == json.loads(json.dumps(to_json(record)))
+    (path / ATTEMPT).write_text("null")
+    with pytest.raises(StoreError, match=r"attempt\.json: not a JSON object"):
+        attempts.read_attempt(str(path))

@@ -1,0 +1,73 @@
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch import attempts
+from launch.attempts import write_record
+from launch.records import State
+from launch.supervise import Outcome
+from tests.launch.command_sweep import python
+from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready
+
+
+def test_of_two_supervisors_one_executes(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("print('ready', flush=True); import time; time.sleep(0.3)"))
+    codes = [started.close()[0] for started in [case.start() for _ in range(4)]]
+    assert codes.count(Outcome.DONE) >= 1
+    assert set(codes) <= {Outcome.DONE, Outcome.BUSY}
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0]
+
+
+def test_live_attempt_is_left_alone(tmp_path: Path) -> None:
+    case = Case(tmp_path, python(WAITING))
+    started = case.start()
+    until_ready(case)
+    assert case.supervise() == Outcome.BUSY
+    started.send(signal.SIGTERM)
+    assert started.close()[0] == Outcome.AGAIN
+
+
+@pytest.mark.parametrize("code", [WAITING, DEAF.replace("60", "0.5")], ids=["listens", "deaf"])
+def test_orphan_is_ended_in_good_order_before_the_next_attempt(tmp_path: Path, code: str) -> None:
+    case = Case(tmp_path, python(code))
+    started = case.start()
+    until_ready(case)
+    started.send(signal.SIGKILL)
+    assert started.close()[0] == -signal.SIGKILL
+    assert case.state is State.RUNNING, "what it started still works on the attempt"
+    again = case.start()
+    until_ready(case, 1)
+    assert ("asked" in case.log()) == (code == WAITING)
+    assert not attempts.is_worked_on(str(case.path(0)))
+    again.send(signal.SIGQUIT)
+    again.close()
+
+
+def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
+    code = RESULT + "print('ready', flush=True); signal = __import__('signal'); signal.pthread_sigmask(0, {15});"
+    case = Case(tmp_path, python(code + "signal.sigwait({15}); " + WRITE))
+    started = case.start()
+    until_ready(case)
+    started.send(signal.SIGKILL)
+    started.close()
+    assert case.supervise() == Outcome.DONE
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0], "published, not executed again"
+    assert (case.run_dir / "result.json").samefile(case.path() / "result.json")
+
+
+def test_torn_record_of_a_dead_attempt_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("import os; os._exit(int(os.environ['LAUNCH_ATTEMPT_DIR'][-1] == '0') * 75)"))
+    assert case.supervise() == Outcome.AGAIN
+    (case.path() / "attempt.json").write_text('{"attempt"')
+    assert case.supervise() == Outcome.DONE
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1]
+
+
+def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("import sys; sys.exit(75)"))
+    assert case.supervise() == Outcome.AGAIN
+    away = replace(case.attempt(), host="elsewhere", boot_id="another", ended=None, reason=None)
+    write_record(str(case.path()), away)
+    assert case.supervise() == Outcome.BUSY

@@ -1,0 +1,217 @@
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch import attempts
+from launch.attempts import ATTEMPT, CANCELLED, write_cancelled
+from launch.errors import LaunchError
+from launch.locks import acquire
+from launch.manifest import Listed
+from launch.processes import host, start_time
+from launch.records import AttemptRecord, Reason, State
+from launch.states import Facts, derive
+from launch.store import Store, SweepStore
+from s5.result import write_result
+from tests.launch.stored_runs import HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> SweepStore:
+    return Store(tmp_path / "runs").sweep("a")
+
+
+ALL_FACTS = [
+    Facts(
+        published=published,
+        cancelled=cancelled,
+        retried=retried,
+        fed=fed,
+        attempted=attempted,
+        alive=alive,
+        ended=ended,
+        reason=reason,
+        retry=retry,
+        generation=generation,
+    )
+    for published, fed, attempted, alive, ended, retry in itertools.product([False, True], repeat=6)
+    for cancelled in (None, 1, 2)
+    for retried in (0, 2)
+    for generation in (1, 2)
+    for reason in (None, *Reason)
+]
+
+
+def test_every_combination_of_facts_is_one_state() -> None:
+    for facts in ALL_FACTS:
+        state = derive(facts)
+        assert isinstance(state, State), facts
+        assert (state is State.SUCCEEDED) == facts.published, facts
+        lives = facts.attempted and facts.alive and not facts.ended and not facts.published
+        assert (state is State.RUNNING) == lives, facts
+        if state is State.LOST:
+            assert facts.attempted and not facts.alive and not facts.ended and not facts.fed, facts
+        if state is State.FAILED:
+            assert facts.ended and facts.generation >= facts.retried, facts
+        if state in (State.PLANNED, State.PREEMPTED):
+            assert not facts.fed, facts
+        if state is State.PENDING:
+            assert facts.fed, facts
+
+
+def on_disk(sweep: SweepStore, plan: Plan, *, kind: str, result: bool, cancelled: bool) -> int | None:
+    """Write one combination of files; return a descriptor to close."""
+    run_dir = sweep.run_dir(plan.record.run_id)
+    held = None
+    if kind == "folder without attempts":
+        (run_dir / "attempts").mkdir()
+    elif kind != "none":
+        end = {"ended": 2.0, "reason": Reason.CRASH} if "ended" in kind else {}
+        path = attempted(sweep, plan, replace(RECORD, **end))  # type: ignore[arg-type]
+        held = acquire(str(path / "lock")) if "held" in kind else None
+        if "torn" in kind:
+            (path / ATTEMPT).write_text('{"attempt": 0')
+        elif "bare" in kind:
+            (path / ATTEMPT).unlink()
+    if result:
+        write_result(run_dir, {})
+    if cancelled:
+        write_cancelled(str(run_dir), 1)
+    return held
+
+
+KINDS = ("none", "folder without attempts", "begun", "begun held", "ended", "ended held", "torn", "torn held", "bare")
+
+
+def test_every_combination_of_files_is_one_state_and_asking_changes_nothing(sweep: SweepStore) -> None:
+    combinations = list(itertools.product(KINDS, [False, True], [False, True]))
+    plans = listed(sweep, len(combinations))
+    held = [
+        on_disk(sweep, plan, kind=kind, result=result, cancelled=cancelled)
+        for plan, (kind, result, cancelled) in zip(plans, combinations, strict=True)
+    ]
+    before = tree(sweep.path)
+    views = sweep.views()
+    assert tree(sweep.path) == before
+    for view, (kind, result, cancelled) in zip(views, combinations, strict=True):
+        lives = "held" in kind and "ended" not in kind
+        wanted = State.SUCCEEDED if result else State.RUNNING if lives else State.CANCELLED if cancelled else None
+        if wanted is None:
+            wanted = {"none": State.PLANNED, "folder without attempts": State.PLANNED}.get(
+                kind, State.FAILED if "ended" in kind else State.LOST
+            )
+        assert view.state is wanted, (kind, result, cancelled)
+        if "torn" in kind or "bare" in kind:
+            assert str(Path(view.run_dir, "attempts", "0", ATTEMPT)) in (view.message or "")
+    for fd in held:
+        if fd is not None:
+            os.close(fd)
+
+
+def test_lost_needs_two_proofs(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    path = attempted(sweep, plan)
+    alive = replace(RECORD, pid=os.getpid(), pid_start=start_time(os.getpid()) or 0)
+
+    def state(record: AttemptRecord) -> State:
+        attempts.write_record(str(path), record)
+        return sweep.view(plan.record.run_id).state
+
+    assert state(RECORD) is State.LOST
+    assert state(alive) is State.RUNNING, "the lock is free, and the process lives"
+    assert state(replace(alive, pid_start=1)) is State.LOST, "the pid belongs to another process now"
+    assert state(replace(alive, boot_id="before")) is State.LOST, "the machine has been started again"
+    assert state(replace(RECORD, boot_id="there", host="elsewhere")) is State.RUNNING, "nothing is known from here"
+    assert "it runs on elsewhere" in (sweep.view(plan.record.run_id).message or "")
+    held = acquire(str(path / "lock"))
+    assert held is not None
+    assert state(RECORD) is State.RUNNING, "the process is gone, and the lock is held"
+    os.close(held)
+
+
+def test_attempt_without_a_record_lives_while_a_process_carries_its_label(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    path = attempted(sweep, plan)
+    (path / ATTEMPT).unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", "input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"LAUNCH_ATTEMPT_DIR": str(path)},
+    )
+    assert sweep.view(plan.record.run_id).state is State.RUNNING
+    process.kill()
+    process.communicate()
+    assert sweep.view(plan.record.run_id).state is State.LOST
+
+
+def test_planned_becomes_pending_while_a_queue_feeds_it(sweep: SweepStore) -> None:
+    plans = listed(sweep, 2)
+    sweep.freeze(HEADER, entries_of(plans[:1]))
+    assert {view.state for view in sweep.views()} == {State.PLANNED}
+    fd = sweep.hold_queue(2)
+    assert [view.state for view in sweep.views()] == [State.PENDING, State.PLANNED]
+    queue = sweep.queue()
+    assert queue is not None and (queue.pid, queue.host, queue.generation) == (os.getpid(), host(), 2)
+    with pytest.raises(LaunchError, match=rf"being run by process {os.getpid()} on {host()}") as caught:
+        sweep.hold_queue(1)
+    assert "launch watch a" in (caught.value.hint or "")
+    (sweep.path / "queue.lock").write_text("garbage")
+    assert {view.state for view in sweep.views()} == {State.PENDING}, "an unreadable note still is a living queue"
+    os.close(fd)
+    assert sweep.queue() is None
+
+
+def test_retry_sets_failures_and_cancellations_aside(sweep: SweepStore) -> None:
+    failed, cancelled = listed(sweep, 2)
+    attempted(sweep, failed, replace(RECORD, ended=2.0, reason=Reason.CRASH, exit_code=1, message="oh"))
+    write_cancelled(str(sweep.run_dir(cancelled.record.run_id)), 1)
+    assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED]
+    sweep.freeze(HEADER, entries_of([failed, cancelled]))
+    assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED], "submitting again is no retry"
+    sweep.freeze(replace(HEADER, why="retry"), entries_of([failed, cancelled]))
+    assert [view.state for view in sweep.views()] == [State.PLANNED, State.PLANNED]
+    assert sweep.view(failed.record.run_id).message == "oh"
+
+
+def test_unreadable_mark_of_a_cancellation_still_counts(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    (sweep.run_dir(plan.record.run_id) / CANCELLED).write_text("")
+    assert sweep.views()[0].state is State.CANCELLED
+
+
+def test_missing_directory_is_named(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    shutil.rmtree(sweep.run_dir(plan.record.run_id))
+    (view,) = sweep.views()
+    assert view.state is State.PLANNED
+    assert "run.json: missing" in (view.message or "")
+
+
+def test_clock_that_went_back_changes_no_state(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    attempted(sweep, plan, replace(RECORD, started=4e9, ended=1.0, reason=Reason.CRASH))
+    (view,) = sweep.views()
+    assert (view.state, view.started, view.ended) == (State.FAILED, 4e9, 1.0)
+
+
+def test_progress_of_a_running_run_is_shown(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    path = attempted(sweep, plan)
+    (path / "timing.jsonl").write_text('{"step": 3, "of": 9}\n{"step": 4, "of"')
+    held = acquire(str(path / "lock"))
+    assert held is not None
+    (view,) = sweep.views()
+    assert (view.step, view.steps) == (3, 9)
+    os.close(held)
+
+
+def test_view_of_a_run_that_is_not_listed_yet(sweep: SweepStore) -> None:
+    entry = entries_of([plan_of()])[0]
+    view = sweep.look(Listed(entry=entry, generation=0), fed=False)
+    assert (view.state, view.attempts) == (State.PLANNED, 0)
