@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from launch.errors import StoreError
 from launch.resources import Resources
@@ -275,32 +275,35 @@ def from_json(kind: type[Record], values: Any, where: str) -> Record:
     """
     if not isinstance(values, dict):
         raise StoreError(f"{where}: not a JSON object")
-    version = values.get("version", FORMAT_VERSION)
+    document = cast("dict[str, Any]", values)
+    version = document.get("version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
         raise StoreError(
             f"{where}: format version {version!r}; this launcher reads version {FORMAT_VERSION}",
             hint="use the launcher that wrote it, or a newer one",
         )
     names = {f.name for f in fields(kind)}
-    unknown = sorted(set(values) - names)
+    unknown = sorted(set(document) - names)
     if unknown:
         raise StoreError(f"{where}: unknown field {unknown[0]!r}")
     try:
-        return kind(**{name: _read(name, value) for name, value in values.items()})
+        return kind(**{name: _read(name, value) for name, value in document.items()})
     except (TypeError, ValueError) as error:
         raise StoreError(f"{where}: {error}") from error
 
 
 def _read(name: str, value: Any) -> Any:
     """Turn the plain value of the field `name` into the field's own type."""
+    if value is None:
+        return None
     match name:
         case "resources":
             return Resources(**value)
-        case "reason" if value is not None:
+        case "reason":
             return Reason(value)
         case "published":
             return tuple(PublishedNumber(**number) for number in value)
-        case "overrides" | "command" | "devices" if value is not None:
+        case "overrides" | "command" | "devices":
             return tuple(value)
         case _:
             return value
