@@ -11,11 +11,15 @@ from typing import Any
 from launch.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
 from launch.files import read_bytes
 from launch.manifest import Listed
+from launch.plan import CONFIG, RUN
 from launch.records import Reason, RunView, State
 from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
 _GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
+
+
+_MENDED = "type the sweep's command again: it is written anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +111,8 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
         generation=record.get("generation", 0),
     )
     state = derive(facts)
-    if "run.json" not in names or "config.yaml" not in names:
-        missing = "run.json" if "run.json" not in names else "config.yaml"
-        message = f"{os.path.join(run_dir, missing)}: missing; type the sweep's command again to write it"
+    if state is not State.SUCCEEDED:  # what is done needs neither file any more
+        message = _bad_file(run_dir, names) or message
     step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
     entry = listed.entry
     return RunView(
@@ -154,6 +157,21 @@ def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, dict[str, Any], 
         return attempt, {}, f"{file}: {os.strerror(error.errno or 0)}"
     except ValueError as error:
         return attempt, {}, f"{file}: not JSON: {error}"
+
+
+def _bad_file(run_dir: str, names: list[str]) -> str | None:
+    """Name a file without which the run cannot start; None where there is none."""
+    for name in (RUN, CONFIG):
+        if name not in names:
+            return f"{os.path.join(run_dir, name)}: missing; {_MENDED}"
+    file = os.path.join(run_dir, RUN)
+    try:
+        json.loads(read_bytes(file))
+    except OSError as error:
+        return f"{file}: {os.strerror(error.errno or 0)}"
+    except ValueError as error:
+        return f"{file}: not JSON: {error}; {_MENDED}"
+    return None
 
 
 def _reason(word: object) -> Reason | None:

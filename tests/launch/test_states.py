@@ -193,6 +193,16 @@ def test_missing_directory_is_named(sweep: SweepStore) -> None:
     assert "run.json: missing" in (view.message or "")
 
 
+def test_unreadable_run_record_is_named(sweep: SweepStore) -> None:
+    (plan,) = listed(sweep)
+    file = sweep.run_dir(plan.record.run_id) / "run.json"
+    file.write_text('{"run_id"')
+    (view,) = sweep.views()
+    assert (view.message or "").startswith(f"{file}: not JSON")
+    sweep.plan([plan])
+    assert sweep.views()[0].message is None
+
+
 def test_clock_that_went_back_changes_no_state(sweep: SweepStore) -> None:
     (plan,) = listed(sweep)
     attempted(sweep, plan, replace(RECORD, started=4e9, ended=1.0, reason=Reason.CRASH))
