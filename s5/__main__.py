@@ -32,6 +32,7 @@ from s5.catalog import DataError
 from s5.config import Config, science_hash, to_dict
 from s5.errors import NotANumber, Stopped, UserError, say
 from s5.lifeline import Lifeline
+from s5.memory import restart_with_huge_pages
 from s5.result import (
     ATTEMPT_DIR_VARIABLE,
     CONFIG,
@@ -196,4 +197,5 @@ def _print(metrics: dict[str, Any], *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     sys.exit(main())
