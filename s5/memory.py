@@ -1,8 +1,9 @@
 """Large memory pages for the training process.
 
-A training step on a CPU allocates and frees hundreds of megabytes. With pages of 4 KiB that is some 170,000 page faults a
-step for mnist5k/sequential, with huge pages 1,000 (`benchmarks/huge_pages.py` measures both). The C library asks the kernel for huge pages where a tunable says so, and reads it only at the start
-of a process: hence the process starts itself anew, once.
+A training step on a CPU allocates and frees hundreds of megabytes. With pages of 4 KiB that is some 170,000 page faults
+a step for mnist5k/sequential, with huge pages 1,000 (`benchmarks/huge_pages.py` measures both). The C library asks the
+kernel for huge pages where a tunable says so, and reads it only at the start of a process: hence the process starts
+itself anew, once.
 """
 
 import os
