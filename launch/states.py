@@ -91,26 +91,10 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
         names = os.listdir(run_dir)
     except OSError:
         names = []
-    attempt, record, bad = _last_attempt(run_dir, names)
-    message: str | None = bad or record.get("message")
-    ended = record.get("ended")
-    alive = False
-    if attempt >= 0 and ended is None and RESULT not in names:
-        alive, note = is_alive(attempt_path(run_dir, attempt), record)
-        message = message or note
-    facts = Facts(
-        published=RESULT in names,
-        cancelled=cancelled_generation(run_dir) if CANCELLED in names else None,
-        retried=listed.retried,
-        fed=fed,
-        attempted=attempt >= 0,
-        alive=alive,
-        ended=ended is not None,
-        reason=_reason(record.get("reason")),
-        retry=bool(record.get("retry")),
-        generation=record.get("generation", 0),
-    )
+    attempt, record, message = _last_attempt(run_dir, names)
+    facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
     state = derive(facts)
+    message = message or record.get("message") or note
     if state is not State.SUCCEEDED:  # what is done needs neither file any more
         message = _bad_file(run_dir, names) or message
     step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
@@ -129,12 +113,35 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
         host=record.get("host"),
         pid=record.get("pid"),
         started=record.get("started"),
-        ended=ended,
+        ended=record.get("ended"),
         step=step,
         steps=steps,
         run_dir=run_dir,
         resources=entry.resources,
     )
+
+
+def _facts(
+    run_dir: str, names: list[str], attempt: int, record: dict[str, Any], *, retried: int, fed: bool
+) -> tuple[Facts, str | None]:
+    """Gather what a run's state depends on, and a remark for a person."""
+    published, ended = RESULT in names, record.get("ended") is not None
+    alive, note = False, None
+    if attempt >= 0 and not ended and not published:
+        alive, note = is_alive(attempt_path(run_dir, attempt), record)
+    facts = Facts(
+        published=published,
+        cancelled=cancelled_generation(run_dir) if CANCELLED in names else None,
+        retried=retried,
+        fed=fed,
+        attempted=attempt >= 0,
+        alive=alive,
+        ended=ended,
+        reason=_reason(record.get("reason")),
+        retry=bool(record.get("retry")),
+        generation=record.get("generation", 0),
+    )
+    return facts, note
 
 
 def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, dict[str, Any], str | None]:

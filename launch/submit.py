@@ -259,7 +259,7 @@ def retry(
     manifest = own.manifest()
     header = manifest.newest_header()
     profile = profile or load_profile(header.profile)
-    empty = Submission(
+    submission = Submission(
         sweep=sweep,
         generation=None,
         profile=profile,
@@ -269,7 +269,7 @@ def retry(
         warnings=tuple(own.problems),
     )
     if not views:
-        return empty
+        return submission
     entries = [manifest.listed[view.run_id].entry for view in views]
     _backend(profile).check(entries)
     snapshot, notices = _snapshot(source, store)
@@ -284,7 +284,7 @@ def retry(
         ),
         entries,
     )
-    return replace(empty, generation=generation, views=look_at(own, entries), warnings=(*notices, *own.problems))
+    return replace(submission, generation=generation, views=look_at(own, entries), warnings=(*notices, *own.problems))
 
 
 def estimate(submission: Submission, store: Store) -> Estimate:
