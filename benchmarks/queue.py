@@ -18,13 +18,13 @@ from typing import Any
 
 from benchmarks.recovery import commit
 from launch.backends.local import LocalBackend
-from launch.compose import Run
+from launch.compose.composer import Run
+from launch.disk.store import Store
+from launch.language.sweep import RunSpec, Sweep
 from launch.profiles import Profile
 from launch.records import RunRecord, State
 from launch.resources import Resources
-from launch.store import Store
 from launch.submit import submit_runs
-from launch.sweep import RunSpec, Sweep
 
 SLEEP = """
 import json, os, sys, time

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.plan import CONFIG, PlannedRun, PlanReport
+from launch.disk.plan import CONFIG, PlannedRun, PlanReport
 
 
 def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:

@@ -14,10 +14,10 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from launch.backends.slots import find_machine
+from launch.disk.store import Store
 from launch.errors import LaunchError
 from launch.records import State
-from launch.slots import find_machine
-from launch.store import Store
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _LOCK = _REPOSITORY / "docker" / "locks" / "cpu.txt"

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from launch.attempts import attempt_numbers, attempt_path, read_plain
+from launch.disk.attempts import attempt_numbers, attempt_path, read_plain
+from launch.disk.store import Store
 from launch.records import RunView, State
-from launch.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
 
 if TYPE_CHECKING:
+    from launch.disk.store import Store
     from launch.records import RunView
-    from launch.store import Store
 
 SNAPSHOTS = ".snapshots"
 # A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: what

@@ -1,7 +1,7 @@
 """The typed records that lie in a run directory: their fields, and how they become JSON and come back.
 
 A record is a frozen dataclass of plain values. `version` is the version of its format; a reader refuses one
-it does not know. Nothing here touches the disk: `launch.store` does.
+it does not know. Nothing here touches the disk: `launch.disk.store` does.
 """
 
 from __future__ import annotations

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launch.attempts import adopt_result
+from launch.disk.attempts import adopt_result
+from launch.disk.manifest import Listed, Manifest, same_but_for_time
+from launch.disk.plan import PlanReport
+from launch.disk.store import SweepStore
 from launch.errors import LaunchError
-from launch.manifest import Listed, Manifest, same_but_for_time
-from launch.plan import PlanReport
 from launch.profiles import Profile
 from launch.records import ManifestEntry, ManifestHeader, RunView, State
-from launch.store import SweepStore
 
 if TYPE_CHECKING:
-    from launch.compose import Run
+    from launch.compose.composer import Run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,22 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.attempts import write_cancelled
 from launch.differences import describe_changes
+from launch.disk.attempts import write_cancelled
+from launch.disk.files import fault
+from launch.disk.plan import PlanReport
+from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
 from launch.estimate import Estimate, estimate_runs
-from launch.files import fault
-from launch.plan import PlanReport
 from launch.profiles import Profile, load_profile
 from launch.records import ManifestHeader, RunView, State
 from launch.runtimes import find_runtime
-from launch.store import Store, SweepStore
 from launch.submission import Submission, adopt, entry_of, freeze_or_reuse, look_at, select
 
 if TYPE_CHECKING:
     from launch.backends import Backend
-    from launch.compose import Run
-    from launch.sweep import Sweep
+    from launch.compose.composer import Run
+    from launch.language.sweep import Sweep
 
 _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
@@ -58,7 +58,7 @@ def submit(
     Raises:
         LaunchError: For a mistake that can be found before anything starts, or where another launcher has the sweep.
     """
-    from launch.compose import Composer  # Hydra takes its time, and the other verbs do without
+    from launch.compose.composer import Composer  # Hydra takes its time, and the other verbs do without
 
     _refuse_second(store.sweep(sweep.name))
     composer = Composer()
@@ -78,7 +78,7 @@ def submit_runs(
     dry_run: bool = False,
 ) -> Submission:
     """Check and store composed runs, and freeze them in their sweep's manifest: the second half of `submit`."""
-    from launch.compose import check_data
+    from launch.compose.composer import check_data
 
     own = store.sweep(sweep.name)
     _refuse_second(own)

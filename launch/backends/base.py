@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from launch.disk.store import SweepStore
 from launch.records import ManifestEntry, RunView
-from launch.store import SweepStore
 
 OnChange = Callable[[list[RunView]], None]
 

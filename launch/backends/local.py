@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from launch import processes
-from launch.attempts import attempt_path, is_here, read_plain
 from launch.backends.base import Backend, OnChange
 from launch.backends.queue import LocalQueue
 from launch.backends.request import python_command
+from launch.backends.slots import check_fits, find_machine
+from launch.disk import processes
+from launch.disk.attempts import attempt_path, is_here, read_plain
+from launch.disk.files import store_error
+from launch.disk.store import Store, SweepStore
 from launch.errors import BackendError, LaunchError
-from launch.files import store_error
-from launch.order import CWD_VARIABLE
 from launch.profiles import Profile
 from launch.records import ManifestEntry, RunView
-from launch.slots import check_fits, find_machine
-from launch.store import Store, SweepStore
+from launch.supervise.order import CWD_VARIABLE
 
 QUEUE_LOG = "queue.log"
 

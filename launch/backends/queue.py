@@ -14,20 +14,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from launch import processes
-from launch.attempts import attempt_path, is_here, is_worked_on, read_plain
 from launch.backends.base import OnChange
 from launch.backends.ear import Ear
 from launch.backends.request import Started, build_request, send_request
+from launch.backends.slots import Slot, Slots, find_machine
+from launch.disk import processes
+from launch.disk.attempts import attempt_path, is_here, is_worked_on, read_plain
+from launch.disk.files import fault, store_error
+from launch.disk.manifest import Listed, Manifest
+from launch.disk.store import SweepStore
 from launch.errors import StoreError
-from launch.files import fault, store_error
-from launch.manifest import Listed, Manifest
-from launch.order import Order
 from launch.records import RunView, State
 from launch.resources import Resources
-from launch.slots import Slot, Slots, find_machine
-from launch.store import SweepStore
-from launch.supervise import Outcome
+from launch.supervise.order import Order
+from launch.supervise.supervisor import Outcome
 from s5.result import ATTEMPT_DIR_VARIABLE
 
 _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from launch import processes
-from launch.order import CWD_VARIABLE, Order
+from launch.disk import processes
+from launch.supervise.order import CWD_VARIABLE, Order
 
 # Where this very launcher lies: what it starts must be the same code, whatever is installed or lies in the way.
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,7 +52,7 @@ def build_request(order: Order, environment: Mapping[str, str], cwd: str) -> Sta
         cwd: Where the user typed the command: what relative paths in a config are meant from.
     """
     return StartRequest(
-        command=tuple(python_command("launch.supervise", order.to_words(), site=False)),
+        command=tuple(python_command("launch.supervise.supervisor", order.to_words(), site=False)),
         environment={CWD_VARIABLE: cwd, **environment},
         hold=order.hold,
     )

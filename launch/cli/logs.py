@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
-    from launch.store import SweepStore
+    from launch.disk.store import SweepStore
 
 EXAMPLES = """
 launch logs digits-s5-lr=0.001-s0             the beginning of an id, where no other run begins so

@@ -27,6 +27,6 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Make the sweep of one, and submit it."""
     from launch.cli.submission import perform
-    from launch.sweep import single_run
+    from launch.language.sweep import single_run
 
     return perform(single_run(args.experiment, args.overrides), args, only=None)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from launch.disk.store import Store
+    from launch.language.sweep import Sweep
     from launch.records import RunView
     from launch.resources import Resources
-    from launch.store import Store
     from launch.submit import Estimate, Submission
-    from launch.sweep import Sweep
 
 _NEW = "new"
 _SHOWN = 10  # failures that are spelled out at the end

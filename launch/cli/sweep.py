@@ -41,7 +41,7 @@ def add_submission_arguments(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Load the file, and submit it."""
     from launch.cli.submission import perform
-    from launch.sweep import load_sweep
+    from launch.language.sweep import load_sweep
 
     sweep = load_sweep(Path(args.file), args.overrides)
     for warning in sweep.warnings:

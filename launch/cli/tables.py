@@ -11,9 +11,9 @@ from launch.records import State
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from launch.disk.store import SweepStore
     from launch.records import RunView
     from launch.results import Row
-    from launch.store import SweepStore
 
 
 def runs_table(views: Sequence[RunView], now: float) -> str:

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.disk.store import Store
 from launch.errors import LaunchError, nearest
-from launch.store import Store
 
 if TYPE_CHECKING:
-    from launch.store import SweepStore
+    from launch.disk.store import SweepStore
 
 _RUN_FILE = "run.json"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
+    from launch.disk.store import SweepStore
     from launch.records import RunView
-    from launch.store import SweepStore
 
 EXAMPLES = """
 launch watch                                  everything that runs here

@@ -190,14 +190,14 @@ def wait_until(truth: "object", timeout_s: float) -> bool:
 def main() -> int:
     """Be the command: submit the sweep and drive it; 0 when every run has succeeded."""
     sys.path[0] = str(Path(__file__).parents[2])
-    from launch.compose import Run
+    from launch.compose.composer import Run
+    from launch.disk.store import Store
     from launch.errors import LaunchError
+    from launch.language.sweep import RunSpec, Sweep
     from launch.profiles import Profile
     from launch.records import RunRecord, State
     from launch.resources import Resources
-    from launch.store import Store
     from launch.submit import drive, submit_runs
-    from launch.sweep import RunSpec, Sweep
 
     root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     command = (sys.executable, "-S", str(PAYLOAD), str(root / "journal.jsonl"), steps, step_s)

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.compose import Run
+from launch.compose.composer import Run
+from launch.disk.store import Store
+from launch.language.sweep import RunSpec, Sweep
 from launch.profiles import Profile
 from launch.records import RunRecord
 from launch.resources import Resources
-from launch.store import Store
 from launch.submission import Submission
 from launch.submit import submit_runs
-from launch.sweep import RunSpec, Sweep
 
 LOCAL = Profile(name="local")
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.attempts import write_cancelled
-from launch.processes import boot_id, host, start_time
+from launch.disk.attempts import write_cancelled
+from launch.disk.processes import boot_id, host, start_time
+from launch.disk.store import Store, SweepStore
 from launch.records import (
     AttemptRecord,
     ManifestEntry,
@@ -21,7 +22,6 @@ from launch.records import (
     to_json,
 )
 from launch.resources import Resources
-from launch.store import Store, SweepStore
 from s5.result import publish, write_result
 
 

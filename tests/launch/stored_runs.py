@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import attempts
-from launch.processes import boot_id, host
+from launch.disk import attempts
+from launch.disk.processes import boot_id, host
+from launch.disk.store import SweepStore
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, RunRecord
 from launch.resources import Resources
-from launch.store import SweepStore
 
 GONE = 4_000_000  # above the largest pid there can be
 

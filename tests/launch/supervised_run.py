@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.attempts import read_attempt
 from launch.backends.request import build_request, send_request
-from launch.order import Order
+from launch.disk.attempts import read_attempt
+from launch.disk.store import Store
 from launch.records import AttemptRecord, State
 from launch.resources import Resources
-from launch.store import Store
+from launch.supervise.order import Order
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import submitted
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from launch import attempts
-from launch.attempts import ATTEMPT, attempt_path
+from launch.disk import attempts
+from launch.disk.attempts import ATTEMPT, attempt_path
+from launch.disk.locks import acquire
+from launch.disk.processes import host
+from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
-from launch.locks import acquire
-from launch.processes import host
 from launch.records import Reason, to_json
-from launch.store import Store, SweepStore
 from s5.result import write_result
 from tests.launch.stored_runs import RECORD, attempted, listed
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.classify import classify, last_words, oom_kills, read_tail
 from launch.records import Reason
+from launch.supervise.classify import classify, last_words, oom_kills, read_tail
 
 TRACEBACK = """step 3
 Traceback (most recent call last):

@@ -109,7 +109,7 @@ def test_verbose_shows_the_traceback_of_a_mistake(runs, capsys):
 
 
 def test_a_bug_keeps_its_traceback(runs, monkeypatch):
-    monkeypatch.setattr("launch.store.Store.sweeps", lambda self: 1 / 0)
+    monkeypatch.setattr("launch.disk.store.Store.sweeps", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["status"])
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from launch.backends.slots import SLOTS_VARIABLE
 from launch.cli import main
 from launch.cli.parser import load_verb, make_parser
 from launch.cli.submission import command_again, estimate_text, resources_text
 from launch.estimate import Estimate
 from launch.resources import Resources
-from launch.slots import SLOTS_VARIABLE
 
 # A run that leaves a result, or fails, or waits to be told.
 PAYLOAD = """

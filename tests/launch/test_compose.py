@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from launch.base_config import compose_base
-from launch.compose import Composer, check_data
-from launch.config_text import config_text
+from launch.compose.base_config import compose_base
+from launch.compose.composer import Composer, check_data
+from launch.compose.config_text import config_text
+from launch.compose.experiments import experiment_names
+from launch.compose.run_id import MAX_RUN_ID, MAX_SLUG, make_run_id, make_slug
 from launch.errors import ConfigError, LaunchError
-from launch.experiments import experiment_names
+from launch.language.sweep import RunSpec, load_sweep, single_run
 from launch.resources import Resources
-from launch.run_id import MAX_RUN_ID, MAX_SLUG, make_run_id, make_slug
-from launch.sweep import RunSpec, load_sweep, single_run
 from s5.config import Config, from_dict, science_hash, to_dict
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data):
 
 
 def test_plain_values_cost_one_composition(monkeypatch):
-    from launch import compose
+    from launch.compose import composer as compose
 
     composed = []
     monkeypatch.setattr(compose, "compose_base", lambda *args: composed.append(args) or compose_base(*args))
@@ -330,7 +330,7 @@ def test_a_run_id_is_readable():
 
 def test_planning_imports_neither_jax_nor_numpy():
     code = (
-        "import sys; from launch.compose import Composer; from launch.sweep import single_run\n"
+        "import sys; from launch.compose.composer import Composer; from launch.language.sweep import single_run\n"
         "Composer().plan_all(single_run('digits/s5').runs)\n"
         "print([m for m in ('jax', 'flax', 'numpy', 'torch', 'wandb') if m in sys.modules])"
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from launch import processes
-from launch.attempts import attempt_path
 from launch.backends.local import LocalBackend
+from launch.disk import processes
+from launch.disk.attempts import attempt_path
+from launch.disk.store import Store
 from launch.errors import BackendError, LaunchError
 from launch.records import RunView, State
-from launch.store import Store
 from launch.submit import detach
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.blocks import TOP_KEYS
-from launch.compose import Composer
+from launch.compose.composer import Composer
 from launch.errors import LaunchError
+from launch.language.blocks import TOP_KEYS
+from launch.language.sweep import RETRY_DEFAULTS, load_sweep
 from launch.resources import Resources
-from launch.sweep import RETRY_DEFAULTS, load_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text()

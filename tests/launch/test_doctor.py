@@ -6,9 +6,9 @@ import pytest
 
 from launch import doctor
 from launch.cli import main
+from launch.disk.store import Store
 from launch.doctor import Check, Level
 from launch.records import State
-from launch.store import Store
 from tests.launch.made_sweep import Made, make_sweep
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from launch.attempts import attempt_numbers, attempt_path, read_attempt
 from launch.backends import find_backend
 from launch.backends.local import LocalBackend
+from launch.disk.attempts import attempt_numbers, attempt_path, read_attempt
+from launch.disk.store import Store
 from launch.errors import BackendError, LaunchError, StoreError
 from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
-from launch.store import Store
 from launch.submit import cancel, drive
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
@@ -67,7 +67,7 @@ from pathlib import Path
 from launch.backends.local import LocalBackend
 from launch.errors import LaunchError
 from launch.profiles import Profile
-from launch.store import Store
+from launch.disk.store import Store
 try:
     LocalBackend(Profile(name="local")).drive(Store(Path(sys.argv[1])).sweep("work"), int(sys.argv[2]), None)
 except LaunchError as error:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from launch.disk.locks import acquire, is_held, is_held_by_another
 from launch.errors import StoreError
-from launch.locks import acquire, is_held, is_held_by_another
 
 
 def test_second_taker_is_turned_away(tmp_path: Path) -> None:

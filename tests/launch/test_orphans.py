@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from launch import attempts
-from launch.attempts import write_record
+from launch.disk import attempts
+from launch.disk.attempts import write_record
 from launch.records import State
-from launch.supervise import Outcome
+from launch.supervise.supervisor import Outcome
 from tests.launch.command_sweep import python
 from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready
 

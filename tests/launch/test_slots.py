@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from launch.backends.slots import Machine, Slots, check_fits, find_machine
 from launch.errors import LaunchError, StoreError
 from launch.resources import Resources
-from launch.slots import Machine, Slots, check_fits, find_machine
 
 SIX_CORES = Machine(cores=(0, 1, 2, 3, 4, 5), gpus=(), memory_gb=8.0)
 TWO_GPUS = Machine(cores=(0, 1), gpus=(0, 1))

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from launch import attempts
-from launch.attempts import ATTEMPT, CANCELLED, write_cancelled
+from launch.disk import attempts
+from launch.disk.attempts import ATTEMPT, CANCELLED, write_cancelled
+from launch.disk.locks import acquire
+from launch.disk.manifest import Listed
+from launch.disk.processes import host, start_time
+from launch.disk.states import Facts, derive
+from launch.disk.store import Store, SweepStore
 from launch.errors import LaunchError
-from launch.locks import acquire
-from launch.manifest import Listed
-from launch.processes import host, start_time
 from launch.records import AttemptRecord, Reason, State
-from launch.states import Facts, derive
-from launch.store import Store, SweepStore
 from s5.result import write_result
 from tests.launch.stored_runs import HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
 

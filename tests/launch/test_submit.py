@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from launch import attempts
-from launch.attempts import attempt_path, read_attempt, write_record
-from launch.compose import Run
+from launch.compose.composer import Run
 from launch.differences import changed_keys
+from launch.disk import attempts
+from launch.disk.attempts import attempt_path, read_attempt, write_record
+from launch.disk.store import Store
 from launch.errors import LaunchError, StoreError
+from launch.language.sweep import RunSpec, Sweep
 from launch.profiles import Profile
 from launch.records import RunView, State
 from launch.resources import Resources
-from launch.store import Store
 from launch.submission import Submission
 from launch.submit import cancel, drive, estimate, refresh, retry, submit, submit_runs
-from launch.sweep import RunSpec, Sweep
 from s5.result import write_result
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
 from tests.launch.stored_runs import RECORD

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from launch import attempts
-from launch.attempts import write_cancelled
+from launch.disk import attempts
+from launch.disk.attempts import write_cancelled
+from launch.disk.processes import find_by_environment, wait_any
 from launch.errors import LaunchError
-from launch.order import CWD_VARIABLE, Order
-from launch.processes import find_by_environment, wait_any
 from launch.records import Reason, State
 from launch.resources import Resources
 from launch.runtimes import Call, find_runtime
-from launch.supervise import Outcome
+from launch.supervise.order import CWD_VARIABLE, Order
+from launch.supervise.supervisor import Outcome
 from s5 import catalog
 from s5.result import read_result
 from tests.launch.command_sweep import python

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import settings as configure
 from hypothesis import strategies as st
 
-from launch.draws import draw
 from launch.errors import SweepError
 from launch.grammar import Choices, GrammarError, Interval, format_value, parse_override, parse_value
+from launch.language.draws import draw
+from launch.language.sweep import RETRY_DEFAULTS, load_sweep, single_run
 from launch.records import PublishedNumber
 from launch.resources import Resources
-from launch.sweep import RETRY_DEFAULTS, load_sweep, single_run
 
 
 @pytest.fixture
@@ -587,7 +587,7 @@ def test_sweep_values():
 def test_expanding_needs_neither_hydra_nor_omegaconf(tmp_path):
     (tmp_path / "x.yaml").write_text("experiment: e\ngrid: {a: [1, 2.5, b]}")
     code = (
-        "import sys; from pathlib import Path; from launch.sweep import load_sweep\n"
+        "import sys; from pathlib import Path; from launch.language.sweep import load_sweep\n"
         "load_sweep(Path(sys.argv[1]), ['c=1'])\n"
         "print([m for m in ('hydra', 'omegaconf', 'jax', 'numpy') if m in sys.modules])"
     )

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from launch.grammar import Choices, GrammarError, Interval, parse_value
-from launch.values import read_choices, read_value
+from launch.language.values import read_choices, read_value
 from launch.yaml_file import Place, describe
 
 # Digits kept of a drawn float: the last bits of exp() and log() differ between C libraries, these do not.

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import LaunchError, SweepError
-from launch.exclude import Rule, read_rules
-from launch.points import Factor, read_grid, read_list, read_random, read_zip, refuse_special
-from launch.published import PublishedRow, read_published
+from launch.language.exclude import Rule, read_rules
+from launch.language.points import Factor, read_grid, read_list, read_random, read_zip, refuse_special
+from launch.language.published import PublishedRow, read_published
+from launch.language.values import bare, flatten, read_choices, read_value
 from launch.resources import Resources
-from launch.values import bare, flatten, read_choices, read_value
 from launch.yaml_file import Place, describe, printable, read_yaml
 
 BLOCK_KEYS = (

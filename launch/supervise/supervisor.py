@@ -15,16 +15,16 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 
-from launch import attempts, processes
-from launch.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
-from launch.classify import Ending, classify, oom_kills, read_tail
+from launch.disk import attempts, processes
+from launch.disk.files import fault, store_error
+from launch.disk.manifest import find_entry, read_header
 from launch.errors import LaunchError
-from launch.files import fault, store_error
-from launch.manifest import find_entry, read_header
-from launch.order import CWD_VARIABLE, Order
-from launch.policy import may_retry
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
 from launch.runtimes import Call, HostCall, find_runtime
+from launch.supervise.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
+from launch.supervise.classify import Ending, classify, oom_kills, read_tail
+from launch.supervise.order import CWD_VARIABLE, Order
+from launch.supervise.policy import may_retry
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -254,7 +254,3 @@ def _say(error: LaunchError) -> None:
     with suppress(OSError):
         sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         sys.stderr.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

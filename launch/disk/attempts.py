@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import processes
+from launch.disk import processes
+from launch.disk.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
+from launch.disk.locks import acquire, is_held
 from launch.errors import StoreError
-from launch.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
-from launch.locks import acquire, is_held
 from launch.records import AttemptRecord, from_json, to_json
 from s5.result import ATTEMPT_DIR_VARIABLE, ATTEMPTS, RESULT, ResultError, publish, read_result, write_result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from launch.attempts import attempt_numbers, attempt_path, read_plain
+from launch.disk.attempts import attempt_numbers, attempt_path, read_plain
 from launch.records import Reason
 from s5.result import CHECKPOINTS
 

@@ -13,8 +13,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from launch.disk.files import create_file, fault, read_bytes, store_error
 from launch.errors import StoreError
-from launch.files import create_file, fault, read_bytes, store_error
 from launch.records import ManifestEntry, ManifestHeader, from_json, to_json
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from launch.base_config import ValueRefused
+from launch.compose.base_config import ValueRefused
 from launch.errors import ConfigError, nearest
 from launch.grammar import format_value
-from launch.sweep import RunSpec
+from launch.language.sweep import RunSpec
 from launch.yaml_file import describe
 
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from launch import processes
-from launch.attempts import LOG, is_worked_on
+from launch.disk import processes
+from launch.disk.attempts import LOG, is_worked_on
 from launch.records import Reason
 from launch.runtimes import HostCall
 from s5.result import ATTEMPT_DIR_VARIABLE

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
-from launch.files import read_bytes
-from launch.manifest import Listed
-from launch.plan import CONFIG, RUN
+from launch.disk.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
+from launch.disk.files import read_bytes
+from launch.disk.manifest import Listed
+from launch.disk.plan import CONFIG, RUN
 from launch.records import Reason, RunView, State
 from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 

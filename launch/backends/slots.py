@@ -13,9 +13,9 @@ import stat
 import subprocess
 from dataclasses import dataclass
 
+from launch.disk.files import store_error
+from launch.disk.locks import acquire
 from launch.errors import LaunchError, StoreError
-from launch.files import store_error
-from launch.locks import acquire
 from launch.resources import Resources
 
 SLOTS_VARIABLE = "LAUNCH_SLOTS"

@@ -14,15 +14,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from launch.base_config import BaseConfig, ValueRefused, compose_base, plain_values
-from launch.config_errors import combination_error, experiment_error, refused_error
-from launch.config_text import config_text
+from launch.compose.base_config import BaseConfig, ValueRefused, compose_base, plain_values
+from launch.compose.config_errors import combination_error, experiment_error, refused_error
+from launch.compose.config_text import config_text
+from launch.compose.experiments import default_conf_dir, experiment_names
+from launch.compose.run_id import make_run_id
 from launch.errors import ConfigError
-from launch.experiments import default_conf_dir, experiment_names
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
+from launch.language.sweep import RunSpec
 from launch.records import RunRecord
-from launch.run_id import make_run_id
-from launch.sweep import RunSpec
 from s5.catalog import DataError, find_files
 from s5.config import SCIENCE_VERSION, Config, from_dict, science_hash
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import count as count_from
 from typing import Any
 
-from launch.draws import draw, read_distribution
 from launch.grammar import Choices, Interval, format_value
-from launch.values import bare, flatten, override_text, read_choices, read_value
+from launch.language.draws import draw, read_distribution
+from launch.language.values import bare, flatten, override_text, read_choices, read_value
 from launch.yaml_file import Place, describe
 
 _RANDOM_KEYS = ("count", "seed", "values")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from launch.errors import nearest
 from launch.grammar import GrammarError, parse_value
-from launch.values import bare, flatten, read_choices
+from launch.language.values import bare, flatten, read_choices
 from launch.yaml_file import Place, describe
 
 _COMPARISON = re.compile(r"(<=|>=|!=|<|>)\s*(.+)", re.DOTALL)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from launch.attempts import has_result
+from launch.disk.attempts import has_result
+from launch.disk.files import fault, read_bytes, replace_file, store_error, write_file
+from launch.disk.manifest import Manifest
+from launch.disk.processes import host, is_alive, start_time
 from launch.errors import StoreError
-from launch.files import fault, read_bytes, replace_file, store_error, write_file
-from launch.manifest import Manifest
-from launch.processes import host, is_alive, start_time
 from launch.records import RunRecord, from_json, to_json
 
 RUN = "run.json"

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.disk.files import read_bytes, store_error
+from launch.disk.locks import acquire, is_held
+from launch.disk.manifest import Listed, Manifest, freeze, generation_numbers, read_entries, read_header, read_manifest
+from launch.disk.plan import PlannedRun, Planner, PlanReport
+from launch.disk.processes import host
+from launch.disk.states import read_view
 from launch.errors import LaunchError, StoreError
-from launch.files import read_bytes, store_error
-from launch.locks import acquire, is_held
-from launch.manifest import Listed, Manifest, freeze, generation_numbers, read_entries, read_header, read_manifest
-from launch.plan import PlannedRun, Planner, PlanReport
-from launch.processes import host
 from launch.records import ManifestEntry, ManifestHeader, RunView
-from launch.states import read_view
 
 RUNS_VARIABLE = "LAUNCH_RUNS"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.errors import nearest
+from launch.language.values import flatten, read_value
 from launch.records import PublishedNumber
-from launch.values import flatten, read_value
 from launch.yaml_file import Place, describe
 
 _KEYS = ("experiment", "settings", "metric", "value", "std", "source")

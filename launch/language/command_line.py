@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from launch.blocks import read_resources, read_seeds
 from launch.errors import FileError
 from launch.grammar import Choices, GrammarError, Interval, Override, key_problem, parse_override
-from launch.values import bare
+from launch.language.blocks import read_resources, read_seeds
+from launch.language.values import bare
 from launch.yaml_file import Place, printable
 
 _PLACE = Place("command line")

@@ -11,8 +11,8 @@ import fcntl
 import os
 import struct
 
+from launch.disk.files import store_error
 from launch.errors import StoreError
-from launch.files import store_error
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from launch.blocks import Block, read_file
-from launch.command_line import CommandLine, read_command_line
-from launch.exclude import same
-from launch.expand import Leaf, find_leaves
-from launch.published import PublishedRow, check_settings, resolve_row
+from launch.language.blocks import Block, read_file
+from launch.language.command_line import CommandLine, read_command_line
+from launch.language.exclude import same
+from launch.language.expand import Leaf, find_leaves
+from launch.language.published import PublishedRow, check_settings, resolve_row
 from launch.records import PublishedNumber
 from launch.resources import Resources
 from launch.yaml_file import Place, describe, printable

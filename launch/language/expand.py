@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from launch.blocks import Block
-from launch.command_line import CommandLine
-from launch.points import Factor
+from launch.language.blocks import Block
+from launch.language.command_line import CommandLine
+from launch.language.points import Factor
+from launch.language.values import bare, override_text
 from launch.resources import Resources
-from launch.values import bare, override_text
 from launch.yaml_file import Place
 
 

@@ -1,0 +1,1 @@
+"""From a point of a sweep to a run: its checked configuration and its identity. Pure."""

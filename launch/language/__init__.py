@@ -1,0 +1,1 @@
+"""The language of sweep files: YAML to `Sweep`. Pure."""

@@ -1,0 +1,122 @@
+"""The rules of the house: who may import whom, what no file may contain, and documents that point at real things."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    if name and (ROOT / name).is_file()
+]
+SOURCES = [path for path in TRACKED if path.suffix == ".py"]
+DOCUMENTS = [path for path in TRACKED if path.suffix == ".md"]
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+
+def _lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    return subprocess.run(
+        [LINT_IMPORTS, "--no-cache"], cwd=root, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_import_contracts_hold() -> None:
+    answer = _lint_imports(ROOT)
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("launch/errors.py", "import launch.cli"),
+        ("launch/supervise/supervisor.py", "import yaml"),
+        ("launch/language/sweep.py", "import s5.train"),
+        ("launch/results.py", "import jax"),
+        ("s5/result.py", "import launch.errors"),
+        ("s5/data/batch.py", "import s5.models"),
+        ("s5/ssm/scan.py", "import torch"),
+        ("s5/ssm/scan.py", "import s5.train"),
+    ],
+)
+def test_import_contracts_can_fail(tmp_path: Path, module: str, line: str) -> None:
+    for package in ("launch", "s5"):
+        for source in (path for path in SOURCES if path.is_relative_to(ROOT / package)):
+            copy = tmp_path / source.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(source.read_bytes())
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    with (tmp_path / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    answer = _lint_imports(tmp_path)
+    assert answer.returncode != 0
+    assert "BROKEN" in answer.stdout
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(answer.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "never"),
+    [
+        ("import launch.cli, launch.submit, launch.results", {"jax", "flax", "optax", "hydra"}),
+        ("import launch.supervise.supervisor", {"jax", "yaml", "omegaconf", "hydra", "rich", "submitit", "argparse"}),
+        ("import s5.config, s5.result, s5.catalog", {"jax", "flax", "numpy", "launch", "omegaconf"}),
+        ("import s5.train, s5.evaluate", {"launch", "torch", "wandb", "sklearn"}),
+    ],
+    ids=["launcher", "supervisor", "vestibule", "training"],
+)
+def test_import_stays_light(statement: str, never: set[str]) -> None:
+    assert not _modules_after(statement) & never
+
+
+def test_import_stays_light_can_fail() -> None:
+    assert "yaml" in _modules_after("import yaml")
+
+
+def test_no_catch_all_module() -> None:
+    assert not [path for path in SOURCES if path.stem in {"utils", "helpers", "misc", "common"}]
+
+
+def test_only_the_console_prints() -> None:
+    printing = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "launch") and path != ROOT / "launch/cli/console.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not printing
+
+
+def test_no_address_of_a_package_index() -> None:
+    pattern = re.compile(r"index-url|find-links|pypi\.org/simple|files\.pythonhosted\.org", re.IGNORECASE)
+    allowed = {Path(__file__).resolve(), ROOT / "Makefile"}
+    named = [path for path in TRACKED if path not in allowed and pattern.search(path.read_text(errors="ignore"))]
+    assert not named
+    assert not (ROOT / "uv.lock").exists() or ROOT / "uv.lock" not in TRACKED
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_documents_resolve(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text())
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_in_documents_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)`|^ {4}make ([a-z-]+)", document.read_text(), re.MULTILINE))
+    assert {first or second for first, second in named} <= targets
