@@ -16,6 +16,7 @@ from launch.errors import BackendError, LaunchError, StoreError
 from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
+from launch.slots import Slots, find_machine
 from launch.store import Store
 from launch.submit import cancel, drive
 from tests.kill.harness import wait_until
@@ -177,6 +178,22 @@ def test_slot_of_another_sweep_is_waited_for(store: Store, tmp_path: Path) -> No
     first.send_signal(signal.SIGINT)
     assert (first.communicate()[1], second.communicate()[1]) == ("", "")
     assert other.sweep("work").views()[0].state is State.SUCCEEDED
+
+
+def test_waiting_for_another_sweep_is_said(store: Store) -> None:
+    slots = Slots(find_machine(gpus=False))
+    held = slots.take(Resources(cpus_per_task=len(os.sched_getaffinity(0))))
+    assert held is not None
+    said: list[str | None] = []
+
+    def on_change(views: list[RunView]) -> None:
+        said.append(views[0].message)
+        if len(said) == 1:
+            held.close()
+
+    (view,) = drive(submitted(store, [python("pass")]), store, on_change=on_change)
+    assert said[0] == "waits for 1 core that other sweeps on this machine hold"
+    assert (view.state, view.message) == (State.SUCCEEDED, None)
 
 
 def test_second_launcher_is_turned_away(store: Store) -> None:
