@@ -12,7 +12,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launch.backends.base import OnChange
 from launch.backends.ear import Ear
@@ -187,7 +187,9 @@ class LocalQueue:
             return True
         slot = self._slots.take(resources)
         if slot is None:
-            self._blocked = self._blocked or not self._fills(resources)
+            if not self._fills(resources):
+                self._blocked = True
+                self._views[run_id] = replace(view, message=_waits_for(resources))
             return False
         waiting.popleft()
         try:
@@ -317,3 +319,9 @@ class LocalQueue:
             self._look(live.run_id)
         self._reported = time.monotonic()
         self._on_change(list(self._views.values()))
+
+
+def _waits_for(resources: Resources) -> str:
+    """Say why a run does not start though this sweep leaves room for it."""
+    count, kind = resources.gpus_per_node or resources.cpus_per_task, "GPU" if resources.gpus_per_node else "core"
+    return f"waits for {count} {kind}{'s' if count > 1 else ''} that other sweeps on this machine hold"

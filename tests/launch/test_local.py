@@ -11,6 +11,7 @@ import pytest
 
 from launch.backends import find_backend
 from launch.backends.local import LocalBackend
+from launch.backends.slots import Slots, find_machine
 from launch.disk.attempts import attempt_numbers, attempt_path, read_attempt
 from launch.disk.store import Store
 from launch.errors import BackendError, LaunchError, StoreError
@@ -65,6 +66,7 @@ DRIVER = """
 import os, sys
 from pathlib import Path
 from launch.backends.local import LocalBackend
+from launch.backends.slots import Slots, find_machine
 from launch.errors import LaunchError
 from launch.profiles import Profile
 from launch.disk.store import Store
@@ -177,6 +179,22 @@ def test_slot_of_another_sweep_is_waited_for(store: Store, tmp_path: Path) -> No
     first.send_signal(signal.SIGINT)
     assert (first.communicate()[1], second.communicate()[1]) == ("", "")
     assert other.sweep("work").views()[0].state is State.SUCCEEDED
+
+
+def test_waiting_for_another_sweep_is_said(store: Store) -> None:
+    slots = Slots(find_machine(gpus=False))
+    held = slots.take(Resources(cpus_per_task=len(os.sched_getaffinity(0))))
+    assert held is not None
+    said: list[str | None] = []
+
+    def on_change(views: list[RunView]) -> None:
+        said.append(views[0].message)
+        if len(said) == 1:
+            held.close()
+
+    (view,) = drive(submitted(store, [python("pass")]), store, on_change=on_change)
+    assert said[0] == "waits for 1 core that other sweeps on this machine hold"
+    assert (view.state, view.message) == (State.SUCCEEDED, None)
 
 
 def test_second_launcher_is_turned_away(store: Store) -> None:
