@@ -65,6 +65,7 @@ define install
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); \
 	fi
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --config-settings editable_mode=compat -e .
+	@$(BIN)/python -m compileall -q launch s5 # editable packages are not compiled by the installer
 	@rm -rf build
 	@touch $@
 endef

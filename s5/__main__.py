@@ -29,7 +29,8 @@ from typing import Any
 
 from s5 import device
 from s5.catalog import DataError
-from s5.config import Config, science_hash, to_dict
+from s5.config import Config
+from s5.config_values import science_hash, to_dict
 from s5.errors import NotANumber, Stopped, UserError, say
 from s5.lifeline import Lifeline
 from s5.memory import restart_with_huge_pages

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from s5.config import Config, from_dict, to_dict
+from s5.config import Config
+from s5.config_values import from_dict, to_dict
 from s5.errors import UserError
 from s5.result import CONFIG
 

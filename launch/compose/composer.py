@@ -24,7 +24,8 @@ from launch.grammar import Change, Choices, GrammarError, Interval, Override, fo
 from launch.language.sweep import RunSpec
 from launch.records import RunRecord
 from s5.catalog import DataError, find_files
-from s5.config import SCIENCE_VERSION, Config, from_dict, science_hash
+from s5.config import Config
+from s5.config_values import SCIENCE_VERSION, from_dict, science_hash
 
 
 @dataclass(frozen=True, kw_only=True)

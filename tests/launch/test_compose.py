@@ -20,7 +20,8 @@ from launch.compose.run_id import MAX_RUN_ID, MAX_SLUG, make_run_id, make_slug
 from launch.errors import ConfigError, LaunchError
 from launch.language.sweep import RunSpec, load_sweep, single_run
 from launch.resources import Resources
-from s5.config import Config, from_dict, science_hash, to_dict
+from s5.config import Config
+from s5.config_values import from_dict, science_hash, to_dict
 
 ROOT = Path(__file__).parents[2]
 COMPOSER = Composer()

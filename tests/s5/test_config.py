@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from s5.config import Config, ModelConfig, Platform, from_dict, science_hash, science_subset, to_dict
+from s5.config import Config, ModelConfig, Platform
+from s5.config_values import from_dict, science_hash, science_subset, to_dict
 from s5.errors import UserError
 from s5.run_config import CONF_DIR, compose, config_text, read_config
 

@@ -13,7 +13,7 @@ import pytest
 import s5.train
 from s5 import checkpoints
 from s5.__main__ import main
-from s5.config import to_dict
+from s5.config_values import to_dict
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dirs, read_metrics, read_result
 from s5.run_config import compose, config_text, read_config
 

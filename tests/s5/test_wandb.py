@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from s5.config import Config, WandbConfig, WandbMode, science_hash, to_dict
+from s5.config import Config, WandbConfig, WandbMode
+from s5.config_values import science_hash, to_dict
 from s5.mirror import Mirror
 from s5.result import METRICS, TIMING, read_lines
 
