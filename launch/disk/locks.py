@@ -1,25 +1,15 @@
 """Locks that end with their holder: whoever inherited the descriptor holds them, and nobody can forget to let go.
 
-They are the kernel's locks of an open file description (`fcntl(2)`, F_OFD_SETLK). A child that is handed the
-descriptor holds the lock too, so a free lock proves that nobody of that family is left. Asking changes nothing.
+`s5.locks` says what they are; a process of the training side takes the same ones.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import struct
 
 from launch.disk.files import store_error
 from launch.errors import StoreError
-
-# struct flock of 64-bit Linux: type, whence, start, length, pid.
-_FLOCK = "hhqqi4x"
-
-
-def _flock(kind: int) -> bytes:
-    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
+from s5.locks import is_taken, take
 
 
 def acquire(path: str, *, wait: bool = False) -> int | None:
@@ -50,16 +40,13 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
 
 def _take(fd: int, path: str, wait: bool) -> bool:
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
+        return take(fd, wait=wait)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return False
         os.close(fd)
         raise StoreError(
             f"cannot lock {path}: {os.strerror(error.errno or 0)}",
             hint="its file system has no locks; move the runs with LAUNCH_RUNS=/a/folder/that/has",
         ) from error
-    return True
 
 
 def _is_at(fd: int, path: str) -> bool:
@@ -76,12 +63,6 @@ def is_held(path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return is_held_by_another(fd)
+        return is_taken(fd)
     finally:
         os.close(fd)
-
-
-def is_held_by_another(fd: int) -> bool:
-    """Say whether another open file description than `fd`'s holds the lock on its file."""
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK))
-    return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk.locks import acquire, is_held, is_held_by_another
+from launch.disk.locks import acquire, is_held
 from launch.errors import StoreError
+from s5.locks import is_taken
 
 
 def test_second_taker_is_turned_away(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_asking_takes_nothing(tmp_path: Path) -> None:
     fd = acquire(path)
     assert fd is not None
     assert is_held(path)
-    assert not is_held_by_another(fd)
+    assert not is_taken(fd)
     os.close(fd)
     assert not is_held(path)
 
