@@ -18,14 +18,17 @@ MAX_TOTAL_BYTES = 200 * 2**20
 PACKAGES = ("s5", "launch")
 _CACHES = ("__pycache__",)
 _SECRET_NAMES = re.compile(
-    r"\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|jks|keystore|kdbx)|id_(?:rsa|dsa|ecdsa|ed25519).*"
-    r"|\.?netrc|\.pypirc|\.npmrc|\.git-credentials|\.htpasswd",
+    r"\.env(?:rc|\..*)?|.*\.(?:pem|key|p12|pfx|jks|keystore|kdbx)|id_(?:rsa|dsa|ecdsa|ed25519).*"
+    r"|[._]?netrc|\.pypirc|\.npmrc|\.pgpass|\.dockercfg|\.git-credentials|\.htpasswd|service[-_]account.*\.json",
     re.IGNORECASE,
 )
 # Such a word makes a file of settings or plain text suspect, but not one of code: tokens.py is a program.
 _SECRET_WORDS = re.compile(
-    r"(?:^|[._-])(?:tokens?|secrets?|credentials?|passwords?|passwd|api[_-]?keys?)(?:[._-]|$)", re.IGNORECASE
+    r"(?:^|[/._-])(?:tokens?|secrets?|credentials?|passwords?|passwd|api[_-]?keys?)(?:[/._-]|$)", re.IGNORECASE
 )
+_SECRET_PATHS = re.compile(r"(?:^|.*/)\.(?:docker/config\.json|aws/.*|ssh/.*|kube/config)")
+# Recipes are what a run is made of, whatever they are called.
+_RECIPES = "s5/conf/"
 # A git hook sets these, and they would lead to another repository than the folder's own.
 _GIT_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 _PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".env", ".bak")
@@ -153,9 +156,11 @@ def _inside(source: Path, name: str, target: str) -> bool:
 def is_secret(name: str) -> bool:
     """Return whether a file's name says that it holds a secret."""
     base = name.rpartition("/")[2]
-    if _SECRET_NAMES.fullmatch(base):
+    if _SECRET_NAMES.fullmatch(base) or _SECRET_PATHS.fullmatch(name):
         return True
-    return os.path.splitext(base)[1].lower() in _PLAIN_ENDINGS and _SECRET_WORDS.search(base) is not None
+    if name.startswith(_RECIPES):
+        return False
+    return os.path.splitext(base)[1].lower() in _PLAIN_ENDINGS and _SECRET_WORDS.search(name) is not None
 
 
 def _check_total(source: Path, files: Iterable[SourceFile]) -> None:
