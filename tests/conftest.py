@@ -1,9 +1,16 @@
 """In continuous integration a test that cannot run is a failure: it stands for a real part that was to be there."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Hear interrupts: a shell that starts the tests in the background has them ignored, by all their children too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
