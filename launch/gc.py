@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.disk.files import SNAPSHOTS
 from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from launch.disk.store import Store
     from launch.records import RunView
 
-SNAPSHOTS = ".snapshots"
 # A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: what
 # is younger than this may belong to a command that is under way.
 GRACE_S = 3600.0

@@ -13,10 +13,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.disk.files import SNAPSHOTS
 from launch.errors import LaunchError
 from launch.source_files import SourceFile, find_source_files
 
-SNAPSHOTS = ".snapshots"
 _TEMPORARY = ".tmp-"
 _HASH_DIGITS = 32
 # How often the files may change under the copying hand before it gives up.

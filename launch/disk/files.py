@@ -14,6 +14,9 @@ from launch.errors import StoreError
 
 FAULT_VARIABLE = "LAUNCH_FAULT"
 
+# The folder beside the sweeps that holds the code of all runs: `.snapshots/<hash>`.
+SNAPSHOTS = ".snapshots"
+
 _passed: dict[str, int] = {}
 
 _HINTS = {

@@ -16,7 +16,7 @@ from dataclasses import replace
 from enum import IntEnum
 
 from launch.disk import attempts, processes
-from launch.disk.files import fault, store_error
+from launch.disk.files import SNAPSHOTS, fault, store_error
 from launch.disk.manifest import find_entry, read_header
 from launch.errors import LaunchError
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
@@ -131,6 +131,10 @@ class Supervisor:
         kills = oom_kills()
         if self._is_cancelled():  # while it was being claimed; whoever cancels now sees the attempt and signals it
             return self._finish(claim, Ending(reason=Reason.CANCELLED))
+        if self._snapshot is not None and not os.path.isdir(self._snapshot):
+            # Python passes over a folder that is not there, and would run whatever code comes next on the path.
+            message = f"snapshot {self._header.snapshot} is missing; `launch retry` takes it anew"
+            return self._finish(claim, Ending(reason=Reason.START, message=message))
         reading, lifeline = os.pipe()
         if self._order.cores:
             os.sched_setaffinity(0, self._order.cores)
@@ -147,6 +151,12 @@ class Supervisor:
         return self._finish(claim, self._judge(claim, code, child.asked, oom_kills() > kills))
 
     @property
+    def _snapshot(self) -> str | None:
+        """The folder of the code to run; None where the generation names none."""
+        runs, snapshot = os.path.dirname(os.path.dirname(self._run_dir)), self._header.snapshot
+        return None if snapshot is None else os.path.join(runs, SNAPSHOTS, snapshot)
+
+    @property
     def _stopped(self) -> Reason:
         """What a request to stop means here."""
         return Reason.INTERRUPTED if self._header.backend == "local" else Reason.PREEMPTED
@@ -158,14 +168,12 @@ class Supervisor:
             LIFELINE_VARIABLE: str(lifeline),
             **self._devices(),
         }
-        snapshot = self._header.snapshot
-        runs = os.path.dirname(os.path.dirname(self._run_dir))
         return find_runtime(self._header.runtime).wrap(
             Call(
                 command=self._command(),
                 variables=variables,
                 folder=claim.path,
-                snapshot=None if snapshot is None else os.path.join(runs, ".snapshots", snapshot),
+                snapshot=self._snapshot,
                 resources=self._entry.resources,
             ),
             os.environ,

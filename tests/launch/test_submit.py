@@ -1,4 +1,5 @@
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from launch.disk.store import Store
 from launch.errors import LaunchError, StoreError
 from launch.language.sweep import RunSpec, Sweep
 from launch.profiles import Profile
-from launch.records import RunView, State
+from launch.records import Reason, RunView, State
 from launch.resources import Resources
 from launch.submission import Submission
 from launch.submit import cancel, drive, estimate, refresh, retry, submit, submit_runs
@@ -117,6 +118,18 @@ def test_changed_code_reaches_the_runs_that_are_left(store: Store, code: Path) -
     first, last = (read_attempt(attempt_path(view.run_dir, k)) for k in (0, view.attempts - 1))
     assert (first.generation, last.generation) == (1, 2)
     assert first.snapshot != last.snapshot
+
+
+def test_missing_snapshot_is_taken_anew_by_submitting_and_by_retrying(store: Store, code: Path) -> None:
+    submission = submitted(store, [python("pass")])
+    snapshots = store.root / ".snapshots"
+    shutil.rmtree(snapshots)
+    (view,) = drive(submission, store)
+    assert (view.state, view.reason) == (State.FAILED, Reason.START)
+    assert submitted(store, [python("pass")]).generation == 1
+    assert [path.name for path in snapshots.iterdir()] == [store.sweep("work").header(1).snapshot]
+    shutil.rmtree(snapshots)
+    assert states(drive(retry(store, "work", failed_only=True, source=code), store)) == [State.SUCCEEDED]
 
 
 def test_key_outside_the_science_follows_and_is_named(store: Store, code: Path) -> None:

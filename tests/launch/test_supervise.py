@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,16 @@ def test_command_that_cannot_be_started(tmp_path: Path) -> None:
     assert case.supervise() == Outcome.FINAL
     assert case.attempt().reason is Reason.START
     assert case.attempt().message == "no-such-program: No such file or directory"
+
+
+def test_missing_snapshot_runs_no_other_code(tmp_path: Path) -> None:
+    case = Case(tmp_path, python("print('ran')"))
+    snapshot = case.store.sweep("work").header(1).snapshot
+    shutil.rmtree(case.store.root / ".snapshots" / (snapshot or ""))
+    assert case.supervise(environment={"PYTHONPATH": str(tmp_path)}) == Outcome.FINAL
+    assert case.attempt().reason is Reason.START
+    assert (case.attempt().message or "").startswith(f"snapshot {snapshot} is missing")
+    assert not (case.path() / "log.txt").exists()
 
 
 def test_program_with_a_folder_is_meant_from_where_the_command_was_typed(
