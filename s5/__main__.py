@@ -109,9 +109,10 @@ def _train_verb(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m s5 train")
     parser.add_argument("run_dir", type=Path)
     run_dir = parser.parse_args(words).run_dir.absolute()
-    from s5.run_config import read_config
+    from s5.run_config import check_identity, read_config
 
     config = read_config(run_dir)
+    check_identity(run_dir, config)
     attempt = os.environ.get(ATTEMPT_DIR_VARIABLE)
     if attempt:
         _train(config, run_dir, Path(attempt), lifeline)

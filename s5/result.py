@@ -3,6 +3,7 @@
 The training process writes these files and the launcher reads them; this page is all that the two share about a
 run directory. Standard library only.
 
+    RUN_DIR/run.json                       what the launcher knows the run by; absent where it has no launcher
     RUN_DIR/config.yaml                    the resolved config
     RUN_DIR/attempts/K/metrics.jsonl       numbers that a repeat of the run repeats bit for bit
     RUN_DIR/attempts/K/timing.jsonl        numbers that differ from run to run: wall time, throughput, progress
@@ -22,6 +23,7 @@ from typing import Any
 
 RESULT_VERSION = 1
 
+RUN = "run.json"
 CONFIG = "config.yaml"
 ATTEMPTS = "attempts"
 METRICS = "metrics.jsonl"

@@ -1,14 +1,15 @@
 """How a run's config comes to be and lies on disk: composed by Hydra from a recipe and overrides, kept as YAML."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from s5.config import Config
-from s5.config_values import from_dict, to_dict
+from s5.config_values import from_dict, science_hash, to_dict
 from s5.errors import UserError
-from s5.result import CONFIG
+from s5.result import CONFIG, RUN
 
 CONF_DIR = Path(__file__).parent / "conf"
 
@@ -115,3 +116,29 @@ def read_config(run_dir: Path) -> Config:
         raise UserError(f"{path}: no such file", hint="name a run directory: one with a config.yaml") from error
     except Exception as error:  # YAML's, OmegaConf's and the schema's errors have no common base
         raise UserError(f"{path}: {type(error).__name__}: {str(error).strip()}") from error
+
+
+def check_identity(run_dir: Path, config: Config) -> None:
+    """Refuse a config that is not the one by which the launcher knows the run: its result would bear a wrong name.
+
+    A run without `run.json` was not planned by the launcher; the identity of one with a command is not the config's.
+
+    Raises:
+        UserError: Where the two differ, or `run.json` cannot be read.
+    """
+    path = run_dir / RUN
+    try:
+        record = json.loads(path.read_text())
+        command, planned = record["command"], record["science_hash"]
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{path}: cannot be read: {type(error).__name__}: {error}"
+        raise UserError(message, hint="type the sweep's command again: it writes run.json anew") from error
+    found = science_hash(to_dict(config))
+    if command is None and found != planned:
+        raise UserError(
+            f"{run_dir / CONFIG} has the science hash {found}, and {path} says {planned}: "
+            "the config was changed after the run was planned",
+            hint="type the sweep's command again: it writes config.yaml anew",
+        )

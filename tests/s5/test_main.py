@@ -13,7 +13,7 @@ import pytest
 import s5.train
 from s5 import checkpoints
 from s5.__main__ import main
-from s5.config_values import to_dict
+from s5.config_values import science_hash, to_dict
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dirs, read_metrics, read_result
 from s5.run_config import compose, config_text, read_config
 
@@ -101,6 +101,33 @@ def test_typed_again_a_finished_run_repeats_its_result(finished_run: tuple[Path,
 def test_a_folder_of_another_run_is_refused(finished_run: tuple[Path, str, str], tiny, capsys) -> None:
     assert main([*tiny, "seed=9", "--run-dir", str(finished_run[0])]) == Exit.USER_ERROR
     assert "another config" in capsys.readouterr().err
+
+
+def trained_as(run_dir: Path, monkeypatch: pytest.MonkeyPatch, record: str) -> int:
+    """Return the exit code of `train` on a run with this `run.json`, where training does nothing."""
+    (run_dir / "run.json").write_text(record)
+    monkeypatch.setattr(s5.train, "train", lambda *_: None)
+    monkeypatch.setenv(ATTEMPT_DIR_VARIABLE, str(run_dir))
+    return main(["train", str(run_dir)])
+
+
+def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+    run_dir = make_run(tmp_path / "run", tiny)
+    planned = science_hash(to_dict(read_config(run_dir)))
+    record = json.dumps({"science_hash": planned, "command": None})
+    assert trained_as(run_dir, monkeypatch, record) == Exit.OK
+    config = run_dir / "config.yaml"
+    config.write_text(config.read_text().replace("prefetch: 2", "prefetch: 3"))  # no science
+    assert trained_as(run_dir, monkeypatch, record) == Exit.OK
+    config.write_text(config.read_text().replace("dropout: 0.1", "dropout: 0.2"))
+    assert trained_as(run_dir, monkeypatch, record) == Exit.USER_ERROR
+    err = capsys.readouterr().err
+    assert planned in err
+    assert science_hash(to_dict(read_config(run_dir))) in err
+    assert "hint: type the sweep's command again: it writes config.yaml anew" in err
+    assert trained_as(run_dir, monkeypatch, json.dumps({"science_hash": planned, "command": ["echo"]})) == Exit.OK
+    assert trained_as(run_dir, monkeypatch, "{") == Exit.USER_ERROR
+    assert "run.json: cannot be read" in capsys.readouterr().err
 
 
 def test_a_run_that_is_being_trained_is_refused(tiny, tmp_path: Path, capsys) -> None:
