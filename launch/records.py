@@ -6,6 +6,8 @@ it does not know. Nothing here touches the disk: `launch.disk.store` does.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar, cast
@@ -249,6 +251,11 @@ class RunView:
     steps: int | None
     run_dir: str
     resources: Resources
+
+
+def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the runs of one row of the results share."""
+    return experiment, json.dumps(settings, sort_keys=True, default=str)
 
 
 Record = TypeVar("Record", RunRecord, ManifestEntry, ManifestHeader, AttemptRecord)

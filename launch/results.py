@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import LaunchError, StoreError, nearest
-from launch.records import RunView, State
+from launch.records import RunView, State, row_of
 from s5.result import ResultError, read_result
 
 if TYPE_CHECKING:
@@ -94,19 +94,6 @@ def check_metric(metric: str, metrics: Mapping[str, Mapping[str, float]]) -> Non
         )
 
 
-def newest(views: Iterable[RunView]) -> list[RunView]:
-    """Return of runs that differ in nothing a row shows only the one of the newest generation.
-
-    An experiment whose recipe was edited resolves to other runs under the same settings; the table is of today's.
-    """
-    chosen: dict[tuple[str, str, int], RunView] = {}
-    for view in views:
-        key = (view.experiment, _canonical(view.settings), view.seed)
-        if key not in chosen or view.generation > chosen[key].generation:
-            chosen[key] = view
-    return list(chosen.values())
-
-
 def rows(
     views: Sequence[RunView],
     metrics: Mapping[str, Mapping[str, float]],
@@ -127,7 +114,7 @@ def rows(
     numbers = [number for number in published if number.metric == metric]
     groups: dict[tuple[str, str], list[RunView]] = {}
     for view in views:
-        groups.setdefault((view.experiment, _canonical(view.settings)), []).append(view)
+        groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
     table = [_row(group, metrics, metric, numbers) for group in groups.values()]
     table += [_missing(number) for number in numbers if not any(_belongs(number, row) for row in table)]
     return table
@@ -189,10 +176,6 @@ def published_for(experiment: str, settings: Mapping[str, Any], numbers: Sequenc
 
 def _belongs(number: PublishedNumber, row: Row) -> bool:
     return number.experiment == row.experiment and number.settings.items() <= row.settings.items()
-
-
-def _canonical(settings: Mapping[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def to_json(table: Sequence[Row]) -> str:

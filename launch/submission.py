@@ -14,7 +14,7 @@ from launch.disk.plan import PlanReport
 from launch.disk.store import SweepStore
 from launch.errors import LaunchError
 from launch.profiles import Profile
-from launch.records import ManifestEntry, ManifestHeader, RunView, State
+from launch.records import ManifestEntry, ManifestHeader, RunView, State, row_of
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run
@@ -83,8 +83,11 @@ def freeze_or_reuse(sweep: SweepStore, header: ManifestHeader, entries: Sequence
         found = manifest.headers[generation]
         if not same_but_for_time(found, header):
             break  # what came before it has been superseded
-        if found.why == "submit" and _lists(manifest, generation, entries):
-            return generation
+        if found.why == "submit":
+            if _lists(manifest, generation, entries):
+                return generation
+            if _replaces(manifest, generation, entries):
+                break  # reused, what came before it would stay the older
     return sweep.freeze(header, entries)
 
 
@@ -93,6 +96,14 @@ def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]
     return manifest.run_ids[generation] == tuple(entry.run_id for entry in entries) and all(
         manifest.listed[entry.run_id].entry == entry for entry in entries
     )
+
+
+def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
+    """Say whether a generation has other runs in the place of these, as after an edit of the sweep file."""
+    own = {entry.run_id for entry in entries}
+    rows = {row_of(entry.experiment, entry.settings) for entry in entries}
+    others = [manifest.listed[run_id].entry for run_id in manifest.run_ids[generation] if run_id not in own]
+    return any(row_of(other.experiment, other.settings) in rows for other in others)
 
 
 def look_at(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:

@@ -72,13 +72,14 @@ def gather(sweep: SweepStore, metric: str | None = None) -> list[Row]:
     Raises:
         LaunchError: Where `metric` is given and no result has it.
     """
-    from launch import results
+    from launch import current, results
 
     views = sweep.views()
     for problem in sweep.problems:
         console.warn(problem)
-    views = results.newest(views)
-    header = sweep.manifest().newest_header()
+    manifest = sweep.manifest()
+    views = current.newest(views, manifest)
+    header = manifest.newest_header()
     metrics = results.read_metrics(views)
     if metric is not None:
         results.check_metric(metric, metrics)

@@ -1,0 +1,137 @@
+"""Which runs the table of an edited sweep is of, through the real composition and the real manifest."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch import current
+from launch.cli.tables import gather
+from launch.disk.attempts import write_cancelled
+from launch.disk.store import Store, SweepStore
+from launch.language.sweep import RunSpec, Sweep
+from launch.resources import Resources
+from launch.submit import retry, submit
+from tests.launch.command_sweep import LOCAL, code_under, python
+
+
+class Edited:
+    """A sweep file that is edited and submitted again and again."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root / "runs")
+        self.code = code_under(root)
+
+    def submit(self, epochs: int, seeds: range, only: str | None = None, command: str = "pass", **settings: int) -> int:
+        overrides = (f"train.epochs={epochs}", *(f"model.{key}={value}" for key, value in settings.items()))
+        specs = tuple(
+            RunSpec(
+                experiment="digits/s5",
+                overrides=overrides,
+                settings=settings,
+                seed=seed,
+                resources=Resources(),
+                command=python(command),
+                where="sweeps/x.yaml",
+            )
+            for seed in seeds
+        )
+        sweep = Sweep(name="digits", file="sweeps/x.yaml", runs=specs)
+        return submit(sweep, self.store, LOCAL, source=self.code, only=only).generation or 0
+
+    @property
+    def sweep(self) -> SweepStore:
+        return self.store.sweep("digits")
+
+    def shown(self) -> list[tuple[int, int]]:
+        """Return the generation and the seed of the runs that count."""
+        return [(view.generation, view.seed) for view in current.newest(self.sweep.views(), self.sweep.manifest())]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Edited:
+    return Edited(tmp_path)
+
+
+def test_seeds_of_an_earlier_configuration_leave_the_row(edited: Edited) -> None:
+    edited.submit(20, range(5))
+    edited.submit(40, range(3))
+    assert edited.shown() == [(2, 0), (2, 1), (2, 2)]
+    (row,) = gather(edited.sweep)
+    assert row.states == {"PLANNED": 3}
+
+
+def test_a_generation_of_few_seeds_drops_no_others_of_the_same_configuration(edited: Edited) -> None:
+    edited.submit(20, range(3))
+    edited.submit(20, range(3), only="*-s0-*")
+    assert sorted(edited.shown()) == [(1, 1), (1, 2), (2, 0)]
+    edited.submit(20, range(1, 2))
+    assert sorted(edited.shown()) == [(1, 2), (2, 0), (3, 1)]
+
+
+def test_another_setting_is_another_row(edited: Edited) -> None:
+    edited.submit(20, range(2), n_layers=2)
+    edited.submit(40, range(1), n_layers=3)
+    assert edited.shown() == [(1, 0), (1, 1), (2, 0)]
+
+
+def test_a_key_that_changes_no_number_splits_no_configuration(edited: Edited) -> None:
+    edited.submit(20, range(2))
+    config = edited.sweep.views()[1].run_dir + "/config.yaml"
+    text = Path(config).read_text()
+    assert "keep_checkpoints: 2" in text
+    Path(config).write_text(text.replace("keep_checkpoints: 2", "keep_checkpoints: 9"))
+    edited.submit(20, range(2), only="*-s0-*")
+    assert sorted(edited.shown()) == [(1, 1), (2, 0)]
+
+
+def test_another_command_is_another_configuration(edited: Edited) -> None:
+    edited.submit(20, range(2))
+    edited.submit(20, range(1), command="1")
+    assert edited.shown() == [(2, 0)]
+
+
+def test_a_recipe_that_was_edited_back_shows_its_first_runs_again(edited: Edited) -> None:
+    recipe = edited.code / "s5" / "recipe.yaml"  # an edit of a recipe is an edit of the code
+    for text, epochs in (("a", 20), ("b", 40), ("a", 20)):
+        recipe.write_text(text)
+        generation = edited.submit(epochs, range(2))
+    assert generation == 3
+    assert edited.shown() == [(3, 0), (3, 1)]
+
+
+def test_a_sweep_file_that_was_edited_back_shows_its_first_runs_again(edited: Edited) -> None:
+    edited.submit(20, range(2))
+    edited.submit(40, range(3))
+    assert edited.submit(20, range(2)) == 3
+    assert edited.shown() == [(3, 0), (3, 1)]
+    assert edited.submit(20, range(2)) == 3, "nothing has changed since"
+
+
+def test_a_retry_of_an_earlier_configuration_brings_it_not_back(edited: Edited) -> None:
+    edited.submit(20, range(3))
+    write_cancelled(edited.sweep.views()[2].run_dir, 1)
+    edited.submit(40, range(2))
+    assert retry(edited.store, "digits", failed_only=False, source=edited.code).generation == 3
+    assert edited.shown() == [(2, 0), (2, 1)]
+
+
+@pytest.mark.parametrize("name", ["run.json", "config.yaml"])
+@pytest.mark.parametrize("text", [None, "[", "- 1", "\udcff"], ids=["missing", "broken", "list", "bytes"])
+def test_a_run_that_cannot_be_read_counts_while_it_is_asked_for(edited: Edited, name: str, text: str | None) -> None:
+    edited.submit(20, range(2))
+    file = Path(edited.sweep.views()[1].run_dir, name)
+    file.unlink()
+    if text is not None:
+        file.write_bytes(text.encode(errors="surrogateescape"))
+    assert edited.shown() == [(1, 0), (1, 1)]
+    views, manifest = edited.sweep.views(), edited.sweep.manifest()
+    later = [replace(views[0], run_id="later", generation=2), views[1]]
+    manifest.headers[2], manifest.run_ids[2] = manifest.headers[1], ("later",)
+    assert [view.run_id for view in current.newest(later, manifest)] == ["later"]
+
+
+def test_a_sweep_that_was_never_edited_reads_no_configuration(edited: Edited, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited.submit(20, range(3))
+    monkeypatch.setattr(current, "_configuration", lambda view: pytest.fail("read"))
+    assert len(edited.shown()) == 3
