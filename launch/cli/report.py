@@ -33,14 +33,16 @@ def execute(args: argparse.Namespace) -> int:
     from launch.cli.targets import open_sweep
 
     sweep = open_sweep(args.sweep, args.runs)
-    page = report.page(sweep.name, gather(sweep, args.metric), sweep.views())
+    gathered = gather(sweep, args.metric)
+    page = report.page(sweep.name, gathered.rows, sweep.views())
+    code = ExitCode.SOME_FAILED if gathered.damaged else ExitCode.OK
     if args.output == "-":
         console.data(page)
-        return ExitCode.OK
+        return code
     path = Path(args.output or f"{sweep.name}.html")
     try:
         path.write_text(page, errors="replace")
     except OSError as error:
         raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
     console.note(f"wrote {path}")
-    return ExitCode.OK
+    return code

@@ -41,7 +41,7 @@ def execute(args: argparse.Namespace) -> int:
     from launch.cli.targets import open_sweep
 
     sweep = open_sweep(args.sweep, args.runs)
-    rows = gather(sweep, args.metric)
+    rows, damaged = gather(sweep, args.metric)
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise LaunchError(
             "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
@@ -52,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
     else:
         _write(Path(args.output), content)
         console.note(f"wrote {args.output}")
-    return ExitCode.OK
+    return ExitCode.SOME_FAILED if damaged else ExitCode.OK
 
 
 def _render(rows: Sequence[Row], form: str) -> bytes:

@@ -38,11 +38,17 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table or the list."""
-    from launch.cli.targets import open_store, sweep_name
+    from launch.cli.targets import MENDS, open_store, sweep_name, warn_of_damage, without_manifest
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
-    sweeps = {name: store.sweep(name).views() for name in names}
+    stores = [store.sweep(name) for name in names]
+    sweeps = {each.name: each.views() for each in stores}
+    damaged = warn_of_damage(stores)
+    if args.sweep is None and (lost := without_manifest(store)):
+        damaged = True
+        console.warn(f"no manifest under {store.root} for {', '.join(map(console.printable, lost))}")
+        console.hint(MENDS)
     if args.state:
         sweeps = {name: [v for v in views if v.state.lower() in args.state] for name, views in sweeps.items()}
     if args.json:
@@ -51,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
         _overview(sweeps, str(store.root))
     else:
         _runs(names[0], sweeps[names[0]])
-    return ExitCode.OK
+    return ExitCode.USAGE if damaged else ExitCode.OK
 
 
 def _overview(sweeps: Mapping[str, Sequence[RunView]], root: str) -> None:

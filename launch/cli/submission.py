@@ -197,4 +197,4 @@ def _show_results(name: str, store: Store) -> None:
     from launch.cli.results import table
     from launch.cli.tables import gather
 
-    console.data(table(gather(store.sweep(name))))
+    console.data(table(gather(store.sweep(name)).rows))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from launch.cli import console, quantities
 from launch.cli.console import MISSING
+from launch.errors import StoreError
 from launch.records import State
 
 if TYPE_CHECKING:
@@ -62,8 +63,20 @@ def sweeps_table(sweeps: Mapping[str, Sequence[RunView]]) -> str:
     return console.table(header, rows, right=header[1:], elastic="sweep")
 
 
-def gather(sweep: SweepStore, metric: str | None = None) -> list[Row]:
-    """Return the rows of a sweep's results.
+class Gathered(NamedTuple):
+    """A sweep's results.
+
+    Attributes:
+        rows: The rows.
+        damaged: Runs whose result cannot be read; they are left out of the means.
+    """
+
+    rows: list[Row]
+    damaged: list[str]
+
+
+def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
+    """Return the rows of a sweep's results, and tell on stderr what could not be read.
 
     Args:
         sweep: The sweep.
@@ -73,14 +86,34 @@ def gather(sweep: SweepStore, metric: str | None = None) -> list[Row]:
         LaunchError: Where `metric` is given and no result has it.
     """
     from launch import current, results
+    from launch.cli.targets import warn_of_damage
 
     views = sweep.views()
-    for problem in sweep.problems:
-        console.warn(problem)
+    warn_of_damage([sweep])
     manifest = sweep.manifest()
     views = current.newest(views, manifest)
     header = manifest.newest_header()
-    metrics = results.read_metrics(views)
+    metrics, damaged = _read_each(views)
     if metric is not None:
         results.check_metric(metric, metrics)
-    return results.rows(views, metrics, metric or header.metric, header.published)
+    return Gathered(results.rows(views, metrics, metric or header.metric, header.published), damaged)
+
+
+def _read_each(views: Sequence[RunView]) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Return the metrics of the runs that have some, and the runs whose result is damaged, which are told of."""
+    from launch.results import read_metrics
+
+    metrics: dict[str, dict[str, float]] = {}
+    damaged: list[str] = []
+    for view in views:
+        try:
+            metrics |= read_metrics([view])
+        except (StoreError, ValueError, TypeError) as error:
+            damaged.append(view.run_id)
+            what = (
+                error.message if isinstance(error, StoreError) else f"the result of {view.run_id} is damaged: {error}"
+            )
+            console.warn(console.printable(what))
+    if damaged:
+        console.hint("move the folder of a damaged run away and type the sweep's command again: that run runs anew")
+    return metrics, damaged

@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.cli import console
 from launch.disk.store import Store
 from launch.errors import LaunchError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from launch.disk.store import SweepStore
+
+MENDS = "typing the sweep's command again mends it: what has run is found, and nothing runs twice"
 
 _RUN_FILE = "run.json"
 
@@ -51,6 +56,8 @@ def sweep_name(store: Store, word: str) -> str:
         return name
     if _looks_like_file(word) and not Path(word).exists():
         raise LaunchError(f"{word}: no such sweep file", hint=_sweeps_hint(names))
+    if name in without_manifest(store):
+        raise LaunchError(f"{store.root / name}: the sweep's manifest is missing", hint=MENDS)
     near = nearest(name, names)
     raise LaunchError(
         f"no sweep {name!r} under {store.root}" + (f"; did you mean {near}?" if near else ""), hint=_sweeps_hint(names)
@@ -98,6 +105,48 @@ def run_ids(store: Store, sweep: str) -> list[str]:
             return sorted(e.name for e in entries if e.is_dir() and e.name != "manifest" and not e.name.startswith("."))
     except OSError:
         return []
+
+
+def without_manifest(store: Store) -> list[str]:
+    """Return the folders that hold runs and no manifest, which nothing but damage leaves behind."""
+    known = set(store.sweeps())
+    try:
+        with os.scandir(store.root) as entries:
+            names = sorted(e.name for e in entries if e.name[0] not in "._" and e.name not in known and e.is_dir())
+    except OSError:
+        return []
+    return [name for name in names if _stored_runs(store.root / name)]
+
+
+def damage(sweep: SweepStore) -> list[str]:
+    """Return what of a sweep's manifest cannot be read, one line each; nothing where a newer generation made up for it.
+
+    Args:
+        sweep: The sweep, whose `views` or `manifest` have been read.
+    """
+    if not sweep.problems:
+        return []
+    manifest = sweep.manifest()
+    mended = manifest.newest == max(sweep.generations(), default=0)
+    return [] if mended and _stored_runs(sweep.path) <= manifest.listed.keys() else manifest.problems
+
+
+def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:
+    """Tell on stderr what of the sweeps' manifests cannot be read; return whether there is anything."""
+    problems = [problem for sweep in sweeps for problem in damage(sweep)]
+    for problem in problems:
+        console.warn(problem)
+    if problems:
+        console.hint(MENDS)
+    return bool(problems)
+
+
+def _stored_runs(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {e.name for e in entries if e.name[0] != "." and os.path.exists(f"{e.path}/{_RUN_FILE}")}
+    except OSError:
+        return set()
 
 
 def _no_run(store: Store, word: str) -> LaunchError:

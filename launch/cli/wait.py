@@ -33,7 +33,7 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Wait until nothing of the sweep is alive: 0 where every run has succeeded, 1 otherwise."""
     from launch.cli.status import advise
-    from launch.cli.targets import open_sweep
+    from launch.cli.targets import open_sweep, warn_of_damage
 
     sweep = open_sweep(args.sweep, args.runs)
     limit = None if args.timeout is None else time.monotonic() + 60 * args.timeout
@@ -43,9 +43,10 @@ def execute(args: argparse.Namespace) -> int:
             return ExitCode.SOME_FAILED
         time.sleep(_POLL_S)
     views = sweep.views()
+    damaged = warn_of_damage([sweep])
     console.note(f"{sweep.name}: {_words(views)}")
     advise(sweep.name, quantities.count_states(views))
-    return exit_code(views)
+    return ExitCode.USAGE if damaged else exit_code(views)
 
 
 def _words(views: Sequence[RunView]) -> str:

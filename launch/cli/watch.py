@@ -36,7 +36,7 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Show it until nothing is alive any more, or until Ctrl-C, which stops the watching and nothing else."""
     from launch.cli.status import advise
-    from launch.cli.targets import open_store, sweep_name
+    from launch.cli.targets import open_store, sweep_name, warn_of_damage
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
@@ -49,10 +49,11 @@ def execute(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.note("stopped watching; the runs go on")
         return ExitCode.OK
+    damaged = warn_of_damage(sweeps)
     counts = quantities.count_states(views)
     console.note(f"{title}: {quantities.state_words(counts)}")
     advise(title if len(names) == 1 else "SWEEP", counts)
-    return exit_code(views)
+    return ExitCode.USAGE if damaged else exit_code(views)
 
 
 def follow(title: str, sweeps: Sequence[SweepStore]) -> Sequence[RunView]:

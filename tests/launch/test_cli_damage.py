@@ -1,0 +1,81 @@
+import shutil
+
+import pytest
+
+from launch.cli import main
+from launch.disk.store import Store
+from launch.records import State
+from tests.launch.command_sweep import python, submitted
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+GOOD = Made(state=State.SUCCEEDED, accuracy=0.95)
+ALSO_GOOD = Made(state=State.SUCCEEDED, accuracy=0.97, seed=1)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def truncate(sweep) -> None:
+    file = sweep.path / "manifest" / "0001.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def delete(sweep) -> None:
+    shutil.rmtree(sweep.path / "manifest")
+
+
+@pytest.mark.parametrize("words", [["status", "tiny"], ["status"], ["wait", "tiny"], ["watch", "tiny"]])
+def test_a_truncated_manifest_is_told_of_and_is_no_success(words, runs, capsys):
+    truncate(make_sweep(runs, "tiny", [GOOD]))
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert "0001.jsonl: its end is missing" in err
+    assert "hint: typing the sweep's command again mends it" in err
+
+
+@pytest.mark.parametrize(("words", "text"), [(["status", "tiny"], "manifest is missing"), (["status"], "no manifest")])
+def test_a_deleted_manifest_is_told_of(words, text, runs, capsys):
+    make_sweep(runs, "whole", [GOOD])
+    delete(make_sweep(runs, "tiny", [GOOD]))
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert text in err and "tiny" in err and "whole" not in err
+    assert "typing the sweep's command again mends it" in err
+
+
+@pytest.mark.parametrize("damage", [truncate, delete])
+def test_typing_the_command_again_mends_a_manifest(damage, runs, capsys):
+    store = Store(runs)
+    submitted(store, [python("pass")] * 2)
+    damage(store.sweep("work"))
+    assert main(["status", "work"]) == 2
+    submitted(store, [python("pass")] * 2)
+    capsys.readouterr()
+    assert main(["status", "work"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert len(store.sweep("work").views()) == 2
+
+
+def test_a_manifest_that_is_mended_in_part_is_still_damaged(runs, capsys):
+    store = Store(runs)
+    submitted(store, [python("pass")] * 2)
+    truncate(store.sweep("work"))
+    submitted(store, [python("pass")])
+    assert main(["status", "work"]) == 2
+    assert "0001.jsonl: its end is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", '{"version": 1, "metrics": {"test/accuracy": "high"}}'])
+def test_one_damaged_result_hides_no_other(content, runs, capsys):
+    sweep = make_sweep(runs, "x", [GOOD, ALSO_GOOD])
+    (sweep.run_dir(run_id_of(GOOD)) / "result.json").write_text(content)
+    assert main(["results", "x"]) == 1
+    out, err = capsys.readouterr()
+    assert "97.00" in out and "95.00" not in out
+    assert run_id_of(GOOD) in err and run_id_of(ALSO_GOOD) not in err
+    assert main(["report", "x", "--output", "-"]) == 1
+    assert "97.00" in capsys.readouterr().out
