@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.disk.files import SNAPSHOTS
+from launch.errors import StoreError
 from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
 
@@ -91,18 +93,10 @@ def _snapshots(store: Store, now: float) -> Iterator[Garbage]:
 
 
 def _used_snapshots(store: Store) -> Iterator[str]:
-    """Yield every snapshot that is named anywhere.
-
-    Raises:
-        StoreError: Where a manifest cannot be read: what it names must not go unknown.
-    """
+    """Yield every snapshot that is named anywhere."""
+    yield from _listed_snapshots(store)
     for name in store.sweeps():
-        sweep = store.sweep(name)
-        for generation in sweep.generations():
-            snapshot = sweep.header(generation).snapshot
-            if snapshot is not None:
-                yield snapshot
-        for attempt in sweep.path.glob("*/attempts/*/attempt.json"):
+        for attempt in store.sweep(name).path.glob("*/attempts/*/attempt.json"):
             # An attempt that cannot be read names a snapshot that its manifest names too.
             with contextlib.suppress(OSError, ValueError):
                 snapshot = json.loads(attempt.read_text()).get("snapshot")
@@ -110,21 +104,34 @@ def _used_snapshots(store: Store) -> Iterator[str]:
                     yield snapshot
 
 
-def remove(garbage: Iterable[Garbage]) -> int:
+def _listed_snapshots(store: Store) -> Iterator[str]:
+    """Yield every snapshot that a manifest names.
+
+    Raises:
+        StoreError: Where one cannot be read: what it names must not go unknown.
+    """
+    for name in store.sweeps():
+        sweep = store.sweep(name)
+        for generation in sweep.generations():
+            snapshot = sweep.header(generation).snapshot
+            if snapshot is not None:
+                yield snapshot
+
+
+def remove(store: Store, garbage: Iterable[Garbage]) -> int:
     """Delete, each thing first out of sight so that a kill in the middle leaves nothing that looks whole.
 
     Args:
-        garbage: What to delete.
+        store: The run directories.
+        garbage: What to delete. What has been taken up since it was found stays.
 
     Returns:
         How many bytes that freed.
     """
     freed = 0
     for item in garbage:
-        hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
-        try:
-            os.rename(item.path, hidden)
-        except FileNotFoundError:
+        hidden = _hide(store, item)
+        if hidden is None:
             continue
         if hidden.is_dir() and not hidden.is_symlink():
             _remove_tree(hidden)
@@ -132,6 +139,48 @@ def remove(garbage: Iterable[Garbage]) -> int:
             hidden.unlink()
         freed += item.size
     return freed
+
+
+def _hide(store: Store, item: Garbage) -> Path | None:
+    """Put a thing out of sight; None where it is gone or somebody has taken it up.
+
+    A look before the renaming alone leaves an instant in which a submit can take up a snapshot; a look after it alone
+    would take every such snapshot from its runs for an instant.
+    """
+    if not _may_go(store, item, item.path):
+        return None
+    hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
+    try:
+        os.rename(item.path, hidden)
+    except FileNotFoundError:
+        return None
+    try:
+        if _may_go(store, item, hidden):
+            return hidden
+    except StoreError:
+        _put_back(hidden, item.path)
+        raise
+    return None if _put_back(hidden, item.path) else hidden
+
+
+def _put_back(hidden: Path, path: Path) -> bool:
+    """Rename a thing back; False where its place was taken meanwhile, by what a submit has copied anew."""
+    try:
+        os.rename(hidden, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _may_go(store: Store, item: Garbage, path: Path) -> bool:
+    """Say whether what was found to be garbage still is, wherever it lies now."""
+    if item.kind == "checkpoint":
+        return True
+    if not _is_older(path, time.time()):
+        return False
+    return item.kind != "snapshot" or item.path.name not in _listed_snapshots(store)
 
 
 def _remove_tree(folder: Path) -> None:

@@ -78,15 +78,25 @@ def _take(source: Path, runs: Path) -> Snapshot:
     sums = [_sum_of(source, file) for file in files]
     identity = _identity(files, sums)
     path = runs / SNAPSHOTS / identity
-    if _is_whole(path, files):
-        # `launch gc` spares what is young: a sweep that takes up an old snapshot has not yet said so in its manifest.
-        with contextlib.suppress(PermissionError):
-            os.utime(path)
-    else:
+    if not (_is_whole(path, files) and _refresh(path)):
         _copy(source, path, files, sums)
     return Snapshot(
         hash=identity, path=path, files=len(files), bytes=sum(file.size for file in files), notices=tuple(notices)
     )
+
+
+def _refresh(path: Path) -> bool:
+    """Make a snapshot young; return whether it is still there.
+
+    `launch gc` spares what is young: a sweep that takes up an old snapshot has not yet said so in its manifest.
+    """
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        pass  # it belongs to another user of the same runs
+    return True
 
 
 def _sum_of(source: Path, file: SourceFile) -> str:

@@ -49,7 +49,7 @@ def execute(args: argparse.Namespace) -> int:
         console.note(f"{_words(garbage)}: {quantities.size(total)} can go" if garbage else "nothing to delete")
         return ExitCode.OK
     try:
-        freed = gc.remove(garbage)
+        freed = gc.remove(store, garbage)
     except OSError as error:
         raise StoreError(f"{error.filename}: {error.strerror}", hint="type `launch gc` again to go on") from error
     console.note(f"{_words(garbage)}: {quantities.size(freed)} freed")

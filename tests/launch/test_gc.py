@@ -1,6 +1,8 @@
 import json
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from launch import gc
 from launch.cli import main
 from launch.disk.store import Store
+from launch.errors import StoreError
 from launch.records import State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
@@ -28,9 +31,13 @@ def add_checkpoint(run_dir: Path, attempt: int, step: int) -> Path:
 
 def add_old(path: Path, *, folder: bool = False) -> Path:
     path.mkdir(parents=True) if folder else path.write_text("torn")
+    make_old(path)
+    return path
+
+
+def make_old(path: Path) -> None:
     ancient = time.time() - 2 * gc.GRACE_S
     os.utime(path, (ancient, ancient))
-    return path
 
 
 def found(runs: Path) -> dict[Path, str]:
@@ -44,7 +51,7 @@ def test_a_succeeded_run_keeps_its_newest_checkpoint(tmp_path):
     old = [add_checkpoint(run_dir, 0, 10), add_checkpoint(run_dir, 0, 20), add_checkpoint(run_dir, 1, 9)]
     kept = add_checkpoint(run_dir, 1, 100)
     assert found(tmp_path) == dict.fromkeys(old, "checkpoint")
-    freed = gc.remove(gc.find_garbage(Store(tmp_path), ["x"]))
+    freed = gc.remove(Store(tmp_path), gc.find_garbage(Store(tmp_path), ["x"]))
     assert freed == 3 * 102
     assert not any(path.exists() for path in old)
     assert (kept / "state" / "array").exists()
@@ -89,10 +96,93 @@ def test_a_read_only_snapshot_can_be_removed(tmp_path):
     (folder / "x.py").chmod(0o444)
     folder.chmod(0o555)
     folder.parent.chmod(0o555)
+    make_old(folder.parent)
     item = gc.Garbage(path=folder.parent, size=1, kind="snapshot")
-    assert gc.remove([item]) == 1
+    assert gc.remove(Store(tmp_path), [item]) == 1
     assert list((tmp_path / gc.SNAPSHOTS).iterdir()) == []
-    assert gc.remove([item]) == 0
+    assert gc.remove(Store(tmp_path), [item]) == 0
+
+
+def touch(root: Path) -> None:
+    os.utime(root / gc.SNAPSHOTS / "again")
+
+
+def freeze(root: Path) -> None:
+    make_sweep(root, "y", [DONE], snapshot="again")
+
+
+def at_rename(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object] | None) -> list[str]:
+    """Do something in the last moment before a thing is put out of sight; return what was moved, as it goes on."""
+    rename, waiting = os.rename, [act] if act else []
+    moved: list[str] = []
+
+    def act_then_rename(source: Path | str, target: Path | str) -> None:
+        if waiting:
+            waiting.pop()()
+        moved.append(Path(source).name)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", act_then_rename)
+    return moved
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the removal", "at the renaming"])
+@pytest.mark.parametrize("take_up", [touch, freeze])
+def test_a_snapshot_that_is_taken_up_meanwhile_stays(tmp_path, monkeypatch, take_up, late):
+    snapshot = add_old(tmp_path / gc.SNAPSHOTS / "again", folder=True)
+    (snapshot / "x.py").write_text("")
+    add_old(snapshot.with_name("other"), folder=True)
+    make_old(snapshot)
+    garbage = gc.find_garbage(Store(tmp_path), [])
+    assert [item.path.name for item in garbage] == ["again", "other"]
+    if not late:
+        take_up(tmp_path)
+    moved = at_rename(monkeypatch, partial(take_up, tmp_path) if late else None)
+    gc.remove(Store(tmp_path), garbage)
+    assert ("again" in moved) == late, "no run must miss its code for an instant"
+    assert [path.name for path in snapshot.parent.iterdir()] == ["again"]
+    assert (snapshot / "x.py").exists()
+
+
+def test_a_snapshot_that_is_copied_anew_meanwhile_stays(tmp_path, monkeypatch):
+    snapshot = add_old(tmp_path / gc.SNAPSHOTS / "again", folder=True)
+    garbage = gc.find_garbage(Store(tmp_path), [])
+    rename = os.rename
+
+    def copied_behind(source: Path, target: Path) -> None:
+        rename(source, target)
+        if source == snapshot:
+            snapshot.mkdir()
+            (snapshot / "new.py").write_text("")
+            os.utime(target)
+
+    monkeypatch.setattr(os, "rename", copied_behind)
+    gc.remove(Store(tmp_path), garbage)
+    assert [path.name for path in snapshot.parent.iterdir()] == ["again"]
+    assert (snapshot / "new.py").exists()
+
+
+def test_a_manifest_that_became_unreadable_puts_the_snapshot_back(tmp_path, monkeypatch):
+    snapshot = add_old(tmp_path / gc.SNAPSHOTS / "unused", folder=True)
+    sweep = make_sweep(tmp_path, "x", [DONE])
+    garbage = gc.find_garbage(Store(tmp_path), [])
+    at_rename(monkeypatch, lambda: (sweep.path / "manifest" / "0002.jsonl").write_text("{"))
+    with pytest.raises(StoreError, match=r"0002\.jsonl"):
+        gc.remove(Store(tmp_path), garbage)
+    assert [path.name for path in snapshot.parent.iterdir()] == ["unused"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the removal", "at the renaming"])
+def test_a_temporary_file_that_is_written_meanwhile_stays(tmp_path, monkeypatch, late):
+    run_dir = make_sweep(tmp_path, "x", [DONE]).run_dir(run_id_of(DONE))
+    torn = add_old(run_dir / ".run.json.7.tmp")
+    garbage = gc.find_garbage(Store(tmp_path), ["x"])
+    if late:
+        at_rename(monkeypatch, lambda: os.utime(torn))
+    else:
+        os.utime(torn)
+    assert gc.remove(Store(tmp_path), garbage) == 0
+    assert torn.exists()
 
 
 def test_an_unreadable_manifest_stops_the_removal_of_snapshots(tmp_path, capsys):

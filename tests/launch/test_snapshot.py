@@ -255,6 +255,20 @@ def test_a_damaged_snapshot_is_made_anew(source, runs):
     assert [p.name for p in (runs / SNAPSHOTS).iterdir()] == [taken.hash]
 
 
+def test_a_snapshot_that_is_cleaned_away_while_it_is_taken_up_is_made_anew(source, runs, monkeypatch):
+    taken = take_snapshot(source, runs)
+    utime = os.utime
+
+    def too_late(path):
+        if taken.path.exists():
+            os.rename(path, path.with_name(".hidden.old"))
+        utime(path)
+
+    monkeypatch.setattr(os, "utime", too_late)
+    assert take_snapshot(source, runs) == taken
+    assert "s5/train.py" in listing(taken.path)
+
+
 def test_a_full_or_closed_disk_is_explained(source, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
