@@ -7,6 +7,7 @@ that end and the reading end here reports the end of file: an orderly stop follo
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 # An orphan must be gone within 30 s. Where the orderly stop takes longer than this, the last checkpoint must do.
 ORPHAN_GRACE_S = 25.0
+
+_LOOK_S = 0.02  # how often whoever waits looks
 
 
 class Lifeline:
@@ -31,7 +34,7 @@ class Lifeline:
     def __init__(
         self, fd: int | None = None, *, grace_s: float = ORPHAN_GRACE_S, cut: Callable[[int], object] = os._exit
     ) -> None:
-        self._stop = threading.Event()
+        # The whole state, and no lock about it: a handler that takes one can meet itself holding it.
         self._why = ""
         self._grace_s = grace_s
         self._cut = cut
@@ -50,7 +53,7 @@ class Lifeline:
     @property
     def stopping(self) -> bool:
         """Whether the process has been asked to stop."""
-        return self._stop.is_set()
+        return bool(self._why)
 
     @property
     def why(self) -> str:
@@ -59,12 +62,14 @@ class Lifeline:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the process is asked to stop, at most `timeout_s`; return whether it was."""
-        return self._stop.wait(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while not self._why and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_S))
+        return self.stopping
 
     def _on_signal(self, number: int, _frame: object) -> None:
         # Nothing may be written here: the signal can arrive in the middle of a write.
         self._why = self._why or signal.Signals(number).name
-        self._stop.set()
 
     def _watch(self, fd: int) -> None:
         while True:
@@ -77,7 +82,6 @@ class Lifeline:
                 pass
             break
         self._why = self._why or "the supervisor is gone"
-        self._stop.set()
         timer = threading.Timer(self._grace_s, self._cut_off)
         timer.daemon = True
         timer.start()

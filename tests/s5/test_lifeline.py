@@ -1,6 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -22,6 +25,43 @@ def test_the_first_reason_stays() -> None:
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGINT)
     assert lifeline.why == "SIGTERM"
+
+
+# The handler runs between two instructions of anything, so of itself: here a second signal meets it at every line.
+_IN_THE_HANDLER = """
+import signal, sys
+from s5.lifeline import Lifeline
+
+met = 0
+
+def at_every_line(frame, event, arg):
+    global met
+    if event == "line":
+        sys.settrace(None)
+        met += 1
+        signal.raise_signal(signal.SIGINT)
+        sys.settrace(at_every_line)
+    return at_every_line
+
+lifeline = Lifeline()
+sys.settrace(at_every_line)
+handler = signal.getsignal(signal.SIGTERM)
+handler(signal.SIGTERM, None)
+sys.settrace(None)
+assert met and lifeline.stopping and lifeline.why == "SIGINT", (met, lifeline.why)
+"""
+
+
+def test_a_signal_inside_the_handler_of_another_blocks_nothing() -> None:
+    subprocess.run([sys.executable, "-c", _IN_THE_HANDLER], check=True, timeout=30)
+
+
+def test_a_signal_ends_the_wait_early() -> None:
+    lifeline = Lifeline()
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    began = time.monotonic()
+    assert lifeline.wait(10.0)
+    assert 0.05 < time.monotonic() - began < 5.0
 
 
 def test_a_closed_pipe_asks_for_a_stop() -> None:
