@@ -31,6 +31,9 @@ TIMING = "timing.jsonl"
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
 
+# The metrics in the `result.json` of a training process; another command leaves what it likes.
+FINAL_METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")
+
 # What a supervisor tells the training process through its environment.
 RUN_DIR_VARIABLE = "LAUNCH_RUN_DIR"
 ATTEMPT_DIR_VARIABLE = "LAUNCH_ATTEMPT_DIR"

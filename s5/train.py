@@ -31,7 +31,7 @@ from s5.journal import Journal
 from s5.lifeline import Lifeline
 from s5.models import make_model
 from s5.optim import make_optimizer, make_schedule
-from s5.result import write_result
+from s5.result import FINAL_METRICS, write_result
 from s5.step import Interval, TrainState, TrainStep, make_train_step
 
 
@@ -150,10 +150,10 @@ class Loop:
             self._save()
             say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._lifeline.why})")
             raise
-        metrics = {f"test/{name}": value for name, value in test.items()}
         # Not in metrics.jsonl: a kill between that line and the result would have it repeated.
-        self._journal.mirror(progress.step, metrics)
-        metrics |= {f"val/{name}": value for name, value in progress.best.items()}
+        self._journal.mirror(progress.step, {f"test/{name}": value for name, value in test.items()})
+        scores = {"test": test, "val": progress.best}
+        metrics = {name: scores[split][kind] for name in FINAL_METRICS for split, kind in [name.split("/")]}
         write_result(
             self._attempt_dir,
             metrics,

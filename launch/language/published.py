@@ -11,6 +11,7 @@ from launch.errors import nearest
 from launch.language.values import flatten, read_value
 from launch.records import PublishedNumber
 from launch.yaml_file import Place, describe
+from s5.result import FINAL_METRICS
 
 _KEYS = ("experiment", "settings", "metric", "value", "std", "source")
 
@@ -121,3 +122,11 @@ def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
             near = nearest(key, known)
             message = "the sweep does not vary this key" + (f"; did you mean {near}?" if near else "")
             raise place.error(message, f"it varies {', '.join(known)}" if known else "it varies nothing")
+
+
+def check_metric(metric: str, place: Place) -> None:
+    """Raise for a metric that no training process leaves: its column would stay empty."""
+    if metric not in FINAL_METRICS:
+        near = nearest(metric, FINAL_METRICS)
+        message = f"a run has no metric {metric!r}" + (f"; did you mean {near}?" if near else "")
+        raise place.error(message, f"the metrics are {', '.join(FINAL_METRICS)}; a block's own command may have others")

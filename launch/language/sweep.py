@@ -12,7 +12,7 @@ from launch.language.blocks import Block, read_file
 from launch.language.command_line import CommandLine, read_command_line
 from launch.language.exclude import same
 from launch.language.expand import Leaf, find_leaves
-from launch.language.published import PublishedRow, check_settings, resolve_row
+from launch.language.published import PublishedRow, check_metric, check_settings, resolve_row
 from launch.records import PublishedNumber
 from launch.resources import Resources
 from launch.yaml_file import Place, describe, printable
@@ -106,6 +106,8 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         raise place.error("the file is nested too deeply") from error
     metric = _read_text(section, "metric", place) or DEFAULT_METRIC
     leaves = find_leaves(block, fixed)
+    if _all_train(leaves):
+        check_metric(metric, place.key("metric"))
     runs, warnings = _expand(leaves, fixed, place)
     return Sweep(
         name=_read_name(section, file, place),
@@ -201,6 +203,8 @@ def _published(block: Block, leaves: list[Leaf], metric: str, fixed: CommandLine
         if any(key in fixed.values and not same(fixed.values[key], value) for key, value in row.settings.items()):
             continue
         check_settings(row, {key for leaf in inside for key in leaf.settings() | set(fixed.values)})
+        if row.metric is not None and _all_train(inside):
+            check_metric(row.metric, row.place.key("metric"))
         number = resolve_row(row, (name for leaf in inside for name in leaf.experiments), metric)
         settings = {key: value for key, value in number.settings.items() if key not in fixed.values}
         numbers.append(replace(number, settings=settings))
@@ -214,6 +218,11 @@ def _rows(block: Block, leaves: list[Leaf]) -> Iterator[tuple[PublishedRow, list
         yield row, inside
     for child in block.children:
         yield from _rows(child, leaves)
+
+
+def _all_train(leaves: list[Leaf]) -> bool:
+    """Return whether no block has a command of its own, whose metrics only it knows."""
+    return all(leaf.block.command is None for leaf in leaves)
 
 
 def _contains(block: Block, place: Place) -> bool:

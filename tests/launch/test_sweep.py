@@ -266,6 +266,19 @@ def test_published_numbers(load):
     assert (left.settings, left.value) == ({}, 0.8)
 
 
+def test_a_command_may_have_metrics_of_its_own(load):
+    text = """
+        experiment: digits/s5
+        metric: hits
+        blocks:
+          - {command: [echo], paper: [{value: 3, metric: misses}]}
+          - {base: {train.epochs: 1}}
+    """
+    assert load(text).metric == "hits"
+    with pytest.raises(SweepError, match=r"blocks\[1\]\.paper\[0\]\.metric: a run has no metric 'misses'"):
+        load(text.replace("epochs: 1}", "epochs: 1}, paper: [{value: 3, metric: misses}]"))
+
+
 def test_single_run():
     sweep = single_run("digits/s5", ["optim.lr=1e-3", "seed=3"])
     (run,) = sweep.runs
@@ -399,6 +412,16 @@ MISTAKES = {
     "unknown reason": ("experiment: e\nretry: {oom: 1}", "retry.oom: unknown key", "killed, timeout"),
     "retry of text": ("experiment: e\nretry: {nan: many}", "retry.nan: 'many' is not a whole number", None),
     "no parallel": ("experiment: e\nmax_parallel: 0", "max_parallel: 0 is not a whole number", None),
+    "metric that no run has": (
+        "experiment: e\nmetric: test/acc",
+        "metric: a run has no metric 'test/acc'; did you mean test/accuracy?",
+        "test/accuracy, test/loss, val/accuracy, val/loss",
+    ),
+    "paper of a misspelt metric": (
+        "experiment: e\npaper: [{value: 0.5, metric: test/accurcy}]",
+        "paper[0].metric: a run has no metric 'test/accurcy'; did you mean test/accuracy?",
+        None,
+    ),
     "metric is a number": ("experiment: e\nmetric: 3", "metric: 3 is not text", None),
     "name with a blank": ("experiment: e\nname: my sweep", "name: 'my sweep' cannot name a sweep", "name: my-sweep"),
     "name with a path": ("experiment: e\nname: ../x", "name: '../x' cannot name a sweep", "name: x"),
