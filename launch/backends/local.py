@@ -22,6 +22,7 @@ from launch.errors import BackendError, LaunchError
 from launch.profiles import Profile
 from launch.records import ManifestEntry, RunView
 from launch.supervise.order import CWD_VARIABLE
+from s5.result import ATTEMPT_DIR_VARIABLE
 
 QUEUE_LOG = "queue.log"
 
@@ -87,12 +88,12 @@ class LocalBackend(Backend):
         return int(said)
 
     def stop(self, views: Sequence[RunView]) -> None:
-        """Ask the supervisors of live attempts to end them."""
+        """Ask the supervisors of live attempts to end them; where one is gone, ask what it started."""
         for view in views:
             fd = open_supervisor(view)
-            if fd is not None:
-                processes.send(fd, signal.SIGTERM)
-                os.close(fd)
+            for process in _orphans(view) if fd is None else [fd]:
+                processes.send(process, signal.SIGTERM)
+                os.close(process)
 
 
 def open_supervisor(view: RunView) -> int | None:
@@ -101,6 +102,11 @@ def open_supervisor(view: RunView) -> int | None:
     if not record or record.get("ended") is not None or not is_here(record):
         return None
     return processes.open_process(record["pid"], record["pid_start"])
+
+
+def _orphans(view: RunView) -> list[int]:
+    """Return descriptors of the processes that work on a run's last attempt without a supervisor."""
+    return processes.find_by_environment(ATTEMPT_DIR_VARIABLE, attempt_path(view.run_dir, view.attempts - 1))
 
 
 def _last_line(path: Path) -> str:

@@ -7,7 +7,9 @@ import pytest
 from launch.disk import attempts
 from launch.disk.attempts import write_record
 from launch.records import State
+from launch.submit import cancel
 from launch.supervise.supervisor import Outcome
+from tests.kill.harness import wait_until
 from tests.launch.command_sweep import python
 from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready
 
@@ -43,6 +45,22 @@ def test_orphan_is_ended_in_good_order_before_the_next_attempt(tmp_path: Path, c
     assert not attempts.is_worked_on(str(case.path(0)))
     again.send(signal.SIGQUIT)
     again.close()
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["with its record", "with a torn record"])
+def test_cancelling_ends_an_orphan(tmp_path: Path, torn: bool) -> None:
+    case = Case(tmp_path, python("import time; print('ready', flush=True); time.sleep(60)"))
+    started = case.start()
+    until_ready(case)
+    started.send(signal.SIGKILL)
+    started.close()
+    if torn:
+        (case.path() / "attempt.json").write_text('{"attempt"')
+    assert case.state is State.RUNNING
+    (view,) = cancel(case.store, ["work"])
+    assert view.attempts == 1
+    assert wait_until(lambda: case.state is State.CANCELLED, 20)
+    assert not attempts.is_worked_on(str(case.path()))
 
 
 def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
