@@ -17,7 +17,7 @@ from jaxtyping import PyTree
 from s5 import checkpoints, device
 from s5.config import Config
 from s5.data import Dataset, load
-from s5.data.batch import eval_batches, train_batches
+from s5.data.batch import eval_batches, steps_per_epoch, train_batches
 from s5.errors import NotANumber, Stopped, say
 from s5.evaluate import (
     BEST_PARAMS,
@@ -94,8 +94,7 @@ class Loop:
     ) -> None:
         self._config, self._dataset, self._attempt_dir = config, dataset, attempt_dir
         self._lifeline, self._journal = lifeline, journal
-        n_train = len(dataset.splits["train"])
-        self.steps_per_epoch = n_train // config.train.batch_size
+        self.steps_per_epoch = steps_per_epoch(dataset.splits["train"], config.train.batch_size)
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = device.environment()
         self._build()

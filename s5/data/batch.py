@@ -49,6 +49,20 @@ def eval_batches(split: Split, batch_size: int) -> Iterator[Batch]:
         yield batch._replace(weight=valid.astype(np.float32))
 
 
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Return how many whole batches a split has.
+
+    Raises:
+        DataError: Where it has none.
+    """
+    if not 1 <= batch_size <= len(split):
+        raise DataError(
+            f"train.batch_size={batch_size}: a batch is drawn without repeats from {len(split):,} examples",
+            hint=f"choose 1 to {len(split)}",
+        )
+    return len(split) // batch_size
+
+
 class TrainSteps:
     """The training batches as a sequence: item n is the batch of step n, computed from n alone.
 
@@ -60,16 +74,11 @@ class TrainSteps:
         seed: Seed of the order.
 
     Raises:
-        DataError: Where the split has not one whole batch.
+        DataError: As `steps_per_epoch` does.
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int) -> None:
-        if not 1 <= batch_size <= len(split):
-            raise DataError(
-                f"train.batch_size={batch_size}: a batch is drawn without repeats from {len(split):,} examples",
-                hint=f"choose 1 to {len(split)}",
-            )
-        self.steps_per_epoch = len(split) // batch_size
+        self.steps_per_epoch = steps_per_epoch(split, batch_size)
         self._split, self._batch_size = split, batch_size
         # Two epochs, since the steps that are prepared ahead may already lie in the next one.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(shuffled, len(split), seed))

@@ -278,6 +278,20 @@ def test_missing_data_is_found_before_anything_starts(tmp_path):
     check_data(COMPOSER.plan_all(load_sweep(file).runs))
 
 
+def test_a_batch_larger_than_the_training_split_is_found_before_anything_starts(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\ngrid: {train.batch_size: [1257, 1258]}\n")
+    runs = COMPOSER.plan_all(load_sweep(file).runs)
+    check_data(runs[:1])
+    with pytest.raises(ConfigError) as caught:
+        check_data(runs)
+    assert caught.value.message.startswith(f"{file}: grid.train.batch_size: train.batch_size=1258: ")
+    assert "1,257 training examples of digits" in caught.value.message
+    assert caught.value.hint == "choose 1 to 1257"
+    file.write_text("experiment: digits/s5\nbase: {train.batch_size: 9999}\ncommand: [echo]\n")
+    check_data(COMPOSER.plan_all(load_sweep(file).runs))
+
+
 leaf = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text().filter(lambda t: "${" not in t)
 )

@@ -167,6 +167,15 @@ def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path
     assert "Traceback" not in err
 
 
+def test_a_batch_larger_than_the_training_split_is_refused(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    words = [*tiny, "train.batch_size=100000", "--run-dir", str(tmp_path / "run")]
+    assert main(words) == Exit.USER_ERROR
+    err = capsys.readouterr().err
+    assert "train.batch_size=100000" in err
+    assert "hint: choose 1 to 1257" in err
+
+
 def test_missing_data_are_named(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S5_CACHE", str(tmp_path))
