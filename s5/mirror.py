@@ -1,5 +1,6 @@
 """The mirror of `metrics.jsonl` at Weights & Biases. Off unless asked for; never the truth, never a reason to fail."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ class Mirror:
     """Repeats every line of the metrics to W&B, or does nothing.
 
     Args:
-        config: The run's config. The W&B run is named by the run's own hash, so a resumed run goes on in it.
+        config: The run's config. A resumed run goes on in the W&B run of its earlier attempts.
         attempt_dir: Where W&B keeps its files: `attempts/K/wandb`.
     """
 
@@ -47,7 +48,7 @@ class Mirror:
             project=config.wandb.project,
             entity=config.wandb.entity,
             mode=config.wandb.mode.name,  # pyright: ignore[reportArgumentType]
-            id=science_hash(values)[:16],
+            id=run_identity(config, attempt_dir),
             resume="allow",
             name=f"{config.recipe or 'run'}-s{config.seed}",
             dir=str(attempt_dir),
@@ -70,3 +71,17 @@ class Mirror:
         except Exception as error:  # whatever a mirror can throw, the run does not end by it
             self._run = None
             say(f"s5: the W&B mirror failed and is off from here on: {type(error).__name__}: {error}")
+
+
+def run_identity(config: Config, attempt_dir: Path) -> str:
+    """Return the id of a run at W&B: one for all its attempts, and another where another sweep has the same science.
+
+    Args:
+        config: The run's config. Two `--run-dir` of one name on different paths differ in it.
+        attempt_dir: `<sweep>/<run>/attempts/K`.
+
+    Returns:
+        16 hex digits.
+    """
+    sweep_and_run = attempt_dir.absolute().parts[-4:-2]
+    return hashlib.sha256("\0".join((*sweep_and_run, science_hash(to_dict(config)))).encode()).hexdigest()[:16]

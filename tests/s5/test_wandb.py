@@ -1,5 +1,6 @@
 """The mirror at Weights & Biases, offline: without a network and without a key."""
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,8 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from s5.config import Config, WandbConfig, WandbMode
-from s5.config_values import science_hash, to_dict
-from s5.mirror import Mirror
+from s5.mirror import Mirror, run_identity
 from s5.result import METRICS, TIMING, read_lines
 
 
@@ -26,11 +26,26 @@ def test_an_offline_run_mirrors_its_metrics(finished_run: tuple[Path, str, str])
     assert "mirror failed" not in err
 
 
-def test_the_mirrored_run_is_named_by_the_hash(finished_run: tuple[Path, str, str]) -> None:
+def test_the_mirrored_run_bears_the_run_s_own_id(finished_run: tuple[Path, str, str]) -> None:
     from s5.run_config import read_config
 
-    (file,) = (finished_run[0] / "attempts" / "0" / "wandb").glob("offline-run-*/*.wandb")
-    assert file.stem == f"run-{science_hash(to_dict(read_config(finished_run[0])))[:16]}"
+    attempt_dir = finished_run[0] / "attempts" / "0"
+    (file,) = (attempt_dir / "wandb").glob("offline-run-*/*.wandb")
+    assert file.stem == f"run-{run_identity(read_config(finished_run[0]), attempt_dir)}"
+
+
+def test_the_id_belongs_to_one_run_and_to_all_its_attempts() -> None:
+    def of(attempt_dir: str, config: Config | None = None) -> str:
+        return run_identity(config or Config(), Path(attempt_dir))
+
+    one = of("/runs/sweep/run/attempts/0")
+    assert re.fullmatch(r"[0-9a-f]{16}", one)
+    assert of("/runs/sweep/run/attempts/1") == one
+    assert of("/moved/sweep/run/attempts/0") == one
+    assert len({one, of("/runs/other/run/attempts/0"), of("/runs/sweep/other/attempts/0")}) == 3
+    assert of("/runs/sweep/run/attempts/0", Config(seed=1)) != one
+    assert of("/runs/sweep/run/attempts/0", offline()) == one
+    assert of("/runs/ab/c/attempts/0") != of("/runs/a/bc/attempts/0")
 
 
 def test_it_is_off_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
