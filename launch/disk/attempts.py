@@ -155,7 +155,8 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
         StoreError: Where the folder cannot be written.
     """
     folder = os.path.join(run_dir, ATTEMPTS)
-    prepared = os.path.join(folder, f"{_CLAIM}{processes.host()}-{os.getpid()}")
+    own = os.getpid()
+    prepared = os.path.join(folder, f"{_CLAIM}{processes.host()}-{own}-{processes.start_time(own)}")
     try:
         os.makedirs(prepared, exist_ok=True)
         lock = acquire(os.path.join(prepared, LOCK))
@@ -175,12 +176,26 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
 
 def sweep_claims(run_dir: str) -> None:
     """Remove what claimants of this machine left that died before their claim was made."""
-    folder = os.path.join(run_dir, ATTEMPTS)
+    folder, own = os.path.join(run_dir, ATTEMPTS), f"{_CLAIM}{processes.host()}-"
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            if name.startswith(f"{_CLAIM}{processes.host()}-") and not is_held(os.path.join(path, LOCK)):
-                _remove(path)
+            if name.startswith(own) and not _may_claim(name[len(own) :]):
+                path = os.path.join(folder, name)
+                # A container may share its host's name and not its pids.
+                if not is_held(os.path.join(path, LOCK)):
+                    _remove(path)
+
+
+def _may_claim(owner: str) -> bool:
+    """Say whether the claimant `PID-START` lives: between making its folder and locking it, only that says so.
+
+    `python -m s5`, which looks nowhere into `/proc`, names its pid only.
+    """
+    pid, _, start = owner.partition("-")
+    if not pid.isdigit():
+        return True  # of a machine whose name begins with this one's
+    found = processes.start_time(int(pid))
+    return found is not None and start in ("", str(found))
 
 
 def _remove(folder: str) -> None:

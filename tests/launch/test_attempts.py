@@ -9,12 +9,12 @@ import pytest
 from launch.disk import attempts
 from launch.disk.attempts import ATTEMPT, attempt_path
 from launch.disk.locks import acquire
-from launch.disk.processes import host
+from launch.disk.processes import host, start_time
 from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
 from launch.records import Reason, to_json
 from s5.result import write_result
-from tests.launch.stored_runs import RECORD, attempted, listed
+from tests.launch.stored_runs import GONE, RECORD, attempted, listed
 
 
 @pytest.fixture
@@ -36,13 +36,35 @@ def test_of_two_claimants_one_gets_the_attempt(sweep: SweepStore) -> None:
 def test_leftovers_of_dead_claimants_are_removed(sweep: SweepStore) -> None:
     (plan,) = listed(sweep)
     folder = sweep.run_dir(plan.record.run_id) / "attempts"
-    for name in (f".claim-{host()}-1", f".claim-{host()}-2"):
-        (folder / name).mkdir(parents=True)
-    held = acquire(str(folder / f".claim-{host()}-2" / "lock"))
+    own, start = os.getpid(), start_time(os.getpid())
+    dead = [f"{GONE}-1", f"{own}-1", str(GONE)]  # gone, its pid another's now, gone and of `python -m s5`
+    alive = [f"{own}-{start}", str(own), f"{GONE + 1}-1"]
+    for name in (*dead, *alive):
+        (folder / f".claim-{host()}-{name}").mkdir(parents=True)
+    others = {".claim-elsewhere-1-1", f".claim-{host()}-b-1-1"}
+    for name in others:
+        (folder / name).mkdir()
+    held = acquire(str(folder / f".claim-{host()}-{GONE + 1}-1" / "lock"))
     assert held is not None
     attempts.sweep_claims(str(folder.parent))
-    assert os.listdir(folder) == [f".claim-{host()}-2"]
+    assert set(os.listdir(folder)) == others | {f".claim-{host()}-{name}" for name in alive}
     os.close(held)
+
+
+def test_claim_that_is_being_made_is_not_swept_by_another_supervisor(
+    sweep: SweepStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plan,) = listed(sweep)
+    run_dir = str(sweep.run_dir(plan.record.run_id))
+
+    def sweep_then_acquire(path: str) -> int | None:
+        attempts.sweep_claims(run_dir)
+        return acquire(path)
+
+    monkeypatch.setattr(attempts, "acquire", sweep_then_acquire)
+    claim = attempts.claim(run_dir, 0, RECORD)
+    assert claim is not None
+    os.close(claim.lock)
 
 
 def test_result_without_a_supervisor_is_adopted_once(sweep: SweepStore) -> None:
