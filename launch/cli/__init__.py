@@ -25,7 +25,7 @@ VERBS = {
     "completion": "print the completion script of a shell",
 }
 
-EXIT_CODES = "exit codes: 0 ok, 1 some runs failed, 2 usage or config error, 3 backend unreachable"
+EXIT_CODES = "exit codes: 0 ok, 1 some runs failed, 2 usage or config error, 3 backend unreachable, 130 interrupted"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: The words after `launch`; None for those of the process.
 
     Returns:
-        The exit code: one of `launch.errors.ExitCode`, or 130 after an interrupt.
+        The exit code: one of `launch.errors.ExitCode`, or 128 and the number of the signal that stopped it.
     """
     words = sys.argv[1:] if argv is None else argv
     console.prepare()

@@ -8,15 +8,15 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launch.cli import console, quantities
 from launch.cli.console import STATE_COLOURS
-from launch.cli.tables import progress
+from launch.cli.shares import Shares
 from launch.records import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
 
     from rich.console import RenderableType
@@ -35,6 +35,9 @@ class Board:
 
     Args:
         title: What the runs have in common: the sweep's name.
+
+    Attributes:
+        stopped_by: The number of the last signal that asked to stop; None for none.
     """
 
     def __init__(self, title: str) -> None:
@@ -44,10 +47,13 @@ class Board:
         self._began = time.time()
         # Recent (time, share done), from which the time left is told.
         self._pace: deque[tuple[float, float]] = deque(maxlen=120)
+        self._shares = Shares()
         self._stops = 0
         self._told = False
+        self._waits = ""
         self._draws = console.draws_on(sys.stderr)
         self._stack = ExitStack()
+        self.stopped_by: int | None = None
 
     def __enter__(self) -> Board:
         if self._draws:
@@ -60,22 +66,27 @@ class Board:
         self._stack.close()
 
     def watch_for_interrupt(self) -> None:
-        """Show that SIGINT was heard, and leave what it does to whoever handles it now."""
-        before = signal.getsignal(signal.SIGINT)
-        if not callable(before) or threading.current_thread() is not threading.main_thread():
+        """Show that a request to stop was heard, and leave what it does to whoever handles it now."""
+        if threading.current_thread() is not threading.main_thread():
             return
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            if callable(before):
+                signal.signal(number, self._hear_too(before))
 
+    def _hear_too(self, before: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
         def heard(number: int, frame: FrameType | None) -> None:
             # Only counted here: the interrupted code may be in the middle of writing to stderr.
             self._stops += 1
+            self.stopped_by = number
             before(number, frame)
 
-        signal.signal(signal.SIGINT, heard)
+        return heard
 
     def show(self, views: Sequence[RunView]) -> None:
         """Take the runs as they stand now: draw them, or write a line for each that changed."""
         self._views = views
-        self._pace.append((time.time(), share_done(views)))
+        self._pace.append((time.time(), self._shares.over(views)))
         if not self._draws:
             self._write_changes(views)
 
@@ -83,6 +94,10 @@ class Board:
         if self._stops and not self._told:
             self._told = True
             console.note(f"{time.strftime('%H:%M:%S')}  {_STOPPING}")
+        waits = waits_for(views)
+        if waits != self._waits and waits:
+            console.note(f"{time.strftime('%H:%M:%S')}  {waits}")
+        self._waits = waits
         first = not self._seen
         for view in views:
             now = (view.state, view.attempts)
@@ -101,20 +116,26 @@ class Board:
         from rich.text import Text
 
         now = time.time()
-        head = Text(self._headline(now), no_wrap=True, overflow="ellipsis", style="bold")
-        room = max(1, rows - 6)
+        lines = _wrapped(self._headline(now, columns), columns, max(1, rows - 6))
+        head = Text("\n".join(lines), no_wrap=True, overflow="ellipsis", style="bold")
+        room = max(1, rows - 5 - len(lines))
         views = list(self._views)
         if len(views) > room:
             views = sorted(views, key=lambda view: quantities.STATE_ORDER.index(view.state))
         shown, rest = views[:room], views[room:]
-        parts: list[RenderableType] = [head, _bar(share_done(views), columns), _run_table(shown, columns, now)]
+        done = self._shares.done(views)
+        parts: list[RenderableType] = [head, _bar(done, columns), _run_table(shown, columns, now, self._shares)]
         if rest:
             words = quantities.state_words(quantities.count_states(rest))
             parts.append(Text(f"… and {len(rest):,} more: {words}", style="dim", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
-    def _headline(self, now: float) -> str:
+    def _headline(self, now: float, columns: int) -> str:
         counts = quantities.state_words(quantities.count_states(self._views))
+        # What the table has no room for.
+        counts += _reasons(self._views) if columns < _NARROW else ""
+        waits = waits_for(self._views)
+        counts += f"; {waits}" if waits else ""
         left = seconds_left(self._pace)
         took = quantities.duration(now - self._began) + (
             "" if left is None else f", about {quantities.duration(left)} left"
@@ -124,15 +145,23 @@ class Board:
         return f"{console.printable(self._title)}  {took}  {counts}"
 
 
-def share_done(views: Sequence[RunView]) -> float:
-    """Return the share of all steps that are done, runs weighing the same; 1 where there are no runs."""
-    done = 0.0
-    for view in views:
-        if view.state in FINISHED:
-            done += 1
-        elif view.step is not None and view.steps:
-            done += min(1.0, view.step / view.steps)
-    return done / len(views) if views else 1.0
+def waits_for(views: Sequence[RunView]) -> str:
+    """Return for what the queue waits that others hold; empty for nothing."""
+    return next((console.printable(quantities.last_words(v)) for v in views if quantities.is_blocked(v)), "")
+
+
+def _reasons(views: Sequence[RunView]) -> str:
+    """Return why attempts ended that did not succeed: each reason once."""
+    over = (State.RUNNING, State.SUCCEEDED)
+    reasons = dict.fromkeys(str(view.reason) for view in views if view.reason is not None and view.state not in over)
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
+def _wrapped(text: str, columns: int, most: int) -> list[str]:
+    """Return a text in at most so many lines of a terminal."""
+    from textwrap import wrap
+
+    return wrap(text, max(1, columns), max_lines=most, placeholder=" …")
 
 
 def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
@@ -149,7 +178,7 @@ def change(view: RunView) -> str:
     """Return the line that says what became of a run."""
     words = f"{view.state:<9}  {console.printable(view.run_id)}"
     if view.state == State.RUNNING and view.attempts > 1:
-        return f"{words}  attempt {view.attempts - 1}"
+        return f"{words}  {quantities.plural(view.attempts, 'attempt')}"
     if view.state == State.SUCCEEDED and view.started is not None and view.ended is not None:
         return f"{words}  in {quantities.duration(view.ended - view.started)}"
     why = quantities.last_words(view)
@@ -163,7 +192,7 @@ def _bar(share: float, columns: int) -> RenderableType:
     return Columns([ProgressBar(total=1, completed=share, width=max(10, columns - 6)), f"{100 * share:3.0f} %"])
 
 
-def _run_table(views: Sequence[RunView], columns: int, now: float) -> Table:
+def _run_table(views: Sequence[RunView], columns: int, now: float, shares: Shares) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -186,7 +215,7 @@ def _run_table(views: Sequence[RunView], columns: int, now: float) -> Table:
         cells = [
             Text(shorten(console.printable(view.run_id), run_width)),
             Text(view.state, style=STATE_COLOURS[view.state]),
-            Text(_progress(view, bar=wide)),
+            Text("" if view.state == State.SUCCEEDED else _progress(shares.of(view), bar=wide)),
             Text("" if seconds is None else quantities.duration(seconds)),
         ]
         table.add_row(*cells, *([Text(_note(view), style="dim")] if noted else []))
@@ -203,13 +232,14 @@ def shorten(run_id: str, room: int) -> str:
 
 def _note(view: RunView) -> str:
     why = quantities.last_words(view)
-    return console.printable(why) if why else f"attempt {view.attempts - 1}" if view.attempts > 1 else ""
+    return console.printable(why) if why else f"{view.attempts} attempts" if view.attempts > 1 else ""
 
 
-def _progress(view: RunView, *, bar: bool) -> str:
-    if view.state != State.RUNNING or view.step is None or not view.steps:
+def _progress(share: float | None, *, bar: bool) -> str:
+    if share is None:
         return ""
+    percent = f"{100 * share:.0f} %"
     if not bar:
-        return progress(view)
-    full = round(_BAR * min(1.0, view.step / view.steps))
-    return f"{'━' * full}{'╌' * (_BAR - full)} {progress(view):>5}"
+        return percent
+    full = round(_BAR * share)
+    return f"{'━' * full}{'╌' * (_BAR - full)} {percent:>5}"

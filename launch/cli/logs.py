@@ -31,7 +31,7 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing until the run ends")
-    parser.add_argument("--attempt", metavar="K", type=int, help="this attempt; default: the last")
+    parser.add_argument("--attempt", metavar="K", type=int, help="the attempt in attempts/K, from 0; default: the last")
     parser.add_argument("--tail", metavar="N", type=int, help="only the last N lines")
 
 
@@ -44,8 +44,8 @@ def execute(args: argparse.Namespace) -> int:
     sweep = store.sweep(name)
     attempts = attempt_numbers(sweep.run_dir(run_id))
     if args.attempt is not None and args.attempt not in attempts:
-        there = f"it has {', '.join(map(str, attempts))}" if attempts else "it has none"
-        raise LaunchError(f"{run_id} has no attempt {args.attempt}", hint=there)
+        there = f"it has {', '.join(f'attempts/{number}' for number in attempts)}" if attempts else "it has none"
+        raise LaunchError(f"{run_id} has no attempts/{args.attempt}", hint=there)
     if not attempts and not args.follow:
         raise LaunchError(f"{run_id} has not been started yet", hint="`launch logs RUN -f` waits for it")
     if args.follow:
@@ -114,7 +114,7 @@ def _follow(sweep: SweepStore, run_id: str, attempt: int | None, tail: int | Non
         newest = attempt_numbers(run_dir)[-1:]
         offset = offset if current is None else _print_from(log_file(run_dir, current), offset)
         if attempt is None and newest and newest[0] != current:
-            console.note(f"attempt {newest[0]}")
+            console.note(f"the next attempt begins: attempts/{newest[0]}")
             current, offset = newest[0], 0
         elif ended:
             return ExitCode.OK

@@ -77,8 +77,15 @@ def elapsed(view: RunView, now: float) -> float | None:
     return now - view.started if view.state == State.RUNNING else None
 
 
+def is_blocked(view: RunView) -> bool:
+    """Say whether the queue waits with a run for what others hold; its message then says for what."""
+    return view.state == State.PENDING and view.message is not None and view.message.startswith("waits for ")
+
+
 def last_words(view: RunView) -> str:
-    """Return in one line why a run's last attempt did not succeed; empty where there is nothing to say."""
-    if view.state in (State.SUCCEEDED, State.RUNNING) or view.reason is None:
+    """Return in one line why a run did not succeed or start; empty where there is nothing to say."""
+    if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""
+    if view.reason is None or is_blocked(view):
+        return view.message or ""
     return f"{view.reason}: {view.message}" if view.message else str(view.reason)

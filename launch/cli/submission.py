@@ -11,7 +11,7 @@ from launch.cli.board import FINISHED, Board
 from launch.cli.status import advise
 from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
-from launch.errors import ExitCode
+from launch.errors import BackendError, ExitCode
 from launch.profiles import load_profile
 from launch.records import State
 
@@ -79,7 +79,7 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str) -
     """
     name = submission.sweep
     if detach:
-        pid = submit.detach(submission, store)
+        pid = _detach(submission, store)
         console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
         return ExitCode.OK
@@ -92,7 +92,19 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str) -
     if all(view.state in FINISHED for view in views):
         _show_results(name, store)
     _say_how_it_ended(name, views, command)
+    if board.stopped_by is not None and not all(view.state in FINISHED for view in views):
+        return 128 + board.stopped_by
     return exit_code(views)
+
+
+def _detach(submission: Submission, store: Store) -> int:
+    try:
+        return submit.detach(submission, store)
+    except BackendError:
+        sweep = store.sweep(submission.sweep)
+        if sweep.queue() is not None:  # another launcher was quicker: the mistake that it is in the foreground
+            raise sweep.busy() from None
+        raise
 
 
 class _Display:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from launch.cli import console, quantities
 from launch.cli.console import MISSING
+from launch.cli.shares import Shares
 from launch.errors import StoreError
 from launch.records import State
 
@@ -46,9 +47,8 @@ def progress(view: RunView) -> str:
     """Return how far a run is, in percent of its steps; a dash where that is not known."""
     if view.state == State.SUCCEEDED:
         return "100 %"
-    if view.step is None or not view.steps:
-        return MISSING
-    return f"{100 * view.step / view.steps:.0f} %"
+    share = Shares().of(view)
+    return MISSING if share is None else f"{100 * share:.0f} %"
 
 
 def sweeps_table(sweeps: Mapping[str, Sequence[RunView]]) -> str:

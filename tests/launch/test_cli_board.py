@@ -1,8 +1,10 @@
 import io
+from dataclasses import replace
 
 import pytest
 
-from launch.cli.board import Board, seconds_left, share_done, shorten
+from launch.cli.board import Board, seconds_left, shorten
+from launch.cli.shares import Shares
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
 
@@ -37,11 +39,15 @@ def mixed(count: int) -> list[RunView]:
 
 
 def drawn(views: list[RunView], columns: int, rows: int) -> list[str]:
-    from rich.console import Console
-
     board = Board("a sweep")
     board._draws = True
     board.show(views)
+    return shown(board, columns, rows)
+
+
+def shown(board: Board, columns: int, rows: int) -> list[str]:
+    from rich.console import Console
+
     screen = io.StringIO()
     Console(file=screen, width=columns, height=rows, color_system=None).print(board.picture(columns, rows))
     return screen.getvalue().splitlines()
@@ -75,8 +81,59 @@ def test_long_ids_lose_their_middle():
 
 
 def test_share_done_counts_steps_of_what_runs():
-    assert share_done([view(0, State.SUCCEEDED), view(1, State.RUNNING, step=50), view(2), view(3)]) == 0.375
-    assert share_done([]) == 1
+    views = [view(0, State.SUCCEEDED), view(1, State.RUNNING, step=50), view(2), view(3)]
+    assert Shares().done(views) == Shares().over(views) == 0.375
+    assert Shares().done([]) == Shares().over([]) == 1
+
+
+def test_what_failed_or_was_cancelled_is_over_and_not_done():
+    views = [view(0, State.CANCELLED), view(1, State.FAILED), view(2, State.SUCCEEDED), view(3)]
+    assert Shares().done(views) == 0.25
+    assert Shares().over(views) == 0.75
+    assert "  25 %" in drawn(views, 80, 20)[1]
+
+
+@pytest.mark.parametrize("state", [State.PREEMPTED, State.CANCELLED, State.PENDING, State.RUNNING, State.FAILED])
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_interruption_takes_no_progress_back(state, seen, tmp_path):
+    for attempt, line in enumerate(['{"step": 40, "of": 100}\n', ""]):  # the second has not said how far it is
+        (tmp_path / "attempts" / str(attempt)).mkdir(parents=True)
+        (tmp_path / "attempts" / str(attempt) / "timing.jsonl").write_text(line)
+    board = Board("x")
+    if seen:
+        board.show([replace(view(0, State.RUNNING, step=40), run_dir=str(tmp_path))])
+    board._draws = True
+    board.show([replace(view(0, state), run_dir=str(tmp_path), attempts=2)])
+    lines = shown(board, 160, 20)
+    assert lines[1].endswith(" 40 %") and " 40 %" in lines[-1]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(60, 24), (80, 24), (120, 24)])
+def test_what_blocks_the_queue_and_why_runs_ended_is_never_cut(columns, rows):
+    words = "waits for 1 core that other sweeps on this machine hold"
+    blocked = replace(view(0), reason=Reason.INTERRUPTED, message=words)
+    text = " ".join(" ".join(drawn([blocked, view(1, State.PREEMPTED)], columns, rows)).split())
+    assert words in text
+    stopped = replace(view(1, State.PREEMPTED), reason=Reason.INTERRUPTED)
+    assert "interrupted" in " ".join(drawn([stopped], columns, rows))
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_what_a_second_interrupt_does_is_never_cut(columns):
+    board = Board("a sweep of some name")
+    board._draws, board._stops = True, 1
+    board.show(mixed(100))
+    lines = shown(board, columns, 12)
+    assert "Ctrl-C again kills them" in " ".join(" ".join(lines).split())
+    assert len(lines) < 12
+
+
+def test_a_pipe_is_told_once_what_blocks_the_queue(capsys):
+    blocked = replace(view(0), message="waits for 1 core that other sweeps on this machine hold")
+    with Board("x") as board:
+        for views in ([view(0)], [blocked], [blocked], [view(0, State.RUNNING)]):
+            board.show(views)
+    assert capsys.readouterr().err.count("waits for 1 core") == 1
 
 
 @pytest.mark.parametrize(
@@ -106,5 +163,5 @@ def test_a_pipe_gets_one_line_per_change(capsys):
     assert first == "mnist5k: 3 runs: 2 pending, 1 succeeded"
     assert [line.split()[1] for line in changes] == ["RUNNING", "SUCCEEDED", "RUNNING", "FAILED"]
     assert changes[1].endswith("-s0-0123abcd  in 1:30")
-    assert changes[2].endswith("attempt 1")
+    assert changes[2].endswith("2 attempts")
     assert "\x1b" not in err

@@ -86,9 +86,9 @@ def test_one_id_in_two_sweeps_needs_the_sweep(sweep, capsys):
 @pytest.mark.parametrize(
     ("made", "words", "message"),
     [
-        (DONE, ["--attempt", "7"], "has no attempt 7"),
+        (DONE, ["--attempt", "7"], "has no attempts/7"),
         (NEVER, [], "has not been started yet"),
-        (NEVER, ["--attempt", "0", "-f"], "has no attempt 0"),
+        (NEVER, ["--attempt", "0", "-f"], "has no attempts/0"),
     ],
 )
 def test_what_is_not_there_is_told(sweep, capsys, made, words, message):
@@ -125,7 +125,7 @@ def test_following_goes_on_with_the_next_attempt(sweep):
     os.rename(prepared, second)
     assert process.stdout.readline() == "again\n"
     end(second, Reason.CRASH)
-    assert process.communicate(timeout=20) == ("", "attempt 1\n")
+    assert process.communicate(timeout=20) == ("", "the next attempt begins: attempts/1\n")
 
 
 def test_following_a_run_that_has_ended_prints_it_and_returns(sweep, capfd):

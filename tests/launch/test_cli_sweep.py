@@ -141,7 +141,7 @@ def test_an_interrupt_stops_in_good_order_and_names_the_command_again(control):
     lines_until(process, "RUNNING")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert out == ""
     assert "x: stopped: " in err and "preempted" in err
     assert err.endswith("hint: `launch sweep x.yaml optim.weight_decay=0.01` goes on where it stopped\n")
@@ -161,6 +161,18 @@ def test_a_second_launcher_is_refused(control, capfd):
     (control / "hold").unlink()
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foreground(control, capfd, monkeypatch):
+    (control / "hold").touch()
+    assert main(["sweep", "x.yaml", "--detach"]) == 0
+    # The second looked before the first had the queue.
+    monkeypatch.setattr("launch.submit._refuse_second", lambda sweep: None)
+    assert main(["sweep", "x.yaml", "--detach"]) == 2
+    err = capfd.readouterr().err
+    assert "error: the sweep x is being run by process" in err and "hint: launch watch x" in err
+    (control / "hold").unlink()
+    assert main(["wait", "x", "--timeout", "1"]) == 0
 
 
 def test_the_background_is_waited_for_and_cancelled(control, capfd):
