@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,12 +25,27 @@ from launch.disk.files import fault, read_bytes, replace_file, store_error, sync
 from launch.disk.locks import acquire, is_held
 from launch.errors import StoreError
 from launch.records import AttemptRecord, from_json, to_json
-from s5.result import ATTEMPT_DIR_VARIABLE, ATTEMPTS, RESULT, ResultError, publish, read_result, write_result
+from s5.result import (
+    ATTEMPT_DIR_VARIABLE,
+    ATTEMPTS,
+    CHECKPOINTS,
+    METRICS,
+    RESULT,
+    TIMING,
+    ResultError,
+    publish,
+    read_result,
+    write_result,
+)
 
 ATTEMPT = "attempt.json"
 LOCK = "lock"
 LOG = "log.txt"
 CANCELLED = "cancelled.json"
+
+# How long the local attempt of an unknown machine may write nothing before it is taken for dead.
+SILENT_S = 1800.0
+_SIGNS = (LOG, TIMING, METRICS, ATTEMPT, CHECKPOINTS)
 
 _CLAIM = ".claim-"
 
@@ -129,7 +145,25 @@ def is_alive(path: str, record: Mapping[str, Any]) -> tuple[bool, str | None]:
         return processes.is_alive(record["pid"], record.get("pid_start", 0)), None
     if record.get("host") == processes.host():
         return False, None  # this machine has been started again since
-    return True, f"it runs on {record.get('host')}, which cannot be seen from {processes.host()}"
+    where = f"it runs on {record.get('host')}, which cannot be seen from {processes.host()}"
+    if record.get("backend") != "local":
+        return True, where  # its scheduler knows
+    if _is_silent(path):
+        return False, None
+    return True, f"{where}; it counts as lost after {SILENT_S / 60:.0f} min of silence"
+
+
+def _is_silent(path: str) -> bool:
+    """Say whether nothing has been written to an attempt for long.
+
+    A container with a new name, or a disk in another machine, leaves attempts of a machine that nobody will see
+    again: without this proof beside the free lock they would run for ever.
+    """
+    newest = 0.0
+    for name in _SIGNS:
+        with suppress(OSError):
+            newest = max(newest, os.stat(os.path.join(path, name)).st_mtime)
+    return time.time() - newest > SILENT_S
 
 
 def is_here(record: Mapping[str, Any]) -> bool:

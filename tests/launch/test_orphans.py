@@ -1,3 +1,4 @@
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -89,3 +90,7 @@ def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
     away = replace(case.attempt(), host="elsewhere", boot_id="another", ended=None, reason=None)
     write_record(str(case.path()), away)
     assert case.supervise() == Outcome.BUSY
+    for file in case.path().iterdir():
+        os.utime(file, (1e9, 1e9))
+    assert case.supervise() == Outcome.AGAIN
+    assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1], "it has been silent for too long"

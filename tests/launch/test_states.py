@@ -3,13 +3,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launch.disk import attempts
-from launch.disk.attempts import ATTEMPT, CANCELLED, write_cancelled
+from launch.disk.attempts import ATTEMPT, CANCELLED, SILENT_S, write_cancelled
 from launch.disk.locks import acquire
 from launch.disk.manifest import Listed
 from launch.disk.processes import host, start_time
@@ -132,6 +133,34 @@ def test_lost_needs_two_proofs(sweep: SweepStore) -> None:
     assert held is not None
     assert state(RECORD) is State.RUNNING, "the process is gone, and the lock is held"
     os.close(held)
+
+
+@pytest.mark.parametrize("sign", [ATTEMPT, "log.txt", "metrics.jsonl", "timing.jsonl", "checkpoints"])
+def test_attempt_of_a_machine_that_is_gone_is_lost_once_it_is_silent(sweep: SweepStore, sign: str) -> None:
+    (plan,) = listed(sweep)
+    path = attempted(sweep, plan, replace(RECORD, boot_id="there", host="elsewhere"))
+    (path / "checkpoints").mkdir()
+    for name in ("log.txt", "metrics.jsonl", "timing.jsonl"):
+        (path / name).touch()
+
+    def state(silent_s: float) -> State:
+        for file in path.iterdir():
+            os.utime(file, (time.time() - 2 * SILENT_S,) * 2)
+        os.utime(path / sign, (time.time() - silent_s,) * 2)
+        before = tree(path)
+        view = sweep.view(plan.record.run_id)
+        assert tree(path) == before
+        return view.state
+
+    assert state(SILENT_S - 60) is State.RUNNING
+    assert f"lost after {SILENT_S / 60:.0f} min of silence" in (sweep.view(plan.record.run_id).message or "")
+    assert state(SILENT_S + 60) is State.LOST
+    held = acquire(str(path / "lock"))
+    assert held is not None
+    assert state(SILENT_S + 60) is State.RUNNING, "silent, and the lock is held"
+    os.close(held)
+    attempts.write_record(str(path), replace(RECORD, boot_id="there", host="elsewhere", backend="slurm"))
+    assert state(SILENT_S + 60) is State.RUNNING, "its scheduler knows"
 
 
 def test_attempt_without_a_record_lives_while_a_process_carries_its_label(sweep: SweepStore) -> None:
