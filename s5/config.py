@@ -7,6 +7,7 @@ measured: it is left out of the run's identity. Free of JAX, so that the launche
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 
@@ -154,6 +155,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse combinations that describe no model."""
+        _finite("model", self)
         _at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model, model_n_blocks=self.n_blocks)
         if self.d_state % self.n_blocks:
             raise ValueError(f"model.d_state={self.d_state} is not divisible by model.n_blocks={self.n_blocks}")
@@ -192,6 +194,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Refuse rates that cannot train."""
+        _finite("optim", self)
         if self.lr <= 0 or self.ssm_lr <= 0:
             raise ValueError(f"optim.lr={self.lr} and optim.ssm_lr={self.ssm_lr} must be positive")
         _at_least(
@@ -267,6 +270,13 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse a seed that no generator takes."""
         _at_least(0, seed=self.seed)
+
+
+def _finite(section: str, config: Any) -> None:
+    """Raise unless every float is a finite number. Comparisons let nan pass: `nan <= 0` is false."""
+    for name, value in vars(config).items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{section}.{name}={value} must be a finite number")
 
 
 def _at_least(least: int, **values: int | float | None) -> None:

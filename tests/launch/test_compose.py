@@ -215,7 +215,7 @@ MISTAKES = {
     "an addition that the schema has no place for": ("base: {+model.width: 3}", ": ", None),
     "a value taken away": ("base: {~nothing.there: null}", "nothing.there", None),
     "an interpolation into nothing": ("base: {optim.lr: '${optim.nothing}'}", "optim.nothing", None),
-    "not a number": ("base: {optim.weight_decay: nan}", "Out of range float values", None),
+    "not a number": ("base: {optim.weight_decay: nan}", "base.optim.weight_decay: optim.weight_decay=nan must be a finite number", None),
 }
 
 

@@ -1,4 +1,6 @@
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -60,6 +62,33 @@ def test_a_mistake_is_explained(override: str, words: list[str]) -> None:
         compose([override])
     for word in words:
         assert word in caught.value.message
+
+
+FLOATS = [
+    f"{section}.{name}"
+    for section, kind in get_type_hints(Config).items()
+    if is_dataclass(kind)
+    for name, hint in get_type_hints(kind).items()
+    if hint is float or float in get_args(hint)
+]
+
+
+def test_the_floats_of_the_config_stand_in_sections_and_are_found() -> None:
+    assert {"model.dt_max", "optim.lr", "optim.warmup_epochs"} <= set(FLOATS)
+    assert float not in get_type_hints(Config).values()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("key", FLOATS)
+def test_a_number_that_is_not_finite_is_refused_by_its_key(key: str, value: str) -> None:
+    section, name = key.split(".")
+    with pytest.raises(ValueError, match=rf"^{key}=-?(nan|inf) must be a finite number$"):
+        from_dict(Config, {section: {name: float(value)}})
+
+
+def test_a_number_that_is_not_finite_is_a_mistake_and_no_traceback() -> None:
+    with pytest.raises(UserError, match=r"optim\.lr=nan must be a finite number"):
+        compose(["experiment=digits/s5", "optim.lr=nan"])
 
 
 @pytest.mark.parametrize(
