@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from launch.disk import locks
 from launch.disk.locks import acquire, is_held
 from launch.errors import StoreError
-from s5.locks import is_taken
+from s5.locks import is_taken, take
 
 
 def test_second_taker_is_turned_away(tmp_path: Path) -> None:
@@ -55,6 +56,24 @@ def test_lock_of_a_removed_file_is_not_taken_for_the_lock(tmp_path: Path, monkey
     assert os.path.samestat(os.fstat(again), path.stat())
     os.close(fd)
     os.close(again)
+
+
+def test_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, removed = tmp_path / "lock", []
+
+    def take_too_late(fd: int, *, wait: bool) -> bool:
+        if not removed:
+            removed.append(path.unlink())
+        return take(fd, wait=wait)
+
+    monkeypatch.setattr(locks, "take", take_too_late)
+    fd = acquire(str(path))
+    assert fd is not None
+    assert os.path.samestat(os.fstat(fd), path.stat())
+    assert acquire(str(path)) is None, "the second would hold the lock of another file"
+    os.close(fd)
 
 
 def test_unreachable_lock_names_its_path(tmp_path: Path) -> None:

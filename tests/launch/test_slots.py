@@ -2,11 +2,15 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from launch.backends import slots
 from launch.backends.slots import Machine, Slots, check_fits, find_machine
+from launch.disk.locks import acquire
 from launch.errors import LaunchError, StoreError
 from launch.resources import Resources
 
@@ -47,6 +51,30 @@ def test_what_does_not_fit_takes_nothing() -> None:
     assert again is not None and again.cores == (0, 1, 2)
     again.close()
     rest.close()
+
+
+def test_two_queues_never_hold_half_of_what_each_of_them_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Machine(cores=(0, 1), gpus=())
+    second_held, first_refused = threading.Event(), threading.Event()
+
+    def in_step(path: str, *, wait: bool = False) -> int | None:
+        """Let one queue have the first core and the other the second, wherever nothing keeps them apart."""
+        fd = acquire(path, wait=wait)
+        if path.endswith("cpu0.0") and fd is not None:
+            second_held.wait(0.5)
+        elif path.endswith("cpu1.0") and fd is not None:
+            second_held.set()
+            first_refused.wait(0.5)
+        elif path.endswith("cpu1.0"):
+            first_refused.set()
+        return fd
+
+    monkeypatch.setattr(slots, "acquire", in_step)
+    with ThreadPoolExecutor(2) as pool:
+        taken = list(pool.map(lambda _: Slots(two).take(Resources(cpus_per_task=2)), range(2)))
+    (slot,) = [slot for slot in taken if slot is not None]
+    assert slot.cores == (0, 1)
+    slot.close()
 
 
 def test_slot_stays_taken_by_whoever_inherited_it() -> None:

@@ -120,6 +120,24 @@ def test_changed_code_reaches_the_runs_that_are_left(store: Store, code: Path) -
     assert first.snapshot != last.snapshot
 
 
+def test_code_that_was_changed_and_changed_back_is_what_runs(store: Store, code: Path) -> None:
+    runs, more = command_runs([python("pass")]), code / "s5" / "more.py"
+
+    def submitted_again() -> Submission:
+        return submit_runs(sweep_of(runs), runs, store, LOCAL, source=code)
+
+    assert submitted_again().generation == 1
+    more.touch()
+    assert submitted_again().generation == 2
+    more.unlink()
+    submission = submitted_again()
+    assert submission.generation == 3, "the second has superseded the first, though that says the same"
+    (view,) = drive(submission, store)
+    snapshots = [store.sweep("work").header(generation).snapshot for generation in (1, 2, 3)]
+    assert snapshots[0] != snapshots[1]
+    assert read_attempt(attempt_path(view.run_dir, 0)).snapshot == snapshots[0] == snapshots[2]
+
+
 def test_missing_snapshot_is_taken_anew_by_submitting_and_by_retrying(store: Store, code: Path) -> None:
     submission = submitted(store, [python("pass")])
     snapshots = store.root / ".snapshots"

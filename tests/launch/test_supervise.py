@@ -13,11 +13,12 @@ from launch.disk import attempts
 from launch.disk.attempts import write_cancelled
 from launch.disk.processes import find_by_environment, wait_any
 from launch.errors import LaunchError
-from launch.records import Reason, State
+from launch.records import AttemptRecord, Reason, State
 from launch.resources import Resources
 from launch.runtimes import Call, find_runtime
+from launch.supervise.child import Child
 from launch.supervise.order import CWD_VARIABLE, Order
-from launch.supervise.supervisor import Outcome
+from launch.supervise.supervisor import Outcome, Supervisor
 from s5 import catalog
 from s5.result import read_result
 from tests.launch.command_sweep import python
@@ -218,6 +219,24 @@ def test_cancelled_run_does_not_start(tmp_path: Path) -> None:
     assert case.supervise() == Outcome.FINAL
     assert attempts.attempt_numbers(str(case.run_dir)) == []
     assert case.supervise(order=replace(case.order, retried=2)) == Outcome.DONE, "a later retry sets the mark aside"
+
+
+def test_run_that_is_cancelled_while_it_is_claimed_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(tmp_path, python("pass"))
+    claim = attempts.claim
+
+    def claim_then_cancel(run_dir: str, attempt: int, record: AttemptRecord) -> attempts.Claim | None:
+        claimed = claim(run_dir, attempt, record)
+        write_cancelled(run_dir, 1)
+        return claimed
+
+    monkeypatch.setattr(attempts, "claim", claim_then_cancel)
+    monkeypatch.setattr(Child, "start", lambda *_: pytest.fail("a cancelled run was started"))
+    assert Supervisor(case.order).run() == Outcome.FINAL
+    assert case.attempt().reason is Reason.CANCELLED
+    assert case.state is State.CANCELLED
 
 
 def test_cancelled_while_it_runs(tmp_path: Path) -> None:
