@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from launch.compose.base_config import BaseConfig, ValueRefused, compose_base, plain_values
+from launch.compose.base_config import BaseConfig, RecipeError, ValueRefused, compose_base, plain_values
 from launch.compose.config_errors import combination_error, experiment_error, refused_error
 from launch.compose.config_text import config_text
 from launch.compose.experiments import default_conf_dir, experiment_names
@@ -133,6 +133,8 @@ class Composer:
             return base.updated((o.key, o.value) for o in values)
         except ValueRefused as error:
             raise refused_error(spec, error) from error
+        except RecipeError:
+            raise
         except ConfigError as error:
             raise ConfigError(f"{spec.where}: {error.message}", hint=error.hint) from error
 

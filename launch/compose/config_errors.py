@@ -19,13 +19,25 @@ def experiment_error(spec: RunSpec, known: list[str]) -> ConfigError:
 
 def refused_error(spec: RunSpec, error: ValueRefused) -> ConfigError:
     """Return the error for a key that is not there, or for a value that its key does not take."""
-    place = spec.places.get(error.key, spec.where)
+    place = error.file or _place(spec, error.key)
     head = place if place.endswith(error.key) else f"{place}: {error.key}"
     if error.node is not None:
         return ConfigError(f"{head}: {_value_message(error)}")
-    near = nearest(error.key, error.known) or nearest(error.key.rpartition(".")[2], error.known)
+    inside = [key.rpartition(".")[2] for key in error.known if key.startswith(f"{error.key}.")]
+    if inside:
+        return ConfigError(f"{head}: this is a section, not a value", hint=f"its keys are {', '.join(inside)}")
+    sections = list(dict.fromkeys(key.rpartition(".")[0] for key in error.known if "." in key))
+    last = error.key.rpartition(".")[2]
+    near = nearest(error.key, error.known) or nearest(last, error.known) or nearest(error.key, sections)
     message = f"{head}: unknown key" + (f"; did you mean {near}?" if near else "")
     return ConfigError(message, hint=_keys_hint(error))
+
+
+def _place(spec: RunSpec, key: str) -> str:
+    """Return where the key or a section around it is set."""
+    while key not in spec.places and "." in key:
+        key = key.rpartition(".")[0]
+    return spec.places.get(key, spec.where)
 
 
 def _keys_hint(error: ValueRefused) -> str:

@@ -1,6 +1,7 @@
 """Composition: the fast way equals Hydra's, mistakes are explained, and a run's name and identity hold."""
 
 import re
+import shutil
 import string
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from launch.compose.base_config import compose_base
+from launch.compose.base_config import ValueRefused, compose_base
 from launch.compose.composer import Composer, check_data
 from launch.compose.config_text import config_text
 from launch.compose.experiments import experiment_names
@@ -74,7 +75,7 @@ def whole(conf_dir, run):
 def outcome(compose):
     try:
         return compose()
-    except ConfigError:
+    except (ConfigError, ValueRefused):
         return "refused"
 
 
@@ -186,7 +187,12 @@ MISTAKES = {
         "grid.modle.d_state: unknown key; did you mean model.d_state?",
         None,
     ),
-    "a section is no value": ("base: {model: 3}", "base.model: ", None),
+    "a section is no value": ("base: {model: 3}", "base.model: this is a section, not a value", "n_layers, norm"),
+    "unknown key in a mapping": (
+        "base: {model: '{n_layer: 1}'}",
+        "base.model: model.n_layer: unknown key; did you mean model.n_layers?",
+        None,
+    ),
     "text for a number": ("grid: {optim.lr: [fast]}", "grid.optim.lr: 'fast' is not a number", None),
     "a fraction for a whole number": (
         "grid: {model.n_layers: [1.5]}",
@@ -212,10 +218,25 @@ MISTAKES = {
         "grid.model.n_blocks: model.d_state=16 is not divisible by model.n_blocks=5",
         "`exclude: [{model.d_state: 16, model.n_blocks: 5}]`",
     ),
-    "an addition that the schema has no place for": ("base: {+model.width: 3}", ": ", None),
-    "a value taken away": ("base: {~nothing.there: null}", "nothing.there", None),
-    "an interpolation into nothing": ("base: {optim.lr: '${optim.nothing}'}", "optim.nothing", None),
-    "not a number": ("base: {optim.weight_decay: nan}", "base.optim.weight_decay: optim.weight_decay=nan must be a finite number", None),
+    "an addition that the schema has no place for": (
+        "base: {+model.layers: 3}",
+        "base.+model.layers: unknown key; did you mean model.n_layers?",
+        None,
+    ),
+    "an addition to the root": ("base: {+foo: 1}", "base.+foo: unknown key", "the keys are data.cache"),
+    "a deletion of nothing": ("base: {~nothing.there: null}", "nothing.there", None),
+    "a deletion of a value": ("base: {~model.norm: null}", "model.norm: this key cannot be deleted", "another value"),
+    "a deletion of a section": ("base: {~model: null}", "model: this key cannot be deleted", None),
+    "an interpolation into nothing": (
+        "base: {optim.lr: '${optim.nothing}'}",
+        "optim.lr: Interpolation key 'optim.nothing' not found",
+        None,
+    ),
+    "not a number": (
+        "base: {optim.weight_decay: nan}",
+        "base.optim.weight_decay: optim.weight_decay=nan must be a finite number",
+        None,
+    ),
 }
 
 
@@ -229,6 +250,26 @@ def test_a_mistake_is_explained(tmp_path, text, message, hint):
     assert message in caught.value.message
     assert "\n" not in caught.value.message
     assert hint is None or hint in (caught.value.hint or "")
+
+
+RECIPE_MISTAKES = {
+    "no YAML": ("n_layers: 2", "n_layers: [2", ": line 14, column 10: expected ',' or ']'"),
+    "unknown key": ("n_layers: 2", "n_layer: 2", ": model.n_layer: unknown key; did you mean model.n_layers?"),
+    "unknown section": ("model:", "modle:", ": modle: unknown key; did you mean model?"),
+    "text for a whole number": ("n_layers: 2", "n_layers: two", ": model.n_layers: 'two' is not a whole number"),
+    "a value for a section": ("data:\n  name: digits", "data: 3", ": "),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message"), RECIPE_MISTAKES.values(), ids=RECIPE_MISTAKES)
+def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path, old, new, message):
+    conf = shutil.copytree(COMPOSER.conf_dir, tmp_path / "conf")
+    recipe = conf / "experiment" / "digits" / "s5.yaml"
+    recipe.write_text(recipe.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        Composer(conf).plan(spec())
+    assert caught.value.message.startswith(f"{recipe}{message}")
+    assert "\n" not in caught.value.message
 
 
 def test_an_unknown_experiment_shows_the_nearest_and_all(tmp_path):
