@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.disk.plan import CONFIG, PlannedRun, PlanReport
+from launch.disk.plan import CONFIG, RUN, PlannedRun, PlanReport
+from s5.config_values import science_subset
 
 
 def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
@@ -34,29 +36,70 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def describe_changes(report: PlanReport, runs: Sequence[PlannedRun], sweep: Path) -> list[str]:
+def describe_changes(
+    report: PlanReport, runs: Sequence[PlannedRun], sweep: Path, *, from_file: bool = True, dry: bool = False
+) -> list[str]:
     """Say what planning found changed, one line for each key and pair of values.
 
     Args:
         report: What planning did.
         runs: The planned runs.
         sweep: `runs/<sweep>`.
+        from_file: Whether a sweep file says what the runs are. Without one, what is typed with other overrides is
+            another run and no change of an earlier one.
+        dry: Whether planning only looked.
 
     Returns:
         The lines.
     """
-    lines = [f"{one.file}: could not be read; written again" for one in report.rewritten if one.before is None]
-    followed = [(one.run_id, one.before, one.after) for one in report.rewritten if one.before is not None]
+    would = "would be " if dry else ""
+    readable = [one for one in report.rewritten if one.before is not None and _is_yaml(one.before)]
+    broken = [one for one in report.rewritten if one not in readable]
+    lines = [f"{one.file}: could not be read; {would}written again" for one in broken]
+    followed = [(one.run_id, one.before, one.after) for one in readable]
     for (key, before, after), run_ids in _by_key(followed).items():
-        lines.append(f"{key}: {before} before, {after} now, in {_runs(run_ids)}; their numbers do not depend on it")
+        lines.append(f"{key}: {before} before, {after} now, in {_runs(run_ids)}; {_effect(key, would)}")
     texts = {run.record.run_id: run for run in runs}
-    moved = [(m.earlier, _read(sweep / m.earlier / CONFIG), texts[m.run_id].config_text()) for m in report.moved]
+    moved = [
+        (one.earlier, _read(sweep / one.earlier / CONFIG), texts[one.run_id].config_text())
+        for one in report.moved
+        if from_file or _overrides(sweep / one.earlier) == list(texts[one.run_id].record.overrides)
+    ]
     for (key, before, after), run_ids in _by_key(moved).items():
         lines.append(
             f"{key}: {before} when these were submitted before, {after} now: {_runs(run_ids)} stay as they are, "
             "and run anew under a new id"
         )
     return lines
+
+
+def _effect(key: str, would: str) -> str:
+    """Say what comes of a key that differs in the config of a run that keeps its id."""
+    if science_subset(_nested(key)):
+        # The id is a hash of the science, so no submission can have written the other value.
+        return f"the run is not what config.yaml said, which somebody changed; the file {would or 'is '}put right"
+    return "their numbers do not depend on it"
+
+
+def _nested(key: str) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest) if rest else 1}
+
+
+def _is_yaml(text: str) -> bool:
+    import yaml  # only where something has changed
+
+    try:
+        return isinstance(yaml.safe_load(text), dict)
+    except yaml.YAMLError:
+        return False
+
+
+def _overrides(run_dir: Path) -> list[str] | None:
+    try:
+        return json.loads((run_dir / RUN).read_bytes())["overrides"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _by_key(changes: Sequence[tuple[str, str | None, str]]) -> dict[tuple[str, str, str], list[str]]:
@@ -78,6 +121,7 @@ def _runs(run_ids: Sequence[str]) -> str:
 
 def _read(file: Path) -> str | None:
     try:
-        return file.read_text(errors="replace")
+        text = file.read_text(errors="replace")
     except OSError:
         return None
+    return text if _is_yaml(text) else None

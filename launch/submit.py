@@ -87,7 +87,7 @@ def submit_runs(
     entries = [entry_of(run) for run in runs]
     _backend(profile).check(entries)
     report = own.plan(runs, dry=dry_run)
-    warnings = [*describe_changes(report, runs, own.path), *own.problems]
+    warnings = [*describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run), *own.problems]
     submission = Submission(
         sweep=sweep.name,
         generation=None,

@@ -1,0 +1,63 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from launch.differences import describe_changes
+from launch.disk.store import Store, SweepStore
+from tests.launch.stored_runs import HEADER, Plan, entries_of, plan_of
+
+CONFIG = "seed: 0\noptim:\n  lr: 0.001\nwandb:\n  mode: disabled\n"
+
+
+@dataclass
+class Typed:
+    """A sweep in which a run was submitted."""
+
+    sweep: SweepStore
+    plan: Plan
+
+    def again(self, text: str, *, overrides: tuple[str, ...] = (), moved: bool = False, **how: bool) -> list[str]:
+        facts = {"run_id": "digits-s0-ffffffff", "science_hash": "f" * 64} if moved else {}
+        runs = [Plan(plan_of(settings={}, overrides=overrides, **facts).record, text)]
+        report = self.sweep.plan(runs, dry=how.get("dry", False))
+        return describe_changes(report, runs, self.sweep.path, **how)
+
+    @property
+    def config(self) -> Path:
+        return self.sweep.run_dir(self.plan.record.run_id) / "config.yaml"
+
+
+@pytest.fixture
+def typed(tmp_path) -> Typed:
+    sweep = Store(tmp_path).sweep("run-digits")
+    plan = Plan(plan_of(settings={}, overrides=()).record, CONFIG)
+    sweep.plan([plan])
+    sweep.freeze(HEADER, entries_of([plan]))
+    return Typed(sweep, plan)
+
+
+def test_another_run_of_the_same_experiment_is_no_change(typed):
+    other = CONFIG.replace("0.001", "0.1")
+    assert typed.again(other, overrides=("optim.lr=0.1",), moved=True, from_file=False) == []
+    (line,) = typed.again(other, moved=True, from_file=False)  # the same words: the recipe has changed
+    assert line.startswith("optim.lr: 0.001 when these were submitted before, 0.1 now")
+    assert typed.again(other, overrides=("optim.lr=0.1",), moved=True) == [line]  # a file that was edited
+
+
+def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed):
+    typed.config.write_text(CONFIG.replace("0.001", "0.5").replace("disabled", "offline"))
+    science, other = typed.again(CONFIG)
+    assert science.startswith("optim.lr: 0.5 before, 0.001 now") and "do not depend" not in science
+    assert science.endswith("which somebody changed; the file is put right")
+    assert other.startswith("wandb.mode: offline before") and other.endswith("their numbers do not depend on it")
+    assert typed.again(CONFIG) == []
+
+
+@pytest.mark.parametrize("damage", ["{", "[", "just words", ""])
+def test_a_config_that_is_none_is_written_again(typed, damage):
+    typed.config.write_text(damage)
+    assert typed.again(CONFIG, dry=True) == [f"{typed.config}: could not be read; would be written again"]
+    assert typed.config.read_text() == damage
+    assert typed.again(CONFIG) == [f"{typed.config}: could not be read; written again"]
+    assert typed.config.read_text() == CONFIG
