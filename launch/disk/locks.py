@@ -62,6 +62,8 @@ def is_held(path: str) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except NotADirectoryError as error:
+        raise store_error(error, f"open the lock {path}") from error
     try:
         return is_taken(fd)
     finally:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from launch.cli import main
 from launch.disk import locks
 from launch.disk.locks import acquire, is_held
-from launch.errors import StoreError
+from launch.errors import ExitCode, StoreError
 from s5.locks import is_taken, take
 
 
@@ -80,3 +81,20 @@ def test_unreachable_lock_names_its_path(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"missing/lock: No such file") as caught:
         acquire(str(tmp_path / "missing" / "lock"))
     assert caught.value.hint is None
+
+
+def test_a_lock_below_a_file_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file/lock: Not a directory"):
+        is_held(str(tmp_path / "file" / "lock"))
+
+
+@pytest.mark.parametrize("words", [["run", "digits/s5", "--dry-run"], ["sweep", "sweeps/quickstart.yaml"]])
+def test_runs_that_are_a_file_are_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "file"))
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(words) == ExitCode.USAGE
+    assert "Not a directory" in capsys.readouterr().err
