@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def compose(overrides: Sequence[str]) -> Config:
         UserError: For an unknown recipe or key, a value of the wrong type, or a combination that cannot be.
     """
     import hydra
+    import yaml
     from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -39,15 +41,60 @@ def compose(overrides: Sequence[str]) -> Config:
     try:
         with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             composed = hydra.compose("config", overrides=list(overrides))
+        _refuse_other_keys(OmegaConf.to_container(composed), to_dict(Config()))
         config = OmegaConf.to_object(composed)
+    except yaml.YAMLError as error:
+        raise UserError(_syntax_message(error), hint="mend the recipe") from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise _explained(error, overrides) from error
     assert isinstance(config, Config)
     return config
 
 
+def _refuse_other_keys(values: Any, schema: Mapping[str, Any], prefix: str = "") -> None:
+    """Raise for a key that `+` has added, and for a section that `~` has deleted: neither makes a config."""
+    for name, value in values.items():
+        if name not in schema:
+            known = sorted(_keys(to_dict(Config())))
+            key = f"{prefix}{name}"
+            raise UserError(f"{key}: unknown key" + _did_you_mean(key, known), hint=f"the keys are {', '.join(known)}")
+        if isinstance(value, Mapping) and isinstance(schema[name], Mapping):
+            _refuse_other_keys(value, schema[name], f"{prefix}{name}.")
+    for name in schema:
+        if name not in values:
+            raise _no_deletion(f"{prefix}{name}")
+
+
+def _no_deletion(key: str) -> UserError:
+    return UserError(f"{key}: this key cannot be deleted: every run has it", hint="set it to another value")
+
+
+def _syntax_message(error: Any) -> str:
+    """Return the file, the line, the column and the problem of a recipe that is not YAML."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    where = f"{mark.name}: line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + (getattr(error, "problem", None) or str(error).strip())
+
+
+def _recipe_error(error: Exception) -> UserError | None:
+    """Return the error for a key or a value that a recipe has and the schema does not; None for another error."""
+    recipe, cause = re.match(r"In '([^']+)': ", str(error)), error.__cause__ or error.__context__
+    if recipe is None or cause is None:
+        return None
+    file, key = CONF_DIR / f"{recipe[1]}.yaml", getattr(cause, "full_key", None)
+    head = f"{file}: {key}" if key else str(file)
+    if "not in" in str(cause) and key:
+        near = _did_you_mean(key, sorted(_keys(to_dict(Config()))))
+        return UserError(f"{head}: unknown key{near}", hint="mend the recipe")
+    return UserError(f"{head}: {str(cause).strip().splitlines()[0]}", hint="mend the recipe")
+
+
 def _explained(error: Exception, overrides: Sequence[str]) -> UserError:
     """Turn what Hydra says into what is wrong and what to type."""
+    if found := _recipe_error(error):
+        return found
+    if "does not support deletion" in str(error.__cause__):
+        return _no_deletion(str(getattr(error.__cause__, "full_key", "")))
     names = {word.split("=", 1)[0].lstrip("+~"): word for word in overrides}
     experiment = names.get("experiment", "=").split("=", 1)[1]
     recipes = sorted(
@@ -74,7 +121,8 @@ def _said(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         for line in str(error).splitlines():
             if line.strip() and not line.strip().startswith(_NOISE):
-                yield line.strip()
+                key = getattr(error, "full_key", None) if line.startswith("Interpolation key") else None
+                yield f"{key}: {line.strip()}" if key else line.strip()
         error = error.__cause__
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import s5.run_config
 import s5.train
 from s5 import checkpoints
 from s5.__main__ import main
@@ -153,10 +155,14 @@ def test_help_says_what_to_type(capsys) -> None:
     [
         (["experiment=digits/s6"], "did you mean digits/s5?"),
         (["experiment=digits/s5", "model.n_layer=1"], "did you mean model.n_layers?"),
+        (["experiment=digits/s5", "+foo=1"], "foo: unknown key"),
+        (["experiment=digits/s5", "~model.norm"], "model.norm: this key cannot be deleted"),
+        (["experiment=digits/s5", "~model"], "model: this key cannot be deleted"),
+        (["experiment=digits/s5", "data.name=${nothere}"], "data.name: Interpolation key 'nothere' not found"),
         (["train", "no such folder"], "no such file"),
         (["evaluate", "no such folder"], "no such file"),
     ],
-    ids=["recipe", "key", "train", "evaluate"],
+    ids=["recipe", "key", "added", "deleted", "section deleted", "interpolation", "train", "evaluate"],
 )
 def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
@@ -165,6 +171,24 @@ def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path
     assert said in err
     assert "hint:" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("n_layers: [2", "line 14, column 10: expected ',' or ']'"),
+        ("n_layer: 2", "model.n_layer: unknown key; did you mean model.n_layers?"),
+        ("n_layers: two", "model.n_layers: Value 'two' of type 'str' could not be converted to Integer"),
+    ],
+    ids=["no YAML", "key", "value"],
+)
+def test_a_mistake_in_a_recipe_names_the_recipe(new: str, said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    conf = shutil.copytree(s5.run_config.CONF_DIR, tmp_path / "conf")
+    recipe = conf / "experiment" / "digits" / "s5.yaml"
+    recipe.write_text(recipe.read_text().replace("n_layers: 2", new))
+    monkeypatch.setattr(s5.run_config, "CONF_DIR", conf)
+    assert main(["experiment=digits/s5"]) == Exit.USER_ERROR
+    assert f"s5: {recipe}: {said}" in capsys.readouterr().err
 
 
 def test_a_batch_larger_than_the_training_split_is_refused(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
