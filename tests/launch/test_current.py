@@ -57,7 +57,7 @@ def test_seeds_of_an_earlier_configuration_leave_the_row(edited: Edited) -> None
     edited.submit(20, range(5))
     edited.submit(40, range(3))
     assert edited.shown() == [(2, 0), (2, 1), (2, 2)]
-    (row,) = gather(edited.sweep)
+    (row,) = gather(edited.sweep).rows
     assert row.states == {"PLANNED": 3}
 
 
