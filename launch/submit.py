@@ -289,4 +289,5 @@ def retry(
 
 def estimate(submission: Submission, store: Store) -> Estimate:
     """Judge by earlier attempts what the runs that are left will cost."""
-    return estimate_runs([view for view in submission.views if view.state not in _OVER], store, submission.sweep)
+    left = [view for view in submission.views if view.state not in _OVER]
+    return estimate_runs(left, submission.runs, store, submission.sweep)

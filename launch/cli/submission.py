@@ -166,9 +166,9 @@ def estimate_text(estimate: Estimate) -> str:
     costs = [(estimate.core_hours, "core-hours"), (estimate.gpu_hours, "GPU-hours")]
     known = [f"{quantities.hours(value)} {unit}" for value, unit in costs if value]
     if not estimate.known or not known:
-        return f"estimate: unknown for {left}: no earlier attempt to judge by"
+        return f"estimate: unknown for {left}: no run of the same configuration has finished"
     of = left if estimate.known == estimate.runs else f"{estimate.known:,} of {left}"
-    return f"estimate: {' and '.join(known)} for {of}, from earlier attempts"
+    return f"estimate: {' and '.join(known)} for {of}, from runs that have finished"
 
 
 def resources_text(resources: Resources) -> str:

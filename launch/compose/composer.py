@@ -76,7 +76,7 @@ class Composer:
         config = self.compose(spec)
         try:
             from_dict(Config, config)
-            identity = _identity(config, spec)
+            identity = identity_of(config, spec)
         except (ValueError, TypeError) as error:
             raise combination_error(spec, str(error)) from error
         record = RunRecord(
@@ -205,7 +205,7 @@ def _convert(node: Any, key: str, value: Any) -> Any:
     return converted.name if isinstance(converted, Enum) else converted
 
 
-def _identity(config: Mapping[str, Any], spec: RunSpec) -> str:
+def identity_of(config: Mapping[str, Any], spec: RunSpec) -> str:
     """Return the hash of what changes the numbers: the config's scientific subset and another command's words."""
     science = science_hash(config)
     if spec.command is None:

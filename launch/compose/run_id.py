@@ -40,8 +40,13 @@ def make_run_id(experiment: str, settings: Mapping[str, Any], seed: int, identit
         At most `MAX_RUN_ID` letters, digits and `. _ = -`.
     """
     slug = make_slug(settings)
-    rest = (f"-{slug}" if slug else "") + f"-s{seed}-{identity[:_HASH_DIGITS]}"
+    rest = (f"-{slug}" if slug else "") + f"-s{seed}-{identity_digits(identity)}"
     return (_safe(experiment.replace("/", "-")) or "run")[: MAX_RUN_ID - len(rest)] + rest
+
+
+def identity_digits(identity: str) -> str:
+    """Return the digits of a run's hash that end its id."""
+    return identity[:_HASH_DIGITS]
 
 
 def _safe(text: str) -> str:

@@ -75,7 +75,7 @@ def test_a_dry_run_shows_every_run_and_writes_nothing(control, capsys):
     ]
     assert out.split("\n\n")[1].splitlines() == [
         "x: 3 runs: 3 new",
-        "estimate: unknown for 3 runs: no earlier attempt to judge by",
+        "estimate: unknown for 3 runs: no run of the same configuration has finished",
     ]
     assert err == ""
     assert not (control / "runs").exists()

@@ -7,7 +7,6 @@ import pytest
 
 from launch.compose.composer import Run
 from launch.differences import changed_keys
-from launch.disk import attempts
 from launch.disk.attempts import attempt_path, read_attempt, write_record
 from launch.disk.store import Store
 from launch.errors import LaunchError, StoreError
@@ -16,10 +15,8 @@ from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
 from launch.submission import Submission
-from launch.submit import cancel, drive, estimate, refresh, retry, submit, submit_runs
-from s5.result import write_result
+from launch.submit import cancel, drive, refresh, retry, submit, submit_runs
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
-from tests.launch.stored_runs import RECORD
 
 
 @pytest.fixture
@@ -255,24 +252,3 @@ def test_nothing_of_that_name_to_cancel(store: Store) -> None:
     with pytest.raises(StoreError, match="no sweep and no run 'x'") as caught:
         cancel(store, ["x"])
     assert "launch status" in (caught.value.hint or "")
-
-
-def test_estimate_judges_by_finished_runs(store: Store) -> None:
-    submission = submitted(store, [python("pass")] * 3, resources=Resources(cpus_per_task=1))
-    assert estimate(submission, store).core_hours is None
-    first = submission.views[0]
-    claim = attempts.claim(first.run_dir, 0, replace(RECORD, started=1000.0, ended=8200.0))
-    assert claim is not None
-    os.close(claim.lock)
-    write_result(Path(first.run_dir), {})
-    guess = estimate(submitted(store, [python("pass")] * 3), store)
-    assert (guess.runs, guess.known, guess.core_hours, guess.gpu_hours) == (2, 2, 4.0, 0.0)
-
-
-def test_clock_that_went_back_does_not_make_time(store: Store) -> None:
-    submission = submitted(store, [python("pass")] * 2)
-    claim = attempts.claim(submission.views[0].run_dir, 0, replace(RECORD, started=9000.0, ended=1.0))
-    assert claim is not None
-    os.close(claim.lock)
-    write_result(Path(submission.views[0].run_dir), {})
-    assert estimate(submitted(store, [python("pass")] * 2), store).core_hours == 0.0
