@@ -13,8 +13,9 @@ from launch.disk.manifest import Listed, Manifest, same_but_for_time
 from launch.disk.plan import PlanReport
 from launch.disk.store import SweepStore
 from launch.errors import LaunchError
+from launch.grammar import format_value
 from launch.profiles import Profile
-from launch.records import ManifestEntry, ManifestHeader, RunView, State, row_of
+from launch.records import ManifestEntry, ManifestHeader, RunRecord, RunView, State, row_of
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run
@@ -54,14 +55,23 @@ class Submission:
 
 
 def select(runs: Sequence[Run], only: str | None) -> list[Run]:
-    """Return the runs whose id matches a glob."""
-    selected = [run for run in runs if only is None or fnmatch.fnmatchcase(run.record.run_id, only)]
+    """Return the runs that a glob picks by their id, their experiment, or a setting as `key=value`."""
+    selected = [run for run in runs if only is None or any(fnmatch.fnmatchcase(n, only) for n in _names(run.record))]
     if not selected:
         raise LaunchError(
             f"--only {only!r} matches none of the {len(runs)} runs",
-            hint=f"their ids look like {runs[0].record.run_id}" if runs else None,
+            hint=f"it is held against {', '.join(_names(runs[0].record))}, for the first run" if runs else None,
         )
     return selected
+
+
+def _names(record: RunRecord) -> list[str]:
+    """Return all that a run may be picked by; a setting by every ending of its key: `optim.lr=1` and `lr=1`."""
+    names = [record.run_id, record.experiment]
+    for key, value in {**record.settings, "seed": record.seed}.items():
+        parts, text = key.split("."), value if isinstance(value, str) else format_value(value)
+        names += [f"{'.'.join(parts[start:])}={text}" for start in range(len(parts))]
+    return names
 
 
 def entry_of(run: Run) -> ManifestEntry:
