@@ -19,6 +19,7 @@ exit codes: 0 done, 2 a mistake in what was asked, 3 the loss became NaN, 4 out 
 """
 
 import argparse
+import difflib
 import errno
 import json
 import os
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from s5 import device
-from s5.catalog import DataError
+from s5.catalog import DataError, check_available
 from s5.config import Config
 from s5.config_values import science_hash, to_dict
 from s5.errors import NotANumber, Stopped, UserError, say
@@ -37,6 +38,7 @@ from s5.memory import restart_with_huge_pages
 from s5.result import (
     ATTEMPT_DIR_VARIABLE,
     CONFIG,
+    RESULT,
     Exit,
     ResultError,
     publish,
@@ -61,9 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write((__doc__ or "") + "\n")
         return Exit.OK if words else Exit.USER_ERROR
-    verbs = {"train": _train_verb, "evaluate": _evaluate_verb}
     try:
-        verbs[words[0]](words[1:]) if words[0] in verbs else _single_verb(words)
+        _VERBS[words[0]](words[1:]) if words[0] in _VERBS else _single_verb(words)
     except Exception as error:
         code = _explain(error)
         if code is None:
@@ -127,12 +128,25 @@ def _single_verb(words: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--run-dir", type=Path)
     asked = parser.parse_args(words)
+    _refuse_word(words[0])
     from s5.run_config import compose
 
     config = compose(asked.overrides)
     run_dir = (asked.run_dir or _default_run_dir(config)).absolute()
+    if not (run_dir / RESULT).exists():
+        check_available(config.data.name, config.data.root, config.data.cache)
     _prepare(run_dir, config)
     _train_claimed(config, run_dir, lifeline)
+
+
+def _refuse_word(word: str) -> None:
+    """Raise where the first word is neither an override nor an option."""
+    if "=" not in word and not word.startswith(("-", "~")):
+        near = difflib.get_close_matches(word, _VERBS, n=1, cutoff=0.5)
+        raise UserError(
+            f"{word}: neither a command nor key=value" + (f"; did you mean {near[0]}?" if near else ""),
+            hint=f"the commands are {', '.join(_VERBS)}; to train, begin with experiment=NAME",
+        )
 
 
 def _default_run_dir(config: Config) -> Path:
@@ -146,7 +160,13 @@ def _prepare(run_dir: Path, config: Config) -> None:
     from s5.run_config import config_text, read_config
 
     if not (run_dir / CONFIG).exists():
-        run_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(
+                f"{run_dir}: a file stands where a folder must be",
+                hint="move it away, or move the runs with LAUNCH_RUNS or --run-dir",
+            ) from error
         write_atomic(run_dir / CONFIG, config_text(config))
     elif science_hash(to_dict(read_config(run_dir))) != science_hash(to_dict(config)):
         raise UserError(f"{run_dir} holds a run with another config", hint="choose another --run-dir, or leave it out")
@@ -196,6 +216,9 @@ def _print(metrics: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, value in sorted(metrics.items()):
         sys.stdout.write(f"{name:16} {value:.6g}\n" if value is not None else f"{name:16} —\n")
+
+
+_VERBS = {"train": _train_verb, "evaluate": _evaluate_verb}
 
 
 if __name__ == "__main__":

@@ -206,8 +206,14 @@ def newest(run_dir: Path) -> Checkpoint | None:
         try:
             return read(path)
         except CorruptCheckpoint as error:
-            say(f"s5: checkpoint {path} is damaged ({error}); falling back to the one before")
+            then = "there is no other" if path == by_step[0] else "falling back to the one before"
+            say(f"s5: checkpoint {path} is damaged ({error}); {then}")
     return None
+
+
+def exist(run_dir: Path) -> bool:
+    """Return whether a run has a checkpoint at all, valid or damaged."""
+    return any(True for _ in _checkpoints(run_dir))
 
 
 def _checkpoints(run_dir: Path) -> Iterable[Path]:

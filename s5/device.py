@@ -74,7 +74,9 @@ def describe() -> str:
     import jax
 
     device, n = jax.devices()[0], len(jax.devices())
-    return f"cpu, {threads()} threads" if device.platform == "cpu" else f"{n} x {device.device_kind}"
+    if device.platform != "cpu":
+        return f"{n} x {device.device_kind}"
+    return f"cpu, {threads()} thread{'s' * (threads() != 1)}"
 
 
 def threads() -> int:

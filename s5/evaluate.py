@@ -140,6 +140,11 @@ def load_run(run_dir: str | Path) -> tuple[Config, Classifier]:
     info = dataset_info(config.data.name)
     model = make_model(config.model, info.d_input, info.n_classes, nnx.Rngs(config.seed))
     checkpoint = checkpoints.newest(run_dir)
+    if checkpoint is None and checkpoints.exist(run_dir):
+        raise UserError(
+            f"{run_dir}: every checkpoint is damaged, and there is no other",
+            hint="train the run again in another folder, or bring the checkpoint back from a copy",
+        )
     if checkpoint is None or checkpoint.progress["best_step"] is None:
         raise UserError(
             f"{run_dir}: no valid checkpoint with an evaluated model",

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -38,6 +39,20 @@ def test_a_run_without_a_checkpoint_is_refused(finished_run: tuple[Path, str, st
     (tmp_path / "config.yaml").write_text(config_text(load_run(finished_run[0])[0]))
     with pytest.raises(UserError, match="no valid checkpoint"):
         load_run(tmp_path)
+
+
+def test_a_finished_run_whose_only_checkpoint_is_damaged_is_told_so(
+    finished_run: tuple[Path, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished_run[0], run_dir)
+    for meta in run_dir.glob("attempts/*/checkpoints/*/checkpoint.json"):
+        meta.write_text("{")
+    with pytest.raises(UserError, match="every checkpoint is damaged, and there is no other") as caught:
+        load_run(run_dir)
+    assert "at least one evaluation" not in (caught.value.hint or "")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.endswith("; there is no other") for line in said] == [False] * (len(said) - 1) + [True]
 
 
 def test_an_evaluation_stops_between_batches() -> None:

@@ -159,10 +159,11 @@ def test_help_says_what_to_type(capsys) -> None:
         (["experiment=digits/s5", "~model.norm"], "model.norm: this key cannot be deleted"),
         (["experiment=digits/s5", "~model"], "model: this key cannot be deleted"),
         (["experiment=digits/s5", "data.name=${nothere}"], "data.name: Interpolation key 'nothere' not found"),
+        (["evaluat", "x"], "did you mean evaluate?"),
         (["train", "no such folder"], "no such file"),
         (["evaluate", "no such folder"], "no such file"),
     ],
-    ids=["recipe", "key", "added", "deleted", "section deleted", "interpolation", "train", "evaluate"],
+    ids=["recipe", "key", "added", "deleted", "section deleted", "interpolation", "verb", "train", "evaluate"],
 )
 def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
@@ -208,6 +209,18 @@ def test_missing_data_are_named(tiny, tmp_path: Path, monkeypatch, capsys) -> No
     err = capsys.readouterr().err
     assert "train-images-idx3-ubyte" in err
     assert "sha256" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--run-dir", "file"], ["--run-dir", "file/run"]])
+def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LAUNCH_RUNS", "file")
+    assert main([*tiny, *words]) == Exit.USER_ERROR
+    err = capsys.readouterr().err
+    assert "a file stands where a folder must be" in err
+    assert "hint:" in err
 
 
 @pytest.mark.parametrize(
