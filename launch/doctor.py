@@ -216,20 +216,24 @@ def check_data() -> Iterator[Check]:
             yield Check(name=f"data {name}", level=Level.OK, message=info.about)
 
 
-def check_git() -> Iterator[Check]:
-    """Does git say which code runs?"""
+def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
+    """Does git say which code runs?
+
+    Args:
+        code: Where the code lies that runs execute.
+    """
     version = _ask("git", "--version")
     if version is None:
         advice = "install git: without it, only the package folders are snapshotted"
         yield Check(name="git", level=Level.WARN, message="not found", advice=advice)
         return
-    commit = _ask("git", "rev-parse", "--short", "HEAD")
+    commit = _ask("git", "-C", str(code), "rev-parse", "--short", "HEAD")
     if commit is None:
-        yield Check(name="git", level=Level.OK, message=f"{version.strip()}; this folder is no repository")
+        yield Check(name="git", level=Level.OK, message=f"{version.strip()}; the code in {code} is in no repository")
         return
-    changed = len((_ask("git", "status", "--porcelain") or "").splitlines())
+    changed = len((_ask("git", "-C", str(code), "status", "--porcelain") or "").splitlines())
     state = f"{changed} uncommitted changes (snapshots hold them)" if changed else "clean"
-    yield Check(name="git", level=Level.OK, message=f"{version.strip()}, commit {commit.strip()}, {state}")
+    yield Check(name="git", level=Level.OK, message=f"{version.strip()}; {code}: commit {commit.strip()}, {state}")
 
 
 def check_sweeps(store: Store) -> Iterator[Check]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 launch cancel mnist5k                         every run of the sweep that has not ended
-launch cancel mnist5k/s5-sequential-s2        one run
-launch cancel s5-digits-lr=0.1-s0 s5-digits-lr=0.1-s1
+launch cancel mnist5k/mnist5k-sequential-s2-7c01be94   one run
+launch cancel digits-s5-lr=0.1-s0-5d2e9a10 digits-s5-lr=0.1-s1-c4f70b63
 """
 
 

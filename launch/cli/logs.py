@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.cli import console
+from launch.cli.parser import whole
 from launch.errors import ExitCode, LaunchError
 from launch.records import State
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 launch logs digits-s5-lr=0.001-s0             the beginning of an id, where no other run begins so
-launch logs mnist5k/s5-sequential-s2 -f       until the run ends
-launch logs quickstart/s5 --attempt 0 --tail 20
+launch logs mnist5k/mnist5k-sequential-s2-7c01be94 -f  until the run ends
+launch logs digits-s5-lr=0.001-s0-1a2b3c4d --attempt 0 --tail 20
 """
 
 _LOG = "log.txt"
@@ -31,8 +32,10 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing until the run ends")
-    parser.add_argument("--attempt", metavar="K", type=int, help="the attempt in attempts/K, from 0; default: the last")
-    parser.add_argument("--tail", metavar="N", type=int, help="only the last N lines")
+    parser.add_argument(
+        "--attempt", metavar="K", type=whole, help="the attempt in attempts/K, from 0; default: the last"
+    )
+    parser.add_argument("--tail", metavar="N", type=whole, help="only the last N lines")
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -47,6 +47,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             LaunchError: Where it cannot be understood.
         """
+        file = next((word for word in words if word.startswith("-") and word.endswith((".yaml", ".yml"))), None)
+        if file is not None and "=" not in file:
+            raise LaunchError(f"{self.prog}: {file!r} looks like an option", hint=f"type ./{file} for the file")
         args, rest = self.parse_known_intermixed_args(list(words))
         unknown = next((word for word in rest if word.startswith("-")), None)
         if unknown is not None:
@@ -73,6 +76,28 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong; it would print the usage and exit."""
         raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` shows how it is used")
+
+
+def whole(text: str) -> int:
+    """Read a whole number that is not negative."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def duration(text: str) -> float:
+    """Read a number that is not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid float value: {text!r}") from None
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is no duration")
+    return value
 
 
 def load_verb(name: str) -> Verb:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
+    from launch.cli.tables import Gathered
     from launch.results import Row
 
 EXAMPLES = """
@@ -41,11 +43,19 @@ def execute(args: argparse.Namespace) -> int:
     from launch.cli.targets import open_sweep
 
     sweep = open_sweep(args.sweep, args.runs)
-    rows, damaged = gather(sweep, args.metric)
+    gathered = gather(sweep, args.metric)
+    rows, damaged, _ = gathered
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise LaunchError(
             "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
         )
+    if {state for row in rows for state in row.states} <= {"PLANNED"}:
+        console.hint(f"no run of {sweep.name} has been started; `launch sweep FILE` starts them")
+    if args.format == "table" and args.output is None and has_nothing_to_show(gathered):
+        states = sum((Counter(row.states) for row in rows), Counter[str]())
+        counts = ", ".join(f"{count:,} {state.lower()}" for state, count in states.items())
+        console.note(f"{sweep.name}: {counts}; no run left a metric")
+        return ExitCode.OK
     content = _render(rows, args.format)
     if args.output is None:
         console.raw(content) if args.format == "parquet" else console.data(content.decode().removesuffix("\n"))
@@ -74,16 +84,27 @@ def _write(path: Path, content: bytes) -> None:
         raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
 
 
+def has_nothing_to_show(gathered: Gathered) -> bool:
+    """Say whether a table would be all dashes though runs have succeeded, since none left a metric."""
+    done = any("SUCCEEDED" in row.states for row in gathered.rows)
+    published = any(row.published is not None for row in gathered.rows)
+    return done and not (gathered.measured or gathered.damaged or published)
+
+
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash."""
+    """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash.
+
+    The columns of the published number are there where any row has one.
+    """
     keys = columns.setting_keys([row.settings for row in rows])
     names = columns.short_names(keys)
-    numeric = ["seeds", _heading(rows), "published", "difference"]
+    compared = any(row.published is not None for row in rows)
+    numeric = ["seeds", _heading(rows), *(["published", "difference"] if compared else [])]
     with_states = any(set(row.states) - {"SUCCEEDED"} for row in rows)
     header = ["experiment", *(names[key] for key in keys), *numeric, *(["runs"] if with_states else [])]
     body: list[list[str]] = []
     for row in rows:
-        cells = [row.experiment, *columns.setting_cells(row.settings, keys), *_numbers(row)]
+        cells = [row.experiment, *columns.setting_cells(row.settings, keys), *_numbers(row)[: len(numeric)]]
         body.append([*cells, _states(row)] if with_states else cells)
     return console.table(header, body, right=numeric, elastic="experiment")
 

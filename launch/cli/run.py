@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launch.cli.sweep import add_submission_arguments
+from launch.cli.sweep import add_submission_arguments, check_overrides
+from launch.errors import LaunchError
 
 if TYPE_CHECKING:
     import argparse
@@ -29,4 +30,10 @@ def execute(args: argparse.Namespace) -> int:
     from launch.cli.submission import perform
     from launch.language.sweep import single_run
 
+    check_overrides(args.overrides)
+    if args.experiment.endswith((".yaml", ".yml")):
+        raise LaunchError(
+            f"{args.experiment} is a sweep file; an experiment is wanted, such as digits/s5",
+            hint=f"`launch sweep {args.experiment}` runs it",
+        )
     return perform(single_run(args.experiment, args.overrides), args, only=None)

@@ -206,7 +206,9 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str) -> None
 
 
 def _show_results(name: str, store: Store) -> None:
-    from launch.cli.results import table
+    from launch.cli.results import has_nothing_to_show, table
     from launch.cli.tables import gather
 
-    console.data(table(gather(store.sweep(name)).rows))
+    gathered = gather(store.sweep(name))
+    if not has_nothing_to_show(gathered):
+        console.data(table(gathered.rows))

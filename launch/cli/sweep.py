@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.cli import console
+from launch.errors import LaunchError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from launch.cli.parser import Parser
 
@@ -29,7 +31,9 @@ def configure(parser: Parser) -> None:
 
 def add_submission_arguments(parser: Parser) -> None:
     """Add what `launch sweep` and `launch run` share."""
-    parser.add_argument("overrides", metavar="key=value", nargs="*", help="overrides in Hydra's grammar; they win")
+    parser.add_argument(
+        "overrides", metavar="key=value", nargs="*", default=[], help="overrides in Hydra's grammar; they win"
+    )
     parser.add_argument("--on", metavar="PROFILE", default="local", help="where to run (default: local)")
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
     how = parser.add_mutually_exclusive_group()
@@ -38,11 +42,30 @@ def add_submission_arguments(parser: Parser) -> None:
     how.add_argument("--detach", action="store_true", help="run in the background and return at once")
 
 
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse overrides of which one would silently win over another."""
+    typed = {key: word for word in overrides if (key := word.partition("=")[0]) in ("seed", "seeds")}
+    if len(typed) > 1:
+        raise LaunchError(f"{typed['seed']} and {typed['seeds']} both say which seeds", hint="keep one of them")
+
+
+def _refuse_experiment(word: str) -> None:
+    """Refuse the name of an experiment where a file is wanted."""
+    if Path(word).exists():
+        return
+    from launch.compose.experiments import default_conf_dir, experiment_names
+
+    if word in experiment_names(default_conf_dir()):
+        raise LaunchError(f"{word} is an experiment; a sweep file is wanted", hint=f"`launch run {word}` runs it")
+
+
 def execute(args: argparse.Namespace) -> int:
     """Load the file, and submit it."""
     from launch.cli.submission import perform
     from launch.language.sweep import load_sweep
 
+    check_overrides(args.overrides)
+    _refuse_experiment(args.file)
     sweep = load_sweep(Path(args.file), args.overrides)
     for warning in sweep.warnings:
         console.warn(warning)

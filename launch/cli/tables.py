@@ -69,10 +69,12 @@ class Gathered(NamedTuple):
     Attributes:
         rows: The rows.
         damaged: Runs whose result cannot be read; they are left out of the means.
+        measured: Whether any run left any metric: a `command:` need not.
     """
 
     rows: list[Row]
     damaged: list[str]
+    measured: bool
 
 
 def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
@@ -96,7 +98,9 @@ def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
     metrics, damaged = _read_each(views)
     if metric is not None:
         results.check_metric(metric, metrics)
-    return Gathered(results.rows(views, metrics, metric or header.metric, header.published), damaged)
+    return Gathered(
+        results.rows(views, metrics, metric or header.metric, header.published), damaged, any(metrics.values())
+    )
 
 
 def _read_each(views: Sequence[RunView]) -> tuple[dict[str, dict[str, float]], list[str]]:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from launch.cli import console, quantities
+from launch.cli.parser import duration
 from launch.cli.watch import ALIVE, exit_code, is_going
 from launch.errors import ExitCode
 
@@ -27,7 +28,7 @@ _POLL_S = 0.5
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
-    parser.add_argument("--timeout", metavar="MIN", type=float, help="give up after so many minutes, and return 1")
+    parser.add_argument("--timeout", metavar="MIN", type=duration, help="give up after so many minutes, and return 1")
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -71,7 +71,13 @@ def test_every_example_is_a_command_line_that_parses(verb):
         (["zzzzzz"], "launch: unknown verb 'zzzzzz'", "launch --help"),
         (["--versoin"], "launch: unknown option '--versoin'; did you mean --version?", "launch --help"),
         (["sweep", "x.yaml", "--dry-rnu"], "unknown option '--dry-rnu'; did you mean --dry-run?", "sweep --help"),
-        (["sweep"], "launch sweep: the following arguments are required: FILE", "launch sweep --help"),
+        (["sweep", "digits/s5"], "digits/s5 is an experiment; a sweep file is wanted", "`launch run digits/s5`"),
+        (["run", "tiny.yaml"], "tiny.yaml is a sweep file; an experiment is wanted", "`launch sweep tiny.yaml`"),
+        (["sweep", "-dash.yaml"], "'-dash.yaml' looks like an option", "./-dash.yaml"),
+        (["run", "digits/s5", "seed=3", "seeds=4"], "seed=3 and seeds=4 both say which seeds", "keep one"),
+        (["wait", "x", "--timeout", "-3"], "-3 is no duration", "launch wait --help"),
+        (["wait", "x", "--timeout", "nan"], "nan is no duration", "launch wait --help"),
+        (["logs", "x", "--tail", "-1"], "-1 is negative", "launch logs --help"),
         (["logs", "a", "b"], "launch logs: unexpected 'b'", "launch logs --help"),
         (["status", "--state", "gone"], "invalid choice: 'gone'", "launch status --help"),
         (["logs", "x", "--attempt", "two"], "invalid int value: 'two'", "launch logs --help"),
@@ -200,6 +206,33 @@ experiment  lr     seeds  test/accuracy %  published  difference  runs
 digits/s5   0.001      2     96.00 ± 1.41      94.00       +2.00  2 succeeded
 digits/s5   0.1      0/2                —          —           —  1 failed, 1 planned
 digits/lru  —          0                —      90.00           —  —"""
+
+
+def test_what_is_required_is_what_has_no_default(capsys):
+    launch("sweep", code=2)
+    assert capsys.readouterr().err.splitlines()[0].endswith("the following arguments are required: FILE")
+
+
+def test_results_without_published_numbers_have_no_columns_for_them(runs, capsys):
+    make_sweep(runs, "one", [GOOD])
+    launch("results", "one")
+    assert capsys.readouterr().out == (
+        "experiment  lr     seeds  test/accuracy %\ndigits/s5   0.001      1        95.00 ± —\n"
+    )
+    launch("results", "one", "--format", "csv")
+    assert "published,difference" in capsys.readouterr().out
+
+
+def test_runs_that_leave_no_metric_have_no_table(runs, capsys):
+    make_sweep(runs, "one", [Made(state=State.SUCCEEDED, seed=0), Made(state=State.SUCCEEDED, seed=1), BAD])
+    launch("results", "one")
+    assert capsys.readouterr() == ("", "one: 2 succeeded, 1 failed; no run left a metric\n")
+
+
+def test_results_of_what_was_never_started_say_what_to_type(runs, capsys):
+    make_sweep(runs, "one", [OPEN])
+    launch("results", "one")
+    assert "hint: no run of one has been started; `launch sweep FILE` starts them" in capsys.readouterr().err
 
 
 def test_results_go_to_a_file(runs, capsys):

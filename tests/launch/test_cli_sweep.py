@@ -84,7 +84,7 @@ def test_a_dry_run_shows_every_run_and_writes_nothing(control, capsys):
 def test_a_sweep_in_a_pipe_writes_lines_and_ends_with_the_table(control, capfd):
     assert main(["sweep", "x.yaml"]) == 0
     out, err = capfd.readouterr()
-    assert out.splitlines()[0].split() == ["experiment", "lr", "seeds", "test/accuracy", "%", "published", "difference"]
+    assert out.splitlines()[0].split() == ["experiment", "lr", "seeds", "test/accuracy", "%"]
     assert [line.split()[1:4] for line in out.splitlines()[1:]] == [
         [lr, "1", "90.00"] for lr in ("0.001", "0.002", "0.003")
     ]

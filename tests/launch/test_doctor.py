@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def test_without_git_it_says_what_that_means(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     (check,) = doctor.check_git()
     assert check.level is Level.WARN and "snapshot" in (check.advice or "")
+
+
+def test_git_is_asked_about_the_code_and_not_about_the_current_folder(monkeypatch, tmp_path):
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (code := tmp_path / "code").mkdir()
+    subprocess.run(["git", "init", "-q", str(elsewhere)], check=True)
+    monkeypatch.chdir(elsewhere)
+    (check,) = doctor.check_git(code)
+    assert check.message.endswith(f"the code in {code} is in no repository")
 
 
 def test_unfinished_sweeps_are_named(tmp_path):
