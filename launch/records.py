@@ -6,7 +6,6 @@ it does not know. Nothing here touches the disk: `launch.disk.store` does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -255,6 +254,8 @@ class RunView:
 
 def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
     """Return what the runs of one row of the results share."""
+    import json  # not while a shell completes a word
+
     return experiment, json.dumps(settings, sort_keys=True, default=str)
 
 
