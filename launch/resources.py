@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from typing import Any
 
 from launch.errors import LaunchError, nearest
@@ -65,6 +66,10 @@ def _check(key: str, value: Any, known: set[str]) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = "a number" if key in _FRACTIONAL else "a whole number"
         raise LaunchError(f"resources.{key}: {value!r} is not {wanted}")
-    least = 0 if key in _MAY_BE_ZERO else 1
-    if (value < least) if key not in _FRACTIONAL else (value <= 0):
-        raise LaunchError(f"resources.{key}: {value!r} is too small")
+    if key in _FRACTIONAL:
+        allowed, message = 0 < value < inf, "must be a number above 0"
+    else:
+        least = 0 if key in _MAY_BE_ZERO else 1
+        allowed, message = value >= least, f"must be a whole number from {least}"
+    if not allowed:
+        raise LaunchError(f"resources.{key}: {value!r} is not allowed: it {message}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, cast
 
 from launch.grammar import Choices, GrammarError, Interval, format_value, key_problem, parse_value
 from launch.yaml_file import Place, describe
 
-_QUOTE_HINT = "a text is read as on Hydra's command line; put quotes inside the quotes to take it as it is: \"'…'\""
+
+def _quote_hint(text: str) -> str:
+    """Return how a text is written so that Hydra takes it as it is: quoted for Hydra, and once more for YAML."""
+    shown = json.dumps(format_value(text), ensure_ascii=False)  # which is YAML's double quotes too
+    return f"a text is read as on Hydra's command line; put quotes inside the quotes to take it as it is: {shown}"
 
 
 def read_value(raw: Any, place: Place) -> Any:
@@ -23,7 +28,9 @@ def read_value(raw: Any, place: Place) -> Any:
     """
     value = _parse(raw, place)
     if isinstance(value, Choices | Interval):
-        raise place.error(f"{describe(raw)} is more than one value", "several values belong under grid, zip or random")
+        hint = "several values belong under grid, zip or random"
+        hint += f"; {_quote_hint(raw)}" if isinstance(raw, str) else ""
+        raise place.error(f"{describe(raw)} is more than one value", hint)
     return value
 
 
@@ -59,7 +66,7 @@ def _parse(raw: Any, place: Place) -> Any:
         try:
             return parse_value(raw)
         except GrammarError as error:
-            raise place.error(f"{describe(raw)} is no value: {error}", _QUOTE_HINT) from error
+            raise place.error(f"{describe(raw)} is no value: {error}", _quote_hint(raw)) from error
     if isinstance(raw, list):
         return [read_value(item, place.item(i)) for i, item in enumerate(cast("list[Any]", raw))]
     if isinstance(raw, dict):
@@ -82,21 +89,24 @@ def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any
         SweepError: Where it is no mapping, or a key is none of Hydra's or stands twice.
     """
     flat: dict[str, tuple[Any, Place]] = {}
-    for key, value, at in _walk("", raw, place, deep):
+    spelt: dict[str, str] = {}
+    for key, value, at, spelling in _walk("", raw, place, deep, "{}"):
         if problem := key_problem(key):
             raise at.error(*problem)
         if key in flat:
-            raise at.error(f"{key} stands twice, the first time at {flat[key][1].path}")
-        flat[key] = value, at
+            raise at.error(f"{key} stands twice, as `{spelt[key]}` and as `{spelling}`", "take one of the two out")
+        flat[key], spelt[key] = (value, at), spelling
     return flat
 
 
-def _walk(prefix: str, raw: Any, place: Place, deep: bool) -> Iterator[tuple[str, Any, Place]]:
+def _walk(prefix: str, raw: Any, place: Place, deep: bool, around: str) -> Iterator[tuple[str, Any, Place, str]]:
+    """Yield the path, the value, the place and the spelling of every key; `around` is what `{}` stands in."""
     for key, value in place.mapping(raw).items():
         if deep and isinstance(value, dict) and value and not key.startswith("~"):
-            yield from _walk(f"{prefix}{key}.", value, place.key(key), deep)
+            inside = around.replace("{}", f"{key}: {{{{}}}}")
+            yield from _walk(f"{prefix}{key}.", value, place.key(key), deep, inside)
         else:
-            yield f"{prefix}{key}", value, place.key(key)
+            yield f"{prefix}{key}", value, place.key(key), around.replace("{}", f"{key}: …")
 
 
 def bare(key: str) -> str:

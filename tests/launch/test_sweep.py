@@ -1,5 +1,6 @@
 """Sweep files: what they expand to, and what is said of each mistake."""
 
+import json
 import os
 import subprocess
 import sys
@@ -401,7 +402,26 @@ MISTAKES = {
         "resources.cpus_per_task: 'two' is not",
         None,
     ),
-    "no cpu": ("experiment: e\nresources: {cpus_per_task: 0}", "resources.cpus_per_task: 0 is too small", None),
+    "no cpu": (
+        "experiment: e\nresources: {cpus_per_task: 0}",
+        "resources.cpus_per_task: 0 is not allowed: it must be a whole number from 1",
+        None,
+    ),
+    "no time": (
+        "experiment: e\nresources: {timeout_min: -1}",
+        "resources.timeout_min: -1 is not allowed: it must be a number above 0",
+        None,
+    ),
+    "a text that must be quoted": (
+        "experiment: e\nbase: {data.root: \"/data/my digits, 'quoted'\"}",
+        "base.data.root: ",
+        r"""to take it as it is: "'/data/my digits, \\'quoted\\''""",
+    ),
+    "a key in two spellings": (
+        "experiment: e\nbase: {train.epochs: 1, train: {epochs: 2}}",
+        "base.train.epochs: train.epochs stands twice, as `train.epochs: …` and as `train: {epochs: …}`",
+        "take one",
+    ),
     "command is text": (
         "experiment: e\ncommand: python x.py",
         "command: 'python x.py' stands where a list",
@@ -472,6 +492,15 @@ def test_a_mistake_is_explained(load, tmp_path, text, message, hint):
     assert message in caught.value.message
     assert "\n" not in caught.value.message
     assert hint is None or hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["/data/my digits, 'quoted'", "f(x", "é", 'a "b", c', "a\\b, c"])
+def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load, text):
+    with pytest.raises(SweepError) as caught:
+        load(f"experiment: e\nbase: {{a: {json.dumps(text)}}}")
+    shown = (caught.value.hint or "").partition("to take it as it is: ")[2]
+    (run,) = load(f"experiment: e\ngrid: {{a: [{shown}]}}").runs
+    assert run.settings == {"a": text}
 
 
 def test_a_cyclic_include_shows_the_circle(load, tmp_path):
