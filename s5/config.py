@@ -213,7 +213,7 @@ class TrainConfig:
     early_stop_epochs: Epochs without a better validation score after which training ends; None never.
     log_every_steps: Steps between lines of `metrics.jsonl`.
     checkpoint_every_steps: Steps between checkpoints; None for the end of each epoch.
-    keep_checkpoints: How many of the last checkpoints are kept beside the best.
+    keep_checkpoints: How many of the last checkpoints are kept; each holds the best model so far too.
     """
 
     epochs: int = 100
