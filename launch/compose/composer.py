@@ -23,7 +23,7 @@ from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
 from launch.language.sweep import RunSpec
 from launch.records import RunRecord
-from s5.catalog import DataError, dataset_info, find_files
+from s5.catalog import DataError, check_available, dataset_info
 from s5.config import Config
 from s5.config_values import SCIENCE_VERSION, from_dict, science_hash
 
@@ -222,14 +222,14 @@ def check_data(runs: Iterable[Run]) -> None:
     Raises:
         ConfigError: Naming what is missing, where it was looked for, its address and its checksum; or the batch size.
     """
-    wanted: dict[tuple[str, str | None], Run] = {}
+    wanted: dict[tuple[str, str | None, str | None], Run] = {}
     trained = [run for run in runs if run.record.command is None]
     for run in trained:
         data = run.config["data"]
-        wanted.setdefault((data["name"], data["root"]), run)
-    for (name, root), run in wanted.items():
+        wanted.setdefault((data["name"], data["root"], data["cache"]), run)
+    for (name, root, cache), run in wanted.items():
         try:
-            find_files(name, root)
+            check_available(name, root, cache)
         except DataError as error:
             place = run.spec.places.get("data.name", run.spec.where)
             raise ConfigError(f"{place}: {error.message}", hint=error.hint) from error

@@ -46,9 +46,9 @@ def command_runs(
             science_hash=f"{seed:08x}" * 8,
             command=command,
         )
-        runs.append(
-            Run(record=record, config=config or {"seed": seed, "data": {"name": "digits", "root": None}}, spec=spec)
-        )
+        digits = {"name": "digits", "root": None, "cache": None}
+        own = config or {"seed": seed, "data": digits, "train": {"batch_size": 1}}
+        runs.append(Run(record=record, config=own, spec=spec))
     return runs
 
 
