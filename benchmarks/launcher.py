@@ -43,19 +43,24 @@ def wall(command: list[str], where: Path) -> tuple[float, float]:
     return took, usage.ru_maxrss / 1024
 
 
-def expand(count: int, repeats: int) -> float:
+def expand(count: int, repeats: int, root: Path) -> float:
     """Return the median seconds of planning `count` runs into a fresh folder."""
-    return statistics.median(_expand_once(count) for _ in range(repeats))
+    return statistics.median(_expand_once(count, root) for _ in range(repeats))
 
 
-def _expand_once(count: int) -> float:
-    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
-        where = Path(folder)
-        took, _ = wall([*_LAUNCH, "sweep", _write_sweep(where, count), "--plan-only"], where)
-        made = len(list((where / "runs" / "big").glob("*/run.json")))
-        if made != count:
-            raise SystemExit(f"{made} run directories instead of {count}")
-        return took
+def _expand_once(count: int, root: Path) -> float:
+    where = _fresh(root)
+    took, _ = wall([*_LAUNCH, "sweep", _write_sweep(where, count), "--plan-only"], where)
+    made = len(list((where / "runs" / "big").glob("*/run.json")))
+    if made != count:
+        raise SystemExit(f"{made} run directories instead of {count}")
+    return took
+
+
+def _fresh(root: Path) -> Path:
+    # Nothing is deleted before the last figure is taken: for a minute, ext4 steps over every inode that was freed
+    # before it hands out one, which would be measured as the launcher's.
+    return Path(tempfile.mkdtemp(dir=root))
 
 
 def _write_sweep(where: Path, count: int) -> str:
@@ -70,53 +75,51 @@ def _write_sweep(where: Path, count: int) -> str:
     return "big.yaml"
 
 
-def status(repeats: int) -> tuple[float, float]:
+def status(repeats: int, root: Path) -> tuple[float, float]:
     """Return the median seconds and megabytes of showing 1,000 runs, most of which have been executed."""
-    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
-        where = Path(folder)
-        wall([*_LAUNCH, "sweep", _write_sweep(where, 1000), "--plan-only"], where)
-        subprocess.run([sys.executable, "-m", "benchmarks.finished_runs", str(where / "runs" / "big")], check=True)
-        taken = [wall([*_LAUNCH, "status", "big"], where) for _ in range(repeats)]
-        lines = (where / "stdout").read_text().splitlines()
-        if len(lines) != 1001 or not any("FAILED" in line for line in lines):
-            raise SystemExit("status did not show the 1,000 runs")
-        return statistics.median(seconds for seconds, _ in taken), statistics.median(mb for _, mb in taken)
+    where = _fresh(root)
+    wall([*_LAUNCH, "sweep", _write_sweep(where, 1000), "--plan-only"], where)
+    subprocess.run([sys.executable, "-m", "benchmarks.finished_runs", str(where / "runs" / "big")], check=True)
+    taken = [wall([*_LAUNCH, "status", "big"], where) for _ in range(repeats)]
+    lines = (where / "stdout").read_text().splitlines()
+    if len(lines) != 1001 or not any("FAILED" in line for line in lines):
+        raise SystemExit("status did not show the 1,000 runs")
+    return statistics.median(seconds for seconds, _ in taken), statistics.median(mb for _, mb in taken)
 
 
-def overhead(repeats: int, alone: float) -> float:
+def overhead(repeats: int, alone: float, root: Path) -> float:
     """Return the median seconds that a run costs beside its command."""
-    return statistics.median(_sweep_of_nothing() / _RUNS_OF_OVERHEAD - alone for _ in range(repeats))
+    return statistics.median(_sweep_of_nothing(_fresh(root)) / _RUNS_OF_OVERHEAD - alone for _ in range(repeats))
 
 
-def _sweep_of_nothing() -> float:
-    with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
-        where = Path(folder)
-        sweep = {"experiment": "digits/s5", "command": _PASS, "seeds": _RUNS_OF_OVERHEAD, "max_parallel": 1}
-        (where / "nothing.yaml").write_text(json.dumps(sweep))
-        took, _ = wall([*_LAUNCH, "sweep", "nothing.yaml"], where)
-        done = len(list((where / "runs" / "nothing").glob("*/result.json")))
-        if done != _RUNS_OF_OVERHEAD:
-            raise SystemExit(f"{done} runs succeeded instead of {_RUNS_OF_OVERHEAD}")
-        return took
+def _sweep_of_nothing(where: Path) -> float:
+    sweep = {"experiment": "digits/s5", "command": _PASS, "seeds": _RUNS_OF_OVERHEAD, "max_parallel": 1}
+    (where / "nothing.yaml").write_text(json.dumps(sweep))
+    took, _ = wall([*_LAUNCH, "sweep", "nothing.yaml"], where)
+    done = len(list((where / "runs" / "nothing").glob("*/result.json")))
+    if done != _RUNS_OF_OVERHEAD:
+        raise SystemExit(f"{done} runs succeeded instead of {_RUNS_OF_OVERHEAD}")
+    return took
 
 
 def measure(repeats: int) -> dict[str, float]:
     """Return every figure."""
     with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
-        here = Path(folder)
+        root = Path(folder)
+        here = _fresh(root)
         wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by whoever comes first
         python_start = statistics.median(wall(_PASS, here)[0] for _ in range(4 * repeats))
         help_s = statistics.median(wall([*_LAUNCH, "--help"], here)[0] for _ in range(4 * repeats))
-    seconds, megabytes = status(2 * repeats)
-    return {
-        "expand_1000_s": round(expand(1000, repeats), 4),
-        "expand_10000_s": round(expand(10_000, max(1, repeats // 2)), 4),
-        "help_s": round(help_s, 4),
-        "status_1000_s": round(seconds, 4),
-        "status_1000_rss_mb": round(megabytes, 1),
-        "python_start_s": round(python_start, 4),
-        "overhead_per_run_s": round(overhead(repeats, python_start), 4),
-    }
+        seconds, megabytes = status(2 * repeats, root)
+        return {
+            "expand_1000_s": round(expand(1000, repeats, root), 4),
+            "expand_10000_s": round(expand(10_000, max(1, repeats // 2), root), 4),
+            "help_s": round(help_s, 4),
+            "status_1000_s": round(seconds, 4),
+            "status_1000_rss_mb": round(megabytes, 1),
+            "python_start_s": round(python_start, 4),
+            "overhead_per_run_s": round(overhead(repeats, python_start, root), 4),
+        }
 
 
 def main() -> None:
