@@ -13,9 +13,7 @@ from pathlib import Path
 
 from s5.errors import UserError
 from s5.locks import is_taken, take
-from s5.result import ATTEMPTS, attempt_dirs
-
-LOCK = "lock"
+from s5.result import ATTEMPTS, CLAIM, LOCK, attempt_dirs
 
 
 @contextmanager
@@ -31,7 +29,7 @@ def claimed(run_dir: Path) -> Iterator[Path]:
     Raises:
         UserError: Where somebody works on the run at this moment.
     """
-    prepared = run_dir / ATTEMPTS / f".claim-{socket.gethostname()}-{os.getpid()}"
+    prepared = run_dir / ATTEMPTS / f"{CLAIM}{socket.gethostname()}-{os.getpid()}"
     prepared.mkdir(parents=True, exist_ok=True)
     fd = os.open(prepared / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -30,6 +30,8 @@ METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
+LOCK = "lock"  # of an attempt: held by whoever works on it
+CLAIM = ".claim-"  # how the folder of an attempt begins while it is being prepared
 
 # The metrics in the `result.json` of a training process; another command leaves what it likes.
 FINAL_METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")

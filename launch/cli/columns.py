@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from launch.cli.console import MISSING
+from launch.results import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-MISSING = "—"
-
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 STATE_COLOURS = {
     "PLANNED": "dim",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from launch import results
 from launch.cli import columns, console
-from launch.cli.console import MISSING
 from launch.errors import ExitCode, LaunchError
+from launch.results import MISSING
 
 if TYPE_CHECKING:
     import argparse

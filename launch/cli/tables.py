@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from launch.cli import console, quantities
-from launch.cli.console import MISSING
 from launch.cli.shares import Shares
 from launch.errors import StoreError
 from launch.records import State
+from launch.results import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

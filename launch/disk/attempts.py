@@ -29,6 +29,8 @@ from s5.result import (
     ATTEMPT_DIR_VARIABLE,
     ATTEMPTS,
     CHECKPOINTS,
+    CLAIM,
+    LOCK,
     METRICS,
     RESULT,
     TIMING,
@@ -39,15 +41,12 @@ from s5.result import (
 )
 
 ATTEMPT = "attempt.json"
-LOCK = "lock"
 LOG = "log.txt"
 CANCELLED = "cancelled.json"
 
 # How long the local attempt of an unknown machine may write nothing before it is taken for dead.
 SILENT_S = 1800.0
 _SIGNS = (LOG, TIMING, METRICS, ATTEMPT, CHECKPOINTS)
-
-_CLAIM = ".claim-"
 
 
 class BadResult(StoreError):
@@ -190,7 +189,7 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
     """
     folder = os.path.join(run_dir, ATTEMPTS)
     own = os.getpid()
-    prepared = os.path.join(folder, f"{_CLAIM}{processes.host()}-{own}-{processes.start_time(own)}")
+    prepared = os.path.join(folder, f"{CLAIM}{processes.host()}-{own}-{processes.start_time(own)}")
     try:
         os.makedirs(prepared, exist_ok=True)
         lock = acquire(os.path.join(prepared, LOCK))
@@ -210,7 +209,7 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
 
 def sweep_claims(run_dir: str) -> None:
     """Remove what claimants of this machine left that died before their claim was made."""
-    folder, own = os.path.join(run_dir, ATTEMPTS), f"{_CLAIM}{processes.host()}-"
+    folder, own = os.path.join(run_dir, ATTEMPTS), f"{CLAIM}{processes.host()}-"
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             if name.startswith(own) and not _may_claim(name[len(own) :]):
