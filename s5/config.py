@@ -6,99 +6,35 @@ measured: it is left out of the run's identity. Free of JAX, so that the launche
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 from math import isfinite
 from typing import Any
 
-
-class ModelKind(Enum):
-    """Which sequence layer the model is made of."""
-
-    s5 = "s5"
-
-
-class CInit(Enum):
-    """How the output matrix C is drawn."""
-
-    trunc_standard_normal = "trunc_standard_normal"
-    lecun_normal = "lecun_normal"
-    complex_normal = "complex_normal"
-
-
-class Discretization(Enum):
-    """How the continuous system becomes a recurrence."""
-
-    zoh = "zoh"
-    bilinear = "bilinear"
-
-
-class Activation(Enum):
-    """The non-linearity after the SSM."""
-
-    full_glu = "full_glu"
-    half_glu1 = "half_glu1"
-    half_glu2 = "half_glu2"
-    gelu = "gelu"
-
-
-class Norm(Enum):
-    """The normalisation of a layer."""
-
-    batch = "batch"
-    layer = "layer"
-
-
-class Pooling(Enum):
-    """How a sequence becomes one vector: the mean over valid steps, or the last valid step."""
-
-    mean = "mean"
-    last = "last"
-
-
-class ParamGroups(Enum):
-    """Which parameters train at `ssm_lr` and which decay: the four tables of the S5 repository."""
-
-    standard = "standard"
-    BandCdecay = "BandCdecay"
-    BfastandCdecay = "BfastandCdecay"
-    noBCdecay = "noBCdecay"
-
-
-class Schedule(Enum):
-    """The learning rate after the warm-up."""
-
-    cosine = "cosine"
-    constant = "constant"
-
-
-class Permutation(Enum):
-    """The order in which the pixels of an image are read."""
-
-    none = "none"
-    bit_reversal = "bit_reversal"
-
-
-class WandbMode(Enum):
-    """Whether metrics are mirrored to Weights & Biases."""
-
-    disabled = "disabled"
-    offline = "offline"
-    online = "online"
-
-
-class Platform(Enum):
-    """The device a run must find; `any` takes what is there."""
-
-    any = "any"
-    cpu = "cpu"
-    cuda = "cuda"
-    rocm = "rocm"
-    tpu = "tpu"
+from s5.choices import (
+    Activation,
+    CInit,
+    Compat,
+    Discretization,
+    ModelKind,
+    Norm,
+    ParamGroups,
+    Permutation,
+    Platform,
+    Pooling,
+    Precision,
+    Remat,
+    Schedule,
+    WandbMode,
+)
 
 
 def _not_science(default: Any) -> Any:
     """Declare a field that does not change the numbers of a run."""
     return field(default=default, metadata={"science": False})
+
+
+def _added(default: Any) -> Any:
+    """Declare a field that came after runs were stored: with its default a run is what it was before."""
+    return field(default=default, metadata={"added": True})
 
 
 @dataclass(kw_only=True)
@@ -132,6 +68,8 @@ class ModelConfig:
     d_model: H, features of a layer.
     d_state: P, states of a layer before conjugate symmetry halves them.
     n_blocks: J, blocks of the initial state matrix.
+    step_rescale: Factor on every step: the sampling interval of these data over that of the data trained on.
+    remat: What the backward pass computes again: time for memory.
     """
 
     kind: ModelKind = ModelKind.s5
@@ -152,6 +90,9 @@ class ModelConfig:
     bn_momentum: float = 0.95
     dropout: float = 0.0
     pooling: Pooling = Pooling.mean
+    step_rescale: float = _added(1.0)
+    precision: Precision = _added(Precision.float32)  # noqa: RUF009
+    remat: Remat = _not_science(Remat.full)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuse combinations that describe no model."""
@@ -170,6 +111,8 @@ class ModelConfig:
             raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
         if not 0 <= self.bn_momentum < 1:
             raise ValueError(f"model.bn_momentum={self.bn_momentum} must lie in [0, 1)")
+        if self.step_rescale <= 0:
+            raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
 
 
 @dataclass(kw_only=True)
@@ -180,7 +123,10 @@ class OptimConfig:
     ssm_lr: Learning rate of the SSM's own parameters.
     weight_decay: Decoupled decay of the groups that decay.
     warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
-    lr_min: Where the cosine ends.
+    lr_min: Where the cosine ends, and what a plateau never goes below.
+    lr_patience_epochs: With `schedule=plateau`, epochs without a better validation score before the rates fall.
+    lr_reduce_factor: With `schedule=plateau`, what the rates are multiplied by then.
+    clip_norm: The largest global norm of a gradient; None for any.
     """
 
     lr: float = 1e-3
@@ -191,6 +137,9 @@ class OptimConfig:
     schedule: Schedule = Schedule.cosine
     warmup_epochs: float = 1.0
     lr_min: float = 0.0
+    lr_patience_epochs: int = _added(10)
+    lr_reduce_factor: float = _added(0.5)
+    clip_norm: float | None = _added(None)
 
     def __post_init__(self) -> None:
         """Refuse rates that cannot train."""
@@ -200,6 +149,11 @@ class OptimConfig:
         _at_least(
             0, optim_weight_decay=self.weight_decay, optim_warmup_epochs=self.warmup_epochs, optim_lr_min=self.lr_min
         )
+        _at_least(1, optim_lr_patience_epochs=self.lr_patience_epochs)
+        if not 0 < self.lr_reduce_factor <= 1:
+            raise ValueError(f"optim.lr_reduce_factor={self.lr_reduce_factor} must lie in (0, 1]")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"optim.clip_norm={self.clip_norm} must be positive")
 
 
 @dataclass(kw_only=True)
@@ -208,6 +162,8 @@ class TrainConfig:
 
     epochs: Passes over the training split.
     batch_size: Examples per step.
+    microbatches: Equal parts of a batch that are computed one after the other; their gradients are added up.
+    devices: Local devices that a batch is divided over; None for all.
     eval_batch_size: Examples per evaluation step.
     eval_every_epochs: Epochs between evaluations on the validation split.
     early_stop_epochs: Epochs without a better validation score after which training ends; None never.
@@ -221,6 +177,8 @@ class TrainConfig:
     eval_batch_size: int = 128
     eval_every_epochs: int = 1
     early_stop_epochs: int | None = None
+    microbatches: int = _added(1)
+    devices: int | None = _not_science(None)
     log_every_steps: int = _not_science(10)
     checkpoint_every_steps: int | None = _not_science(None)
     keep_checkpoints: int = _not_science(2)
@@ -231,6 +189,8 @@ class TrainConfig:
             1,
             train_epochs=self.epochs,
             train_batch_size=self.batch_size,
+            train_microbatches=self.microbatches,
+            train_devices=self.devices,
             train_eval_batch_size=self.eval_batch_size,
             train_eval_every_epochs=self.eval_every_epochs,
             train_early_stop_epochs=self.early_stop_epochs,
@@ -238,6 +198,10 @@ class TrainConfig:
             train_checkpoint_every_steps=self.checkpoint_every_steps,
             train_keep_checkpoints=self.keep_checkpoints,
         )
+        if self.batch_size % self.microbatches:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} is not divisible by train.microbatches={self.microbatches}"
+            )
 
 
 @dataclass(kw_only=True)
@@ -256,11 +220,13 @@ class Config:
     recipe: Name of the experiment's recipe, for the reader; it does not change the numbers.
     seed: Seed of initialisation, data order and dropout.
     platform: The device that must be found.
+    compat: Whether the S5 repository's faults are brought back, to reproduce a published number as it was made.
     """
 
     recipe: str = _not_science("")
     seed: int = 0
     platform: Platform = _not_science(Platform.any)  # noqa: RUF009
+    compat: Compat = _added(Compat.none)  # noqa: RUF009
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)

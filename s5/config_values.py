@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, get_type_hints
@@ -16,11 +16,15 @@ SCIENCE_VERSION = 1
 
 @dataclass(frozen=True)
 class _Slot:
-    """What a field holds, looked up once: a sweep of ten thousand runs asks a million times."""
+    """What a field holds, looked up once: a sweep of ten thousand runs asks a million times.
+
+    before: The plain value that says what was so before the field was there; MISSING where it was always there.
+    """
 
     section: type | None
     choice: type[Enum] | None
     science: bool
+    before: Any
 
 
 @cache
@@ -31,6 +35,7 @@ def _slots(kind: type) -> dict[str, _Slot]:
             section=hints[f.name] if is_dataclass(hints[f.name]) else None,
             choice=hints[f.name] if isinstance(hints[f.name], type) and issubclass(hints[f.name], Enum) else None,
             science=f.metadata.get("science", True),
+            before=_plain(f.default) if f.metadata.get("added") else MISSING,
         )
         for f in fields(kind)
     }
@@ -82,12 +87,15 @@ def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, 
         kind: The dataclass that describes it.
 
     Returns:
-        The same nesting without the fields declared `science=False`.
+        The same nesting without the fields declared `science=False`, and without those that were added later and
+        have their default: a run that was stored before keeps its identity.
     """
     subset: dict[str, Any] = {}
     for name, slot in _slots(kind).items():
         if slot.science and name in values:
             value = values[name]
+            if value == slot.before and slot.before is not MISSING:
+                continue
             subset[name] = science_subset(value, slot.section) if slot.section else value
     return {name: value for name, value in subset.items() if value != {}}
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from s5.config import Platform
+from s5.choices import Platform
 from s5.errors import UserError, say
 
 _INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sve", "asimd")

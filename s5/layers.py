@@ -9,7 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
-from s5.config import Activation, ModelConfig, ModelKind, Norm
+from s5.choices import Activation, ModelKind, Norm
+from s5.config import ModelConfig
 from s5.matmul import matmul
 from s5.params import BiasParam, NormParam, WeightParam
 from s5.ssm.init import init_lecun_normal

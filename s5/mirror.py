@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from s5.config import Config, WandbMode
+from s5.choices import WandbMode
+from s5.config import Config
 from s5.config_values import science_hash, to_dict
 from s5.errors import say
 

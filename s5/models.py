@@ -6,7 +6,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from s5.config import ModelConfig, Pooling
+from s5.choices import Pooling
+from s5.config import ModelConfig
 from s5.layers import Dense, SequenceLayer
 
 

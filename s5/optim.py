@@ -16,7 +16,8 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
 
-from s5.config import OptimConfig, ParamGroups, Schedule
+from s5.choices import ParamGroups, Schedule
+from s5.config import OptimConfig
 from s5.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
 
 

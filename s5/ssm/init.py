@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Complex128, Float64
 
-from s5.config import CInit
+from s5.choices import CInit
 
 # Standard deviation of a standard normal that is truncated to ±2.
 _TRUNCATED_STD = 0.8796256610342398

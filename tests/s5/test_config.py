@@ -4,7 +4,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from s5.config import Config, ModelConfig, Platform
+from s5.choices import Compat, Platform, Precision
+from s5.config import Config, ModelConfig, OptimConfig, TrainConfig
 from s5.config_values import from_dict, science_hash, science_subset, to_dict
 from s5.errors import UserError
 from s5.run_config import CONF_DIR, compose, config_text, read_config
@@ -106,3 +107,17 @@ def test_a_bad_config_file_is_named(tmp_path: Path, text: str, wrong: str) -> No
 def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_config(tmp_path)
+
+
+def test_a_field_that_was_added_later_leaves_a_stored_run_its_identity() -> None:
+    values = to_dict(Config())
+    stored = to_dict(Config())
+    del stored["compat"], stored["model"]["precision"], stored["optim"]["clip_norm"], stored["train"]["microbatches"]
+    assert science_hash(values) == science_hash(stored)
+    for changed in (
+        Config(compat=Compat.upstream),
+        Config(model=ModelConfig(precision=Precision.bfloat16)),
+        Config(optim=OptimConfig(clip_norm=1.0)),
+        Config(train=TrainConfig(microbatches=2)),
+    ):
+        assert science_hash(to_dict(changed)) != science_hash(values)

@@ -11,7 +11,8 @@ import pytest
 
 from s5 import catalog, data
 from s5.catalog import CATALOG, DataError, MissingData
-from s5.config import DataConfig, Permutation
+from s5.choices import Permutation
+from s5.config import DataConfig
 from s5.data import load
 from s5.data.csv import decode_csv
 from s5.data.permute import bit_reversal

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from s5.config import CInit
+from s5.choices import CInit
 from s5.ssm.init import (
     init_B,
     init_C,

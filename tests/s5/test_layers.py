@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5.config import Activation, ModelConfig, Norm
+from s5.choices import Activation, Norm
+from s5.config import ModelConfig
 from s5.layers import BatchNorm, Dense, Gate, LayerNorm, SequenceLayer, dropout
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)

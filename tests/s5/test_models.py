@@ -7,7 +7,8 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.config import ModelConfig, Norm, OptimConfig, Pooling
+from s5.choices import Norm, Pooling
+from s5.config import ModelConfig, OptimConfig
 from s5.models import make_model, pool
 from s5.optim import make_optimizer
 

@@ -7,7 +7,8 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.config import Activation, ModelConfig, Norm, OptimConfig, ParamGroups, Schedule
+from s5.choices import Activation, Norm, ParamGroups, Schedule
+from s5.config import ModelConfig, OptimConfig
 from s5.models import make_model
 from s5.optim import RULES, Rule, learning_rate, make_optimizer, make_schedule, rule_of
 from s5.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam

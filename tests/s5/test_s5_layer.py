@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 from jax.extend.core import jaxprs_in_params
 
-from s5.config import CInit, Discretization, ModelConfig
+from s5.choices import CInit, Discretization
+from s5.config import ModelConfig
 from s5.ssm.s5 import S5SSM
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from s5 import checkpoints, device, train
-from s5.config import Config, Platform
+from s5.choices import Platform
+from s5.config import Config
 from s5.errors import NotANumber, Stopped, UserError
 from s5.lifeline import Lifeline
 from s5.result import METRICS, TIMING, read_lines, read_metrics

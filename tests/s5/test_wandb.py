@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from s5.config import Config, WandbConfig, WandbMode
+from s5.choices import WandbMode
+from s5.config import Config, WandbConfig
 from s5.mirror import Mirror, run_identity
 from s5.result import METRICS, TIMING, read_lines
 

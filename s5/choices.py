@@ -1,0 +1,118 @@
+"""The closed choices of a run's configuration. Free of JAX, so that the launcher can read them too."""
+
+from enum import Enum
+
+
+class ModelKind(Enum):
+    """Which sequence layer the model is made of."""
+
+    s5 = "s5"
+
+
+class CInit(Enum):
+    """How the output matrix C is drawn."""
+
+    trunc_standard_normal = "trunc_standard_normal"
+    lecun_normal = "lecun_normal"
+    complex_normal = "complex_normal"
+
+
+class Discretization(Enum):
+    """How the continuous system becomes a recurrence."""
+
+    zoh = "zoh"
+    bilinear = "bilinear"
+
+
+class Activation(Enum):
+    """The non-linearity after the SSM."""
+
+    full_glu = "full_glu"
+    half_glu1 = "half_glu1"
+    half_glu2 = "half_glu2"
+    gelu = "gelu"
+
+
+class Norm(Enum):
+    """The normalisation of a layer."""
+
+    batch = "batch"
+    layer = "layer"
+
+
+class Pooling(Enum):
+    """How a sequence becomes one vector: the mean over valid steps, or the last valid step."""
+
+    mean = "mean"
+    last = "last"
+
+
+class ParamGroups(Enum):
+    """Which parameters train at `ssm_lr` and which decay: the four tables of the S5 repository."""
+
+    standard = "standard"
+    BandCdecay = "BandCdecay"
+    BfastandCdecay = "BfastandCdecay"
+    noBCdecay = "noBCdecay"
+
+
+class Schedule(Enum):
+    """The learning rate after the warm-up."""
+
+    cosine = "cosine"
+    constant = "constant"
+    plateau = "plateau"
+
+
+class Permutation(Enum):
+    """The order in which the pixels of an image are read."""
+
+    none = "none"
+    bit_reversal = "bit_reversal"
+
+
+class WandbMode(Enum):
+    """Whether metrics are mirrored to Weights & Biases."""
+
+    disabled = "disabled"
+    offline = "offline"
+    online = "online"
+
+
+class Platform(Enum):
+    """The device a run must find; `any` takes what is there."""
+
+    any = "any"
+    cpu = "cpu"
+    cuda = "cuda"
+    rocm = "rocm"
+    tpu = "tpu"
+
+
+class Precision(Enum):
+    """What activations and matrix products are computed in; parameters, states and statistics stay float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Remat(Enum):
+    """What of a layer the backward pass computes again instead of keeping it."""
+
+    none = "none"
+    full = "full"
+
+
+class Head(Enum):
+    """What a model returns for a sequence."""
+
+    classification = "classification"
+    retrieval = "retrieval"
+    regression = "regression"
+
+
+class Compat(Enum):
+    """Whose behaviour is reproduced where ours differs on purpose."""
+
+    none = "none"
+    upstream = "upstream"
