@@ -1,6 +1,9 @@
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+
+from launch.language.sweep import load_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,17 @@ def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LAUNCH_SLOTS", str(slots))
     return slots
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return what writes a sweep file, and others beside it, and loads it."""
+
+    def load(text, overrides=(), name="x.yaml", **others):
+        for other, content in others.items():
+            (tmp_path / f"{other}.yaml").write_text(dedent(content))
+        path = tmp_path / name
+        path.write_text(dedent(text))
+        return load_sweep(path, overrides)
+
+    return load
