@@ -15,25 +15,27 @@ from s5.choices import Discretization
 _SERIES_BELOW = 1e-4
 
 
-def zoh(Lambda: Float[Array, "2 P"], step: Float[Array, " P"]) -> tuple[Float[Array, "2 P"], Float[Array, "2 P"]]:
+def zoh(
+    Lambda: Float[Array, "2 P"], step: Float[Array, "*axes P"]
+) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "*axes 2 P"]]:
     """Discretize with a zero-order hold: the input is constant over each step.
 
     Lambda_bar = e^z and gain = step (e^z − 1)/z with z = Lambda step; both are finite and smooth at Lambda = 0.
 
     Args:
         Lambda: Eigenvalues of the continuous state matrix, in 1/time, as planes.
-        step: The step of each state, in time.
+        step: The step of each state, in time; with axes in front where it differs between steps of a sequence.
 
     Returns:
         Lambda_bar and the gain, as planes.
     """
-    re, im = Lambda * step
+    re, im = Lambda[0] * step, Lambda[1] * step
     growth = jnp.exp(re)
-    Lambda_bar = jnp.stack([growth * jnp.cos(im), growth * jnp.sin(im)])
-    return Lambda_bar, step * _expm1_over(re, im)
+    Lambda_bar = jnp.stack([growth * jnp.cos(im), growth * jnp.sin(im)], axis=-2)
+    return Lambda_bar, step[..., None, :] * _expm1_over(re, im)
 
 
-def _expm1_over(re: Float[Array, " P"], im: Float[Array, " P"]) -> Float[Array, "2 P"]:
+def _expm1_over(re: Float[Array, "*axes P"], im: Float[Array, "*axes P"]) -> Float[Array, "*axes 2 P"]:
     """Return (e^z − 1)/z for z = re + i im, without cancellation near 0 and with a finite gradient at 0."""
     square = re**2 + im**2
     near = square < _SERIES_BELOW
@@ -41,32 +43,34 @@ def _expm1_over(re: Float[Array, " P"], im: Float[Array, " P"]) -> Float[Array, 
     x, y, s = jnp.where(near, 1.0, re), jnp.where(near, 1.0, im), jnp.where(near, 2.0, square)
     top_re = jnp.expm1(x) * jnp.cos(y) - 2 * jnp.sin(y / 2) ** 2
     top_im = jnp.exp(x) * jnp.sin(y)
-    far = jnp.stack([(top_re * x + top_im * y) / s, (top_im * x - top_re * y) / s])
+    far_re, far_im = (top_re * x + top_im * y) / s, (top_im * x - top_re * y) / s
     x, y = jnp.where(near, re, 0.0), jnp.where(near, im, 0.0)
     z2_re, z2_im = x**2 - y**2, 2 * x * y
     series_re = 1 + x / 2 + z2_re / 6 + (z2_re * x - z2_im * y) / 24
     series_im = y / 2 + z2_im / 6 + (z2_re * y + z2_im * x) / 24
-    return jnp.where(near, jnp.stack([series_re, series_im]), far)
+    return jnp.stack([jnp.where(near, series_re, far_re), jnp.where(near, series_im, far_im)], axis=-2)
 
 
-def bilinear(Lambda: Float[Array, "2 P"], step: Float[Array, " P"]) -> tuple[Float[Array, "2 P"], Float[Array, "2 P"]]:
+def bilinear(
+    Lambda: Float[Array, "2 P"], step: Float[Array, "*axes P"]
+) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "*axes 2 P"]]:
     """Discretize by the trapezoidal rule.
 
     Lambda_bar = (1 + z/2)/(1 − z/2) and gain = step/(1 − z/2) with z = Lambda step.
 
     Args:
         Lambda: Eigenvalues of the continuous state matrix, in 1/time, as planes.
-        step: The step of each state, in time.
+        step: The step of each state, in time; with axes in front where it differs between steps of a sequence.
 
     Returns:
         Lambda_bar and the gain, as planes.
     """
-    re, im = Lambda * step / 2
+    re, im = Lambda[0] * step / 2, Lambda[1] * step / 2
     square = (1 - re) ** 2 + im**2
-    inverse = jnp.stack([(1 - re) / square, im / square])
+    inverse_re, inverse_im = (1 - re) / square, im / square
     # (1 + z/2)/(1 − z/2) = 2/(1 − z/2) − 1
-    Lambda_bar = jnp.stack([2 * inverse[0] - 1, 2 * inverse[1]])
-    return Lambda_bar, step * inverse
+    Lambda_bar = jnp.stack([2 * inverse_re - 1, 2 * inverse_im], axis=-2)
+    return Lambda_bar, step[..., None, :] * jnp.stack([inverse_re, inverse_im], axis=-2)
 
 
 DISCRETIZE: dict[Discretization, Callable[..., tuple[Array, Array]]] = {

@@ -38,41 +38,60 @@ class S5SSM(nnx.Module):
         self.log_step = StepParam(_f32(init_log_step(rng, Lambda.size, config.dt_min, config.dt_max)))
         self.conj_sym, self.clip_eigs = config.conj_sym, config.clip_eigs
         self.bidirectional, self.discretization = config.bidirectional, config.discretization
+        self.step_rescale = config.step_rescale
 
     def __call__(
-        self, u: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None = None
+        self,
+        u: Float[Array, "batch L H"],
+        mask: Bool[Array, "batch L"] | None = None,
+        *,
+        step_rescale: float | Float[Array, ""] = 1.0,
+        times: Float[Array, "batch L"] | None = None,
     ) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences.
+
+        Matrix products are computed in the precision of `u` and added up in float32; the state and its recurrence are
+        float32 whatever `u` is.
 
         Args:
             u: Inputs.
             mask: True at valid steps, which form a prefix; None where all are valid.
+            step_rescale: A factor on every step, on top of the configured one.
+            times: When each step was observed, in units of the regular interval, where that is not regular. The
+                forward state moves by (1, t_k − t_{k−1}, …), the backward state by (…, t_{k+1} − t_k, 1).
 
         Returns:
-            Outputs; those at padded steps mean nothing.
+            Outputs, in the precision of `u`; those at padded steps mean nothing.
         """
         driven = u if mask is None else jnp.where(mask[..., None], u, 0)
-        Lambda_bar, into = self._discretized()
-        Bu = matmul(driven, into).reshape(*u.shape[:2], 2, -1)
-        out = jnp.split(self._output_matrix(), 1 + self.bidirectional)
-        y = matmul(_flat(linear_recurrence(Lambda_bar, Bu)), out[0])
-        if self.bidirectional:
+        C = jnp.split(self._output_matrix(), 1 + self.bidirectional)
+        y = self.D[...] * u
+        for C_half, reverse in zip(C, (False, True), strict=False):
             # With a zero input at padded steps, the backward state is still zero when it meets the last valid step.
-            y += matmul(_flat(linear_recurrence(Lambda_bar, Bu, True)), out[1])
-        return y + self.D[...] * u
+            intervals = None if times is None else _intervals(times, mask, reverse)
+            Lambda_bar, Bu = self._driven(driven, step_rescale, intervals)
+            y += matmul(_flat(linear_recurrence(Lambda_bar, Bu, reverse)).astype(u.dtype), C_half, jnp.float32)
+        return y.astype(u.dtype)
 
     def initial_state(self, batch: int) -> Float[Array, "{batch} 2 P"]:
-        """Return the state before the first step, for `step`."""
+        """Return the state before the first step, for `step` and `advance`."""
         return jnp.zeros((batch, 2, self.Lambda_re.shape[0]))
 
     def step(
-        self, x: Float[Array, "batch 2 P"], u: Float[Array, "batch H"]
+        self,
+        x: Float[Array, "batch 2 P"],
+        u: Float[Array, "batch H"],
+        *,
+        step_rescale: float | Float[Array, ""] = 1.0,
+        interval: Float[Array, " batch"] | None = None,
     ) -> tuple[Float[Array, "batch 2 P"], Float[Array, "batch H"]]:
         """Advance one step: the streaming form of `__call__`.
 
         Args:
             x: The state before the step, as planes.
             u: The input of the step.
+            step_rescale: As in `__call__`.
+            interval: Time since the step before, in units of the regular interval; None for 1.
 
         Returns:
             The state after the step, and the step's output.
@@ -80,20 +99,59 @@ class S5SSM(nnx.Module):
         Raises:
             ValueError: For a bidirectional layer, which cannot stream.
         """
+        intervals = None if interval is None else interval[:, None]
+        x, y = self.advance(x, u[:, None], step_rescale=step_rescale, intervals=intervals)
+        return x, y[:, 0]
+
+    def advance(
+        self,
+        x: Float[Array, "batch 2 P"],
+        u: Float[Array, "batch L H"],
+        *,
+        step_rescale: float | Float[Array, ""] = 1.0,
+        intervals: Float[Array, "batch L"] | None = None,
+    ) -> tuple[Float[Array, "batch 2 P"], Float[Array, "batch L H"]]:
+        """Advance by a chunk of a stream; chunks one after the other are `__call__` on the whole.
+
+        Args:
+            x: The state before the chunk, as planes.
+            u: The inputs of the chunk, all valid.
+            step_rescale: As in `__call__`.
+            intervals: Time since the step before, for each step, in units of the regular interval; None for 1.
+
+        Returns:
+            The state after the chunk, and the chunk's outputs.
+
+        Raises:
+            ValueError: For a bidirectional layer, which cannot stream.
+        """
         if self.bidirectional:
             raise ValueError("a bidirectional layer has no streaming form: its output needs the whole sequence")
-        (re, im), into = self._discretized()
-        Bu = (u @ into).reshape(x.shape)
-        x = jnp.stack([re * x[:, 0] - im * x[:, 1], re * x[:, 1] + im * x[:, 0]], axis=1) + Bu
-        return x, x.reshape(len(x), -1) @ self._output_matrix() + self.D[...] * u
+        Lambda_bar, Bu = self._driven(u, step_rescale, intervals)
+        states = linear_recurrence(Lambda_bar, Bu, initial=x)
+        y = matmul(_flat(states).astype(u.dtype), self._output_matrix(), jnp.float32) + self.D[...] * u
+        return states[:, -1], y.astype(u.dtype)
 
-    def _discretized(self) -> tuple[Float[Array, "2 P"], Float[Array, "H 2*P"]]:
-        """Return Lambda_bar as planes, and B_bar as the real matrix that maps u to both planes of B_bar u."""
-        re = self.Lambda_re[...]
+    def _driven(
+        self,
+        u: Float[Array, "batch L H"],
+        step_rescale: float | Float[Array, ""],
+        intervals: Float[Array, "batch L"] | None,
+    ) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "batch L 2 P"]]:
+        """Return Lambda_bar and B_bar u as planes; Lambda_bar has axes (batch, L) in front where steps differ."""
+        re, B_re, B_im = self.Lambda_re[...], self.B_re[...].T, self.B_im[...].T
         Lambda = jnp.stack([jnp.minimum(re, -1e-4) if self.clip_eigs else re, self.Lambda_im[...]])
-        Lambda_bar, (g_re, g_im) = DISCRETIZE[self.discretization](Lambda, jnp.exp(self.log_step[...]))
-        B_re, B_im = self.B_re[...].T, self.B_im[...].T
-        return Lambda_bar, jnp.concatenate([g_re * B_re - g_im * B_im, g_re * B_im + g_im * B_re], axis=1)
+        step = jnp.exp(self.log_step[...]) * (self.step_rescale * step_rescale)
+        if intervals is not None:
+            step = intervals[..., None] * step
+        Lambda_bar, gain = DISCRETIZE[self.discretization](Lambda, step)
+        if intervals is None:
+            into = jnp.concatenate([gain[0] * B_re - gain[1] * B_im, gain[0] * B_im + gain[1] * B_re], axis=1)
+            return Lambda_bar, matmul(u, into, jnp.float32).reshape(*u.shape[:2], 2, -1)
+        # The gain of every step multiplies B_tilde u, of size L × P: no B_bar, L × P × H, exists.
+        B_u = matmul(u, jnp.concatenate([B_re, B_im], axis=1), jnp.float32).reshape(gain.shape)
+        (g_re, g_im), (b_re, b_im) = (jnp.moveaxis(planes, -2, 0) for planes in (gain, B_u))
+        return Lambda_bar, jnp.stack([g_re * b_re - g_im * b_im, g_re * b_im + g_im * b_re], axis=-2)
 
     def _output_matrix(self) -> Float[Array, "planes H"]:
         """Return C_tilde as the real matrix that maps both planes of the state to y, direction after direction."""
@@ -109,3 +167,16 @@ def _f32(values: np.ndarray) -> Array:
 
 def _flat(x: Float[Array, "batch L 2 P"]) -> Float[Array, "batch L 2*P"]:
     return x.reshape(*x.shape[:2], -1)
+
+
+def _intervals(
+    times: Float[Array, "batch L"], mask: Bool[Array, "batch L"] | None, reverse: bool
+) -> Float[Array, "batch L"]:
+    """Return the time by which each step moves the state; 1 at a sequence's first step, the last one in reverse.
+
+    A padded step has no time, so that the interval to it, and at it, is 1 too.
+    """
+    between = jnp.diff(times, axis=1)
+    if mask is not None:
+        between = jnp.where(mask[:, 1:], between, 1)
+    return jnp.pad(between, ((0, 0), (0, 1) if reverse else (1, 0)), constant_values=1)

@@ -12,20 +12,56 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def linear_recurrence(
-    Lambda_bar: Float[Array, "2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+    Lambda_bar: Float[Array, "*axes 2 P"],
+    Bu: Float[Array, "batch L 2 P"],
+    reverse: bool = False,
+    initial: Float[Array, "batch 2 P"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Return the states of a diagonal linear recurrence that starts at zero.
+    """Return the states of a diagonal linear recurrence.
 
     Args:
-        Lambda_bar: Discrete eigenvalues, as planes.
+        Lambda_bar: Discrete eigenvalues, as planes: (2, P), or (batch, L, 2, P) where every step has its own.
         Bu: The driven input B_bar u_k, as planes.
         reverse: Run from the last step to the first.
+        initial: The state before the first step, as planes; None for zero.
 
     Returns:
         The state after each step, as planes.
     """
+    if initial is not None:
+        Bu = _enter(Lambda_bar, Bu, initial, -1 if reverse else 0)
+    if Lambda_bar.ndim > 2:
+        return _irregular(Lambda_bar, Bu, reverse)
+    return _regular(Lambda_bar, Bu, reverse)
+
+
+def _enter(Lambda_bar, Bu, initial, k):
+    """Add what is left of the initial state to the first driven input."""
+    re, im = jnp.moveaxis(Lambda_bar if Lambda_bar.ndim == 2 else Lambda_bar[:, k], -2, 0)
+    x_re, x_im = initial[:, 0], initial[:, 1]
+    return Bu.at[:, k].add(jnp.stack([re * x_re - im * x_im, re * x_im + im * x_re], axis=1))
+
+
+def _irregular(Lambda_bar, Bu, reverse):
+    def combine(first, second):
+        (a_re, a_im, b_re, b_im), (c_re, c_im, d_re, d_im) = first, second
+        return (
+            c_re * a_re - c_im * a_im,
+            c_re * a_im + c_im * a_re,
+            c_re * b_re - c_im * b_im + d_re,
+            c_re * b_im + c_im * b_re + d_im,
+        )
+
+    start = (*jnp.moveaxis(Lambda_bar, 2, 0), *jnp.moveaxis(Bu, 2, 0))
+    *_, x_re, x_im = lax.associative_scan(combine, start, reverse=reverse, axis=1)
+    return jnp.stack([x_re, x_im], axis=2)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _regular(
+    Lambda_bar: Float[Array, "2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool
+) -> Float[Array, "batch L 2 P"]:
     cpu, default = _jit(sequential, reverse), _jit(associative, reverse)
     return lax.platform_dependent(Lambda_bar, Bu, cpu=cpu, default=default)
 
@@ -124,7 +160,7 @@ def _jit(function, reverse):
 
 
 def _forward(Lambda_bar, Bu, reverse):
-    x = linear_recurrence(Lambda_bar, Bu, reverse)
+    x = _regular(Lambda_bar, Bu, reverse)
     return x, (Lambda_bar, x)
 
 
@@ -133,4 +169,4 @@ def _backward(reverse, saved, x_bar):
     return lax.platform_dependent(*saved, x_bar, cpu=cpu, default=default)
 
 
-linear_recurrence.defvjp(_forward, _backward)
+_regular.defvjp(_forward, _backward)
