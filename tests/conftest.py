@@ -6,11 +6,23 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.engines.fixtures import GROUP, slurm, slurm_cluster
+
+__all__ = ["slurm", "slurm_cluster"]
+
 
 def pytest_configure() -> None:
     """Hear interrupts: a shell that starts the tests in the background has them ignored, by all their children too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a cluster on one worker."""
+    for item in items:
+        if "slurm" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(GROUP))
 
 
 @pytest.hookimpl(wrapper=True)

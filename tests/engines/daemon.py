@@ -1,0 +1,96 @@
+"""A daemon of an engine: started in a session of its own, its pid noted, ended by that pid and no other."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from launch.disk import processes
+from tests.engines.packages import find
+
+END_S = 20  # how long a daemon may take to end in good order
+
+
+class EngineError(Exception):
+    """An engine does not start; the message holds the last lines of its logs."""
+
+
+class Daemon:
+    """One daemon, known by a file with its pid and its start time: whoever finds the file can end it.
+
+    Args:
+        name: Its name; its output goes to `<folder>/log/<name>.out`.
+        folder: The engine's folder.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._log = folder / "log" / f"{name}.out"
+        self._note = folder / "run" / f"{name}.pid"
+
+    @property
+    def pid(self) -> int | None:
+        """Its pid; None where it does not run."""
+        try:
+            pid, start = map(int, self._note.read_text().split())
+        except (OSError, ValueError):
+            return None
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)  # where this process started it, nobody else reaps it
+        return pid if processes.is_alive(pid, start) else None
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start it, unless it runs."""
+        if self.pid is not None:
+            return
+        program = find(command[0])
+        if program is None:
+            raise EngineError(f"{command[0]} is not installed")
+        output = (os.POSIX_SPAWN_OPEN, 1, str(self._log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        pid = os.posix_spawn(
+            program,
+            command,
+            {**os.environ, **environment},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                output,
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ),
+        )
+        self._note.write_text(f"{pid} {processes.start_time(pid)}\n")
+
+    def kill(self) -> None:
+        """End it as a failing machine does, and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in good order, by force where that takes too long."""
+        if not self._end(signal.SIGTERM):
+            self.kill()
+        self._note.unlink(missing_ok=True)
+
+    def _end(self, number: int) -> bool:
+        pid = self.pid
+        if pid is None:
+            return True
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return wait_until(lambda: self.pid is None, END_S)
+
+
+def wait_until(truth: Callable[[], object], timeout_s: float, poll_s: float = 0.02) -> bool:
+    """Wait until a callable is true, at most so long; return whether it is.
+
+    For what announces itself by no event that this process could wait for: another's children, a scheduler's queue.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not truth():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll_s)
+    return True
