@@ -22,7 +22,7 @@ from s5.config import Config
 from s5.data import Dataset, load
 from s5.data.batch import Batch, eval_batches
 from s5.errors import Stopped, UserError
-from s5.models import Classifier, make_model
+from s5.models import SequenceModel, make_model
 from s5.run_config import read_config
 
 # Names of the best model's arrays inside a checkpoint.
@@ -123,7 +123,7 @@ def evaluate(
     return sums.means()
 
 
-def load_run(run_dir: str | Path) -> tuple[Config, Classifier]:
+def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
     """Load the best model of a run, to evaluate it or to train it further.
 
     Args:

@@ -1,91 +1,190 @@
 """Deep sequence models. Source: Smith et al. 2023 (arXiv:2208.04933)."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
-from s5.choices import Pooling
+from s5.choices import Compat, Head, Precision
 from s5.config import ModelConfig
-from s5.layers import Dense, SequenceLayer
+from s5.depth import Stack
+from s5.heads import HEADS
+from s5.layers import Dense
+
+DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
 
 
-class Classifier(nnx.Module):
-    """Encoder, sequence layers, pooling over time, decoder."""
+class StreamState(NamedTuple):
+    """What a model carries from step to step of a stream; a pytree.
 
-    def __init__(self, config: ModelConfig, d_input: int, n_classes: int, rng: np.random.Generator) -> None:
+    layers: The states of all layers, (n_layers, batch, 2, P).
+    head: What the head carries.
+    """
+
+    layers: Float[Array, "n_layers batch 2 P"]
+    head: Any
+
+
+class SequenceModel(nnx.Module):
+    """Encoder, sequence layers, head.
+
+    A retrieval model takes two documents per example, as an axis of size 2 after the batch's, in all its inputs.
+    """
+
+    def __init__(
+        self, config: ModelConfig, d_input: int, d_output: int, rng: np.random.Generator, head: Head, compat: Compat
+    ) -> None:
         self.encoder = Dense(d_input, config.d_model, rng)
-        self.layers = nnx.List([SequenceLayer(config, rng) for _ in range(config.n_layers)])
-        self.decoder = Dense(config.d_model, n_classes, rng)
-        self.pooling, self.dropout = config.pooling, config.dropout
+        self.layers = Stack(config, rng)
+        self.head = HEADS[head](config, d_output, rng)
+        self.kind, self.compat, self.pooling = head, compat, config.pooling
+        self.dropout, self.dtype = config.dropout, DTYPES[config.precision]
 
     def __call__(
         self,
-        inputs: Float[Array, "batch L d_input"],
-        lengths: Int[Array, " batch"] | None = None,
+        inputs: Float[Array | np.ndarray, "batch *documents L d_input"],
+        lengths: Int[Array | np.ndarray, " batch *documents"] | None = None,
         *,
         train: bool,
-        key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "batch n_classes"]:
-        """Return the logits of each sequence.
+        key: Any = None,
+        step_rescale: float | Float[Array, ""] = 1.0,
+        times: Float[Array | np.ndarray, "batch *documents L"] | None = None,
+    ) -> Float[Array, "batch *axes d_output"]:
+        """Return the logits of each sequence or pair, or the output of each step.
 
         Args:
             inputs: Sequences, padded at their ends with anything finite.
             lengths: Valid steps of each sequence; None where all steps of all are valid, which is faster.
             train: Whether this is training: batch statistics are taken and moved, dropout is drawn.
             key: Random key of the dropout; training with dropout needs it.
+            step_rescale: Factor on every step, on top of the config's: the sampling interval of these data over that
+                of the data trained on.
+            times: When each step was observed, in units of the regular interval; None where all intervals are 1.
 
         Returns:
-            Logits.
+            (batch, d_output) logits, or (batch, L, d_output) for regression; float32.
 
         Raises:
-            ValueError: Where training with dropout has no key.
+            ValueError: Where training with dropout has no key, or the inputs lack the documents' axis.
         """
         if train and self.dropout and key is None:
             raise ValueError(f"training with dropout={self.dropout} needs a key")
-        keys = [None] * len(self.layers) if not train or key is None else jax.random.split(key, len(self.layers))
-        mask = None if lengths is None else jnp.arange(inputs.shape[1]) < lengths[:, None]
-        x = self.encoder(inputs)
-        for layer, layer_key in zip(self.layers, keys, strict=True):
-            x = layer(x, mask, train=train, key=layer_key)
-        return self.decoder(pool(x, mask, self.pooling))
+        rows, row_lengths = self._rows(inputs, 2), self._rows(lengths, 0)
+        mask = None if row_lengths is None else jnp.arange(rows.shape[1]) < row_lengths[:, None]
+        x = self.layers(
+            self.encoder(rows.astype(self.dtype)),
+            None if self.compat is Compat.upstream else mask,
+            train=train,
+            key=key if train else None,
+            step_rescale=step_rescale,
+            times=self._rows(times, 1),
+        )
+        return self.head(x, mask)
+
+    def initial_state(self, batch: int) -> StreamState:
+        """Return the state before the first step of a stream.
+
+        Args:
+            batch: Examples.
+        """
+        rows = batch * (2 if self.kind is Head.retrieval else 1)
+        return StreamState(self.layers.initial_state(rows), self.head.initial_state(rows))
+
+    def step(
+        self,
+        state: StreamState,
+        inputs: Float[Array | np.ndarray, "batch *documents d_input"],
+        *,
+        step_rescale: float | Float[Array, ""] = 1.0,
+        interval: Float[Array | np.ndarray, " batch *documents"] | None = None,
+    ) -> tuple[StreamState, Float[Array, "batch d_output"]]:
+        """Advance one step of a stream; see `advance`.
+
+        Args:
+            state: The state before the step.
+            inputs: The inputs of the step.
+            step_rescale: As in a call.
+            interval: Time since the step before, in units of the regular interval; None for 1.
+
+        Returns:
+            The state after the step; the logits of the sequence so far, or the step's output.
+        """
+        intervals = None if interval is None else jnp.asarray(interval)[..., None]
+        state, out = self.advance(
+            state, jnp.expand_dims(jnp.asarray(inputs), -2), step_rescale=step_rescale, intervals=intervals
+        )
+        return state, out[:, 0] if self.kind is Head.regression else out
+
+    def advance(
+        self,
+        state: StreamState,
+        inputs: Float[Array | np.ndarray, "batch *documents L d_input"],
+        *,
+        step_rescale: float | Float[Array, ""] = 1.0,
+        intervals: Float[Array | np.ndarray, "batch *documents L"] | None = None,
+    ) -> tuple[StreamState, Float[Array, "batch *axes d_output"]]:
+        """Advance a stream by a chunk, as in evaluation: equal to a call on the whole sequence.
+
+        Args:
+            state: The state before the chunk.
+            inputs: The next steps, all of them valid.
+            step_rescale: As in a call.
+            intervals: Time since the step before of each step, in units of the regular interval; None for 1.
+
+        Returns:
+            The state after the chunk; the logits of the sequence so far, or the outputs of the chunk's steps.
+
+        Raises:
+            ValueError: For a bidirectional model, which cannot stream.
+        """
+        x = self.encoder(self._rows(inputs, 2).astype(self.dtype))
+        row_intervals = self._rows(intervals, 1)
+        layers, x = self.layers.advance(state.layers, x, step_rescale=step_rescale, intervals=row_intervals)
+        head, out = self.head.advance(state.head, x)
+        return StreamState(layers, head), out
+
+    def _rows(self, values: Any, axes: int) -> Any:
+        """Return values with both documents of a pair as neighbouring rows of the batch.
+
+        Args:
+            values: An input of the model, or None.
+            axes: How many axes follow those of the batch and the documents.
+        """
+        if values is None:
+            return None
+        values = jnp.asarray(values)
+        if self.kind is not Head.retrieval:
+            return values
+        if values.ndim != axes + 2 or values.shape[1] != 2:
+            raise ValueError(f"a retrieval model takes pairs: axis 1 of size 2, not an input of shape {values.shape}")
+        return values.reshape(-1, *values.shape[2:])
 
 
-def pool(
-    x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, pooling: Pooling
-) -> Float[Array, "batch H"]:
-    """Reduce each sequence to one vector.
-
-    Args:
-        x: Sequences.
-        mask: True at valid steps, which form a prefix; None where all are valid.
-        pooling: The mean over valid steps, or the last of them.
-
-    Returns:
-        One vector per sequence; for a sequence without valid steps zero (mean) or its first step (last).
-    """
-    if mask is None:
-        return x.mean(1) if pooling is Pooling.mean else x[:, -1]
-    count = mask.sum(1, keepdims=True)
-    if pooling is Pooling.mean:
-        return jnp.where(mask[..., None], x, 0).sum(1) / jnp.maximum(count, 1)
-    last = jnp.maximum(count - 1, 0)
-    return jnp.take_along_axis(x, last[..., None], axis=1)[:, 0]
-
-
-def make_model(config: ModelConfig, d_input: int, n_classes: int, rngs: nnx.Rngs) -> Classifier:
+def make_model(
+    config: ModelConfig,
+    d_input: int,
+    d_output: int,
+    rngs: nnx.Rngs,
+    *,
+    head: Head = Head.classification,
+    compat: Compat = Compat.none,
+) -> SequenceModel:
     """Build a model with fresh parameters.
 
     Args:
         config: The model's configuration.
         d_input: Features of one input step.
-        n_classes: Classes to tell apart.
+        d_output: Classes to tell apart, or features of one output step.
         rngs: Random streams; one key of `params` is drawn.
+        head: What the model returns for a sequence.
+        compat: Whose behaviour at padded steps: with `upstream` they enter the scans and the batch statistics.
 
     Returns:
         The model. It holds parameters (`nnx.Param`) and batch statistics (`nnx.BatchStat`), no random state.
     """
     # The key only seeds NumPy: initial values are computed there, in float64.
     seed = np.asarray(jax.random.key_data(rngs.params()))
-    return Classifier(config, d_input, n_classes, np.random.default_rng(seed))
+    return SequenceModel(config, d_input, d_output, np.random.default_rng(seed), head, compat)

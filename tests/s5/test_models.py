@@ -9,7 +9,8 @@ from flax import nnx
 
 from s5.choices import Norm, Pooling
 from s5.config import ModelConfig, OptimConfig
-from s5.models import make_model, pool
+from s5.heads import pool
+from s5.models import make_model
 from s5.optim import make_optimizer
 
 SMALL = ModelConfig(n_layers=2, d_model=8, d_state=8, n_blocks=2)

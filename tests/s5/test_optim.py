@@ -43,7 +43,7 @@ def test_every_parameter_is_in_exactly_one_group(bidirectional, norm):
 
 
 def test_parameters_have_the_kinds_of_their_roles():
-    kinds = {path.removeprefix("layers.0."): type(param) for path, param in variables(params_of()).items()}
+    kinds = {path.removeprefix("layers.layer."): type(param) for path, param in variables(params_of()).items()}
     assert kinds == {
         "ssm.Lambda_re": StateParam, "ssm.Lambda_im": StateParam, "ssm.log_step": StepParam,
         "ssm.B_re": InputParam, "ssm.B_im": InputParam,
@@ -52,7 +52,7 @@ def test_parameters_have_the_kinds_of_their_roles():
         "gate.gate.weight": WeightParam, "gate.gate.bias": BiasParam,
         "gate.value.weight": WeightParam, "gate.value.bias": BiasParam,
         "encoder.weight": WeightParam, "encoder.bias": BiasParam,
-        "decoder.weight": WeightParam, "decoder.bias": BiasParam,
+        "head.decoder.weight": WeightParam, "head.decoder.bias": BiasParam,
     }  # fmt: skip
 
 
