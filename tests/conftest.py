@@ -17,12 +17,10 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests that share a cluster on one worker."""
-    for item in items:
-        if "slurm" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(GROUP))
+    if "slurm" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group(GROUP))
 
 
 @pytest.hookimpl(wrapper=True)
