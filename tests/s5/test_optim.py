@@ -10,8 +10,9 @@ from flax import nnx
 from s5.choices import Activation, Norm, ParamGroups, Schedule
 from s5.config import ModelConfig, OptimConfig
 from s5.models import make_model
-from s5.optim import RULES, Rule, learning_rate, make_optimizer, make_schedule, rule_of
+from s5.optim import RULES, Rule, make_optimizer, rule_of
 from s5.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
+from s5.schedule import learning_rate, make_schedule
 
 LR, SSM_LR, DECAY = 0.02, 0.003, 0.1
 KINDS = (StateParam, StepParam, InputParam, OutputParam, NormParam, WeightParam, BiasParam)
