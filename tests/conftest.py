@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.engines.fixtures import GROUP, slurm, slurm_cluster
+from tests.engines.fixtures import CLUSTER_TESTS, slurm, slurm_cluster
 
 __all__ = ["slurm", "slurm_cluster"]
 
@@ -17,10 +17,19 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests that share a cluster on one worker."""
-    if "slurm" in getattr(item, "fixturenames", ()):
-        item.add_marker(pytest.mark.xdist_group(GROUP))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests that share a cluster on one worker.
+
+    By their folder: pytest-xdist's own groups write the mark's name into a test's id, which pytest 9.2 no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return CLUSTER_TESTS if nodeid.startswith(CLUSTER_TESTS) else nodeid
+
+    return ByFolder(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ from tests.engines.packages import missing
 from tests.engines.slurm import Slurm
 
 FOLDER_VARIABLE = "LAUNCH_TEST_SLURM"  # a cluster that is up already and stays up, for whoever works on these tests
-GROUP = "slurm"
+CLUSTER_TESTS = "tests/slurm/"  # who shares a cluster lies here, and runs on one worker
 _ROOT = Path("/tmp")  # sockets lie under it: a longer path would not do
 
 
