@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s5.catalog import CACHE_VERSION, DatasetInfo, cache_file
+from s5.catalog import CACHE_VERSION, DatasetInfo, cache_path
 
 Arrays = dict[str, np.ndarray]
 
@@ -30,7 +30,7 @@ def cached(info: DatasetInfo, cache: str | None, convert: Callable[[], Arrays]) 
     Returns:
         The arrays that `convert` returned, now or earlier.
     """
-    path = cache_file(info.name, cache)
+    path = cache_path(info, cache)
     arrays = read_cache(path, info)
     if arrays is None:
         arrays = convert()

