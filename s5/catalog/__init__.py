@@ -1,0 +1,99 @@
+"""The data sets: their names, sizes, files, checksums, and where their files may lie. Standard library only.
+
+The launcher reads this package to find missing data before anything is queued; `s5.data` reads it to load them.
+Nothing here opens a data file. A data set is an entry: `pixels`, … hold them, by kind.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from s5.catalog import pixels
+from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData
+from s5.catalog.paths import (
+    CACHE_VARIABLE,
+    CACHE_VERSION,
+    CWD_VARIABLE,
+    HEADER_NAME,
+    ROOT_VARIABLE,
+    cache_folder,
+    cache_path,
+    data_root,
+    is_cached,
+)
+from s5.catalog.search import find_raw
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "CACHE_VERSION",
+    "CATALOG",
+    "CWD_VARIABLE",
+    "HEADER_NAME",
+    "ROOT_VARIABLE",
+    "Archive",
+    "Cache",
+    "DataError",
+    "DatasetInfo",
+    "FileInfo",
+    "Form",
+    "MissingData",
+    "cache_folder",
+    "cache_path",
+    "check_available",
+    "data_root",
+    "dataset_info",
+    "find_files",
+    "is_cached",
+]
+
+CATALOG: Mapping[str, DatasetInfo] = {info.name: info for kind in (pixels,) for info in kind.DATASETS}
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """Return what is known of a data set.
+
+    Raises:
+        DataError: Where the catalog has no such name.
+    """
+    if name in CATALOG:
+        return CATALOG[name]
+    import difflib  # only on the way to an error
+
+    near = difflib.get_close_matches(name, CATALOG, n=1, cutoff=0.5)
+    raise DataError(
+        f"data.name={name}: unknown data set" + (f"; did you mean {near[0]}?" if near else ""),
+        hint=f"the data sets are {', '.join(CATALOG)}",
+    )
+
+
+def check_available(name: str, root: str | None = None, cache: str | None = None) -> None:
+    """Raise unless a run can load a data set: from its cache, or from its files.
+
+    Args:
+        name: A data set of the catalog.
+        root: The config's `data.root`.
+        cache: The config's `data.cache`.
+
+    Raises:
+        DataError: For an unknown name.
+        MissingData: Where neither is there.
+    """
+    info = dataset_info(name)
+    if not is_cached(info, cache):
+        find_raw(info, root)
+
+
+def find_files(name: str, root: str | None = None) -> dict[str, Path]:
+    """Return the raw files of a data set, by their names in the catalog.
+
+    Args:
+        name: A data set of the catalog.
+        root: The config's `data.root`; where it is given, system packages are not asked.
+
+    Returns:
+        The paths, plain or `.gz`, all from one place.
+
+    Raises:
+        DataError: For an unknown name.
+        MissingData: With what is needed, where it was looked for, from which address, with which checksum.
+    """
+    return find_raw(dataset_info(name), root)

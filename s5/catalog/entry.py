@@ -1,0 +1,142 @@
+"""What the catalog says of a data set, and the errors about data. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class DataError(Exception):
+    """Data that cannot be used: a mistake the user can mend.
+
+    Args:
+        message: What is wrong, with the file.
+        hint: What to type or change.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class MissingData(DataError):
+    """Files that are not where a data set may have them."""
+
+
+class Cache(Enum):
+    """How the converted files of a data set are kept."""
+
+    none = "none"  # converting takes no longer than opening a cache
+    file = "file"  # one file, read whole and checked on every read
+    folder = "folder"  # a folder of arrays that are mapped: what does not fit into memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """One raw file of a data set, or a folder of them.
+
+    Attributes:
+        name: Its name without `.gz`; it is taken plain or gzipped.
+        is_folder: Whether it is a folder.
+        bytes: Its size, unpacked; None where that was never published.
+        sha256: SHA-256 of its unpacked bytes, since repacked archives differ and their content does not; None where
+            no checksum was published.
+        md5: MD5 of its unpacked bytes, where that alone was published.
+        url: Where it is published; None where only a package or an archive holds it.
+        url_sha256: SHA-256 of the file as it is served there.
+        package: The Python package that ships it; None where a user has it as a file.
+        package_path: Its path inside that package.
+    """
+
+    name: str
+    is_folder: bool = False
+    bytes: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    url: str | None = None
+    url_sha256: str | None = None
+    package: str | None = None
+    package_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """One of the forms in which a data set is published.
+
+    Attributes:
+        files: Its raw files, which lie in one folder.
+        folders: Where inside the data folder they may lie, in the order they are looked for.
+    """
+
+    files: tuple[FileInfo, ...]
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A published archive that holds a data set's files.
+
+    Attributes:
+        name: Its name as it is served.
+        url: Its address.
+        bytes: Its size; None where that was never published.
+        sha256: Its SHA-256; None where none was published.
+        folder: The folder inside it that is wanted, at any depth; empty for the whole archive.
+        into: The folder of the data folder it is unpacked into.
+        skip: What below that folder is left out.
+    """
+
+    name: str
+    url: str
+    bytes: int | None = None
+    sha256: str | None = None
+    folder: str
+    into: str
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What is known of a data set without reading it.
+
+    Attributes:
+        name: What `data.name` calls it.
+        about: One line for a person.
+        licence: Its licence.
+        n_classes: Classes; for a regression the features of a target.
+        length: L, steps of a sequence.
+        d_input: Features of a step, or different tokens.
+        sizes: Examples per split.
+        forms: The forms it is published in, best first; empty where a generator makes it.
+        archives: The archives that hold those files.
+        system_folders: Absolute folders in which system packages install them.
+        get: What to type, or where to go, to get it.
+        cache: How its converted files are kept.
+        cached_as: The data set whose converted files serve it too; empty for its own.
+        made_by: The published procedure that makes it, where a generator does; empty where files are needed.
+    """
+
+    name: str
+    about: str
+    licence: str
+    n_classes: int
+    length: int
+    d_input: int
+    sizes: Mapping[str, int]
+    forms: tuple[Form, ...] = ()
+    archives: tuple[Archive, ...] = ()
+    system_folders: tuple[str, ...] = ()
+    get: str
+    cache: Cache = Cache.file
+    cached_as: str = ""
+    made_by: str = ""
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """The raw files of the best form."""
+        return self.forms[0].files if self.forms else ()
+
+    @property
+    def n_examples(self) -> int:
+        """Examples of all splits."""
+        return sum(self.sizes.values())

@@ -1,0 +1,91 @@
+"""Where the raw files of a data set are, or what a person must know in order to get them. Standard library only."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from s5.catalog.entry import Archive, DatasetInfo, FileInfo, Form, MissingData
+from s5.catalog.paths import ROOT_VARIABLE, data_root
+
+
+def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
+    """Return the raw files of a data set, by their names in the catalog.
+
+    Args:
+        info: The data set.
+        root: The config's `data.root`; where it is given, system packages are not asked.
+
+    Returns:
+        The paths, plain or `.gz`, all from one place and of one form.
+
+    Raises:
+        MissingData: With what is needed, where it was looked for, from which address, with which checksum.
+    """
+    for form in info.forms:
+        for place in _places(info, form, root):
+            found = {file.name: _find(file, place) for file in form.files}
+            if all(found.values()):
+                return {name: path for name, path in found.items() if path is not None}
+    raise _missing(info, root)
+
+
+def _places(info: DatasetInfo, form: Form, root: str | None) -> Iterator[Path]:
+    """Yield the folders in which the files of a data set may lie, best first."""
+    packages = {file.package for file in form.files if file.package}
+    for package in packages:
+        # find_spec reads the metadata of the package and runs none of its code.
+        spec = importlib.util.find_spec(package)
+        yield from map(Path, (spec and spec.submodule_search_locations) or ())
+    if not packages:
+        yield from (data_root(root) / folder for folder in form.folders)
+        if root is None:
+            yield from map(Path, info.system_folders)
+
+
+def _find(file: FileInfo, place: Path) -> Path | None:
+    """Return the file in the folder `place`, plain or gzipped, or None."""
+    if file.is_folder:
+        return place / file.name if os.path.isdir(place / file.name) else None
+    names = [file.package_path] if file.package else [file.name, f"{file.name}.gz"]
+    return next((place / name for name in names if os.path.isfile(place / name)), None)
+
+
+def _missing(info: DatasetInfo, root: str | None) -> MissingData:
+    """Return the error that says all a person needs in order to get the files."""
+    if not info.forms:
+        return MissingData(f"data set {info.name}: it has not been made yet ({info.made_by})", hint=info.get)
+    lines = [f"data set {info.name}: its files are missing. Needed, all in one folder, plain or gzipped:"]
+    for number, form in enumerate(info.forms):
+        lines += ["or:"] * (number > 0)
+        lines += [line for file in form.files for line in _about_file(file)]
+    lines += [line for archive in info.archives for line in _about_archive(archive)]
+    places = [(place, form) for form in info.forms for place in _places(info, form, root)]
+    lines.append("Looked in:" if places else "The package is not installed.")
+    lines += [f"  {place}{_lacks(form, place)}" for place, form in places]
+    shipped = any(file.package for file in info.files)
+    where = "" if shipped else f"; data.root or ${ROOT_VARIABLE} names the data folder"
+    return MissingData("\n".join(lines), hint=info.get + where)
+
+
+def _about_file(file: FileInfo) -> Iterator[str]:
+    size = "" if file.bytes is None else f"  {file.bytes:,} bytes unpacked"
+    sums = [f"sha256 {file.sha256}"] * bool(file.sha256) + [f"md5 {file.md5}"] * bool(file.md5)
+    yield f"  {file.name}{'/' * file.is_folder}{size}{', ' * bool(size and sums)}{', '.join(sums)}"
+    if file.url:
+        served = f"  (as served: sha256 {file.url_sha256})" if file.url_sha256 else ""
+        yield f"    {file.url}{served}"
+    if file.package:
+        yield f"    shipped by the Python package {file.package} as {file.package_path}"
+
+
+def _about_archive(archive: Archive) -> Iterator[str]:
+    yield f"They are in {archive.name}:"
+    facts = [f"{archive.bytes:,} bytes"] * bool(archive.bytes) + [f"sha256 {archive.sha256}"] * bool(archive.sha256)
+    yield f"    {archive.url}" + (f"  ({', '.join(facts)})" if facts else "  (no checksum was published)")
+
+
+def _lacks(form: Form, place: Path) -> str:
+    """Return a remark on a folder that has some of the files, and not all."""
+    absent = [file.name for file in form.files if _find(file, place) is None]
+    return f"  (without {', '.join(absent)})" if len(absent) < len(form.files) else ""
