@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from s5.choices import Head, Pooling
 from s5.config import ModelConfig
-from s5.layers import Dense
+from s5.dense import Dense
 
 # What a head carries along a stream: for mean pooling the sum of the features so far and their number.
 HeadState = Any

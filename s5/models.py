@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from s5.choices import Compat, Head, Precision
 from s5.config import ModelConfig
+from s5.dense import Dense
 from s5.depth import Stack
 from s5.heads import HEADS
-from s5.layers import Dense
 
 DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
 

@@ -7,7 +7,10 @@ import pytest
 
 from s5.choices import Activation, Norm
 from s5.config import ModelConfig
-from s5.layers import BatchNorm, Dense, Gate, LayerNorm, SequenceLayer, dropout
+from s5.dense import Dense
+from s5.gate import Gate, dropout
+from s5.layers import SequenceLayer
+from s5.norm import BatchNorm, LayerNorm
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6

@@ -1,0 +1,206 @@
+"""A whole training step, ours against the usual published implementation's.
+
+    python -m benchmarks.train_step [--json] [--recipe NAME] [--repeats N]
+
+speedup_step    plain_s / ours_s: median seconds of a step; the two sides alternate
+compile_ratio   ours / plain: seconds to trace and compile the step, without a cache
+temp_ratio      ours / plain: bytes of temporary memory that XLA plans for the step
+loss_difference   of the first step's losses; not 0 by rounding, and where sequences are padded, since the published
+                step lets padding enter the scans and the batch statistics
+compile_depth_ratio   our step at 16 layers against 2, seconds to compile
+
+The step is that of `python -m s5`: gradients, optimizer, statistics, the sums of the log. Both sides run in one
+process, restarted with huge memory pages as `python -m s5` is.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from benchmarks.plain_step import make_plain_step, plain_params
+from s5.choices import Activation, CInit, ParamGroups
+from s5.config import ModelConfig, OptimConfig
+from s5.data.batch import Batch
+from s5.memory import restart_with_huge_pages
+from s5.models import make_model
+from s5.optim import make_optimizer
+from s5.step import Interval, TrainState, make_train_step
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One shape to measure.
+
+    lengths: The shortest and the longest sequence; None where none is padded.
+    one_hot: Whether the inputs are one-hot vectors.
+    """
+
+    model: ModelConfig
+    optim: OptimConfig
+    batch: int
+    L: int
+    d_input: int
+    n_classes: int
+    lengths: tuple[int, int] | None = None
+    one_hot: bool = False
+
+
+RECIPES = {
+    "listops": Recipe(
+        model=ModelConfig(
+            n_layers=8,
+            d_model=128,
+            d_state=16,
+            n_blocks=8,
+            C_init=CInit.lecun_normal,
+            bidirectional=True,
+            activation=Activation.half_glu2,
+        ),
+        optim=OptimConfig(lr=3e-3, weight_decay=0.04, groups=ParamGroups.BfastandCdecay),
+        batch=8,
+        L=2048,
+        d_input=20,
+        n_classes=10,
+        lengths=(500, 2000),
+        one_hot=True,
+    ),
+    "pathx": Recipe(
+        model=ModelConfig(
+            n_layers=6,
+            d_model=128,
+            d_state=256,
+            n_blocks=16,
+            C_init=CInit.complex_normal,
+            bidirectional=True,
+            activation=Activation.half_glu1,
+            bn_momentum=0.9,
+            dt_min=1e-4,
+        ),
+        optim=OptimConfig(lr=1.8e-3, ssm_lr=6e-4, weight_decay=0.06, groups=ParamGroups.BandCdecay),
+        batch=1,
+        L=16384,
+        d_input=1,
+        n_classes=2,
+    ),
+}
+
+
+def draw_batch(recipe: Recipe) -> Batch:
+    """Return a random batch of a recipe's shape."""
+    rng = np.random.default_rng(0)
+    shape = (recipe.batch, recipe.L)
+    if recipe.one_hot:
+        inputs = np.eye(recipe.d_input, dtype=np.float32)[rng.integers(recipe.d_input, size=shape)]
+    else:
+        inputs = rng.standard_normal((*shape, recipe.d_input)).astype(np.float32)
+    low, high = recipe.lengths or (recipe.L, recipe.L)
+    lengths = rng.integers(low, high + 1, recipe.batch).astype(np.int32)
+    inputs[np.arange(recipe.L) >= lengths[:, None]] = 0
+    labels = rng.integers(recipe.n_classes, size=recipe.batch).astype(np.int32)
+    return Batch(inputs, labels, lengths, np.ones(recipe.batch, np.float32))
+
+
+class Side:
+    """A step with its state, compiled.
+
+    compile_s: Seconds of tracing and compiling.
+    temp: Bytes of temporary memory.
+    """
+
+    def __init__(self, step: Any, state: Any, batch: tuple[Any, ...]) -> None:
+        start = time.perf_counter()
+        self._step = step.lower(state, *batch).compile()
+        self.compile_s = time.perf_counter() - start
+        self.temp = self._step.memory_analysis().temp_size_in_bytes
+        self._state, self._batch = state, batch
+
+    def run(self) -> tuple[float, Any]:
+        """Take a step; return the seconds and what it returned beside the state."""
+        start = time.perf_counter()
+        self._state, out = jax.block_until_ready(self._step(self._state, *self._batch))
+        return time.perf_counter() - start, out
+
+
+def our_side(recipe: Recipe) -> Side:
+    """Return our training step."""
+    model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0))
+    graphdef, params, stats = nnx.split(model, nnx.Param, ...)
+    optimizer = make_optimizer(dataclasses.replace(recipe.optim, warmup_epochs=0.0), params, 100, 10)
+    lengths_of: Callable[[Batch], Any] = lambda batch: batch.lengths if recipe.lengths else None  # noqa: E731
+    step = make_train_step(graphdef, optimizer, lengths_of)
+    state = TrainState(jnp.zeros((), jnp.int32), jax.random.key(0), params, stats, optimizer.init(params))
+    return Side(step, state, (Interval.fresh(), jax.tree.map(jnp.asarray, draw_batch(recipe))))
+
+
+def plain_side(recipe: Recipe) -> Side:
+    """Return the published training step, from the same initial values."""
+    model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0))
+    params = plain_params(nnx.to_pure_dict(nnx.state(model, nnx.Param)), recipe.model.n_layers)
+    step, state = make_plain_step(recipe.model, params, padded=recipe.lengths is not None)
+    batch = jax.tree.map(jnp.asarray, draw_batch(recipe))
+    return Side(step, state, (batch.inputs, batch.labels, batch.lengths if recipe.lengths else None))
+
+
+def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
+    """Return the figures of one recipe."""
+    ours, plain = our_side(recipe), plain_side(recipe)
+    sums, loss = ours.run()[1].sums, plain.run()[1]  # the first step warms up
+    seconds = [(ours.run()[0], plain.run()[0]) for _ in range(repeats)]
+    ours_s, plain_s = (statistics.median(side) for side in zip(*seconds, strict=True))
+    return {
+        "speedup_step": round(plain_s / ours_s, 2),
+        "compile_ratio": round(ours.compile_s / plain.compile_s, 3),
+        "temp_ratio": round(ours.temp / plain.temp, 3),
+        "ours_s": round(ours_s, 4),
+        "plain_s": round(plain_s, 4),
+        "ours_compile_s": round(ours.compile_s, 2),
+        "plain_compile_s": round(plain.compile_s, 2),
+        "ours_temp_mib": round(ours.temp / 2**20, 1),
+        "plain_temp_mib": round(plain.temp / 2**20, 1),
+        "loss_difference": float(sums.loss / sums.weight - loss),
+    }
+
+
+def measure_depth(recipe: Recipe) -> dict[str, float]:
+    """Return how much longer a step of 16 layers takes to compile than one of 2."""
+    seconds = {n: [] for n in (2, 16)}
+    for _ in range(3):
+        for n, taken in seconds.items():
+            side = our_side(dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, n_layers=n)))
+            taken.append(side.compile_s)
+            jax.clear_caches()
+    shallow, deep = (statistics.median(taken) for taken in seconds.values())
+    figures = {"compile_depth_ratio": deep / shallow, "compile_2_layers_s": shallow, "compile_16_layers_s": deep}
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--recipe", choices=[*RECIPES, "depth"], action="append", help="default: all")
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    restart_with_huge_pages()
+    figures = []
+    for name in asked.recipe or [*RECIPES, "depth"]:
+        values = measure_depth(RECIPES["listops"]) if name == "depth" else measure(RECIPES[name], asked.repeats)
+        figures.append({"recipe": name, **values})
+    if asked.json:
+        print(json.dumps(figures))
+    else:
+        for one in figures:
+            print("\n".join(f"{key:20} {value}" for key, value in one.items()), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
