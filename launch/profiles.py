@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launch.errors import LaunchError, ProfileError, nearest
 from launch.grammar import looks_secret
+from launch.site import SITE_KEYS, Site, read_site
 from launch.yaml_file import Place, describe, printable, read_yaml
 
-BACKENDS = ("local",)
+BACKENDS = ("local", "slurm")
 RUNTIMES = ("bare",)
 # Words that have a meaning and no code behind them yet: refused with that reason.
 _TO_COME = {
-    "backend": ("slurm",),
+    "backend": (),
     "runtime": ("docker", "podman", "apptainer", "pyxis", "charliecloud"),
 }
+_SHARED_KEYS = ("backend", "runtime", "runs_dir", "env")
+_LOCAL_KEYS = ("backend", "runtime", "slots", "slots_per_gpu", "runs_dir", "env")
+_SLURM_KEYS = (*_SHARED_KEYS, *SITE_KEYS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -30,12 +34,14 @@ class Profile:
 
     Attributes:
         name: Its name.
-        backend: Who schedules: `local`.
+        backend: Who schedules: `local` or `slurm`.
         runtime: What wraps the command: `bare`.
         slots: Runs at once on this machine; None for as many as its cores or GPUs allow.
         slots_per_gpu: Runs that share one GPU.
         runs_dir: Where run directories lie; None for `$LAUNCH_RUNS`, else `./runs`.
         env: Variables set for every run; no secrets.
+        site: What the cluster wants to be told.
+        file: The profile's file, for messages; None where it needs none.
     """
 
     name: str
@@ -45,6 +51,8 @@ class Profile:
     slots_per_gpu: int = 1
     runs_dir: str | None = None
     env: dict[str, str] = field(default_factory=dict[str, str])
+    site: Site = field(default_factory=Site)
+    file: str | None = None
 
 
 def profile_folders() -> list[Path]:
@@ -124,16 +132,19 @@ def _read(name: str, path: Path) -> Profile:
     for kind in ("backend", "runtime"):
         if kind in values:
             check_word(kind, values[kind], place.key(kind))
-    place.known_keys(values, [f.name for f in fields(Profile) if f.name != "name"])
+    backend = values.get("backend", "local")
+    place.known_keys(values, _LOCAL_KEYS if backend == "local" else _SLURM_KEYS)
     runs_dir, slots = values.get("runs_dir"), values.get("slots")
     return Profile(
         name=name,
-        backend=values.get("backend", "local"),
+        backend=backend,
         runtime=values.get("runtime", "bare"),
         slots=None if slots is None else _at_least_one(slots, place.key("slots")),
         slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
         runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
         env=_env(values.get("env", {}), place.key("env")),
+        site=read_site(values, place) if backend == "slurm" else Site(),
+        file=place.file,
     )
 
 

@@ -170,7 +170,9 @@ class AttemptRecord:
         boot_id: Identity of that machine's boot, so that a pid is not mistaken after a reboot.
         pid: The supervisor.
         pid_start: The supervisor's start time in clock ticks since boot, so that a reused pid is seen.
-        job_id: The scheduler's job; None under `local`.
+        job_id: The scheduler's job, a task of an array as `12_3`; None under `local`.
+        node: The name the scheduler knows the machine by; None under `local`.
+        restarts: How often the scheduler had started the job before.
         started: Seconds since the epoch.
         ended: Seconds since the epoch; None while it runs.
         reason: Why it ended; None while it runs.
@@ -204,6 +206,8 @@ class AttemptRecord:
     signal: int | None = None
     message: str | None = None
     retry: bool = False
+    node: str | None = None
+    restarts: int = 0
     version: int = FORMAT_VERSION
 
 

@@ -21,6 +21,7 @@ class Resources:
             the results: XLA's sums depend on how many threads share them.
         mem_gb: Memory per machine in GiB; None leaves it to the backend.
         timeout_min: Wall clock of one attempt in minutes; None for no limit.
+        mem_growth: What mem_gb is multiplied by for an attempt after one that ran out of memory, on a cluster.
     """
 
     nodes: int = 1
@@ -29,6 +30,7 @@ class Resources:
     cpus_per_task: int = 1
     mem_gb: float | None = None
     timeout_min: float | None = None
+    mem_growth: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""
@@ -48,7 +50,8 @@ class Resources:
 
 
 _OPTIONAL = ("mem_gb", "timeout_min")
-_FRACTIONAL = ("mem_gb", "timeout_min")
+_FRACTIONAL = ("mem_gb", "timeout_min", "mem_growth")
+_MOST_GROWTH = 10
 _MAY_BE_ZERO = ("gpus_per_node",)
 
 
@@ -66,7 +69,9 @@ def _check(key: str, value: Any, known: set[str]) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = "a number" if key in _FRACTIONAL else "a whole number"
         raise LaunchError(f"resources.{key}: {value!r} is not {wanted}")
-    if key in _FRACTIONAL:
+    if key == "mem_growth":
+        allowed, message = 1 <= value <= _MOST_GROWTH, f"must be a number from 1 to {_MOST_GROWTH}"
+    elif key in _FRACTIONAL:
         allowed, message = 0 < value < inf, "must be a number above 0"
     else:
         least = 0 if key in _MAY_BE_ZERO else 1

@@ -21,9 +21,13 @@ from launch.runtimes import find_runtime
 from launch.submission import Submission, adopt, entry_of, freeze_or_reuse, look_at, select
 
 if TYPE_CHECKING:
-    from launch.backends import Backend
+    from launch.backends import Backend, Handover
     from launch.compose.composer import Run
     from launch.language.sweep import Sweep
+
+# How long to wait for another process that hands over to a scheduler.
+_PATIENCE_S = 130.0
+_LOOK_S = 0.05
 
 _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
@@ -60,7 +64,7 @@ def submit(
     """
     from launch.compose.composer import Composer  # Hydra takes its time, and the other verbs do without
 
-    _refuse_second(store.sweep(sweep.name))
+    _refuse_second(store.sweep(sweep.name), profile)
     composer = Composer()
     runs = select(composer.plan_all(sweep.runs), only)
     submission = submit_runs(sweep, runs, store, profile, runtime=runtime, source=source, dry_run=dry_run)
@@ -81,7 +85,7 @@ def submit_runs(
     from launch.compose.composer import check_data
 
     own = store.sweep(sweep.name)
-    _refuse_second(own)
+    _refuse_second(own, profile)
     find_runtime(runtime or profile.runtime)
     check_data(runs)
     entries = [entry_of(run) for run in runs]
@@ -132,9 +136,13 @@ def _backend(profile: Profile) -> Backend:
     return find_backend(profile)
 
 
-def _refuse_second(sweep: SweepStore) -> None:
-    if sweep.queue() is not None:
-        raise sweep.busy()
+def _refuse_second(sweep: SweepStore, profile: Profile) -> None:
+    """Refuse to touch a sweep that another process feeds; one that hands over to a scheduler soon lets go of it."""
+    deadline = time.monotonic() + (0.0 if _backend(profile).attended else _PATIENCE_S)
+    while sweep.queue() is not None:
+        if time.monotonic() >= deadline:
+            raise sweep.busy()
+        time.sleep(_LOOK_S)
 
 
 def _snapshot(source: Path | None, store: Store) -> tuple[str, tuple[str, ...]]:
@@ -185,8 +193,50 @@ def detach(submission: Submission, store: Store) -> int:
         LaunchError: Where another launcher has the sweep, or the process does not start.
     """
     sweep = store.sweep(submission.sweep)
-    _refuse_second(sweep)
+    _refuse_second(sweep, submission.profile)
     return _backend(submission.profile).detach(sweep, _generation(submission))
+
+
+def is_attended(submission: Submission) -> bool:
+    """Say whether a process here must stay until the runs of a submission have ended."""
+    return _backend(submission.profile).attended
+
+
+def hand_over(submission: Submission, store: Store, *, asked: bool = True) -> Handover:
+    """Give the runs of a submission to a scheduler that needs nobody here.
+
+    Args:
+        submission: What to run.
+        store: Where its runs lie.
+        asked: Whether a person asked for it.
+
+    Returns:
+        What it has now.
+
+    Raises:
+        LaunchError: Where it does not answer, or refuses; it has nothing of them then.
+    """
+    sweep = store.sweep(submission.sweep)
+    return _backend(submission.profile).hand_over(sweep, _generation(submission), asked=asked)
+
+
+def feed(store: Store, sweep: str) -> Handover | None:
+    """Give a scheduler what it had no room for before; None for a sweep of this machine's own."""
+    own = store.sweep(sweep)
+    header = own.manifest().newest_header()
+    if _backend(_bare_profile(header)).attended:
+        return None
+    return _backend(load_profile(header.profile)).hand_over(own, header.generation, asked=False)
+
+
+def _scheduling(sweep: SweepStore) -> Profile:
+    """Return as much of a sweep's profile as says who schedules."""
+    headers = sweep.manifest().headers
+    return Profile(name="local") if not headers else _bare_profile(headers[max(headers)])
+
+
+def _bare_profile(header: ManifestHeader) -> Profile:
+    return Profile(name=header.profile, backend=header.backend)
 
 
 def refresh(store: Store, sweep: str) -> list[RunView]:
@@ -216,8 +266,8 @@ def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
     after = [store.sweep(view.sweep).view(view.run_id) for view in views]
     for sweep in {view.sweep for view in after}:
         header = store.sweep(sweep).manifest().newest_header()
-        live = [view for view in after if view.sweep == sweep and view.state is State.RUNNING]
-        _backend(Profile(name=header.profile, backend=header.backend)).stop(live)
+        own = [view for view in after if view.sweep == sweep]
+        _backend(_bare_profile(header)).stop(store.sweep(sweep), own)
     return after
 
 
@@ -253,7 +303,7 @@ def retry(
         LaunchError: Where another launcher has the sweep.
     """
     own = store.sweep(sweep)
-    _refuse_second(own)
+    _refuse_second(own, profile or _scheduling(own))
     states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
     views = tuple(view for view in own.views() if view.state in states)
     manifest = own.manifest()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from launch.backends.base import Backend, OnChange
+from launch.backends.base import Backend, Handover, OnChange
 from launch.backends.local import LocalBackend
 from launch.errors import BackendError
 from launch.profiles import Profile
 
-__all__ = ["BACKENDS", "Backend", "OnChange", "find_backend"]
-
-BACKENDS: dict[str, type[LocalBackend]] = {"local": LocalBackend}
+__all__ = ["Backend", "Handover", "OnChange", "find_backend"]
 
 
 def find_backend(profile: Profile) -> Backend:
@@ -18,6 +16,12 @@ def find_backend(profile: Profile) -> Backend:
     Raises:
         BackendError: Where there is none of that name.
     """
-    if profile.backend not in BACKENDS:
-        raise BackendError(f"no backend {profile.backend!r}", hint=f"the backends are {', '.join(BACKENDS)}")
-    return BACKENDS[profile.backend](profile)
+    match profile.backend:
+        case "local":
+            return LocalBackend(profile)
+        case "slurm":
+            from launch.backends.slurm import SlurmBackend  # submitit takes its time
+
+            return SlurmBackend(profile)
+        case name:
+            raise BackendError(f"no backend {name!r}", hint="the backends are local, slurm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from launch.disk.store import SweepStore
 from launch.records import ManifestEntry, RunView
@@ -11,8 +12,29 @@ from launch.records import ManifestEntry, RunView
 OnChange = Callable[[list[RunView]], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Handover:
+    """What was given to a scheduler that needs nobody here.
+
+    Attributes:
+        submitted: Runs that it has now and had not before.
+        left: Runs that it has no room for.
+        words: The same in words, one line.
+    """
+
+    submitted: int
+    left: int
+    words: str
+
+
 class Backend(ABC):
-    """Schedules attempts. The run directories hold the truth; a backend fills in what they cannot know."""
+    """Schedules attempts. The run directories hold the truth; a backend fills in what they cannot know.
+
+    Attributes:
+        attended: Whether a process here must stay until the runs have ended.
+    """
+
+    attended = True
 
     @abstractmethod
     def check(self, entries: Sequence[ManifestEntry]) -> None:
@@ -39,6 +61,19 @@ class Backend(ABC):
     def detach(self, sweep: SweepStore, generation: int) -> int:
         """See the runs of a generation through in the background; return the pid of who does."""
 
+    def hand_over(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Handover:
+        """Give the runs of a generation to a scheduler that needs nobody here.
+
+        Args:
+            sweep: The sweep.
+            generation: The generation.
+            asked: Whether a person asked for it.
+
+        Raises:
+            LaunchError: Where it does not answer, or refuses; it has nothing of them then.
+        """
+        raise NotImplementedError
+
     @abstractmethod
-    def stop(self, views: Sequence[RunView]) -> None:
-        """Ask the live attempts of runs to end in good order."""
+    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+        """Take runs that wait out of the queue, and ask those at work to end in good order."""

@@ -20,7 +20,7 @@ from launch.disk.files import store_error
 from launch.disk.store import Store, SweepStore
 from launch.errors import BackendError, LaunchError
 from launch.profiles import Profile
-from launch.records import ManifestEntry, RunView
+from launch.records import ManifestEntry, RunView, State
 from launch.supervise.order import CWD_VARIABLE
 from s5.result import ATTEMPT_DIR_VARIABLE
 
@@ -87,9 +87,9 @@ class LocalBackend(Backend):
             raise BackendError(f"the queue in the background did not start: {_last_line(log_path)}")
         return int(said)
 
-    def stop(self, views: Sequence[RunView]) -> None:
+    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
         """Ask the supervisors of live attempts to end them; where one is gone, ask what it started."""
-        for view in views:
+        for view in (view for view in views if view.state is State.RUNNING):
             fd = open_supervisor(view)
             for process in _orphans(view) if fd is None else [fd]:
                 processes.send(process, signal.SIGTERM)

@@ -28,6 +28,18 @@ def python_command(module: str, words: Sequence[str], *, site: bool) -> list[str
     return [sys.executable, "-P", *([] if site else ["-S"]), "-c", _BOOT.format(module), _HOME, *words]
 
 
+def isolated_command(module: str, words: Sequence[str]) -> list[str]:
+    """Return the command line that runs a module of this launcher whatever the environment says of Python.
+
+    What a batch script loads before (a module system, conda) may point PYTHONHOME and PYTHONPATH elsewhere.
+
+    Args:
+        module: Its name.
+        words: Its arguments.
+    """
+    return [sys.executable, "-I", "-S", "-c", _BOOT.format(module), _HOME, *words]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StartRequest:
     """A supervisor that is to be started.

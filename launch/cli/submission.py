@@ -78,6 +78,8 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str) -
         The exit code.
     """
     name = submission.sweep
+    if not submit.is_attended(submission):
+        return _hand_over(submission, store, command)
     if detach:
         pid = _detach(submission, store)
         console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
@@ -95,6 +97,23 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str) -
     if board.stopped_by is not None and not all(view.state in FINISHED for view in views):
         return 128 + board.stopped_by
     return exit_code(views)
+
+
+def _hand_over(submission: Submission, store: Store, command: str) -> int:
+    """Give the runs to a scheduler, and say what it has."""
+    name = submission.sweep
+    if all(view.state == State.SUCCEEDED for view in submission.views):
+        console.note(f"{name}: nothing to do: {quantities.plural(len(submission.views), 'run')} succeeded before")
+        _show_results(name, store)
+        return ExitCode.OK
+    given = submit.hand_over(submission, store)
+    console.note(f"{name}: {_counts(submission)}: {given.words}")
+    if given.left:
+        console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
+    else:
+        console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
+    advise(name, quantities.count_states(submission.left_alone))
+    return ExitCode.OK
 
 
 def _detach(submission: Submission, store: Store) -> int:

@@ -22,7 +22,9 @@ _RUN_FILE = "run.json"
 
 def open_store(runs: str | None) -> Store:
     """Return the store under `--runs`, or the default one."""
-    return Store(None if runs is None else Path(runs))
+    from launch.scheduler.scheduled import look_at_queue
+
+    return Store(None if runs is None else Path(runs), look_at_queue)
 
 
 def open_sweep(word: str, runs: str | None) -> SweepStore:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console, quantities
 from launch.cli.board import Board
-from launch.errors import ExitCode, LaunchError
+from launch.errors import BackendError, ExitCode, LaunchError
 from launch.records import State
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
-    from launch.disk.store import SweepStore
+    from launch.disk.store import Store, SweepStore
     from launch.records import RunView
 
 EXAMPLES = """
@@ -26,11 +26,15 @@ launch watch mnist5k 2>&1 | tee progress.txt  in a pipe: one line per change
 
 ALIVE = frozenset({State.PENDING, State.RUNNING})
 _POLL_S = 1.0
+# How often the queue is asked whether it has room: the scheduler is treated politely.
+_FEED_S = 30.0
+_MOST_FEED_S = 180.0
 
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all")
+    parser.add_argument("--feed", action="store_true", help="submit what a cluster's queue had no room for before")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -45,7 +49,7 @@ def execute(args: argparse.Namespace) -> int:
     title = names[0] if len(names) == 1 else quantities.plural(len(names), "sweep")
     sweeps = [store.sweep(name) for name in names]
     try:
-        views = follow(title, sweeps)
+        views = follow(title, sweeps, feeder=_Feeder(store, names) if args.feed else None)
     except KeyboardInterrupt:
         console.note("stopped watching; the runs go on")
         return ExitCode.OK
@@ -56,19 +60,58 @@ def execute(args: argparse.Namespace) -> int:
     return ExitCode.USAGE if damaged else exit_code(views)
 
 
-def follow(title: str, sweeps: Sequence[SweepStore]) -> Sequence[RunView]:
+class _Feeder:
+    """Submits, as the queue of a cluster empties, what it had no room for.
+
+    Args:
+        store: Where the runs lie.
+        names: The sweeps.
+    """
+
+    def __init__(self, store: Store, names: Sequence[str]) -> None:
+        self._store = store
+        self._names = list(names)
+        self._next = 0.0
+        self._pause_s = _FEED_S
+
+    def feed(self) -> bool:
+        """Submit what there is room for, if it is time to; return whether something is left."""
+        from launch import submit
+
+        if time.monotonic() < self._next:
+            return True
+        left = 0
+        for name in list(self._names):
+            try:
+                given = submit.feed(self._store, name)
+            except BackendError as error:
+                console.warn(error.message)  # it comes back, or Ctrl-C ends this
+                left += 1
+                continue
+            left += given.left if given is not None else 0
+            if given is not None and given.submitted:
+                console.note(f"{name}: {given.words}")
+                self._pause_s = _FEED_S
+        self._next = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _MOST_FEED_S)
+        return left > 0
+
+
+def follow(title: str, sweeps: Sequence[SweepStore], *, feeder: _Feeder | None = None) -> Sequence[RunView]:
     """Show runs as they change until nobody works on them any more.
 
     Args:
         title: What they have in common.
         sweeps: Whose runs.
+        feeder: Submits what waits for room; None where nobody here does.
 
     Returns:
         How they stand at the end.
     """
     with Board(title) as board:
         while True:
-            going = is_going(sweeps)
+            left = feeder is not None and feeder.feed()
+            going = left or is_going(sweeps)
             views = [view for sweep in sweeps for view in sweep.views()]
             board.show(views)
             if not going and not any(view.state in ALIVE for view in views):

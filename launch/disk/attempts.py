@@ -23,6 +23,7 @@ from typing import Any
 from launch.disk import processes
 from launch.disk.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
 from launch.disk.locks import acquire, is_held
+from launch.disk.scheduled import Scheduled
 from launch.errors import StoreError
 from launch.records import AttemptRecord, from_json, to_json
 from s5.result import (
@@ -123,12 +124,13 @@ def is_worked_on(path: str) -> bool:
     return is_held(os.path.join(path, LOCK))
 
 
-def is_alive(path: str, record: Mapping[str, Any]) -> tuple[bool, str | None]:
+def is_alive(path: str, record: Mapping[str, Any], scheduled: Scheduled | None = None) -> tuple[bool, str | None]:
     """Say whether somebody may work on an attempt without an end. Only two proofs together say that nobody does.
 
     Args:
         path: The attempt's folder.
         record: Its record as plain values; empty where it cannot be read.
+        scheduled: What the scheduler says of the sweep; None where it was not asked.
 
     Returns:
         Whether, and a remark for a person.
@@ -146,7 +148,9 @@ def is_alive(path: str, record: Mapping[str, Any]) -> tuple[bool, str | None]:
         return False, None  # this machine has been started again since
     where = f"it runs on {record.get('host')}, which cannot be seen from {processes.host()}"
     if record.get("backend") != "local":
-        return True, where  # its scheduler knows
+        # The free lock is one proof, and the scheduler that has the job no more is the other.
+        lost = scheduled is not None and scheduled.has_lost(record.get("job_id"), record.get("started", 0.0))
+        return not lost, None if lost or scheduled is not None else where
     if _is_silent(path):
         return False, None
     return True, f"{where}; it counts as lost after {SILENT_S / 60:.0f} min of silence"

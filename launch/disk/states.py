@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from launch.disk.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_gen
 from launch.disk.files import read_bytes
 from launch.disk.manifest import Listed
 from launch.disk.plan import CONFIG, RUN
+from launch.disk.scheduled import Scheduled
 from launch.records import Reason, RunView, State
 from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 
@@ -19,7 +21,14 @@ from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 _GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
 
 
+_OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
 _MENDED = "type the sweep's command again: it is written anew"
+
+
+def _nobody() -> Scheduled | None:
+    """Answer for a sweep that no scheduler has."""
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +84,9 @@ def _after_an_end(facts: Facts) -> State:
     return State.CANCELLED if facts.reason is Reason.CANCELLED else State.FAILED
 
 
-def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView:
+def read_view(
+    sweep: str, run_dir: str, listed: Listed, *, fed: bool, ask: Callable[[], Scheduled | None] = _nobody
+) -> RunView:
     """Return what is known of a run.
 
     Args:
@@ -83,6 +94,7 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
         run_dir: The run directory.
         listed: The run in the manifest.
         fed: Whether a living queue is going to start it.
+        ask: Returns what a scheduler says of the sweep. Asked only where the files leave something open.
 
     Returns:
         The view. A file that cannot be read is named in its message.
@@ -94,6 +106,9 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
     attempt, record, message = _last_attempt(run_dir, names)
     facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
     state = derive(facts)
+    if state not in _OVER and (scheduled := ask()) is not None:
+        facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
+        state = derive(facts)
     message = message or record.get("message") or note
     if state is not State.SUCCEEDED:  # what is done needs neither file any more
         message = _bad_file(run_dir, names) or message
@@ -110,7 +125,7 @@ def read_view(sweep: str, run_dir: str, listed: Listed, *, fed: bool) -> RunView
         generation=listed.generation,
         reason=facts.reason,
         message=message,
-        host=record.get("host"),
+        host=record.get("node") or record.get("host"),
         pid=record.get("pid"),
         started=record.get("started"),
         ended=record.get("ended"),
@@ -141,6 +156,19 @@ def _facts(
         retry=bool(record.get("retry")),
         generation=record.get("generation", 0),
     )
+    return facts, note
+
+
+def _with_scheduler(
+    facts: Facts, note: str | None, path: str, record: dict[str, Any], scheduled: Scheduled, listed: Listed
+) -> tuple[Facts, str | None]:
+    """Add what a scheduler knows: that it is going to start the run, or that it has the last attempt's job no more."""
+    run_id = listed.entry.run_id
+    if facts.alive:
+        alive, note = is_alive(path, record, scheduled)
+        facts = replace(facts, alive=alive)
+    if run_id in scheduled.tasks:
+        facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
     return facts, note
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from launch.disk.locks import acquire, is_held
 from launch.disk.manifest import Listed, Manifest, freeze, generation_numbers, read_entries, read_header, read_manifest
 from launch.disk.plan import PlannedRun, Planner, PlanReport
 from launch.disk.processes import host
+from launch.disk.scheduled import Scheduled
 from launch.disk.states import read_view
 from launch.errors import LaunchError, StoreError
 from launch.records import ManifestEntry, ManifestHeader, RunView
@@ -26,6 +27,10 @@ from launch.records import ManifestEntry, ManifestHeader, RunView
 RUNS_VARIABLE = "LAUNCH_RUNS"
 
 _NOTE_S = 1.0
+_LOOK_S = 0.05
+
+# Says what a scheduler knows of the sweep in a folder.
+Scheduler = Callable[[str], Scheduled | None]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
@@ -35,13 +40,15 @@ class Store:
 
     Args:
         root: Their folder; None for `$LAUNCH_RUNS`, else `./runs`.
+        scheduler: Says what a scheduler knows of the sweep in a folder; None where nobody is asked.
 
     Attributes:
         root: The same, absolute.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, scheduler: Scheduler | None = None) -> None:
         self.root = Path(os.path.abspath(root or os.environ.get(RUNS_VARIABLE) or "runs"))
+        self._scheduler = scheduler
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps, sorted."""
@@ -65,7 +72,7 @@ class Store:
                 f"{name!r} cannot be the name of a sweep",
                 hint="use letters, digits and . _ = + -, and begin with a letter or a digit",
             )
-        return SweepStore(self.root / name)
+        return SweepStore(self.root / name, self._scheduler)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,7 @@ class SweepStore:
 
     Args:
         path: `runs/<sweep>`.
+        scheduler: Says what a scheduler knows of it; None where nobody is asked.
 
     Attributes:
         path: The same.
@@ -95,10 +103,13 @@ class SweepStore:
         problems: What the last reading of the manifest could not read, one line each, naming the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scheduler: Scheduler | None = None) -> None:
         self.path = path
         self.name = path.name
         self.problems: list[str] = []
+        self._scheduler = scheduler
+        self._asked = False
+        self._scheduled: Scheduled | None = None
         self._folder = os.fspath(path)
         self._manifest = os.path.join(self._folder, "manifest")
         self._queue_lock = os.path.join(self._folder, "queue.lock")
@@ -131,7 +142,20 @@ class SweepStore:
         """Read every generation; what cannot be read is left out and named in `problems`."""
         manifest = read_manifest(self._manifest)
         self.problems = manifest.problems
+        self._asked = False  # whoever reads anew wants to know what is so now
         return manifest
+
+    def scheduled(self) -> Scheduled | None:
+        """Return what a scheduler knows of the sweep, asked once for every reading of the manifest."""
+        if not self._asked:
+            self._asked = True
+            self._scheduled = None if self._scheduler is None else self._scheduler(self._folder)
+        return self._scheduled
+
+    @property
+    def trouble(self) -> str | None:
+        """Why what was last said of the sweep may be old: its scheduler did not answer."""
+        return None if self._scheduled is None else self._scheduled.problem
 
     def freeze(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> int:
         """Add a generation to the manifest: atomic, durable, never changed again.
@@ -182,7 +206,8 @@ class SweepStore:
             listed: The run in the manifest.
             fed: Whether a living queue is going to start it.
         """
-        return read_view(self.name, f"{self._folder}/{listed.entry.run_id}", listed, fed=fed)
+        run_dir = f"{self._folder}/{listed.entry.run_id}"
+        return read_view(self.name, run_dir, listed, fed=fed, ask=self.scheduled)
 
     def _fed(self, manifest: Manifest) -> frozenset[str]:
         """Return the runs that a living queue feeds."""
@@ -203,11 +228,12 @@ class SweepStore:
         except (OSError, ValueError, KeyError, TypeError):
             return Queue()
 
-    def hold_queue(self, generation: int) -> int:
+    def hold_queue(self, generation: int, *, patience_s: float = 0.0) -> int:
         """Become the one process that feeds the sweep.
 
         Args:
             generation: The generation that it feeds.
+            patience_s: Seconds to wait for another one to finish.
 
         Returns:
             The descriptor to close when it is done.
@@ -215,9 +241,11 @@ class SweepStore:
         Raises:
             LaunchError: Where another process feeds it.
         """
-        fd = acquire(self._queue_lock)
-        if fd is None:
-            raise self.busy()
+        deadline = time.monotonic() + patience_s
+        while (fd := acquire(self._queue_lock)) is None:
+            if time.monotonic() >= deadline:
+                raise self.busy()
+            time.sleep(_LOOK_S)
         note = json.dumps({"pid": os.getpid(), "host": host(), "generation": generation})
         os.pwrite(fd, note.encode(), 0)
         os.ftruncate(fd, len(note))

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from launch.disk import processes
@@ -14,8 +14,6 @@ from launch.disk.attempts import LOG, is_worked_on
 from launch.records import Reason
 from launch.runtimes import HostCall
 from s5.result import ATTEMPT_DIR_VARIABLE
-
-GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
 # Ask to stop; the scheduler's own words among them.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
@@ -39,23 +37,26 @@ class Child:
 
     Args:
         pid: Its pid, which is also the number of its process group.
+        stop: The signal that asks it to stop.
 
     Attributes:
         asked: Why it was asked to stop; None while it was not.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, stop: int = signal.SIGTERM) -> None:
         self.asked: Reason | None = None
         self._pid = pid
+        self._stop = stop
 
     @classmethod
-    def start(cls, call: HostCall, folder: str, inherited: Iterable[int]) -> Child:
+    def start(cls, call: HostCall, folder: str, inherited: Iterable[int], *, stop: int = signal.SIGTERM) -> Child:
         """Start a command in a process group of its own.
 
         Args:
             call: The command and its environment.
             folder: Where it starts, and where its log lies.
             inherited: Descriptors it is handed.
+            stop: The signal that asks it to stop.
 
         Raises:
             NotStarted: Where it cannot be executed.
@@ -83,57 +84,47 @@ class Child:
             raise NotStarted(f"{call.command[0]}: {os.strerror(error.errno or 0)}") from error
         finally:
             os.close(log)
-        return cls(pid)
+        return cls(pid, stop)
 
-    def wait(self, timeout_min: float | None, stopped: Reason) -> int:
-        """Wait for the command's end, forwarding signals and keeping the limit.
+    def wait(self, limits: tuple[float, float], stopped: Callable[[], Reason]) -> int:
+        """Wait for the command's end, forwarding signals and keeping the limits.
 
         Args:
-            timeout_min: Minutes it may take.
-            stopped: What a request to stop means.
+            limits: When it is asked to stop and when it is killed, on the monotonic clock.
+            stopped: Says what a request to stop means, once it was forwarded.
 
         Returns:
             Its exit code; negative for the number of the signal that ended it.
         """
-        ask_at, kill_at = _limits(timeout_min)
+        ask_at, kill_at = limits
         while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             heard = _hear(min(ask_at, kill_at) - time.monotonic())
             if heard in STOP:
                 self._ask(stopped)
             elif heard == KILL:
-                self.asked = self.asked or stopped
                 self._kill_group()
+                self.asked = self.asked or stopped()
             elif time.monotonic() >= kill_at:
                 kill_at = math.inf
                 self.asked = self.asked or Reason.TIMEOUT
                 self._kill_group()
             elif time.monotonic() >= ask_at:
                 ask_at = math.inf
-                self._ask(Reason.TIMEOUT)
+                self._ask(lambda: Reason.TIMEOUT)
         # It is not reaped yet, so its number still names its group: helpers that it left behind end here.
         self._kill_group()
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
-    def _ask(self, why: Reason) -> None:
+    def _ask(self, why: Callable[[], Reason]) -> None:
         """Ask the command to stop, once: schedulers repeat themselves, and a second signal may mean less patience."""
         if self.asked is None:
-            self.asked = why
             with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGTERM)
+                os.kill(self._pid, self._stop)
+            self.asked = why()
 
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
-
-
-def _limits(minutes: float | None) -> tuple[float, float]:
-    """Return when to ask a command to stop and when to kill it, on the monotonic clock."""
-    if minutes is None:
-        return math.inf, math.inf
-    limit_s = minutes * 60
-    grace_s = float(os.environ.get(GRACE_VARIABLE) or min(30.0, 0.1 * limit_s))
-    now = time.monotonic()
-    return now + max(0.0, limit_s - grace_s), now + limit_s
 
 
 def _hear(timeout_s: float) -> int | None:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
@@ -20,11 +20,13 @@ from launch.disk.files import SNAPSHOTS, fault, store_error
 from launch.disk.manifest import find_entry, read_header
 from launch.errors import LaunchError
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
+from launch.resources import Resources
 from launch.runtimes import Call, HostCall, find_runtime
 from launch.supervise.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
 from launch.supervise.classify import Ending, classify, oom_kills, read_tail
-from launch.supervise.order import CWD_VARIABLE, Order
+from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE, Order
 from launch.supervise.policy import may_retry
+from launch.supervise.surroundings import Surroundings
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -45,10 +47,16 @@ class Supervisor:
 
     Args:
         order: What to do.
+        surroundings: Who schedules; None for the launcher itself.
+
+    Attributes:
+        reason: Why the attempt ended; None before it has.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, surroundings: Surroundings | None = None) -> None:
+        self.reason: Reason | None = None
         self._order = order
+        self._surroundings = surroundings or Surroundings()
         self._run_dir = order.run_dir
         manifest = os.path.join(os.path.dirname(order.run_dir), "manifest")
         self._header: ManifestHeader = read_header(manifest, order.generation)
@@ -85,7 +93,7 @@ class Supervisor:
         if record.get("ended") is not None and not attempts.is_worked_on(path):
             return None
         alive, _ = attempts.is_alive(path, record)
-        if not alive:
+        if not alive or (record and not attempts.is_here(record) and self._surroundings.has_lost(record)):
             return None
         if not record or (attempts.is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
             return None if end_orphan(path) else Outcome.BUSY
@@ -105,21 +113,28 @@ class Supervisor:
             runtime=header.runtime,
             image=None,
             snapshot=header.snapshot,
-            resources=self._entry.resources,
+            resources=self._resources,
             command=self._command(),
-            threads=None if order.gpus else self._entry.resources.cpus_per_task,
+            threads=None if order.gpus or self._resources.gpus_per_node else self._resources.cpus_per_task,
             devices=order.gpus or order.cores,
             host=processes.host(),
             boot_id=processes.boot_id(),
             pid=os.getpid(),
             pid_start=processes.start_time(os.getpid()) or 0,
-            job_id=None,
+            job_id=self._surroundings.job_id,
+            node=self._surroundings.node,
+            restarts=self._surroundings.restarts,
             started=time.time(),
         )
 
+    @property
+    def _resources(self) -> Resources:
+        """What the attempt is given."""
+        return self._surroundings.resources or self._entry.resources
+
     def _command(self) -> tuple[str, ...]:
         if self._run.command is None:
-            return (sys.executable, "-m", "s5", "train", self._run_dir)
+            return (os.environ.get(PYTHON_VARIABLE) or sys.executable, "-m", "s5", "train", self._run_dir)
         program, *words = self._run.command
         if os.sep in program:  # meant from where the user typed the command, and it starts in the attempt's folder
             program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
@@ -145,7 +160,7 @@ class Supervisor:
         finally:
             os.close(reading)
         fault("supervise.started")
-        code = child.wait(self._entry.resources.timeout_min, self._stopped)
+        code = child.wait(self._surroundings.limits(self._resources.timeout_min), self._surroundings.why_stopped)
         os.close(lifeline)
         fault("supervise.exited")
         return self._finish(claim, self._judge(claim, code, child.asked, oom_kills() > kills))
@@ -155,11 +170,6 @@ class Supervisor:
         """The folder of the code to run; None where the generation names none."""
         runs, snapshot = os.path.dirname(os.path.dirname(self._run_dir)), self._header.snapshot
         return None if snapshot is None else os.path.join(runs, SNAPSHOTS, snapshot)
-
-    @property
-    def _stopped(self) -> Reason:
-        """What a request to stop means here."""
-        return Reason.INTERRUPTED if self._header.backend == "local" else Reason.PREEMPTED
 
     def _call(self, claim: attempts.Claim, lifeline: int) -> HostCall:
         variables = {
@@ -174,20 +184,21 @@ class Supervisor:
                 variables=variables,
                 folder=claim.path,
                 snapshot=self._snapshot,
-                resources=self._entry.resources,
+                resources=self._resources,
             ),
             os.environ,
         )
 
     def _devices(self) -> dict[str, str]:
         """Return the variables that keep the command to its GPUs, or to its cores."""
+        if self._surroundings.job_id is not None and self._resources.gpus_per_node:
+            return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # which ones, the scheduler has said
         if self._order.gpus:
             # Without it CUDA numbers the fastest GPU 0, and nvidia-smi does not.
             return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, self._order.gpus))}
-        threads = str(self._entry.resources.cpus_per_task)
-        # Here nobody but the launcher gives out GPUs: a run that asked for none must not see any.
-        hidden = {"CUDA_VISIBLE_DEVICES": ""} if self._header.backend == "local" else {}
-        return hidden | dict.fromkeys(_THREAD_VARIABLES, threads)
+        # A run that asked for no GPU must not see any.
+        threads = str(self._resources.cpus_per_task)
+        return {"CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(_THREAD_VARIABLES, threads)}
 
     def _judge(self, claim: attempts.Claim, code: int, asked: Reason | None, oom_killed: bool) -> Ending:
         """Say why the command ended."""
@@ -200,13 +211,14 @@ class Supervisor:
         log = "" if finished else read_tail(os.path.join(claim.path, attempts.LOG))
         ending = classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
         if ending.reason is Reason.TIMEOUT and ending.message is None:
-            return replace(ending, message=f"it reached timeout_min={self._entry.resources.timeout_min:g}")
+            return replace(ending, message=_reached(self._resources))
         return ending
 
     def _finish(self, claim: attempts.Claim, ending: Ending) -> Outcome:
         """Publish the result, record the end, and say what is to become of the run."""
         if ending.reason is Reason.SUCCESS:
             ending = self._publish(claim, ending)
+        self.reason = ending.reason
         fault("supervise.published")
         retry = may_retry(self._header.retry, ending.reason, claim.path, since=self._order.retried)
         attempts.write_record(
@@ -237,6 +249,11 @@ class Supervisor:
         return ending
 
 
+def _reached(resources: Resources) -> str:
+    limit = resources.timeout_min
+    return "it reached the time limit of its job" if limit is None else f"it reached timeout_min={limit:g}"
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Execute one attempt.
 
@@ -246,10 +263,15 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         The outcome.
     """
+    return guarded(lambda: Supervisor(Order.from_words(sys.argv[1:] if words is None else words)).run())
+
+
+def guarded(perform: Callable[[], int]) -> int:
+    """Do what a supervisor does, with its signals set aside and its mistakes told; return the outcome."""
     # Blocked from the first moment, they wait until they are asked for: none is lost and none interrupts a write.
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
-        return Supervisor(Order.from_words(sys.argv[1:] if words is None else words)).run()
+        return perform()
     except LaunchError as error:
         _say(error)
     except OSError as error:

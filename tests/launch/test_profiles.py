@@ -28,6 +28,18 @@ def test_a_file_says_everything(folders):
     assert profile.runs_dir is not None and profile.runs_dir.startswith("/")
 
 
+def test_a_cluster_is_told_what_its_profile_says(folders):
+    text = "partition: [gpu, long]\naccount: x12\nlicenses: matlab:1\nsetup: [module load cuda, conda activate s5]\n"
+    more = "python: python\nadditional: {switches: 1, spread_job: true}\nenv: {XLA_FLAGS: ''}\nsignal: false\n"
+    (folders[0] / "big.yaml").write_text(f"backend: slurm\n{text}{more}")
+    profile = load_profile("big", folders)
+    assert (profile.backend, profile.site.partition, profile.site.account) == ("slurm", "gpu,long", "x12")
+    assert profile.site.setup == ("module load cuda", "conda activate s5")
+    assert profile.site.additional == {"switches": "1", "spread-job": True}
+    assert (profile.site.python, profile.site.signal, profile.site.requeue) == ("python", False, True)
+    assert profile.file == str(folders[0] / "big.yaml")
+
+
 def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(folders):
     (folders[0] / "desk.yaml").write_text("slots: 1")
     (folders[1] / "desk.yaml").write_text("slots: 2")
@@ -49,7 +61,22 @@ def test_the_users_folder_follows_xdg(monkeypatch, tmp_path):
     ("text", "message", "hint"),
     [
         ("slot: 1", "slot: unknown key; did you mean slots?", "backend, runtime, slots"),
-        ("backend: slurm\npartition: gpu", "backend: the backend slurm is not there yet", "local"),
+        ("backend: slrum", "backend: unknown backend 'slrum'; did you mean slurm?", "local, slurm"),
+        ("partition: gpu", "partition: unknown key", "backend, runtime"),
+        ("backend: slurm\nslots: 2", "slots: unknown key", "partition"),
+        ("backend: slurm\npartitoin: gpu", "partitoin: unknown key; did you mean partition?", "partition"),
+        ("backend: slurm\npartition: ''", "partition: '' is not text", "quotes"),
+        ("backend: slurm\ngpu_directive: gpus", "gpu_directive: unknown directive 'gpus'", "gres, gpus_per_node, none"),
+        ("backend: slurm\nsetup: module load x", "setup: ", None),
+        ('backend: slurm\nsetup: ["a\\nb"]', "setup[0]: 'a\\nb' is not one line of shell", "one line each"),
+        ("backend: slurm\nsetup: [export WANDB_API_KEY=x]", "setup[0]: looks like a secret", "log in"),
+        ("backend: slurm\nadditional: {array: 0-3}", "additional.array: the launcher says this itself", "leave it out"),
+        ("backend: slurm\nadditional: {mem: 3G}", "additional.mem: this is a resource of the runs", "resources.mem_gb"),
+        ("backend: slurm\nadditional: {qos: x}", "additional.qos: the profile has a key of its own", "say it as qos"),
+        ("backend: slurm\nadditional: {--nice: 3}", "additional.--nice: not an option of sbatch", "without the dashes"),
+        ("backend: slurm\nrequeue: yes please", "requeue: 'yes please' is neither true nor false", None),
+        ("backend: slurm\nsignal_delay_s: 0", "signal_delay_s: 0 is not a number of seconds above 0", None),
+        ("backend: slurm\nmax_submit: 0", "max_submit: 0 is not a whole number from 1", None),
         ("runtime: docker", "runtime: the runtime docker is not there yet", "bare"),
         ("runtime: dcoker", "runtime: unknown runtime 'dcoker'; did you mean docker?", "bare"),
         ("backend: 3", "backend: unknown backend 3", "local"),

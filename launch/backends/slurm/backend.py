@@ -1,0 +1,144 @@
+"""A Slurm cluster as a backend: everything is handed to its queue, and nobody here need stay."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.backends.base import Backend, Handover, OnChange
+from launch.backends.slurm.cluster import check_partition, read_partitions
+from launch.backends.slurm.feed import Fed, feed
+from launch.backends.slurm.refusals import explain, is_full
+from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
+from launch.disk.store import SweepStore
+from launch.errors import BackendError
+from launch.profiles import Profile
+from launch.records import ManifestEntry, RunView
+from launch.scheduler import queue
+from launch.scheduler.arrays import ArrayTask, live_arrays
+from launch.scheduler.client import ClientError, call
+from launch.scheduler.listing import task_words
+
+
+class SlurmBackend(Backend):
+    """Runs attempts as tasks of job arrays.
+
+    Args:
+        profile: What the cluster wants to be told.
+    """
+
+    attended = False
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    def check(self, entries: Sequence[ManifestEntry]) -> None:
+        """Have Slurm test one submission for each kind of resources, without submitting any.
+
+        Raises:
+            LaunchError: With the key that is wrong, and Slurm's own words.
+        """
+        file = self._profile.file or f"profile {self._profile.name}"
+        longest = max((e.resources.timeout_min for e in entries if e.resources.timeout_min is not None), default=None)
+        check_partition(self._profile.site, longest, read_partitions(call(["sinfo", "-h", "-o", "%P|%l"])), file)
+        with tempfile.TemporaryDirectory(prefix="launch-") as folder:
+            for request in self._tests(entries, folder):
+                script = Path(folder, f"{request.record.uuid}.sh")
+                script.write_text(request.script)
+                try:
+                    call(["sbatch", "--test-only", os.fspath(script)])
+                except ClientError as error:
+                    if not is_full(error):
+                        raise explain(error, self._profile) from error
+
+    def _tests(self, entries: Sequence[ManifestEntry], folder: str) -> tuple[SubmitRequest, ...]:
+        """Return a submission of one run for each kind of resources."""
+        kinds = {entry.resources: entry for entry in reversed(entries)}
+        return self.preview("test", folder, list(kinds.values()))
+
+    def preview(
+        self, sweep: str, folder: str, entries: Sequence[ManifestEntry], max_parallel: int | None = None
+    ) -> tuple[SubmitRequest, ...]:
+        """Return what would be submitted for runs, as far as it is known before anything is.
+
+        Args:
+            sweep: Name of the sweep.
+            folder: Its folder.
+            entries: The runs.
+            max_parallel: How many of them may execute at once.
+        """
+        tasks = [(ArrayTask(run_id=entry.run_id, generation=1), entry.resources) for entry in entries]
+        want = Want(
+            sweep=sweep,
+            folder=folder,
+            generation=1,
+            tasks=tasks,
+            max_parallel=max_parallel,
+            cwd=os.getcwd(),
+            now=time.time(),
+        )
+        numbers = iter(range(len(tasks)))
+        return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
+
+    def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
+        """Submit the runs of a generation and return: the queue has them."""
+        self.hand_over(sweep, generation)
+
+    def detach(self, sweep: SweepStore, generation: int) -> int:
+        """Submit the runs of a generation and return: the queue has them."""
+        self.hand_over(sweep, generation)
+        return 0
+
+    def hand_over(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Handover:
+        """Submit the runs of a generation that nobody works on, as many as the queue has room for."""
+        fed = feed(sweep, generation, self._profile, asked=asked)
+        return Handover(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
+
+    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+        """Take runs out of the queue, and ask those at work to end in good order.
+
+        A task that begins in between sees its run's mark, and ends at once.
+
+        Raises:
+            BackendError: Where Slurm does not answer. What is marked ends all the same, once it begins.
+        """
+        wanted = {view.run_id for view in views}
+        root = os.fspath(sweep.path.parent)
+        names = {array.record.name: array.record for array in live_arrays(os.fspath(sweep.path))}
+        waiting: list[str] = []
+        working: list[str] = []
+        for row in queue.refresh(root).rows if names else ():
+            tasks = names[row.name].tasks if row.name in names else ()
+            chosen = [index for index in row.tasks if index < len(tasks) and tasks[index].run_id in wanted]
+            if chosen:
+                (working if row.runs else waiting).append(task_words(row.job, chosen))
+        _scancel("--state=PENDING", waiting)
+        # With a signal, and for the batch script alone: a plain scancel leaves no time for a checkpoint.
+        _scancel("--batch", working, "--signal=TERM")
+        queue.forget(root)
+
+
+def _scancel(option: str, words: Sequence[str], *more: str) -> None:
+    if words:
+        try:
+            call(["scancel", option, *more, *words])
+        except ClientError as error:
+            if "Invalid job id" not in error.said and "already" not in error.said:  # it has ended since
+                raise BackendError(error.message) from error
+
+
+def _words(fed: Fed, name: str) -> str:
+    """Return in one line what was done."""
+    words = [f"{fed.submitted:,} submitted to {name} in {fed.arrays} array{'s' if fed.arrays != 1 else ''}"]
+    if not fed.submitted:
+        words = [f"nothing new for {name}"]
+    if fed.adopted:
+        words.append(f"went on with job {', '.join(fed.adopted)} of an interrupted submission")
+    if fed.removed:
+        words.append(f"removed job {', '.join(fed.removed)}, left over from one")
+    if fed.left:
+        words.append(f"{fed.left:,} wait for room in the queue")
+    return "; ".join(words)

@@ -1,0 +1,159 @@
+"""What a cluster allows, read from the cluster: the size of an array, and how much of it one user may have queued."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from launch.backends.slurm.request import Limits
+from launch.errors import BackendError, LaunchError, ProfileError, nearest
+from launch.scheduler.client import call
+from launch.site import Site
+
+_SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_ARRAY_TASKS = re.compile(r"max_array_tasks=(\d+)")
+_UNLIMITED = 1 << 31
+
+
+def read_limits(site: Site) -> Limits:
+    """Ask the cluster for its limits.
+
+    Args:
+        site: Whether accounts may be asked, and what the profile allows at most.
+
+    Raises:
+        BackendError: Where it does not answer, or has no arrays.
+    """
+    settings = read_settings(call(["scontrol", "show", "config"]))
+    accounts = site.accounting
+    if accounts is None:
+        accounts = has_accounts(settings)
+    numbers = _asked(site) if accounts else []
+    return limits_of(settings, site, numbers)
+
+
+def read_settings(text: str) -> dict[str, str]:
+    """Return what `scontrol show config` says."""
+    return dict(_SETTING.findall(text))
+
+
+def has_accounts(settings: dict[str, str]) -> bool:
+    """Say whether a cluster keeps accounts that sacctmgr and sacct can read."""
+    return "slurmdbd" in settings.get("AccountingStorageType", "")
+
+
+def limits_of(settings: dict[str, str], site: Site, numbers: list[int]) -> Limits:
+    """Return the limits that apply. Pure.
+
+    Args:
+        settings: What the controller says of itself.
+        site: What the profile allows at most.
+        numbers: What the accounts allow this user to have queued.
+    """
+    largest = _number(settings.get("MaxArraySize", "")) or 0
+    named = _ARRAY_TASKS.search(settings.get("SchedulerParameters", ""))
+    tasks = min(largest, int(named[1])) if named else largest
+    if tasks < 1:
+        raise BackendError("this cluster has no job arrays (MaxArraySize is 0)", hint="ask its administrators for them")
+    jobs = _number(settings.get("MaxJobCount", ""))
+    most = [number for number in (*numbers, jobs, site.max_submit) if number]
+    return Limits(array_tasks=tasks, submit=min(most, default=None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A partition of the cluster.
+
+    Attributes:
+        name: Its name.
+        is_default: Whether jobs that name none go there.
+        most_min: The longest that a job may run, in minutes; None for no limit.
+    """
+
+    name: str
+    is_default: bool
+    most_min: float | None
+
+
+def read_partitions(text: str) -> list[Partition]:
+    """Return what `sinfo -h -o '%P|%l'` says."""
+    found: dict[str, Partition] = {}
+    for line in text.splitlines():
+        name, _, limit = line.strip().partition("|")
+        plain = name.rstrip("*")
+        found[plain] = Partition(name=plain, is_default=name.endswith("*"), most_min=_minutes(limit))
+    return list(found.values())
+
+
+def check_partition(site: Site, longest_min: float | None, partitions: Sequence[Partition], file: str) -> None:
+    """Refuse a partition that is not there, or that never lets a run of that length start. Pure.
+
+    Without EnforcePartLimits a cluster takes such a job and never starts it.
+
+    Args:
+        site: What the profile says.
+        longest_min: The longest time limit of the runs; None where none has one.
+        partitions: What the cluster has.
+        file: The profile, for messages.
+    """
+    names = [partition.name for partition in partitions]
+    named = site.partition.split(",") if site.partition else []
+    for name in named:
+        if name not in names:
+            near = nearest(name, names)
+            message = f"the cluster has no partition {name!r}" + (f"; did you mean {near}?" if near else "")
+            raise ProfileError(file, "partition", message, hint=f"the partitions are {', '.join(names)}")
+    chosen = [p for p in partitions if (p.name in named if named else p.is_default)]
+    limits = [partition.most_min for partition in chosen]
+    if longest_min is None or not limits or any(limit is None or longest_min <= limit for limit in limits):
+        return
+    most = max(limit for limit in limits if limit is not None)
+    raise LaunchError(
+        f"resources.timeout_min: {longest_min:g} min is longer than the partition "
+        f"{','.join(p.name for p in chosen)} allows, which is {most:g} min",
+        hint="lower timeout_min in the sweep: a run that is stopped goes on from its checkpoint in its next attempt",
+    )
+
+
+def _minutes(text: str) -> float | None:
+    """Read Slurm's `days-hours:minutes:seconds`, of which the front may be missing; None for no limit."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)??(\d+):(\d+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return 24 * 60 * days + 60 * hours + minutes + seconds / 60
+
+
+def _asked(site: Site) -> list[int]:
+    """Return how many jobs the accounts allow this user to have queued; nothing where they do not say."""
+    user = getpass.getuser()
+    columns = "Account,Partition,MaxSubmitJobs,GrpSubmitJobs"
+    try:
+        own = call(["sacctmgr", "-nP", "show", "assoc", f"user={user}", f"format={columns}"])
+        services = call(["sacctmgr", "-nP", "show", "qos", "format=Name,MaxSubmitJobsPerUser,MaxSubmitJobsPerAccount"])
+    except BackendError:
+        return []  # the accounts' daemon is away; sbatch itself will say where there is a limit
+    return [*_of_associations(own, site), *_of_services(services, site.qos or "normal")]
+
+
+def _of_associations(text: str, site: Site) -> Iterator[int]:
+    """Yield the limits of the associations that may apply to a submission."""
+    for line in text.splitlines():
+        account, partition, *numbers = line.split("|")
+        if site.account in (None, account) and (not partition or site.partition in (None, partition)):
+            yield from filter(None, map(_number, numbers))
+
+
+def _of_services(text: str, name: str) -> Iterator[int]:
+    for line in text.splitlines():
+        service, *numbers = line.split("|")
+        if service == name:
+            yield from filter(None, map(_number, numbers))
+
+
+def _number(text: str) -> int | None:
+    digits = re.match(r"\d+", text.strip())
+    value = int(digits[0]) if digits else 0
+    return value if 0 < value < _UNLIMITED else None

@@ -1,0 +1,162 @@
+"""Gives Slurm what it has room for: what a command does when it is typed, or a watcher, or a run that leaves.
+
+`python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION` does so from a node.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from launch.backends.slurm.again import excluded_nodes, given, is_worth
+from launch.backends.slurm.cluster import read_limits
+from launch.backends.slurm.reconcile import Reconciled, reconcile
+from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
+from launch.backends.slurm.send import send
+from launch.disk.files import fault
+from launch.disk.manifest import Manifest
+from launch.disk.store import SweepStore
+from launch.errors import LaunchError
+from launch.profiles import Profile, load_profile
+from launch.records import RunView, State
+from launch.resources import Resources
+from launch.scheduler import queue
+from launch.scheduler.arrays import ArrayTask, note_left
+from launch.scheduler.scheduled import look_at_queue
+from launch.supervise.order import CWD_VARIABLE
+
+_TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
+
+# How long to wait for another feeder, or for an sbatch that outlived the command that started it.
+_PATIENCE_S = 130.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """What was given to Slurm.
+
+    Attributes:
+        arrays: How many arrays were submitted.
+        submitted: How many runs.
+        left: How many runs wait for room in the queue.
+        adopted: Jobs of an interrupted submission that go on.
+        removed: Jobs that were left over from one, and are gone.
+        full: What Slurm said when its queue was full.
+    """
+
+    arrays: int = 0
+    submitted: int = 0
+    left: int = 0
+    adopted: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    full: str | None = None
+
+
+def feed(sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = True) -> Fed:
+    """Submit the runs of a generation that nobody works on, as many as the queue has room for.
+
+    Args:
+        sweep: The sweep.
+        generation: The generation.
+        profile: What the cluster wants to be told.
+        asked: Whether a person asked for it: then everything is tried again that was not judged.
+
+    Returns:
+        What was submitted, and what was not.
+
+    Raises:
+        LaunchError: Where Slurm does not answer or refuses. Nothing of this call is in its queue then.
+    """
+    lock = sweep.hold_queue(generation, patience_s=_PATIENCE_S if asked else 0.0)
+    try:
+        fault("feed.held")
+        return _feed(SweepStore(sweep.path, look_at_queue), generation, profile, lock, asked=asked)
+    finally:
+        os.close(lock)
+        queue.forget(os.fspath(sweep.path.parent))
+
+
+def _feed(sweep: SweepStore, generation: int, profile: Profile, lock: int, *, asked: bool) -> Fed:
+    folder = os.fspath(sweep.path)
+    listing = queue.refresh(os.fspath(sweep.path.parent))
+    found = reconcile(folder, listing)
+    fault("feed.reconciled")
+    manifest = sweep.manifest()
+    views = [sweep.look(manifest.listed[run_id], fed=False) for run_id in manifest.run_ids[generation]]
+    waiting = [view for view in views if view.state in _TO_SUBMIT and (asked or is_worth(view, manifest))]
+    if not waiting:
+        note_left(folder, 0)
+        return Fed(adopted=found.adopted, removed=found.removed)
+    limits = read_limits(profile.site)
+    chosen = waiting[: room(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
+    requests = _requests(sweep, generation, profile, limits, _tasks(chosen, manifest), found, views)
+    sent = send(folder, requests, profile, lock)
+    submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
+    note_left(folder, len(waiting) - submitted)
+    return Fed(
+        arrays=len(sent.jobs),
+        submitted=submitted,
+        left=len(waiting) - submitted,
+        adopted=found.adopted,
+        removed=found.removed,
+        full=sent.full,
+    )
+
+
+def room(limits: Limits, queued: int) -> int | None:
+    """Return how many tasks more the queue takes of this user; None for no limit."""
+    return None if limits.submit is None else max(0, limits.submit - queued)
+
+
+def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask, Resources]]:
+    tasks: list[tuple[ArrayTask, Resources]] = []
+    for view in views:
+        listed = manifest.listed[view.run_id]
+        task = ArrayTask(run_id=view.run_id, generation=listed.generation, retried=listed.retried)
+        tasks.append((task, given(view, listed.retried)))
+    return tasks
+
+
+def _requests(
+    sweep: SweepStore,
+    generation: int,
+    profile: Profile,
+    limits: Limits,
+    tasks: Sequence[tuple[ArrayTask, Resources]],
+    found: Reconciled,
+    views: Sequence[RunView],
+) -> tuple[SubmitRequest, ...]:
+    want = Want(
+        sweep=sweep.name,
+        folder=os.fspath(sweep.path),
+        generation=generation,
+        tasks=tasks,
+        max_parallel=sweep.header(generation).max_parallel,
+        live=found.lanes(),
+        exclude=excluded_nodes(views, profile.site.exclude_after),
+        cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
+        now=time.time(),
+    )
+    return build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
+
+
+def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+    """Feed a sweep from a node, on behalf of a run that leaves. Whatever stands in the way is for the next one."""
+    folder, name, generation = words
+    os.chdir(environment.get(CWD_VARIABLE) or "/")
+    path = Path(folder)
+    try:
+        feed(SweepStore(path), int(generation), replace(load_profile(name), name=name), asked=False)
+    except LaunchError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,216 @@
+"""What sbatch is asked: arrays of equal resources, split at the cluster's limits. A pure function of what is to run."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch.backends.request import isolated_command
+from launch.backends.slurm.executor import TextExecutor
+from launch.backends.slurm.names import job_name
+from launch.backends.slurm.throttle import Lane, share
+from launch.profiles import Profile
+from launch.resources import Resources
+from launch.scheduler.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
+from launch.site import Site
+from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE
+
+# A task reads its array's record whole: at this size that takes some milliseconds.
+_MOST_TASKS = 10_000
+# A run must have most of its time for itself.
+_MOST_DELAY = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a cluster allows.
+
+    Attributes:
+        array_tasks: Tasks of one array.
+        submit: Tasks of this user in the queue; None for no limit that is known.
+    """
+
+    array_tasks: int = 1001
+    submit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Want:
+    """What is to be submitted.
+
+    Attributes:
+        sweep: Name of the sweep.
+        folder: Its folder.
+        generation: The manifest generation.
+        tasks: Runs with what each is given, in the order they are to start.
+        max_parallel: How many runs of the sweep may execute at once; None for no limit.
+        live: Lanes of the arrays of the sweep that are in the queue already.
+        exclude: Nodes to be avoided.
+        after: Jobs whose success is waited for.
+        cwd: Where the user typed the command.
+        now: Seconds since the epoch.
+    """
+
+    sweep: str
+    folder: str
+    generation: int
+    tasks: Sequence[tuple[ArrayTask, Resources]]
+    max_parallel: int | None = None
+    live: Sequence[Lane] = ()
+    exclude: Sequence[str] = ()
+    after: Sequence[str] = ()
+    cwd: str = "/"
+    now: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitRequest:
+    """One array that is to be submitted.
+
+    Attributes:
+        record: What is written down about it first.
+        script: The batch script.
+        command: The command line that submits it, held.
+        behind: The array, by its uuid or its job's number, whose end it waits for; None for none.
+        after: Jobs whose success it waits for.
+    """
+
+    record: ArrayRecord
+    script: str
+    command: tuple[str, ...]
+    behind: str | None = None
+    after: tuple[str, ...] = ()
+
+    def words(self, jobs: Mapping[str, str]) -> list[str]:
+        """Return the command line with what the array waits for.
+
+        Args:
+            jobs: The job of every array that was submitted before it, by uuid.
+        """
+        waits = [f"afterok:{job}" for job in self.after]
+        if self.behind is not None:
+            waits.append(f"afterany:{jobs.get(self.behind, self.behind)}")
+        first, *rest = self.command
+        return [first, *([f"--dependency={','.join(waits)}"] if waits else []), *rest]
+
+
+def build_requests(
+    want: Want, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
+) -> tuple[SubmitRequest, ...]:
+    """Return what is to be submitted, in this order. Pure but for the uuids.
+
+    Args:
+        want: What is to run.
+        profile: What the cluster wants to be told.
+        limits: What it allows.
+        make_uuid: Returns 16 hexadecimal digits that nobody else has.
+    """
+    groups = list(_groups(want.tasks, min(limits.array_tasks, _MOST_TASKS)))
+    uuids = [make_uuid() for _ in groups]
+    lanes = share(want.max_parallel, want.live, uuids)
+    executor = TextExecutor(Path(arrays_folder(want.folder)))
+    requests: list[SubmitRequest] = []
+    for uuid, lane, (resources, tasks) in zip(uuids, lanes, groups, strict=True):
+        record = ArrayRecord(
+            uuid=uuid,
+            name=job_name(want.sweep, uuid),
+            generation=want.generation,
+            profile=profile.name,
+            resources=resources,
+            tasks=tuple(tasks),
+            throttle=lane.throttle,
+            signal_delay_s=delay_of(profile.site, resources),
+            created=want.now,
+            poll_s=profile.site.poll_interval_s,
+            requeue=profile.site.requeue,
+            feeds=profile.site.sbatch_from_nodes,
+        )
+        script = executor.text(_command(want, record), _parameters(want, record, profile))
+        words = executor.command(Path(array_path(want.folder, uuid, "sh")))
+        command = (words[0], "--hold", *words[1:])
+        after = tuple(want.after)
+        requests.append(SubmitRequest(record=record, script=script, command=command, behind=lane.behind, after=after))
+    return tuple(requests)
+
+
+def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], most: int) -> Iterator[tuple[Resources, Sequence[ArrayTask]]]:
+    """Yield the tasks that share an array: equal resources, and no more than an array may have."""
+    groups: dict[Resources, list[ArrayTask]] = {}
+    for task, resources in tasks:
+        groups.setdefault(resources, []).append(task)
+    for resources, group in groups.items():
+        for start in range(0, len(group), most):
+            yield resources, group[start : start + most]
+
+
+def delay_of(site: Site, resources: Resources) -> float:
+    """Return how long before its time limit a run is asked to stop, in seconds."""
+    if resources.timeout_min is None:
+        return site.signal_delay_s
+    return min(site.signal_delay_s, _MOST_DELAY * 60 * resources.timeout_min)
+
+
+def _parameters(want: Want, record: ArrayRecord, profile: Profile) -> dict[str, Any]:
+    """Return an array's options in submitit's words."""
+    site, resources = profile.site, record.resources
+    named = ("partition", "account", "qos", "constraint", "nodelist", "mail_type", "mail_user", "comment")
+    parameters: dict[str, Any] = {key: value for key in named if (value := getattr(site, key)) is not None}
+    parameters |= {
+        "job_name": record.name,
+        "nodes": resources.nodes,
+        "tasks_per_node": resources.tasks_per_node,
+        "cpus_per_task": resources.cpus_per_task,
+        "timeout_min": None if resources.timeout_min is None else math.ceil(resources.timeout_min),
+        "wckey": site.wckey,  # submitit would send its own, which clusters that keep such keys refuse
+        "setup": [*_exports(want, profile), *site.setup],
+        "stderr_to_stdout": True,
+        "use_srun": False,
+        "additional_parameters": _additional(want, record, site),
+    }
+    if resources.mem_gb is not None:
+        parameters["mem_gb"] = resources.mem_gb
+    excluded = [*([site.exclude] if site.exclude else []), *want.exclude]
+    if excluded:
+        parameters["exclude"] = ",".join(excluded)
+    if resources.gpus_per_node and site.gpu_directive != "none":
+        kind = f"{site.gpu_type}:" if site.gpu_type else ""
+        if site.gpu_directive == "gres":
+            parameters["gres"] = f"gpu:{kind}{resources.gpus_per_node}"
+        else:
+            parameters["gpus_per_node"] = f"{kind}{resources.gpus_per_node}"
+    return parameters
+
+
+def _additional(want: Want, record: ArrayRecord, site: Site) -> dict[str, Any]:
+    """Return the options that submitit has no parameter for, or says otherwise."""
+    last = len(record.tasks) - 1
+    log = array_path(want.folder, record.uuid, "log").replace("%", "%%")
+    options: dict[str, Any] = {
+        "array": f"0-{last}" + (f"%{record.throttle}" if record.throttle else ""),
+        "output": log,
+        # Without `B:` the signal reaches job steps only, and there is none.
+        "signal": f"B:USR2@{math.ceil(record.signal_delay_s)}" if site.signal else None,
+        "requeue": True,
+    }
+    for key in ("reservation", "licenses"):
+        options[key] = getattr(site, key)
+    if want.after:
+        options["kill-on-invalid-dep"] = "yes"  # else it waits for ever for what has failed
+    said = {key: value for key, value in options.items() if value is not None or key == "signal"}
+    return {**site.additional, **said}
+
+
+def _exports(want: Want, profile: Profile) -> list[str]:
+    """Return the shell lines that set what every run finds in its environment."""
+    variables: Mapping[str, str | None] = {CWD_VARIABLE: want.cwd, PYTHON_VARIABLE: profile.site.python, **profile.env}
+    return [f"export {key}={shlex.quote(value)}" for key, value in variables.items() if value is not None]
+
+
+def _command(want: Want, record: ArrayRecord) -> str:
+    """Return the shell line that becomes the supervisor: on the host's own Python, in the place of the shell."""
+    words = isolated_command("launch.supervise.task", [array_path(want.folder, record.uuid)])
+    return "exec " + shlex.join(words)

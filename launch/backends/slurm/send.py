@@ -1,0 +1,104 @@
+"""Submits arrays so that a kill at any instruction loses nothing and repeats nothing.
+
+Written down, submitted held under a name that carries the uuid, its number written down, and only then released. An
+array of which the number could not be written down any more is found by its name; it cannot have begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from launch.backends.slurm.executor import TextExecutor
+from launch.backends.slurm.refusals import explain, is_full
+from launch.backends.slurm.request import SubmitRequest
+from launch.disk.files import fault
+from launch.errors import BackendError, LaunchError
+from launch.profiles import Profile
+from launch.scheduler.arrays import mark_over, note_job, write_array
+from launch.scheduler.client import ClientError, Unreachable, call
+from launch.scheduler.queue import ask
+
+_SUBMIT_TIMEOUT_S = 120.0
+
+
+@dataclass(kw_only=True)
+class Sent:
+    """What became of requests.
+
+    Attributes:
+        jobs: The job of every array that was submitted, by uuid.
+        full: What Slurm said when its queue was full; None where everything fitted.
+    """
+
+    jobs: dict[str, str] = field(default_factory=dict[str, str])
+    full: str | None = None
+
+
+def send(folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock: int) -> Sent:
+    """Submit arrays held, and release them when all are in.
+
+    Args:
+        folder: The sweep's folder.
+        requests: The arrays.
+        profile: What was asked for, for messages.
+        lock: The descriptor of the sweep's queue, which every sbatch holds: an orphan of this process cannot submit
+            behind the back of the next one.
+
+    Raises:
+        LaunchError: Where one is refused for good. None of them is in the queue then.
+    """
+    sent = Sent()
+    try:
+        for request in requests:
+            sent.jobs[request.record.uuid] = _send_one(folder, request, sent, lock)
+    except ClientError as error:
+        if not is_full(error):
+            _take_back(folder, sent)
+            raise explain(error, profile) from error
+        sent.full = error.message
+    except BaseException:
+        _take_back(folder, sent)
+        raise
+    release(sent.jobs.values())
+    return sent
+
+
+def _send_one(folder: str, request: SubmitRequest, sent: Sent, lock: int) -> str:
+    """Submit one array held; return the number of its job."""
+    uuid = request.record.uuid
+    write_array(folder, request.record, request.script)
+    try:
+        answer = call(request.words(sent.jobs), hold=[lock], timeout_s=_SUBMIT_TIMEOUT_S)
+    except ClientError:
+        mark_over(folder, uuid)  # it was refused
+        raise
+    except Unreachable:
+        # No answer does not mean that nothing was submitted.
+        found = [row.job for row in ask().rows if row.name == request.record.name]
+        if not found:
+            raise
+        answer = f"Submitted batch job {found[0]}"
+    fault("sbatch.submitted")
+    job = TextExecutor.job_in(answer)
+    note_job(folder, uuid, job)
+    return job
+
+
+def release(jobs: Iterable[str]) -> None:
+    """Let held arrays begin."""
+    words = ",".join(jobs)
+    if words:
+        fault("release.before")
+        call(["scontrol", "release", words])
+        fault("release.after")
+
+
+def _take_back(folder: str, sent: Sent) -> None:
+    """Remove what was submitted of a submission that is refused as a whole. What stays is held, and found again."""
+    with suppress(BackendError, LaunchError):
+        if sent.jobs:
+            call(["scancel", *sent.jobs.values()])
+            for uuid in sent.jobs:
+                mark_over(folder, uuid)

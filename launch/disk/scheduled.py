@@ -1,0 +1,32 @@
+"""What a scheduler says of a sweep's runs, in the words that their states are derived from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """A scheduler's answer for one sweep.
+
+    Attributes:
+        tasks: The runs that it is going to start, or has started, with why each waits; empty text for one that runs.
+        running: The jobs at work, as attempts name them.
+        taken: When it was asked, seconds since the epoch; 0 where it never answered.
+        problem: Why it could not be asked again; None where all is well.
+    """
+
+    tasks: Mapping[str, str] = field(default_factory=dict[str, str])
+    running: frozenset[str] = frozenset()
+    taken: float = 0.0
+    problem: str | None = None
+
+    def has_lost(self, job: object, started: float) -> bool:
+        """Say whether the scheduler knows for certain that a job is not at work.
+
+        Args:
+            job: The job, as the attempt names it.
+            started: When the attempt began; an answer from before then says nothing of it.
+        """
+        return self.problem is None and started < self.taken and job not in self.running

@@ -1,0 +1,89 @@
+"""One call of a Slurm client command: its output, or an error that names what could not be reached."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from launch.errors import BackendError
+
+TIMEOUT_S = 60.0
+
+# What the clients of Slurm 20.11 to 25.x say when the controller does not answer.
+_UNREACHABLE = (
+    "Unable to contact slurm controller",
+    "Unable to contact slurm",
+    "Connection refused",
+    "Socket timed out",
+    "Zero Bytes were transmitted",
+    "Could not establish a configuration source",
+    "Unable to establish controller machine",
+)
+
+
+class ClientError(BackendError):
+    """A client command that ended badly.
+
+    Args:
+        program: Which.
+        said: What it wrote to stderr.
+    """
+
+    def __init__(self, program: str, said: str) -> None:
+        lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in said.splitlines() if line]
+        super().__init__(f"{program}: {lines[-1] if lines else 'it failed and said nothing'}")
+        self.program = program
+        self.said = said
+
+
+class Unreachable(BackendError):
+    """Nobody answers: no client on the PATH, no controller, or no answer in time. Nothing is known."""
+
+
+def call(
+    words: Sequence[str],
+    *,
+    timeout_s: float = TIMEOUT_S,
+    hold: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """Run a client command and return what it prints.
+
+    Args:
+        words: The command line.
+        timeout_s: Seconds it may take.
+        hold: Descriptors that it holds while it runs, whatever becomes of this process.
+        variables: What its environment has beside this process's.
+
+    Raises:
+        ClientError: Where it refuses.
+        Unreachable: Where it is not there, or nobody answers it.
+    """
+    environment = {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
+    try:
+        answer = subprocess.run(
+            list(words),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment,
+            timeout=timeout_s,
+            pass_fds=tuple(hold),
+            check=False,
+        )
+    except FileNotFoundError:
+        hint = "log in to a node of the cluster, or load the module that brings Slurm's clients"
+        raise Unreachable(f"{words[0]} is not on the PATH", hint=hint) from None
+    except OSError as error:
+        raise Unreachable(f"{words[0]}: {os.strerror(error.errno or 0)}") from error
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"{words[0]} did not answer within {timeout_s:g} s", hint=_LATER) from None
+    said = answer.stderr.decode(errors="replace")
+    if answer.returncode == 0:
+        return answer.stdout.decode(errors="replace")
+    if any(words_ in said for words_ in _UNREACHABLE):
+        raise Unreachable(f"Slurm's controller does not answer: {ClientError(words[0], said).message}", hint=_LATER)
+    raise ClientError(words[0], said)
+
+
+_LATER = "type the command again when it does: nothing is lost and nothing runs twice"

@@ -1,0 +1,226 @@
+"""What a Slurm cluster wants to be told: the keys of a profile whose backend is `slurm`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from launch.errors import nearest
+from launch.grammar import looks_secret
+from launch.yaml_file import Place, describe
+
+GPU_DIRECTIVES = ("gres", "gpus_per_node", "none")
+
+# What the launcher says itself, and what becomes of a run depends on it.
+_OWN = (
+    "array",
+    "begin",
+    "dependency",
+    "error",
+    "export",
+    "hold",
+    "input",
+    "job-name",
+    "no-requeue",
+    "open-mode",
+    "output",
+    "parsable",
+    "requeue",
+    "signal",
+    "test-only",
+    "wrap",
+)
+# Keys of their own, of which sbatch's spelling would silently win.
+_KEYS = {
+    "account": "account",
+    "comment": "comment",
+    "constraint": "constraint",
+    "exclude": "exclude",
+    "gres": "gpu_directive",
+    "licenses": "licenses",
+    "mail-type": "mail_type",
+    "mail-user": "mail_user",
+    "nodelist": "nodelist",
+    "partition": "partition",
+    "qos": "qos",
+    "reservation": "reservation",
+    "wckey": "wckey",
+}
+_RESOURCES = {
+    "cpus-per-task": "cpus_per_task",
+    "gpus-per-node": "gpus_per_node",
+    "mem": "mem_gb",
+    "nodes": "nodes",
+    "ntasks-per-node": "tasks_per_node",
+    "time": "timeout_min",
+}
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What a Slurm cluster wants to be told.
+
+    Attributes:
+        partition: Partition, or several with commas between.
+        account: Who pays.
+        qos: Quality of service.
+        constraint: Features that nodes must have.
+        reservation: Reservation to run in.
+        licenses: Licences a run takes.
+        nodelist: Nodes that must be among a run's.
+        exclude: Nodes that no run may be given.
+        gpu_directive: How GPUs are asked for: `gres`, `gpus_per_node`, or `none` where the partition implies them.
+        gpu_type: Kind of GPU, as the site names it.
+        mail_type: When Slurm writes mail, such as `FAIL,END`.
+        mail_user: To whom.
+        comment: What the job's comment says.
+        wckey: The key that some sites account by.
+        additional: Further options of sbatch, without the dashes; `true` for one without a value.
+        setup: Shell lines before a run, such as `module load …`.
+        python: The interpreter of training, found after the setup lines; None for the launcher's own.
+        signal: Whether Slurm is asked to signal before the time limit; without it the supervisor's own clock does.
+        signal_delay_s: How long before the time limit a run is asked to stop.
+        requeue: Whether a run that goes on does so under the same job; without it, a new one is submitted.
+        sbatch_from_nodes: Whether a run that ends may submit what is left of its sweep.
+        accounting: Whether sacctmgr and sacct may be asked; None for whether the cluster keeps accounts.
+        max_submit: Tasks in the queue at once; None for what the cluster says.
+        poll_interval_s: How old the launcher's view of the queue may be.
+        exclude_after: Runs that must have been killed on a node before it is avoided; 0 for never.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    reservation: str | None = None
+    licenses: str | None = None
+    nodelist: str | None = None
+    exclude: str | None = None
+    gpu_directive: str = "gres"
+    gpu_type: str | None = None
+    mail_type: str | None = None
+    mail_user: str | None = None
+    comment: str | None = None
+    wckey: str | None = None
+    additional: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    setup: tuple[str, ...] = ()
+    python: str | None = None
+    signal: bool = True
+    signal_delay_s: float = 120.0
+    requeue: bool = True
+    sbatch_from_nodes: bool = False
+    accounting: bool | None = None
+    max_submit: int | None = None
+    poll_interval_s: float = 30.0
+    exclude_after: int = 2
+
+
+SITE_KEYS = tuple(f.name for f in fields(Site))
+
+
+def read_site(values: Mapping[str, Any], place: Place) -> Site:
+    """Return what a profile says about its cluster.
+
+    Args:
+        values: The profile's keys and values; keys of others are passed over.
+        place: The profile's place, for messages.
+
+    Raises:
+        FileError: Where a value cannot be understood.
+    """
+    said: dict[str, Any] = {}
+    for key in SITE_KEYS:
+        if values.get(key) is not None:
+            said[key] = _READERS.get(key, _text)(values[key], place.key(key))
+    return Site(**said)
+
+
+def _text(value: Any, place: Place) -> str:
+    if isinstance(value, list):
+        return ",".join(_word(item, place) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    return _word(value, place)
+
+
+def _word(value: Any, place: Place) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise place.error(f"{describe(value)} is not text", "put quotes around it")
+    return value
+
+
+def _gpu_directive(value: Any, place: Place) -> str:
+    if value in GPU_DIRECTIVES:
+        return value
+    near = nearest(value, GPU_DIRECTIVES) if isinstance(value, str) else None
+    message = f"unknown directive {describe(value)}" + (f"; did you mean {near}?" if near else "")
+    raise place.error(message, f"one of {', '.join(GPU_DIRECTIVES)}")
+
+
+def _yes_or_no(value: Any, place: Place) -> bool:
+    if not isinstance(value, bool):
+        raise place.error(f"{describe(value)} is neither true nor false")
+    return value
+
+
+def _seconds(value: Any, place: Place) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+        raise place.error(f"{describe(value)} is not a number of seconds above 0")
+    return float(value)
+
+
+def _count(least: int) -> Callable[[Any, Place], int]:
+    def read(value: Any, place: Place) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise place.error(f"{describe(value)} is not a whole number from {least}")
+        return value
+
+    return read
+
+
+def _setup(value: Any, place: Place) -> tuple[str, ...]:
+    lines = place.sequence(value)
+    for number, line in enumerate(lines):
+        at = place.item(number)
+        if not isinstance(line, str) or "\n" in line or "\0" in line:
+            raise at.error(f"{describe(line)} is not one line of shell", "put quotes around it; one line each")
+        name = line.removeprefix("export ").partition("=")[0].strip()
+        if "=" in line and name.isidentifier() and looks_secret(name):
+            raise at.error("looks like a secret, and profiles are no place for one", "export it where you log in")
+        if line.startswith("#SBATCH"):
+            raise at.error("sbatch does not read options after its own", "say it under additional")
+    return tuple(lines)
+
+
+def _additional(value: Any, place: Place) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, said in place.mapping(value).items():
+        at, key = place.key(name), name.replace("_", "-")
+        if not _OPTION.fullmatch(key):
+            raise at.error("not an option of sbatch", "its long name without the dashes, such as `switches`")
+        if key in _OWN:
+            raise at.error("the launcher says this itself", "leave it out")
+        if key in _KEYS:
+            raise at.error("the profile has a key of its own for this", f"say it as {_KEYS[key]}")
+        if key in _RESOURCES:
+            raise at.error("this is a resource of the runs", f"say it in the sweep: resources.{_RESOURCES[key]}")
+        options[key] = True if said is True else _word(said, at)
+    return options
+
+
+_READERS: dict[str, Callable[[Any, Place], Any]] = {
+    "gpu_directive": _gpu_directive,
+    "additional": _additional,
+    "setup": _setup,
+    "signal": _yes_or_no,
+    "signal_delay_s": _seconds,
+    "requeue": _yes_or_no,
+    "sbatch_from_nodes": _yes_or_no,
+    "accounting": _yes_or_no,
+    "max_submit": _count(1),
+    "poll_interval_s": _seconds,
+    "exclude_after": _count(0),
+}

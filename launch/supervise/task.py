@@ -1,0 +1,227 @@
+"""Executes one task of a job array: `python -m launch.supervise.task ARRAY_FILE`, the last line of its batch script.
+
+It finds its run in the array's record by the task's index, and sees it through as any supervisor does. What Slurm adds:
+the end of its time, what a signal means, and the requeue, which is asked from here because inside a container there is
+nobody to ask.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from launch.disk.attempts import attempt_path, is_worked_on
+from launch.disk.files import fault
+from launch.errors import BackendError, LaunchError
+from launch.records import Reason
+from launch.scheduler.arrays import ArrayRecord, find_task, has_left, read_array
+from launch.scheduler.client import ClientError, call
+from launch.scheduler.listing import RUNNING
+from launch.supervise.order import Order
+from launch.supervise.supervisor import Outcome, Supervisor, guarded
+from launch.supervise.surroundings import Surroundings
+
+# Slurm looks at time limits twice a minute, and its signal may come a minute early.
+_EARLY_S = 65.0
+# Before the kill by Slurm there must be time to write down how the attempt ended.
+_MOST_LAST_WORDS_S = 5.0
+_ASK_TIMEOUT_S = 10.0
+_REQUEUE_TRIES = 4
+_REQUEUE_PAUSE_S = 2.0
+_FEED_TIMEOUT_S = 120.0
+# A lock that a dead node held: the file system's server lets go of it by and by.
+_LEASE_S = 100.0
+_LEASE_POLL_S = 0.5
+
+_SETTING = re.compile(r"(\w+)=(\S+)")
+
+
+class SlurmTask(Surroundings):
+    """A task of an array, on a node that Slurm gave it.
+
+    Args:
+        record: The array.
+        sweep: The sweep's folder.
+        environment: What Slurm says of the job.
+    """
+
+    def __init__(self, record: ArrayRecord, sweep: str, environment: Mapping[str, str]) -> None:
+        self.sweep = sweep
+        self.resources = record.resources
+        self.index = int(environment["SLURM_ARRAY_TASK_ID"])
+        self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
+        self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
+        self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
+        self._own = environment["SLURM_JOB_ID"]  # a number of the task's own, which every client takes
+        self._record = record
+        self._began = time.time()
+        self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
+        self._is_ending = False
+
+    def limits(self, timeout_min: float | None) -> tuple[float, float]:
+        """Return when the command is asked to stop and when it is killed: by the end that Slurm has set."""
+        end = self._end or self._ask_end()
+        if end is None and timeout_min is not None:
+            end = self._began + 60 * timeout_min
+        if end is None:
+            return super().limits(None)
+        self._end = end
+        left, delay = end - time.time(), self._record.signal_delay_s
+        now = time.monotonic()
+        return now + max(0.0, left - delay), now + max(0.0, left - min(_MOST_LAST_WORDS_S, delay / 4))
+
+    def _ask_end(self) -> float | None:
+        """Ask Slurm when the job's time ends; None where it has no limit, or nobody answers."""
+        with suppress(BackendError, ValueError, OverflowError):
+            text = call(["squeue", "-h", "-j", self._own, "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
+            return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+        return None
+
+    def why_stopped(self) -> Reason:
+        """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
+        left = None if self._end is None else self._end - time.time()
+        try:
+            said = dict(_SETTING.findall(call(["scontrol", "show", "job", self._own, "-o"], timeout_s=_ASK_TIMEOUT_S)))
+        except BackendError:
+            said = {}
+        if said and said.get("JobState") != "RUNNING":
+            # It is ending whatever we do: cancelled, or taken away, and then Slurm itself starts it again.
+            self._is_ending = True
+            return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
+        if said.get("PreemptTime", "None") != "None":
+            return Reason.PREEMPTED
+        timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
+        return Reason.TIMEOUT if timed else Reason.PREEMPTED
+
+    def has_lost(self, record: Mapping[str, Any]) -> bool:
+        """Say whether Slurm knows that nobody works on an attempt of another node."""
+        job = record.get("job_id")
+        if record.get("backend") != "slurm" or not isinstance(job, str):
+            return False
+        # Of one job there is one supervisor at a time, and this is it: whatever else has its number is from before.
+        return (job == self.job_id or _is_gone(job)) and self._is_let_go(record)
+
+    def _is_let_go(self, record: Mapping[str, Any]) -> bool:
+        """Wait until the lock of an attempt is free whose machine is gone."""
+        run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
+        path, deadline = attempt_path(run_dir, record["attempt"]), time.monotonic() + _LEASE_S
+        while is_worked_on(path):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LEASE_POLL_S)
+        return True
+
+    def leave(self, outcome: Outcome, reason: Reason | None) -> int:
+        """Have the job started again where the run goes on, and feed the sweep where nobody else does.
+
+        Args:
+            outcome: The supervisor's.
+            reason: Why the attempt ended.
+
+        Returns:
+            The exit code of the batch script: the run's.
+        """
+        goes_on = outcome is Outcome.AGAIN
+        grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
+        requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
+        if self._record.feeds and not self._is_ending and ((goes_on and not requeued) or has_left(self.sweep)):
+            self._feed()
+        return Outcome.DONE if outcome is Outcome.BUSY else outcome
+
+    def _requeue(self) -> bool:
+        """Have Slurm start this very task again; return whether it will."""
+        fault("task.requeue")
+        for left in reversed(range(_REQUEUE_TRIES)):
+            try:
+                call(["scontrol", "requeue", self.job_id or ""], timeout_s=_ASK_TIMEOUT_S)
+            except ClientError as error:
+                _say(f"{error.message}; `launch sweep` typed again goes on with the run")
+                return False
+            except BackendError as error:
+                if not left:
+                    _say(f"{error.message}; `launch sweep` typed again goes on with the run")
+                    return False
+                time.sleep(_REQUEUE_PAUSE_S)
+            else:
+                return True
+        return False
+
+    def _feed(self) -> None:
+        """Submit what is left of the sweep. It needs packages that this process does without."""
+        boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
+        words = [self.sweep, self._record.profile, str(self._record.generation)]
+        command = [sys.executable, "-P", "-c", boot + "sys.exit(main(sys.argv[1:]))", sys.path[0], *words]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_FEED_TIMEOUT_S, check=False)
+
+
+def _is_gone(job: str) -> bool:
+    """Say whether Slurm knows for certain that a job is not at work."""
+    try:
+        said = call(["squeue", "-h", "-j", job, "-o", "%T"], timeout_s=_ASK_TIMEOUT_S)
+    except ClientError as error:
+        return "Invalid job id" in error.said
+    except BackendError:
+        return False
+    return not RUNNING & {line.strip() for line in said.splitlines()}
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and text.isdigit() and int(text) > 0 else None
+
+
+def _say(words: str) -> None:
+    """Leave a word in the array's log."""
+    with suppress(OSError):
+        sys.stderr.write(f"{words}\n")
+        sys.stderr.flush()
+
+
+def execute(file: str) -> int:
+    """Execute the task that this process is.
+
+    Args:
+        file: The array's record.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        LaunchError: Where it cannot be found.
+    """
+    record = read_array(file)
+    try:
+        task = SlurmTask(record, os.path.dirname(os.path.dirname(os.path.abspath(file))), os.environ)
+    except KeyError as error:
+        raise LaunchError(f"{error.args[0]} is not set: this is no task of a job array") from None
+    own = find_task(record, task.index)
+    order = Order(
+        run_dir=os.path.join(task.sweep, own.run_id),
+        generation=own.generation,
+        retried=own.retried,
+        gpus=_gpus(record, os.environ),
+    )
+    supervisor = Supervisor(order, task)
+    return task.leave(supervisor.run(), supervisor.reason)
+
+
+def _gpus(record: ArrayRecord, environment: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the GPUs that Slurm gave the task, for the record."""
+    words = environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if record.resources.gpus_per_node else ()
+    return tuple(int(word) for word in words if word.isdigit())
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Execute one task of an array."""
+    file = (sys.argv[1:] if words is None else list(words))[0]
+    return guarded(lambda: execute(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
