@@ -43,11 +43,11 @@ def measure_here() -> dict[str, float]:
             loop = Loop(config, dataset, Path(folder), attempt, Lifeline(), journal)
             batches = train_batches(dataset.splits["train"], config.train.batch_size, 0, 0)
             taken, faults = [], 0
-            state, interval = loop.state, loop._interval
+            state, interval = loop.learner.state, loop.learner.interval
             for number in range(_STEPS + 1):
                 batch = next(batches)
                 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
-                state, interval = loop._train_step(state, interval, batch)
+                state, interval = loop.learner.train_step(state, interval, batch)
                 jax.block_until_ready(state.step)
                 if number:  # the first one compiles
                     taken.append(time.perf_counter() - start)

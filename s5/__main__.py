@@ -24,6 +24,7 @@ import errno
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ from s5 import device
 from s5.catalog import DataError, check_available
 from s5.config import Config
 from s5.config_values import science_hash, to_dict
-from s5.errors import NotANumber, Stopped, UserError, say
+from s5.errors import NotANumber, PeerGone, Stopped, UserError, say
 from s5.lifeline import Lifeline
 from s5.memory import restart_with_huge_pages
+from s5.processes import Team, end_at_once, team_of
 from s5.result import (
     ATTEMPT_DIR_VARIABLE,
     CONFIG,
@@ -81,6 +83,9 @@ def _explain(error: Exception) -> Exit | None:
         case NotANumber():
             say(f"s5: {error}\nhint: lower optim.lr and optim.ssm_lr, or warm up for longer")
             return Exit.NAN
+        case PeerGone():
+            say(f"s5: {error}\nhint: start all its processes again: the run goes on from its last checkpoint")
+            return Exit.CRASH
         case UserError() | DataError():
             say(f"s5: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
             return Exit.USER_ERROR
@@ -116,7 +121,7 @@ def _train_verb(words: Sequence[str]) -> None:
     check_identity(run_dir, config)
     attempt = os.environ.get(ATTEMPT_DIR_VARIABLE)
     if attempt:
-        _train(config, run_dir, Path(attempt), lifeline)
+        _train(config, run_dir, Path(attempt), lifeline, team_of(os.environ))
     else:
         _train_claimed(config, run_dir, lifeline)
 
@@ -135,7 +140,8 @@ def _single_verb(words: Sequence[str]) -> None:
     run_dir = (asked.run_dir or _default_run_dir(config)).absolute()
     if not (run_dir / RESULT).exists():
         check_available(config.data.name, config.data.root, config.data.cache)
-    _prepare(run_dir, config)
+    if team_of(os.environ).leads:
+        _prepare(run_dir, config)
     _train_claimed(config, run_dir, lifeline)
 
 
@@ -176,21 +182,37 @@ def _train_claimed(config: Config, run_dir: Path, lifeline: Lifeline) -> None:
     """Claim an attempt, train, publish; print the result of a run that is done."""
     from s5.attempts import claimed
 
+    team = team_of(os.environ)
+    if not team.leads:
+        if read_result(run_dir) is None:
+            _train(config, run_dir, run_dir, lifeline, team)
+        return
     if read_result(run_dir) is None:
         with claimed(run_dir) as attempt_dir:
             say(f"s5: {attempt_dir}")
-            _train(config, run_dir, attempt_dir, lifeline)
+            _train(config, run_dir, attempt_dir, lifeline, team)
             publish(attempt_dir)
     else:
         say(f"s5: {run_dir}: done before")
     _print((read_result(run_dir) or {})["metrics"], as_json=False)
 
 
-def _train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline) -> None:
+def _train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline, team: Team) -> None:
+    """Train. Where a process of several fails on its own, it ends here: no orderly end waits for the others."""
     device.choose(config.platform)
     from s5.train import train
 
-    train(config, run_dir, attempt_dir, lifeline)
+    try:
+        train(config, run_dir, attempt_dir, lifeline, team)
+    except (Stopped, NotANumber):
+        raise
+    except Exception as error:
+        if team.alone:
+            raise
+        code = _explain(error)
+        if code is None:
+            traceback.print_exc()
+        end_at_once(Exit.CRASH if code is None else code)
 
 
 def _evaluate_verb(words: Sequence[str]) -> None:

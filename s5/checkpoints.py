@@ -25,7 +25,8 @@ import numpy as np
 from s5.errors import UserError, say
 from s5.result import CHECKPOINTS, attempt_dirs
 
-CHECKPOINT_VERSION = 1
+# 2: the parameters of all layers lie in one array each, stacked over depth.
+CHECKPOINT_VERSION = 2
 META = "checkpoint.json"
 STATE = "state"
 
@@ -169,6 +170,7 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         CorruptCheckpoint: Where anything is missing or differs.
+        UserError: Where it is whole and other code has written it.
     """
     try:
         facts = json.loads((path / META).read_text())
@@ -185,8 +187,7 @@ def read(path: Path) -> Checkpoint:
         raise CorruptCheckpoint(f"{type(error).__name__}: {_first_line(error)}") from error
     if set(stored) != set(arrays) or digest(arrays, facts) != expected:
         raise CorruptCheckpoint("its digest is not the one that was written with it")
-    if facts["version"] != CHECKPOINT_VERSION:
-        raise UserError(f"{path}: format version {facts['version']}; this code reads {CHECKPOINT_VERSION}")
+    _refuse_version(path, facts["version"])
     return Checkpoint(
         attempt=int(path.parent.parent.name),
         step=facts["step"],
@@ -194,6 +195,16 @@ def read(path: Path) -> Checkpoint:
         progress=facts["progress"],
         environment=facts["environment"],
     )
+
+
+def _refuse_version(path: Path, version: int) -> None:
+    """Raise where other code has written a checkpoint."""
+    if version != CHECKPOINT_VERSION:
+        age = "an earlier" if version < CHECKPOINT_VERSION else "a later"
+        raise UserError(
+            f"{path}: written by {age} version of this code (layout {version}; this one reads {CHECKPOINT_VERSION})",
+            hint="check that version out to go on with the run or to evaluate it, or start it again in another folder",
+        )
 
 
 def newest(run_dir: Path) -> Checkpoint | None:
@@ -259,5 +270,10 @@ def _first_line(error: Exception) -> str:
 def _checkpointer() -> Any:
     # Imported where it is used: `python -m s5 --help` needs no Orbax.
     from orbax.checkpoint import Checkpointer, PyTreeCheckpointHandler
+    from orbax.checkpoint.options import MultiprocessingOptions
 
-    return Checkpointer(PyTreeCheckpointHandler())
+    # One process writes or reads: it must not wait for the others of its run.
+    rank = jax.process_index()
+    alone = MultiprocessingOptions(primary_host=rank, active_processes={rank}, barrier_sync_key_prefix=f"s5-{rank}")
+    handler = PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return Checkpointer(handler, multiprocessing_options=alone)

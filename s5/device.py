@@ -69,14 +69,18 @@ def _cache_compilations() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def describe() -> str:
-    """Return the device in words."""
+def describe(count: int) -> str:
+    """Return the devices of a run in words.
+
+    Args:
+        count: How many there are, in all its processes.
+    """
     import jax
 
-    device, n = jax.devices()[0], len(jax.devices())
+    device = jax.devices()[0]
     if device.platform != "cpu":
-        return f"{n} x {device.device_kind}"
-    return f"cpu, {threads()} thread{'s' * (threads() != 1)}"
+        return f"{count} x {device.device_kind}"
+    return (f"{count} x " if count > 1 else "") + f"cpu, {threads()} thread{'s' * (threads() != 1)}"
 
 
 def threads() -> int:

@@ -21,6 +21,10 @@ class NotANumber(Exception):
     """The training loss is not finite any more."""
 
 
+class PeerGone(Exception):
+    """Another process of the run is gone, or never came."""
+
+
 class Stopped(Exception):
     """The process was asked to stop, and what it has done is in a checkpoint."""
 

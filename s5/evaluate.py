@@ -7,65 +7,26 @@ logits = model(inputs, None, train=False)
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import PyTree
 
 from s5 import checkpoints
 from s5.catalog import dataset_info
+from s5.choices import Head
 from s5.config import Config
 from s5.data import Dataset, load
 from s5.data.batch import Batch, eval_batches
 from s5.errors import Stopped, UserError
 from s5.models import SequenceModel, make_model
+from s5.parallel import Devices
 from s5.run_config import read_config
+from s5.scores import Sums, score
 
 # Names of the best model's arrays inside a checkpoint.
 BEST_PARAMS = "best/params"
 BEST_STATS = "best/stats"
-
-
-class Sums(NamedTuple):
-    """Sums over examples, from which means are made when somebody asks.
-
-    loss: Cross-entropy in nats.
-    correct: Examples whose most probable class is the right one.
-    weight: Examples.
-    """
-
-    loss: Float[Array, ""]
-    correct: Float[Array, ""]
-    weight: Float[Array, ""]
-
-    @classmethod
-    def zero(cls) -> "Sums":
-        """Return the sums over nothing."""
-        return cls(*(jnp.zeros(()) for _ in cls._fields))
-
-    def __add__(self, other: "Sums") -> "Sums":  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the sums over the examples of both."""
-        return Sums(*map(jnp.add, tuple(self), tuple(other)))
-
-    def means(self) -> dict[str, float]:
-        """Return the mean loss and the accuracy as a fraction; waits for the device."""
-        loss, correct, weight = (float(value) for value in jax.device_get(tuple(self)))
-        return {"loss": loss / weight, "accuracy": correct / weight}
-
-
-def score(
-    logits: Float[Array, "batch n_classes"],
-    labels: Int[Array | np.ndarray, " batch"],
-    weight: Float[Array | np.ndarray, " batch"],
-) -> Sums:
-    """Return the sums over one batch; rows of weight 0 count for nothing."""
-    loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
-    correct = (logits.argmax(-1) == labels).astype(jnp.float32)
-    return Sums((loss * weight).sum(), (correct * weight).sum(), weight.sum())
 
 
 def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
@@ -77,23 +38,33 @@ def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
 EvalStep = Callable[[PyTree, PyTree, Sums, Batch], Sums]
 
 
-def make_eval_step(graphdef: Any, lengths_of: Callable[[Batch], Any]) -> EvalStep:
+def make_eval_step(
+    graphdef: Any,
+    lengths_of: Callable[[Batch], Any],
+    *,
+    head: Head = Head.classification,
+    devices: Devices | None = None,
+    step_rescale: float = 1.0,
+) -> EvalStep:
     """Return the jitted step of an evaluation.
 
     Args:
         graphdef: The model's structure, from `nnx.split`.
         lengths_of: From `valid_lengths`.
+        head: What the model returns.
+        devices: What a batch is divided over; None for one device.
+        step_rescale: Factor on every step of the model: 2 for data at half the sampling rate trained on.
 
     Returns:
         A pure function (params, stats, sums so far, batch) -> sums.
     """
 
-    @jax.jit
     def eval_step(params: PyTree, stats: PyTree, sums: Sums, batch: Batch) -> Sums:
-        logits = nnx.merge(graphdef, params, stats)(batch.inputs, lengths_of(batch), train=False)
-        return sums + score(logits, batch.labels, batch.weight)
+        model, lengths = nnx.merge(graphdef, params, stats), lengths_of(batch)
+        outputs = model(batch.inputs, lengths, train=False, step_rescale=step_rescale)
+        return sums + score(outputs, batch.labels, batch.weight, head, lengths)
 
-    return eval_step
+    return (devices or Devices(1)).jit(eval_step)
 
 
 def evaluate(
@@ -102,24 +73,30 @@ def evaluate(
     stats: PyTree,
     batches: Iterable[Batch],
     stopping: Callable[[], bool] = lambda: False,
+    *,
+    head: Head = Head.classification,
+    devices: Devices | None = None,
 ) -> dict[str, float]:
-    """Return the mean loss and the accuracy over batches.
+    """Return the mean loss, and of classes the accuracy, over batches.
 
     Args:
         step: From `make_eval_step`.
         params: The model's parameters.
         stats: Its other state.
-        batches: The examples.
+        batches: The examples; of several processes, this one's rows.
         stopping: Asked before every batch.
+        head: As the step's.
+        devices: As the step's.
 
     Raises:
         Stopped: Where `stopping` says so before the end.
     """
-    sums = Sums.zero()
+    devices = devices or Devices(1)
+    sums = devices.place(Sums.zero(head))
     for batch in batches:
         if stopping():
             raise Stopped
-        sums = step(params, stats, sums, batch)
+        sums = step(params, stats, sums, devices.place_batch(batch))
     return sums.means()
 
 
@@ -138,7 +115,8 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
     run_dir = Path(run_dir)
     config = read_config(run_dir)
     info = dataset_info(config.data.name)
-    model = make_model(config.model, info.d_input, info.n_classes, nnx.Rngs(config.seed))
+    rngs = nnx.Rngs(config.seed)
+    model = make_model(config.model, info.d_input, info.n_classes, rngs, head=info.head, compat=config.compat)
     checkpoint = checkpoints.newest(run_dir)
     if checkpoint is None and checkpoints.exist(run_dir):
         raise UserError(
@@ -156,8 +134,13 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
     return config, nnx.merge(graphdef, params, stats)
 
 
-def evaluate_run(run_dir: Path, split: str) -> dict[str, float]:
+def evaluate_run(run_dir: Path, split: str, *, step_rescale: float = 1.0) -> dict[str, float]:
     """Return the scores of a run's best model on a split of its data set: `SPLIT/loss` and `SPLIT/accuracy`.
+
+    Args:
+        run_dir: The run directory.
+        split: The split's name.
+        step_rescale: As in `make_eval_step`.
 
     Raises:
         UserError: For an unknown split, or a run that cannot be loaded.
@@ -167,6 +150,11 @@ def evaluate_run(run_dir: Path, split: str) -> dict[str, float]:
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
-    step = make_eval_step(graphdef, valid_lengths(dataset))
-    scores = evaluate(step, params, stats, eval_batches(dataset.splits[split], config.train.eval_batch_size))
+    devices = Devices(config.train.devices)
+    step = make_eval_step(
+        graphdef, valid_lengths(dataset), head=dataset.head, devices=devices, step_rescale=step_rescale
+    )
+    batches = eval_batches(dataset.splits[split], devices.filled(config.train.eval_batch_size))
+    params, stats = devices.place((params, stats))
+    scores = evaluate(step, params, stats, batches, head=dataset.head, devices=devices)
     return {f"{split}/{name}": value for name, value in scores.items()}

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from s5.choices import Head
+
 
 class DataError(Exception):
     """Data that cannot be used: a mistake the user can mend.
@@ -114,6 +116,7 @@ class DatasetInfo:
         cache: How its converted files are kept.
         cached_as: The data set whose converted files serve it too; empty for its own.
         made_by: The published procedure that makes it, where a generator does; empty where files are needed.
+        head: What a model returns for an example.
     """
 
     name: str
@@ -130,6 +133,7 @@ class DatasetInfo:
     cache: Cache = Cache.file
     cached_as: str = ""
     made_by: str = ""
+    head: Head = Head.classification
 
     @property
     def files(self) -> tuple[FileInfo, ...]:

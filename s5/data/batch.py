@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import grain
 import numpy as np
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Float32, Int, Int32, Shaped
 
 from s5.catalog import DataError
 from s5.data.dataset import Split
@@ -21,29 +21,39 @@ _ENDLESS = 1 << 50
 class Batch(NamedTuple):
     """Examples for one step; a pytree.
 
-    inputs: Sequences, scaled.
-    labels: The class of each.
+    inputs: Sequences, scaled; or tokens, as they are stored.
+    labels: The class of each, or targets of every step.
     lengths: How many steps of each are valid.
     weight: 1 for an example, 0 for a row that only fills the shape.
     """
 
-    inputs: Float32[np.ndarray, "batch L d_input"]
-    labels: Int32[np.ndarray, " batch"]
-    lengths: Int32[np.ndarray, " batch"]
+    inputs: Shaped[np.ndarray, "batch *documents L d_stored"]
+    labels: Shaped[np.ndarray, "batch ..."]
+    lengths: Int32[np.ndarray, " batch *documents"]
     weight: Float32[np.ndarray, " batch"]
 
 
 def gather(split: Split, examples: Int[np.ndarray, " batch"]) -> Batch:
     """Return the batch of the given examples of a split."""
-    inputs = split.inputs[examples].astype(np.float32)
-    inputs /= np.float32(split.full_scale)
+    inputs = split.inputs[examples if split.rows is None else split.rows[examples]]
+    if not split.tokens:
+        inputs = inputs.astype(np.float32)
+        if np.any(split.offset):
+            inputs -= np.float32(split.offset)
+        inputs /= np.float32(split.full_scale)
     return Batch(inputs, split.labels[examples], split.lengths[examples], np.ones(len(examples), np.float32))
 
 
-def eval_batches(split: Split, batch_size: int) -> Iterator[Batch]:
-    """Yield every example of a split once, in order; rows of weight 0 fill the last batch."""
+def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> Iterator[Batch]:
+    """Yield every example of a split once, in order; rows of weight 0 fill the last batch.
+
+    Args:
+        split: The split.
+        batch_size: Examples per step.
+        rows: Which rows of each batch to read, where other processes read the others.
+    """
     for start in range(0, len(split), batch_size):
-        examples = np.arange(start, start + batch_size)
+        examples = np.arange(start, start + batch_size)[rows]
         valid = examples < len(split)
         batch = gather(split, np.where(valid, examples, 0))
         yield batch._replace(weight=valid.astype(np.float32))
@@ -72,14 +82,15 @@ class TrainSteps:
         split: The training split.
         batch_size: Examples per step.
         seed: Seed of the order.
+        rows: Which rows of each batch to read, where other processes read the others.
 
     Raises:
         DataError: As `steps_per_epoch` does.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+    def __init__(self, split: Split, batch_size: int, seed: int, rows: slice = slice(None)) -> None:
         self.steps_per_epoch = steps_per_epoch(split, batch_size)
-        self._split, self._batch_size = split, batch_size
+        self._split, self._batch_size, self._rows = split, batch_size, rows
         # Two epochs, since the steps that are prepared ahead may already lie in the next one.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(shuffled, len(split), seed))
 
@@ -89,7 +100,7 @@ class TrainSteps:
     def __getitem__(self, index: int) -> Batch:
         epoch, place = divmod(index, self.steps_per_epoch)
         start = place * self._batch_size
-        return gather(self._split, self._order(epoch)[start : start + self._batch_size])
+        return gather(self._split, self._order(epoch)[start : start + self._batch_size][self._rows])
 
 
 class TrainBatches:
@@ -104,10 +115,19 @@ class TrainBatches:
         seed: Seed of the order.
         start_step: The step of the first batch.
         prefetch: Batches prepared ahead on a thread; 0 for none.
+        rows: Which rows of each batch to read, where other processes read the others; the state says nothing of it.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, start_step: int = 0, prefetch: int = 2) -> None:
-        steps = TrainSteps(split, batch_size, seed)
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        prefetch: int = 2,
+        rows: slice = slice(None),
+    ) -> None:
+        steps = TrainSteps(split, batch_size, seed, rows)
         self.steps_per_epoch = steps.steps_per_epoch
         self._identity = {"examples": len(split), "batch_size": batch_size, "seed": seed}
         self._steps = grain.MapDataset.source(steps)
@@ -159,6 +179,8 @@ class TrainBatches:
         self._step = step
 
 
-def train_batches(split: Split, batch_size: int, seed: int, start_step: int = 0, *, prefetch: int = 2) -> TrainBatches:
+def train_batches(
+    split: Split, batch_size: int, seed: int, start_step: int = 0, *, prefetch: int = 2, rows: slice = slice(None)
+) -> TrainBatches:
     """Return the endless iterator of training batches whose first is that of `start_step`; see `TrainBatches`."""
-    return TrainBatches(split, batch_size, seed, start_step, prefetch)
+    return TrainBatches(split, batch_size, seed, start_step, prefetch, rows)

@@ -4,23 +4,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Float32, Int, Int32, Shaped
+
+from s5.choices import Head
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The examples of one split.
+    """The examples of one split. An example of a retrieval is a pair of documents: axis 1 of inputs and lengths.
 
     inputs: Sequences as they are stored; pixels stay uint8 until a batch is made of them.
-    labels: The class of each.
+    labels: The class of each; for a regression float32 targets of every step, (n, L, d_output).
     lengths: How many steps of each are valid; the rest is padding.
-    full_scale: The stored value that becomes 1.0 in a batch.
+    full_scale: The difference from `offset` that becomes 1.0 in a batch; one for all features, or one for each.
+    offset: The stored value that becomes 0.0 in a batch.
+    tokens: Whether inputs are whole numbers that stand for tokens: they stay what they are, one feature of a step,
+        and become one-hot vectors of the data set's `d_input` on the device.
+    rows: Which rows of `inputs` the examples are, where a split of a mapped file is scattered over it; None for all.
+    times: When each step was observed, in units of the regular interval; None where all intervals are 1.
     """
 
-    inputs: Shaped[np.ndarray, "n L d_input"]
-    labels: Int32[np.ndarray, " n"]
-    lengths: Int32[np.ndarray, " n"]
-    full_scale: float = 1.0
+    inputs: Shaped[np.ndarray, "rows *documents L d_stored"]
+    labels: Shaped[np.ndarray, "n ..."]
+    lengths: Int32[np.ndarray, " n *documents"]
+    full_scale: float | Float32[np.ndarray, " d_stored"] = 1.0
+    offset: float | Float32[np.ndarray, " d_stored"] = 0.0
+    tokens: bool = False
+    rows: Int[np.ndarray, " n"] | None = None
+    times: Float32[np.ndarray, "n L"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -30,10 +41,11 @@ class Split:
 class Dataset:
     """A data set.
 
-    n_classes: Classes.
+    n_classes: Classes; for a regression the features of a target.
     length: L, steps of a sequence.
-    d_input: Features of a step.
+    d_input: Features of a step, or different tokens.
     splits: `train`, `val` and `test`.
+    head: What a model returns for an example, and so how it is scored.
     """
 
     name: str
@@ -41,3 +53,4 @@ class Dataset:
     length: int
     d_input: int
     splits: Mapping[str, Split]
+    head: Head = Head.classification

@@ -8,9 +8,10 @@ import pytest
 from s5.data import load
 from s5.data.batch import eval_batches
 from s5.errors import Stopped, UserError
-from s5.evaluate import Sums, evaluate, evaluate_run, load_run, valid_lengths
+from s5.evaluate import evaluate, evaluate_run, load_run, valid_lengths
 from s5.result import read_result
 from s5.run_config import config_text
+from s5.scores import Sums
 
 
 @pytest.mark.parametrize("split", ["test", "val"])

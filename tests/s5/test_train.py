@@ -175,7 +175,7 @@ def test_an_interval_starts_without_examples() -> None:
 
 
 def test_sums_count_no_filling_rows() -> None:
-    from s5.evaluate import score
+    from s5.scores import score
 
     logits = jnp.asarray(np.eye(3, dtype=np.float32) * 9)
     full = score(logits[:2], jnp.array([0, 2]), jnp.ones(2))
