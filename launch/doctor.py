@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
 from launch.backends.slots import find_machine
+from launch.check import Check, Level
+from launch.cluster_checks import examine_cluster
 from launch.disk.store import Store
 from launch.errors import LaunchError
+from launch.profiles import Profile
 from launch.records import State
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -29,48 +30,27 @@ _FREE_WARN = 10 << 30
 _FREE_FAIL = 1 << 30
 _ASK_S = 10  # how long another program may take to answer
 
-
-class Level(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"  # something will not work, and much will
-    FAIL = "fail"  # runs cannot succeed like this
+_Looks = tuple[tuple[str, Callable[[], Iterator[Check]]], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One fact about this machine.
-
-    Attributes:
-        name: What was looked at.
-        level: How it came out.
-        message: What was found.
-        advice: What to do; None where nothing is to be done.
-    """
-
-    name: str
-    level: Level
-    message: str
-    advice: str | None = None
-
-
-def examine(runs: Path | None = None) -> Iterator[Check]:
+def examine(runs: Path | None = None, profile: Profile | None = None) -> Iterator[Check]:
     """Look at everything a run needs.
 
     Args:
         runs: Where runs lie; None for the default place.
+        profile: Where runs execute; None for this machine.
 
     Yields:
         The checks, in the order of a reader's interest. One that breaks is itself a failed check.
     """
     store = Store(runs)
-    looks: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
+    here: _Looks = (("cpu", check_cpu), ("gpu", check_gpu), ("slots", check_slots))
+    if profile is not None and profile.backend == "slurm":
+        here = (("slurm", lambda: examine_cluster(profile, store.root)),)
+    looks: _Looks = (
         ("python", check_python),
         ("packages", check_packages),
-        ("cpu", check_cpu),
-        ("gpu", check_gpu),
-        ("slots", check_slots),
+        *here,
         ("runs", lambda: check_runs(store.root)),
         ("data", check_data),
         ("git", check_git),

@@ -1,4 +1,4 @@
-"""`launch doctor`: checks this machine."""
+"""`launch doctor`: checks this machine, or a cluster from its login node."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 launch doctor
+launch doctor --on mycluster
 launch doctor --json | jq '.[] | select(.level != "ok")'
 """
 
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
+    parser.add_argument("--on", metavar="PROFILE", default="local", help="the cluster to check (default: this machine)")
     parser.add_argument("--json", action="store_true", help="a list of objects instead of lines")
-    parser.epilog = f"{parser.epilog}\n(1 where a check fails: runs cannot succeed on this machine as it is)"
+    parser.epilog = f"{parser.epilog}\n(1 where a check fails: runs cannot succeed there as it is)"
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print one line per check, as each comes out."""
     from dataclasses import asdict
 
-    from launch.doctor import Level, examine
+    from launch.check import Level
+    from launch.doctor import examine
+    from launch.profiles import load_profile
 
-    checks = examine(None if args.runs is None else Path(args.runs))
+    profile = load_profile(args.on)
+    runs = args.runs or profile.runs_dir
+    checks = examine(None if runs is None else Path(runs), profile)
     if args.json:
         found = list(checks)
         console.data(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))

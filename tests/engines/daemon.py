@@ -83,7 +83,7 @@ class Daemon:
         return wait_until(lambda: self.pid is None, END_S)
 
 
-def wait_until(truth: Callable[[], object], timeout_s: float, poll_s: float = 0.02) -> bool:
+def wait_until(truth: Callable[[], object], timeout_s: float, poll_s: float = 0.01) -> bool:
     """Wait until a callable is true, at most so long; return whether it is.
 
     For what announces itself by no event that this process could wait for: another's children, a scheduler's queue.

@@ -1,7 +1,4 @@
-"""Types the command, kills what it started, types it again, and holds what is left against what really happened.
-
-As a script it is the command: `python harness.py ROOT RUNS STEPS STEP_S RETRIES` submits a sweep and drives it.
-"""
+"""Types the command, kills what it started, types it again, and holds what is left against what really happened."""
 
 import json
 import os
@@ -9,17 +6,21 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.engines.daemon import wait_until
+from tests.kill.command import SWEEP
+
+__all__ = ["Harness", "wait_until"]
+
+COMMAND = Path(__file__).with_name("command.py")
 PAYLOAD = Path(__file__).with_name("payload.py")
-SWEEP = "kill"
 
 # Every point at which a test may kill a process, by who passes it.
-LAUNCHER_POINTS = (
+STORE_POINTS = (
     "plan.written",
     "plan.placed",
     "submit.planned",
@@ -28,9 +29,8 @@ LAUNCHER_POINTS = (
     "create.linked",
     "freeze.after",
     "submit.frozen",
-    "queue.held",
-    "queue.started",
 )
+LAUNCHER_POINTS = (*STORE_POINTS, "queue.held", "queue.started")
 SUPERVISOR_POINTS = (
     "claim.prepared",
     "claim.made",
@@ -65,6 +65,9 @@ class Harness:
     retries: int = 1000
     kills: Counter[str] = field(default_factory=Counter)
 
+    profile = "local"
+    kinds = ("launcher", "supervisor", "payload")
+
     @property
     def journal(self) -> Path:
         return self.root / "journal.jsonl"
@@ -79,8 +82,9 @@ class Harness:
         environment["LAUNCH_SLOTS"] = str(self.root / "slots")
         if fault is not None:
             environment["LAUNCH_FAULT"] = fault
+        words = (self.root, self.runs, self.steps, self.step_s, self.retries, self.profile)
         return subprocess.Popen(
-            [sys.executable, __file__, *map(str, (self.root, self.runs, self.steps, self.step_s, self.retries))],
+            [sys.executable, COMMAND, *map(str, words)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -115,7 +119,7 @@ class Harness:
 
     def _kill_one(self, rng: random.Random, command: "subprocess.Popen[bytes]", most_s: float) -> None:
         """Wait until there is a process of some kind, then a moment more, and kill it."""
-        kind = rng.choice(["launcher", "supervisor", "payload"])
+        kind = rng.choice(self.kinds)
 
         def pids() -> list[int]:
             if kind == "launcher":
@@ -175,60 +179,3 @@ class Harness:
             "lost": len(lost),
             "twice": len(twice),
         }
-
-
-def wait_until(truth: "object", timeout_s: float) -> bool:
-    """Wait until a callable is true, at most so long. For ends of processes that are nobody's children."""
-    deadline = time.monotonic() + timeout_s
-    while not truth():  # type: ignore[operator]
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def main() -> int:
-    """Be the command: submit the sweep and drive it; 0 when every run has succeeded."""
-    sys.path[0] = str(Path(__file__).parents[2])
-    from launch.compose.composer import Run
-    from launch.disk.store import Store
-    from launch.errors import LaunchError
-    from launch.language.sweep import RunSpec, Sweep
-    from launch.profiles import Profile
-    from launch.records import RunRecord, State
-    from launch.resources import Resources
-    from launch.submit import drive, submit_runs
-
-    root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-    command = (sys.executable, "-S", str(PAYLOAD), str(root / "journal.jsonl"), steps, step_s)
-    composed = []
-    for seed in range(runs):
-        spec = RunSpec(experiment="kill", overrides=(), settings={}, seed=seed, resources=Resources(), command=command)
-        record = RunRecord(
-            run_id=f"kill-s{seed}-{seed:08x}",
-            experiment="kill",
-            overrides=(),
-            settings={},
-            seed=seed,
-            science_version=1,
-            science_hash=f"{seed:08x}" * 8,
-            command=command,
-        )
-        composed.append(Run(record=record, config={"seed": seed}, spec=spec))
-    sweep = Sweep(name=SWEEP, file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])})
-    store = Store(root / "runs")
-    source = root / "code"
-    (source / "s5").mkdir(parents=True, exist_ok=True)
-    (source / "s5" / "__init__.py").touch()
-    try:
-        submission = submit_runs(sweep, composed, store, Profile(name="local"), source=source)
-        views = drive(submission, store)
-    except LaunchError as error:
-        sys.stderr.write(f"{error.message}\n")
-        return 2
-    sys.stderr.writelines(f"{view.run_id} {view.state} {view.message or ''}\n" for view in views)
-    return 0 if all(view.state is State.SUCCEEDED for view in views) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from launch import doctor
+from launch.check import Check, Level
 from launch.cli import main
 from launch.disk.store import Store
-from launch.doctor import Check, Level
 from launch.records import State
 from tests.launch.made_sweep import Made, make_sweep
 
@@ -133,7 +133,7 @@ def test_a_check_that_breaks_is_a_failed_check(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("level", "code"), [(Level.OK, 0), (Level.WARN, 0), (Level.FAIL, 1)])
 def test_the_verb_prints_a_line_per_check_and_its_code_tells(monkeypatch, capsys, level, code):
     check = Check(name="runs", level=level, message="full\x1b[2J", advice="launch gc")
-    monkeypatch.setattr(doctor, "examine", lambda runs: iter([check]))
+    monkeypatch.setattr(doctor, "examine", lambda runs, profile: iter([check]))
     assert main(["doctor"]) == code
     assert capsys.readouterr().out == f"{level:<4}  runs                full\\x1b[2J\n{'':26}→ launch gc\n"
     assert main(["doctor", "--json"]) == code

@@ -1,0 +1,62 @@
+"""What the harness types: `python command.py ROOT RUNS STEPS STEP_S RETRIES PROFILE` submits a sweep of payloads."""
+
+import sys
+from pathlib import Path
+
+SWEEP = "kill"
+
+
+def main() -> int:
+    """Submit the sweep and see it through, or leave it to the scheduler.
+
+    Returns:
+        0 when every run has succeeded, or the scheduler has them all.
+    """
+    sys.path[0] = str(Path(__file__).parents[2])
+    from launch.backends import find_backend
+    from launch.compose.composer import Run
+    from launch.disk.store import Store
+    from launch.errors import LaunchError
+    from launch.language.sweep import RunSpec, Sweep
+    from launch.profiles import load_profile
+    from launch.records import RunRecord, State
+    from launch.resources import Resources
+    from launch.submit import drive, submit_runs
+
+    root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    payload = str(Path(__file__).with_name("payload.py"))
+    command = (sys.executable, "-S", payload, str(root / "journal.jsonl"), steps, step_s)
+    composed = []
+    for seed in range(runs):
+        spec = RunSpec(experiment="kill", overrides=(), settings={}, seed=seed, resources=Resources(), command=command)
+        record = RunRecord(
+            run_id=f"kill-s{seed}-{seed:08x}",
+            experiment="kill",
+            overrides=(),
+            settings={},
+            seed=seed,
+            science_version=1,
+            science_hash=f"{seed:08x}" * 8,
+            command=command,
+        )
+        composed.append(Run(record=record, config={"seed": seed}, spec=spec))
+    sweep = Sweep(name=SWEEP, file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])})
+    store = Store(root / "runs")
+    source = root / "code"
+    (source / "s5").mkdir(parents=True, exist_ok=True)
+    (source / "s5" / "__init__.py").touch()
+    try:
+        profile = load_profile(sys.argv[6], [root / "profiles"])
+        submission = submit_runs(sweep, composed, store, profile, source=source)
+        views = drive(submission, store)
+        if not find_backend(profile).attended:
+            return 0
+    except LaunchError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    sys.stderr.writelines(f"{view.run_id} {view.state} {view.message or ''}\n" for view in views)
+    return 0 if all(view.state is State.SUCCEEDED for view in views) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""A folder with a profile and a sweep of payloads, and what a user types in it."""
+
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.cli import main
+from launch.disk.store import Store
+from launch.records import RunView, State
+from launch.scheduler.scheduled import look_at_queue
+from tests.engines.daemon import wait_until
+from tests.engines.slurm import Slurm
+
+# A run that leaves a result, or fails, or works until it is told to go on or to stop; each start is a line of `starts`.
+PAYLOAD = """
+import json, os, signal, sys, time
+stops = []
+signal.signal(signal.SIGTERM, lambda *_: stops.append(1))
+control, place = sys.argv[1], os.environ["LAUNCH_ATTEMPT_DIR"]
+with open(os.path.join(control, "starts"), "a") as starts:
+    starts.write(place + "\\n")
+print("begun", flush=True)
+while os.path.exists(os.path.join(control, "hold")) and not stops:
+    time.sleep(0.02)
+if stops:
+    os.makedirs(os.path.join(place, "checkpoints", os.path.basename(place)))
+    sys.exit(75)
+if os.path.exists(os.path.join(control, "fail")):
+    sys.exit("no luck today")
+with open(os.path.join(place, "result.json"), "w") as file:
+    json.dump({"version": 1, "metrics": {"test/accuracy": 0.9}}, file)
+"""
+_END_S = 60
+
+
+class Project:
+    """Where a user types commands.
+
+    Args:
+        folder: The folder.
+        slurm: The cluster.
+        capsys: What catches what the commands print.
+    """
+
+    def __init__(self, folder: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.slurm = slurm
+        self._capsys = capsys
+        self.said = ""
+        (folder / "slurm").mkdir()
+        (folder / "payload.py").write_text(PAYLOAD)
+        self.profile()
+        self.sweep()
+
+    def profile(self, name: str = "test", **keys: Any) -> None:
+        """Write a profile."""
+        site = {"backend": "slurm", "partition": "main", "poll_interval_s": 0.2, **keys}
+        (self.folder / "slurm" / f"{name}.yaml").write_text(json.dumps(site))
+
+    def sweep(self, runs: int = 2, **keys: Any) -> None:
+        """Write the sweep `x.yaml`."""
+        command = [sys.executable, "-S", str(self.folder / "payload.py"), str(self.folder)]
+        sweep = {"experiment": "digits/s5", "command": command, "seeds": runs, "retry": {"killed": 0}, **keys}
+        (self.folder / "x.yaml").write_text(json.dumps(sweep))
+
+    def hold(self, wanted: bool = True) -> None:
+        """Have runs wait, or go on."""
+        (self.folder / "hold").touch() if wanted else (self.folder / "hold").unlink()
+
+    def launch(self, *words: str, code: int = 0) -> str:
+        """Type a command; return what it printed, which `said` keeps with what it told the user."""
+        found = main(list(words))
+        out, self.said = self._capsys.readouterr()
+        assert found == code, self.said
+        return out
+
+    def views(self, sweep: str = "x") -> list[RunView]:
+        """Return how the runs stand, as `launch status` sees them."""
+        return Store(self.folder / "runs", look_at_queue).sweep(sweep).views()
+
+    def states(self, sweep: str = "x") -> list[State]:
+        """Return the states of the runs."""
+        return [view.state for view in self.views(sweep)]
+
+    def until(self, *states: State, sweep: str = "x") -> None:
+        """Wait until every run is in one of some states."""
+        assert wait_until(lambda: set(self.states(sweep)) <= set(states), _END_S, poll_s=0.1), self.views(sweep)
+
+    def starts(self) -> list[str]:
+        """Return the attempt folders in which payloads began."""
+        with suppress(FileNotFoundError):
+            return (self.folder / "starts").read_text().splitlines()
+        return []
+
+    def until_started(self, count: int) -> None:
+        """Wait until so many payloads have begun."""
+        assert wait_until(lambda: len(self.starts()) >= count, _END_S, poll_s=0.05), self.slurm.jobs()
+
+    def reasons(self, run_dir: str) -> list[str | None]:
+        """Return why each attempt of a run ended."""
+        files = sorted(Path(run_dir).glob("attempts/[0-9]*/attempt.json"), key=lambda file: int(file.parent.name))
+        return [json.loads(file.read_text())["reason"] for file in files]
+
+
+def kill_job(job: str) -> list[int]:
+    """Kill every process of a job, as a node that loses its power does; return their pids."""
+    wanted = f"SLURM_JOB_ID={job}".encode()
+    killed: list[int] = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if wanted in Path("/proc", entry, "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry), signal.SIGKILL)
+                killed.append(int(entry))
+    return killed

@@ -1,0 +1,57 @@
+"""What a user types, over a real cluster."""
+
+from launch.records import State
+from tests.engines.slurm import Slurm
+from tests.slurm.project import Project
+
+
+def test_a_sweep_is_submitted_waited_for_and_shown(project: Project) -> None:
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "2 submitted to test in 1 array" in project.said
+    project.launch("wait", "x", "--timeout", "1")
+    assert project.states() == [State.SUCCEEDED, State.SUCCEEDED]
+    assert "0.9" in project.launch("results", "x", "--format", "csv")
+    assert "begun" in project.launch("logs", project.views()[0].run_id)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "nothing to do" in project.said
+    assert len(project.starts()) == 2
+
+
+def test_typed_again_while_it_runs_nothing_is_submitted_twice(project: Project, slurm: Slurm) -> None:
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(2)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "nothing new" in project.said
+    assert len(slurm.jobs()) == 2
+    project.hold(False)
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 2
+
+
+def test_cancelled_runs_stop_with_a_checkpoint_and_retry_takes_them_up(project: Project, slurm: Slurm) -> None:
+    project.sweep(runs=3, max_parallel=2)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(2)
+    assert sorted(project.states()) == [State.PENDING, State.RUNNING, State.RUNNING]
+    project.launch("cancel", "x")
+    project.until(State.CANCELLED)
+    assert [len(project.reasons(view.run_dir)) for view in project.views()].count(1) == 2
+    project.hold(False)
+    project.launch("retry", "x")
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 5
+
+
+def test_a_failure_is_judged_shown_and_retried(project: Project) -> None:
+    project.sweep(runs=1)
+    (project.folder / "fail").touch()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.launch("wait", "x", "--timeout", "1", code=1)
+    assert [view.message for view in project.views()] == ["no luck today"]
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert project.states() == [State.FAILED]
+    (project.folder / "fail").unlink()
+    project.launch("retry", "x")
+    project.until(State.SUCCEEDED)

@@ -1,0 +1,114 @@
+"""Runs that a cluster interrupts, and a node that fails."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from launch.records import State
+from s5 import checkpoints
+from tests.engines.daemon import wait_until
+from tests.engines.slurm import Slurm
+from tests.slurm.project import Project, kill_job
+
+# The quickstart's recipe, cut down to what shows every number that could differ.
+TINY = {
+    "model.n_layers": 1,
+    "model.d_model": 8,
+    "model.d_state": 8,
+    "model.n_blocks": 1,
+    "train.epochs": 200,
+    "train.batch_size": 256,
+    "train.eval_batch_size": 256,
+    "train.checkpoint_every_steps": 5,
+}
+
+
+def steps_done(view_dir: str, attempt: int) -> bool:
+    return any(Path(view_dir, "attempts", str(attempt), "checkpoints").glob("*/checkpoint.json"))
+
+
+def job_of(view_dir: str, attempt: int) -> str:
+    return json.loads(Path(view_dir, "attempts", str(attempt), "attempt.json").read_text())["job_id"]
+
+
+def metrics_of(run_dir: str) -> list[str]:
+    """Return the lines of a run's metrics, each attempt's cut where the next took over."""
+    lines: dict[int, list[str]] = {}
+    for file in sorted(Path(run_dir).glob("attempts/*/metrics.jsonl"), key=lambda file: int(file.parent.name)):
+        for line in file.read_text().splitlines():
+            lines.setdefault(json.loads(line)["step"], []).append(line)
+    return [line for step in sorted(lines) for line in sorted(set(lines[step]))]
+
+
+def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(project: Project, slurm: Slurm) -> None:
+    project.profile(partition="low")
+    sweep = {"experiment": "digits/s5", "base": TINY, "resources": {"cpus_per_task": 1, "timeout_min": 1}}
+    (project.folder / "tiny.yaml").write_text(json.dumps(sweep))
+    here = subprocess.Popen(
+        [sys.executable, "-m", "launch.cli", "sweep", "tiny.yaml", "--runs", "here"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    project.launch("sweep", "tiny.yaml", "--on", "test")
+    (view,) = project.views("tiny")
+    for attempt, interrupt in enumerate((_time_out, _preempt, _time_out)):
+        assert wait_until(lambda n=attempt: steps_done(view.run_dir, n), 90, poll_s=0.1), project.views("tiny")
+        interrupt(slurm, job_of(view.run_dir, attempt))
+    project.until(State.SUCCEEDED, sweep="tiny")
+    assert project.reasons(view.run_dir) == ["timeout", "preempted", "timeout", "success"]
+    assert here.wait(120) == 0
+    other = Path("here", "tiny", os.path.basename(view.run_dir))
+    assert metrics_of(view.run_dir) == metrics_of(str(other))
+    results = [json.loads((Path(path) / "result.json").read_text())["metrics"] for path in (view.run_dir, other)]
+    assert results[0] == results[1]
+    assert parameters(Path(view.run_dir)) == parameters(other)
+
+
+def parameters(run_dir: Path) -> dict[str, bytes]:
+    checkpoint = checkpoints.newest(run_dir)
+    assert checkpoint is not None
+    return {name: array.tobytes() for name, array in checkpoint.arrays.items()}
+
+
+def _time_out(slurm: Slurm, job: str) -> None:
+    """Send what Slurm sends before the time limit, without waiting for it to come near."""
+    slurm.call("scancel", "--batch", "--signal=USR2", job)
+
+
+def _preempt(slurm: Slurm, job: str) -> None:
+    """Want every node for a job that goes before."""
+    slurm.call(
+        "sbatch", "-p", "main", "-N", str(slurm.settings.nodes), "--exclusive", "-o", "/dev/null", "--wrap", "true"
+    )
+
+
+def test_a_real_time_limit(project: Project) -> None:
+    project.profile(signal_delay_s=50)
+    project.sweep(runs=1, resources={"timeout_min": 1})
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(2)
+    project.hold(False)
+    project.until(State.SUCCEEDED)
+    (view,) = project.views()
+    assert project.reasons(view.run_dir) == ["timeout", "success"]
+
+
+def test_a_node_that_fails_gives_its_run_back(project: Project, slurm: Slurm) -> None:
+    slurm.configure(replace(slurm.settings, slurmd_timeout_s=5))
+    project.sweep(runs=1)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(1)
+    (view,) = project.views()
+    assert view.host is not None
+    job = slurm.jobs("%A %N")[0].split()[0]
+    slurm.daemon(view.host).kill()
+    assert kill_job(job)
+    project.hold(False)
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 2
+    assert project.reasons(view.run_dir) == [None, "success"]

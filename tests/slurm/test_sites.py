@@ -1,0 +1,50 @@
+"""Clusters that allow little: no accounts, tiny arrays, a short queue, a slow one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from launch.records import State
+from tests.engines.slurm import Slurm
+from tests.slurm.project import Project
+
+
+def test_no_accounts_tiny_arrays_and_a_queue_that_takes_its_time(project: Project, slurm: Slurm) -> None:
+    slurm.configure(replace(slurm.settings, accounting=False, max_array_size=4, slow_s=2))
+    project.sweep(runs=6, max_parallel=5)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "6 submitted to test in 2 arrays" in project.said
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 6
+
+
+@pytest.fixture
+def short_queue(slurm: Slurm) -> Iterator[None]:
+    slurm.limit(MaxSubmitJobs=10)
+    yield
+    slurm.limit(MaxSubmitJobs=-1)
+
+
+@pytest.mark.usefixtures("short_queue")
+def test_what_does_not_fit_is_submitted_by_the_command_typed_again(project: Project, slurm: Slurm) -> None:
+    project.sweep(runs=13)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "10 submitted" in project.said and "3 wait for room in the queue" in project.said
+    assert len(slurm.jobs()) == 10
+    project.hold(False)
+    project.until(State.SUCCEEDED, State.PLANNED)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 13
+
+
+@pytest.mark.usefixtures("short_queue")
+def test_runs_that_leave_submit_what_is_left(project: Project) -> None:
+    project.profile(sbatch_from_nodes=True)
+    project.sweep(runs=13)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "3 wait for room in the queue" in project.said
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 13
