@@ -34,6 +34,8 @@ _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 
 # How long to wait for another feeder, or for an sbatch that outlived the command that started it.
 _PATIENCE_S = 130.0
+# A run that leaves waits for another that feeds: who came before it saw it in the queue still, and left no room.
+_LEAVING_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def feed(sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = 
     Raises:
         LaunchError: Where Slurm does not answer or refuses. Nothing of this call is in its queue then.
     """
-    lock = sweep.hold_queue(generation, patience_s=_PATIENCE_S if asked else 0.0)
+    lock = sweep.hold_queue(generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
         fault("feed.held")
         return _feed(SweepStore(sweep.path, look_at_queue), generation, profile, lock, asked=asked)
