@@ -39,6 +39,9 @@ _FEED_TIMEOUT_S = 120.0
 _LEASE_S = 100.0
 _LEASE_POLL_S = 0.5
 
+# States of a job that its supervisor may have started again.
+_GOING_ON = RUNNING - {"COMPLETING"}
+
 _SETTING = re.compile(r"(\w+)=(\S+)")
 
 
@@ -55,10 +58,10 @@ class SlurmTask(Surroundings):
         self.sweep = sweep
         self.resources = record.resources
         self.index = int(environment["SLURM_ARRAY_TASK_ID"])
+        # Not SLURM_JOB_ID, which for the last task is the number of the whole array: clients would answer for all.
         self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
         self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
         self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
-        self._own = environment["SLURM_JOB_ID"]  # a number of the task's own, which every client takes
         self._record = record
         self._began = time.time()
         self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
@@ -79,7 +82,7 @@ class SlurmTask(Surroundings):
     def _ask_end(self) -> float | None:
         """Ask Slurm when the job's time ends; None where it has no limit, or nobody answers."""
         with suppress(BackendError, ValueError, OverflowError):
-            text = call(["squeue", "-h", "-j", self._own, "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
+            text = call(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
             return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
         return None
 
@@ -87,15 +90,15 @@ class SlurmTask(Surroundings):
         """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
         left = None if self._end is None else self._end - time.time()
         try:
-            said = dict(_SETTING.findall(call(["scontrol", "show", "job", self._own, "-o"], timeout_s=_ASK_TIMEOUT_S)))
+            said = dict(_SETTING.findall(call(["scontrol", "show", "job", str(self.job_id), "-o"], timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
-        if said and said.get("JobState") != "RUNNING":
-            # It is ending whatever we do: cancelled, or taken away, and then Slurm itself starts it again.
-            self._is_ending = True
-            return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
+        # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
+        self._is_ending = bool(said) and said.get("JobState") not in _GOING_ON
         if said.get("PreemptTime", "None") != "None":
-            return Reason.PREEMPTED
+            return Reason.PREEMPTED  # with time to leave; Slurm starts nothing again that ends by itself
+        if self._is_ending:
+            return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
         timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
@@ -139,7 +142,7 @@ class SlurmTask(Surroundings):
         fault("task.requeue")
         for left in reversed(range(_REQUEUE_TRIES)):
             try:
-                call(["scontrol", "requeue", self.job_id or ""], timeout_s=_ASK_TIMEOUT_S)
+                call(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
             except ClientError as error:
                 _say(f"{error.message}; `launch sweep` typed again goes on with the run")
                 return False
