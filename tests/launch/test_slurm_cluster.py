@@ -1,0 +1,119 @@
+"""A cluster's limits as its clients print them, and its refusals in words that name the key."""
+
+import pytest
+
+from launch.backends.slurm.again import excluded_nodes
+from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
+from launch.backends.slurm.feed import room
+from launch.backends.slurm.refusals import explain, is_full
+from launch.backends.slurm.request import Limits
+from launch.errors import BackendError, LaunchError
+from launch.profiles import Profile
+from launch.records import Reason, State
+from launch.scheduler.client import ClientError
+from launch.site import Site
+from tests.launch.made_sweep import Made, make_sweep
+
+CONFIG = """Configuration data as of 2026-01-01T00:00:00
+AccountingStorageType   = accounting_storage/slurmdbd
+MaxArraySize            = 1001
+MaxJobCount             = 10000
+SchedulerParameters     = bf_interval=1,max_array_tasks=500,foo
+"""
+PARTITIONS = "main*|7-00:00:00\nshort|30:00\nlong|infinite\nmid|1-12:00:00\n"
+
+
+def test_limits_are_the_clusters_own():
+    settings = read_settings(CONFIG)
+    assert has_accounts(settings)
+    assert limits_of(settings, Site(), []) == Limits(array_tasks=500, submit=10000)
+    assert limits_of(settings, Site(max_submit=40), [900, 60]) == Limits(array_tasks=500, submit=40)
+    assert limits_of({"MaxArraySize": "6"}, Site(), []) == Limits(array_tasks=6, submit=None)
+    with pytest.raises(BackendError, match="no job arrays"):
+        limits_of({"MaxArraySize": "0"}, Site(), [])
+
+
+def test_room():
+    assert room(Limits(submit=10), 4) == 6
+    assert room(Limits(submit=10), 14) == 0
+    assert room(Limits(), 14) is None
+
+
+def test_partitions():
+    found = read_partitions(PARTITIONS)
+    assert [(p.name, p.is_default, p.most_min) for p in found] == [
+        ("main", True, 7 * 24 * 60),
+        ("short", False, 30),
+        ("long", False, None),
+        ("mid", False, 36 * 60),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("partition", "minutes", "message"),
+    [
+        (None, None, None),
+        ("short", 30, None),
+        ("short", None, None),
+        ("long", 10**6, None),
+        ("short,long", 31, None),
+        ("short", 31, "resources.timeout_min: 31 min is longer than the partition short allows, which is 30 min"),
+        (None, 20_000, "than the partition main allows"),
+        ("shrot", 5, "x.yaml: partition: the cluster has no partition 'shrot'; did you mean short?"),
+        ("main,nope", 5, "the cluster has no partition 'nope'"),
+    ],
+)
+def test_a_partition_must_let_runs_start(partition, minutes, message):
+    site, found = Site(partition=partition), read_partitions(PARTITIONS)
+    if message is None:
+        check_partition(site, minutes, found, "x.yaml")
+        return
+    with pytest.raises(LaunchError) as caught:
+        check_partition(site, minutes, found, "x.yaml")
+    assert message in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "code"),
+    [
+        ("sbatch: error: invalid partition specified: nope", "x.yaml: partition: the cluster has no partition", 2),
+        ("sbatch: error: Invalid account or account/partition combination specified", "x.yaml: account: ", 2),
+        ("sbatch: error: Invalid qos specification", "x.yaml: qos: ", 2),
+        ("allocation failure: Invalid feature specification", "x.yaml: constraint: ", 2),
+        ("allocation failure: Requested reservation is invalid", "x.yaml: reservation: ", 2),
+        ("allocation failure: Invalid license specification", "x.yaml: licenses: ", 2),
+        ("sbatch: error: Invalid generic resource (gres) specification", "x.yaml: gpu_directive: ", 2),
+        ("allocation failure: Requested node configuration is not available", "resources: ", 2),
+        ("sbatch: error: Requested time limit is invalid (missing or exceeds some limit)", "resources.timeout_min", 2),
+        ("sbatch: error: Memory specification can not be satisfied", "resources.mem_gb: ", 2),
+        ("sbatch: unrecognized option '--nope'", "x.yaml: additional: ", 2),
+        ("allocation failure: Invalid node name specified", "x.yaml: nodelist: ", 2),
+        ("sbatch: error: Something nobody has heard of", "sbatch: Something nobody", 3),
+    ],
+)
+def test_a_refusal_names_the_key_and_keeps_slurms_words(said, place, code):
+    profile = Profile(name="x", backend="slurm", file="x.yaml", site=Site(partition="nope"))
+    error = ClientError("sbatch", said)
+    found = explain(error, profile)
+    assert found.message.startswith(place)
+    assert said.split(": ")[-1] in found.message
+    assert found.exit_code == code
+    assert found.hint
+    assert not is_full(error)
+
+
+def test_a_full_queue_is_no_mistake():
+    said = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates …"
+    assert is_full(ClientError("sbatch", said))
+    assert is_full(ClientError("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit"))
+
+
+def test_a_node_that_kills_runs_is_avoided_where_another_does_not(tmp_path):
+    killed = [Made(seed=n, state=State.FAILED, reason=Reason.KILLED) for n in range(2)]
+    views = make_sweep(tmp_path, "w", [*killed, Made(seed=2, state=State.SUCCEEDED)]).views()
+    assert excluded_nodes(views, 2) == []  # all of them on this machine
+    moved = [type(view)(**{**vars(view), "host": "n2" if view.seed < 2 else "n1"}) for view in views]
+    assert excluded_nodes(moved, 2) == ["n2"]
+    assert excluded_nodes(moved, 3) == []
+    assert excluded_nodes(moved, 0) == []

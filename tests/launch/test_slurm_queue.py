@@ -1,0 +1,152 @@
+"""What `squeue` prints, what is shared of it, and what it says of the runs of a sweep."""
+
+import stat
+import time
+
+import pytest
+
+from launch.disk.attempts import is_alive
+from launch.disk.scheduled import Scheduled
+from launch.errors import BackendError
+from launch.resources import Resources
+from launch.scheduler import arrays as arrays_of
+from launch.scheduler import queue
+from launch.scheduler.arrays import Array, ArrayRecord, ArrayTask
+from launch.scheduler.client import ClientError, Unreachable, call
+from launch.scheduler.listing import parse_listing, task_words
+from launch.scheduler.scheduled import look_at_queue, scheduled
+
+NAME = "lra.0123456789abcdef"
+LISTING = f"""12_[3-5,9%2]|PENDING|JobArrayTaskLimit||{NAME}
+12_0|RUNNING|None|node1|{NAME}
+12_1|COMPLETING|None|node2|{NAME}
+7|RUNNING|None|node2|some | body's
+8_[0-6:3]|PENDING|JobHeldUser||x
+slurm_load_jobs error: nonsense
+"""
+
+
+def record(runs=10, **more):
+    tasks = tuple(ArrayTask(run_id=f"r{n}", generation=1) for n in range(runs))
+    known = {"uuid": NAME[-16:], "name": NAME, "generation": 1, "profile": "big", "resources": Resources()}
+    known |= {"tasks": tasks, "throttle": None, "signal_delay_s": 120.0, "created": 1.0}
+    return ArrayRecord(**(known | more))
+
+
+def test_rows():
+    rows = parse_listing(LISTING)
+    assert [row.job for row in rows] == ["12", "12", "12", "7", "8"]
+    assert rows[0].tasks == (3, 4, 5, 9)
+    assert (rows[0].throttle, rows[0].reason, rows[0].runs, rows[0].is_held) == (2, "JobArrayTaskLimit", False, False)
+    assert [row.runs for row in rows[1:4]] == [True, True, True]
+    assert (rows[3].tasks, rows[3].name) == ((), "some | body's")
+    assert (rows[4].tasks, rows[4].is_held) == ((0, 3, 6), True)
+
+
+def test_tasks_in_words():
+    assert task_words("12", [4, 0, 1, 2, 9]) == "12_[0-2,4,9]"
+
+
+def test_what_a_listing_says_of_runs():
+    found = scheduled([Array(record=record(), job="12")], queue.Listing(rows=tuple(parse_listing(LISTING)), taken=5.0))
+    waits = dict.fromkeys(("r3", "r4", "r5", "r9"), "JobArrayTaskLimit")
+    assert found.tasks == waits | {"r0": "", "r1": ""}
+    assert found.running == {"12_0", "12_1"}
+    assert found.has_lost("12_7", 4.0)
+    assert not found.has_lost("12_0", 4.0)
+    assert not found.has_lost("12_7", 6.0)  # it began after the question
+
+
+@pytest.mark.parametrize(
+    ("said", "alive"),
+    [
+        (None, True),
+        (Scheduled(taken=time.time()), False),
+        (Scheduled(taken=time.time(), running=frozenset({"12_0"})), True),
+        (Scheduled(taken=1.0), True),
+        (Scheduled(taken=time.time(), problem="slurmctld is away"), True),
+    ],
+)
+def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_it_no_more(tmp_path, said, alive):
+    attempt = {"pid": 1, "host": "elsewhere", "boot_id": "x", "backend": "slurm", "job_id": "12_0", "started": 100.0}
+    assert is_alive(str(tmp_path), attempt, said)[0] is alive
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """A squeue that prints a file and counts its calls."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "squeue"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncat {tmp_path}/rows || exit 1\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    (tmp_path / "rows").write_text(LISTING)
+    return tmp_path
+
+
+def calls(folder):
+    return (folder / "calls").read_text().splitlines()
+
+
+def test_one_squeue_a_poll_serves_every_sweep_and_every_process(squeue):
+    root = str(squeue / "runs")
+    first = queue.look(root, 30.0)
+    assert [queue.look(root, 30.0) for _ in range(3)] == [first] * 3
+    assert len(calls(squeue)) == 1
+    queue.forget(root)
+    assert queue.look(root, 30.0).rows == first.rows
+    assert len(calls(squeue)) == 2
+
+
+def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(squeue):
+    root = str(squeue / "runs")
+    first = queue.look(root)
+    (squeue / "rows").unlink()
+    again = queue.look(root, 0.0)
+    assert (again.rows, again.taken) == (first.rows, first.taken)
+    assert again.problem is not None
+
+
+def test_a_sweep_with_nothing_in_the_queue_costs_no_call(squeue):
+    sweep = squeue / "runs" / "lra"
+    assert look_at_queue(str(sweep)) is None
+    arrays_of.write_array(str(sweep), record(), "")
+    assert look_at_queue(str(sweep)).running == {"12_0", "12_1"}
+    arrays_of.mark_over(str(sweep), NAME[-16:])
+    assert look_at_queue(str(sweep)) is None
+    assert len(calls(squeue)) == 1
+
+
+def test_an_array_comes_back_from_the_disk(tmp_path):
+    own = record(throttle=3, resources=Resources(mem_gb=2.5), feeds=True)
+    arrays_of.write_array(str(tmp_path), own, "#!/bin/bash\n")
+    assert arrays_of.live_arrays(str(tmp_path)) == [Array(record=own, job=None)]
+    arrays_of.note_job(str(tmp_path), own.uuid, "17")
+    arrays_of.note_job(str(tmp_path), own.uuid, "18")
+    assert arrays_of.live_arrays(str(tmp_path))[0].job == "17"
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "words"),
+    [
+        (None, Unreachable, "squeue is not on the PATH"),
+        ("echo squeue: error: Invalid user: x >&2; exit 1", ClientError, "squeue: Invalid user: x"),
+        (
+            "echo slurm_load_jobs error: Unable to contact slurm controller '(connect failure)' >&2; exit 1",
+            Unreachable,
+            "controller does not answer",
+        ),
+        ("exit 1", ClientError, "squeue: it failed and said nothing"),
+    ],
+)
+def test_who_does_not_answer_is_named(squeue, monkeypatch, script, kind, words):
+    monkeypatch.setenv("PATH", str(squeue / "bin"))
+    program = squeue / "bin" / "squeue"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    if script is None:
+        program.unlink()
+    with pytest.raises(BackendError, match=words.replace("(", r"\(")) as caught:
+        call(["squeue"])
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == 3

@@ -1,0 +1,234 @@
+"""What sbatch is asked: the whole script, which pins the parts of submitit that it leans on; arrays and lanes."""
+
+import sys
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from launch.backends.slurm.executor import TextExecutor
+from launch.backends.slurm.names import job_name, uuid_in
+from launch.backends.slurm.request import Limits, Want, build_requests, delay_of
+from launch.backends.slurm.throttle import Lane, share
+from launch.profiles import Profile
+from launch.resources import Resources
+from launch.scheduler.arrays import ArrayTask
+from launch.site import Site
+
+HOME = Path(__file__).parents[2]
+SUPERVISOR = (
+    f"exec {sys.executable} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    f"from launch.supervise.task import main; sys.exit(main(sys.argv[1:]))' {HOME}"
+)
+
+PLAIN = f"""#!/bin/bash
+
+# Parameters
+#SBATCH --array=0-1
+#SBATCH --cpus-per-task=1
+#SBATCH --job-name=lra.0000000000000000
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output=/runs/lra/.slurm/0000000000000000.log
+#SBATCH --requeue
+#SBATCH --signal=B:USR2@120
+
+# setup
+export LAUNCH_CWD=/home/me
+
+# command
+{SUPERVISOR} /runs/lra/.slurm/0000000000000000.json
+"""
+
+EVERYTHING = f"""#!/bin/bash
+
+# Parameters
+#SBATCH --account=x12
+#SBATCH --array=0-1%1
+#SBATCH --comment='for the paper'
+#SBATCH --constraint='a100&nvlink'
+#SBATCH --cpus-per-task=8
+#SBATCH --exclude=bad1,worse2
+#SBATCH --gres=gpu:a100:2
+#SBATCH --job-name=lra.0000000000000000
+#SBATCH --kill-on-invalid-dep=yes
+#SBATCH --licenses=matlab:1
+#SBATCH --mail-type=FAIL,END
+#SBATCH --mail-user=me@here.org
+#SBATCH --mem=12GB
+#SBATCH --nodelist=n1
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output='/my runs/100%%/lra/.slurm/0000000000000000.log'
+#SBATCH --partition=gpu,long
+#SBATCH --qos=high
+#SBATCH --requeue
+#SBATCH --reservation=course
+#SBATCH --signal=B:USR2@15
+#SBATCH --spread-job
+#SBATCH --switches=1
+#SBATCH --time=1
+#SBATCH --wckey=s5
+
+# setup
+export LAUNCH_CWD='/home/my self'
+export LAUNCH_PYTHON=python
+export XLA_FLAGS='--a --b'
+module load anaconda3
+conda activate s5
+
+# command
+{SUPERVISOR} '/my runs/100%/lra/.slurm/0000000000000000.json'
+"""
+
+
+def numbered():
+    numbers = count()
+    return lambda: f"{next(numbers):016x}"
+
+
+def tasks(*resources):
+    return [(ArrayTask(run_id=f"r{n}", generation=1), each) for n, each in enumerate(resources)]
+
+
+def want(*resources, **more):
+    settings = {"sweep": "lra", "folder": "/runs/lra", "generation": 1, "cwd": "/home/me"} | more
+    return Want(tasks=tasks(*resources), **settings)
+
+
+def requests(wanted, site=None, limits=None, **profile):
+    own = Profile(name="big", backend="slurm", site=site or Site(), **profile)
+    return build_requests(wanted, own, limits or Limits(), numbered())
+
+
+def test_the_script_of_a_plain_site_is_this_one():
+    (request,) = requests(want(Resources(), Resources()))
+    assert request.script == PLAIN
+    assert request.command == ("sbatch", "--hold", "/runs/lra/.slurm/0000000000000000.sh")
+
+
+def test_the_script_of_a_site_that_says_everything_is_this_one():
+    site = Site(
+        partition="gpu,long",
+        account="x12",
+        qos="high",
+        constraint="a100&nvlink",
+        reservation="course",
+        licenses="matlab:1",
+        nodelist="n1",
+        exclude="bad1",
+        gpu_type="a100",
+        mail_type="FAIL,END",
+        mail_user="me@here.org",
+        comment="for the paper",
+        wckey="s5",
+        additional={"switches": "1", "spread-job": True},
+        setup=("module load anaconda3", "conda activate s5"),
+        python="python",
+    )
+    resources = Resources(gpus_per_node=2, cpus_per_task=8, mem_gb=12, timeout_min=1)
+    wanted = want(
+        resources,
+        resources,
+        folder="/my runs/100%/lra",
+        cwd="/home/my self",
+        max_parallel=1,
+        exclude=["worse2"],
+        after=["7"],
+    )
+    (request,) = requests(wanted, site, env={"XLA_FLAGS": "--a --b"})
+    assert request.script == EVERYTHING
+    assert request.words({})[:3] == ["sbatch", "--dependency=afterok:7", "--hold"]
+
+
+@pytest.mark.parametrize(
+    ("site", "there", "not_there"),
+    [
+        (Site(gpu_directive="gpus_per_node"), "--gpus-per-node=2\n", "gres"),
+        (Site(gpu_directive="gpus_per_node", gpu_type="v100"), "--gpus-per-node=v100:2\n", "gres"),
+        (Site(gpu_directive="none"), "--array=0-0\n", "gpu"),
+        (Site(), "--gres=gpu:2\n", "gpus-per-node"),
+        (Site(signal=False), "--requeue\n", "signal"),
+    ],
+)
+def test_what_a_site_does_not_want_is_not_said(site, there, not_there):
+    (request,) = requests(want(Resources(gpus_per_node=2)), site)
+    assert there in request.script
+    assert not_there not in request.script.replace(str(HOME), "")
+
+
+def test_memory_below_a_gib_and_minutes_that_are_not_whole_are_rounded_for_the_run():
+    (request,) = requests(want(Resources(mem_gb=0.5, timeout_min=1.2)))
+    assert "--mem=512MB\n" in request.script
+    assert "--time=2\n" in request.script
+
+
+def test_an_array_holds_equal_resources_and_no_more_tasks_than_the_cluster_allows():
+    small, large = Resources(), Resources(mem_gb=4)
+    found = requests(want(small, large, small, small, large), limits=Limits(array_tasks=2))
+    runs = [[task.run_id for task in request.record.tasks] for request in found]
+    assert runs == [["r0", "r2"], ["r3"], ["r1", "r4"]]
+    assert [request.record.resources for request in found] == [small, small, large]
+    assert ["--array=0-1\n" in r.script for r in found] == [True, False, True]
+
+
+def test_ten_thousand_runs_are_ten_arrays():
+    found = requests(want(*[Resources()] * 10_000))
+    assert [len(request.record.tasks) for request in found] == [1001] * 9 + [991]
+    assert len({request.record.name for request in found}) == 10
+
+
+def test_arrays_share_what_may_run_at_once():
+    kinds = [Resources(cpus_per_task=n) for n in (1, 2, 3)]
+    found = requests(want(*kinds, max_parallel=7))
+    assert [request.record.throttle for request in found] == [3, 2, 2]
+    assert all(request.behind is None for request in found)
+    assert "--array=0-0%3\n" in found[0].script
+
+
+def test_more_arrays_than_may_run_at_once_wait_for_each_other():
+    kinds = [Resources(cpus_per_task=n) for n in (1, 2, 3, 4)]
+    found = requests(want(*kinds, max_parallel=2))
+    uuids = [request.record.uuid for request in found]
+    assert [request.behind for request in found] == [None, None, uuids[0], uuids[1]]
+    assert found[2].words({uuids[0]: "41"})[:2] == ["sbatch", "--dependency=afterany:41"]
+
+
+@pytest.mark.parametrize(
+    ("most", "live", "arrays", "throttles", "behind"),
+    [
+        (None, [], ["a"], [None], [None]),
+        (5, [Lane(array="9", throttle=3)], ["a"], [2], [None]),
+        (3, [Lane(array="9", throttle=3)], ["a", "b"], [3, 3], ["9", "a"]),
+        (3, [Lane(array="8", throttle=2), Lane(array="9", throttle=1)], ["a", "b", "c"], [2, 1, 2], ["8", "9", "a"]),
+        (4, [], ["a", "b", "c"], [2, 1, 1], [None, None, None]),
+    ],
+)
+def test_lanes(most, live, arrays, throttles, behind):
+    lanes = share(most, live, arrays)
+    assert [lane.throttle for lane in lanes] == throttles
+    assert [lane.behind for lane in lanes] == behind
+
+
+@pytest.mark.parametrize(("minutes", "delay"), [(None, 120), (1, 15), (8, 120), (600, 120)])
+def test_a_short_run_keeps_most_of_its_time(minutes, delay):
+    assert delay_of(Site(), Resources(timeout_min=minutes)) == delay
+
+
+def test_names_carry_the_uuid():
+    name = job_name("a-long-name" * 10, "0123456789abcdef")
+    assert uuid_in(name) == "0123456789abcdef"
+    assert uuid_in("somebody.elses") is None
+    assert uuid_in("0123456789abcdef") is None
+
+
+def test_a_parameter_that_submitit_does_not_know_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Unavailable parameter"):
+        TextExecutor(tmp_path).text("true", {"partitoin": "gpu"})
+
+
+def test_sbatch_says_the_job():
+    assert TextExecutor.job_in("Submitted batch job 12\n") == "12"
+    assert TextExecutor.job_in("Submitted batch job 12 on cluster big\n") == "12"
