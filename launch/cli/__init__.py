@@ -21,6 +21,7 @@ VERBS = {
     "results": "show the table of a sweep: mean and standard deviation over seeds",
     "report": "write a sweep's results and learning curves as one HTML page",
     "gc": "delete what finished runs no longer need",
+    "data": "prepare data sets: find or make their files, check them, convert them",
     "doctor": "check this machine: what is there, what is missing, what to do",
     "completion": "print the completion script of a shell",
 }

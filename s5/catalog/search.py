@@ -81,7 +81,8 @@ def _about_file(file: FileInfo) -> Iterator[str]:
 
 def _about_archive(archive: Archive) -> Iterator[str]:
     yield f"They are in {archive.name}:"
-    facts = [f"{archive.bytes:,} bytes"] * bool(archive.bytes) + [f"sha256 {archive.sha256}"] * bool(archive.sha256)
+    facts = [] if archive.bytes is None else [f"{archive.bytes:,} bytes"]
+    facts += [f"sha256 {archive.sha256}"] if archive.sha256 else []
     yield f"    {archive.url}" + (f"  ({', '.join(facts)})" if facts else "  (no checksum was published)")
 
 

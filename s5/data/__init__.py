@@ -1,12 +1,19 @@
-"""The data sets: `load` returns any of them, whole, in one shape. NumPy only; the files are named in `s5.catalog`."""
+"""The data sets: `load` returns any of them in one shape. NumPy only; the files are named in `s5.catalog`."""
+
+from types import ModuleType
 
 from s5 import catalog
+from s5.catalog import Cache
+from s5.choices import Compat
 from s5.config import DataConfig
-from s5.data import digits, fashion_mnist, mnist, mnist5k
+from s5.data import digits, fashion_mnist, listops, mnist, mnist5k
+from s5.data.conversion import stored
 from s5.data.dataset import Dataset
+from s5.data.store import Stored
 
-__all__ = ["Dataset", "load"]
+__all__ = ["Dataset", "convert", "load"]
 
+# Whole in memory: `load(config)`.
 _LOADERS = {
     "digits": digits.load,
     "mnist": mnist.load,
@@ -14,12 +21,19 @@ _LOADERS = {
     "fashion_mnist": fashion_mnist.load,
 }
 
+# Mapped: `make_plan(info, root)` says how to convert it, `make_dataset(info, config, stored, compat)` what it is then.
+_MAPPED: dict[str, ModuleType] = {
+    "listops": listops,
+    "listops_regenerated": listops,
+}
 
-def load(config: DataConfig) -> Dataset:
+
+def load(config: DataConfig, compat: Compat = Compat.none) -> Dataset:
     """Load a data set.
 
     Args:
         config: Which one, how its pixels are ordered and split, and where its files lie.
+        compat: Whose splits and scales, where ours differ on purpose.
 
     Returns:
         The data set with its splits `train`, `val` and `test`.
@@ -28,4 +42,25 @@ def load(config: DataConfig) -> Dataset:
         DataError: For an unknown name, or a file that is not what the catalog says.
         MissingData: Where the files are not there.
     """
-    return _LOADERS[catalog.dataset_info(config.name).name](config)
+    info = catalog.dataset_info(config.name)
+    if info.cache is not Cache.folder:
+        return _LOADERS[info.name](config)
+    if info.made_by:
+        catalog.check_available(info.name, config.root, config.cache)  # a run does not stop to make its data
+    return _MAPPED[info.name].make_dataset(info, config, convert(config), compat)
+
+
+def convert(config: DataConfig, *, workers: int = 1) -> Stored:
+    """Return the converted files of a data set that is mapped; convert, or make them, where that was not done.
+
+    Args:
+        config: Which one, and where its files lie.
+        workers: Processes that convert.
+
+    Raises:
+        DataError: Where the raw files are damaged, or the cache cannot be written.
+        MissingData: Where there are none.
+    """
+    info = catalog.dataset_info(config.name)
+    module = _MAPPED[info.name]
+    return stored(info, config.cache, lambda: module.make_plan(info, config.root), workers=workers)

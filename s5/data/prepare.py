@@ -1,21 +1,30 @@
 """`python -m s5.data.prepare NAME…`: check the raw files of data sets and fill their caches before a run does."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from s5 import catalog
+from s5.catalog import Cache, DatasetInfo
 from s5.config import DataConfig
-from s5.data import load
-from s5.data.raw import read_files
+from s5.data import convert, load
+from s5.data.archive import unpack
+from s5.data.download import fetch
+from s5.data.raw import check_files
+from s5.data.store import verify_store
 from s5.result import Exit
 
 
-def prepare(config: DataConfig) -> list[str]:
-    """Check the raw files of a data set, convert them, and check that the cache holds the result.
+def prepare(config: DataConfig, *, archive: str | None = None, download: bool = False, workers: int = 1) -> list[str]:
+    """Find or make the raw files of a data set, check them, convert them, and check that the cache holds the result.
 
     Args:
         config: Which one, and where its files lie.
+        archive: The official archive, which the user has fetched, or a folder with the files.
+        download: Whether to fetch what is missing.
+        workers: Processes that convert.
 
     Returns:
         What was found, line by line.
@@ -25,23 +34,75 @@ def prepare(config: DataConfig) -> list[str]:
         MissingData: Where neither the files nor a valid cache are there.
     """
     info = catalog.dataset_info(config.name)
+    root = config.root
     lines = [f"{info.name}: {info.about}", f"  licence: {info.licence}"]
-    catalog.check_available(config.name, config.root, config.cache)
-    try:
-        paths = catalog.find_files(info.name, config.root)
-        contents = read_files(info, config.root)
-        lines += [f"  checked: {paths[name]} ({len(content):,} bytes unpacked)" for name, content in contents.items()]
-    except catalog.MissingData:
-        lines.append("  raw files: none, and none needed while the cache is there")
+    if archive is not None:
+        root = _take_from(info, archive, root)
+    elif download and not catalog.is_cached(info, config.cache):
+        _download(info, root)
+    config = DataConfig(name=info.name, root=root, cache=config.cache)
+    lines += [f"  {line}" for line in _check(info, config)]
+    path = catalog.cache_path(info, config.cache)
+    if info.cache is Cache.folder:
+        if catalog.is_cached(info, config.cache) and not verify_store(path):
+            (path / catalog.HEADER_NAME).unlink()  # without it the folder is none, and is made anew
+        convert(config, workers=workers)
     dataset = load(config)
-    cache = catalog.cache_path(info, config.cache)
-    if info.cache is not catalog.Cache.none and not cache.is_file():
-        raise catalog.DataError(f"{cache}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
-    if info.cache is not catalog.Cache.none:
-        lines.append(f"  cache: {cache} ({cache.stat().st_size:,} bytes)")
+    if info.cache is not Cache.none:
+        if not path.exists():
+            raise catalog.DataError(f"{path}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
+        lines.append(f"  cache: {path} ({_size(path):,} bytes)")
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
     lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.n_classes} classes")
     return lines
+
+
+def _check(info: DatasetInfo, config: DataConfig) -> list[str]:
+    """Return what there is to say of the raw files."""
+    if info.made_by:
+        return [f"regenerated: {info.made_by}"]
+    catalog.check_available(info.name, config.root, config.cache)
+    try:
+        return check_files(info, catalog.find_files(info.name, config.root))
+    except catalog.MissingData:
+        return ["raw files: none, and none needed while the cache is there"]
+
+
+def _take_from(info: DatasetInfo, archive: str, root: str | None) -> str | None:
+    """Unpack an archive into the data folder; a folder becomes the data folder itself. Return the data folder."""
+    path = catalog.absolute(archive)
+    if path.is_dir():
+        return str(path)
+    try:
+        catalog.find_files(info.name, root)
+    except catalog.MissingData:
+        unpack(info, path, root)
+    return root
+
+
+def _download(info: DatasetInfo, root: str | None) -> None:
+    """Fetch what a data set lacks: its archive, or its files one by one."""
+    try:
+        catalog.find_files(info.name, root)
+    except catalog.MissingData as missing:
+        folder = catalog.data_root(root)
+        if info.archives:
+            archive = info.archives[0]
+            fetch(archive.url, folder / archive.name, sha256=archive.sha256, size=archive.bytes)
+            unpack(info, folder / archive.name, root)
+            return
+        files = [file for file in info.files if file.url]
+        if not files:
+            raise missing
+        for file in files:
+            assert file.url is not None
+            path = folder / info.forms[0].folders[0] / file.url.rsplit("/", 1)[1]
+            fetch(file.url, path, sha256=file.url_sha256)
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else list(path.iterdir())
+    return sum(file.stat().st_size for file in files)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,19 +114,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m s5.data.prepare", description=__doc__)
-    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(catalog.CATALOG))
-    parser.add_argument("--root", help=f"folder with the raw files; default: ${catalog.ROOT_VARIABLE}, else ./data")
-    parser.add_argument("--cache", help=f"folder for converted files; default: ${catalog.CACHE_VARIABLE}, else XDG's")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    if options.archive is not None and len(options.names) > 1 and os.path.isfile(options.archive):
+        _parser().error("--from ARCHIVE goes with one data set")
     for name in options.names:
         try:
-            lines = prepare(DataConfig(name=name, root=options.root, cache=options.cache))
+            config = DataConfig(name=name, root=options.root, cache=options.cache)
+            lines = prepare(
+                config, archive=options.archive, download=options.download, workers=options.workers or _cores()
+            )
         except catalog.DataError as error:
             sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
             return Exit.USER_ERROR
+        except KeyboardInterrupt:
+            sys.stderr.write("\ninterrupted; the same command goes on where it stopped\n")
+            return 130
         sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
     return Exit.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m s5.data.prepare", description=__doc__)
+    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(catalog.CATALOG))
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--from", dest="archive", metavar="ARCHIVE", help="the official archive as it was fetched, or a folder of files"
+    )
+    source.add_argument("--download", action="store_true", help="fetch what is missing; goes on where it stopped")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that convert; default: one per core")
+    parser.add_argument("--root", help=f"folder with the raw files; default: ${catalog.ROOT_VARIABLE}, else ./data")
+    parser.add_argument("--cache", help=f"folder for converted files; default: ${catalog.CACHE_VARIABLE}, else XDG's")
+    return parser
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 if __name__ == "__main__":

@@ -33,9 +33,15 @@ def test_every_entry_is_complete(name):
     assert info.name == name
     assert set(info.sizes) == {"train", "val", "test"}
     assert info.get and info.about and info.licence
-    for file in info.files:
-        assert len(bytes.fromhex(file.sha256)) == 32
-        assert file.url or file.package
+    assert bool(info.forms) != bool(info.made_by)
+    assert not (info.cached_as and CATALOG[info.cached_as].cache is not info.cache)
+    for file in (file for form in info.forms for file in form.files):
+        for published, length in ((file.sha256, 32), (file.url_sha256, 32), (file.md5, 16)):
+            assert published is None or len(bytes.fromhex(published)) == length
+        assert file.url or file.package or info.archives
+    for archive in info.archives:
+        assert archive.sha256 is None or len(bytes.fromhex(archive.sha256)) == 32
+        assert any(archive.into in form.folders for form in info.forms), "what is unpacked must be found"
 
 
 def test_unknown_name_shows_the_nearest():

@@ -1,0 +1,43 @@
+"""`launch data prepare`: checks the raw files of data sets and converts them, before a run does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch data prepare mnist
+launch data prepare listops --from ~/Downloads/lra_release.gz
+launch data prepare listops_regenerated
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("action", metavar="ACTION", choices=("prepare",), help="prepare")
+    parser.add_argument("names", metavar="DATASET", nargs="+", help="data sets; `launch doctor` lists them")
+    parser.add_argument("--from", dest="archive", metavar="PATH", help="the official archive, or a folder of raw files")
+    parser.add_argument("--download", action="store_true", help="fetch what is missing; goes on where it stopped")
+    parser.add_argument("--workers", metavar="N", help="processes that convert (default: one per core)")
+    parser.add_argument("--root", metavar="DIR", help="where raw files lie (default: $S5_DATA, else ./data)")
+    parser.add_argument("--cache", metavar="DIR", help="where converted files go (default: $S5_CACHE, else XDG's)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Do it in a process of the training side, whose packages the launcher does without."""
+    words = [sys.executable, "-m", "s5.data.prepare", *args.names]
+    for option, value in (
+        ("from", args.archive),
+        ("workers", args.workers),
+        ("root", args.root),
+        ("cache", args.cache),
+    ):
+        words += [] if value is None else [f"--{option}", value]
+    words += ["--download"] * args.download
+    return subprocess.run(words, check=False).returncode

@@ -1,0 +1,163 @@
+"""Unpacking what a user has fetched: the files of one data set out of a published archive, into the data folder."""
+
+import bz2
+import contextlib
+import gzip
+import hashlib
+import lzma
+import secrets
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from s5.catalog import Archive, DataError, DatasetInfo, data_root
+from s5.data.progress import Progress
+
+_BLOCK = 1 << 22
+
+
+def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
+    """Unpack a data set's files from an archive.
+
+    They are unpacked under another name, which is changed at the end, so that a kill leaves no half folder.
+
+    Args:
+        info: The data set.
+        path: The archive: a tar file, packed or not.
+        root: The config's `data.root`.
+
+    Returns:
+        The folder they are in now.
+
+    Raises:
+        DataError: Where it is no such archive, is damaged, or lacks the files.
+    """
+    archive = _which(info, path)
+    _check_sum(archive, path)
+    target = data_root(root) / archive.into
+    if target.exists():
+        raise DataError(f"{target}: is there already", hint="remove it, or leave --from out to use it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_remnants(target)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    try:
+        _extract(info, archive, path, part)
+        lacking = _lacking(info, archive, part)
+        if lacking:
+            raise DataError(f"{path}: lacks {', '.join(lacking)} of {info.name}", hint=_expected(info))
+        part.rename(target)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged archive: {error}", hint=f"fetch it again: {archive.url}") from error
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _which(info: DatasetInfo, path: Path) -> Archive:
+    """Return the archive of the catalog that a file is, by its name where there are several."""
+    if not info.archives:
+        raise DataError(f"data set {info.name}: is in no archive", hint=info.get)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", hint=_expected(info))
+    return next((archive for archive in info.archives if archive.name == path.name), info.archives[0])
+
+
+def _check_sum(archive: Archive, path: Path) -> None:
+    size = path.stat().st_size
+    if archive.sha256 is None:
+        return
+    digest, progress = hashlib.sha256(), Progress(f"checking {path.name}", size, "bytes")
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            progress.advance(len(block))
+    if digest.hexdigest() != archive.sha256:
+        sizes = "" if archive.bytes in (None, size) else f" and {size:,} bytes, not {archive.bytes:,}"
+        raise DataError(
+            f"{path}: not the published {archive.name}: sha256 {digest.hexdigest()}, not {archive.sha256}{sizes}",
+            hint=f"fetch it again: {archive.url}",
+        )
+
+
+def _extract(info: DatasetInfo, archive: Archive, path: Path, part: Path) -> None:
+    """Extract the wanted members below the folder `part`, which is made."""
+    part.mkdir()
+    progress, before = Progress(f"{info.name}: unpacking {path.name}", path.stat().st_size, "bytes"), 0
+    with path.open("rb") as file, _unpacked(file) as content, _open_tar(path, content) as tar:
+        for member in tar:
+            progress.advance(file.tell() - before)
+            before = file.tell()
+            place = _place(member.name, archive)
+            if place is None or not member.isfile():
+                continue
+            (part / place).parent.mkdir(parents=True, exist_ok=True)
+            source = tar.extractfile(member)
+            assert source is not None
+            with (part / place).open("wb") as target:
+                shutil.copyfileobj(source, target, _BLOCK)
+        # tarfile takes a damaged header for the end, and the packed file's own checksum is behind that end.
+        while content.read(_BLOCK):
+            pass
+    progress.end()
+
+
+def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
+    """Return which files of the form that an archive holds were not in it."""
+    form = next(form for form in info.forms if archive.into in form.folders)
+    return [file.name for file in form.files if not any((part / f"{file.name}{end}").exists() for end in ("", ".gz"))]
+
+
+def _unpacked(file: Any) -> Any:
+    """Return the content of a file that may be packed, by how it begins."""
+    begin = file.read(6)
+    file.seek(0)
+    if begin.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=file)
+    if begin.startswith(b"BZh"):
+        return bz2.BZ2File(file)
+    if begin.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMAFile(file)
+    return file
+
+
+@contextlib.contextmanager
+def _open_tar(path: Path, content: Any) -> Iterator[tarfile.TarFile]:
+    try:
+        tar = tarfile.open(fileobj=content, mode="r|")  # noqa: SIM115
+    except tarfile.ReadError as error:
+        raise DataError(f"{path}: no tar archive: {error}") from error
+    with tar:
+        yield tar
+
+
+def _place(name: str, archive: Archive) -> Path | None:
+    """Return where a member goes below the target, or None where it is not wanted."""
+    parts = PurePosixPath(name).parts
+    parts = tuple(part for part in parts if part not in (".", "/"))
+    if archive.folder:
+        if archive.folder not in parts:
+            return None
+        # The innermost: the LRA archive holds a folder of its own name twice.
+        last = len(parts) - 1 - parts[::-1].index(archive.folder)
+        parts = parts[last + 1 :]
+    if not parts or ".." in parts:
+        return None
+    inner = "/".join(parts)
+    if any(inner == skip or inner.startswith(f"{skip}/") for skip in archive.skip):
+        return None
+    return Path(*parts)
+
+
+def _remove_remnants(target: Path) -> None:
+    """Remove what was left by an unpacking that was killed."""
+    for part in target.parent.glob(f".{target.name}.*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _expected(info: DatasetInfo) -> str:
+    return "expected is " + " or ".join(f"{archive.name} ({archive.url})" for archive in info.archives)

@@ -1,0 +1,228 @@
+"""Conversion of raw files, or of a generator's draws, into a folder of arrays: in parallel, and resumed after a kill.
+
+The rows of the arrays are shared out to chunks. Each chunk is converted by itself, written to its rows and noted in
+a journal, so that a conversion which was killed goes on with the chunks that are not in it.
+"""
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s5 import locks
+from s5.catalog import DataError, DatasetInfo, cache_path
+from s5.data.cache import Arrays
+from s5.data.progress import Progress
+from s5.data.store import Stored, close_store, open_store, origin
+
+_PLAN, _JOURNAL = "plan.json", "journal"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some neighbouring rows.
+
+    start: The first.
+    stop: The one after the last.
+    source: What they are made of; what the plan's `convert` takes.
+    """
+
+    start: int
+    stop: int
+    source: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A conversion before anything is done.
+
+    arrays: Shape and type of each array; the first axis is that of all rows.
+    chunks: Who makes which rows.
+    convert: Makes the rows of a chunk; a function of a module, since other processes call it.
+    facts: What is known before: goes into the header, and a conversion is resumed only where it is the same.
+    sources: The raw files; a conversion is resumed only where they have not changed.
+    finish: Finds further facts in the whole arrays, and raises `DataError` where they cannot be right.
+    """
+
+    arrays: Mapping[str, tuple[tuple[int, ...], str]]
+    chunks: Sequence[Chunk]
+    convert: Callable[[Any], Arrays]
+    facts: Mapping[str, Any]
+    sources: Sequence[Path] = ()
+    finish: Callable[[Arrays], Mapping[str, Any]] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of all chunks."""
+        return sum(chunk.stop - chunk.start for chunk in self.chunks)
+
+
+def stored(
+    info: DatasetInfo, cache: str | None, make_plan: Callable[[], Plan], *, workers: int = 1, unit: str = "examples"
+) -> Stored:
+    """Return a data set's folder of arrays, converted now where it has not been.
+
+    Args:
+        info: The data set.
+        cache: The config's `data.cache`.
+        make_plan: Looks at the raw files and returns what is to be done.
+        workers: Processes that convert; 1 for this one alone.
+        unit: What a row is, for the progress.
+
+    Raises:
+        DataError: Where the raw files are damaged, or the folder cannot be written.
+        MissingData: Where there are none.
+    """
+    found = open_store(info, cache)
+    if found is not None:
+        return found
+    path = cache_path(info, cache)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):
+            found = open_store(info, cache)  # whoever was before us may have made it
+            if found is None:
+                _convert(info, path, make_plan(), workers, unit)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path}: {error.strerror}", hint="the conversion goes on where it stopped"
+        ) from error
+    found = open_store(info, cache)
+    assert found is not None, f"{path} is not what was just written"
+    return found
+
+
+def _convert(info: DatasetInfo, path: Path, plan: Plan, workers: int, unit: str) -> None:
+    work = path.with_name(f".{path.name}.work")
+    done = _open_work(work, info, plan)
+    todo = [number for number in range(len(plan.chunks)) if number not in done]
+    progress = Progress(info.cached_as or info.name, plan.rows, unit)
+    progress.begin_at(sum(plan.chunks[n].stop - plan.chunks[n].start for n in done))
+    try:
+        with (work / _JOURNAL).open("a") as journal:
+            for number in _each_converted(work, plan, todo, workers):
+                journal.write(f"{number}\n")
+                journal.flush()
+                progress.advance(plan.chunks[number].stop - plan.chunks[number].start)
+        progress.end()
+        arrays = {name: np.load(_file(work, name), mmap_mode="r") for name in plan.arrays}
+        found = plan.finish(arrays) if plan.finish else {}
+    except DataError:
+        # The raw files are not right, so nothing made of them is worth going on with.
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    del arrays
+    close_store(work, path, info, {**plan.facts, **found})
+
+
+def _open_work(work: Path, info: DatasetInfo, plan: Plan) -> set[int]:
+    """Make the folder of a conversion, or find what an earlier one has done of the same; return the chunks done."""
+    facts = {
+        **origin(info),
+        "facts": plan.facts,
+        "arrays": {name: [list(shape), dtype] for name, (shape, dtype) in plan.arrays.items()},
+        "chunks": [[chunk.start, chunk.stop] for chunk in plan.chunks],
+        "sources": [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in plan.sources],
+    }
+    text = json.dumps(facts, sort_keys=True)
+    with contextlib.suppress(OSError):
+        if (work / _PLAN).read_text() == text:
+            lines = (work / _JOURNAL).read_text().split("\n")[:-1]  # a line without its end was cut by the kill
+            return {int(line) for line in lines}
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    for name, (shape, dtype) in plan.arrays.items():
+        array = np.lib.format.open_memmap(_file(work, name), mode="w+", dtype=np.dtype(dtype), shape=shape)
+        size = array.offset + array.nbytes
+        del array
+        with _file(work, name).open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, and not as a signal later
+    (work / _JOURNAL).touch()
+    (work / _PLAN).write_text(text)
+    return set()
+
+
+def _each_converted(work: Path, plan: Plan, todo: Sequence[int], workers: int) -> Iterator[int]:
+    """Convert chunks, and yield the number of each that is on the disk."""
+    convert = functools.partial(_convert_chunk, work, plan.convert)
+    if workers <= 1 or len(todo) <= 1:
+        for number in todo:
+            convert(plan.chunks[number])
+            yield number
+        return
+    # A forked child would inherit the threads' locks of whoever called.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_die_with_parent)
+    try:
+        futures = {pool.submit(convert, plan.chunks[number]): number for number in todo}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
+    except BrokenProcessPool as error:
+        raise OSError(None, "a converting process was killed; is the memory short?", str(work)) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _convert_chunk(work: Path, convert: Callable[[Any], Arrays], chunk: Chunk) -> None:
+    for name, rows in convert(chunk.source).items():
+        path = _file(work, name)
+        whole = np.load(path, mmap_mode="r")
+        assert rows.dtype == whole.dtype, f"{name}: {rows.dtype} rows for an array of {whole.dtype}"
+        assert rows.shape == (chunk.stop - chunk.start, *whole.shape[1:]), f"{name}: rows of shape {rows.shape}"
+        row_bytes = whole.nbytes // len(whole)
+        with path.open("r+b") as file:
+            file.seek(whole.offset + chunk.start * row_bytes)
+            file.write(np.ascontiguousarray(rows).data)
+            file.flush()
+            os.fdatasync(file.fileno())
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that started it is gone: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until nobody else converts the same; the lock goes with this process."""
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        if not locks.take(file.fileno()):
+            sys.stderr.write(f"{path.name}: another process converts it; waiting\n")
+            locks.take(file.fileno(), wait=True)
+        yield
+
+
+def _file(work: Path, name: str) -> Path:
+    return work / f"{name}.npy"
+
+
+def chunks_of(n: int, size: int, start: int = 0) -> list[Chunk]:
+    """Return chunks of `size` rows whose source is the range of their numbers, from 0.
+
+    Args:
+        n: Rows in all.
+        size: Rows of a chunk.
+        start: The row that number 0 has.
+    """
+    ends = [(first, min(first + size, n)) for first in range(0, n, size)]
+    return [Chunk(start + first, start + last, range(first, last)) for first, last in ends]

@@ -1,0 +1,79 @@
+"""Fetching published files, when a user asks for it: goes on where it stopped, and compares checksums."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from s5.catalog import DataError
+from s5.data.progress import Progress
+
+_BLOCK = 1 << 20
+_TIMEOUT_S = 30.0
+
+
+def fetch(url: str, path: Path, *, sha256: str | None = None, size: int | None = None) -> None:
+    """Fetch a file; what is there of it from an earlier call is not fetched again.
+
+    Args:
+        url: Its address.
+        path: Where it goes; until it is whole it is `PATH.part`.
+        sha256: Its published checksum.
+        size: Its published size in bytes.
+
+    Raises:
+        DataError: Where it cannot be fetched, or is not what was published; the message says what to fetch by hand.
+    """
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        _fetch_rest(url, part, size)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        facts = ([f"{size:,} bytes"] if size else []) + ([f"sha256 {sha256}"] if sha256 else [])
+        raise DataError(
+            f"{url}: cannot be fetched: {reason}",
+            hint=f"fetch it on another machine and put it at {path}" + (f" ({', '.join(facts)})" if facts else ""),
+        ) from error
+    found = _sha256(part)
+    if sha256 is not None and found != sha256:
+        part.unlink()
+        raise DataError(f"{url}: what came has sha256 {found}, not {sha256}", hint="try again, or fetch it elsewhere")
+    os.replace(part, path)
+
+
+def _fetch_rest(url: str, part: Path, size: int | None) -> None:
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is left: it is whole, or the checksum will tell
+            return
+        raise
+    with response:
+        if have and response.status != 206:
+            have = 0  # the server knows no ranges
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else size or 0
+        progress = Progress(f"fetching {part.stem}", total, "bytes")
+        progress.begin_at(have)
+        with part.open("ab" if have else "wb") as file:
+            while block := response.read(_BLOCK):
+                file.write(block)
+                have += len(block)
+                progress.advance(len(block))
+    if total and have < total:
+        raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes; the next call goes on")
+    progress.end()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

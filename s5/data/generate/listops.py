@@ -1,0 +1,102 @@
+"""Trees of list operations. Source: Nangia and Bowman 2018 (arXiv:1804.06028), as the Long Range Arena draws them.
+
+A node at depth d is an operator with 2 to 10 arguments with probability 1/4 above the greatest depth, else a digit.
+Trees of more than 500 and fewer than 2,000 symbols are kept; parentheses are not counted.
+"""
+
+import itertools
+import random
+from collections.abc import Callable
+
+from s5.data.tokens import LISTOPS
+
+MAX_DEPTH = 10
+MIN_ARGUMENTS, MAX_ARGUMENTS = 2, 10
+P_OPERATOR = 0.25
+MIN_LENGTH, MAX_LENGTH = 500, 2_000  # both excluded
+
+OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
+
+_DIGITS = [LISTOPS[str(digit)] for digit in range(10)]
+_OPERATORS = [LISTOPS[operator] for operator in OPERATORS]
+_CLOSE = LISTOPS["X"]
+
+
+class _TooLong(Exception):
+    """The tree cannot be kept any more."""
+
+
+def draw_sample(seed: int, index: int) -> tuple[bytes, int]:
+    """Draw the sample of an index: a function of seed and index alone.
+
+    Args:
+        seed: The seed of the data set.
+        index: Which sample, from 0.
+
+    Returns:
+        Its tokens without `<eos>`, and its value.
+    """
+    for attempt in itertools.count():
+        # Each attempt has a stream of its own, so that one which is given up early draws nothing for the next.
+        # `random` promises the same numbers from `random()` for ever, and from nothing else.
+        draw = random.Random(seed << 96 | index << 32 | attempt).random
+        tokens = bytearray()
+        try:
+            value = _draw_node(draw, 1, tokens)
+        except _TooLong:
+            continue
+        if len(tokens) > MIN_LENGTH:
+            return bytes(tokens), value
+    raise AssertionError("counting ends")
+
+
+def _draw_node(draw: Callable[[], float], depth: int, tokens: bytearray) -> int:
+    """Append the tokens of a node and return its value."""
+    if depth >= MAX_DEPTH or draw() > P_OPERATOR:
+        digit = int(10 * draw())
+        tokens.append(_DIGITS[digit])
+        return digit
+    place = len(tokens)
+    tokens.append(0)  # the operator is drawn after its arguments
+    count = MIN_ARGUMENTS + int((MAX_ARGUMENTS - MIN_ARGUMENTS + 1) * draw())
+    values = [_draw_node(draw, depth + 1, tokens) for _ in range(count)]
+    operator = int(len(OPERATORS) * draw())
+    tokens[place] = _OPERATORS[operator]
+    tokens.append(_CLOSE)
+    if len(tokens) >= MAX_LENGTH:
+        raise _TooLong
+    return apply_operator(OPERATORS[operator], values)
+
+
+def apply_operator(operator: str, values: list[int]) -> int:
+    """Return the value of an operator: MIN, MAX, the median cut to a whole number, or the sum modulo 10."""
+    match operator:
+        case "[MIN":
+            return min(values)
+        case "[MAX":
+            return max(values)
+        case "[SM":
+            return sum(values) % 10
+        case _:
+            ordered, middle = sorted(values), len(values) // 2
+            return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) // 2
+
+
+def source_text(tokens: bytes) -> str:
+    """Return the text that the published files hold for a tree: one argument is applied at a time.
+
+    Args:
+        tokens: The tokens of a tree, without `<eos>`.
+    """
+    symbols = {number: symbol for symbol, number in LISTOPS.items()}
+    open_nodes: list[str] = []
+    done = ""
+    for token in tokens:
+        symbol = symbols[token]
+        if token in _OPERATORS:
+            open_nodes.append(symbol)
+            continue
+        done = f"( {open_nodes.pop()} ] )" if token == _CLOSE else symbol
+        if open_nodes:
+            open_nodes[-1] = f"( {open_nodes[-1]} {done} )"
+    return done

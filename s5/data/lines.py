@@ -1,0 +1,87 @@
+"""Large text files, read in pieces of whole lines."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from s5.catalog import DataError
+from s5.data.conversion import Chunk
+
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Neighbouring lines of a file.
+
+    path: The file.
+    offset: Where the first begins, in bytes.
+    first: Its number, from 1.
+    count: How many.
+    """
+
+    path: Path
+    offset: int
+    first: int
+    count: int
+
+    def read(self) -> Iterator[tuple[int, str]]:
+        """Yield the number and the text of each line, without its end.
+
+        Raises:
+            DataError: Where it is not UTF-8.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            for number in range(self.first, self.first + self.count):
+                line = file.readline()
+                try:
+                    yield number, line.decode("utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise DataError(f"{self.path}, line {number}: not UTF-8: {error.reason}") from error
+
+
+def share_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -> list[Chunk]:
+    """Share out the lines of a file, one row each, to chunks.
+
+    Args:
+        path: The file.
+        rows: How many rows it must have.
+        start: The row its first line becomes.
+        header: Whether it has a line that is no row.
+        size: Lines of a chunk.
+
+    Returns:
+        The chunks; their sources are `Lines`.
+
+    Raises:
+        DataError: Where it has another number of lines.
+    """
+    pieces: list[Lines] = []
+    number = offset = end = 0  # lines that have ended; bytes before the block; where the last whole line ends
+    with path.open("rb") as file:
+        begin, first, held = 0, 1, 0
+        while block := file.read(_BLOCK):
+            at = -1
+            while (at := block.find(b"\n", at + 1)) >= 0:
+                number, end = number + 1, offset + at + 1
+                if header and number == 1:
+                    begin, first = end, 2
+                    continue
+                held += 1
+                if held == size:
+                    pieces.append(Lines(path, begin, first, held))
+                    begin, first, held = end, number + 1, 0
+            offset += len(block)
+    held += end < os.path.getsize(path)  # a last line without its end
+    if held:
+        pieces.append(Lines(path, begin, first, held))
+    found = sum(piece.count for piece in pieces)
+    if found != rows:
+        raise DataError(
+            f"{path}: {found:,} lines{' below its header' if header else ''}; the published file has {rows:,}",
+            hint="the file is cut off or another one; get it again",
+        )
+    firsts = [start + sum(piece.count for piece in pieces[:k]) for k in range(len(pieces))]
+    return [Chunk(row, row + piece.count, piece) for row, piece in zip(firsts, pieces, strict=True)]

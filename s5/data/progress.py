@@ -1,0 +1,58 @@
+"""How far a conversion is: one line that is rewritten on a terminal, and a line every so often elsewhere."""
+
+import sys
+import time
+from typing import TextIO
+
+_TERMINAL_S = 0.2
+_LINES_S = 15.0
+
+
+class Progress:
+    """A count towards a total.
+
+    Args:
+        what: What is done, for a person.
+        total: How many there are.
+        unit: Of what.
+        stream: Where to write; None for stderr.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "examples", stream: TextIO | None = None) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._done = 0
+        self._first = 0  # what was done before this process began
+        self._start = self._last = time.monotonic()
+
+    def begin_at(self, done: int) -> None:
+        """Say how much an earlier process has done."""
+        self._done = self._first = done
+        if done:
+            self._write(f"{self._what}: going on at {done:,} of {self._total:,} {self._unit}", end="\n")
+
+    def advance(self, n: int) -> None:
+        """Count n more."""
+        self._done += n
+        now = time.monotonic()
+        if now - self._last >= (_TERMINAL_S if self._terminal else _LINES_S):
+            self._last = now
+            self._write(self._line(now), end="" if self._terminal else "\n")
+
+    def end(self) -> None:
+        """Say how long it took."""
+        seconds = time.monotonic() - self._start
+        self._write(f"{self._what}: {self._done:,} {self._unit} in {seconds:.1f} s", end="\n")
+
+    def _line(self, now: float) -> str:
+        share = self._done / max(self._total, 1)
+        rate = (self._done - self._first) / max(now - self._start, 1e-9)
+        left = (self._total - self._done) / rate if rate else 0.0
+        bar = "█" * round(20 * share) + "░" * (20 - round(20 * share)) + " " if self._terminal else ""
+        clock = f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}"
+        return f"{self._what}: {bar}{share:4.0%}  {self._done:,} of {self._total:,} {self._unit}, {clock} left"
+
+    def _write(self, text: str, end: str) -> None:
+        self._stream.write(f"\r\x1b[2K{text}{end}" if self._terminal else f"{text}{end}")
+        self._stream.flush()

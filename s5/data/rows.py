@@ -1,0 +1,45 @@
+"""Splits of mapped arrays: which of their rows are whose."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from s5.data.cache import Arrays
+from s5.data.dataset import Split
+
+
+def contiguous_splits(sizes: Mapping[str, int], arrays: Arrays, **scale: Any) -> dict[str, Split]:
+    """Return splits that follow each other in the arrays.
+
+    Args:
+        sizes: Examples per split, in their order.
+        arrays: `inputs`, which stay mapped, `labels` and `lengths`.
+        scale: Further fields of every split.
+    """
+    ends = np.cumsum(list(sizes.values()))
+    return {
+        name: Split(
+            inputs=arrays["inputs"][end - size : end],
+            labels=np.array(arrays["labels"][end - size : end]),
+            lengths=np.array(arrays["lengths"][end - size : end]),
+            **scale,
+        )
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+
+
+def scattered_splits(parts: Mapping[str, Int[np.ndarray, " some"]], arrays: Arrays, **scale: Any) -> dict[str, Split]:
+    """Return splits whose rows lie anywhere in the arrays; the inputs are not copied.
+
+    Args:
+        parts: The rows of each split.
+        arrays: `inputs`, which stay mapped, `labels` and `lengths`.
+        scale: Further fields of every split.
+    """
+    labels, lengths = np.asarray(arrays["labels"]), np.asarray(arrays["lengths"])
+    return {
+        name: Split(inputs=arrays["inputs"], labels=labels[rows], lengths=lengths[rows], rows=rows, **scale)
+        for name, rows in parts.items()
+    }

@@ -1,0 +1,63 @@
+"""Tokens as numbers: which number stands for which symbol, and rows of them that end with `<eos>`."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+PAD, UNK, EOS = 0, 1, 2
+SPECIALS = ("<pad>", "<unk>", "<eos>")
+
+# `X` closes a list: the published text has `]`, which tokenizers take for something else.
+_LISTOPS_SYMBOLS = ("[MIN", "[MAX", "[MED", "[SM", "X", *map(str, range(10)))
+
+LISTOPS: Mapping[str, int] = {symbol: number for number, symbol in enumerate((*SPECIALS, *_LISTOPS_SYMBOLS))}
+
+
+def make_vocabulary(counts: Integer[np.ndarray, " n_codes"], least: int = 1) -> list[int]:
+    """Return the code points that get numbers of their own, after the specials: the most frequent first.
+
+    Args:
+        counts: How often each code point occurs.
+        least: How often one must occur.
+
+    Returns:
+        The code points; those that occur equally often in ascending order.
+    """
+    codes = np.flatnonzero(counts >= max(least, 1))
+    return codes[np.argsort(-counts[codes], kind="stable")].tolist()
+
+
+class CharacterCodec:
+    """Characters as numbers.
+
+    Args:
+        vocabulary: The code points that have numbers of their own, the first after the specials.
+    """
+
+    def __init__(self, vocabulary: Iterable[int]) -> None:
+        codes = np.fromiter(vocabulary, np.int64)
+        self._table = np.full(max(0x110000, 1), UNK, np.uint8)
+        assert len(codes) + len(SPECIALS) <= 256, "numbers are kept in bytes"
+        self._table[codes] = np.arange(len(SPECIALS), len(SPECIALS) + len(codes))
+
+    def encode(self, text: str) -> UInt8[np.ndarray, " length"]:
+        """Return the number of each character."""
+        return self._table[code_points(text)]
+
+
+def code_points(text: str) -> Integer[np.ndarray, " length"]:
+    """Return the code point of each character."""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def fill_row(row: UInt8[np.ndarray, " L"], tokens: UInt8[np.ndarray, " length"]) -> int:
+    """Write tokens and `<eos>` into a row of padding; what does not fit is cut off at its end.
+
+    Returns:
+        How many steps of the row are valid.
+    """
+    kept = min(len(tokens), len(row) - 1)
+    row[:kept] = tokens[:kept]
+    row[kept] = EOS
+    return kept + 1

