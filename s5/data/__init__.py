@@ -6,7 +6,7 @@ from s5 import catalog
 from s5.catalog import Cache
 from s5.choices import Compat
 from s5.config import DataConfig
-from s5.data import digits, fashion_mnist, listops, mnist, mnist5k
+from s5.data import cifar10, digits, fashion_mnist, listops, mnist, mnist5k
 from s5.data.conversion import stored
 from s5.data.dataset import Dataset
 from s5.data.store import Stored
@@ -19,6 +19,8 @@ _LOADERS = {
     "mnist": mnist.load,
     "mnist5k": mnist5k.load,
     "fashion_mnist": fashion_mnist.load,
+    "cifar10": cifar10.load,
+    "cifar10_grey": cifar10.load_grey,
 }
 
 # Mapped: `make_plan(info, root)` says how to convert it, `make_dataset(info, config, stored, compat)` what it is then.

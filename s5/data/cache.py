@@ -8,10 +8,11 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from s5.catalog import CACHE_VERSION, DatasetInfo, cache_path
+from s5.catalog import CACHE_VERSION, CATALOG, DatasetInfo, cache_path
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,10 +74,15 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
         raise
 
 
-def _header(info: DatasetInfo) -> bytes:
+def origin(info: DatasetInfo) -> dict[str, Any]:
     """Return what a cache must say of itself in order to be valid."""
-    facts = {"version": CACHE_VERSION, "name": info.name, "sha256": {file.name: file.sha256 for file in info.files}}
-    return json.dumps(facts, sort_keys=True).encode()
+    kept = CATALOG.get(info.cached_as, info)  # data sets that share a cache share its name
+    sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
+    return {"version": CACHE_VERSION, "name": kept.name, "sums": sums}
+
+
+def _header(info: DatasetInfo) -> bytes:
+    return json.dumps(origin(info), sort_keys=True).encode()
 
 
 def _remove_stale(path: Path) -> None:

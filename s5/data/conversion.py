@@ -23,9 +23,9 @@ import numpy as np
 
 from s5 import locks
 from s5.catalog import DataError, DatasetInfo, cache_path
-from s5.data.cache import Arrays
+from s5.data.cache import Arrays, origin
 from s5.data.progress import Progress
-from s5.data.store import Stored, close_store, open_store, origin
+from s5.data.store import Stored, close_store, open_store
 
 _PLAN, _JOURNAL = "plan.json", "journal"
 

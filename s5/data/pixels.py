@@ -4,23 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float32, Int, UInt8
 
 from s5.catalog import DatasetInfo
 from s5.config import DataConfig
 from s5.data.dataset import Dataset, Split
 from s5.data.permute import pixel_order
 
+Scale = float | Float32[np.ndarray, " d_input"]
+
 
 @dataclass(frozen=True)
 class Images:
     """Labelled images.
 
-    pixels: The pixels of each image, row by row.
+    pixels: The pixels of each image, row by row; in colour with an axis for the three values of a pixel.
     labels: The class of each.
     """
 
-    pixels: UInt8[np.ndarray, "n L"]
+    pixels: UInt8[np.ndarray, "n L *colours"]
     labels: UInt8[np.ndarray, " n"]
 
     def take(self, examples: Int[np.ndarray, " some"]) -> "Images":
@@ -28,30 +30,34 @@ class Images:
         return Images(self.pixels[examples], self.labels[examples])
 
 
-def pixel_dataset(info: DatasetInfo, config: DataConfig, parts: Mapping[str, Images], *, full_scale: float) -> Dataset:
+def pixel_dataset(
+    info: DatasetInfo, config: DataConfig, parts: Mapping[str, Images], *, full_scale: Scale, offset: Scale = 0.0
+) -> Dataset:
     """Make a data set of images, with sequences of one pixel per step.
 
     Args:
         info: The data set.
         config: For the order of the pixels.
         parts: The images of each split.
-        full_scale: The value of a white pixel, which becomes 1.0.
+        full_scale: The difference from `offset` that becomes 1.0: the value of a white pixel; or one for each colour.
+        offset: The value that becomes 0.0.
 
     Returns:
         The data set.
     """
     order = pixel_order(config.permutation, info.length)
-    splits = {name: _split(images, order, full_scale) for name, images in parts.items()}
+    splits = {name: _split(images, order, full_scale, offset) for name, images in parts.items()}
     assert {name: len(split) for name, split in splits.items()} == dict(info.sizes), "the catalog's sizes are wrong"
     return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
 
 
-def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: float) -> Split:
-    n, length = images.pixels.shape
+def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: Scale, offset: Scale) -> Split:
+    n, length = images.pixels.shape[:2]
     return Split(
         # Indexing columns leaves them the slow axis in memory; a batch gathers rows.
-        inputs=np.ascontiguousarray(images.pixels[:, order])[:, :, None],
+        inputs=np.ascontiguousarray(images.pixels[:, order]).reshape(n, length, -1),
         labels=images.labels.astype(np.int32),
         lengths=np.full(n, length, np.int32),
         full_scale=full_scale,
+        offset=offset,
     )

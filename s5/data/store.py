@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from s5.catalog import CACHE_VERSION, CATALOG, HEADER_NAME, DatasetInfo, cache_path, is_cached
-from s5.data.cache import Arrays
+from s5.catalog import HEADER_NAME, DatasetInfo, cache_path, is_cached
+from s5.data.cache import Arrays, origin
 
 _BLOCK = 1 << 22
 
@@ -86,14 +86,6 @@ def close_store(work: Path, path: Path, info: DatasetInfo, facts: Mapping[str, A
     work.rename(path)
     _sync(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def origin(info: DatasetInfo) -> dict[str, Any]:
-    """Return what a folder must say of itself in order to be valid."""
-    # Data sets that share a folder share its name.
-    kept = CATALOG.get(info.cached_as, info)
-    sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
-    return {"version": CACHE_VERSION, "name": kept.name, "sums": sums}
 
 
 def _crc32(path: Path) -> int:
