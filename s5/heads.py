@@ -76,7 +76,7 @@ class RetrievalHead(nnx.Module):
         self.pooling = config.pooling
 
     def __call__(
-        self, x: Float[Array, "2*batch L H"], mask: Bool[Array, "2*batch L"] | None
+        self, x: Float[Array, "documents L H"], mask: Bool[Array, "documents L"] | None
     ) -> Float[Array, "batch d_output"]:
         """Return the logits of each pair; a pair's documents are neighbours in the batch."""
         return self._compare(pool(x, mask, self.pooling))
@@ -86,13 +86,13 @@ class RetrievalHead(nnx.Module):
         return _no_steps(batch, self.decoder.weight.shape[0], self.pooling)
 
     def advance(
-        self, state: HeadState, x: Float[Array, "2*batch L H"]
+        self, state: HeadState, x: Float[Array, "documents L H"]
     ) -> tuple[HeadState, Float[Array, "batch d_output"]]:
         """Return the state and the logits after further steps of both documents."""
         state, pooled = _pool_on(state, x, self.pooling)
         return state, self._compare(pooled)
 
-    def _compare(self, pooled: Float[Array, "2*batch H"]) -> Float[Array, "batch d_output"]:
+    def _compare(self, pooled: Float[Array, "documents H"]) -> Float[Array, "batch d_output"]:
         one, two = pooled[::2], pooled[1::2]
         features = jnp.concatenate([one, two, one - two, one * two], axis=-1)
         return self.decoder(jax.nn.gelu(self.hidden(features)))

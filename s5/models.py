@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from s5.choices import Compat, Head, Precision
+from s5.choices import Compat, Head, Pooling, Precision
 from s5.config import ModelConfig
 from s5.dense import Dense
 from s5.depth import Stack
@@ -68,15 +68,19 @@ class SequenceModel(nnx.Module):
             (batch, d_output) logits, or (batch, L, d_output) for regression; float32.
 
         Raises:
-            ValueError: Where training with dropout has no key, or the inputs lack the documents' axis.
+            ValueError: Where training with dropout has no key, or the inputs lack the documents' axis; under `compat`,
+                for the last step of padded sequences, which the S5 repository cannot take.
         """
         if train and self.dropout and key is None:
             raise ValueError(f"training with dropout={self.dropout} needs a key")
+        upstream = self.compat is Compat.upstream
+        if upstream and lengths is not None and self.pooling is Pooling.last and self.kind is not Head.regression:
+            raise ValueError("compat=upstream has no model.pooling=last for padded sequences")
         rows, row_lengths = self._rows(inputs, 2), self._rows(lengths, 0)
         mask = None if row_lengths is None else jnp.arange(rows.shape[1]) < row_lengths[:, None]
         x = self.layers(
             self.encoder(rows.astype(self.dtype)),
-            None if self.compat is Compat.upstream else mask,
+            None if upstream else mask,  # there, padding enters the scans and the statistics
             train=train,
             key=key if train else None,
             step_rescale=step_rescale,

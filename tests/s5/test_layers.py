@@ -8,9 +8,9 @@ import pytest
 from s5.choices import Activation, Norm
 from s5.config import ModelConfig
 from s5.dense import Dense
-from s5.gate import Gate, dropout
+from s5.gate import Gate, dropout, gated
 from s5.layers import SequenceLayer
-from s5.norm import BatchNorm, LayerNorm
+from s5.norm import BatchNorm, LayerNorm, normalize
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6
@@ -67,6 +67,42 @@ def test_dense_is_affine_and_has_the_derivative_of_one():
 
     for got, expected in zip(jax.grad(ours, (0, 1))(x, W), jax.grad(plain, (0, 1))(x, W), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("by_output", [True, False], ids=["half_glu2", "half_glu1"])
+@pytest.mark.parametrize("drops", [True, False], ids=["dropout", "whole"])
+def test_the_gate_has_the_derivative_of_its_definition(by_output, drops):
+    y, W, b = 2 * draw(batch, L, H), draw(H, H, seed=1), draw(H, seed=2)
+    keep = (draw(batch, 1, H, seed=3) > 0) * 1.5 if drops else None
+
+    def plain(y, W, b):
+        x = jax.nn.gelu(y) * (1 if keep is None else keep)
+        return jnp.sin((y if by_output else x) * jax.nn.sigmoid(x @ W + b)).sum()
+
+    def ours(y, W, b):
+        return jnp.sin(gated(y, keep, W, b, by_output)).sum()
+
+    assert ours(y, W, b) == pytest.approx(float(plain(y, W, b)), rel=1e-4)
+    for got, want in zip(jax.grad(ours, (0, 1, 2))(y, W, b), jax.grad(plain, (0, 1, 2))(y, W, b), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [None, (7, 2, 0)], ids=["full", "padded"])
+def test_batch_norm_has_the_derivative_of_its_definition(lengths):
+    x, scale, bias = 3 + 2 * draw(batch, L, H), draw(H, seed=1), draw(H, seed=2)
+    mask = None if lengths is None else prefix(*lengths)
+    weight = jnp.ones((batch, L, 1), bool) if mask is None else mask[..., None]
+
+    def plain(x, scale, bias):
+        mean, var = x.mean((0, 1), where=weight), x.var((0, 1), where=weight)
+        return jnp.where(weight, jnp.sin((x - mean) * jax.lax.rsqrt(var + 1e-5) * scale + bias), 0).sum()
+
+    def ours(x, scale, bias):
+        return jnp.where(weight, jnp.sin(normalize(x, scale, bias, mask)[0]), 0).sum()
+
+    got, want = (jax.grad(function, (0, 1, 2))(x, scale, bias) for function in (ours, plain))
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_batch_norm_counts_valid_steps_only():

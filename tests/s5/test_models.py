@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.choices import Norm, Pooling
+from s5.choices import Compat, Norm, Pooling
 from s5.config import ModelConfig, OptimConfig
 from s5.heads import pool
 from s5.models import make_model
@@ -37,19 +37,17 @@ def sequences(steps=L, seed=0):
         (False, True, Pooling.last, Norm.batch),
     ],
 )
-def test_padding_changes_nothing(bidirectional, prenorm, pooling, norm):
-    short, padded = (model(bidirectional=bidirectional, prenorm=prenorm, pooling=pooling, norm=norm) for _ in range(2))
+def test_padding_changes_no_output_statistic_or_gradient(bidirectional, prenorm, pooling, norm):
+    net = model(bidirectional=bidirectional, prenorm=prenorm, pooling=pooling, norm=norm)
     lengths = jnp.array([12, 3, 7, 1])
     x = sequences()
     longer = jnp.concatenate([x, x[:, :5]], axis=1)
     garbage = 100 * sequences(L + 5, seed=1)
     longer = jnp.where((jnp.arange(L + 5) < lengths[:, None])[..., None], longer, garbage)
-    got, want = (
-        jax.jit(lambda x, net=net: (run(net, x, lengths, True), net(x, lengths, train=False)))(inputs)
-        for net, inputs in ((padded, longer), (short, x))
-    )
-    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    got, want = gradients(net, longer, lengths), gradients(net, x, lengths)
+    assert_near(got, want)
+    evaluate = jax.jit(lambda x: net(x, lengths, train=False))
+    assert_near(evaluate(longer), evaluate(x))
 
 
 def run(net, x, lengths, train):
@@ -74,11 +72,79 @@ def test_a_batch_is_its_sequences_one_by_one():
     np.testing.assert_allclose(apply(x, lengths), jnp.stack(alone), rtol=1e-4, atol=1e-5)
 
 
-def test_a_sequence_of_no_valid_step_has_finite_logits():
-    for pooling in Pooling:
-        net = model(pooling=pooling, n_layers=1)
-        apply = jax.jit(lambda x, n, net=net: net(x, n, train=False))
-        assert jnp.isfinite(apply(sequences(), jnp.array([0, 3, 7, 0]))).all()
+def gradients(net, x, lengths, rows=slice(None)):
+    """Return the gradient of a training step's loss over some rows, and the statistics after it."""
+    graph, params, stats = nnx.split(net, nnx.Param, ...)
+
+    @jax.jit
+    def step(params, x, lengths):
+        def loss(params):
+            net = nnx.merge(graph, params, stats, copy=True)
+            logits = net(x, lengths, train=True)
+            return jnp.sin(logits)[rows].sum(), (logits, nnx.state(net, nnx.BatchStat))
+
+        (_, (logits, moved)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        return grads, moved, logits
+
+    return step(params, x, lengths)
+
+
+def assert_near(got, want):
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("pooling", Pooling)
+def test_a_row_of_padding_is_pooled_to_zero_and_moves_nothing(pooling):
+    net, x = model(pooling=pooling, bidirectional=True), sequences()
+    lengths = jnp.array([12, 0, 7, 1])
+    x = x.at[1].set(1e6)
+    grads, stats, logits = gradients(net, x, lengths)
+    np.testing.assert_array_equal(logits[1], net.head.decoder.bias[...])
+    kept = jnp.array([0, 2, 3])
+    want_grads, want_stats, want_logits = gradients(net, x[kept], lengths[kept])
+    assert_near((stats, logits[kept]), (want_stats, want_logits))
+    # The decoder's bias alone has a gradient from a row of padding.
+    assert_near((grads["encoder"], grads["layers"]), (want_grads["encoder"], want_grads["layers"]))
+
+
+def test_a_batch_of_padding_moves_nothing():
+    net, before = model(), nnx.state(model(), nnx.BatchStat)
+    grads, stats, _ = gradients(net, sequences(), jnp.zeros(batch, int))
+    assert_near(stats, before)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves((grads["encoder"], grads["layers"])))
+
+
+@pytest.mark.parametrize("lengths", [None, [1]], ids=["full", "padded"])
+def test_one_sequence_of_one_step_has_finite_gradients(lengths):
+    x = sequences()[:1, : 1 if lengths is None else L]
+    grads, stats, logits = gradients(model(bidirectional=True), x, None if lengths is None else jnp.array(lengths))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((grads, stats, logits)))
+    # A step normalised by itself is zero: all its variance is gone, and what moves is the running mean.
+    want = gradients(model(bidirectional=True), sequences()[:1, :1], None)
+    assert_near((grads, stats, logits), want)
+
+
+def test_upstream_lets_padding_into_scans_and_statistics():
+    x, lengths = sequences(), jnp.array([12, 3, 7, 1])
+    x = jnp.where((jnp.arange(L) < lengths[:, None])[..., None], x, 0)
+    make = {compat: make_model(SMALL, d_input, n_classes, nnx.Rngs(0), compat=compat) for compat in Compat}
+    _, stats, logits = gradients(make[Compat.upstream], x, lengths)
+    _, full_stats, _ = gradients(make[Compat.none], x, None)
+    _, our_stats, our_logits = gradients(make[Compat.none], x, lengths)
+    assert_near(stats, full_stats)
+    assert (
+        jnp.abs(stats["layers"]["layer"]["norm"]["mean"][...] - our_stats["layers"]["layer"]["norm"]["mean"][...])
+        > 1e-3
+    ).any()
+    assert (jnp.abs(logits - our_logits) > 1e-3).any()
+
+
+def test_upstream_refuses_the_last_step_of_padded_sequences():
+    last = dataclasses.replace(SMALL, pooling=Pooling.last)
+    net = make_model(last, d_input, n_classes, nnx.Rngs(0), compat=Compat.upstream)
+    with pytest.raises(ValueError, match=r"no model\.pooling=last for padded"):
+        net(sequences(), jnp.full(batch, L), train=False)
 
 
 def test_pooling_takes_valid_steps_only():

@@ -1,0 +1,96 @@
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from s5.choices import Norm, Remat
+from s5.config import ModelConfig, OptimConfig
+from s5.data.batch import Batch
+from s5.depth import Stack
+from s5.models import make_model
+from s5.optim import make_optimizer
+from s5.step import Interval, TrainState, make_train_step
+
+SMALL = ModelConfig(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=True, dropout=0.3)
+batch, L, H = 2, 5, 6
+
+
+def stack(**changes):
+    return Stack(dataclasses.replace(SMALL, **changes), np.random.default_rng(0))
+
+
+def draw(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def layer_of(layers, i):
+    graphdef, arrays = nnx.split(layers.layer)
+    return nnx.merge(graphdef, jax.tree.map(lambda stacked: stacked[i], arrays))
+
+
+@pytest.mark.parametrize("norm", Norm)
+def test_a_stack_is_its_layers_one_by_one_with_a_key_each(norm):
+    layers, x, mask = stack(norm=norm), draw(batch, L, H), jnp.arange(L) < jnp.array([[5], [3]])
+    key, each = jax.random.key(1), [layer_of(layers, i) for i in range(3)]
+    want = x
+    for layer, layer_key in zip(each, jax.random.split(key, 3), strict=True):
+        want = layer(want, mask, train=True, key=layer_key)
+    got = layers(x, mask, train=True, key=key)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    if norm is Norm.batch:
+        means = jnp.stack([layer.norm.mean[...] for layer in each])
+        np.testing.assert_allclose(layers.layer.norm.mean[...], means, rtol=1e-4, atol=1e-6)
+        assert (np.abs(means).max(1) > 0).all()
+
+
+def test_layers_start_different_and_share_a_leading_axis():
+    params = jax.tree.leaves(nnx.state(stack(), nnx.Param))
+    assert {leaf.shape[0] for leaf in params} == {3}
+    drawn = [leaf for leaf in params if leaf.ndim > 2]
+    assert drawn
+    assert all((leaf[0] != leaf[1]).any() for leaf in drawn)
+
+
+def test_what_is_computed_again_has_the_same_gradient():
+    x, key = draw(batch, L, H), jax.random.key(0)
+
+    @partial(jax.jit, static_argnums=0)
+    def gradient(graphdef, params, stats):
+        def loss(params):
+            return jnp.sin(nnx.merge(graphdef, params, stats, copy=True)(x, None, train=True, key=key)).sum()
+
+        return jax.grad(loss)(params)
+
+    none, full = (gradient(*nnx.split(stack(remat=remat), nnx.Param, ...)) for remat in (Remat.none, Remat.full))
+    for one, other in zip(jax.tree.leaves(none), jax.tree.leaves(full), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def lowered_step(n_layers):
+    """Return the text of a whole training step as XLA gets it."""
+    model = make_model(dataclasses.replace(SMALL, n_layers=n_layers), 2, 3, nnx.Rngs(0))
+    graphdef, params, stats = nnx.split(model, nnx.Param, ...)
+    optimizer = make_optimizer(OptimConfig(), params, steps_per_epoch=10, epochs=2)
+    state = TrainState(jnp.zeros((), jnp.int32), jax.random.key(0), params, stats, optimizer.init(params))
+    rows = Batch(
+        np.zeros((batch, L, 2), np.float32),
+        np.zeros(batch, np.int32),
+        np.full(batch, L, np.int32),
+        np.ones(batch, np.float32),
+    )
+    step = make_train_step(graphdef, optimizer, lambda batch: batch.lengths)
+    return step.lower(state, Interval.fresh(), rows).as_text()
+
+
+def test_the_program_of_a_step_does_not_grow_with_depth():
+    # Not 2 layers: where two sizes are equal, JAX shares some helpers between them.
+    shallow, deep = lowered_step(4).splitlines(), lowered_step(16).splitlines()
+    assert len(shallow) == len(deep)
+    # Nor is a loop unrolled behind another name: the same operations in the same order.
+    assert [line.split(" = ")[-1].split(" ")[0] for line in shallow] == [
+        line.split(" = ")[-1].split(" ")[0] for line in deep
+    ]

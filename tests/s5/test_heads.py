@@ -1,0 +1,108 @@
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from s5.choices import Head, Pooling
+from s5.config import ModelConfig
+from s5.heads import pool
+from s5.models import make_model
+
+SMALL = ModelConfig(n_layers=2, d_model=6, d_state=4, n_blocks=1)
+batch, L, d_input, d_output = 3, 8, 2, 4
+
+
+def model(head, **changes):
+    net = make_model(dataclasses.replace(SMALL, **changes), d_input, d_output, nnx.Rngs(0), head=head)
+    # Running statistics that are not those of a fresh model, which normalise by nothing.
+    net.layers.layer.norm.mean[...] = 0.3 * draw(2, 6, seed=5)
+    net.layers.layer.norm.var[...] = 1 + 0.5 * jnp.abs(draw(2, 6, seed=6))
+    return net
+
+
+def draw(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def inputs_of(head, steps=L):
+    return draw(batch, *(2,) * (head is Head.retrieval), steps, d_input)
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def test_retrieval_compares_two_pooled_documents():
+    net, pairs = model(Head.retrieval, bidirectional=True), inputs_of(Head.retrieval)
+    lengths = jnp.array([[8, 3], [1, 8], [5, 5]])
+
+    @jax.jit
+    def both(pairs, lengths):
+        rows, mask = pairs.reshape(-1, L, d_input), jnp.arange(L) < lengths.reshape(-1, 1)
+        pooled = pool(net.layers(net.encoder(rows), mask, train=False), mask, Pooling.mean)
+        return net(pairs, lengths, train=False), pooled.reshape(batch, 2, -1)
+
+    got, pooled = both(pairs, lengths)
+    one, two = np.asarray(pooled[:, 0]), np.asarray(pooled[:, 1])
+    features = np.concatenate([one, two, one - two, one * two], axis=1)
+    head = net.head
+    hidden = gelu(features @ np.asarray(head.hidden.weight[...]) + np.asarray(head.hidden.bias[...]))
+    want = hidden @ np.asarray(head.decoder.weight[...]) + np.asarray(head.decoder.bias[...])
+    assert got.shape == (batch, d_output)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_retrieval_refuses_single_documents():
+    with pytest.raises(ValueError, match="takes pairs"):
+        model(Head.retrieval)(draw(batch, L, d_input)[:, :, None], None, train=False)
+
+
+def test_regression_answers_each_step_and_looks_at_none_after_it():
+    net, x = model(Head.regression), inputs_of(Head.regression)
+
+    def at_step(x, k):
+        return net(x, None, train=False)[:, k].sum()
+
+    by_input = jax.jit(jax.vmap(jax.grad(at_step), (None, 0)))(x, jnp.arange(L))
+    seen = np.abs(by_input).sum((1, 3)) > 0
+    assert net(x, None, train=False).shape == (batch, L, d_output)
+    np.testing.assert_array_equal(seen, np.tril(np.ones((L, L), bool)))
+
+
+STREAMS = [(Head.regression, Pooling.mean), *itertools.product((Head.classification, Head.retrieval), Pooling)]
+
+
+@pytest.mark.parametrize(("head", "pooling"), STREAMS, ids=lambda choice: choice.name)
+def test_a_stream_is_the_whole_sequence(head, pooling):
+    net, x = model(head, pooling=pooling), inputs_of(head)
+    whole = jax.jit(lambda x: net(x, None, train=False, step_rescale=1.5))
+    advance = jax.jit(lambda state, x: net.advance(state, x, step_rescale=1.5))
+    step = jax.jit(lambda state, x: net.step(state, x, step_rescale=1.5))
+    state, regression = net.initial_state(batch), head is Head.regression
+    state, out = advance(state, x[..., :3, :])
+    np.testing.assert_allclose(out, whole(x)[:, :3] if regression else whole(x[..., :3, :]), rtol=1e-4, atol=1e-5)
+    for k in range(3, L):
+        state, out = step(state, x[..., k, :])
+    np.testing.assert_allclose(out, whole(x)[:, -1] if regression else whole(x), rtol=1e-4, atol=1e-5)
+
+
+def test_an_irregular_stream_is_the_whole_sequence():
+    net, x = model(Head.regression), inputs_of(Head.regression)
+    intervals = jnp.asarray(np.random.default_rng(1).uniform(0.2, 3, (batch, L)), jnp.float32).at[:, 0].set(1)
+    whole = net(x, None, train=False, times=jnp.cumsum(intervals, axis=1))
+    state, first = net.advance(net.initial_state(batch), x[:, :5], intervals=intervals[:, :5])
+    state, second = net.advance(state, x[:, 5:7], intervals=intervals[:, 5:7])
+    _, last = net.step(state, x[:, 7], interval=intervals[:, 7])
+    got = jnp.concatenate([first, second, last[:, None]], axis=1)
+    np.testing.assert_allclose(got, whole, rtol=1e-4, atol=1e-5)
+    assert (jnp.abs(whole - net(x, None, train=False)) > 1e-3).any()
+
+
+def test_a_bidirectional_model_refuses_to_stream():
+    net = model(Head.regression, bidirectional=True)
+    with pytest.raises(ValueError, match="bidirectional"):
+        net.step(net.initial_state(batch), draw(batch, d_input))
