@@ -131,6 +131,7 @@ class ManifestHeader:
         published: Numbers of the paper.
         created: Seconds since the epoch.
         max_parallel: How many runs of the sweep may run at once; None for as many as fit.
+        after: Sweeps of which every run must have succeeded before one of this starts.
         version: Format version.
     """
 
@@ -147,6 +148,7 @@ class ManifestHeader:
     published: tuple[PublishedNumber, ...]
     created: float
     max_parallel: int | None = None
+    after: tuple[str, ...] = ()
     version: int = FORMAT_VERSION
 
 
@@ -315,7 +317,7 @@ def _read(name: str, value: Any) -> Any:
             return Reason(value)
         case "published":
             return tuple(PublishedNumber(**number) for number in value)
-        case "overrides" | "command" | "devices":
+        case "overrides" | "command" | "devices" | "after":
             return tuple(value)
         case _:
             return value

@@ -33,6 +33,7 @@ class Submission:
         report: What planning did.
         views: The selected runs as they stood before anything was started.
         warnings: What the user should know, one line each.
+        max_parallel: How many of the runs may execute at once; None for as many as fit.
     """
 
     sweep: str
@@ -42,6 +43,7 @@ class Submission:
     report: PlanReport
     views: tuple[RunView, ...]
     warnings: tuple[str, ...]
+    max_parallel: int | None = None
 
     @property
     def counts(self) -> Counter[State]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.differences import describe_changes
-from launch.disk.attempts import write_cancelled
+from launch.disk.attempts import has_result
 from launch.disk.files import fault
 from launch.disk.plan import PlanReport
 from launch.disk.store import Store, SweepStore
-from launch.errors import StoreError
+from launch.errors import LaunchError, StoreError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile, load_profile
 from launch.records import ManifestHeader, RunView, State
@@ -87,9 +87,12 @@ def submit_runs(
     own = store.sweep(sweep.name)
     _refuse_second(own, profile)
     find_runtime(runtime or profile.runtime)
+    _check_after(sweep.after, store, profile)
     check_data(runs)
     entries = [entry_of(run) for run in runs]
-    _backend(profile).check(entries)
+    left = [entry for entry in entries if not has_result(str(own.run_dir(entry.run_id)))]
+    if left:  # what is done asks nothing of a machine or a cluster any more
+        _backend(profile).check(left)
     report = own.plan(runs, dry=dry_run)
     warnings = [*describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run), *own.problems]
     submission = Submission(
@@ -100,6 +103,7 @@ def submit_runs(
         report=report,
         views=(),
         warnings=tuple(warnings),
+        max_parallel=sweep.max_parallel,
     )
     if dry_run:
         return replace(submission, views=look_at(own, entries))
@@ -127,7 +131,23 @@ def _header(sweep: Sweep, profile: Profile, runtime: str, snapshot: str) -> Mani
         published=sweep.published,
         created=time.time(),
         max_parallel=sweep.max_parallel,
+        after=sweep.after,
     )
+
+
+def _check_after(names: Sequence[str], store: Store, profile: Profile) -> None:
+    """Refuse a sweep whose turn has not come, unless its scheduler lets it wait."""
+    for name in names:
+        if name not in store.sweeps():
+            raise StoreError(
+                f"there is no sweep {name!r} that this one could come after", hint="see `after:` in its file"
+            )
+        left = [view for view in store.sweep(name).views() if view.state is not State.SUCCEEDED]
+        if left and _backend(profile).attended:
+            raise LaunchError(
+                f"the sweep {name}, which this one comes after, has {len(left)} of its runs left",
+                hint=f"`launch wait {name}` returns when it has ended",
+            )
 
 
 def _backend(profile: Profile) -> Backend:
@@ -229,6 +249,18 @@ def feed(store: Store, sweep: str) -> Handover | None:
     return _backend(load_profile(header.profile)).hand_over(own, header.generation, asked=False)
 
 
+def preview(submission: Submission, store: Store) -> list[str]:
+    """Return what a scheduler that needs nobody here would be asked for the runs that are left, as texts.
+
+    Args:
+        submission: A dry run's.
+        store: Where its runs lie.
+    """
+    ids = {view.run_id for view in submission.views if view.state not in (*_OVER, State.RUNNING, State.PENDING)}
+    entries = [entry for run in submission.runs if (entry := entry_of(run)).run_id in ids]
+    return _backend(submission.profile).preview(store.sweep(submission.sweep), entries, submission.max_parallel)
+
+
 def _scheduling(sweep: SweepStore) -> Profile:
     """Return as much of a sweep's profile as says who schedules."""
     headers = sweep.manifest().headers
@@ -242,46 +274,6 @@ def _bare_profile(header: ManifestHeader) -> Profile:
 def refresh(store: Store, sweep: str) -> list[RunView]:
     """Return what is known of a sweep's runs. Changes nothing."""
     return store.sweep(sweep).views()
-
-
-def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
-    """Cancel sweeps or runs: what is queued never starts, what runs is asked to stop.
-
-    Args:
-        store: Where the runs lie.
-        targets: Names of sweeps, run ids, or `sweep/run_id`.
-
-    Returns:
-        The views of the runs that were cancelled.
-
-    Raises:
-        LaunchError: For a target that is neither.
-    """
-    chosen = [view for target in targets for view in _targets(store, target)]
-    views = [view for view in chosen if view.state not in _OVER]
-    for view in views:
-        write_cancelled(view.run_dir, view.generation)
-    fault("cancel.marked")
-    # Looked at again: whatever began before the mark is seen here, whatever begins after it sees the mark.
-    after = [store.sweep(view.sweep).view(view.run_id) for view in views]
-    for sweep in {view.sweep for view in after}:
-        header = store.sweep(sweep).manifest().newest_header()
-        own = [view for view in after if view.sweep == sweep]
-        _backend(_bare_profile(header)).stop(store.sweep(sweep), own)
-    return after
-
-
-def _targets(store: Store, target: str) -> list[RunView]:
-    """Return the views of what a target names."""
-    if target in store.sweeps():
-        return store.sweep(target).views()
-    sweep, _, run_id = target.rpartition("/")
-    for name in [sweep] if sweep else store.sweeps():
-        own = store.sweep(name)
-        listed = own.manifest().listed.get(run_id)
-        if listed is not None:
-            return [own.view(run_id)]
-    raise StoreError(f"no sweep and no run {target!r} under {store.root}", hint="`launch status` lists the sweeps")
 
 
 def retry(

@@ -61,6 +61,16 @@ class Backend(ABC):
     def detach(self, sweep: SweepStore, generation: int) -> int:
         """See the runs of a generation through in the background; return the pid of who does."""
 
+    def preview(self, sweep: SweepStore, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
+        """Return what a scheduler would be asked for runs, as texts; nothing where there is none.
+
+        Args:
+            sweep: The sweep.
+            entries: Its runs.
+            max_parallel: How many of them may execute at once.
+        """
+        return []
+
     def hand_over(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Handover:
         """Give the runs of a generation to a scheduler that needs nobody here.
 

@@ -35,12 +35,12 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Cancel, and show what that changed."""
-    from launch import submit
+    from launch.cancellation import cancel
     from launch.cli.targets import find_target, open_store
 
     store = open_store(args.runs)
     targets = [find_target(store, word) for word in args.targets]
-    views = submit.cancel(store, targets)
+    views = cancel(store, targets)
     if not views:
         console.note("nothing to cancel: everything named has ended")
         return ExitCode.OK

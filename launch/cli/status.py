@@ -38,13 +38,14 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table or the list."""
-    from launch.cli.targets import MENDS, open_store, sweep_name, warn_of_damage, without_manifest
+    from launch.cli.targets import MENDS, open_store, sweep_name, warn_of_damage, warn_of_silence, without_manifest
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     stores = [store.sweep(name) for name in names]
     sweeps = {each.name: each.views() for each in stores}
     damaged = warn_of_damage(stores)
+    warn_of_silence(stores)
     if args.sweep is None and (lost := without_manifest(store)):
         damaged = True
         console.warn(f"no manifest under {store.root} for {', '.join(map(console.printable, lost))}")

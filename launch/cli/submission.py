@@ -47,6 +47,8 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
         console.warn(warning)
     if args.dry_run:
         console.data(plan_text(submission, submit.estimate(submission, store)))
+        for request in submit.preview(submission, store):
+            console.data(f"\n{request.rstrip()}")
         return ExitCode.OK
     command = command_again(args)
     if args.plan_only:

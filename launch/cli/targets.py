@@ -143,6 +143,13 @@ def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:
     return bool(problems)
 
 
+def warn_of_silence(sweeps: Iterable[SweepStore]) -> None:
+    """Tell on stderr why what is shown of the sweeps may be old: their scheduler does not answer."""
+    for trouble in dict.fromkeys(sweep.trouble for sweep in sweeps):
+        if trouble is not None:
+            console.warn(f"{trouble}; shown is what the run directories say, and what the queue held when last asked")
+
+
 def _stored_runs(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:

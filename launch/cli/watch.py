@@ -40,7 +40,7 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Show it until nothing is alive any more, or until Ctrl-C, which stops the watching and nothing else."""
     from launch.cli.status import advise
-    from launch.cli.targets import open_store, sweep_name, warn_of_damage
+    from launch.cli.targets import open_store, sweep_name, warn_of_damage, warn_of_silence
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
@@ -54,6 +54,7 @@ def execute(args: argparse.Namespace) -> int:
         console.note("stopped watching; the runs go on")
         return ExitCode.OK
     damaged = warn_of_damage(sweeps)
+    warn_of_silence(sweeps)
     counts = quantities.count_states(views)
     console.note(f"{title}: {quantities.state_words(counts)}")
     advise(title if len(names) == 1 else "SWEEP", counts)

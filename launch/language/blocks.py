@@ -30,7 +30,7 @@ BLOCK_KEYS = (
     "command",
     "blocks",
 )
-TOP_KEYS = ("name", *BLOCK_KEYS, "metric", "retry", "max_parallel")
+TOP_KEYS = ("name", *BLOCK_KEYS, "metric", "retry", "max_parallel", "after")
 _FACTORS = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
 _MAX_SEED = 2**32 - 1
 _MAX_SEEDS = 10_000

@@ -72,6 +72,7 @@ class Sweep:
         metric: The metric of the results table.
         retry: How often each reason of an attempt's end is tried again.
         max_parallel: How many runs may execute at once; None for as many as there are slots.
+        after: Sweeps of which every run must have succeeded before one of this starts.
         warnings: What is suspicious and not wrong, one line each.
     """
 
@@ -82,6 +83,7 @@ class Sweep:
     metric: str = DEFAULT_METRIC
     retry: dict[str, int] = field(default_factory=lambda: dict(RETRY_DEFAULTS))
     max_parallel: int | None = None
+    after: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -117,6 +119,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         metric=metric,
         retry=_read_retry(section, place),
         max_parallel=_read_max_parallel(section, place),
+        after=_read_after(section, place),
         warnings=warnings,
     )
 
@@ -268,6 +271,16 @@ def _read_retry(section: Mapping[str, Any], place: Place) -> dict[str, int]:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
             raise place.key(key).error(f"{describe(value)} is not a whole number from 0 to {MAX_RETRIES}")
     return RETRY_DEFAULTS | values
+
+
+def _read_after(section: Mapping[str, Any], place: Place) -> tuple[str, ...]:
+    """Return the names of the sweeps that this one comes after."""
+    value, place = section.get("after"), place.key("after")
+    names = place.sequence(value) if isinstance(value, list) else [] if value is None else [value]
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise place.error(f"{describe(name)} is not the name of a sweep", "such as lra; `launch status` lists them")
+    return tuple(names)
 
 
 def _read_max_parallel(section: Mapping[str, Any], place: Place) -> int | None:

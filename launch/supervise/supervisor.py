@@ -154,7 +154,9 @@ class Supervisor:
         if self._order.cores:
             os.sched_setaffinity(0, self._order.cores)
         try:
-            child = Child.start(self._call(claim, reading), claim.path, (reading, claim.lock, *self._order.hold))
+            call = self._surroundings.call(self._call(claim, reading))
+            held = (reading, claim.lock, *self._order.hold)
+            child = Child.start(call, claim.path, held, stop=self._surroundings.stop)
         except NotStarted as error:
             return self._finish(claim, Ending(reason=Reason.START, message=str(error)))
         finally:

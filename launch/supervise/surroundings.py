@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from launch.records import Reason
 from launch.resources import Resources
+from launch.runtimes import HostCall
 
 GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
@@ -22,12 +24,18 @@ class Surroundings:
         node: The name that the scheduler knows the machine by.
         restarts: How often the scheduler had started the job before.
         resources: What the attempt is given, where that differs from what its run asks for.
+        stop: The signal that asks the command to stop.
     """
 
     job_id: str | None = None
     node: str | None = None
     restarts: int = 0
     resources: Resources | None = None
+    stop: int = signal.SIGTERM
+
+    def call(self, call: HostCall) -> HostCall:
+        """Return what starts a command here."""
+        return call
 
     def limits(self, timeout_min: float | None) -> tuple[float, float]:
         """Return when the command is asked to stop and when it is killed, on the monotonic clock.

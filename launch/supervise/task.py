@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -20,10 +21,12 @@ from launch.disk.attempts import attempt_path, is_worked_on
 from launch.disk.files import fault
 from launch.errors import BackendError, LaunchError
 from launch.records import Reason
+from launch.runtimes import HostCall
 from launch.scheduler.arrays import ArrayRecord, find_task, has_left, read_array
 from launch.scheduler.client import ClientError, call
 from launch.scheduler.listing import RUNNING
 from launch.supervise.order import Order
+from launch.supervise.step import name_of, srun_call, task_count
 from launch.supervise.supervisor import Outcome, Supervisor, guarded
 from launch.supervise.surroundings import Surroundings
 
@@ -62,10 +65,17 @@ class SlurmTask(Surroundings):
         self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
         self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
         self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
+        self.stop = signal.SIGUSR2 if task_count(record.resources) > 1 else signal.SIGTERM  # srun passes it on
         self._record = record
         self._began = time.time()
         self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
         self._is_ending = False
+
+    def call(self, call: HostCall) -> HostCall:
+        """Return what starts a command here: itself, or a job step for a run of several processes."""
+        if task_count(self._record.resources) == 1:
+            return call
+        return srun_call(call, self._record.resources, os.environ, name_of(self.node))
 
     def limits(self, timeout_min: float | None) -> tuple[float, float]:
         """Return when the command is asked to stop and when it is killed: by the end that Slurm has set."""
@@ -90,7 +100,8 @@ class SlurmTask(Surroundings):
         """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
         left = None if self._end is None else self._end - time.time()
         try:
-            said = dict(_SETTING.findall(call(["scontrol", "show", "job", str(self.job_id), "-o"], timeout_s=_ASK_TIMEOUT_S)))
+            words = ["scontrol", "show", "job", str(self.job_id), "-o"]
+            said = dict(_SETTING.findall(call(words, timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
         # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.

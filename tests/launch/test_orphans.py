@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from launch.cancellation import cancel
 from launch.disk import attempts
 from launch.disk.attempts import write_record
 from launch.records import State
-from launch.submit import cancel
 from launch.supervise.supervisor import Outcome
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import python

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.cancellation import cancel
 from launch.compose.composer import Run
 from launch.differences import changed_keys
 from launch.disk.attempts import attempt_path, read_attempt, write_record
@@ -15,7 +16,7 @@ from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
 from launch.submission import Submission
-from launch.submit import cancel, drive, refresh, retry, submit, submit_runs
+from launch.submit import drive, refresh, retry, submit, submit_runs
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
 
 

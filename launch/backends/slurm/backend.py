@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Sequence
@@ -57,19 +59,16 @@ class SlurmBackend(Backend):
     def _tests(self, entries: Sequence[ManifestEntry], folder: str) -> tuple[SubmitRequest, ...]:
         """Return a submission of one run for each kind of resources."""
         kinds = {entry.resources: entry for entry in reversed(entries)}
-        return self.preview("test", folder, list(kinds.values()))
+        return self._requests("test", folder, list(kinds.values()), None)
 
-    def preview(
-        self, sweep: str, folder: str, entries: Sequence[ManifestEntry], max_parallel: int | None = None
+    def preview(self, sweep: SweepStore, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
+        """Return every command and its script, as far as they are known before anything is submitted."""
+        requests = self._requests(sweep.name, os.fspath(sweep.path), entries, max_parallel)
+        return [f"$ {shlex.join(request.words({}))}\n{request.script}" for request in requests]
+
+    def _requests(
+        self, sweep: str, folder: str, entries: Sequence[ManifestEntry], max_parallel: int | None
     ) -> tuple[SubmitRequest, ...]:
-        """Return what would be submitted for runs, as far as it is known before anything is.
-
-        Args:
-            sweep: Name of the sweep.
-            folder: Its folder.
-            entries: The runs.
-            max_parallel: How many of them may execute at once.
-        """
         tasks = [(ArrayTask(run_id=entry.run_id, generation=1), entry.resources) for entry in entries]
         want = Want(
             sweep=sweep,
@@ -80,7 +79,7 @@ class SlurmBackend(Backend):
             cwd=os.getcwd(),
             now=time.time(),
         )
-        numbers = iter(range(len(tasks)))
+        numbers = itertools.count()
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
 
     def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:

@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.backends.slurm.after import jobs_before
 from launch.backends.slurm.again import excluded_nodes, given, is_worth
 from launch.backends.slurm.cluster import read_limits
-from launch.backends.slurm.reconcile import Reconciled, reconcile
-from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
+from launch.backends.slurm.reconcile import reconcile, throttle
+from launch.backends.slurm.request import Limits, Want, build_requests
 from launch.backends.slurm.send import send
 from launch.disk.files import fault
 from launch.disk.manifest import Manifest
@@ -89,6 +90,8 @@ def _feed(sweep: SweepStore, generation: int, profile: Profile, lock: int, *, as
     found = reconcile(folder, listing)
     fault("feed.reconciled")
     manifest = sweep.manifest()
+    header = manifest.headers[generation]
+    lanes = throttle(found, header.max_parallel, listing)
     views = [sweep.look(manifest.listed[run_id], fed=False) for run_id in manifest.run_ids[generation]]
     waiting = [view for view in views if view.state in _TO_SUBMIT and (asked or is_worth(view, manifest))]
     if not waiting:
@@ -96,7 +99,19 @@ def _feed(sweep: SweepStore, generation: int, profile: Profile, lock: int, *, as
         return Fed(adopted=found.adopted, removed=found.removed)
     limits = read_limits(profile.site)
     chosen = waiting[: room(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
-    requests = _requests(sweep, generation, profile, limits, _tasks(chosen, manifest), found, views)
+    want = Want(
+        sweep=sweep.name,
+        folder=folder,
+        generation=generation,
+        tasks=_tasks(chosen, manifest),
+        max_parallel=header.max_parallel,
+        live=lanes,
+        exclude=excluded_nodes(views, profile.site.exclude_after),
+        after=jobs_before(sweep.path.parent, header.after, listing),
+        cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
+        now=time.time(),
+    )
+    requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
     sent = send(folder, requests, profile, lock)
     submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
     note_left(folder, len(waiting) - submitted)
@@ -122,29 +137,6 @@ def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask
         task = ArrayTask(run_id=view.run_id, generation=listed.generation, retried=listed.retried)
         tasks.append((task, given(view, listed.retried)))
     return tasks
-
-
-def _requests(
-    sweep: SweepStore,
-    generation: int,
-    profile: Profile,
-    limits: Limits,
-    tasks: Sequence[tuple[ArrayTask, Resources]],
-    found: Reconciled,
-    views: Sequence[RunView],
-) -> tuple[SubmitRequest, ...]:
-    want = Want(
-        sweep=sweep.name,
-        folder=os.fspath(sweep.path),
-        generation=generation,
-        tasks=tasks,
-        max_parallel=sweep.header(generation).max_parallel,
-        live=found.lanes(),
-        exclude=excluded_nodes(views, profile.site.exclude_after),
-        cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
-        now=time.time(),
-    )
-    return build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
 
 
 def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:

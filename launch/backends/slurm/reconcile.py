@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from launch.backends.slurm.names import uuid_in
 from launch.backends.slurm.send import release
-from launch.backends.slurm.throttle import Lane
+from launch.backends.slurm.throttle import Lane, share
 from launch.disk.files import fault
 from launch.scheduler.arrays import Array, live_arrays, mark_over, note_job, over_uuids
 from launch.scheduler.client import ClientError, call
@@ -22,17 +22,15 @@ class Reconciled:
 
     Attributes:
         live: The arrays that are in the queue, each with its job.
+        lanes: The room that each of them takes up now.
         adopted: Jobs that nobody had written down, or released, and that go on now.
         removed: Jobs that were submitted behind somebody's back, and are gone now.
     """
 
     live: tuple[Array, ...] = ()
+    lanes: tuple[Lane, ...] = ()
     adopted: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-
-    def lanes(self) -> list[Lane]:
-        """Return the room that the arrays take up."""
-        return [Lane(array=array.job or "", throttle=array.record.throttle) for array in self.live]
 
 
 def reconcile(folder: str, listing: Listing) -> Reconciled:
@@ -64,7 +62,42 @@ def reconcile(folder: str, listing: Listing) -> Reconciled:
         adopted += [row.job for row in own if row.is_held]
     _release(adopted)
     removed = _remove(folder, rows)
-    return Reconciled(live=tuple(live), adopted=tuple(dict.fromkeys(adopted)), removed=tuple(removed))
+    lanes = tuple(_lane(array.job or "", rows[array.record.name]) for array in live)
+    return Reconciled(live=tuple(live), lanes=lanes, adopted=tuple(dict.fromkeys(adopted)), removed=tuple(removed))
+
+
+def _lane(job: str, rows: Sequence[Row]) -> Lane:
+    """Return the room that an array takes up: what may run of it at once, or what does where nothing waits."""
+    waiting = [row for row in rows if not row.runs]
+    if waiting:
+        return Lane(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
+    return Lane(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
+
+
+def throttle(found: Reconciled, most: int | None, listing: Listing) -> tuple[Lane, ...]:
+    """Change how many tasks of the arrays in the queue may run at once, where the sweep says otherwise now.
+
+    Args:
+        found: The arrays.
+        most: How many runs of the sweep may execute at once; None for no limit.
+        listing: The queue.
+
+    Returns:
+        The room that they take up then.
+    """
+    waiting = {row.job: row for row in listing.rows if not row.runs}
+    changeable = [lane for lane in found.lanes if lane.array in waiting and waiting[lane.array].reason != "Dependency"]
+    others = [lane for lane in found.lanes if lane not in changeable]
+    wanted = {lane.array: lane for lane in share(most, others, [lane.array for lane in changeable])}
+    changed: list[Lane] = []
+    for lane in changeable:
+        limit = wanted[lane.array].throttle
+        if limit != lane.throttle and wanted[lane.array].behind is None:
+            with suppress(ClientError):  # it has ended since
+                call(["scontrol", "update", f"jobid={lane.array}", f"arraytaskthrottle={limit or 0}"])
+            lane = Lane(array=lane.array, throttle=limit)
+        changed.append(lane)
+    return (*others, *changed)
 
 
 def _release(jobs: Sequence[str]) -> None:
