@@ -50,7 +50,7 @@ def expand(count: int, repeats: int, root: Path) -> float:
 
 def _expand_once(count: int, root: Path) -> float:
     where = _fresh(root)
-    took, _ = wall([*_LAUNCH, "sweep", _write_sweep(where, count), "--plan-only"], where)
+    took, _ = wall([*_LAUNCH, "sweep", write_sweep(where, count), "--plan-only"], where)
     made = len(list((where / "runs" / "big").glob("*/run.json")))
     if made != count:
         raise SystemExit(f"{made} run directories instead of {count}")
@@ -63,7 +63,7 @@ def _fresh(root: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=root))
 
 
-def _write_sweep(where: Path, count: int) -> str:
+def write_sweep(where: Path, count: int) -> str:
     """Write a sweep of so many runs of the digits recipe, three keys varied, ten seeds; return the file's name."""
     grid = {
         "optim.lr": [round(0.0005 * step, 6) for step in range(1, count // 100 + 1)],
@@ -78,7 +78,7 @@ def _write_sweep(where: Path, count: int) -> str:
 def status(repeats: int, root: Path) -> tuple[float, float]:
     """Return the median seconds and megabytes of showing 1,000 runs, most of which have been executed."""
     where = _fresh(root)
-    wall([*_LAUNCH, "sweep", _write_sweep(where, 1000), "--plan-only"], where)
+    wall([*_LAUNCH, "sweep", write_sweep(where, 1000), "--plan-only"], where)
     subprocess.run([sys.executable, "-m", "benchmarks.finished_runs", str(where / "runs" / "big")], check=True)
     taken = [wall([*_LAUNCH, "status", "big"], where) for _ in range(repeats)]
     lines = (where / "stdout").read_text().splitlines()

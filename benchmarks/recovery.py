@@ -1,10 +1,11 @@
 """Kills the launcher, its supervisors and its runs again and again, and counts what was lost or done twice.
 
-    python -m benchmarks.recovery [--rounds 50] [--seed 0] [--json]
+    python -m benchmarks.recovery [--on local|slurm] [--rounds 50] [--seed 0] [--json]
 
 Each round is a sweep of its own: the command is typed, processes of it are killed with SIGKILL at random instants,
 the command is typed once more, and the files are held against a journal that the runs wrote themselves. Every named
-fault point gets a round of its own beside them.
+fault point gets a round of its own beside them. With `--on slurm` a real cluster is brought up on this machine; its
+daemons are among what is killed, and its queue is searched for orphans.
 """
 
 import argparse
@@ -17,20 +18,27 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.engines.slurm import Slurm
 from tests.kill.harness import LAUNCHER_POINTS, PAYLOAD_POINTS, SUPERVISOR_POINTS, Harness
+from tests.kill.slurm_harness import ATTEMPT_POINTS, MENDING_POINTS, RESULT_POINTS, SUBMIT_POINTS, SlurmHarness
 
 MOST_S = 0.8  # the longest pause before a kill
+MOST_S_OF_SLURM = 1.5
 KILLED_TIMES = 3  # how often the command is typed and killed in a round
 
 
-def play(name: str, kill: Callable[[Harness], None], **settings: Any) -> dict[str, Any]:
+Kill = Callable[[Harness], None]
+Make = Callable[[Path], Harness]
+
+
+def play(name: str, make: Make, kill: Kill) -> dict[str, Any]:
     """Play one round; return what it showed."""
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(Path(folder), **settings)
+        harness = make(Path(folder))
         began = time.perf_counter()
         kill(harness)
         typed = time.perf_counter()
@@ -50,35 +58,79 @@ def play(name: str, kill: Callable[[Harness], None], **settings: Any) -> dict[st
         }
 
 
-def killed_at_random(rng: random.Random) -> Callable[[Harness], None]:
+def killed_at_random(rng: random.Random, most_s: float) -> Kill:
     """Return the killing of a round at random instants."""
 
     def kill(harness: Harness) -> None:
         for _ in range(KILLED_TIMES):
-            harness.kill_at_random(rng, MOST_S)
+            harness.kill_at_random(rng, most_s)
 
     return kill
 
 
-def measure(rounds: int, seed: int) -> dict[str, Any]:
+def killed_at(points: Sequence[str]) -> Kill:
+    """Return the killing of a round at named points, one command after the other."""
+
+    def kill(harness: Harness) -> None:
+        for point in points:
+            harness.fault(point)
+
+    return kill
+
+
+def rounds_here(rounds: int, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Play every round on this machine."""
+    for number in range(rounds):
+        yield play(
+            f"random {number}", lambda root: Harness(root, runs=4, steps=6, step_s=0.03), killed_at_random(rng, MOST_S)
+        )
+    for point in (*LAUNCHER_POINTS, *SUPERVISOR_POINTS, *PAYLOAD_POINTS):
+        yield play(point, lambda root: Harness(root, runs=3, steps=2, retries=1), killed_at([point]))
+
+
+def rounds_on_slurm(rounds: int, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Play every round on a cluster that is brought up for them."""
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
+        slurm = Slurm(Path(folder))
+        slurm.up()
+        try:
+            for number in range(rounds):
+                # Every second round goes on under the same job, which Slurm lets wait for some seconds.
+                requeue = bool(number % 2)
+                yield play(
+                    f"random {number}",
+                    lambda root, requeue=requeue: SlurmHarness(root, runs=4, steps=5, slurm=slurm, requeue=requeue),
+                    killed_at_random(rng, MOST_S_OF_SLURM),
+                )
+            alone = ((point,) for point in (*SUBMIT_POINTS, *ATTEMPT_POINTS, *RESULT_POINTS))
+            for points in (*alone, *MENDING_POINTS):
+                name = " then ".join(points)
+                yield play(name, lambda root: SlurmHarness(root, runs=2, steps=2, slurm=slurm), killed_at(points))
+        finally:
+            slurm.down()
+
+
+def measure(on: str, rounds: int, seed: int) -> dict[str, Any]:
     """Play every round; return the sums."""
     rng = random.Random(seed)
     played: list[dict[str, Any]] = []
-    for point in (*LAUNCHER_POINTS, *SUPERVISOR_POINTS, *PAYLOAD_POINTS):
-        played.append(play(point, lambda harness, p=point: harness.fault(p), runs=3, steps=2, retries=1))
-    for number in range(rounds):
-        played.append(play(f"random {number}", killed_at_random(rng), runs=4, steps=6, step_s=0.03))
-        print(f"\r{number + 1}/{rounds}", end="", file=sys.stderr, flush=True)
+    for facts in (rounds_on_slurm if on == "slurm" else rounds_here)(rounds, rng):
+        played.append(facts)
+        print(f"\r{len(played)} rounds", end="", file=sys.stderr, flush=True)
+        if not facts["ok"]:
+            print(f"\n{json.dumps(facts)}", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     kills: Counter[str] = Counter()
     for facts in played:
         kills.update({kind: n for kind, n in facts["kills"].items() if facts["round"].startswith("random")})
     return {
+        "on": on,
         "rounds_at_random": rounds,
         "rounds_at_named_points": len(played) - rounds,
         "kills_at_random": dict(kills),
         "runs": sum(facts.get("runs", 0) for facts in played),
         "succeeded_exactly_once": sum(facts.get("published", 0) for facts in played if facts["ok"]),
+        "orphans": sum(facts.get("orphans", 0) for facts in played),
         "attempts": sum(facts.get("attempts", 0) for facts in played),
         "failed_rounds": [facts for facts in played if not facts["ok"]],
         "recovery_s_worst": max(facts["recovery_s"] for facts in played),
@@ -98,11 +150,12 @@ def commit() -> str:
 def main() -> int:
     """Measure and print; 1 where a run was lost or done twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where the runs execute")
     parser.add_argument("--rounds", type=int, default=50, help="rounds at random instants")
     parser.add_argument("--seed", type=int, default=0, help="seed of the instants")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args()
-    facts = measure(asked.rounds, asked.seed)
+    facts = measure(asked.on, asked.rounds, asked.seed)
     if asked.json:
         print(json.dumps(facts, indent=1))
     else:

@@ -158,7 +158,10 @@ class Slurm:
 
     def _configure(self) -> None:
         etc, site = self.folder / "etc", self._site()
-        (etc / "slurm.conf").write_text(slurm_conf(site, self.settings))
+        conf, text = etc / "slurm.conf", slurm_conf(site, self.settings)
+        if conf.exists() and conf.read_text() != text:
+            self.daemon("slurmctld").stop()  # as after a test that was killed in the middle of other settings
+        conf.write_text(text)
         (etc / "gres.conf").write_text(gres_conf(site, self.settings))
         (etc / "cgroup.conf").write_text(cgroup_conf())
         _write_private(etc / "slurmdbd.conf", slurmdbd_conf(site).encode())

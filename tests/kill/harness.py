@@ -20,7 +20,7 @@ COMMAND = Path(__file__).with_name("command.py")
 PAYLOAD = Path(__file__).with_name("payload.py")
 
 # Every point at which a test may kill a process, by who passes it.
-STORE_POINTS = (
+LAUNCHER_POINTS = (
     "plan.written",
     "plan.placed",
     "submit.planned",
@@ -29,8 +29,9 @@ STORE_POINTS = (
     "create.linked",
     "freeze.after",
     "submit.frozen",
+    "queue.held",
+    "queue.started",
 )
-LAUNCHER_POINTS = (*STORE_POINTS, "queue.held", "queue.started")
 SUPERVISOR_POINTS = (
     "claim.prepared",
     "claim.made",

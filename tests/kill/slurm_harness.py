@@ -11,22 +11,51 @@ from typing import ClassVar
 
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
-from tests.kill.harness import STORE_POINTS, Harness
+from tests.kill.harness import Harness
 
-# What the launcher passes on its way to Slurm's queue, beside what it passes everywhere.
+# What the launcher passes on its way into the queue. Killed there it leaves nothing that runs, so one sweep takes all
+# of them, one after the other.
 SUBMIT_POINTS = (
-    *STORE_POINTS,
+    "plan.written",
+    "plan.placed",
+    "submit.planned",
+    "freeze.before",
+    "create.written",
+    "freeze.after",
+    "submit.frozen",
     "feed.held",
     "feed.reconciled",
     "array.scripted",
     "array.written",
-    "sbatch.submitted",
-    "array.numbered",
-    "release.before",
-    "release.after",
 )
-# Passed only where an earlier command was killed: first one of these, then the other.
-AFTER_A_KILL = (("sbatch.submitted", "array.adopted"), ("supervise.claimed", "array.over"))
+# Killed at the first of these it leaves work for the next command, which is killed at the second while it mends.
+MENDING_POINTS = (
+    ("sbatch.submitted", "array.adopted"),
+    ("array.numbered", "release.before"),
+    ("release.before", "release.after"),
+    ("create.linked", "release.after"),
+    ("supervise.claimed", "array.over"),
+)
+# Killed here, a run has no result yet, and the next attempt is killed at the next point.
+ATTEMPT_POINTS = (
+    "claim.prepared",
+    "claim.made",
+    "supervise.claimed",
+    "supervise.started",
+    "payload.started",
+    "payload.checkpoint",
+)
+# Killed here, its result is there: each takes a sweep of its own.
+RESULT_POINTS = (
+    "payload.result",
+    "payload.done",
+    "supervise.exited",
+    "publish.synced",
+    "publish.linked",
+    "supervise.published",
+    "replace.written",
+    "supervise.recorded",
+)
 _RUN_S = 120  # the longest that a sweep may take once nothing is killed any more
 
 
@@ -45,7 +74,7 @@ class SlurmHarness(Harness):
     kinds: ClassVar = ("launcher", "terminal", "supervisor", "payload") * 4 + ("slurmctld", "slurmd")
 
     def __post_init__(self) -> None:
-        (self.root / "profiles").mkdir(exist_ok=True)
+        (self.root / "profiles").mkdir(parents=True, exist_ok=True)
         site = {"backend": "slurm", "partition": "main", "poll_interval_s": 0.5, "requeue": self.requeue}
         (self.root / "profiles" / "kill.yaml").write_text(json.dumps(site))
         os.environ.update(self.slurm.environment)
@@ -63,9 +92,13 @@ class SlurmHarness(Harness):
         """
         command = self.type_command(point)
         command.communicate(timeout=120)
-        wait_until(self.is_quiet, _RUN_S, poll_s=0.1)
+        self.rest()
         self.kills[point] += 1
         return command.returncode
+
+    def rest(self) -> None:
+        """Wait until nothing of the sweep runs any more."""
+        wait_until(self.is_quiet, _RUN_S, poll_s=0.1)
 
     def is_quiet(self) -> bool:
         """Say whether nothing runs or is about to; what is held stays so."""

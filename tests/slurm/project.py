@@ -108,13 +108,18 @@ class Project:
         return [json.loads(file.read_text())["reason"] for file in files]
 
 
-def kill_job(job: str) -> list[int]:
-    """Kill every process of a job, as a node that loses its power does; return their pids."""
-    wanted = f"SLURM_JOB_ID={job}".encode()
-    killed: list[int] = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):
-            if wanted in Path("/proc", entry, "environ").read_bytes().split(b"\0"):
+def kill_job(job: str) -> None:
+    """Kill every process of a job as a node does that loses its power: Slurm's own first, which would tell of it."""
+    environment, title = f"SLURM_JOB_ID={job}".encode(), f"slurmstepd: [{job}.".encode()
+    for file, wanted in (("cmdline", title), ("environ", environment)):
+        found = [entry for entry in filter(str.isdigit, os.listdir("/proc")) if _holds(f"/proc/{entry}/{file}", wanted)]
+        assert found
+        for entry in found:
+            with suppress(ProcessLookupError):
                 os.kill(int(entry), signal.SIGKILL)
-                killed.append(int(entry))
-    return killed
+
+
+def _holds(file: str, wanted: bytes) -> bool:
+    with suppress(OSError):
+        return any(word.startswith(wanted) for word in Path(file).read_bytes().split(b"\0"))
+    return False

@@ -1,0 +1,265 @@
+"""How long the launcher takes over a real Slurm, and what others take for the same, on one cluster and in one run.
+
+    python -m benchmarks.slurm [--json] [--repeats N]
+
+submit_1000_s, submit_10000_s   expanded, composed, validated, written and submitted, until the command has returned;
+                                the partition is closed, so nothing starts. `launch` leaves 1,000 run directories with
+                                resolved configs, `submitit_map_array` 1,000 pickles of a call, `sbatch_array` nothing.
+                                `submitit_loop` is 100 calls, times ten
+submit_client_calls             calls of Slurm's clients for it, by program
+status_1000_s                   `launch status NAME` of 1,000 runs in the queue, the cache of the queue removed before;
+                                `submitit`: `job.state` of its 1,000; `squeue`: `squeue -r` alone
+status_client_calls             calls of Slurm's clients for it
+status_cached_s                 the same again while the cache is fresh
+overhead_per_run_s              a task of one `date`: from the batch script's first line to the payload's, and from the
+                                payload's last to Slurm's note of the job's end; less the same of a plain script
+
+Each is the median over the repeats. A cold process for each; the programs are counted by wrappers on the PATH.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.launcher import write_sweep
+from benchmarks.recovery import commit
+from tests.engines.daemon import wait_until
+from tests.engines.packages import find
+from tests.engines.slurm import Slurm
+from tests.engines.slurm_settings import Settings
+
+_LAUNCH = [sys.executable, "-c", "import sys; from launch.cli import main; sys.exit(main())"]
+_CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo", "sacct", "sacctmgr")
+_CLOSED = "closed"
+_TASKS = 12  # of a measurement of the overhead
+_LOOP = 100
+
+_SUBMITIT = """
+import sys, time, submitit
+executor = submitit.AutoExecutor(folder="submitit", cluster="slurm")
+executor.update_parameters(slurm_partition={partition!r}, timeout_min=60, slurm_array_parallelism=1000)
+"""
+_MAP_ARRAY = (
+    _SUBMITIT
+    + "for start in range(0, {count}, 1000):\n"
+    + "    executor.map_array(abs, range(start, min(start + 1000, {count})))\n"
+)
+_LOOP_OF_SUBMITS = _SUBMITIT + "for number in range({count}): executor.submit(abs, number)\n"
+_STATES = (
+    _SUBMITIT
+    + "jobs = executor.map_array(abs, range({count}))\nstart = time.perf_counter()\n"
+    + "assert len([job.state for job in jobs]) == {count}\nprint(time.perf_counter() - start)\n"
+)
+
+
+class Bench:
+    """A cluster, a folder, and the clients that were called.
+
+    Args:
+        root: The folder.
+        slurm: The cluster.
+    """
+
+    def __init__(self, root: Path, slurm: Slurm) -> None:
+        self.root = root
+        self.slurm = slurm
+        self._calls = root / "calls"
+        wrappers = root / "bin"
+        wrappers.mkdir()
+        for name in _CLIENTS:
+            (wrappers / name).write_text(f'#!/bin/sh\necho {name} >> {self._calls}\nexec {find(name)} "$@"\n')
+            (wrappers / name).chmod(0o755)
+        own = slurm.environment
+        self.environment = {**os.environ, **own, "PATH": f"{wrappers}:{own['PATH']}"}
+
+    def fresh(self) -> Path:
+        """Return a new folder with the profiles."""
+        where = Path(tempfile.mkdtemp(dir=self.root))
+        (where / "slurm").mkdir()
+        for name in (_CLOSED, "main"):
+            (where / "slurm" / f"{name}.yaml").write_text(json.dumps({"backend": "slurm", "partition": name}))
+        return where
+
+    def wall(self, command: list[str], where: Path) -> tuple[float, dict[str, int], str]:
+        """Run a command that must succeed; return its seconds, the clients it called, and what it printed."""
+        self._calls.unlink(missing_ok=True)
+        environment = {**self.environment, "LAUNCH_RUNS": str(where / "runs"), "LAUNCH_SLOTS": str(where / "slots")}
+        start = time.perf_counter()
+        done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
+        took = time.perf_counter() - start
+        if done.returncode:
+            raise SystemExit(f"{command} failed:\n{done.stderr}")
+        calls = Counter(self._calls.read_text().split()) if self._calls.exists() else Counter()
+        return took, dict(calls), done.stdout
+
+    def submit(self, count: int) -> dict[str, Any]:
+        """Return the seconds that each takes to submit so many runs, and the clients it called."""
+        where = self.fresh()
+        write_sweep(where, count)
+        commands = {
+            "launch": [*_LAUNCH, "sweep", "big.yaml", "--on", _CLOSED],
+            "submitit_map_array": _python(_MAP_ARRAY, count),
+            "submitit_loop": _python(_LOOP_OF_SUBMITS, _LOOP),
+            "sbatch_array": ["sh", "-c", _arrays(count)],
+        }
+        figures: dict[str, Any] = {}
+        for name, command in commands.items():
+            took, calls, _ = self.wall(command, where)
+            times = count / _LOOP if name == "submitit_loop" else 1
+            queued = len(self.slurm.jobs("%i"))
+            if queued != count / times:
+                raise SystemExit(f"{name}: {queued} tasks in the queue")
+            figures[name] = (took * times, calls)
+            self.slurm.cancel_all()
+        return figures
+
+    def status(self, count: int = 1000) -> dict[str, Any]:
+        """Return the seconds of asking after so many runs, and the clients that were called."""
+        where = self.fresh()
+        write_sweep(where, count)
+        self.wall([*_LAUNCH, "sweep", "big.yaml", "--on", _CLOSED], where)
+        (where / "runs" / ".slurm" / "queue.json").unlink(missing_ok=True)
+        took, calls, out = self.wall([*_LAUNCH, "status", "big"], where)
+        if out.count("PENDING") != count:
+            raise SystemExit(f"status showed {out.count('PENDING')} runs in the queue")
+        again, more, _ = self.wall([*_LAUNCH, "status", "big"], where)
+        plain, _, _ = self.wall(["squeue", "-r", "-h"], where)
+        self.slurm.cancel_all()
+        _, states, out = self.wall(_python(_STATES, count), where)
+        self.slurm.cancel_all()
+        return {
+            "launch": (took, calls),
+            "launch_cached": (again, more),
+            "squeue": (plain, {"squeue": 1}),
+            "submitit": (float(out), {name: n for name, n in states.items() if name != "sbatch"}),
+        }
+
+    def overhead(self) -> dict[str, float]:
+        """Return the seconds that a task costs beside its payload, before and after it, for us and a plain script."""
+        where = self.fresh()
+        payload = ["/bin/sh", "-c", "date +%s.%N"]
+        begin = f"date +%s.%N > {where}/begin.$SLURM_ARRAY_TASK_ID"
+        site = {"backend": "slurm", "partition": "main", "setup": [begin]}
+        (where / "slurm" / "main.yaml").write_text(json.dumps(site))
+        sweep = {"experiment": "digits/s5", "command": payload, "seeds": _TASKS, "max_parallel": 1}
+        (where / "nothing.yaml").write_text(json.dumps(sweep))
+        self.wall([*_LAUNCH, "sweep", "nothing.yaml", "--on", "main"], where)
+        logs = "runs/nothing/*/attempts/0/log.txt"
+        ours = self._edges(where, logs, _tasks_of(where / "runs" / "nothing"))
+        where = self.fresh()
+        lines = ["#!/bin/bash", f"date +%s.%N > {where}/begin.$SLURM_ARRAY_TASK_ID", f"{payload[0]} -c 'date +%s.%N'"]
+        (where / "plain.sh").write_text("\n".join(lines))
+        options = ["-p", "main", f"--array=0-{_TASKS - 1}%1", "-o", f"{where}/%a.out"]
+        self.wall(["sbatch", *options, "plain.sh"], where)
+        plain = self._edges(where, "*.out", {f"{n}.out": n for n in range(_TASKS)})
+        return {
+            "before_s": ours[0] - plain[0],
+            "after_s": ours[1] - plain[1],
+            "overhead_per_run_s": sum(ours) - sum(plain),
+        }
+
+    def _edges(self, where: Path, outputs: str, tasks: dict[str, int]) -> tuple[float, float]:
+        """Return the median seconds before and after the payloads of an array that runs one by one."""
+        wait_until(lambda: not self.slurm.jobs(), 300, poll_s=0.1)
+        log = (self.slurm.folder / "log" / "slurmctld.log").read_text()
+        ends = re.findall(r"\[(\S+)\] _job_complete: JobId=\d+_(\d+)\(\d+\) done", log)
+        last = {int(task): datetime.fromisoformat(stamp).timestamp() for stamp, task in ends}
+        before, after = [], []
+        for file in where.glob(outputs):
+            task = tasks[file.name if file.name in tasks else file.parents[2].name]
+            at = float(file.read_text())
+            before.append(at - float((where / f"begin.{task}").read_text()))
+            after.append(last[task] - at)
+        if len(before) != _TASKS:
+            raise SystemExit(f"{len(before)} payloads ran instead of {_TASKS}")
+        return statistics.median(before), statistics.median(after)
+
+
+def _tasks_of(sweep: Path) -> dict[str, int]:
+    """Return the array index of each run."""
+    (record,) = (json.loads(file.read_text()) for file in (sweep / ".slurm").glob("*.json"))
+    return {run_id: index for index, (run_id, *_) in enumerate(record["tasks"])}
+
+
+def _python(text: str, count: int) -> list[str]:
+    return [sys.executable, "-c", text.format(partition=_CLOSED, count=count)]
+
+
+def _arrays(count: int) -> str:
+    sizes = [min(2000, count - start) for start in range(0, count, 2000)]
+    return " && ".join(f"sbatch -p {_CLOSED} --array=0-{size - 1} -o /dev/null --wrap true" for size in sizes)
+
+
+@contextmanager
+def cluster() -> Iterator[Slurm]:
+    """Bring up a cluster with a partition in which nothing starts, and room for 50,000 jobs."""
+    closed = f"PartitionName={_CLOSED} Nodes=ALL MaxTime=7-0 DefaultTime=60 State=DOWN"
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
+        slurm = Slurm(Path(folder), Settings(max_array_size=2001, max_job_count=50_000, extra=(closed,)))
+        slurm.up()
+        try:
+            yield slurm
+        finally:
+            slurm.down()
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    """Return every figure."""
+    with cluster() as slurm, tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
+        bench = Bench(Path(folder), slurm)
+        bench.submit(100)  # bytecode is compiled once, by whoever comes first
+        thousand = [bench.submit(1000) for _ in range(repeats)]
+        many = [bench.submit(10_000) for _ in range(max(1, repeats // 3))]
+        asked = [bench.status() for _ in range(repeats)]
+        overheads = [bench.overhead() for _ in range(max(1, repeats // 3))]
+    return {
+        "submit_1000_s": _seconds(thousand),
+        "submit_10000_s": _seconds(many),
+        "submit_client_calls": {"1000": thousand[0]["launch"][1], "10000": many[0]["launch"][1]},
+        "status_1000_s": _seconds(asked),
+        "status_client_calls": {name: calls for name, (_, calls) in asked[0].items()},
+        **{key: round(statistics.median(each[key] for each in overheads), 4) for key in overheads[0]},
+        "slurm": _version(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "commit": commit(),
+    }
+
+
+def _seconds(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    return {name: round(statistics.median(each[name][0] for each in rounds), 4) for name in rounds[0]}
+
+
+def _version() -> str:
+    return subprocess.run(["sbatch", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.slurm")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    facts = measure(asked.repeats)
+    if asked.json:
+        print(json.dumps(facts, indent=1))
+        return
+    for key, value in facts.items():
+        print(f"{key:24} {value}")
+
+
+if __name__ == "__main__":
+    main()
