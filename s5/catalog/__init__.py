@@ -1,13 +1,13 @@
 """The data sets: their names, sizes, files, checksums, and where their files may lie. Standard library only.
 
 The launcher reads this package to find missing data before anything is queued; `s5.data` reads it to load them.
-Nothing here opens a data file. A data set is an entry: `pixels`, `cifar`, `lra`, … hold them, by kind.
+Nothing here opens a data file. A data set is an entry: the other files hold them, by kind.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from s5.catalog import cifar, lra, pixels
+from s5.catalog import cifar, lra, pathfinder, pixels
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import (
     CACHE_VARIABLE,
@@ -47,7 +47,9 @@ __all__ = [
     "is_cached",
 ]
 
-CATALOG: Mapping[str, DatasetInfo] = {info.name: info for kind in (pixels, cifar, lra) for info in kind.DATASETS}
+CATALOG: Mapping[str, DatasetInfo] = {
+    info.name: info for kind in (pixels, cifar, lra, pathfinder) for info in kind.DATASETS
+}
 
 
 def dataset_info(name: str) -> DatasetInfo:

@@ -38,8 +38,9 @@ class FileInfo:
     """One raw file of a data set, or a folder of them.
 
     Attributes:
-        name: Its name without `.gz`; it is taken plain or gzipped.
+        name: Its name without `.gz`.
         is_folder: Whether it is a folder.
+        gzipped: Whether it is taken gzipped too.
         bytes: Its size, unpacked; None where that was never published.
         sha256: SHA-256 of its unpacked bytes, since repacked archives differ and their content does not; None where
             no checksum was published.
@@ -52,6 +53,7 @@ class FileInfo:
 
     name: str
     is_folder: bool = False
+    gzipped: bool = True
     bytes: int | None = None
     sha256: str | None = None
     md5: str | None = None

@@ -31,12 +31,73 @@ LISTOPS = DatasetInfo(
     sizes={"train": 96_000, "val": 2_000, "test": 2_000},
     forms=(
         Form(
-            files=tuple(FileInfo(name=f"basic_{split}.tsv") for split in ("train", "val", "test")),
+            files=tuple(FileInfo(name=f"basic_{split}.tsv", gzipped=False) for split in ("train", "val", "test")),
             folders=_folders("listops-1000", "listops"),
         ),
     ),
     archives=_archive("listops-1000"),
     get=_get("listops", made=True),
+    cache=Cache.folder,
+)
+
+
+_IMDB_FOLDERS = tuple(f"{split}/{kind}" for split in ("train", "test") for kind in ("neg", "pos"))
+
+IMDB = DatasetInfo(
+    name="imdb",
+    about="LRA Text: 50,000 film reviews, good or bad, character by character",
+    licence="none stated; for research (Maas et al. 2011)",
+    n_classes=2,
+    length=4096,
+    d_input=135,  # what the S5 repository has
+    sizes={"train": 22_500, "val": 2_500, "test": 25_000},
+    forms=(
+        Form(
+            files=tuple(FileInfo(name=name, is_folder=True, gzipped=False) for name in _IMDB_FOLDERS),
+            folders=("aclImdb", "imdb/aclImdb", "imdb"),
+        ),
+    ),
+    archives=(
+        Archive(
+            name="aclImdb_v1.tar.gz",
+            url="http://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+            bytes=84_125_825,
+            sha256="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
+            folder="aclImdb",
+            into="aclImdb",
+            skip=("train/unsup",),
+        ),
+    ),
+    get="`launch data prepare imdb --from aclImdb_v1.tar.gz` takes the archive",
+    cache=Cache.folder,
+)
+
+IMDB_BYTES = dataclasses.replace(
+    IMDB,
+    name="imdb_bytes",
+    about="LRA Text byte by byte, as the Long Range Arena itself reads it",
+    d_input=256,  # bytes of UTF-8 shifted by one, which leaves room for the padding
+    get="`launch data prepare imdb_bytes --from aclImdb_v1.tar.gz` takes the archive",
+)
+
+AAN = DatasetInfo(
+    name="aan",
+    about="LRA Retrieval: whether one of two papers cites the other, character by character",
+    licence="none stated; texts of aan.how, for research",
+    n_classes=2,
+    length=4000,
+    d_input=98,  # what the published files' characters come to
+    sizes={"train": 147_086, "val": 18_090, "test": 17_437},
+    forms=(
+        Form(
+            files=tuple(
+                FileInfo(name=f"new_aan_pairs.{split}.tsv", gzipped=False) for split in ("train", "eval", "test")
+            ),
+            folders=_folders("tsv_data", "aan"),
+        ),
+    ),
+    archives=_archive("tsv_data"),
+    get=_get("aan"),
     cache=Cache.folder,
 )
 
@@ -57,4 +118,4 @@ def _regenerated(info: DatasetInfo, made_by: str, time: str) -> DatasetInfo:
 
 LISTOPS_REGENERATED = _regenerated(LISTOPS, "the Long Range Arena's procedure, seed 0", "about 3 minutes on two cores")
 
-DATASETS = (LISTOPS, LISTOPS_REGENERATED)
+DATASETS = (LISTOPS, LISTOPS_REGENERATED, IMDB, IMDB_BYTES, AAN)

@@ -47,7 +47,7 @@ def _find(file: FileInfo, place: Path) -> Path | None:
     """Return the file in the folder `place`, plain or gzipped, or None."""
     if file.is_folder:
         return place / file.name if os.path.isdir(place / file.name) else None
-    names = [file.package_path] if file.package else [file.name, f"{file.name}.gz"]
+    names = [file.package_path] if file.package else [file.name, f"{file.name}.gz"][: 1 + file.gzipped]
     return next((place / name for name in names if os.path.isfile(place / name)), None)
 
 
@@ -55,7 +55,8 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
     """Return the error that says all a person needs in order to get the files."""
     if not info.forms:
         return MissingData(f"data set {info.name}: it has not been made yet ({info.made_by})", hint=info.get)
-    lines = [f"data set {info.name}: its files are missing. Needed, all in one folder, plain or gzipped:"]
+    packed = ", plain or gzipped" if all(file.gzipped for file in info.files) else ""
+    lines = [f"data set {info.name}: its files are missing. Needed, all in one folder{packed}:"]
     for number, form in enumerate(info.forms):
         lines += ["or:"] * (number > 0)
         lines += [line for file in form.files for line in _about_file(file)]

@@ -15,15 +15,15 @@ def contiguous_splits(sizes: Mapping[str, int], arrays: Arrays, **scale: Any) ->
 
     Args:
         sizes: Examples per split, in their order.
-        arrays: `inputs`, which stay mapped, `labels` and `lengths`.
+        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps of all examples are valid.
         scale: Further fields of every split.
     """
-    ends = np.cumsum(list(sizes.values()))
+    ends, lengths = np.cumsum(list(sizes.values())), _lengths(arrays)
     return {
         name: Split(
             inputs=arrays["inputs"][end - size : end],
             labels=np.array(arrays["labels"][end - size : end]),
-            lengths=np.array(arrays["lengths"][end - size : end]),
+            lengths=np.array(lengths[end - size : end]),
             **scale,
         )
         for (name, size), end in zip(sizes.items(), ends, strict=True)
@@ -35,11 +35,16 @@ def scattered_splits(parts: Mapping[str, Int[np.ndarray, " some"]], arrays: Arra
 
     Args:
         parts: The rows of each split.
-        arrays: `inputs`, which stay mapped, `labels` and `lengths`.
+        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps of all examples are valid.
         scale: Further fields of every split.
     """
-    labels, lengths = np.asarray(arrays["labels"]), np.asarray(arrays["lengths"])
+    labels, lengths = np.asarray(arrays["labels"]), _lengths(arrays)
     return {
         name: Split(inputs=arrays["inputs"], labels=labels[rows], lengths=lengths[rows], rows=rows, **scale)
         for name, rows in parts.items()
     }
+
+
+def _lengths(arrays: Arrays) -> np.ndarray:
+    inputs = arrays["inputs"]
+    return np.asarray(arrays["lengths"]) if "lengths" in arrays else np.full(len(inputs), inputs.shape[-2], np.int32)

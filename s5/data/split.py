@@ -14,6 +14,20 @@ def random_split(n: int, held_out: int, seed: int) -> tuple[Int[np.ndarray, " ke
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
+def random_parts(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, Int[np.ndarray, " some"]]:
+    """Return random examples for each of some held-out splits, and all others as `train`, in ascending order.
+
+    Args:
+        n: Examples.
+        held_out: Examples of each split but `train`.
+        seed: The seed.
+    """
+    order = shuffled(n, seed, SPLIT_STREAM)
+    ends = np.cumsum(list(held_out.values()))
+    parts = np.split(order, ends)
+    return {name: np.sort(part) for name, part in zip((*held_out, "train"), parts, strict=True)}
+
+
 def stratified_split(labels: Integer[np.ndarray, " n"], sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     """Split examples so that every class has its share of every split.
 

@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from s5.catalog import DataError
+
 PAD, UNK, EOS = 0, 1, 2
+_CODES = 0x110000  # code points of Unicode
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 
 # `X` closes a list: the published text has `]`, which tokenizers take for something else.
@@ -14,18 +17,35 @@ _LISTOPS_SYMBOLS = ("[MIN", "[MAX", "[MED", "[SM", "X", *map(str, range(10)))
 LISTOPS: Mapping[str, int] = {symbol: number for number, symbol in enumerate((*SPECIALS, *_LISTOPS_SYMBOLS))}
 
 
-def make_vocabulary(counts: Integer[np.ndarray, " n_codes"], least: int = 1) -> list[int]:
-    """Return the code points that get numbers of their own, after the specials: the most frequent first.
+class CharacterCounts:
+    """How often each character occurs in the training texts."""
 
-    Args:
-        counts: How often each code point occurs.
-        least: How often one must occur.
+    def __init__(self) -> None:
+        self._counts = np.zeros(_CODES, np.int64)
 
-    Returns:
-        The code points; those that occur equally often in ascending order.
-    """
-    codes = np.flatnonzero(counts >= max(least, 1))
-    return codes[np.argsort(-counts[codes], kind="stable")].tolist()
+    def add(self, text: str) -> None:
+        """Count the characters of a text."""
+        found, counts = np.unique(code_points(text), return_counts=True)
+        self._counts[found] += counts
+
+    def vocabulary(self, least: int = 1) -> list[int]:
+        """Return the code points that get numbers of their own, the most frequent first.
+
+        Args:
+            least: How often one must occur.
+
+        Returns:
+            The code points; those that occur equally often in ascending order.
+
+        Raises:
+            DataError: Where there are more than a byte can number.
+        """
+        codes = np.flatnonzero(self._counts >= least)
+        if len(codes) + len(SPECIALS) > 256:
+            raise DataError(
+                f"{len(codes)} different characters; numbers are kept in bytes", hint="these are other texts"
+            )
+        return codes[np.argsort(-self._counts[codes], kind="stable")].tolist()
 
 
 class CharacterCodec:
@@ -37,8 +57,7 @@ class CharacterCodec:
 
     def __init__(self, vocabulary: Iterable[int]) -> None:
         codes = np.fromiter(vocabulary, np.int64)
-        self._table = np.full(max(0x110000, 1), UNK, np.uint8)
-        assert len(codes) + len(SPECIALS) <= 256, "numbers are kept in bytes"
+        self._table = np.full(_CODES, UNK, np.uint8)
         self._table[codes] = np.arange(len(SPECIALS), len(SPECIALS) + len(codes))
 
     def encode(self, text: str) -> UInt8[np.ndarray, " length"]:

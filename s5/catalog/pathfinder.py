@@ -1,0 +1,46 @@
+"""The Long Range Arena's Pathfinder in its four sizes; 128 is Path-X. Sources: Linsley et al. 2018; Tay et al. 2021."""
+
+from s5.catalog.entry import Archive, Cache, DatasetInfo, FileInfo, Form
+
+_URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
+_LEVEL = "curv_contour_length_14"  # the hardest of three, and the one that is used
+
+
+def _published(side: int, called: str) -> DatasetInfo:
+    name = f"pathfinder{side}"
+    return DatasetInfo(
+        name=name,
+        about=f"{called}: are two dots on one dashed line? 200,000 pictures of {side}x{side}, read pixel by pixel",
+        licence="Apache-2.0 (the procedure: MIT)",
+        n_classes=2,
+        length=side * side,
+        d_input=1,
+        sizes={"train": 160_000, "val": 20_000, "test": 20_000},
+        forms=(
+            Form(
+                files=tuple(
+                    FileInfo(name=f"{_LEVEL}/{part}", is_folder=True, gzipped=False) for part in ("imgs", "metadata")
+                ),
+                folders=(name, f"pathfinder/{name}", f"lra_release/lra_release/{name}", f"lra_release/{name}"),
+            ),
+        ),
+        archives=(
+            Archive(
+                name="lra_release.gz",
+                url=_URL,
+                folder=name,
+                into=name,
+                skip=("curv_baseline", "curv_contour_length_9"),
+            ),
+        ),
+        get=f"`launch data prepare {name} --from lra_release.gz` takes the archive",
+        cache=Cache.folder,
+    )
+
+
+DATASETS = (
+    _published(32, "LRA Pathfinder"),
+    _published(64, "Pathfinder 64"),
+    _published(128, "LRA Path-X"),
+    _published(256, "Pathfinder 256"),
+)

@@ -1,0 +1,102 @@
+"""`pathfinder32`, …: dots and dashed lines, from the Long Range Arena's pictures. 128x128 is Path-X.
+
+A folder holds `imgs/<batch>/sample_<i>.png` and `metadata/<batch>.npy`. Despite their names the published metadata are
+text, a line of eleven words for each picture; what the procedure itself writes is a NumPy file of the same words.
+"""
+
+import functools
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from s5.catalog import DataError, DatasetInfo, find_files
+from s5.choices import Compat
+from s5.config import DataConfig
+from s5.data.cache import Arrays
+from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.dataset import Dataset
+from s5.data.pictures import read_grey
+from s5.data.rows import scattered_splits
+from s5.data.split import random_parts
+
+_N_WORDS, _FOLDER, _NAME, _LABEL = 11, 0, 1, 3
+_PICTURES_OF_A_CHUNK = 500
+_HALF_SCALE = 127.5  # maps 0 to -1 and 255 to 1
+
+
+def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+    """Plan the conversion of the published pictures, in the order of the batches' numbers."""
+    folders = find_files(info.name, root)
+    imgs, metadata = (path for _, path in sorted(folders.items()))
+    pictures = _list_pictures(imgs.parent, metadata, info.n_examples)
+    whole = [(path, label) for path, label in pictures if path.stat().st_size]
+    skipped = len(pictures) - len(whole)
+    side = math.isqrt(info.length)
+    chunks = []
+    for first in range(0, len(whole), _PICTURES_OF_A_CHUNK):
+        part = whole[first : first + _PICTURES_OF_A_CHUNK]
+        chunks.append(Chunk(first, first + len(part), part))
+    return Plan(
+        arrays={"inputs": ((len(whole), info.length, 1), "uint8"), "labels": ((len(whole),), "int32")},
+        chunks=chunks,
+        convert=functools.partial(_convert, side=side),
+        facts={"skipped": skipped},
+        sources=list(folders.values()),
+    )
+
+
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+    """Return the data set: random tenths of the pictures to validate and to test, by `split_seed`."""
+    del compat
+    if stored.facts.get("skipped"):
+        warnings.warn(f"{info.name}: {stored.facts['skipped']} pictures are empty files and left out", stacklevel=2)
+    arrays = stored.arrays
+    held_out = {name: info.sizes[name] for name in ("val", "test")}
+    parts = random_parts(len(arrays["labels"]), held_out, config.split_seed)
+    splits = scattered_splits(parts, arrays, full_scale=_HALF_SCALE, offset=_HALF_SCALE)
+    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+
+
+def _list_pictures(folder: Path, metadata: Path, expected: int) -> list[tuple[Path, int]]:
+    """Return the path and the label of every picture."""
+    files = sorted((path for path in metadata.glob("*.npy") if path.stem.isdecimal()), key=lambda path: int(path.stem))
+    pictures = [picture for file in files for picture in _read_metadata(folder, file)]
+    if len(pictures) != expected:
+        raise DataError(
+            f"{metadata}: tells of {len(pictures):,} pictures; the published folder of {expected:,}",
+            hint="the archive was not unpacked whole; remove the folder and unpack it again",
+        )
+    missing = next((path for path, _ in pictures if not path.is_file()), None)
+    if missing is not None:
+        raise DataError(f"{missing}: is missing, and {metadata} tells of it")
+    return pictures
+
+
+def _read_metadata(folder: Path, file: Path) -> list[tuple[Path, int]]:
+    content = file.read_bytes()
+    try:
+        if content.startswith(b"\x93NUMPY"):
+            table = np.load(io.BytesIO(content), allow_pickle=False)
+            rows = [[word.decode() if isinstance(word, bytes) else str(word) for word in row] for row in table]
+        else:
+            rows = [line.split() for line in content.decode("ascii").splitlines() if line.strip()]
+    except (ValueError, EOFError) as error:  # UnicodeDecodeError is a ValueError
+        raise DataError(f"{file}: neither text nor a NumPy file of words: {error}") from error
+    return [_picture(folder, file, number, row) for number, row in enumerate(rows, 1)]
+
+
+def _picture(folder: Path, file: Path, number: int, row: Sequence[str]) -> tuple[Path, int]:
+    if len(row) != _N_WORDS or row[_LABEL] not in ("0", "1"):
+        raise DataError(
+            f"{file}, line {number}: not {_N_WORDS} words with 0 or 1 as the fourth: {' '.join(row)[:80]!r}"
+        )
+    return folder / row[_FOLDER] / row[_NAME], int(row[_LABEL])
+
+
+def _convert(pictures: Sequence[tuple[Path, int]], side: int) -> Arrays:
+    inputs = np.stack([read_grey(path, side).reshape(-1, 1) for path, _ in pictures])
+    return {"inputs": inputs, "labels": np.array([label for _, label in pictures], np.int32)}

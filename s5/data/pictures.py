@@ -1,0 +1,43 @@
+"""Pictures in files, read with Pillow. It is needed where data are prepared, and nowhere else."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import UInt8
+
+from s5.catalog import DataError
+
+
+def pillow() -> ModuleType:
+    """Return `PIL.Image`.
+
+    Raises:
+        DataError: Where it is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DataError("Pillow is not installed", hint="pip install 's5-launch[data]'") from error
+    return Image
+
+
+def read_grey(path: Path, side: int) -> UInt8[np.ndarray, "side side"]:
+    """Return a square picture in 8-bit grey.
+
+    Args:
+        path: The file.
+        side: The width and height it must have.
+
+    Raises:
+        DataError: Where it is none.
+    """
+    image = pillow()
+    try:
+        with image.open(path) as picture:
+            found = f"{picture.width}x{picture.height} in mode {picture.mode}"
+            if picture.mode == "L" and picture.size == (side, side):
+                return np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for damaged files
+        raise DataError(f"{path}: damaged picture: {error}") from error
+    raise DataError(f"{path}: {found}; needed is {side}x{side} in mode L, which is 8-bit grey")
