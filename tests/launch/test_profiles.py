@@ -1,9 +1,13 @@
 """Profiles: where they are found, what they may say."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from launch.errors import LaunchError, ProfileError
 from launch.profiles import Profile, check_word, load_profile, profile_folders, profile_names
+from launch.site import SITE_KEYS, Site
 
 
 @pytest.fixture
@@ -118,3 +122,17 @@ def test_a_runtime_of_the_command_line_is_checked():
     assert check_word("runtime", "bare") == "bare"
     with pytest.raises(LaunchError, match="the runtime apptainer is not there yet"):
         check_word("runtime", "apptainer")
+
+
+def test_the_example_explains_every_key_with_its_default():
+    slurm = Path(__file__).parents[2] / "slurm"
+    said = yaml.safe_load((slurm / "example.yaml").read_text())
+    assert set(said) == {"backend", "runtime", "runs_dir", "env", *SITE_KEYS}
+    assert load_profile("example", [slurm]).site == Site(partition="gpu")
+
+
+def test_the_profiles_of_the_repository_can_be_loaded():
+    slurm = Path(__file__).parents[2] / "slurm"
+    assert {path.stem for path in slurm.glob("*.yaml")} >= {"example", "modules"}
+    for path in slurm.glob("*.yaml"):
+        assert load_profile(path.stem, [slurm]).backend == "slurm"
