@@ -34,8 +34,10 @@ def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
         write_cancelled(view.run_dir, view.generation)
     fault("cancel.marked")
     # Looked at again: whatever began before the mark is seen here, whatever begins after it sees the mark.
-    after = [store.sweep(view.sweep).view(view.run_id) for view in views]
-    for sweep in {view.sweep for view in after}:
+    names = {(view.sweep, view.run_id) for view in views}
+    after = [view for sweep in dict.fromkeys(view.sweep for view in views) for view in store.sweep(sweep).views()]
+    after = [view for view in after if (view.sweep, view.run_id) in names]
+    for sweep in dict.fromkeys(view.sweep for view in after):
         own = [view for view in after if view.sweep == sweep]
         # A sweep that was begun on one machine may have been taken up on another.
         for profile in _all_profiles(store.sweep(sweep)):
