@@ -36,7 +36,7 @@ from s5.config_values import science_hash, to_dict
 from s5.errors import NotANumber, PeerGone, Stopped, UserError, say
 from s5.lifeline import Lifeline
 from s5.memory import restart_with_huge_pages
-from s5.processes import Team, end_at_once, team_of
+from s5.processes import Team, end_at_once, team_of, tells_of_a_peer
 from s5.result import (
     ATTEMPT_DIR_VARIABLE,
     CONFIG,
@@ -209,6 +209,8 @@ def _train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline,
     except Exception as error:
         if team.alone:
             raise
+        if tells_of_a_peer(error):
+            error = PeerGone(f"another process of the run is gone ({str(error).splitlines()[0]})")
         code = _explain(error)
         if code is None:
             traceback.print_exc()

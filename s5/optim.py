@@ -130,7 +130,7 @@ def clip(gradients: PyTree, norm: float) -> PyTree:
 
     A direction stays what it is, and a gradient that is not finite stays so.
     """
-    factor = jnp.minimum(1.0, norm / jnp.maximum(optax.global_norm(gradients), norm))
+    factor = jnp.minimum(1.0, norm / jnp.maximum(optax.tree.norm(gradients), norm))
     return jax.tree.map(lambda g: g * factor, gradients)
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s5.errors import PeerGone, UserError
+from s5.errors import PeerGone, UserError, say
 
 # The processes of a run may start minutes apart: one node pulls an image that another has.
 JOIN_TIMEOUT_S = 300
@@ -114,15 +114,19 @@ def _share(environment: Mapping[str, str]) -> tuple[int, ...] | None:
 def join(team: Team) -> None:
     """Have the processes of a run find each other; does nothing for a process that is alone.
 
-    Call it before JAX starts a device.
+    Call it before JAX starts a device. Where they do not all come in time, JAX aborts the process.
 
     Raises:
-        PeerGone: Where they do not all come.
+        PeerGone: Where this one cannot serve or reach them at all.
     """
     if team.alone:
         return
     import jax
 
+    say(f"s5: process {team.rank} of {team.size} joins the others at {team.coordinator} (within {JOIN_TIMEOUT_S} s)")
+    # Gloo greets on stdout, which is for data.
+    sys.stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     # It would take SIGTERM away from s5.lifeline.
     jax.config.update("jax_enable_preemption_service", False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
@@ -155,6 +159,11 @@ def part(team: Team) -> None:
         jax.distributed.shutdown()
     except Exception as error:  # a peer that ended otherwise
         raise PeerGone(f"a process of this run ended before process {team.rank} ({error})") from error
+
+
+def tells_of_a_peer(error: Exception) -> bool:
+    """Return whether an error of a step is that another process is gone, or out of reach."""
+    return isinstance(error, PeerGone) or re.search(r"Gloo|NCCL|coordination.?service", str(error), re.I) is not None
 
 
 def end_at_once(code: int) -> None:

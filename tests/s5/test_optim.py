@@ -7,12 +7,12 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.choices import Activation, Norm, ParamGroups, Schedule
+from s5.choices import Activation, Compat, Head, Norm, ParamGroups, Schedule
 from s5.config import ModelConfig, OptimConfig
 from s5.models import make_model
-from s5.optim import RULES, Rule, make_optimizer, rule_of
+from s5.optim import RULES, Rule, clip, make_optimizer, rule_of
 from s5.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
-from s5.schedule import learning_rate, make_schedule
+from s5.schedule import Falls, has_plateaued, learning_rate, make_schedule
 
 LR, SSM_LR, DECAY = 0.02, 0.003, 0.1
 KINDS = (StateParam, StepParam, InputParam, OutputParam, NormParam, WeightParam, BiasParam)
@@ -55,6 +55,25 @@ def test_parameters_have_the_kinds_of_their_roles():
         "encoder.weight": WeightParam, "encoder.bias": BiasParam,
         "head.decoder.weight": WeightParam, "head.decoder.bias": BiasParam,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("activation", Activation)
+def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head):
+    small = ModelConfig(n_layers=3, d_model=4, d_state=4, n_blocks=1, activation=activation, conj_sym=False)
+    params = nnx.state(make_model(small, 2, 3, nnx.Rngs(0), head=head), nnx.Param)
+    assert all(param.shape[0] == 3 for path, param in variables(params).items() if path.startswith("layers"))
+    for groups in ParamGroups:
+        for compat in Compat:
+            make_optimizer(config(groups=groups), params, 10, 2, compat)
+
+
+@pytest.mark.parametrize("groups", ParamGroups)
+def test_upstream_leaves_normalisation_and_biases_to_decay(groups):
+    asked = config(groups=groups)
+    for kind in KINDS:
+        rule = rule_of(kind(jnp.zeros(1)), asked, compat=Compat.upstream)
+        assert rule is (regular if kind in (NormParam, BiasParam) else rule_of(kind(jnp.zeros(1)), asked)), kind
 
 
 @pytest.mark.parametrize(
@@ -152,3 +171,92 @@ def test_schedule_counts_epochs():
     assert float(schedule(4)) == pytest.approx(LR)
     assert float(schedule(2)) == pytest.approx(LR / 2)
     assert float(schedule(24)) == pytest.approx(1e-4)
+
+
+def rates_of_upstream(asked, peak, steps_per_epoch, scores):
+    """Return every update's rate as the S5 repository comes to it: set after each update, for the next one."""
+    rates, now, warmup = [], peak, int(asked.warmup_epochs)
+    best, waited, epochs = -1.0, 0, len(scores)
+    for epoch, new in enumerate(scores):
+        for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
+            rates.append(now)
+            if epoch < warmup:
+                now = peak * (step + 1) / (warmup * steps_per_epoch)
+            elif asked.schedule is Schedule.cosine:
+                end = (epochs - warmup) * steps_per_epoch
+                now = asked.lr_min + (peak - asked.lr_min) * (1 + np.cos(np.pi * min(step, end) / end)) / 2
+            else:
+                now = peak
+        if asked.schedule is Schedule.plateau:
+            best, waited = (new, 0) if new > best else (best, waited + 1)
+            if waited > asked.lr_patience_epochs:
+                peak, waited = max(peak * asked.lr_reduce_factor, asked.lr_min), 0
+    return rates
+
+
+SCORES = [0.1, 0.3, 0.2, 0.2, 0.3, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1]
+
+
+def rates_of_ours(asked, steps_per_epoch, scores, compat):
+    """Return every update's rate in a loop that evaluates after each epoch, as `s5.train` does."""
+    schedule = make_schedule(asked, LR, steps_per_epoch, len(scores), compat)
+    falls, best_step, best, rates = Falls.none(), 0, -1.0, []
+    for step in range(len(scores) * steps_per_epoch):
+        rates.append(float(schedule(step, falls)))
+        done = step + 1
+        if done % steps_per_epoch == 0:
+            new = scores[step // steps_per_epoch]
+            best_step, best = (done, new) if new > best else (best_step, best)
+            if has_plateaued(asked, done - max(best_step, int(falls.step)), steps_per_epoch, compat):
+                falls = falls.fall(done)
+    return rates
+
+
+@pytest.mark.parametrize("warmup_epochs", [0.0, 2.0])
+@pytest.mark.parametrize("schedule", Schedule)
+def test_upstream_rates_are_those_of_its_loop(schedule, warmup_epochs):
+    asked = config(schedule=schedule, warmup_epochs=warmup_epochs, lr_min=0.004, lr_patience_epochs=1)
+    ours = rates_of_ours(asked, 3, SCORES, Compat.upstream)
+    np.testing.assert_allclose(ours, rates_of_upstream(asked, LR, 3, SCORES), rtol=1e-5)
+    assert ours[0] == pytest.approx(LR)  # the first update is no warm-up
+    if schedule is Schedule.cosine:
+        assert (ours[-1] == pytest.approx(0.004)) == (warmup_epochs > 0)  # the last epochs, as many, are at the floor
+        assert ours != rates_of_ours(asked, 3, SCORES, Compat.none)
+
+
+def test_rates_fall_at_a_plateau_and_stop_at_the_floor():
+    asked = config(
+        schedule=Schedule.plateau, warmup_epochs=0.0, lr_min=0.002, lr_patience_epochs=2, lr_reduce_factor=0.3
+    )
+    ours = np.array(rates_of_ours(asked, 2, SCORES, Compat.none))[::2]  # of the first update of each epoch
+    # The best scores are those of epochs 2 and 7; two epochs later, and then every two, the rates fall.
+    wanted = [LR] * 4 + [0.3 * LR] * 2 + [0.002] * 6
+    np.testing.assert_allclose(ours, np.float32(wanted), rtol=1e-5)
+
+
+def test_a_plateau_warms_up_to_where_the_rates_have_fallen():
+    asked = config(schedule=Schedule.plateau, warmup_epochs=2.0, lr_min=0.0)
+    fallen = Falls(jnp.int32(1), jnp.int32(1))
+    assert float(make_schedule(asked, LR, 4, 9)(4, fallen)) == pytest.approx(LR / 4)
+    assert float(make_schedule(asked, LR, 4, 9)(8, fallen)) == pytest.approx(LR / 2)
+
+
+def test_a_gradient_is_clipped_by_its_global_norm():
+    gradient = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[4.0]])}
+    short = clip(gradient, 1.0)
+    np.testing.assert_allclose(short["a"], [0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(short["b"], [[0.8]], rtol=1e-6)
+    assert all((clip(gradient, 5.0)[name] == gradient[name]).all() for name in gradient)
+    assert np.isnan(clip({"a": jnp.array([jnp.nan, 1.0])}, 1.0)["a"]).all()
+
+
+def test_clipping_comes_before_adam():
+    params = params_of()
+    grads = jax.tree.map(lambda p: jnp.full(p.shape, 7.0), params)
+    moments = {}
+    for norm in (None, 0.5):
+        optimizer = make_optimizer(config(clip_norm=norm), params, 10, 2)
+        _, state = optimizer.update(grads, optimizer.init(params), params)
+        moments[norm] = optax.tree.norm(state.adam.mu)
+    assert float(moments[0.5]) == pytest.approx(0.05, rel=1e-5)
+    assert float(moments[None]) > 1

@@ -1,0 +1,136 @@
+"""One training step, and what it makes of batches that hold nothing or no numbers."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from s5.choices import Head, Norm
+from s5.config import ModelConfig, OptimConfig
+from s5.data.batch import Batch
+from s5.models import make_model
+from s5.optim import make_optimizer
+from s5.scores import Sums, score
+from s5.step import Interval, TrainState, make_train_step
+
+BATCH, LENGTH, CLASSES = 6, 7, 3
+SMALL = ModelConfig(n_layers=2, d_model=4, d_state=4, n_blocks=1, bidirectional=True, norm=Norm.layer)
+
+
+def make_batch(head=Head.classification, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, BATCH).astype(np.int32)
+    if head is Head.regression:
+        labels = rng.standard_normal((BATCH, LENGTH, CLASSES)).astype(np.float32)
+    inputs = rng.standard_normal((BATCH, LENGTH, 2)).astype(np.float32)
+    lengths = rng.integers(1, LENGTH + 1, BATCH).astype(np.int32)
+    return Batch(inputs, labels, lengths, np.array([1, 1, 0, 1, 1, 1], np.float32))
+
+
+def make_step(head=Head.classification, norm=Norm.layer, optimizer=None, microbatches=1):
+    model = make_model(dataclasses.replace(SMALL, norm=norm), 2, CLASSES, nnx.Rngs(params=jax.random.key(0)), head=head)
+    graphdef, params, stats = nnx.split(model, nnx.Param, ...)
+    optimizer = optimizer or make_optimizer(OptimConfig(warmup_epochs=0.0), params, 10, 2)
+    step = make_train_step(graphdef, optimizer, lambda batch: batch.lengths, head=head, microbatches=microbatches)
+
+    def start():
+        copies = jax.tree.map(jnp.array, (params, stats, optimizer.init(params)))  # a step takes its state's memory
+        return TrainState(jnp.int32(0), jax.random.key(1), *copies), Interval.fresh(head)
+
+    return start, step
+
+
+def numbers(tree):
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize("head", [Head.classification, Head.regression])
+def test_microbatches_are_one_batch(head):
+    batch = make_batch(head)
+    after = {}
+    for microbatches in (1, 3):
+        # What the optimizer is told is what it returns: the update is the gradient.
+        start, step = make_step(head, optimizer=optax.identity(), microbatches=microbatches)
+        before = numbers(start()[0].params)
+        state, interval = step(*start(), batch)
+        after[microbatches] = ([b - a for a, b in zip(before, numbers(state.params), strict=True)], interval)
+    for one, three in zip(after[1][0], after[3][0], strict=True):
+        np.testing.assert_allclose(three, one, rtol=1e-4, atol=1e-6)
+    assert max(np.abs(one).max() for one in after[1][0]) > 1e-3
+    for one, three in zip(numbers(after[1][1]), numbers(after[3][1]), strict=True):
+        np.testing.assert_allclose(three, one, rtol=1e-5)
+
+
+def test_microbatches_move_the_statistics_once_for_each_part():
+    start, step = make_step(norm=Norm.batch, microbatches=2)
+    state, _ = step(*start(), make_batch())
+    parts = [Batch(*(rows[part::2] for rows in make_batch())) for part in range(2)]
+    start_one, step_one = make_step(norm=Norm.batch, optimizer=optax.set_to_zero())
+    one, interval = start_one()
+    for part in parts:
+        one, interval = step_one(one, interval, part)
+    for whole, twice in zip(numbers(state.stats), numbers(one.stats), strict=True):
+        np.testing.assert_allclose(whole, twice, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def batch_norm_step():
+    return make_step(norm=Norm.batch)
+
+
+def test_a_batch_with_a_number_that_is_none_is_named_by_its_step(batch_norm_step):
+    start, step = batch_norm_step
+    good, bad = make_batch(), make_batch(seed=1)
+    bad.inputs[0, 0, 0] = np.nan
+    state, interval = step(*start(), good)
+    assert int(interval.bad_step) == 0
+    state, interval = step(state, interval, bad)
+    assert int(interval.bad_step) == 2
+    state, interval = step(state, interval, good)
+    assert int(interval.bad_step) == 2  # the first one stays
+
+
+@pytest.mark.parametrize("empty", ["row", "all rows", "no weight"])
+def test_batches_that_hold_nothing_leave_all_finite(batch_norm_step, empty):
+    start, step = batch_norm_step
+    batch = make_batch()
+    if empty == "no weight":
+        batch.weight[:] = 0
+    else:
+        batch.lengths[0 if empty == "row" else slice(None)] = 0
+    state, interval = step(*start(), batch)
+    assert int(interval.bad_step) == 0
+    assert all(np.isfinite(leaf).all() for leaf in numbers((state.params, state.stats, state.opt_state, interval)))
+    if empty == "no weight":
+        assert float(optax.tree.norm(state.opt_state.adam.mu)) == 0
+        assert float(interval.sums.weight) == 0
+
+
+def test_parameters_that_are_no_numbers_are_seen_before_the_next_loss():
+    nan = optax.GradientTransformation(
+        lambda params: optax.EmptyState(), lambda g, s, p=None: (jax.tree.map(lambda x: x * jnp.nan, g), s)
+    )
+    start, step = make_step(optimizer=nan)
+    _, interval = step(*start(), make_batch())
+    assert np.isfinite(float(interval.sums.loss))
+    assert int(interval.bad_step) == 1
+
+
+def test_a_regression_scores_valid_steps():
+    outputs = jnp.arange(12, dtype=jnp.float32).reshape(2, 3, 2)
+    labels = np.zeros((2, 3, 2), np.float32)
+    labels[0, 2] = np.nan  # padding may hold anything
+    sums = score(outputs, labels, np.ones(2, np.float32), Head.regression, np.array([2, 3], np.int32))
+    errors = [(0 + 1) / 2, (4 + 9) / 2, (36 + 49) / 2, (64 + 81) / 2, (100 + 121) / 2]
+    assert sums.means() == {"loss": pytest.approx(np.mean(errors))}
+    whole = score(outputs, np.zeros_like(labels), np.array([0, 1], np.float32), Head.regression)
+    assert whole.means() == {"loss": pytest.approx(np.mean(errors[2:]))}
+
+
+def test_nothing_has_no_mean():
+    assert np.isnan(list(Sums.zero().means().values())).all()
+    assert list(Sums.zero(Head.regression).means()) == ["loss"]
