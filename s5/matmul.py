@@ -9,6 +9,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
+def matmul_transposed(
+    x: Float[Array, "*axes d_in"], W: Float[Array, "d_out d_in"], dtype: DTypeLike | None = None
+) -> Float[Array, "*axes d_out"]:
+    """Return x Wᵀ as `matmul` does, for a matrix that is stored with an output in a row."""
+    return _matmul(x, W, True, jnp.dtype(dtype or x.dtype))
+
+
 def matmul(
     x: Float[Array, "*axes d_in"], W: Float[Array, "d_in d_out"], dtype: DTypeLike | None = None
 ) -> Float[Array, "*axes d_out"]:
@@ -25,30 +32,35 @@ def matmul(
     Returns:
         The product.
     """
-    return _matmul(x, W, jnp.dtype(dtype or x.dtype))
+    return _matmul(x, W, False, jnp.dtype(dtype or x.dtype))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _matmul(x, W, dtype):
-    return _product(x, W.astype(x.dtype)).astype(dtype)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _matmul(x, W, transposed, dtype):
+    return _product(x, W, transposed).astype(dtype)
 
 
-def _product(x, W):
-    return jnp.matmul(x, W, preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
+def _product(x, W, transposed):
+    """Contract the last axis of x with the second axis of W, or else with its first."""
+    return _contract(x, W.astype(x.dtype), (x.ndim - 1,), (int(transposed),))
 
 
-def _forward(x, W, dtype):
-    return _matmul(x, W, dtype), (x, W)
+def _contract(left, right, left_axes, right_axes):
+    wide = jnp.promote_types(left.dtype, jnp.float32)
+    return lax.dot_general(left, right, ((left_axes, right_axes), ((), ())), preferred_element_type=wide)
 
 
-def _backward(dtype, saved, y_bar):
+def _forward(x, W, transposed, dtype):
+    return _matmul(x, W, transposed, dtype), (x, W)
+
+
+def _backward(transposed, dtype, saved, y_bar):
     del dtype
     x, W = saved
     y_bar = y_bar.astype(x.dtype)
-    rows, y_rows = x.reshape(-1, x.shape[-1]), y_bar.reshape(-1, y_bar.shape[-1])
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    by_W = lax.dot_general(rows, y_rows, (((0,), (0,)), ((), ())), preferred_element_type=wide)
-    return _product(y_bar, W.astype(x.dtype).T).astype(x.dtype), by_W.astype(W.dtype)
+    rows = x.reshape(-1, x.shape[-1]), y_bar.reshape(-1, y_bar.shape[-1])
+    by_W = _contract(*(reversed(rows) if transposed else rows), (0,), (0,))
+    return _product(y_bar, W, not transposed).astype(x.dtype), by_W.astype(W.dtype)
 
 
 _matmul.defvjp(_forward, _backward)

@@ -30,20 +30,26 @@ def zoh(
         Lambda_bar and the gain, as planes.
     """
     re, im = Lambda[0] * step, Lambda[1] * step
-    growth = jnp.exp(re)
-    Lambda_bar = jnp.stack([growth * jnp.cos(im), growth * jnp.sin(im)], axis=-2)
-    return Lambda_bar, step[..., None, :] * _expm1_over(re, im)
+    # e^z − 1 without cancellation near 0, from half the angle: cos y − 1 = −2 sin²(y/2), sin y = 2 sin(y/2) cos(y/2).
+    less_one, sine, cosine = jnp.expm1(re), jnp.sin(im / 2), jnp.cos(im / 2)
+    growth, cos, sin = less_one + 1, 1 - 2 * sine**2, 2 * sine * cosine
+    top_re, top_im = less_one * cos - 2 * sine**2, growth * sin
+    gain = _over(top_re, top_im, re, im)
+    return jnp.stack([growth * cos, top_im], axis=-2), step[..., None, :] * gain
 
 
-def _expm1_over(re: Float[Array, "*axes P"], im: Float[Array, "*axes P"]) -> Float[Array, "*axes 2 P"]:
-    """Return (e^z − 1)/z for z = re + i im, without cancellation near 0 and with a finite gradient at 0."""
+def _over(
+    top_re: Float[Array, "*axes P"],
+    top_im: Float[Array, "*axes P"],
+    re: Float[Array, "*axes P"],
+    im: Float[Array, "*axes P"],
+) -> Float[Array, "*axes 2 P"]:
+    """Return (e^z − 1)/z for z = re + i im and the given e^z − 1, with a finite derivative at 0."""
     square = re**2 + im**2
     near = square < _SERIES_BELOW
     # Both branches of a `where` are differentiated: keep each away from where it is singular or overflows.
-    x, y, s = jnp.where(near, 1.0, re), jnp.where(near, 1.0, im), jnp.where(near, 2.0, square)
-    top_re = jnp.expm1(x) * jnp.cos(y) - 2 * jnp.sin(y / 2) ** 2
-    top_im = jnp.exp(x) * jnp.sin(y)
-    far_re, far_im = (top_re * x + top_im * y) / s, (top_im * x - top_re * y) / s
+    inverse = 1 / jnp.where(near, 1.0, square)
+    far_re, far_im = (top_re * re + top_im * im) * inverse, (top_im * re - top_re * im) * inverse
     x, y = jnp.where(near, re, 0.0), jnp.where(near, im, 0.0)
     z2_re, z2_im = x**2 - y**2, 2 * x * y
     series_re = 1 + x / 2 + z2_re / 6 + (z2_re * x - z2_im * y) / 24

@@ -1,16 +1,18 @@
 """The S5 layer. Source: Smith et al. 2023 (arXiv:2208.04933)."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from s5.config import ModelConfig
-from s5.matmul import matmul
+from s5.matmul import matmul_transposed
 from s5.params import InputParam, OutputParam, StateParam, StepParam
 from s5.ssm.discretize import DISCRETIZE
 from s5.ssm.init import init_B, init_C, init_log_step, make_block_hippo
-from s5.ssm.scan import linear_recurrence
+from s5.ssm.scan import linear_recurrence, multiply
 
 
 class S5SSM(nnx.Module):
@@ -55,7 +57,7 @@ class S5SSM(nnx.Module):
 
         Args:
             u: Inputs.
-            mask: True at valid steps, which form a prefix; None where all are valid.
+            mask: True at valid steps, which form a prefix; None where all are valid. Padded inputs must be finite.
             step_rescale: A factor on every step, on top of the configured one.
             times: When each step was observed, in units of the regular interval, where that is not regular. The
                 forward state moves by (1, t_k − t_{k−1}, …), the backward state by (…, t_{k+1} − t_k, 1).
@@ -63,15 +65,11 @@ class S5SSM(nnx.Module):
         Returns:
             Outputs, in the precision of `u`; those at padded steps mean nothing.
         """
-        driven = u if mask is None else jnp.where(mask[..., None], u, 0)
-        C = jnp.split(self._output_matrix(), 1 + self.bidirectional)
-        y = self.D[...] * u
-        for C_half, reverse in zip(C, (False, True), strict=False):
-            # With a zero input at padded steps, the backward state is still zero when it meets the last valid step.
-            intervals = None if times is None else _intervals(times, mask, reverse)
-            Lambda_bar, Bu = self._driven(driven, step_rescale, intervals)
-            y += matmul(_flat(linear_recurrence(Lambda_bar, Bu, reverse)).astype(u.dtype), C_half, jnp.float32)
-        return y.astype(u.dtype)
+        directions = (False, True)[: 1 + self.bidirectional]
+        intervals = [None if times is None else _intervals(times, mask, reverse) for reverse in directions]
+        driven = self._driven(u, step_rescale, intervals, mask)
+        states = [linear_recurrence(*one, reverse) for one, reverse in zip(driven, directions, strict=True)]
+        return self._read(states, u)
 
     def initial_state(self, batch: int) -> Float[Array, "{batch} 2 P"]:
         """Return the state before the first step, for `step` and `advance`."""
@@ -127,46 +125,55 @@ class S5SSM(nnx.Module):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer has no streaming form: its output needs the whole sequence")
-        Lambda_bar, Bu = self._driven(u, step_rescale, intervals)
+        ((Lambda_bar, Bu),) = self._driven(u, step_rescale, [intervals])
         states = linear_recurrence(Lambda_bar, Bu, initial=x)
-        y = matmul(_flat(states).astype(u.dtype), self._output_matrix(), jnp.float32) + self.D[...] * u
-        return states[:, -1], y.astype(u.dtype)
+        return states[:, -1], self._read([states], u)
 
     def _driven(
         self,
         u: Float[Array, "batch L H"],
         step_rescale: float | Float[Array, ""],
-        intervals: Float[Array, "batch L"] | None,
-    ) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "batch L 2 P"]]:
-        """Return Lambda_bar and B_bar u as planes; Lambda_bar has axes (batch, L) in front where steps differ."""
-        re, B_re, B_im = self.Lambda_re[...], self.B_re[...].T, self.B_im[...].T
+        intervals: Sequence[Float[Array, "batch L"] | None],
+        mask: Bool[Array, "batch L"] | None = None,
+    ) -> list[tuple[Float[Array, "*axes 2 P"], Float[Array, "batch L 2 P"]]]:
+        """Return Lambda_bar and B_bar u for each direction; Lambda_bar is per step where intervals are given."""
+        re = self.Lambda_re[...]
         Lambda = jnp.stack([jnp.minimum(re, -1e-4) if self.clip_eigs else re, self.Lambda_im[...]])
         step = jnp.exp(self.log_step[...]) * (self.step_rescale * step_rescale)
-        if intervals is not None:
-            step = intervals[..., None] * step
-        Lambda_bar, gain = DISCRETIZE[self.discretization](Lambda, step)
-        if intervals is None:
-            into = jnp.concatenate([gain[0] * B_re - gain[1] * B_im, gain[0] * B_im + gain[1] * B_re], axis=1)
-            return Lambda_bar, matmul(u, into, jnp.float32).reshape(*u.shape[:2], 2, -1)
-        # The gain of every step multiplies B_tilde u, of size L × P: no B_bar, L × P × H, exists.
-        B_u = matmul(u, jnp.concatenate([B_re, B_im], axis=1), jnp.float32).reshape(gain.shape)
-        (g_re, g_im), (b_re, b_im) = (jnp.moveaxis(planes, -2, 0) for planes in (gain, B_u))
-        return Lambda_bar, jnp.stack([g_re * b_re - g_im * b_im, g_re * b_im + g_im * b_re], axis=-2)
+        discretize = DISCRETIZE[self.discretization]
 
-    def _output_matrix(self) -> Float[Array, "planes H"]:
-        """Return C_tilde as the real matrix that maps both planes of the state to y, direction after direction."""
+        B_re, B_im = self.B_re[...], self.B_im[...]
+
+        def drive(B_re, B_im):
+            B = jnp.concatenate([B_re, B_im])
+            Bu = matmul_transposed(u, B, jnp.float32).reshape(*u.shape[:2], 2, -1)
+            # With zeros at padded steps, the backward state is still zero when it meets the last valid step.
+            return Bu if mask is None else jnp.where(mask[..., None, None], Bu, 0)
+
+        known = [one for one in intervals if one is not None]
+        if not known:
+            Lambda_bar, gain = discretize(Lambda, step)
+            g_re, g_im = gain[0, :, None], gain[1, :, None]
+            return [(Lambda_bar, drive(g_re * B_re - g_im * B_im, g_re * B_im + g_im * B_re))] * len(intervals)
+        # The gain of every step multiplies B_tilde u, of size L × P: no B_bar, L × P × H, exists.
+        systems = [discretize(Lambda, one[..., None] * step) for one in known]
+        B_u = drive(B_re, B_im)
+        return [(Lambda_bar, multiply(gain, B_u)) for Lambda_bar, gain in systems]
+
+    def _read(
+        self, states: list[Float[Array, "batch L 2 P"]], u: Float[Array, "batch L H"]
+    ) -> Float[Array, "batch L H"]:
+        """Return C_tilde x + D u, with the states of each direction."""
+        x = jnp.concatenate([one.reshape(*u.shape[:2], -1) for one in states], axis=-1)
         factor = 2.0 if self.conj_sym else 1.0  # the other half of the spectrum adds the complex conjugate
-        P = self.Lambda_re.shape[0]
-        re, im = (plane.T.reshape(-1, 1, P, plane.shape[0]) for plane in (self.C_re[...], self.C_im[...]))
-        return jnp.concatenate([factor * re, -factor * im], axis=1).reshape(-1, re.shape[-1])
+        H, P = u.shape[-1], self.Lambda_re.shape[0]
+        planes = [self.C_re[...].reshape(H, -1, 1, P), -self.C_im[...].reshape(H, -1, 1, P)]
+        C = factor * jnp.concatenate(planes, axis=2).reshape(H, -1)  # direction after direction, plane after plane
+        return (matmul_transposed(x.astype(u.dtype), C, jnp.float32) + self.D[...] * u).astype(u.dtype)
 
 
 def _f32(values: np.ndarray) -> Array:
     return jnp.asarray(values, dtype=jnp.float32)
-
-
-def _flat(x: Float[Array, "batch L 2 P"]) -> Float[Array, "batch L 2*P"]:
-    return x.reshape(*x.shape[:2], -1)
 
 
 def _intervals(

@@ -1,15 +1,27 @@
-"""The linear recurrence x_k = Lambda_bar x_{k-1} + Bu_k on real planes, and its derivative: the same, run backwards.
+"""The linear recurrence x_k = Lambda_bar_k x_{k-1} + Bu_k on real planes, in three forms, with one derivative.
 
-A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part. Only
-the states are kept for the derivative. Source: Smith et al. 2023 (arXiv:2208.04933) for the associative form.
+A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part.
+
+- `sequential` steps through time in place. It does the least work and is what a CPU runs at every size: a turn of the
+  loop costs half a microsecond, the whole pass about as much as copying its input twice.
+- `associative` combines neighbours in a tree of log L rounds.
+- `chunked` turns the steps within a chunk into a product with a triangular matrix of powers, and combines chunks in a
+  tree: fewer and larger operations where a launch is what costs.
+
+The derivative is the same recurrence run backwards; only the states are kept for it. Sources: Smith et al. 2023
+(arXiv:2208.04933) for the associative form; Dao and Gu 2024 (arXiv:2405.21060) for chunks as matrix products.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+# Steps of a chunk: its matrix of powers multiplies the work by half of this, and divides the tree's by all of it.
+_CHUNK = 32
 
 
 def linear_recurrence(
@@ -18,7 +30,7 @@ def linear_recurrence(
     reverse: bool = False,
     initial: Float[Array, "batch 2 P"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Return the states of a diagonal linear recurrence.
+    """Return the states of a diagonal linear recurrence, in the form that suits the platform and the size.
 
     Args:
         Lambda_bar: Discrete eigenvalues, as planes: (2, P), or (batch, L, 2, P) where every step has its own.
@@ -30,90 +42,102 @@ def linear_recurrence(
         The state after each step, as planes.
     """
     if initial is not None:
-        Bu = _enter(Lambda_bar, Bu, initial, -1 if reverse else 0)
-    if Lambda_bar.ndim > 2:
-        return _irregular(Lambda_bar, Bu, reverse)
-    return _regular(Lambda_bar, Bu, reverse)
+        k = Bu.shape[1] - 1 if reverse else 0
+        first = Lambda_bar if Lambda_bar.ndim == 2 else Lambda_bar[:, k]
+        Bu = Bu.at[:, k].add(multiply(first, initial))
+    return _recurrence(Lambda_bar, Bu, reverse)
 
 
-def _enter(Lambda_bar, Bu, initial, k):
-    """Add what is left of the initial state to the first driven input."""
-    re, im = jnp.moveaxis(Lambda_bar if Lambda_bar.ndim == 2 else Lambda_bar[:, k], -2, 0)
-    x_re, x_im = initial[:, 0], initial[:, 1]
-    return Bu.at[:, k].add(jnp.stack([re * x_re - im * x_im, re * x_im + im * x_re], axis=1))
+def _forms(L: int) -> dict[str, "Form"]:
+    """Return the form of each platform. Those but the CPU's are chosen by reasoning: we have timed none elsewhere."""
+    forms = {"cpu": sequential, "default": chunked if L >= 32 * _CHUNK else associative}
+    # Where there is nothing but a CPU, the others are not even traced.
+    return {"default": sequential} if jax.default_backend() == "cpu" else forms
 
 
-def _irregular(Lambda_bar, Bu, reverse):
-    def combine(first, second):
-        (a_re, a_im, b_re, b_im), (c_re, c_im, d_re, d_im) = first, second
-        return (
-            c_re * a_re - c_im * a_im,
-            c_re * a_im + c_im * a_re,
-            c_re * b_re - c_im * b_im + d_re,
-            c_re * b_im + c_im * b_re + d_im,
-        )
+def multiply(a: Float[Array, "*#axes 2 P"], x: Float[Array, "*#axes 2 P"]) -> Float[Array, "*axes 2 P"]:
+    """Return the complex product of planes.
 
-    start = (*jnp.moveaxis(Lambda_bar, 2, 0), *jnp.moveaxis(Bu, 2, 0))
-    *_, x_re, x_im = lax.associative_scan(combine, start, reverse=reverse, axis=1)
-    return jnp.stack([x_re, x_im], axis=2)
+    Written with the planes of x in exchanged order, not by joining two planes: XLA then makes one vector loop of it.
+    """
+    sign = jnp.array([[-1], [1]], a.dtype)
+    return a[..., :1, :] * x + sign * a[..., 1:, :] * jnp.flip(x, -2)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _regular(
-    Lambda_bar: Float[Array, "2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool
-) -> Float[Array, "batch L 2 P"]:
-    cpu, default = _jit(sequential, reverse), _jit(associative, reverse)
-    return lax.platform_dependent(Lambda_bar, Bu, cpu=cpu, default=default)
+def conjugate(a: Float[Array, "*axes 2 P"]) -> Float[Array, "*axes 2 P"]:
+    """Return the complex conjugate of planes."""
+    return a * jnp.array([[1], [-1]], a.dtype)
 
 
 def sequential(
-    Lambda_bar: Float[Array, "2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+    Lambda_bar: Float[Array, "*axes 2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
 ) -> Float[Array, "batch L 2 P"]:
-    """Step through time: the least work, best where little runs in parallel. See `linear_recurrence`."""
-    re, im = Lambda_bar
+    """Step through time, each state written over the input that drove it. See `linear_recurrence`."""
+    L, shared = Bu.shape[1], Lambda_bar.ndim == 2
 
     # Not unrolled: XLA would fuse the steps of one turn and compute each of them again for every later one.
-    def step(x, b):
-        x = (re * x[0] - im * x[1] + b[:, 0], re * x[1] + im * x[0] + b[:, 1])
-        return x, jnp.stack(x, axis=1)
+    def turn(i, carry):
+        x, states = carry
+        k = L - 1 - i if reverse else i
+        x = multiply(Lambda_bar if shared else _row(Lambda_bar, k), x) + _row(states, k)
+        return x, _put(states, x, k)
 
-    zero = jnp.zeros_like(Bu[:, 0, 0])
-    _, x = lax.scan(step, (zero, zero), Bu.swapaxes(0, 1), reverse=reverse)
-    return x.swapaxes(0, 1)
+    return lax.fori_loop(0, L, turn, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
 
 
 def associative(
-    Lambda_bar: Float[Array, "2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+    Lambda_bar: Float[Array, "*axes 2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
 ) -> Float[Array, "batch L 2 P"]:
-    """Combine neighbours in a tree of log L rounds, best on accelerators. See `linear_recurrence`."""
+    """Combine neighbours in a tree of log L rounds. See `linear_recurrence`."""
+    return _tree(Lambda_bar if Lambda_bar.ndim > 2 else _per_step(Lambda_bar, Bu.shape[1]), Bu, reverse)[1]
 
-    def combine(first, second):
-        (a_re, a_im, b_re, b_im), (c_re, c_im, d_re, d_im) = first, second
-        return (
-            c_re * a_re - c_im * a_im,
-            c_re * a_im + c_im * a_re,
-            c_re * b_re - c_im * b_im + d_re,
-            c_re * b_im + c_im * b_re + d_im,
-        )
 
-    re, im = (jnp.broadcast_to(plane, (1, Bu.shape[1], plane.shape[0])) for plane in Lambda_bar)
-    *_, x_re, x_im = lax.associative_scan(combine, (re, im, Bu[:, :, 0], Bu[:, :, 1]), reverse=reverse, axis=1)
-    return jnp.stack([x_re, x_im], axis=2)
+def chunked(
+    Lambda_bar: Float[Array, "*axes 2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+) -> Float[Array, "batch L 2 P"]:
+    """Solve chunks from a zero state, pass their last states on in a tree, then add what enters each chunk.
+
+    With equal steps a chunk is a product with a matrix of powers of Lambda_bar. See `linear_recurrence`.
+    """
+    if reverse:
+        flipped = Lambda_bar if Lambda_bar.ndim == 2 else jnp.flip(Lambda_bar, 1)
+        return jnp.flip(chunked(flipped, jnp.flip(Bu, 1)), 1)
+    batch, L, _, P = Bu.shape
+    chunks = -(-L // _CHUNK)
+
+    def split(steps):
+        padded = jnp.pad(steps, ((0, 0), (0, chunks * _CHUNK - L), (0, 0), (0, 0)))
+        return padded.reshape(-1, _CHUNK, 2, P)
+
+    if Lambda_bar.ndim == 2:
+        powers = _powers(Lambda_bar, _CHUNK)
+        decay, inside = powers[1:], _times_powers(powers, split(Bu))
+        across = jnp.broadcast_to(decay[-1], (1, chunks, 2, P))
+        decay = decay[None, None]
+    else:
+        decay, inside = _tree(split(Lambda_bar), split(Bu), False)
+        decay = decay.reshape(batch, chunks, _CHUNK, 2, P)
+        across = decay[:, :, -1]
+    inside = inside.reshape(batch, chunks, _CHUNK, 2, P)
+    ends = _tree(across, inside[:, :, -1], False)[1]
+    entering = jnp.pad(ends[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :, None]
+    return (inside + multiply(decay, entering)).reshape(batch, -1, 2, P)[:, :L]
 
 
 def sequential_adjoint(
-    Lambda_bar: Float[Array, "2 P"],
+    Lambda_bar: Float[Array, "*axes 2 P"],
     x: Float[Array, "batch L 2 P"],
     x_bar: Float[Array, "batch L 2 P"],
     reverse: bool = False,
-) -> tuple[Float[Array, "2 P"], Float[Array, "batch L 2 P"]]:
+) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "batch L 2 P"]]:
     """Return the derivatives by Lambda_bar and by Bu, in one pass against the direction of the recurrence.
 
-    s_k = x_bar_k + conj(Lambda_bar) s_{k+1} is the derivative by Bu_k, and sum_k conj(x_k) s_{k+1} over batch and
-    time the one by Lambda_bar, where k + 1 is the step that the recurrence takes after k.
+    s_k = x_bar_k + conj(Lambda_bar_{k+1}) s_{k+1} is the derivative by Bu_k, and conj(x_k) s_{k+1} the one by
+    Lambda_bar_{k+1}, summed over batch and time where all steps share it; k + 1 is the step that the recurrence takes
+    after k.
 
     Args:
-        Lambda_bar: Discrete eigenvalues, as planes.
+        Lambda_bar: Discrete eigenvalues, as planes; per step or shared.
         x: The states that the recurrence returned, as planes.
         x_bar: The derivative by the states, as planes.
         reverse: Whether the recurrence ran from the last step to the first.
@@ -121,36 +145,97 @@ def sequential_adjoint(
     Returns:
         Both derivatives, as planes.
     """
-    re, im = Lambda_bar
+    L, shared = x.shape[1], Lambda_bar.ndim == 2
 
-    def step(carry, now):
-        (s_re, s_im), (by_re, by_im) = carry
-        x, b = now
-        # Summed here, where x and s lie in the cache; a pass of its own over both costs as much as the loop.
-        by_re += (x[:, 0] * s_re + x[:, 1] * s_im).sum(0)
-        by_im += (x[:, 0] * s_im - x[:, 1] * s_re).sum(0)
-        s = (re * s_re + im * s_im + b[:, 0], re * s_im - im * s_re + b[:, 1])
-        return (s, (by_re, by_im)), jnp.stack(s, axis=1)
+    def turn(i, carry):
+        s, by, states = carry
+        k = i if reverse else L - 1 - i
+        # Beyond either end the step is that of the end, and s is zero.
+        following = k - 1 if reverse else k + 1
+        now = _row(x, k)
+        if shared:
+            # Summed here, where x and s lie in the cache; a pass of its own over both costs as much as the loop.
+            by = (by[0] + now * s, by[1] + now * jnp.flip(s, 1))
+        else:
+            by = _put(by, multiply(conjugate(now), s), following)
+        a = Lambda_bar if shared else _row(Lambda_bar, following)
+        s = multiply(conjugate(a), s) + _row(states, k)
+        return s, by, _put(states, s, k)
 
-    zero = jnp.zeros_like(x[:, 0, 0])
-    start = ((zero, zero), (zero[0], zero[0]))
-    (_, by), s = lax.scan(step, start, (x.swapaxes(0, 1), x_bar.swapaxes(0, 1)), reverse=not reverse)
-    return jnp.stack(by), s.swapaxes(0, 1)
+    zero = jnp.zeros_like(x[:, 0])
+    start = (zero, zero) if shared else jnp.zeros_like(x)
+    _, by, s = lax.fori_loop(0, L, turn, (zero, start, x_bar))
+    if not shared:
+        return by, s
+    same, crossed = by
+    crossed = crossed.sum(0)
+    return jnp.stack([same.sum((0, 1)), crossed[0] - crossed[1]]), s
 
 
-def associative_adjoint(
-    Lambda_bar: Float[Array, "2 P"],
-    x: Float[Array, "batch L 2 P"],
-    x_bar: Float[Array, "batch L 2 P"],
-    reverse: bool = False,
-) -> tuple[Float[Array, "2 P"], Float[Array, "batch L 2 P"]]:
-    """Return what `sequential_adjoint` returns, by the associative scan."""
-    s = associative(jnp.stack([Lambda_bar[0], -Lambda_bar[1]]), x_bar, not reverse)
-    (x_re, x_im), (s_re, s_im) = (
-        jnp.moveaxis(planes, 2, 0) for planes in ((x[:, 1:], s[:, :-1]) if reverse else (x[:, :-1], s[:, 1:]))
-    )
-    by = jnp.stack([(x_re * s_re + x_im * s_im).sum((0, 1)), (x_re * s_im - x_im * s_re).sum((0, 1))])
-    return by, s
+def adjoint_of(form: "Form") -> "Adjoint":
+    """Return `sequential_adjoint` computed by another form of the recurrence."""
+
+    def adjoint(Lambda_bar, x, x_bar, reverse=False):
+        def shift(steps, by):
+            """Move steps by one, to later ones for `by` = 1, against the direction of the recurrence for −1."""
+            kept = steps[:, 1:] if (by > 0) == reverse else steps[:, :-1]
+            return jnp.pad(kept, ((0, 0), (0, 1) if (by > 0) == reverse else (1, 0), (0, 0), (0, 0)))
+
+        shared = Lambda_bar.ndim == 2
+        s = form(conjugate(Lambda_bar if shared else shift(Lambda_bar, -1)), x_bar, not reverse)
+        by = multiply(conjugate(shift(x, 1)), s)
+        return by.sum((0, 1)) if shared else by, s
+
+    return adjoint
+
+
+def _row(steps, k):
+    return lax.dynamic_index_in_dim(steps, k, 1, keepdims=False, allow_negative_indices=False)
+
+
+def _put(steps, row, k):
+    return lax.dynamic_update_index_in_dim(steps, row, k, 1, allow_negative_indices=False)
+
+
+def _per_step(Lambda_bar, L):
+    return jnp.broadcast_to(Lambda_bar, (1, L, *Lambda_bar.shape))
+
+
+def _tree(a, b, reverse):
+    """Return the products of a and the states, over axis 1."""
+
+    def combine(first, second):
+        return multiply(second[0], first[0]), multiply(second[0], first[1]) + second[1]
+
+    return lax.associative_scan(combine, (a, b), reverse=reverse, axis=1)
+
+
+def _powers(a, count):
+    """Return the powers 0 … count of planes, (count + 1, 2, P)."""
+    one = jnp.stack([jnp.ones_like(a[0]), jnp.zeros_like(a[0])])
+    steps = jnp.concatenate([one[None], jnp.broadcast_to(a, (count, *a.shape))])
+    return lax.associative_scan(multiply, steps)
+
+
+def _times_powers(powers, b):
+    """Return the states of chunks that start at zero: for each state, a triangular matrix times the chunk."""
+    length = b.shape[1]
+    lag = jnp.arange(length)[:, None] - jnp.arange(length)
+    re, im = jnp.moveaxis(jnp.where((lag >= 0)[..., None, None], powers[jnp.maximum(lag, 0)], 0), 2, 0)
+    # Not in the reduced precision that accelerators multiply float32 in: these are states.
+    product = functools.partial(jnp.einsum, "tsp,csp->ctp", precision=lax.Precision.HIGHEST)
+    b_re, b_im = b[:, :, 0], b[:, :, 1]
+    return jnp.stack([product(re, b_re) - product(im, b_im), product(re, b_im) + product(im, b_re)], axis=2)
+
+
+Form = Callable[[Array, Array, bool], Array]
+Adjoint = Callable[[Array, Array, Array, bool], tuple[Array, Array]]
+
+ADJOINTS: dict[Form, Adjoint] = {
+    sequential: sequential_adjoint,
+    associative: adjoint_of(associative),
+    chunked: adjoint_of(chunked),
+}
 
 
 @functools.cache
@@ -159,14 +244,20 @@ def _jit(function, reverse):
     return jax.jit(functools.partial(function, reverse=reverse))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _recurrence(Lambda_bar, Bu, reverse):
+    forms = {platform: _jit(form, reverse) for platform, form in _forms(Bu.shape[1]).items()}
+    return lax.platform_dependent(Lambda_bar, Bu, **forms)
+
+
 def _forward(Lambda_bar, Bu, reverse):
-    x = _regular(Lambda_bar, Bu, reverse)
+    x = _recurrence(Lambda_bar, Bu, reverse)
     return x, (Lambda_bar, x)
 
 
 def _backward(reverse, saved, x_bar):
-    cpu, default = _jit(sequential_adjoint, reverse), _jit(associative_adjoint, reverse)
-    return lax.platform_dependent(*saved, x_bar, cpu=cpu, default=default)
+    adjoints = {platform: _jit(ADJOINTS[form], reverse) for platform, form in _forms(x_bar.shape[1]).items()}
+    return lax.platform_dependent(*saved, x_bar, **adjoints)
 
 
-_regular.defvjp(_forward, _backward)
+_recurrence.defvjp(_forward, _backward)

@@ -1,0 +1,166 @@
+"""The S5 layer against the plain one of `benchmarks.plain_layer`, and against its matrix products alone.
+
+    python -m benchmarks.layer [--json] [--device cpu|gpu] [--shape H,P,L,BATCH ...] [--repeats N]
+
+speedup_forward, speedup_forward_backward   seconds of the plain layer over ours
+floor_ratio      seconds of ours forward and backward over those of the two real products alone: u B and x C over
+                 batch × length rows with all four derivatives, in the faster of two layouts
+compile_ratio, temp_ratio   ours forward and backward over the plain one: seconds to trace and compile, bytes of
+                 temporary memory
+max_abs_error    largest difference between the two layers' outputs
+
+P counts the states that conjugate symmetry keeps. Seconds are medians over the repeats, which alternate between the
+programs so that all meet the same noise. On a CPU the process takes huge pages, as training does.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+
+from benchmarks.plain_layer import plain_layer
+from s5.config import ModelConfig
+from s5.memory import restart_with_huge_pages
+from s5.ssm.s5 import S5SSM
+
+SHAPES = ((128, 64, 1024, 8), (256, 96, 2048, 8), (128, 128, 16384, 2))  # H, P, L, batch
+
+Program = Callable[..., Any]
+
+
+def make_layer(H: int, P: int, bidirectional: bool = False) -> tuple[Program, dict[str, jax.Array]]:
+    """Return our layer as a function of its parameters and inputs, and the parameters."""
+    config = ModelConfig(d_model=H, d_state=2 * P, n_blocks=1, bidirectional=bidirectional)
+    graph, state = nnx.split(S5SSM(config, np.random.default_rng(0)))
+    return lambda params, u: nnx.merge(graph, _state_of(state, params))(u), nnx.to_pure_dict(state)
+
+
+def _state_of(state: nnx.State, params: dict[str, jax.Array]) -> nnx.State:
+    filled = nnx.clone(state)
+    nnx.replace_by_pure_dict(filled, params)
+    return filled
+
+
+def with_backward(layer: Program) -> Program:
+    """Return the function of (parameters, inputs, derivative by the outputs) to (outputs, both derivatives)."""
+
+    def forward_backward(params: Any, u: jax.Array, y_bar: jax.Array) -> Any:
+        y, pull = jax.vjp(layer, params, u)
+        return y, pull(y_bar)
+
+    return forward_backward
+
+
+def products_in_rows(matrices: Any, u: jax.Array, y_bar: jax.Array) -> Any:
+    """Return u B C and all derivatives, with a step in a row."""
+    (B, C), H = matrices, u.shape[-1]
+    u, y_bar = u.reshape(-1, H), y_bar.reshape(-1, H)
+    x = u @ B
+    x_bar = y_bar @ C.T
+    over_rows = (((0,), (0,)), ((), ()))
+    return x @ C, x_bar @ B.T, lax.dot_general(u, x_bar, over_rows), lax.dot_general(x, y_bar, over_rows)
+
+
+def products_in_columns(matrices: Any, u: jax.Array, y_bar: jax.Array) -> Any:
+    """Return the same from the same numbers read as if a step were a column."""
+    (B, C), H = matrices, u.shape[-1]
+    u, y_bar = u.reshape(H, -1), y_bar.reshape(H, -1)
+    x = B.T @ u
+    x_bar = C @ y_bar
+    return C.T @ x, B @ x_bar, u @ x_bar.T, x @ y_bar.T
+
+
+def compile_seconds(program: Program, arguments: tuple) -> tuple[Any, float]:
+    """Compile from nothing; return the executable and the seconds."""
+    jax.clear_caches()
+    start = time.perf_counter()
+    compiled = jax.jit(program).lower(*arguments).compile()
+    return compiled, time.perf_counter() - start
+
+
+def race(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, float]:
+    """Return the median seconds of each executable; they take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in programs}
+    for turn in range(repeats + 1):
+        for name, (program, arguments) in programs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(program(*arguments))
+            if turn:  # the first one warms up
+                taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
+    """Return the figures of one shape."""
+    H, P, L, batch = shape
+    layer, params = make_layer(H, P)
+    rng = np.random.default_rng(1)
+    draw = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
+    u, y_bar, matrices = draw(batch, L, H), draw(batch, L, H), (draw(H, 2 * P), draw(2 * P, H))
+
+    compiled: dict[str, list[tuple[Any, float]]] = {"ours": [], "plain": []}
+    for _ in range(repeats):
+        for name, one in (("ours", layer), ("plain", plain_layer)):
+            compiled[name].append(compile_seconds(with_backward(one), (params, u, y_bar)))
+    programs: dict[str, tuple[Any, tuple]] = {
+        name: (pairs[-1][0], (params, u, y_bar)) for name, pairs in compiled.items()
+    }
+    for name, one in (("ours_forward", layer), ("plain_forward", plain_layer)):
+        programs[name] = compile_seconds(one, (params, u))[0], (params, u)
+    for one in (products_in_rows, products_in_columns):
+        programs[one.__name__] = compile_seconds(one, (matrices, u, y_bar))[0], (matrices, u, y_bar)
+    seconds = race(programs, repeats)
+
+    compile_s = {name: statistics.median(each for _, each in pairs) for name, pairs in compiled.items()}
+    temp = {name: pairs[-1][0].memory_analysis().temp_size_in_bytes for name, pairs in compiled.items()}
+    outputs = [np.asarray(programs[name][0](params, u)) for name in ("ours_forward", "plain_forward")]
+    floor = min(seconds[one.__name__] for one in (products_in_rows, products_in_columns))
+    return {
+        "shape": list(shape),
+        "speedup_forward": round(seconds["plain_forward"] / seconds["ours_forward"], 2),
+        "speedup_forward_backward": round(seconds["plain"] / seconds["ours"], 2),
+        "floor_ratio": round(seconds["ours"] / floor, 2),
+        "compile_ratio": round(compile_s["ours"] / compile_s["plain"], 3),
+        "temp_ratio": round(temp["ours"] / temp["plain"], 3),
+        "max_abs_error": float(np.abs(outputs[0] - outputs[1]).max()),
+        "ours_ms": round(seconds["ours"] * 1e3, 2),
+        "plain_ms": round(seconds["plain"] * 1e3, 2),
+        "floor_ms": round(floor * 1e3, 2),
+    }
+
+
+def _shape_of(text: str) -> tuple[int, int, int, int]:
+    H, P, L, batch = (int(n) for n in text.split(","))
+    return H, P, L, batch
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON list, an object per shape")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--shape", nargs="+", metavar="H,P,L,BATCH", help="other shapes than the three of the record")
+    parser.add_argument("--repeats", type=int, default=7)
+    asked = parser.parse_args()
+    if asked.device == "cpu":
+        restart_with_huge_pages()
+    shapes = SHAPES if asked.shape is None else [_shape_of(one) for one in asked.shape]
+    with jax.default_device(jax.devices(asked.device)[0]):
+        figures = [measure(shape, asked.repeats) for shape in shapes]
+    if asked.json:
+        print(json.dumps(figures))
+        return
+    for one in figures:
+        print("  ".join(f"{name} {value}" for name, value in one.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The S5 layer as its published implementations write it: what `benchmarks.layer` compares with.
+
+One example at a time in complex64, over the batch by `vmap`, the scan by `associative_scan`, the derivative by JAX.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+
+def plain_layer(params: dict[str, Array], u: Array) -> Array:
+    """Apply a layer of one direction, zero-order hold and conjugate symmetry.
+
+    Args:
+        params: The parameters of `s5.ssm.s5.S5SSM` by name.
+        u: Inputs, (batch, L, H).
+
+    Returns:
+        Outputs, (batch, L, H).
+    """
+    Lambda = params["Lambda_re"] + 1j * params["Lambda_im"]
+    B_tilde, C_tilde = params["B_re"] + 1j * params["B_im"], params["C_re"] + 1j * params["C_im"]
+    Lambda_bar = jnp.exp(Lambda * jnp.exp(params["log_step"]))
+    B_bar = ((Lambda_bar - 1) / Lambda)[:, None] * B_tilde
+
+    def apply(u):
+        steps = jnp.broadcast_to(Lambda_bar, (u.shape[0], *Lambda_bar.shape))
+        _, x = lax.associative_scan(_combine, (steps, jax.vmap(lambda u: B_bar @ u)(u)))
+        y = jax.vmap(lambda x: 2 * (C_tilde @ x).real)(x)
+        return y + jax.vmap(lambda u: params["D"] * u)(u)
+
+    return jax.vmap(apply)(u)
+
+
+def _combine(first, second):
+    (a, b), (c, d) = first, second
+    return c * a, c * b + d
