@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 
 from launch.errors import BackendError
@@ -60,6 +59,8 @@ def call(
         ClientError: Where it refuses.
         Unreachable: Where it is not there, or nobody answers it.
     """
+    import subprocess  # costs a task that asks nothing some milliseconds
+
     environment = {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
     try:
         answer = subprocess.run(

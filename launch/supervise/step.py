@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 
 from launch.resources import Resources
@@ -51,6 +50,8 @@ def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, st
 
 def name_of(node: str | None) -> str:
     """Return the name by which other nodes find this one: Slurm's, where it can be resolved."""
+    import socket  # most runs have one process
+
     own = socket.gethostname()
     if node is None:
         return own

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -168,6 +167,8 @@ class SlurmTask(Surroundings):
 
     def _feed(self) -> None:
         """Submit what is left of the sweep. It needs packages that this process does without."""
+        import subprocess
+
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
         words = [self.sweep, self._record.profile, str(self._record.generation)]
         command = [sys.executable, "-P", "-c", boot + "sys.exit(main(sys.argv[1:]))", sys.path[0], *words]
