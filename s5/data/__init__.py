@@ -6,7 +6,7 @@ from s5 import catalog
 from s5.catalog import Cache
 from s5.choices import Compat
 from s5.config import DataConfig
-from s5.data import aan, cifar10, digits, fashion_mnist, imdb, listops, mnist, mnist5k, pathfinder
+from s5.data import aan, cifar10, digits, fashion_mnist, imdb, listops, mnist, mnist5k, pathfinder, pendulum
 from s5.data.conversion import stored
 from s5.data.dataset import Dataset
 from s5.data.store import Stored
@@ -30,6 +30,7 @@ _MAPPED: dict[str, ModuleType] = {
     "imdb": imdb,
     "imdb_bytes": imdb,
     "aan": aan,
+    "pendulum": pendulum,
     **{f"pathfinder{side}": pathfinder for side in (32, 64, 128, 256)},
 }
 

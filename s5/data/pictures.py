@@ -22,6 +22,18 @@ def pillow() -> ModuleType:
     return Image
 
 
+def image_draw() -> ModuleType:
+    """Return `PIL.ImageDraw`.
+
+    Raises:
+        DataError: Where Pillow is not installed.
+    """
+    pillow()
+    from PIL import ImageDraw
+
+    return ImageDraw
+
+
 def read_grey(path: Path, side: int) -> UInt8[np.ndarray, "side side"]:
     """Return a square picture in 8-bit grey.
 
