@@ -7,7 +7,7 @@ Nothing here opens a data file. A data set is an entry: the other files hold the
 from collections.abc import Mapping
 from pathlib import Path
 
-from s5.catalog import cifar, lra, pathfinder, pendulum, pixels
+from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import (
     CACHE_VARIABLE,
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 CATALOG: Mapping[str, DatasetInfo] = {
-    info.name: info for kind in (pixels, cifar, lra, pathfinder, pendulum) for info in kind.DATASETS
+    info.name: info for kind in (pixels, cifar, lra, pathfinder, pendulum, speech) for info in kind.DATASETS
 }
 
 

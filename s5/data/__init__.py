@@ -6,7 +6,19 @@ from s5 import catalog
 from s5.catalog import Cache
 from s5.choices import Compat
 from s5.config import DataConfig
-from s5.data import aan, cifar10, digits, fashion_mnist, imdb, listops, mnist, mnist5k, pathfinder, pendulum
+from s5.data import (
+    aan,
+    cifar10,
+    digits,
+    fashion_mnist,
+    imdb,
+    listops,
+    mnist,
+    mnist5k,
+    pathfinder,
+    pendulum,
+    speech_commands,
+)
 from s5.data.conversion import stored
 from s5.data.dataset import Dataset
 from s5.data.store import Stored
@@ -31,6 +43,7 @@ _MAPPED: dict[str, ModuleType] = {
     "imdb_bytes": imdb,
     "aan": aan,
     "pendulum": pendulum,
+    **{f"speech_commands{n}{rate}": speech_commands for n in (35, 10) for rate in ("", "_8khz")},
     **{f"pathfinder{side}": pathfinder for side in (32, 64, 128, 256)},
 }
 
@@ -70,4 +83,5 @@ def convert(config: DataConfig, *, workers: int = 1) -> Stored:
     """
     info = catalog.dataset_info(config.name)
     module = _MAPPED[info.name]
-    return stored(info, config.cache, lambda: module.make_plan(info, config.root), workers=workers)
+    kept = catalog.dataset_info(info.cached_as or info.name)
+    return stored(kept, config.cache, lambda: module.make_plan(kept, config.root), workers=workers)

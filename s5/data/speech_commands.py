@@ -1,0 +1,154 @@
+"""`speech_commands35`, `speech_commands10`: spoken words as raw audio. Source: Warden 2018 (arXiv:1804.03209).
+
+All 35 words are split by the two lists that come with them; ten words are split by class, and of those the clips of
+exactly a second are kept, as in the S5 repository. The scale is that of the training clips: mean 0, variance 1.
+"""
+
+import functools
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16
+
+from s5.catalog import DataError, DatasetInfo, find_files
+from s5.catalog.speech import WORDS_10, WORDS_35
+from s5.choices import Compat
+from s5.config import DataConfig
+from s5.data.cache import Arrays
+from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.dataset import Dataset
+from s5.data.progress import Progress
+from s5.data.rows import scattered_splits
+from s5.data.split import stratified_split
+
+_RATE_HZ, _LENGTH = 16_000, 16_000
+_LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
+_CLIPS_OF_A_CHUNK = 500
+_FULL_SCALE = 2.0**15
+_EPSILON = 1e-5  # of the standard deviation, in units of full scale
+
+Clip = tuple[Path, int]
+
+
+def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+    """Plan the conversion: the clips of the splits follow each other, or those of the classes."""
+    paths = find_files(info.name, root)
+    words = WORDS_35 if set(_LISTS.values()) <= paths.keys() else WORDS_10
+    clips = {word: sorted(paths[word].glob("*.wav")) for word in words}
+    labelled = [(path, label) for label, word in enumerate(words) for path in clips[word]]
+    labelled = _in_order_of_lists(info, paths, labelled) if words is WORDS_35 else _of_a_second(info, labelled)
+    chunks = [
+        Chunk(first, min(first + _CLIPS_OF_A_CHUNK, len(labelled)), labelled[first : first + _CLIPS_OF_A_CHUNK])
+        for first in range(0, len(labelled), _CLIPS_OF_A_CHUNK)
+    ]
+    n = len(labelled)
+    return Plan(
+        arrays={
+            "inputs": ((n, _LENGTH, 1), "int16"),
+            "labels": ((n,), "int32"),
+            "sums": ((n, 2), "int64"),
+        },
+        chunks=chunks,
+        convert=functools.partial(_convert, whole=words is WORDS_10),
+        facts={},
+        sources=list(paths.values()),
+    )
+
+
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+    """Return the data set; at 8 kHz every second sample of the same clips, splits and scale.
+
+    The S5 repository divides audio that is in [-1, 1] already by 2^15 again, so that the constant it adds to the
+    standard deviation outweighs it; `compat=upstream` does the same.
+    """
+    arrays = stored.arrays
+    sizes = info.sizes
+    if (info.cached_as or info.name) == "speech_commands35":
+        ends = np.cumsum(list(sizes.values()))
+        parts = {name: np.arange(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+    else:
+        parts = stratified_split(np.asarray(arrays["labels"]), sizes, config.split_seed)
+    total, squares = arrays["sums"][parts["train"]].sum(0, dtype=np.float64)
+    count = sizes["train"] * _LENGTH
+    mean = total / count
+    std = float(np.sqrt(max(squares / count - mean * mean, 0.0)))
+    epsilon = _EPSILON * _FULL_SCALE * (_FULL_SCALE if compat is Compat.upstream else 1.0)
+    every = _LENGTH // info.length
+    sampled = {"inputs": arrays["inputs"][:, ::every], "labels": arrays["labels"]}
+    splits = scattered_splits(parts, sampled, offset=float(mean), full_scale=std + epsilon)
+    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+
+
+def _in_order_of_lists(info: DatasetInfo, paths: dict[str, Path], clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips of the training split, then those of each list."""
+    split_of: dict[str, str] = {}
+    for split, name in _LISTS.items():
+        try:
+            lines = paths[name].read_text(encoding="ascii").split()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{paths[name]}: not a list of files: {error.reason}") from error
+        split_of |= dict.fromkeys(lines, split)
+    parts: dict[str, list[Clip]] = {name: [] for name in info.sizes}
+    for path, label in clips:
+        parts[split_of.get(f"{path.parent.name}/{path.name}", "train")].append((path, label))
+    found = {name: len(part) for name, part in parts.items()}
+    if found != dict(info.sizes):
+        raise DataError(
+            f"{paths[_LISTS['val']].parent}: clips per split {found}; published are {dict(info.sizes)}",
+            hint="the archive was not unpacked whole, or clips were added; remove the folder and unpack it again",
+        )
+    return [clip for part in parts.values() for clip in part]
+
+
+def _of_a_second(info: DatasetInfo, clips: Sequence[Clip]) -> list[Clip]:
+    progress = Progress(f"{info.cached_as or info.name}: measuring clips", len(clips), "clips")
+    kept = []
+    for path, label in clips:
+        if len(read_clip(path)) == _LENGTH:
+            kept.append((path, label))
+        progress.advance(1)
+    if len(kept) != info.n_examples:
+        raise DataError(
+            f"{clips[0][0].parent.parent if clips else info.name}: {len(kept):,} clips of a second; "
+            f"published are {info.n_examples:,}",
+            hint="the archive was not unpacked whole, or clips were added; remove the folder and unpack it again",
+        )
+    return kept
+
+
+def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
+    """Return the samples of a clip.
+
+    Raises:
+        DataError: Where it is no mono file of 16 bits at 16 kHz, or is cut off.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+            announced, content = file.getnframes(), file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise DataError(f"{path}: damaged WAV file: {str(error) or 'it ends early'}") from error
+    if form != (1, 2, _RATE_HZ):
+        raise DataError(
+            f"{path}: {form[0]} channels of {8 * form[1]} bits at {form[2]} Hz; needed is one, 16, {_RATE_HZ}"
+        )
+    if len(content) != 2 * announced:
+        raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; its header announces {announced:,}")
+    return np.frombuffer(content, "<i2").astype(np.int16)
+
+
+def _convert(clips: Sequence[Clip], whole: bool) -> Arrays:
+    inputs = np.zeros((len(clips), _LENGTH, 1), np.int16)
+    for row, (path, _) in enumerate(clips):
+        samples = read_clip(path)
+        if len(samples) > _LENGTH or (whole and len(samples) != _LENGTH):
+            raise DataError(f"{path}: {len(samples):,} samples; a clip has {_LENGTH:,} at most")
+        inputs[row, : len(samples), 0] = samples
+    wide = inputs[:, :, 0].astype(np.int64)
+    return {
+        "inputs": inputs,
+        "labels": np.array([label for _, label in clips], np.int32),
+        "sums": np.stack([wide.sum(1), (wide * wide).sum(1)], axis=-1),
+    }
