@@ -57,6 +57,7 @@ RESULT_POINTS = (
     "supervise.recorded",
 )
 _RUN_S = 120  # the longest that a sweep may take once nothing is killed any more
+_LOOK_S = 20
 
 
 @dataclass
@@ -81,8 +82,14 @@ class SlurmHarness(Harness):
 
     def finish(self) -> None:
         """Type the command without any fault, and wait until the cluster has nothing more to do."""
+        self.slurm.up()  # for seconds after its start, this slurmctld knows of no node that could take a job
         super().finish()
-        wait_until(self.is_done, _RUN_S, poll_s=0.1)
+        for _ in range(_RUN_S // _LOOK_S):
+            if wait_until(self.is_done, _LOOK_S, poll_s=0.1):
+                return
+            # A slurmctld that was killed while it started a job believes that it runs, until it next asks the nodes
+            # what they have: by itself after minutes.
+            self.slurm.call("scontrol", "reconfigure")
 
     def fault(self, point: str) -> int:
         """Type the command with one fault point armed, for it and its jobs; wait until nothing of them runs.

@@ -6,41 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from launch.records import State
-from s5 import checkpoints
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project, kill_job
-
-# The quickstart's recipe, cut down to what shows every number that could differ.
-TINY = {
-    "model.n_layers": 1,
-    "model.d_model": 8,
-    "model.d_state": 8,
-    "model.n_blocks": 1,
-    "train.epochs": 40,
-    "train.batch_size": 256,
-    "train.eval_batch_size": 256,
-    "train.checkpoint_every_steps": 20,
-}
-
-
-def works(run_dir: str) -> int:
-    """Return the number of the newest attempt that has a checkpoint; -1 for none."""
-    found = Path(run_dir).glob("attempts/*/checkpoints/*/checkpoint.json")
-    return max((int(file.parents[2].name) for file in found), default=-1)
-
-
-def job_of(view_dir: str, attempt: int) -> str:
-    return json.loads(Path(view_dir, "attempts", str(attempt), "attempt.json").read_text())["job_id"]
-
-
-def metrics_of(run_dir: str) -> list[str]:
-    """Return the lines of a run's metrics, each attempt's cut where the next took over."""
-    lines: dict[int, list[str]] = {}
-    for file in sorted(Path(run_dir).glob("attempts/*/metrics.jsonl"), key=lambda file: int(file.parent.name)):
-        for line in file.read_text().splitlines():
-            lines.setdefault(json.loads(line)["step"], []).append(line)
-    return [line for step in sorted(lines) for line in sorted(set(lines[step]))]
+from tests.slurm.trained import TINY, job_of, metrics_of, parameters, works
 
 
 def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(project: Project, slurm: Slurm) -> None:
@@ -66,12 +35,6 @@ def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(
     results = [json.loads((Path(path) / "result.json").read_text())["metrics"] for path in (view.run_dir, other)]
     assert results[0] == results[1]
     assert parameters(Path(view.run_dir)) == parameters(other)
-
-
-def parameters(run_dir: Path) -> dict[str, bytes]:
-    checkpoint = checkpoints.newest(run_dir)
-    assert checkpoint is not None
-    return {name: array.tobytes() for name, array in checkpoint.arrays.items()}
 
 
 def _time_out(slurm: Slurm, job: str) -> None:

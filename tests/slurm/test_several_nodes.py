@@ -1,0 +1,40 @@
+"""A run of two processes on two nodes: the losses of one process with the same batches, through a requeue of both."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from launch.records import State
+from tests.engines.daemon import wait_until
+from tests.engines.slurm import Slurm
+from tests.slurm.project import Project
+from tests.slurm.trained import TINY, job_of, metrics_of, works
+
+# Sums over a batch are taken in another order where its halves lie on two nodes.
+_RELATIVE = 1e-3
+
+
+def losses(run_dir: str) -> dict[int, float]:
+    lines = [json.loads(line) for line in metrics_of(run_dir)]
+    return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+
+
+def test_two_nodes_train_as_one_process_and_survive_a_requeue_together(project: Project, slurm: Slurm) -> None:
+    sweep = {"name": "pair", "experiment": "digits/s5", "base": {**TINY, "model.dropout": 0.0}}
+    (project.folder / "alone.yaml").write_text(json.dumps(sweep))
+    (project.folder / "pair.yaml").write_text(json.dumps({**sweep, "resources": {"nodes": 2, "timeout_min": 30}}))
+    project.launch("sweep", "pair.yaml", "--on", "test")
+    (view,) = project.views("pair")
+    assert wait_until(lambda: works(view.run_dir) == 0, 120), project.views("pair")
+    slurm.call("scancel", "--batch", "--signal=USR2", job_of(view.run_dir, 0))
+    project.launch("sweep", "alone.yaml", "--runs", "alone")
+    project.until(State.SUCCEEDED, sweep="pair")
+    assert project.reasons(view.run_dir)[-1] == "success" and len(project.reasons(view.run_dir)) == 2
+    nodes = [json.loads(file.read_text())["node"] for file in Path(view.run_dir).glob("attempts/*/attempt.json")]
+    assert all(nodes)
+    alone = losses(str(Path("alone", "pair", os.path.basename(view.run_dir))))
+    together = losses(view.run_dir)
+    assert together.keys() == alone.keys() and len(alone) > 10
+    assert [together[step] for step in alone] == pytest.approx(list(alone.values()), rel=_RELATIVE)
