@@ -34,7 +34,7 @@ _EARLY_S = 65.0
 # Before the kill by Slurm there must be time to write down how the attempt ended.
 _MOST_LAST_WORDS_S = 5.0
 _ASK_TIMEOUT_S = 10.0
-_REQUEUE_TRIES = 4
+_REQUEUE_PATIENCE_S = 60.0
 _REQUEUE_PAUSE_S = 2.0
 _FEED_TIMEOUT_S = 120.0
 # A lock that a dead node held: the file system's server lets go of it by and by.
@@ -150,20 +150,17 @@ class SlurmTask(Surroundings):
     def _requeue(self) -> bool:
         """Have Slurm start this very task again; return whether it will."""
         fault("task.requeue")
-        for left in reversed(range(_REQUEUE_TRIES)):
+        deadline = time.monotonic() + _REQUEUE_PATIENCE_S
+        while True:
             try:
                 call(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
-            except ClientError as error:
-                _say(f"{error.message}; `launch sweep` typed again goes on with the run")
-                return False
             except BackendError as error:
-                if not left:
+                if isinstance(error, ClientError) or time.monotonic() >= deadline:
                     _say(f"{error.message}; `launch sweep` typed again goes on with the run")
                     return False
-                time.sleep(_REQUEUE_PAUSE_S)
+                time.sleep(_REQUEUE_PAUSE_S)  # the controller is being started again
             else:
                 return True
-        return False
 
     def _feed(self) -> None:
         """Submit what is left of the sweep. It needs packages that this process does without."""

@@ -1,0 +1,192 @@
+"""A task of an array on its node: when its time ends, what a signal means, and whether it is started again."""
+
+import math
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from launch.errors import LaunchError
+from launch.records import Reason
+from launch.resources import Resources
+from launch.runtimes import HostCall
+from launch.scheduler.arrays import ArrayRecord, ArrayTask, note_left, write_array
+from launch.supervise import task as task_module
+from launch.supervise.step import srun_call
+from launch.supervise.supervisor import Outcome
+from launch.supervise.task import SlurmTask, execute
+
+ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}
+
+
+def record(**more):
+    tasks = tuple(ArrayTask(run_id=f"r{n}", generation=1) for n in range(2))
+    known = {"uuid": "0123456789abcdef", "name": "x.0123456789abcdef", "generation": 1, "profile": "big"}
+    known |= {"resources": Resources(timeout_min=60), "tasks": tasks, "throttle": None}
+    return ArrayRecord(**(known | {"signal_delay_s": 120.0, "created": 1.0} | more))
+
+
+@pytest.fixture
+def clients(tmp_path, monkeypatch):
+    """Return a function that makes a client command print something; what was asked lies in `asked`."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def client(name, says="", code=0, error=""):
+        script = folder / name
+        script.write_text(
+            f"#!/bin/sh\necho {name} $@ >> {tmp_path}/asked\necho '{says}'\necho '{error}' >&2\nexit {code}\n"
+        )
+        script.chmod(0o755)
+
+    return client
+
+
+def asked(folder: Path) -> list[str]:
+    return (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []
+
+
+def make(tmp_path, environment=None, **more):
+    return SlurmTask(record(**more), str(tmp_path), ENVIRONMENT | (environment or {}))
+
+
+def in_seconds(moment: float) -> float:
+    return moment - time.monotonic()
+
+
+def test_it_is_known_by_its_array(tmp_path):
+    task = make(tmp_path, {"SLURM_RESTART_COUNT": "2", "SLURM_JOB_ID": "12"})
+    assert (task.job_id, task.node, task.restarts) == ("12_1", "n3", 2)
+
+
+def test_the_end_is_slurms_where_it_says_so(tmp_path, clients):
+    ask, kill = make(tmp_path, {"SLURM_JOB_END_TIME": str(int(time.time()) + 1000)}).limits(60)
+    assert 870 < in_seconds(ask) < 890
+    assert 985 < in_seconds(kill) < 1000
+    assert asked(tmp_path) == []
+
+
+def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path, clients):
+    clients("squeue", time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 500)))
+    ask, _ = make(tmp_path).limits(60)
+    assert 370 < in_seconds(ask) < 390
+    assert asked(tmp_path) == ["squeue -h -j 12_1 -o %e"]
+
+
+@pytest.mark.parametrize(("minutes", "least"), [(60, 3400), (None, math.inf)])
+def test_without_an_answer_the_end_is_the_one_that_was_asked_for(tmp_path, clients, minutes, least):
+    clients("squeue", "N/A")
+    ask, kill = make(tmp_path).limits(minutes)
+    assert in_seconds(ask) >= least
+    assert kill >= ask
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "reason", "ending"),
+    [
+        ("JobState=RUNNING PreemptTime=None", 3000, Reason.PREEMPTED, False),
+        ("JobState=RUNNING PreemptTime=None", 170, Reason.TIMEOUT, False),
+        ("JobState=SIGNALING PreemptTime=2026-01-01T00:00:00", 30, Reason.PREEMPTED, False),
+        ("JobState=COMPLETING PreemptTime=2026-01-01T00:00:00", 30, Reason.PREEMPTED, True),
+        ("JobState=COMPLETING PreemptTime=None", 3000, Reason.INTERRUPTED, True),
+        ("JobState=CANCELLED", 3000, Reason.INTERRUPTED, True),
+        ("JobState=COMPLETING", -3, Reason.TIMEOUT, True),
+        (None, 170, Reason.TIMEOUT, False),
+        (None, 3000, Reason.PREEMPTED, False),
+    ],
+)
+def test_what_a_signal_means(tmp_path, clients, said, left, reason, ending):
+    clients("scontrol", said or "", code=0 if said else 1)
+    task = make(tmp_path, {"SLURM_JOB_END_TIME": str(int(time.time()) + left)})
+    assert task.why_stopped() is reason
+    assert asked(tmp_path) == ["scontrol show job 12_1 -o"]
+    task.leave(Outcome.AGAIN, reason)
+    assert asked(tmp_path)[1:] == ([] if ending else ["scontrol requeue 12_1"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "more", "code", "requeued"),
+    [
+        (Outcome.DONE, Reason.SUCCESS, {}, 0, False),
+        (Outcome.FINAL, Reason.CRASH, {}, 1, False),
+        (Outcome.BUSY, None, {}, 0, False),
+        (Outcome.AGAIN, Reason.TIMEOUT, {}, 75, True),
+        (Outcome.AGAIN, Reason.TIMEOUT, {"requeue": False}, 75, False),
+        (Outcome.AGAIN, Reason.OUT_OF_MEMORY, {}, 75, True),
+        (Outcome.AGAIN, Reason.OUT_OF_MEMORY, {"resources": Resources(mem_gb=1, mem_growth=2)}, 75, False),
+    ],
+)
+def test_who_is_started_again(tmp_path, clients, outcome, reason, more, code, requeued):
+    clients("scontrol")
+    assert make(tmp_path, **more).leave(outcome, reason) == code
+    assert asked(tmp_path) == (["scontrol requeue 12_1"] if requeued else [])
+
+
+def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_is_refused(
+    tmp_path, clients, capfd, monkeypatch
+):
+    monkeypatch.setattr(task_module, "_REQUEUE_PAUSE_S", 0.01)
+    monkeypatch.setattr(task_module, "_REQUEUE_PATIENCE_S", 0.5)
+    clients("scontrol", code=1, error="slurm_requeue error: Unable to contact slurm controller (connect failure)")
+    make(tmp_path).leave(Outcome.AGAIN, Reason.TIMEOUT)
+    while_away = len(asked(tmp_path))
+    assert while_away > 1
+    clients("scontrol", code=1, error="Requested operation is presently disabled")
+    make(tmp_path).leave(Outcome.AGAIN, Reason.TIMEOUT)
+    assert len(asked(tmp_path)) == while_away + 1
+    assert "typed again goes on with the run" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "feeds", "left", "fed"),
+    [
+        (Outcome.DONE, True, 3, True),
+        (Outcome.DONE, True, 0, False),
+        (Outcome.DONE, False, 3, False),
+        (Outcome.AGAIN, True, 0, True),
+    ],
+)
+def test_a_run_that_leaves_feeds_where_there_is_something_left(tmp_path, monkeypatch, outcome, feeds, left, fed):
+    calls: list[object] = []
+    monkeypatch.setattr(SlurmTask, "_feed", lambda self: calls.append(self.sweep))
+    write_array(str(tmp_path), record(), "")
+    note_left(str(tmp_path), left)
+    make(tmp_path, feeds=feeds, requeue=False).leave(outcome, Reason.TIMEOUT)
+    assert calls == ([str(tmp_path)] if fed else [])
+
+
+@pytest.mark.parametrize(
+    ("job", "says", "code", "error", "lost"),
+    [
+        ("12_1", None, 0, "", True),  # its own number: an earlier start of this very task
+        ("9_0", "", 0, "", True),
+        ("9_0", "RUNNING", 0, "", False),
+        ("9_0", "PENDING", 0, "", True),
+        ("9_0", "", 1, "slurm_load_jobs error: Invalid job id specified", True),
+        ("9_0", "", 1, "slurm_load_jobs error: Unable to contact slurm controller", False),
+        (None, None, 0, "", False),
+    ],
+)
+def test_an_attempt_of_another_node_is_lost_only_where_slurm_says_so(tmp_path, clients, job, says, code, error, lost):
+    if says is not None:
+        clients("squeue", says, code, error)
+    assert make(tmp_path).has_lost({"backend": "slurm", "job_id": job, "attempt": 0}) is lost
+
+
+def test_what_is_no_task_says_so(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+    write_array(str(tmp_path), record(), "")
+    with pytest.raises(LaunchError, match="SLURM_ARRAY_TASK_ID is not set"):
+        execute(str(tmp_path / ".slurm" / "0123456789abcdef.json"))
+
+
+def test_several_processes_are_one_step():
+    call = HostCall(command=("python", "-m", "s5"), environment={"A": "b", "LAUNCH_LIFELINE_FD": "7"})
+    resources = Resources(nodes=2, tasks_per_node=4, cpus_per_task=3)
+    step = srun_call(call, resources, {"SLURM_JOB_ID": "5000", "SLURM_RESTART_COUNT": "1"}, "n3")
+    options = "--nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=3 --kill-on-bad-exit=0 --wait=60 --unbuffered"
+    assert step.command == ("srun", *options.split(), "python", "-m", "s5")
+    assert step.environment == {"A": "b", "JAX_NUM_PROCESSES": "8", "JAX_COORDINATOR_ADDRESS": "n3:62345"}
