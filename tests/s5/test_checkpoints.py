@@ -148,3 +148,15 @@ def test_arrays_that_do_not_fit_the_model_are_named() -> None:
         unflatten({"b": jnp.zeros(3)}, arrays, "state")
     with pytest.raises(UserError, match=r"float32\[3\], the model has float32\[4\]"):
         unflatten({"a": jnp.zeros(4)}, arrays, "state")
+
+
+@pytest.mark.parametrize(("version", "age"), [(1, "an earlier"), (99, "a later")])
+def test_one_of_another_layout_is_refused_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, age: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "CHECKPOINT_VERSION", version)
+        save_at(tmp_path, 0, 1)
+    with pytest.raises(UserError, match=rf"written by {age} version of this code \(layout {version};") as caught:
+        newest(tmp_path)
+    assert "check that version out" in (caught.value.hint or "")

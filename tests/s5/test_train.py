@@ -11,6 +11,7 @@ import pytest
 from s5 import checkpoints, device, train
 from s5.choices import Platform
 from s5.config import Config
+from s5.data import batch as train_data
 from s5.errors import NotANumber, Stopped, UserError
 from s5.lifeline import Lifeline
 from s5.result import METRICS, TIMING, read_lines, read_metrics
@@ -134,6 +135,51 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tiny: list[str
     with pytest.raises(NotANumber, match=r"not finite from step [23] on"):
         attempt(config, tmp_path)
     assert checkpoints.newest(tmp_path) is None
+
+
+def test_a_number_that_is_none_in_a_batch_reaches_no_checkpoint(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose([*tiny, "train.batch_size=256", "train.epochs=4", "train.checkpoint_every_steps=3"])
+    config.train.log_every_steps = 100
+    taken = iter(range(10**6))
+    gather = train_data.gather
+
+    def poisoned(split: object, examples: np.ndarray) -> object:
+        batch = gather(split, examples)
+        if len(examples) == 256 and next(taken) == 7:  # of step 8, which ends the second epoch: it is validated then
+            batch.inputs[3, 5] = np.nan
+        return batch
+
+    monkeypatch.setattr(train_data, "gather", poisoned)
+    with pytest.raises(NotANumber, match="not finite from step 8 on"):
+        attempt(config, tmp_path)
+    checkpoint = checkpoints.newest(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 6
+    assert checkpoint.progress["best_step"] == 4
+    assert all(np.isfinite(array).all() for array in checkpoint.arrays.values())
+    assert [line["step"] for line in read_metrics(tmp_path) if "val/loss" in line] == [4]
+
+
+def test_plateaus_and_patience_survive_interruptions(tiny: list[str], tmp_path: Path) -> None:
+    # At this rate nothing is learnt: the rates fall after every epoch from the second on, until patience ends.
+    words = ["optim.lr=1e-30", "optim.ssm_lr=1e-30", "optim.schedule=plateau", "optim.lr_patience_epochs=1",
+             "optim.warmup_epochs=0", "train.epochs=9", "train.early_stop_epochs=3", "train.batch_size=256",
+             "train.eval_batch_size=300", "model.norm=layer"]  # fmt: skip
+    config = compose([*tiny, *words])
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert attempt(config, whole) is not None
+    # In the middle of the third epoch, then in the validation that would have let the rates fall.
+    for look in (13, 3):
+        assert attempt(config, cut, look) is None
+    assert attempt(config, cut) is not None
+    assert read_metrics(cut) == read_metrics(whole)
+    assert final_arrays(cut) == final_arrays(whole)
+    rates = [line["lr"] for line in read_metrics(whole) if "lr" in line]
+    np.testing.assert_allclose(rates, [1e-30, 1e-30, 5e-31, 2.5e-31], rtol=1e-5)
+    (result,) = read_lines(whole / "attempts" / "0" / "result.json")
+    assert (result["best_step"], result["steps"]) == (4, 16)
 
 
 def test_training_ends_early_where_validation_no_longer_gains(tiny: list[str], tmp_path: Path) -> None:
