@@ -58,8 +58,8 @@ def _backward(transposed, dtype, saved, y_bar):
     del dtype
     x, W = saved
     y_bar = y_bar.astype(x.dtype)
-    rows = x.reshape(-1, x.shape[-1]), y_bar.reshape(-1, y_bar.shape[-1])
-    by_W = _contract(*(reversed(rows) if transposed else rows), (0,), (0,))
+    x_rows, y_rows = x.reshape(-1, x.shape[-1]), y_bar.reshape(-1, y_bar.shape[-1])
+    by_W = _contract(y_rows, x_rows, (0,), (0,)) if transposed else _contract(x_rows, y_rows, (0,), (0,))
     return _product(y_bar, W, not transposed).astype(x.dtype), by_W.astype(W.dtype)
 
 

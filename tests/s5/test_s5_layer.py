@@ -13,6 +13,7 @@ from s5.ssm.s5 import S5SSM
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)
 batch, L = 3, 11
+TIMES = jnp.asarray(np.cumsum(np.random.default_rng(5).integers(1, 4, (3, 11)), axis=1), jnp.float32)
 
 
 def layer(seed=0, **changes):
@@ -71,14 +72,90 @@ def test_half_spectrum_is_the_full_spectrum(bidirectional, discretization):
     np.testing.assert_allclose(half(u), full(u), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("discretization", Discretization)
-def test_step_by_step_is_the_whole_sequence(discretization):
-    ssm, u = layer(discretization=discretization), inputs()
+def test_recurrence_is_the_convolution_with_its_kernel():
+    ssm, u = layer(), np.asarray(inputs(), np.float64)
+    Lambda_bar, B_bar, C, D = system(ssm)
+    powers = Lambda_bar ** np.arange(L)[:, None]
+    kernel = 2 * np.einsum("hp,lp,pg->lhg", C, powers, B_bar).real
+    y = np.stack([sum(u[:, k - lag] @ kernel[lag].T for lag in range(k + 1)) for k in range(L)], axis=1) + D * u
+    np.testing.assert_allclose(ssm(inputs()), y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("discretization", "irregular"), [(Discretization.zoh, True), (Discretization.bilinear, False)], ids=str
+)
+def test_step_by_step_and_chunk_by_chunk_are_the_whole_sequence(discretization, irregular):
+    ssm, u = layer(discretization=discretization, step_rescale=0.5), inputs()
+    times = TIMES if irregular else None
+    intervals = jnp.diff(TIMES, axis=1, prepend=TIMES[:, :1] - 1) if irregular else None
+    whole = ssm(u, times=times, step_rescale=1.5)
+    step = nnx.jit(lambda ssm, x, u, interval: ssm.step(x, u, step_rescale=1.5, interval=interval))
+    advance = nnx.jit(lambda ssm, x, u, intervals: ssm.advance(x, u, step_rescale=1.5, intervals=intervals))
     x, outputs = ssm.initial_state(batch), []
     for k in range(L):
-        x, y = ssm.step(x, u[:, k])
+        x, y = step(ssm, x, u[:, k], None if intervals is None else intervals[:, k])
         outputs.append(y)
-    np.testing.assert_allclose(jnp.stack(outputs, axis=1), ssm(u), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jnp.stack(outputs, axis=1), whole, rtol=1e-4, atol=1e-5)
+    x, outputs = ssm.initial_state(batch), []
+    for chunk in (slice(4), slice(4, 8), slice(8, L)):
+        own = None if intervals is None else intervals[:, chunk]
+        x, y = advance(ssm, x, u[:, chunk], own)
+        outputs.append(y)
+    np.testing.assert_allclose(jnp.concatenate(outputs, axis=1), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+def test_irregular_steps_are_the_definition(bidirectional):
+    ssm, u = layer(bidirectional=bidirectional), np.asarray(inputs(), np.float64)
+    values = {name: np.asarray(getattr(ssm, name)[...], np.float64) for name in ("B_re", "B_im", "C_re", "C_im", "D")}
+    Lambda = np.asarray(ssm.Lambda_re[...], np.float64) + 1j * np.asarray(ssm.Lambda_im[...], np.float64)
+    B, C = values["B_re"] + 1j * values["B_im"], values["C_re"] + 1j * values["C_im"]
+    gaps, ones = np.diff(np.asarray(TIMES), axis=1), np.ones((batch, 1))
+    y = values["D"] * u
+    for reverse in (False, True)[: 1 + bidirectional]:
+        z = Lambda * np.exp(np.asarray(ssm.log_step[...], np.float64))
+        delta = np.concatenate([gaps, ones] if reverse else [ones, gaps], axis=1)[..., None]
+        columns = C[:, Lambda.size :] if reverse else C[:, : Lambda.size]
+        x = np.zeros((batch, Lambda.size), complex)
+        for k in reversed(range(L)) if reverse else range(L):
+            Lambda_bar = np.exp(z * delta[:, k])
+            x = Lambda_bar * x + (Lambda_bar - 1) / Lambda * (u[:, k] @ B.T)
+            y[:, k] += 2 * (x @ columns.T).real
+    np.testing.assert_allclose(ssm(inputs(), times=TIMES), y, rtol=1e-4, atol=1e-4)
+
+
+def test_step_rescale_is_a_factor_on_every_step():
+    ssm, u = layer(), inputs()
+    scaled = ssm(u, step_rescale=2.0)
+    np.testing.assert_allclose(layer(step_rescale=2.0)(u), scaled, rtol=1e-6)
+    np.testing.assert_allclose(
+        ssm(u, times=2.0 * jnp.broadcast_to(jnp.arange(L), (batch, L)))[:, 0], ssm(u)[:, 0], 1e-5
+    )
+    ssm.log_step[...] += np.log(2)
+    np.testing.assert_allclose(ssm(u), scaled, rtol=1e-4, atol=1e-5)
+
+
+def test_observations_at_one_time_and_a_step_of_zero_hold_the_state():
+    ssm, u = layer(), inputs()
+    times = jnp.zeros((batch, L))
+    gradients = nnx.grad(lambda ssm: (ssm(u, times=times) ** 2).sum())(ssm)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    _, first = ssm.step(ssm.initial_state(batch), u[:, 0])
+    x_last = ssm(u, times=times)[:, -1] - ssm.D[...] * u[:, -1]
+    np.testing.assert_allclose(x_last, first - ssm.D[...] * u[:, 0], rtol=1e-4, atol=1e-5)
+    ssm.log_step[...] = jnp.full_like(ssm.log_step[...], -jnp.inf)
+    np.testing.assert_array_equal(ssm(u), ssm.D[...] * u)
+
+
+def test_half_precision_inputs_keep_a_float32_state():
+    ssm, u = layer(bidirectional=True), inputs()
+    y = ssm(u.astype(jnp.bfloat16))
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), ssm(u), rtol=0.05, atol=0.05)
+    jaxpr = jax.make_jaxpr(ssm)(u.astype(jnp.bfloat16)).jaxpr
+    scanned = [aval for aval in arrays_of(jaxpr) if getattr(aval, "shape", None) == (batch, L, 2, 4)]
+    assert scanned
+    assert {aval.dtype for aval in scanned} == {jnp.dtype("float32")}
 
 
 def test_a_bidirectional_layer_refuses_to_stream():
@@ -94,12 +171,37 @@ def test_outputs_look_ahead_only_where_they_may(bidirectional):
     assert (np.abs(by_input).sum((0, 2)) > 0).tolist() == [step <= k or bidirectional for step in range(L)]
 
 
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
-def test_padding_changes_no_valid_output(bidirectional):
-    ssm, u = layer(bidirectional=bidirectional), inputs()
+@pytest.mark.parametrize("irregular", [False, True], ids=["regular", "irregular"])
+def test_padding_changes_no_valid_output_and_no_gradient(irregular):
+    ssm, u, weight = layer(bidirectional=True), inputs(), inputs(seed=2)
+    graph, state = nnx.split(ssm)
     padded = jnp.concatenate([u, 1e3 * inputs(seed=1, steps=5)], axis=1)
     mask = jnp.broadcast_to(jnp.arange(L + 5) < L, (batch, L + 5))
-    np.testing.assert_allclose(ssm(padded, mask)[:, :L], ssm(u), rtol=1e-5, atol=1e-5)
+    # The times of padded steps are whatever stands there.
+    padded_times = jnp.concatenate([TIMES, -1e4 * jnp.ones((batch, 5))], axis=1)
+
+    def loss(state, u, mask, times):
+        y = nnx.merge(graph, state)(u, mask, times=times if irregular else None)[:, :L]
+        return (y * weight).sum(), y
+
+    run = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+    (_, want), (by_state, by_u) = run(state, u, None, TIMES)
+    (_, got), (by_state_padded, by_u_padded) = run(state, padded, mask, padded_times)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(by_u_padded[:, :L], by_u, rtol=1e-4, atol=1e-4)
+    assert not by_u_padded[:, L:].any()
+    for one, other in zip(jax.tree.leaves(by_state_padded), jax.tree.leaves(by_state), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_a_row_of_padding_alone_and_a_sequence_of_one_step():
+    ssm, u = layer(bidirectional=True), inputs()
+    mask = jnp.ones((batch, L), bool).at[1].set(False)
+    y = ssm(u, mask)
+    np.testing.assert_allclose(y[1], ssm.D[...] * u[1], rtol=1e-6)  # the state never leaves zero
+    np.testing.assert_allclose(y[0], ssm(u)[0], rtol=1e-5, atol=1e-5)
+    one = ssm(u[:, :1])
+    np.testing.assert_allclose(one, ssm(u, jnp.arange(L) < jnp.ones((batch, 1)))[:, :1], rtol=1e-5, atol=1e-5)
 
 
 def test_clipped_eigenvalues_decay():

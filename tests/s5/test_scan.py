@@ -1,35 +1,37 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from s5.ssm.scan import (
-    associative,
-    associative_adjoint,
-    linear_recurrence,
-    sequential,
-    sequential_adjoint,
-)
+from s5.ssm.scan import ADJOINTS, associative, chunked, linear_recurrence, sequential
 
 FORMS = {
     name: jax.jit(form, static_argnums=2)
-    for name, form in {"sequential": sequential, "associative": associative, "chosen": linear_recurrence}.items()
+    for name, form in {
+        "sequential": sequential,
+        "associative": associative,
+        "chunked": chunked,
+    }.items()
 }
-ADJOINTS = {
-    name: jax.jit(adjoint, static_argnums=3)
-    for name, adjoint in {"sequential": sequential_adjoint, "associative": associative_adjoint}.items()
-}
+chosen = jax.jit(linear_recurrence, static_argnums=2)
+ADJOINT_OF = {form.__name__: jax.jit(adjoint, static_argnums=3) for form, adjoint in ADJOINTS.items()}
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-lengths = pytest.mark.parametrize("L", [1, 2, 37])
+steps = pytest.mark.parametrize("irregular", [False, True], ids=["regular", "irregular"])
+lengths = pytest.mark.parametrize("L", [1, 37])
 
 
 def planes(values):
     return jnp.asarray(np.stack([values.real, values.imag], axis=-2), jnp.float32)
 
 
-def problem(L, batch=3, P=5):
+def problem(L, irregular=False, batch=3, P=5):
     rng = np.random.default_rng(L)
-    Lambda_bar = rng.uniform(0.5, 1, P) * np.exp(1j * rng.uniform(-3, 3, P))
+    shape = (batch, L, P) if irregular else (P,)
+    Lambda_bar = rng.uniform(0.5, 0.98, shape) * np.exp(1j * rng.uniform(-3, 3, shape))
     Bu = rng.standard_normal((batch, L, P)) + 1j * rng.standard_normal((batch, L, P))
     return Lambda_bar, Bu
 
@@ -38,40 +40,113 @@ def definition(Lambda_bar, Bu, reverse):
     x, states = np.zeros_like(Bu[:, 0]), np.zeros_like(Bu)
     steps = range(Bu.shape[1])
     for k in reversed(steps) if reverse else steps:
-        x = Lambda_bar * x + Bu[:, k]
+        x = (Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, k]) * x + Bu[:, k]
         states[:, k] = x
     return states
 
 
+def derivatives(Lambda_bar, Bu, x_bar, reverse):
+    """By Lambda_bar and by Bu, from their definition: s_k = x_bar_k + conj(Lambda_bar) s of the step after k."""
+    batch, L, P = Bu.shape
+    x, a = definition(Lambda_bar, Bu, reverse), np.broadcast_to(Lambda_bar, (batch, L, P))
+    s, by_Bu, by_steps = np.zeros((batch, P), complex), np.zeros_like(Bu), np.zeros_like(Bu)
+    before = 1 if reverse else -1
+    for k in range(L) if reverse else range(L - 1, -1, -1):
+        s = s + x_bar[:, k]
+        by_Bu[:, k] = s
+        if 0 <= k + before < L:
+            by_steps[:, k] = x[:, k + before].conj() * s
+        s = a[:, k].conj() * s
+    return (by_steps.sum((0, 1)) if Lambda_bar.ndim == 1 else by_steps), by_Bu
+
+
 @lengths
 @directions
+@steps
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_definition(form, reverse, L):
-    Lambda_bar, Bu = problem(L)
+def test_every_form_is_the_definition(form, irregular, reverse, L):
+    Lambda_bar, Bu = problem(L, irregular)
     got = FORMS[form](planes(Lambda_bar), planes(Bu), reverse)
     np.testing.assert_allclose(got, planes(definition(Lambda_bar, Bu, reverse)), atol=1e-5)
 
 
 @lengths
 @directions
-@pytest.mark.parametrize("form", ADJOINTS)
-def test_every_adjoint_is_the_derivative_of_the_plain_loop(form, reverse, L):
-    Lambda_bar, Bu = (planes(values) for values in problem(L))
-    x_bar = jnp.asarray(np.random.default_rng(0).standard_normal(Bu.shape), jnp.float32)
-    # `sequential` has no derivative of its own: this is JAX's, through the loop.
-    x, pull = jax.vjp(lambda *args: FORMS["sequential"](*args, reverse), Lambda_bar, Bu)
-    for got, want in zip(ADJOINTS[form](Lambda_bar, x, x_bar, reverse), pull(x_bar), strict=True):
-        np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5 * L)
+@steps
+@pytest.mark.parametrize("form", ADJOINT_OF)
+def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reverse, L):
+    Lambda_bar, Bu = problem(L, irregular)
+    _, x_bar = problem(L + 1000)
+    x_bar = np.resize(x_bar, Bu.shape)
+    x = planes(definition(Lambda_bar, Bu, reverse))
+    got = ADJOINT_OF[form](planes(Lambda_bar), x, planes(x_bar), reverse)
+    for one, want in zip(got, derivatives(Lambda_bar, Bu, x_bar, reverse), strict=True):
+        np.testing.assert_allclose(one, planes(want), rtol=1e-4, atol=2e-5 * L)
 
 
+@pytest.mark.parametrize(("irregular", "reverse"), [(False, True), (True, False)], ids=["regular", "irregular"])
+def test_forms_agree_on_the_longest_sequences(irregular, reverse):
+    L = 16_384
+    Lambda_bar, Bu = problem(L, irregular, batch=1, P=2)
+    want = planes(definition(Lambda_bar, Bu, reverse))
+    for form in ("sequential", "chunked") if irregular else FORMS:  # a tree of this height takes seconds to compile
+        got = FORMS[form](planes(Lambda_bar), planes(Bu), reverse)
+        np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+@pytest.mark.parametrize(("irregular", "reverse"), [(False, True), (True, False)], ids=["regular", "irregular"])
+def test_derivative_of_the_public_function_is_that_of_the_definition(irregular, reverse):
+    Lambda_bar, Bu = problem(37, irregular)
+    initial, x_bar = problem(5)[1][:, 0], np.resize(problem(38)[1], Bu.shape)
+
+    def run(Lambda_bar, Bu, initial):
+        return linear_recurrence(Lambda_bar, Bu, reverse, initial)
+
+    arguments = (planes(Lambda_bar), planes(Bu), planes(initial))
+    by_Lambda_bar, by_Bu, by_initial = jax.jit(lambda g, *of: jax.vjp(run, *of)[1](g))(planes(x_bar), *arguments)
+    first = 36 if reverse else 0
+    entered = Bu.copy()
+    entered[:, first] += (Lambda_bar[:, first] if irregular else Lambda_bar) * initial
+    want_Lambda_bar, want_Bu = derivatives(Lambda_bar, entered, x_bar, reverse)
+    entering = initial.conj() * want_Bu[:, first]
+    if irregular:
+        want_Lambda_bar[:, first] += entering
+    else:
+        want_Lambda_bar += entering.sum(0)
+    np.testing.assert_allclose(by_Lambda_bar, planes(want_Lambda_bar), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(by_Bu, planes(want_Bu), rtol=1e-4, atol=1e-4)
+    leading = Lambda_bar[:, first] if irregular else Lambda_bar
+    np.testing.assert_allclose(by_initial, planes(leading.conj() * want_Bu[:, first]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cut", [1, 20])
 @directions
-def test_derivative_of_the_public_form_is_the_adjoint(reverse):
+@steps
+def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut):
+    Lambda_bar, Bu = (planes(values) for values in problem(37, irregular))
+    state, states = None, []
+    for part in [slice(cut, None), slice(cut)] if reverse else [slice(cut), slice(cut, None)]:
+        own = Lambda_bar[:, part] if irregular else Lambda_bar
+        states.append(chosen(own, Bu[:, part], reverse, state))
+        state = states[-1][:, 0 if reverse else -1]
+    whole = chosen(Lambda_bar, Bu, reverse)
+    np.testing.assert_allclose(jnp.concatenate(states[::-1] if reverse else states, axis=1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), factor=st.floats(-4, 4, width=32))
+def test_every_form_is_linear_in_its_input(form, seed, factor):
     Lambda_bar, Bu = (planes(values) for values in problem(37))
-    weight = np.random.default_rng(0).standard_normal(Bu.shape).astype(np.float32)
-    losses = [lambda *args, f=f: (f(*args, reverse) * weight).sum() for f in (linear_recurrence, sequential)]
-    got, want = (jax.jit(jax.grad(loss, (0, 1)))(Lambda_bar, Bu) for loss in losses)
-    for one, other in zip(got, want, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    other = jnp.asarray(np.random.default_rng(seed).standard_normal(Bu.shape), jnp.float32)
+    run = functools.partial(FORMS[form], Lambda_bar, reverse=False)
+    np.testing.assert_allclose(run(Bu=Bu + factor * other), run(Bu=Bu) + factor * run(Bu=other), atol=2e-4)
+
+
+def test_an_unstable_eigenvalue_grows_until_it_overflows():
+    states = np.asarray(sequential(jnp.array([[2.0], [0.0]]), jnp.ones((1, 200, 2, 1))))
+    assert np.isfinite(states[:, :120]).all()
+    assert not np.isfinite(states[:, 199]).any()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -85,7 +160,7 @@ def test_reverse_is_the_flipped_scan(form):
 def test_a_state_depends_on_no_later_step(reverse):
     Lambda_bar, Bu = (planes(values) for values in problem(9))
     k = 4
-    by_input = jax.grad(lambda b: FORMS["chosen"](Lambda_bar, b, reverse)[:, k].sum())(Bu)
+    by_input = jax.grad(lambda b: chosen(Lambda_bar, b, reverse)[:, k].sum())(Bu)
     reached = np.abs(np.asarray(by_input)).sum((0, 2, 3)) > 0
     assert reached.tolist() == [(step >= k) if reverse else (step <= k) for step in range(9)]
 
