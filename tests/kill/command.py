@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
-SWEEP = "kill"
+
+def sweep_of(root: Path) -> str:
+    """Return the name of a harness's sweep: its own, since a killed slurmctld may bring back jobs of another's."""
+    return f"kill-{root.name}"
 
 
 def main() -> int:
@@ -40,7 +43,9 @@ def main() -> int:
             command=command,
         )
         composed.append(Run(record=record, config={"seed": seed}, spec=spec))
-    sweep = Sweep(name=SWEEP, file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])})
+    sweep = Sweep(
+        name=sweep_of(root), file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])}
+    )
     store = Store(root / "runs")
     source = root / "code"
     (source / "s5").mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.engines.daemon import wait_until
-from tests.kill.command import SWEEP
+from tests.kill.command import sweep_of
 
 __all__ = ["Harness", "wait_until"]
 
@@ -75,7 +75,7 @@ class Harness:
 
     @property
     def sweep(self) -> Path:
-        return self.root / "runs" / SWEEP
+        return self.root / "runs" / sweep_of(self.root)
 
     def type_command(self, fault: str | None = None) -> "subprocess.Popen[bytes]":
         """Start the launcher as a shell would."""

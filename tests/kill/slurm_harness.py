@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
+from tests.kill.command import sweep_of
 from tests.kill.harness import Harness
 
 # What the launcher passes on its way into the queue. Killed there it leaves nothing that runs, so one sweep takes all
@@ -109,15 +110,20 @@ class SlurmHarness(Harness):
 
     def is_quiet(self) -> bool:
         """Say whether nothing runs or is about to; what is held stays so."""
-        return all("JobHeldUser" in line for line in self.slurm.jobs())
+        return all("JobHeldUser" in line for line in self.jobs())
 
     def is_done(self) -> bool:
         """Say whether no job of the sweep is left."""
-        return not self.slurm.jobs()
+        return not self.jobs()
+
+    def jobs(self) -> list[str]:
+        """Return the lines of squeue that are this sweep's."""
+        name = f" {sweep_of(self.root)}."
+        return [line for line in self.slurm.jobs() if name in line]
 
     def check(self) -> dict[str, int]:
         """Hold the files against the journal and the queue."""
-        left = self.slurm.jobs()
+        left = self.jobs()
         assert not left, f"orphans in the queue: {left}"
         return {**super().check(), "orphans": len(left)}
 

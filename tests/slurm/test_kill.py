@@ -95,6 +95,7 @@ def test_slurmctld_and_the_nodes_killed_in_the_middle_of_a_sweep(harness: MakeHa
 def test_the_harness_sees_an_orphan(harness: MakeHarness, slurm: Slurm) -> None:
     killed = harness(runs=1, steps=1)
     killed.finish()
-    slurm.call("sbatch", "--hold", "-o", "/dev/null", "--wrap", "true")
+    name = f"{killed.sweep.name}.0123456789abcdef"
+    slurm.call("sbatch", "--hold", "-J", name, "-o", "/dev/null", "--wrap", "true")
     with pytest.raises(AssertionError, match="orphans in the queue"):
         killed.check()

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from launch.records import State
+from s5.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
-from tests.slurm.trained import TINY, job_of, metrics_of, works
+from tests.slurm.trained import TINY, job_of, works
 
 # Sums over a batch are taken in another order where its halves lie on two nodes.
 _RELATIVE = 1e-3
 
 
 def losses(run_dir: str) -> dict[int, float]:
-    lines = [json.loads(line) for line in metrics_of(run_dir)]
+    lines = read_metrics(Path(run_dir))
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
 
 

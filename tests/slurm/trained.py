@@ -28,15 +28,6 @@ def job_of(view_dir: str, attempt: int) -> str:
     return json.loads(Path(view_dir, "attempts", str(attempt), "attempt.json").read_text())["job_id"]
 
 
-def metrics_of(run_dir: str) -> list[str]:
-    """Return the lines of a run's metrics, each attempt's cut where the next took over."""
-    lines: dict[int, list[str]] = {}
-    for file in sorted(Path(run_dir).glob("attempts/*/metrics.jsonl"), key=lambda file: int(file.parent.name)):
-        for line in file.read_text().splitlines():
-            lines.setdefault(json.loads(line)["step"], []).append(line)
-    return [line for step in sorted(lines) for line in sorted(set(lines[step]))]
-
-
 def parameters(run_dir: Path) -> dict[str, bytes]:
     checkpoint = checkpoints.newest(run_dir)
     assert checkpoint is not None
