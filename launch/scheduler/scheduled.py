@@ -35,7 +35,7 @@ def scheduled(arrays: list[Array], listing: Listing) -> Scheduled:
     for row in listing.rows:
         runs = by_name[row.name].record.tasks if row.name in by_name else ()
         for index in (index for index in row.tasks if index < len(runs)):
-            tasks[runs[index].run_id] = "" if row.runs else row.reason
+            tasks[runs[index].run_id] = "" if row.runs or row.reason == "None" else row.reason
             if row.runs:
                 running.add(f"{row.job}_{index}")
     return Scheduled(tasks=tasks, running=frozenset(running), taken=listing.taken, problem=listing.problem)
