@@ -1,5 +1,7 @@
 """The Long Range Arena's Pathfinder in its four sizes; 128 is Path-X. Sources: Linsley et al. 2018; Tay et al. 2021."""
 
+import dataclasses
+
 from s5.catalog.entry import Archive, Cache, DatasetInfo, FileInfo, Form
 
 _URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
@@ -8,6 +10,8 @@ _LEVEL = "curv_contour_length_14"  # the hardest of three, and the one that is u
 
 def _published(side: int, called: str) -> DatasetInfo:
     name = f"pathfinder{side}"
+    made = f"{name}_regenerated"
+    instead = f"; or `launch data prepare {made}` and data.name={made}" if side in (32, 128) else ""
     return DatasetInfo(
         name=name,
         about=f"{called}: are two dots on one dashed line? 200,000 pictures of {side}x{side}, read pixel by pixel",
@@ -33,8 +37,24 @@ def _published(side: int, called: str) -> DatasetInfo:
                 skip=("curv_baseline", "curv_contour_length_9"),
             ),
         ),
-        get=f"`launch data prepare {name} --from lra_release.gz` takes the archive",
+        get=f"`launch data prepare {name} --from lra_release.gz` takes the archive" + instead,
         cache=Cache.folder,
+    )
+
+
+def _regenerated(side: int, called: str, n: int, suffix: str, time: str) -> DatasetInfo:
+    """Return the entry of pictures drawn here. Fewer of them are the first of all, under a name that says how many."""
+    published = _published(side, called)
+    name = f"{published.name}_regenerated{suffix}"
+    return dataclasses.replace(
+        published,
+        name=name,
+        about=f"{called}: {n:,} pictures of {side}x{side} made here by the published procedure",
+        sizes={"train": n * 8 // 10, "val": n // 10, "test": n // 10},
+        forms=(),
+        archives=(),
+        get=f"`launch data prepare {name}` makes it ({time} on two cores)",
+        made_by="the published procedure, seed 0",
     )
 
 
@@ -43,4 +63,8 @@ DATASETS = (
     _published(64, "Pathfinder 64"),
     _published(128, "LRA Path-X"),
     _published(256, "Pathfinder 256"),
+    _regenerated(32, "LRA Pathfinder", 200_000, "", "about 4 minutes"),
+    _regenerated(32, "LRA Pathfinder", 20_000, "_20k", "about half a minute"),
+    _regenerated(128, "LRA Path-X", 200_000, "", "about 4 hours"),
+    _regenerated(128, "LRA Path-X", 2_000, "_2k", "about 3 minutes"),
 )

@@ -45,6 +45,8 @@ _MAPPED: dict[str, ModuleType] = {
     "pendulum": pendulum,
     **{f"speech_commands{n}{rate}": speech_commands for n in (35, 10) for rate in ("", "_8khz")},
     **{f"pathfinder{side}": pathfinder for side in (32, 64, 128, 256)},
+    **{f"pathfinder{made}": pathfinder for made in ("32_regenerated", "32_regenerated_20k")},
+    **{f"pathfinder{made}": pathfinder for made in ("128_regenerated", "128_regenerated_2k")},
 }
 
 

@@ -17,19 +17,23 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.choices import Compat
 from s5.config import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.conversion import Chunk, Plan, Stored, chunks_of
 from s5.data.dataset import Dataset
+from s5.data.generate.pathfinder import draw_picture
 from s5.data.pictures import read_grey
 from s5.data.rows import scattered_splits
 from s5.data.split import random_parts
 
+SEED = 0
 _N_WORDS, _FOLDER, _NAME, _LABEL = 11, 0, 1, 3
 _PICTURES_OF_A_CHUNK = 500
 _HALF_SCALE = 127.5  # maps 0 to -1 and 255 to 1
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> Plan:
-    """Plan the conversion of the published pictures, in the order of the batches' numbers."""
+    """Plan the conversion of the published pictures, in the order of the batches' numbers, or the drawing of others."""
+    if info.made_by:
+        return _plan_drawing(info)
     folders = find_files(info.name, root)
     imgs, metadata = (path for _, path in sorted(folders.items()))
     pictures = _list_pictures(imgs.parent, metadata, info.n_examples)
@@ -59,6 +63,24 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     parts = random_parts(len(arrays["labels"]), held_out, config.split_seed)
     splits = scattered_splits(parts, arrays, full_scale=_HALF_SCALE, offset=_HALF_SCALE)
     return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+
+
+def _plan_drawing(info: DatasetInfo) -> Plan:
+    n, side = info.n_examples, math.isqrt(info.length)
+    return Plan(
+        arrays={"inputs": ((n, info.length, 1), "uint8"), "labels": ((n,), "int32")},
+        chunks=chunks_of(n, 20 if side > 32 else 500),
+        convert=functools.partial(_draw, side=side),
+        facts={"seed": SEED},
+    )
+
+
+def _draw(indices: range, side: int) -> Arrays:
+    drawn = [draw_picture(side, SEED, index) for index in indices]
+    return {
+        "inputs": np.stack([picture.reshape(-1, 1) for picture, _ in drawn]),
+        "labels": np.array([label for _, label in drawn], np.int32),
+    }
 
 
 def _list_pictures(folder: Path, metadata: Path, expected: int) -> list[tuple[Path, int]]:

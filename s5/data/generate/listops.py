@@ -39,7 +39,7 @@ def draw_sample(seed: int, index: int) -> tuple[bytes, int]:
     for attempt in itertools.count():
         # Each attempt has a stream of its own, so that one which is given up early draws nothing for the next.
         # `random` promises the same numbers from `random()` for ever, and from nothing else.
-        # One is added to the seed because leading zeros shorten the key, and keys of two lengths can be the same stream.
+        # One is added to the seed: leading zeros shorten the key, and keys of two lengths can give the same stream.
         draw = random.Random((seed + 1) << 96 | index << 32 | attempt).random
         tokens = bytearray()
         try:

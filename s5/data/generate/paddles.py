@@ -1,0 +1,157 @@
+"""The dashes of Pathfinder's pictures: small pictures of each, made once.
+
+Source: Linsley et al. 2018 (arXiv:1805.08315); sizes and numbers are those of Tay et al. 2021 (arXiv:2011.04006).
+A dash begins at a pixel and is drawn on a finer grid, so how it looks follows from the fine pixel where it ends alone:
+there are some hundred different ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from s5.data.pictures import image_draw, pillow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pathfinder:
+    """How pictures of one size are made; lengths in pixels.
+
+    side: Width and height.
+    padding: Border that no dash touches.
+    fineness: Fine pixels to a pixel.
+    length: Of a dash.
+    thickness: Of a dash.
+    margins: Gaps between dashes; one is chosen for each picture.
+    marker_radius: Of the two dots.
+    seed_distance: Between the beginnings of the two long lines.
+    continuity: How straight the lines are.
+    contour_length: Dashes of a long line.
+    distractor_length: Dashes of a short line.
+    n_distractors: Short lines.
+    snake_contrast: Of a line.
+    paddle_contrast: Of the dashes of the long lines, times that.
+    """
+
+    side: int
+    padding: int
+    fineness: int
+    length: int
+    thickness: float
+    margins: tuple[int, ...]
+    marker_radius: float
+    seed_distance: int
+    continuity: float
+    contour_length: int = 14
+    distractor_length: int = 4
+    n_distractors: int
+    snake_contrast: float
+    paddle_contrast: float
+
+
+SIZES = {
+    32: Pathfinder(
+        side=32,
+        padding=1,
+        fineness=2,
+        length=2,
+        thickness=0.5,
+        margins=(1,),
+        marker_radius=1.5,
+        seed_distance=7,
+        continuity=1.0,
+        n_distractors=5,
+        snake_contrast=2.0,
+        paddle_contrast=0.75,
+    ),
+    128: Pathfinder(
+        side=128,
+        padding=1,
+        fineness=2,
+        length=5,
+        thickness=1.5,
+        margins=(2, 3),
+        marker_radius=3.0,
+        seed_distance=20,
+        continuity=1.8,
+        n_distractors=8,
+        snake_contrast=0.9,
+        paddle_contrast=1.0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """All dashes with one margin, by the fine pixel they end at.
+
+    lines: Each dash, from 0 to 1, centred on the pixel it begins at.
+    occupied: What each keeps free of others, likewise.
+    """
+
+    lines: Float64[np.ndarray, "ends ends size size"]
+    occupied: Float64[np.ndarray, "ends ends size size"]
+
+
+def make_stamps(parameters: Pathfinder, margin: int) -> Stamps:
+    """Return all dashes with a margin."""
+    reach = parameters.length * parameters.fineness
+    offsets = range(-reach, reach + 2)  # directions are rounded up, so an end may lie one beyond
+    drawn = [[draw_paddle(parameters, margin, dy, dx) for dx in offsets] for dy in offsets]
+    lines, occupied = (np.array([[pair[k] for pair in row] for row in drawn]) for k in (0, 1))
+    return Stamps(lines, occupied)
+
+
+def draw_paddle(parameters: Pathfinder, margin: int, dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a dash from the middle of a fine canvas to `dy` down and `dx` right of it, and what it occupies.
+
+    Returns:
+        Both at the size of pixels, from 0 to 1.
+    """
+    half, fine = canvas_half(parameters, margin), parameters.fineness
+    centre = half * fine
+    canvas = pillow().new("F", (2 * centre + 1, 2 * centre + 1), 0.0)
+    width = round(parameters.thickness * fine)
+    image_draw().Draw(canvas).line([(centre, centre), (centre + dx, centre + dy)], fill=255.0, width=width)
+    line = np.asarray(canvas)
+    occupied = dilate(line, disc(margin * fine))
+    return tuple(resize_as_imresize(grid, 2 * half + 1) / 255.0 for grid in (line, occupied.astype(np.uint8)))  # type: ignore[return-value]
+
+
+def canvas_half(parameters: Pathfinder, margin: int) -> int:
+    """Return half the side of the canvas of a dash, in pixels."""
+    return parameters.length + int(np.ceil(parameters.thickness)) + margin
+
+
+def draw_marker(parameters: Pathfinder) -> Float64[np.ndarray, "size size"]:
+    """Draw a dot, from 0 to 1."""
+    half, fine = int(np.ceil(parameters.marker_radius)), parameters.fineness
+    y, x = np.mgrid[-half * fine : half * fine + 1, -half * fine : half * fine + 1]
+    dot = (y * y + x * x <= (parameters.marker_radius * fine) ** 2).astype(np.float64)
+    return resize_as_imresize(dot, 2 * half + 1) / 255.0
+
+
+def disc(radius: int) -> UInt8[np.ndarray, "size size"]:
+    """Return a square of ones where the distance from its middle is at most the radius."""
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return (y * y + x * x <= radius * radius).astype(np.uint8)
+
+
+def dilate(values: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+    """Return for each pixel the greatest value under a footprint whose middle lies on it; nothing lies outside."""
+    half_y, half_x = footprint.shape[0] // 2, footprint.shape[1] // 2
+    height, width = values.shape
+    padded = np.full((height + 2 * half_y, width + 2 * half_x), values.min(), values.dtype)
+    padded[half_y : half_y + height, half_x : half_x + width] = values
+    views = [padded[y : y + height, x : x + width] for y, x in np.argwhere(footprint)]
+    return np.max(views, axis=0) if views else np.full_like(values, values.min())
+
+
+def resize_as_imresize(grid: np.ndarray, side: int) -> UInt8[np.ndarray, "side side"]:
+    """Resize as SciPy's `imresize` did: floats are stretched to 0..255 first, bytes are left as they are."""
+    image = pillow()
+    if grid.dtype != np.uint8:
+        low, high = float(grid.min()), float(grid.max())
+        scale = 255.0 / (high - low) if high > low else 1.0
+        grid = np.clip((grid - low) * scale + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(image.fromarray(grid).resize((side, side), resample=image.Resampling.LANCZOS))

@@ -1,0 +1,83 @@
+"""Pathfinder's pictures, made by the published procedure. Source: Linsley et al. 2018 (arXiv:1805.08315)."""
+
+import functools
+import hashlib
+
+import numpy as np
+from jaxtyping import UInt8
+
+from s5.data.generate.paddles import SIZES, Pathfinder, Stamps, draw_marker, make_stamps
+
+
+@functools.cache
+def _stamps(side: int, margin: int) -> Stamps:
+    return make_stamps(SIZES[side], margin)
+
+
+@functools.cache
+def _marker(side: int) -> np.ndarray:
+    return draw_marker(SIZES[side])
+
+
+def first_state(seed: int, index: int) -> np.ndarray:
+    """Return where the stream of a picture begins: a function of the data set's seed and the picture's number."""
+    digest = hashlib.blake2b(f"{seed} {index}".encode(), digest_size=8).digest()
+    return np.frombuffer(digest, "<u8").astype(np.uint64)
+
+
+def draw_picture(side: int, seed: int, index: int) -> tuple[UInt8[np.ndarray, "side side"], int]:
+    """Draw a picture.
+
+    Args:
+        side: Its width and height.
+        seed: The seed of the data set.
+        index: Which picture, from 0.
+
+    Returns:
+        The picture, and 1 where its dots are on one line, else 0.
+    """
+    from s5.data.generate import snakes  # compiles, which only who draws should wait for
+
+    parameters, state = SIZES[side], first_state(seed, index)
+    label = int(2 * snakes.uniform(state))
+    chosen = int(2 * snakes.uniform(state))
+    margin = parameters.margins[int(len(parameters.margins) * snakes.uniform(state))]
+    stamps = _stamps(side, margin)
+    lines, occupied = np.empty((side, side)), np.empty((side, side))
+    common = (state, lines, occupied, stamps.lines, stamps.occupied)
+    tips = snakes.draw_contours(
+        *common,
+        parameters.snake_contrast * parameters.paddle_contrast,
+        _shape(parameters, margin, parameters.contour_length),
+        parameters.continuity,
+    )
+    snakes.draw_distractors(
+        *common,
+        parameters.snake_contrast,
+        _shape(parameters, margin, parameters.distractor_length),
+        parameters.continuity,
+        parameters.n_distractors,
+    )
+    for y, x in (tips[chosen], tips[2 + (chosen if label else 1 - chosen)]):
+        _lay_over(lines, _marker(side), int(y), int(x))
+    low, high = lines.min(), lines.max()
+    return ((lines - low) / (high - low) * 255.0 + 0.5).astype(np.uint8), label
+
+
+def _shape(parameters: Pathfinder, margin: int, dashes: int) -> tuple[int, ...]:
+    return (
+        parameters.padding,
+        parameters.fineness,
+        parameters.length,
+        margin,
+        parameters.seed_distance,
+        dashes,
+    )
+
+
+def _lay_over(picture: np.ndarray, dot: np.ndarray, y: int, x: int) -> None:
+    half, side = len(dot) // 2, len(picture)
+    top, left = max(0, y - half), max(0, x - half)
+    bottom, right = min(side, y + half + 1), min(side, x + half + 1)
+    part = dot[top - y + half : bottom - y + half, left - x + half : right - x + half]
+    picture[top:bottom, left:right] = np.maximum(picture[top:bottom, left:right], part)

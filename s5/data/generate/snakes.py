@@ -1,0 +1,314 @@
+"""Where Pathfinder's dashes lie: the search, compiled by Numba. Source: Linsley et al. 2018 (arXiv:1805.08315).
+
+Two long lines and some short ones grow dash by dash; a line turns little, keeps clear of what is drawn, and where it
+cannot go on, all is begun again. Angles are in radians, positions in pixels, rows before columns. Numba compiles no
+function that a type checker has wrapped, hence `no_type_check`.
+"""
+
+import math
+from typing import no_type_check
+
+import numpy as np
+
+from s5.catalog import DataError
+
+try:
+    from numba import njit
+except ImportError as error:
+    raise DataError("Numba is not installed", hint="pip install 's5-launch[data]'") from error
+
+SEED_ATTEMPTS, PADDLE_ATTEMPTS, DISTRACTOR_ATTEMPTS = 3, 3, 5
+MAX_OVERLAP, LEAST_WEIGHT, LEAST_FREE, NEARLY_FREE = 1.8, 1e-4, 0.01, 0.3
+
+# Of a line's record: its pivot, its direction, and of its last dash the pixel it begins at and where it ends.
+_PIVOT_Y, _PIVOT_X, _ANGLE, _START_Y, _START_X, _END_Y, _END_X, _HEAD_Y, _HEAD_X = range(9)
+
+
+@njit(cache=True)
+@no_type_check
+def uniform(state):
+    """Return the next number of a stream, in [0, 1): splitmix64 (Steele et al. 2014)."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(z >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True)
+@no_type_check
+def _move(y, x, angle, distance):
+    return math.ceil(y + distance * math.sin(angle)), math.ceil(x + distance * math.cos(angle))
+
+
+@njit(cache=True)
+@no_type_check
+def _inside(y, x, side):
+    return 0 <= y < side and 0 <= x < side
+
+
+@njit(cache=True)
+@no_type_check
+def _end(angle, half, fineness, reach):
+    """Return which stamp a direction has."""
+    centre = half * fineness
+    y, x = _move(centre, centre, angle, reach)
+    return y - centre + reach, x - centre + reach
+
+
+@njit(cache=True)
+@no_type_check
+def _draw(target, stamp, y, x, contrast):
+    """Lay a stamp over a picture, whichever is brighter."""
+    half, side = stamp.shape[0] // 2, target.shape[0]
+    for j in range(max(0, y - half), min(side, y + half + 1)):
+        for i in range(max(0, x - half), min(side, x + half + 1)):
+            target[j, i] = max(target[j, i], stamp[j - y + half, i - x + half] * contrast)
+
+
+@njit(cache=True)
+@no_type_check
+def _overlap(occupied, stamp, y, x):
+    half, side, most = stamp.shape[0] // 2, occupied.shape[0], 0.0
+    for j in range(max(0, y - half), min(side, y + half + 1)):
+        for i in range(max(0, x - half), min(side, x + half + 1)):
+            most = max(most, occupied[j, i] + stamp[j - y + half, i - x + half])
+    return most
+
+
+@njit(cache=True)
+@no_type_check
+def _occupied_near(occupied, y, x, margin):
+    most = 0.0
+    for dy in range(-margin, margin + 1):
+        for dx in range(-margin, margin + 1):
+            if dy * dy + dx * dx <= margin * margin and _inside(y + dy, x + dx, occupied.shape[0]):
+                most = max(most, occupied[y + dy, x + dx])
+    return most
+
+
+@njit(cache=True)
+@no_type_check
+def _free_tails(occupied, border, stamp, length, margin):
+    """Return the pixels from which a dash lies in the open, as numbers in raster order."""
+    side, half, room = occupied.shape[0], stamp.shape[0] // 2, length + margin
+    offsets = []
+    for j in range(-room - 1, room):
+        for i in range(-room - 1, room):
+            if abs(j) <= half and abs(i) <= half and stamp[j + half, i + half] >= 1.0:
+                offsets.append((j + 1, i + 1))  # the published canvas is begun one pixel off its middle
+    free = np.empty(side * side, np.int64)
+    n = 0
+    for y in range(side):
+        for x in range(side):
+            clear = True
+            for dy, dx in offsets:
+                j, i = y + dy, x + dx
+                if not _inside(j, i, side):
+                    continue
+                at_border = min(j, i, side - 1 - j, side - 1 - i) < border
+                if at_border or occupied[j, i] > NEARLY_FREE:
+                    clear = False
+                    break
+            if clear:
+                free[n] = y * side + x
+                n += 1
+    return free[:n]
+
+
+@njit(cache=True)
+@no_type_check
+def _record(line, pivot_y, pivot_x, angle, start_y, start_x, end_y, end_x, head_y, head_x):
+    line[_PIVOT_Y], line[_PIVOT_X], line[_ANGLE] = pivot_y, pivot_x, angle
+    line[_START_Y], line[_START_X], line[_END_Y], line[_END_X] = start_y, start_x, end_y, end_x
+    line[_HEAD_Y], line[_HEAD_X] = head_y, head_x
+
+
+@njit(cache=True)
+@no_type_check
+def _begin(line, y, x, angle, length, margin, half, fineness, side):
+    """Put a line's first dash at a pixel; return whether it lies inside the picture."""
+    head_y, head_x = _move(y, x, angle, length)
+    pivot_y, pivot_x = _move(head_y, head_x, angle + math.pi, length + margin)
+    end_y, end_x = _end(angle, half, fineness, length * fineness)
+    _record(line, pivot_y, pivot_x, angle, y, x, end_y, end_x, head_y, head_x)
+    return _inside(y, x, side) and _inside(head_y, head_x, side) and _inside(pivot_y, pivot_x, side)
+
+
+@njit(cache=True)
+@no_type_check
+def _random_angle(state):
+    return (int(uniform(state) * 360) - 180) * math.pi / 180
+
+
+@njit(cache=True)
+@no_type_check
+def _seed(state, line, occupied, occupancies, border, length, margin, half, fineness):
+    """Begin a line where there is room for it; return whether there was."""
+    side = occupied.shape[0]
+    for _ in range(SEED_ATTEMPTS):
+        angle = _random_angle(state)
+        end_y, end_x = _end(angle, half, fineness, length * fineness)
+        free = _free_tails(occupied, border, occupancies[end_y, end_x], length, margin)
+        if len(free) == 0:
+            return False
+        number = free[int(uniform(state) * len(free))]
+        if _begin(line, number // side, number % side, angle, length, margin, half, fineness, side):
+            return True
+    return False
+
+
+@njit(cache=True)
+@no_type_check
+def _seed_beside(state, line, other, distance, length, margin, half, fineness, side):
+    """Begin a line at a distance from another's beginning; return whether it lies inside the picture."""
+    for _ in range(SEED_ATTEMPTS):
+        away = int(uniform(state) * 360) * math.pi / 180
+        y = int(np.round(other[_START_Y] + distance * math.sin(away)))
+        x = int(np.round(other[_START_X] + distance * math.cos(away)))
+        if _begin(line, y, x, _random_angle(state), length, margin, half, fineness, side):
+            return True
+    return False
+
+
+@njit(cache=True)
+@no_type_check
+def _weigh(keys, weights, line, occupied, pivot_y, pivot_x, margin, continuity):
+    """Find how likely each candidate is; return the sum."""
+    side, total = occupied.shape[0], 0.0
+    for k in range(len(keys)):
+        y, x = keys[k] // side, keys[k] % side
+        turn = abs(math.atan2(y - pivot_y, x - pivot_x) - line[_ANGLE])
+        turn = min(continuity * min(turn, 2 * math.pi - turn), math.pi / 2)
+        weights[k] = math.cos(turn) ** 2 * (1.0 - _occupied_near(occupied, y, x, margin))
+        total += weights[k]
+    return total
+
+
+@njit(cache=True)
+@no_type_check
+def _candidates(pivot_y, pivot_x, radius, side):
+    """Return the pixels of a circle that lie inside the picture, as numbers in raster order."""
+    count = math.ceil(2 * math.pi * radius)
+    keys, n = np.empty(count, np.int64), 0
+    for k in range(count):
+        angle = k / radius
+        y, x = pivot_y + radius * math.sin(angle), pivot_x + radius * math.cos(angle)
+        if y >= 0 and x >= 0 and y < side and x < side:
+            keys[n] = int(y) * side + int(x)
+            n += 1
+    return np.unique(keys[:n])
+
+
+@njit(cache=True)
+@no_type_check
+def _extend(state, line, lines, occupied, stamps, occupancies, contrast, length, margin, half, fineness, continuity):
+    """Add a dash to a line; return whether there was room for one."""
+    side = occupied.shape[0]
+    pivot_y, pivot_x = _move(line[_PIVOT_Y], line[_PIVOT_X], line[_ANGLE], length + 2 * margin)
+    keys = _candidates(pivot_y, pivot_x, length + margin, side)
+    weights = np.empty(len(keys), np.float64)
+    total = _weigh(keys, weights, line, occupied, pivot_y, pivot_x, margin, continuity)
+    if total < LEAST_WEIGHT:
+        return False
+    for _ in range(PADDLE_ATTEMPTS):
+        left, k = uniform(state) * total, 0
+        while k < len(keys) - 1 and left >= weights[k]:
+            left -= weights[k]
+            k += 1
+        y, x = keys[k] // side, keys[k] % side
+        angle = math.atan2(y - pivot_y, x - pivot_x)
+        end_y, end_x = _end(angle + math.pi, half, fineness, length * fineness)
+        if _overlap(occupied, occupancies[end_y, end_x], y, x) < MAX_OVERLAP:
+            _draw(lines, stamps[end_y, end_x], y, x, contrast)
+            _occupy(line, occupied, occupancies)
+            _record(line, pivot_y, pivot_x, angle, y, x, end_y, end_x, y, x)
+            return True
+    return False
+
+
+@njit(cache=True)
+@no_type_check
+def _occupy(line, occupied, occupancies):
+    """Keep free of others what the last dash of a line occupies."""
+    stamp = occupancies[int(line[_END_Y]), int(line[_END_X])]
+    _draw(occupied, stamp, int(line[_START_Y]), int(line[_START_X]), 1.0)
+
+
+@njit(cache=True)
+@no_type_check
+def _draw_first(line, lines, stamps, contrast):
+    stamp = stamps[int(line[_END_Y]), int(line[_END_X])]
+    _draw(lines, stamp, int(line[_START_Y]), int(line[_START_X]), contrast)
+
+
+@njit(cache=True)
+@no_type_check
+def draw_contours(state, lines, occupied, stamps, occupancies, contrast, shape, continuity):
+    """Draw the two long lines; begin again until they fit.
+
+    Args:
+        state: Of the stream of random numbers; moves on.
+        lines: The picture; what was on it is lost.
+        occupied: What is kept free of others; what was in it is lost.
+        stamps: All dashes.
+        occupancies: What each keeps free.
+        contrast: Of the dashes.
+        shape: Padding, fineness, length, margin, seed distance, dashes of a line.
+        continuity: How straight the lines are.
+
+    Returns:
+        The first tips of both lines, then their last heads: a row each.
+    """
+    padding, fineness, length, margin, distance, dashes = shape
+    side, half = lines.shape[0], stamps.shape[2] // 2
+    both, tips = np.empty((2, 9)), np.empty((4, 2), np.int64)
+    while True:
+        lines[:], occupied[:] = 0.0, 1.0
+        occupied[padding : side - padding, padding : side - padding] = 0.0
+        if not _seed(state, both[0], occupied, occupancies, 2 * distance, length, margin, half, fineness):
+            continue
+        if not _seed_beside(state, both[1], both[0], distance, length, margin, half, fineness, side):
+            continue
+        for k in range(2):
+            _draw_first(both[k], lines, stamps, contrast)
+            tips[k, 0], tips[k, 1] = int(both[k, _START_Y]), int(both[k, _START_X])
+        fits = True
+        for turn in range(2 * (dashes - 1)):
+            fits = fits and _extend(
+                state, both[turn % 2], lines, occupied, stamps, occupancies, contrast,
+                length, margin, half, fineness, continuity,
+            )  # fmt: skip
+            if not fits:
+                break
+        if fits:
+            _occupy(both[1], occupied, occupancies)
+            for k in range(2):
+                tips[2 + k, 0], tips[2 + k, 1] = int(both[k, _HEAD_Y]), int(both[k, _HEAD_X])
+            return tips
+
+
+@njit(cache=True)
+@no_type_check
+def draw_distractors(state, lines, occupied, stamps, occupancies, contrast, shape, continuity, count):
+    """Add short lines to a picture; those that do not fit are left out. Arguments as of `draw_contours`."""
+    _, fineness, length, margin, _, dashes = shape
+    half, line = stamps.shape[2] // 2, np.empty(9)
+    for _ in range(count):
+        for _ in range(DISTRACTOR_ATTEMPTS):
+            new_lines, new_occupied = lines.copy(), occupied.copy()
+            if (occupied == 0.0).mean() < LEAST_FREE:
+                continue
+            fits = _seed(state, line, new_occupied, occupancies, 1, length, margin, half, fineness)
+            if fits:
+                _draw_first(line, new_lines, stamps, contrast)
+            for _ in range(dashes - 1):
+                fits = fits and _extend(
+                    state, line, new_lines, new_occupied, stamps, occupancies, contrast,
+                    length, margin, half, fineness, continuity,
+                )  # fmt: skip
+            if fits:
+                _occupy(line, new_occupied, occupancies)
+                lines[:], occupied[:] = new_lines, new_occupied
+                break

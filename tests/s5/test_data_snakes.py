@@ -1,0 +1,238 @@
+"""Pathfinder's generator: the compiled search against a plain one that draws every dash anew."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from s5.catalog import CATALOG
+from s5.config import DataConfig
+from s5.data import convert, load
+
+pytest.importorskip("numba")
+pytest.importorskip("PIL.Image")
+
+from s5.data.generate.paddles import SIZES, canvas_half, dilate, disc, draw_marker, draw_paddle
+from s5.data.generate.pathfinder import draw_picture, first_state
+
+
+class Stream:
+    """The stream of random numbers in whole Python numbers."""
+
+    def __init__(self, seed, index):
+        self.state = int(first_state(seed, index)[0])
+
+    def __call__(self):
+        mask = (1 << 64) - 1
+        self.state = (self.state + 0x9E3779B97F4A7C15) & mask
+        z = self.state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return ((z ^ (z >> 31)) >> 11) * 2.0**-53
+
+    def below(self, n):
+        return int(self() * n)
+
+
+def move(point, angle, distance):
+    return math.ceil(point[0] + distance * math.sin(angle)), math.ceil(point[1] + distance * math.cos(angle))
+
+
+class NoRoom(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Line:
+    pivot: tuple
+    angle: float
+    tip: tuple
+    occupancy: np.ndarray  # of the last dash, as large as the picture
+
+
+class Plain:
+    """Draws one picture as the source describes it, on whole arrays."""
+
+    def __init__(self, side, seed, index):
+        self.p, self.draw = SIZES[side], Stream(seed, index)
+        self.side, self.seed, self.index = side, seed, index
+
+    def picture(self):
+        p = self.p
+        label, chosen, self.margin = self.draw.below(2), self.draw.below(2), p.margins[self.draw.below(len(p.margins))]
+        while True:
+            try:
+                lines, free_of, firsts, lasts = self.contours()
+                break
+            except NoRoom:
+                continue
+        for _ in range(p.n_distractors):
+            for _ in range(5):
+                try:
+                    lines, free_of = self.distractor(lines, free_of)
+                    break
+                except NoRoom:
+                    continue
+        for tip in (firsts[chosen], lasts[chosen if label else 1 - chosen]):
+            lines = np.maximum(lines, self.paste(draw_marker(p), tip))
+        lines = (lines - lines.min()) / (lines.max() - lines.min()) * 255
+        return (lines + 0.5).astype(np.uint8), label
+
+    def paste(self, stamp, at):
+        half = len(stamp) // 2
+        canvas = np.zeros((self.side + 2 * half,) * 2)
+        canvas[at[0] : at[0] + 2 * half + 1, at[1] : at[1] + 2 * half + 1] = stamp
+        return canvas[half : half + self.side, half : half + self.side]
+
+    def paddle(self, start, angle):
+        p = self.p
+        centre = canvas_half(p, self.margin) * p.fineness
+        end = move((centre, centre), angle, p.length * p.fineness)
+        drawn = draw_paddle(p, self.margin, end[0] - centre, end[1] - centre)
+        return tuple(self.paste(stamp, start) for stamp in drawn)
+
+    def inside(self, *points):
+        return all(0 <= y < self.side and 0 <= x < self.side for y, x in points)
+
+    def begun(self, tail, angle):
+        head = move(tail, angle, self.p.length)
+        pivot = move(head, angle + math.pi, self.p.length + self.margin)
+        return (head, pivot) if self.inside(tail, head, pivot) else None
+
+    def seed_line(self, free_of, border):
+        for _ in range(3):
+            angle = (self.draw.below(360) - 180) * math.pi / 180
+            bordered = free_of.copy()
+            bordered[:border], bordered[-border:], bordered[:, :border], bordered[:, -border:] = 1, 1, 1, 1
+            room = self.p.length + self.margin
+            p, centre = self.p, canvas_half(self.p, self.margin) * self.p.fineness
+            end = move((centre, centre), angle, p.length * p.fineness)
+            stamp = draw_paddle(p, self.margin, end[0] - centre, end[1] - centre)[1] >= 1
+            # On a canvas of 2 room + 1 the dash begins one pixel off the middle.
+            small = np.zeros((2 * room + 1,) * 2, bool)
+            half = len(stamp) // 2
+            for j, i in np.argwhere(stamp):
+                y, x = j - half + room + 1, i - half + room + 1
+                if 0 <= y <= 2 * room and 0 <= x <= 2 * room:
+                    small[y, x] = True
+            free = np.argwhere(np.ceil(dilate(bordered, small) - 0.3) <= 0)
+            if not len(free):
+                raise NoRoom
+            tail = tuple(int(v) for v in free[self.draw.below(len(free))])
+            if begun := self.begun(tail, angle):
+                return tail, angle, *begun
+        raise NoRoom
+
+    def extend(self, line, lines, free_of, contrast):
+        p, m = self.p, self.margin
+        pivot = move(line.pivot, line.angle, p.length + 2 * m)
+        radius = p.length + m
+        circle = [
+            (pivot[0] + radius * math.sin(k / radius), pivot[1] + radius * math.cos(k / radius))
+            for k in range(math.ceil(2 * math.pi * radius))
+        ]
+        places = sorted({(int(y), int(x)) for y, x in circle if 0 <= y < self.side and 0 <= x < self.side})
+        near = dilate(free_of, disc(m))
+        angles = [math.atan2(y - pivot[0], x - pivot[1]) for y, x in places]
+        turns = [abs(angle - line.angle) for angle in angles]
+        turns = [min(p.continuity * min(turn, 2 * math.pi - turn), math.pi / 2) for turn in turns]
+        weights = [math.cos(turn) ** 2 * (1 - near[place]) for turn, place in zip(turns, places, strict=True)]
+        if sum(weights) < 1e-4:
+            raise NoRoom
+        for _ in range(3):
+            left, k = self.draw() * sum(weights), 0
+            while k < len(weights) - 1 and left >= weights[k]:
+                left, k = left - weights[k], k + 1
+            drawn, occupancy = self.paddle(places[k], angles[k] + math.pi)
+            if (free_of + occupancy).max() < 1.8:
+                np.maximum(lines, drawn * contrast, out=lines)
+                np.maximum(free_of, line.occupancy, out=free_of)
+                return Line(pivot, angles[k], places[k], occupancy)
+        raise NoRoom
+
+    def contours(self):
+        p = self.p
+        contrast = p.snake_contrast * p.paddle_contrast
+        free_of = np.ones((self.side, self.side))
+        free_of[p.padding : -p.padding, p.padding : -p.padding] = 0
+        tail, angle, _, pivot = self.seed_line(free_of, 2 * p.seed_distance)
+        tails, begun = [tail], [(angle, pivot)]
+        for _ in range(3):
+            away = self.draw.below(360) * math.pi / 180
+            beside = (
+                round(tail[0] + p.seed_distance * math.sin(away)),
+                round(tail[1] + p.seed_distance * math.cos(away)),
+            )
+            angle = (self.draw.below(360) - 180) * math.pi / 180
+            if found := self.begun(beside, angle):
+                tails.append(beside)
+                begun.append((angle, found[1]))
+                break
+        else:
+            raise NoRoom
+        both, images = [], []
+        for start, (angle, pivot) in zip(tails, begun, strict=True):
+            drawn, occupancy = self.paddle(start, angle)
+            images.append(drawn * contrast)
+            both.append(Line(pivot, angle, start, occupancy))
+        for _ in range(p.contour_length - 1):
+            for k in range(2):
+                both[k] = self.extend(both[k], images[k], free_of, contrast)
+        np.maximum(free_of, both[1].occupancy, out=free_of)
+        return np.maximum(*images), free_of, tails, [line.tip for line in both]
+
+    def distractor(self, lines, free_of):
+        p, lines, free_of = self.p, lines.copy(), free_of.copy()
+        if (free_of == 0).mean() < 0.01:
+            raise NoRoom
+        tail, angle, _, pivot = self.seed_line(free_of, 1)
+        drawn, occupancy = self.paddle(tail, angle)
+        lines = np.maximum(lines, drawn * p.snake_contrast)
+        line = Line(pivot, angle, tail, occupancy)
+        for _ in range(p.distractor_length - 1):
+            line = self.extend(line, lines, free_of, p.snake_contrast)
+        return lines, np.maximum(free_of, line.occupancy)
+
+
+@pytest.mark.parametrize(("side", "indices"), [(32, range(8)), (128, (1,))])
+def test_the_compiled_search_is_the_plain_one(side, indices):
+    for index in indices:
+        picture, label = draw_picture(side, 3, index)
+        plain, plain_label = Plain(side, 3, index).picture()
+        assert label == plain_label
+        np.testing.assert_array_equal(picture, plain)
+
+
+def test_a_picture_depends_on_seed_and_number_alone():
+    first, _ = draw_picture(32, 0, 7)
+    draw_picture(32, 0, 8)
+    again, _ = draw_picture(32, 0, 7)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, draw_picture(32, 1, 7)[0])
+
+
+def test_labels_are_balanced_and_pictures_mostly_dark():
+    pictures, labels = zip(*(draw_picture(32, 0, index) for index in range(400)), strict=True)
+    assert 160 < sum(labels) < 240
+    values = np.stack(pictures) / 127.5 - 1
+    assert -0.9 < values.mean() < -0.7 and 0.35 < values.std() < 0.5
+    assert all(picture.min() == 0 and picture.max() == 255 for picture in pictures)
+
+
+def test_made_pictures_are_a_data_set(monkeypatch, tmp_path):
+    monkeypatch.setenv("S5_CACHE", str(tmp_path))
+    name = "pathfinder32_regenerated_20k"
+    sizes = {"train": 16, "val": 2, "test": 2}
+    monkeypatch.setitem(CATALOG, name, dataclasses.replace(CATALOG[name], sizes=sizes))
+    convert(DataConfig(name=name))
+    dataset = load(DataConfig(name=name))
+    assert {split: len(part) for split, part in dataset.splits.items()} == sizes
+    stored = dataset.splits["train"].inputs.reshape(20, 32, 32)
+    np.testing.assert_array_equal(stored[13], draw_picture(32, 0, 13)[0])
+
+
+def test_dilation_looks_where_the_footprint_lies():
+    values, footprint = np.zeros((5, 5)), np.zeros((3, 3), bool)
+    values[2, 2], footprint[1, 2] = 1, True
+    assert np.argwhere(dilate(values, footprint)).tolist() == [[2, 1]]
