@@ -161,9 +161,9 @@ class Slurm:
         conf, text = etc / "slurm.conf", slurm_conf(site, self.settings)
         if conf.exists() and conf.read_text() != text:
             self.daemon("slurmctld").stop()  # as after a test that was killed in the middle of other settings
-        conf.write_text(text)
-        (etc / "gres.conf").write_text(gres_conf(site, self.settings))
-        (etc / "cgroup.conf").write_text(cgroup_conf())
+        _write(conf, text)
+        _write(etc / "gres.conf", gres_conf(site, self.settings))
+        _write(etc / "cgroup.conf", cgroup_conf())
         _write_private(etc / "slurmdbd.conf", slurmdbd_conf(site).encode())
         for number in range(self.settings.gpus):
             device = self.folder / "dev" / f"gpu{number}"
@@ -243,6 +243,14 @@ class Slurm:
         if not truth():
             tails = [f"==> {path.name}\n{_tail(path)}" for path in sorted((self.folder / "log").iterdir())]
             raise EngineError(f"{what} did not come up\n" + "\n".join(tails))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step, where it says something else: a node may be reading it, and drains itself of half."""
+    if not path.exists() or path.read_text() != text:
+        own = path.with_suffix(".new")
+        own.write_text(text)
+        own.replace(path)
 
 
 def _write_private(path: Path, data: bytes) -> None:
