@@ -86,17 +86,18 @@ class Child:
             os.close(log)
         return cls(pid, stop)
 
-    def wait(self, limits: tuple[float, float], stopped: Callable[[], Reason]) -> int:
+    def wait(self, limits: Callable[[], tuple[float, float]], stopped: Callable[[], Reason]) -> int:
         """Wait for the command's end, forwarding signals and keeping the limits.
 
         Args:
-            limits: When it is asked to stop and when it is killed, on the monotonic clock.
+            limits: Says when it is asked to stop and when it is killed, on the monotonic clock. Asked again when the
+                first has come: it may have been moved since.
             stopped: Says what a request to stop means, once it was forwarded.
 
         Returns:
             Its exit code; negative for the number of the signal that ended it.
         """
-        ask_at, kill_at = limits
+        ask_at, kill_at = limits()
         while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             heard = _hear(min(ask_at, kill_at) - time.monotonic())
             if heard in STOP:
@@ -109,8 +110,10 @@ class Child:
                 self.asked = self.asked or Reason.TIMEOUT
                 self._kill_group()
             elif time.monotonic() >= ask_at:
-                ask_at = math.inf
-                self._ask(lambda: Reason.TIMEOUT)
+                ask_at, kill_at = limits()
+                if time.monotonic() >= ask_at:
+                    ask_at = math.inf
+                    self._ask(lambda: Reason.TIMEOUT)
         # It is not reaped yet, so its number still names its group: helpers that it left behind end here.
         self._kill_group()
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from launch.records import Reason
@@ -37,18 +37,19 @@ class Surroundings:
         """Return what starts a command here."""
         return call
 
-    def limits(self, timeout_min: float | None) -> tuple[float, float]:
-        """Return when the command is asked to stop and when it is killed, on the monotonic clock.
+    def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
+        """Return what says when the command is asked to stop and when it is killed, on the monotonic clock.
 
         Args:
-            timeout_min: Minutes that the attempt may take; None for no limit.
+            timeout_min: Minutes that the attempt may take, from now; None for no limit.
         """
         if timeout_min is None:
-            return math.inf, math.inf
+            return lambda: (math.inf, math.inf)
         limit_s = timeout_min * 60
         grace_s = float(os.environ.get(GRACE_VARIABLE) or min(30.0, 0.1 * limit_s))
         now = time.monotonic()
-        return now + max(0.0, limit_s - grace_s), now + limit_s
+        found = now + max(0.0, limit_s - grace_s), now + limit_s
+        return lambda: found
 
     def why_stopped(self) -> Reason:
         """Return what a request to stop means. Asked once, after it was forwarded."""

@@ -7,12 +7,14 @@ nobody to ask.
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +33,8 @@ from launch.supervise.surroundings import Surroundings
 
 # Slurm looks at time limits twice a minute, and its signal may come a minute early.
 _EARLY_S = 65.0
+# A run that ends at once is not kept waiting for Slurm's answer.
+_FIRST_LOOK_S = 2.0
 # Before the kill by Slurm there must be time to write down how the attempt ended.
 _MOST_LAST_WORDS_S = 5.0
 _ASK_TIMEOUT_S = 10.0
@@ -76,33 +80,40 @@ class SlurmTask(Surroundings):
             return call
         return srun_call(call, self._record.resources, os.environ, name_of(self.node))
 
-    def limits(self, timeout_min: float | None) -> tuple[float, float]:
-        """Return when the command is asked to stop and when it is killed: by the end that Slurm has set."""
-        end = self._end or self._ask_end()
-        if end is None and timeout_min is not None:
-            end = self._began + 60 * timeout_min
-        if end is None:
-            return super().limits(None)
-        self._end = end
-        left, delay = end - time.time(), self._record.signal_delay_s
-        now = time.monotonic()
+    def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
+        """Return what says when the command is asked to stop and when it is killed: by the end that Slurm has set."""
+        looks = itertools.count()
+
+        def find() -> tuple[float, float]:
+            if next(looks):
+                asked_for = None if timeout_min is None else self._began + 60 * timeout_min
+                self._end = self._ask_end() or self._end or asked_for
+            elif self._end is None:
+                return time.monotonic() + _FIRST_LOOK_S, math.inf
+            return (math.inf, math.inf) if self._end is None else self._before(self._end)
+
+        return find
+
+    def _before(self, end: float) -> tuple[float, float]:
+        """Return when a command is asked to stop and when it is killed for an end of its job."""
+        now, left, delay = time.monotonic(), end - time.time(), self._record.signal_delay_s
         return now + max(0.0, left - delay), now + max(0.0, left - min(_MOST_LAST_WORDS_S, delay / 4))
 
     def _ask_end(self) -> float | None:
         """Ask Slurm when the job's time ends; None where it has no limit, or nobody answers."""
-        with suppress(BackendError, ValueError, OverflowError):
-            text = call(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
-            return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+        with suppress(BackendError):
+            return _moment(call(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip())
         return None
 
     def why_stopped(self) -> Reason:
         """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
-        left = None if self._end is None else self._end - time.time()
         try:
             words = ["scontrol", "show", "job", str(self.job_id), "-o"]
             said = dict(_SETTING.findall(call(words, timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
+        self._end = self._end or _moment(said.get("EndTime", ""))
+        left = None if self._end is None else self._end - time.time()
         # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
         self._is_ending = bool(said) and said.get("JobState") not in _GOING_ON
         if said.get("PreemptTime", "None") != "None":
@@ -182,6 +193,13 @@ def _is_gone(job: str) -> bool:
     except BackendError:
         return False
     return not RUNNING & {line.strip() for line in said.splitlines()}
+
+
+def _moment(text: str) -> float | None:
+    """Read a time as Slurm writes it; None for `N/A` and the like."""
+    with suppress(ValueError, OverflowError):
+        return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+    return None
 
 
 def _number(text: str | None) -> float | None:
