@@ -28,7 +28,7 @@ def python_command(module: str, words: Sequence[str], *, site: bool) -> list[str
     return [sys.executable, "-P", *([] if site else ["-S"]), "-c", _BOOT.format(module), _HOME, *words]
 
 
-def isolated_command(module: str, words: Sequence[str]) -> list[str]:
+def isolated_command(module: str, words: Sequence[str], home: str | None = None) -> list[str]:
     """Return the command line that runs a module of this launcher whatever the environment says of Python.
 
     What a batch script loads before (a module system, conda) may point PYTHONHOME and PYTHONPATH elsewhere.
@@ -36,8 +36,9 @@ def isolated_command(module: str, words: Sequence[str]) -> list[str]:
     Args:
         module: Its name.
         words: Its arguments.
+        home: The folder with the launcher's code; None for where this very launcher lies.
     """
-    return [sys.executable, "-I", "-S", "-c", _BOOT.format(module), _HOME, *words]
+    return [sys.executable, "-I", "-S", "-c", _BOOT.format(module), home or _HOME, *words]
 
 
 @dataclass(frozen=True, kw_only=True)

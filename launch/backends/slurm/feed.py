@@ -19,7 +19,7 @@ from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.reconcile import reconcile, throttle
 from launch.backends.slurm.request import Limits, Want, build_requests
 from launch.backends.slurm.send import send
-from launch.disk.files import fault
+from launch.disk.files import SNAPSHOTS, fault
 from launch.disk.manifest import Manifest
 from launch.disk.store import SweepStore
 from launch.errors import LaunchError
@@ -110,6 +110,7 @@ def _feed(sweep: SweepStore, generation: int, profile: Profile, lock: int, *, as
         after=jobs_before(sweep.path.parent, header.after, listing),
         cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
         now=time.time(),
+        home=_home(sweep, header.snapshot),
     )
     requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
     sent = send(folder, requests, profile, lock)
@@ -123,6 +124,12 @@ def _feed(sweep: SweepStore, generation: int, profile: Profile, lock: int, *, as
         removed=found.removed,
         full=sent.full,
     )
+
+
+def _home(sweep: SweepStore, snapshot: str | None) -> str | None:
+    """Return the snapshot where it holds the launcher too: an edit must not reach what waits in the queue."""
+    folder = None if snapshot is None else sweep.path.parent / SNAPSHOTS / snapshot
+    return os.fspath(folder) if folder and (folder / "launch" / "supervise" / "task.py").is_file() else None
 
 
 def room(limits: Limits, queued: int) -> int | None:

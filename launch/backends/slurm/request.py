@@ -53,6 +53,7 @@ class Want:
         after: Jobs whose success is waited for.
         cwd: Where the user typed the command.
         now: Seconds since the epoch.
+        home: The folder with the code of the supervisors; None for where this very launcher lies.
     """
 
     sweep: str
@@ -65,6 +66,7 @@ class Want:
     after: Sequence[str] = ()
     cwd: str = "/"
     now: float = 0.0
+    home: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,5 +214,5 @@ def _exports(want: Want, profile: Profile) -> list[str]:
 
 def _command(want: Want, record: ArrayRecord) -> str:
     """Return the shell line that becomes the supervisor: on the host's own Python, in the place of the shell."""
-    words = isolated_command("launch.supervise.task", [array_path(want.folder, record.uuid)])
+    words = isolated_command("launch.supervise.task", [array_path(want.folder, record.uuid)], want.home)
     return "exec " + shlex.join(words)
