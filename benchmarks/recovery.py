@@ -133,6 +133,7 @@ def measure(on: str, rounds: int, seed: int) -> dict[str, Any]:
         "orphans": sum(facts.get("orphans", 0) for facts in played),
         "attempts": sum(facts.get("attempts", 0) for facts in played),
         "failed_rounds": [facts for facts in played if not facts["ok"]],
+        "typed_more_than_once": sum(facts.get("typed", 1) > 1 for facts in played),
         "recovery_s_worst": max(facts["recovery_s"] for facts in played),
         "seed": seed,
         "cores": len(os.sched_getaffinity(0)),

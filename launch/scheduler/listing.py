@@ -12,7 +12,8 @@ FORMAT = "%i|%T|%r|%N|%j"
 RUNNING = frozenset(
     {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 )
-HELD = ("JobHeldUser", "JobHeldAdmin")
+# The last two are Slurm's own doing, after a node that could not start the job.
+HELD = frozenset({"JobHeldUser", "JobHeldAdmin", "launch failed requeued held", "job requeued in held state"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Row:
     @property
     def is_held(self) -> bool:
         """Whether it waits for somebody to release it."""
-        return self.state == "PENDING" and self.reason in HELD
+        return self.state == "PENDING" and self.reason.replace("_", " ") in HELD
 
 
 def parse_listing(text: str) -> list[Row]:

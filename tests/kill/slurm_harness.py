@@ -71,6 +71,7 @@ class SlurmHarness(Harness):
 
     slurm: Slurm = None  # type: ignore[assignment]
     requeue: bool = False
+    typed: int = 0
 
     profile = "kill"
     kinds: ClassVar = ("launcher", "terminal", "supervisor", "payload") * 4 + ("slurmctld", "slurmd")
@@ -82,15 +83,22 @@ class SlurmHarness(Harness):
         os.environ.update(self.slurm.environment)
 
     def finish(self) -> None:
-        """Type the command without any fault, and wait until the cluster has nothing more to do."""
-        self.slurm.up()  # for seconds after its start, this slurmctld knows of no node that could take a job
+        """Type the command without any fault, and wait until the cluster has nothing more to do.
+
+        A job that a node could not start, Slurm holds: it is for the command typed again. `typed` counts.
+        """
         super().finish()
+        self.typed = 1
         for _ in range(_RUN_S // _LOOK_S):
-            if wait_until(self.is_done, _LOOK_S, poll_s=0.1):
-                return
-            # A slurmctld that was killed while it started a job believes that it runs, until it next asks the nodes
-            # what they have: by itself after minutes.
-            self.slurm.call("scontrol", "reconfigure")
+            if wait_until(lambda: self.is_quiet() or self.is_done(), _LOOK_S, poll_s=0.1):
+                if self.is_done():
+                    return
+                super().finish()
+                self.typed += 1
+            else:
+                # A slurmctld that was killed while it started a job believes that it runs, until it next asks the
+                # nodes what they have: by itself after minutes.
+                self.slurm.call("scontrol", "reconfigure")
 
     def fault(self, point: str) -> int:
         """Type the command with one fault point armed, for it and its jobs; wait until nothing of them runs.
@@ -110,7 +118,7 @@ class SlurmHarness(Harness):
 
     def is_quiet(self) -> bool:
         """Say whether nothing runs or is about to; what is held stays so."""
-        return all("JobHeldUser" in line for line in self.jobs())
+        return all(" PENDING " in line and "held" in line.lower() for line in self.jobs())
 
     def is_done(self) -> bool:
         """Say whether no job of the sweep is left."""
@@ -125,7 +133,7 @@ class SlurmHarness(Harness):
         """Hold the files against the journal and the queue."""
         left = self.jobs()
         assert not left, f"orphans in the queue: {left}"
-        return {**super().check(), "orphans": len(left)}
+        return {**super().check(), "orphans": len(left), "typed": self.typed}
 
     def _kill_one(self, rng: random.Random, command: "subprocess.Popen[bytes]", most_s: float) -> None:
         state = rng.getstate()

@@ -41,6 +41,9 @@ def test_rows():
     assert [row.runs for row in rows[1:4]] == [True, True, True]
     assert (rows[3].tasks, rows[3].name) == ((), "some | body's")
     assert (rows[4].tasks, rows[4].is_held) == ((0, 3, 6), True)
+    # Slurm holds what a node could not start; versions differ in the blanks.
+    for reason in ("launch failed requeued held", "launch_failed_requeued_held"):
+        assert parse_listing(f"9_1|PENDING|{reason}||x")[0].is_held
 
 
 def test_tasks_in_words():

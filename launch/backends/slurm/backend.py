@@ -15,6 +15,7 @@ from launch.backends.slurm.cluster import check_partition, read_partitions
 from launch.backends.slurm.feed import Fed, feed
 from launch.backends.slurm.refusals import explain, is_full
 from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
+from launch.backends.slurm.sbatch import sbatch
 from launch.disk.store import SweepStore
 from launch.errors import BackendError
 from launch.profiles import Profile
@@ -51,7 +52,7 @@ class SlurmBackend(Backend):
                 script = Path(folder, f"{request.record.uuid}.sh")
                 script.write_text(request.script)
                 try:
-                    call(["sbatch", "--test-only", os.fspath(script)])
+                    sbatch(["sbatch", "--test-only", os.fspath(script)])
                 except ClientError as error:
                     if not is_full(error):
                         raise explain(error, self._profile) from error

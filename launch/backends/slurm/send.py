@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from launch.backends.slurm.executor import TextExecutor
 from launch.backends.slurm.refusals import explain, is_full
 from launch.backends.slurm.request import SubmitRequest
+from launch.backends.slurm.sbatch import sbatch
 from launch.disk.files import fault
 from launch.errors import BackendError, LaunchError
 from launch.profiles import Profile
@@ -70,7 +71,7 @@ def _send_one(folder: str, request: SubmitRequest, sent: Sent, lock: int) -> str
     uuid = request.record.uuid
     write_array(folder, request.record, request.script)
     try:
-        answer = call(request.words(sent.jobs), hold=[lock], timeout_s=_SUBMIT_TIMEOUT_S)
+        answer = sbatch(request.words(sent.jobs), hold=[lock], timeout_s=_SUBMIT_TIMEOUT_S)
     except ClientError:
         mark_over(folder, uuid)  # it was refused
         raise
