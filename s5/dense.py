@@ -1,9 +1,11 @@
 """The affine map of features that encoder, gate and head are made of."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
 from s5.matmul import matmul
 from s5.params import BiasParam, WeightParam
@@ -25,3 +27,12 @@ class Dense(nnx.Module):
     def __call__(self, x: Float[Array, "*axes d_in"]) -> Float[Array, "*axes d_out"]:
         """Return x weight + bias, in the precision of x and added up in float32."""
         return (matmul(x, self.weight[...], jnp.float32) + self.bias[...]).astype(x.dtype)
+
+    def lookup(self, tokens: Integer[Array, "*axes"], dtype: Any) -> Float[Array, "*axes d_out"]:
+        """Return what a call returns for one-hot vectors of the tokens, without making any.
+
+        Args:
+            tokens: Whole numbers below d_in; another one gives NaN, not a neighbour's row.
+            dtype: Precision of the result.
+        """
+        return (jnp.take(self.weight[...], tokens, axis=0, mode="fill") + self.bias[...]).astype(dtype)

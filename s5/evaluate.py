@@ -61,7 +61,7 @@ def make_eval_step(
 
     def eval_step(params: PyTree, stats: PyTree, sums: Sums, batch: Batch) -> Sums:
         model, lengths = nnx.merge(graphdef, params, stats), lengths_of(batch)
-        outputs = model(batch.inputs, lengths, train=False, step_rescale=step_rescale)
+        outputs = model(batch.inputs, lengths, train=False, step_rescale=step_rescale, times=batch.times)
         return sums + score(outputs, batch.labels, batch.weight, head, lengths)
 
     return (devices or Devices(1)).jit(eval_step)
@@ -146,7 +146,7 @@ def evaluate_run(run_dir: Path, split: str, *, step_rescale: float = 1.0) -> dic
         UserError: For an unknown split, or a run that cannot be loaded.
     """
     config, model = load_run(run_dir)
-    dataset = load(config.data)
+    dataset = load(config.data, config.compat)
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from s5.choices import Compat, Head, Pooling, Precision
 from s5.config import ModelConfig
@@ -45,7 +45,7 @@ class SequenceModel(nnx.Module):
 
     def __call__(
         self,
-        inputs: Float[Array | np.ndarray, "batch *documents L d_input"],
+        inputs: Shaped[Array | np.ndarray, "batch *documents L d_stored"],
         lengths: Int[Array | np.ndarray, " batch *documents"] | None = None,
         *,
         train: bool,
@@ -56,7 +56,8 @@ class SequenceModel(nnx.Module):
         """Return the logits of each sequence or pair, or the output of each step.
 
         Args:
-            inputs: Sequences, padded at their ends with anything finite.
+            inputs: Sequences, padded at their ends with anything finite: d_input features a step, or one token, a whole
+                number below d_input.
             lengths: Valid steps of each sequence; None where all steps of all are valid, which is faster.
             train: Whether this is training: batch statistics are taken and moved, dropout is drawn.
             key: Random key of the dropout; training with dropout needs it.
@@ -79,7 +80,7 @@ class SequenceModel(nnx.Module):
         rows, row_lengths = self._rows(inputs, 2), self._rows(lengths, 0)
         mask = None if row_lengths is None else jnp.arange(rows.shape[1]) < row_lengths[:, None]
         x = self.layers(
-            self.encoder(rows.astype(self.dtype)),
+            self._encode(rows),
             None if upstream else mask,  # there, padding enters the scans and the statistics
             train=train,
             key=key if train else None,
@@ -100,7 +101,7 @@ class SequenceModel(nnx.Module):
     def step(
         self,
         state: StreamState,
-        inputs: Float[Array | np.ndarray, "batch *documents d_input"],
+        inputs: Shaped[Array | np.ndarray, "batch *documents d_stored"],
         *,
         step_rescale: float | Float[Array, ""] = 1.0,
         interval: Float[Array | np.ndarray, " batch *documents"] | None = None,
@@ -125,7 +126,7 @@ class SequenceModel(nnx.Module):
     def advance(
         self,
         state: StreamState,
-        inputs: Float[Array | np.ndarray, "batch *documents L d_input"],
+        inputs: Shaped[Array | np.ndarray, "batch *documents L d_stored"],
         *,
         step_rescale: float | Float[Array, ""] = 1.0,
         intervals: Float[Array | np.ndarray, "batch *documents L"] | None = None,
@@ -144,11 +145,17 @@ class SequenceModel(nnx.Module):
         Raises:
             ValueError: For a bidirectional model, which cannot stream.
         """
-        x = self.encoder(self._rows(inputs, 2).astype(self.dtype))
+        x = self._encode(self._rows(inputs, 2))
         row_intervals = self._rows(intervals, 1)
         layers, x = self.layers.advance(state.layers, x, step_rescale=step_rescale, intervals=row_intervals)
         head, out = self.head.advance(state.head, x)
         return StreamState(layers, head), out
+
+    def _encode(self, rows: Shaped[Array, "rows L d_stored"]) -> Float[Array, "rows L H"]:
+        """Return the features of each step; whole numbers are tokens, one a step."""
+        if jnp.issubdtype(rows.dtype, jnp.integer):
+            return self.encoder.lookup(rows[..., 0], self.dtype)
+        return self.encoder(rows.astype(self.dtype))
 
     def _rows(self, values: Any, axes: int) -> Any:
         """Return values with both documents of a pair as neighbouring rows of the batch.

@@ -77,7 +77,7 @@ def make_train_step(
     def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""], weight: Array) -> Any:
         model = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
         lengths = lengths_of(batch)
-        outputs = model(batch.inputs, lengths, train=True, key=key)
+        outputs = model(batch.inputs, lengths, train=True, key=key, times=batch.times)
         sums = score(outputs, batch.labels, batch.weight, head, lengths)
         return sums.loss / weight, (sums, nnx.split(model, nnx.Param, ...)[2])
 

@@ -68,7 +68,7 @@ def train(
     lifeline, team = lifeline or Lifeline.from_environment(), team or Team()
     processes.join(team)
     device.require(config.platform)
-    dataset = load(config.data)
+    dataset = load(config.data, config.compat)
     devices = Devices(config.train.devices, team)
     # What all processes come to alike they wait for together; one that leaves otherwise must not be waited for.
     try:

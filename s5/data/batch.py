@@ -25,12 +25,14 @@ class Batch(NamedTuple):
     labels: The class of each, or targets of every step.
     lengths: How many steps of each are valid.
     weight: 1 for an example, 0 for a row that only fills the shape.
+    times: When each step was observed, in units of the regular interval; None where all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "batch *documents L d_stored"]
     labels: Shaped[np.ndarray, "batch ..."]
     lengths: Int32[np.ndarray, " batch *documents"]
     weight: Float32[np.ndarray, " batch"]
+    times: Float32[np.ndarray, "batch L"] | None = None
 
 
 def gather(split: Split, examples: Int[np.ndarray, " batch"]) -> Batch:
@@ -41,7 +43,8 @@ def gather(split: Split, examples: Int[np.ndarray, " batch"]) -> Batch:
         if np.any(split.offset):
             inputs -= np.float32(split.offset)
         inputs /= np.float32(split.full_scale)
-    return Batch(inputs, split.labels[examples], split.lengths[examples], np.ones(len(examples), np.float32))
+    times = None if split.times is None else split.times[examples]
+    return Batch(inputs, split.labels[examples], split.lengths[examples], np.ones(len(examples), np.float32), times)
 
 
 def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> Iterator[Batch]:

@@ -129,7 +129,7 @@ def test_inputs_lengths_and_labels_stay_together():
 @given(st.integers(1, 50), st.integers(1, 20))
 def test_evaluation_sees_every_example_once_in_one_shape(n, batch_size):
     batches = list(eval_batches(make_split(n), batch_size))
-    assert {tuple(part.shape for part in batch) for batch in batches} == {
+    assert {tuple(part.shape for part in jax.tree.leaves(batch)) for batch in batches} == {
         ((batch_size, 3, 1), (batch_size,), (batch_size,), (batch_size,))
     }
     assert [label for batch in batches for label in batch.labels[batch.weight == 1]] == list(range(n))

@@ -230,3 +230,14 @@ def test_one_shape_compiles_once():
     for seed in range(3):
         apply(sequences(seed=seed), jnp.full(batch, seed + 1))
     assert len(traces) == 1
+
+
+def test_tokens_are_one_hot_vectors():
+    net = model()
+    tokens = np.random.default_rng(0).integers(0, d_input, (batch, L, 1)).astype(np.uint8)
+    one_hot = jax.nn.one_hot(tokens[..., 0], d_input)
+    assert_near(gradients(net, tokens, None), gradients(net, one_hot, None))
+    stray = tokens.copy()
+    stray[1, 0] = d_input  # no token: seen as NaN, not read as another one
+    bad = jnp.isnan(net(stray, train=False)).any(-1)
+    assert bad.tolist() == [False, True, False, False]

@@ -134,3 +134,12 @@ def test_a_regression_scores_valid_steps():
 def test_nothing_has_no_mean():
     assert np.isnan(list(Sums.zero().means().values())).all()
     assert list(Sums.zero(Head.regression).means()) == ["loss"]
+
+
+def test_the_times_of_a_batch_reach_the_model():
+    start, step = make_step(Head.regression)
+    batch = make_batch(Head.regression)
+    regular = np.tile(np.arange(LENGTH, dtype=np.float32), (BATCH, 1))
+    losses = [float(step(*start(), batch._replace(times=times))[1].sums.loss) for times in (None, regular, 3 * regular)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert abs(losses[2] - losses[0]) > 1e-3
