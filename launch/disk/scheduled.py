@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -15,12 +15,14 @@ class Scheduled:
         running: The jobs at work, as attempts name them.
         taken: When it was asked, seconds since the epoch; 0 where it never answered.
         problem: Why it could not be asked again; None where all is well.
+        ends: Returns how jobs ended that it has no more, in its own words, by job.
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])
     running: frozenset[str] = frozenset()
     taken: float = 0.0
     problem: str | None = None
+    ends: Callable[[], Mapping[str, str]] = dict[str, str]
 
     def has_lost(self, job: object, started: float) -> bool:
         """Say whether the scheduler knows for certain that a job is not at work.

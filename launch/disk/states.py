@@ -169,6 +169,9 @@ def _with_scheduler(
         facts = replace(facts, alive=alive)
     if run_id in scheduled.tasks:
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
+    elif facts.attempted and not facts.ended and not facts.alive:
+        end = scheduled.ends().get(str(record.get("job_id")))
+        note = f"its job ended as {end}" if end else note
     return facts, note
 
 

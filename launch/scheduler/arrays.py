@@ -59,6 +59,7 @@ class ArrayRecord:
         poll_s: How old the launcher's view of the queue may be.
         requeue: Whether a run that goes on does so under the same job.
         feeds: Whether a task that leaves may submit what is left of the sweep.
+        accounts: Whether the cluster keeps accounts that know how jobs ended.
         created: Seconds since the epoch.
     """
 
@@ -74,6 +75,7 @@ class ArrayRecord:
     poll_s: float = POLL_S
     requeue: bool = True
     feeds: bool = False
+    accounts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from launch.disk.scheduled import Scheduled
 from launch.scheduler.arrays import Array, live_arrays
+from launch.scheduler.ends import ask_ends
 from launch.scheduler.queue import Listing, look
 
 
@@ -19,7 +21,7 @@ def look_at_queue(sweep: str) -> Scheduled | None:
     if not arrays:
         return None
     listing = look(os.path.dirname(sweep), min(array.record.poll_s for array in arrays))
-    return scheduled(arrays, listing)
+    return replace(scheduled(arrays, listing), ends=lambda: ask_ends(arrays))
 
 
 def scheduled(arrays: list[Array], listing: Listing) -> Scheduled:

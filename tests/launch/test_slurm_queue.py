@@ -13,6 +13,7 @@ from launch.scheduler import arrays as arrays_of
 from launch.scheduler import queue
 from launch.scheduler.arrays import Array, ArrayRecord, ArrayTask
 from launch.scheduler.client import ClientError, Unreachable, call
+from launch.scheduler.ends import parse_ends
 from launch.scheduler.listing import parse_listing, task_words
 from launch.scheduler.scheduled import look_at_queue, scheduled
 
@@ -153,3 +154,8 @@ def test_who_does_not_answer_is_named(squeue, monkeypatch, script, kind, words):
         call(["squeue"])
     assert type(caught.value) is kind
     assert caught.value.exit_code == 3
+
+
+def test_the_newest_end_of_each_job_is_what_the_accounts_say():
+    text = "12_0|NODE_FAIL|\n12_0|OUT_OF_MEMORY\n12_1|CANCELLED by 0\n12_2|TIMEOUT\n12_2|RUNNING\n12_[3-4]|PENDING\n\n?"
+    assert parse_ends(text) == {"12_0": "OUT_OF_MEMORY", "12_1": "CANCELLED by 0", "12_2": "TIMEOUT"}

@@ -1,6 +1,7 @@
 """What a user types, over a real cluster."""
 
 from launch.records import State
+from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
 
@@ -42,6 +43,19 @@ def test_cancelled_runs_stop_with_a_checkpoint_and_retry_takes_them_up(project: 
     project.launch("retry", "x")
     project.until(State.SUCCEEDED)
     assert len(project.starts()) == 5
+
+
+def test_slurm_says_how_a_job_ended_whose_supervisor_could_not(project: Project, slurm: Slurm) -> None:
+    project.sweep(runs=1)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(1)
+    slurm.call("scancel", "--signal=KILL", "--full", slurm.jobs("%A")[0])
+    project.until(State.LOST)
+    assert wait_until(lambda: project.views()[0].message == "its job ended as CANCELLED by 0", 20), project.views()
+    project.hold(False)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until(State.SUCCEEDED)
 
 
 def test_a_failure_is_judged_shown_and_retried(project: Project) -> None:

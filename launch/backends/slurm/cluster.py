@@ -6,7 +6,7 @@ import getpass
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launch.backends.slurm.request import Limits
 from launch.errors import BackendError, LaunchError, ProfileError, nearest
@@ -32,7 +32,7 @@ def read_limits(site: Site) -> Limits:
     if accounts is None:
         accounts = has_accounts(settings)
     numbers = _asked(site) if accounts else []
-    return limits_of(settings, site, numbers)
+    return replace(limits_of(settings, site, numbers), accounts=accounts)
 
 
 def read_settings(text: str) -> dict[str, str]:

@@ -32,10 +32,12 @@ class Limits:
     Attributes:
         array_tasks: Tasks of one array.
         submit: Tasks of this user in the queue; None for no limit that is known.
+        accounts: Whether it keeps accounts.
     """
 
     array_tasks: int = 1001
     submit: int | None = None
+    accounts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,7 @@ def build_requests(
             poll_s=profile.site.poll_interval_s,
             requeue=profile.site.requeue,
             feeds=profile.site.sbatch_from_nodes,
+            accounts=limits.accounts,
         )
         script = executor.text(_command(want, record), _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, uuid, "sh")))
