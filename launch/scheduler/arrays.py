@@ -22,9 +22,10 @@ from launch.disk.attempts import read_json
 from launch.disk.files import create_file, fault, read_bytes, replace_file, store_error
 from launch.errors import LaunchError, StoreError
 from launch.resources import Resources
-from launch.scheduler.queue import FOLDER, POLL_S
 
 VERSION = 1
+FOLDER = ".slurm"  # in a sweep's folder its arrays, beside all sweeps what was asked last
+POLL_S = 30.0
 _LEFT = "left"
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from launch.disk.files import read_bytes, replace_file
 from launch.disk.locks import acquire
 from launch.errors import BackendError, StoreError
+from launch.scheduler.arrays import FOLDER, POLL_S
 from launch.scheduler.client import call
 from launch.scheduler.listing import FORMAT, Row, parse_listing
 
-POLL_S = 30.0
-FOLDER = ".slurm"
 _CACHE = "queue.json"
 _LOCK = "queue.lock"
 

@@ -25,7 +25,6 @@ from launch.records import Reason
 from launch.runtimes import HostCall
 from launch.scheduler.arrays import ArrayRecord, find_task, has_left, read_array
 from launch.scheduler.client import ClientError, call
-from launch.scheduler.listing import RUNNING
 from launch.supervise.order import Order
 from launch.supervise.step import name_of, srun_call, task_count
 from launch.supervise.supervisor import Outcome, Supervisor, guarded
@@ -44,9 +43,6 @@ _FEED_TIMEOUT_S = 120.0
 # A lock that a dead node held: the file system's server lets go of it by and by.
 _LEASE_S = 100.0
 _LEASE_POLL_S = 0.5
-
-# States of a job that its supervisor may have started again.
-_GOING_ON = RUNNING - {"COMPLETING"}
 
 _SETTING = re.compile(r"(\w+)=(\S+)")
 
@@ -107,6 +103,8 @@ class SlurmTask(Surroundings):
 
     def why_stopped(self) -> Reason:
         """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
+        from launch.scheduler.listing import RUNNING  # for the few that are asked to stop
+
         try:
             words = ["scontrol", "show", "job", str(self.job_id), "-o"]
             said = dict(_SETTING.findall(call(words, timeout_s=_ASK_TIMEOUT_S)))
@@ -115,7 +113,7 @@ class SlurmTask(Surroundings):
         self._end = _moment(said.get("EndTime", "")) or self._end
         left = None if self._end is None else self._end - time.time()
         # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
-        self._is_ending = bool(said) and said.get("JobState") not in _GOING_ON
+        self._is_ending = bool(said) and said.get("JobState") not in RUNNING - {"COMPLETING"}
         if said.get("PreemptTime", "None") != "None":
             return Reason.PREEMPTED  # with time to leave; Slurm starts nothing again that ends by itself
         if self._is_ending:
@@ -186,6 +184,8 @@ class SlurmTask(Surroundings):
 
 def _is_gone(job: str) -> bool:
     """Say whether Slurm knows for certain that a job is not at work."""
+    from launch.scheduler.listing import RUNNING
+
     try:
         said = call(["squeue", "-h", "-j", job, "-o", "%T"], timeout_s=_ASK_TIMEOUT_S)
     except ClientError as error:
