@@ -97,9 +97,10 @@ class Precision(Enum):
 
 
 class Remat(Enum):
-    """What of a layer the backward pass computes again instead of keeping it."""
+    """What of a layer the backward pass computes again: nothing, all but the SSM's states and statistics, or all."""
 
     none = "none"
+    states = "states"
     full = "full"
 
 

@@ -92,7 +92,7 @@ class ModelConfig:
     pooling: Pooling = Pooling.mean
     step_rescale: float = _added(1.0)
     precision: Precision = _added(Precision.float32)  # noqa: RUF009
-    remat: Remat = _not_science(Remat.full)  # noqa: RUF009
+    remat: Remat = _not_science(Remat.states)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuse combinations that describe no model."""

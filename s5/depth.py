@@ -11,7 +11,14 @@ from jaxtyping import Array, Bool, Float, Key
 
 from s5.choices import Remat
 from s5.config import ModelConfig
+from s5.keep import KEPT
 from s5.layers import SequenceLayer
+
+# What is kept for the backward pass beside each layer's input.
+POLICIES = {
+    Remat.states: jax.checkpoint_policies.save_only_these_names(KEPT),
+    Remat.full: jax.checkpoint_policies.nothing_saveable,
+}
 
 
 class Stack(nnx.Module):
@@ -43,8 +50,8 @@ class Stack(nnx.Module):
             x = layer(x, mask, train=train, key=key, step_rescale=step_rescale, times=times)
             return x, nnx.split(layer, nnx.Param, ...)[2] if train else None
 
-        if train and self.remat is Remat.full:
-            apply = jax.checkpoint(apply, prevent_cse=False)
+        if train and self.remat in POLICIES:
+            apply = jax.checkpoint(apply, prevent_cse=False, policy=POLICIES[self.remat])
         x, stats = lax.scan(apply, x, (params, stats, keys))
         if train:
             nnx.update(self.layer, stats)

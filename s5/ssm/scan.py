@@ -20,6 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from s5.keep import keep
+
 # Steps of a chunk: its matrix of powers multiplies the work by half of this, and divides the tree's by all of it.
 _CHUNK = 32
 
@@ -251,7 +253,7 @@ def _recurrence(Lambda_bar, Bu, reverse):
 
 
 def _forward(Lambda_bar, Bu, reverse):
-    x = _recurrence(Lambda_bar, Bu, reverse)
+    x = keep(_recurrence(Lambda_bar, Bu, reverse))
     return x, (Lambda_bar, x)
 
 

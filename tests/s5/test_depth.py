@@ -1,5 +1,4 @@
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -55,19 +54,33 @@ def test_layers_start_different_and_share_a_leading_axis():
     assert all((leaf[0] != leaf[1]).any() for leaf in drawn)
 
 
-def test_what_is_computed_again_has_the_same_gradient():
-    x, key = draw(batch, L, H), jax.random.key(0)
+@pytest.fixture(scope="module")
+def gradients():
+    """Return a stack's gradient under each policy, with its jaxpr."""
+    x, key, mask = draw(batch, L, H), jax.random.key(0), jnp.arange(L) < jnp.array([[5], [3]])
 
-    @partial(jax.jit, static_argnums=0)
-    def gradient(graphdef, params, stats):
+    def gradient(remat):
+        graphdef, params, stats = nnx.split(stack(remat=remat), nnx.Param, ...)
+
         def loss(params):
-            return jnp.sin(nnx.merge(graphdef, params, stats, copy=True)(x, None, train=True, key=key)).sum()
+            return jnp.sin(nnx.merge(graphdef, params, stats, copy=True)(x, mask, train=True, key=key)).sum()
 
-        return jax.grad(loss)(params)
+        traced = jax.jit(jax.grad(loss)).trace(params)
+        return traced.lower().compile()(params), str(traced.jaxpr)
 
-    none, full = (gradient(*nnx.split(stack(remat=remat), nnx.Param, ...)) for remat in (Remat.none, Remat.full))
-    for one, other in zip(jax.tree.leaves(none), jax.tree.leaves(full), strict=True):
+    return {remat: gradient(remat) for remat in Remat}
+
+
+@pytest.mark.parametrize("remat", [Remat.states, Remat.full])
+def test_what_is_computed_again_has_the_same_gradient(gradients, remat):
+    for one, other in zip(jax.tree.leaves(gradients[Remat.none][0]), jax.tree.leaves(gradients[remat][0]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_only_where_nothing_is_kept_are_the_states_computed_again(gradients):
+    recurrences = {remat: text.count("name=sequential\n") for remat, (_, text) in gradients.items()}
+    assert recurrences[Remat.states] == recurrences[Remat.none] > 0
+    assert recurrences[Remat.full] == recurrences[Remat.none] + 2  # two directions
 
 
 def lowered_step(n_layers):
