@@ -3,11 +3,13 @@
     python -m benchmarks.train_step [--json] [--recipe NAME] [--repeats N]
 
 speedup_step    plain_s / ours_s: median seconds of a step; the two sides alternate
-compile_ratio   ours / plain: seconds to trace and compile the step, without a cache
+compile_ratio   ours / plain: seconds to trace and compile the step, without a cache; means of two, in turns
 temp_ratio      ours / plain: bytes of temporary memory that XLA plans for the step
-loss_difference   of the first step's losses; not 0 by rounding, and where sequences are padded, since the published
-                step lets padding enter the scans and the batch statistics
+loss_difference   of the first step's losses, ours under `compat=upstream`: the published step lets padding enter the
+                scans and the batch statistics. Ours is timed as it trains, with padding left out, which is more work
+upstream_s      seconds of our step under `compat=upstream`, where sequences are padded: exactly the published function
 compile_depth_ratio   our step at 16 layers against 2, seconds to compile
+bfloat16_s, bfloat16_ratio   our step with `precision=bfloat16`: seconds, and over those of float32
 
 The step is that of `python -m s5`: gradients, optimizer, statistics, the sums of the log. Both sides run in one
 process, restarted with huge memory pages as `python -m s5` is.
@@ -27,7 +29,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.plain_step import make_plain_step, plain_params
-from s5.choices import Activation, CInit, ParamGroups
+from s5.choices import Activation, CInit, Compat, ParamGroups, Precision
 from s5.config import ModelConfig, OptimConfig
 from s5.data.batch import Batch
 from s5.memory import restart_with_huge_pages
@@ -130,9 +132,9 @@ class Side:
         return time.perf_counter() - start, out
 
 
-def our_side(recipe: Recipe) -> Side:
+def our_side(recipe: Recipe, compat: Compat = Compat.none) -> Side:
     """Return our training step."""
-    model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0))
+    model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0), compat=compat)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     optimizer = make_optimizer(dataclasses.replace(recipe.optim, warmup_epochs=0.0), params, 100, 10)
     lengths_of: Callable[[Batch], Any] = lambda batch: batch.lengths if recipe.lengths else None  # noqa: E731
@@ -150,30 +152,54 @@ def plain_side(recipe: Recipe) -> Side:
     return Side(step, state, (batch.inputs, batch.labels, batch.lengths if recipe.lengths else None))
 
 
+def race(sides: dict[str, Side], repeats: int) -> dict[str, float]:
+    """Return the median seconds of each side's step; they take turns."""
+    taken = [{name: side.run()[0] for name, side in sides.items()} for _ in range(repeats)]
+    return {name: statistics.median(turn[name] for turn in taken) for name in sides}
+
+
 def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
     """Return the figures of one recipe."""
-    ours, plain = our_side(recipe), plain_side(recipe)
-    sums, loss = ours.run()[1].sums, plain.run()[1]  # the first step warms up
-    seconds = [(ours.run()[0], plain.run()[0]) for _ in range(repeats)]
-    ours_s, plain_s = (statistics.median(side) for side in zip(*seconds, strict=True))
+    compiled = []
+    for _ in range(2):
+        jax.clear_caches()
+        compiled.append((our_side(recipe), plain_side(recipe)))
+    compile_s = [statistics.mean(side.compile_s for side in each) for each in zip(*compiled, strict=True)]
+    ours, plain = compiled[-1]
+    sides = {"ours_s": ours, "plain_s": plain}
+    if recipe.lengths:
+        sides["upstream_s"] = our_side(recipe, Compat.upstream)
+    first = {name: side.run()[1] for name, side in sides.items()}  # warms up, too
+    sums = first.get("upstream_s", first["ours_s"]).sums
+    seconds = race(sides, repeats)
     return {
-        "speedup_step": round(plain_s / ours_s, 2),
-        "compile_ratio": round(ours.compile_s / plain.compile_s, 3),
+        "speedup_step": round(seconds["plain_s"] / seconds["ours_s"], 2),
+        "compile_ratio": round(compile_s[0] / compile_s[1], 3),
         "temp_ratio": round(ours.temp / plain.temp, 3),
-        "ours_s": round(ours_s, 4),
-        "plain_s": round(plain_s, 4),
-        "ours_compile_s": round(ours.compile_s, 2),
-        "plain_compile_s": round(plain.compile_s, 2),
+        **{name: round(taken, 4) for name, taken in seconds.items()},
+        "ours_compile_s": round(compile_s[0], 2),
+        "plain_compile_s": round(compile_s[1], 2),
         "ours_temp_mib": round(ours.temp / 2**20, 1),
         "plain_temp_mib": round(plain.temp / 2**20, 1),
-        "loss_difference": float(sums.loss / sums.weight - loss),
+        "loss_difference": float(sums.loss / sums.weight - first["plain_s"]),
     }
 
 
-def measure_depth(recipe: Recipe) -> dict[str, float]:
+def measure_precision(recipe: Recipe, repeats: int) -> dict[str, float]:
+    """Return what half precision is worth on this device."""
+    half = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, precision=Precision.bfloat16))
+    sides = {"float32_s": our_side(recipe), "bfloat16_s": our_side(half)}
+    race(sides, 1)
+    seconds = race(sides, repeats)
+    figures = {**seconds, "bfloat16_ratio": seconds["bfloat16_s"] / seconds["float32_s"]}
+    figures |= {name.replace("_s", "_temp_mib"): side.temp / 2**20 for name, side in sides.items()}
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def measure_depth(recipe: Recipe, repeats: int) -> dict[str, float]:
     """Return how much longer a step of 16 layers takes to compile than one of 2."""
     seconds = {n: [] for n in (2, 16)}
-    for _ in range(3):
+    for _ in range(min(repeats, 3)):
         for n, taken in seconds.items():
             side = our_side(dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, n_layers=n)))
             taken.append(side.compile_s)
@@ -183,18 +209,24 @@ def measure_depth(recipe: Recipe) -> dict[str, float]:
     return {name: round(value, 3) for name, value in figures.items()}
 
 
+# Of the ListOps recipe.
+EXTRAS = {"depth": measure_depth, "bfloat16": measure_precision}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--recipe", choices=[*RECIPES, "depth"], action="append", help="default: all")
+    parser.add_argument("--recipe", choices=[*RECIPES, *EXTRAS], action="append", help="default: all")
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
     restart_with_huge_pages()
     figures = []
-    for name in asked.recipe or [*RECIPES, "depth"]:
-        values = measure_depth(RECIPES["listops"]) if name == "depth" else measure(RECIPES[name], asked.repeats)
-        figures.append({"recipe": name, **values})
+    for name in asked.recipe or [*RECIPES, *EXTRAS]:
+        one = (
+            EXTRAS[name](RECIPES["listops"], asked.repeats) if name in EXTRAS else measure(RECIPES[name], asked.repeats)
+        )
+        figures.append({"recipe": name, **one})
     if asked.json:
         print(json.dumps(figures))
     else:
