@@ -110,10 +110,11 @@ class SlurmTask(Surroundings):
             said = dict(_SETTING.findall(call(words, timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
-        self._end = _moment(said.get("EndTime", "")) or self._end
-        left = None if self._end is None else self._end - time.time()
         # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
         self._is_ending = bool(said) and said.get("JobState") not in RUNNING - {"COMPLETING"}
+        if not self._is_ending:  # else that is when it was ended
+            self._end = _moment(said.get("EndTime", "")) or self._end
+        left = None if self._end is None else self._end - time.time()
         if said.get("PreemptTime", "None") != "None":
             return Reason.PREEMPTED  # with time to leave; Slurm starts nothing again that ends by itself
         if self._is_ending:

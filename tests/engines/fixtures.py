@@ -73,4 +73,5 @@ def slurm(slurm_cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slu
         if slurm_cluster.settings != first:
             slurm_cluster.configure(first)
         slurm_cluster.start()
+        slurm_cluster.resume()
         slurm_cluster.cancel_all()

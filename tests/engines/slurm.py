@@ -89,6 +89,7 @@ class Slurm:
     def up(self) -> None:
         """Start what does not run, and return when every node takes jobs."""
         self.start()
+        self.resume()
         self._until(lambda: self.fit_nodes == self.settings.node_names, "the nodes", "slurmctld")
 
     def start(self) -> None:
@@ -113,6 +114,16 @@ class Slurm:
         """Start a node's slurmd."""
         (self.folder / "spool" / name).mkdir(exist_ok=True)
         self.daemon(name).start(["slurmd", "-D", "-N", name], self.environment)
+
+    def resume(self) -> None:
+        """Give back, as an administrator does, the nodes that Slurm has taken out of service itself.
+
+        A slurmctld that was killed may number a job, or start one, a second time: "Duplicate jobid" drains the node.
+        """
+        for line in self.call("sinfo", "-h", "-N", "-o", "%N %t", check=False).splitlines():
+            name, state = line.split()
+            if state.startswith(("drain", "drng", "inval")):
+                self.call("scontrol", "update", f"nodename={name}", "state=resume", check=False)
 
     def configure(self, settings: Settings) -> None:
         """Go on with other settings, of as many nodes, which restarts slurmctld; jobs stay."""

@@ -87,9 +87,11 @@ class SlurmHarness(Harness):
 
         A job that a node could not start, Slurm holds: it is for the command typed again. `typed` counts.
         """
+        self.slurm.resume()
         super().finish()
         self.typed = 1
         for _ in range(_RUN_S // _LOOK_S):
+            self.slurm.resume()
             if wait_until(lambda: self.is_quiet() or self.is_done(), _LOOK_S, poll_s=0.1):
                 if self.is_done():
                     return

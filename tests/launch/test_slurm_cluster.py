@@ -2,6 +2,7 @@
 
 import pytest
 
+from launch.backends.slurm import sbatch as sbatch_module
 from launch.backends.slurm.again import excluded_nodes
 from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
 from launch.backends.slurm.feed import room
@@ -10,7 +11,7 @@ from launch.backends.slurm.request import Limits
 from launch.errors import BackendError, LaunchError
 from launch.profiles import Profile
 from launch.records import Reason, State
-from launch.scheduler.client import ClientError
+from launch.scheduler.client import ClientError, Unreachable
 from launch.site import Site
 from tests.launch.made_sweep import Made, make_sweep
 
@@ -117,3 +118,40 @@ def test_a_node_that_kills_runs_is_avoided_where_another_does_not(tmp_path):
     assert excluded_nodes(moved, 2) == ["n2"]
     assert excluded_nodes(moved, 3) == []
     assert excluded_nodes(moved, 0) == []
+
+
+REFUSED = "echo allocation failure: node configuration is not available >&2; exit 1\n"
+
+
+@pytest.mark.parametrize(
+    ("states", "kind", "words"),
+    [
+        ("idle drain", ClientError, "node configuration is not available"),
+        ("drain down*", Unreachable, "no node of the cluster takes jobs now (1 drain, 1 down*)"),
+        ("unk* idle*", Unreachable, "(1 unk*, 1 idle*)"),
+    ],
+)
+def test_what_no_node_takes_is_a_mistake_only_where_nodes_take_jobs(tmp_path, monkeypatch, states, kind, words):
+    (tmp_path / "sbatch").write_text(
+        "#!/bin/sh\necho allocation failure: node configuration is not available >&2; exit 1\n"
+    )
+    lines = "\n".join(f"echo n{number} {state}" for number, state in enumerate(states.split()))
+    (tmp_path / "sinfo").write_text(f"#!/bin/sh\nset -f\n{lines}\n")
+    for name in ("sbatch", "sinfo"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(sbatch_module, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(sbatch_module, "_PAUSE_S", 0.01)
+    with pytest.raises(kind) as caught:
+        sbatch_module.sbatch(["sbatch", "x.sh"])
+    assert words in caught.value.message
+
+
+def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\n[ -e {tmp_path}/up ] && exec echo 7\ntouch {tmp_path}/up\n{REFUSED}")
+    (tmp_path / "sinfo").write_text("#!/bin/sh\necho n1 'idle*'\n")
+    for name in ("sbatch", "sinfo"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(sbatch_module, "_PAUSE_S", 0.01)
+    assert sbatch_module.sbatch(["sbatch", "x.sh"]) == "7\n"

@@ -105,6 +105,7 @@ def test_without_an_answer_the_end_is_the_one_that_was_asked_for(tmp_path, clien
         ("JobState=COMPLETING PreemptTime=2026-01-01T00:00:00", 30, Reason.PREEMPTED, True),
         ("JobState=COMPLETING PreemptTime=None", 3000, Reason.INTERRUPTED, True),
         ("JobState=CANCELLED", 3000, Reason.INTERRUPTED, True),
+        (f"JobState=COMPLETING EndTime={in_slurms_words(-1)}", None, Reason.INTERRUPTED, True),
         ("JobState=COMPLETING", -3, Reason.TIMEOUT, True),
         (None, 170, Reason.TIMEOUT, False),
         (None, 3000, Reason.PREEMPTED, False),

@@ -2,12 +2,13 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from launch.records import State
 from s5.result import read_metrics
-from tests.engines.daemon import wait_until
+from tests.engines.daemon import EngineError, wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project, kill_job
 from tests.slurm.trained import TINY, job_of, parameters, works
@@ -27,7 +28,7 @@ def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(
         job = job_of(view.run_dir, number)
         interrupt(slurm, job)
         assert wait_until(lambda: project.reasons(view.run_dir)[-1], 60), slurm.jobs()
-        slurm.call("scontrol", "update", f"JobId={job}", f"TimeLimit={_LONG_MIN}")
+        assert wait_until(lambda job=job: _allow(slurm, job, _LONG_MIN), 60), slurm.jobs()
     project.launch("sweep", "here.yaml", "--runs", "here")
     project.until(State.SUCCEEDED, sweep="tiny")
     assert project.reasons(view.run_dir) == ["timeout", "preempted", "timeout", "success"]
@@ -43,8 +44,16 @@ def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(
 def _time_out(slurm: Slurm, job: str) -> None:
     """Bring the time limit near, and send what Slurm sends then: it looks at limits every 30 s only."""
     hours, minutes, _ = ("0:0:" + slurm.call("squeue", "-h", "-j", job, "-o", "%M")).strip().split(":")[-3:]
-    slurm.call("scontrol", "update", f"JobId={job}", f"TimeLimit={60 * int(hours) + int(minutes) + 2}")
+    assert _allow(slurm, job, 60 * int(hours) + int(minutes) + 2)
     slurm.call("scancel", "--batch", "--signal=USR2", job)
+
+
+def _allow(slurm: Slurm, job: str, minutes: int) -> bool:
+    """Change a job's time limit; return whether that was possible: it is not while an attempt is being ended."""
+    with suppress(EngineError):
+        slurm.call("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+        return True
+    return False
 
 
 def _preempt(slurm: Slurm, job: str) -> None:
@@ -54,30 +63,28 @@ def _preempt(slurm: Slurm, job: str) -> None:
     )
 
 
-def test_a_real_time_limit(project: Project) -> None:
-    project.profile(signal_delay_s=50)
-    project.sweep(runs=1, resources={"timeout_min": 1})
-    project.hold()
-    project.launch("sweep", "x.yaml", "--on", "test")
-    project.until_started(2)
-    project.hold(False)
-    project.until(State.SUCCEEDED)
-    (view,) = project.views()
-    assert project.reasons(view.run_dir) == ["timeout", "success"]
-
-
-def test_a_node_that_fails_gives_its_run_back(project: Project, slurm: Slurm) -> None:
+def test_a_real_time_limit_and_a_node_that_fails_meanwhile(project: Project, slurm: Slurm) -> None:
     slurm.configure(replace(slurm.settings, slurmd_timeout_s=5))
-    project.sweep(runs=1)
     project.hold()
-    project.launch("sweep", "x.yaml", "--on", "test")
-    project.until_started(1)
-    (view,) = project.views()
-    assert view.host is not None
-    job = slurm.jobs("%A %N")[0].split()[0]
-    slurm.daemon(view.host).kill()
+    project.profile("limited", nodelist="node1", signal_delay_s=50)
+    project.sweep(runs=1, resources={"timeout_min": 1})
+    project.launch("sweep", "x.yaml", "--on", "limited")
+    (limited,) = project.views()
+    project.profile("failing", nodelist="node2")
+    project.sweep(runs=1, name="y")
+    project.launch("sweep", "x.yaml", "--on", "failing")
+    (failing,) = project.views("y")
+    project.until_started(2)
+    (job,) = [line.split()[0] for line in slurm.jobs("%A %N") if line.endswith("node2")]
+    slurm.daemon("node2").kill()
     kill_job(job)
+    assert wait_until(lambda: "node2" not in slurm.fit_nodes, 60)
+    slurm.start_node("node2")
+    project.until_started(4)
     project.hold(False)
     project.until(State.SUCCEEDED)
-    assert len(project.starts()) == 2
-    assert project.reasons(view.run_dir) == [None, "success"]
+    project.until(State.SUCCEEDED, sweep="y")
+    *limits, last = project.reasons(limited.run_dir)
+    assert set(limits) == {"timeout"} and last == "success"
+    assert len(project.starts()) == len(limits) + 3
+    assert project.reasons(failing.run_dir) == [None, "success"]

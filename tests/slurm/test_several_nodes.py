@@ -15,6 +15,8 @@ from tests.slurm.trained import TINY, job_of, works
 
 # Sums over a batch are taken in another order where its halves lie on two nodes.
 _RELATIVE = 1e-3
+# Enough for a first checkpoint, and for an interruption before the last step.
+_EPOCHS = 16
 
 
 def losses(run_dir: str) -> dict[int, float]:
@@ -23,7 +25,7 @@ def losses(run_dir: str) -> dict[int, float]:
 
 
 def test_two_nodes_train_as_one_process_and_survive_a_requeue_together(project: Project, slurm: Slurm) -> None:
-    sweep = {"name": "pair", "experiment": "digits/s5", "base": {**TINY, "model.dropout": 0.0}}
+    sweep = {"name": "pair", "experiment": "digits/s5", "base": {**TINY, "model.dropout": 0.0, "train.epochs": _EPOCHS}}
     (project.folder / "alone.yaml").write_text(json.dumps(sweep))
     (project.folder / "pair.yaml").write_text(json.dumps({**sweep, "resources": {"nodes": 2, "timeout_min": 30}}))
     project.launch("sweep", "pair.yaml", "--on", "test")
@@ -37,5 +39,5 @@ def test_two_nodes_train_as_one_process_and_survive_a_requeue_together(project: 
     assert all(nodes)
     alone = losses(str(Path("alone", "pair", os.path.basename(view.run_dir))))
     together = losses(view.run_dir)
-    assert together.keys() == alone.keys() and len(alone) > 10
+    assert together.keys() == alone.keys() and len(alone) > 5
     assert [together[step] for step in alone] == pytest.approx(list(alone.values()), rel=_RELATIVE)

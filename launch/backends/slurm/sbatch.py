@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from launch.errors import BackendError
@@ -12,6 +13,9 @@ from launch.scheduler.client import TIMEOUT_S, ClientError, Unreachable, call
 _UNFIT = "node configuration is not available"
 _PATIENCE_S = 20.0
 _PAUSE_S = 1.0
+# How the states of nodes begin that are not expected to take a job.
+_AWAY = ("down", "drain", "drng", "fail", "inval", "maint", "power")
+_LATER = "`sinfo -R` shows why; type the command again when they do: nothing is lost and nothing runs twice"
 
 
 def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float = TIMEOUT_S) -> str:
@@ -24,32 +28,33 @@ def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float =
 
     Raises:
         ClientError: Where it refuses.
-        Unreachable: Where nobody answers it, or no node of the cluster has spoken with its controller yet.
+        Unreachable: Where nobody answers it, or no node of the cluster takes jobs.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
             return call(words, hold=hold, timeout_s=timeout_s)
         except ClientError as error:
-            silent, nodes = _silent_nodes() if _UNFIT in error.said else (0, 0)
-            if not silent or (time.monotonic() >= deadline and silent < nodes):
+            if _UNFIT not in error.said:
                 raise
-            if time.monotonic() >= deadline:
-                hint = "its controller may have been started a moment ago; type the command again: nothing is lost"
-                raise Unreachable("no node of the cluster answers its controller", hint=hint) from error
-            time.sleep(_PAUSE_S)
+            states = _node_states()
+            if not any(map(_is_silent, states)) or time.monotonic() >= deadline:
+                if states and all(_is_silent(state) or state.startswith(_AWAY) for state in states):
+                    named = ", ".join(f"{count} {state}" for state, count in Counter(states).items())
+                    raise Unreachable(f"no node of the cluster takes jobs now ({named})", hint=_LATER) from error
+                raise
+        time.sleep(_PAUSE_S)
 
 
-def _silent_nodes() -> tuple[int, int]:
-    """Return how many nodes have not spoken with the controller that counts on them, of how many."""
+def _node_states() -> list[str]:
+    """Return the state of every node; nothing where nobody says so."""
     try:
-        states = call(["sinfo", "-h", "-N", "-o", "%N %t"]).splitlines()
+        lines = call(["sinfo", "-h", "-N", "-o", "%N %t"]).splitlines()
     except BackendError:
-        return 0, 0
-    nodes = dict(line.split()[:2] for line in states if len(line.split()) > 1)
-    return sum(_is_silent(state) for state in nodes.values()), len(nodes)
+        return []
+    return list({name: state for name, _, state in (line.partition(" ") for line in lines)}.values())
 
 
 def _is_silent(state: str) -> bool:
-    """Say whether a node in this state is expected, and has said nothing. One that is down is not expected."""
-    return state.startswith("unk") or (state.endswith("*") and not state.startswith(("down", "drain", "drng", "fail")))
+    """Say whether a node in this state is expected, and has not spoken with the controller yet."""
+    return state.startswith("unk") or (state.endswith("*") and not state.startswith(_AWAY))
