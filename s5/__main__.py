@@ -6,7 +6,7 @@ usage:
       The run lies in DIR, by default in $LAUNCH_RUNS (or ./runs) /_single/<recipe>-s<seed>-<hash>.
   python -m s5 train RUN_DIR
       Train the run whose config.yaml lies in RUN_DIR. A supervisor names the attempt in LAUNCH_ATTEMPT_DIR.
-  python -m s5 evaluate RUN_DIR [--split SPLIT] [--json]
+  python -m s5 evaluate RUN_DIR [--split SPLIT] [--data NAME] [--step-rescale X] [--json]
       Score a run's best model; SPLIT is train, val or test (default).
   python -m s5 --help
 
@@ -22,6 +22,7 @@ import argparse
 import difflib
 import errno
 import json
+import math
 import os
 import sys
 import traceback
@@ -222,8 +223,12 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m s5 evaluate")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--data", metavar="NAME", help="another data set than the run's")
+    parser.add_argument("--step-rescale", type=float, default=1.0, metavar="X", help="its interval over the run's")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(words)
+    if not 0 < asked.step_rescale < math.inf:
+        parser.error(f"--step-rescale {asked.step_rescale}: a factor above 0 is needed")
     from s5.run_config import read_config
 
     config = read_config(asked.run_dir)
@@ -231,7 +236,8 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     device.require(config.platform)
     from s5.evaluate import evaluate_run
 
-    _print(evaluate_run(asked.run_dir, asked.split), as_json=asked.json)
+    scores = evaluate_run(asked.run_dir, asked.split, data=asked.data, step_rescale=asked.step_rescale)
+    _print(scores, as_json=asked.json)
 
 
 def _print(metrics: dict[str, Any], *, as_json: bool) -> None:

@@ -97,7 +97,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse combinations that describe no model."""
         _finite("model", self)
-        _at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model, model_n_blocks=self.n_blocks)
+        _at_least(
+            1,
+            model_n_layers=self.n_layers,
+            model_d_model=self.d_model,
+            model_d_state=self.d_state,
+            model_n_blocks=self.n_blocks,
+        )
         if self.d_state % self.n_blocks:
             raise ValueError(f"model.d_state={self.d_state} is not divisible by model.n_blocks={self.n_blocks}")
         if self.conj_sym and (self.d_state // self.n_blocks) % 2:
@@ -150,6 +156,11 @@ class OptimConfig:
             0, optim_weight_decay=self.weight_decay, optim_warmup_epochs=self.warmup_epochs, optim_lr_min=self.lr_min
         )
         _at_least(1, optim_lr_patience_epochs=self.lr_patience_epochs)
+        if self.schedule is not Schedule.constant and self.lr_min > min(self.lr, self.ssm_lr):
+            raise ValueError(
+                f"optim.lr_min={self.lr_min} must not lie above optim.lr={self.lr} or optim.ssm_lr={self.ssm_lr}: "
+                "the rates would rise to it"
+            )
         if not 0 < self.lr_reduce_factor <= 1:
             raise ValueError(f"optim.lr_reduce_factor={self.lr_reduce_factor} must lie in (0, 1]")
         if self.clip_norm is not None and self.clip_norm <= 0:

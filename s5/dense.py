@@ -32,7 +32,11 @@ class Dense(nnx.Module):
         """Return what a call returns for one-hot vectors of the tokens, without making any.
 
         Args:
-            tokens: Whole numbers below d_in; another one gives NaN, not a neighbour's row.
+            tokens: Whole numbers from 0 to d_in - 1; another one gives NaN, not another's row.
             dtype: Precision of the result.
         """
-        return (jnp.take(self.weight[...], tokens, axis=0, mode="fill") + self.bias[...]).astype(dtype)
+        W = self.weight[...]
+        # Negative ones would count from the end.
+        if jnp.issubdtype(tokens.dtype, jnp.signedinteger):
+            tokens = jnp.where(tokens < 0, W.shape[0], tokens)
+        return (jnp.take(W, tokens, axis=0, mode="fill") + self.bias[...]).astype(dtype)

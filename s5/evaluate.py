@@ -29,10 +29,14 @@ BEST_PARAMS = "best/params"
 BEST_STATS = "best/stats"
 
 
+def is_padded(dataset: Dataset) -> bool:
+    """Return whether any sequence of a data set is shorter than the longest."""
+    return any((split.lengths != dataset.length).any() for split in dataset.splits.values())
+
+
 def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
     """Return what takes a batch's lengths for the model: None where no sequence is padded, which is faster."""
-    full = all((split.lengths == dataset.length).all() for split in dataset.splits.values())
-    return (lambda batch: None) if full else (lambda batch: batch.lengths)
+    return (lambda batch: batch.lengths) if is_padded(dataset) else (lambda batch: None)
 
 
 EvalStep = Callable[[PyTree, PyTree, Sums, Batch], Sums]
@@ -134,19 +138,31 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
     return config, nnx.merge(graphdef, params, stats)
 
 
-def evaluate_run(run_dir: Path, split: str, *, step_rescale: float = 1.0) -> dict[str, float]:
-    """Return the scores of a run's best model on a split of its data set: `SPLIT/loss` and `SPLIT/accuracy`.
+def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_rescale: float = 1.0) -> dict[str, float]:
+    """Return the scores of a run's best model on a split: `SPLIT/loss` and `SPLIT/accuracy`.
 
     Args:
         run_dir: The run directory.
         split: The split's name.
+        data: Another data set than the run's, with the same features and classes: the same recordings at another
+            sampling rate, say. None for the run's own.
         step_rescale: As in `make_eval_step`.
 
     Raises:
-        UserError: For an unknown split, or a run that cannot be loaded.
+        UserError: For an unknown split, data that the model cannot read, or a run that cannot be loaded.
     """
     config, model = load_run(run_dir)
+    own = dataset_info(config.data.name)
+    if data is not None:
+        config.data.name = data
     dataset = load(config.data, config.compat)
+    kinds = [(one.d_input, one.n_classes, one.head) for one in (dataset, own)]
+    if data is not None and kinds[0] != kinds[1]:
+        raise UserError(
+            f"--data {data}: steps of {dataset.d_input} and {dataset.n_classes} classes, and the model was trained on "
+            f"{own.name} with steps of {own.d_input} and {own.n_classes} classes",
+            hint="name a data set of the same kind",
+        )
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)

@@ -20,7 +20,7 @@ from s5.matmul import matmul
 
 
 class Gate(nnx.Module):
-    """The non-linearity after an SSM, with dropout inside and after it.
+    """The non-linearity after an SSM, with dropout after the gelu and, in the GLUs, after the gate too.
 
     gate: The map under the sigmoid; the GLUs have it.
     value: The map of the gated value; only `full_glu` has it.
@@ -37,7 +37,7 @@ class Gate(nnx.Module):
         inner, outer = (None, None) if key is None else jax.random.split(key)
         keep = draw_keep(y, self.rate, inner)
         if self.gate is None:
-            return dropout(gelu(y, keep), self.rate, outer)
+            return gelu(y, keep)
         W, b = self.gate.weight[...], self.gate.bias[...]
         if self.value is None:
             out: Array = gated(y, keep, W, b, self.kind is Activation.half_glu2)
@@ -96,8 +96,7 @@ def gated(
 ) -> Float[Array, "batch L H"]:
     """Return v sigmoid(x W + b) with x = keep gelu(y).
 
-    The derivative is written out: it keeps y and x W, and passes over them three times where JAX's own keeps four
-    arrays of that size and passes over them eight times.
+    The derivative is written out: it keeps two arrays of the size of y, y itself and x W, where JAX's own keeps nine.
 
     Args:
         y: The SSM's outputs.

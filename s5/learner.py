@@ -9,10 +9,12 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from s5 import checkpoints
+from s5.choices import Compat, Head, Pooling
 from s5.config import Config
 from s5.data import Dataset
 from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch, train_batches
-from s5.evaluate import BEST_PARAMS, BEST_STATS, EvalStep, evaluate, make_eval_step, valid_lengths
+from s5.errors import UserError
+from s5.evaluate import BEST_PARAMS, BEST_STATS, EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
 from s5.models import make_model
 from s5.optim import make_optimizer
 from s5.parallel import Devices
@@ -35,13 +37,14 @@ class Learner:
         n_parameters: Trained numbers of the model.
 
     Raises:
-        UserError: Where a batch cannot be divided.
+        UserError: Where a batch cannot be divided, or `compat` has no such model.
     """
 
     def __init__(self, config: Config, dataset: Dataset, devices: Devices) -> None:
         self._config, self._dataset, self._devices = config, dataset, devices
         self.steps_per_epoch = steps_per_epoch(dataset.splits["train"], config.train.batch_size)
         devices.check_batch(config.train.batch_size, config.train.microbatches)
+        _check_pooling(config, dataset)
         init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
         rngs = nnx.Rngs(params=init_key)
         model = make_model(
@@ -144,3 +147,14 @@ class Learner:
         before = self.state.opt_state
         falls = self._devices.place(before.falls.fall(step))
         self.state = self.state._replace(opt_state=before._replace(falls=falls))
+
+
+def _check_pooling(config: Config, dataset: Dataset) -> None:
+    """Refuse what the S5 repository cannot do where its behaviour is asked for."""
+    last = config.model.pooling is Pooling.last and dataset.head is not Head.regression
+    if config.compat is Compat.upstream and last and is_padded(dataset):
+        raise UserError(
+            f"compat=upstream with model.pooling=last: {dataset.name} is padded, and the S5 repository takes the last "
+            "step of full sequences only",
+            hint="set model.pooling=mean, or leave compat at none",
+        )

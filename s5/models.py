@@ -154,6 +154,8 @@ class SequenceModel(nnx.Module):
     def _encode(self, rows: Shaped[Array, "rows L d_stored"]) -> Float[Array, "rows L H"]:
         """Return the features of each step; whole numbers are tokens, one a step."""
         if jnp.issubdtype(rows.dtype, jnp.integer):
+            if rows.shape[-1] != 1:
+                raise ValueError(f"whole numbers are tokens, one a step, not {rows.shape[-1]}; give features as floats")
             return self.encoder.lookup(rows[..., 0], self.dtype)
         return self.encoder(rows.astype(self.dtype))
 

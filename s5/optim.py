@@ -134,9 +134,12 @@ def make_optimizer(
 def clip(gradients: PyTree, norm: float) -> PyTree:
     """Return the gradients, shortened together so that their global norm is `norm` at most.
 
-    A direction stays what it is, and a gradient that is not finite stays so.
+    A direction stays what it is, and one that is not finite stays so.
     """
-    factor = jnp.minimum(1.0, norm / jnp.maximum(optax.tree.norm(gradients), norm))
+    # Measured in units of the largest entry: its square may be no float32 any more.
+    unit = jnp.maximum(jax.tree.reduce(jnp.maximum, jax.tree.map(lambda g: jnp.abs(g).max(), gradients)), 1e-30)
+    length = optax.tree.norm(jax.tree.map(lambda g: g / unit, gradients))
+    factor = jnp.minimum(1.0, norm / unit / length)
     return jax.tree.map(lambda g: g * factor, gradients)
 
 

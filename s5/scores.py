@@ -84,7 +84,8 @@ def score(
     """
     if head is not Head.regression:
         loss = optax.losses.softmax_cross_entropy_with_integer_labels(outputs, labels)
-        correct = (outputs.argmax(-1) == labels).astype(jnp.float32)
+        # The argmax of NaN is class 0: outputs that are no numbers are never right.
+        correct = ((outputs.argmax(-1) == labels) & jnp.isfinite(loss)).astype(jnp.float32)
         return Sums((loss * weight).sum(), (correct * weight).sum(), jnp.asarray(weight).sum())
     errors = jnp.square(outputs - labels).mean(-1)
     if lengths is not None:

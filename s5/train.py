@@ -281,8 +281,13 @@ def _refuse_nan(interval: Interval) -> None:
 
 
 def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
-    """Return what is compared: the higher accuracy; among equals the lower loss; among those the earlier wins."""
-    loss = -scores["loss"] if np.isfinite(scores["loss"]) else -np.inf
+    """Return what is compared: the higher accuracy; among equals the lower loss; among those the earlier wins.
+
+    Scores whose loss is no number are worse than all others.
+    """
+    if not np.isfinite(scores["loss"]):
+        return (-np.inf,)
+    loss = -scores["loss"]
     if "accuracy" not in scores:
         return (loss,)
     return (scores["accuracy"],) if compat is Compat.upstream else (scores["accuracy"], loss)

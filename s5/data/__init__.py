@@ -3,8 +3,8 @@
 from types import ModuleType
 
 from s5 import catalog
-from s5.catalog import Cache
-from s5.choices import Compat
+from s5.catalog import Cache, DataError
+from s5.choices import Compat, Permutation
 from s5.config import DataConfig
 from s5.data import (
     aan,
@@ -61,12 +61,17 @@ def load(config: DataConfig, compat: Compat = Compat.none) -> Dataset:
         The data set with its splits `train`, `val` and `test`.
 
     Raises:
-        DataError: For an unknown name, or a file that is not what the catalog says.
+        DataError: For an unknown name, pixels reordered where there are none, or a file that is not what it should be.
         MissingData: Where the files are not there.
     """
     info = catalog.dataset_info(config.name)
     if info.cache is not Cache.folder:
         return _LOADERS[info.name](config)
+    if config.permutation is not Permutation.none:
+        raise DataError(
+            f"data.permutation={config.permutation.name}: {info.name} is no data set of images read pixel by pixel",
+            hint="leave it at none",
+        )
     if info.made_by:
         catalog.check_available(info.name, config.root, config.cache)  # a run does not stop to make its data
     return _MAPPED[info.name].make_dataset(info, config, convert(config), compat)

@@ -54,6 +54,8 @@ def test_identity_is_what_changes_the_numbers() -> None:
         ("model.norm=instance", ["instance", "batch", "layer"]),
         ("model.dropout=2", ["model.dropout=2", "[0, 1)"]),
         ("model.n_blocks=3", ["model.n_blocks=3", "divisible"]),
+        ("model.d_state=0", ["model.d_state=0", "at least 1"]),
+        ("optim.lr_min=1", ["optim.lr_min=1", "optim.lr"]),
         ("model.d_state=[", ["model.d_state=["]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -159,3 +159,14 @@ def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm, norm):
     inner = layer.gate(layer.ssm(normed(x) if prenorm else x, mask), None)
     want = x + inner if prenorm else normed(x + inner)
     np.testing.assert_allclose(layer(x, mask, train=False), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", Activation)
+def test_every_activation_drops_as_often_as_published(kind):
+    config = dataclasses.replace(SMALL, activation=kind, dropout=0.5)
+    gate = Gate(config, np.random.default_rng(0))
+    y = jnp.full((400, 1, SMALL.d_model), 1.5)
+    out = np.asarray(gate(y, jax.random.key(0)))
+    # gelu drops once; the GLUs drop what enters the sigmoid, and what comes out. half_glu2 multiplies y, never zero.
+    inner = kind in (Activation.half_glu1,)
+    assert np.mean(out == 0) == pytest.approx(0.75 if inner else 0.5, abs=0.04)

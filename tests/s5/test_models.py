@@ -241,3 +241,8 @@ def test_tokens_are_one_hot_vectors():
     stray[1, 0] = d_input  # no token: seen as NaN, not read as another one
     bad = jnp.isnan(net(stray, train=False)).any(-1)
     assert bad.tolist() == [False, True, False, False]
+    below = tokens.astype(np.int32)
+    below[2, 0] = -1
+    assert jnp.isnan(net(below, train=False)).any(-1).tolist() == [False, False, True, False]
+    with pytest.raises(ValueError, match="tokens, one a step, not 3"):
+        net(np.repeat(tokens, 3, axis=-1), train=False)

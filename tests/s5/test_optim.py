@@ -248,6 +248,9 @@ def test_a_gradient_is_clipped_by_its_global_norm():
     np.testing.assert_allclose(short["b"], [[0.8]], rtol=1e-6)
     assert all((clip(gradient, 5.0)[name] == gradient[name]).all() for name in gradient)
     assert np.isnan(clip({"a": jnp.array([jnp.nan, 1.0])}, 1.0)["a"]).all()
+    huge = clip({"a": jnp.array([3e30, 4e30])}, 1.0)["a"]  # whose squares are no float32
+    np.testing.assert_allclose(huge, [0.6, 0.8], rtol=1e-5)
+    assert not np.any(clip({"a": jnp.zeros(2)}, 1.0)["a"])
 
 
 def test_clipping_comes_before_adam():

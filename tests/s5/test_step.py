@@ -143,3 +143,9 @@ def test_the_times_of_a_batch_reach_the_model():
     losses = [float(step(*start(), batch._replace(times=times))[1].sums.loss) for times in (None, regular, 3 * regular)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert abs(losses[2] - losses[0]) > 1e-3
+
+
+def test_outputs_that_are_no_numbers_are_never_right():
+    outputs = jnp.array([[jnp.nan, 0.0], [jnp.nan, jnp.nan], [1.0, 0.0]])
+    sums = score(outputs, np.zeros(3, np.int32), np.ones(3, np.float32))
+    assert float(sums.correct) == 1.0
