@@ -21,6 +21,11 @@ class S5SSM(nnx.Module):
     x'(t) = Lambda x(t) + B_tilde u(t), y(t) = C_tilde x(t) + D u(t), with one step per state. P is the number of
     states that are kept: half of `d_state` under conjugate symmetry. All parameters are real.
 
+    Training may drive an eigenvalue to a positive real part. Its state then grows by e^(Lambda_re step) at every step,
+    and a long sequence overflows to inf and nan, in the outputs and in all gradients: the training step notices that
+    its new state is not finite. `clip_eigs` keeps every real part at or below −1e-4 and so every state bounded; an
+    eigenvalue beyond gets no gradient to its real part, and stays where it is.
+
     Lambda_re, Lambda_im: (P,), eigenvalues.
     B_re, B_im: (P, H), B_tilde.
     C_re, C_im: (H, P), C_tilde, or (H, 2P) for two directions: first the forward states' columns.

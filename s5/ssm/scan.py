@@ -84,7 +84,7 @@ def sequential(
         x = multiply(Lambda_bar if shared else _row(Lambda_bar, k), x) + _row(states, k)
         return x, _put(states, x, k)
 
-    return lax.fori_loop(0, L, turn, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
+    return _loop(L, turn, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
 
 
 def associative(
@@ -166,7 +166,7 @@ def sequential_adjoint(
 
     zero = jnp.zeros_like(x[:, 0])
     start = (zero, zero) if shared else jnp.zeros_like(x)
-    _, by, s = lax.fori_loop(0, L, turn, (zero, start, x_bar))
+    _, by, s = _loop(L, turn, (zero, start, x_bar))
     if not shared:
         return by, s
     same, crossed = by
@@ -189,6 +189,12 @@ def adjoint_of(form: "Form") -> "Adjoint":
         return by.sum((0, 1)) if shared else by, s
 
     return adjoint
+
+
+def _loop(count, turn, start):
+    """Return `fori_loop(0, count, turn, start)` as a while loop: a scan's counters are kept for a backward pass."""
+    carry = (jnp.zeros((), jnp.int32), start)
+    return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, turn(*carry)), carry)[1]
 
 
 def _row(steps, k):

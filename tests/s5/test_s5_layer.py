@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from s5.choices import CInit, Discretization
@@ -22,6 +24,9 @@ def layer(seed=0, **changes):
 
 def inputs(seed=0, steps=L):
     return jnp.asarray(np.random.default_rng(seed).standard_normal((batch, steps, SMALL.d_model)), jnp.float32)
+
+
+whole = nnx.jit(lambda ssm, u: ssm(u))
 
 
 def system(ssm):
@@ -102,6 +107,46 @@ def test_step_by_step_and_chunk_by_chunk_are_the_whole_sequence(discretization, 
         x, y = advance(ssm, x, u[:, chunk], own)
         outputs.append(y)
     np.testing.assert_allclose(jnp.concatenate(outputs, axis=1), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def cut_in_two():
+    """Return a compiled function (u, cut) -> outputs of two chunks, and a layer. Each chunk stands in L steps."""
+    ssm, k = layer(), jnp.arange(L)[:, None]
+
+    @nnx.jit
+    def run(ssm, u, cut):
+        # Zeros before the first chunk leave the state at zero; those after the second come after all that counts.
+        x, first = ssm.advance(ssm.initial_state(batch), jnp.roll(jnp.where(k < cut, u, 0), L - cut, axis=1))
+        _, second = ssm.advance(x, jnp.roll(jnp.where(k < cut, 0, u), -cut, axis=1))
+        return jnp.where(k < cut, jnp.roll(first, cut - L, axis=1), jnp.roll(second, cut, axis=1))
+
+    return run, ssm
+
+
+@settings(max_examples=20, deadline=None)
+@given(cut=st.integers(1, L - 1), seed=st.integers(0, 2**32 - 1))
+def test_a_stream_may_be_cut_anywhere(cut_in_two, cut, seed):
+    run, ssm = cut_in_two
+    u = inputs(seed)
+    np.testing.assert_allclose(run(ssm, u, cut), whole(ssm, u), rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_reversal_exchanges_the_directions(both_ways, seed):
+    ssm, mirrored = both_ways
+    u = inputs(seed)
+    np.testing.assert_allclose(whole(mirrored, u[:, ::-1])[:, ::-1], whole(ssm, u), rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def both_ways():
+    """Return a layer of both directions, and the same with their columns of C exchanged."""
+    ssm, mirrored = layer(bidirectional=True), layer(bidirectional=True)
+    for name in ("C_re", "C_im"):
+        getattr(mirrored, name)[...] = jnp.roll(getattr(ssm, name)[...], SMALL.d_state // 2, axis=1)
+    return ssm, mirrored
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
@@ -202,6 +247,21 @@ def test_a_row_of_padding_alone_and_a_sequence_of_one_step():
     np.testing.assert_allclose(y[0], ssm(u)[0], rtol=1e-5, atol=1e-5)
     one = ssm(u[:, :1])
     np.testing.assert_allclose(one, ssm(u, jnp.arange(L) < jnp.ones((batch, 1)))[:, :1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_of_padding_alone_moves_no_parameter_of_the_states():
+    ssm, u, weight = layer(bidirectional=True), inputs(), inputs(seed=2)
+    graph, state = nnx.split(ssm)
+    run = jax.jit(jax.grad(lambda state, u, mask: (nnx.merge(graph, state)(u, mask) * weight).sum(), (0, 1)))
+    mask = jnp.ones((batch, L), bool).at[1].set(False)
+    by_state, by_u = run(state, u, mask)
+    np.testing.assert_allclose(by_u[1], ssm.D[...] * weight[1], rtol=1e-6)
+    # Whatever stands in the row, though its outputs are asked for.
+    other = run(state, u.at[1].set(1e3), mask)[0]
+    for (path, one), two in zip(jax.tree.leaves_with_path(by_state), jax.tree.leaves(other), strict=True):
+        assert np.isfinite(one).all()
+        if "'D'" not in jax.tree_util.keystr(path):
+            np.testing.assert_array_equal(one, two)
 
 
 def test_clipped_eigenvalues_decay():

@@ -94,6 +94,23 @@ def test_forms_agree_on_the_longest_sequences(irregular, reverse):
         np.testing.assert_allclose(got, want, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("L", "irregular", "reverse", "forms"),
+    [(1001, False, True, list(ADJOINT_OF)), (4097, True, False, ["sequential", "chunked"])],
+    ids=["regular", "irregular"],
+)
+def test_adjoints_agree_on_long_odd_sequences(L, irregular, reverse, forms):
+    Lambda_bar, Bu = problem(L, irregular, batch=1, P=2)
+    _, x_bar = problem(L + 1, batch=1, P=2)
+    x_bar = x_bar[:, :L]
+    want = derivatives(Lambda_bar, Bu, x_bar, reverse)
+    x = planes(definition(Lambda_bar, Bu, reverse))
+    for form in forms:
+        got = ADJOINT_OF[form](planes(Lambda_bar), x, planes(x_bar), reverse)
+        for one, exact in zip(got, want, strict=True):
+            np.testing.assert_allclose(one, planes(exact), rtol=1e-4, atol=1e-5 * np.abs(exact).max())
+
+
 @pytest.mark.parametrize(("irregular", "reverse"), [(False, True), (True, False)], ids=["regular", "irregular"])
 def test_derivative_of_the_public_function_is_that_of_the_definition(irregular, reverse):
     Lambda_bar, Bu = problem(37, irregular)
@@ -119,18 +136,28 @@ def test_derivative_of_the_public_function_is_that_of_the_definition(irregular, 
     np.testing.assert_allclose(by_initial, planes(leading.conj() * want_Bu[:, first]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("cut", [1, 20])
+@functools.partial(jax.jit, static_argnums=2)
+def in_two(Lambda_bar, Bu, reverse, cut):
+    """The states of two parts, each of them run in a window of the whole length, so that any cut is one program."""
+    L, early = Bu.shape[1], jnp.arange(Bu.shape[1])[:, None, None] < cut
+    parts = [(jnp.where(early, Bu, 0), L - cut), (jnp.where(early, 0, Bu), -cut)]  # zeros lead in, or follow after
+    state, states = None, []
+    for part, shift in reversed(parts) if reverse else parts:
+        own = Lambda_bar if Lambda_bar.ndim == 2 else jnp.roll(Lambda_bar, shift, 1)
+        x = linear_recurrence(own, jnp.roll(part, shift, 1), reverse, state)
+        state = x[:, 0 if reverse else -1]
+        states.append(jnp.roll(x, -shift, 1))
+    return jnp.where(early, *(reversed(states) if reverse else states))
+
+
 @directions
 @steps
+@settings(max_examples=15, deadline=None)
+@given(cut=st.integers(1, 36))
 def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut):
     Lambda_bar, Bu = (planes(values) for values in problem(37, irregular))
-    state, states = None, []
-    for part in [slice(cut, None), slice(cut)] if reverse else [slice(cut), slice(cut, None)]:
-        own = Lambda_bar[:, part] if irregular else Lambda_bar
-        states.append(chosen(own, Bu[:, part], reverse, state))
-        state = states[-1][:, 0 if reverse else -1]
-    whole = chosen(Lambda_bar, Bu, reverse)
-    np.testing.assert_allclose(jnp.concatenate(states[::-1] if reverse else states, axis=1), whole, atol=1e-5)
+    whole = FORMS["sequential"](Lambda_bar, Bu, reverse)
+    np.testing.assert_allclose(in_two(Lambda_bar, Bu, reverse, cut), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -150,8 +177,11 @@ def test_an_unstable_eigenvalue_grows_until_it_overflows():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_reverse_is_the_flipped_scan(form):
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_reverse_is_the_flipped_scan(form, seed):
     Lambda_bar, Bu = (planes(values) for values in problem(37))
+    Bu = jnp.asarray(np.random.default_rng(seed).standard_normal(Bu.shape), jnp.float32)
     flipped = FORMS[form](Lambda_bar, Bu[:, ::-1], False)[:, ::-1]
     np.testing.assert_allclose(FORMS[form](Lambda_bar, Bu, True), flipped, atol=1e-5)
 
