@@ -56,25 +56,46 @@ def _figures(program: Any, arguments: tuple, repeats: int) -> dict[str, float]:
     return {"ms": round(seconds * 1e3, 2), "temp_mb": round(temp / 1e6, 2), "compile_s": round(compile_s, 2)}
 
 
+ROWS = (("length", "L", "length L of the sequence (steps)"), ("depth", "n_layers", "layers"))
+COLUMNS = (("ms", "time (ms)"), ("temp_mb", "temporary memory (MB)"), ("compile_s", "time to compile (s)"))
+
+
 def plot(figures: dict[str, list[dict[str, Any]]], path: str) -> None:
-    """Draw time and memory over length and over depth."""
+    """Draw time, memory and compile time over length and over depth, with what linear growth would be."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
-    for row, (name, axis, label) in zip(
-        panels, (("length", "L", "steps of the sequence"), ("depth", "n_layers", "layers")), strict=True
-    ):
+    figure, panels = plt.subplots(2, len(COLUMNS), figsize=(12, 7), layout="constrained")
+    for row, (name, axis, x_label) in zip(panels, ROWS, strict=True):
         x = [one[axis] for one in figures[name]]
-        for panel, key, unit in zip(row, ("ms", "temp_mb"), ("milliseconds", "megabytes"), strict=True):
+        for panel, (key, y_label) in zip(row, COLUMNS, strict=True):
             y = [one[key] for one in figures[name]]
-            panel.loglog(x, y, "o-", label="measured", base=2)
-            panel.loglog(x, [y[-1] * n / x[-1] for n in x], "--", color="0.6", label="linear", base=2)
-            panel.set(xlabel=label, ylabel=unit)
+            _draw(panel, x, y, constant=key == "compile_s")
+            panel.set(xlabel=x_label, ylabel=y_label, xscale="log")
+            panel.set_xticks(x, [f"{n // 1024}k" if n >= 1024 else str(n) for n in x])
+            panel.minorticks_off()
+            panel.grid(alpha=0.3)
             panel.legend()
-    figure.savefig(path, dpi=150)
+    panels[0][0].set_title("A bidirectional layer, H 128, P 64, forward and backward", loc="left", fontsize=10)
+    panels[1][0].set_title("Models with L 1,024, batch 4: loss and gradients", loc="left", fontsize=10)
+    figure.savefig(path, dpi=130)
+
+
+def _draw(panel: Any, x: list[int], y: list[float], constant: bool) -> None:
+    panel.plot(x, y, "o-", label="measured")
+    if constant:
+        panel.set_ylim(0, 1.5 * max(y))
+        return
+    slope = (y[-1] - y[0]) / (x[-1] - x[0])
+    start = y[0] - slope * x[0]
+    label = "linear" if abs(start) < 0.2 * y[0] else f"{start:.3g} + {slope:.2g} a layer"
+    panel.plot(x, [start + slope * n for n in x], "--", color="0.5", label=label)
+    panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ends = [10**e * n for e in range(-1, 5) for n in (1, 2, 5) if min(y) / 2 <= 10**e * n <= 2 * max(y)]
+    panel.set_yticks(ends if len(ends) <= 7 else [n for n in ends if str(n).startswith("1")])
 
 
 def main() -> None:
