@@ -178,7 +178,7 @@ MISTAKES = {
     "unknown key": (
         "base: {optim.lrr: 1}",
         "base.optim.lrr: unknown key; did you mean optim.lr?",
-        "the keys of optim are dt_global, groups, lr",
+        "the keys of optim are clip_norm, dt_global, groups, lr",
     ),
     "unknown key of the root": ("base: {sede: 1}", "base.sede: unknown key; did you mean seed?", "platform"),
     "part of a key": ("base: {lr: 1}", "base.lr: unknown key; did you mean optim.lr?", None),
@@ -223,7 +223,7 @@ MISTAKES = {
         "base.+model.layers: unknown key; did you mean model.n_layers?",
         None,
     ),
-    "an addition to the root": ("base: {+foo: 1}", "base.+foo: unknown key", "the keys are data.cache"),
+    "an addition to the root": ("base: {+foo: 1}", "base.+foo: unknown key", "the keys are compat, data.cache"),
     "a deletion of nothing": ("base: {~nothing.there: null}", "nothing.there", None),
     "a deletion of a value": ("base: {~model.norm: null}", "model.norm: this key cannot be deleted", "another value"),
     "a deletion of a section": ("base: {~model: null}", "model: this key cannot be deleted", None),

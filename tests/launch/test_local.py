@@ -318,7 +318,7 @@ def test_disk_that_fills_up_is_survived(tmp_path: Path) -> None:
     script = f"""
         mount -t tmpfs -o size=512k tmpfs "{tmp_path}" && export LAUNCH_SLOTS=/tmp/slots.$$
         {command} || exit 10
-        rm -r "{tmp_path}/runs/kill"
+        rm -r "{tmp_path}/runs/kill-{tmp_path.name}"
         while head -c 4096 /dev/zero >> "{tmp_path}/filler"; do :; done 2>/dev/null
         {command} && exit 11
         rm "{tmp_path}/filler"

@@ -31,6 +31,8 @@ while os.path.exists(os.path.join(control, "hold")) and not stops:
 if stops:
     os.makedirs(os.path.join(place, "checkpoints", os.path.basename(place)))
     sys.exit(75)
+if os.path.exists(os.path.join(control, "greedy")) and int(os.environ["SLURM_MEM_PER_NODE"]) < 1000:
+    raise MemoryError
 if os.path.exists(os.path.join(control, "fail")):
     sys.exit("no luck today")
 with open(os.path.join(place, "result.json"), "w") as file:

@@ -48,3 +48,13 @@ def test_runs_that_leave_submit_what_is_left(project: Project) -> None:
     assert "3 wait for room in the queue" in project.said
     project.until(State.SUCCEEDED)
     assert len(project.starts()) == 13
+
+
+def test_a_run_that_lacks_memory_gets_more_where_runs_may_submit(project: Project) -> None:
+    project.profile(sbatch_from_nodes=True)
+    project.sweep(runs=1, resources={"mem_gb": 0.5, "mem_growth": 3}, retry={"out_of_memory": 1})
+    (project.folder / "greedy").touch()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until(State.SUCCEEDED)
+    (view,) = project.views()
+    assert project.reasons(view.run_dir) == ["out_of_memory", "success"]
