@@ -14,6 +14,7 @@ The derivative is the same recurrence run backwards; only the states are kept fo
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -191,7 +192,7 @@ def adjoint_of(form: "Form") -> "Adjoint":
     return adjoint
 
 
-def _loop(count, turn, start):
+def _loop(count, turn, start) -> Any:
     """Return `fori_loop(0, count, turn, start)` as a while loop: a scan's counters are kept for a backward pass."""
     carry = (jnp.zeros((), jnp.int32), start)
     return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, turn(*carry)), carry)[1]

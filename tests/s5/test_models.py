@@ -129,9 +129,9 @@ def test_upstream_lets_padding_into_scans_and_statistics():
     x, lengths = sequences(), jnp.array([12, 3, 7, 1])
     x = jnp.where((jnp.arange(L) < lengths[:, None])[..., None], x, 0)
     make = {compat: make_model(SMALL, d_input, n_classes, nnx.Rngs(0), compat=compat) for compat in Compat}
-    _, stats, logits = gradients(make[Compat.upstream], x, lengths)
-    _, full_stats, _ = gradients(make[Compat.none], x, None)
-    _, our_stats, our_logits = gradients(make[Compat.none], x, lengths)
+    logits, stats = jax.jit(lambda: run(make[Compat.upstream], x, lengths, True))()
+    _, full_stats = jax.jit(lambda: run(make[Compat.none], x, None, True))()
+    our_logits, our_stats = jax.jit(lambda: run(make[Compat.none], x, lengths, True))()
     assert_near(stats, full_stats)
     assert (
         jnp.abs(stats["layers"]["layer"]["norm"]["mean"][...] - our_stats["layers"]["layer"]["norm"]["mean"][...])
