@@ -6,6 +6,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from launch.cli.parser import at_least_one
+from launch.errors import LaunchError
+
 if TYPE_CHECKING:
     import argparse
 
@@ -22,15 +25,25 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("action", metavar="ACTION", choices=("prepare",), help="prepare")
     parser.add_argument("names", metavar="DATASET", nargs="+", help="data sets; `launch doctor` lists them")
-    parser.add_argument("--from", dest="archive", metavar="PATH", help="the official archive, or a folder of raw files")
-    parser.add_argument("--download", action="store_true", help="fetch what is missing; goes on where it stopped")
-    parser.add_argument("--workers", metavar="N", help="processes that convert (default: one per core)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--from", dest="archive", metavar="PATH", help="the official archive, or a folder of raw files")
+    source.add_argument("--download", action="store_true", help="fetch what is missing; goes on where it stopped")
+    parser.add_argument(
+        "--workers", metavar="N", type=at_least_one, help="processes that convert (default: one per core)"
+    )
     parser.add_argument("--root", metavar="DIR", help="where raw files lie (default: $S5_DATA, else ./data)")
     parser.add_argument("--cache", metavar="DIR", help="where converted files go (default: $S5_CACHE, else XDG's)")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Do it in a process of the training side, whose packages the launcher does without."""
+    from s5.catalog import DataError, dataset_info
+
+    for name in args.names:
+        try:
+            dataset_info(name)
+        except DataError as error:
+            raise LaunchError(error.message, hint=error.hint) from error
     words = [sys.executable, "-m", "s5.data.prepare", *args.names]
     for option, value in (
         ("from", args.archive),
@@ -38,6 +51,6 @@ def execute(args: argparse.Namespace) -> int:
         ("root", args.root),
         ("cache", args.cache),
     ):
-        words += [] if value is None else [f"--{option}", value]
+        words += [] if value is None else [f"--{option}", str(value)]
     words += ["--download"] * args.download
     return subprocess.run(words, check=False).returncode

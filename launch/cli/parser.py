@@ -89,6 +89,14 @@ def whole(text: str) -> int:
     return value
 
 
+def at_least_one(text: str) -> int:
+    """Read a whole number from 1."""
+    value = whole(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 is too few: 1 is the least")
+    return value
+
+
 def duration(text: str) -> float:
     """Read a number that is not negative."""
     try:

@@ -66,13 +66,15 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
     lines += [f"  {place}{_lacks(form, place)}" for place, form in places]
     shipped = any(file.package for file in info.files)
     where = "" if shipped else f"; data.root or ${ROOT_VARIABLE} names the data folder"
-    return MissingData("\n".join(lines), hint=info.get + where)
+    fetched = info.archives or any(file.url for form in info.forms for file in form.files)
+    fetch = f"; `launch data prepare {info.name} --download` fetches them" if fetched else ""
+    return MissingData("\n".join(lines), hint=info.get + fetch + where)
 
 
 def _about_file(file: FileInfo) -> Iterator[str]:
     size = "" if file.bytes is None else f"  {file.bytes:,} bytes unpacked"
     sums = [f"sha256 {file.sha256}"] * bool(file.sha256) + [f"md5 {file.md5}"] * bool(file.md5)
-    yield f"  {file.name}{'/' * file.is_folder}{size}{', ' * bool(size and sums)}{', '.join(sums)}"
+    yield f"  {file.name}{'/' * file.is_folder}{size}{'  ' * bool(sums)}{', '.join(sums)}"
     if file.url:
         served = f"  (as served: sha256 {file.url_sha256})" if file.url_sha256 else ""
         yield f"    {file.url}{served}"
@@ -81,7 +83,7 @@ def _about_file(file: FileInfo) -> Iterator[str]:
 
 
 def _about_archive(archive: Archive) -> Iterator[str]:
-    yield f"They are in {archive.name}:"
+    yield f"All of them come in {archive.name}:"
     facts = [] if archive.bytes is None else [f"{archive.bytes:,} bytes"]
     facts += [f"sha256 {archive.sha256}"] if archive.sha256 else []
     yield f"    {archive.url}" + (f"  ({', '.join(facts)})" if facts else "  (no checksum was published)")

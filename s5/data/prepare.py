@@ -117,7 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.archive is not None and len(options.names) > 1 and os.path.isfile(options.archive):
         _parser().error("--from ARCHIVE goes with one data set")
-    for name in options.names:
+    if options.workers is not None and options.workers < 1:
+        _parser().error(f"--workers {options.workers}: 1 is the least")
+    # Every name first: the first data set may take hours.
+    unknown = [name for name in options.names if name not in catalog.CATALOG]
+    for name in unknown or options.names:
         try:
             config = DataConfig(name=name, root=options.root, cache=options.cache)
             lines = prepare(

