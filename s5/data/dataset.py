@@ -19,7 +19,7 @@ class Split:
     full_scale: The difference from `offset` that becomes 1.0 in a batch; one for all features, or one for each.
     offset: The stored value that becomes 0.0 in a batch.
     tokens: Whether inputs are whole numbers that stand for tokens: they stay what they are, one feature of a step,
-        and become one-hot vectors of the data set's `d_input` on the device.
+        and the encoder treats them as one-hot vectors of the data set's `d_input`.
     rows: Which rows of `inputs` the examples are, where a split of a mapped file is scattered over it; None for all.
     times: When each step was observed, in units of the regular interval; None where all intervals are 1.
     """
