@@ -177,7 +177,7 @@ class SlurmTask(Surroundings):
         import subprocess
 
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
-        words = [self.sweep, self._record.profile, str(self._record.generation)]
+        words = [self.sweep, self._record.profile, str(self._record.generation), self.job_id or ""]
         command = [sys.executable, "-P", "-c", boot + "sys.exit(main(sys.argv[1:]))", sys.path[0], *words]
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_FEED_TIMEOUT_S, check=False)

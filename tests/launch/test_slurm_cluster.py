@@ -5,13 +5,15 @@ import pytest
 from launch.backends.slurm import sbatch as sbatch_module
 from launch.backends.slurm.again import excluded_nodes
 from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
-from launch.backends.slurm.feed import room
+from launch.backends.slurm.feed import room, without
 from launch.backends.slurm.refusals import explain, is_full
 from launch.backends.slurm.request import Limits
 from launch.errors import BackendError, LaunchError
 from launch.profiles import Profile
 from launch.records import Reason, State
 from launch.scheduler.client import ClientError, Unreachable
+from launch.scheduler.listing import parse_listing
+from launch.scheduler.queue import Listing
 from launch.site import Site
 from tests.launch.made_sweep import Made, make_sweep
 
@@ -155,3 +157,9 @@ def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(tmp_path, m
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(sbatch_module, "_PAUSE_S", 0.01)
     assert sbatch_module.sbatch(["sbatch", "x.sh"]) == "7\n"
+
+
+def test_a_task_that_leaves_does_not_count_itself_as_queued():
+    rows = parse_listing("12_1|RUNNING|None|n1|x\n12_[2-3]|PENDING|Resources||x\n7|RUNNING|None|n1|y\n")
+    assert [row.tasks for row in without(Listing(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
+    assert without(Listing(rows=tuple(rows)), None).rows == tuple(rows)

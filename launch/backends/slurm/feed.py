@@ -1,6 +1,6 @@
 """Gives Slurm what it has room for: what a command does when it is typed, or a watcher, or a run that leaves.
 
-`python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION` does so from a node.
+`python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION JOB` does so from a node, for a task that leaves.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from launch.profiles import Profile, load_profile
 from launch.records import RunView, State
 from launch.resources import Resources
 from launch.scheduler import queue
-from launch.scheduler.arrays import ArrayTask, note_left
-from launch.scheduler.scheduled import look_at_queue
+from launch.scheduler.arrays import ArrayTask, live_arrays, note_left
+from launch.scheduler.queue import Listing
+from launch.scheduler.scheduled import scheduled
 from launch.supervise.order import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
@@ -60,7 +61,9 @@ class Fed:
     full: str | None = None
 
 
-def feed(sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = True) -> Fed:
+def feed(
+    sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
+) -> Fed:
     """Submit the runs of a generation that nobody works on, as many as the queue has room for.
 
     Args:
@@ -68,6 +71,7 @@ def feed(sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = 
         generation: The generation.
         profile: What the cluster wants to be told.
         asked: Whether a person asked for it: then everything is tried again that was not judged.
+        leaving: The task that feeds as its last deed: its own run may be what is to be submitted.
 
     Returns:
         What was submitted, and what was not.
@@ -78,17 +82,19 @@ def feed(sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = 
     lock = sweep.hold_queue(generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
         fault("feed.held")
-        return _feed(SweepStore(sweep.path, look_at_queue), generation, profile, lock, asked=asked)
+        return _feed(sweep.path, generation, profile, lock, asked=asked, leaving=leaving)
     finally:
         os.close(lock)
         queue.forget(os.fspath(sweep.path.parent))
 
 
-def _feed(sweep: SweepStore, generation: int, profile: Profile, lock: int, *, asked: bool) -> Fed:
-    folder = os.fspath(sweep.path)
-    listing = queue.refresh(os.fspath(sweep.path.parent))
+def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None) -> Fed:
+    folder = os.fspath(path)
+    listing = queue.refresh(os.fspath(path.parent))
     found = reconcile(folder, listing)
     fault("feed.reconciled")
+    seen = without(listing, leaving)
+    sweep = SweepStore(path, lambda folder: scheduled(live_arrays(folder), seen))
     manifest = sweep.manifest()
     header = manifest.headers[generation]
     lanes = throttle(found, header.max_parallel, listing)
@@ -137,6 +143,16 @@ def room(limits: Limits, queued: int) -> int | None:
     return None if limits.submit is None else max(0, limits.submit - queued)
 
 
+def without(listing: Listing, task: str | None) -> Listing:
+    """Return a listing without a task of an array."""
+    job, _, index = (task or "").partition("_")
+    rows = [
+        replace(row, tasks=tuple(own for own in row.tasks if str(own) != index)) if row.job == job else row
+        for row in listing.rows
+    ]
+    return replace(listing, rows=tuple(rows))
+
+
 def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask, Resources]]:
     tasks: list[tuple[ArrayTask, Resources]] = []
     for view in views:
@@ -148,11 +164,12 @@ def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask
 
 def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
     """Feed a sweep from a node, on behalf of a run that leaves. Whatever stands in the way is for the next one."""
-    folder, name, generation = words
+    folder, name, generation, job = words
     os.chdir(environment.get(CWD_VARIABLE) or "/")
     path = Path(folder)
     try:
-        feed(SweepStore(path), int(generation), replace(load_profile(name), name=name), asked=False)
+        profile = replace(load_profile(name), name=name)
+        feed(SweepStore(path), int(generation), profile, asked=False, leaving=job)
     except LaunchError as error:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code
