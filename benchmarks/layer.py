@@ -152,8 +152,17 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.device == "cpu":
         restart_with_huge_pages()
-    shapes = SHAPES if asked.shape is None else [_shape_of(one) for one in asked.shape]
-    with jax.default_device(jax.devices(asked.device)[0]):
+    if asked.repeats < 1:
+        parser.error(f"--repeats {asked.repeats}: 1 is the least")
+    try:
+        shapes = SHAPES if asked.shape is None else [_shape_of(one) for one in asked.shape]
+    except ValueError as error:
+        parser.error(f"--shape: {error}")
+    try:
+        device = jax.devices(asked.device)[0]
+    except RuntimeError:
+        parser.error(f"--device {asked.device}: JAX finds none here; it finds {jax.devices()[0].platform}")
+    with jax.default_device(device):
         figures = [measure(shape, asked.repeats) for shape in shapes]
     if asked.json:
         print(json.dumps(figures))

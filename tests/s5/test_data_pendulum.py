@@ -72,8 +72,6 @@ def test_the_first_draws_are_pinned():
     np.testing.assert_allclose(states[0, [1, 50, 99], 0], PINNED, rtol=0, atol=1e-7)
 
 
-
-
 def test_a_pendulum_without_kicks_and_friction_keeps_its_energy(monkeypatch):
     monkeypatch.setattr("s5.data.generate.pendulum._TRANSITION_STD", 0.0)
     monkeypatch.setattr("s5.data.generate.pendulum._FRICTION", 0.0)
