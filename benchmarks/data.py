@@ -7,9 +7,6 @@ set is. A figure is the best of three passes of `n` batches, on an otherwise idl
 own, unshared pages grew by.
 """
 
-import argparse
-import json
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import run
 from s5.data.batch import train_batches
 from s5.data.dataset import Split
 
@@ -82,18 +80,5 @@ def measure(n: int = 200) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
-    figures = {"machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}", **measure()}
-    if options.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-
-
 if __name__ == "__main__":
-    main()
+    run("benchmarks.data", __doc__.splitlines()[0], measure)

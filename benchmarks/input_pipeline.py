@@ -7,9 +7,6 @@ gather behind a queue and a thread of our own; `grain_examples` is Grain as its 
 Every figure is the best of its repeats, on an otherwise idle machine.
 """
 
-import argparse
-import json
-import platform
 import queue
 import statistics
 import subprocess
@@ -22,6 +19,7 @@ from typing import Any
 import grain
 import numpy as np
 
+from benchmarks.command import run
 from s5.data.batch import Batch, TrainSteps, train_batches
 from s5.data.dataset import Split
 
@@ -132,18 +130,5 @@ def measure(repeats: int = 3) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
-    figures = {"machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}", **measure()}
-    if options.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-
-
 if __name__ == "__main__":
-    main()
+    run("benchmarks.input_pipeline", __doc__.splitlines()[0], measure)
