@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from launch.errors import StoreError
+from launch.image import Image
+from launch.mount import Mount
 from launch.resources import Resources
 
 FORMAT_VERSION = 1
@@ -132,6 +134,8 @@ class ManifestHeader:
         created: Seconds since the epoch.
         max_parallel: How many runs of the sweep may run at once; None for as many as fit.
         after: Sweeps of which every run must have succeeded before one of this starts.
+        image: The image that runs execute in; None under `bare`.
+        mounts: What of the host they see beside their own folders and the snapshot.
         version: Format version.
     """
 
@@ -149,6 +153,8 @@ class ManifestHeader:
     created: float
     max_parallel: int | None = None
     after: tuple[str, ...] = ()
+    image: Image | None = None
+    mounts: tuple[Mount, ...] = ()
     version: int = FORMAT_VERSION
 
 
@@ -162,7 +168,7 @@ class AttemptRecord:
         backend: `local` or `slurm`.
         profile: Name of the profile.
         runtime: Name of the runtime.
-        image: Identity of the image; None under `bare`.
+        image: The image it executed in; None under `bare`.
         snapshot: Content hash of the code it ran.
         resources: What it was given.
         command: The command line, without secrets.
@@ -190,7 +196,7 @@ class AttemptRecord:
     backend: str
     profile: str
     runtime: str
-    image: str | None
+    image: Image | None
     snapshot: str | None
     resources: Resources
     command: tuple[str, ...]
@@ -313,6 +319,10 @@ def _read(name: str, value: Any) -> Any:
     match name:
         case "resources":
             return Resources(**value)
+        case "image":
+            return Image(**value)
+        case "mounts":
+            return tuple(Mount(**mount) for mount in value)
         case "reason":
             return Reason(value)
         case "published":

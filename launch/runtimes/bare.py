@@ -11,6 +11,9 @@ from launch.runtimes.base import Call, HostCall, Runtime
 class Bare(Runtime):
     """Runs commands as they are."""
 
+    contained = False
+    python = None
+
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
         """Return the command unchanged, in an environment that finds the snapshot's code before any other."""
         environment = {**surroundings, **call.variables, "PYTHONUNBUFFERED": "1"}

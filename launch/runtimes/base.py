@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from launch.image import Image
+from launch.mount import Mount
 from launch.resources import Resources
 
 
@@ -19,6 +22,10 @@ class Call:
         folder: The folder it starts in: the attempt's, absolute.
         snapshot: The folder with its code, absolute; None for whatever is installed.
         resources: What it may use.
+        gpus: The GPUs of its slot, by their numbers on this machine; empty for none, or where a scheduler gives them.
+        image: The image to execute in; None under `bare`.
+        mounts: What it sees of the host, whole: its run's folder, the snapshot, data, caches and what the profile adds.
+        labels: What it is found again by when its supervisor is gone.
     """
 
     command: tuple[str, ...]
@@ -26,6 +33,10 @@ class Call:
     folder: str
     snapshot: str | None
     resources: Resources
+    gpus: tuple[int, ...] = ()
+    image: Image | None = None
+    mounts: tuple[Mount, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +46,24 @@ class HostCall:
     Attributes:
         command: The command line.
         environment: Every variable.
+        step: Options of srun where the command must be started as a job step, as under Pyxis; None where it need not.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    step: tuple[str, ...] | None = None
 
 
 class Runtime(ABC):
-    """Wraps commands."""
+    """Wraps commands.
+
+    Attributes:
+        contained: Whether commands execute in an image.
+        python: The interpreter inside; None for the host's.
+    """
+
+    contained: ClassVar[bool] = True
+    python: ClassVar[str | None] = "python"
 
     @abstractmethod
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
@@ -55,3 +76,15 @@ class Runtime(ABC):
         Returns:
             The wrapped command.
         """
+
+    def end(self, folder: str) -> bool:
+        """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
+
+        Args:
+            folder: The attempt's, absolute.
+
+        Returns:
+            Whether nothing of it runs any more.
+        """
+        del folder
+        return True

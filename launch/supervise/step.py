@@ -37,6 +37,7 @@ def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, st
         "--kill-on-bad-exit=0",
         f"--wait={_WAIT_S}",
         "--unbuffered",
+        *(call.step or ()),
     ]
     job = int(environment.get("SLURM_JOB_ID") or 0) + int(environment.get("SLURM_RESTART_COUNT") or 0)
     variables = {

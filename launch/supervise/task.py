@@ -72,7 +72,7 @@ class SlurmTask(Surroundings):
 
     def call(self, call: HostCall) -> HostCall:
         """Return what starts a command here: itself, or a job step for a run of several processes."""
-        if task_count(self._record.resources) == 1:
+        if task_count(self._record.resources) == 1 and call.step is None:
             return call
         return srun_call(call, self._record.resources, os.environ, name_of(self.node))
 
