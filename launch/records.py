@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
+from launch.container import ContainerSettings
 from launch.errors import StoreError
 from launch.image import Image
 from launch.mount import Mount
@@ -136,6 +137,7 @@ class ManifestHeader:
         after: Sweeps of which every run must have succeeded before one of this starts.
         image: The image that runs execute in; None under `bare`.
         mounts: What of the host they see beside their own folders and the snapshot.
+        container: How an engine sets their containers up.
         version: Format version.
     """
 
@@ -155,6 +157,7 @@ class ManifestHeader:
     after: tuple[str, ...] = ()
     image: Image | None = None
     mounts: tuple[Mount, ...] = ()
+    container: ContainerSettings = field(default_factory=ContainerSettings)
     version: int = FORMAT_VERSION
 
 
@@ -323,6 +326,8 @@ def _read(name: str, value: Any) -> Any:
             return Image(**value)
         case "mounts":
             return tuple(Mount(**mount) for mount in value)
+        case "container":
+            return ContainerSettings(**value)
         case "reason":
             return Reason(value)
         case "published":

@@ -1,14 +1,16 @@
-"""What wraps the command of an attempt. One file per runtime."""
+"""What wraps the command of an attempt. One file per runtime, imported when it is asked for."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from launch.errors import LaunchError
-from launch.runtimes.bare import Bare
 from launch.runtimes.base import Call, HostCall, Runtime
 
 __all__ = ["RUNTIMES", "Call", "HostCall", "Runtime", "find_runtime"]
 
-RUNTIMES: dict[str, type[Runtime]] = {"bare": Bare}
+# The name of each is its module's, and with a capital its class's.
+RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
 
 
 def find_runtime(name: str) -> Runtime:
@@ -19,4 +21,10 @@ def find_runtime(name: str) -> Runtime:
     """
     if name not in RUNTIMES:
         raise LaunchError(f"no runtime {name!r}", hint=f"the runtimes are {', '.join(RUNTIMES)}")
-    return RUNTIMES[name]()
+    try:
+        module = import_module(f"launch.runtimes.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"launch.runtimes.{name}":
+            raise
+        raise LaunchError(f"the runtime {name} is not there yet") from error
+    return getattr(module, name.capitalize())()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from launch.container import ContainerSettings
 from launch.image import Image
 from launch.mount import Mount
 from launch.resources import Resources
@@ -26,6 +27,9 @@ class Call:
         image: The image to execute in; None under `bare`.
         mounts: What it sees of the host, whole: its run's folder, the snapshot, data, caches and what the profile adds.
         labels: What it is found again by when its supervisor is gone.
+        cores: The cores it is kept to; empty where it may use whatever it finds.
+        container: How an engine sets its container up.
+        needs_network: Whether it talks to other machines.
     """
 
     command: tuple[str, ...]
@@ -37,6 +41,9 @@ class Call:
     image: Image | None = None
     mounts: tuple[Mount, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    cores: tuple[int, ...] = ()
+    container: ContainerSettings = field(default_factory=ContainerSettings)
+    needs_network: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +54,14 @@ class HostCall:
         command: The command line.
         environment: Every variable.
         step: Options of srun where the command must be started as a job step, as under Pyxis; None where it need not.
+        renumbers: Whether what it is handed (the lifeline first) must have the descriptors 3, 4 and so on, the only
+            ones that some engines pass on.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     step: tuple[str, ...] | None = None
+    renumbers: bool = False
 
 
 class Runtime(ABC):
@@ -77,14 +87,15 @@ class Runtime(ABC):
             The wrapped command.
         """
 
-    def end(self, folder: str) -> bool:
+    def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
         """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
 
         Args:
             folder: The attempt's, absolute.
+            grace_s: How long it may take to write a checkpoint.
 
         Returns:
             Whether nothing of it runs any more.
         """
-        del folder
+        del folder, grace_s
         return True

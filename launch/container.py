@@ -1,0 +1,21 @@
+"""How an engine sets a container up, beside what its run asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerSettings:
+    """What a profile says of containers. Only an engine, Docker or Podman, can do what stands here.
+
+    Attributes:
+        network: The network they are in, such as `none`, `host` or `bridge`; None for the host's where a run needs
+            one, and none elsewhere.
+        shm_gb: Shared memory, in GiB; None for as much as the machine has itself.
+        ulimits: Limits of a process by their names, soft and hard alike, such as memlock; -1 for no limit.
+    """
+
+    network: str | None = None
+    shm_gb: float | None = None
+    ulimits: dict[str, int] = field(default_factory=dict[str, int])
