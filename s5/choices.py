@@ -104,12 +104,40 @@ class Remat(Enum):
     full = "full"
 
 
+class Encoder(Enum):
+    """What makes features of an input step: a dense map, or a small convolutional network on a square picture."""
+
+    dense = "dense"
+    picture = "picture"
+
+
+class Times(Enum):
+    """What the intervals between irregular observations do: stretch the SSM's steps, nothing, or become a feature."""
+
+    steps = "steps"
+    ignore = "ignore"
+    append = "append"
+
+
+class Likelihood(Enum):
+    """What a regression answers each step with: a value, or a Gaussian with a variance of its own."""
+
+    fixed = "fixed"
+    gaussian = "gaussian"
+
+
 class Head(Enum):
     """What a model returns for a sequence."""
 
     classification = "classification"
     retrieval = "retrieval"
     regression = "regression"
+    gaussian = "gaussian"
+
+    @property
+    def per_step(self) -> bool:
+        """Whether each step has an answer and a target of its own."""
+        return self in (Head.regression, Head.gaussian)
 
 
 class Compat(Enum):

@@ -6,7 +6,7 @@ measured: it is left out of the run's identity. Free of JAX, so that the launche
 """
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isqrt
 from typing import Any
 
 from s5.choices import (
@@ -14,6 +14,9 @@ from s5.choices import (
     CInit,
     Compat,
     Discretization,
+    Encoder,
+    Head,
+    Likelihood,
     ModelKind,
     Norm,
     ParamGroups,
@@ -23,6 +26,7 @@ from s5.choices import (
     Precision,
     Remat,
     Schedule,
+    Times,
     WandbMode,
 )
 
@@ -44,6 +48,9 @@ class DataConfig:
     name: A data set of `s5.catalog`.
     permutation: The order of an image's pixels.
     split_seed: Seed of the split into training and validation, where the data set has no official one.
+    zero_shot: A data set of the same kind on whose test split the best model is scored too, though it was never trained
+        on it: the same recordings at another sampling rate, say; None for none.
+    zero_shot_rescale: Factor on every step there: its sampling interval over that of the data trained on.
     root: Folder with the raw files; None for the catalog's default places.
     cache: Folder for converted files.
     prefetch: Batches prepared ahead.
@@ -52,13 +59,18 @@ class DataConfig:
     name: str = "digits"
     permutation: Permutation = Permutation.none
     split_seed: int = 42
+    zero_shot: str | None = _added(None)
+    zero_shot_rescale: float = _added(1.0)
     root: str | None = _not_science(None)
     cache: str | None = _not_science(None)
     prefetch: int = _not_science(2)
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes, and a negative number of batches."""
+        """Refuse a seed that no generator takes, a negative number of batches, a factor that no step can have."""
+        _finite("data", self)
         _at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
+        if self.zero_shot_rescale <= 0:
+            raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} must be positive")
 
 
 @dataclass(kw_only=True)
@@ -70,6 +82,9 @@ class ModelConfig:
     n_blocks: J, blocks of the initial state matrix.
     step_rescale: Factor on every step: the sampling interval of these data over that of the data trained on.
     remat: What the backward pass computes again: time for memory.
+    encoder: What makes features of an input step.
+    times: What irregular intervals do, where the data have some.
+    likelihood: What a regression answers with; data of classes have `fixed`.
     """
 
     kind: ModelKind = ModelKind.s5
@@ -93,6 +108,9 @@ class ModelConfig:
     step_rescale: float = _added(1.0)
     precision: Precision = _added(Precision.float32)  # noqa: RUF009
     remat: Remat = _not_science(Remat.states)  # noqa: RUF009
+    encoder: Encoder = _added(Encoder.dense)  # noqa: RUF009
+    times: Times = _added(Times.steps)  # noqa: RUF009
+    likelihood: Likelihood = _added(Likelihood.fixed)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuse combinations that describe no model."""
@@ -119,6 +137,30 @@ class ModelConfig:
             raise ValueError(f"model.bn_momentum={self.bn_momentum} must lie in [0, 1)")
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
+
+    def check_fits(self, d_input: int, head: Head) -> None:
+        """Refuse data that such a model cannot read.
+
+        Args:
+            d_input: Features of an input step.
+            head: What the data ask of a model.
+
+        Raises:
+            ValueError: Naming the key.
+        """
+        if self.encoder is Encoder.picture and picture_side(d_input) is None:
+            raise ValueError(
+                "model.encoder=picture: a step must be a square picture whose side is a multiple of 8, and it has "
+                f"{d_input} feature{'s' * (d_input != 1)}"
+            )
+        if self.likelihood is Likelihood.gaussian and not head.per_step:
+            raise ValueError(f"model.likelihood=gaussian: only a regression has one, and this is a {head.name}")
+
+
+def picture_side(n_pixels: int) -> int | None:
+    """Return the side of a square picture that `model.encoder=picture` reads; None for another number of pixels."""
+    side = isqrt(n_pixels)
+    return side if side and side * side == n_pixels and side % 8 == 0 else None
 
 
 @dataclass(kw_only=True)

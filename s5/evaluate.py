@@ -6,6 +6,7 @@ logits = model(inputs, None, train=False)
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from s5 import checkpoints
-from s5.catalog import dataset_info
+from s5.catalog import DatasetInfo, dataset_info
 from s5.choices import Head
 from s5.config import Config
 from s5.data import Dataset, load
@@ -27,6 +28,37 @@ from s5.scores import Sums, score
 # Names of the best model's arrays inside a checkpoint.
 BEST_PARAMS = "best/params"
 BEST_STATS = "best/stats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What data ask of a model. A checkpoint holds it, since files that are read may differ from what was expected.
+
+    d_input: Features of a step, or different tokens.
+    n_classes: Classes; for a regression the features of a target.
+    head: The name of the head they ask for.
+    """
+
+    d_input: int
+    n_classes: int
+    head: str
+
+    @classmethod
+    def of(cls, data: Dataset | DatasetInfo) -> "Task":
+        """Return that of a data set, or of what the catalog expects of one."""
+        return cls(d_input=data.d_input, n_classes=data.n_classes, head=data.head.name)
+
+    def __str__(self) -> str:
+        return f"{self.head} of steps of {self.d_input} with {self.n_classes} classes or values"
+
+
+def check_same_task(key: str, dataset: Dataset, own: Task) -> None:
+    """Raise where a model that was trained on a task cannot read another data set."""
+    if Task.of(dataset) != own:
+        raise UserError(
+            f"{key}: {dataset.name} is a {Task.of(dataset)}, and the model was trained for a {own}",
+            hint="name a data set of the same kind",
+        )
 
 
 def is_padded(dataset: Dataset) -> bool:
@@ -116,11 +148,13 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
     Raises:
         UserError: Where the directory holds no config, or no valid checkpoint with an evaluated model.
     """
-    run_dir = Path(run_dir)
+    config, model, _ = _load(Path(run_dir))
+    return config, model
+
+
+def _load(run_dir: Path) -> tuple[Config, SequenceModel, Task]:
+    """Return what `load_run` does, and what the model was made for."""
     config = read_config(run_dir)
-    info = dataset_info(config.data.name)
-    rngs = nnx.Rngs(config.seed)
-    model = make_model(config.model, info.d_input, info.n_classes, rngs, head=info.head, compat=config.compat)
     checkpoint = checkpoints.newest(run_dir)
     if checkpoint is None and checkpoints.exist(run_dir):
         raise UserError(
@@ -132,14 +166,24 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
             f"{run_dir}: no valid checkpoint with an evaluated model",
             hint="let the run train for at least one evaluation",
         )
+    # Checkpoints without a task are older than the data sets whose files may differ from what the catalog expects.
+    task = Task(**checkpoint.progress.get("task") or asdict(Task.of(dataset_info(config.data.name))))
+    model = make_model(
+        config.model,
+        task.d_input,
+        task.n_classes,
+        nnx.Rngs(config.seed),
+        head=Head[task.head],
+        compat=config.compat,
+    )
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     params = checkpoints.unflatten(params, checkpoint.arrays, BEST_PARAMS)
     stats = checkpoints.unflatten(stats, checkpoint.arrays, BEST_STATS)
-    return config, nnx.merge(graphdef, params, stats)
+    return config, nnx.merge(graphdef, params, stats), task
 
 
 def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_rescale: float = 1.0) -> dict[str, float]:
-    """Return the scores of a run's best model on a split: `SPLIT/loss` and `SPLIT/accuracy`.
+    """Return the scores of a run's best model on a split: `SPLIT/loss`, and `SPLIT/accuracy` or `SPLIT/mse`.
 
     Args:
         run_dir: The run directory.
@@ -151,26 +195,17 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     Raises:
         UserError: For an unknown split, data that the model cannot read, or a run that cannot be loaded.
     """
-    config, model = load_run(run_dir)
-    own = dataset_info(config.data.name)
+    config, model, task = _load(run_dir)
     if data is not None:
         config.data.name = data
     dataset = load(config.data, config.compat)
-    kinds = [(one.d_input, one.n_classes, one.head) for one in (dataset, own)]
-    if data is not None and kinds[0] != kinds[1]:
-        raise UserError(
-            f"--data {data}: steps of {dataset.d_input} and {dataset.n_classes} classes, and the model was trained on "
-            f"{own.name} with steps of {own.d_input} and {own.n_classes} classes",
-            hint="name a data set of the same kind",
-        )
+    check_same_task(f"data.name={dataset.name}" if data is None else f"--data {data}", dataset, task)
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     devices = Devices(config.train.devices)
-    step = make_eval_step(
-        graphdef, valid_lengths(dataset), head=dataset.head, devices=devices, step_rescale=step_rescale
-    )
+    step = make_eval_step(graphdef, valid_lengths(dataset), head=model.kind, devices=devices, step_rescale=step_rescale)
     batches = eval_batches(dataset.splits[split], devices.filled(config.train.eval_batch_size))
     params, stats = devices.place((params, stats))
-    scores = evaluate(step, params, stats, batches, head=dataset.head, devices=devices)
+    scores = evaluate(step, params, stats, batches, head=model.kind, devices=devices)
     return {f"{split}/{name}": value for name, value in scores.items()}

@@ -16,6 +16,8 @@ from s5.choices import Head, Pooling
 from s5.config import ModelConfig
 from s5.dense import Dense
 
+_GAUSSIAN_WIDTH = 30
+
 # What a head carries along a stream: for mean pooling the sum of the features so far and their number.
 HeadState = Any
 
@@ -123,10 +125,47 @@ class RegressionHead(nnx.Module):
         return state, self(x, None)
 
 
+class GaussianHead(nnx.Module):
+    """A Gaussian for each step, in float32: one small network for its mean, one for its variance.
+
+    Source: the pendulum of Smith et al. 2023, after Becker et al. 2019 (arXiv:1905.07357).
+    """
+
+    def __init__(self, config: ModelConfig, d_output: int, rng: np.random.Generator) -> None:
+        self.mean_hidden = Dense(config.d_model, _GAUSSIAN_WIDTH, rng)
+        self.mean = Dense(_GAUSSIAN_WIDTH, d_output, rng)
+        self.variance_hidden = Dense(config.d_model, _GAUSSIAN_WIDTH, rng)
+        self.variance = Dense(_GAUSSIAN_WIDTH, d_output, rng)
+
+    def __call__(
+        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None
+    ) -> Float[Array, "batch L two_d_output"]:
+        """Return the means of each step, then the variances, side by side; those of padded steps mean nothing."""
+        del mask
+        x = x.astype(jnp.float32)
+        mean = self.mean(jnp.tanh(self.mean_hidden(x)))
+        raw = self.variance(jnp.tanh(self.variance_hidden(x)))
+        # elu(raw) + 1, without the difference that would round a small variance to zero.
+        variance = jnp.where(raw > 0, raw + 1, jnp.exp(jnp.minimum(raw, 0)))
+        return jnp.concatenate([mean, variance], axis=-1)
+
+    def initial_state(self, batch: int) -> HeadState:
+        """Return the state before the first step: nothing."""
+        del batch
+        return ()
+
+    def advance(
+        self, state: HeadState, x: Float[Array, "batch L H"]
+    ) -> tuple[HeadState, Float[Array, "batch L two_d_output"]]:
+        """Return the means and variances of further steps."""
+        return state, self(x, None)
+
+
 HEADS = {
     Head.classification: ClassificationHead,
     Head.retrieval: RetrievalHead,
     Head.regression: RegressionHead,
+    Head.gaussian: GaussianHead,
 }
 
 

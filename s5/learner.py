@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from s5 import checkpoints
-from s5.choices import Compat, Head, Pooling
+from s5.choices import Compat, Pooling
 from s5.config import Config
 from s5.data import Dataset
 from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch, train_batches
@@ -35,9 +35,10 @@ class Learner:
         interval: What the steps of the present log interval have gathered.
         steps_per_epoch: Updates per epoch.
         n_parameters: Trained numbers of the model.
+        head: What the model returns.
 
     Raises:
-        UserError: Where a batch cannot be divided, or `compat` has no such model.
+        UserError: Where a batch cannot be divided, or the model cannot read the data.
     """
 
     def __init__(self, config: Config, dataset: Dataset, devices: Devices) -> None:
@@ -45,23 +46,29 @@ class Learner:
         self.steps_per_epoch = steps_per_epoch(dataset.splits["train"], config.train.batch_size)
         devices.check_batch(config.train.batch_size, config.train.microbatches)
         _check_pooling(config, dataset)
+        _check_fits(config, dataset)
         init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
         rngs = nnx.Rngs(params=init_key)
         model = make_model(
             config.model, dataset.d_input, dataset.n_classes, rngs, head=dataset.head, compat=config.compat
         )
+        self.head = model.kind
         graphdef, params, stats = nnx.split(model, nnx.Param, ...)
         self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
         how = (self.steps_per_epoch, config.train.epochs, config.compat)
         optimizer = make_optimizer(config.optim, params, *how)
         self._lr = jax.jit(make_schedule(config.optim, config.optim.lr, *how))
-        lengths_of, head = valid_lengths(dataset), dataset.head
         self.train_step: TrainStep = make_train_step(
-            graphdef, optimizer, lengths_of, head=head, microbatches=config.train.microbatches, devices=devices
+            graphdef,
+            optimizer,
+            valid_lengths(dataset),
+            head=self.head,
+            microbatches=config.train.microbatches,
+            devices=devices,
         )
-        self._eval_step: EvalStep = make_eval_step(graphdef, lengths_of, head=head, devices=devices)
+        self._graphdef, self._eval_steps = graphdef, dict[tuple[bool, float], EvalStep]()
         self.state = TrainState(jnp.zeros((), jnp.int32), dropout_key, params, stats, optimizer.init(params))
-        self.interval = Interval.fresh(head)
+        self.interval = Interval.fresh(self.head)
 
     def start(self, arrays: checkpoints.Arrays | None) -> None:
         """Put the state on the devices: fresh, or as a checkpoint holds it.
@@ -103,11 +110,17 @@ class Learner:
 
     def take_interval(self) -> Interval:
         """Return the log interval and begin a new one."""
-        taken, self.interval = self.interval, self._devices.place(Interval.fresh(self._dataset.head))
+        taken, self.interval = self.interval, self._devices.place(Interval.fresh(self.head))
         return taken
 
     def evaluate(
-        self, split: str, stopping: Callable[[], bool], model: checkpoints.Arrays | None = None
+        self,
+        split: str,
+        stopping: Callable[[], bool],
+        model: checkpoints.Arrays | None = None,
+        *,
+        dataset: Dataset | None = None,
+        step_rescale: float = 1.0,
     ) -> dict[str, float]:
         """Return the scores of a model on a split.
 
@@ -115,15 +128,31 @@ class Learner:
             split: The split's name.
             stopping: Asked before every batch.
             model: What `model_arrays` returned; None for the present one.
+            dataset: Whose split; None for the data trained on.
+            step_rescale: Factor on every step of the model.
 
         Raises:
             Stopped: Where `stopping` says so before the end.
         """
+        dataset = dataset or self._dataset
         size = self._devices.filled(self._config.train.eval_batch_size)
-        batches = eval_batches(self._dataset.splits[split], size, self._devices.rows(size))
+        batches = eval_batches(dataset.splits[split], size, self._devices.rows(size))
         params, stats = (self.state.params, self.state.stats) if model is None else self._unflatten(model)
-        head, devices = self._dataset.head, self._devices
-        return evaluate(self._eval_step, params, stats, batches, stopping, head=head, devices=devices)
+        step = self._eval_step(dataset, step_rescale)
+        return evaluate(step, params, stats, batches, stopping, head=self.head, devices=self._devices)
+
+    def _eval_step(self, dataset: Dataset, step_rescale: float) -> EvalStep:
+        """Return the step of an evaluation, the same one for data that are alike."""
+        key = (is_padded(dataset), step_rescale)
+        if key not in self._eval_steps:
+            self._eval_steps[key] = make_eval_step(
+                self._graphdef,
+                valid_lengths(dataset),
+                head=self.head,
+                devices=self._devices,
+                step_rescale=step_rescale,
+            )
+        return self._eval_steps[key]
 
     def _unflatten(self, model: checkpoints.Arrays) -> tuple[PyTree, PyTree]:
         params = checkpoints.unflatten(self.state.params, model, BEST_PARAMS)
@@ -149,9 +178,17 @@ class Learner:
         self.state = self.state._replace(opt_state=before._replace(falls=falls))
 
 
+def _check_fits(config: Config, dataset: Dataset) -> None:
+    """Refuse a model that cannot read the data."""
+    try:
+        config.model.check_fits(dataset.d_input, dataset.head)
+    except ValueError as error:
+        raise UserError(f"{error} (data.name={dataset.name})", hint="the recipe pendulum/s5 has both") from error
+
+
 def _check_pooling(config: Config, dataset: Dataset) -> None:
     """Refuse what the S5 repository cannot do where its behaviour is asked for."""
-    last = config.model.pooling is Pooling.last and dataset.head is not Head.regression
+    last = config.model.pooling is Pooling.last and not dataset.head.per_step
     if config.compat is Compat.upstream and last and is_padded(dataset):
         raise UserError(
             f"compat=upstream with model.pooling=last: {dataset.name} is padded, and the S5 repository takes the last "

@@ -8,11 +8,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Shaped
 
-from s5.choices import Compat, Head, Pooling, Precision
+from s5.choices import Compat, Encoder, Head, Likelihood, Pooling, Precision, Times
 from s5.config import ModelConfig
 from s5.dense import Dense
 from s5.depth import Stack
 from s5.heads import HEADS
+from s5.picture import N_FEATURES, PictureFeatures
 
 DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
 
@@ -31,17 +32,20 @@ class StreamState(NamedTuple):
 class SequenceModel(nnx.Module):
     """Encoder, sequence layers, head.
 
-    A retrieval model takes two documents per example, as an axis of size 2 after the batch's, in all its inputs.
+    A retrieval model takes two documents per example, as an axis of size 2 after the batch's, in all its inputs. A
+    Gaussian one returns two numbers for each of `d_output`: its mean, then, after all means, its variance.
     """
 
     def __init__(
         self, config: ModelConfig, d_input: int, d_output: int, rng: np.random.Generator, head: Head, compat: Compat
     ) -> None:
-        self.encoder = Dense(d_input, config.d_model, rng)
+        self.pictures = PictureFeatures(d_input, rng) if config.encoder is Encoder.picture else None
+        n_features = d_input if self.pictures is None else N_FEATURES
+        self.encoder = Dense(n_features + (config.times is Times.append), config.d_model, rng)
         self.layers = Stack(config, rng)
         self.head = HEADS[head](config, d_output, rng)
         self.kind, self.compat, self.pooling = head, compat, config.pooling
-        self.dropout, self.dtype = config.dropout, DTYPES[config.precision]
+        self.dropout, self.dtype, self.times = config.dropout, DTYPES[config.precision], config.times
 
     def __call__(
         self,
@@ -52,7 +56,7 @@ class SequenceModel(nnx.Module):
         key: Any = None,
         step_rescale: float | Float[Array, ""] = 1.0,
         times: Float[Array | np.ndarray, "batch *documents L"] | None = None,
-    ) -> Float[Array, "batch *axes d_output"]:
+    ) -> Float[Array, "batch *axes d_answer"]:
         """Return the logits of each sequence or pair, or the output of each step.
 
         Args:
@@ -66,7 +70,8 @@ class SequenceModel(nnx.Module):
             times: When each step was observed, in units of the regular interval; None where all intervals are 1.
 
         Returns:
-            (batch, d_output) logits, or (batch, L, d_output) for regression; float32.
+            (batch, d_output) logits, or (batch, L, d_output) for regression, (batch, L, 2 d_output) for a Gaussian one;
+            float32.
 
         Raises:
             ValueError: Where training with dropout has no key, or the inputs lack the documents' axis; under `compat`,
@@ -75,17 +80,18 @@ class SequenceModel(nnx.Module):
         if train and self.dropout and key is None:
             raise ValueError(f"training with dropout={self.dropout} needs a key")
         upstream = self.compat is Compat.upstream
-        if upstream and lengths is not None and self.pooling is Pooling.last and self.kind is not Head.regression:
+        if upstream and lengths is not None and self.pooling is Pooling.last and not self.kind.per_step:
             raise ValueError("compat=upstream has no model.pooling=last for padded sequences")
         rows, row_lengths = self._rows(inputs, 2), self._rows(lengths, 0)
         mask = None if row_lengths is None else jnp.arange(rows.shape[1]) < row_lengths[:, None]
+        row_times = self._rows(times, 1)
         x = self.layers(
-            self._encode(rows),
+            self._encode(rows, None if row_times is None else intervals_of(row_times)),
             None if upstream else mask,  # there, padding enters the scans and the statistics
             train=train,
             key=key if train else None,
             step_rescale=step_rescale,
-            times=self._rows(times, 1),
+            times=row_times if self.times is Times.steps else None,
         )
         return self.head(x, mask)
 
@@ -105,7 +111,7 @@ class SequenceModel(nnx.Module):
         *,
         step_rescale: float | Float[Array, ""] = 1.0,
         interval: Float[Array | np.ndarray, " batch *documents"] | None = None,
-    ) -> tuple[StreamState, Float[Array, "batch d_output"]]:
+    ) -> tuple[StreamState, Float[Array, "batch d_answer"]]:
         """Advance one step of a stream; see `advance`.
 
         Args:
@@ -121,7 +127,7 @@ class SequenceModel(nnx.Module):
         state, out = self.advance(
             state, jnp.expand_dims(jnp.asarray(inputs), -2), step_rescale=step_rescale, intervals=intervals
         )
-        return state, out[:, 0] if self.kind is Head.regression else out
+        return state, out[:, 0] if self.kind.per_step else out
 
     def advance(
         self,
@@ -130,7 +136,7 @@ class SequenceModel(nnx.Module):
         *,
         step_rescale: float | Float[Array, ""] = 1.0,
         intervals: Float[Array | np.ndarray, "batch *documents L"] | None = None,
-    ) -> tuple[StreamState, Float[Array, "batch *axes d_output"]]:
+    ) -> tuple[StreamState, Float[Array, "batch *axes d_answer"]]:
         """Advance a stream by a chunk, as in evaluation: equal to a call on the whole sequence.
 
         Args:
@@ -145,19 +151,28 @@ class SequenceModel(nnx.Module):
         Raises:
             ValueError: For a bidirectional model, which cannot stream.
         """
-        x = self._encode(self._rows(inputs, 2))
         row_intervals = self._rows(intervals, 1)
+        x = self._encode(self._rows(inputs, 2), row_intervals)
+        row_intervals = row_intervals if self.times is Times.steps else None
         layers, x = self.layers.advance(state.layers, x, step_rescale=step_rescale, intervals=row_intervals)
         head, out = self.head.advance(state.head, x)
         return StreamState(layers, head), out
 
-    def _encode(self, rows: Shaped[Array, "rows L d_stored"]) -> Float[Array, "rows L H"]:
-        """Return the features of each step; whole numbers are tokens, one a step."""
+    def _encode(
+        self, rows: Shaped[Array, "rows L d_stored"], intervals: Float[Array, "rows L"] | None
+    ) -> Float[Array, "rows L H"]:
+        """Return the features of each step; whole numbers are tokens, one a step; no intervals are all 1."""
         if jnp.issubdtype(rows.dtype, jnp.integer):
             if rows.shape[-1] != 1:
                 raise ValueError(f"whole numbers are tokens, one a step, not {rows.shape[-1]}; give features as floats")
             return self.encoder.lookup(rows[..., 0], self.dtype)
-        return self.encoder(rows.astype(self.dtype))
+        features = rows.astype(self.dtype)
+        if self.pictures is not None:
+            features = self.pictures(features)
+        if self.times is Times.append:
+            feature = jnp.ones(rows.shape[:2]) if intervals is None else intervals
+            features = jnp.concatenate([features, feature[..., None].astype(self.dtype)], axis=-1)
+        return self.encoder(features)
 
     def _rows(self, values: Any, axes: int) -> Any:
         """Return values with both documents of a pair as neighbouring rows of the batch.
@@ -176,6 +191,11 @@ class SequenceModel(nnx.Module):
         return values.reshape(-1, *values.shape[2:])
 
 
+def intervals_of(times: Float[Array, "rows L"]) -> Float[Array, "rows L"]:
+    """Return the time since the step before of each step; 1 at the first."""
+    return jnp.pad(jnp.diff(times, axis=1), ((0, 0), (1, 0)), constant_values=1)
+
+
 def make_model(
     config: ModelConfig,
     d_input: int,
@@ -192,12 +212,18 @@ def make_model(
         d_input: Features of one input step.
         d_output: Classes to tell apart, or features of one output step.
         rngs: Random streams; one key of `params` is drawn.
-        head: What the model returns for a sequence.
+        head: What the data ask of a model; with `model.likelihood=gaussian` a regression becomes a Gaussian one.
         compat: Whose behaviour at padded steps: with `upstream` they enter the scans and the batch statistics.
 
     Returns:
         The model. It holds parameters (`nnx.Param`) and batch statistics (`nnx.BatchStat`), no random state.
+
+    Raises:
+        ValueError: Where the data have no such pictures, or no values that a likelihood could be of.
     """
+    config.check_fits(d_input, head)
+    if config.likelihood is Likelihood.gaussian:
+        head = Head.gaussian
     # The key only seeds NumPy: initial values are computed there, in float64.
     seed = np.asarray(jax.random.key_data(rngs.params()))
     return SequenceModel(config, d_input, d_output, np.random.default_rng(seed), head, compat)

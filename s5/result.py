@@ -34,7 +34,10 @@ LOCK = "lock"  # of an attempt: held by whoever works on it
 CLAIM = ".claim-"  # how the folder of an attempt begins while it is being prepared
 
 # The metrics in the `result.json` of a training process; another command leaves what it likes.
-FINAL_METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")
+FINAL_METRICS = (
+    *("test/accuracy", "test/loss", "test/mse", "val/accuracy", "val/loss", "val/mse"),
+    *("zero_shot/accuracy", "zero_shot/loss", "zero_shot/mse"),
+)
 
 # What a supervisor tells the training process through its environment.
 RUN_DIR_VARIABLE = "LAUNCH_RUN_DIR"

@@ -15,6 +15,7 @@ from s5.choices import Compat
 from s5.config import Config
 from s5.data import Dataset, load
 from s5.errors import NotANumber, Stopped, say
+from s5.evaluate import Task, check_same_task
 from s5.journal import Journal, Silence
 from s5.learner import Learner
 from s5.lifeline import Lifeline
@@ -34,6 +35,7 @@ class Progress:
     best_step: The evaluated step with the best validation score; None before the first.
     best: Its scores.
     data: Where the iterator of the training batches stands.
+    task: What the data ask of the model, as `s5.evaluate.Task` has it.
     """
 
     step: int = 0
@@ -41,6 +43,7 @@ class Progress:
     best_step: int | None = None
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    task: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def train(
@@ -57,7 +60,8 @@ def train(
             run directory.
 
     Returns:
-        The final metrics: the scores of the best validated model on `test` and `val`.
+        The final metrics: the scores of the best validated model on `test` and `val`, and on another data set's test
+        split where `data.zero_shot` names one.
 
     Raises:
         Stopped: Asked to stop; a checkpoint at the current step is written.
@@ -68,8 +72,8 @@ def train(
     lifeline, team = lifeline or Lifeline.from_environment(), team or Team()
     processes.join(team)
     device.require(config.platform)
+    devices = Devices(config.train.devices, team)  # before the data, which may take their time
     dataset = load(config.data, config.compat)
-    devices = Devices(config.train.devices, team)
     # What all processes come to alike they wait for together; one that leaves otherwise must not be waited for.
     try:
         with Journal(config, attempt_dir) if team.leads else Silence() as journal:
@@ -117,7 +121,8 @@ class Loop:
         self.steps_per_epoch = self.learner.steps_per_epoch
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = {**device.environment(), "devices": self._devices.count}
-        self.progress = Progress()
+        self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)))
+        self._zero_shot = _load_zero_shot(config, dataset)
         self._best_arrays: checkpoints.Arrays = {}
         self._pending: tuple[int, Interval] | None = None
         self._saved: tuple[int, int] = (0, 0)
@@ -130,7 +135,7 @@ class Loop:
         if checkpoint is None:
             return
         self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith("best/")}
-        self.progress = Progress(**checkpoint.progress)
+        self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
         self._saved = (self.progress.step, self.progress.evaluated_step)
         self._journal.resume(checkpoint.attempt, checkpoint.step)
         changed = [k for k, v in self._environment.items() if checkpoint.environment.get(k) != v]
@@ -144,20 +149,17 @@ class Loop:
         self._announce()
         try:
             self._train()
-            test = self.learner.evaluate("test", stopping, self._best_arrays)
+            scores = {"val": progress.best, "test": self.learner.evaluate("test", stopping, self._best_arrays)}
+            if self._zero_shot is not None:
+                scores["zero_shot"] = self._evaluate_zero_shot(self._zero_shot)
         except Stopped:
             self._save()
             self._say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._lifeline.why})")
             raise
         # Not in metrics.jsonl: a kill between that line and the result would have it repeated.
-        self._journal.mirror(progress.step, {f"test/{name}": value for name, value in test.items()})
-        scores = {"test": test, "val": progress.best}
-        metrics = {
-            name: scores[split][kind]
-            for name in FINAL_METRICS
-            for split, kind in [name.split("/")]
-            if kind in scores[split]
-        }
+        every = {f"{split}/{kind}": value for split, kinds in scores.items() for kind, value in kinds.items()}
+        metrics = {name: every[name] for name in FINAL_METRICS if name in every}
+        self._journal.mirror(progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")})
         if self._leads:
             write_result(
                 self._attempt_dir,
@@ -167,8 +169,20 @@ class Loop:
                 parameters=self.learner.n_parameters,
                 environment=self._environment,
             )
-        self._say(f"s5: done; {_in_words('test', test)}, best validation at step {progress.best_step}")
+        self._say(f"s5: done; {_in_words('test', scores['test'])}, best validation at step {progress.best_step}")
         return metrics
+
+    def _evaluate_zero_shot(self, dataset: Dataset) -> dict[str, float]:
+        """Return the scores of the best model on data that it was never trained on."""
+        scores = self.learner.evaluate(
+            "test",
+            lambda: self._lifeline.stopping,
+            self._best_arrays,
+            dataset=dataset,
+            step_rescale=self._config.data.zero_shot_rescale,
+        )
+        self._say(f"s5: never trained on {_in_words(dataset.name, scores)}")
+        return scores
 
     def _train(self) -> None:
         """Do the steps that are left, with all that belongs to each."""
@@ -274,6 +288,16 @@ class Loop:
             say(message)
 
 
+def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
+    """Return the data set that the best model is scored on at the end too: loaded first, since a mistake is seen so."""
+    name = config.data.zero_shot
+    if name is None:
+        return None
+    other = load(dataclasses.replace(config.data, name=name), config.compat)
+    check_same_task(f"data.zero_shot={name}", other, Task.of(dataset))
+    return other
+
+
 def _refuse_nan(interval: Interval) -> None:
     bad_step = int(interval.bad_step)
     if bad_step:
@@ -283,11 +307,14 @@ def _refuse_nan(interval: Interval) -> None:
 def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
     """Return what is compared: the higher accuracy; among equals the lower loss; among those the earlier wins.
 
-    Scores whose loss is no number are worse than all others.
+    A regression has its loss alone, and a Gaussian one the squared error of its means, by which it is judged. Scores
+    whose loss is no number are worse than all others.
     """
     if not np.isfinite(scores["loss"]):
         return (-np.inf,)
     loss = -scores["loss"]
+    if "mse" in scores:
+        return (-scores["mse"],) if np.isfinite(scores["mse"]) else (-np.inf,)
     if "accuracy" not in scores:
         return (loss,)
     return (scores["accuracy"],) if compat is Compat.upstream else (scores["accuracy"], loss)
@@ -295,4 +322,6 @@ def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
 
 def _in_words(split: str, scores: dict[str, float]) -> str:
     loss = f"{split} loss {scores['loss']:.4f}"
+    if "mse" in scores:
+        return f"{split} mse {scores['mse']:.4g}  {loss}"
     return f"{split} accuracy {100 * scores['accuracy']:.2f} %  {loss}" if "accuracy" in scores else loss

@@ -3,6 +3,7 @@
 import dataclasses
 
 from s5.catalog.entry import Archive, Cache, DatasetInfo, FileInfo, Form
+from s5.choices import Head
 
 _URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
 
@@ -99,6 +100,7 @@ AAN = DatasetInfo(
     archives=_archive("tsv_data"),
     get=_get("aan"),
     cache=Cache.folder,
+    head=Head.retrieval,
 )
 
 

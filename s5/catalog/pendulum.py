@@ -1,6 +1,7 @@
 """The pendulum of the S5 paper's irregular regression. Source: Becker et al. 2019; Schirmer et al. 2022."""
 
 from s5.catalog.entry import Cache, DatasetInfo
+from s5.choices import Head
 
 PENDULUM = DatasetInfo(
     name="pendulum",
@@ -13,6 +14,7 @@ PENDULUM = DatasetInfo(
     get="`launch data prepare pendulum` makes it (about 2 minutes on two cores)",
     cache=Cache.folder,
     made_by="the published procedure with its seeds, 42 and 43",
+    head=Head.regression,
 )
 
 DATASETS = (PENDULUM,)
