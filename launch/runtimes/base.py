@@ -87,6 +87,17 @@ class Runtime(ABC):
             The wrapped command.
         """
 
+    def prepare(self, call: Call) -> None:
+        """Make what must be on the host before the command is started; most runtimes need nothing.
+
+        Args:
+            call: The command.
+
+        Raises:
+            LaunchError: Where the command could not be started.
+        """
+        del call
+
     def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
         """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
 

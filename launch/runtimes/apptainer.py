@@ -1,0 +1,54 @@
+"""Apptainer: the command executes in a .sif file, as a process of this user among all others of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from launch.mount import Mount
+from launch.runtimes.base import Call, HostCall, Runtime
+from launch.runtimes.environment import container_environment, is_secret
+from launch.runtimes.image_file import check_path, image_file
+
+# What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
+_HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
+# No home, no working folder of the caller and none of its variables; /tmp is the machine's, and read-only is the image.
+# Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
+_QUOTE = '"'
+_OPTIONS = ("--cleanenv", "--no-eval", "--no-home", "--no-mount", "cwd")
+
+
+class Apptainer(Runtime):
+    """Executes commands by `apptainer exec`, which forwards signals, ends as they end and hands descriptors on."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command line; variables go in through the environment, not for every user to read.
+
+        Raises:
+            LaunchError: Where the run has no image file.
+        """
+        image = image_file(call)
+        handed = container_environment(call, surroundings)
+        handed.pop("HOME", None)  # Apptainer sets it, to the same place, and warns of other hands
+        own = {
+            name: value
+            for name, value in surroundings.items()
+            if not name.startswith(_HANDS_IN) and not is_secret(name, value)
+        }
+        return HostCall(
+            command=(
+                *("apptainer", "--quiet", "exec"),
+                *_OPTIONS,
+                *(["--nv"] if call.resources.gpus_per_node else []),
+                *(word for mount in call.mounts for word in ("--mount", _mount(mount))),
+                *("--pwd", call.folder),
+                image,
+                *call.command,
+            ),
+            environment={**own, **{f"{_HANDS_IN[0]}{name}": value for name, value in handed.items()}},
+        )
+
+
+def _mount(mount: Mount) -> str:
+    """Return a mount as one line of comma-separated values, quoted where it must be."""
+    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}", *([] if mount.writable else ["ro"])]
+    return ",".join(f'"{check_path(field, _QUOTE, "apptainer")}"' if "," in field else field for field in fields)

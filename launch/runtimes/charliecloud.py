@@ -1,0 +1,96 @@
+"""Charliecloud: the command executes in an unpacked image, and is the very process that was started."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from launch.errors import LaunchError
+from launch.runtimes.base import Call, HostCall, Runtime
+from launch.runtimes.environment import container_environment
+from launch.runtimes.image_file import check_path, image_file
+
+# The image's own variables, where its makers put them; what an image that says nothing of its PATH means.
+ENVIRONMENT = "ch/environment"
+_PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What ch-run mounts from the machine anyway: what lies there needs no place in the image.
+_SHARED = ("/dev", "/proc", "/sys", "/tmp")
+
+
+class Charliecloud(Runtime):
+    """Executes commands by `ch-run` from a folder.
+
+    From a SquashFS file it would stay between: it ends with 0 or 1 whatever the command ends with, and keeps signals.
+    """
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command line. Values are taken as they stand; an image's own come before the run's.
+
+        Raises:
+            LaunchError: Where the run has no image, or a path cannot be said.
+        """
+        image = image_file(call)
+        handed = container_environment(call, surroundings)
+        own = {name: surroundings[name] for name in ("PATH", "HOME", "USER", "LANG") if name in surroundings}
+        binds = [[check_path(path, ":", "charliecloud") for path in (m.source, m.target)] for m in call.mounts]
+        return HostCall(
+            command=(
+                *("ch-run", "--env-no-expand", "--unset-env=*", f"--set-env=PATH={_PATH}", "--set-env"),
+                *(f"--set-env={name}={value}" for name, value in handed.items()),
+                *(f"--bind={':'.join(bind)}" for bind in binds),  # it has none that are read-only
+                f"--cd={call.folder}",
+                image,
+                "--",
+                *call.command,
+            ),
+            environment={"USER": _user(), **own},  # it ends where there is no $USER
+        )
+
+    def prepare(self, call: Call) -> None:
+        """Make the places of the mounts in the image, which is mounted read-only: once, and empty.
+
+        Raises:
+            LaunchError: Where the image is gone, or must not be written.
+        """
+        image = Path(image_file(call))
+        if not image.is_dir():
+            raise LaunchError(f"{image}: the image is gone", hint="type the sweep's command again: it converts it anew")
+        try:
+            for mount in call.mounts:
+                if not f"{mount.target}/".startswith(tuple(f"{place}/" for place in _SHARED)):
+                    _make_place(image, mount.target, folder=stat.S_ISDIR(os.stat(mount.source).st_mode))
+            _make_place(image, f"/{ENVIRONMENT}", folder=False)
+        except OSError as error:
+            raise LaunchError(
+                f"{error.filename}: {error.strerror}: a mount has no place in the image, and it cannot be made",
+                hint="make it there, or let launch convert an image of your own: `launch image convert`",
+            ) from error
+
+
+def _make_place(image: Path, target: str, *, folder: bool) -> None:
+    """Make an empty folder or file inside an image."""
+    place = image / target.lstrip("/")
+    if place.exists():
+        return
+    # A link of the image may lead out of it: the host's folders are not to be written.
+    above = next(parent for parent in place.parents if os.path.lexists(parent)).resolve()
+    if not above.is_relative_to(image.resolve()):
+        raise LaunchError(
+            f"{target}: lies behind a link of the image {image}, out of it", hint="mount it at another place"
+        )
+    if folder:
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+
+
+def _user() -> str:
+    import pwd  # only where the environment does not say it, as under cron
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

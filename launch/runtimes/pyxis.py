@@ -1,0 +1,60 @@
+"""Pyxis: Slurm itself starts the command's job step in an image, by options of srun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from launch.mount import Mount
+from launch.runtimes.base import Call, HostCall, Runtime
+from launch.runtimes.environment import container_environment
+from launch.runtimes.image_file import check_path, image_file
+from s5.result import LIFELINE_VARIABLE
+
+# What srun and Enroot themselves read, beside what the command may find.
+_OWN = ("HOME", "PATH", "USER", "XDG_RUNTIME_DIR")
+_FAMILIES = ("ENROOT_", "PYXIS_", "SLURM")
+# Enroot shows the GPUs that this names, and without the second only the libraries of nvidia-smi.
+_GPUS = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+_NO_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
+_TMP = Mount(source="/tmp", target="/tmp", writable=True)
+
+
+class Pyxis(Runtime):
+    """Has srun start commands in a SquashFS file that the nodes share."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command and the options of its job step.
+
+        Slurm has given the job its GPUs, so all that the step can reach are its own.
+
+        Raises:
+            LaunchError: Where the run has no image file, or a path cannot be said.
+        """
+        image = image_file(call)
+        handed = {**container_environment(call, surroundings), **(_GPUS if call.resources.gpus_per_node else _NO_GPUS)}
+        own = {
+            name: value
+            for name, value in surroundings.items()
+            if (name in _OWN or name.startswith(_FAMILIES)) and name != "SLURM_JWT"
+        }
+        # A value of the image would win over one that is not named here. Of Slurm's own no image knows.
+        named = sorted(name for name in handed if not name.startswith("SLURM") and name != LIFELINE_VARIABLE)
+        return HostCall(
+            command=call.command,
+            environment={**own, **handed},
+            step=(
+                f"--container-image={image}",
+                f"--container-mounts={','.join(_mount(mount) for mount in (_TMP, *call.mounts))}",
+                f"--container-workdir={call.folder}",
+                f"--container-env={','.join(named)}",
+                "--no-container-mount-home",
+                "--no-container-remap-root",
+                "--no-container-entrypoint",
+                "--container-readonly",
+            ),
+        )
+
+
+def _mount(mount: Mount) -> str:
+    paths = [check_path(path, ":,", "pyxis") for path in (mount.source, mount.target)]
+    return ":".join([*paths, *([] if mount.writable else ["ro"])])
