@@ -33,10 +33,18 @@ def model(**changes):
     net = make_model(config, side * side, d_output, nnx.Rngs(0), head=Head.regression)
     # Biases of a fresh model are zero, and would hide a mistake about them.
     params = nnx.state(net, nnx.Param)
-    rng = np.random.default_rng(1)
-    shaken = jax.tree.map(lambda p: p + jnp.asarray(0.1 * rng.standard_normal(p.shape), jnp.float32), params)
-    nnx.update(net, shaken)
+    nnx.update(net, nudged(params, normal_like(params, seed=1), 0.1))
     return net
+
+
+def normal_like(params, seed):
+    # In NumPy, here and below: JAX compiles each operation on each shape.
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda p: rng.standard_normal(p.shape).astype(np.float32), params)
+
+
+def nudged(params, ways, by):
+    return jax.tree.map(lambda p, w: jnp.asarray(np.asarray(p) + np.float32(by) * w), params, ways)
 
 
 def draw(*shape, seed=0):
@@ -157,18 +165,14 @@ def loss_of(net):
     return loss, params
 
 
-def nudged(params, ways, by):
-    return jax.tree.map(lambda p, w: p + by * w, params, ways)
-
-
 def test_the_gradient_is_the_slope_of_the_loss():
     loss, params = loss_of(model(times=Times.append))
-    grads = jax.jit(jax.grad(loss))(params)
-    rng = np.random.default_rng(5)
+    grads, every = jax.jit(jax.grad(loss))(params), normal_like(params, seed=5)
     for part in ("pictures", "encoder", "layers", "head"):
-        ways = jax.tree.map(lambda p: jnp.zeros_like(p), params)
-        ways[part] = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), jnp.float32), params[part])
-        slope = sum(float((a * b).sum()) for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(ways), strict=True))
+        ways = jax.tree.map(np.zeros_like, every)
+        ways[part] = every[part]
+        pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(ways), strict=True)
+        slope = sum(float((np.asarray(g) * w).sum()) for g, w in pairs)
         h = 1e-3
         rise = float(loss(nudged(params, ways, h))) - float(loss(nudged(params, ways, -h)))
         assert rise / (2 * h) == pytest.approx(slope, rel=2e-2, abs=2e-2), part
