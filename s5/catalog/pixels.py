@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from s5.catalog.entry import Cache, DatasetInfo, FileInfo, Form
+from s5.catalog.entry import Archive, Cache, Client, DatasetInfo, FileInfo, Form
 
 _MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -126,6 +126,15 @@ FASHION_MNIST = DatasetInfo(
                 "t10k-labels-idx1-ubyte": ("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", None),
             },
             ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw", "fashion_mnist/FashionMNIST/raw", ""),
+        ),
+    ),
+    archives=(
+        Archive(
+            name="dataset-fashion-mnist.deb",
+            client=Client.apt,
+            package="dataset-fashion-mnist",
+            folder="fashion-mnist",
+            into="fashion-mnist",
         ),
     ),
     system_folders=("/usr/share/datasets/fashion-mnist",),

@@ -86,7 +86,7 @@ def _about_archive(archive: Archive) -> Iterator[str]:
     yield f"All of them come in {archive.name}:"
     facts = [] if archive.bytes is None else [f"{archive.bytes:,} bytes"]
     facts += [f"sha256 {archive.sha256}"] if archive.sha256 else []
-    yield f"    {archive.url}" + (f"  ({', '.join(facts)})" if facts else "  (no checksum was published)")
+    yield f"    {archive.source}" + (f"  ({', '.join(facts)})" if facts else "  (no checksum was published)")
 
 
 def _lacks(form: Form, place: Path) -> str:

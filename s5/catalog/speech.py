@@ -58,7 +58,7 @@ SPEECH10 = dataclasses.replace(
 )
 
 
-def _at_8_khz(info: DatasetInfo) -> DatasetInfo:
+def at_8_khz(info: DatasetInfo) -> DatasetInfo:
     """Return the entry of every second sample, on which a model is tested that never heard it."""
     return dataclasses.replace(
         info,
@@ -69,4 +69,4 @@ def _at_8_khz(info: DatasetInfo) -> DatasetInfo:
     )
 
 
-DATASETS = (SPEECH35, _at_8_khz(SPEECH35), SPEECH10, _at_8_khz(SPEECH10))
+DATASETS = (SPEECH35, at_8_khz(SPEECH35), SPEECH10, at_8_khz(SPEECH10))

@@ -8,6 +8,7 @@ from s5.choices import Compat, Permutation
 from s5.config import DataConfig
 from s5.data import (
     aan,
+    brown,
     cifar10,
     digits,
     fashion_mnist,
@@ -17,6 +18,7 @@ from s5.data import (
     mnist5k,
     pathfinder,
     pendulum,
+    spamassassin,
     speech_commands,
 )
 from s5.data.conversion import stored
@@ -43,7 +45,13 @@ _MAPPED: dict[str, ModuleType] = {
     "imdb_bytes": imdb,
     "aan": aan,
     "pendulum": pendulum,
-    **{f"speech_commands{n}{rate}": speech_commands for n in (35, 10) for rate in ("", "_8khz")},
+    "spamassassin_bytes": spamassassin,
+    "brown_pairs": brown,
+    **{
+        f"{name}{rate}": speech_commands
+        for name in ("speech_commands35", "speech_commands10", "espeak_commands35")
+        for rate in ("", "_8khz")
+    },
     **{f"pathfinder{side}": pathfinder for side in (32, 64, 128, 256)},
     **{f"pathfinder{made}": pathfinder for made in ("32_regenerated", "32_regenerated_20k")},
     **{f"pathfinder{made}": pathfinder for made in ("128_regenerated", "128_regenerated_2k")},

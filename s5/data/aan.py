@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from s5.catalog import DataError, DatasetInfo, find_files
-from s5.choices import Compat, Head
+from s5.choices import Compat
 from s5.config import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import Chunk, Plan, Stored
@@ -54,14 +54,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     d_input = len(stored.facts["vocabulary"]) + len(SPECIALS)
     if d_input != info.d_input:
         warnings.warn(f"{info.name}: {d_input} different tokens; {info.d_input} were expected", stacklevel=2)
-    return Dataset(
-        name=info.name,
-        n_classes=info.n_classes,
-        length=info.length,
-        d_input=d_input,
-        splits=contiguous_splits(info.sizes, stored.arrays, tokens=True),
-        head=Head.retrieval,
-    )
+    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), d_input)
 
 
 def _vocabulary(info: DatasetInfo, pieces: Iterable[Lines], total: int) -> list[int]:

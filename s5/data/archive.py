@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import fnmatch
 import gzip
 import hashlib
 import lzma
@@ -17,6 +18,7 @@ from s5.catalog import Archive, DataError, DatasetInfo, data_root
 from s5.data.progress import Progress
 
 _BLOCK = 1 << 22
+_DEBIAN = b"!<arch>\n"
 
 
 def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
@@ -50,7 +52,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
             raise DataError(f"{path}: lacks {', '.join(lacking)} of {info.name}", hint=_expected(info))
         part.rename(target)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged archive: {error}", hint=f"fetch it again: {archive.url}") from error
+        raise DataError(f"{path}: damaged archive: {error}", hint=f"fetch it again: {archive.source}") from error
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
     finally:
@@ -80,7 +82,7 @@ def _check_sum(archive: Archive, path: Path) -> None:
         sizes = "" if archive.bytes in (None, size) else f" and {size:,} bytes, not {archive.bytes:,}"
         raise DataError(
             f"{path}: not the published {archive.name}: sha256 {digest.hexdigest()}, not {archive.sha256}{sizes}",
-            hint=f"fetch it again: {archive.url}",
+            hint=f"fetch it again: {archive.source}",
         )
 
 
@@ -113,9 +115,11 @@ def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
 
 
 def _unpacked(file: Any) -> Any:
-    """Return the content of a file that may be packed, by how it begins."""
+    """Return the content of a file that may be packed, by how it begins; of a Debian package, of what it installs."""
+    start = _start_of_data(file)
+    file.seek(start)
     begin = file.read(6)
-    file.seek(0)
+    file.seek(start)
     if begin.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=file)
     if begin.startswith(b"BZh"):
@@ -123,6 +127,22 @@ def _unpacked(file: Any) -> Any:
     if begin.startswith(b"\xfd7zXZ\0"):
         return lzma.LZMAFile(file)
     return file
+
+
+def _start_of_data(file: Any) -> int:
+    """Return where the files that a Debian package installs begin, which come last in it; 0 for any other file."""
+    place = len(_DEBIAN)
+    if file.read(place) != _DEBIAN:
+        return 0
+    # Each member has a header of 60 bytes: a name of 16, further on its size in decimal, and begins at an even byte.
+    while len(header := file.read(60)) == 60 and header[48:58].strip().isdigit():
+        place += 60
+        if header.startswith(b"data.tar"):
+            return place
+        size = int(header[48:58])
+        place += size + size % 2
+        file.seek(place)
+    return 0
 
 
 @contextlib.contextmanager
@@ -148,7 +168,7 @@ def _place(name: str, archive: Archive) -> Path | None:
     if not parts or ".." in parts:
         return None
     inner = "/".join(parts)
-    if any(inner == skip or inner.startswith(f"{skip}/") for skip in archive.skip):
+    if any(fnmatch.fnmatch(inner, skip) or inner.startswith(f"{skip}/") for skip in archive.skip):
         return None
     return Path(*parts)
 
@@ -160,4 +180,4 @@ def _remove_remnants(target: Path) -> None:
 
 
 def _expected(info: DatasetInfo) -> str:
-    return "expected is " + " or ".join(f"{archive.name} ({archive.url})" for archive in info.archives)
+    return "expected is " + " or ".join(f"{archive.name} ({archive.source})" for archive in info.archives)

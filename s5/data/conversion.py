@@ -216,6 +216,12 @@ def _file(work: Path, name: str) -> Path:
     return work / f"{name}.npy"
 
 
+def chunks_of_list(items: Sequence[Any], size: int) -> list[Chunk]:
+    """Return chunks of `size` rows whose source is the list of what each row is made of, from row 0."""
+    starts = range(0, len(items), size)
+    return [Chunk(start, min(start + size, len(items)), items[start : start + size]) for start in starts]
+
+
 def chunks_of(n: int, size: int, start: int = 0) -> list[Chunk]:
     """Return chunks of `size` rows whose source is the range of their numbers, from 0.
 

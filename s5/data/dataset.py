@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Shaped
 
+from s5.catalog import DatasetInfo
 from s5.choices import Head
 
 
@@ -54,3 +55,21 @@ class Dataset:
     d_input: int
     splits: Mapping[str, Split]
     head: Head = Head.classification
+
+    @classmethod
+    def of(cls, info: DatasetInfo, splits: Mapping[str, Split], d_input: int | None = None) -> "Dataset":
+        """Return the data set of a catalog's entry.
+
+        Args:
+            info: The entry.
+            splits: Its splits.
+            d_input: Different tokens, where the files have decided; None for what the entry says.
+        """
+        return cls(
+            name=info.name,
+            n_classes=info.n_classes,
+            length=info.length,
+            d_input=info.d_input if d_input is None else d_input,
+            splits=splits,
+            head=info.head,
+        )

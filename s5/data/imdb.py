@@ -65,7 +65,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
         train, val = random_split(n_train, info.sizes["val"], config.split_seed)
         test = np.arange(n_train, info.n_examples)
         splits = scattered_splits({"train": train, "val": val, "test": test}, stored.arrays, tokens=True)
-    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+    return Dataset.of(info, splits)
 
 
 def _expected(info: DatasetInfo, name: str) -> int:

@@ -52,8 +52,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
-    splits = contiguous_splits(info.sizes, stored.arrays, tokens=True)
-    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True))
 
 
 def _read_rows(lines: Lines, length: int) -> Arrays:

@@ -17,7 +17,7 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.choices import Compat
 from s5.config import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored, chunks_of
+from s5.data.conversion import Plan, Stored, chunks_of, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.generate.pathfinder import draw_picture
 from s5.data.pictures import read_grey
@@ -40,13 +40,9 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     whole = [(path, label) for path, label in pictures if path.stat().st_size]
     skipped = len(pictures) - len(whole)
     side = math.isqrt(info.length)
-    chunks = []
-    for first in range(0, len(whole), _PICTURES_OF_A_CHUNK):
-        part = whole[first : first + _PICTURES_OF_A_CHUNK]
-        chunks.append(Chunk(first, first + len(part), part))
     return Plan(
         arrays={"inputs": ((len(whole), info.length, 1), "uint8"), "labels": ((len(whole),), "int32")},
-        chunks=chunks,
+        chunks=chunks_of_list(whole, _PICTURES_OF_A_CHUNK),
         convert=functools.partial(_convert, side=side),
         facts={"skipped": skipped},
         sources=list(folders.values()),
@@ -62,7 +58,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     held_out = {name: info.sizes[name] for name in ("val", "test")}
     parts = random_parts(len(arrays["labels"]), held_out, config.split_seed)
     splits = scattered_splits(parts, arrays, full_scale=_HALF_SCALE, offset=_HALF_SCALE)
-    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+    return Dataset.of(info, splits)
 
 
 def _plan_drawing(info: DatasetInfo) -> Plan:

