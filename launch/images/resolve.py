@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launch.errors import LaunchError
+from launch.errors import BackendError, LaunchError
 from launch.image import Image
+from launch.images.catalog import ImageSpec, find_image, load_images, recipe_hash, tag
+from launch.images.convert import FORMS, IMAGES, Form, place_of, read_origin
+from launch.images.convert import convert as make
+from launch.images.file_sum import file_sum
+from launch.images.held import ENGINES, HeldImage, engines_here, find_held, list_labelled
+from launch.yaml_file import printable
+
+# The program that must be on the PATH where a runtime executes; of Pyxis nothing is, but Slurm knows its options.
+_PROGRAMS = {"apptainer": "apptainer", "charliecloud": "ch-run", "pyxis": "srun"}
+_FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
+_DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """What `resolve_image` was asked for."""
+
+    word: str
+    runtime: str
+    gpus: bool
+    runs_root: Path
+    convert: bool
+    here: bool
+    say: Callable[[str], None]
+
+    @property
+    def form(self) -> Form | None:
+        """What the runtime executes; None for an engine's image."""
+        return FORMS.get(self.runtime)
 
 
 def resolve_image(
@@ -22,8 +55,9 @@ def resolve_image(
     """Return the image that runs are to execute in.
 
     Args:
-        word: A name of docker/images.yaml, a registry's REPO@sha256:…, a file or folder; None for the default: `cuda12`
-            where the runs ask for GPUs, else `cpu`.
+        word: A name of docker/images.yaml, a registry's REPO@sha256:…, a name or id that an engine here knows, a file
+            or folder, also with @sha256:… and the SHA-256 of the file; None for the default: `cuda12` where the runs
+            ask for GPUs, else `cpu`.
         runtime: Who is to execute it.
         gpus: Whether the runs ask for GPUs.
         runs_root: The folder of all run directories; converted images lie in its `.images`.
@@ -35,5 +69,220 @@ def resolve_image(
         LaunchError: Where there is no such image, it is not built, it is another than its digest says, the runtime's
             program is missing, or it does not compute on what the runs ask for.
     """
-    del word, gpus, runs_root, convert, here, say
-    raise LaunchError(f"images of {runtime} cannot be found yet")
+    wish = _Wish(
+        word=word or ("cuda12" if gpus else "cpu"),
+        runtime=runtime,
+        gpus=gpus,
+        runs_root=runs_root,
+        convert=convert,
+        here=here,
+        say=say,
+    )
+    _check_runtime(wish)
+    image = _find(wish)
+    _check_platform(image, wish)
+    return image
+
+
+def _check_runtime(wish: _Wish) -> None:
+    """Raise where the runtime cannot execute anything here."""
+    if not wish.here:
+        return
+    if wish.runtime == "pyxis":
+        raise LaunchError(
+            "the runtime pyxis executes job steps of Slurm, and this profile executes on this machine",
+            hint="say backend: slurm in the profile, or take docker, podman, apptainer or charliecloud",
+        )
+    program = _PROGRAMS.get(wish.runtime, wish.runtime)
+    if shutil.which(program) is None:
+        raise LaunchError(
+            f"the runtime {wish.runtime} needs the program {program}, which is not on the PATH",
+            hint="`launch doctor` lists what this machine can execute images with",
+        )
+
+
+def _find(wish: _Wish) -> Image:
+    named, at, digest = wish.word.rpartition("@sha256:")
+    path = named if at else wish.word
+    if path.startswith(("/", "./", "../", "~")) or path.endswith(_FILES):
+        return _file(path, f"sha256:{digest}" if at else None, wish)
+    if match := _DIGEST.fullmatch(wish.word):
+        return _pinned(match["digest"], wish)
+    if wish.word in load_images():
+        return _named(find_image(wish.word), wish)
+    if ":" in wish.word or "/" in wish.word or _ID.fullmatch(wish.word):
+        return _other(wish)
+    find_image(wish.word)  # says which ones there are
+    raise AssertionError(wish.word)
+
+
+def _file(path: str, wanted: str | None, wish: _Wish) -> Image:
+    """Return the image of a file or a folder that the user names."""
+    file = Path(path).expanduser().absolute()
+    shown = printable(str(file))
+    if wish.form is None:
+        raise LaunchError(
+            f"{shown}: {wish.runtime} executes images of its engine, not files",
+            hint="name one of docker/images.yaml, or take the runtime apptainer, charliecloud or pyxis",
+        )
+    if not file.exists():
+        raise LaunchError(f"{shown}: there is no such image", hint="`launch image convert` makes one")
+    _check_form(file, wish.form, shown)
+    if wish.gpus and wish.here and wish.runtime == "charliecloud" and not _has_driver(file):
+        raise LaunchError(
+            f"{shown}: runs ask for GPUs, and this image holds no libraries of the NVIDIA driver",
+            hint=f"ch-run brings none: `ch-fromhost --nvidia {shown}` copies this machine's, or take another runtime",
+        )
+    origin = read_origin(file)
+    if file.is_dir():
+        if wanted is not None:
+            raise LaunchError(f"{shown}: a folder has no digest", hint="name it without @sha256:…")
+        return replace(origin.image, file=str(file)) if origin else Image(name=shown, reference=shown, file=str(file))
+    total = file_sum(file, wish.runs_root / IMAGES)
+    if wanted not in (None, total):
+        raise LaunchError(
+            f"{shown}: its SHA-256 is {total}, not {wanted}", hint="it is another file than the one that was meant"
+        )
+    if origin is not None:
+        return replace(origin.image, file=str(file))
+    return Image(name=shown, reference=shown, id=total, file=str(file))
+
+
+def _check_form(file: Path, form: Form, shown: str) -> None:
+    """Raise where a runtime cannot execute a file or folder."""
+    folder = file.is_dir()
+    if form is Form.FOLDER and not folder:
+        raise LaunchError(
+            f"{shown}: charliecloud executes folders here; from a file, signals and exit codes would not pass",
+            hint=f"`unsquashfs -d FOLDER {shown}` unpacks one",
+        )
+    if form is Form.FOLDER and not (file / "bin").exists() and not (file / "usr").exists():
+        raise LaunchError(f"{shown}: a folder without bin and usr is no image", hint="it must be an unpacked image")
+    if form is Form.SQUASHFS and folder:
+        raise LaunchError(f"{shown}: pyxis executes .sqsh files, not folders", hint="`mksquashfs` makes one of it")
+
+
+def _has_driver(folder: Path) -> bool:
+    places = ("usr/lib*/libcuda.so*", "usr/lib*/*/libcuda.so*", "usr/local/lib/libcuda.so*")
+    return any(True for place in places for _ in folder.glob(place))
+
+
+def _named(spec: ImageSpec, wish: _Wish) -> Image:
+    """Return the image of a name of docker/images.yaml."""
+    recipe = recipe_hash(spec)
+    held = _built(spec, recipe, wish)
+    if held is None:
+        earlier = _converted(spec, recipe, wish)
+        if earlier is not None:
+            return earlier
+        raise LaunchError(
+            f"the image {spec.name} is not built here" + (", nor converted" if wish.form else ""),
+            hint=f"`launch image build {spec.name}`",
+        )
+    image = Image(
+        name=spec.name,
+        reference=held.id,
+        content=held.content,
+        id=held.id,
+        digest=held.digest,
+        platform=spec.platform,
+    )
+    return _as_file(image, wish, recipe)
+
+
+def _built(spec: ImageSpec, recipe: str, wish: _Wish) -> HeldImage | None:
+    """Return the newest build of an image as it is described now; None where no engine has one."""
+    engines = _engines(wish)
+    try:
+        held = find_held(tag(spec), engines) if engines else None
+        for found in [] if held or not engines else list_labelled("recipe", recipe, engines)[:1]:
+            held = find_held(found, engines)
+    except BackendError:
+        if wish.form is None:
+            raise
+        return None  # a converted one may lie here
+    return held
+
+
+def _converted(spec: ImageSpec, recipe: str, wish: _Wish) -> Image | None:
+    """Return what an image was converted to where there was an engine; None where nothing of it lies here."""
+    if wish.form is None:
+        return None
+    try:
+        places = sorted(
+            (wish.runs_root.absolute() / IMAGES).glob(f"[!.]*.{wish.form}"), key=lambda place: -place.stat().st_mtime
+        )
+    except OSError:
+        return None
+    for place in places:
+        origin = read_origin(place)
+        if origin is not None and origin.image.name == spec.name and origin.recipe == recipe:
+            return replace(origin.image, file=str(place))
+    return None
+
+
+def _pinned(digest: str, wish: _Wish) -> Image:
+    """Return the image of a registry that is named by its digest."""
+    engines = _engines(wish)
+    held = find_held(wish.word, engines) if engines and wish.form is None else None
+    if held is None and wish.form is None:
+        raise LaunchError(
+            f"{printable(wish.word)}: {wish.runtime} does not hold this image",
+            hint=f"`launch image pull {printable(wish.word)}`",
+        )
+    image = Image(
+        name=wish.word,
+        reference=wish.word,
+        content=held.content if held else None,
+        id=held.id if held else None,
+        digest=digest,
+        platform=held.platform if held else None,
+    )
+    return _as_file(image, wish, None)
+
+
+def _other(wish: _Wish) -> Image:
+    """Return an image that an engine here knows by another name, or by its id."""
+    engines = _engines(wish)
+    held = find_held(wish.word, engines) if engines else None
+    if held is None:
+        who = wish.runtime if wish.form is None else " or ".join(engines) or "no engine"
+        raise LaunchError(
+            f"{printable(wish.word)}: {who} holds no such image",
+            hint=f"build or pull it; the images of docker/images.yaml are {', '.join(load_images())}",
+        )
+    image = Image(
+        name=wish.word,
+        reference=held.id,
+        content=held.content,
+        id=held.id,
+        digest=held.digest,
+        platform=held.platform,
+    )
+    return _as_file(image, wish, None)
+
+
+def _engines(wish: _Wish) -> tuple[str, ...]:
+    """Return the engines that may hold an image for a runtime."""
+    return engines_here(wish.runtime if wish.runtime in ENGINES else None)
+
+
+def _as_file(image: Image, wish: _Wish, recipe: str | None) -> Image:
+    """Return an image as its runtime takes it, converted where it must be."""
+    if wish.form is None:
+        return image
+    place = place_of(image, wish.form, wish.runs_root)
+    if wish.convert:
+        _check_platform(image, wish)
+        make(image, wish.form, wish.runs_root, recipe=recipe, say=wish.say)
+    origin = read_origin(place)  # of the same dependencies another build may have been converted
+    return replace(origin.image if origin else image, name=image.name, file=str(place))
+
+
+def _check_platform(image: Image, wish: _Wish) -> None:
+    """Raise where an image does not compute on what the runs ask for."""
+    if wish.gpus and image.platform == "cpu":
+        raise LaunchError(
+            f"the runs ask for GPUs, and the image {image.name} computes on the CPU",
+            hint="take cuda12 or cuda13, or gpus_per_node: 0",
+        )

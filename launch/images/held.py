@@ -1,0 +1,135 @@
+"""An image that an engine of this machine holds: asked of the docker and podman command lines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from launch.errors import BackendError, LaunchError
+from launch.images.catalog import LABEL
+
+ENGINES = ("docker", "podman")
+_ASK_S = 60.0
+_UNKNOWN = ("no such image", "not known", "does not exist", "no such object", "unable to find")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldImage:
+    """An image of an engine.
+
+    Attributes:
+        engine: `docker` or `podman`.
+        id: Its identity there, `sha256:…`.
+        digests: The names of registries by which it can be had, `REPO@sha256:…`.
+        labels: What its makers wrote on it.
+        variables: What its commands find in their environment, as `NAME=VALUE`.
+        bytes: How much it holds, unpacked.
+    """
+
+    engine: str
+    id: str
+    digests: tuple[str, ...]
+    labels: Mapping[str, str]
+    variables: tuple[str, ...]
+    bytes: int
+
+    @property
+    def content(self) -> str | None:
+        """The identity of its dependencies; None for an image of others."""
+        return self.labels.get(f"{LABEL}content")
+
+    @property
+    def platform(self) -> str | None:
+        """What its JAX computes on; None where it does not say."""
+        return self.labels.get(f"{LABEL}platform")
+
+    @property
+    def digest(self) -> str | None:
+        """A registry's digest, `sha256:…`; None where it was never pushed or pulled."""
+        return self.digests[0].rpartition("@")[2] if self.digests else None
+
+
+def engines_here(wanted: str | None = None) -> tuple[str, ...]:
+    """Return the engines' command lines on this machine.
+
+    Args:
+        wanted: The one to look for; None for any.
+
+    Raises:
+        LaunchError: Where the wanted one is not here.
+    """
+    if wanted is not None and shutil.which(wanted) is None:
+        raise LaunchError(
+            f"the runtime {wanted} needs the program {wanted}, which is not on the PATH",
+            hint="`launch doctor` lists what this machine can execute images with",
+        )
+    return tuple(engine for engine in ENGINES if wanted in (None, engine) and shutil.which(engine))
+
+
+def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:
+    """Return an image that one of the engines holds; None where none does.
+
+    Args:
+        reference: A name with a tag, a registry's name with a digest, or an id.
+        engines: Whom to ask, in this order; one that does not answer holds nothing.
+
+    Raises:
+        BackendError: Where none of them answers.
+    """
+    silent: list[BackendError] = []
+    for engine in engines:
+        try:
+            found = _inspect(engine, reference)
+        except BackendError as error:
+            silent.append(error)
+            continue
+        if found is not None:
+            return found
+    if silent and len(silent) == len(engines):
+        raise silent[0]
+    return None
+
+
+def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
+    """Return the ids of the images that carry a label, the newest first."""
+    for engine in engines:
+        words = [engine, "image", "ls", "--no-trunc", "--quiet", "--filter", f"label={LABEL}{label}={value}"]
+        done = _call(words)
+        if ids := list(dict.fromkeys(done.stdout.split())) if done.returncode == 0 else []:
+            return ids
+    return []
+
+
+def _inspect(engine: str, reference: str) -> HeldImage | None:
+    done = _call([engine, "image", "inspect", "--format", "{{json .}}", reference])
+    if done.returncode:
+        said = done.stderr.strip()
+        if any(word in said.lower() for word in _UNKNOWN):
+            return None
+        last = said.splitlines()[-1] if said else "it failed and said nothing"
+        raise BackendError(f"{engine}: {last}", hint="is the engine running, and may you use it? `launch doctor` looks")
+    said = cast(dict[str, Any], json.loads(done.stdout))
+    config = cast(dict[str, Any], said.get("Config") or {})
+    return HeldImage(
+        engine=engine,
+        id=f"sha256:{said['Id'].removeprefix('sha256:')}",
+        digests=tuple(said.get("RepoDigests") or ()),
+        labels=config.get("Labels") or {},
+        variables=tuple(config.get("Env") or ()),
+        bytes=int(said.get("Size") or 0),
+    )
+
+
+def _call(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"{words[0]} does not answer in {_ASK_S:g} s", hint="is the engine well?") from error
+    except OSError as error:
+        raise BackendError(f"{words[0]} cannot be executed: {error.strerror}") from error
