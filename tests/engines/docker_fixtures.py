@@ -1,0 +1,42 @@
+"""The Docker engine and the registry that the tests of a session share."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.docker import Docker, missing
+from tests.engines.session import locked, shared
+
+FOLDER_VARIABLE = "LAUNCH_TEST_DOCKER"  # an engine that is up already and stays up, for whoever works on these tests
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Docker]:
+    """The session's engine with its base image, whatever the number of workers."""
+    if absent := missing():
+        pytest.skip(f"no Docker engine here; type: apt-get install --no-install-recommends {' '.join(absent)}")
+    if os.getuid() != 0:
+        pytest.skip("only root can start a Docker engine")
+    if named := os.environ.get(FOLDER_VARIABLE):
+        engine = Docker(Path(named))
+        engine.up()
+        yield engine
+        return
+    with shared("docker", lambda folder: Docker(folder).up(), lambda folder: Docker(folder).remove()) as folder:
+        yield Docker(folder)
+
+
+@pytest.fixture
+def docker(docker_engine: Docker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
+    """An engine without containers, to which every client speaks that the test calls."""
+    for name in [name for name in os.environ if name.startswith("DOCKER_")]:
+        monkeypatch.delenv(name)
+    for name, value in docker_engine.environment.items():
+        monkeypatch.setenv(name, value)
+    with locked(docker_engine.folder / "turn"):
+        docker_engine.start()
+        yield docker_engine
+        docker_engine.start(gpus=False)
+        docker_engine.remove_containers()
