@@ -6,9 +6,10 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.engines.docker_fixtures import ENGINE_TESTS, docker, docker_engine
 from tests.engines.fixtures import CLUSTER_TESTS, slurm, slurm_cluster
 
-__all__ = ["slurm", "slurm_cluster"]
+__all__ = ["docker", "docker_engine", "slurm", "slurm_cluster"]
 
 
 def pytest_configure() -> None:
@@ -19,7 +20,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the tests that share a cluster on one worker.
+    """Keep the tests that share a cluster on one worker, and those that share an engine.
 
     By their folder: pytest-xdist's own groups write the mark's name into a test's id, which pytest 9.2 no longer reads.
     """
@@ -27,7 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return CLUSTER_TESTS if nodeid.startswith(CLUSTER_TESTS) else nodeid
+            return next((folder for folder in (CLUSTER_TESTS, ENGINE_TESTS) if nodeid.startswith(folder)), nodeid)
 
     return ByFolder(config, log)
 

@@ -10,6 +10,7 @@ from tests.engines.docker import Docker, missing
 from tests.engines.session import locked, shared
 
 FOLDER_VARIABLE = "LAUNCH_TEST_DOCKER"  # an engine that is up already and stays up, for whoever works on these tests
+ENGINE_TESTS = "tests/containers/"  # who shares the engine lies here, and runs on one worker
 
 
 @pytest.fixture(scope="session")
