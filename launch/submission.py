@@ -34,6 +34,7 @@ class Submission:
         views: The selected runs as they stood before anything was started.
         warnings: What the user should know, one line each.
         max_parallel: How many of the runs may execute at once; None for as many as fit.
+        obstacles: What would keep the runs of a dry run from starting here.
     """
 
     sweep: str
@@ -44,6 +45,7 @@ class Submission:
     views: tuple[RunView, ...]
     warnings: tuple[str, ...]
     max_parallel: int | None = None
+    obstacles: tuple[LaunchError, ...] = ()
 
     @property
     def counts(self) -> Counter[State]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from launch.disk.attempts import has_result
 from launch.disk.files import fault
 from launch.disk.plan import PlanReport
 from launch.disk.store import Store, SweepStore
-from launch.errors import LaunchError, StoreError
+from launch.errors import ExitCode, LaunchError, StoreError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile, load_profile
 from launch.records import ManifestHeader, RunView, State
@@ -54,7 +55,7 @@ def submit(
         only: A glob over run ids, experiments and `key=value` settings; None for every run.
         runtime: What wraps the command, instead of the profile's.
         source: The folder whose code the runs execute; None for the one this launcher was imported from.
-        dry_run: Whether to write nothing.
+        dry_run: Whether to write nothing. What keeps the runs from starting here is then told, not raised.
 
     Returns:
         The submission.
@@ -82,17 +83,24 @@ def submit_runs(
     dry_run: bool = False,
 ) -> Submission:
     """Check and store composed runs, and freeze them in their sweep's manifest: the second half of `submit`."""
-    from launch.compose.composer import check_data
+    from launch.compose.obstacles import find_obstacles, refuse_obstacles
 
     own = store.sweep(sweep.name)
     _refuse_second(own, profile)
     find_runtime(runtime or profile.runtime)
     _check_after(sweep.after, store, profile)
-    check_data(runs)
+    obstacles: list[LaunchError] = [*find_obstacles(runs, {**os.environ, **profile.env})]
+    if not dry_run:
+        refuse_obstacles(obstacles)
     entries = [entry_of(run) for run in runs]
     left = [entry for entry in entries if not has_result(str(own.run_dir(entry.run_id)))]
     if left:  # what is done asks nothing of a machine or a cluster any more
-        _backend(profile).check(left)
+        try:
+            _backend(profile).check(left)
+        except LaunchError as error:
+            if not dry_run or error.exit_code is not ExitCode.USAGE:
+                raise
+            obstacles.append(error)
     report = own.plan(runs, dry=dry_run)
     warnings = [*describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run), *own.problems]
     submission = Submission(
@@ -104,6 +112,7 @@ def submit_runs(
         views=(),
         warnings=tuple(warnings),
         max_parallel=sweep.max_parallel,
+        obstacles=tuple(obstacles),
     )
     if dry_run:
         return replace(submission, views=look_at(own, entries))

@@ -47,15 +47,24 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
         console.warn(warning)
     if args.dry_run:
         console.data(plan_text(submission, submit.estimate(submission, store)))
-        for request in submit.preview(submission, store):
-            console.data(f"\n{request.rstrip()}")
-        return ExitCode.OK
+        if not submission.obstacles:
+            for request in submit.preview(submission, store):
+                console.data(f"\n{request.rstrip()}")
+        return _tell_obstacles(submission)
     command = command_again(args)
     if args.plan_only:
         console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
         console.hint(f"`{command}` starts it")
         return ExitCode.OK
     return start(submission, store, detach=args.detach, command=command)
+
+
+def _tell_obstacles(submission: Submission) -> int:
+    """Say after a plan what would keep it from starting here, all of it, and return the exit code."""
+    for obstacle in submission.obstacles:
+        console.note("")
+        console.error(obstacle)
+    return ExitCode.USAGE if submission.obstacles else ExitCode.OK
 
 
 def command_again(args: argparse.Namespace) -> str:

@@ -37,7 +37,9 @@ def add_submission_arguments(parser: Parser) -> None:
     parser.add_argument("--on", metavar="PROFILE", default="local", help="where to run (default: local)")
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--dry-run", action="store_true", help="show every run and what it would cost; write nothing")
+    how.add_argument(
+        "--dry-run", action="store_true", help="show every run, its cost, and what is missing; write nothing"
+    )
     how.add_argument("--plan-only", action="store_true", help="write the run directories and start nothing")
     how.add_argument("--detach", action="store_true", help="run in the background and return at once")
 

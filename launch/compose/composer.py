@@ -23,7 +23,6 @@ from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
 from launch.language.sweep import RunSpec
 from launch.records import RunRecord
-from s5.catalog import DataError, check_available, dataset_info
 from s5.config import Config
 from s5.config_values import SCIENCE_VERSION, from_dict, science_hash
 
@@ -211,36 +210,3 @@ def identity_of(config: Mapping[str, Any], spec: RunSpec) -> str:
     if spec.command is None:
         return science
     return hashlib.sha256("\0".join((science, *spec.command)).encode()).hexdigest()
-
-
-def check_data(runs: Iterable[Run]) -> None:
-    """Refuse runs whose data set is unknown, too small for one batch, or whose files are not on this machine.
-
-    Args:
-        runs: Those with a command of their own are not asked.
-
-    Raises:
-        ConfigError: Naming what is missing, where it was looked for, its address and its checksum; or the batch size.
-    """
-    wanted: dict[tuple[str, str | None, str | None], Run] = {}
-    trained = [run for run in runs if run.record.command is None]
-    for run in trained:
-        data = run.config["data"]
-        wanted.setdefault((data["name"], data["root"], data["cache"]), run)
-    for (name, root, cache), run in wanted.items():
-        try:
-            check_available(name, root, cache)
-        except DataError as error:
-            place = run.spec.places.get("data.name", run.spec.where)
-            raise ConfigError(f"{place}: {error.message}", hint=error.hint) from error
-    for run in trained:
-        _check_batch_size(run)
-
-
-def _check_batch_size(run: Run) -> None:
-    name, size = run.config["data"]["name"], run.config["train"]["batch_size"]
-    most = dataset_info(name).sizes["train"]
-    if size > most:
-        place = run.spec.places.get("train.batch_size", run.spec.where)
-        reason = f"a batch of {size:,} cannot be drawn without repeats from the {most:,} training examples of {name}"
-        raise ConfigError(f"{place}: train.batch_size={size}: {reason}", hint=f"choose 1 to {most}")

@@ -153,7 +153,7 @@ MISTAKES = {
     "metric that no run has": (
         "experiment: e\nmetric: test/acc",
         "metric: a run has no metric 'test/acc'; did you mean test/accuracy?",
-        "test/accuracy, test/loss, val/accuracy, val/loss",
+        "test/accuracy, test/loss, test/mse, val/accuracy",
     ),
     "paper of a misspelt metric": (
         "experiment: e\npaper: [{value: 0.5, metric: test/accurcy}]",

@@ -1,0 +1,116 @@
+"""What keeps composed runs from starting here, found before any of them does: missing data, what does not fit them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from launch.errors import ConfigError, LaunchError
+from s5.catalog import DataError, check_available, dataset_info
+from s5.choices import Encoder, Likelihood
+from s5.config import ModelConfig
+from s5.config_values import from_dict
+
+if TYPE_CHECKING:
+    from launch.compose.composer import Run
+
+# What any data fit; a sweep may have ten thousand such models.
+_PLAIN = (Encoder.dense.name, Likelihood.fixed.name)
+
+# How a machine without accelerators is told to count as several devices.
+_HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
+
+
+def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[ConfigError]:
+    """Return what keeps runs from starting: every data set that is not on this machine, and the first other mistake.
+
+    Args:
+        runs: Those with a command of their own are not asked.
+        environment: The variables that they would have.
+
+    Returns:
+        Errors that name the key; of missing data what is needed, where it was looked for, its address and checksum.
+    """
+    trained = [run for run in runs if run.record.command is None]
+    first = next((error for run in trained for error in _mistakes(run, environment)), None)
+    return [*_missing_data(trained), *([] if first is None else [first])]
+
+
+def refuse_obstacles(obstacles: Sequence[LaunchError]) -> None:
+    """Raise where something keeps runs from starting.
+
+    Raises:
+        ConfigError: All obstacles in one; the hint of a single one, and else each hint below its message.
+    """
+    if len(obstacles) == 1:
+        raise obstacles[0]
+    if obstacles:
+        told = [e.message + (f"\n  hint: {e.hint}" if e.hint else "") for e in obstacles]
+        raise ConfigError(f"{len(obstacles)} things are in the way:\n\n" + "\n\n".join(told))
+
+
+def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:
+    """Yield an error for each data set that is not here; those that are made of the same files count once."""
+    wanted: dict[tuple[str, str | None, str | None], tuple[Run, str]] = {}
+    for run in runs:
+        data = run.config["data"]
+        for key in ("name", "zero_shot"):
+            if data.get(key) is not None:
+                wanted.setdefault((data[key], data["root"], data["cache"]), (run, key))
+    seen: set[tuple[str, str | None, str | None]] = set()
+    for (name, root, cache), (run, key) in wanted.items():
+        place = run.spec.places.get(f"data.{key}", run.spec.where)
+        try:
+            files = (dataset_info(name).cached_as or name, root, cache)
+            if files not in seen:
+                seen.add(files)
+                check_available(name, root, cache)
+        except DataError as error:
+            yield ConfigError(f"{place}: {error.message}", hint=error.hint)
+
+
+def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]:
+    """Yield an error for each value that does not fit the data, or the devices that a run asks for."""
+    data, train = run.config["data"], run.config["train"]
+    try:
+        info = dataset_info(data["name"])
+    except DataError:
+        return  # told of already
+    size, most = train["batch_size"], info.sizes["train"]
+    if size > most:
+        reason = (
+            f"a batch of {size:,} cannot be drawn without repeats from the {most:,} training examples of {info.name}"
+        )
+        yield _error(run, "train.batch_size", f"train.batch_size={size}: {reason}", f"choose 1 to {most}")
+    model = run.config.get("model", {})
+    if model.get("encoder", _PLAIN[0]) != _PLAIN[0] or model.get("likelihood", _PLAIN[1]) != _PLAIN[1]:
+        try:
+            from_dict(ModelConfig, model).check_fits(info.d_input, info.head)
+        except ValueError as error:
+            key = str(error).partition("=")[0]
+            yield _error(run, key, f"{error} (data.name={info.name})", "the recipe pendulum/s5 has both")
+    wanted, there = train.get("devices"), _devices(run, environment)
+    if wanted is not None and there is not None and wanted > there:
+        resources = run.spec.resources
+        asked = f"resources.gpus_per_node={resources.gpus_per_node}"
+        if resources.tasks_per_node > 1:
+            asked += f" for resources.tasks_per_node={resources.tasks_per_node}"
+        reason = f"a process of this run has {there} device{'s' * (there != 1)} ({asked})"
+        hint = f"choose 1 to {there}, leave it out for all, or ask for more GPUs"
+        yield _error(run, "train.devices", f"train.devices={wanted}: {reason}", hint)
+
+
+def _devices(run: Run, environment: Mapping[str, str]) -> int | None:
+    """Return how many devices each process of a run has; None where its resources do not say."""
+    resources, platform = run.spec.resources, run.config.get("platform", "any")
+    if platform == "tpu":
+        return None
+    if resources.gpus_per_node and platform != "cpu":
+        return max(1, resources.gpus_per_node // resources.tasks_per_node)
+    forced = _HOST_DEVICES.findall(environment.get("XLA_FLAGS", ""))
+    return int(forced[-1]) if forced else 1
+
+
+def _error(run: Run, key: str, message: str, hint: str) -> ConfigError:
+    return ConfigError(f"{run.spec.places.get(key, run.spec.where)}: {message}", hint=hint)
