@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 from s5.lifeline import STOP_SIGNALS
@@ -21,6 +22,22 @@ TINY = (
     "train.epochs=2",
     "train.log_every_steps=4",
 )
+
+# A test executes most of its programs once, so they are compiled quickly rather than well, in half of the time.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
+def _compile_quickly() -> None:
+    """Have this process do so, and none that it starts: XLA reads its flags once, when its client is made."""
+    own = os.environ.get("XLA_FLAGS")
+    os.environ["XLA_FLAGS"] = f"{QUICKLY} {own or ''}"
+    jax.devices()
+    del os.environ["XLA_FLAGS"]
+    if own is not None:
+        os.environ["XLA_FLAGS"] = own
+
+
+_compile_quickly()
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +56,9 @@ def tiny() -> list[str]:
 class Program:
     """`python -m s5` as a user or a supervisor starts it: in its own process and its own folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, xla_flags: str = QUICKLY) -> None:
         self.folder = folder
+        self._xla_flags = xla_flags
 
     def start(self, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("LAUNCH_", "WANDB_"))}
@@ -48,7 +66,7 @@ class Program:
             [sys.executable, "-m", "s5", *map(str, words)],
             cwd=self.folder,
             # One thread, so that two runs at once compute what each computes alone.
-            env={**clean, "NPROC": "1", **variables},
+            env={**clean, "NPROC": "1", "XLA_FLAGS": self._xla_flags, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,9 +86,9 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A finished run in its default place, and what it printed on stdout and stderr."""
+    """A finished run in its default place, compiled as users do; and what it printed on stdout and stderr."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = Program(folder).run(*TINY, "wandb.mode=offline")
+    code, out, err = Program(folder, xla_flags="").run(*TINY, "wandb.mode=offline")
     assert code == 0, err
     (run_dir,) = (folder / "runs" / "_single").iterdir()
     return run_dir, out, err

@@ -14,6 +14,7 @@ from s5.errors import UserError
 from s5.lifeline import Lifeline
 from s5.parallel import Devices
 from s5.processes import Team
+from tests.s5.conftest import QUICKLY
 
 # Sums over devices are added in another order than on one: float32 rounding, which Adam's division can enlarge.
 TOLERANCE = 2e-5
@@ -22,7 +23,8 @@ TOLERANCE = 2e-5
 @pytest.fixture(scope="module")
 def answer(tiny: list[str]) -> dict:
     program = Path(__file__).with_name("several_devices.py")
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "NPROC": "1"}
+    four = "--xla_force_host_platform_device_count=4"
+    flags = {"XLA_FLAGS": f"{four} {QUICKLY}", "JAX_PLATFORMS": "cpu", "NPROC": "1"}
     overrides = [*tiny, "train.checkpoint_every_steps=50"]
     done = subprocess.run(
         [sys.executable, program, *overrides], capture_output=True, text=True, env={**os.environ, **flags}, check=False
