@@ -66,8 +66,8 @@ class Maker:
                 while not _has_ended(process):
                     beats += 1
                     self.beat()
-                    if grows is not None and beats % _SAY_EVERY == 0:
-                        self.say(f"{self.image.name}: {grows.name}: {_size(grows) // _MIB} MiB so far")
+                    if beats % _SAY_EVERY == 0 and grows is not None and (written := _size(grows)):
+                        self.say(f"{self.image.name}: {grows.name}: {written // _MIB} MiB so far")
             finally:
                 if process.poll() is None:
                     process.kill()

@@ -64,7 +64,6 @@ class SlurmTask(Surroundings):
         self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
         self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
         self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
-        self.stop = signal.SIGUSR2 if task_count(record.resources) > 1 else signal.SIGTERM  # srun passes it on
         self._record = record
         self._began = time.time()
         self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
@@ -74,6 +73,7 @@ class SlurmTask(Surroundings):
         """Return what starts a command here: itself, or a job step for a run of several processes."""
         if task_count(self._record.resources) == 1 and call.step is None:
             return call
+        self.stop = signal.SIGUSR2  # srun passes it on
         return srun_call(call, self._record.resources, os.environ, name_of(self.node))
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:

@@ -1,0 +1,75 @@
+"""What each runtime asks of the machine for one and the same run, compared whole with what was once found right."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from launch.errors import LaunchError
+from launch.image import Image
+from launch.mount import Mount
+from launch.resources import Resources
+from launch.runtimes import Call, find_runtime
+from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
+
+GOLDEN = Path(__file__).parent / "golden"
+ATTEMPT = "/scratch/ann/runs/lra/listops-s0/attempts/2"
+SURROUNDINGS = {
+    "PATH": "/usr/local/bin:/usr/bin",
+    "HOME": "/home/ann",
+    "USER": "ann",
+    "LAUNCH_PASS": "LR_NOTE",
+    "LR_NOTE": "it's `here` and $HOME",
+    "SLURM_JOB_ID": "77",
+    "SLURM_JWT": "no one's business",
+    "WANDB_API_KEY": "no one's business",
+    "APPTAINERENV_AWS": "whatever was set before",
+    "LD_LIBRARY_PATH": "/opt/cuda/lib64",
+    "ENROOT_CACHE_PATH": "/scratch/ann/enroot",
+}
+
+
+def call(*, gpus: int, source: str = "/data/lra", image: str = "/scratch/ann/runs/.images/0123.sif") -> Call:
+    return Call(
+        command=("python", "-m", "s5", "train", "/scratch/ann/runs/lra/listops-s0"),
+        variables={
+            ATTEMPT_DIR_VARIABLE: ATTEMPT,
+            LIFELINE_VARIABLE: "5",
+            "CUDA_VISIBLE_DEVICES": "1" if gpus else "",
+        },
+        folder=ATTEMPT,
+        snapshot="/scratch/ann/runs/.snapshots/ab12",
+        resources=Resources(gpus_per_node=gpus),
+        image=Image(name="cuda12", reference="sha256:ef", file=image),
+        mounts=(
+            Mount(source="/scratch/ann/runs/lra/listops-s0", target="/scratch/ann/runs/lra/listops-s0", writable=True),
+            Mount(source="/scratch/ann/runs/.snapshots/ab12", target="/scratch/ann/runs/.snapshots/ab12"),
+            Mount(source=source, target="/data/lra"),
+        ),
+    )
+
+
+@pytest.mark.parametrize("gpus", [0, 1], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("runtime", ["apptainer", "charliecloud", "pyxis"])
+def test_request(runtime: str, gpus: int) -> None:
+    request = dataclasses.asdict(find_runtime(runtime).wrap(call(gpus=gpus), SURROUNDINGS))
+    text = json.dumps(request, indent=2, sort_keys=True, ensure_ascii=False)
+    assert "business" not in text
+    assert text == (GOLDEN / f"{runtime}-{'gpu' if gpus else 'cpu'}.json").read_text().rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "source"),
+    [("apptainer", '/data/"lra",x'), ("charliecloud", "/data/a:b"), ("pyxis", "/data/a:b"), ("pyxis", "/data/a,b")],
+)
+def test_path_that_cannot_be_said(runtime: str, source: str) -> None:
+    with pytest.raises(LaunchError, match="cannot mount a path with"):
+        find_runtime(runtime).wrap(call(gpus=0, source=source), SURROUNDINGS)
+
+
+@pytest.mark.parametrize("runtime", ["apptainer", "charliecloud", "pyxis"])
+def test_image_that_is_not_converted(runtime: str) -> None:
+    own = dataclasses.replace(call(gpus=0), image=Image(name="cpu", reference="sha256:ef"))
+    with pytest.raises(LaunchError, match="the image cpu, which is not converted"):
+        find_runtime(runtime).wrap(own, SURROUNDINGS)
