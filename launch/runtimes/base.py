@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import ClassVar
 from launch.container import ContainerSettings
 from launch.image import Image
 from launch.mount import Mount
+from launch.records import Reason
 from launch.resources import Resources
 
 
@@ -30,6 +32,7 @@ class Call:
         cores: The cores it is kept to; empty where it may use whatever it finds.
         container: How an engine sets its container up.
         needs_network: Whether it talks to other machines.
+        handed: How many descriptors it is handed, the lifeline first.
     """
 
     command: tuple[str, ...]
@@ -44,6 +47,7 @@ class Call:
     cores: tuple[int, ...] = ()
     container: ContainerSettings = field(default_factory=ContainerSettings)
     needs_network: bool = False
+    handed: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,19 @@ class HostCall:
     environment: Mapping[str, str]
     step: tuple[str, ...] | None = None
     renumbers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a runtime knows of the end of a command that the exit code does not say.
+
+    Attributes:
+        reason: Why it ended.
+        message: One line for a person.
+    """
+
+    reason: Reason
+    message: str
 
 
 class Runtime(ABC):
@@ -97,6 +114,20 @@ class Runtime(ABC):
             LaunchError: Where the command could not be started.
         """
         del call
+
+    def code(self, code: int) -> int:
+        """Return a command's own exit code, negative for a signal, from that of the process which stood for it."""
+        return 128 - code if self.contained and 128 < code <= 128 + signal.NSIG else code
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why a command ended where the runtime says so itself; None where the command speaks for itself.
+
+        Args:
+            code: The command's exit code, negative for a signal.
+            log: The end of its log, to which the runtime has written too.
+        """
+        del code, log
+        return None
 
     def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
         """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.

@@ -1,0 +1,69 @@
+"""The way to the Docker engine of this machine, and what stands in it, in words."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from launch.errors import BackendError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+HOST_VARIABLE = "DOCKER_HOST"
+_SOCKET = "unix:///var/run/docker.sock"
+
+_DENIED = ("Permission denied", "PermissionError", "Errno 13")
+
+
+def connect() -> DockerClient:
+    """Return a client of the engine that `$DOCKER_HOST` names, else of this machine's own.
+
+    Raises:
+        BackendError: Where none answers, or it does not want to talk to this user.
+    """
+    where = os.environ.get(HOST_VARIABLE) or _SOCKET
+    try:
+        from docker import from_env
+    except ImportError as error:
+        raise BackendError("the Python package docker is missing", hint="pip install docker") from error
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        return from_env()  # it asks for the engine's version
+    except (DockerException, RequestException, OSError) as error:
+        raise unreachable(where, error) from error
+
+
+def unreachable(where: str, error: Exception) -> BackendError:
+    """Return what an engine's silence means.
+
+    Args:
+        where: Its address.
+        error: How the client met it.
+    """
+    said = str(error)
+    if any(word in said for word in _DENIED):
+        return BackendError(
+            f"you may not use the Docker engine at {where}: permission denied",
+            hint="have yourself added to the group `docker`, or take a runtime without one: podman, apptainer",
+        )
+    if "no such file" in said.lower() or "refused" in said.lower() or "FileNotFound" in said:
+        return BackendError(
+            f"no Docker engine answers at {where}", hint=f"start it, or name another with {HOST_VARIABLE}"
+        )
+    return BackendError(f"the Docker engine at {where} cannot be used: {said}", hint=f"see {HOST_VARIABLE}")
+
+
+def user_of(client: Any) -> str:
+    """Return the `uid:gid` inside that is this user outside.
+
+    Under an engine without root's rights that is root, and any other would own nothing.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    if uid != 0:
+        options: list[Any] = client.info().get("SecurityOptions") or []
+        if any("name=rootless" in str(option) for option in options):
+            return "0:0"
+    return f"{uid}:{gid}"

@@ -1,0 +1,59 @@
+"""Docker: a driver process of ours asks the engine for a container, and lives as long as it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+from launch.records import Reason
+from launch.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.runtimes.request import build_request, to_plain
+
+# What the driver says of a container, and the supervisor reads at the end of an attempt's log.
+SAYS = "docker: "
+OUT_OF_MEMORY = "the kernel killed it for lack of memory"
+GONE = "the engine went away"
+# What the driver returns where the engine, not the command, has failed: Docker's own convention.
+REFUSED = 125
+
+_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; sys.exit(main(sys.argv[1:]))"
+_DRIVER = (sys.executable, "-P", "-c", _BOOT.format("launch.engine.docker_driver"), _HOME)
+# Beyond the grace, for the engine's own work.
+_PATIENCE_S = 60.0
+
+
+class Docker(Runtime):
+    """Runs commands in containers of the Docker engine."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the driver's command line, with the whole request on it: nothing in it is secret."""
+        user = f"{os.getuid()}:{os.getgid()}"
+        request = build_request(call, surroundings, user=user, lifeline=0)
+        words = json.dumps(to_plain(request), separators=(",", ":"))
+        return HostCall(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return what the driver said last, where the engine or the kernel ended the attempt."""
+        said = next((line for line in reversed(log.splitlines()) if line and not line.startswith("hint:")), "")
+        if code == -9 and said.startswith(SAYS + OUT_OF_MEMORY):
+            return Finding(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
+        if code != REFUSED or not said.startswith(SAYS):
+            return None
+        gone = said.startswith(SAYS + GONE)
+        return Finding(reason=Reason.KILLED if gone else Reason.START, message=said)
+
+    def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
+        """End what is labelled with an attempt's folder. An engine that does not answer has nothing running."""
+        import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
+
+        words = [*_DRIVER, "end", folder, str(grace_s)]
+        try:
+            ended = subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, timeout=grace_s + _PATIENCE_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return ended.returncode in (0, REFUSED)

@@ -1,0 +1,79 @@
+"""Podman: its own command line in the foreground, which a container of its needs and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from launch.records import Reason
+from launch.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.runtimes.request import FOLDER_LABEL, build_request, run_words
+
+# What `podman run` hands in from 3 on: the lifeline, the attempt's lock, the slot's locks.
+LIFELINE = 3
+
+_PROGRAM = "podman"
+# Podman's own convention: it has failed itself, or the command cannot be executed, or is not there.
+_REFUSED = (125, 126, 127)
+_ERROR = "Error: "
+# What becomes the first process inside and passes signals on, where it is installed.
+_INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
+_PATIENCE_S = 60.0
+
+
+class Podman(Runtime):
+    """Runs commands in containers of Podman."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command line of `podman run`."""
+        uid, gid = os.getuid(), os.getgid()
+        request = build_request(call, surroundings, user=f"{uid}:{gid}", lifeline=LIFELINE)
+        words = [_PROGRAM, "run", "--pull=never", "--replace", f"--preserve-fds={call.handed}"]
+        words += ["--init"] if any(map(os.path.exists, _INITS)) else []
+        # Without root's rights it maps this very user to itself.
+        words += [f"--user={request.user}"] if uid == 0 else ["--userns=keep-id", f"--user={request.user}"]
+        words += ["--log-driver=none", "--image-volume=ignore", "--tz=local"]
+        if request.ipc == "host":  # one task of several: what Slurm tells each is in the environment it is started in
+            words.append("--env=SLURM_*")
+        return HostCall(
+            command=(*words, *run_words(request, podman=True)),
+            environment={**surroundings, **call.variables},
+            renumbers=True,
+        )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return Podman's own error, where it is the last that was said."""
+        said = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+        if code not in _REFUSED or not said.startswith(_ERROR):
+            return None
+        return Finding(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
+
+    def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
+        """End what is labelled with an attempt's folder."""
+        import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
+
+        def ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
+            try:
+                asked = subprocess.run(
+                    [_PROGRAM, *words],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=timeout_s,
+                    check=False,
+                )
+            except FileNotFoundError:
+                return ""  # then nothing of it runs
+            except (OSError, subprocess.TimeoutExpired):
+                return None
+            return asked.stdout if asked.returncode == 0 else None
+
+        label = f"label={FOLDER_LABEL}={folder}"
+        found = ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)
+        if not found:
+            return found is not None
+        containers = found.split()
+        if grace_s > 0:
+            ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
+        ask("rm", "--force", "--ignore", "--time=0", *containers)
+        return ask("ps", "--all", "--quiet", "--filter", label) == ""
