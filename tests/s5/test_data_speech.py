@@ -35,8 +35,11 @@ def write_clip(path, values, rate=16_000, channels=1):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
+    return write_tree(tmp_path_factory.mktemp("raw"))
+
+
+def write_tree(root):
     """Write the official tree with four clips of each word."""
-    root = tmp_path_factory.mktemp("raw")
     folder = root / "speech_commands"
     for word in (*WORDS_35, "_background_noise_"):
         (folder / word).mkdir(parents=True)
