@@ -7,9 +7,18 @@ from collections.abc import Generator
 import pytest
 
 from tests.engines.docker_fixtures import ENGINE_TESTS, docker, docker_engine
+from tests.engines.file_images import apptainer_engine, file_image, file_images
 from tests.engines.fixtures import CLUSTER_TESTS, slurm, slurm_cluster
 
-__all__ = ["docker", "docker_engine", "slurm", "slurm_cluster"]
+__all__ = [
+    "apptainer_engine",
+    "docker",
+    "docker_engine",
+    "file_image",
+    "file_images",
+    "slurm",
+    "slurm_cluster",
+]
 
 
 def pytest_configure() -> None:

@@ -20,7 +20,8 @@ _SAY_EVERY = 15  # beats
 _MIB = 1 << 20
 # Fast to write, fast to read, and a tenth larger than the slowest there is.
 _SQUASH = ("-comp", "zstd", "-Xcompression-level", "1")
-_FULL = ("no space left", "disk quota exceeded")
+_TELLING = ("fatal", "error")
+_FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is what tar says of a short write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,7 @@ class Maker:
         Raises:
             LaunchError: Where it is missing or fails: with its last words.
         """
-        log = self.scratch / f"{words[0]}.log"
-        with log.open("wb") as said:
+        with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # a disk that is full would not keep its words
             process = _start(words, said, variables)
             try:
                 beats = 0
@@ -72,16 +72,22 @@ class Maker:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
-        if process.returncode:
-            raise self._failure(words[0], log)
+            said.seek(0)
+            if process.returncode:
+                raise self._failure(words[0], said.read().decode(errors="replace"))
 
-    def _failure(self, program: str, log: Path) -> LaunchError:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        last = next((line for line in reversed(lines) if _is_telling(line)), lines[-1] if lines else "it said nothing")
+    def _failure(self, program: str, said: str) -> LaunchError:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        full = [line for line in lines if any(word in line.lower() for word in _FULL)]
+        telling = full or [line for line in lines if any(word in line.lower() for word in _TELLING)] or lines
+        last = telling[-1] if telling else "it said nothing"
         hint = None
-        if any(word in line.lower() for line in lines for word in _FULL):
+        if full:
             hint = f"a disk is full: free some space under {self.scratch.parent} and where the runs lie, then try again"
-        return LaunchError(f"the image {self.image.name} cannot be converted: {program}: {last}", hint=hint)
+        return LaunchError(
+            f"the image {self.image.name} cannot be converted: {program}: {last.removeprefix(f'{program}: ')}",
+            hint=hint,
+        )
 
 
 def make_sif(maker: Maker, place: Path) -> None:
@@ -206,10 +212,6 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _is_telling(line: str) -> bool:
-    return any(word in line.lower() for word in ("fatal", "error", *_FULL))
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,69 @@
+"""A `docker` that holds one image of a few files, says what it was asked, and waits where a test wants it to.
+
+It stands in where the subject is what happens around an engine: two that convert at once, a kill, a full disk.
+"""
+
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+ID = "sha256:" + "ab" * 32
+LABELS = {"s5-launch.content": "cd" * 32, "s5-launch.platform": "cpu"}
+
+_PROGRAM = """#!{python} -S
+import json, os, shutil, sys, time
+folder = {folder!r}
+words = sys.argv[1:]
+with open(folder + "/asked", "a") as file:
+    file.write(" ".join(words) + "\\n")
+if words[:2] == ["image", "inspect"]:
+    said = json.load(open(folder + "/image.json"))
+    if words[-1] not in (said["Id"], "there:1"):
+        sys.exit("Error: No such image: " + words[-1])
+    print(json.dumps(said))
+if words[0] == "export":
+    while os.path.exists(folder + "/hold"):
+        time.sleep(0.01)
+    if os.path.exists(folder + "/broken"):
+        sys.exit("Error response from daemon: layer does not exist")
+    shutil.copy(folder + "/image.tar", words[words.index("--output") + 1])
+"""
+
+
+class EngineStandIn:
+    """The stand-in, to be put on the path.
+
+    Args:
+        folder: Everything lies under it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        program = folder / "docker"
+        program.write_text(_PROGRAM.format(python=sys.executable, folder=str(folder)))
+        program.chmod(0o755)
+        self.describe()
+        with tarfile.open(folder / "image.tar", "w") as tar:
+            for name, size in (("usr/bin/python", 100), ("etc/hosts", 10), ("big", 3 << 20)):
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = size, 0o444
+                tar.addfile(entry, io.BytesIO(b"\0" * size))
+
+    def describe(self, size: int = 1000) -> None:
+        """Say of the image that it holds so many bytes."""
+        config = {"Labels": LABELS, "Env": ["PATH=/opt/venv/bin:/usr/bin", "LANG=C.UTF-8"]}
+        said = {"Id": ID, "RepoDigests": [], "Size": size, "Config": config}
+        (self.folder / "image.json").write_text(json.dumps(said))
+
+    @property
+    def asked(self) -> list[str]:
+        """What it was asked, by the first word."""
+        path = self.folder / "asked"
+        return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def hold(self, wanted: bool = True) -> None:
+        """Have an export wait, or go on."""
+        (self.folder / "hold").touch() if wanted else (self.folder / "hold").unlink()

@@ -1,0 +1,62 @@
+"""What executes images without an engine, and images for it: the base image of the tests, converted once a session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from launch.image import Image
+from launch.images.resolve import resolve_image
+from tests.engines.apptainer import Apptainer, missing
+from tests.engines.docker import BASE, Docker
+from tests.engines.packages import find
+from tests.engines.session import shared
+
+FOLDER_VARIABLE = "LAUNCH_TEST_APPTAINER"  # one that is there already and stays, for whoever works on these tests
+FILE_RUNTIMES = ("apptainer", "charliecloud")
+
+
+@pytest.fixture(scope="session")
+def apptainer_engine() -> Iterator[Apptainer]:
+    """The session's Apptainer, whatever the number of workers."""
+    if absent := missing():
+        pytest.skip(f"no Apptainer here; type: apt-get install --no-install-recommends {' '.join(absent)}")
+    if named := os.environ.get(FOLDER_VARIABLE):
+        engine = Apptainer(Path(named))
+        engine.up()
+        yield engine
+        return
+    with shared(
+        "apptainer", lambda folder: Apptainer(folder).up(), lambda folder: Apptainer(folder).remove()
+    ) as folder:
+        yield Apptainer(folder)
+
+
+@pytest.fixture(scope="session")
+def file_images(docker_engine: Docker, apptainer_engine: Apptainer) -> dict[str, Image]:
+    """The base image as each runtime without an engine executes it; converted by the first worker that asks."""
+    if find("ch-run") is None:
+        pytest.skip("no Charliecloud here; type: apt-get install --no-install-recommends charliecloud-runtime")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in docker_engine.environment.items():
+            patch.setenv(name, value)
+        patch.setenv("PATH", f"{apptainer_engine.programs}:{os.environ['PATH']}")
+        return {
+            runtime: resolve_image(
+                BASE, runtime, gpus=False, runs_root=docker_engine.folder / "converted", convert=True
+            )
+            for runtime in FILE_RUNTIMES
+        }
+
+
+@pytest.fixture(params=FILE_RUNTIMES)
+def file_image(
+    request: pytest.FixtureRequest,
+    file_images: dict[str, Image],
+    apptainer_engine: Apptainer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[str, Image]:
+    """A runtime without an engine, on the path, and an image for it that holds Python and no more."""
+    monkeypatch.setenv("PATH", f"{apptainer_engine.programs}:{os.environ['PATH']}")
+    return request.param, file_images[request.param]
