@@ -23,28 +23,40 @@ sweep: .venv/.runs ## Run the quickstart sweep and print its table
 test: .venv/.develops ## Run the tests
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-check: .venv/.develops ## Lint, types, import contracts, locks
+check: .venv/.develops ## Lint, types, import contracts, the image's recipe, locks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck --severity=warning .ci/run $(wildcard slurm/*.sbatch)
 	$(MAKE) --no-print-directory lock-check
 
 format: .venv/.develops ## Format the code
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
+# $(1): make's own options for uv, $(2): the folder the locks are written to. What an image has beside the CPU's packages
+# must not move those: every image computes with the same versions.
+define compile
+	PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	$(COMPILE) $(1) $(EXTRAS) pyproject.toml -o $(2)/cpu.txt; \
+	$(COMPILE) $(1) $(EXTRAS) --extra cuda12 -c $(2)/cpu.txt pyproject.toml -o $(2)/cuda12.txt; \
+	$(COMPILE) $(1) $(EXTRAS) --extra cuda13 -c $(2)/cpu.txt pyproject.toml -o $(2)/cuda13.txt; \
+	$(COMPILE) $(1) $(EXTRAS) --extra dev -c $(2)/cpu.txt pyproject.toml -o $(2)/dev.txt; \
+	$(COMPILE) $(1) $(LOCKS)/build.in -o $(2)/build.txt
+endef
+
 lock: .venv/.develops ## Refresh the locks to the newest versions that pyproject.toml allows
-	PATH="$(CURDIR)/$(BIN):$$PATH"; $(COMPILE) --upgrade $(EXTRAS) pyproject.toml -o $(LOCKS)/cpu.txt
-	PATH="$(CURDIR)/$(BIN):$$PATH"; $(COMPILE) --upgrade $(EXTRAS) --extra dev -c $(LOCKS)/cpu.txt pyproject.toml -o $(LOCKS)/dev.txt
+	@$(call compile,--upgrade,$(LOCKS))
 
 # uv keeps the versions of an existing output file that still satisfy pyproject.toml, so a fresh lock comes out unchanged.
 lock-check: .venv/.develops ## Fail where the locks no longer follow from pyproject.toml
-	@PATH="$(CURDIR)/$(BIN):$$PATH"; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; cp $(LOCKS)/*.txt "$$fresh"; \
-	$(COMPILE) $(EXTRAS) pyproject.toml -o "$$fresh/cpu.txt"; \
-	$(COMPILE) $(EXTRAS) --extra dev -c "$$fresh/cpu.txt" pyproject.toml -o "$$fresh/dev.txt"; \
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; cp $(LOCKS)/*.txt "$$fresh"; \
+	$(call compile,,"$$fresh"); \
 	strip() { sed 's/^    # .*//' "$$1"; }; \
-	for name in cpu dev; do diff -q <(strip $(LOCKS)/$$name.txt) <(strip "$$fresh/$$name.txt") >/dev/null \
+	for name in cpu cuda12 cuda13 dev build; do \
+	  diff -q <(strip $(LOCKS)/$$name.txt) <(strip "$$fresh/$$name.txt") >/dev/null \
 	  || { echo "$(LOCKS)/$$name.txt does not follow from pyproject.toml; type: make lock" >&2; exit 1; }; done; \
 	echo "locks follow from pyproject.toml"
 
