@@ -4,8 +4,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from s5.choices import Compat, Platform, Precision
-from s5.config import Config, ModelConfig, OptimConfig, TrainConfig
+from s5.choices import Compat, Encoder, Likelihood, Platform, Precision, Times
+from s5.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from s5.config_values import from_dict, science_hash, science_subset, to_dict
 from s5.errors import UserError
 from s5.run_config import CONF_DIR, compose, config_text, read_config
@@ -115,10 +115,16 @@ def test_a_field_that_was_added_later_leaves_a_stored_run_its_identity() -> None
     values = to_dict(Config())
     stored = to_dict(Config())
     del stored["compat"], stored["model"]["precision"], stored["optim"]["clip_norm"], stored["train"]["microbatches"]
+    del stored["data"]["zero_shot"], stored["data"]["zero_shot_rescale"]
+    del stored["model"]["encoder"], stored["model"]["times"], stored["model"]["likelihood"]
     assert science_hash(values) == science_hash(stored)
     for changed in (
         Config(compat=Compat.upstream),
         Config(model=ModelConfig(precision=Precision.bfloat16)),
+        Config(data=DataConfig(zero_shot="mnist")),
+        Config(model=ModelConfig(encoder=Encoder.picture)),
+        Config(model=ModelConfig(times=Times.append)),
+        Config(model=ModelConfig(likelihood=Likelihood.gaussian)),
         Config(optim=OptimConfig(clip_norm=1.0)),
         Config(train=TrainConfig(microbatches=2)),
     ):
