@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from launch.mount import Mount
-from launch.runtimes.base import Call, HostCall, Runtime
+from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment, is_secret
-from launch.runtimes.image_file import check_path, image_file
+from launch.runtimes.image_file import check_path, find_refusal, image_file
 
 # What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
@@ -15,6 +15,7 @@ _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
 # Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
 _QUOTE = '"'
 _OPTIONS = ("--cleanenv", "--no-eval", "--no-home", "--no-mount", "cwd")
+_FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 
 
 class Apptainer(Runtime):
@@ -46,6 +47,10 @@ class Apptainer(Runtime):
             ),
             environment={**own, **{f"{_HANDS_IN[0]}{name}": value for name, value in handed.items()}},
         )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why the command was never started, where that is so."""
+        return find_refusal(log, _FATAL, "apptainer") if code == 255 else None
 
 
 def _mount(mount: Mount) -> str:

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from launch.errors import LaunchError
-from launch.runtimes.base import Call, HostCall, Runtime
+from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment
-from launch.runtimes.image_file import check_path, image_file
+from launch.runtimes.image_file import check_path, find_refusal, image_file
 
 # The image's own variables, where its makers put them; what an image that says nothing of its PATH means.
 ENVIRONMENT = "ch/environment"
 _PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What ch-run mounts from the machine anyway: what lies there needs no place in the image.
 _SHARED = ("/dev", "/proc", "/sys", "/tmp")
+_FATAL = r"ch-run\[\d+\]: error: (.+)"
 
 
 class Charliecloud(Runtime):
@@ -47,6 +48,10 @@ class Charliecloud(Runtime):
             ),
             environment={"USER": _user(), **own},  # it ends where there is no $USER
         )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why the command was never started, where that is so."""
+        return find_refusal(log, _FATAL, "charliecloud") if code == 1 else None
 
     def prepare(self, call: Call) -> None:
         """Make the places of the mounts in the image, which is mounted read-only: once, and empty.

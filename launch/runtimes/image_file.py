@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from launch.errors import LaunchError
-from launch.runtimes.base import Call
+from launch.records import Reason
+from launch.runtimes.base import Call, Finding
 
 
 def image_file(call: Call) -> str:
@@ -28,3 +31,16 @@ def check_path(path: str, forbidden: str, runtime: str) -> str:
     if found is not None:
         raise LaunchError(f"{path}: {runtime} cannot mount a path with {found!r} in it", hint="choose another folder")
     return path
+
+
+def find_refusal(log: str, pattern: str, runtime: str) -> Finding | None:
+    """Return why a command was never started, where its runtime has had the last word.
+
+    Args:
+        log: The end of the command's log.
+        pattern: What the runtime's own errors look like, with what they say in a group.
+        runtime: Its name.
+    """
+    last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+    found = re.fullmatch(pattern, last.strip())
+    return None if found is None else Finding(reason=Reason.START, message=f"{runtime}: {found[1]}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from launch.mount import Mount
-from launch.runtimes.base import Call, HostCall, Runtime
+from launch.records import Reason
+from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment
 from launch.runtimes.image_file import check_path, image_file
 from s5.result import LIFELINE_VARIABLE
@@ -17,6 +19,8 @@ _FAMILIES = ("ENROOT_", "PYXIS_", "SLURM")
 _GPUS = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 _NO_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
 _TMP = Mount(source="/tmp", target="/tmp", writable=True)
+_PYXIS = "error: pyxis: "
+_OF_SLURM = ("slurmstepd: ", "srun: ")
 
 
 class Pyxis(Runtime):
@@ -53,6 +57,13 @@ class Pyxis(Runtime):
                 "--container-readonly",
             ),
         )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why the command was never started, where that is so."""
+        said = itertools.takewhile(lambda line: line.startswith(_OF_SLURM), reversed(log.rstrip().splitlines()))
+        # The first word of several is the cause; what Slurm says after them is that a step has failed.
+        found = [line.partition(_PYXIS)[2] for line in said if _PYXIS in line] if code else []
+        return Finding(reason=Reason.START, message=f"pyxis: {found[-1].strip()}") if found else None
 
 
 def _mount(mount: Mount) -> str:

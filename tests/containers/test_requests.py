@@ -9,6 +9,7 @@ import pytest
 from launch.errors import LaunchError
 from launch.image import Image
 from launch.mount import Mount
+from launch.records import Reason
 from launch.resources import Resources
 from launch.runtimes import Call, find_runtime
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
@@ -73,3 +74,39 @@ def test_image_that_is_not_converted(runtime: str) -> None:
     own = dataclasses.replace(call(gpus=0), image=Image(name="cpu", reference="sha256:ef"))
     with pytest.raises(LaunchError, match="the image cpu, which is not converted"):
         find_runtime(runtime).wrap(own, SURROUNDINGS)
+
+
+_STARTED = "epoch 1: loss 0.3\nValueError: no\n"
+_PYXIS = """slurmstepd: error: pyxis: child 3 failed with error code: 1
+slurmstepd: error: pyxis: mksquashfs: no space left on device
+slurmstepd: error: Failed to invoke spank plugin stack
+srun: error: n1: task 0: Exited with exit code 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "code", "log", "message"),
+    [
+        ("apptainer", 255, 'FATAL:   "python": executable file not found in $PATH\n', '"python": executable file not'),
+        ("apptainer", 1, "FATAL:   a word of the command's own\n", None),
+        ("apptainer", 255, _STARTED, None),
+        (
+            "charliecloud",
+            1,
+            "ch-run[77]: error: can't execve(2): python: No such file (ch_core.c:410 2)\n",
+            "can't execv",
+        ),
+        ("charliecloud", 1, _STARTED, None),
+        ("pyxis", 1, _PYXIS, "child 3 failed with error code: 1"),
+        ("pyxis", 1, _STARTED + "srun: error: n1: task 0: Exited with exit code 1\n", None),
+        ("pyxis", 0, _PYXIS, None),
+    ],
+)
+def test_command_that_never_started(runtime: str, code: int, log: str, message: str | None) -> None:
+    found = find_runtime(runtime).find(code, log)
+    if message is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.reason is Reason.START
+        assert found.message.startswith(f"{runtime}: {message}")
