@@ -1,5 +1,6 @@
 """In continuous integration a test that cannot run is a failure: it stands for a real part that was to be there."""
 
+import itertools
 import os
 import signal
 from collections.abc import Generator
@@ -20,6 +21,16 @@ __all__ = [
     "slurm_cluster",
 ]
 
+# One worker each: who shares a cluster, who shares an engine, and who looks at the same finished run.
+_TOGETHER = (
+    (CLUSTER_TESTS,),
+    (ENGINE_TESTS,),
+    ("tests/s5/test_processes.py", "tests/s5/test_main.py", "tests/s5/test_evaluate.py", "tests/s5/test_wandb.py"),
+)
+_LONG = ("tests/s5/test_train.py", "tests/s5/test_models.py", "tests/s5/test_parallel.py", "tests/s5/test_scan.py")
+_FIRST = (*itertools.chain(*_TOGETHER), *_LONG)
+_LATER = len(_FIRST)
+
 
 def pytest_configure() -> None:
     """Hear interrupts: a shell that starts the tests in the background has them ignored, by all their children too."""
@@ -27,19 +38,26 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest, so that no worker is left with it alone."""
+    items.sort(key=lambda item: next((n for n, start in enumerate(_FIRST) if item.nodeid.startswith(start)), _LATER))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the tests that share a cluster on one worker, and those that share an engine.
+    """Keep the tests of a file on one worker, and those that share more than that.
 
-    By their folder: pytest-xdist's own groups write the mark's name into a test's id, which pytest 9.2 no longer reads.
+    By their names: pytest-xdist's own groups write the mark's name into a test's id, which pytest 9.2 no longer reads.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFolder(LoadScopeScheduling):
+    class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((folder for folder in (CLUSTER_TESTS, ENGINE_TESTS) if nodeid.startswith(folder)), nodeid)
+            file = nodeid.partition("::")[0]
+            return next((group[0] for group in _TOGETHER if file.startswith(group)), file)
 
-    return ByFolder(config, log)
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
