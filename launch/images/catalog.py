@@ -113,9 +113,9 @@ def lock_hash(spec: ImageSpec) -> str:
 def content_hash(spec: ImageSpec) -> str:
     """Return the identity of an image's dependencies: SHA-256 over Dockerfile, locks and base.
 
-    It says everything where the base is named by digest; a build names it so.
+    It says everything where the base is named by digest, as a build names it; by which registry, does not matter.
     """
-    return _hash({"recipe": recipe_hash(spec), "base": spec.base})
+    return _hash({"recipe": recipe_hash(spec), "base": spec.base.rpartition("@")[2] or spec.base})
 
 
 def tag(spec: ImageSpec) -> str:
