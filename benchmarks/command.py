@@ -1,26 +1,64 @@
-"""The command line of a benchmark that has nothing to choose: measure, then print lines or JSON."""
+"""The command line of a benchmark: measure, then print the machine and the figures, as lines or as JSON."""
 
 import argparse
 import json
+import os
 import platform
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def run(name: str, summary: str, measure: Callable[[], dict[str, Any]]) -> None:
+def run(
+    name: str, summary: str, measure: Callable[..., dict[str, Any]], options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Measure as the command line asks, and print the machine and the figures.
 
     Args:
         name: The benchmark's module.
         summary: What it measures, for its help.
-        measure: Returns the figures.
+        measure: Returns the figures; takes the options by their names.
+        options: Name to default, or to a tuple of choices, of which the first is the default.
+
+    Returns:
+        What was printed.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=summary)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {name}", description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
-    figures = {"machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}", **measure()}
-    if options.json:
-        print(json.dumps(figures))
-        return
+    for option, default in (options or {}).items():
+        choices = default if isinstance(default, tuple) else None
+        first = choices[0] if choices else default
+        parser.add_argument(
+            f"--{option.replace('_', '-')}",
+            type=str if first is None else type(first),
+            default=first,
+            choices=choices,
+            help=f"default: {first}",
+        )
+    asked = vars(parser.parse_args())
+    as_json = asked.pop("json")
+    figures = {**machine(), **measure(**asked)}
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return figures
     for key, value in figures.items():
-        print(f"{key}: {value}")
+        print(f"{key:24} {value}")
+    return figures
+
+
+def machine() -> dict[str, Any]:
+    """Return what figures depend on beside the code, and the commit of the code."""
+    return {
+        "machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 1),
+        "commit": commit(),
+    }
+
+
+def commit() -> str:
+    """Return the commit of the code that was measured."""
+    answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"

@@ -13,16 +13,16 @@ overhead_per_run_s              a sweep of 20 runs of `python -c pass` one after
 Each is the median over the repeats.
 """
 
-import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.command import run
 
 _LAUNCH = [sys.executable, "-c", "import sys; from launch.cli import main; sys.exit(main())"]
 _PASS = [sys.executable, "-c", "pass"]
@@ -122,23 +122,5 @@ def measure(repeats: int) -> dict[str, float]:
         }
 
 
-def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.launcher")
-    parser.add_argument("--json", action="store_true", help="only the figures, as one object")
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
-    figures = measure(args.repeats)
-    if args.json:
-        print(json.dumps(figures))
-        return
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    cores = len(os.sched_getaffinity(0))
-    print(f"{platform.processor() or platform.machine()}, {cores} cores, Python {platform.python_version()}")
-    print(f"commit {commit.stdout.strip() or 'unknown'}, median of {args.repeats} or more")
-    for name, value in figures.items():
-        print(f"{name:20} {value:10.4f}")
-
-
 if __name__ == "__main__":
-    main()
+    run("benchmarks.launcher", __doc__, measure, {"repeats": 5})

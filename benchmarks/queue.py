@@ -6,25 +6,23 @@ The slots are GPUs that a fake `nvidia-smi` lists, and a run sleeps, so the figu
 machine's. Utilisation is the time in which the runs slept, of all the time the slots were there.
 """
 
-import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.recovery import commit
+from benchmarks.command import run
 from launch.backends.local import LocalBackend
-from launch.compose.composer import Run
 from launch.disk.store import Store
-from launch.language.sweep import RunSpec, Sweep
+from launch.language.sweep import Sweep
 from launch.profiles import Profile
-from launch.records import RunRecord, State
+from launch.records import State
 from launch.resources import Resources
 from launch.submit import submit_runs
+from tests.launch.command_sweep import code_under, command_runs
 
 SLEEP = """
 import json, os, sys, time
@@ -33,27 +31,6 @@ time.sleep(float(sys.argv[1]))
 line = json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], begin, time.monotonic()])
 os.write(os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT), (line + "\\n").encode())
 """
-
-
-def sleeping_runs(count: int, seconds: float, journal: Path) -> list[Run]:
-    """Return runs that sleep on a GPU and note when."""
-    command = (sys.executable, "-S", "-c", SLEEP, str(seconds), str(journal))
-    resources = Resources(gpus_per_node=1)
-    runs = []
-    for seed in range(count):
-        spec = RunSpec(experiment="sleep", overrides=(), settings={}, seed=seed, resources=resources, command=command)
-        record = RunRecord(
-            run_id=f"sleep-s{seed}-{seed:08x}",
-            experiment="sleep",
-            overrides=(),
-            settings={},
-            seed=seed,
-            science_version=1,
-            science_hash=f"{seed:064x}",
-            command=command,
-        )
-        runs.append(Run(record=record, config={"seed": seed}, spec=spec))
-    return runs
 
 
 def fake_gpus(folder: Path, count: int) -> None:
@@ -71,12 +48,11 @@ def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
         folder = Path(name)
         fake_gpus(folder, slots)
         os.environ["LAUNCH_SLOTS"] = str(folder / "slots")
-        (folder / "code" / "s5").mkdir(parents=True)
-        (folder / "code" / "s5" / "__init__.py").touch()
-        composed = sleeping_runs(runs, seconds, folder / "journal")
+        command = (sys.executable, "-S", "-c", SLEEP, str(seconds), str(folder / "journal"))
+        composed = command_runs([command] * runs, resources=Resources(gpus_per_node=1))
         sweep = Sweep(name="queue", file=None, runs=tuple(run.spec for run in composed))
         store, profile = Store(folder / "runs"), Profile(name="local")
-        submission = submit_runs(sweep, composed, store, profile, source=folder / "code")
+        submission = submit_runs(sweep, composed, store, profile, source=code_under(folder))
         began = time.monotonic()
         LocalBackend(profile).drive(store.sweep("queue"), submission.generation or 0, None)
         wall_s = time.monotonic() - began
@@ -93,10 +69,6 @@ def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
         "utilisation": round(busy_s / (slots * wall_s), 4),
         "between_runs_s": round((slots * wall_s - busy_s) / runs, 4),
         "most_at_once_on_a_slot": max(most_at_once([i for i in intervals if i[0] == str(n)]) for n in range(slots)),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "commit": commit(),
     }
 
 
@@ -110,21 +82,5 @@ def most_at_once(intervals: list[list[Any]]) -> int:
     return most
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=64)
-    parser.add_argument("--slots", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long a run sleeps")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    asked = parser.parse_args()
-    facts = measure(asked.runs, asked.slots, asked.seconds)
-    if asked.json:
-        print(json.dumps(facts, indent=1))
-    else:
-        for key, value in facts.items():
-            print(f"{key:24} {value}")
-
-
 if __name__ == "__main__":
-    main()
+    run("benchmarks.queue", __doc__, measure, {"runs": 64, "slots": 4, "seconds": 2.0})

@@ -8,12 +8,8 @@ fault point gets a round of its own beside them. With `--on slurm` a real cluste
 daemons are among what is killed, and its queue is searched for orphans.
 """
 
-import argparse
 import json
-import os
-import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import run
 from tests.engines.slurm import Slurm
 from tests.kill.harness import LAUNCHER_POINTS, PAYLOAD_POINTS, SUPERVISOR_POINTS, Harness
 from tests.kill.slurm_harness import ATTEMPT_POINTS, MENDING_POINTS, RESULT_POINTS, SUBMIT_POINTS, SlurmHarness
@@ -135,33 +132,12 @@ def measure(on: str, rounds: int, seed: int) -> dict[str, Any]:
         "failed_rounds": [facts for facts in played if not facts["ok"]],
         "typed_more_than_once": sum(facts.get("typed", 1) > 1 for facts in played),
         "recovery_s_worst": max(facts["recovery_s"] for facts in played),
-        "seed": seed,
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "commit": commit(),
     }
-
-
-def commit() -> str:
-    """Return the commit of the code that was measured."""
-    answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
 
 
 def main() -> int:
     """Measure and print; 1 where a run was lost or done twice."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="where the runs execute")
-    parser.add_argument("--rounds", type=int, default=50, help="rounds at random instants")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the instants")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    asked = parser.parse_args()
-    facts = measure(asked.on, asked.rounds, asked.seed)
-    if asked.json:
-        print(json.dumps(facts, indent=1))
-    else:
-        for key, value in facts.items():
-            print(f"{key:24} {value}")
+    facts = run("benchmarks.recovery", __doc__, measure, {"on": ("local", "slurm"), "rounds": 50, "seed": 0})
     return 1 if facts["failed_rounds"] else 0
 
 

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.launcher import write_sweep
-from benchmarks.recovery import commit
+from benchmarks.command import commit
 from tests.engines.daemon import wait_until
 from tests.engines.packages import find
 from tests.engines.slurm import Slurm

@@ -17,39 +17,21 @@ def main() -> int:
     """
     sys.path[0] = str(Path(__file__).parents[2])
     from launch.backends import find_backend
-    from launch.compose.composer import Run
     from launch.disk.store import Store
     from launch.errors import LaunchError
-    from launch.language.sweep import RunSpec, Sweep
+    from launch.language.sweep import Sweep
     from launch.profiles import load_profile
-    from launch.records import RunRecord, State
-    from launch.resources import Resources
+    from launch.records import State
     from launch.submit import drive, submit_runs
+    from tests.launch.command_sweep import code_under, command_runs
 
     root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     payload = str(Path(__file__).with_name("payload.py"))
-    command = (sys.executable, "-S", payload, str(root / "journal.jsonl"), steps, step_s)
-    composed = []
-    for seed in range(runs):
-        spec = RunSpec(experiment="kill", overrides=(), settings={}, seed=seed, resources=Resources(), command=command)
-        record = RunRecord(
-            run_id=f"kill-s{seed}-{seed:08x}",
-            experiment="kill",
-            overrides=(),
-            settings={},
-            seed=seed,
-            science_version=1,
-            science_hash=f"{seed:08x}" * 8,
-            command=command,
-        )
-        composed.append(Run(record=record, config={"seed": seed}, spec=spec))
+    composed = command_runs([(sys.executable, "-S", payload, str(root / "journal.jsonl"), steps, step_s)] * runs)
     sweep = Sweep(
         name=sweep_of(root), file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])}
     )
-    store = Store(root / "runs")
-    source = root / "code"
-    (source / "s5").mkdir(parents=True, exist_ok=True)
-    (source / "s5" / "__init__.py").touch()
+    store, source = Store(root / "runs"), code_under(root)
     try:
         profile = load_profile(sys.argv[6], [root / "profiles"])
         submission = submit_runs(sweep, composed, store, profile, source=source)
