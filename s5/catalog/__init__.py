@@ -11,7 +11,6 @@ from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, stand_i
 from s5.catalog.entry import Archive, Cache, Client, DataError, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import (
     CACHE_VARIABLE,
-    CACHE_VERSION,
     CWD_VARIABLE,
     HEADER_NAME,
     ROOT_VARIABLE,
@@ -25,7 +24,6 @@ from s5.catalog.search import find_raw
 
 __all__ = [
     "CACHE_VARIABLE",
-    "CACHE_VERSION",
     "CATALOG",
     "CWD_VARIABLE",
     "HEADER_NAME",

@@ -133,6 +133,7 @@ class DatasetInfo:
         get: What to type, or where to go, to get it.
         cache: How its converted files are kept.
         cached_as: The data set whose converted files serve it too; empty for its own.
+        version: Raised when it is made or converted differently, so that older caches are not taken for it.
         made_by: The published procedure that makes it, where a generator does; empty where files are needed.
         head: What a model returns for an example.
     """
@@ -150,6 +151,7 @@ class DatasetInfo:
     get: str
     cache: Cache = Cache.file
     cached_as: str = ""
+    version: int = 1
     made_by: str = ""
     head: Head = Head.classification
 

@@ -10,9 +10,6 @@ CACHE_VARIABLE = "S5_CACHE"  # the folder of converted files
 # Where the user typed the command, told by whoever runs it elsewhere. Relative paths are meant from there.
 CWD_VARIABLE = "LAUNCH_CWD"
 
-# Raise it when a loader converts differently, so that older caches are rebuilt.
-CACHE_VERSION = 1
-
 # Of a cache that is a folder: what it holds, written last.
 HEADER_NAME = "header.json"
 
@@ -39,7 +36,7 @@ def cache_folder(cache: str | None = None) -> Path:
 def cache_path(info: DatasetInfo, cache: str | None = None) -> Path:
     """Return the file or the folder in which the converted files of a data set are kept."""
     suffix = ".npz" if info.cache is Cache.file else ""
-    return cache_folder(cache) / f"{info.cached_as or info.name}-v{CACHE_VERSION}{suffix}"
+    return cache_folder(cache) / f"{info.cached_as or info.name}-v{info.version}{suffix}"
 
 
 def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:

@@ -6,13 +6,13 @@ import os
 import secrets
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from s5.catalog import CACHE_VERSION, CATALOG, DatasetInfo, cache_path
+from s5.catalog import CATALOG, DatasetInfo, cache_path
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,9 +48,11 @@ def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
     try:
         # Reading a member to its end compares its CRC-32, so that a torn or rotten file is found here.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if archive[_HEADER].tobytes() != _header(info):
+            names = [name for name in archive.files if name != _HEADER]
+            # A damaged list of members may lack one, hence their names in the header.
+            if archive[_HEADER].tobytes() != _header(info, names):
                 return None
-            return {name: archive[name] for name in archive.files if name != _HEADER}
+            return {name: archive[name] for name in names}
     except Exception:  # a damaged archive makes zipfile and NumPy raise all sorts; whichever, it is made anew
         return None
 
@@ -63,7 +65,7 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
-            members = {_HEADER: np.frombuffer(_header(info), np.uint8), **arrays}
+            members = {_HEADER: np.frombuffer(_header(info, arrays), np.uint8), **arrays}
             np.savez(file, allow_pickle=False, **members)
             file.flush()
             os.fsync(file.fileno())
@@ -78,11 +80,11 @@ def origin(info: DatasetInfo) -> dict[str, Any]:
     """Return what a cache must say of itself in order to be valid."""
     kept = CATALOG.get(info.cached_as, info)  # data sets that share a cache share its name
     sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
-    return {"version": CACHE_VERSION, "name": kept.name, "sums": sums}
+    return {"version": kept.version, "name": kept.name, "sums": sums}
 
 
-def _header(info: DatasetInfo) -> bytes:
-    return json.dumps(origin(info), sort_keys=True).encode()
+def _header(info: DatasetInfo, names: Iterable[str]) -> bytes:
+    return json.dumps({**origin(info), "arrays": sorted(names)}, sort_keys=True).encode()
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s5 import catalog
-from s5.data import cache
 from s5.data.cache import cached, read_cache, write_cache
 
 INFO = catalog.CATALOG["mnist5k"]
@@ -41,11 +41,11 @@ def test_a_cache_of_other_raw_files_is_made_anew(tmp_path):
     assert_same(cached(INFO, str(tmp_path), arrays), arrays())
 
 
-def test_a_cache_of_another_version_is_made_anew(tmp_path, monkeypatch):
+def test_a_cache_of_another_version_is_made_anew(tmp_path):
     path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
-    with monkeypatch.context() as older:
-        older.setattr(cache, "CACHE_VERSION", 0)
-        write_cache(path, INFO, arrays(1))
+    older = dataclasses.replace(INFO, version=0)
+    assert catalog.cache_path(older, str(tmp_path)) != path
+    write_cache(path, older, arrays(1))
     assert read_cache(path, INFO) is None
     assert_same(cached(INFO, str(tmp_path), arrays), arrays())
     assert_same(read_cache(path, INFO), arrays())

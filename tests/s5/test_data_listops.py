@@ -103,7 +103,7 @@ def test_a_sample_depends_on_seed_and_index_alone():
 
 def test_the_draws_are_pinned():
     tokens, value = draw_sample(0, 0)
-    assert (len(tokens), value) == PINNED, "if the procedure was meant to change, raise CACHE_VERSION and change this"
+    assert (len(tokens), value) == PINNED, "if the procedure was meant to change, raise its version and change this"
 
 
 @pytest.mark.parametrize("folder", ["listops-1000", "lra_release/lra_release/listops-1000", "listops"])

@@ -75,7 +75,7 @@ class Plain:
                 except NoRoom:
                     continue
         for tip in (firsts[chosen], lasts[chosen if label else 1 - chosen]):
-            lines = np.maximum(lines, self.paste(draw_marker(p), tip))
+            lines = np.maximum(lines, draw_marker(p, *tip))
         lines = (lines - lines.min()) / (lines.max() - lines.min()) * 255
         return (lines + 0.5).astype(np.uint8), label
 
@@ -116,8 +116,12 @@ class Plain:
                 y, x = j - half + room + 1, i - half + room + 1
                 if 0 <= y <= 2 * room and 0 <= x <= 2 * room:
                     small[y, x] = True
-            free = np.argwhere(np.ceil(dilate(bordered, small) - 0.3) <= 0)
-            if not len(free):
+            # As OpenCV does it: where the footprint lies outside altogether, the least number, a sign of no room.
+            framed = np.full((self.side + 2 * room,) * 2, -np.inf)
+            framed[room:-room, room:-room] = bordered
+            near = dilate(framed, small)[room:-room, room:-room]
+            free = np.argwhere(np.ceil(near - 0.3) <= 0)
+            if near.min() < 0 or not len(free):
                 raise NoRoom
             tail = tuple(int(v) for v in free[self.draw.below(len(free))])
             if begun := self.begun(tail, angle):
@@ -184,7 +188,7 @@ class Plain:
 
     def distractor(self, lines, free_of):
         p, lines, free_of = self.p, lines.copy(), free_of.copy()
-        if (free_of == 0).mean() < 0.01:
+        if (free_of <= 0.3).mean() < 0.01:
             raise NoRoom
         tail, angle, _, pivot = self.seed_line(free_of, 1)
         drawn, occupancy = self.paddle(tail, angle)
@@ -216,7 +220,8 @@ def test_labels_are_balanced_and_pictures_mostly_dark():
     pictures, labels = zip(*(draw_picture(32, 0, index) for index in range(400)), strict=True)
     assert 160 < sum(labels) < 240
     values = np.stack(pictures) / 127.5 - 1
-    assert -0.9 < values.mean() < -0.7 and 0.35 < values.std() < 0.5
+    # What the published program draws has mean -0.84 and deviation 0.40, since most short lines find no room.
+    assert values.mean() == pytest.approx(-0.842, abs=0.006) and values.std() == pytest.approx(0.398, abs=0.01)
     assert all(picture.min() == 0 and picture.max() == 255 for picture in pictures)
 
 

@@ -123,12 +123,18 @@ def canvas_half(parameters: Pathfinder, margin: int) -> int:
     return parameters.length + int(np.ceil(parameters.thickness)) + margin
 
 
-def draw_marker(parameters: Pathfinder) -> Float64[np.ndarray, "size size"]:
-    """Draw a dot, from 0 to 1."""
-    half, fine = int(np.ceil(parameters.marker_radius)), parameters.fineness
-    y, x = np.mgrid[-half * fine : half * fine + 1, -half * fine : half * fine + 1]
-    dot = (y * y + x * x <= (parameters.marker_radius * fine) ** 2).astype(np.float64)
-    return resize_as_imresize(dot, 2 * half + 1) / 255.0
+def draw_marker(parameters: Pathfinder, y: int, x: int) -> Float64[np.ndarray, "side side"]:
+    """Draw a dot on a fine canvas of the whole picture, and return it at the size of pixels, from 0 to 1.
+
+    Args:
+        parameters: For its radius.
+        y: The row of its middle, which is the first fine pixel of that row.
+        x: The column of its middle, likewise.
+    """
+    side, fine = parameters.side, parameters.fineness
+    rows, columns = np.ogrid[-y * fine : (side - y) * fine, -x * fine : (side - x) * fine]
+    dot = (rows * rows + columns * columns <= (parameters.marker_radius * fine) ** 2).astype(np.uint8) * np.uint8(255)
+    return resize_as_imresize(dot, side) / 255.0
 
 
 def disc(radius: int) -> UInt8[np.ndarray, "size size"]:

@@ -14,9 +14,9 @@ def _stamps(side: int, margin: int) -> Stamps:
     return make_stamps(SIZES[side], margin)
 
 
-@functools.cache
-def _marker(side: int) -> np.ndarray:
-    return draw_marker(SIZES[side])
+@functools.lru_cache(maxsize=1024)
+def _marker(side: int, y: int, x: int) -> np.ndarray:
+    return draw_marker(SIZES[side], y, x)
 
 
 def first_state(seed: int, index: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def draw_picture(side: int, seed: int, index: int) -> tuple[UInt8[np.ndarray, "s
         parameters.n_distractors,
     )
     for y, x in (tips[chosen], tips[2 + (chosen if label else 1 - chosen)]):
-        _lay_over(lines, _marker(side), int(y), int(x))
+        np.maximum(lines, _marker(side, int(y), int(x)), out=lines)
     low, high = lines.min(), lines.max()
     return ((lines - low) / (high - low) * 255.0 + 0.5).astype(np.uint8), label
 
@@ -73,11 +73,3 @@ def _shape(parameters: Pathfinder, margin: int, dashes: int) -> tuple[int, ...]:
         parameters.seed_distance,
         dashes,
     )
-
-
-def _lay_over(picture: np.ndarray, dot: np.ndarray, y: int, x: int) -> None:
-    half, side = len(dot) // 2, len(picture)
-    top, left = max(0, y - half), max(0, x - half)
-    bottom, right = min(side, y + half + 1), min(side, x + half + 1)
-    part = dot[top - y + half : bottom - y + half, left - x + half : right - x + half]
-    picture[top:bottom, left:right] = np.maximum(picture[top:bottom, left:right], part)

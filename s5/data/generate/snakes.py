@@ -91,7 +91,12 @@ def _occupied_near(occupied, y, x, margin):
 @njit(cache=True)
 @no_type_check
 def _free_tails(occupied, border, stamp, length, margin):
-    """Return the pixels from which a dash lies in the open, as numbers in raster order."""
+    """Return the pixels from which a dash lies in the open, as numbers in raster order.
+
+    There are none where some pixel's dash would lie outside altogether: the published program dilates with OpenCV,
+    which marks such a pixel by the least number there is, and takes any negative number for a sign that there is no
+    room. So lines begin in some directions only, and most short lines of a small picture find no room.
+    """
     side, half, room = occupied.shape[0], stamp.shape[0] // 2, length + margin
     offsets = []
     for j in range(-room - 1, room):
@@ -102,15 +107,18 @@ def _free_tails(occupied, border, stamp, length, margin):
     n = 0
     for y in range(side):
         for x in range(side):
-            clear = True
+            clear, covered = True, False
             for dy, dx in offsets:
                 j, i = y + dy, x + dx
                 if not _inside(j, i, side):
                     continue
+                covered = True
                 at_border = min(j, i, side - 1 - j, side - 1 - i) < border
                 if at_border or occupied[j, i] > NEARLY_FREE:
                     clear = False
                     break
+            if not covered:
+                return free[:0]
             if clear:
                 free[n] = y * side + x
                 n += 1
@@ -298,7 +306,7 @@ def draw_distractors(state, lines, occupied, stamps, occupancies, contrast, shap
     for _ in range(count):
         for _ in range(DISTRACTOR_ATTEMPTS):
             new_lines, new_occupied = lines.copy(), occupied.copy()
-            if (occupied == 0.0).mean() < LEAST_FREE:
+            if (occupied <= NEARLY_FREE).mean() < LEAST_FREE:
                 continue
             fits = _seed(state, line, new_occupied, occupancies, 1, length, margin, half, fineness)
             if fits:
