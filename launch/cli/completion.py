@@ -139,6 +139,8 @@ def _things(kind: str, runs: str | None, word: str) -> list[str]:
             return _experiments()
         case "PROFILE":
             return _profiles()
+        case "IMAGE":
+            return _images()
         case _:
             return []
 
@@ -187,6 +189,17 @@ def _experiments() -> list[str]:
     folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
     roots = [folder / "conf" / "experiment" for folder in folders]
     return sorted(str(path.relative_to(root).with_suffix("")) for root in roots for path in root.glob("*/*.yaml"))
+
+
+def _images() -> list[str]:
+    """Return the images' names by their indentation alone: reading YAML would try a person's patience."""
+    import re
+
+    file = Path(os.environ.get("LAUNCH_IMAGES") or Path(__file__).parents[2] / "docker" / "images.yaml")
+    try:
+        return re.findall(r"^  ([a-z0-9][a-z0-9._-]*):", file.read_text(), re.MULTILINE)
+    except OSError:
+        return []
 
 
 def _profiles() -> list[str]:

@@ -78,14 +78,14 @@ def build(
     """
     builder = find_builder(options.builder)
     base = check_reference(options.base or spec.base)
-    pinned = replace(spec, base=_pin(base, builder, options, say))
-    network = _network(builder, options, say)
     with (
         TemporaryDirectory(prefix="launch-context-") as context,
         build_secrets(options.pip_conf, options.ca_bundle) as secrets,
     ):
         for notice in stage(spec, source, Path(context), options.wheels):
             say(notice)
+        pinned = replace(spec, base=_pin(base, builder, options, say))
+        network = _network(builder, options, say)
         words = [
             *build_command(pinned, base, builder, network, secrets if options.wheels is None else {}),
             *(f"--label={name}={value}" for name, value in labels(pinned, source).items()),

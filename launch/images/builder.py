@@ -53,11 +53,7 @@ def find_builder(wanted: str | None = None) -> Builder:
         LaunchError: Where nobody can, saying what is missing.
         BackendError: Where its engine does not answer.
     """
-    engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
-    if engine is None:
-        raise LaunchError("neither docker nor podman is on the PATH: nothing can build images here", hint=_NONE)
-    if shutil.which(engine) is None:
-        raise LaunchError(f"{engine} is not on the PATH", hint=_NONE)
+    engine = find_engine(wanted)
     if engine == "podman":
         return Builder(engine=engine, words=("podman", "build"))
     builder = _docker()
@@ -66,6 +62,23 @@ def find_builder(wanted: str | None = None) -> Builder:
         where = os.environ.get(HOST_VARIABLE) or "this machine"
         raise unreachable(where, RuntimeError(answer.stderr.strip()))
     return builder
+
+
+def find_engine(wanted: str | None = None) -> str:
+    """Return the engine to ask.
+
+    Args:
+        wanted: `docker` or `podman`; None for the first of them that is installed.
+
+    Raises:
+        LaunchError: Where there is none.
+    """
+    engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
+    if engine is None:
+        raise LaunchError("neither docker nor podman is on the PATH: there is no engine here", hint=_NONE)
+    if shutil.which(engine) is None:
+        raise LaunchError(f"{engine} is not on the PATH", hint=_NONE)
+    return engine
 
 
 def _docker() -> Builder:
