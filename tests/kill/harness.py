@@ -68,6 +68,7 @@ class Harness:
 
     profile = "local"
     kinds = ("launcher", "supervisor", "payload")
+    supervisor = b"launch.supervise"
 
     @property
     def journal(self) -> Path:
@@ -125,7 +126,7 @@ class Harness:
         def pids() -> list[int]:
             if kind == "launcher":
                 return [command.pid] if command.poll() is None else []
-            return self._processes(b"launch.supervise" if kind == "supervisor" else os.fsencode(PAYLOAD))
+            return self._processes(self.supervisor if kind == "supervisor" else os.fsencode(PAYLOAD))
 
         wait_until(lambda: bool(pids()) or command.poll() is not None, 10)
         with suppress(subprocess.TimeoutExpired):
