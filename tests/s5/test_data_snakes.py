@@ -199,7 +199,8 @@ class Plain:
         return lines, np.maximum(free_of, line.occupancy)
 
 
-@pytest.mark.parametrize(("side", "indices"), [(32, range(8)), (128, (1,))])
+# Pictures that are begun anew a few times only, since the plain search takes its time.
+@pytest.mark.parametrize(("side", "indices"), [(32, (275, 261, 342, 212)), (128, (105,))])
 def test_the_compiled_search_is_the_plain_one(side, indices):
     for index in indices:
         picture, label = draw_picture(side, 3, index)
