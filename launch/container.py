@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Tells the supervisor by which names the profile has set variables, with commas between: they are handed in too.
+PASS_VARIABLE = "LAUNCH_PASS"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSettings:
@@ -12,7 +15,7 @@ class ContainerSettings:
     Attributes:
         network: The network they are in, such as `none`, `host` or `bridge`; None for the host's where a run needs
             one, and none elsewhere.
-        shm_gb: Shared memory, in GiB; None for as much as the machine has itself.
+        shm_gb: Shared memory, in GiB; None for 8. It takes no memory that is not used.
         ulimits: Limits of a process by their names, soft and hard alike, such as memlock; -1 for no limit.
     """
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launch.container import PASS_VARIABLE, ContainerSettings
 from launch.errors import LaunchError, ProfileError, nearest
 from launch.grammar import looks_secret
+from launch.mount import Mount, parse_mount
 from launch.site import SITE_KEYS, Site, read_site
 from launch.yaml_file import Place, describe, printable, read_yaml
 
 BACKENDS = ("local", "slurm")
-RUNTIMES = ("bare",)
-# Words that have a meaning and no code behind them yet: refused with that reason.
-_TO_COME = {
-    "backend": (),
-    "runtime": ("docker", "podman", "apptainer", "pyxis", "charliecloud"),
-}
-_SHARED_KEYS = ("backend", "runtime", "runs_dir", "env")
-_LOCAL_KEYS = ("backend", "runtime", "slots", "slots_per_gpu", "runs_dir", "env")
-_SLURM_KEYS = (*_SHARED_KEYS, *SITE_KEYS)
+RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
+_ENGINES = ("docker", "podman")
+_CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
+_SHARED_KEYS = ("runs_dir", "env", "image", "mounts", *_CONTAINER_KEYS)
+_LOCAL_KEYS = ("backend", "runtime", "slots", "slots_per_gpu", *_SHARED_KEYS)
+_SLURM_KEYS = ("backend", "runtime", *_SHARED_KEYS, *SITE_KEYS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -35,7 +34,10 @@ class Profile:
     Attributes:
         name: Its name.
         backend: Who schedules: `local` or `slurm`.
-        runtime: What wraps the command: `bare`.
+        runtime: What wraps the command: `bare`, or what executes it in a container.
+        image: The image its runs execute in; None for the one that fits what they ask for.
+        mounts: What of the host they see beside their own folders, the code, data and caches.
+        container: How an engine sets their containers up.
         slots: Runs at once on this machine; None for as many as its cores or GPUs allow.
         slots_per_gpu: Runs that share one GPU.
         runs_dir: Where run directories lie; None for `$LAUNCH_RUNS`, else `./runs`.
@@ -47,12 +49,20 @@ class Profile:
     name: str
     backend: str = "local"
     runtime: str = "bare"
+    image: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    container: ContainerSettings = field(default_factory=ContainerSettings)
     slots: int | None = None
     slots_per_gpu: int = 1
     runs_dir: str | None = None
     env: dict[str, str] = field(default_factory=dict[str, str])
     site: Site = field(default_factory=Site)
     file: str | None = None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a supervisor finds in its environment: the variables that are set for every run, and their names."""
+        return {**self.env, PASS_VARIABLE: ",".join(self.env)} if self.env else {}
 
 
 def profile_folders() -> list[Path]:
@@ -104,16 +114,13 @@ def check_word(kind: str, word: Any, place: Place | None = None) -> str:
         place: Where it stands; None for the command line.
 
     Raises:
-        LaunchError: Saying whether it is unknown or still to come.
+        LaunchError: Where there is none.
     """
-    allowed, to_come = {"backend": BACKENDS, "runtime": RUNTIMES}[kind], _TO_COME[kind]
+    allowed = {"backend": BACKENDS, "runtime": RUNTIMES}[kind]
     if word in allowed:
         return word
-    if word in to_come:
-        message = f"the {kind} {word} is not there yet"
-    else:
-        near = nearest(word, [*allowed, *to_come]) if isinstance(word, str) else None
-        message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
+    near = nearest(word, allowed) if isinstance(word, str) else None
+    message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
     hint = f"this version has {', '.join(allowed)}"
     raise place.error(message, hint) if place else LaunchError(message, hint=hint)
 
@@ -139,6 +146,9 @@ def _read(name: str, path: Path) -> Profile:
         name=name,
         backend=backend,
         runtime=values.get("runtime", "bare"),
+        image=None if values.get("image") is None else _text(values["image"], place.key("image")),
+        mounts=_mounts(values.get("mounts"), place.key("mounts")),
+        container=_container(values, place),
         slots=None if slots is None else _at_least_one(slots, place.key("slots")),
         slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
         runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
@@ -158,6 +168,44 @@ def _text(value: Any, place: Place) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise place.error(f"{describe(value)} is not text", "put quotes around it")
     return value
+
+
+def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
+    """Return what a profile adds to what containers see: `SRC[:DST][:rw]` each, or SRC as a key of the rest."""
+    if value is None:
+        return ()
+    if isinstance(value, dict):
+        pairs = place.mapping(value).items()
+        words = [(f"{src}:{rest}" if rest is not None else str(src), place.key(str(src))) for src, rest in pairs]
+    else:
+        words = [(_text(word, place.item(i)), place.item(i)) for i, word in enumerate(place.sequence(value))]
+    found: dict[str, Mount] = {}
+    for word, at in words:
+        try:
+            mount = parse_mount(word)
+            taken = found.setdefault(mount.target, mount)
+            if taken != mount:
+                raise ValueError(f"{taken.source} is mounted at {mount.target} too")
+        except ValueError as error:
+            raise at.error(f"{describe(word)}: {error}", "SRC[:DST][:rw], such as ~/corpora:/corpora") from error
+    return tuple(found.values())
+
+
+def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
+    """Return what a profile says of its containers themselves."""
+    said = next((key for key in _CONTAINER_KEYS if key in values), None)
+    if said is not None and values.get("runtime", "bare") not in ("bare", *_ENGINES):  # `--runtime` names another
+        raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(_ENGINES)}")
+    network, shm_gb = values.get("network"), values.get("shm_gb")
+    if shm_gb is not None and (isinstance(shm_gb, bool) or not isinstance(shm_gb, int | float) or not shm_gb > 0):
+        raise place.key("shm_gb").error(f"{describe(shm_gb)} is not a size", "a number of GiB, such as 16")
+    limits = place.key("ulimits").mapping(values.get("ulimits") or {})
+    for name, limit in limits.items():
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < -1:
+            raise place.key("ulimits").key(name).error(f"{describe(limit)} is no limit", "a whole number; -1 for none")
+    return ContainerSettings(
+        network=None if network is None else _text(network, place.key("network")), shm_gb=shm_gb, ulimits=limits
+    )
 
 
 def _env(value: Any, place: Place) -> dict[str, str]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from launch.disk.attempts import adopt_result
 from launch.disk.manifest import Listed, Manifest, same_but_for_time
 from launch.disk.plan import PlanReport
-from launch.disk.store import SweepStore
-from launch.errors import LaunchError
+from launch.disk.store import Store, SweepStore
+from launch.errors import LaunchError, StoreError
 from launch.grammar import format_value
 from launch.profiles import Profile
 from launch.records import ManifestEntry, ManifestHeader, RunRecord, RunView, State, row_of
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run
+    from launch.containment import Containment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Submission:
         views: The selected runs as they stood before anything was started.
         warnings: What the user should know, one line each.
         max_parallel: How many of the runs may execute at once; None for as many as fit.
+        containment: What they execute in; None where that was not found out.
         obstacles: What would keep the runs of a dry run from starting here.
     """
 
@@ -45,6 +47,7 @@ class Submission:
     views: tuple[RunView, ...]
     warnings: tuple[str, ...]
     max_parallel: int | None = None
+    containment: Containment | None = None
     obstacles: tuple[LaunchError, ...] = ()
 
     @property
@@ -134,3 +137,27 @@ def adopt(sweep: SweepStore, views: tuple[RunView, ...]) -> tuple[RunView, ...]:
     if not adopted:
         return views
     return tuple(sweep.view(view.run_id) if view.run_id in adopted else view for view in views)
+
+
+def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
+    """Refuse a sweep whose turn has not come, unless its scheduler lets it wait.
+
+    Args:
+        names: The sweeps that it comes after.
+        store: Where they lie.
+        attended: Whether it has no such scheduler.
+
+    Raises:
+        LaunchError: Where one of them is not there, or has not ended well.
+    """
+    for name in names:
+        if name not in store.sweeps():
+            raise StoreError(
+                f"there is no sweep {name!r} that this one could come after", hint="see `after:` in its file"
+            )
+        left = [view for view in store.sweep(name).views() if view.state is not State.SUCCEEDED]
+        if left and attended:
+            raise LaunchError(
+                f"the sweep {name}, which this one comes after, has {len(left)} of its runs left",
+                hint=f"`launch wait {name}` returns when it has ended",
+            )

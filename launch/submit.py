@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.containment import Choice, contain_again, contain_left
 from launch.differences import describe_changes
 from launch.disk.attempts import has_result
 from launch.disk.files import fault
 from launch.disk.plan import PlanReport
 from launch.disk.store import Store, SweepStore
-from launch.errors import ExitCode, LaunchError, StoreError
+from launch.errors import ExitCode, LaunchError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile, load_profile
 from launch.records import ManifestHeader, RunView, State
-from launch.runtimes import find_runtime
-from launch.submission import Submission, adopt, entry_of, freeze_or_reuse, look_at, select
+from launch.submission import Submission, adopt, check_after, entry_of, freeze_or_reuse, look_at, select
 
 if TYPE_CHECKING:
     from launch.backends import Backend, Handover
@@ -42,7 +42,7 @@ def submit(
     profile: Profile,
     *,
     only: str | None = None,
-    runtime: str | None = None,
+    choice: Choice | None = None,
     source: Path | None = None,
     dry_run: bool = False,
 ) -> Submission:
@@ -53,7 +53,7 @@ def submit(
         store: Where its runs lie.
         profile: Where they execute.
         only: A glob over run ids, experiments and `key=value` settings; None for every run.
-        runtime: What wraps the command, instead of the profile's.
+        choice: What they execute in, where that is not what the profile says.
         source: The folder whose code the runs execute; None for the one this launcher was imported from.
         dry_run: Whether to write nothing. What keeps the runs from starting here is then told, not raised.
 
@@ -68,7 +68,7 @@ def submit(
     _refuse_second(store.sweep(sweep.name), profile)
     composer = Composer()
     runs = select(composer.plan_all(sweep.runs), only)
-    submission = submit_runs(sweep, runs, store, profile, runtime=runtime, source=source, dry_run=dry_run)
+    submission = submit_runs(sweep, runs, store, profile, choice=choice, source=source, dry_run=dry_run)
     return replace(submission, warnings=(*composer.warnings, *submission.warnings))
 
 
@@ -78,7 +78,7 @@ def submit_runs(
     store: Store,
     profile: Profile,
     *,
-    runtime: str | None = None,
+    choice: Choice | None = None,
     source: Path | None = None,
     dry_run: bool = False,
 ) -> Submission:
@@ -87,8 +87,7 @@ def submit_runs(
 
     own = store.sweep(sweep.name)
     _refuse_second(own, profile)
-    find_runtime(runtime or profile.runtime)
-    _check_after(sweep.after, store, profile)
+    check_after(sweep.after, store, attended=_backend(profile).attended)
     obstacles: list[LaunchError] = [*find_obstacles(runs, {**os.environ, **profile.env})]
     if not dry_run:
         refuse_obstacles(obstacles)
@@ -101,8 +100,11 @@ def submit_runs(
             if not dry_run or error.exit_code is not ExitCode.USAGE:
                 raise
             obstacles.append(error)
+    containment = contain_left(own, choice or Choice(), profile, [run.config for run in runs], left, dry=dry_run)
+    obstacles += containment.obstacles
     report = own.plan(runs, dry=dry_run)
-    warnings = [*describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run), *own.problems]
+    changes = describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run)
+    warnings = [*changes, *own.problems, *containment.warnings]
     submission = Submission(
         sweep=sweep.name,
         generation=None,
@@ -113,19 +115,20 @@ def submit_runs(
         warnings=tuple(warnings),
         max_parallel=sweep.max_parallel,
         obstacles=tuple(obstacles),
+        containment=containment,
     )
     if dry_run:
         return replace(submission, views=look_at(own, entries))
     fault("submit.planned")
     snapshot, notices = _snapshot(source, store)
-    header = _header(sweep, profile, runtime or profile.runtime, snapshot)
+    header = containment.on(_header(sweep, profile, snapshot))
     generation = freeze_or_reuse(own, header, entries)
     fault("submit.frozen")
     views = adopt(own, look_at(own, entries))
     return replace(submission, generation=generation, views=views, warnings=(*warnings, *notices))
 
 
-def _header(sweep: Sweep, profile: Profile, runtime: str, snapshot: str) -> ManifestHeader:
+def _header(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
     return ManifestHeader(
         sweep=sweep.name,
         generation=0,
@@ -133,7 +136,7 @@ def _header(sweep: Sweep, profile: Profile, runtime: str, snapshot: str) -> Mani
         file=sweep.file,
         backend=profile.backend,
         profile=profile.name,
-        runtime=runtime,
+        runtime=profile.runtime,
         snapshot=snapshot,
         metric=sweep.metric,
         retry=sweep.retry,
@@ -142,21 +145,6 @@ def _header(sweep: Sweep, profile: Profile, runtime: str, snapshot: str) -> Mani
         max_parallel=sweep.max_parallel,
         after=sweep.after,
     )
-
-
-def _check_after(names: Sequence[str], store: Store, profile: Profile) -> None:
-    """Refuse a sweep whose turn has not come, unless its scheduler lets it wait."""
-    for name in names:
-        if name not in store.sweeps():
-            raise StoreError(
-                f"there is no sweep {name!r} that this one could come after", hint="see `after:` in its file"
-            )
-        left = [view for view in store.sweep(name).views() if view.state is not State.SUCCEEDED]
-        if left and _backend(profile).attended:
-            raise LaunchError(
-                f"the sweep {name}, which this one comes after, has {len(left)} of its runs left",
-                hint=f"`launch wait {name}` returns when it has ended",
-            )
 
 
 def _backend(profile: Profile) -> Backend:
@@ -286,7 +274,13 @@ def refresh(store: Store, sweep: str) -> list[RunView]:
 
 
 def retry(
-    store: Store, sweep: str, profile: Profile | None = None, *, failed_only: bool, source: Path | None = None
+    store: Store,
+    sweep: str,
+    profile: Profile | None = None,
+    *,
+    failed_only: bool,
+    choice: Choice | None = None,
+    source: Path | None = None,
 ) -> Submission:
     """List failed runs (and cancelled and lost ones, unless `failed_only`) in a new generation, which starts them anew.
 
@@ -295,6 +289,7 @@ def retry(
         sweep: Name of the sweep.
         profile: Where they execute; None for the one they were submitted with.
         failed_only: Whether to leave cancelled and lost runs alone.
+        choice: What they execute in; None for what they were submitted with.
         source: The folder whose code the runs execute; None for the one this launcher was imported from.
 
     Returns:
@@ -309,7 +304,7 @@ def retry(
     views = tuple(view for view in own.views() if view.state in states)
     manifest = own.manifest()
     header = manifest.newest_header()
-    profile = profile or load_profile(header.profile)
+    moved, profile = profile is not None, profile or load_profile(header.profile)
     submission = Submission(
         sweep=sweep,
         generation=None,
@@ -323,19 +318,23 @@ def retry(
         return submission
     entries = [manifest.listed[view.run_id].entry for view in views]
     _backend(profile).check(entries)
+    containment = contain_again(own, choice or Choice(), profile, header, entries, moved=moved)
     snapshot, notices = _snapshot(source, store)
-    generation = own.freeze(
-        replace(
-            header,
-            why="retry",
-            backend=profile.backend,
-            profile=profile.name,
-            snapshot=snapshot,
-            created=time.time(),
-        ),
-        entries,
+    header = replace(
+        containment.on(header),
+        why="retry",
+        backend=profile.backend,
+        profile=profile.name,
+        snapshot=snapshot,
+        created=time.time(),
     )
-    return replace(submission, generation=generation, views=look_at(own, entries), warnings=(*notices, *own.problems))
+    return replace(
+        submission,
+        generation=own.freeze(header, entries),
+        views=look_at(own, entries),
+        warnings=(*notices, *own.problems, *containment.warnings),
+        containment=containment,
+    )
 
 
 def estimate(submission: Submission, store: Store) -> Estimate:

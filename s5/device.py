@@ -7,6 +7,7 @@ from typing import Any
 
 from s5.choices import Platform
 from s5.errors import UserError, say
+from s5.result import PLATFORM_VARIABLE
 
 _INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sve", "asimd")
 
@@ -34,7 +35,7 @@ def require(platform: Platform) -> None:
     """Start the device and switch on the compilation cache where it is an accelerator.
 
     Raises:
-        UserError: Where JAX finds another device than the config's.
+        UserError: Where JAX finds another device than the config's, or than the run was given.
     """
     import jax
 
@@ -49,6 +50,14 @@ def require(platform: Platform) -> None:
         raise UserError(
             f"platform={platform.name}: JAX computes on {jax.default_backend()}",
             hint=f"unset JAX_PLATFORMS, or set platform={jax.default_backend()}",
+        )
+    given = os.environ.get(PLATFORM_VARIABLE)
+    if given and given != jax.default_backend():
+        # JAX falls back to the CPU in silence, and a paid GPU would idle for days.
+        raise UserError(
+            f"the run was given a {given}, and JAX computes on {jax.default_backend()}",
+            hint="its image or installation needs JAX for that device, and a driver that fits: `launch doctor` looks; "
+            "or run with resources.gpus_per_node=0",
         )
     if jax.default_backend() != "cpu":
         _cache_compilations()

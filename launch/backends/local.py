@@ -46,7 +46,7 @@ class LocalBackend(Backend):
 
     def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
         """Start runs as slots become free until none is left; see `LocalQueue`."""
-        environment = {**os.environ, **self._profile.env}
+        environment = {**os.environ, **self._profile.variables}
         queue = LocalQueue(
             sweep,
             generation,
@@ -74,7 +74,11 @@ class LocalBackend(Backend):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **self._profile.env, CWD_VARIABLE: os.environ.get(CWD_VARIABLE) or os.getcwd()},
+                    env={
+                        **os.environ,
+                        **self._profile.variables,
+                        CWD_VARIABLE: os.environ.get(CWD_VARIABLE) or os.getcwd(),
+                    },
                     pass_fds=[ready],
                     start_new_session=True,
                 )

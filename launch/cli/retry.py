@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from launch.cli import console
+from launch.cli.sweep import add_image_arguments
 from launch.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
     parser.add_argument("--failed", action="store_true", help="only what failed, not what was cancelled or lost")
     parser.add_argument("--on", metavar="PROFILE", help="where to run (default: where it was submitted to)")
+    parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: as submitted)")
+    add_image_arguments(parser)
     parser.add_argument("--detach", action="store_true", help="run in the background and return at once")
     parser.description = (
         "Run again what failed, was cancelled or was lost. A run goes on from its last checkpoint where it has one; "
@@ -34,14 +37,14 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """List the runs in a new generation, and see them through."""
     from launch import submit
-    from launch.cli.submission import start
+    from launch.cli.submission import choice_of, start
     from launch.cli.targets import open_store, sweep_name
     from launch.profiles import load_profile
 
     store = open_store(args.runs)
     name = sweep_name(store, args.sweep)
     profile = None if args.on is None else load_profile(args.on)
-    submission = submit.retry(store, name, profile, failed_only=args.failed)
+    submission = submit.retry(store, name, profile, failed_only=args.failed, choice=choice_of(args))
     for warning in submission.warnings:
         console.warn(warning)
     if not submission.views:

@@ -11,6 +11,7 @@ from launch.cli.board import FINISHED, Board
 from launch.cli.status import advise
 from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
+from launch.containment import Choice
 from launch.errors import BackendError, ExitCode
 from launch.profiles import load_profile
 from launch.records import State
@@ -42,7 +43,7 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     """
     profile = load_profile(args.on)
     store = open_store(args.runs or profile.runs_dir)
-    submission = submit.submit(sweep, store, profile, only=only, runtime=args.runtime, dry_run=args.dry_run)
+    submission = submit.submit(sweep, store, profile, only=only, choice=choice_of(args), dry_run=args.dry_run)
     for warning in submission.warnings:
         console.warn(warning)
     if args.dry_run:
@@ -59,6 +60,11 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     return start(submission, store, detach=args.detach, command=command)
 
 
+def choice_of(args: argparse.Namespace) -> Choice:
+    """Return what the options say of images and runtimes."""
+    return Choice(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
+
+
 def _tell_obstacles(submission: Submission) -> int:
     """Say after a plan what would keep it from starting here, all of it, and return the exit code."""
     for obstacle in submission.obstacles:
@@ -71,8 +77,9 @@ def command_again(args: argparse.Namespace) -> str:
     """Return the command that was typed, without what only says how to watch it."""
     what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
     options = {"--on": args.on if args.on != "local" else None, "--runtime": args.runtime, "--runs": args.runs}
-    options["--only"] = getattr(args, "only", None)
+    options |= {"--image": args.image, "--only": getattr(args, "only", None)}
     chosen = [word for option, value in options.items() if value is not None for word in (option, value)]
+    chosen += [word for mount in args.mount for word in ("--mount", mount)]
     return shlex.join(["launch", *what, *args.overrides, *chosen])
 
 
@@ -174,7 +181,23 @@ def plan_text(submission: Submission, estimate: Estimate) -> str:
         for view in submission.views
     ]
     table = console.table(header, rows, right=["seed"], elastic="run")
-    return f"{table}\n\n{submission.sweep}: {_counts(submission)}\n{estimate_text(estimate)}"
+    lines = [f"{submission.sweep}: {_counts(submission)}", *_containment_lines(submission), estimate_text(estimate)]
+    return "\n".join([table, "", *lines])
+
+
+def _containment_lines(submission: Submission) -> list[str]:
+    """Return which image runs execute in, by every name that proves it the same, and what they see of the host."""
+    found = submission.containment
+    if found is None or found.image is None:
+        return []
+    image = found.image
+    names = {"content": image.content, "id": image.id, "digest": image.digest, "file": image.file}
+    said = ", ".join(f"{kind} {name}" for kind, name in names.items() if name is not None)
+    lines = [f"image: {image.name} ({found.runtime} executes {image.reference}; {said or 'of unknown origin'})"]
+    for mount in found.mounts:
+        place = mount.source if mount.source == mount.target else f"{mount.source} at {mount.target}"
+        lines.append(f"mount: {place}{', writable' if mount.writable else ''}")
+    return lines
 
 
 def _counts(submission: Submission) -> str:

@@ -36,12 +36,25 @@ def add_submission_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--on", metavar="PROFILE", default="local", help="where to run (default: local)")
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
+    add_image_arguments(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--dry-run", action="store_true", help="show every run, its cost, and what is missing; write nothing"
     )
     how.add_argument("--plan-only", action="store_true", help="write the run directories and start nothing")
     how.add_argument("--detach", action="store_true", help="run in the background and return at once")
+
+
+def add_image_arguments(parser: Parser) -> None:
+    """Add what says which image commands execute in, and what they see of the host."""
+    parser.add_argument(
+        "--image",
+        metavar="IMAGE",
+        help="the image: a name, REPO@sha256:…, a file (default: the profile's, else by GPUs)",
+    )
+    parser.add_argument(
+        "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder that runs see too"
+    )
 
 
 def check_overrides(overrides: Sequence[str]) -> None:

@@ -138,12 +138,12 @@ def is_alive(path: str, record: Mapping[str, Any], scheduled: Scheduled | None =
     if is_worked_on(path):
         return True, None
     if not record:
-        labelled = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
-        for fd in labelled:
-            os.close(fd)
-        return bool(labelled), None
+        return processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
     if is_here(record):
-        return processes.is_alive(record["pid"], record.get("pid_start", 0)), None
+        if processes.is_alive(record["pid"], record.get("pid_start", 0)):
+            return True, None
+        # An engine starts a container, and hands no lock into it: what works inside says so by its label alone.
+        return record.get("image") is not None and processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
     if record.get("host") == processes.host():
         return False, None  # this machine has been started again since
     where = f"it runs on {record.get('host')}, which cannot be seen from {processes.host()}"

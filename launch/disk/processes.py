@@ -96,6 +96,14 @@ def find_by_environment(name: str, value: str) -> list[int]:
     return list(found.values())
 
 
+def is_labelled(name: str, value: str) -> bool:
+    """Say whether there is a process that was started with a variable set to a value."""
+    found = find_by_environment(name, value)
+    for fd in found:
+        os.close(fd)
+    return bool(found)
+
+
 def _carries(pid: int, wanted: bytes) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:

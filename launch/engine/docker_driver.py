@@ -25,7 +25,8 @@ from launch.engine.connection import connect, user_of
 from launch.engine.creation import create_options, explain
 from launch.engine.ending import end_labelled
 from launch.errors import BackendError, LaunchError
-from launch.runtimes.docker import GONE, OUT_OF_MEMORY, REFUSED, SAYS
+from launch.runtimes import REFUSED
+from launch.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
 from launch.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
 from s5.result import LIFELINE_VARIABLE
 

@@ -14,6 +14,9 @@ from launch.mount import Mount
 from launch.records import Reason
 from launch.resources import Resources
 
+# What an engine's command line returns where it has failed itself: Docker's convention, and Podman's.
+REFUSED = 125
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -87,10 +90,13 @@ class Runtime(ABC):
     Attributes:
         contained: Whether commands execute in an image.
         python: The interpreter inside; None for the host's.
+        has_own_group: Whether the kernel counts the command's memory apart from the supervisor's, and nobody but the
+            kernel itself says when that was too much.
     """
 
     contained: ClassVar[bool] = True
     python: ClassVar[str | None] = "python"
+    has_own_group: ClassVar[bool] = False
 
     @abstractmethod
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:

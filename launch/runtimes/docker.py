@@ -8,15 +8,13 @@ import sys
 from collections.abc import Mapping
 
 from launch.records import Reason
-from launch.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.runtimes.base import REFUSED, Call, Finding, HostCall, Runtime
 from launch.runtimes.request import build_request, to_plain
 
 # What the driver says of a container, and the supervisor reads at the end of an attempt's log.
 SAYS = "docker: "
 OUT_OF_MEMORY = "the kernel killed it for lack of memory"
 GONE = "the engine went away"
-# What the driver returns where the engine, not the command, has failed: Docker's own convention.
-REFUSED = 125
 
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; sys.exit(main(sys.argv[1:]))"

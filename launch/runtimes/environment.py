@@ -6,10 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from launch.container import PASS_VARIABLE
 from launch.runtimes.base import Call
-
-# Names of further variables to hand in, with commas between: those that the profile sets.
-PASS_VARIABLE = "LAUNCH_PASS"
 
 # What schedulers, JAX, its libraries, this launcher and the training process read.
 _FAMILIES = ("CUDA_", "JAX_", "LAUNCH_", "NCCL_", "S5_", "SLURM", "TF_CPP_", "WANDB_", "XLA_")
@@ -39,13 +37,19 @@ def container_environment(call: Call, surroundings: Mapping[str, str]) -> dict[s
         for name, value in surroundings.items()
         if (name.startswith(_FAMILIES) or name in _NAMES or name in more) and name not in _OF_THE_HOST
     }
-    found = {**chosen, **call.variables, "PYTHONUNBUFFERED": "1"}
+    found = {**_data(surroundings), **chosen, **call.variables, "PYTHONUNBUFFERED": "1"}
     if call.snapshot is not None:
         # Without it Python would put the working folder, or that of a script, before the snapshot.
         found["PYTHONSAFEPATH"] = "1"
         own = found.get("PYTHONPATH")
         found["PYTHONPATH"] = os.pathsep.join([call.snapshot, own] if own else [call.snapshot])
     return {name: value for name, value in found.items() if not is_secret(name, value)}
+
+
+def _data(surroundings: Mapping[str, str]) -> dict[str, str]:
+    """Return where data lie by default, in words that an image with a place of its own understands."""
+    typed = surroundings.get("LAUNCH_CWD")
+    return {} if typed is None else {"S5_DATA": os.path.join(typed, "data")}
 
 
 def is_secret(name: str, value: str) -> bool:

@@ -24,6 +24,8 @@ _PATIENCE_S = 60.0
 class Podman(Runtime):
     """Runs commands in containers of Podman."""
 
+    has_own_group = True
+
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
         """Return the command line of `podman run`."""
         uid, gid = os.getuid(), os.getgid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import signal
@@ -27,6 +28,9 @@ _DEFAULTS = frozenset((*HEARD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, s
 _ORPHAN_GRACE_S = 35.0
 _ORPHAN_POLL_S = 0.1
 
+# The first descriptor after those of input, output and errors.
+_FIRST = 3
+
 
 class NotStarted(Exception):
     """The command cannot be executed."""
@@ -41,10 +45,12 @@ class Child:
 
     Attributes:
         asked: Why it was asked to stop; None while it was not.
+        killed: Whether it was killed without being given the time to stop.
     """
 
     def __init__(self, pid: int, stop: int = signal.SIGTERM) -> None:
         self.asked: Reason | None = None
+        self.killed = False
         self._pid = pid
         self._stop = stop
 
@@ -62,8 +68,11 @@ class Child:
             NotStarted: Where it cannot be executed.
             OSError: Where its log cannot be written.
         """
-        for fd in inherited:
-            os.set_inheritable(fd, True)
+        handed = list(inherited)
+        # Away from the numbers that they may have to have: one of them could stand there already.
+        away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(handed)) for fd in handed] if call.renumbers else []
+        for fd in handed:
+            os.set_inheritable(fd, not call.renumbers)
         os.chdir(folder)
         log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
@@ -75,6 +84,7 @@ class Child:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log, 1),
                     (os.POSIX_SPAWN_DUP2, log, 2),
+                    *((os.POSIX_SPAWN_DUP2, fd, _FIRST + place) for place, fd in enumerate(away)),
                 ],
                 setpgroup=0,
                 setsigmask=(),
@@ -83,7 +93,8 @@ class Child:
         except OSError as error:
             raise NotStarted(f"{call.command[0]}: {os.strerror(error.errno or 0)}") from error
         finally:
-            os.close(log)
+            for fd in (log, *away):
+                os.close(fd)
         return cls(pid, stop)
 
     def wait(self, limits: Callable[[], tuple[float, float]], stopped: Callable[[], Reason]) -> int:
@@ -103,10 +114,11 @@ class Child:
             if heard in STOP:
                 self._ask(stopped)
             elif heard == KILL:
+                self.killed = True
                 self._kill_group()
                 self.asked = self.asked or stopped()
             elif time.monotonic() >= kill_at:
-                kill_at = math.inf
+                kill_at, self.killed = math.inf, True
                 self.asked = self.asked or Reason.TIMEOUT
                 self._kill_group()
             elif time.monotonic() >= ask_at:

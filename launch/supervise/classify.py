@@ -147,6 +147,16 @@ def oom_kills(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> 
     return 0
 
 
+def machine_oom_kills(file: str = "/proc/vmstat") -> int:
+    """Return how many processes of this machine the kernel has killed for memory; 0 where it does not say.
+
+    A container has a control group of its own, which is gone with it.
+    """
+    with suppress(OSError, ValueError), open(file) as lines:
+        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
+
+
 def _oom_kills_of(line: str, root: str) -> int:
     """Return the count of one line of `/proc/self/cgroup`: version 2 has no controllers, version 1 one for memory."""
     _, controllers, path = line.split(":", 2)

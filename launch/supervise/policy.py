@@ -1,13 +1,60 @@
-"""Whether an attempt that ended is tried again without being asked: the sweep's number for each reason."""
+"""Whether an attempt that ended is tried again without being asked: the sweep's number for each reason.
+
+An attempt whose node failed cannot say so itself. That the scheduler started the very same job again does.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 
 from launch.disk.attempts import attempt_numbers, attempt_path, read_plain
+from launch.errors import LaunchError
 from launch.records import Reason
 from s5.result import CHECKPOINTS
+
+# Of sweeps that were submitted before there was such a number.
+_NODE_FAILURES = 3
+
+
+class WornOut(LaunchError):
+    """A run under which too many nodes have failed: the fault may be its own."""
+
+
+def failed_nodes(run_dir: str, *, since: int) -> list[str]:
+    """Return the nodes that failed under a run, one for each attempt that left no word and whose job was started again.
+
+    Args:
+        run_dir: The run directory.
+        since: The generation from which on attempts count: the last that the user asked to retry.
+    """
+    records = [read_plain(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
+    return [
+        str(one.get("node") or one.get("host"))
+        for one, after in itertools.pairwise(records)
+        if one.get("ended") is None
+        and one.get("generation", 0) >= since
+        and one.get("job_id") is not None
+        and one.get("job_id") == after.get("job_id")
+        and after.get("restarts", 0) > one.get("restarts", 0)
+    ]
+
+
+def check_nodes(policy: Mapping[str, int], run_dir: str, *, since: int) -> None:
+    """Refuse to go on with a run whose nodes failed more often than the sweep allows.
+
+    Raises:
+        WornOut: With the nodes.
+    """
+    nodes = failed_nodes(run_dir, since=since)
+    if len(nodes) > node_failures(policy):
+        raise WornOut(f"the node under it failed {len(nodes)} times: {', '.join(nodes)}")
+
+
+def node_failures(policy: Mapping[str, int]) -> int:
+    """Return how often a run may lose its node."""
+    return policy.get(Reason.NODE_FAILURE.value, _NODE_FAILURES)
 
 
 def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: int) -> bool:
@@ -22,7 +69,7 @@ def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: in
     Returns:
         Whether. A timeout without a new checkpoint would only repeat itself, so it is not tried again.
     """
-    allowed = policy.get(reason.value, 0)
+    allowed = 0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, 0)  # that was the last one allowed
     if allowed <= 0 or (reason is Reason.TIMEOUT and not made_progress(path)):
         return False
     run_dir, own = os.path.dirname(os.path.dirname(path)), int(os.path.basename(path))

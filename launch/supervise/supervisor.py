@@ -21,13 +21,14 @@ from launch.disk.manifest import find_entry, read_header
 from launch.errors import LaunchError
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
 from launch.resources import Resources
-from launch.runtimes import Call, HostCall, find_runtime
+from launch.runtimes import Call, HostCall
 from launch.supervise.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
-from launch.supervise.classify import Ending, classify, oom_kills, read_tail
+from launch.supervise.classify import Ending, classify, read_tail
+from launch.supervise.enclosure import Enclosure, end_container
 from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE, Order
-from launch.supervise.policy import may_retry
+from launch.supervise.policy import WornOut, may_retry
 from launch.supervise.surroundings import Surroundings
-from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, RUN_DIR_VARIABLE
+from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -63,6 +64,7 @@ class Supervisor:
         self._entry: ManifestEntry = find_entry(manifest, order.generation, os.path.basename(order.run_dir))
         file = os.path.join(order.run_dir, "run.json")
         self._run: RunRecord = from_json(RunRecord, attempts.read_json(file), file)
+        self._enclosure = Enclosure(self._header, order.run_dir, self._snapshot)
 
     def run(self) -> Outcome:
         """Claim the next attempt and execute it, unless the run has a result or belongs to somebody else.
@@ -94,9 +96,9 @@ class Supervisor:
             return None
         alive, _ = attempts.is_alive(path, record)
         if not alive or (record and not attempts.is_here(record) and self._surroundings.has_lost(record)):
-            return None
+            return None if end_container(path, record) else Outcome.BUSY
         if not record or (attempts.is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
-            return None if end_orphan(path) else Outcome.BUSY
+            return None if end_orphan(path) and end_container(path, record) else Outcome.BUSY
         return Outcome.BUSY
 
     def _is_cancelled(self) -> bool:
@@ -111,7 +113,7 @@ class Supervisor:
             backend=header.backend,
             profile=header.profile,
             runtime=header.runtime,
-            image=None,
+            image=header.image,
             snapshot=header.snapshot,
             resources=self._resources,
             command=self._command(),
@@ -134,7 +136,8 @@ class Supervisor:
 
     def _command(self) -> tuple[str, ...]:
         if self._run.command is None:
-            return (os.environ.get(PYTHON_VARIABLE) or sys.executable, "-m", "s5", "train", self._run_dir)
+            python = self._enclosure.python or os.environ.get(PYTHON_VARIABLE) or sys.executable
+            return (python, "-m", "s5", "train", self._run_dir)
         program, *words = self._run.command
         if os.sep in program:  # meant from where the user typed the command, and it starts in the attempt's folder
             program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
@@ -143,7 +146,6 @@ class Supervisor:
     def _execute(self, claim: attempts.Claim) -> Outcome:
         """Start the command, wait for its end, and record it."""
         fault("supervise.claimed")
-        kills = oom_kills()
         if self._is_cancelled():  # while it was being claimed; whoever cancels now sees the attempt and signals it
             return self._finish(claim, Ending(reason=Reason.CANCELLED))
         if self._snapshot is not None and not os.path.isdir(self._snapshot):
@@ -153,19 +155,21 @@ class Supervisor:
         reading, lifeline = os.pipe()
         if self._order.cores:
             os.sched_setaffinity(0, self._order.cores)
+        held = (reading, claim.lock, *self._order.hold)
         try:
-            call = self._surroundings.call(self._call(claim, reading))
-            held = (reading, claim.lock, *self._order.hold)
+            call = self._surroundings.call(self._call(claim, held))
             child = Child.start(call, claim.path, held, stop=self._surroundings.stop)
-        except NotStarted as error:
-            return self._finish(claim, Ending(reason=Reason.START, message=str(error)))
+        except (NotStarted, LaunchError) as error:
+            reason = Reason.NODE_FAILURE if isinstance(error, WornOut) else Reason.START
+            return self._finish(claim, Ending(reason=reason, message=str(error)))
         finally:
             os.close(reading)
         fault("supervise.started")
         code = child.wait(self._surroundings.limits(self._resources.timeout_min), self._surroundings.why_stopped)
         os.close(lifeline)
+        self._enclosure.leave(claim.path, code, child)
         fault("supervise.exited")
-        return self._finish(claim, self._judge(claim, code, child.asked, oom_kills() > kills))
+        return self._finish(claim, self._judge(claim, self._enclosure.code(code), child.asked))
 
     @property
     def _snapshot(self) -> str | None:
@@ -173,23 +177,33 @@ class Supervisor:
         runs, snapshot = os.path.dirname(os.path.dirname(self._run_dir)), self._header.snapshot
         return None if snapshot is None else os.path.join(runs, SNAPSHOTS, snapshot)
 
-    def _call(self, claim: attempts.Claim, lifeline: int) -> HostCall:
+    def _call(self, claim: attempts.Claim, held: Sequence[int]) -> HostCall:
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: claim.path,
-            LIFELINE_VARIABLE: str(lifeline),
+            LIFELINE_VARIABLE: str(held[0]),
             **self._devices(),
         }
-        return find_runtime(self._header.runtime).wrap(
+        if self._resources.gpus_per_node:
+            variables[PLATFORM_VARIABLE] = "gpu"
+        return self._enclosure.wrap(
             Call(
                 command=self._command(),
                 variables=variables,
                 folder=claim.path,
                 snapshot=self._snapshot,
                 resources=self._resources,
-            ),
-            os.environ,
+                # Where a scheduler gives them, it says more of them than the numbers that are recorded.
+                gpus=() if self._surroundings.job_id is not None else self._order.gpus,
+                cores=self._order.cores or self._allowed(),
+                handed=len(held),
+            )
         )
+
+    def _allowed(self) -> tuple[int, ...]:
+        """Return the cores that a scheduler keeps this process to; nothing where that is all of them."""
+        cores = tuple(sorted(os.sched_getaffinity(0)))
+        return cores if self._surroundings.job_id is not None and len(cores) < (os.cpu_count() or 0) else ()
 
     def _devices(self) -> dict[str, str]:
         """Return the variables that keep the command to its GPUs, or to its cores."""
@@ -202,7 +216,7 @@ class Supervisor:
         threads = str(self._resources.cpus_per_task)
         return {"CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(_THREAD_VARIABLES, threads)}
 
-    def _judge(self, claim: attempts.Claim, code: int, asked: Reason | None, oom_killed: bool) -> Ending:
+    def _judge(self, claim: attempts.Claim, code: int, asked: Reason | None) -> Ending:
         """Say why the command ended."""
         finished = attempts.has_result(claim.path)
         if not finished and code == 0 and self._run.command is not None:
@@ -211,7 +225,9 @@ class Supervisor:
         if asked and self._is_cancelled():
             asked = Reason.CANCELLED
         log = "" if finished else read_tail(os.path.join(claim.path, attempts.LOG))
-        ending = classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
+        found = None if finished or asked else self._enclosure.find(code, log)
+        oom_killed = code < 0 and self._enclosure.ran_out_of_memory()
+        ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
         if ending.reason is Reason.TIMEOUT and ending.message is None:
             return replace(ending, message=_reached(self._resources))
         return ending

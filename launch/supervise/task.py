@@ -20,12 +20,14 @@ from typing import Any
 
 from launch.disk.attempts import attempt_path, is_worked_on
 from launch.disk.files import fault
+from launch.disk.manifest import read_header
 from launch.errors import BackendError, LaunchError
 from launch.records import Reason
 from launch.runtimes import HostCall
 from launch.scheduler.arrays import ArrayRecord, find_task, has_left, read_array
 from launch.scheduler.client import ClientError, call
 from launch.supervise.order import Order
+from launch.supervise.policy import check_nodes
 from launch.supervise.step import name_of, srun_call, task_count
 from launch.supervise.supervisor import Outcome, Supervisor, guarded
 from launch.supervise.surroundings import Surroundings
@@ -70,7 +72,15 @@ class SlurmTask(Surroundings):
         self._is_ending = False
 
     def call(self, call: HostCall) -> HostCall:
-        """Return what starts a command here: itself, or a job step for a run of several processes."""
+        """Return what starts a command here: itself, or a job step for a run of several processes.
+
+        Raises:
+            WornOut: Where too many nodes have failed under the run: Slurm itself starts it again without end.
+        """
+        if self.restarts:
+            own = find_task(self._record, self.index)
+            header = read_header(os.path.join(self.sweep, "manifest"), own.generation)
+            check_nodes(header.retry, os.path.join(self.sweep, own.run_id), since=own.retried)
         if task_count(self._record.resources) == 1 and call.step is None:
             return call
         self.stop = signal.SIGUSR2  # srun passes it on

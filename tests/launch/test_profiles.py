@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from launch import runtimes
+from launch.container import ContainerSettings
 from launch.errors import LaunchError, ProfileError
-from launch.profiles import Profile, check_word, load_profile, profile_folders, profile_names
+from launch.mount import Mount
+from launch.profiles import RUNTIMES, Profile, check_word, load_profile, profile_folders, profile_names
 from launch.site import SITE_KEYS, Site
 
 
@@ -81,7 +84,14 @@ def test_the_users_folder_follows_xdg(monkeypatch, tmp_path):
         ("backend: slurm\nrequeue: yes please", "requeue: 'yes please' is neither true nor false", None),
         ("backend: slurm\nsignal_delay_s: 0", "signal_delay_s: 0 is not a number of seconds above 0", None),
         ("backend: slurm\nmax_submit: 0", "max_submit: 0 is not a whole number from 1", None),
-        ("runtime: docker", "runtime: the runtime docker is not there yet", "bare"),
+        ("runtime: docker\nmounts: [corpora]", "mounts[0]: 'corpora': corpora is not absolute", "SRC[:DST]"),
+        ("runtime: docker\nmounts: {/a: /x, /b: /x}", "mounts./b: '/b:/x': /a is mounted at /x too", "SRC[:DST]"),
+        ("runtime: docker\nmounts: ['/a:/usr']", "mounts[0]: '/a:/usr': /usr belongs to the image", "SRC[:DST]"),
+        ("runtime: docker\nmounts: ['/a:/b:/c']", "mounts[0]: '/a:/b:/c': not a folder, or a folder", "SRC[:DST]"),
+        ("runtime: apptainer\nshm_gb: 3", "shm_gb: only an engine can do that", "docker or podman"),
+        ("shm_gb: 0", "shm_gb: 0 is not a size", "GiB"),
+        ("ulimits: {memlock: many}", "ulimits.memlock: 'many' is no limit", "-1 for none"),
+        ("image: 3", "image: 3 is not text", "quotes"),
         ("runtime: dcoker", "runtime: unknown runtime 'dcoker'; did you mean docker?", "bare"),
         ("backend: 3", "backend: unknown backend 3", "local"),
         ("slots: 0", "slots: 0 is not a whole number", None),
@@ -120,14 +130,35 @@ def test_an_unknown_profile_shows_what_there_is(folders, name):
 
 def test_a_runtime_of_the_command_line_is_checked():
     assert check_word("runtime", "bare") == "bare"
-    with pytest.raises(LaunchError, match="the runtime apptainer is not there yet"):
-        check_word("runtime", "apptainer")
+    with pytest.raises(LaunchError, match=r"unknown runtime 'aptainer'; did you mean apptainer\?"):
+        check_word("runtime", "aptainer")
+
+
+def test_the_runtimes_of_a_profile_are_those_with_code():
+    assert RUNTIMES == runtimes.RUNTIMES
+
+
+def test_mounts_and_settings_of_containers(folders, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (folders[0] / "x.yaml").write_text(
+        "runtime: docker\nimage: cpu\nnetwork: host\nshm_gb: 16\nulimits: {memlock: -1}\n"
+        "mounts: [~/a, '/b:/c:rw', /d:ro]"
+    )
+    profile = load_profile("x", folders)
+    assert profile.image == "cpu"
+    assert profile.mounts == (
+        Mount(source="/home/me/a", target="/home/me/a"),
+        Mount(source="/b", target="/c", writable=True),
+        Mount(source="/d", target="/d"),
+    )
+    assert profile.container == ContainerSettings(network="host", shm_gb=16, ulimits={"memlock": -1})
 
 
 def test_the_example_explains_every_key_with_its_default():
     slurm = Path(__file__).parents[2] / "slurm"
     said = yaml.safe_load((slurm / "example.yaml").read_text())
-    assert set(said) == {"backend", "runtime", "runs_dir", "env", *SITE_KEYS}
+    shared = {"backend", "runtime", "image", "mounts", "network", "shm_gb", "ulimits", "runs_dir", "env"}
+    assert set(said) == shared | set(SITE_KEYS)
     assert load_profile("example", [slurm]).site == Site(partition="gpu")
 
 

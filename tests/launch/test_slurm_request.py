@@ -76,6 +76,7 @@ EVERYTHING = f"""#!/bin/bash
 export LAUNCH_CWD='/home/my self'
 export LAUNCH_PYTHON=python
 export XLA_FLAGS='--a --b'
+export LAUNCH_PASS=XLA_FLAGS
 module load anaconda3
 conda activate s5
 

@@ -7,6 +7,7 @@ import pytest
 
 from launch.cancellation import cancel
 from launch.compose.composer import Run
+from launch.containment import Choice
 from launch.differences import changed_keys
 from launch.disk.attempts import attempt_path, read_attempt, write_record
 from launch.disk.store import Store
@@ -82,7 +83,7 @@ def test_only_selects_by_glob(store: Store, code: Path) -> None:
 def test_mistake_dies_before_anything_is_written(store: Store, code: Path) -> None:
     sweep = sweep_file(spec_of(0))
     for broken in (
-        lambda: submit(sweep, store, LOCAL, source=code, runtime="dokcer"),
+        lambda: submit(sweep, store, LOCAL, source=code, choice=Choice(runtime="dokcer")),
         lambda: submit(sweep, store, Profile(name="x", backend="slrm"), source=code),
         lambda: submit(sweep_file(replace(spec_of(0), resources=Resources(nodes=3))), store, LOCAL, source=code),
     ):

@@ -1,0 +1,144 @@
+"""What is around the command of an attempt: its runtime, what it sees of the host, and what must be gone afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from launch.disk.attempts import is_here
+from launch.disk.plan import CONFIG
+from launch.errors import StoreError
+from launch.mount import Mount
+from launch.records import ManifestHeader, Reason
+from launch.runtimes import REFUSED, Call, HostCall, Runtime, find_runtime
+from launch.supervise.child import Child
+from launch.supervise.classify import Ending, machine_oom_kills, oom_kills
+from launch.supervise.netrc import NETRC_VARIABLE, remove_netrc, wandb_mode, write_netrc
+
+# How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
+ORPHAN_GRACE_S = 35.0
+
+
+class Enclosure:
+    """What is around one command.
+
+    Args:
+        header: Which runtime, which image, what of the host.
+        run_dir: The run directory.
+        snapshot: The folder with its code; None for whatever is installed.
+    """
+
+    def __init__(self, header: ManifestHeader, run_dir: str, snapshot: str | None) -> None:
+        self._header = header
+        self._run_dir = run_dir
+        self._snapshot = snapshot
+        self._runtime: Runtime = find_runtime(header.runtime)
+        self._netrc: str | None = None
+        self._kills = self._count_kills()
+
+    @property
+    def python(self) -> str | None:
+        """The interpreter inside; None for the host's."""
+        return self._runtime.python
+
+    def wrap(self, call: Call) -> HostCall:
+        """Return what to execute so that a command executes inside.
+
+        Raises:
+            LaunchError: Where that cannot be said.
+        """
+        if not self._runtime.contained:
+            return self._runtime.wrap(call, os.environ)
+        from launch.runtimes.request import labels_of  # most runs have no container
+
+        mode = wandb_mode(os.path.join(self._run_dir, CONFIG))
+        mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
+        if self._snapshot is not None:
+            mounts.append(Mount(source=self._snapshot, target=self._snapshot))
+        variables = dict(call.variables)
+        # On several machines there would have to be a key on each: their first process goes on without its mirror.
+        if mode != "disabled" and call.resources.nodes == 1:
+            self._netrc = write_netrc(os.environ)
+        if self._netrc is not None:
+            mounts.append(Mount(source=self._netrc, target=self._netrc))
+            variables[NETRC_VARIABLE] = self._netrc
+        inside = replace(
+            call,
+            variables=variables,
+            image=self._header.image,
+            mounts=tuple(mounts),
+            labels=labels_of(call.folder),
+            container=self._header.container,
+            needs_network=mode == "online",
+        )
+        return self._runtime.wrap(inside, os.environ)
+
+    def code(self, code: int) -> int:
+        """Return the command's own exit code, negative for a signal."""
+        return self._runtime.code(code)
+
+    def find(self, code: int, log: str) -> Ending | None:
+        """Return how a command ended where its runtime knows more than the exit code says.
+
+        Args:
+            code: Its exit code, negative for a signal.
+            log: The end of its log.
+        """
+        found = self._runtime.find(code, log)
+        if found is None:
+            return None
+        started = found.reason is not Reason.START
+        return Ending(
+            reason=found.reason,
+            exit_code=code if started and code >= 0 else None,
+            signal=-code if code < 0 else None,
+            message=found.message,
+        )
+
+    def ran_out_of_memory(self) -> bool:
+        """Say whether the kernel has killed a process for memory since the command began, where it would be seen."""
+        return self._count_kills() > self._kills
+
+    def _count_kills(self) -> int:
+        return machine_oom_kills() if self._runtime.has_own_group else oom_kills()
+
+    def leave(self, path: str, code: int, child: Child) -> None:
+        """See to it that nothing of an attempt is left once its command's process has ended.
+
+        Args:
+            path: The attempt's folder.
+            code: That process's own exit code.
+            child: The process.
+
+        Raises:
+            StoreError: Where something is left.
+        """
+        remove_netrc(self._netrc)
+        # Whoever stood for the container was killed, or has lost sight of it.
+        unseen = code < 0 or code == REFUSED
+        if unseen and not self._runtime.end(path, grace_s=0.0 if child.killed else ORPHAN_GRACE_S):
+            raise _not_ended(path, self._header.runtime)
+
+
+def _not_ended(path: str, runtime: str) -> StoreError:
+    return StoreError(
+        f"{path}: its container cannot be ended",
+        hint=f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
+    )
+
+
+def end_container(path: str, record: Mapping[str, Any]) -> bool:
+    """End what an attempt whose supervisor is gone has left with an engine of this machine.
+
+    Args:
+        path: The attempt's folder.
+        record: Its record as plain values; empty where it cannot be read.
+
+    Returns:
+        Whether nothing of it runs any more, as far as this machine can tell.
+    """
+    if record.get("image") is None or not is_here(record):
+        return True
+    return find_runtime(str(record.get("runtime"))).end(path, grace_s=ORPHAN_GRACE_S)
