@@ -7,12 +7,13 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.engines.docker_fixtures import ENGINE_TESTS, docker, docker_engine
+from tests.engines.docker_fixtures import ENGINE_TESTS, cpu_image, docker, docker_engine
 from tests.engines.file_images import apptainer_engine, file_image, file_images
 from tests.engines.fixtures import CLUSTER_TESTS, slurm, slurm_cluster
 
 __all__ = [
     "apptainer_engine",
+    "cpu_image",
     "docker",
     "docker_engine",
     "file_image",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 HOST_VARIABLE = "DOCKER_HOST"
 _SOCKET = "unix:///var/run/docker.sock"
 
-_DENIED = ("Permission denied", "PermissionError", "Errno 13")
+# In the words of docker-py and of the docker command line.
+_DENIED = ("permission denied", "permissionerror", "errno 13")
+_SILENT = ("no such file", "refused", "filenotfound", "cannot connect")
 
 
 def connect() -> DockerClient:
@@ -44,12 +46,12 @@ def unreachable(where: str, error: Exception) -> BackendError:
         error: How the client met it.
     """
     said = str(error)
-    if any(word in said for word in _DENIED):
+    if any(word in said.lower() for word in _DENIED):
         return BackendError(
             f"you may not use the Docker engine at {where}: permission denied",
             hint="have yourself added to the group `docker`, or take a runtime without one: podman, apptainer",
         )
-    if "no such file" in said.lower() or "refused" in said.lower() or "FileNotFound" in said:
+    if any(word in said.lower() for word in _SILENT):
         return BackendError(
             f"no Docker engine answers at {where}", hint=f"start it, or name another with {HOST_VARIABLE}"
         )

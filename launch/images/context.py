@@ -46,11 +46,12 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
         _stage_wheels(spec, wheels, docker / "wheels")
     files, notices = find_source_files(source, source / "runs")
     for file in files:
-        if file.path.split("/")[0] in (*CODE, _LICENSE) and file.link is None:
+        if file.path.split("/")[0] in CODE and file.link is None:
             _copy(source / file.path, folder / file.path, executable=file.executable)
-    for name in (*CODE, _LICENSE):
+    for name in CODE:
         if not (folder / name).exists():
             raise LaunchError(f"{printable(str(source / name))}: not there, and images hold a copy of it")
+    _copy(source / _LICENSE, folder / _LICENSE)
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
             path.chmod(0o755)

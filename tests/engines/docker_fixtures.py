@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.docker import Docker, missing
+from launch.images.build import BuildOptions, build
+from launch.images.catalog import find_image
+from launch.images.held import HeldImage
+from tests.engines.docker import BASE, Docker, missing
 from tests.engines.session import locked, shared
 
 FOLDER_VARIABLE = "LAUNCH_TEST_DOCKER"  # an engine that is up already and stays up, for whoever works on these tests
@@ -27,6 +30,15 @@ def docker_engine() -> Iterator[Docker]:
         return
     with shared("docker", lambda folder: Docker(folder).up(), lambda folder: Docker(folder).remove()) as folder:
         yield Docker(folder)
+
+
+@pytest.fixture(scope="session")
+def cpu_image(docker_engine: Docker) -> HeldImage:
+    """The image `cpu`, built from its lock on the tests' base; an engine that stays has it from then on."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in docker_engine.environment.items():
+            patch.setenv(name, value)
+        return build(find_image("cpu"), BuildOptions(base=BASE))
 
 
 @pytest.fixture
