@@ -19,6 +19,7 @@ from launch.disk.store import Store
 from launch.errors import LaunchError
 from launch.profiles import Profile
 from launch.records import State
+from launch.runtime_checks import examine_runtimes
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _LOCK = _REPOSITORY / "docker" / "locks" / "cpu.txt"
@@ -51,6 +52,7 @@ def examine(runs: Path | None = None, profile: Profile | None = None) -> Iterato
         ("python", check_python),
         ("packages", check_packages),
         *here,
+        ("runtimes", lambda: examine_runtimes(store.root, profile)),
         ("runs", lambda: check_runs(store.root)),
         ("data", check_data),
         ("git", check_git),

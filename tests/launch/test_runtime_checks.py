@@ -1,0 +1,157 @@
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from launch import runtime_checks as checks
+from launch.check import Check, Level
+from launch.profiles import Profile
+from tests.launch.test_doctor import by_name, executable
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for programs, the only one on the path; this user is an ordinary one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(checks.os, "getuid", lambda: 1000)
+    monkeypatch.setattr(checks, "_user", lambda: "ann")
+    return folder
+
+
+def examined(runs: Path, **profile: str) -> dict[str, Check]:
+    return by_name(checks.examine_runtimes(runs, Profile(name="x", **profile)))
+
+
+def test_nothing_here_is_no_failure(programs: Path, tmp_path: Path) -> None:
+    found = examined(tmp_path / "runs")
+    assert [check.level for check in found.values()] == [Level.OK]
+    assert found["runtimes"].message.startswith("not here: docker, podman, apptainer, charliecloud, pyxis")
+
+
+def test_profile_that_names_what_is_not_here(programs: Path, tmp_path: Path) -> None:
+    local, cluster = (examined(tmp_path, runtime="apptainer", backend=name)["apptainer"] for name in ("local", "slurm"))
+    assert (local.level, cluster.level) == (Level.FAIL, Level.WARN)
+    assert "module load apptainer" in (cluster.advice or "")
+    assert examined(tmp_path, runtime="pyxis", backend="slurm")["pyxis"].level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker ann"),
+        ("Cannot connect to the Docker daemon at unix:///x", "systemctl start docker"),
+    ],
+)
+def test_engine_that_does_not_answer(programs: Path, tmp_path: Path, said: str, advice: str) -> None:
+    executable(programs, "docker", f"echo '{said}' >&2; exit 1")
+    for runtime, level in (("bare", Level.WARN), ("docker", Level.FAIL)):
+        check = examined(tmp_path, runtime=runtime)["docker"]
+        assert check.level is level
+        assert said in check.message and advice in (check.advice or "")
+
+
+def test_engine_that_answers(programs: Path, tmp_path: Path) -> None:
+    executable(programs, "docker", "echo 29.1.3")
+    executable(programs, "nvidia-smi", "echo 570.86.15")
+    assert examined(tmp_path)["docker"].message == (
+        "the engine 29.1.3 answers; without NVIDIA's container toolkit it hands out no GPUs"
+    )
+    executable(programs, "nvidia-ctk", "exit 0")
+    assert "it can hand out GPUs" in examined(tmp_path)["docker"].message
+
+
+def test_podman_needs_subordinate_users(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(programs, "podman", "echo 4.3.1")
+    monkeypatch.setattr(checks, "_SUBORDINATE", tmp_path / "subuid")
+    check = examined(tmp_path)["podman"]
+    assert check.level is Level.WARN and "--add-subuids" in (check.advice or "")
+    (tmp_path / "subuid").write_text("bob:1:2\nann:100000:65536\n")
+    assert examined(tmp_path)["podman"].level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("version", "fuse", "namespaces", "said"),
+    [
+        ("1.4.5", True, True, None),
+        ("1.0.3", True, True, "is too old: 1.1 is needed"),
+        ("1.4.5", False, True, "no access to /dev/fuse"),
+        ("1.4.5", True, False, "may not make user namespaces"),
+    ],
+)
+def test_apptainer(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, version: str, fuse: bool, namespaces: bool, said: str | None
+) -> None:
+    executable(programs, "apptainer", f"echo apptainer version {version}")
+    executable(programs, "unshare", f"exit {0 if namespaces else 1}")
+    access = os.access
+    monkeypatch.setattr(checks.os, "access", lambda path, mode: fuse if path == "/dev/fuse" else access(path, mode))
+    check = checks.check_apptainer()
+    assert check is not None
+    assert check.level is (Level.OK if said is None else Level.FAIL)
+    assert (said or version) in check.message
+    assert said is None or check.advice
+
+
+def test_charliecloud_needs_namespaces(programs: Path) -> None:
+    executable(programs, "ch-run", "echo 0.31 >&2")
+    executable(programs, "unshare", "exit 1")
+    check = checks.check_charliecloud()
+    assert check is not None and check.level is Level.FAIL and check.message.startswith("0.31; ")
+
+
+def test_pyxis_is_known_by_its_options(programs: Path) -> None:
+    executable(programs, "srun", "echo '  -n, --ntasks=ntasks'")
+    assert checks.check_pyxis() is None
+    executable(programs, "srun", "echo '      --container-image=[USER@][REGISTRY#]IMAGE[:TAG]|PATH'")
+    check = checks.check_pyxis()
+    assert check is not None and check.level is Level.OK
+
+
+def test_driver_is_held_against_every_image(programs: Path) -> None:
+    executable(programs, "nvidia-smi", "echo 550.54.15")
+    found = by_name(checks.check_images())
+    assert {name: check.level for name, check in found.items()} == {
+        "image cuda12": Level.OK,
+        "image cuda13": Level.WARN,
+    }
+    assert found["image cuda13"].message == "the driver 550 is too old: 580 is needed"
+    assert found["image cuda13"].advice == "use cuda12, or update the driver"
+
+
+def test_locked_memory(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.resource, "getrlimit", lambda _: (8 << 20, resource.RLIM_INFINITY))
+    assert [check.level for check in checks.check_memlock()] == [Level.OK]
+    executable(programs, "nvidia-smi", "exit 0")
+    (check,) = checks.check_memlock()
+    assert check.level is Level.WARN and "memlock: -1" in (check.advice or "")
+    monkeypatch.setattr(checks.resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert [check.message for check in checks.check_memlock()] == ["unlimited"]
+
+
+def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPTAINER_TMPDIR", str(tmp_path / "not made yet"))
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2 << 30}))
+    found = by_name(checks.check_room(tmp_path / "runs"))
+    assert {name: check.level for name, check in found.items()} == {
+        "unpacking": Level.WARN,
+        "converted": Level.WARN,
+    }
+    assert found["unpacking"].message.endswith("not made yet: 2 GiB free")
+    assert "$APPTAINER_TMPDIR" in (found["unpacking"].advice or "") and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("version", [1, 2, None])
+def test_control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int | None) -> None:
+    monkeypatch.setattr(checks, "_CGROUP", tmp_path)
+    if version == 1:
+        (tmp_path / "memory").mkdir()
+    if version == 2:
+        (tmp_path / "cgroup.controllers").touch()
+    check = checks.check_cgroup()
+    if version is None:
+        assert check.level is Level.WARN
+    else:
+        assert (check.level, check.message) == (Level.OK, f"version {version}")
