@@ -73,6 +73,7 @@ class Enclosure:
             container=self._header.container,
             needs_network=mode == "online",
         )
+        self._runtime.prepare(inside)
         return self._runtime.wrap(inside, os.environ)
 
     def code(self, code: int) -> int:
