@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NAN = "nan"
     USER_ERROR = "user_error"  # a config or a data set it cannot run with
     KILLED = "killed"  # by a signal nobody here sent
+    NODE_FAILURE = "node_failure"  # the machine went away under it, which its scheduler says: it left no word itself
     CRASH = "crash"  # any other non-zero exit
     START = "start"  # the command could not be started
 

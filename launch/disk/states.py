@@ -20,6 +20,8 @@ from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
 _GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
 
+# A scheduler's words for a machine that went away under a job.
+_NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 
 _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
@@ -172,6 +174,8 @@ def _with_scheduler(
     elif facts.attempted and not facts.ended and not facts.alive:
         end = scheduled.ends().get(str(record.get("job_id")))
         note = f"its job ended as {end}" if end else note
+        if end in _NODE_FAILURES:
+            facts = replace(facts, reason=Reason.NODE_FAILURE)
     return facts, note
 
 

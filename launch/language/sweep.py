@@ -20,6 +20,7 @@ from launch.yaml_file import Place, describe, printable
 # How often each reason of an attempt's end is tried again. A timeout counts only where the attempt made progress.
 RETRY_DEFAULTS: dict[str, int] = {
     "killed": 3,
+    "node_failure": 3,
     "timeout": 20,
     "crash": 0,
     "out_of_memory": 0,

@@ -10,9 +10,10 @@ from launch.disk.attempts import attempt_numbers, attempt_path, read_plain
 from launch.disk.manifest import Manifest
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
+from launch.supervise.policy import failed_nodes, node_failures
 
 # An attempt that ends so may have been the node's fault.
-_OF_THE_NODE = (Reason.KILLED, Reason.START)
+_OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.NODE_FAILURE)
 
 
 def given(view: RunView, retried: int) -> Resources:
@@ -33,12 +34,16 @@ def given(view: RunView, retried: int) -> Resources:
 def is_worth(view: RunView, manifest: Manifest) -> bool:
     """Say whether a run may be submitted again without a person asking.
 
-    What was stopped by somebody's hand waits for a person. What left no word was killed with its supervisor, as by
-    a node that failed; the policy for killed runs limits it.
+    What was stopped by somebody's hand waits for a person. What left no word was killed with its supervisor, by a
+    node that failed where Slurm says so; the policy for either limits it.
     """
     if view.state is State.LOST:
-        allowed = manifest.headers[view.generation].retry.get(Reason.KILLED.value, 0)
-        return sum(_left_no_word(view.run_dir, number) for number in attempt_numbers(view.run_dir)) <= allowed
+        policy = manifest.headers[view.generation].retry
+        by_nodes = len(failed_nodes(view.run_dir, since=0))
+        if view.reason is Reason.NODE_FAILURE:
+            return by_nodes + 1 <= node_failures(policy)
+        silent = sum(_left_no_word(view.run_dir, number) for number in attempt_numbers(view.run_dir))
+        return silent - by_nodes <= policy.get(Reason.KILLED.value, 0)
     return view.state is State.PLANNED or view.reason is not Reason.INTERRUPTED
 
 
@@ -47,17 +52,27 @@ def _left_no_word(run_dir: str, attempt: int) -> bool:
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
-    """Return the nodes on which so many runs were killed that they are avoided, sorted.
+    """Return the nodes on which so many runs were killed that they are avoided, sorted: in any of their attempts.
 
     Args:
         views: The runs of the sweep as they stand.
         after: How many runs; 0 for never.
     """
-    bad = Counter(view.host for view in views if view.host and _was_killed(view))
+    if after <= 0:
+        return []
+    bad = Counter(node for view in views for node in _bad_nodes(view))
     good = {view.host for view in views if view.state in (State.SUCCEEDED, State.RUNNING)}
     # Where no node has done any better, the fault is not the node's, and avoiding all of them helps nobody.
-    return sorted(node for node, runs in bad.items() if node and 0 < after <= runs and good - {node, None})
+    return sorted(node for node, runs in bad.items() if runs >= after and good - {node, None})
 
 
-def _was_killed(view: RunView) -> bool:
-    return view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
+def _bad_nodes(view: RunView) -> set[str]:
+    """Return the nodes on which attempts of a run were killed, or left no word."""
+    last = view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
+    found = {view.host} if view.host and last else set[str]()
+    for number in range(view.attempts - 1):  # most runs have one
+        record = read_plain(attempt_path(view.run_dir, number))
+        node = record.get("node") or record.get("host")
+        if node and (record.get("ended") is None or record.get("reason") in _OF_THE_NODE):
+            found.add(node)
+    return found

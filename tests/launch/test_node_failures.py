@@ -1,0 +1,66 @@
+"""Nodes that fail under a run: how many, which are avoided, and when enough is enough."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from launch.backends.slurm.again import excluded_nodes, is_worth
+from launch.disk.scheduled import Scheduled
+from launch.disk.store import Store, SweepStore
+from launch.records import Reason, State
+from launch.supervise.policy import WornOut, check_nodes, failed_nodes, may_retry
+from tests.launch.made_sweep import Made, make_sweep
+
+
+def attempts(run_dir: Path, *said: dict[str, object]) -> str:
+    """Write attempts, each with what is said of it; return the last one's folder."""
+    for number, more in enumerate(said):
+        record = {"attempt": number, "generation": 1, "pid": 1, "job_id": "12_0", "restarts": number, "ended": None}
+        folder = run_dir / "attempts" / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "attempt.json").write_text(json.dumps({**record, **more}))
+    return str(folder)
+
+
+def test_a_job_started_again_tells_of_a_node_that_failed(tmp_path: Path) -> None:
+    attempts(tmp_path, {"node": "n1"}, {"node": "n2"}, {"node": "n3"})
+    assert failed_nodes(str(tmp_path), since=0) == ["n1", "n2"]
+    assert failed_nodes(str(tmp_path), since=2) == []
+    attempts(tmp_path, {"node": "n1", "ended": 1.0, "reason": "preempted"}, {"node": "n2"}, {"job_id": "13_0"})
+    assert failed_nodes(str(tmp_path), since=0) == []
+
+
+def test_enough_is_enough(tmp_path: Path) -> None:
+    last = attempts(tmp_path, {"node": "n1"}, {"node": "n2"}, {"node": "n3"})
+    check_nodes({"node_failure": 2}, str(tmp_path), since=0)
+    check_nodes({}, str(tmp_path), since=0)
+    with pytest.raises(WornOut, match="failed 2 times: n1, n2"):
+        check_nodes({"node_failure": 1}, str(tmp_path), since=0)
+    assert not may_retry({"node_failure": 9}, Reason.NODE_FAILURE, last, since=0)
+
+
+def lost(store: Store, end: str) -> SweepStore:
+    """Return a sweep whose only run has left no word, and of whose job Slurm says something."""
+    sweep = make_sweep(store.root, "w", [Made(seed=0, state=State.LOST)])
+    (folder,) = (Path(view.run_dir) for view in sweep.views())
+    attempts(folder, {"node": "n1", "backend": "slurm", "host": "elsewhere"})
+    said = Scheduled(tasks={}, running=frozenset(), taken=2e9, problem=None, ends=lambda: {"12_0": end})
+    return SweepStore(sweep.path, lambda _: said)
+
+
+@pytest.mark.parametrize(("end", "reason"), [("NODE_FAIL", Reason.NODE_FAILURE), ("FAILED", None)])
+def test_slurms_word_for_it_makes_the_reason(tmp_path: Path, end: str, reason: Reason | None) -> None:
+    sweep = lost(Store(tmp_path), end)
+    (view,) = sweep.views()
+    assert (view.state, view.reason, view.message) == (State.LOST, reason, f"its job ended as {end}")
+    assert is_worth(view, sweep.manifest()) == (reason is Reason.NODE_FAILURE)  # none is allowed that was killed
+
+
+def test_a_node_is_avoided_for_what_it_did_to_earlier_attempts(tmp_path: Path) -> None:
+    views = make_sweep(tmp_path, "w", [Made(seed=n, state=State.SUCCEEDED) for n in range(2)]).views()
+    for view in views:
+        attempts(Path(view.run_dir), {"node": "n2"}, {"node": "n1", "ended": 2.0, "reason": "success"})
+    moved = [type(view)(**{**vars(view), "host": "n1", "attempts": 2}) for view in views]
+    assert excluded_nodes(moved, 2) == ["n2"]
+    assert excluded_nodes(moved, 3) == []
