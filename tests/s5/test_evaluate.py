@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s5 import checkpoints
+from s5.config import DataConfig
 from s5.data import load
 from s5.data.batch import eval_batches
 from s5.errors import Stopped, UserError
-from s5.evaluate import evaluate, evaluate_run, load_run, valid_lengths
+from s5.evaluate import Task, check_same_task, evaluate, evaluate_run, load_run, valid_lengths
 from s5.result import read_result
 from s5.run_config import config_text
 from s5.scores import Sums
@@ -76,3 +78,20 @@ def test_lengths_are_passed_only_where_something_is_padded(finished_run: tuple[P
     shorter = replace(val, lengths=val.lengths - np.int32(1))
     padded = replace(dataset, splits={**dataset.splits, "val": shorter})
     assert valid_lengths(padded)(batch) is batch.lengths
+
+
+def test_a_checkpoint_that_does_not_say_what_its_model_was_made_for_is_read_by_the_catalog(
+    finished_run: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = checkpoints.newest(finished_run[0])
+    assert checkpoint is not None
+    assert checkpoint.progress.pop("task") == {"d_input": 1, "n_classes": 10, "head": "classification"}
+    monkeypatch.setattr(checkpoints, "newest", lambda _: checkpoint)
+    assert load_run(finished_run[0])[1].encoder.weight.shape == (1, 8)
+
+
+def test_data_of_another_kind_are_refused() -> None:
+    digits = load(DataConfig(name="digits"))
+    check_same_task("--data digits", digits, Task(d_input=1, n_classes=10, head="classification"))
+    with pytest.raises(UserError, match=r"--data digits: digits is a classification of steps of 1 .* of 3 with"):
+        check_same_task("--data digits", digits, Task(d_input=3, n_classes=10, head="classification"))
