@@ -31,6 +31,8 @@ while os.path.exists(os.path.join(control, "hold")) and not stops:
 if stops:
     os.makedirs(os.path.join(place, "checkpoints", os.path.basename(place)))
     sys.exit(75)
+if os.path.exists(os.path.join(control, "hungry")):
+    eaten = b"x" * int(open(os.path.join(control, "hungry")).read())
 if os.path.exists(os.path.join(control, "greedy")) and int(os.environ["SLURM_MEM_PER_NODE"]) < 1000:
     raise MemoryError
 if os.path.exists(os.path.join(control, "fail")):
@@ -106,8 +108,12 @@ class Project:
 
     def reasons(self, run_dir: str) -> list[str | None]:
         """Return why each attempt of a run ended."""
-        files = sorted(Path(run_dir).glob("attempts/[0-9]*/attempt.json"), key=lambda file: int(file.parent.name))
-        return [json.loads(file.read_text())["reason"] for file in files]
+        numbers = sorted(int(file.parent.name) for file in Path(run_dir).glob("attempts/[0-9]*/attempt.json"))
+        return [self.attempt(run_dir, number)["reason"] for number in numbers]
+
+    def attempt(self, run_dir: str, number: int) -> dict[str, Any]:
+        """Return what is written down about an attempt."""
+        return json.loads(Path(run_dir, "attempts", str(number), "attempt.json").read_text())
 
 
 def kill_job(job: str) -> None:

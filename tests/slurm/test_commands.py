@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 from launch.records import State
 from tests.engines.daemon import wait_until
@@ -31,6 +33,20 @@ def test_typed_again_while_it_runs_nothing_is_submitted_twice(project: Project, 
     project.hold(False)
     project.until(State.SUCCEEDED)
     assert len(project.starts()) == 2
+
+
+def test_a_log_is_followed_from_before_its_run_begins_until_it_ends(project: Project) -> None:
+    project.sweep(runs=1)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    words = [sys.executable, "-m", "launch.cli", "logs", project.views()[0].run_id, "-f"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "begun\n"
+        assert following.poll() is None
+        project.hold(False)
+        rest, told = following.communicate(timeout=60)
+    assert (rest, following.returncode) == ("", 0), told
 
 
 def test_cancelled_runs_stop_with_a_checkpoint_and_retry_takes_them_up(project: Project, slurm: Slurm) -> None:

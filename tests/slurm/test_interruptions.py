@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from launch.records import State
+from launch.supervise.policy import failed_nodes
 from s5.result import read_metrics
 from tests.engines.daemon import EngineError, wait_until
 from tests.engines.slurm import Slurm
@@ -88,3 +89,4 @@ def test_a_real_time_limit_and_a_node_that_fails_meanwhile(project: Project, slu
     assert set(limits) == {"timeout"} and last == "success"
     assert len(project.starts()) == len(limits) + 3
     assert project.reasons(failing.run_dir) == [None, "success"]
+    assert failed_nodes(failing.run_dir, since=0) == ["node2"]

@@ -1,10 +1,12 @@
 """Clusters that allow little: no accounts, tiny arrays, a short queue, a slow one."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from launch.cli import watch
 from launch.records import State
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
@@ -41,6 +43,18 @@ def test_what_does_not_fit_is_submitted_by_the_command_typed_again(project: Proj
 
 
 @pytest.mark.usefixtures("short_queue")
+def test_a_watcher_that_feeds_sees_everything_through(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_FEED_S", 0.5)
+    project.sweep(runs=12)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "2 wait for room in the queue" in project.said
+    project.launch("watch", "x", "--feed")
+    assert "2 submitted to test" in project.said
+    assert project.states() == [State.SUCCEEDED] * 12
+    assert len(project.starts()) == 12
+
+
+@pytest.mark.usefixtures("short_queue")
 def test_runs_that_leave_submit_what_is_left(project: Project) -> None:
     project.profile(sbatch_from_nodes=True)
     project.sweep(runs=13)
@@ -58,3 +72,19 @@ def test_a_run_that_lacks_memory_gets_more_where_runs_may_submit(project: Projec
     project.until(State.SUCCEEDED)
     (view,) = project.views()
     assert project.reasons(view.run_dir) == ["out_of_memory", "success"]
+
+
+if os.access("/sys/fs/cgroup/memory", os.W_OK):  # where memory cannot be limited, nothing runs out of it
+
+    def test_a_run_that_the_kernel_kills_for_memory_gets_more(project: Project, slurm: Slurm) -> None:
+        slurm.configure(replace(slurm.settings, cgroup=True))
+        project.profile(sbatch_from_nodes=True)
+        resources = {"mem_gb": 0.1, "mem_growth": 5}
+        project.sweep(runs=1, resources=resources, retry={"out_of_memory": 1})
+        (project.folder / "hungry").write_text(str(200 << 20))
+        project.launch("sweep", "x.yaml", "--on", "test")
+        project.until(State.SUCCEEDED, State.FAILED)
+        (view,) = project.views()
+        assert project.reasons(view.run_dir) == ["out_of_memory", "success"], view
+        assert "for lack of memory" in project.attempt(view.run_dir, 0)["message"]
+        assert project.attempt(view.run_dir, 1)["resources"]["mem_gb"] == 0.5
