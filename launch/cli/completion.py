@@ -139,6 +139,8 @@ def _things(kind: str, runs: str | None, word: str) -> list[str]:
             return _experiments()
         case "PROFILE":
             return _profiles()
+        case "DATASET":
+            return _datasets()
         case "IMAGE":
             return _images()
         case _:
@@ -200,6 +202,12 @@ def _images() -> list[str]:
         return re.findall(r"^  ([a-z0-9][a-z0-9._-]*):", file.read_text(), re.MULTILINE)
     except OSError:
         return []
+
+
+def _datasets() -> list[str]:
+    from s5.catalog import CATALOG
+
+    return list(CATALOG)
 
 
 def _profiles() -> list[str]:

@@ -49,6 +49,8 @@ def place(tmp_path, monkeypatch):
         ("cancel quickstart", "q", ["quickstart"]),
         ("cancel quickstart", "digits-s5-lr=1", [run_id_of(RUN)]),
         ("completion", "", ["bash", "zsh", "fish"]),
+        ("data prepare", "spam", ["spamassassin_bytes"]),
+        ("data prepare mnist", "brown", ["brown_pairs"]),
     ],
 )
 def test_a_word_becomes(before, word, found):
