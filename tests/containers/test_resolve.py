@@ -1,0 +1,129 @@
+"""From a word to an image: found, or refused with what is wrong and what to do, before anything starts."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from launch.errors import LaunchError
+from launch.image import Image
+from launch.images.catalog import find_image, recipe_hash
+from launch.images.resolve import resolve_image
+from tests.containers.engine_stand_in import ID, LABELS, EngineStandIn
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStandIn:
+    """A docker that holds one image, `there:1`, and programs of the other runtimes that are there and no more."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("apptainer", "ch-run"):
+        (programs / name).write_text("#!/bin/sh\nexit 1\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'engine'}:{programs}")
+    monkeypatch.chdir(tmp_path)
+    return EngineStandIn(tmp_path / "engine")
+
+
+def resolved(word: str | None, runtime: str, folder: Path, **more: bool) -> Image:
+    options = {"gpus": False, "convert": False, **more}
+    return resolve_image(word, runtime, runs_root=folder / "runs", **options)
+
+
+def file_at(path: Path, content: bytes = b"an image") -> str:
+    path.write_bytes(content)
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_image_of_an_engine(engine: EngineStandIn, tmp_path: Path) -> None:
+    image = resolved("there:1", "docker", tmp_path)
+    assert (image.name, image.reference, image.id, image.platform) == ("there:1", ID, ID, "cpu")
+    assert (image.content, image.file) == (LABELS["s5-launch.content"], None)
+
+
+def test_place_of_what_is_not_converted_yet(engine: EngineStandIn, tmp_path: Path) -> None:
+    image = resolved("there:1", "apptainer", tmp_path)
+    assert image.file == str(tmp_path / "runs/.images" / f"{LABELS['s5-launch.content'][:32]}.sif")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_converted_image_is_found_without_an_engine(
+    engine: EngineStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster nobody has Docker: the file says what it was made from."""
+    folder = tmp_path / "runs/.images"
+    folder.mkdir(parents=True)
+    (engine.folder / "docker").unlink()
+    recipe = recipe_hash(find_image("cpu"))
+    for name, said in (("old", "another recipe"), ("new", recipe)):
+        file_at(folder / f"{name}.sif")
+        image = {"name": "cpu", "reference": ID, "id": ID, "content": "c0", "platform": "cpu", "file": "/elsewhere"}
+        (folder / f"{name}.sif.json").write_text(json.dumps({"image": image, "recipe": said}))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}")
+    found = resolved("cpu", "apptainer", tmp_path, convert=True)
+    assert (found.file, found.id, found.content) == (str(folder / "new.sif"), ID, "c0")
+    with pytest.raises(LaunchError, match="the image cuda12 is not built here, nor converted"):
+        resolved("cuda12", "apptainer", tmp_path)
+
+
+def test_file_is_known_by_its_sum(engine: EngineStandIn, tmp_path: Path) -> None:
+    total = file_at(tmp_path / "s5.sif")
+    image = resolved("./s5.sif", "apptainer", tmp_path)
+    assert (image.id, image.file) == (total, str(tmp_path / "s5.sif"))
+    assert resolved(f"s5.sif@{total}", "apptainer", tmp_path) == image
+    remembered = next((tmp_path / "runs/.images").iterdir())
+    remembered.write_text(remembered.read_text().replace(total, "sha256:00"))
+    assert resolved("s5.sif", "apptainer", tmp_path).id == "sha256:00"  # it is not computed a second time
+    other = file_at(tmp_path / "s5.sif", b"another image")
+    assert resolved("s5.sif", "apptainer", tmp_path).id == other
+    with pytest.raises(LaunchError, match=rf"s5.sif: its SHA-256 is {other}, not {total}"):
+        resolved(f"s5.sif@{total}", "apptainer", tmp_path)
+
+
+DIGEST = "sha256:" + "12" * 32
+
+
+@pytest.mark.parametrize(
+    ("word", "runtime", "options", "message"),
+    [
+        ("cupu", "docker", {}, "there is no image 'cupu'; did you mean cpu?"),
+        ("cpu", "docker", {}, "the image cpu is not built here"),
+        (None, "docker", {"gpus": True}, "the image cuda12 is not built here"),
+        ("cpu", "charliecloud", {}, "the image cpu is not built here, nor converted"),
+        ("gone:1", "docker", {}, "gone:1: docker holds no such image"),
+        ("gone:1", "apptainer", {}, "gone:1: docker holds no such image"),
+        (f"reg.example.org/s5@{DIGEST}", "docker", {}, "docker does not hold this image"),
+        ("there:1", "podman", {}, "the runtime podman needs the program podman, which is not on the PATH"),
+        ("there:1", "pyxis", {}, "executes job steps of Slurm, and this profile executes on this machine"),
+        ("there:1", "docker", {"gpus": True}, "ask for GPUs, and the image there:1 computes on the CPU"),
+        ("there:1", "apptainer", {"gpus": True, "convert": True}, "ask for GPUs, and the image there:1 computes on"),
+        ("gone.sif", "apptainer", {}, "gone.sif: there is no such image"),
+        ("s5.sif", "docker", {}, "s5.sif: docker executes images of its engine, not files"),
+        ("s5.sqsh", "charliecloud", {}, "charliecloud executes folders here"),
+        ("./empty", "charliecloud", {}, "a folder without bin and usr is no image"),
+        ("./root", "charliecloud", {"gpus": True}, "holds no libraries of the NVIDIA driver"),
+        ("./root", "pyxis", {"here": False}, "pyxis executes .sqsh files, not folders"),
+        (f"./root@{DIGEST}", "charliecloud", {}, "a folder has no digest"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    engine: EngineStandIn, tmp_path: Path, word: str | None, runtime: str, options: dict[str, bool], message: str
+) -> None:
+    for name in ("s5.sif", "s5.sqsh"):
+        file_at(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "root/usr").mkdir(parents=True)
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(LaunchError) as error:
+        resolved(word, runtime, tmp_path, **options)
+    assert message in error.value.message
+    assert error.value.hint
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_driver_in_a_folder(engine: EngineStandIn, tmp_path: Path) -> None:
+    (tmp_path / "root/usr/lib/x86_64-linux-gnu").mkdir(parents=True)
+    (tmp_path / "root/usr/lib/x86_64-linux-gnu/libcuda.so.1").touch()
+    assert resolved("./root", "charliecloud", tmp_path, gpus=True).file == str(tmp_path / "root")
