@@ -10,6 +10,7 @@ from launch.disk.files import fault
 from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
 from launch.profiles import Profile
+from launch.reaping import reap
 from launch.records import RunView, State
 
 _OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
@@ -42,6 +43,7 @@ def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
         # A sweep that was begun on one machine may have been taken up on another.
         for profile in _all_profiles(store.sweep(sweep)):
             find_backend(profile).stop(store.sweep(sweep), own)
+    reap(after)
     return after
 
 

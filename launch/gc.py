@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from launch.disk.files import SNAPSHOTS
 from launch.errors import StoreError
+from launch.reaping import reap
 from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
 
@@ -42,6 +43,11 @@ class Garbage:
     path: Path
     size: int
     kind: str
+
+
+def end_containers(store: Store, sweeps: Sequence[str]) -> list[RunView]:
+    """End what engines still hold of lost runs; return those of which something may be left."""
+    return reap(view for name in sweeps for view in store.sweep(name).views() if view.state is State.LOST)
 
 
 def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = None) -> list[Garbage]:

@@ -18,6 +18,7 @@ from launch.disk.store import Store, SweepStore
 from launch.errors import ExitCode, LaunchError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile, load_profile
+from launch.reaping import reap
 from launch.records import ManifestHeader, RunView, State
 from launch.submission import Submission, adopt, check_after, entry_of, freeze_or_reuse, look_at, select
 
@@ -316,6 +317,7 @@ def retry(
     )
     if not views:
         return submission
+    reap(views)
     entries = [manifest.listed[view.run_id].entry for view in views]
     _backend(profile).check(entries)
     containment = contain_again(own, choice or Choice(), profile, header, entries, moved=moved)

@@ -10,6 +10,7 @@ import pytest
 from tests.engines.docker_fixtures import ENGINE_TESTS, cpu_image, docker, docker_engine
 from tests.engines.file_images import apptainer_engine, file_image, file_images
 from tests.engines.fixtures import CLUSTER_TESTS, slurm, slurm_cluster
+from tests.engines.podman import podman, podman_images
 
 __all__ = [
     "apptainer_engine",
@@ -18,6 +19,8 @@ __all__ = [
     "docker_engine",
     "file_image",
     "file_images",
+    "podman",
+    "podman_images",
     "slurm",
     "slurm_cluster",
 ]

@@ -280,7 +280,8 @@ class LocalQueue:
             if code == Outcome.STORE or (code == Outcome.FINAL and view.state not in _OVER):
                 self._give_up(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
         self._reported = 0.0
-        self._after(live.run_id, view)
+        if not any(other.run_id == live.run_id for other in self._live.values()):  # an orphan may be several processes
+            self._after(live.run_id, view)
 
     def _after(self, run_id: str, view: RunView) -> None:
         """Decide what is to become of a run on which nobody of ours works any more."""

@@ -22,6 +22,7 @@ VERBS = {
     "report": "write a sweep's results and learning curves as one HTML page",
     "gc": "delete what finished runs no longer need",
     "data": "prepare data sets: find or make their files, check them, convert them",
+    "shell": "open the container that runs execute in, for a person",
     "image": "build container images, list, check, convert, push and pull them",
     "doctor": "check this machine: what is there, what is missing, what to do",
     "completion": "print the completion script of a shell",

@@ -29,7 +29,11 @@ class Verb(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of one verb. Options are never abbreviated: a misspelt one is a mistake, not a guess."""
+    """The arguments of one verb. Options are never abbreviated: a misspelt one is a mistake, not a guess.
+
+    Attributes:
+        takes_command: Whether what stands after `--` is a command, which becomes the argument `command`.
+    """
 
     def __init__(self, verb: str, examples: str) -> None:
         lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
@@ -40,6 +44,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.takes_command = False
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse a command line; options may stand before, between and after the other words.
@@ -47,6 +52,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             LaunchError: Where it cannot be understood.
         """
+        if self.takes_command:
+            words, command = self._split(list(words))
+            self.set_defaults(command=command)
         file = next((word for word in words if word.startswith("-") and word.endswith((".yaml", ".yml"))), None)
         if file is not None and "=" not in file:
             raise LaunchError(f"{self.prog}: {file!r} looks like an option", hint=f"type ./{file} for the file")
@@ -57,6 +65,11 @@ class Parser(argparse.ArgumentParser):
         if rest:
             self.error(f"unexpected {rest[0]!r}")
         return args
+
+    @staticmethod
+    def _split(words: list[str]) -> tuple[list[str], list[str]]:
+        place = words.index("--") if "--" in words else len(words)
+        return words[:place], words[place + 1 :]
 
     def options(self) -> list[str]:
         """Return every option's name."""

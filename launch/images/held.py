@@ -112,7 +112,8 @@ def _inspect(engine: str, reference: str) -> HeldImage | None:
             return None
         last = said.splitlines()[-1] if said else "it failed and said nothing"
         raise BackendError(f"{engine}: {last}", hint="is the engine running, and may you use it? `launch doctor` looks")
-    said = cast(dict[str, Any], json.loads(done.stdout))
+    answer = json.loads(done.stdout)
+    said = cast(dict[str, Any], answer[0] if isinstance(answer, list) else answer)  # Podman prints a list of one
     config = cast(dict[str, Any], said.get("Config") or {})
     return HeldImage(
         engine=engine,

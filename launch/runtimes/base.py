@@ -121,6 +121,21 @@ class Runtime(ABC):
         """
         del call
 
+    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+        """Return what to execute so that a person is inside.
+
+        Args:
+            call: What the person wants to execute.
+            surroundings: The environment of the process that asks.
+            terminal: Whether there is a terminal.
+
+        Raises:
+            LaunchError: Where nobody can be.
+        """
+        del terminal
+        self.prepare(call)
+        return self.wrap(call, surroundings)
+
     def code(self, code: int) -> int:
         """Return a command's own exit code, negative for a signal, from that of the process which stood for it."""
         return 128 - code if self.contained and 128 < code <= 128 + signal.NSIG else code

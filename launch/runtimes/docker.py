@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from launch.records import Reason
 from launch.runtimes.base import REFUSED, Call, Finding, HostCall, Runtime
-from launch.runtimes.request import build_request, to_plain
+from launch.runtimes.request import build_request, run_words, to_plain
 
 # What the driver says of a container, and the supervisor reads at the end of an attempt's log.
 SAYS = "docker: "
@@ -32,6 +32,12 @@ class Docker(Runtime):
         request = build_request(call, surroundings, user=user, lifeline=0)
         words = json.dumps(to_plain(request), separators=(",", ":"))
         return HostCall(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
+
+    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+        """Return the engine's own command line."""
+        request = build_request(call, surroundings, user=f"{os.getuid()}:{os.getgid()}", lifeline=None)
+        words = ["docker", "run", "--init", "--interactive", *(["--tty"] if terminal else []), f"--user={request.user}"]
+        return HostCall(command=(*words, *run_words(request, podman=False)), environment=surroundings)
 
     def find(self, code: int, log: str) -> Finding | None:
         """Return what the driver said last, where the engine or the kernel ended the attempt."""

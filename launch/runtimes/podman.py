@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from launch.records import Reason
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
-from launch.runtimes.request import FOLDER_LABEL, build_request, run_words
+from launch.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, run_words
 
 # What `podman run` hands in from 3 on: the lifeline, the attempt's lock, the slot's locks.
 LIFELINE = 3
@@ -28,19 +28,22 @@ class Podman(Runtime):
 
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
         """Return the command line of `podman run`."""
-        uid, gid = os.getuid(), os.getgid()
-        request = build_request(call, surroundings, user=f"{uid}:{gid}", lifeline=LIFELINE)
-        words = [_PROGRAM, "run", "--pull=never", "--replace", f"--preserve-fds={call.handed}"]
-        words += ["--init"] if any(map(os.path.exists, _INITS)) else []
-        # Without root's rights it maps this very user to itself.
-        words += [f"--user={request.user}"] if uid == 0 else ["--userns=keep-id", f"--user={request.user}"]
-        words += ["--log-driver=none", "--image-volume=ignore", "--tz=local"]
-        if request.ipc == "host":  # one task of several: what Slurm tells each is in the environment it is started in
-            words.append("--env=SLURM_*")
+        several = call.resources.nodes * call.resources.tasks_per_node > 1  # started by srun, which hands nothing on
+        request = build_request(call, surroundings, user=_user(), lifeline=None if several else LIFELINE)
+        words = ["--replace", "--log-driver=none", f"--preserve-fds={0 if several else call.handed}"]
+        words += ["--env=SLURM_*"] if several else []  # what Slurm tells each task
         return HostCall(
-            command=(*words, *run_words(request, podman=True)),
+            command=(*_run_words(request), *words, *run_words(request, podman=True)),
             environment={**surroundings, **call.variables},
-            renumbers=True,
+            renumbers=not several,
+        )
+
+    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+        """Return the command line of `podman run` with a terminal."""
+        request = build_request(call, surroundings, user=_user(), lifeline=None)
+        words = ["--interactive", *(["--tty"] if terminal else [])]
+        return HostCall(
+            command=(*_run_words(request), *words, *run_words(request, podman=True)), environment=surroundings
         )
 
     def find(self, code: int, log: str) -> Finding | None:
@@ -79,3 +82,15 @@ class Podman(Runtime):
             ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
         ask("rm", "--force", "--ignore", "--time=0", *containers)
         return ask("ps", "--all", "--quiet", "--filter", label) == ""
+
+
+def _user() -> str:
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _run_words(request: ContainerRequest) -> list[str]:
+    """Return how a container begins: with whose rights, from an image that is here."""
+    words = [_PROGRAM, "run", "--pull=never", "--image-volume=ignore", "--tz=local", f"--user={request.user}"]
+    words += ["--init"] if any(map(os.path.exists, _INITS)) else []
+    # Without root's rights it maps this very user to itself.
+    return words if os.getuid() == 0 else [*words, "--userns=keep-id"]

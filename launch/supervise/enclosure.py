@@ -74,6 +74,7 @@ class Enclosure:
             needs_network=mode == "online",
         )
         self._runtime.prepare(inside)
+        self._runtime.prepare(inside)
         return self._runtime.wrap(inside, os.environ)
 
     def code(self, code: int) -> int:

@@ -27,13 +27,18 @@ def main() -> int:
 
     root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     payload = str(Path(__file__).with_name("payload.py"))
-    composed = command_runs([(sys.executable, "-S", payload, str(root / "journal.jsonl"), steps, step_s)] * runs)
+    try:
+        profile = load_profile(sys.argv[6], [root / "profiles"])
+    except LaunchError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    python = sys.executable if profile.runtime == "bare" else "python3"  # an image has its own
+    composed = command_runs([(python, "-S", payload, str(root / "journal.jsonl"), steps, step_s)] * runs)
     sweep = Sweep(
         name=sweep_of(root), file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])}
     )
     store, source = Store(root / "runs"), code_under(root)
     try:
-        profile = load_profile(sys.argv[6], [root / "profiles"])
         submission = submit_runs(sweep, composed, store, profile, source=source)
         views = drive(submission, store)
         if not find_backend(profile).attended:

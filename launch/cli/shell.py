@@ -1,0 +1,110 @@
+"""`launch shell`: opens the container that runs execute in, with what they see of this machine, for a person."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.cli.parser import whole
+from launch.errors import LaunchError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+    from launch.mount import Mount
+    from launch.profiles import Profile
+
+EXAMPLES = """
+launch shell                                  the image cpu, in the first runtime that is here
+launch shell cuda12 --gpus 1 -- python -c 'import jax; print(jax.devices())'
+launch shell --on cluster -- python -m s5 --help
+"""
+
+# In the order in which they are taken where nobody names one, with their programs.
+_PROGRAMS = {"docker": "docker", "podman": "podman", "apptainer": "apptainer", "charliecloud": "ch-run"}
+# The code beside which this launcher lies: the working tree itself, not a snapshot.
+_SOURCE = Path(__file__).resolve().parents[2]
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.takes_command = True
+    parser.add_argument(
+        "image", metavar="IMAGE", nargs="?", help="a name, REPO@sha256:…, a file (default: as for a sweep)"
+    )
+    parser.add_argument("--on", metavar="PROFILE", default="local", help="whose mounts and settings (default: local)")
+    parser.add_argument(
+        "--runtime", metavar="RUNTIME", help="what executes it (default: the profile's, else what is here)"
+    )
+    parser.add_argument(
+        "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder that it sees too"
+    )
+    parser.add_argument("--gpus", metavar="N", type=whole, default=0, help="how many GPUs it sees (default: 0)")
+    parser.epilog = f"what stands after -- is executed instead of bash\n\n{parser.epilog}"
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Become the container."""
+    from launch.cli.targets import open_store
+    from launch.containment import Choice, contain
+    from launch.profiles import load_profile
+    from launch.resources import Resources
+    from launch.runtimes import Call, find_runtime
+    from launch.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
+
+    profile = load_profile(args.on)
+    root = open_store(args.runs or profile.runs_dir).root.absolute()
+    runtime = args.runtime or _runtime_of(profile)
+    choice = Choice(runtime=runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
+    # It executes here, wherever the profile's runs do.
+    found = contain(choice, replace(profile, backend="local"), [{}], root, gpus=args.gpus > 0)
+    for warning in found.warnings:
+        console.warn(warning)
+    if found.image is None:
+        raise LaunchError("the runtime bare has no container to open", hint=f"name one of {', '.join(_PROGRAMS)}")
+    own = f"{os.getpid()}"
+    call = Call(
+        command=tuple(args.command) or ("bash",),
+        variables={} if args.gpus else {"CUDA_VISIBLE_DEVICES": ""},
+        folder=os.getcwd(),
+        snapshot=str(_SOURCE),
+        resources=Resources(gpus_per_node=args.gpus),
+        image=found.image,
+        mounts=_mounts(found.mounts, root),
+        labels={RUN_LABEL: "shell", ATTEMPT_LABEL: own, FOLDER_LABEL: f"shell-{own}"},
+        container=found.container,
+    )
+    host = find_runtime(runtime).shell(call, {**os.environ, **profile.variables}, terminal=sys.stdin.isatty())
+    try:
+        os.execvpe(host.command[0], host.command, dict(host.environment))
+    except OSError as error:
+        raise LaunchError(f"{host.command[0]}: {error.strerror}", hint="`launch doctor` lists what is here") from error
+
+
+def _runtime_of(profile: Profile) -> str:
+    """Return the profile's runtime; where that has no containers, the first that is installed."""
+    if profile.runtime != "bare":
+        return profile.runtime
+    here = next((name for name, program in _PROGRAMS.items() if shutil.which(program)), None)
+    if here is None:
+        raise LaunchError(
+            f"nothing here executes images: none of {', '.join(_PROGRAMS.values())} is on the PATH",
+            hint="`launch doctor` says what to install",
+        )
+    return here
+
+
+def _mounts(found: tuple[Mount, ...], root: Path) -> tuple[Mount, ...]:
+    """Return what a run sees, all runs instead of one, the code, and the folder that the command was typed in."""
+    from launch.mount import Mount
+
+    folders = {str(_SOURCE): False, os.getcwd(): True, **({str(root): True} if root.is_dir() else {})}
+    taken = {mount.target for mount in found}
+    own = [Mount(source=path, target=path, writable=rw) for path, rw in folders.items() if path not in taken]
+    return (*own, *found)
