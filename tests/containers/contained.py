@@ -1,0 +1,67 @@
+"""Runs in containers, and the supervisors that are started for them as the queue starts them."""
+
+import os
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.backends.request import build_request, send_request
+from launch.disk.attempts import read_attempt
+from launch.disk.store import Store
+from launch.image import Image
+from launch.mount import Mount
+from launch.profiles import Profile
+from launch.records import AttemptRecord
+from launch.submit import submit_runs
+from launch.supervise.order import Order
+from tests.launch.command_sweep import code_under, command_runs, sweep_of
+
+PACKAGES = sysconfig.get_path("purelib")
+
+
+def profile_of(runtime: str, image: Image, folder: Path) -> Profile:
+    """Return a profile under which the base image trains: with this machine's packages, and `python` by its name.
+
+    Args:
+        runtime: What executes.
+        image: The base image.
+        folder: Where what it needs is put.
+    """
+    python = folder / "python"
+    python.write_text('#!/bin/sh\nexec /usr/bin/python3 "$@"\n')
+    python.chmod(0o755)
+    return Profile(
+        name="local",
+        runtime=runtime,
+        image=image.file or image.reference,
+        env={"PYTHONPATH": PACKAGES},
+        mounts=(
+            Mount(source=PACKAGES, target=PACKAGES),
+            Mount(source=str(python), target="/usr/local/bin/python"),
+        ),
+    )
+
+
+class Contained:
+    """One run of a command in a container."""
+
+    def __init__(self, folder: Path, profile: Profile, command: Sequence[str]) -> None:
+        self.store = Store(folder / "runs")
+        runs = command_runs([command])
+        submission = submit_runs(sweep_of(runs), runs, self.store, profile, source=code_under(folder))
+        self.run_dir = Path(submission.views[0].run_dir)
+        self.order = Order(run_dir=str(self.run_dir), generation=1)
+
+    def start(self):
+        """Start a supervisor."""
+        return send_request(build_request(self.order, os.environ, os.getcwd()))
+
+    def attempt(self, number: int = 0) -> AttemptRecord:
+        return read_attempt(str(self.path(number)))
+
+    def path(self, number: int = 0) -> Path:
+        return self.run_dir / "attempts" / str(number)
+
+    def log(self, number: int = 0) -> str:
+        file = self.path(number) / "log.txt"
+        return file.read_text() if file.exists() else ""
