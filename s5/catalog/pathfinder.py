@@ -67,5 +67,5 @@ DATASETS = (
     _regenerated(32, "LRA Pathfinder", 200_000, "", "about 4 minutes"),
     _regenerated(32, "LRA Pathfinder", 20_000, "_20k", "about half a minute"),
     _regenerated(128, "LRA Path-X", 200_000, "", "about 4 hours"),
-    _regenerated(128, "LRA Path-X", 2_000, "_2k", "about 3 minutes"),
+    _regenerated(128, "LRA Path-X", 2_000, "_2k", "about 4 minutes"),
 )

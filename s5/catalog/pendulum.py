@@ -1,6 +1,8 @@
 """The pendulum of the S5 paper's irregular regression. Source: Becker et al. 2019; Schirmer et al. 2022."""
 
-from s5.catalog.entry import Cache, DatasetInfo
+import dataclasses
+
+from s5.catalog.entry import Cache, DatasetInfo, FileInfo, Form
 from s5.choices import Head
 
 PENDULUM = DatasetInfo(
@@ -17,4 +19,14 @@ PENDULUM = DatasetInfo(
     head=Head.regression,
 )
 
-DATASETS = (PENDULUM,)
+PENDULUM_NPZ = dataclasses.replace(
+    PENDULUM,
+    name="pendulum_npz",
+    about=f"{PENDULUM.about}; from the file that the published scripts write",
+    licence="whatever its maker says",
+    forms=(Form(files=(FileInfo(name="pend_regression.npz", gzipped=False),), folders=("pendulum", "")),),
+    get="the published script makes it with the same seeds; `launch data prepare pendulum` needs no file",
+    made_by="",
+)
+
+DATASETS = (PENDULUM, PENDULUM_NPZ)

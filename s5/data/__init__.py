@@ -45,6 +45,7 @@ _MAPPED: dict[str, ModuleType] = {
     "imdb_bytes": imdb,
     "aan": aan,
     "pendulum": pendulum,
+    "pendulum_npz": pendulum,
     "spamassassin_bytes": spamassassin,
     "brown_pairs": brown,
     **{

@@ -1,9 +1,10 @@
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 
-from s5.catalog import CATALOG, MissingData
+from s5.catalog import CATALOG, DataError, MissingData
 from s5.choices import Head
 from s5.config import DataConfig
 from s5.data import convert, load
@@ -106,6 +107,64 @@ def test_half_of_the_frames_are_kept_with_their_times(small):
             np.testing.assert_allclose(batch.inputs[row], pictures[row, kept].reshape(50, 576) / 255, atol=1e-6)
             angle = states[row, kept, 0]
             np.testing.assert_allclose(batch.labels[row], np.stack([np.sin(angle), np.cos(angle)], -1), atol=1e-6)
+
+
+def write_npz(path, **changed):
+    rng, arrays = np.random.default_rng(0), {}
+    for split, name in (("train", "train"), ("val", "valid"), ("test", "test")):
+        n = SIZES[split]
+        arrays[f"{name}_obs"] = rng.integers(0, 256, (n, 100, 24, 24, 1), np.uint8)
+        arrays[f"{name}_targets"] = rng.standard_normal((n, 100, 2))
+        arrays[f"{name}_ts"] = np.tile(np.arange(100), (n, 1))
+    np.savez(path, **arrays | changed)
+    return arrays
+
+
+def test_the_published_file_is_read(small, monkeypatch, tmp_path):
+    monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
+    arrays = write_npz(tmp_path / "pend_regression.npz")
+    dataset = load(DataConfig(name="pendulum_npz", root=str(tmp_path)))
+    for split, name in (("train", "train"), ("val", "valid"), ("test", "test")):
+        for row in range(SIZES[split]):
+            kept = kept_frames(split, row, SIZES[split], 50)
+            found = dataset.splits[split]
+            np.testing.assert_array_equal(found.inputs[row], arrays[f"{name}_obs"][row, kept].reshape(50, 576))
+            np.testing.assert_array_equal(found.labels[row], arrays[f"{name}_targets"][row, kept].astype(np.float32))
+            np.testing.assert_array_equal(found.times[row], kept)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-5000])
+
+
+def other_shape(path):
+    write_npz(path, valid_obs=np.zeros((9, 100, 24, 24, 1), np.uint8))
+
+
+def other_type(path):
+    write_npz(path, valid_obs=np.zeros((SIZES["val"], 100, 24, 24, 1), np.float32))
+
+
+def lacking(path):
+    np.savez(path, train_obs=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (cut, "no train_obs can be read"),
+        (other_shape, r"valid_obs is uint8 of shape \(9, 100"),
+        (other_type, r"valid_obs is float32 of shape .* needed is uint8"),
+        (lacking, r"train_obs is float64 of shape \(3,\)"),
+    ],
+)
+def test_another_file_is_named_and_leaves_nothing(small, monkeypatch, tmp_path, harm, message):
+    monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
+    write_npz(tmp_path / "pend_regression.npz")
+    harm(tmp_path / "pend_regression.npz")
+    with pytest.raises(DataError, match=message):
+        load(DataConfig(name="pendulum_npz", root=str(tmp_path)))
+    assert os.listdir(tmp_path / "cache") == [".pendulum_npz-v1.lock"]
 
 
 def test_which_frames_are_kept_follows_the_published_seeds():
