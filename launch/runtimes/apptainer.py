@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from launch.mount import Mount
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment, is_secret
-from launch.runtimes.image_file import check_path, find_refusal, image_file
+from launch.runtimes.image_file import check_path, find_refusal, from_step, image_file
 
 # What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
-# No home, no working folder of the caller and none of its variables; /tmp is the machine's, and read-only is the image.
-# Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
+# What Apptainer and srun themselves read.
+_OWN = ("HOME", "PATH", "TMPDIR", "USER")
+_FAMILIES = ("APPTAINER_", "SINGULARITY_", "SLURM")
 _QUOTE = '"'
-_OPTIONS = ("--cleanenv", "--no-eval", "--no-home", "--no-mount", "cwd")
+# No home, and no working folder of the caller; /tmp is the machine's, and read-only is the image.
+# Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
+_OPTIONS = ("--no-eval", "--no-home", "--no-mount", "cwd")
 _FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 
 
@@ -30,22 +33,27 @@ class Apptainer(Runtime):
         image = image_file(call)
         handed = container_environment(call, surroundings)
         handed.pop("HOME", None)  # Apptainer sets it, to the same place, and warns of other hands
+        known, later = from_step(call, handed)
+        # What a step adds enters only where everything does, so there is nothing else then.
         own = {
             name: value
             for name, value in surroundings.items()
-            if not name.startswith(_HANDS_IN) and not is_secret(name, value)
+            if not name.startswith(_HANDS_IN)
+            and not is_secret(name, value)
+            and (not later or name in _OWN or name.startswith(_FAMILIES))
         }
         return HostCall(
             command=(
                 *("apptainer", "--quiet", "exec"),
                 *_OPTIONS,
+                *([] if later else ["--cleanenv"]),
                 *(["--nv"] if call.resources.gpus_per_node else []),
                 *(word for mount in call.mounts for word in ("--mount", _mount(mount))),
                 *("--pwd", call.folder),
                 image,
                 *call.command,
             ),
-            environment={**own, **{f"{_HANDS_IN[0]}{name}": value for name, value in handed.items()}},
+            environment={**own, **later, **{f"{_HANDS_IN[0]}{name}": value for name, value in known.items()}},
         )
 
     def find(self, code: int, log: str) -> Finding | None:

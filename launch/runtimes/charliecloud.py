@@ -10,7 +10,7 @@ from pathlib import Path
 from launch.errors import LaunchError
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment
-from launch.runtimes.image_file import check_path, find_refusal, image_file
+from launch.runtimes.image_file import check_path, find_refusal, from_step, image_file
 
 # The image's own variables, where its makers put them; what an image that says nothing of its PATH means.
 ENVIRONMENT = "ch/environment"
@@ -33,20 +33,21 @@ class Charliecloud(Runtime):
             LaunchError: Where the run has no image, or a path cannot be said.
         """
         image = image_file(call)
-        handed = container_environment(call, surroundings)
+        known, later = from_step(call, container_environment(call, surroundings))
         own = {name: surroundings[name] for name in ("PATH", "HOME", "USER", "LANG") if name in surroundings}
         binds = [[check_path(path, ":", "charliecloud") for path in (m.source, m.target)] for m in call.mounts]
         return HostCall(
             command=(
-                *("ch-run", "--env-no-expand", "--unset-env=*", f"--set-env=PATH={_PATH}", "--set-env"),
-                *(f"--set-env={name}={value}" for name, value in handed.items()),
+                *("ch-run", "--env-no-expand", *([] if later else ["--unset-env=*"]), f"--set-env=PATH={_PATH}"),
+                "--set-env",
+                *(f"--set-env={name}={value}" for name, value in known.items()),
                 *(f"--bind={':'.join(bind)}" for bind in binds),  # it has none that are read-only
                 f"--cd={call.folder}",
                 image,
                 "--",
                 *call.command,
             ),
-            environment={"USER": _user(), **own},  # it ends where there is no $USER
+            environment={"USER": _user(), **own, **later},  # it ends where there is no $USER
         )
 
     def find(self, code: int, log: str) -> Finding | None:

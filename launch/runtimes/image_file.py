@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from launch.errors import LaunchError
 from launch.records import Reason
 from launch.runtimes.base import Call, Finding
+from s5.result import LIFELINE_VARIABLE
+
+# What Slurm and the step say to each task, and which GPUs are its node's.
+_OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")
 
 
 def image_file(call: Call) -> str:
@@ -19,6 +24,25 @@ def image_file(call: Call) -> str:
         name = "no image" if call.image is None else f"the image {call.image.name}, which is not converted"
         raise LaunchError(f"the run has {name}", hint="type the sweep's command again: it finds or converts one")
     return call.image.file
+
+
+def from_step(call: Call, handed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Split what is handed in: what is known now, and what the job step must find in its environment as it is started.
+
+    Of several tasks each is told by Slurm which it is, and by the step where the first one is.
+
+    Args:
+        call: The command.
+        handed: Everything that is handed in.
+
+    Returns:
+        Both parts; the second is empty for a command of one task, whose environment is known whole.
+    """
+    if call.resources.nodes * call.resources.tasks_per_node == 1:
+        return dict(handed), {}
+    later = {name: value for name, value in handed.items() if name.startswith(_OF_STEP)}
+    # A pipe does not reach other nodes; Slurm ends the step with its job.
+    return {name: handed[name] for name in handed if name not in later and name != LIFELINE_VARIABLE}, later
 
 
 def check_path(path: str, forbidden: str, runtime: str) -> str:

@@ -12,6 +12,7 @@ from launch.mount import Mount
 from launch.records import Reason
 from launch.resources import Resources
 from launch.runtimes import Call, find_runtime
+from launch.supervise.step import srun_call
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -58,6 +59,17 @@ def test_request(runtime: str, gpus: int) -> None:
     text = json.dumps(request, indent=2, sort_keys=True, ensure_ascii=False)
     assert "business" not in text
     assert text == (GOLDEN / f"{runtime}-{'gpu' if gpus else 'cpu'}.json").read_text().rstrip("\n")
+
+
+@pytest.mark.parametrize("runtime", ["apptainer", "charliecloud", "pyxis"])
+def test_job_step(runtime: str) -> None:
+    """What the supervisor starts on the first node for several tasks: each learns from its own step which one it is."""
+    resources = Resources(nodes=2, tasks_per_node=4, cpus_per_task=8, gpus_per_node=4)
+    own = dataclasses.replace(call(gpus=4), resources=resources)
+    surroundings = {**SURROUNDINGS, "SLURM_PROCID": "0", "JAX_PLATFORMS": "cuda"}
+    step = srun_call(find_runtime(runtime).wrap(own, surroundings), resources, {"SLURM_JOB_ID": "77"}, "node1")
+    text = json.dumps(dataclasses.asdict(step), indent=2, sort_keys=True, ensure_ascii=False)
+    assert text == (GOLDEN / f"{runtime}-step.json").read_text().rstrip("\n")
 
 
 @pytest.mark.parametrize(
