@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from launch.runtimes import Call, find_runtime
 from launch.runtimes.base import Runtime
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
+_NOBODY = 65534
 LOOK = """
 import json, os, sys
 def written(path):
@@ -30,7 +32,7 @@ os.write(int(os.environ["LAUNCH_LIFELINE_FD"]), b"heard")
 print(json.dumps({
     "uid": os.getuid(), "cwd": os.getcwd(), "env": dict(os.environ), "path": sys.path[:2],
     "attempt": written(here + "/file"), "root": written("/file"), "tmp": written(sys.argv[1]),
-    "data": open(sys.argv[2]).read(), "home": os.path.exists("/work"), "hosts": os.path.getsize("/etc/hosts"),
+    "data": open(sys.argv[2]).read(), "more": os.path.exists(sys.argv[3]), "hosts": os.path.getsize("/etc/hosts"),
 }))
 sys.exit(75)
 """
@@ -64,12 +66,15 @@ class Place:
             mounts=(*own, *mounts),
         )
 
-    def start(self, call: Call, *, hand: tuple[int, ...] = ()) -> subprocess.Popen[str]:
-        """Start a command as a supervisor does."""
+    def start(self, call: Call, *, hand: tuple[int, ...] = (), user: int | None = None) -> subprocess.Popen[str]:
+        """Start a command as a supervisor does, also as another user."""
         self.runtime.prepare(call)
         host = self.runtime.wrap(call, os.environ)
         return subprocess.Popen(
-            host.command,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            args=host.command,
             env=dict(host.environment),
             cwd=self.attempt,
             pass_fds=hand,
@@ -97,7 +102,7 @@ def test_what_a_command_finds(place: Place, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("WANDB_API_KEY", "0123456789")
     odd = "`id` $HOME 'and' \"more\" ü, =x"
     reading, writing = os.pipe()
-    words = ("-S", "-c", LOOK, str(tmp_path / "scratch"), str(place.data / "numbers"))
+    words = ("-S", "-c", LOOK, str(tmp_path / "scratch"), str(place.data / "numbers"), __file__)
     variables = {LIFELINE_VARIABLE: str(writing), "XLA_FLAGS": odd, "CUDA_VISIBLE_DEVICES": ""}
     code, said = ended(place.runtime, place.start(place.call("python3", *words, **variables), hand=(writing,)))
     os.close(writing)
@@ -107,12 +112,29 @@ def test_what_a_command_finds(place: Place, monkeypatch: pytest.MonkeyPatch, tmp
     found = json.loads(said)
     assert (found["uid"], found["cwd"], found["data"]) == (os.getuid(), str(place.attempt), "1 2 3")
     assert found["path"] == [str(place.snapshot), found["path"][1]]
-    assert (found["attempt"], found["root"], found["tmp"], found["home"]) == (True, False, True, False)
+    assert (found["attempt"], found["root"], found["tmp"], found["more"]) == (True, False, True, False)
     assert found["hosts"] > 0
     variables = found["env"]
     assert (variables["XLA_FLAGS"], variables["CUDA_VISIBLE_DEVICES"]) == (odd, "")
     assert variables["LANG"] == "C.UTF-8"  # the image's own, where nobody says otherwise
     assert "SOMETHING_ELSE" not in variables and "0123456789" not in said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_without_roots_rights(
+    file_image: tuple[str, Image], file_images: dict[str, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user who may do nothing: from a folder, since a .sif file asks for FUSE, which a site may not give."""
+    monkeypatch.setenv("HOME", "/nonexistent")
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        place = Place(Path(name), file_image[0], file_images["charliecloud"])
+        os.chown(place.attempt, _NOBODY, _NOBODY)
+        code = "import os; open('file', 'w').write(str(os.getuid())); print(open('/etc/hosts').read() != '')"
+        process = place.start(place.call("python3", "-S", "-c", code), user=_NOBODY)
+        assert ended(place.runtime, process) == (0, "True\n")
+        assert (place.attempt / "file").read_text() == str(_NOBODY)
+        assert (place.attempt / "file").stat().st_uid == _NOBODY
 
 
 @pytest.mark.parametrize("code", [3, -signal.SIGKILL, -signal.SIGSEGV])
