@@ -23,9 +23,11 @@ class Check:
         level: How it came out.
         message: What was found.
         advice: What to do; None where nothing is to be done.
+        unreachable: Whether nobody answered: the profile may be right for all that is known.
     """
 
     name: str
     level: Level
     message: str
     advice: str | None = None
+    unreachable: bool = False

@@ -50,7 +50,7 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
         config = read_settings(call(["scontrol", "show", "config"]))
         partitions = read_partitions(call(["scontrol", "--oneliner", "show", "partition"]))
     except BackendError as error:
-        yield Check(name="slurmctld", level=Level.FAIL, message=error.message, advice=error.hint)
+        yield Check(name="slurmctld", level=Level.FAIL, message=error.message, advice=error.hint, unreachable=True)
         return
     message = f"{config.get('ClusterName', '?')}, Slurm {config.get('SLURM_VERSION', '?')}"
     yield Check(name="slurmctld", level=Level.OK, message=message)
@@ -85,7 +85,8 @@ def check_clients() -> Iterator[Check]:
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     if missing:
         advice = "type this on a node of the cluster from which jobs are submitted, or load its Slurm module"
-        yield Check(name="clients", level=Level.FAIL, message=f"not on the PATH: {', '.join(missing)}", advice=advice)
+        message = f"not on the PATH: {', '.join(missing)}"
+        yield Check(name="clients", level=Level.FAIL, message=message, advice=advice, unreachable=True)
         return
     version = call(["sbatch", "--version"]).strip()
     yield Check(name="clients", level=Level.OK, message=f"{', '.join(_NEEDED)}: {version}")

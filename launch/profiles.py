@@ -140,6 +140,8 @@ def _read(name: str, path: Path) -> Profile:
         if kind in values:
             check_word(kind, values[kind], place.key(kind))
     backend = values.get("backend", "local")
+    if "backend" not in values and (meant := next((key for key in values if key in SITE_KEYS), None)):
+        raise place.key(meant).error("this is for a cluster, and the profile names no backend", "add `backend: slurm`")
     place.known_keys(values, _LOCAL_KEYS if backend == "local" else _SLURM_KEYS)
     runs_dir, slots = values.get("runs_dir"), values.get("slots")
     return Profile(

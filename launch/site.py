@@ -56,6 +56,21 @@ _RESOURCES = {
     "ntasks-per-node": "tasks_per_node",
     "time": "timeout_min",
 }
+_MAIL_TYPES = (
+    "NONE",
+    "ALL",
+    "BEGIN",
+    "END",
+    "FAIL",
+    "REQUEUE",
+    "INVALID_DEPEND",
+    "STAGE_OUT",
+    "TIME_LIMIT",
+    "TIME_LIMIT_90",
+    "TIME_LIMIT_80",
+    "TIME_LIMIT_50",
+    "ARRAY_TASKS",
+)
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -134,14 +149,35 @@ def read_site(values: Mapping[str, Any], place: Place) -> Site:
     said: dict[str, Any] = {}
     for key in SITE_KEYS:
         if values.get(key) is not None:
-            said[key] = _READERS.get(key, _text)(values[key], place.key(key))
+            said[key] = _READERS.get(key, _name)(values[key], place.key(key))
     return Site(**said)
 
 
-def _text(value: Any, place: Place) -> str:
-    if isinstance(value, list):
-        return ",".join(_word(item, place) for item in value)  # pyright: ignore[reportUnknownVariableType]
-    return _word(value, place)
+def _name(value: Any, place: Place) -> str:
+    """Return one name, as of an account."""
+    word = _word(value, place)
+    if re.search(r"[\s,]", word):
+        raise place.error(f"{describe(value)} is not one name", "it has neither spaces nor commas")
+    return word
+
+
+def _names(value: Any, place: Place) -> str:
+    """Return names with commas between them, written so or as a list."""
+    items = place.sequence(value) if isinstance(value, list) else _word(value, place).split(",")
+    for item in items:
+        if re.search(r"\s", name := _word(item, place)):
+            raise place.error(f"{describe(name)} is not a name: it has a space", "commas between several, or a list")
+    return ",".join(map(str, items))
+
+
+def _mail_type(value: Any, place: Place) -> str:
+    words = _names(value, place).upper().split(",")
+    for word in words:
+        if word not in _MAIL_TYPES:
+            near = nearest(word, _MAIL_TYPES)
+            message = f"unknown word {describe(word)}" + (f"; did you mean {near}?" if near else "")
+            raise place.error(message, f"some of {', '.join(_MAIL_TYPES)}")
+    return ",".join(words)
 
 
 def _word(value: Any, place: Place) -> str:
@@ -212,6 +248,11 @@ def _additional(value: Any, place: Place) -> dict[str, Any]:
 
 
 _READERS: dict[str, Callable[[Any, Place], Any]] = {
+    "comment": _word,
+    "constraint": _word,
+    "python": _word,
+    "mail_type": _mail_type,
+    **dict.fromkeys(("partition", "reservation", "licenses", "nodelist", "exclude", "mail_user"), _names),
     "gpu_directive": _gpu_directive,
     "additional": _additional,
     "setup": _setup,

@@ -12,7 +12,9 @@ from launch.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from launch.check import Check
     from launch.cli.parser import Parser
 
 EXAMPLES = """
@@ -26,14 +28,14 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--on", metavar="PROFILE", default="local", help="the cluster to check (default: this machine)")
     parser.add_argument("--json", action="store_true", help="a list of objects instead of lines")
-    parser.epilog = f"{parser.epilog}\n(1 where a check fails: runs cannot succeed there as it is)"
+    codes = "1 where a check fails: runs cannot succeed there as it is; 3 where the cluster does not answer"
+    parser.epilog = f"{parser.epilog}\n({codes})"
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print one line per check, as each comes out."""
     from dataclasses import asdict
 
-    from launch.check import Level
     from launch.doctor import examine
     from launch.profiles import load_profile
 
@@ -43,12 +45,19 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         found = list(checks)
         console.data(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
-        return ExitCode.SOME_FAILED if any(check.level is Level.FAIL for check in found) else ExitCode.OK
-    failed = False
+        return exit_code(found)
+    found: list[Check] = []
     for check in checks:
-        failed = failed or check.level is Level.FAIL
+        found.append(check)
         level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
         console.data(f"{level}  {check.name:<18}  {console.printable(check.message)}")
         if check.advice:
             console.data(f"{'':26}→ {console.printable(check.advice)}")
-    return ExitCode.SOME_FAILED if failed else ExitCode.OK
+    return exit_code(found)
+
+
+def exit_code(found: Sequence[Check]) -> int:
+    """Return what the checks come to."""
+    if any(check.unreachable for check in found):
+        return ExitCode.UNREACHABLE
+    return ExitCode.SOME_FAILED if any(check.level == "fail" for check in found) else ExitCode.OK

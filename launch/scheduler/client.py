@@ -16,9 +16,17 @@ _UNREACHABLE = (
     "Connection refused",
     "Socket timed out",
     "Zero Bytes were transmitted",
-    "Could not establish a configuration source",
     "Unable to establish controller machine",
 )
+
+# What they say where they do not even know whom to ask.
+_UNCONFIGURED = (
+    "Could not establish a configuration source",
+    "Unable to process configuration file",
+    "Unable to process slurm.conf file",
+    "DNS SRV lookup failed",
+)
+_NO_LOGIN_NODE = "log in to a node of the cluster, or name its slurm.conf in $SLURM_CONF"
 
 
 class ClientError(BackendError):
@@ -82,6 +90,10 @@ def call(
     said = answer.stderr.decode(errors="replace")
     if answer.returncode == 0:
         return answer.stdout.decode(errors="replace")
+    if any(words_ in said for words_ in _UNCONFIGURED):
+        named = os.environ.get("SLURM_CONF")
+        where = f"SLURM_CONF={named} is none" if named else "no slurm.conf, and nobody who has one"
+        raise Unreachable(f"this machine has no Slurm configuration ({where})", hint=_NO_LOGIN_NODE)
     if any(words_ in said for words_ in _UNREACHABLE):
         raise Unreachable(f"Slurm's controller does not answer: {ClientError(words[0], said).message}", hint=_LATER)
     raise ClientError(words[0], said)

@@ -141,6 +141,11 @@ def test_an_array_comes_back_from_the_disk(tmp_path):
             Unreachable,
             "controller does not answer",
         ),
+        (
+            "echo squeue: fatal: Could not establish a configuration source >&2; exit 1",
+            Unreachable,
+            "this machine has no Slurm configuration (no slurm.conf",
+        ),
         ("exit 1", ClientError, "squeue: it failed and said nothing"),
     ],
 )

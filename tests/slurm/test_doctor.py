@@ -50,4 +50,4 @@ def test_no_accounts_and_no_controller(slurm: Slurm, profile: Path, capsys: pyte
     slurm.configure(replace(slurm.settings, accounting=False, message_timeout_s=2))
     assert "keeps none" in examined(capsys, ExitCode.OK)["accounts"]["message"]
     slurm.daemon("slurmctld").stop()
-    assert "does not answer" in examined(capsys, ExitCode.SOME_FAILED)["slurmctld"]["message"]
+    assert "does not answer" in examined(capsys, ExitCode.UNREACHABLE)["slurmctld"]["message"]

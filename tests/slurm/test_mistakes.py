@@ -42,7 +42,11 @@ def test_without_slurm_here_it_says_where_to_type_the_command(
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/nowhere")
         project.launch("sweep", "x.yaml", "--on", "test", code=ExitCode.UNREACHABLE)
+    assert "profile test (slurm/test.yaml): " in project.said
     assert "is not on the PATH" in project.said and "hint:" in project.said
+    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    project.launch("sweep", "x.yaml", "--on", "test", code=ExitCode.UNREACHABLE)
+    assert "no Slurm configuration (SLURM_CONF=/nowhere/slurm.conf is none)" in project.said
 
 
 def test_a_controller_that_is_down_costs_nothing(project: Project, slurm: Slurm) -> None:

@@ -22,7 +22,7 @@ from launch.profiles import Profile
 from launch.records import ManifestEntry, RunView
 from launch.scheduler import queue
 from launch.scheduler.arrays import ArrayTask, live_arrays
-from launch.scheduler.client import ClientError, call
+from launch.scheduler.client import ClientError, Unreachable, call
 from launch.scheduler.listing import task_words
 
 
@@ -44,6 +44,13 @@ class SlurmBackend(Backend):
         Raises:
             LaunchError: With the key that is wrong, and Slurm's own words.
         """
+        try:
+            self._check(entries)
+        except Unreachable as error:
+            named = f"profile {self._profile.name}" + (f" ({self._profile.file})" if self._profile.file else "")
+            raise Unreachable(f"{named}: {error.message}", hint=error.hint) from error
+
+    def _check(self, entries: Sequence[ManifestEntry]) -> None:
         file = self._profile.file or f"profile {self._profile.name}"
         longest = max((e.resources.timeout_min for e in entries if e.resources.timeout_min is not None), default=None)
         check_partition(self._profile.site, longest, read_partitions(call(["sinfo", "-h", "-o", "%P|%l"])), file)
