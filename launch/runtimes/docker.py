@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 
@@ -19,6 +20,8 @@ GONE = "the engine went away"
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; sys.exit(main(sys.argv[1:]))"
 _DRIVER = (sys.executable, "-P", "-c", _BOOT.format("launch.engine.docker_driver"), _HOME)
+# The first process inside, which the engine puts there, where it cannot execute the command.
+_NOT_EXECUTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
 # Beyond the grace, for the engine's own work.
 _PATIENCE_S = 60.0
 
@@ -44,6 +47,8 @@ class Docker(Runtime):
         said = next((line for line in reversed(log.splitlines()) if line and not line.startswith("hint:")), "")
         if code == -9 and said.startswith(SAYS + OUT_OF_MEMORY):
             return Finding(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
+        if code in (126, 127) and (found := _NOT_EXECUTED.search(said)):
+            return Finding(reason=Reason.START, message=f"{found[1]}: {found[2]}")
         if code != REFUSED or not said.startswith(SAYS):
             return None
         gone = said.startswith(SAYS + GONE)

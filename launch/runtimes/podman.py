@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from launch.records import Reason
@@ -16,6 +17,7 @@ _PROGRAM = "podman"
 # Podman's own convention: it has failed itself, or the command cannot be executed, or is not there.
 _REFUSED = (125, 126, 127)
 _ERROR = "Error: "
+_NOT_EXECUTED = re.compile(r"\(catatonit:\d+\): failed to exec pid1: (.+)")
 # What becomes the first process inside and passes signals on, where it is installed.
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
 _PATIENCE_S = 60.0
@@ -49,6 +51,8 @@ class Podman(Runtime):
     def find(self, code: int, log: str) -> Finding | None:
         """Return Podman's own error, where it is the last that was said."""
         said = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+        if code > 0 and (found := _NOT_EXECUTED.search(said)):
+            return Finding(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
         if code not in _REFUSED or not said.startswith(_ERROR):
             return None
         return Finding(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")

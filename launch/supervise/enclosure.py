@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from launch.disk import processes
 from launch.disk.attempts import is_here
 from launch.disk.plan import CONFIG
 from launch.errors import StoreError
@@ -16,9 +19,11 @@ from launch.runtimes import REFUSED, Call, HostCall, Runtime, find_runtime
 from launch.supervise.child import Child
 from launch.supervise.classify import Ending, machine_oom_kills, oom_kills
 from launch.supervise.netrc import NETRC_VARIABLE, remove_netrc, wandb_mode, write_netrc
+from s5.result import ATTEMPT_DIR_VARIABLE
 
 # How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
 ORPHAN_GRACE_S = 35.0
+_LOOK_S = 0.1
 
 
 class Enclosure:
@@ -119,8 +124,8 @@ class Enclosure:
         """
         remove_netrc(self._netrc)
         # Whoever stood for the container was killed, or has lost sight of it.
-        unseen = code < 0 or code == REFUSED
-        if unseen and not self._runtime.end(path, grace_s=0.0 if child.killed else ORPHAN_GRACE_S):
+        unseen = self._header.image is not None and (code < 0 or code == REFUSED)
+        if unseen and not _end(self._runtime, path, 0.0 if child.killed else ORPHAN_GRACE_S):
             raise _not_ended(path, self._header.runtime)
 
 
@@ -143,4 +148,19 @@ def end_container(path: str, record: Mapping[str, Any]) -> bool:
     """
     if record.get("image") is None or not is_here(record):
         return True
-    return find_runtime(str(record.get("runtime"))).end(path, grace_s=ORPHAN_GRACE_S)
+    return _end(find_runtime(str(record.get("runtime"))), path, ORPHAN_GRACE_S)
+
+
+def _end(runtime: Runtime, path: str, grace_s: float) -> bool:
+    """End what works on an attempt: what can be seen of it as processes, then what an engine knows of."""
+    deadline = time.monotonic() + grace_s
+    left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+    for fd in left:
+        processes.send(fd, signal.SIGTERM if grace_s else signal.SIGKILL)
+    while left and time.monotonic() < deadline:
+        processes.wait_any(left, _LOOK_S)
+        left = processes.without_ended(left)
+    for fd in left:  # an engine that is away cannot do it
+        processes.send(fd, signal.SIGKILL)
+        os.close(fd)
+    return runtime.end(path, grace_s=max(0.0, deadline - time.monotonic()) if not left else 0.0)

@@ -10,10 +10,8 @@ import pytest
 
 from launch.disk.processes import find_by_environment
 from s5.result import ATTEMPT_DIR_VARIABLE
-from tests.containers.places import CONTAINED, Place, place_of
+from tests.containers.places import ENGINES, Place, place_of
 from tests.kill.harness import PAYLOAD, Harness, wait_until
-
-__all__ = ["place_of"]
 
 # An orphan has 30 s, and a machine that is busy with other tests some more.
 _GONE_S = 60
@@ -51,7 +49,7 @@ class ContainedHarness(Harness):
         return [*self.place.containers(), *map(str, labelled)]
 
 
-@pytest.fixture(params=CONTAINED)
+@pytest.fixture(params=ENGINES)
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ContainedHarness]:
     place = place_of(request, request.param)
     made = ContainedHarness(tmp_path, runs=1, steps=30, step_s=0.1)
@@ -67,7 +65,8 @@ def test_a_preempted_and_a_killed_sweep_goes_on_and_leaves_nothing(harness: Cont
     command = harness.type_command()
     assert wait_until(lambda: harness.steps_done() >= 2, 60), harness.place.containers()
     command.terminate()
-    assert command.wait(60) == 1
+    command.communicate(timeout=60)
+    assert command.returncode == 1
     assert not harness.left()
     events = harness.journal.read_text()
     assert events.count('"stopped"') == 1, events

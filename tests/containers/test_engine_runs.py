@@ -1,0 +1,153 @@
+"""Whole runs through the engines: they end and are told of as bare ones are, see their GPUs, and give the same bits."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from launch.cli import main
+from launch.containment import Choice
+from launch.disk.attempts import read_attempt
+from launch.disk.store import Store
+from launch.mount import Mount
+from launch.profiles import Profile
+from launch.records import AttemptRecord, Reason, RunView, State
+from launch.resources import Resources
+from launch.submit import drive, submit_runs
+from launch.supervise.supervisor import Outcome
+from tests.containers.contained import Contained, profile_of
+from tests.containers.places import ENGINES, Place, place_of
+from tests.engines.daemon import wait_until
+from tests.engines.docker import BASE, Docker
+from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.launch.test_slots import fake_nvidia_smi
+from tests.slurm.trained import TINY, parameters
+
+GIB_AND_MORE = "x = bytearray(1 << 30)"
+ENDS: list[tuple[str, tuple[Reason, int | None, int | None]]] = [
+    (GIB_AND_MORE, (Reason.OUT_OF_MEMORY, None, signal.SIGKILL)),
+    ("import os; os.kill(os.getpid(), 9)", (Reason.KILLED, None, signal.SIGKILL)),
+    ("import os; os.kill(os.getpid(), 11)", (Reason.CRASH, None, signal.SIGSEGV)),
+    ("import sys; sys.exit(3)", (Reason.NAN, 3, None)),
+    ("1 / 0", (Reason.CRASH, 1, None)),
+]
+
+
+@pytest.fixture(params=ENGINES)
+def place(request: pytest.FixtureRequest) -> Place:
+    return place_of(request, request.param)
+
+
+@pytest.fixture(autouse=True)
+def slots_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNCH_SLOTS", str(tmp_path / "slots"))
+    monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
+
+
+def execute(
+    folder: Path, place: Place, commands: Sequence[Sequence[str]], resources: Resources
+) -> tuple[list[RunView], list[AttemptRecord]]:
+    """Run commands in containers; return how they stand and what is recorded of their last attempts."""
+    store, runs = Store(folder / "runs"), command_runs(commands, resources=resources)
+    choice = Choice(runtime=place.runtime, image=place.image)
+    # One after the other: of Podman's containers only the machine's own count says that the kernel killed one.
+    sweep = sweep_of(runs, retry={}, max_parallel=1 if place.runtime == "podman" else None)
+    submission = submit_runs(sweep, runs, store, Profile(name="local"), choice=choice, source=code_under(folder))
+    views = drive(submission, store)
+    return views, [read_attempt(f"{view.run_dir}/attempts/{view.attempts - 1}") for view in views]
+
+
+def test_ends_are_classified_as_without_a_container(place: Place, tmp_path: Path) -> None:
+    commands = [("python3", "-S", "-c", code) for code, _ in ENDS]
+    views, records = execute(tmp_path, place, [*commands, ("no-such-program",)], Resources(mem_gb=0.25))
+    found = [(record.reason, record.exit_code, record.signal) for record in records]
+    assert found[:-1] == [end for _, end in ENDS], [record.message for record in records]
+    assert records[-1].reason is Reason.START
+    assert (records[-1].message or "").endswith(": No such file or directory")
+    assert records[-1].image is not None and (records[-1].image.id or "").startswith("sha256:")
+    assert {view.state for view in views} == {State.FAILED}
+    assert not place.containers()
+
+
+def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker, tmp_path: Path) -> None:
+    payload = (
+        "import os, sys, time\nif os.environ['LAUNCH_ATTEMPT_DIR'].endswith('0'):\n"
+        " print('ready', flush=True); time.sleep(60)"
+    )
+    run = contained_in(docker, tmp_path)("python3", "-S", "-c", payload)
+    supervisor = run.start()
+    assert wait_until(lambda: "ready" in run.log(), 60)
+    os.kill(docker.daemon.pid or 0, signal.SIGKILL)
+    assert supervisor.close()[0] == Outcome.AGAIN
+    assert run.attempt().reason is Reason.KILLED
+    assert "the engine went away" in (run.attempt().message or "")
+    docker.start()
+    assert run.start().close()[0] == Outcome.DONE
+    assert not docker.call("ps", "--all", "--quiet")
+
+
+def test_an_image_that_was_removed_is_named(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nENV A=1\n")
+    docker.call("build", "--tag", "localhost/gone:1", str(tmp_path))
+    run = contained_in(docker, tmp_path, "localhost/gone:1")("python3", "-S", "-c", "pass")
+    docker.call("rmi", "localhost/gone:1")
+    assert run.start().close()[0] == Outcome.FINAL
+    assert run.attempt().reason is Reason.START
+    assert "the engine has no image sha256:" in (run.attempt().message or "")
+
+
+def contained_in(docker: Docker, folder: Path, image: str = BASE) -> Callable[..., Contained]:
+    """Return what submits one command to an engine."""
+    profile = Profile(name="local", runtime="docker", image=image)
+    return lambda *command: Contained(folder, profile, command)
+
+
+def test_gpus_of_the_slots_are_those_of_the_containers(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_nvidia_smi(tmp_path / "bin", 2)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    look = "import json, os; json.dump(dict(os.environ), open('seen', 'w'))"
+    place = Place("docker", BASE, docker)
+    commands = [("python3", "-S", "-c", look)] * 2
+    (refused, _), (record, _) = execute(tmp_path / "without", place, commands, Resources(gpus_per_node=1))
+    assert refused.state is State.FAILED
+    assert "asks for 1 GPUs, and the engine cannot give any" in (record.message or "")
+    docker.start(gpus=True)
+    views, records = execute(tmp_path / "with", place, commands, Resources(gpus_per_node=1))
+    assert [view.state for view in views] == [State.SUCCEEDED] * 2
+    for view, record in zip(views, records, strict=True):
+        seen = json.loads(Path(view.run_dir, "attempts/0/seen").read_text())
+        assert seen["NVIDIA_VISIBLE_DEVICES"] == ",".join(map(str, record.devices))
+        assert "CUDA_VISIBLE_DEVICES" not in seen, "the engine numbers them from 0"
+        assert seen["S5_REQUIRE_PLATFORM"] == "gpu"
+
+
+@pytest.mark.slow
+def test_training_is_the_same_bit_for_bit(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quickstart's recipe, cut short: metrics, parameters and the files of a run are those of the host."""
+    monkeypatch.chdir(tmp_path)
+    settings = ", ".join(f"{key}: {value}" for key, value in {**TINY, "train.epochs": 2}.items())
+    (tmp_path / "x.yaml").write_text(f"experiment: digits/s5\nbase: {{{settings}}}\nseeds: 1\n")
+    profile = profile_of(place.runtime, image_of(place), tmp_path)
+    (tmp_path / "slurm").mkdir()
+    words = [f"{mount.source}:{mount.target}" for mount in profile.mounts if isinstance(mount, Mount)]
+    (tmp_path / "slurm/engine.yaml").write_text(
+        f"runtime: {place.runtime}\nimage: {place.image}\nenv: {json.dumps(profile.env)}\nmounts: {json.dumps(words)}\n"
+    )
+    found = []
+    for name in ("local", "engine"):
+        assert main(["sweep", "x.yaml", "--on", name, "--runs", f"{name}-runs"]) == 0
+        (run_dir,) = (path.parent for path in (tmp_path / f"{name}-runs/x").glob("*/run.json"))
+        files = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
+        found.append(((run_dir / "attempts/0/metrics.jsonl").read_bytes(), parameters(run_dir), files))
+    assert found[0] == found[1]
+
+
+def image_of(place: Place):
+    from launch.image import Image
+
+    return Image(name=place.image, reference=place.image)

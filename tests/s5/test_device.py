@@ -1,0 +1,17 @@
+"""The device that a run computes on: never another than it was given."""
+
+import pytest
+
+from s5 import device
+from s5.choices import Platform
+from s5.errors import UserError
+from s5.result import PLATFORM_VARIABLE
+
+
+def test_a_run_that_was_given_a_gpu_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PLATFORM_VARIABLE, "gpu")
+    for platform in (Platform.any, Platform.cpu):
+        with pytest.raises(UserError, match="given a gpu, and JAX computes on cpu"):
+            device.require(platform)
+    monkeypatch.setenv(PLATFORM_VARIABLE, "cpu")
+    device.require(Platform.any)
