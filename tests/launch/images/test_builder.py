@@ -85,7 +85,7 @@ def test_an_engine_that_does_not_answer(tmp_path, monkeypatch, said, message, hi
 def test_a_command_line_tells_no_secret(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy:3128")
     conf = tmp_path / "pip.conf"
-    conf.write_text("[global]\nindex-url = https://me:hunter2@index/simple\n")
+    conf.write_text("[global]\nindex-url = https://me:hunter2@index.example/simple\n")
     builder = Builder(engine="docker", words=("docker", "build"))
     with build_secrets(conf) as secrets:
         words = build_command(find_image("cpu"), "python:3.11", builder, "host", secrets)
@@ -101,7 +101,7 @@ def test_a_command_line_tells_no_secret(tmp_path, monkeypatch):
 def test_settings_that_hold_on_this_machine_alone_stay_here(tmp_path):
     conf = tmp_path / "pip.conf"
     conf.write_text(
-        "[global]\nindex-url = https://index.example/simple\nextra-index-url = file:///opt/a https://b.example/simple\n"
+        "[global]\nindex-url = https://index.example/simple\nextra-index-url = file:///opt/example https://b.example/simple\n"
         "constraint = /etc/constraints.txt\ntarget = /here\n"
     )
     found = pip_settings({"PIP_CONFIG_FILE": str(conf), "PIP_DEFAULT_TIMEOUT": "7", "HOME": str(tmp_path)})
