@@ -118,7 +118,8 @@ def _inspect(engine: str, reference: str) -> HeldImage | None:
     return HeldImage(
         engine=engine,
         id=f"sha256:{said['Id'].removeprefix('sha256:')}",
-        digests=tuple(said.get("RepoDigests") or ()),
+        # Podman gives a digest to what never left it, too; no registry knows that one.
+        digests=tuple(name for name in said.get("RepoDigests") or () if not name.startswith("localhost/")),
         labels=config.get("Labels") or {},
         variables=tuple(config.get("Env") or ()),
         bytes=int(said.get("Size") or 0),
