@@ -18,7 +18,7 @@ def _archive(folder: str) -> tuple[Archive, ...]:
 
 
 def _get(name: str, made: bool = False) -> str:
-    again = f"; or `launch data prepare {name}_regenerated` and data.name={name}_regenerated" if made else ""
+    again = f"; {name}_regenerated can be made here, a task of its own: see sweeps/lra-small.yaml" if made else ""
     return f"`launch data prepare {name} --from lra_release.gz` takes the archive{again}"
 
 
