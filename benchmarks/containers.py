@@ -1,0 +1,82 @@
+"""What a container costs a run: the wall clock of one attempt of a command that does nothing, by runtime.
+
+    python -m benchmarks.containers [--image IMAGE] [--runtimes bare,docker,...] [--repeats 7] [--json]
+
+An attempt is a whole one: the supervisor starts, claims, starts the command, waits, records. `overhead_s` of a runtime
+is its median less that of `bare`. Runtimes take turns, so that load meets all alike; the first attempt of each is not
+counted. A runtime that is not here, or has no such image, is left out, with the reason.
+
+With LAUNCH_TEST_DOCKER and the like unset, whatever DOCKER_HOST and PATH name is measured. IMAGE needs python3.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.command import run
+from launch.backends.request import build_request, send_request
+from launch.containment import Choice
+from launch.disk.store import Store
+from launch.errors import LaunchError
+from launch.profiles import Profile
+from launch.submit import submit_runs
+from launch.supervise.order import Order
+from launch.supervise.supervisor import Outcome
+from tests.launch.command_sweep import code_under, command_runs, sweep_of
+
+COMMAND = ("python3", "-S", "-c", "pass")
+RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
+
+
+def orders(folder: Path, runtime: str, image: str, count: int) -> list[Order]:
+    """Submit so many runs to a runtime; return what their supervisors are to do."""
+    store, composed = Store(folder / runtime / "runs"), command_runs([COMMAND] * count)
+    choice = Choice() if runtime == "bare" else Choice(runtime=runtime, image=image)
+    source = code_under(folder)
+    submission = submit_runs(sweep_of(composed), composed, store, Profile(name="local"), choice=choice, source=source)
+    return [Order(run_dir=view.run_dir, generation=1) for view in submission.views]
+
+
+def attempt(order: Order) -> float:
+    """Return the seconds that one attempt takes."""
+    began = time.perf_counter()
+    code, said = send_request(build_request(order, os.environ, os.getcwd())).close()
+    took = time.perf_counter() - began
+    if code != Outcome.DONE:
+        log = Path(order.run_dir, "attempts/0/log.txt")
+        raise SystemExit(f"{order.run_dir}: {said} {log.read_text() if log.exists() else ''}")
+    return took
+
+
+def measure(image: str, runtimes: str, repeats: int) -> dict[str, Any]:
+    """Return the median seconds of an attempt for each runtime, and what it adds to that of `bare`."""
+    figures: dict[str, Any] = {"image": image, "repeats": repeats}
+    with tempfile.TemporaryDirectory() as name:
+        waiting: dict[str, list[Order]] = {}
+        for runtime in runtimes.split(","):
+            try:
+                waiting[runtime] = orders(Path(name), runtime, image, repeats + 1)
+            except LaunchError as error:
+                figures[runtime] = f"left out: {error.message}"
+        took: dict[str, list[float]] = {runtime: [] for runtime in waiting}
+        for turn in range(repeats + 1):
+            for runtime, left in waiting.items():
+                took[runtime].append(attempt(left[turn]))
+    medians = {runtime: statistics.median(times[1:]) for runtime, times in took.items()}
+    for runtime, median in medians.items():
+        figures[runtime] = {"attempt_s": round(median, 3), "worst_s": round(max(took[runtime][1:]), 3)}
+        if runtime != "bare" and "bare" in medians:
+            figures[runtime]["overhead_s"] = round(median - medians["bare"], 3)
+    return figures
+
+
+if __name__ == "__main__":
+    run(
+        "benchmarks.containers",
+        __doc__,
+        measure,
+        {"image": "localhost/base:bookworm", "runtimes": RUNTIMES, "repeats": 7},
+    )
