@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import ssl
-import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from configparser import Error as ConfigError
+from configparser import RawConfigParser
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +18,6 @@ from launch.yaml_file import printable
 # What of pip's settings holds inside: no file or folder of this machine does.
 _KEYS = ("index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries")
 _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-_ASK_S = 60.0
 
 
 @contextmanager
@@ -49,22 +48,40 @@ def build_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -
         yield found
 
 
-def pip_settings(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return those of pip's settings on this machine that hold inside a build too; none where there is no pip."""
-    words = (sys.executable, "-m", "pip", "config", "list")
-    try:
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=_ASK_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
+def pip_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return those of pip's settings on this machine that hold inside a build too.
+
+    They are looked for where pip does, the later before the earlier: the machine's files, the user's, the virtual
+    environment's, `$PIP_CONFIG_FILE`, variables such as `$PIP_INDEX_URL`. pip itself may be missing, and is slow.
+    """
+    said: dict[str, str] = {}
+    for file in _pip_files(environment):
+        parser = RawConfigParser()
+        with suppress(OSError, UnicodeDecodeError, ConfigError):
+            parser.read(file, encoding="utf-8")
+            for section in ("global", "install"):
+                said |= dict(parser[section]) if parser.has_section(section) else {}
+    for name, value in environment.items():
+        if name.startswith("PIP_"):
+            said[name.removeprefix("PIP_").lower().replace("_", "-")] = value
     found: dict[str, str] = {}
-    for line in done.stdout.splitlines():  # such as global.timeout='60', those of the environment last
-        key, _, value = line.partition("=")
-        name = key.rpartition(".")[2].removeprefix("default-")
-        if name in _KEYS and value:
-            said = [word for word in str(ast.literal_eval(value)).split() if not word.startswith("file:")]
-            if said:
-                found[name] = " ".join(said)
+    for name, value in said.items():
+        words = [word for word in value.split() if not word.startswith("file:")]
+        name = name.replace("_", "-").removeprefix("default-")
+        if name in _KEYS and words:
+            found[name] = " ".join(words)
     return found
+
+
+def _pip_files(environment: Mapping[str, str]) -> list[Path]:
+    """Return the files that pip reads its settings from, the strongest last."""
+    home, named = Path(environment.get("HOME") or Path.home()), environment.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return []
+    machine = [Path(folder) / "pip" for folder in (environment.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
+    user = [home / ".pip", Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "pip"]
+    folders = [*machine, Path("/etc"), *([] if named and Path(named).exists() else user), Path(sys.prefix)]
+    return [folder / "pip.conf" for folder in folders] + ([Path(named)] if named else [])
 
 
 def _lines(settings: Mapping[str, str]) -> Iterator[str]:
