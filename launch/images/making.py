@@ -15,6 +15,14 @@ from launch.image import Image
 from launch.images.held import HeldImage
 from launch.runtimes.charliecloud import ENVIRONMENT
 
+# What registries say, and what is to be done about it.
+_HINTS = {
+    "manifest unknown": "the registry holds no such image: is its digest the one that was printed when it was pushed?",
+    "name_unknown": "the registry holds no repository of this name",
+    "unauthorized": "log in first: `apptainer registry login`, or `docker login`",
+    "connection refused": "nobody answers at this address; on a machine without network bring the file itself",
+    "no such host": "nobody knows this address; on a machine without network bring the file itself",
+}
 _BEAT_S = 1.0
 _SAY_EVERY = 15  # beats
 _MIB = 1 << 20
@@ -81,7 +89,7 @@ class Maker:
         full = [line for line in lines if any(word in line.lower() for word in _FULL)]
         telling = full or [line for line in lines if any(word in line.lower() for word in _TELLING)] or lines
         last = telling[-1] if telling else "it said nothing"
-        hint = None
+        hint = next((hint for word, hint in _HINTS.items() if word in said.lower()), None)
         if full:
             hint = f"a disk is full: free some space under {self.scratch.parent} and where the runs lie, then try again"
         return LaunchError(

@@ -1,11 +1,15 @@
 """Runs in containers, and the supervisors that are started for them as the queue starts them."""
 
+import json
 import os
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from launch.backends.request import build_request, send_request
+from launch.cli import main
 from launch.disk.attempts import read_attempt
 from launch.disk.store import Store
 from launch.image import Image
@@ -15,7 +19,10 @@ from launch.records import AttemptRecord
 from launch.submit import submit_runs
 from launch.supervise.order import Order
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.slurm.trained import TINY, parameters
 
+# Of the compiler's work only what every result depends on.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 PACKAGES = sysconfig.get_path("purelib")
 
 
@@ -65,3 +72,27 @@ class Contained:
     def log(self, number: int = 0) -> str:
         file = self.path(number) / "log.txt"
         return file.read_text() if file.exists() else ""
+
+
+def train(folder: Path, profile: Profile) -> tuple[bytes, dict[str, bytes], list[str]]:
+    """Train the quickstart's recipe, cut short; return its metrics, its parameters, and the names of all its files.
+
+    Args:
+        folder: An empty folder.
+        profile: Where it executes.
+    """
+    settings = {**TINY, "train.epochs": 2, "data.cache": str(folder.parent / "cache")}
+    (folder / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "base": settings, "seeds": 1}))
+    (folder / "slurm").mkdir()
+    mounts = [f"{mount.source}:{mount.target}" for mount in profile.mounts]
+    said = {"runtime": profile.runtime, "image": profile.image, "env": profile.env, "mounts": mounts}
+    (folder / "slurm/here.yaml").write_text(json.dumps(said))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("LAUNCH_SLOTS", str(folder / "slots"))
+        patch.setenv("XLA_FLAGS", QUICKLY)  # it is executed once
+        assert main(["sweep", "x.yaml", "--on", "here", "--runs", str(folder / "runs")]) == 0
+    (run_dir,) = (path.parent for path in (folder / "runs/x").glob("*/run.json"))
+    names = (str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
+    files = sorted(name for name in names if "/state/" not in name)  # there Orbax names its data at random
+    return (run_dir / "attempts/0/metrics.jsonl").read_bytes(), parameters(run_dir), files

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import main
 from launch.disk import processes
 from launch.image import Image
 from launch.records import Reason
 from launch.supervise.supervisor import Outcome
 from s5.result import ATTEMPT_DIR_VARIABLE
-from tests.containers.contained import PACKAGES, Contained, profile_of
-from tests.engines.apptainer import Apptainer
+from tests.containers.contained import Contained, profile_of, train
 from tests.engines.daemon import wait_until
-from tests.slurm.trained import TINY, parameters
 
 # Waits until it is asked to stop, or its supervisor is gone, and says which; the second attempt has a result.
 PAYLOAD = """
@@ -104,26 +101,8 @@ def test_end_is_classified_as_without_container(
 
 @pytest.mark.slow
 def test_training_is_the_same_bit_for_bit(
-    file_images: dict[str, Image], apptainer_engine: Apptainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file_image: tuple[str, Image], trained_bare: object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The quickstart's recipe, cut short: metrics and parameters of every runtime are those of the host."""
-    monkeypatch.setenv("PATH", f"{apptainer_engine.programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("LAUNCH_SLOTS", str(tmp_path / "slots"))
-    monkeypatch.chdir(tmp_path)
-    settings = ", ".join(f"{key}: {value}" for key, value in {**TINY, "train.epochs": 2}.items())
-    (tmp_path / "x.yaml").write_text(f"experiment: digits/s5\nbase: {{{settings}}}\nseeds: 1\n")
-    (tmp_path / "slurm").mkdir()
-    python = profile_of("apptainer", file_images["apptainer"], tmp_path).mounts[1]
-    found: dict[str, object] = {}
-    for runtime in ("bare", *file_images):
-        name = runtime if runtime != "bare" else "plain"
-        text = f"runtime: {runtime}\n"
-        if runtime != "bare":
-            text += f"image: {file_images[runtime].file}\nenv: {{PYTHONPATH: {PACKAGES}}}\n"
-            text += f"mounts: [{PACKAGES}, {python.source}:{python.target}]\n"
-        (tmp_path / f"slurm/{name}.yaml").write_text(text)
-        assert main(["sweep", "x.yaml", "--on", name, "--runs", f"{name}-runs"]) == 0
-        (run_dir,) = (path.parent for path in (tmp_path / f"{name}-runs/x").glob("*/run.json"))
-        found[runtime] = ((run_dir / "attempts/0/metrics.jsonl").read_bytes(), parameters(run_dir))
-    assert found["apptainer"] == found["bare"]
-    assert found["charliecloud"] == found["bare"]
+    """Metrics, parameters and the files of a run are those of the host."""
+    folder = tmp_path_factory.mktemp("train")
+    assert train(folder, profile_of(*file_image, folder)) == trained_bare
