@@ -27,6 +27,7 @@ from launch.engine.ending import end_labelled
 from launch.errors import BackendError, LaunchError
 from launch.runtimes import REFUSED
 from launch.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
+from launch.runtimes.environment import is_secret
 from launch.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
 from s5.result import LIFELINE_VARIABLE
 
@@ -37,8 +38,8 @@ _ORPHAN_GRACE_S = 30.0
 _DRAIN_S = 5.0
 _KILLED = 128 + signal.SIGKILL
 _HEADER_BYTES = 8
-# Variables that Slurm sets for each task of a step by itself.
-_OF_A_TASK = "SLURM_"
+# Variables that are set for each task of a step by itself, or for the step alone.
+_OF_A_TASK = ("SLURM_", "JAX_")
 
 _Event = tuple[str, Any]
 
@@ -217,7 +218,9 @@ def _of_this_task(request: ContainerRequest) -> ContainerRequest:
     number = os.environ.get("SLURM_PROCID")
     if number is None or request.ipc != "host":  # it shares memory with the others where there are others
         return request
-    own = {name: value for name, value in os.environ.items() if name.startswith(_OF_A_TASK) and name != "SLURM_JWT"}
+    own = {
+        name: value for name, value in os.environ.items() if name.startswith(_OF_A_TASK) and not is_secret(name, value)
+    }
     return replace(request, name=f"{request.name}-{number}", environment={**request.environment, **own})
 
 

@@ -21,6 +21,8 @@ _NOT_EXECUTED = re.compile(r"\(catatonit:\d+\): failed to exec pid1: (.+)")
 # What becomes the first process inside and passes signals on, where it is installed.
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
 _PATIENCE_S = 60.0
+# What each task of a job step is told by itself, and no key among it: Podman takes it from where srun starts it.
+_OF_A_TASK = ("JAX_*", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS*", "SLURM_PROCID", "SLURM_STEP*", "SLURM_TASK*")
 
 
 class Podman(Runtime):
@@ -33,7 +35,7 @@ class Podman(Runtime):
         several = call.resources.nodes * call.resources.tasks_per_node > 1  # started by srun, which hands nothing on
         request = build_request(call, surroundings, user=_user(), lifeline=None if several else LIFELINE)
         words = ["--replace", "--log-driver=none", f"--preserve-fds={0 if several else call.handed}"]
-        words += ["--env=SLURM_*"] if several else []  # what Slurm tells each task
+        words += [f"--env={name}" for name in _OF_A_TASK] if several else []
         return HostCall(
             command=(*_run_words(request), *words, *run_words(request, podman=True)),
             environment={**surroundings, **call.variables},
