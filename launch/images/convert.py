@@ -1,6 +1,6 @@
 """An engine's image as a file or a folder, made once for its identity: what runtimes without an engine execute.
 
-It lies at `runs/.images/<content or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what it
+It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what it
 was made from; that is written first, so that it is never without.
 """
 
@@ -65,7 +65,7 @@ def place_of(image: Image, form: Form, runs_root: Path) -> Path:
     Raises:
         LaunchError: Where nothing says which image it is.
     """
-    key = image.content or image.digest or image.id
+    key = image.content or image.id or image.digest  # a push gives an image a digest, and leaves its id
     if key is None:
         raise LaunchError(f"the image {image.name} has no identity", hint="build it, or name it by its digest")
     return runs_root.absolute() / IMAGES / f"{key.removeprefix('sha256:')[:_KEY_DIGITS]}.{form}"
