@@ -6,20 +6,19 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from launch.disk import processes
 from launch.disk.attempts import is_here
-from launch.disk.plan import CONFIG
 from launch.errors import StoreError
 from launch.mount import Mount
 from launch.records import ManifestHeader, Reason
 from launch.runtimes import REFUSED, Call, HostCall, Runtime, find_runtime
 from launch.supervise.child import Child
 from launch.supervise.classify import Ending, machine_oom_kills, oom_kills
-from launch.supervise.netrc import NETRC_VARIABLE, remove_netrc, wandb_mode, write_netrc
-from s5.result import ATTEMPT_DIR_VARIABLE
+from s5.result import ATTEMPT_DIR_VARIABLE, CONFIG
 
 # How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
 ORPHAN_GRACE_S = 35.0
@@ -57,6 +56,7 @@ class Enclosure:
         if not self._runtime.contained:
             return self._runtime.wrap(call, os.environ)
         from launch.runtimes.request import labels_of  # most runs have no container
+        from launch.supervise.netrc import NETRC_VARIABLE, wandb_mode, write_netrc
 
         mode = wandb_mode(os.path.join(self._run_dir, CONFIG))
         mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
@@ -122,7 +122,9 @@ class Enclosure:
         Raises:
             StoreError: Where something is left.
         """
-        remove_netrc(self._netrc)
+        if self._netrc is not None:
+            with suppress(OSError):
+                os.unlink(self._netrc)
         # Whoever stood for the container was killed, or has lost sight of it.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen and not _end(self._runtime, path, 0.0 if child.killed else ORPHAN_GRACE_S):

@@ -66,13 +66,6 @@ def write_netrc(environment: Mapping[str, str]) -> str | None:
     return path
 
 
-def remove_netrc(path: str | None) -> None:
-    """Delete what `write_netrc` wrote, if it wrote anything."""
-    if path is not None:
-        with suppress(OSError):
-            os.unlink(path)
-
-
 def _stored_key(environment: Mapping[str, str], host: str) -> str | None:
     import netrc
 
@@ -97,5 +90,6 @@ def _own_folder() -> str:
     for name in os.listdir(folder):
         pid, _, start = name.removeprefix(f"{_NAME}-").partition("-")
         if not (pid.isdigit() and start.isdigit() and processes.is_alive(int(pid), int(start))):
-            remove_netrc(os.path.join(folder, name))
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
     return folder

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from launch.container import PASS_VARIABLE, ContainerSettings
+from launch.engine.connection import unreachable
 from launch.image import Image
 from launch.mount import Mount
 from launch.resources import Resources
@@ -110,3 +111,18 @@ def test_a_profile_sets_the_container_up():
     assert {"--network=bridge", "--ipc=host", "--ulimit=memlock=-1:-1"} <= set(words)
     alone = run_words(build_request(replace(CALL, container=settings), HOST, user="7:8", lifeline=0), podman=False)
     assert "--shm-size=1073741824" in alone
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "hint"),
+    [
+        ("('Connection aborted.', PermissionError(13, 'Permission denied'))", "permission denied", "group `docker`"),
+        ("('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))", "no Docker engine", "start it"),
+        ("[Errno 111] Connection refused", "no Docker engine answers at unix:///x", "DOCKER_HOST"),
+        ("TLS handshake", "cannot be used: TLS handshake", "DOCKER_HOST"),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_explained(error, message, hint):
+    found = unreachable("unix:///x", OSError(error))
+    assert message in found.message
+    assert hint in (found.hint or "")
