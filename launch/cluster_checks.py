@@ -88,7 +88,11 @@ def check_clients() -> Iterator[Check]:
         message = f"not on the PATH: {', '.join(missing)}"
         yield Check(name="clients", level=Level.FAIL, message=message, advice=advice, unreachable=True)
         return
-    version = call(["sbatch", "--version"]).strip()
+    try:
+        version = call(["sbatch", "--version"]).strip()
+    except BackendError as error:  # without a slurm.conf it does not even say that
+        yield Check(name="clients", level=Level.FAIL, message=error.message, advice=error.hint, unreachable=True)
+        return
     yield Check(name="clients", level=Level.OK, message=f"{', '.join(_NEEDED)}: {version}")
     for program, meaning in _USEFUL.items():
         if shutil.which(program) is None:

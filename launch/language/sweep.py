@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,9 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
 
 
 def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
-    """Return a sweep of one run, named `run-<experiment>` with `-` for `/`.
+    """Return a sweep of one run, named `run-<experiment>-<overrides>` with `-` for `/` and `=`.
+
+    Other overrides make another sweep: several may run at once, and no table mixes them.
 
     Args:
         experiment: The training recipe.
@@ -143,10 +146,20 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     if fixed.experiments:
         raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
     # A name with other characters is no experiment's; composing says so.
-    name = "run-" + re.sub(r"[^A-Za-z0-9._-]+", "-", experiment)[: MAX_NAME - len("run-")]
+    name = _name_of(experiment, overrides)
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
     runs, _ = _expand(find_leaves(block, fixed), fixed, place)
     return Sweep(name=name, file=None, runs=runs)
+
+
+def _name_of(experiment: str, overrides: Sequence[str]) -> str:
+    """Return the name of a single run's sweep: readable, and different for different overrides."""
+    words = "-".join(("run", experiment, *sorted(overrides)))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", words)
+    if not overrides or (len(name) <= MAX_NAME and not re.search(r"[^\w.=/+~-]", words)):
+        return name[:MAX_NAME]
+    digits = sha256(words.encode()).hexdigest()[:8]  # what was cut off or replaced makes a difference too
+    return f"{name[: MAX_NAME - 9].rstrip('-')}-{digits}"
 
 
 def _expand(leaves: list[Leaf], fixed: CommandLine, place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:

@@ -268,7 +268,11 @@ def test_a_command_may_have_metrics_of_its_own(load):
 def test_single_run():
     sweep = single_run("digits/s5", ["optim.lr=1e-3", "seed=3"])
     (run,) = sweep.runs
-    assert (sweep.name, sweep.file) == ("run-digits-s5", None)
+    assert (sweep.name, sweep.file) == ("run-digits-s5-optim.lr-1e-3-seed-3", None)
+    assert single_run("digits/s5").name == "run-digits-s5"
+    assert single_run("digits/s5", ["seed=3", "optim.lr=1e-3"]).name == sweep.name
+    names = {single_run("digits/s5", [f"optim.lr={text}", *["train.epochs=1"] * 5]).name for text in ("1e-3", "1e-4")}
+    assert len(names) == 2 and max(map(len, names)) <= 80
     assert (run.experiment, run.overrides, run.seed, run.settings) == ("digits/s5", ("optim.lr=1e-3",), 3, {})
     assert single_run("a b\n" + "c" * 100).name == "run-a-b-" + "c" * 72
     with pytest.raises(SweepError, match="the experiment is named twice"):

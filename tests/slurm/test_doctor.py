@@ -45,9 +45,13 @@ def test_mistakes_of_a_profile_are_named(slurm: Slurm, profile: Path, capsys: py
 WORDS = {"partition": "main", "account": "users", "qos": "normal"}
 
 
-def test_no_accounts_and_no_controller(slurm: Slurm, profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_accounts_and_no_controller(
+    slurm: Slurm, profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     profile.write_text("backend: slurm\npartition: main\n")
     slurm.configure(replace(slurm.settings, accounting=False, message_timeout_s=2))
     assert "keeps none" in examined(capsys, ExitCode.OK)["accounts"]["message"]
     slurm.daemon("slurmctld").stop()
     assert "does not answer" in examined(capsys, ExitCode.UNREACHABLE)["slurmctld"]["message"]
+    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    assert "no Slurm configuration" in examined(capsys, ExitCode.UNREACHABLE)["clients"]["message"]
