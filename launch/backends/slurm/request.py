@@ -211,7 +211,11 @@ def _additional(want: Want, record: ArrayRecord, site: Site) -> dict[str, Any]:
 
 def _exports(want: Want, profile: Profile) -> list[str]:
     """Return the shell lines that set what every run finds in its environment."""
-    variables: Mapping[str, str | None] = {CWD_VARIABLE: want.cwd, PYTHON_VARIABLE: profile.site.python, **profile.variables}
+    variables: Mapping[str, str | None] = {
+        CWD_VARIABLE: want.cwd,
+        PYTHON_VARIABLE: profile.site.python,
+        **profile.variables,
+    }
     return [f"export {key}={shlex.quote(value)}" for key, value in variables.items() if value is not None]
 
 
