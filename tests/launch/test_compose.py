@@ -1,25 +1,19 @@
 """Composition: the fast way equals Hydra's, mistakes are explained, and a run's name and identity hold."""
 
-import re
 import shutil
-import string
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from launch.compose.base_config import ValueRefused, compose_base
 from launch.compose.composer import Composer
-from launch.compose.config_text import config_text
 from launch.compose.experiments import experiment_names
-from launch.compose.obstacles import find_obstacles, refuse_obstacles
-from launch.compose.run_id import MAX_RUN_ID, MAX_SLUG, make_run_id, make_slug
-from launch.errors import ConfigError, LaunchError
+from launch.errors import ConfigError
 from launch.language.sweep import RunSpec, load_sweep, single_run
 from launch.resources import Resources
 from s5.config import Config
@@ -301,153 +295,6 @@ def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups):
 def test_a_mistake_on_the_command_line_names_it(tmp_path):
     with pytest.raises(ConfigError, match=r"^command line: optim\.lrr: unknown key; did you mean optim\.lr\?"):
         COMPOSER.plan_all(single_run("digits/s5", ["optim.lrr=1"]).runs)
-
-
-def check_data(runs, **variables):
-    refuse_obstacles(find_obstacles(runs, variables))
-
-
-def test_missing_data_is_found_before_anything_starts(tmp_path):
-    file = tmp_path / "x.yaml"
-    file.write_text("experiment: digits/s5\nblocks:\n  - seeds: 1\n  - base: {data.name: mnist, data.root: /nowhere}\n")
-    runs = COMPOSER.plan_all(load_sweep(file).runs)
-    check_data(runs[:1])
-    with pytest.raises(LaunchError) as caught:
-        check_data(runs)
-    assert caught.value.message.startswith(f"{file}: blocks[1].base.data.name: data set mnist: its files are missing")
-    assert "/nowhere" in caught.value.message
-    assert "sha256" in caught.value.message
-    file.write_text("experiment: digits/s5\nbase: {data.name: mnits}\n")
-    with pytest.raises(LaunchError, match="mnist"):
-        check_data(COMPOSER.plan_all(load_sweep(file).runs))
-    file.write_text("experiment: digits/s5\nbase: {data.name: nothing}\ncommand: [echo]\n")
-    check_data(COMPOSER.plan_all(load_sweep(file).runs))
-
-
-def test_a_batch_larger_than_the_training_split_is_found_before_anything_starts(tmp_path):
-    file = tmp_path / "x.yaml"
-    file.write_text("experiment: digits/s5\ngrid: {train.batch_size: [1257, 1258]}\n")
-    runs = COMPOSER.plan_all(load_sweep(file).runs)
-    check_data(runs[:1])
-    with pytest.raises(ConfigError) as caught:
-        check_data(runs)
-    assert caught.value.message.startswith(f"{file}: grid.train.batch_size: train.batch_size=1258: ")
-    assert "1,257 training examples of digits" in caught.value.message
-    assert caught.value.hint == "choose 1 to 1257"
-    file.write_text("experiment: digits/s5\nbase: {train.batch_size: 9999}\ncommand: [echo]\n")
-    check_data(COMPOSER.plan_all(load_sweep(file).runs))
-
-
-def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_path):
-    file = tmp_path / "x.yaml"
-    file.write_text(
-        f"base: {{data.root: {tmp_path}, data.cache: {tmp_path}}}\nexperiment: [lra/text, speech/sc35, digits/s5]\n"
-    )
-    runs = COMPOSER.plan_all(load_sweep(file).runs)
-    obstacles = find_obstacles(runs, {})
-    assert [re.search(r"data set (\w+): its files", one.message)[1] for one in obstacles] == [
-        "imdb",
-        "speech_commands35",
-    ]
-    with pytest.raises(ConfigError) as caught:
-        refuse_obstacles(obstacles)
-    assert caught.value.message.startswith("2 things are in the way:\n\n")
-    assert all(one.message in caught.value.message and one.hint in caught.value.message for one in obstacles)
-
-
-def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_path):
-    file = tmp_path / "x.yaml"
-    file.write_text("experiment: digits/s5\nbase: {data.zero_shot: mnist5, data.zero_shot_rescale: 2}\n")
-    with pytest.raises(ConfigError, match=r"base\.data\.zero_shot: .*mnist5: unknown data set; did you mean mnist5k"):
-        check_data(COMPOSER.plan_all(load_sweep(file).runs))
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("model.encoder: picture", "model.encoder: model.encoder=picture: a step must be a square picture"),
-        ("model.likelihood: gaussian", "model.likelihood: model.likelihood=gaussian: only a regression has one"),
-    ],
-)
-def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_path, setting, words):
-    file = tmp_path / "x.yaml"
-    file.write_text(f"experiment: digits/s5\nbase: {{{setting}}}\n")
-    with pytest.raises(ConfigError) as caught:
-        check_data(COMPOSER.plan_all(load_sweep(file).runs))
-    assert words in caught.value.message and "data.name=digits" in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("asked", "variables", "there"),
-    [
-        ("{}", {}, 1),
-        ("{cpus_per_task: 8}", {}, 1),
-        ("{}", {"XLA_FLAGS": "--a --xla_force_host_platform_device_count=4"}, 4),
-        ("{gpus_per_node: 4}", {}, 4),
-        ("{gpus_per_node: 4, tasks_per_node: 2}", {}, 2),
-    ],
-)
-def test_more_devices_than_a_process_will_have_are_refused_before_anything_starts(tmp_path, asked, variables, there):
-    file = tmp_path / "x.yaml"
-    file.write_text(f"experiment: digits/s5\ngrid: {{train.devices: [{there}, {there + 1}]}}\nresources: {asked}\n")
-    runs = COMPOSER.plan_all(load_sweep(file).runs)
-    check_data(runs[:1], **variables)
-    runs = COMPOSER.plan_all(load_sweep(file, ["train.devices=9"]).runs)
-    with pytest.raises(ConfigError) as caught:
-        check_data(runs, **variables)
-    assert f"train.devices=9: a process of this run has {there} device" in caught.value.message
-    assert f"choose 1 to {there}" in caught.value.hint
-
-
-leaf = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text().filter(lambda t: "${" not in t)
-)
-tree = st.recursive(
-    leaf | st.lists(leaf, max_size=3),
-    lambda values: st.dictionaries(
-        st.text(string.printable, min_size=1).filter(lambda t: "${" not in t), values, max_size=4
-    ),
-    max_leaves=12,
-)
-document = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), tree, max_size=5)
-
-
-@settings(deadline=None, max_examples=50)
-@given(document)
-def test_the_config_text_is_read_back_equal(config):
-    text = config_text(config)
-    assert repr(yaml.safe_load(text) or {}) == repr(config)
-    if "???" not in text:
-        assert OmegaConf.to_container(OmegaConf.create(text or "{}")) == config
-
-
-@pytest.mark.parametrize(
-    "value", [1e-05, 1e16, 1e300, 5e-324, 0.1, -0.0, 1.0, 123456789.0, float("inf"), -float("inf")]
-)
-def test_a_float_stays_a_float_for_every_reader(value):
-    text = config_text({"lr": value})
-    assert repr(yaml.safe_load(text)["lr"]) == repr(OmegaConf.create(text).lr) == repr(value)
-
-
-@given(
-    experiment=st.text(max_size=200),
-    values=st.dictionaries(st.from_regex(r"[a-z]+(\.[a-z_]+)*", fullmatch=True), leaf, max_size=6),
-    seed=st.integers(0, 2**32 - 1),
-)
-@settings(deadline=None)
-def test_a_run_id_is_safe_everywhere(experiment, values, seed):
-    run_id = make_run_id(experiment, values, seed, "0123456789abcdef" * 4)
-    assert re.fullmatch(r"[A-Za-z0-9._=-]+", run_id)
-    assert run_id.endswith(f"-s{seed}-01234567")
-    assert len(run_id) <= MAX_RUN_ID
-    assert len(make_slug(values)) <= MAX_SLUG
-
-
-def test_a_run_id_is_readable():
-    values = {"optim.lr": 1e-05, "model.norm": "layer", "a.b": "x/y z", "c": None}
-    assert make_run_id("digits/s5", values, 3, "ab" * 32) == "digits-s5-lr=1e-05-norm=layer-b=x_y_z-c=null-s3-abababab"
-    assert make_run_id("digits/s5", {}, 0, "ab" * 32) == "digits-s5-s0-abababab"
-    assert make_slug({"model.lr": 1, "optim.lr": 2}) == "model.lr=1-optim.lr=2"
 
 
 def test_planning_imports_neither_jax_nor_numpy():

@@ -1,0 +1,108 @@
+"""What stands in the way of runs, found before anything starts: data that are missing, models that cannot read them."""
+
+import re
+
+import pytest
+
+from launch.compose.composer import Composer
+from launch.compose.obstacles import find_obstacles, refuse_obstacles
+from launch.errors import ConfigError, LaunchError
+from launch.language.sweep import load_sweep
+
+COMPOSER = Composer()
+
+
+def check_data(runs, **variables):
+    refuse_obstacles(find_obstacles(runs, variables))
+
+
+def test_missing_data_is_found_before_anything_starts(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\nblocks:\n  - seeds: 1\n  - base: {data.name: mnist, data.root: /nowhere}\n")
+    runs = COMPOSER.plan_all(load_sweep(file).runs)
+    check_data(runs[:1])
+    with pytest.raises(LaunchError) as caught:
+        check_data(runs)
+    assert caught.value.message.startswith(f"{file}: blocks[1].base.data.name: data set mnist: its files are missing")
+    assert "/nowhere" in caught.value.message
+    assert "sha256" in caught.value.message
+    file.write_text("experiment: digits/s5\nbase: {data.name: mnits}\n")
+    with pytest.raises(LaunchError, match="mnist"):
+        check_data(COMPOSER.plan_all(load_sweep(file).runs))
+    file.write_text("experiment: digits/s5\nbase: {data.name: nothing}\ncommand: [echo]\n")
+    check_data(COMPOSER.plan_all(load_sweep(file).runs))
+
+
+def test_a_batch_larger_than_the_training_split_is_found_before_anything_starts(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\ngrid: {train.batch_size: [1257, 1258]}\n")
+    runs = COMPOSER.plan_all(load_sweep(file).runs)
+    check_data(runs[:1])
+    with pytest.raises(ConfigError) as caught:
+        check_data(runs)
+    assert caught.value.message.startswith(f"{file}: grid.train.batch_size: train.batch_size=1258: ")
+    assert "1,257 training examples of digits" in caught.value.message
+    assert caught.value.hint == "choose 1 to 1257"
+    file.write_text("experiment: digits/s5\nbase: {train.batch_size: 9999}\ncommand: [echo]\n")
+    check_data(COMPOSER.plan_all(load_sweep(file).runs))
+
+
+def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        f"base: {{data.root: {tmp_path}, data.cache: {tmp_path}}}\nexperiment: [lra/text, speech/sc35, digits/s5]\n"
+    )
+    runs = COMPOSER.plan_all(load_sweep(file).runs)
+    obstacles = find_obstacles(runs, {})
+    assert [re.search(r"data set (\w+): its files", one.message)[1] for one in obstacles] == [
+        "imdb",
+        "speech_commands35",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        refuse_obstacles(obstacles)
+    assert caught.value.message.startswith("2 things are in the way:\n\n")
+    assert all(one.message in caught.value.message and one.hint in caught.value.message for one in obstacles)
+
+
+def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\nbase: {data.zero_shot: mnist5, data.zero_shot_rescale: 2}\n")
+    with pytest.raises(ConfigError, match=r"base\.data\.zero_shot: .*mnist5: unknown data set; did you mean mnist5k"):
+        check_data(COMPOSER.plan_all(load_sweep(file).runs))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("model.encoder: picture", "model.encoder: model.encoder=picture: a step must be a square picture"),
+        ("model.likelihood: gaussian", "model.likelihood: model.likelihood=gaussian: only a regression has one"),
+    ],
+)
+def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_path, setting, words):
+    file = tmp_path / "x.yaml"
+    file.write_text(f"experiment: digits/s5\nbase: {{{setting}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        check_data(COMPOSER.plan_all(load_sweep(file).runs))
+    assert words in caught.value.message and "data.name=digits" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("asked", "variables", "there"),
+    [
+        ("{}", {}, 1),
+        ("{cpus_per_task: 8}", {}, 1),
+        ("{}", {"XLA_FLAGS": "--a --xla_force_host_platform_device_count=4"}, 4),
+        ("{gpus_per_node: 4}", {}, 4),
+        ("{gpus_per_node: 4, tasks_per_node: 2}", {}, 2),
+    ],
+)
+def test_more_devices_than_a_process_will_have_are_refused_before_anything_starts(tmp_path, asked, variables, there):
+    file = tmp_path / "x.yaml"
+    file.write_text(f"experiment: digits/s5\ngrid: {{train.devices: [{there}, {there + 1}]}}\nresources: {asked}\n")
+    runs = COMPOSER.plan_all(load_sweep(file).runs)
+    check_data(runs[:1], **variables)
+    runs = COMPOSER.plan_all(load_sweep(file, ["train.devices=9"]).runs)
+    with pytest.raises(ConfigError) as caught:
+        check_data(runs, **variables)
+    assert f"train.devices=9: a process of this run has {there} device" in caught.value.message
+    assert f"choose 1 to {there}" in caught.value.hint
