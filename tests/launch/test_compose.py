@@ -1,4 +1,4 @@
-"""Composition: the fast way equals Hydra's, mistakes are explained, and a run's name and identity hold."""
+"""Composition: the fast way equals Hydra's, mistakes are explained, and a run's identity holds."""
 
 import shutil
 import subprocess

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from s5.lifeline import STOP_SIGNALS
+from tests.quickly import QUICKLY
 
 # A run that trains in a second or two, with everything in it that a checkpoint must carry.
 TINY = (
@@ -22,9 +23,6 @@ TINY = (
     "train.epochs=2",
     "train.log_every_steps=4",
 )
-
-# A test executes most of its programs once, so they are compiled quickly rather than well, in half of the time.
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 def _compile_quickly() -> None:

@@ -14,7 +14,7 @@ from s5.errors import UserError
 from s5.lifeline import Lifeline
 from s5.parallel import Devices
 from s5.processes import Team
-from tests.s5.conftest import QUICKLY
+from tests.quickly import QUICKLY
 
 # Sums over devices are added in another order than on one: float32 rounding, which Adam's division can enlarge.
 TOLERANCE = 2e-5

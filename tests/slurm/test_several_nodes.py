@@ -10,6 +10,7 @@ from launch.records import State
 from s5.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
+from tests.quickly import QUICKLY
 from tests.slurm.project import Project
 from tests.slurm.trained import TINY, job_of, works
 
@@ -24,7 +25,10 @@ def losses(run_dir: str) -> dict[int, float]:
     return {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
 
 
-def test_two_nodes_train_as_one_process_and_survive_a_requeue_together(project: Project, slurm: Slurm) -> None:
+def test_two_nodes_train_as_one_process_and_survive_a_requeue_together(
+    project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY)  # sbatch passes it on
     sweep = {"name": "pair", "experiment": "digits/s5", "base": {**TINY, "model.dropout": 0.0, "train.epochs": _EPOCHS}}
     (project.folder / "alone.yaml").write_text(json.dumps(sweep))
     (project.folder / "pair.yaml").write_text(json.dumps({**sweep, "resources": {"nodes": 2, "timeout_min": 30}}))
