@@ -1,11 +1,13 @@
 """How long the launcher takes over a real Slurm, and what others take for the same, on one cluster and in one run.
 
-    python -m benchmarks.slurm [--json] [--repeats N]
+    python -m benchmarks.slurm [--json] [--repeats N] [--recovery-rounds N] [--hydra PYTHON]
 
 submit_1000_s, submit_10000_s   expanded, composed, validated, written and submitted, until the command has returned;
                                 the partition is closed, so nothing starts. `launch` leaves 1,000 run directories with
                                 resolved configs, `submitit_map_array` 1,000 pickles of a call, `sbatch_array` nothing.
-                                `submitit_loop` is 100 calls, times ten, for 1,000
+                                `submitit_loop` is 100 calls, times ten, for 1,000; `hydra_submitit` is Hydra's launcher
+                                until sbatch has returned, since it waits for its jobs; for 10,000 it asks for one
+                                array, which this cluster refuses
 submit_client_calls             calls of Slurm's clients for it, by program
 status_1000_s                   `launch status NAME` of 1,000 runs in the queue, the cache of the queue removed before;
                                 `submitit`: `job.state` of its 1,000; `squeue`: `squeue -r` alone
@@ -13,15 +15,17 @@ status_client_calls             calls of Slurm's clients for it
 status_cached_s                 the same again while the cache is fresh
 overhead_per_run_s              a task of one `date`: from the batch script's first line to the payload's, and from the
                                 payload's last to Slurm's note of the job's end; less the same of a plain script
+recovery                        what the kill harness leaves of four runs: see `benchmarks.peers`; `python -m
+                                benchmarks.recovery --on slurm` plays many more rounds of our own
 
-Each is the median over the repeats. A cold process for each; the programs are counted by wrappers on the PATH.
+PYTHON has hydra-submitit-launcher, which asks for other versions than the launcher does. Each figure is the median over
+the repeats. A cold process for each; the programs are counted by wrappers on the PATH.
 """
 
-import argparse
 import json
 import os
-import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,8 +38,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import run
 from benchmarks.launcher import write_sweep
-from benchmarks.command import commit
+from benchmarks.peers import HYDRA, NOT_INSTALLED, is_installed, recover
 from tests.engines.daemon import wait_until
 from tests.engines.packages import find
 from tests.engines.slurm import Slurm
@@ -64,6 +69,23 @@ _STATES = (
     + "assert len([job.state for job in jobs]) == {count}\nprint(time.perf_counter() - start)\n"
 )
 
+_STAMPS = """
+import time, submitit
+def stamp(number):
+    with open(f"{{number}}.out", "w") as file:
+        file.write(str(time.time()))
+executor = submitit.AutoExecutor(folder="submitit", cluster="slurm")
+executor.update_parameters(slurm_partition="main", slurm_array_parallelism=1, timeout_min=60, slurm_setup=[{begin!r}])
+executor.map_array(stamp, range({count}))
+"""
+_HYDRA = """
+import hydra
+@hydra.main(version_base=None, config_path=".", config_name="config")
+def main(config):
+    abs(config.seed)
+main()
+"""
+
 
 class Bench:
     """A cluster, a folder, and the clients that were called.
@@ -71,16 +93,22 @@ class Bench:
     Args:
         root: The folder.
         slurm: The cluster.
+        hydra: An interpreter that may have Hydra's launcher.
     """
 
-    def __init__(self, root: Path, slurm: Slurm) -> None:
+    def __init__(self, root: Path, slurm: Slurm, hydra: str) -> None:
         self.root = root
+        self._hydra = hydra
+        self._returned = root / "returned"
         self.slurm = slurm
         self._calls = root / "calls"
         wrappers = root / "bin"
         wrappers.mkdir()
         for name in _CLIENTS:
-            (wrappers / name).write_text(f'#!/bin/sh\necho {name} >> {self._calls}\nexec {find(name)} "$@"\n')
+            lines = ["#!/bin/sh", f"echo {name} >> {self._calls}", f'{find(name)} "$@"', "code=$?"]
+            if name == "sbatch":
+                lines.append(f"date +%s.%N > {self._returned}.new && mv {self._returned}.new {self._returned}")
+            (wrappers / name).write_text("\n".join([*lines, "exit $code\n"]))
             (wrappers / name).chmod(0o755)
         own = slurm.environment
         self.environment = {**os.environ, **own, "PATH": f"{wrappers}:{own['PATH']}"}
@@ -125,7 +153,34 @@ class Bench:
                 raise SystemExit(f"{name}: {queued} tasks in the queue")
             figures[name] = (took * times, calls)
             self.slurm.cancel_all()
+        if count == _LOOPED:
+            figures[HYDRA] = self._submit_by_hydra(count, where), {}
         return figures
+
+    def _submit_by_hydra(self, count: int, where: Path) -> float | str:
+        """Return the seconds until its sbatch has returned: the command itself waits for its jobs."""
+        if not is_installed(HYDRA, self._hydra):
+            return NOT_INSTALLED
+        self._returned.unlink(missing_ok=True)
+        (where / "app.py").write_text(_HYDRA)
+        (config,) = list((where / "runs" / "big").glob("*-s0-*/config.yaml"))[:1]
+        (where / "config.yaml").write_text(config.read_text())
+        site = [f"hydra.launcher.{key}={value}" for key, value in {"partition": _CLOSED, "timeout_min": 60}.items()]
+        words = ["--multirun", "hydra/launcher=submitit_slurm", *site, "hydra.launcher.array_parallelism=1000"]
+        command = [self._hydra, "app.py", *words, f"seed=range({count})"]
+        start = time.time()
+        with (where / "hydra.log").open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=where, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_until(lambda: self._returned.exists() or process.poll() is not None, 300, poll_s=0.02)
+        queued = len(self.slurm.jobs("%i"))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if queued != count:
+            raise SystemExit(f"{HYDRA}: {queued} tasks in the queue\n{(where / 'hydra.log').read_text()[-2000:]}")
+        self.slurm.cancel_all()
+        return float(self._returned.read_text()) - start
 
     def status(self, count: int = 1000) -> dict[str, Any]:
         """Return the seconds of asking after so many runs, and the clients that were called."""
@@ -166,10 +221,15 @@ class Bench:
         options = ["-p", "main", f"--array=0-{_TASKS - 1}%1", "-o", f"{where}/%a.out"]
         self.wall(["sbatch", *options, "plain.sh"], where)
         plain = self._edges(where, "*.out", {f"{n}.out": n for n in range(_TASKS)})
+        where = self.fresh()
+        begin = f"date +%s.%N > {where}/begin.$SLURM_ARRAY_TASK_ID"
+        self.wall([sys.executable, "-c", _STAMPS.format(begin=begin, count=_TASKS)], where)
+        theirs = self._edges(where, "*.out", {f"{n}.out": n for n in range(_TASKS)})
         return {
             "before_s": ours[0] - plain[0],
             "after_s": ours[1] - plain[1],
-            "overhead_per_run_s": sum(ours) - sum(plain),
+            "launch": sum(ours) - sum(plain),
+            "submitit_map_array": sum(theirs) - sum(plain),
         }
 
     def _edges(self, where: Path, outputs: str, tasks: dict[str, int]) -> tuple[float, float]:
@@ -217,50 +277,40 @@ def cluster() -> Iterator[Slurm]:
             slurm.down()
 
 
-def measure(repeats: int) -> dict[str, Any]:
+def measure(repeats: int, recovery_rounds: int, hydra: str) -> dict[str, Any]:
     """Return every figure."""
     with cluster() as slurm, tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
-        bench = Bench(Path(folder), slurm)
+        bench = Bench(Path(folder), slurm, hydra)
         bench.submit(100)  # bytecode is compiled once, by whoever comes first
         thousand = [bench.submit(1000) for _ in range(repeats)]
         many = [bench.submit(10_000) for _ in range(max(1, repeats // 3))]
         asked = [bench.status() for _ in range(repeats)]
         overheads = [bench.overhead() for _ in range(max(1, repeats // 3))]
+        recovered = recover(slurm, recovery_rounds, 0, hydra) if recovery_rounds else {}
+        version = slurm.call("sbatch", "--version").strip()
     return {
         "submit_1000_s": _seconds(thousand),
-        "submit_10000_s": _seconds(many),
+        "submit_10000_s": _seconds(many) | {HYDRA: "refused: one array of 10,000"},
         "submit_client_calls": {"1000": thousand[0]["launch"][1], "10000": many[0]["launch"][1]},
         "status_1000_s": _seconds(asked),
         "status_client_calls": {name: calls for name, (_, calls) in asked[0].items()},
-        **{key: round(statistics.median(each[key] for each in overheads), 4) for key in overheads[0]},
-        "slurm": _version(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "commit": commit(),
+        "overhead_per_run_s": {
+            key: round(statistics.median(each[key] for each in overheads), 4) for key in overheads[0]
+        },
+        "recovery": recovered,
+        "slurm": version,
     }
 
 
-def _seconds(rounds: list[dict[str, Any]]) -> dict[str, float]:
-    return {name: round(statistics.median(each[name][0] for each in rounds), 4) for name in rounds[0]}
-
-
-def _version() -> str:
-    return subprocess.run(["sbatch", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.slurm")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--repeats", type=int, default=3)
-    asked = parser.parse_args()
-    facts = measure(asked.repeats)
-    if asked.json:
-        print(json.dumps(facts, indent=1))
-        return
-    for key, value in facts.items():
-        print(f"{key:24} {value}")
+def _seconds(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median of each tool's; what is no number says why."""
+    return {
+        name: first
+        if isinstance(first := rounds[0][name][0], str)
+        else round(statistics.median(each[name][0] for each in rounds), 4)
+        for name in rounds[0]
+    }
 
 
 if __name__ == "__main__":
-    main()
+    run("benchmarks.slurm", __doc__, measure, {"repeats": 3, "recovery_rounds": 5, "hydra": sys.executable})
