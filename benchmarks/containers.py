@@ -25,6 +25,7 @@ from launch.profiles import Profile
 from launch.submit import submit_runs
 from launch.supervise.order import Order
 from launch.supervise.supervisor import Outcome
+from tests.engines.podman import Reaper
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
 COMMAND = ("python3", "-S", "-c", "pass")
@@ -54,7 +55,7 @@ def attempt(order: Order) -> float:
 def measure(image: str, runtimes: str, repeats: int) -> dict[str, Any]:
     """Return the median seconds of an attempt for each runtime, and what it adds to that of `bare`."""
     figures: dict[str, Any] = {"image": image, "repeats": repeats}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, Reaper():
         waiting: dict[str, list[Order]] = {}
         for runtime in runtimes.split(","):
             try:
