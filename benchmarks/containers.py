@@ -6,7 +6,7 @@ An attempt is a whole one: the supervisor starts, claims, starts the command, wa
 is its median less that of `bare`. Runtimes take turns, so that load meets all alike; the first attempt of each is not
 counted. A runtime that is not here, or has no such image, is left out, with the reason.
 
-With LAUNCH_TEST_DOCKER and the like unset, whatever DOCKER_HOST and PATH name is measured. IMAGE needs python3.
+With LAUNCH_TEST_DOCKER and the like unset, whatever DOCKER_HOST and PATH name is measured.
 """
 
 import os
@@ -28,7 +28,7 @@ from launch.supervise.supervisor import Outcome
 from tests.engines.podman import Reaper
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
-COMMAND = ("python3", "-S", "-c", "pass")
+COMMAND = ("true",)
 RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
 
 
