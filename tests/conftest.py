@@ -45,6 +45,9 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with what takes longest, so that no worker is left with it alone."""
     items.sort(key=lambda item: next((n for n, start in enumerate(_FIRST) if item.nodeid.startswith(start)), _LATER))
+    for item in items:
+        if item.nodeid.startswith(ENGINE_TESTS):  # the first of them waits for images to be built and converted
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.hookimpl(optionalhook=True)
