@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from launch.records import PublishedNumber
 
+# What a run is measured by, best first.
+_MEASURES = ("test/accuracy", "test/mse", "test/loss")
+
 MISSING = "—"  # what a cell shows that has no value
 
 
@@ -92,6 +95,17 @@ def check_metric(metric: str, metrics: Mapping[str, Mapping[str, float]]) -> Non
             f"no run has the metric {metric!r}" + (f"; did you mean {near}?" if near else ""),
             hint=f"the metrics are {', '.join(names)}",
         )
+
+
+def metric_to_show(named: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a sweep's metric, or what its runs are measured by where none of them has that one, as regressions.
+
+    Args:
+        named: The sweep's metric.
+        metrics: What `read_metrics` returned.
+    """
+    names = {name for values in metrics.values() for name in values}
+    return named if named in names else next((name for name in _MEASURES if name in names), named)
 
 
 def rows(

@@ -98,9 +98,10 @@ def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
     metrics, damaged = _read_each(views)
     if metric is not None:
         results.check_metric(metric, metrics)
-    return Gathered(
-        results.rows(views, metrics, metric or header.metric, header.published), damaged, any(metrics.values())
-    )
+    shown = metric or results.metric_to_show(header.metric, metrics)
+    if metric is None and shown != header.metric:
+        console.note(f"{sweep.name}: no run has {header.metric}; {shown} is shown, --metric chooses another")
+    return Gathered(results.rows(views, metrics, shown, header.published), damaged, any(metrics.values()))
 
 
 def _read_each(views: Sequence[RunView]) -> tuple[dict[str, dict[str, float]], list[str]]:

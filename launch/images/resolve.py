@@ -177,7 +177,7 @@ def _named(spec: ImageSpec, wish: _Wish) -> Image:
             return earlier
         raise LaunchError(
             f"the image {spec.name} is not built here" + (", nor converted" if wish.form else ""),
-            hint=f"`launch image build {spec.name}`",
+            hint=f"`launch image build {spec.name}{' --builder podman' if wish.runtime == 'podman' else ''}`",
         )
     image = Image(
         name=spec.name,

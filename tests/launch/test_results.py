@@ -146,6 +146,14 @@ def test_parquet_without_pyarrow_says_how_to_get_it(monkeypatch):
     assert "pip install" in (caught.value.hint or "")
 
 
+def test_runs_without_the_sweeps_metric_are_shown_by_what_they_have():
+    errors = {"a": {"test/loss": 0.5, "test/mse": 0.1}, "b": {"test/loss": 0.4, "test/mse": 0.2}}
+    assert results.metric_to_show("test/accuracy", errors) == "test/mse"
+    assert results.metric_to_show("test/loss", errors) == "test/loss"
+    assert results.metric_to_show("test/accuracy", {"a": {"score": 1.0}}) == "test/accuracy"
+    assert results.metric_to_show("test/accuracy", {}) == "test/accuracy"
+
+
 def test_an_unknown_metric_shows_the_nearest():
     with pytest.raises(LaunchError, match="did you mean test/accuracy") as caught:
         results.check_metric("test/acuracy", {"a": {METRIC: 1.0, "test/loss": 0.1}})
