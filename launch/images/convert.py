@@ -1,7 +1,7 @@
 """An engine's image as a file or a folder, made once for its identity: what runtimes without an engine execute.
 
-It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what it
-was made from; that is written first, so that it is never without.
+It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what
+it was made from; that is written first, so that it is never without.
 """
 
 from __future__ import annotations
