@@ -138,16 +138,19 @@ class ModelConfig:
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
 
-    def check_fits(self, d_input: int, head: Head) -> None:
+    def check_fits(self, d_input: int, head: Head, *, tokens: bool = False) -> None:
         """Refuse data that such a model cannot read.
 
         Args:
-            d_input: Features of an input step.
+            d_input: Features of an input step, or different tokens.
             head: What the data ask of a model.
+            tokens: Whether a step is a token.
 
         Raises:
             ValueError: Naming the key.
         """
+        if self.encoder is Encoder.picture and tokens:
+            raise ValueError("model.encoder=picture: a step must be a square picture, and it is a token")
         if self.encoder is Encoder.picture and picture_side(d_input) is None:
             raise ValueError(
                 "model.encoder=picture: a step must be a square picture whose side is a multiple of 8, and it has "

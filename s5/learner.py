@@ -181,7 +181,8 @@ class Learner:
 def _check_fits(config: Config, dataset: Dataset) -> None:
     """Refuse a model that cannot read the data."""
     try:
-        config.model.check_fits(dataset.d_input, dataset.head)
+        tokens = dataset.splits["train"].tokens
+        config.model.check_fits(dataset.d_input, dataset.head, tokens=tokens)
     except ValueError as error:
         raise UserError(f"{error} (data.name={dataset.name})", hint="the recipe pendulum/s5 has both") from error
 

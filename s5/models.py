@@ -165,6 +165,8 @@ class SequenceModel(nnx.Module):
         if jnp.issubdtype(rows.dtype, jnp.integer):
             if rows.shape[-1] != 1:
                 raise ValueError(f"whole numbers are tokens, one a step, not {rows.shape[-1]}; give features as floats")
+            if self.pictures is not None:
+                raise ValueError("whole numbers are tokens, which model.encoder=picture cannot read; give floats")
             return self.encoder.lookup(rows[..., 0], self.dtype)
         features = rows.astype(self.dtype)
         if self.pictures is not None:

@@ -86,7 +86,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
     model = run.config.get("model", {})
     if model.get("encoder", _PLAIN[0]) != _PLAIN[0] or model.get("likelihood", _PLAIN[1]) != _PLAIN[1]:
         try:
-            from_dict(ModelConfig, model).check_fits(info.d_input, info.head)
+            from_dict(ModelConfig, model).check_fits(info.d_input, info.head, tokens=info.tokens)
         except ValueError as error:
             key = str(error).partition("=")[0]
             yield _error(run, key, f"{error} (data.name={info.name})", "the recipe pendulum/s5 has both")

@@ -136,6 +136,7 @@ class DatasetInfo:
         version: Raised when it is made or converted differently, so that older caches are not taken for it.
         made_by: The published procedure that makes it, where a generator does; empty where files are needed.
         head: What a model returns for an example.
+        tokens: Whether a step is a token, a whole number below `d_input`, instead of features.
     """
 
     name: str
@@ -154,6 +155,7 @@ class DatasetInfo:
     version: int = 1
     made_by: str = ""
     head: Head = Head.classification
+    tokens: bool = False
 
     @property
     def files(self) -> tuple[FileInfo, ...]:

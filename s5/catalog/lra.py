@@ -29,6 +29,7 @@ LISTOPS = DatasetInfo(
     n_classes=10,
     length=2048,
     d_input=20,  # 18 symbols; the S5 repository has 20
+    tokens=True,
     sizes={"train": 96_000, "val": 2_000, "test": 2_000},
     forms=(
         Form(
@@ -51,6 +52,7 @@ IMDB = DatasetInfo(
     n_classes=2,
     length=4096,
     d_input=135,  # what the S5 repository has
+    tokens=True,
     sizes={"train": 22_500, "val": 2_500, "test": 25_000},
     forms=(
         Form(
@@ -88,6 +90,7 @@ AAN = DatasetInfo(
     n_classes=2,
     length=4000,
     d_input=98,  # what the published files' characters come to
+    tokens=True,
     sizes={"train": 147_086, "val": 18_090, "test": 17_437},
     forms=(
         Form(

@@ -19,6 +19,7 @@ SPAMASSASSIN_BYTES = DatasetInfo(
     n_classes=2,
     length=4096,
     d_input=256,
+    tokens=True,
     sizes={"train": 4_234, "val": 906, "test": 906},
     forms=(
         Form(
@@ -51,6 +52,7 @@ BROWN_PAIRS = DatasetInfo(
     n_classes=2,
     length=4000,
     d_input=87,  # the characters of the training documents, and three specials
+    tokens=True,
     sizes={"train": 16_000, "val": 2_000, "test": 2_000},
     forms=(Form(files=(FileInfo(name="cats.txt", gzipped=False),), folders=("brown",)),),
     archives=(

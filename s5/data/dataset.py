@@ -65,6 +65,9 @@ class Dataset:
             splits: Its splits.
             d_input: Different tokens, where the files have decided; None for what the entry says.
         """
+        # Before a run starts the launcher has only the entry to go by.
+        wrong = [name for name, split in splits.items() if split.tokens != info.tokens]
+        assert not wrong, f"the catalog's tokens={info.tokens} of {info.name} is wrong of {wrong}"
         return cls(
             name=info.name,
             n_classes=info.n_classes,

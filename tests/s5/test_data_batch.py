@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s5.catalog import DataError
+from s5.catalog import CATALOG, DataError
 from s5.data.batch import TrainSteps, eval_batches, train_batches
-from s5.data.dataset import Split
+from s5.data.dataset import Dataset, Split
 
 SETTINGS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63)).filter(lambda s: s[1] <= s[0])
 
@@ -170,3 +171,10 @@ print("done")
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def test_what_the_catalog_says_of_the_steps_is_what_is_loaded():
+    info, split = CATALOG["spamassassin_bytes"], dataclasses.replace(make_split(4), tokens=True, full_scale=1.0)
+    Dataset.of(info, {"train": split})
+    with pytest.raises(AssertionError, match=r"tokens=True of spamassassin_bytes is wrong of \['val'\]"):
+        Dataset.of(info, {"train": split, "val": make_split(4)})

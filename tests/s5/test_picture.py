@@ -108,6 +108,13 @@ def test_other_pictures_are_refused_by_name(n_pixels):
         SMALL.check_fits(n_pixels, Head.regression)
 
 
+def test_tokens_are_no_pictures_however_many_there_are():
+    with pytest.raises(ValueError, match=r"model\.encoder=picture: .* it is a token"):
+        SMALL.check_fits(256, Head.classification, tokens=True)
+    with pytest.raises(ValueError, match=r"tokens, which model\.encoder=picture cannot read"):
+        model()._encode(jnp.zeros((1, 2, 1), jnp.int32), None)
+
+
 def test_a_likelihood_of_classes_is_refused():
     with pytest.raises(ValueError, match=r"model\.likelihood=gaussian: .* this is a classification"):
         SMALL.check_fits(64, Head.classification)
