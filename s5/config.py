@@ -138,13 +138,14 @@ class ModelConfig:
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
 
-    def check_fits(self, d_input: int, head: Head, *, tokens: bool = False) -> None:
+    def check_fits(self, d_input: int, head: Head, *, tokens: bool = False, times: bool = True) -> None:
         """Refuse data that such a model cannot read.
 
         Args:
             d_input: Features of an input step, or different tokens.
             head: What the data ask of a model.
             tokens: Whether a step is a token.
+            times: Whether it is known when each step was observed.
 
         Raises:
             ValueError: Naming the key.
@@ -155,6 +156,12 @@ class ModelConfig:
             raise ValueError(
                 "model.encoder=picture: a step must be a square picture whose side is a multiple of 8, and it has "
                 f"{d_input} feature{'s' * (d_input != 1)}"
+            )
+        if self.times is Times.append and tokens:
+            raise ValueError("model.times=append: a step must have features that a time can join, and it is a token")
+        if self.times is not Times.steps and not times:
+            raise ValueError(
+                f"model.times={self.times.name}: all intervals of these data are 1, and nothing else is known"
             )
         if self.likelihood is Likelihood.gaussian and not head.per_step:
             raise ValueError(f"model.likelihood=gaussian: only a regression has one, and this is a {head.name}")

@@ -181,10 +181,10 @@ class Learner:
 def _check_fits(config: Config, dataset: Dataset) -> None:
     """Refuse a model that cannot read the data."""
     try:
-        tokens = dataset.splits["train"].tokens
-        config.model.check_fits(dataset.d_input, dataset.head, tokens=tokens)
+        split = dataset.splits["train"]
+        config.model.check_fits(dataset.d_input, dataset.head, tokens=split.tokens, times=split.times is not None)
     except ValueError as error:
-        raise UserError(f"{error} (data.name={dataset.name})", hint="the recipe pendulum/s5 has both") from error
+        raise UserError(f"{error} (data.name={dataset.name})", hint="the recipe pendulum/s5 has such data") from error
 
 
 def _check_pooling(config: Config, dataset: Dataset) -> None:

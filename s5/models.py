@@ -75,7 +75,8 @@ class SequenceModel(nnx.Module):
 
         Raises:
             ValueError: Where training with dropout has no key, or the inputs lack the documents' axis; under `compat`,
-                for the last step of padded sequences, which the S5 repository cannot take.
+                for the last step of padded sequences, which the S5 repository cannot take; for whole numbers or without
+                times where the model's encoder cannot do so.
         """
         if train and self.dropout and key is None:
             raise ValueError(f"training with dropout={self.dropout} needs a key")
@@ -161,19 +162,21 @@ class SequenceModel(nnx.Module):
     def _encode(
         self, rows: Shaped[Array, "rows L d_stored"], intervals: Float[Array, "rows L"] | None
     ) -> Float[Array, "rows L H"]:
-        """Return the features of each step; whole numbers are tokens, one a step; no intervals are all 1."""
+        """Return the features of each step; whole numbers are tokens, one a step."""
         if jnp.issubdtype(rows.dtype, jnp.integer):
             if rows.shape[-1] != 1:
                 raise ValueError(f"whole numbers are tokens, one a step, not {rows.shape[-1]}; give features as floats")
-            if self.pictures is not None:
-                raise ValueError("whole numbers are tokens, which model.encoder=picture cannot read; give floats")
+            if self.pictures is not None or self.times is Times.append:
+                key = "model.times=append" if self.pictures is None else "model.encoder=picture"
+                raise ValueError(f"whole numbers are tokens, which {key} cannot read; give features as floats")
             return self.encoder.lookup(rows[..., 0], self.dtype)
         features = rows.astype(self.dtype)
         if self.pictures is not None:
             features = self.pictures(features)
         if self.times is Times.append:
-            feature = jnp.ones(rows.shape[:2]) if intervals is None else intervals
-            features = jnp.concatenate([features, feature[..., None].astype(self.dtype)], axis=-1)
+            if intervals is None:
+                raise ValueError("model.times=append: it must be known when each step was observed")
+            features = jnp.concatenate([features, intervals[..., None].astype(self.dtype)], axis=-1)
         return self.encoder(features)
 
     def _rows(self, values: Any, axes: int) -> Any:

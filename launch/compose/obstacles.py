@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from launch.errors import ConfigError, LaunchError
 from s5.catalog import DataError, check_available, dataset_info
-from s5.choices import Encoder, Likelihood
+from s5.choices import Encoder, Likelihood, Times
 from s5.config import ModelConfig
 from s5.config_values import from_dict
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from launch.compose.composer import Run
 
 # What any data fit; a sweep may have ten thousand such models.
-_PLAIN = (Encoder.dense.name, Likelihood.fixed.name)
+_PLAIN = {"encoder": Encoder.dense.name, "times": Times.steps.name, "likelihood": Likelihood.fixed.name}
 
 # How a machine without accelerators is told to count as several devices.
 _HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
@@ -84,12 +84,13 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
         )
         yield _error(run, "train.batch_size", f"train.batch_size={size}: {reason}", f"choose 1 to {most}")
     model = run.config.get("model", {})
-    if model.get("encoder", _PLAIN[0]) != _PLAIN[0] or model.get("likelihood", _PLAIN[1]) != _PLAIN[1]:
+    if any(model.get(key, plain) != plain for key, plain in _PLAIN.items()):
         try:
-            from_dict(ModelConfig, model).check_fits(info.d_input, info.head, tokens=info.tokens)
+            fits = from_dict(ModelConfig, model).check_fits
+            fits(info.d_input, info.head, tokens=info.tokens, times=info.times)
         except ValueError as error:
             key = str(error).partition("=")[0]
-            yield _error(run, key, f"{error} (data.name={info.name})", "the recipe pendulum/s5 has both")
+            yield _error(run, key, f"{error} (data.name={info.name})", "the recipe pendulum/s5 has such data")
     wanted, there = train.get("devices"), _devices(run, environment)
     if wanted is not None and there is not None and wanted > there:
         resources = run.spec.resources

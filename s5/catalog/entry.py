@@ -137,6 +137,7 @@ class DatasetInfo:
         made_by: The published procedure that makes it, where a generator does; empty where files are needed.
         head: What a model returns for an example.
         tokens: Whether a step is a token, a whole number below `d_input`, instead of features.
+        times: Whether it is known when each step was observed, since the intervals differ.
     """
 
     name: str
@@ -156,6 +157,7 @@ class DatasetInfo:
     made_by: str = ""
     head: Head = Head.classification
     tokens: bool = False
+    times: bool = False
 
     @property
     def files(self) -> tuple[FileInfo, ...]:

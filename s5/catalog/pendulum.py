@@ -17,6 +17,7 @@ PENDULUM = DatasetInfo(
     cache=Cache.folder,
     made_by="the published procedure with its seeds, 42 and 43",
     head=Head.regression,
+    times=True,
 )
 
 PENDULUM_NPZ = dataclasses.replace(

@@ -66,8 +66,10 @@ class Dataset:
             d_input: Different tokens, where the files have decided; None for what the entry says.
         """
         # Before a run starts the launcher has only the entry to go by.
-        wrong = [name for name, split in splits.items() if split.tokens != info.tokens]
-        assert not wrong, f"the catalog's tokens={info.tokens} of {info.name} is wrong of {wrong}"
+        for name, split in splits.items():
+            loaded = {"tokens": split.tokens, "times": split.times is not None}
+            said = {"tokens": info.tokens, "times": info.times}
+            assert loaded == said, f"{info.name}, {name}: the catalog says {said}, and it is {loaded}"
         return cls(
             name=info.name,
             n_classes=info.n_classes,

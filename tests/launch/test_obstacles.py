@@ -76,6 +76,9 @@ def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_
     [
         ("digits/s5", "model.encoder: picture", "model.encoder=picture: a step must be a square picture"),
         ("standin/spamassassin_bytes", "model.encoder: picture", "model.encoder=picture: .*, and it is a token"),
+        ("standin/spamassassin_bytes", "model.times: append", "model.times=append: .*, and it is a token"),
+        ("digits/s5", "model.times: append", "model.times=append: all intervals of these data are 1"),
+        ("digits/s5", "model.times: ignore", "model.times=ignore: all intervals of these data are 1"),
         ("digits/s5", "model.likelihood: gaussian", "model.likelihood=gaussian: only a regression has one"),
     ],
 )

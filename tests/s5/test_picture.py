@@ -115,6 +115,17 @@ def test_tokens_are_no_pictures_however_many_there_are():
         model()._encode(jnp.zeros((1, 2, 1), jnp.int32), None)
 
 
+def test_times_that_are_not_there_become_no_feature():
+    for times in (Times.append, Times.ignore):
+        with pytest.raises(ValueError, match=rf"model\.times={times.name}: all intervals of these data are 1"):
+            dataclasses.replace(SMALL, times=times).check_fits(64, Head.regression, times=False)
+    with pytest.raises(ValueError, match=r"model\.times=append: it must be known when"):
+        model(times=Times.append)(pictures(), None, train=False)
+    words = dataclasses.replace(SMALL, times=Times.append, encoder=Encoder.dense, likelihood=Likelihood.fixed)
+    with pytest.raises(ValueError, match=r"tokens, which model\.times=append cannot read"):
+        make_model(words, 64, 2, nnx.Rngs(0))(jnp.zeros((1, 2, 1), jnp.int32), None, train=False)
+
+
 def test_a_likelihood_of_classes_is_refused():
     with pytest.raises(ValueError, match=r"model\.likelihood=gaussian: .* this is a classification"):
         SMALL.check_fits(64, Head.classification)
