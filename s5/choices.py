@@ -139,6 +139,10 @@ class Head(Enum):
         """Whether each step has an answer and a target of its own."""
         return self in (Head.regression, Head.gaussian)
 
+    def answers(self, n: int) -> str:
+        """Return in words what it tells apart or answers with: `n` classes, or values of each step."""
+        return f"{n} value{'s' * (n != 1)} a step" if self.per_step else f"{n} classes"
+
 
 class Compat(Enum):
     """Whose behaviour is reproduced where ours differs on purpose."""

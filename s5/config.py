@@ -71,6 +71,8 @@ class DataConfig:
         _at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
         if self.zero_shot_rescale <= 0:
             raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} must be positive")
+        if self.zero_shot is None and self.zero_shot_rescale != 1:
+            raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} needs a data.zero_shot, and it is null")
 
 
 @dataclass(kw_only=True)

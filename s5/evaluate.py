@@ -49,7 +49,7 @@ class Task:
         return cls(d_input=data.d_input, n_classes=data.n_classes, head=data.head.name)
 
     def __str__(self) -> str:
-        return f"{self.head} of steps of {self.d_input} with {self.n_classes} classes or values"
+        return f"{self.head} of steps of {self.d_input} with {Head[self.head].answers(self.n_classes)}"
 
 
 def check_same_task(key: str, dataset: Dataset, own: Task) -> None:

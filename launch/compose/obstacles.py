@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from launch.errors import ConfigError, LaunchError
-from s5.catalog import DataError, check_available, dataset_info
-from s5.choices import Encoder, Likelihood, Times
+from s5.catalog import DataError, DatasetInfo, check_available, dataset_info
+from s5.choices import Encoder, Likelihood, Permutation, Times
 from s5.config import ModelConfig
 from s5.config_values import from_dict
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # What any data fit; a sweep may have ten thousand such models.
 _PLAIN = {"encoder": Encoder.dense.name, "times": Times.steps.name, "likelihood": Likelihood.fixed.name}
+
+_UNCHANGED = Permutation.none.name
 
 # How a machine without accelerators is told to count as several devices.
 _HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
@@ -83,6 +86,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
             f"a batch of {size:,} cannot be drawn without repeats from the {most:,} training examples of {info.name}"
         )
         yield _error(run, "train.batch_size", f"train.batch_size={size}: {reason}", f"choose 1 to {most}")
+    yield from _mistakes_of_data(run, info)
     model = run.config.get("model", {})
     if any(model.get(key, plain) != plain for key, plain in _PLAIN.items()):
         try:
@@ -100,6 +104,21 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
         reason = f"a process of this run has {there} device{'s' * (there != 1)} ({asked})"
         hint = f"choose 1 to {there}, leave it out for all, or ask for more GPUs"
         yield _error(run, "train.devices", f"train.devices={wanted}: {reason}", hint)
+
+
+def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
+    """Yield an error for pixels reordered where there are none, and for another data set that is of another kind."""
+    data = run.config["data"]
+    infos, permutation, name = [info], data.get("permutation", _UNCHANGED), data.get("zero_shot")
+    with suppress(DataError):  # told of already
+        infos += [] if name is None else [dataset_info(name)]
+    for other in infos[1:]:
+        if other.task != info.task:
+            reason = f"it is a {other.task}, and data.name={info.name} is a {info.task}"
+            yield _error(run, "data.zero_shot", f"data.zero_shot={name}: {reason}", "name a data set of the same kind")
+    for fixed in (one for one in infos if permutation != _UNCHANGED and not one.permutable):
+        reason = f"{fixed.name} is no data set of images whose pixels can be reordered"
+        yield _error(run, "data.permutation", f"data.permutation={permutation}: {reason}", "leave it at none")
 
 
 def _devices(run: Run, environment: Mapping[str, str]) -> int | None:

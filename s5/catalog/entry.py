@@ -160,6 +160,18 @@ class DatasetInfo:
     times: bool = False
 
     @property
+    def permutable(self) -> bool:
+        """Whether `data.permutation` can order its pixels: those of images that are whole in memory."""
+        return self.cache is not Cache.folder
+
+    @property
+    def task(self) -> str:
+        """What it asks of a model, in words; a model of one data set can read another of the same task."""
+        steps = f"tokens of {self.d_input}" if self.tokens else f"steps of {self.d_input}"
+        irregular = " at irregular times" * self.times
+        return f"{self.head.name} of {steps}{irregular} with {self.head.answers(self.n_classes)}"
+
+    @property
     def files(self) -> tuple[FileInfo, ...]:
         """The raw files of the best form."""
         return self.forms[0].files if self.forms else ()

@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from s5 import catalog
-from s5.catalog import Cache, DataError
+from s5.catalog import DataError
 from s5.choices import Compat, Permutation
 from s5.config import DataConfig
 from s5.data import (
@@ -74,7 +74,7 @@ def load(config: DataConfig, compat: Compat = Compat.none) -> Dataset:
         MissingData: Where the files are not there.
     """
     info = catalog.dataset_info(config.name)
-    if info.cache is not Cache.folder:
+    if info.permutable:
         return _LOADERS[info.name](config)
     if config.permutation is not Permutation.none:
         raise DataError(

@@ -54,7 +54,7 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
             raise catalog.DataError(f"{path}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
         lines.append(f"  cache: {path} ({_size(path):,} bytes)")
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
-    lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.n_classes} classes")
+    lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.head.answers(dataset.n_classes)}")
     return lines
 
 

@@ -91,6 +91,37 @@ def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_p
 
 
 @pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            "data.zero_shot: pendulum",
+            "data.zero_shot=pendulum: it is a regression of steps of 576 at .* 2 values a step, ",
+        ),
+        ("data.zero_shot: mnist5k, data.permutation: bit_reversal", None),
+        (
+            "data.name: pendulum, data.permutation: bit_reversal",
+            "data.permutation=bit_reversal: pendulum is no data set",
+        ),
+        ("data.name: pendulum", None),
+    ],
+)
+def test_data_of_another_kind_are_found_before_anything_starts(tmp_path, setting, words):
+    file = tmp_path / "x.yaml"
+    file.write_text(f"experiment: digits/s5\nbase: {{{setting}, data.cache: {tmp_path}}}\n")
+    found = [error.message for error in find_obstacles(COMPOSER.plan_all(load_sweep(file).runs), {})]
+    found = [message for message in found if ": data set " not in message]  # pendulum has not been made here
+    assert len(found) == (words is not None)
+    assert words is None or re.match(rf".*base\.(data\.\w+): {words}", found[0])
+
+
+def test_a_factor_for_data_that_are_not_named_is_refused(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\nbase: {data.zero_shot_rescale: 2}\n")
+    with pytest.raises(ConfigError, match=r"data\.zero_shot_rescale=2\.0 needs a data\.zero_shot, and it is null"):
+        COMPOSER.plan_all(load_sweep(file).runs)
+
+
+@pytest.mark.parametrize(
     ("asked", "variables", "there"),
     [
         ("{}", {}, 1),
