@@ -121,6 +121,6 @@ def _regenerated(info: DatasetInfo, made_by: str, time: str) -> DatasetInfo:
     )
 
 
-LISTOPS_REGENERATED = _regenerated(LISTOPS, "the Long Range Arena's procedure, seed 0", "about 3 minutes on two cores")
+LISTOPS_REGENERATED = _regenerated(LISTOPS, "the Long Range Arena's procedure, seed 0", "about a minute on two cores")
 
 DATASETS = (LISTOPS, LISTOPS_REGENERATED, IMDB, IMDB_BYTES, AAN)

@@ -1,7 +1,9 @@
 import dataclasses
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,24 @@ def test_every_entry_is_complete(name):
         assert bool(archive.url) != bool(archive.client and archive.package)
         assert archive.sha256 is None or len(bytes.fromhex(archive.sha256)) == 32
         assert any(archive.into in form.folders for form in info.forms), "what is unpacked must be found"
+
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_hints_say_the_times_that_were_measured():
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) (s|min)\b", (REPOSITORY / "docs/data.md").read_text(), re.MULTILINE)
+    assert {name for name, _, _ in rows} >= {"listops_regenerated", "pathfinder32_regenerated_20k", "pendulum"}
+    for name, time, unit in rows:
+        minutes = round(float(time) / (60 if unit == "s" else 1))
+        said = "about a minute on two cores" if minutes == 1 else f"about {minutes} minutes on two cores"
+        assert said in CATALOG[name].get
+
+
+@pytest.mark.parametrize("name", ["listops", "pathfinder32", "pathfinder128"])
+def test_what_can_be_made_instead_is_in_the_sweep_that_is_named(name):
+    made = re.search(r"; (\w+) can be made here, .*: see (\S+)", CATALOG[name].get)
+    assert made and made[1] in CATALOG and f"/{made[1]}\n" in (REPOSITORY / made[2]).read_text()
 
 
 def test_unknown_name_shows_the_nearest():
