@@ -26,7 +26,8 @@ PENDULUM_NPZ = dataclasses.replace(
     about=f"{PENDULUM.about}; from the file that the published scripts write",
     licence="whatever its maker says",
     forms=(Form(files=(FileInfo(name="pend_regression.npz", gzipped=False),), folders=("pendulum", "")),),
-    get="the published script makes it with the same seeds; `launch data prepare pendulum` needs no file",
+    get="the published script makes it with the same seeds, and `launch data prepare pendulum_npz --from "
+    "pend_regression.npz` takes it; `launch data prepare pendulum` needs no file",
     made_by="",
 )
 

@@ -2,11 +2,13 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from s5.catalog.entry import Archive, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import ROOT_VARIABLE, data_root
+
+_MANY = 6  # names that are told one by one
 
 
 def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
@@ -59,7 +61,7 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
     lines = [f"data set {info.name}: its files are missing. Needed, all in one folder{packed}:"]
     for number, form in enumerate(info.forms):
         lines += ["or:"] * (number > 0)
-        lines += [line for file in form.files for line in _about_file(file)]
+        lines += _about_files(form)
     lines += [line for archive in info.archives for line in _about_archive(archive)]
     places = [(place, form) for form in info.forms for place in _places(info, form, root)]
     lines.append("Looked in:" if places else "The package is not installed.")
@@ -69,6 +71,23 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
     fetched = info.archives or any(file.url for form in info.forms for file in form.files)
     fetch = f"; `launch data prepare {info.name} --download` fetches them" if fetched else ""
     return MissingData("\n".join(lines), hint=info.get + fetch + where)
+
+
+def several(names: Sequence[str]) -> str:
+    """Return names as one text: of very many the first and the last, and how many they are."""
+    if len(names) <= _MANY:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]}, ..., {names[-1]} ({len(names)} in all)"
+
+
+def _about_files(form: Form) -> Iterator[str]:
+    """Yield what a person must know of each file; folders that are many, as those of words, have one line."""
+    folders = [file.name for file in form.files if file.is_folder]
+    for file in form.files:
+        if not file.is_folder or len(folders) <= _MANY:
+            yield from _about_file(file)
+    if len(folders) > _MANY:
+        yield f"  {len(folders)} folders: {', '.join(folders)}"
 
 
 def _about_file(file: FileInfo) -> Iterator[str]:
@@ -92,4 +111,4 @@ def _about_archive(archive: Archive) -> Iterator[str]:
 def _lacks(form: Form, place: Path) -> str:
     """Return a remark on a folder that has some of the files, and not all."""
     absent = [file.name for file in form.files if _find(file, place) is None]
-    return f"  (without {', '.join(absent)})" if len(absent) < len(form.files) else ""
+    return f"  (without {several(absent)})" if len(absent) < len(form.files) else ""

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from s5.catalog import Archive, DataError, DatasetInfo, data_root
+from s5.catalog.search import several
 from s5.data.progress import Progress
 
 _BLOCK = 1 << 22
@@ -41,7 +42,9 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
     _check_sum(archive, path)
     target = data_root(root) / archive.into
     if target.exists():
-        raise DataError(f"{target}: is there already", hint="remove it, or leave --from out to use it")
+        lacking = _lacking(info, archive, target)
+        without = f", and lacks {several(lacking)} of {info.name}" if lacking else ""
+        raise DataError(f"{target}: is there already{without}", hint="remove it or rename it, then the same again")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_remnants(target)
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
@@ -49,7 +52,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
         _extract(info, archive, path, part)
         lacking = _lacking(info, archive, part)
         if lacking:
-            raise DataError(f"{path}: lacks {', '.join(lacking)} of {info.name}", hint=_expected(info))
+            raise DataError(f"{path}: lacks {several(lacking)} of {info.name}", hint=_expected(info))
         part.rename(target)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged archive: {error}", hint=f"fetch it again: {archive.source}") from error
@@ -63,7 +66,10 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
 def _which(info: DatasetInfo, path: Path) -> Archive:
     """Return the archive of the catalog that a file is, by its name where there are several."""
     if not info.archives:
-        raise DataError(f"data set {info.name}: is in no archive", hint=info.get)
+        names = several([file.name for file in info.files])
+        raise DataError(
+            f"{path}: {info.name} is in no archive", hint=f"`--from FOLDER` takes a folder with {names}; or: {info.get}"
+        )
     if not path.is_file():
         raise DataError(f"{path}: no such file", hint=_expected(info))
     return next((archive for archive in info.archives if archive.name == path.name), info.archives[0])

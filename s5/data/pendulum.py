@@ -100,6 +100,8 @@ def _plan_reading(info: DatasetInfo, path: Path, arrays: dict[str, tuple[tuple[i
 def _read(source: tuple[str, int], path: Path, length: int) -> Arrays:
     """Read a split of the file, and keep of each sequence the frames that are kept."""
     split, n = source
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: not an .npz file, or not a whole one", hint="make or get the file again")
     needed = {
         f"{_NAMES[split]}_obs": ((n, N_FRAMES, SIDE, SIDE, 1), np.dtype(np.uint8)),
         f"{_NAMES[split]}_targets": ((n, N_FRAMES, 2), None),

@@ -38,8 +38,9 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
     root = config.root
     lines = [f"{info.name}: {info.about}", f"  licence: {info.licence}"]
     if archive is not None:
-        root = _take_from(info, archive, root)
-    elif download and not catalog.is_cached(info, config.cache):
+        root, said = _take_from(info, archive, root)
+        lines += [f"  {line}" for line in said]
+    elif download and not info.made_by and not catalog.is_cached(info, config.cache):
         _download(info, root)
     config = DataConfig(name=info.name, root=root, cache=config.cache)
     lines += [f"  {line}" for line in _check(info, config)]
@@ -69,16 +70,38 @@ def _check(info: DatasetInfo, config: DataConfig) -> list[str]:
         return ["raw files: none, and none needed while the cache is there"]
 
 
-def _take_from(info: DatasetInfo, archive: str, root: str | None) -> str | None:
-    """Unpack an archive into the data folder; a folder becomes the data folder itself. Return the data folder."""
+def _take_from(info: DatasetInfo, archive: str, root: str | None) -> tuple[str | None, list[str]]:
+    """Unpack an archive into the data folder; a folder, or that of a bare file, becomes the data folder itself.
+
+    Returns:
+        The data folder, and what there is to say.
+    """
     path = catalog.absolute(archive)
+    if info.made_by or any(file.package for file in info.files):
+        raise catalog.DataError(f"--from {archive}: {info.name} is read from no file that you have", hint=info.get)
     if path.is_dir():
-        return str(path)
+        return str(path), []
+    if not path.is_file():
+        raise catalog.DataError(f"--from {archive}: no such file or folder", hint=info.get)
+    if not info.archives and any(path.name in (file.name, f"{file.name}.gz") for file in info.files):
+        return _take_beside(info, path), []
     try:
-        catalog.find_files(info.name, root)
+        found = catalog.find_files(info.name, root)
     except catalog.MissingData:
         unpack(info, path, root)
-    return root
+        return root, []
+    there = os.path.commonpath([file.parent for file in found.values()])
+    return root, [f"not unpacked: {path}; its files are there already, in {there}"]
+
+
+def _take_beside(info: DatasetInfo, path: Path) -> str:
+    """Return the folder of a bare file as the data folder; all of the data set's files must be in it."""
+    folder = str(path.parent)
+    found = catalog.find_files(info.name, folder)
+    if not any(os.path.samefile(path, file) for file in found.values()):
+        other = next(iter(found.values())).parent
+        raise catalog.DataError(f"{path}: {info.name} would be read from {other}", hint="remove one of them")
+    return folder
 
 
 def _download(info: DatasetInfo, root: str | None) -> None:
@@ -98,8 +121,9 @@ def _download(info: DatasetInfo, root: str | None) -> None:
         files = [file for file in info.files if file.url]
         if not files:
             clients = " or ".join(archive.client.value.split()[0] for archive in info.archives if archive.client)
-            lacking = f"{clients} is not installed here, which would fetch it; " * bool(clients)
-            raise catalog.MissingData(missing.message, hint=lacking + (missing.hint or "")) from None
+            lacking = f"{clients} is not installed here, which would fetch it" * bool(clients)
+            lacking = lacking or "--download cannot fetch it"
+            raise catalog.MissingData(missing.message, hint=f"{lacking}; {missing.hint}") from None
         for file in files:
             assert file.url is not None
             path = folder / info.forms[0].folders[0] / file.url.rsplit("/", 1)[1]

@@ -99,8 +99,11 @@ def test_a_published_checksum_is_compared(tmp_path):
 
 def test_a_folder_that_is_there_is_not_touched(tmp_path):
     (tmp_path / "data/listops-1000").mkdir(parents=True)
-    with pytest.raises(DataError, match="listops-1000: is there already"):
+    (tmp_path / "data/listops-1000/basic_val.tsv").touch()
+    message = r"listops-1000: is there already, and lacks basic_train.tsv, basic_test.tsv of listops"
+    with pytest.raises(DataError, match=message) as error:
         unpack(INFO, make_archive(tmp_path / "lra_release.gz"), str(tmp_path / "data"))
+    assert error.value.hint == "remove it or rename it, then the same again"
 
 
 KILLED = """

@@ -11,6 +11,8 @@ from s5.data import convert, load
 from s5.data.batch import gather
 from s5.data.generate.pendulum import draw_pictures, draw_set, simulate
 from s5.data.pendulum import kept_frames
+from s5.data.prepare import main
+from s5.result import Exit
 
 image = pytest.importorskip("PIL.Image")
 
@@ -133,6 +135,23 @@ def test_the_published_file_is_read(small, monkeypatch, tmp_path):
             np.testing.assert_array_equal(found.times[row], kept)
 
 
+def test_the_bare_file_is_taken_from_where_it_is(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
+    file = tmp_path / "pend_regression.npz"
+    write_npz(file)
+    (tmp_path / "pendulum").mkdir()
+    write_npz(tmp_path / "pendulum/pend_regression.npz")
+    assert main(["pendulum_npz", "--from", str(file)]) == Exit.USER_ERROR
+    assert f"pendulum_npz would be read from {tmp_path}/pendulum" in capsys.readouterr().err
+    (tmp_path / "pendulum/pend_regression.npz").unlink()
+    file.rename(tmp_path / "other.npz")
+    assert main(["pendulum_npz", "--from", str(tmp_path / "other.npz"), "--root", str(tmp_path)]) == Exit.USER_ERROR
+    assert "hint: `--from FOLDER` takes a folder with pend_regression.npz; or: " in capsys.readouterr().err
+    (tmp_path / "other.npz").rename(file)
+    assert main(["pendulum_npz", "--from", str(file)]) == Exit.OK
+    assert "50 steps of 576; 2 values a step" in capsys.readouterr().out
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-5000])
 
@@ -152,7 +171,8 @@ def lacking(path):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (cut, "no train_obs can be read"),
+        (cut, r"pend_regression\.npz: not an \.npz file, or not a whole one"),
+        (lambda path: path.write_text("<html>"), r"pend_regression\.npz: not an \.npz file"),
         (other_shape, r"valid_obs is uint8 of shape \(9, 100"),
         (other_type, r"valid_obs is float32 of shape .* needed is uint8"),
         (lacking, r"train_obs is float64 of shape \(3,\)"),

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from s5 import catalog
-from s5.data.prepare import main
+from s5.data.prepare import _take_from, main
 from s5.result import Exit
 
 pytestmark = pytest.mark.skipif(
@@ -58,3 +58,35 @@ def test_an_unwritable_cache_is_an_error_here(tmp_path, capsys):
     with pytest.warns(UserWarning, match="cannot be written"):
         assert main(["mnist5k", "--cache", str(tmp_path / "file")]) == Exit.USER_ERROR
     assert "mnist5k-v1.npz: the cache cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["digits", "listops_regenerated"])
+def test_what_is_read_from_no_file_takes_none(tmp_path, name, capsys):
+    for given in ("x.gz", "."):
+        (tmp_path / "x.gz").touch()
+        assert main([name, "--from", str(tmp_path / given), "--cache", str(tmp_path)]) == Exit.USER_ERROR
+        assert f"{given.strip('.')}: {name} is read from no file that you have\n\nhint: " in capsys.readouterr().err
+
+
+def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path):
+    info = catalog.CATALOG["listops"]
+    for file in info.files:
+        (tmp_path / "listops").mkdir(exist_ok=True)
+        (tmp_path / "listops" / file.name).touch()
+    (tmp_path / "lra_release.gz").touch()
+    root, said = _take_from(info, str(tmp_path / "lra_release.gz"), str(tmp_path))
+    assert root == str(tmp_path)
+    assert said == [f"not unpacked: {tmp_path}/lra_release.gz; its files are there already, in {tmp_path}/listops"]
+    with pytest.raises(catalog.DataError, match=r"--from /nowhere/a\.gz: no such file or folder"):
+        _take_from(info, "/nowhere/a.gz", str(tmp_path))
+
+
+def test_what_nobody_publishes_says_so_and_words_are_one_line(tmp_path, capsys):
+    options = ["--root", str(tmp_path), "--cache", str(tmp_path)]
+    assert main(["espeak_commands35", "--download", *options]) == Exit.USER_ERROR
+    error = capsys.readouterr().err
+    assert "hint: --download cannot fetch it; `python scripts/espeak_commands.py` makes its files" in error
+    assert "\n  35 folders: bed, cat, down, " in error and len(error.splitlines()) < 12
+    (tmp_path / "espeak_commands/bed").mkdir(parents=True)
+    assert main(["espeak_commands35", *options]) == Exit.USER_ERROR
+    assert "(without validation_list.txt, testing_list.txt, ..., zero (36 in all))" in capsys.readouterr().err
