@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from launch.engine.connection import HOST_VARIABLE, unreachable
 from launch.errors import LaunchError
@@ -101,9 +100,9 @@ def _all_on_path(program: str) -> list[str]:
     """Return every executable of a name, in the order of the path, each once."""
     found: dict[str, str] = {}
     for folder in os.get_exec_path():
-        path = Path(folder) / program
-        if path.is_file() and os.access(path, os.X_OK):
-            found.setdefault(os.path.realpath(path), str(path))
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # Path.is_file raises where one may not look
+            found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 

@@ -52,7 +52,8 @@ def test_a_new_docker_without_its_plugin_cannot_build(tmp_path, monkeypatch):
 
 def test_an_older_docker_behind_it_can(tmp_path, monkeypatch):
     first, second = put(tmp_path / "new", "docker", NO_PLUGIN), put(tmp_path / "old", "docker", OLD)
-    monkeypatch.setenv("PATH", f"{first}:{second}")
+    unreadable = "/" + "x" * 300  # the system refuses to look there, as where one may not enter
+    monkeypatch.setenv("PATH", f"{unreadable}:{first}:{second}")
     found = find_builder()
     assert found.words == (f"{second}/docker", "build")
     assert found.variables == {"DOCKER_BUILDKIT": "1"}
