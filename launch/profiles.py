@@ -20,6 +20,27 @@ BACKENDS = ("local", "slurm")
 RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
 _ENGINES = ("docker", "podman")
 _CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
+_NETWORKS = ("none", "host", "bridge", "pasta", "slirp4netns")  # the last two are Podman's
+# What getrlimit knows, as both engines spell it.
+_LIMITS = (
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+)
+_MOST_SHM_GB = 1e6
+_MOST_LIMIT = 2**63 - 1
 _SHARED_KEYS = ("runs_dir", "env", "image", "mounts", *_CONTAINER_KEYS)
 _LOCAL_KEYS = ("backend", "runtime", "slots", "slots_per_gpu", *_SHARED_KEYS)
 _SLURM_KEYS = ("backend", "runtime", *_SHARED_KEYS, *SITE_KEYS)
@@ -199,15 +220,38 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
     if said is not None and values.get("runtime", "bare") not in ("bare", *_ENGINES):  # `--runtime` names another
         raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(_ENGINES)}")
     network, shm_gb = values.get("network"), values.get("shm_gb")
-    if shm_gb is not None and (isinstance(shm_gb, bool) or not isinstance(shm_gb, int | float) or not shm_gb > 0):
+    if network is not None:
+        _one_of(_text(network, place.key("network")), _NETWORKS, "network", place.key("network"))
+    # Neither infinite nor no number at all: it is to become bytes.
+    if shm_gb is not None and (
+        isinstance(shm_gb, bool) or not isinstance(shm_gb, int | float) or not 0 < shm_gb < _MOST_SHM_GB
+    ):
         raise place.key("shm_gb").error(f"{describe(shm_gb)} is not a size", "a number of GiB, such as 16")
-    limits = place.key("ulimits").mapping(values.get("ulimits") or {})
-    for name, limit in limits.items():
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < -1:
-            raise place.key("ulimits").key(name).error(f"{describe(limit)} is no limit", "a whole number; -1 for none")
     return ContainerSettings(
-        network=None if network is None else _text(network, place.key("network")), shm_gb=shm_gb, ulimits=limits
+        network=network, shm_gb=shm_gb, ulimits=_limits(values.get("ulimits"), place.key("ulimits"))
     )
+
+
+def _limits(value: Any, place: Place) -> dict[str, int]:
+    """Return the limits of a process by their names."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise place.error(f"{describe(value)} stands where a mapping belongs", "such as {memlock: -1, nofile: 4096}")
+    limits = place.mapping(value)
+    for name, limit in limits.items():
+        _one_of(name, _LIMITS, "limit", place.key(name))
+        if isinstance(limit, bool) or not isinstance(limit, int) or not -1 <= limit <= _MOST_LIMIT:
+            raise place.key(name).error(f"{describe(limit)} is no limit", "a whole number; -1 for none")
+    return limits
+
+
+def _one_of(word: str, allowed: tuple[str, ...], kind: str, place: Place) -> None:
+    """Refuse a word that is none of those allowed."""
+    if word not in allowed:
+        near = nearest(word, allowed)
+        message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
+        raise place.error(message, f"one of {', '.join(allowed)}")
 
 
 def _env(value: Any, place: Place) -> dict[str, str]:
