@@ -119,11 +119,14 @@ def _list(args: argparse.Namespace) -> int:
     """Print where each image stands."""
     from launch.cli.quantities import size
     from launch.images.catalog import load_images
-    from launch.images.held import engines_here
-    from launch.images.listing import SILENT, list_images
+    from launch.images.held import engines_here, silent_engines
+    from launch.images.listing import list_images
 
     engines = engines_here(args.builder)
-    found = list_images(load_images(), engines)
+    silent = silent_engines(engines)
+    for engine, error in silent.items():
+        console.warn(f"{engine} does not answer: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+    found = list_images(load_images(), engines, silent=silent)
     if args.json:
         facts = [
             {
@@ -158,8 +161,8 @@ def _list(args: argparse.Namespace) -> int:
     console.data(console.table(header, rows, right=("size", "driver"), elastic="digest"))
     if not engines:
         console.hint("neither docker nor podman is on the PATH; images are built where one of them is")
-    elif any(each.state == SILENT for each in found):
-        console.hint(f"{' and '.join(engines)} does not answer; `launch doctor` looks why")
+    elif silent:
+        console.hint("`launch doctor` looks why an engine does not answer")
     return ExitCode.OK
 
 

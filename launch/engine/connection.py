@@ -24,7 +24,6 @@ def connect() -> DockerClient:
     Raises:
         BackendError: Where none answers, or it does not want to talk to this user.
     """
-    where = os.environ.get(HOST_VARIABLE) or _SOCKET
     try:
         from docker import from_env
     except ImportError as error:
@@ -35,7 +34,12 @@ def connect() -> DockerClient:
     try:
         return from_env()  # it asks for the engine's version
     except (DockerException, RequestException, OSError) as error:
-        raise unreachable(where, error) from error
+        raise unreachable(address(), error) from error
+
+
+def address() -> str:
+    """Return where the engine is looked for: what `$DOCKER_HOST` names, else this machine's own socket."""
+    return os.environ.get(HOST_VARIABLE) or _SOCKET
 
 
 def unreachable(where: str, error: Exception) -> BackendError:
@@ -49,11 +53,12 @@ def unreachable(where: str, error: Exception) -> BackendError:
     if any(word in said.lower() for word in _DENIED):
         return BackendError(
             f"you may not use the Docker engine at {where}: permission denied",
-            hint="have yourself added to the group `docker`, or take a runtime without one: podman, apptainer",
+            hint="have yourself added to the group `docker`, or take a runtime without an engine: podman, apptainer",
         )
     if any(word in said.lower() for word in _SILENT):
         return BackendError(
-            f"no Docker engine answers at {where}", hint=f"start it, or name another with {HOST_VARIABLE}"
+            f"no Docker engine answers at {where}",
+            hint=f"start it (`systemctl start docker`), or name another with {HOST_VARIABLE}",
         )
     return BackendError(f"the Docker engine at {where} cannot be used: {said}", hint=f"see {HOST_VARIABLE}")
 

@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from launch.engine.connection import HOST_VARIABLE, unreachable
+from launch.engine.connection import address, unreachable
 from launch.errors import LaunchError
-from launch.images.held import ENGINES
+from launch.images.held import ENGINES, last_line
 
 _ASK_S = 60.0
 _PLUGIN_SINCE = 23  # docker's own BuildKit client moved to the plugin buildx
@@ -58,8 +58,7 @@ def find_builder(wanted: str | None = None) -> Builder:
     builder = _docker()
     answer = builder.ask("version", "--format", "{{.Server.Version}}")
     if answer.returncode:
-        where = os.environ.get(HOST_VARIABLE) or "this machine"
-        raise unreachable(where, RuntimeError(answer.stderr.strip()))
+        raise unreachable(address(), RuntimeError(last_line(answer.stderr)))
     return builder
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from launch.engine.connection import address, unreachable
 from launch.errors import BackendError, LaunchError
 from launch.images.catalog import LABEL
 
@@ -75,10 +76,10 @@ def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:
 
     Args:
         reference: A name with a tag, a registry's name with a digest, or an id.
-        engines: Whom to ask, in this order; one that does not answer holds nothing.
+        engines: Whom to ask, in this order.
 
     Raises:
-        BackendError: Where none of them answers.
+        BackendError: Where one does not answer and none of the others holds it: that one may.
     """
     silent: list[BackendError] = []
     for engine in engines:
@@ -89,29 +90,69 @@ def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:
             continue
         if found is not None:
             return found
-    if silent and len(silent) == len(engines):
+    if silent:
         raise silent[0]
     return None
 
 
 def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
-    """Return the ids of the images that carry a label, the newest first."""
+    """Return the ids of the images that carry a label, the newest first: those of the first engine that has any.
+
+    Raises:
+        BackendError: Where one does not answer and none of the others has any.
+    """
+    silent: list[BackendError] = []
     for engine in engines:
-        words = [engine, "image", "ls", "--no-trunc", "--quiet", "--filter", f"label={LABEL}{label}={value}"]
-        done = _call(words)
-        if ids := list(dict.fromkeys(done.stdout.split())) if done.returncode == 0 else []:
+        try:
+            ids = _list(engine, f"label={LABEL}{label}={value}")
+        except BackendError as error:
+            silent.append(error)
+            continue
+        if ids:
             return ids
+    if silent:
+        raise silent[0]
     return []
+
+
+def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:
+    """Return those of the engines that do not answer, each with what is in the way."""
+    silent: dict[str, BackendError] = {}
+    for engine in engines:
+        try:
+            _list(engine, f"label={LABEL}name=none")
+        except BackendError as error:
+            silent[engine] = error
+    return silent
+
+
+def last_line(said: str) -> str:
+    """Return what a program said last; before it stand warnings that have nothing to do with its failure."""
+    return said.strip().splitlines()[-1] if said.strip() else "it failed and said nothing"
+
+
+def _list(engine: str, wanted: str) -> list[str]:
+    done = _call([engine, "image", "ls", "--no-trunc", "--quiet", "--filter", wanted])
+    if done.returncode:
+        raise _silence(engine, done.stderr)
+    return list(dict.fromkeys(done.stdout.split()))
+
+
+def _silence(engine: str, said: str) -> BackendError:
+    """Return what it means that an engine refuses a question."""
+    if engine == "docker":
+        return unreachable(address(), RuntimeError(last_line(said)))
+    return BackendError(
+        f"{engine}: {last_line(said)}", hint="is the engine running, and may you use it? `launch doctor` looks"
+    )
 
 
 def _inspect(engine: str, reference: str) -> HeldImage | None:
     done = _call([engine, "image", "inspect", "--format", "{{json .}}", reference])
     if done.returncode:
-        said = done.stderr.strip()
-        if any(word in said.lower() for word in _UNKNOWN):
+        if any(word in done.stderr.lower() for word in _UNKNOWN):
             return None
-        last = said.splitlines()[-1] if said else "it failed and said nothing"
-        raise BackendError(f"{engine}: {last}", hint="is the engine running, and may you use it? `launch doctor` looks")
+        raise _silence(engine, done.stderr)
     answer = json.loads(done.stdout)
     said = cast(dict[str, Any], answer[0] if isinstance(answer, list) else answer)  # Podman prints a list of one
     config = cast(dict[str, Any], said.get("Config") or {})

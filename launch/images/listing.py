@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from launch.errors import BackendError
 from launch.images.catalog import LABEL, ImageSpec, recipe_hash
@@ -18,7 +18,8 @@ class Listed:
 
     Attributes:
         spec: What it is made from.
-        state: `built` by today's recipe and lock; `outdated`, by earlier ones; `not built`; `unknown`: nobody answers.
+        state: `built` by today's recipe and lock; `outdated`, by earlier ones; `not built`; `unknown`: who may hold
+            it does not answer.
         held: The newest build; None where there is none.
     """
 
@@ -27,9 +28,19 @@ class Listed:
     held: HeldImage | None
 
 
-def list_images(specs: Mapping[str, ImageSpec], engines: Sequence[str]) -> list[Listed]:
-    """Return where each image stands."""
-    return [_look(spec, engines) for spec in specs.values()]
+def list_images(
+    specs: Mapping[str, ImageSpec], engines: Sequence[str], *, silent: Collection[str] = ()
+) -> list[Listed]:
+    """Return where each image stands.
+
+    Args:
+        specs: The images that there can be.
+        engines: Who may hold them.
+        silent: Those of the engines that are known not to answer; they are not asked again.
+    """
+    answering = [engine for engine in engines if engine not in silent]
+    found = [_look(spec, answering) for spec in specs.values()]
+    return [replace(each, state=SILENT) if silent and each.held is None else each for each in found]
 
 
 def newest(spec: ImageSpec, engines: Sequence[str]) -> HeldImage | None:

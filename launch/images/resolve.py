@@ -170,11 +170,13 @@ def _has_driver(folder: Path) -> bool:
 def _named(spec: ImageSpec, wish: _Wish) -> Image:
     """Return the image of a name of docker/images.yaml."""
     recipe = recipe_hash(spec)
-    held = _built(spec, recipe, wish)
+    held, silent = _built(spec, recipe, wish)
     if held is None:
         earlier = _converted(spec, recipe, wish)
         if earlier is not None:
             return earlier
+        if silent is not None:
+            raise BackendError(f"the image {spec.name} is not converted here, and {silent.message}", hint=silent.hint)
         raise LaunchError(
             f"the image {spec.name} is not built here" + (", nor converted" if wish.form else ""),
             hint=f"`launch image build {spec.name}{' --builder podman' if wish.runtime == 'podman' else ''}`",
@@ -190,18 +192,18 @@ def _named(spec: ImageSpec, wish: _Wish) -> Image:
     return _as_file(image, wish, recipe)
 
 
-def _built(spec: ImageSpec, recipe: str, wish: _Wish) -> HeldImage | None:
-    """Return the newest build of an image as it is described now; None where no engine has one."""
+def _built(spec: ImageSpec, recipe: str, wish: _Wish) -> tuple[HeldImage | None, BackendError | None]:
+    """Return the newest build of an image as it is described now, or None; and who is silent meanwhile."""
     engines = _engines(wish)
     try:
         held = find_held(tag(spec), engines) if engines else None
         for found in [] if held or not engines else list_labelled("recipe", recipe, engines)[:1]:
             held = find_held(found, engines)
-    except BackendError:
+    except BackendError as error:
         if wish.form is None:
             raise
-        return None  # a converted one may lie here
-    return held
+        return None, error  # a converted one may lie here
+    return held, None
 
 
 def _converted(spec: ImageSpec, recipe: str, wish: _Wish) -> Image | None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.errors import LaunchError
+from launch.errors import BackendError, LaunchError
 from launch.image import Image
-from launch.images.catalog import find_image, recipe_hash
+from launch.images.catalog import find_image, load_images, recipe_hash
+from launch.images.held import ENGINES, silent_engines
+from launch.images.listing import list_images
 from launch.images.resolve import resolve_image
 from tests.containers.engine_stand_in import ID, LABELS, EngineStandIn
 
@@ -66,6 +68,27 @@ def test_converted_image_is_found_without_an_engine(
     assert (found.file, found.id, found.content) == (str(folder / "new.sif"), ID, "c0")
     with pytest.raises(LaunchError, match="the image cuda12 is not built here, nor converted"):
         resolved("cuda12", "apptainer", tmp_path)
+
+
+SILENT = "permission denied while trying to connect: dial unix %2Frun%2Fdocker.sock: connect: permission denied"
+
+
+@pytest.mark.parametrize("runtime", ["docker", "apptainer"])
+def test_an_engine_that_is_silent_may_hold_the_image(
+    engine: EngineStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    """Another one answers, and has none: to build it anew would help nobody."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    (engine.folder / "docker").rename(engine.folder / "podman")
+    (engine.folder / "docker").write_text(f"#!/bin/sh\necho '{SILENT}' >&2\nexit 1\n")
+    (engine.folder / "docker").chmod(0o755)
+    with pytest.raises(BackendError, match="you may not use the Docker engine at unix:") as error:
+        resolved("cpu", runtime, tmp_path)
+    assert "group `docker`" in str(error.value.hint)
+    silent = silent_engines(ENGINES)
+    assert list(silent) == ["docker"]
+    assert {each.state for each in list_images(load_images(), ENGINES, silent=silent)} == {"unknown"}
+    assert resolved("there:1", "apptainer", tmp_path).id == ID
 
 
 def test_file_is_known_by_its_sum(engine: EngineStandIn, tmp_path: Path) -> None:
