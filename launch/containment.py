@@ -13,7 +13,7 @@ from launch.disk.plan import CONFIG
 from launch.disk.store import SweepStore
 from launch.errors import ExitCode, LaunchError
 from launch.image import Image
-from launch.mount import Mount, parse_mount
+from launch.mount import Mount, lies_in, outermost_first, parse_mount
 from launch.profiles import Profile
 from launch.records import ManifestEntry, ManifestHeader
 from launch.runtimes import find_runtime
@@ -107,12 +107,13 @@ def contain(
     word = choice.image or profile.image
     image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
     own = _own_mounts(configs, make=not dry)
+    _refuse_hidden(more, own)
     taken = {mount.target for mount in more}
-    mounts = [*(mount for mount in own if mount.target not in taken), *more]
+    mounts = outermost_first([*(mount for mount in own if mount.target not in taken), *more])
     return Containment(
         runtime=runtime,
         image=image,
-        mounts=tuple(mounts),
+        mounts=mounts,
         container=profile.container,
         warnings=tuple(warnings),
     )
@@ -148,9 +149,32 @@ def _checked(
                 f"{where}: {mount.source} and {taken.source} are both to be mounted at {mount.target}",
                 hint="give one of them another place: SRC:DST",
             )
-        if (mount.target == own or mount.target.startswith(own + "/")) and mount.source != mount.target:
+        if mount.source != mount.target and (lies_in(mount.target, own) or lies_in(own, mount.target)):
             raise LaunchError(f"{where}: {mount.target} is where the runs lie", hint="mount it at another place")
     return list(found.values()), warnings
+
+
+def _refuse_hidden(asked: Iterable[Mount], own: Sequence[Mount]) -> None:
+    """Refuse mounts in the place of what every run needs, and those for which another one has no place.
+
+    Raises:
+        LaunchError: Where a run would not find what it needs, or its runtime would not start it.
+    """
+    asked, hint = tuple(asked), "mount it at another place: SRC:DST"
+    for mount in asked:
+        if mount.source != mount.target and any(mount.target == other.target for other in own):
+            raise LaunchError(f"{mount.source}: {mount.target} is where data or caches of the runs lie", hint=hint)
+    for outer in (*own, *asked):
+        for inner in (*own, *asked):
+            if (outer in own and inner in own) or outer.target == inner.target or not os.path.isdir(outer.source):
+                continue
+            if not lies_in(inner.target, outer.target) or not os.path.exists(inner.source):
+                continue
+            place = os.path.join(outer.source, os.path.relpath(inner.target, outer.target))
+            if os.path.isdir(place) != os.path.isdir(inner.source) or not os.path.exists(place):
+                kind = "folder" if os.path.isdir(inner.source) else "file"
+                message = f"{inner.source} is to be mounted at {inner.target}, inside {outer.source}"
+                raise LaunchError(f"{message}: there is no {kind} {place}", hint=hint)
 
 
 def _own_mounts(configs: Iterable[Mapping[str, Any]], *, make: bool) -> list[Mount]:

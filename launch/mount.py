@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Where an image keeps what makes it work, and the kernel its own files.
-_RESERVED = ("/", "/bin", "/dev", "/etc", "/lib", "/lib64", "/opt/venv", "/proc", "/sbin", "/sys", "/usr")
+# Where an image keeps what makes it work, and the kernel its own files: nothing is mounted there, or below.
+_RESERVED = (
+    *("/bin", "/dev", "/etc", "/lib", "/lib64", "/opt/s5-launch", "/opt/venv", "/proc", "/sbin", "/sys", "/usr"),
+    "/usr/local/lib",
+)
+# Of these it does no harm to add to what lies there.
+_OPEN = ("/usr/local/", "/usr/share/")
+_PROGRAMS = "/usr/local/bin"
+_TEMPORARY = "/tmp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,26 @@ def parse_mount(text: str) -> Mount:
     for path in (source, target):
         if not os.path.isabs(path):
             raise ValueError(f"{path} is not absolute")
-    if target in _RESERVED or target.startswith(("/proc/", "/sys/", "/dev/")):
+    if _hides_image(target):
         raise ValueError(f"{target} belongs to the image")
+    if target == _TEMPORARY and source != target:
+        raise ValueError(f"{target} is where a run keeps temporary files")
     return Mount(source=source, target=target, writable=mode == "rw")
+
+
+def _hides_image(target: str) -> bool:
+    """Say whether an image would lack something if another folder lay at a place."""
+    if any(lies_in(place, target) for place in (*_RESERVED, _PROGRAMS)):
+        return True
+    within = [place for place in _RESERVED if lies_in(target, place)]
+    return bool(within) and (within != ["/usr"] or not target.startswith(_OPEN))
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Say whether a path is a folder or lies below it; both are absolute and normal."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def outermost_first(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
+    """Return mounts in an order in which none covers another: what is mounted later covers what lies below it."""
+    return tuple(sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/")))

@@ -1,0 +1,58 @@
+"""What of the host a container may see, and where: found before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from launch.containment import Choice, contain
+from launch.errors import LaunchError
+from launch.mount import Mount, outermost_first, parse_mount
+from launch.profiles import Profile
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/", "/opt", "/opt/venv/lib", "/opt/s5-launch", "/usr", "/usr/lib", "/usr/local", "/usr/local/bin"),
+        *("/usr/local/lib/python3.11", "/usr/share", "/etc/passwd", "/dev/shm", "/lib64", "/tmp"),
+    ],
+)
+def test_what_would_hide_the_image_is_refused(target: str) -> None:
+    with pytest.raises(ValueError, match=r"belongs to the image|temporary files"):
+        parse_mount(f"/data:{target}")
+
+
+@pytest.mark.parametrize("target", ["/data", "/opt/models", "/usr/local/bin/python", "/usr/share/fonts", "/tmp/x"])
+def test_what_hides_nothing_is_taken(target: str) -> None:
+    assert parse_mount(f"/data:{target}") == Mount(source="/data", target=target)
+
+
+def test_outer_mounts_come_first() -> None:
+    inner, outer = Mount(source="/a", target="/d/e"), Mount(source="/b", target="/d")
+    assert outermost_first([inner, outer]) == (outer, inner)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "message"),
+    [
+        (["{here}/source:{here}"], "is where the runs lie"),
+        (["{here}/source:{here}/runs/x"], "is where the runs lie"),
+        (["{here}/source:{here}/data"], "where data or caches of the runs lie"),
+        (["{here}/source:/d", "{here}/data:/d/e"], "there is no folder {here}/source/e"),
+        (["{here}/source:/d", "{here}/data:/d/file"], "there is no folder {here}/source/file"),
+        (["{here}/source:/d", "{here}/source/file:/d/folder"], "there is no file {here}/source/folder"),
+    ],
+)
+def test_mounts_in_the_way_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str], message: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("launch.images.resolve.resolve_image", lambda *_, **__: None)
+    for folder in ("source/folder", "data"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "source/file").touch()
+    choice = Choice(runtime="docker", mounts=tuple(word.format(here=tmp_path) for word in mounts))
+    configs = [{"data": {"root": str(tmp_path / "data"), "cache": str(tmp_path / "cache")}}]
+    with pytest.raises(LaunchError) as caught:
+        contain(choice, Profile(name="local"), configs, tmp_path / "runs", gpus=False)
+    assert message.format(here=tmp_path) in caught.value.message
