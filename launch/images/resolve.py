@@ -20,6 +20,10 @@ from launch.yaml_file import printable
 # The program that must be on the PATH where a runtime executes; of Pyxis nothing is, but Slurm knows its options.
 _PROGRAMS = {"apptainer": "apptainer", "charliecloud": "ch-run", "pyxis": "srun"}
 _FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
+# What files begin with, and where: squashfs; SIF after its line for the shell; ext3, which Apptainer also executes.
+_SQUASHFS_MAGIC = b"hsqs"
+_SIF_MAGICS = ((32, b"SIF_MAGIC"), (1080, b"\x53\xef"))
+_HEAD_BYTES = 1082
 _DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
@@ -156,10 +160,41 @@ def _check_form(file: Path, form: Form, shown: str) -> None:
             f"{shown}: charliecloud executes folders here; from a file, signals and exit codes would not pass",
             hint=f"`unsquashfs -d FOLDER {shown}` unpacks one",
         )
-    if form is Form.FOLDER and not (file / "bin").exists() and not (file / "usr").exists():
-        raise LaunchError(f"{shown}: a folder without bin and usr is no image", hint="it must be an unpacked image")
     if form is Form.SQUASHFS and folder:
         raise LaunchError(f"{shown}: pyxis executes .sqsh files, not folders", hint="`mksquashfs` makes one of it")
+    if folder:
+        _check_folder(file, shown)
+    elif not _begins_as(file, form, shown):
+        kind = (
+            "neither a .sif file nor a squashfs or ext3 file system" if form is Form.SIF else "no squashfs file system"
+        )
+        raise LaunchError(
+            f"{shown}: this is no image: {kind}",
+            hint="is it whole? `sha256sum` says; `launch image convert` makes one",
+        )
+
+
+def _check_folder(folder: Path, shown: str) -> None:
+    """Raise where a folder cannot be an unpacked image."""
+    if folder.resolve() == Path("/"):
+        raise LaunchError(f"{shown}: this is the machine itself, no image", hint="--runtime bare executes without one")
+    if not (folder / "usr").exists() and not ((folder / "bin").exists() and (folder / "etc").exists()):
+        raise LaunchError(
+            f"{shown}: a folder without usr, or bin and etc, is no image", hint="it must be an unpacked image"
+        )
+
+
+def _begins_as(file: Path, form: Form, shown: str) -> bool:
+    """Say whether a file begins as those do that a runtime executes; a name says nothing."""
+    if not file.is_file():
+        return False  # a device would be read for ever
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    except OSError as error:
+        raise LaunchError(f"{shown}: cannot be read: {error.strerror}", hint="may you read it? `ls -l` says") from error
+    squashfs = head.startswith(_SQUASHFS_MAGIC)
+    return squashfs or (form is Form.SIF and any(head[at:].startswith(magic) for at, magic in _SIF_MAGICS))
 
 
 def _has_driver(folder: Path) -> bool:

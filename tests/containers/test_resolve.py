@@ -34,7 +34,7 @@ def resolved(word: str | None, runtime: str, folder: Path, **more: bool) -> Imag
     return resolve_image(word, runtime, runs_root=folder / "runs", **options)
 
 
-def file_at(path: Path, content: bytes = b"an image") -> str:
+def file_at(path: Path, content: bytes = b"#!/usr/bin/env run-singularity\n\0SIF_MAGIC\0an image") -> str:
     path.write_bytes(content)
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
@@ -99,7 +99,7 @@ def test_file_is_known_by_its_sum(engine: EngineStandIn, tmp_path: Path) -> None
     remembered = next((tmp_path / "runs/.images").iterdir())
     remembered.write_text(remembered.read_text().replace(total, "sha256:00"))
     assert resolved("s5.sif", "apptainer", tmp_path).id == "sha256:00"  # it is not computed a second time
-    other = file_at(tmp_path / "s5.sif", b"another image")
+    other = file_at(tmp_path / "s5.sif", b"hsqs another image")
     assert resolved("s5.sif", "apptainer", tmp_path).id == other
     with pytest.raises(LaunchError, match=rf"s5.sif: its SHA-256 is {other}, not {total}"):
         resolved(f"s5.sif@{total}", "apptainer", tmp_path)
@@ -125,7 +125,12 @@ DIGEST = "sha256:" + "12" * 32
         ("gone.sif", "apptainer", {}, "gone.sif: there is no such image"),
         ("s5.sif", "docker", {}, "s5.sif: docker executes images of its engine, not files"),
         ("s5.sqsh", "charliecloud", {}, "charliecloud executes folders here"),
-        ("./empty", "charliecloud", {}, "a folder without bin and usr is no image"),
+        ("./empty", "charliecloud", {}, "a folder without usr, or bin and etc, is no image"),
+        ("./empty", "apptainer", {}, "a folder without usr, or bin and etc, is no image"),
+        ("/", "apptainer", {}, "this is the machine itself"),
+        ("/dev/zero", "apptainer", {}, "this is no image"),
+        ("page.sif", "apptainer", {}, "page.sif: this is no image: neither a .sif file nor"),
+        ("s5.sif", "pyxis", {"here": False}, "s5.sif: this is no image: no squashfs file system"),
         ("./root", "charliecloud", {"gpus": True}, "holds no libraries of the NVIDIA driver"),
         ("./root", "pyxis", {"here": False}, "pyxis executes .sqsh files, not folders"),
         (f"./root@{DIGEST}", "charliecloud", {}, "a folder has no digest"),
@@ -136,6 +141,7 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     for name in ("s5.sif", "s5.sqsh"):
         file_at(tmp_path / name)
+    file_at(tmp_path / "page.sif", b"<html>404 Not Found</html>")
     (tmp_path / "empty").mkdir()
     (tmp_path / "root/usr").mkdir(parents=True)
     before = sorted(os.listdir(tmp_path))
