@@ -150,6 +150,18 @@ class Runtime(ABC):
         del code, log
         return None
 
+    def remove_unstarted(self, folder: str) -> bool:
+        """Remove what was made for an attempt's command and never started.
+
+        Args:
+            folder: The attempt's, absolute.
+
+        Returns:
+            Whether there was such.
+        """
+        del folder
+        return False
+
     def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
         """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
 

@@ -59,35 +59,47 @@ class Podman(Runtime):
             return None
         return Finding(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
 
+    def remove_unstarted(self, folder: str) -> bool:
+        """Remove a container that was never started: `podman run`, asked to stop meanwhile, leaves it and says 0."""
+        label = f"label={FOLDER_LABEL}={folder}"
+        found = (
+            _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label, "--filter", "status=created") or ""
+        ).split()
+        if found:
+            _ask("rm", "--force", "--ignore", "--time=0", *found)
+        return bool(found)
+
     def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
         """End what is labelled with an attempt's folder."""
-        import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
-
-        def ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
-            try:
-                asked = subprocess.run(
-                    [_PROGRAM, *words],
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    timeout=timeout_s,
-                    check=False,
-                )
-            except FileNotFoundError:
-                return ""  # then nothing of it runs
-            except (OSError, subprocess.TimeoutExpired):
-                return None
-            return asked.stdout if asked.returncode == 0 else None
-
         label = f"label={FOLDER_LABEL}={folder}"
-        found = ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)
+        found = _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)
         if not found:
             return found is not None
         containers = found.split()
         if grace_s > 0:
-            ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
-        ask("rm", "--force", "--ignore", "--time=0", *containers)
-        return ask("ps", "--all", "--quiet", "--filter", label) == ""
+            _ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
+        _ask("rm", "--force", "--ignore", "--time=0", *containers)
+        return _ask("ps", "--all", "--quiet", "--filter", label) == ""
+
+
+def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
+    """Return what Podman answers: nothing where it is not there, since nothing of it runs then; None where it fails."""
+    import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to ask
+
+    try:
+        asked = subprocess.run(
+            [_PROGRAM, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        return ""
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout if asked.returncode == 0 else None
 
 
 def _user() -> str:

@@ -40,6 +40,7 @@ class Enclosure:
         self._snapshot = snapshot
         self._runtime: Runtime = find_runtime(header.runtime)
         self._netrc: str | None = None
+        self._unstarted = False
         self._kills = self._count_kills()
 
     @property
@@ -56,8 +57,9 @@ class Enclosure:
         if not self._runtime.contained:
             return self._runtime.wrap(call, os.environ)
         from launch.runtimes.request import labels_of  # most runs have no container
-        from launch.supervise.netrc import NETRC_VARIABLE, wandb_mode, write_netrc
+        from launch.supervise.netrc import NETRC_VARIABLE, remove_left_keys, wandb_mode, write_netrc
 
+        remove_left_keys()
         mode = wandb_mode(os.path.join(self._run_dir, CONFIG))
         mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
         if self._snapshot is not None:
@@ -79,12 +81,11 @@ class Enclosure:
             needs_network=mode == "online",
         )
         self._runtime.prepare(inside)
-        self._runtime.prepare(inside)
         return self._runtime.wrap(inside, os.environ)
 
     def code(self, code: int) -> int:
         """Return the command's own exit code, negative for a signal."""
-        return self._runtime.code(code)
+        return -signal.SIGTERM if self._unstarted else self._runtime.code(code)
 
     def find(self, code: int, log: str) -> Ending | None:
         """Return how a command ended where its runtime knows more than the exit code says.
@@ -111,6 +112,12 @@ class Enclosure:
     def _count_kills(self) -> int:
         return machine_oom_kills() if self._runtime.has_own_group else oom_kills()
 
+    def forget_key(self) -> None:
+        """Delete the key that was handed in, where one was."""
+        if self._netrc is not None:
+            with suppress(OSError):
+                os.unlink(self._netrc)
+
     def leave(self, path: str, code: int, child: Child) -> None:
         """See to it that nothing of an attempt is left once its command's process has ended.
 
@@ -122,9 +129,9 @@ class Enclosure:
         Raises:
             StoreError: Where something is left.
         """
-        if self._netrc is not None:
-            with suppress(OSError):
-                os.unlink(self._netrc)
+        self.forget_key()
+        # What was asked to stop before it began has done nothing, whatever its runtime makes of that.
+        self._unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
         # Whoever stood for the container was killed, or has lost sight of it.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen and not _end(self._runtime, path, 0.0 if child.killed else ORPHAN_GRACE_S):
@@ -150,6 +157,9 @@ def end_container(path: str, record: Mapping[str, Any]) -> bool:
     """
     if record.get("image") is None or not is_here(record):
         return True
+    from launch.supervise.netrc import remove_left_keys
+
+    remove_left_keys()
     return _end(find_runtime(str(record.get("runtime"))), path, ORPHAN_GRACE_S)
 
 

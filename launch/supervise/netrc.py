@@ -54,7 +54,7 @@ def write_netrc(environment: Mapping[str, str]) -> str | None:
     key = environment.get(KEY_VARIABLE) or _stored_key(environment, host)
     if not key or not key.isprintable() or " " in key:
         return None
-    folder = _own_folder()
+    folder = _own_folder(make=True)
     path = os.path.join(folder, f"{_NAME}-{os.getpid()}-{processes.start_time(os.getpid())}")
     with suppress(FileNotFoundError):
         os.unlink(path)
@@ -77,19 +77,31 @@ def _stored_key(environment: Mapping[str, str], host: str) -> str | None:
     return found[2] if found else None
 
 
-def _own_folder() -> str:
-    """Return a folder that only this user can enter, without what killed supervisors have left there."""
+def remove_left_keys() -> None:
+    """Delete the keys of supervisors that were killed.
+
+    Raises:
+        StoreError: Where their folder is somebody else's.
+    """
+    folder = _own_folder(make=False)
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            pid, _, start = name.removeprefix(f"{_NAME}-").partition("-")
+            if not (pid.isdigit() and start.isdigit() and processes.is_alive(int(pid), int(start))):
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
+
+
+def _own_folder(*, make: bool) -> str:
+    """Return the folder that only this user can enter."""
     parent = f"/tmp/launch-{os.getuid()}"
     folder = os.path.join(parent, "secrets")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    for path in (parent, folder):
-        status = os.lstat(path)
-        if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-            raise StoreError(f"{path} belongs to somebody else", hint="have it removed; keys are not put there")
-    os.chmod(folder, 0o700)
-    for name in os.listdir(folder):
-        pid, _, start = name.removeprefix(f"{_NAME}-").partition("-")
-        if not (pid.isdigit() and start.isdigit() and processes.is_alive(int(pid), int(start))):
-            with suppress(OSError):
-                os.unlink(os.path.join(folder, name))
+    if make:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    with suppress(FileNotFoundError):
+        for path in (parent, folder):
+            status = os.lstat(path)
+            if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+                raise StoreError(f"{path} belongs to somebody else", hint="have it removed; keys are not put there")
+        os.chmod(folder, 0o700)
     return folder

@@ -159,9 +159,15 @@ class Supervisor:
         try:
             call = self._surroundings.call(self._call(claim, held))
             child = Child.start(call, claim.path, held, stop=self._surroundings.stop)
-        except (NotStarted, LaunchError) as error:
+        except OSError:
+            self._enclosure.forget_key()
+            raise
+        except Exception as error:  # a fault of our own is told too: unrecorded, the run would be lost again and again
+            self._enclosure.forget_key()
             reason = Reason.NODE_FAILURE if isinstance(error, WornOut) else Reason.START
-            return self._finish(claim, Ending(reason=reason, message=str(error)))
+            known = isinstance(error, NotStarted | LaunchError)
+            message = str(error) if known else f"{type(error).__name__}: {error}"
+            return self._finish(claim, Ending(reason=reason, message=message))
         finally:
             os.close(reading)
         fault("supervise.started")

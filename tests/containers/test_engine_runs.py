@@ -18,6 +18,8 @@ from launch.mount import Mount
 from launch.profiles import Profile
 from launch.records import AttemptRecord, Reason, RunView, State
 from launch.resources import Resources
+from launch.runtimes import find_runtime
+from launch.runtimes.request import FOLDER_LABEL
 from launch.submit import drive, submit_runs
 from launch.supervise import enclosure
 from launch.supervise.supervisor import Outcome
@@ -25,6 +27,7 @@ from tests.containers.contained import Contained, profile_of
 from tests.containers.places import ENGINES, Place, place_of
 from tests.engines.daemon import wait_until
 from tests.engines.docker import BASE, Docker
+from tests.engines.podman import Podman
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 from tests.launch.test_slots import fake_nvidia_smi
 from tests.slurm.trained import TINY, parameters
@@ -84,7 +87,7 @@ def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker,
     supervisor = run.start()
     assert wait_until(lambda: "ready" in run.log(), 60)
     os.kill(docker.daemon.pid or 0, signal.SIGKILL)
-    assert supervisor.close()[0] == Outcome.AGAIN
+    assert supervisor.close()[0] == Outcome.AGAIN, run.attempt()
     assert run.attempt().reason is Reason.KILLED
     assert "the engine went away" in (run.attempt().message or "")
     docker.start()
@@ -188,3 +191,12 @@ def image_of(place: Place):
     from launch.image import Image
 
     return Image(name=place.image, reference=place.image)
+
+
+def test_a_container_that_podman_made_and_never_started_is_removed(podman: Podman) -> None:
+    """What `podman run` leaves, with exit code 0, where it is asked to stop before the start."""
+    label = f"{FOLDER_LABEL}=/nowhere/attempts/0"
+    podman.call("create", "--label", label, BASE, "true")
+    assert find_runtime("podman").remove_unstarted("/nowhere/attempts/0")
+    assert not podman.call("ps", "--all", "--quiet").split()
+    assert not find_runtime("podman").remove_unstarted("/nowhere/attempts/0")

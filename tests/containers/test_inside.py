@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from launch.runtimes.base import Runtime
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
 _NOBODY = 65534
+_OF_THE_HOST = shutil.which("git") or ""  # no image of the tests has it, and it lies under nothing that is mounted
 LOOK = """
 import json, os, sys
 def written(path):
@@ -102,7 +104,7 @@ def test_what_a_command_finds(place: Place, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("WANDB_API_KEY", "0123456789")
     odd = "`id` $HOME 'and' \"more\" ü, =x"
     reading, writing = os.pipe()
-    words = ("-S", "-c", LOOK, str(tmp_path / "scratch"), str(place.data / "numbers"), __file__)
+    words = ("-S", "-c", LOOK, str(tmp_path / "scratch"), str(place.data / "numbers"), _OF_THE_HOST)
     variables = {LIFELINE_VARIABLE: str(writing), "XLA_FLAGS": odd, "CUDA_VISIBLE_DEVICES": ""}
     code, said = ended(place.runtime, place.start(place.call("python3", *words, **variables), hand=(writing,)))
     os.close(writing)
@@ -126,7 +128,7 @@ def test_without_roots_rights(
 ) -> None:
     """A user who may do nothing: from a folder, since a .sif file asks for FUSE, which a site may not give."""
     monkeypatch.setenv("HOME", "/nonexistent")
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # another may be closed to others
         os.chmod(name, 0o755)
         place = Place(Path(name), file_image[0], file_images["charliecloud"])
         os.chown(place.attempt, _NOBODY, _NOBODY)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from launch.errors import LaunchError
 from launch.image import Image
 from launch.images.resolve import resolve_image
 from tests.engines.apptainer import Apptainer, missing
 from tests.engines.docker import BASE, Docker
 from tests.engines.packages import find
-from tests.engines.session import shared
+from tests.engines.session import locked, shared
 
 FOLDER_VARIABLE = "LAUNCH_TEST_APPTAINER"  # one that is there already and stays, for whoever works on these tests
 FILE_RUNTIMES = ("apptainer", "charliecloud")
@@ -42,12 +43,17 @@ def file_images(docker_engine: Docker, apptainer_engine: Apptainer) -> dict[str,
         for name, value in docker_engine.environment.items():
             patch.setenv(name, value)
         patch.setenv("PATH", f"{apptainer_engine.programs}:{os.environ['PATH']}")
-        return {
-            runtime: resolve_image(
-                BASE, runtime, gpus=False, runs_root=docker_engine.folder / "converted", convert=True
-            )
-            for runtime in FILE_RUNTIMES
-        }
+        try:
+            return _convert(docker_engine)
+        except LaunchError:  # another worker's tests may have killed the engine meanwhile
+            with locked(docker_engine.folder / "turn"):
+                docker_engine.start()
+                return _convert(docker_engine)
+
+
+def _convert(engine: Docker) -> dict[str, Image]:
+    runs = engine.folder / "converted"
+    return {r: resolve_image(BASE, r, gpus=False, runs_root=runs, convert=True) for r in FILE_RUNTIMES}
 
 
 @pytest.fixture(params=FILE_RUNTIMES)

@@ -195,7 +195,7 @@ def test_the_background_is_waited_for_and_cancelled(control, capfd):
 def test_one_run_is_a_sweep_of_one(control, capfd):
     assert main(["run", "digits/s5", "seed=3", "--dry-run"]) == 0
     out = capfd.readouterr().out
-    assert "run-digits-s5: 1 run: 1 new" in out
+    assert "run-digits-s5-seed-3: 1 run: 1 new" in out
     assert out.splitlines()[1].split()[2] == "3"
 
 

@@ -147,7 +147,7 @@ MISTAKES = {
     ),
     "command is empty": ("experiment: e\ncommand: []", "command: the command is empty", None),
     "command of numbers": ("experiment: e\ncommand: [sleep, 1]", "command[1]: 1 is not text", "quotes"),
-    "unknown reason": ("experiment: e\nretry: {oom: 1}", "retry.oom: unknown key", "killed, timeout"),
+    "unknown reason": ("experiment: e\nretry: {oom: 1}", "retry.oom: unknown key", "killed, node_failure, timeout"),
     "retry of text": ("experiment: e\nretry: {nan: many}", "retry.nan: 'many' is not a whole number", None),
     "no parallel": ("experiment: e\nmax_parallel: 0", "max_parallel: 0 is not a whole number", None),
     "metric that no run has": (
