@@ -14,9 +14,9 @@ from launch.disk.store import SweepStore
 from launch.errors import ExitCode, LaunchError
 from launch.image import Image
 from launch.mount import Mount, lies_in, outermost_first, parse_mount
-from launch.profiles import Profile
+from launch.profiles import Profile, check_word
 from launch.records import ManifestEntry, ManifestHeader
-from launch.runtimes import find_runtime
+from launch.runtimes.image_file import check_mount
 from s5.catalog import CATALOG, cache_folder, data_root
 
 # Where JAX keeps compiled programs too, so that the runs of a sweep share them.
@@ -101,15 +101,19 @@ def contain(
             )
         return Containment(runtime=runtime)
     here = profile.backend == "local"
-    more, warnings = _checked(_asked(choice, profile), root, profile, here=here)
+    check_word("runtime", runtime)
+    more, warnings = _checked(_asked(choice, profile), root, profile, here=here, writable=runtime == "charliecloud")
     from launch.images.resolve import resolve_image  # most runs have no container
 
-    word = choice.image or profile.image
+    word = profile.image if choice.image is None else choice.image
     image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
     own = _own_mounts(configs, make=not dry)
     _refuse_hidden(more, own)
     taken = {mount.target for mount in more}
     mounts = outermost_first([*(mount for mount in own if mount.target not in taken), *more])
+    place = str(root.absolute())
+    for mount in (Mount(source=place, target=place), *mounts):  # the runs' own folders lie in the first
+        check_mount(mount, runtime)
     return Containment(
         runtime=runtime,
         image=image,
@@ -131,7 +135,7 @@ def _asked(choice: Choice, profile: Profile) -> list[tuple[str, Mount]]:
 
 
 def _checked(
-    asked: list[tuple[str, Mount]], root: Path, profile: Profile, *, here: bool
+    asked: list[tuple[str, Mount]], root: Path, profile: Profile, *, here: bool, writable: bool
 ) -> tuple[list[Mount], list[str]]:
     """Return the mounts if they are there and in nobody's way, and remarks."""
     found: dict[str, Mount] = {}
@@ -143,6 +147,10 @@ def _checked(
             if here:
                 raise LaunchError(message, hint="make it, or leave it out; it would be mounted at " + mount.target)
             warnings.append(f"{message} on this machine; the nodes of {profile.name} must have it")
+        if writable and not mount.writable:
+            warnings.append(
+                f"{where}: {mount.source} can be written in the container: charliecloud has no other mounts"
+            )
         taken = found.setdefault(mount.target, mount)
         if taken != mount:
             raise LaunchError(
@@ -229,7 +237,7 @@ def contain_left(
         dry: Whether to change nothing. What keeps the runs from starting is then told, not raised.
     """
     runtime = choice.runtime or profile.runtime
-    find_runtime(runtime)
+    check_word("runtime", runtime)
     before = own.manifest().headers
     if not left and before and before[max(before)].runtime == runtime:
         header = before[max(before)]  # what is done asks for no image any more
@@ -263,8 +271,10 @@ def contain_again(
         moved: Whether they are to execute elsewhere than before.
     """
     runtime = choice.runtime or (profile.runtime if moved else header.runtime)
-    find_runtime(runtime)
-    named = choice.image or (None if moved or header.image is None else header.image.name)
+    check_word("runtime", runtime)
+    named = choice.image
+    if named is None and not moved and header.image is not None:
+        named = header.image.name
     gpus = any(entry.resources.gpus_per_node for entry in entries)
     configs = [] if runtime == "bare" else [_config(own.run_dir(entry.run_id)) for entry in entries]
     return contain(replace(choice, runtime=runtime, image=named), profile, configs, own.path.parent, gpus=gpus)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from launch.mount import Mount
+from launch.mount import Mount, outermost_first
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment, is_secret
-from launch.runtimes.image_file import check_path, find_refusal, from_step, image_file
+from launch.runtimes.image_file import find_refusal, from_step, image_file
 
 # What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
 # What Apptainer and srun themselves read.
 _OWN = ("HOME", "PATH", "TMPDIR", "USER")
 _FAMILIES = ("APPTAINER_", "SINGULARITY_", "SLURM")
-_QUOTE = '"'
 # No home, and no working folder of the caller; /tmp is the machine's, and read-only is the image.
 # Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
 _OPTIONS = ("--no-eval", "--no-home", "--no-mount", "cwd")
@@ -48,7 +47,7 @@ class Apptainer(Runtime):
                 *_OPTIONS,
                 *([] if later else ["--cleanenv"]),
                 *(["--nv"] if call.resources.gpus_per_node else []),
-                *(word for mount in call.mounts for word in ("--mount", _mount(mount))),
+                *(word for mount in outermost_first(call.mounts) for word in ("--mount", _mount(mount))),
                 *("--pwd", call.folder),
                 image,
                 *call.command,
@@ -64,4 +63,9 @@ class Apptainer(Runtime):
 def _mount(mount: Mount) -> str:
     """Return a mount as one line of comma-separated values, quoted where it must be."""
     fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}", *([] if mount.writable else ["ro"])]
-    return ",".join(f'"{check_path(field, _QUOTE, "apptainer")}"' if "," in field else field for field in fields)
+    return ",".join(map(_quoted, fields))
+
+
+def _quoted(field: str) -> str:
+    doubled = field.replace('"', '""')
+    return f'"{doubled}"' if "," in field or '"' in field else field

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from launch.errors import LaunchError
+from launch.mount import outermost_first
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment
-from launch.runtimes.image_file import check_path, find_refusal, from_step, image_file
+from launch.runtimes.image_file import check_mount, find_refusal, from_step, image_file
 
 # The image's own variables, where its makers put them; what an image that says nothing of its PATH means.
 ENVIRONMENT = "ch/environment"
@@ -35,13 +36,13 @@ class Charliecloud(Runtime):
         image = image_file(call)
         known, later = from_step(call, container_environment(call, surroundings))
         own = {name: surroundings[name] for name in ("PATH", "HOME", "USER", "LANG") if name in surroundings}
-        binds = [[check_path(path, ":", "charliecloud") for path in (m.source, m.target)] for m in call.mounts]
+        mounts = [check_mount(mount, "charliecloud") for mount in outermost_first(call.mounts)]
         return HostCall(
             command=(
                 *("ch-run", "--env-no-expand", *([] if later else ["--unset-env=*"]), f"--set-env=PATH={_PATH}"),
                 "--set-env",
                 *(f"--set-env={name}={value}" for name, value in known.items()),
-                *(f"--bind={':'.join(bind)}" for bind in binds),  # it has none that are read-only
+                *(f"--bind={mount.source}:{mount.target}" for mount in mounts),  # it has none that are read-only
                 f"--cd={call.folder}",
                 image,
                 "--",
@@ -64,7 +65,7 @@ class Charliecloud(Runtime):
         if not image.is_dir():
             raise LaunchError(f"{image}: the image is gone", hint="type the sweep's command again: it converts it anew")
         try:
-            for mount in call.mounts:
+            for mount in outermost_first(call.mounts):
                 if not f"{mount.target}/".startswith(tuple(f"{place}/" for place in _SHARED)):
                     _make_place(image, mount.target, folder=stat.S_ISDIR(os.stat(mount.source).st_mode))
             _make_place(image, f"/{ENVIRONMENT}", folder=False)

@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 
 from launch.errors import LaunchError
+from launch.mount import Mount
 from launch.records import Reason
 from launch.runtimes.base import Call, Finding
 from s5.result import LIFELINE_VARIABLE
 
 # What Slurm and the step say to each task, and which GPUs are its node's.
 _OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")
+
+# What separates paths in an option that mounts them, and nothing hides. Apptainer's are quoted.
+_SEPARATORS = {"charliecloud": ":", "pyxis": ":,"}
 
 
 def image_file(call: Call) -> str:
@@ -45,16 +49,19 @@ def from_step(call: Call, handed: Mapping[str, str]) -> tuple[dict[str, str], di
     return {name: handed[name] for name in handed if name not in later and name != LIFELINE_VARIABLE}, later
 
 
-def check_path(path: str, forbidden: str, runtime: str) -> str:
-    """Return a path if a runtime's options can say it.
+def check_mount(mount: Mount, runtime: str) -> Mount:
+    """Return a mount if a runtime's options can say it.
 
     Raises:
-        LaunchError: Where it contains what separates one path from another there.
+        LaunchError: Where a path contains what separates one from another there.
     """
-    found = next((character for character in forbidden if character in path), None)
-    if found is not None:
-        raise LaunchError(f"{path}: {runtime} cannot mount a path with {found!r} in it", hint="choose another folder")
-    return path
+    for path in (mount.source, mount.target):
+        found = next((character for character in _SEPARATORS.get(runtime, "") if character in path), None)
+        if found is not None:
+            raise LaunchError(
+                f"{path}: {runtime} cannot mount a path with {found!r} in it", hint="choose another folder"
+            )
+    return mount
 
 
 def find_refusal(log: str, pattern: str, runtime: str) -> Finding | None:

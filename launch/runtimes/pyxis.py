@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
-from launch.mount import Mount
+from launch.mount import Mount, outermost_first
 from launch.records import Reason
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment
-from launch.runtimes.image_file import check_path, image_file
+from launch.runtimes.image_file import check_mount, image_file
 from s5.result import LIFELINE_VARIABLE
 
 # What srun and Enroot themselves read, beside what the command may find.
@@ -48,7 +48,7 @@ class Pyxis(Runtime):
             environment={**own, **handed},
             step=(
                 f"--container-image={image}",
-                f"--container-mounts={','.join(_mount(mount) for mount in (_TMP, *call.mounts))}",
+                f"--container-mounts={','.join(_mount(mount) for mount in (_TMP, *outermost_first(call.mounts)))}",
                 f"--container-workdir={call.folder}",
                 f"--container-env={','.join(named)}",
                 "--no-container-mount-home",
@@ -67,5 +67,5 @@ class Pyxis(Runtime):
 
 
 def _mount(mount: Mount) -> str:
-    paths = [check_path(path, ":,", "pyxis") for path in (mount.source, mount.target)]
-    return ":".join([*paths, *([] if mount.writable else ["ro"])])
+    check_mount(mount, "pyxis")
+    return ":".join([mount.source, mount.target, *([] if mount.writable else ["ro"])])

@@ -56,3 +56,15 @@ def test_mounts_in_the_way_of_a_run(
     with pytest.raises(LaunchError) as caught:
         contain(choice, Profile(name="local"), configs, tmp_path / "runs", gpus=False)
     assert message.format(here=tmp_path) in caught.value.message
+
+
+def test_what_a_runtime_cannot_do_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("launch.images.resolve.resolve_image", lambda *_, **__: None)
+    profile, choice = Profile(name="local"), Choice(runtime="charliecloud", mounts=(f"{tmp_path}:/d",))
+    with pytest.raises(LaunchError, match="charliecloud cannot mount a path with ':' in it"):
+        contain(choice, profile, [], tmp_path / "a:b", gpus=False)
+    (warning,) = contain(choice, profile, [], tmp_path / "runs", gpus=False).warnings
+    assert f"{tmp_path} can be written" in warning
+    with pytest.raises(LaunchError, match=r"unknown runtime 'dockr'; did you mean docker\?"):
+        contain(Choice(runtime="dockr"), profile, [], tmp_path / "runs", gpus=False)
