@@ -25,6 +25,7 @@ _SQUASHFS_MAGIC = b"hsqs"
 _SIF_MAGICS = ((32, b"SIF_MAGIC"), (1080, b"\x53\xef"))
 _HEAD_BYTES = 1082
 _DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
+_SUM = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 
@@ -73,6 +74,11 @@ def resolve_image(
         LaunchError: Where there is no such image, it is not built, it is another than its digest says, the runtime's
             program is missing, or it does not compute on what the runs ask for.
     """
+    if word is not None and not word.strip():
+        raise LaunchError(
+            "the name of the image is empty",
+            hint=f"one of {', '.join(load_images())}; without image: the one that fits",
+        )
     wish = _Wish(
         word=word or ("cuda12" if gpus else "cpu"),
         runtime=runtime,
@@ -108,8 +114,18 @@ def _check_runtime(wish: _Wish) -> None:
 def _find(wish: _Wish) -> Image:
     named, at, digest = wish.word.rpartition("@sha256:")
     path = named if at else wish.word
+    if at and not _SUM.fullmatch(digest):
+        raise LaunchError(
+            f"{printable(wish.word)}: a digest is sha256: and 64 hex digits, not {printable(repr(digest))}",
+            hint="copy the whole one: `launch image push` prints it, `launch image list` too",
+        )
     if path.startswith(("/", "./", "../", "~")) or path.endswith(_FILES):
         return _file(path, f"sha256:{digest}" if at else None, wish)
+    if at and named in load_images():
+        raise LaunchError(
+            f"{printable(wish.word)}: {named} is of docker/images.yaml, and a digest belongs to a registry's name",
+            hint=f"{named} alone is the newest build here; by digest it is REGISTRY/PATH@sha256:…",
+        )
     if match := _DIGEST.fullmatch(wish.word):
         return _pinned(match["digest"], wish)
     if wish.word in load_images():

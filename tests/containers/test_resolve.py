@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from launch.containment import Choice, contain
 from launch.errors import BackendError, LaunchError
 from launch.image import Image
 from launch.images.catalog import find_image, load_images, recipe_hash
 from launch.images.held import ENGINES, silent_engines
 from launch.images.listing import list_images
 from launch.images.resolve import resolve_image
+from launch.profiles import Profile
 from tests.containers.engine_stand_in import ID, LABELS, EngineStandIn
 
 
@@ -118,6 +120,10 @@ DIGEST = "sha256:" + "12" * 32
         ("gone:1", "docker", {}, "gone:1: docker holds no such image"),
         ("gone:1", "apptainer", {}, "gone:1: docker holds no such image"),
         (f"reg.example.org/s5@{DIGEST}", "docker", {}, "docker does not hold this image"),
+        ("", "docker", {}, "the name of the image is empty"),
+        ("cpu@sha256:1234", "docker", {}, "a digest is sha256: and 64 hex digits, not '1234'"),
+        ("s5.sif@sha256:", "apptainer", {}, "a digest is sha256: and 64 hex digits, not ''"),
+        (f"cpu@{DIGEST}", "apptainer", {}, "cpu is of docker/images.yaml, and a digest belongs to a registry's name"),
         ("there:1", "podman", {}, "the runtime podman needs the program podman, which is not on the PATH"),
         ("there:1", "pyxis", {}, "executes job steps of Slurm, and this profile executes on this machine"),
         ("there:1", "docker", {"gpus": True}, "ask for GPUs, and the image there:1 computes on the CPU"),
@@ -150,6 +156,12 @@ def test_what_cannot_be_is_refused(
     assert message in error.value.message
     assert error.value.hint
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_an_empty_word_on_the_command_line_is_not_the_profiles_image(engine: EngineStandIn, tmp_path: Path) -> None:
+    profile = Profile(name="local", runtime="docker", image="there:1")
+    with pytest.raises(LaunchError, match="the name of the image is empty"):
+        contain(Choice(image=""), profile, [], tmp_path / "runs", gpus=False, dry=True)
 
 
 def test_driver_in_a_folder(engine: EngineStandIn, tmp_path: Path) -> None:
