@@ -139,6 +139,8 @@ def _things(kind: str, runs: str | None, word: str) -> list[str]:
             return _experiments()
         case "PROFILE":
             return _profiles()
+        case "RUNTIME":
+            return _runtimes()
         case "DATASET":
             return _datasets()
         case "IMAGE":
@@ -202,6 +204,12 @@ def _images() -> list[str]:
         return re.findall(r"^  ([a-z0-9][a-z0-9._-]*):", file.read_text(), re.MULTILINE)
     except OSError:
         return []
+
+
+def _runtimes() -> list[str]:
+    from launch.runtimes import RUNTIMES
+
+    return list(RUNTIMES)
 
 
 def _datasets() -> list[str]:
