@@ -57,7 +57,7 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
         console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
         console.hint(f"`{command}` starts it")
         return ExitCode.OK
-    return start(submission, store, detach=args.detach, command=command)
+    return start(submission, store, detach=args.detach, command=command, options=_container_options(args))
 
 
 def choice_of(args: argparse.Namespace) -> Choice:
@@ -83,7 +83,15 @@ def command_again(args: argparse.Namespace) -> str:
     return shlex.join(["launch", *what, *args.overrides, *chosen])
 
 
-def start(submission: Submission, store: Store, *, detach: bool, command: str) -> int:
+def _container_options(args: argparse.Namespace) -> str:
+    """Return what was typed of images and runtimes, as it stands in a command line."""
+    chosen = {"--runtime": args.runtime, "--image": args.image}
+    words = [word for option, value in chosen.items() if value is not None for word in (option, value)]
+    words += [word for mount in args.mount for word in ("--mount", mount)]
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def start(submission: Submission, store: Store, *, detach: bool, command: str, options: str = "") -> int:
     """Run what is planned, in the foreground or in the background.
 
     Args:
@@ -91,13 +99,14 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str) -
         store: Where its runs lie.
         detach: Whether to return at once.
         command: What to type to go on after an interruption.
+        options: What was typed of images and runtimes. A run that failed before has seen nothing of it.
 
     Returns:
         The exit code.
     """
     name = submission.sweep
     if not submit.is_attended(submission):
-        return _hand_over(submission, store, command)
+        return _hand_over(submission, store, command, options)
     if detach:
         pid = _detach(submission, store)
         console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
@@ -111,13 +120,13 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str) -
         views = submit.drive(submission, store, on_change=_Display(board).show)
     if all(view.state in FINISHED for view in views):
         _show_results(name, store)
-    _say_how_it_ended(name, views, command)
+    _say_how_it_ended(name, views, command, options)
     if board.stopped_by is not None and not all(view.state in FINISHED for view in views):
         return 128 + board.stopped_by
     return exit_code(views)
 
 
-def _hand_over(submission: Submission, store: Store, command: str) -> int:
+def _hand_over(submission: Submission, store: Store, command: str, options: str) -> int:
     """Give the runs to a scheduler, and say what it has."""
     name = submission.sweep
     if all(view.state == State.SUCCEEDED for view in submission.views):
@@ -130,7 +139,7 @@ def _hand_over(submission: Submission, store: Store, command: str) -> int:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
     else:
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
-    advise(name, quantities.count_states(submission.left_alone))
+    advise(name, quantities.count_states(submission.left_alone), options=options)
     return ExitCode.OK
 
 
@@ -240,7 +249,7 @@ def resources_text(resources: Resources) -> str:
     return ", ".join(words)
 
 
-def _say_how_it_ended(name: str, views: Sequence[RunView], command: str) -> None:
+def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:
     counts = quantities.count_states(views)
     stopped = [view for view in views if view.state not in FINISHED]
     console.note(f"{name}: {'stopped: ' if stopped else ''}{quantities.state_words(counts)}")
@@ -255,7 +264,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str) -> None
     if stopped:
         console.hint(f"`{command}` goes on where it stopped")
     else:
-        advise(name, counts, failed[0].run_id if failed else "RUN")
+        advise(name, counts, failed[0].run_id if failed else "RUN", options=options)
 
 
 def _show_results(name: str, store: Store) -> None:

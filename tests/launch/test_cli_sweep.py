@@ -113,7 +113,8 @@ def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(control, capf
     assert err.count("no luck today") >= 3
     assert "hint: `launch logs digits-s5-lr=0.001" in err and "`launch retry x` runs them again" in err
     (control / "fail").unlink()
-    assert main(["sweep", "x.yaml"]) == 1
+    assert main(["sweep", "x.yaml", "--runtime", "bare"]) == 1
+    assert "`launch retry x --runtime bare` runs them again" in capfd.readouterr().err
     assert main(["retry", "x", "--failed"]) == 0
     assert "90.00" in capfd.readouterr().out
     assert main(["retry", "x"]) == 0
