@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import suppress
 
 from launch.errors import BackendError, LaunchError
 from launch.images.held import HeldImage, find_held
@@ -11,6 +12,7 @@ from launch.yaml_file import printable
 
 _REPOSITORY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
 _PINNED = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
+_UNTAG_S = 60.0
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
 _ABSENT = ("manifest unknown", "not found", "name unknown", "does not exist")
 
@@ -31,8 +33,14 @@ def push(held: HeldImage, repository: str) -> str:
             hint="a registry and a path, without a tag: registry.example.org/group/s5",
         )
     name = f"{repository}:{(held.content or held.id.removeprefix('sha256:'))[:12]}"
+    known = find_held(name, (held.engine,))
     _call(held.engine, "tag", held.id, name, about=name)
-    _call(held.engine, "push", name, about=name)
+    try:
+        _call(held.engine, "push", name, about=name)
+    except BaseException:
+        if known is None:
+            _untag(held.engine, name)
+        raise
     found = find_held(name, (held.engine,))
     pushed = [digest for digest in found.digests if digest.startswith(f"{repository}@")] if found else []
     if not pushed:
@@ -61,6 +69,18 @@ def pull(reference: str, engine: str) -> HeldImage:
     if held is None:
         raise BackendError(f"{engine} has pulled {reference}, and does not know it", hint="type it again")
     return held
+
+
+def _untag(engine: str, name: str) -> None:
+    """Take back a name that leads nowhere, unless it is the only one: the image would go with it."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        words = [engine, "image", "inspect", "--format", "{{len .RepoTags}}", name]
+        asked = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_UNTAG_S
+        )
+        if asked.stdout.strip() not in ("", "0", "1"):
+            words = [engine, "image", "rm", name]
+            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_UNTAG_S)
 
 
 def _call(engine: str, *words: str, about: str) -> None:

@@ -180,6 +180,12 @@ def test_an_image_travels_by_its_digest(docker, small):
     wrong = f"{repository}@sha256:{'0' * 64}"
     with pytest.raises(LaunchError, match="the registry has no such image"):
         pull(wrong, "docker")
+    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9"):  # nobody listens there
+        push(pulled, "127.0.0.1:9/group/s5")
+    docker.call("tag", pulled.id, "small:2")
+    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9"):
+        push(small, "127.0.0.1:9/group/other")
+    assert find_held(f"127.0.0.1:9/group/other:{'c' * 12}", ("docker",)) is None
     with pytest.raises(LaunchError, match="cannot be the name of a repository"):
         push(small, f"{repository}:latest")
 
