@@ -20,6 +20,7 @@ BACKENDS = ("local", "slurm")
 RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
 _ENGINES = ("docker", "podman")
 _CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
+_MOUNT_FORM = "SRC[:DST][:rw], such as ~/corpora:/corpora"
 _NETWORKS = ("none", "host", "bridge", "pasta", "slirp4netns")  # the last two are Podman's
 # What getrlimit knows, as both engines spell it.
 _LIMITS = (
@@ -200,8 +201,10 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
     if isinstance(value, dict):
         pairs = place.mapping(value).items()
         words = [(f"{src}:{rest}" if rest is not None else str(src), place.key(str(src))) for src, rest in pairs]
+    elif isinstance(value, list):
+        words = [(_mount_word(word, place.item(i)), place.item(i)) for i, word in enumerate(place.sequence(value))]
     else:
-        words = [(_text(word, place.item(i)), place.item(i)) for i, word in enumerate(place.sequence(value))]
+        raise place.error(f"{describe(value)} stands where a list belongs", f"a list of {_MOUNT_FORM}")
     found: dict[str, Mount] = {}
     for word, at in words:
         try:
@@ -210,8 +213,15 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
             if taken != mount:
                 raise ValueError(f"{taken.source} is mounted at {mount.target} too")
         except ValueError as error:
-            raise at.error(f"{describe(word)}: {error}", "SRC[:DST][:rw], such as ~/corpora:/corpora") from error
+            raise at.error(f"{describe(word)}: {error}", _MOUNT_FORM) from error
     return tuple(found.values())
+
+
+def _mount_word(value: Any, place: Place) -> str:
+    """Return one item of a list of mounts; `SRC: DST` with a space is no text in YAML."""
+    if not isinstance(value, str) or not value:
+        raise place.error(f"{describe(value)} is no mount", f"{_MOUNT_FORM}, without a space after the colon")
+    return value
 
 
 def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
