@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def contain(
     from launch.images.resolve import resolve_image  # most runs have no container
 
     word = profile.image if choice.image is None else choice.image
-    image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
+    with _said_in(profile if choice.image is None and profile.image is not None else None):
+        image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
     own = _own_mounts(configs, make=not dry)
     _refuse_hidden(more, own)
     taken = {mount.target for mount in more}
@@ -121,6 +123,17 @@ def contain(
         container=profile.container,
         warnings=tuple(warnings),
     )
+
+
+@contextmanager
+def _said_in(profile: Profile | None) -> Generator[None, None, None]:
+    """Name the profile's file in what is wrong with the image that it asks for; None where it asks for none."""
+    try:
+        yield
+    except LaunchError as error:
+        if profile is None or profile.file is None or error.exit_code is not ExitCode.USAGE:
+            raise
+        raise LaunchError(f"{profile.file}: image: {error.message}", hint=error.hint) from error
 
 
 def _asked(choice: Choice, profile: Profile) -> list[tuple[str, Mount]]:

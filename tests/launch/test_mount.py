@@ -68,3 +68,9 @@ def test_what_a_runtime_cannot_do_is_said_at_once(tmp_path: Path, monkeypatch: p
     assert f"{tmp_path} can be written" in warning
     with pytest.raises(LaunchError, match=r"unknown runtime 'dockr'; did you mean docker\?"):
         contain(Choice(runtime="dockr"), profile, [], tmp_path / "runs", gpus=False)
+
+
+def test_a_profile_that_names_no_image_of_ours_is_named(tmp_path: Path) -> None:
+    profile = Profile(name="x", runtime="docker", image="cpuu", file="slurm/x.yaml")
+    with pytest.raises(LaunchError, match=r"^slurm/x\.yaml: image: .*cpuu"):
+        contain(Choice(), profile, [], tmp_path, gpus=False, dry=True)
