@@ -50,7 +50,9 @@ _WORDS = {
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("action", metavar="ACTION", choices=tuple(_ACTIONS), help=", ".join(_ACTIONS))
-    parser.add_argument("words", metavar="IMAGE", nargs="*", help="a name of docker/images.yaml; pull: REPO@sha256:…")
+    parser.add_argument(
+        "words", metavar="IMAGE", nargs="*", default=[], help="a name of docker/images.yaml; pull: REPO@sha256:…"
+    )
     parser.add_argument(
         "--builder",
         metavar="ENGINE",
