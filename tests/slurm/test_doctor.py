@@ -53,5 +53,6 @@ def test_no_accounts_and_no_controller(
     assert "keeps none" in examined(capsys, ExitCode.OK)["accounts"]["message"]
     slurm.daemon("slurmctld").stop()
     assert "does not answer" in examined(capsys, ExitCode.UNREACHABLE)["slurmctld"]["message"]
-    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    (unfit := profile.with_name("slurm.conf")).touch()  # for one that is not there, clients wait a minute
+    monkeypatch.setenv("SLURM_CONF", str(unfit))
     assert "no Slurm configuration" in examined(capsys, ExitCode.UNREACHABLE)["clients"]["message"]

@@ -44,9 +44,10 @@ def test_without_slurm_here_it_says_where_to_type_the_command(
         project.launch("sweep", "x.yaml", "--on", "test", code=ExitCode.UNREACHABLE)
     assert "profile test (slurm/test.yaml): " in project.said
     assert "is not on the PATH" in project.said and "hint:" in project.said
-    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    (unfit := project.folder / "slurm.conf").touch()  # for one that is not there, clients wait a minute
+    monkeypatch.setenv("SLURM_CONF", str(unfit))
     project.launch("sweep", "x.yaml", "--on", "test", code=ExitCode.UNREACHABLE)
-    assert "no Slurm configuration (SLURM_CONF=/nowhere/slurm.conf is none)" in project.said
+    assert f"no Slurm configuration (SLURM_CONF={unfit} is none)" in project.said
 
 
 def test_a_controller_that_is_down_costs_nothing(project: Project, slurm: Slurm) -> None:
