@@ -134,8 +134,16 @@ class Reaper:
     def _reap(self) -> None:
         while not self._over.wait(0.05):
             for task in os.listdir("/proc/self/task"):
-                for pid in Path(f"/proc/self/task/{task}/children").read_text().split():
+                for pid in _children(task):
                     with suppress(OSError):
                         words = Path(f"/proc/{pid}/stat").read_text()
                         if "(conmon) Z" in words or "(podman) Z" in words:
                             os.waitpid(int(pid), os.WNOHANG)
+
+
+def _children(task: str) -> list[str]:
+    """Return the children of a thread of this process; none where it has ended since it was seen."""
+    try:
+        return Path(f"/proc/self/task/{task}/children").read_text().split()
+    except OSError:
+        return []
