@@ -54,7 +54,7 @@ def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sw
         if hours is not None:
             known += 1
             resources = view.resources
-            tasks = resources.nodes * resources.tasks_per_node
+            tasks = resources.tasks
             core_hours += hours * tasks * resources.cpus_per_task
             gpu_hours += hours * resources.nodes * resources.gpus_per_node
     return Estimate(

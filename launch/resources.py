@@ -32,6 +32,11 @@ class Resources:
     timeout_min: float | None = None
     mem_growth: float = 1.0
 
+    @property
+    def tasks(self) -> int:
+        """How many processes a run has."""
+        return self.nodes * self.tasks_per_node
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)

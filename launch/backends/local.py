@@ -12,13 +12,13 @@ from pathlib import Path
 
 from launch.backends.base import Backend, OnChange
 from launch.backends.queue import LocalQueue
-from launch.backends.request import python_command
 from launch.backends.slots import check_fits, find_machine
 from launch.disk import processes
 from launch.disk.attempts import attempt_path, is_here, read_plain
 from launch.disk.files import store_error
 from launch.disk.store import Store, SweepStore
 from launch.errors import BackendError, LaunchError
+from launch.own_module import python_command
 from launch.profiles import Profile
 from launch.records import ManifestEntry, RunView, State
 from launch.supervise.order import CWD_VARIABLE

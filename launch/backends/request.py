@@ -4,41 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from launch.disk import processes
+from launch.own_module import python_command
 from launch.supervise.order import CWD_VARIABLE, Order
-
-# Where this very launcher lies: what it starts must be the same code, whatever is installed or lies in the way.
-_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; sys.exit(main(sys.argv[1:]))"
-
-
-def python_command(module: str, words: Sequence[str], *, site: bool) -> list[str]:
-    """Return the command line that runs a module of this launcher.
-
-    Args:
-        module: Its name.
-        words: Its arguments.
-        site: Whether it needs installed packages. Without them it starts in half the time.
-    """
-    return [sys.executable, "-P", *([] if site else ["-S"]), "-c", _BOOT.format(module), _HOME, *words]
-
-
-def isolated_command(module: str, words: Sequence[str], home: str | None = None) -> list[str]:
-    """Return the command line that runs a module of this launcher whatever the environment says of Python.
-
-    What a batch script loads before (a module system, conda) may point PYTHONHOME and PYTHONPATH elsewhere.
-
-    Args:
-        module: Its name.
-        words: Its arguments.
-        home: The folder with the launcher's code; None for where this very launcher lies.
-    """
-    return [sys.executable, "-I", "-S", "-c", _BOOT.format(module), home or _HOME, *words]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from launch.engine.connection import address, unreachable
 from launch.errors import BackendError, LaunchError
@@ -15,6 +15,8 @@ from launch.images.catalog import LABEL
 
 ENGINES = ("docker", "podman")
 _ASK_S = 60.0
+
+Answer = TypeVar("Answer")
 _UNKNOWN = ("no such image", "not known", "does not exist", "no such object", "unable to find")
 
 
@@ -81,18 +83,7 @@ def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:
     Raises:
         BackendError: Where one does not answer and none of the others holds it: that one may.
     """
-    silent: list[BackendError] = []
-    for engine in engines:
-        try:
-            found = _inspect(engine, reference)
-        except BackendError as error:
-            silent.append(error)
-            continue
-        if found is not None:
-            return found
-    if silent:
-        raise silent[0]
-    return None
+    return _first(engines, lambda engine: _inspect(engine, reference))
 
 
 def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
@@ -101,18 +92,27 @@ def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
     Raises:
         BackendError: Where one does not answer and none of the others has any.
     """
-    silent: list[BackendError] = []
+    return _first(engines, lambda engine: _list(engine, f"label={LABEL}{label}={value}")) or []
+
+
+def _first(engines: Sequence[str], ask: Callable[[str], Answer | None]) -> Answer | None:
+    """Return the first answer that says something; None where all are empty.
+
+    Raises:
+        BackendError: Where one does not answer and the others have nothing.
+    """
+    silent: BackendError | None = None
     for engine in engines:
         try:
-            ids = _list(engine, f"label={LABEL}{label}={value}")
+            found = ask(engine)
         except BackendError as error:
-            silent.append(error)
+            silent = silent or error
             continue
-        if ids:
-            return ids
-    if silent:
-        raise silent[0]
-    return []
+        if found:
+            return found
+    if silent is not None:
+        raise silent
+    return None
 
 
 def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:

@@ -232,15 +232,7 @@ def _named(spec: ImageSpec, wish: _Wish) -> Image:
             f"the image {spec.name} is not built here" + (", nor converted" if wish.form else ""),
             hint=f"`launch image build {spec.name}{' --builder podman' if wish.runtime == 'podman' else ''}`",
         )
-    image = Image(
-        name=spec.name,
-        reference=held.id,
-        content=held.content,
-        id=held.id,
-        digest=held.digest,
-        platform=spec.platform,
-    )
-    return _as_file(image, wish, recipe)
+    return _as_file(replace(_image_of(held, spec.name), platform=spec.platform), wish, recipe)
 
 
 def _built(spec: ImageSpec, recipe: str, wish: _Wish) -> tuple[HeldImage | None, BackendError | None]:
@@ -283,15 +275,8 @@ def _pinned(digest: str, wish: _Wish) -> Image:
             f"{printable(wish.word)}: {wish.runtime} does not hold this image",
             hint=f"`launch image pull {printable(wish.word)}`",
         )
-    image = Image(
-        name=wish.word,
-        reference=wish.word,
-        content=held.content if held else None,
-        id=held.id if held else None,
-        digest=digest,
-        platform=held.platform if held else None,
-    )
-    return _as_file(image, wish, None)
+    image = Image(name=wish.word, reference=wish.word) if held is None else _image_of(held, wish.word)
+    return _as_file(replace(image, reference=wish.word, digest=digest), wish, None)
 
 
 def _other(wish: _Wish) -> Image:
@@ -304,15 +289,19 @@ def _other(wish: _Wish) -> Image:
             f"{printable(wish.word)}: {who} holds no such image",
             hint=f"build or pull it; the images of docker/images.yaml are {', '.join(load_images())}",
         )
-    image = Image(
-        name=wish.word,
+    return _as_file(_image_of(held, wish.word), wish, None)
+
+
+def _image_of(held: HeldImage, name: str) -> Image:
+    """Return what an engine says of an image that was asked for by a name."""
+    return Image(
+        name=name,
         reference=held.id,
         content=held.content,
         id=held.id,
         digest=held.digest,
         platform=held.platform,
     )
-    return _as_file(image, wish, None)
 
 
 def _engines(wish: _Wish) -> tuple[str, ...]:

@@ -84,6 +84,11 @@ class Finding:
     message: str
 
 
+def last_line(log: str) -> str:
+    """Return the last line of a log that says something; empty where none does."""
+    return next((line for line in reversed(log.splitlines()) if line.strip()), "")
+
+
 class Runtime(ABC):
     """Wraps commands.
 

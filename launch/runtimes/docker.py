@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from collections.abc import Mapping
 
+from launch.own_module import python_command
 from launch.records import Reason
 from launch.runtimes.base import REFUSED, Call, Finding, HostCall, Runtime
-from launch.runtimes.request import build_request, run_words, to_plain
+from launch.runtimes.request import build_request, own_user, run_words, to_plain
 
 # What the driver says of a container, and the supervisor reads at the end of an attempt's log.
 SAYS = "docker: "
 OUT_OF_MEMORY = "the kernel killed it for lack of memory"
 GONE = "the engine went away"
 
-_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; sys.exit(main(sys.argv[1:]))"
-_DRIVER = (sys.executable, "-P", "-c", _BOOT.format("launch.engine.docker_driver"), _HOME)
+_DRIVER = tuple(python_command("launch.engine.docker_driver", [], site=True))
 # The first process inside, which the engine puts there, where it cannot execute the command.
 _NOT_EXECUTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
 # Beyond the grace, for the engine's own work.
@@ -31,14 +28,13 @@ class Docker(Runtime):
 
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
         """Return the driver's command line, with the whole request on it: nothing in it is secret."""
-        user = f"{os.getuid()}:{os.getgid()}"
-        request = build_request(call, surroundings, user=user, lifeline=0)
+        request = build_request(call, surroundings, user=own_user(), lifeline=0)
         words = json.dumps(to_plain(request), separators=(",", ":"))
         return HostCall(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
 
     def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
         """Return the engine's own command line."""
-        request = build_request(call, surroundings, user=f"{os.getuid()}:{os.getgid()}", lifeline=None)
+        request = build_request(call, surroundings, user=own_user(), lifeline=None)
         words = ["docker", "run", "--init", "--interactive", *(["--tty"] if terminal else []), f"--user={request.user}"]
         return HostCall(command=(*words, *run_words(request, podman=False)), environment=surroundings)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from launch.errors import LaunchError
 from launch.mount import Mount
 from launch.records import Reason
-from launch.runtimes.base import Call, Finding
+from launch.runtimes.base import Call, Finding, last_line
 from s5.result import LIFELINE_VARIABLE
 
 # What Slurm and the step say to each task, and which GPUs are its node's.
@@ -42,7 +42,7 @@ def from_step(call: Call, handed: Mapping[str, str]) -> tuple[dict[str, str], di
     Returns:
         Both parts; the second is empty for a command of one task, whose environment is known whole.
     """
-    if call.resources.nodes * call.resources.tasks_per_node == 1:
+    if call.resources.tasks == 1:
         return dict(handed), {}
     later = {name: value for name, value in handed.items() if name.startswith(_OF_STEP)}
     # A pipe does not reach other nodes; Slurm ends the step with its job.
@@ -72,6 +72,6 @@ def find_refusal(log: str, pattern: str, runtime: str) -> Finding | None:
         pattern: What the runtime's own errors look like, with what they say in a group.
         runtime: Its name.
     """
-    last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+    last = last_line(log)
     found = re.fullmatch(pattern, last.strip())
     return None if found is None else Finding(reason=Reason.START, message=f"{runtime}: {found[1]}")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 
 from launch.records import Reason
-from launch.runtimes.base import Call, Finding, HostCall, Runtime
-from launch.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, run_words
+from launch.runtimes.base import Call, Finding, HostCall, Runtime, last_line
+from launch.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
 
 # What `podman run` hands in from 3 on: the lifeline, the attempt's lock, the slot's locks.
 LIFELINE = 3
@@ -32,8 +32,8 @@ class Podman(Runtime):
 
     def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
         """Return the command line of `podman run`."""
-        several = call.resources.nodes * call.resources.tasks_per_node > 1  # started by srun, which hands nothing on
-        request = build_request(call, surroundings, user=_user(), lifeline=None if several else LIFELINE)
+        several = call.resources.tasks > 1  # started by srun, which hands nothing on
+        request = build_request(call, surroundings, user=own_user(), lifeline=None if several else LIFELINE)
         words = ["--replace", "--log-driver=none", f"--preserve-fds={0 if several else call.handed}"]
         words += [f"--env={name}" for name in _OF_A_TASK] if several else []
         return HostCall(
@@ -44,7 +44,7 @@ class Podman(Runtime):
 
     def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
         """Return the command line of `podman run` with a terminal."""
-        request = build_request(call, surroundings, user=_user(), lifeline=None)
+        request = build_request(call, surroundings, user=own_user(), lifeline=None)
         words = ["--interactive", *(["--tty"] if terminal else [])]
         return HostCall(
             command=(*_run_words(request), *words, *run_words(request, podman=True)), environment=surroundings
@@ -52,7 +52,7 @@ class Podman(Runtime):
 
     def find(self, code: int, log: str) -> Finding | None:
         """Return Podman's own error, where it is the last that was said."""
-        said = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+        said = last_line(log)
         if code > 0 and (found := _NOT_EXECUTED.search(said)):
             return Finding(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
         if code not in _REFUSED or not said.startswith(_ERROR):
@@ -61,25 +61,27 @@ class Podman(Runtime):
 
     def remove_unstarted(self, folder: str) -> bool:
         """Remove a container that was never started: `podman run`, asked to stop meanwhile, leaves it and says 0."""
-        label = f"label={FOLDER_LABEL}={folder}"
-        found = (
-            _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label, "--filter", "status=created") or ""
-        ).split()
+        found = _containers(folder, "--filter", "status=created")
         if found:
             _ask("rm", "--force", "--ignore", "--time=0", *found)
         return bool(found)
 
     def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
         """End what is labelled with an attempt's folder."""
-        label = f"label={FOLDER_LABEL}={folder}"
-        found = _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label)
-        if not found:
-            return found is not None
-        containers = found.split()
+        containers = _containers(folder)
+        if not containers:
+            return containers is not None
         if grace_s > 0:
             _ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
         _ask("rm", "--force", "--ignore", "--time=0", *containers)
-        return _ask("ps", "--all", "--quiet", "--filter", label) == ""
+        return _containers(folder) == []
+
+
+def _containers(folder: str, *filters: str) -> list[str] | None:
+    """Return the containers of an attempt's folder, running or not; None where Podman does not answer."""
+    label = f"label={FOLDER_LABEL}={folder}"
+    said = _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label, *filters)
+    return None if said is None else said.split()
 
 
 def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
@@ -100,10 +102,6 @@ def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return asked.stdout if asked.returncode == 0 else None
-
-
-def _user() -> str:
-    return f"{os.getuid()}:{os.getgid()}"
 
 
 def _run_words(request: ContainerRequest) -> list[str]:

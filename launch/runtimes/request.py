@@ -72,6 +72,11 @@ class ContainerRequest:
     stop_signal: str = "SIGTERM"
 
 
+def own_user() -> str:
+    """Return this user, as `uid:gid`."""
+    return f"{os.getuid()}:{os.getgid()}"
+
+
 def labels_of(folder: str) -> dict[str, str]:
     """Return the labels of an attempt's container.
 
@@ -115,7 +120,7 @@ def build_request(call: Call, surroundings: Mapping[str, str], *, user: str, lif
     else:
         environment[LIFELINE_VARIABLE] = str(lifeline)
     settings, memory_gb = call.container, call.resources.mem_gb
-    several = call.resources.nodes * call.resources.tasks_per_node > 1
+    several = call.resources.tasks > 1
     return ContainerRequest(
         image=_reference(call.image),
         command=call.command,

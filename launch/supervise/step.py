@@ -14,11 +14,6 @@ _WAIT_S = 60
 _PORTS = 4096
 
 
-def task_count(resources: Resources) -> int:
-    """Return how many processes a run has."""
-    return resources.nodes * resources.tasks_per_node
-
-
 def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, str], node: str) -> HostCall:
     """Return the call that starts a command once for every task of a job.
 
@@ -28,7 +23,7 @@ def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, st
         environment: What Slurm says of the job.
         node: A name of this node, the first, that the others can resolve: process 0 is found there.
     """
-    tasks = task_count(resources)
+    tasks = resources.tasks
     options = [
         f"--nodes={resources.nodes}",
         f"--ntasks={tasks}",

@@ -28,7 +28,7 @@ from launch.scheduler.arrays import ArrayRecord, find_task, has_left, read_array
 from launch.scheduler.client import ClientError, call
 from launch.supervise.order import Order
 from launch.supervise.policy import check_nodes
-from launch.supervise.step import name_of, srun_call, task_count
+from launch.supervise.step import name_of, srun_call
 from launch.supervise.supervisor import Outcome, Supervisor, guarded
 from launch.supervise.surroundings import Surroundings
 
@@ -81,7 +81,7 @@ class SlurmTask(Surroundings):
             own = find_task(self._record, self.index)
             header = read_header(os.path.join(self.sweep, "manifest"), own.generation)
             check_nodes(header.retry, os.path.join(self.sweep, own.run_id), since=own.retried)
-        if task_count(self._record.resources) == 1 and call.step is None:
+        if self._record.resources.tasks == 1 and call.step is None:
             return call
         self.stop = signal.SIGUSR2  # srun passes it on
         return srun_call(call, self._record.resources, os.environ, name_of(self.node))

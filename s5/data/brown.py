@@ -130,16 +130,21 @@ def _share_out(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
 
 def _draw(documents: Sequence[Path], genres: Mapping[Path, str], n: int, split: str) -> Iterator[Pair]:
     """Draw pairs: the documents take turns, once with themselves and once with another."""
-    words = _words(split, n)
+    words, others_of = _words(split, n), {path: _others(path, documents, genres) for path in documents}
     for k in range(n):
         path, same = documents[k % len(documents)], k // len(documents) % 2
-        others = [other for other in documents if other != path and genres[other] == genres[path]]
-        others = others or [other for other in documents if other != path]  # of a genre there may be one alone
+        others = others_of[path]
         second = path if same else others[int(words[k, 0] % np.uint64(len(others)))]
         first_place, second_place = (float(word >> np.uint64(11)) * 2.0**-53 for word in words[k, 1:3])
         passages = Passage(path, 0, first_place), Passage(second, 1, second_place)
         turned = int(words[k, 3] >> np.uint64(63))
         yield passages[turned], passages[1 - turned], same
+
+
+def _others(path: Path, documents: Sequence[Path], genres: Mapping[Path, str]) -> list[Path]:
+    """Return the other documents of one's genre; all others where it is alone in it."""
+    others = [other for other in documents if other != path]
+    return [other for other in others if genres[other] == genres[path]] or others
 
 
 def _words(split: str, n: int) -> UInt64[np.ndarray, "n 4"]:

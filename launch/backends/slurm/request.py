@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.backends.request import isolated_command
 from launch.backends.slurm.executor import TextExecutor
 from launch.backends.slurm.names import job_name
 from launch.backends.slurm.throttle import Lane, share
+from launch.own_module import isolated_command
 from launch.profiles import Profile
 from launch.resources import Resources
 from launch.scheduler.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
