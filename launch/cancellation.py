@@ -11,9 +11,7 @@ from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
 from launch.profiles import Profile
 from launch.reaping import reap
-from launch.records import RunView, State
-
-_OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+from launch.records import OVER, RunView
 
 
 def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
@@ -30,7 +28,7 @@ def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
         LaunchError: For a target that is neither.
     """
     chosen = [view for target in targets for view in _targets(store, target)]
-    views = [view for view in chosen if view.state not in _OVER]
+    views = [view for view in chosen if view.state not in OVER]
     for view in views:
         write_cancelled(view.run_dir, view.generation)
     fault("cancel.marked")

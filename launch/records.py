@@ -33,6 +33,10 @@ class State(StrEnum):
     LOST = "LOST"  # its supervisor is gone and left no word; two independent proofs
 
 
+# What only a retry starts again.
+OVER = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+
 class Reason(StrEnum):
     """Why an attempt ended."""
 

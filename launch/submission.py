@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.disk.attempts import adopt_result
@@ -18,8 +20,16 @@ from launch.profiles import Profile
 from launch.records import ManifestEntry, ManifestHeader, RunRecord, RunView, State, row_of
 
 if TYPE_CHECKING:
+    from launch.backends import Backend
     from launch.compose.composer import Run
     from launch.containment import Containment
+
+# How long to wait for another process that hands over to a scheduler.
+_PATIENCE_S = 130.0
+_LOOK_S = 0.05
+
+# Where the code lies that runs execute, unless another place is named: the one this launcher was imported from.
+_SOURCE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,3 +171,37 @@ def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
                 f"the sweep {name}, which this one comes after, has {len(left)} of its runs left",
                 hint=f"`launch wait {name}` returns when it has ended",
             )
+
+
+def backend_of(profile: Profile) -> Backend:
+    """Return the backend that a profile names, which is loaded only now."""
+    from launch.backends import find_backend
+
+    return find_backend(profile)
+
+
+def scheduling(header: ManifestHeader) -> Profile:
+    """Return as much of the profile of a generation as says who schedules it."""
+    return Profile(name=header.profile, backend=header.backend)
+
+
+def refuse_second(sweep: SweepStore, profile: Profile) -> None:
+    """Refuse to touch a sweep that another process feeds; one that hands over to a scheduler soon lets go of it."""
+    deadline = time.monotonic() + (0.0 if backend_of(profile).attended else _PATIENCE_S)
+    while sweep.queue() is not None:
+        if time.monotonic() >= deadline:
+            raise sweep.busy()
+        time.sleep(_LOOK_S)
+
+
+def snapshot_of(source: Path | None, store: Store) -> tuple[str, tuple[str, ...]]:
+    """Return the hash of the code that runs execute, which is copied if need be, and what there is to say about it.
+
+    Args:
+        source: The folder of the code; None for the one this launcher was imported from.
+        store: Where the copies lie.
+    """
+    from launch.snapshot import take_snapshot
+
+    snapshot = take_snapshot(source or _SOURCE, store.root)
+    return snapshot.hash, snapshot.notices

@@ -24,13 +24,12 @@ from launch.disk.files import fault, store_error
 from launch.disk.manifest import Listed, Manifest
 from launch.disk.store import SweepStore
 from launch.errors import StoreError
-from launch.records import RunView, State
+from launch.records import OVER, RunView, State
 from launch.resources import Resources
 from launch.supervise.order import Order
 from launch.supervise.supervisor import Outcome
 from s5.result import ATTEMPT_DIR_VARIABLE
 
-_OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 _POLL_S = 0.2  # for what no event tells: slots and runs in the hands of processes that are not ours
 _REPORT_S = 1.0
 _ORPHAN_GRACE_S = 35.0  # its own lifeline ends an orphan within 30 s
@@ -142,7 +141,7 @@ class LocalQueue:
     def _take_up(self, run_id: str, view: RunView) -> None:
         if view.state is State.RUNNING:
             self._watch(run_id, view)
-        elif view.state not in _OVER:
+        elif view.state not in OVER:
             self._waiting.setdefault(view.resources, deque()).append(run_id)
 
     def _is_waiting(self) -> bool:
@@ -181,7 +180,7 @@ class LocalQueue:
         """Start the first of the runs that wait for a kind of slot; return whether it waits no more."""
         run_id = waiting[0]
         view = self._look(run_id)
-        if view.state is State.RUNNING or view.state in _OVER:  # cancelled, or begun by somebody else
+        if view.state is State.RUNNING or view.state in OVER:  # cancelled, or begun by somebody else
             waiting.popleft()
             self._take_up(run_id, view)
             return True
@@ -277,7 +276,7 @@ class LocalQueue:
             if said:
                 self._note(said)
             # A supervisor that calls it final has recorded why; one that has not failed itself.
-            if code == Outcome.STORE or (code == Outcome.FINAL and view.state not in _OVER):
+            if code == Outcome.STORE or (code == Outcome.FINAL and view.state not in OVER):
                 self._give_up(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
         self._reported = 0.0
         if not any(other.run_id == live.run_id for other in self._live.values()):  # an orphan may be several processes
@@ -285,7 +284,7 @@ class LocalQueue:
 
     def _after(self, run_id: str, view: RunView) -> None:
         """Decide what is to become of a run on which nobody of ours works any more."""
-        if view.state in _OVER or self._stops or self._trouble:
+        if view.state in OVER or self._stops or self._trouble:
             return
         if view.state is State.RUNNING:
             self._watch(run_id, view)

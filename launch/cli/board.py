@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from launch.records import RunView
 
-FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 _BAR = 10  # columns of one run's progress bar
 _STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
 _NARROW = 90  # columns under which a run's last words are left out

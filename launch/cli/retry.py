@@ -36,15 +36,15 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """List the runs in a new generation, and see them through."""
-    from launch import submit
     from launch.cli.submission import choice_of, start
     from launch.cli.targets import open_store, sweep_name
     from launch.profiles import load_profile
+    from launch.retry import retry
 
     store = open_store(args.runs)
     name = sweep_name(store, args.sweep)
     profile = None if args.on is None else load_profile(args.on)
-    submission = submit.retry(store, name, profile, failed_only=args.failed, choice=choice_of(args))
+    submission = retry(store, name, profile, failed_only=args.failed, choice=choice_of(args))
     for warning in submission.warnings:
         console.warn(warning)
     if not submission.views:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from launch import submit
+from launch import execution
 from launch.cli import columns, console, quantities
-from launch.cli.board import FINISHED, Board
+from launch.cli.board import Board
 from launch.cli.status import advise
 from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
 from launch.containment import Choice
 from launch.errors import BackendError, ExitCode
 from launch.profiles import load_profile
-from launch.records import State
+from launch.records import OVER, State
+from launch.submit import estimate_left, submit
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from launch.disk.store import Store
+    from launch.estimate import Estimate
     from launch.language.sweep import Sweep
     from launch.records import RunView
     from launch.resources import Resources
-    from launch.submit import Estimate, Submission
+    from launch.submission import Submission
 
 _NEW = "new"
 _SHOWN = 10  # failures that are spelled out at the end
@@ -43,13 +45,13 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     """
     profile = load_profile(args.on)
     store = open_store(args.runs or profile.runs_dir)
-    submission = submit.submit(sweep, store, profile, only=only, choice=choice_of(args), dry_run=args.dry_run)
+    submission = submit(sweep, store, profile, only=only, choice=choice_of(args), dry_run=args.dry_run)
     for warning in submission.warnings:
         console.warn(warning)
     if args.dry_run:
-        console.data(plan_text(submission, submit.estimate(submission, store)))
+        console.data(plan_text(submission, estimate_left(submission, store)))
         if not submission.obstacles:
-            for request in submit.preview(submission, store):
+            for request in execution.preview(submission, store):
                 console.data(f"\n{request.rstrip()}")
         return _tell_obstacles(submission)
     command = command_again(args)
@@ -105,7 +107,7 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
         The exit code.
     """
     name = submission.sweep
-    if not submit.is_attended(submission):
+    if not execution.is_attended(submission):
         return _hand_over(submission, store, command, options)
     if detach:
         pid = _detach(submission, store)
@@ -117,11 +119,11 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
         _show_results(name, store)
         return ExitCode.OK
     with Board(name) as board:
-        views = submit.drive(submission, store, on_change=_Display(board).show)
-    if all(view.state in FINISHED for view in views):
+        views = execution.drive(submission, store, on_change=_Display(board).show)
+    if all(view.state in OVER for view in views):
         _show_results(name, store)
     _say_how_it_ended(name, views, command, options)
-    if board.stopped_by is not None and not all(view.state in FINISHED for view in views):
+    if board.stopped_by is not None and not all(view.state in OVER for view in views):
         return 128 + board.stopped_by
     return exit_code(views)
 
@@ -133,7 +135,7 @@ def _hand_over(submission: Submission, store: Store, command: str, options: str)
         console.note(f"{name}: nothing to do: {quantities.plural(len(submission.views), 'run')} succeeded before")
         _show_results(name, store)
         return ExitCode.OK
-    given = submit.hand_over(submission, store)
+    given = execution.hand_over(submission, store)
     console.note(f"{name}: {_counts(submission)}: {given.words}")
     if given.left:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
@@ -145,7 +147,7 @@ def _hand_over(submission: Submission, store: Store, command: str, options: str)
 
 def _detach(submission: Submission, store: Store) -> int:
     try:
-        return submit.detach(submission, store)
+        return execution.detach(submission, store)
     except BackendError:
         sweep = store.sweep(submission.sweep)
         if sweep.queue() is not None:  # another launcher was quicker: the mistake that it is in the foreground
@@ -251,7 +253,7 @@ def resources_text(resources: Resources) -> str:
 
 def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:
     counts = quantities.count_states(views)
-    stopped = [view for view in views if view.state not in FINISHED]
+    stopped = [view for view in views if view.state not in OVER]
     console.note(f"{name}: {'stopped: ' if stopped else ''}{quantities.state_words(counts)}")
     ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
     failed = [view for view in ended_badly if view.state == State.FAILED]

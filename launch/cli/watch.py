@@ -77,14 +77,14 @@ class _Feeder:
 
     def feed(self) -> bool:
         """Submit what there is room for, if it is time to; return whether something is left."""
-        from launch import submit
+        from launch import execution
 
         if time.monotonic() < self._next:
             return True
         left = 0
         for name in list(self._names):
             try:
-                given = submit.feed(self._store, name)
+                given = execution.feed(self._store, name)
             except BackendError as error:
                 console.warn(error.message)  # it comes back, or Ctrl-C ends this
                 left += 1

@@ -14,7 +14,7 @@ from launch.disk.files import read_bytes
 from launch.disk.manifest import Listed
 from launch.disk.plan import CONFIG, RUN
 from launch.disk.scheduled import Scheduled
-from launch.records import Reason, RunView, State
+from launch.records import OVER, Reason, RunView, State
 from s5.result import ATTEMPTS, RESULT, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
@@ -23,7 +23,6 @@ _GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
 # A scheduler's words for a machine that went away under a job.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 
-_OVER = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 _MENDED = "type the sweep's command again: it is written anew"
 
@@ -108,7 +107,7 @@ def read_view(
     attempt, record, message = _last_attempt(run_dir, names)
     facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
     state = derive(facts)
-    if state not in _OVER and (scheduled := ask()) is not None:
+    if state not in OVER and (scheduled := ask()) is not None:
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
         state = derive(facts)
     message = message or record.get("message") or note

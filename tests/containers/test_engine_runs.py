@@ -14,13 +14,14 @@ from launch.cli import main
 from launch.containment import Choice
 from launch.disk.attempts import read_attempt
 from launch.disk.store import Store
+from launch.execution import drive
 from launch.mount import Mount
 from launch.profiles import Profile
 from launch.records import AttemptRecord, Reason, RunView, State
 from launch.resources import Resources
 from launch.runtimes import find_runtime
 from launch.runtimes.request import FOLDER_LABEL
-from launch.submit import drive, submit_runs
+from launch.submit import submit_runs
 from launch.supervise import enclosure
 from launch.supervise.supervisor import Outcome
 from tests.containers.contained import Contained, profile_of

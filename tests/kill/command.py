@@ -19,10 +19,11 @@ def main() -> int:
     from launch.backends import find_backend
     from launch.disk.store import Store
     from launch.errors import LaunchError
+    from launch.execution import drive
     from launch.language.sweep import Sweep
     from launch.profiles import load_profile
     from launch.records import State
-    from launch.submit import drive, submit_runs
+    from launch.submit import submit_runs
     from tests.launch.command_sweep import code_under, command_runs
 
     root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]

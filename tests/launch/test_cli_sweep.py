@@ -168,7 +168,7 @@ def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foregr
     (control / "hold").touch()
     assert main(["sweep", "x.yaml", "--detach"]) == 0
     # The second looked before the first had the queue.
-    monkeypatch.setattr("launch.submit._refuse_second", lambda *_: None)
+    monkeypatch.setattr("launch.execution.refuse_second", lambda *_: None)
     assert main(["sweep", "x.yaml", "--detach"]) == 2
     err = capfd.readouterr().err
     assert "error: the sweep x is being run by process" in err and "hint: launch watch x" in err

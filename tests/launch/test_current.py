@@ -11,7 +11,8 @@ from launch.disk.attempts import write_cancelled
 from launch.disk.store import Store, SweepStore
 from launch.language.sweep import RunSpec, Sweep
 from launch.resources import Resources
-from launch.submit import retry, submit
+from launch.retry import retry
+from launch.submit import submit
 from tests.launch.command_sweep import LOCAL, code_under, python
 
 

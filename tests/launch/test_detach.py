@@ -12,8 +12,8 @@ from launch.disk import processes
 from launch.disk.attempts import attempt_path
 from launch.disk.store import Store
 from launch.errors import BackendError, LaunchError
+from launch.execution import detach
 from launch.records import RunView, State
-from launch.submit import detach
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
 

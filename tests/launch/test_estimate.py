@@ -12,7 +12,7 @@ from launch.disk.store import Store
 from launch.language.sweep import Sweep
 from launch.records import Reason
 from launch.submission import Submission
-from launch.submit import estimate, submit_runs
+from launch.submit import estimate_left, submit_runs
 from s5.result import publish, write_result
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 from tests.launch.stored_runs import RECORD
@@ -49,14 +49,14 @@ def finish(submission: Submission, *times: tuple[float, float], number: int = 0)
 
 
 def core_hours(store: Store, *runs: Run, sweep: str = "work") -> tuple[int, float | None]:
-    guess = estimate(submitted(store, *runs, sweep=sweep), store)
+    guess = estimate_left(submitted(store, *runs, sweep=sweep), store)
     assert guess.runs == len(runs)
     return guess.known, guess.core_hours
 
 
 def test_other_seeds_are_judged_by_all_attempts_of_a_finished_run(store):
     first = submitted(store, run(0))
-    assert estimate(first, store).core_hours is None
+    assert estimate_left(first, store).core_hours is None
     finish(first, (1000.0, 4600.0), (9000.0, 12600.0))
     assert core_hours(store, run(1), run(2)) == (2, 4.0)
     assert core_hours(store, run(3), sweep="another") == (1, 2.0)

@@ -16,10 +16,10 @@ from launch.cancellation import cancel
 from launch.disk.attempts import attempt_numbers, attempt_path, read_attempt
 from launch.disk.store import Store
 from launch.errors import BackendError, LaunchError, StoreError
+from launch.execution import drive
 from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
-from launch.submit import drive
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
 from tests.launch.test_slots import fake_nvidia_smi

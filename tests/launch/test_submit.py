@@ -12,12 +12,14 @@ from launch.differences import changed_keys
 from launch.disk.attempts import attempt_path, read_attempt, write_record
 from launch.disk.store import Store
 from launch.errors import LaunchError, StoreError
+from launch.execution import drive
 from launch.language.sweep import RunSpec, Sweep
 from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
+from launch.retry import retry
 from launch.submission import Submission
-from launch.submit import drive, refresh, retry, submit, submit_runs
+from launch.submit import submit, submit_runs
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
 
 
@@ -172,7 +174,7 @@ def test_config_that_resolves_differently_is_named_with_its_key(store: Store, co
     (warning,) = submission.warnings
     assert "model.dropout: 0.0 when these were submitted before, 0.5 now: command-s0-00000000" in warning
     assert [view.run_id for view in submission.views] == ["command-s0-ffffffff"]
-    assert len(refresh(store, "work")) == 2, "what was submitted before is still there"
+    assert len(store.sweep("work").views()) == 2, "what was submitted before is still there"
 
 
 def test_unreadable_files_are_written_again_and_named(store: Store, code: Path) -> None:
@@ -227,7 +229,7 @@ def test_retry_starts_failures_anew_and_leaves_the_rest(store: Store, code: Path
     assert [view.run_id for view in submission.views] == [views[0].run_id, views[2].run_id]
     assert store.sweep("work").header(submission.generation or 0).why == "retry"
     assert states(drive(submission, store)) == [State.SUCCEEDED] * 2
-    assert states(refresh(store, "work")) == [State.SUCCEEDED] * 3
+    assert states(store.sweep("work").views()) == [State.SUCCEEDED] * 3
     assert retry(store, "work", failed_only=True, source=code).views == ()
 
 

@@ -1,0 +1,80 @@
+"""Starting anew what has failed, or was cancelled or lost. Starts nothing and prints nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from launch.containment import Choice, contain_again
+from launch.disk.plan import PlanReport
+from launch.disk.store import Store
+from launch.profiles import Profile, load_profile
+from launch.reaping import reap
+from launch.records import State
+from launch.submission import Submission, backend_of, look_at, refuse_second, scheduling, snapshot_of
+
+
+def retry(
+    store: Store,
+    sweep: str,
+    profile: Profile | None = None,
+    *,
+    failed_only: bool,
+    choice: Choice | None = None,
+    source: Path | None = None,
+) -> Submission:
+    """List failed runs (and cancelled and lost ones, unless `failed_only`) in a new generation, which starts them anew.
+
+    Args:
+        store: Where the runs lie.
+        sweep: Name of the sweep.
+        profile: Where they execute; None for the one they were submitted with.
+        failed_only: Whether to leave cancelled and lost runs alone.
+        choice: What they execute in; None for what they were submitted with.
+        source: The folder whose code the runs execute; None for the one this launcher was imported from.
+
+    Returns:
+        The submission, to be driven; without views where there is nothing to retry.
+
+    Raises:
+        LaunchError: Where another launcher has the sweep.
+    """
+    own = store.sweep(sweep)
+    refuse_second(own, profile or scheduling(own.manifest().newest_header()))
+    states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
+    views = tuple(view for view in own.views() if view.state in states)
+    manifest = own.manifest()
+    header = manifest.newest_header()
+    moved, profile = profile is not None, profile or load_profile(header.profile)
+    submission = Submission(
+        sweep=sweep,
+        generation=None,
+        profile=profile,
+        runs=(),
+        report=PlanReport(),
+        views=(),
+        warnings=tuple(own.problems),
+    )
+    if not views:
+        return submission
+    reap(views)
+    entries = [manifest.listed[view.run_id].entry for view in views]
+    backend_of(profile).check(entries)
+    containment = contain_again(own, choice or Choice(), profile, header, entries, moved=moved)
+    snapshot, notices = snapshot_of(source, store)
+    header = replace(
+        containment.on(header),
+        why="retry",
+        backend=profile.backend,
+        profile=profile.name,
+        snapshot=snapshot,
+        created=time.time(),
+    )
+    return replace(
+        submission,
+        generation=own.freeze(header, entries),
+        views=look_at(own, entries),
+        warnings=(*notices, *own.problems, *containment.warnings),
+        containment=containment,
+    )
