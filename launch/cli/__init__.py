@@ -28,6 +28,23 @@ VERBS = {
     "completion": "print the completion script of a shell",
 }
 
+# The verbs that name a thing: what can be done with it, each with a line, a help and options of its own.
+ACTIONS = {
+    "data": {
+        "prepare": "find or make the files of data sets, check them, convert them",
+    },
+    "image": {
+        "build": "build an image of docker/images.yaml",
+        "list": "show which images are built, and whether their recipes have changed since",
+        "check": "execute an image: is JAX on the right device, does it train",
+        "convert": "write an image as the file or folder that a runtime without an engine executes",
+        "push": "give an image to a registry, and print its digest",
+        "pull": "get an image from a registry by its digest",
+    },
+}
+
+_HELP = ("-h", "--help")
+
 EXIT_CODES = "exit codes: 0 ok, 1 some runs failed, 2 usage or config error, 3 backend unreachable, 130 interrupted"
 
 
@@ -61,9 +78,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+    if not words or words[0] in _HELP:
         console.data(_help())
         return ExitCode.OK if words else ExitCode.USAGE
+    if words[0] == "help":
+        return _dispatch([*words[1:], "--help"])
     if words[0] == "--version":
         from importlib.metadata import version
 
@@ -73,14 +92,35 @@ def _dispatch(words: list[str]) -> int:
         return _dispatch([*words[1:], "--verbose"] if len(words) > 1 else [])
     if words[0] not in VERBS:
         raise _unknown_verb(words[0])
+    if words[1:2] and words[0] in ACTIONS and words[1] in _HELP:
+        console.data(_help_of(words[0]))
+        return ExitCode.OK
     if words[:2] == ["completion", "--words"]:
         from launch.cli.completion import answer
 
         return answer(words[2:])
     from launch.cli.parser import load_verb, make_parser
 
-    verb = load_verb(words[0])
-    return verb.execute(make_parser(words[0], verb).parse(words[1:]))
+    name, rest = _with_action(words) if words[0] in ACTIONS else (words[0], words[1:])
+    verb = load_verb(name)
+    return verb.execute(make_parser(name, verb).parse(rest))
+
+
+def _with_action(words: list[str]) -> tuple[str, list[str]]:
+    """Return a verb with its action, and the words after them."""
+    verb, actions = words[0], ACTIONS[words[0]]
+    if len(words) == 1:
+        problem = f"what to do is missing: one of {', '.join(actions)}"
+    elif words[1] in actions:
+        return f"{verb} {words[1]}", words[2:]
+    elif words[1].startswith("-"):
+        problem = f"the action comes before {console.printable(words[1])}: one of {', '.join(actions)}"
+    else:
+        near = nearest(words[1], [*actions])
+        problem = f"unknown action {console.printable(words[1])!r}; " + (
+            f"did you mean {near}?" if near else f"it is one of {', '.join(actions)}"
+        )
+    raise LaunchError(f"launch {verb}: {problem}", hint=f"`launch {verb} --help` lists the actions")
 
 
 def _unknown_verb(word: str) -> LaunchError:
@@ -93,8 +133,6 @@ def _unknown_verb(word: str) -> LaunchError:
 
 
 def _help() -> str:
-    wide = max(map(len, VERBS))
-    lines = [f"  {verb:<{wide}}  {line}" for verb, line in VERBS.items()]
     return "\n".join(
         [
             "usage: launch VERB …",
@@ -102,10 +140,31 @@ def _help() -> str:
             "Turn a sweep file into runs, see them through, and show the table of results.",
             "",
             "verbs:",
-            *lines,
+            *_lines(VERBS),
             "",
             "Each verb has a --help of its own. Typing `launch sweep FILE` again goes on where it stopped.",
             "Runs lie under ./runs, $LAUNCH_RUNS, or the folder that --runs names.",
             EXIT_CODES,
         ]
     )
+
+
+def _help_of(verb: str) -> str:
+    return "\n".join(
+        [
+            f"usage: launch {verb} ACTION …",
+            "",
+            f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.",
+            "",
+            "actions:",
+            *_lines(ACTIONS[verb]),
+            "",
+            f"Each action has a --help of its own: launch {verb} {next(iter(ACTIONS[verb]))} --help",
+            EXIT_CODES,
+        ]
+    )
+
+
+def _lines(words: dict[str, str]) -> list[str]:
+    wide = max(map(len, words))
+    return [f"  {word:<{wide}}  {line}" for word, line in words.items()]

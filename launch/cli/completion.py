@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.cli import VERBS, console
+from launch.cli import ACTIONS, VERBS, console
 from launch.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -88,12 +88,19 @@ def candidates(before: Sequence[str], word: str) -> list[str]:
     """
     if not before:
         return _beginning(word, [*VERBS, "--help", "--version"])
-    if before[0] not in VERBS:
+    verb, rest = before[0], before[1:]
+    if verb not in VERBS:
         return []
+    if actions := ACTIONS.get(verb):
+        if not rest:
+            return _beginning(word, [*actions, "--help"])
+        if rest[0] not in actions:
+            return []
+        verb, rest = f"{verb} {rest[0]}", rest[1:]
     from launch.cli.parser import load_verb, make_parser
 
-    parser = make_parser(before[0], load_verb(before[0]))
-    runs, kind, choices = _argument(parser, before[1:])
+    parser = make_parser(verb, load_verb(verb))
+    runs, kind, choices = _argument(parser, rest)
     if word.startswith("-") and kind != "value":
         return _beginning(word, parser.options())
     if choices:

@@ -6,11 +6,15 @@ import argparse
 import importlib
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
-from launch.cli import EXIT_CODES, VERBS
+from launch.cli import ACTIONS, EXIT_CODES, VERBS
 from launch.errors import LaunchError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+# What neither reads nor writes run directories.
+_WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
 
 
 class Verb(Protocol):
@@ -37,9 +41,11 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, verb: str, examples: str) -> None:
         lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+        first, _, action = verb.partition(" ")
+        about = ACTIONS[first][action] if action else VERBS[verb]
         super().__init__(
             prog=f"launch {verb}",
-            description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+            description=about[0].upper() + about[1:] + ".",
             epilog=f"examples:\n{lines}\n\n{EXIT_CODES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -80,6 +86,12 @@ class Parser(argparse.ArgumentParser):
         return self._actions
 
     def _refuse_option(self, word: str) -> NoReturn:
+        others = _actions_with(self.prog.split()[1:], word)
+        if others:
+            raise LaunchError(
+                f"{self.prog}: {word} is an option of {' and '.join(others)}, and none of {self.prog.split()[-1]}",
+                hint=f"`{self.prog} --help` lists the options",
+            )
         near = nearest(word, self.options())
         raise LaunchError(
             f"{self.prog}: unknown option {word!r}" + (f"; did you mean {near}?" if near else ""),
@@ -121,16 +133,22 @@ def duration(text: str) -> float:
     return value
 
 
+def _actions_with(words: list[str], option: str) -> list[str]:
+    """Return those of a verb's actions that have an option; nothing for a verb without actions."""
+    parsers = {action: f"{words[0]} {action}" for action in ACTIONS.get(words[0], ())}
+    return [each for each, name in parsers.items() if option in make_parser(name, load_verb(name)).options()]
+
+
 def load_verb(name: str) -> Verb:
-    """Import the module of one verb, which is all that a command line needs."""
-    return cast("Verb", importlib.import_module(f"launch.cli.{name}"))
+    """Import the module of one verb, or of a verb and its action, which is all that a command line needs."""
+    return cast("Verb", importlib.import_module(f"launch.cli.{name.replace(' ', '.')}"))
 
 
 def make_parser(name: str, verb: Verb) -> Parser:
     """Return the parser of a verb with the options that all verbs share."""
     parser = Parser(name, verb.EXAMPLES)
     verb.configure(parser)
-    if name != "completion":
+    if name not in _WITHOUT_RUNS:
         parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
     return parser

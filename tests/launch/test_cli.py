@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import EXIT_CODES, VERBS, main
+from launch.cli import ACTIONS, EXIT_CODES, VERBS, main
 from launch.cli.parser import load_verb, make_parser
 from launch.errors import ExitCode
 from launch.records import PublishedNumber, Reason, State
@@ -33,6 +33,10 @@ BAD = Made(
 OPEN = Made(state=State.PLANNED, settings={"optim.lr": 0.1}, seed=1)
 
 
+# Every command line that has a help, options and examples of its own.
+COMMANDS = [f"{verb} {action}".strip() for verb in VERBS for action in ACTIONS.get(verb, ("",))]
+
+
 def launch(*words: str, code: int = ExitCode.OK) -> None:
     assert main(list(words)) == code
 
@@ -44,24 +48,36 @@ def test_help_names_every_verb_and_the_exit_codes(capsys):
     assert EXIT_CODES in out
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb, capsys):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_verb_and_action_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as caught:
-        main([verb, "--help"])
+        main([*name.split(), "--help"])
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"usage: launch {verb} ")
+    assert out.startswith(f"usage: launch {name} ")
     assert EXIT_CODES in out
-    assert f"examples:\n  launch {verb}" in out or "examples:\n  launch sweep" in out
+    assert f"examples:\n  launch {name}" in out or "examples:\n  launch sweep" in out
+    with pytest.raises(SystemExit):
+        main(["help", *name.split()])
+    assert capsys.readouterr().out == out
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_example_is_a_command_line_that_parses(verb):
-    for line in load_verb(verb).EXAMPLES.strip().splitlines():
+@pytest.mark.parametrize("verb", ACTIONS)
+def test_a_verb_with_actions_lists_them(verb, capsys):
+    launch(verb, "-h")
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: launch {verb} ACTION …")
+    assert all(f"  {action} " in out for action in ACTIONS[verb])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_example_is_a_command_line_that_parses(name):
+    for line in load_verb(name).EXAMPLES.strip().splitlines():
         for command in line.split("  ")[0].split(" && "):
             words = [word.strip("'") for word in command.split(">")[0].split("|")[0].removesuffix(" 2").split()]
             assert words[0] == "launch"
-            make_parser(words[1], load_verb(words[1])).parse(words[2:])
+            name = " ".join(words[1:3]) if words[1] in ACTIONS else words[1]
+            make_parser(name, load_verb(name)).parse(words[1 + len(name.split()) :])
 
 
 @pytest.mark.parametrize(
@@ -79,6 +95,17 @@ def test_every_example_is_a_command_line_that_parses(verb):
         (["wait", "x", "--timeout", "nan"], "nan is no duration", "launch wait --help"),
         (["logs", "x", "--tail", "-1"], "-1 is negative", "launch logs --help"),
         (["logs", "a", "b"], "launch logs: unexpected 'b'", "launch logs --help"),
+        (["image"], "launch image: what to do is missing: one of build, list", "launch image --help"),
+        (["image", "biuld"], "launch image: unknown action 'biuld'; did you mean build?", "launch image --help"),
+        (["image", "zzz"], "launch image: unknown action 'zzz'; it is one of build, list", "launch image --help"),
+        (["image", "--json", "list"], "launch image: the action comes before --json", "launch image --help"),
+        (["image", "list", "--jsno"], "unknown option '--jsno'; did you mean --json?", "launch image list --help"),
+        (["image", "list", "--to", "sif"], "--to is an option of convert, and none of list", "image list --help"),
+        (["image", "list", "x"], "launch image list: unexpected 'x'", "image list --help"),
+        (["image", "convert", "cpu"], "are required: --to", "image convert --help"),
+        (["image", "push", "cpu"], "are required: REPO", "image push --help"),
+        (["image", "build", "cpu", "--runs", "x"], "--runs is an option of convert", "image build --help"),
+        (["data", "fetch", "mnist"], "unknown action 'fetch'; it is one of prepare", "launch data --help"),
         (["status", "--state", "gone"], "invalid choice: 'gone'", "launch status --help"),
         (["logs", "x", "--attempt", "two"], "invalid int value: 'two'", "launch logs --help"),
         (["status", "mnist"], "no sweep 'mnist' under", "no sweeps yet"),

@@ -61,7 +61,3 @@ def test_missing_data_is_a_mistake_with_a_hint(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "data set mnist: its files are missing" in ended.stderr
     assert "hint: " in ended.stderr and "Traceback" not in ended.stderr
-
-
-def test_another_action_is_refused() -> None:
-    assert main(["data", "fetch", "mnist"]) == 2

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import VERBS, main
+from launch.cli import ACTIONS, VERBS, main
 from launch.cli.completion import SCRIPTS, candidates
+from launch.cli.parser import load_verb, make_parser
 from launch.records import State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
@@ -55,6 +56,18 @@ def place(tmp_path, monkeypatch):
         ("completion", "", ["bash", "zsh", "fish"]),
         ("data prepare", "spam", ["spamassassin_bytes"]),
         ("data prepare mnist", "brown", ["brown_pairs"]),
+        ("data", "", ["prepare", "--help"]),
+        ("image", "p", ["push", "pull"]),
+        ("image", "--", ["--help"]),
+        ("image nonsense", "", []),
+        ("image build", "c", ["cpu", "cuda12", "cuda13"]),
+        ("image build", "--n", ["--no-network", "--network", "--no-cache"]),
+        ("image list", "-", ["-h", "--help", "--json", "--builder", "--verbose"]),
+        ("image list", "c", []),
+        ("image convert cpu --to", "s", ["sif", "sqsh"]),
+        ("image push", "cuda", ["cuda12", "cuda13"]),
+        ("image push cpu", "c", []),
+        ("image pull", "c", []),
     ],
 )
 def test_a_word_becomes(before, word, found):
@@ -65,7 +78,14 @@ def test_a_word_becomes(before, word, found):
 def test_every_option_of_every_verb_is_offered():
     for verb in VERBS:
         assert "--help" in candidates([verb], "-")
-        assert ("--runs" in candidates([verb], "-")) == (verb != "completion")
+        assert ("--runs" in candidates([verb], "-")) == (verb not in ("completion", *ACTIONS))
+
+
+def test_every_option_of_every_action_is_offered_and_no_other():
+    for verb, actions in ACTIONS.items():
+        for action in actions:
+            name = f"{verb} {action}"
+            assert candidates(name.split(), "-") == make_parser(name, load_verb(name)).options()
 
 
 def test_the_script_asks_with_the_index_of_the_word(capsys):
@@ -95,9 +115,11 @@ def test_bash_completes(place):
         complete_words launch sta
         complete_words launch status quick
         complete_words launch results quickstart --format js
+        complete_words launch image con
+        complete_words launch image convert cpu --t
     """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["status", "quickstart", "json"]
+    assert done.stdout.split() == ["status", "quickstart", "json", "convert", "--to"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

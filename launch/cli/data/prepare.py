@@ -22,8 +22,7 @@ launch data prepare listops_regenerated
 
 
 def configure(parser: Parser) -> None:
-    """Add the verb's arguments."""
-    parser.add_argument("action", metavar="ACTION", choices=("prepare",), help="prepare")
+    """Add the action's arguments."""
     parser.add_argument("names", metavar="DATASET", nargs="+", help="data sets; `launch doctor` lists them")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--from", dest="archive", metavar="PATH", help="the official archive, or a folder of raw files")

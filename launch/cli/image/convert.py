@@ -1,0 +1,45 @@
+"""`launch image convert`: writes an image as the file or folder that a runtime without an engine executes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch image convert cuda12 --to sif             # for apptainer
+launch image convert cuda12 --to sqsh            # for pyxis
+launch image convert cpu --to dir --runs /scratch/runs   # for charliecloud
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the action's arguments."""
+    parser.add_argument("image", metavar="IMAGE", help="a name of docker/images.yaml, or REPO@sha256:…")
+    parser.add_argument(
+        "--to",
+        metavar="FORM",
+        choices=("sif", "sqsh", "dir"),
+        required=True,
+        help="sif for apptainer, sqsh for pyxis, dir for charliecloud",
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Convert it, and print where the file or folder lies."""
+    from launch.disk.store import Store
+    from launch.images.convert import FORMS
+    from launch.images.resolve import resolve_image
+
+    runtime = next(name for name, form in FORMS.items() if form == args.to)
+    root = Store(None if args.runs is None else Path(args.runs)).root
+    image = resolve_image(args.image, runtime, gpus=False, runs_root=root, convert=True, here=False, say=console.note)
+    console.data(str(image.file))
+    return ExitCode.OK

@@ -1,0 +1,52 @@
+"""An image as a person names it, and the engine that is asked for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.errors import LaunchError
+
+if TYPE_CHECKING:
+    from launch.cli.parser import Parser
+    from launch.images.held import HeldImage
+
+
+def add_builder(parser: Parser) -> None:
+    """Add the option that names the engine."""
+    parser.add_argument(
+        "--builder",
+        metavar="ENGINE",
+        choices=("docker", "podman"),
+        help="the engine: docker or podman (default: the first that is installed)",
+    )
+
+
+def held_image(word: str, builder: str | None) -> HeldImage:
+    """Return the image that a person named: of images.yaml, or one that an engine here knows.
+
+    Args:
+        word: Its name, its id, or a registry's name for it.
+        builder: The engine to ask; None for the first that is installed.
+
+    Raises:
+        LaunchError: Where there is none.
+    """
+    from launch.images.builder import find_engine
+    from launch.images.catalog import find_image, load_images
+    from launch.images.held import find_held
+    from launch.images.listing import newest
+
+    engine = find_engine(builder)
+    known = load_images()
+    if word in known:
+        held = newest(known[word], (engine,))
+        if held is None:
+            raise LaunchError(f"the image {word} is not built here", hint=f"`launch image build {word}`")
+        return held
+    if not any(sign in word for sign in ":/@"):
+        find_image(word)  # says which ones there are
+    held = find_held(word, (engine,))
+    if held is None:
+        raise LaunchError(f"{console.printable(word)}: {engine} holds no such image", hint="`launch image list`")
+    return held

@@ -1,0 +1,33 @@
+"""`launch image pull`: gets an image from a registry by its digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.cli.image.named import add_builder
+from launch.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from launch.cli.parser import Parser
+
+EXAMPLES = """
+launch image pull registry.example.org/group/s5@sha256:…
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the action's arguments."""
+    parser.add_argument("digest", metavar="REPO@sha256:…", help="as `launch image push` prints it")
+    add_builder(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Pull it, and print its identity here."""
+    from launch.images.builder import find_engine
+    from launch.images.registry import pull
+
+    console.data(pull(args.digest, find_engine(args.builder)).id)
+    return ExitCode.OK
