@@ -12,6 +12,7 @@ import pytest
 from s5 import checkpoints
 from s5.evaluate import load_run
 from s5.result import read_result
+from tests.quickly import QUICKLY
 
 ROOT = Path(__file__).parents[2]
 TASKS = ("lra/listops", "lra/text", "lra/retrieval", "lra/image", "lra/pathfinder", "lra/pathx")
@@ -40,6 +41,7 @@ class Shell:
             "LAUNCH_RUNS": str(self.folder / "runs"),
             "LAUNCH_SLOTS": str(self.folder / "slots"),
             "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": QUICKLY,
         }
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("LAUNCH_", "S5_"))}
         ended = subprocess.run(
