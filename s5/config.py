@@ -46,6 +46,7 @@ class DataConfig:
     """Which data, and how they are read.
 
     name: A data set of `s5.catalog`.
+    version: Which version of it, and of `zero_shot`; the catalog's goes up where data are made otherwise than before.
     permutation: The order of an image's pixels.
     split_seed: Seed of the split into training and validation, where the data set has no official one.
     zero_shot: A data set of the same kind on whose test split the best model is scored too, though it was never trained
@@ -57,6 +58,7 @@ class DataConfig:
     """
 
     name: str = "digits"
+    version: int = _added(1)
     permutation: Permutation = Permutation.none
     split_seed: int = 42
     zero_shot: str | None = _added(None)
@@ -69,6 +71,8 @@ class DataConfig:
         """Refuse a seed that no generator takes, a negative number of batches, a factor that no step can have."""
         _finite("data", self)
         _at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
+        _at_least(1, data_version=self.version)
+        _below_power_of_two(64, data_split_seed=self.split_seed)
         if self.zero_shot_rescale <= 0:
             raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} must be positive")
         if self.zero_shot is None and self.zero_shot_rescale != 1:
@@ -299,8 +303,9 @@ class Config:
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes."""
+        """Refuse a seed that no generator takes, or that JAX would take for a smaller one: it keeps 32 bits."""
         _at_least(0, seed=self.seed)
+        _below_power_of_two(32, seed=self.seed)
 
 
 def _finite(section: str, config: Any) -> None:
@@ -315,3 +320,10 @@ def _at_least(least: int, **values: int | float | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise ValueError(f"{name.replace('_', '.', 1)}={value} must be at least {least}")
+
+
+def _below_power_of_two(bits: int, **values: int) -> None:
+    """Raise unless every value has so many bits at most. Names are as in `_at_least`."""
+    for name, value in values.items():
+        if value >> bits:
+            raise ValueError(f"{name.replace('_', '.', 1)}={value} must be below 2^{bits}")

@@ -6,7 +6,7 @@ logits = model(inputs, None, train=False)
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +37,47 @@ class Task:
     d_input: Features of a step, or different tokens.
     n_classes: Classes; for a regression the features of a target.
     head: The name of the head they ask for.
+    vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and where
+        the catalog alone is asked.
     """
 
     d_input: int
     n_classes: int
     head: str
+    vocabulary: str | None = None
 
     @classmethod
     def of(cls, data: Dataset | DatasetInfo) -> "Task":
         """Return that of a data set, or of what the catalog expects of one."""
-        return cls(d_input=data.d_input, n_classes=data.n_classes, head=data.head.name)
+        vocabulary = data.vocabulary if isinstance(data, Dataset) else None
+        return cls(d_input=data.d_input, n_classes=data.n_classes, head=data.head.name, vocabulary=vocabulary)
 
     def __str__(self) -> str:
         return f"{self.head} of steps of {self.d_input} with {Head[self.head].answers(self.n_classes)}"
 
 
-def check_same_task(key: str, dataset: Dataset, own: Task) -> None:
-    """Raise where a model that was trained on a task cannot read another data set."""
-    if Task.of(dataset) != own:
+def check_same_task(
+    key: str, dataset: Dataset, own: Task, hint: str = "name a data set of the same kind, whose tokens are the same"
+) -> None:
+    """Raise where a model that was trained for a task cannot read a data set.
+
+    Args:
+        key: What named the data set, for the message.
+        dataset: The data set.
+        own: The model's task.
+        hint: What to do about it.
+
+    Raises:
+        UserError: Where the data ask for another model, or where their tokens stand for other symbols.
+    """
+    asked = Task.of(dataset)
+    if replace(asked, vocabulary=own.vocabulary) != own:
+        raise UserError(f"{key}: {dataset.name} is a {asked}, and the model was trained for a {own}", hint=hint)
+    if own.vocabulary not in (None, asked.vocabulary):
         raise UserError(
-            f"{key}: {dataset.name} is a {Task.of(dataset)}, and the model was trained for a {own}",
-            hint="name a data set of the same kind",
+            f"{key}: the tokens of {dataset.name} are {asked.vocabulary or 'features'}, "
+            f"and those that the model was trained on are {own.vocabulary or 'features'}",
+            hint=hint,
         )
 
 
@@ -197,7 +217,7 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     """
     config, model, task = _load(run_dir)
     if data is not None:
-        config.data.name = data
+        config.data.name, config.data.version = data, dataset_info(data).version
     dataset = load(config.data, config.compat)
     check_same_task(f"data.name={dataset.name}" if data is None else f"--data {data}", dataset, task)
     if split not in dataset.splits:

@@ -114,7 +114,8 @@ def make_schedule(
     Returns:
         A function (step, falls) -> rate; without `falls` they have not fallen.
     """
-    warmup_steps = math.ceil(config.warmup_epochs * steps_per_epoch)
+    # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, and 3 steps.
+    warmup_steps = math.ceil(round(config.warmup_epochs * steps_per_epoch, 6))
     total_steps = epochs * steps_per_epoch
     rate = upstream_learning_rate if compat is Compat.upstream else learning_rate
 

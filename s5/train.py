@@ -25,6 +25,8 @@ from s5.result import FINAL_METRICS, write_result
 from s5.schedule import has_plateaued
 from s5.step import Interval
 
+_OTHER_DATA = "bring back the files that the run began with, or start it again in another folder"
+
 
 @dataclasses.dataclass(kw_only=True)
 class Progress:
@@ -131,6 +133,8 @@ class Loop:
     def _resume(self, run_dir: Path) -> None:
         """Take over the newest valid checkpoint of the run's attempts, if there is one."""
         checkpoint = self._devices.from_leader(checkpoints.newest(run_dir) if self._leads else None)
+        if checkpoint is not None and (task := checkpoint.progress.get("task")):
+            check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
         self.learner.start(checkpoint and checkpoint.arrays)
         if checkpoint is None:
             return

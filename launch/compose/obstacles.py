@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from launch.errors import ConfigError, LaunchError
-from s5.catalog import DataError, DatasetInfo, check_available, dataset_info
+from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
 from s5.choices import Encoder, Likelihood, Permutation, Times
 from s5.config import ModelConfig
 from s5.config_values import from_dict
@@ -107,11 +107,16 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
 
 
 def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
-    """Yield an error for pixels reordered where there are none, and for another data set that is of another kind."""
+    """Yield an error for data of another version or kind than wanted, and for pixels reordered where there are none."""
     data = run.config["data"]
     infos, permutation, name = [info], data.get("permutation", _UNCHANGED), data.get("zero_shot")
     with suppress(DataError):  # told of already
         infos += [] if name is None else [dataset_info(name)]
+    for one in infos:
+        try:
+            check_version(one, data.get("version", 1))
+        except DataError as error:
+            yield _error(run, "data.version", error.message, error.hint or "")
     for other in infos[1:]:
         if other.task != info.task:
             reason = f"it is a {other.task}, and data.name={info.name} is a {info.task}"

@@ -40,6 +40,7 @@ __all__ = [
     "cache_folder",
     "cache_path",
     "check_available",
+    "check_version",
     "data_root",
     "dataset_info",
     "find_files",
@@ -83,6 +84,24 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
     info = dataset_info(name)
     if not is_cached(info, cache):
         find_raw(info, root)
+
+
+def check_version(info: DatasetInfo, version: int) -> None:
+    """Raise unless a data set is here in the version that a run asks for: another one holds other examples.
+
+    Args:
+        info: The data set.
+        version: The config's `data.version`.
+
+    Raises:
+        DataError: Where it is another.
+    """
+    if version != info.version:
+        raise DataError(
+            f"data.version={version}: {info.name} is version {info.version} in this code",
+            hint=f"set data.version={info.version} for a run of its own; "
+            "a run on another version goes on with the code that it began with",
+        )
 
 
 def find_files(name: str, root: str | None = None) -> dict[str, Path]:

@@ -133,7 +133,8 @@ class DatasetInfo:
         get: What to type, or where to go, to get it.
         cache: How its converted files are kept.
         cached_as: The data set whose converted files serve it too; empty for its own.
-        version: Raised when it is made or converted differently, so that older caches are not taken for it.
+        version: Raised when it is made or converted differently, so that older caches are not taken for it, nor older
+            runs for runs on it: a config's `data.version` must be the same.
         made_by: The published procedure that makes it, where a generator does; empty where files are needed.
         head: What a model returns for an example.
         tokens: Whether a step is a token, a whole number below `d_input`, instead of features.

@@ -70,10 +70,12 @@ def load(config: DataConfig, compat: Compat = Compat.none) -> Dataset:
         The data set with its splits `train`, `val` and `test`.
 
     Raises:
-        DataError: For an unknown name, pixels reordered where there are none, or a file that is not what it should be.
+        DataError: For an unknown name, another version, pixels reordered where there are none, or a file that is not
+            what it should be.
         MissingData: Where the files are not there.
     """
     info = catalog.dataset_info(config.name)
+    catalog.check_version(info, config.version)
     if info.permutable:
         return _LOADERS[info.name](config)
     if config.permutation is not Permutation.none:

@@ -19,7 +19,7 @@ from s5.data.dataset import Dataset
 from s5.data.lines import Lines, share_lines
 from s5.data.progress import Progress
 from s5.data.rows import contiguous_splits
-from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row
+from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, name_of
 
 _FILES = {"train": "new_aan_pairs.train.tsv", "val": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
 _LABELS = {"0.0": 0, "1.0": 1, "0": 0, "1": 1}
@@ -51,10 +51,12 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
-    d_input = len(stored.facts["vocabulary"]) + len(SPECIALS)
+    characters = stored.facts["vocabulary"]
+    d_input = len(characters) + len(SPECIALS)
     if d_input != info.d_input:
         warnings.warn(f"{info.name}: {d_input} different tokens; {info.d_input} were expected", stacklevel=2)
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), d_input)
+    splits = contiguous_splits(info.sizes, stored.arrays, tokens=True)
+    return Dataset.of(info, splits, d_input, vocabulary=name_of(characters))
 
 
 def _vocabulary(info: DatasetInfo, pieces: Iterable[Lines], total: int) -> list[int]:

@@ -21,7 +21,7 @@ from s5.data.conversion import Plan, Stored, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.rows import contiguous_splits
 from s5.data.split import stratified_split
-from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row
+from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row, name_of
 
 SEED = 0
 N_DOCUMENTS, N_WORDS = 500, 1_161_192
@@ -86,7 +86,8 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True))
+    vocabulary = name_of(stored.facts["vocabulary"])
+    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary=vocabulary)
 
 
 def _read_genres(listed: Path) -> dict[Path, str]:

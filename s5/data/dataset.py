@@ -47,6 +47,7 @@ class Dataset:
     d_input: Features of a step, or different tokens.
     splits: `train`, `val` and `test`.
     head: What a model returns for an example, and so how it is scored.
+    vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty where it has none.
     """
 
     name: str
@@ -55,16 +56,21 @@ class Dataset:
     d_input: int
     splits: Mapping[str, Split]
     head: Head = Head.classification
+    vocabulary: str = ""
 
     @classmethod
-    def of(cls, info: DatasetInfo, splits: Mapping[str, Split], d_input: int | None = None) -> "Dataset":
+    def of(
+        cls, info: DatasetInfo, splits: Mapping[str, Split], d_input: int | None = None, *, vocabulary: str = ""
+    ) -> "Dataset":
         """Return the data set of a catalog's entry.
 
         Args:
             info: The entry.
             splits: Its splits.
             d_input: Different tokens, where the files have decided; None for what the entry says.
+            vocabulary: What its tokens stand for.
         """
+        assert bool(vocabulary) == info.tokens, f"{info.name}: tokens have a vocabulary, and features none"
         # Before a run starts the launcher has only the entry to go by.
         for name, split in splits.items():
             loaded = {"tokens": split.tokens, "times": split.times is not None}
@@ -77,4 +83,5 @@ class Dataset:
             d_input=info.d_input if d_input is None else d_input,
             splits=splits,
             head=info.head,
+            vocabulary=vocabulary,
         )

@@ -20,7 +20,7 @@ from s5.data.dataset import Dataset
 from s5.data.progress import Progress
 from s5.data.rows import contiguous_splits, scattered_splits
 from s5.data.split import random_split
-from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row
+from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, name_of
 
 _LEAST = 15  # how often a character must occur in order to have a number
 _KINDS = ("neg", "pos")  # in the order of their labels
@@ -65,7 +65,8 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
         train, val = random_split(n_train, info.sizes["val"], config.split_seed)
         test = np.arange(n_train, info.n_examples)
         splits = scattered_splits({"train": train, "val": val, "test": test}, stored.arrays, tokens=True)
-    return Dataset.of(info, splits)
+    characters = stored.facts["vocabulary"]
+    return Dataset.of(info, splits, vocabulary="bytes plus 1" if characters is None else name_of(characters))
 
 
 def _expected(info: DatasetInfo, name: str) -> int:

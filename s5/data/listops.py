@@ -52,7 +52,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True))
+    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="listops")
 
 
 def _read_rows(lines: Lines, length: int) -> Arrays:

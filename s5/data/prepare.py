@@ -42,7 +42,7 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
         lines += [f"  {line}" for line in said]
     elif download and not info.made_by and not catalog.is_cached(info, config.cache):
         _download(info, root)
-    config = DataConfig(name=info.name, root=root, cache=config.cache)
+    config = DataConfig(name=info.name, version=info.version, root=root, cache=config.cache)
     lines += [f"  {line}" for line in _check(info, config)]
     path = catalog.cache_path(info, config.cache)
     if info.cache is Cache.folder:

@@ -51,7 +51,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True))
+    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="bytes")
 
 
 def _mails(folder: Path, expected: int) -> list[Path]:

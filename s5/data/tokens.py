@@ -1,5 +1,6 @@
 """Tokens as numbers: which number stands for which symbol, and rows of them that end with `<eos>`."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -63,6 +64,11 @@ class CharacterCodec:
     def encode(self, text: str) -> UInt8[np.ndarray, " length"]:
         """Return the number of each character."""
         return self._table[code_points(text)]
+
+
+def name_of(vocabulary: Iterable[int]) -> str:
+    """Return what tells a vocabulary of characters from others: a digest of its code points, in their order."""
+    return f"characters {hashlib.sha256(repr(list(vocabulary)).encode()).hexdigest()[:16]}"
 
 
 def code_points(text: str) -> Integer[np.ndarray, " length"]:

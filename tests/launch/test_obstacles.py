@@ -103,6 +103,8 @@ def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_p
             "data.permutation=bit_reversal: pendulum is no data set",
         ),
         ("data.name: pendulum", None),
+        ("data.version: 2", "data.version=2: digits is version 1 in this code"),
+        ("data.name: pathfinder32_regenerated_20k, data.version: 2", None),
     ],
 )
 def test_data_of_another_kind_are_found_before_anything_starts(tmp_path, setting, words):

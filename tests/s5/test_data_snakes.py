@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from s5.catalog import CATALOG
+from s5.catalog import CATALOG, DataError
 from s5.config import DataConfig
 from s5.data import convert, load
 
@@ -231,11 +231,15 @@ def test_made_pictures_are_a_data_set(monkeypatch, tmp_path):
     name = "pathfinder32_regenerated_20k"
     sizes = {"train": 16, "val": 2, "test": 2}
     monkeypatch.setitem(CATALOG, name, dataclasses.replace(CATALOG[name], sizes=sizes))
-    convert(DataConfig(name=name))
-    dataset = load(DataConfig(name=name))
+    config = DataConfig(name=name, version=2)
+    convert(config)
+    dataset = load(config)
     assert {split: len(part) for split, part in dataset.splits.items()} == sizes
     stored = dataset.splits["train"].inputs.reshape(20, 32, 32)
     np.testing.assert_array_equal(stored[13], draw_picture(32, 0, 13)[0])
+    # A run that began on the first version's pictures does not go on with these.
+    with pytest.raises(DataError, match=f"data.version=1: {name} is version 2 in this code"):
+        load(DataConfig(name=name))
 
 
 def test_dilation_looks_where_the_footprint_lies():

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -69,14 +70,12 @@ def test_an_evaluation_stops_between_batches() -> None:
 
 
 def test_lengths_are_passed_only_where_something_is_padded(finished_run: tuple[Path, str, str]) -> None:
-    from dataclasses import replace
-
     dataset = load(load_run(finished_run[0])[0].data)
     batch = next(eval_batches(dataset.splits["val"], 2))
     assert valid_lengths(dataset)(batch) is None
     val = dataset.splits["val"]
-    shorter = replace(val, lengths=val.lengths - np.int32(1))
-    padded = replace(dataset, splits={**dataset.splits, "val": shorter})
+    shorter = dataclasses.replace(val, lengths=val.lengths - np.int32(1))
+    padded = dataclasses.replace(dataset, splits={**dataset.splits, "val": shorter})
     assert valid_lengths(padded)(batch) is batch.lengths
 
 
@@ -85,7 +84,8 @@ def test_a_checkpoint_that_does_not_say_what_its_model_was_made_for_is_read_by_t
 ) -> None:
     checkpoint = checkpoints.newest(finished_run[0])
     assert checkpoint is not None
-    assert checkpoint.progress.pop("task") == {"d_input": 1, "n_classes": 10, "head": "classification"}
+    task = {"d_input": 1, "n_classes": 10, "head": "classification", "vocabulary": ""}
+    assert checkpoint.progress.pop("task") == task
     monkeypatch.setattr(checkpoints, "newest", lambda _: checkpoint)
     assert load_run(finished_run[0])[1].encoder.weight.shape == (1, 8)
 
@@ -97,3 +97,15 @@ def test_data_of_another_kind_are_refused() -> None:
         UserError, match=r"--data digits: digits is a classification of steps of 1 with 10 classes, .* of 3 with"
     ):
         check_same_task("--data digits", digits, Task(d_input=3, n_classes=10, head="classification"))
+
+
+def test_tokens_that_stand_for_other_symbols_are_refused() -> None:
+    mails = dataclasses.replace(load(DataConfig(name="digits")), name="mails", d_input=256, vocabulary="bytes")
+    reviews = Task(d_input=256, n_classes=10, head="classification", vocabulary="bytes plus 1")
+    with pytest.raises(UserError, match=r"the tokens of mails are bytes, and those .* trained on are bytes plus 1"):
+        check_same_task("--data mails", mails, reviews)
+    check_same_task("--data mails", mails, dataclasses.replace(reviews, vocabulary="bytes"))
+    check_same_task("--data mails", mails, dataclasses.replace(reviews, vocabulary=None))  # an older checkpoint
+    features = dataclasses.replace(reviews, vocabulary="")
+    with pytest.raises(UserError, match=r"the tokens of mails are bytes, and those .* are features"):
+        check_same_task("--data mails", mails, features)

@@ -171,6 +171,10 @@ def test_schedule_counts_epochs():
     assert float(schedule(4)) == pytest.approx(LR)
     assert float(schedule(2)) == pytest.approx(LR / 2)
     assert float(schedule(24)) == pytest.approx(1e-4)
+    tenth = make_schedule(config(warmup_epochs=0.1), LR, steps_per_epoch=30, epochs=3)
+    assert float(tenth(3)) == pytest.approx(LR)  # not at step 4, which 0.1 * 30 > 3 would say
+    begun = make_schedule(config(warmup_epochs=0.11), LR, steps_per_epoch=30, epochs=3)
+    assert float(begun(3)) == pytest.approx(LR * 3 / 4)  # a step that is begun counts
 
 
 def rates_of_upstream(asked, peak, steps_per_epoch, scores):

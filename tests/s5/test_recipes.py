@@ -51,7 +51,8 @@ def test_a_recipe_has_the_published_hyper_parameters(name):
         assert value == (text if isinstance(value, str) else pytest.approx(float(text))), column
     pendulum = name.startswith("pendulum")
     assert (model.bidirectional, model.prenorm, model.norm.name == "batch") == (not pendulum,) * 3
-    assert model.dt_min == {"lra/pathx": 1e-4, **dict.fromkeys(["pendulum/s5"], 1e-2)}.get(name, model.dt_min)
+    dt_min = 1e-2 if pendulum else 1e-4 if name == "lra/pathx" else 1e-3
+    assert (model.dt_min, model.dt_max) == (dt_min, 0.1)
     assert model.bn_momentum == (0.9 if name in ("lra/pathfinder", "lra/pathx") else 0.95)
     assert model.clip_eigs == (name == "lra/image")
     assert (optim.dt_global, optim.warmup_epochs) == tuple(
@@ -65,6 +66,7 @@ def test_a_recipe_names_itself_and_data_of_the_catalog(name):
     config, text = compose([f"experiment={name}"]), (CONF_DIR / "experiment" / f"{name}.yaml").read_text()
     assert config.recipe == name
     info = catalog.dataset_info(config.data.name)
+    catalog.check_version(info, config.data.version)
     config.model.check_fits(info.d_input, info.head)
     for word in ("Paper:", "Command: python -m s5 experiment=", "Cost:", "Score:"):
         assert f"# {word}" in text

@@ -1,5 +1,6 @@
 """The loop in this process, stopped wherever it asks whether it should stop."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -202,6 +203,19 @@ def test_another_environment_is_said(
     monkeypatch.setattr(device, "environment", lambda: {"threads": 999})
     assert attempt(config, tmp_path, 1) is None
     assert f"threads was {device.threads()} and is 999" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_other_data(
+    config: Config, whole: tuple[Path, dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    tokens = dataclasses.replace(train.load(config.data), vocabulary="bytes")
+    monkeypatch.setattr(train, "load", lambda *_: tokens)
+    with pytest.raises(
+        UserError, match=r"data\.name=digits: the tokens of digits are bytes, .* are features"
+    ) as caught:
+        attempt(config, tmp_path)
+    assert "the files that the run began with" in (caught.value.hint or "")
 
 
 def test_a_platform_that_is_not_there_is_refused() -> None:
