@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
+import signal
 import sysconfig
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -15,12 +20,16 @@ from launch.disk.store import Store
 from launch.image import Image
 from launch.mount import Mount
 from launch.profiles import Profile
-from launch.records import AttemptRecord
+from launch.records import AttemptRecord, Reason
 from launch.submit import submit_runs
 from launch.supervise.order import Order
+from s5.result import read_metrics
+from tests.engines.daemon import wait_until
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 from tests.slurm.trained import TINY, parameters
 
+# Five checkpoints, so that there is time to stop it after the first.
+_SHORT = {**TINY, "train.epochs": 10, "train.checkpoint_every_steps": 8}
 # Of the compiler's work only what every result depends on.
 QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 PACKAGES = sysconfig.get_path("purelib")
@@ -74,25 +83,63 @@ class Contained:
         return file.read_text() if file.exists() else ""
 
 
-def train(folder: Path, profile: Profile) -> tuple[bytes, dict[str, bytes], list[str]]:
-    """Train the quickstart's recipe, cut short; return its metrics, its parameters, and the names of all its files.
+@dataclass(frozen=True)
+class Trained:
+    """What a training has left behind.
+
+    reasons: Why each of its attempts ended.
+    metrics: The lines of metrics of the run, over all its attempts.
+    scores: Those of its result.
+    parameters: Those of its last checkpoint.
+    files: The kinds of its files: their names, with every number the same.
+    """
+
+    reasons: list[Reason | None]
+    metrics: list[dict[str, Any]]
+    scores: dict[str, float]
+    parameters: dict[str, bytes]
+    files: set[str]
+
+
+def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
+    """Train the quickstart's recipe, cut short, by `launch sweep`.
 
     Args:
         folder: An empty folder.
         profile: Where it executes.
+        interrupt: Whether it is asked to stop at its first checkpoint, as by a preemption, and resumed.
     """
-    settings = {**TINY, "train.epochs": 2, "data.cache": str(folder.parent / "cache")}
+    settings = {**_SHORT, "data.cache": str(folder.parent / "cache")}
     (folder / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "base": settings, "seeds": 1}))
     (folder / "slurm").mkdir()
     mounts = [f"{mount.source}:{mount.target}" for mount in profile.mounts]
     said = {"runtime": profile.runtime, "image": profile.image, "env": profile.env, "mounts": mounts}
     (folder / "slurm/here.yaml").write_text(json.dumps(said))
+    interrupter = Thread(target=_interrupt, args=(folder,))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("LAUNCH_SLOTS", str(folder / "slots"))
         patch.setenv("XLA_FLAGS", QUICKLY)  # it is executed once
+        if interrupt:
+            interrupter.start()
         assert main(["sweep", "x.yaml", "--on", "here", "--runs", str(folder / "runs")]) == 0
+    if interrupt:
+        interrupter.join()
     (run_dir,) = (path.parent for path in (folder / "runs/x").glob("*/run.json"))
     names = (str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
-    files = sorted(name for name in names if "/state/" not in name)  # there Orbax names its data at random
-    return (run_dir / "attempts/0/metrics.jsonl").read_bytes(), parameters(run_dir), files
+    return Trained(
+        reasons=[read_attempt(str(path)).reason for path in sorted((run_dir / "attempts").iterdir())],
+        metrics=read_metrics(run_dir),
+        scores=json.loads((run_dir / "result.json").read_text())["metrics"],
+        parameters=parameters(run_dir),
+        # Below `state` Orbax names its data at random.
+        files={re.sub(r"\d+", "N", name) for name in names if "/state/" not in name},
+    )
+
+
+def _interrupt(folder: Path) -> None:
+    """Have the supervisor of a run's first attempt stop it, once it has a checkpoint."""
+    found = (folder / "runs/x").glob
+    if wait_until(lambda: list(found("*/attempts/0/checkpoints/*/checkpoint.json")), 120):
+        (attempt,) = found("*/attempts/0")
+        os.kill(read_attempt(str(attempt)).pid, signal.SIGTERM)

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from launch.cancellation import cancel
-from launch.cli import main
 from launch.containment import Choice
 from launch.disk.attempts import read_attempt
 from launch.disk.store import Store
 from launch.execution import drive
-from launch.mount import Mount
 from launch.profiles import Profile
 from launch.records import AttemptRecord, Reason, RunView, State
 from launch.resources import Resources
@@ -24,14 +22,13 @@ from launch.runtimes.request import FOLDER_LABEL
 from launch.submit import submit_runs
 from launch.supervise import enclosure
 from launch.supervise.supervisor import Outcome
-from tests.containers.contained import Contained, profile_of
+from tests.containers.contained import Contained
 from tests.containers.places import ENGINES, Place, place_of
 from tests.engines.daemon import wait_until
 from tests.engines.docker import BASE, Docker
 from tests.engines.podman import Podman
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 from tests.launch.test_slots import fake_nvidia_smi
-from tests.slurm.trained import TINY, parameters
 
 GIB_AND_MORE = "x = bytearray(1 << 30)"
 ENDS: list[tuple[str, tuple[Reason, int | None, int | None]]] = [
@@ -164,34 +161,6 @@ def test_gpus_of_the_slots_are_those_of_the_containers(
         assert seen["NVIDIA_VISIBLE_DEVICES"] == ",".join(map(str, record.devices))
         assert "CUDA_VISIBLE_DEVICES" not in seen, "the engine numbers them from 0"
         assert seen["S5_REQUIRE_PLATFORM"] == "gpu"
-
-
-@pytest.mark.slow
-def test_training_is_the_same_bit_for_bit(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The quickstart's recipe, cut short: metrics, parameters and the files of a run are those of the host."""
-    monkeypatch.chdir(tmp_path)
-    settings = ", ".join(f"{key}: {value}" for key, value in {**TINY, "train.epochs": 2}.items())
-    (tmp_path / "x.yaml").write_text(f"experiment: digits/s5\nbase: {{{settings}}}\nseeds: 1\n")
-    profile = profile_of(place.runtime, image_of(place), tmp_path)
-    (tmp_path / "slurm").mkdir()
-    words = [f"{mount.source}:{mount.target}" for mount in profile.mounts if isinstance(mount, Mount)]
-    (tmp_path / "slurm/engine.yaml").write_text(
-        f"runtime: {place.runtime}\nimage: {place.image}\nenv: {json.dumps(profile.env)}\nmounts: {json.dumps(words)}\n"
-    )
-    found = []
-    for name in ("local", "engine"):
-        assert main(["sweep", "x.yaml", "--on", name, "--runs", f"{name}-runs"]) == 0
-        (run_dir,) = (path.parent for path in (tmp_path / f"{name}-runs/x").glob("*/run.json"))
-        files = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
-        files = [file for file in files if "/state/" not in file]  # Orbax gives the parts of a checkpoint random names
-        found.append(((run_dir / "attempts/0/metrics.jsonl").read_bytes(), parameters(run_dir), files))
-    assert found[0] == found[1]
-
-
-def image_of(place: Place):
-    from launch.image import Image
-
-    return Image(name=place.image, reference=place.image)
 
 
 def test_a_container_that_podman_made_and_never_started_is_removed(podman: Podman) -> None:

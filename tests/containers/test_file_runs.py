@@ -12,7 +12,7 @@ from launch.image import Image
 from launch.records import Reason
 from launch.supervise.supervisor import Outcome
 from s5.result import ATTEMPT_DIR_VARIABLE
-from tests.containers.contained import Contained, profile_of, train
+from tests.containers.contained import Contained, profile_of
 from tests.engines.daemon import wait_until
 
 # Waits until it is asked to stop, or its supervisor is gone, and says which; the second attempt has a result.
@@ -97,12 +97,3 @@ def test_end_is_classified_as_without_container(
     assert attempt.reason is reason, attempt
     if payload is None:
         assert "no-such-program" in (attempt.message or "")
-
-
-@pytest.mark.slow
-def test_training_is_the_same_bit_for_bit(
-    file_image: tuple[str, Image], trained_bare: object, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Metrics, parameters and the files of a run are those of the host."""
-    folder = tmp_path_factory.mktemp("train")
-    assert train(folder, profile_of(*file_image, folder)) == trained_bare
