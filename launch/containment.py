@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.container import ContainerSettings
-from launch.disk.plan import CONFIG
+from launch.disk.files import CONFIG
 from launch.disk.store import SweepStore
 from launch.errors import ExitCode, LaunchError
 from launch.image import Image

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launch.disk.plan import CONFIG, RUN
+from launch.disk.files import CONFIG, RUN
 from launch.records import row_of
 from s5.config_values import science_subset
 

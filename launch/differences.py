@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.disk.plan import CONFIG, RUN, PlannedRun, PlanReport
+from launch.disk.attempts import attempt_path, read_plain
+from launch.disk.files import CONFIG, RUN
+from launch.disk.plan import PlannedRun, PlanReport
+from launch.records import Reason, RunView, State
 from s5.config_values import science_subset
 
 
@@ -71,6 +75,38 @@ def describe_changes(
             "and run anew under a new id"
         )
     return lines
+
+
+def corrected(views: Sequence[RunView], runs: Sequence[PlannedRun]) -> list[RunView]:
+    """Return the failures that no longer count: of a config that could not run, and that has changed since.
+
+    Args:
+        views: Where the runs stand.
+        runs: The runs with their configs of today.
+
+    Returns:
+        The views of those whose last attempt ended with a user error, and wrote down that it saw another config.
+    """
+    configs = {run.record.run_id: run for run in runs}
+    failed = [view for view in views if view.state is State.FAILED and view.reason is Reason.USER_ERROR]
+    return [view for view in failed if _saw_another(view, configs[view.run_id].config_text())]
+
+
+def _saw_another(view: RunView, config: str) -> bool:
+    seen = read_plain(attempt_path(view.run_dir, view.attempts - 1)).get("config_crc")
+    return seen is not None and seen != crc32(config.encode())
+
+
+def describe_corrected(views: Sequence[RunView], *, dry: bool = False) -> list[str]:
+    """Say which failures no longer count, and why, in one line; nothing where there is none."""
+    if not views:
+        return []
+    many = len(views) > 1
+    are = "would be" if dry else "are" if many else "is"
+    return [
+        f"{_runs([view.run_id for view in views])} ended with {Reason.USER_ERROR} under a {CONFIG} that has changed "
+        f"since: {'they' if many else 'it'} {are} started again"
+    ]
 
 
 def _effect(key: str, would: str) -> str:

@@ -112,6 +112,8 @@ class ManifestEntry:
         settings: What distinguishes it, likewise.
         seed: Likewise.
         resources: What an attempt asks for.
+        gives: Tokens of which its success is a part.
+        after: Tokens that it waits for: every run that gives one of them comes first.
     """
 
     run_id: str
@@ -119,6 +121,8 @@ class ManifestEntry:
     settings: dict[str, Any]
     seed: int
     resources: Resources
+    gives: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +200,7 @@ class AttemptRecord:
         signal: The number of that signal.
         message: One line for a person: the last words of a crash.
         retry: Whether the policy lets the run be tried again without being asked.
+        config_crc: CRC-32 of the `config.yaml` it was started with; None where nobody looked.
         version: Format version.
     """
 
@@ -224,6 +229,7 @@ class AttemptRecord:
     retry: bool = False
     node: str | None = None
     restarts: int = 0
+    config_crc: int | None = None
     version: int = FORMAT_VERSION
 
 
@@ -250,6 +256,7 @@ class RunView:
         steps: Steps in all.
         run_dir: The run directory.
         resources: What it asks for.
+        waits: Tokens of runs that come before it and have not all succeeded.
     """
 
     sweep: str
@@ -270,6 +277,7 @@ class RunView:
     steps: int | None
     run_dir: str
     resources: Resources
+    waits: tuple[str, ...] = ()
 
 
 def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
@@ -337,7 +345,7 @@ def _read(name: str, value: Any) -> Any:
             return Reason(value)
         case "published":
             return tuple(PublishedNumber(**number) for number in value)
-        case "overrides" | "command" | "devices" | "after":
+        case "overrides" | "command" | "devices" | "after" | "gives":
             return tuple(value)
         case _:
             return value

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.containment import Choice, contain_left
-from launch.differences import describe_changes
+from launch.differences import corrected, describe_changes, describe_corrected
 from launch.disk.attempts import has_result
 from launch.disk.files import fault
-from launch.disk.store import Store
+from launch.disk.store import Store, SweepStore
 from launch.errors import ExitCode, LaunchError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile
-from launch.records import OVER, ManifestHeader
+from launch.records import OVER, ManifestEntry, ManifestHeader
 from launch.submission import (
     Submission,
     adopt,
     backend_of,
     check_after,
     entry_of,
+    find_left_out,
     freeze_or_reuse,
     look_at,
     refuse_second,
@@ -67,8 +68,11 @@ def submit(
 
     refuse_second(store.sweep(sweep.name), profile)
     composer = Composer()
-    runs = select(composer.plan_all(sweep.runs), only)
-    submission = submit_runs(sweep, runs, store, profile, choice=choice, source=source, dry_run=dry_run)
+    planned = composer.plan_all(sweep.runs)
+    runs = select(planned, only)
+    submission = submit_runs(
+        sweep, runs, store, profile, planned=planned, choice=choice, source=source, dry_run=dry_run
+    )
     return replace(submission, warnings=(*composer.warnings, *submission.warnings))
 
 
@@ -78,17 +82,22 @@ def submit_runs(
     store: Store,
     profile: Profile,
     *,
+    planned: Sequence[Run] = (),
     choice: Choice | None = None,
     source: Path | None = None,
     dry_run: bool = False,
 ) -> Submission:
-    """Check and store composed runs, and freeze them in their sweep's manifest: the second half of `submit`."""
+    """Check and store composed runs, and freeze them in their sweep's manifest: the second half of `submit`.
+
+    `planned` are all runs of the sweep, where these are only some.
+    """
     from launch.compose.obstacles import find_obstacles, refuse_obstacles
 
     own = store.sweep(sweep.name)
     refuse_second(own, profile)
     check_after(sweep.after, store, attended=backend_of(profile).attended)
-    obstacles: list[LaunchError] = [*find_obstacles(runs, {**os.environ, **profile.env})]
+    obstacles: list[LaunchError] = find_left_out(runs, planned, own)
+    obstacles += find_obstacles(runs, {**os.environ, **profile.env})
     if not dry_run:
         refuse_obstacles(obstacles)
     entries = [entry_of(run) for run in runs]
@@ -118,14 +127,27 @@ def submit_runs(
         containment=containment,
     )
     if dry_run:
-        return replace(submission, views=look_at(own, entries))
+        views = look_at(own, entries)
+        notes = describe_corrected(corrected(views, runs), dry=True)
+        return replace(submission, views=views, warnings=(*warnings, *notes))
     fault("submit.planned")
     snapshot, notices = snapshot_of(source, store)
     header = containment.on(_header(sweep, profile, snapshot))
     generation = freeze_or_reuse(own, header, entries)
     fault("submit.frozen")
     views = adopt(own, look_at(own, entries))
-    return replace(submission, generation=generation, views=views, warnings=(*warnings, *notices))
+    again = corrected(views, runs)
+    if again:
+        generation = _start_again(own, header, entries, {view.run_id for view in again})
+        views = look_at(own, entries)
+    warnings += [*notices, *describe_corrected(again)]
+    return replace(submission, generation=generation, views=views, warnings=tuple(warnings))
+
+
+def _start_again(own: SweepStore, header: ManifestHeader, entries: list[ManifestEntry], chosen: set[str]) -> int:
+    """List some runs as to be tried again, and then all of them, so that the newest generation has every run."""
+    own.freeze(replace(header, why="retry"), [entry for entry in entries if entry.run_id in chosen])
+    return own.freeze(header, entries)
 
 
 def _header(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from binascii import crc32
 from contextlib import suppress
 
 from launch.errors import StoreError
@@ -16,6 +17,10 @@ FAULT_VARIABLE = "LAUNCH_FAULT"
 
 # The folder beside the sweeps that holds the code of all runs: `.snapshots/<hash>`.
 SNAPSHOTS = ".snapshots"
+
+# What a run directory holds of its run: `run.json` says what it is, `config.yaml` how it is executed.
+RUN = "run.json"
+CONFIG = "config.yaml"
 
 _passed: dict[str, int] = {}
 
@@ -109,6 +114,13 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise store_error(error, f"write {path}") from error
+
+
+def crc_of(path: str) -> int | None:
+    """Return the CRC-32 of a file; None where it cannot be read. It tells whether a file has changed, in no time."""
+    with suppress(OSError):
+        return crc32(read_bytes(path))
+    return None
 
 
 def create_file(path: str, data: bytes) -> bool:

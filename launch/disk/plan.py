@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from launch.disk.attempts import has_result
-from launch.disk.files import fault, read_bytes, replace_file, store_error, write_file
+from launch.disk.files import CONFIG, RUN, fault, read_bytes, replace_file, store_error, write_file
 from launch.disk.manifest import Manifest
 from launch.disk.processes import host, is_alive, start_time
 from launch.errors import StoreError
 from launch.records import RunRecord, from_json, to_json
-
-RUN = "run.json"
-CONFIG = "config.yaml"
 
 _NEW = ".new-"
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from launch.disk.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
-from launch.disk.files import read_bytes
+from launch.disk.files import CONFIG, RUN, read_bytes
 from launch.disk.manifest import Listed
-from launch.disk.plan import CONFIG, RUN
 from launch.disk.scheduled import Scheduled
 from launch.records import OVER, Reason, RunView, State
 from s5.result import ATTEMPTS, RESULT, TIMING, last_line

@@ -16,7 +16,7 @@ from dataclasses import replace
 from enum import IntEnum
 
 from launch.disk import attempts, processes
-from launch.disk.files import SNAPSHOTS, fault, store_error
+from launch.disk.files import CONFIG, SNAPSHOTS, crc_of, fault, store_error
 from launch.disk.manifest import find_entry, read_header
 from launch.errors import LaunchError
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
@@ -126,6 +126,7 @@ class Supervisor:
             job_id=self._surroundings.job_id,
             node=self._surroundings.node,
             restarts=self._surroundings.restarts,
+            config_crc=crc_of(os.path.join(self._run_dir, CONFIG)),
             started=time.time(),
         )
 
