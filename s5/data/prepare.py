@@ -45,6 +45,7 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
     config = DataConfig(name=info.name, version=info.version, root=root, cache=config.cache)
     lines += [f"  {line}" for line in _check(info, config)]
     path = catalog.cache_path(info, config.cache)
+    before = _written(path)
     if info.cache is Cache.folder:
         if catalog.is_cached(info, config.cache) and not verify_store(path):
             (path / catalog.HEADER_NAME).unlink()  # without it the folder is none, and is made anew
@@ -53,6 +54,10 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
     if info.cache is not Cache.none:
         if not path.exists():
             raise catalog.DataError(f"{path}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
+        if archive is not None and _written(path) == before:
+            lines.append(
+                f"  not converted: {archive}; what was converted earlier is there, remove {path} to convert it"
+            )
         lines.append(f"  cache: {path} ({_size(path):,} bytes)")
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
     lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.head.answers(dataset.n_classes)}")
@@ -80,6 +85,7 @@ def _take_from(info: DatasetInfo, archive: str, root: str | None) -> tuple[str |
     if info.made_by or any(file.package for file in info.files):
         raise catalog.DataError(f"--from {archive}: {info.name} is read from no file that you have", hint=info.get)
     if path.is_dir():
+        catalog.find_files(info.name, str(path))  # a cache must not hide that they are not in it
         return str(path), []
     if not path.is_file():
         raise catalog.DataError(f"--from {archive}: no such file or folder", hint=info.get)
@@ -128,6 +134,14 @@ def _download(info: DatasetInfo, root: str | None) -> None:
             assert file.url is not None
             path = folder / info.forms[0].folders[0] / file.url.rsplit("/", 1)[1]
             fetch(file.url, path, sha256=file.url_sha256)
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    """Return what becomes another when a cache is written anew; None where there is none."""
+    if not path.exists():
+        return None
+    facts = path.stat()
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def _size(path: Path) -> int:

@@ -1,10 +1,11 @@
 import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
 
-from s5.catalog import CATALOG, DataError, MissingData
+from s5.catalog import CATALOG, DataError, MissingData, cache_path
 from s5.choices import Head
 from s5.config import DataConfig
 from s5.data import convert, load
@@ -28,7 +29,6 @@ def plain_set(rng, n):
     state = np.concatenate([rng.uniform(0, 2 * np.pi, (n, 1)), np.zeros((n, 1))], axis=1)
     states = [state]
     for _ in range(99):
-        kicks = None
         for _ in range(100):
             omega = state[:, 1] + h * (torque * np.sin(state[:, 0]) - 0.1 * state[:, 1])
             state = np.stack([state[:, 0] + h * omega, omega], axis=1)
@@ -149,7 +149,27 @@ def test_the_bare_file_is_taken_from_where_it_is(small, monkeypatch, tmp_path, c
     assert "hint: `--from FOLDER` takes a folder with pend_regression.npz; or: " in capsys.readouterr().err
     (tmp_path / "other.npz").rename(file)
     assert main(["pendulum_npz", "--from", str(file)]) == Exit.OK
-    assert "50 steps of 576; 2 values a step" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "50 steps of 576; 2 values a step" in out and "not converted" not in out
+
+
+def test_what_is_given_and_not_needed_is_said_to_be_left_alone(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
+    for folder in ("one", "other", "empty"):
+        (tmp_path / folder).mkdir()
+    write_npz(tmp_path / "one/pend_regression.npz")
+    write_npz(tmp_path / "other/pend_regression.npz", train_targets=np.zeros((SIZES["train"], 100, 2)))
+    assert main(["pendulum_npz", "--from", str(tmp_path / "one")]) == Exit.OK
+    assert "not converted" not in capsys.readouterr().out
+    assert main(["pendulum_npz", "--from", str(tmp_path / "other")]) == Exit.OK
+    path = cache_path(CATALOG["pendulum_npz"])
+    said = f"not converted: {tmp_path}/other; what was converted earlier is there, remove {path} to convert it"
+    assert said in capsys.readouterr().out
+    shutil.rmtree(path)
+    assert main(["pendulum_npz", "--from", str(tmp_path / "other")]) == Exit.OK
+    assert not load(DataConfig(name="pendulum_npz")).splits["train"].labels.any()
+    assert main(["pendulum_npz", "--from", str(tmp_path / "empty")]) == Exit.USER_ERROR
+    assert f"{tmp_path}/empty/pendulum" in capsys.readouterr().err
 
 
 def cut(path):
