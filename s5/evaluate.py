@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import nnx
 from jaxtyping import PyTree
 
@@ -223,7 +224,8 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
-    devices = Devices(config.train.devices)
+    here = jax.local_device_count()
+    devices = Devices(min(config.train.devices or here, here))  # what four have trained, one can score
     step = make_eval_step(graphdef, valid_lengths(dataset), head=model.kind, devices=devices, step_rescale=step_rescale)
     batches = eval_batches(dataset.splits[split], devices.filled(config.train.eval_batch_size))
     params, stats = devices.place((params, stats))

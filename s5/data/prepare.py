@@ -55,9 +55,7 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
         if not path.exists():
             raise catalog.DataError(f"{path}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
         if archive is not None and _written(path) == before:
-            lines.append(
-                f"  not converted: {archive}; what was converted earlier is there, remove {path} to convert it"
-            )
+            lines.append(f"  not converted: {archive}; what was converted earlier is there: remove {path} first")
         lines.append(f"  cache: {path} ({_size(path):,} bytes)")
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
     lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.head.answers(dataset.n_classes)}")

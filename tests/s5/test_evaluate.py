@@ -13,15 +13,23 @@ from s5.data.batch import eval_batches
 from s5.errors import Stopped, UserError
 from s5.evaluate import Task, check_same_task, evaluate, evaluate_run, load_run, valid_lengths
 from s5.result import read_result
-from s5.run_config import config_text
+from s5.run_config import config_text, read_config
 from s5.scores import Sums
 
 
-@pytest.mark.parametrize("split", ["test", "val"])
-def test_a_finished_run_scores_what_its_result_says(finished_run: tuple[Path, str, str], split: str) -> None:
-    result = read_result(finished_run[0])
+@pytest.mark.parametrize(("split", "devices"), [("test", None), ("val", 64)])
+def test_a_finished_run_scores_what_its_result_says(
+    finished_run: tuple[Path, str, str], tmp_path: Path, split: str, devices: int | None
+) -> None:
+    run_dir = finished_run[0]
+    if devices is not None:  # more than there are here: they trained it
+        run_dir = shutil.copytree(run_dir, tmp_path / "run")
+        config = read_config(run_dir)
+        config.train.devices = devices
+        (run_dir / "config.yaml").write_text(config_text(config))
+    result = read_result(run_dir)
     assert result is not None
-    scores = evaluate_run(finished_run[0], split)
+    scores = evaluate_run(run_dir, split)
     assert set(scores) == {f"{split}/loss", f"{split}/accuracy"}
     # Not bit for bit: the run had one thread, this process may have more.
     for name, value in scores.items():

@@ -31,8 +31,9 @@ def make_batch(head=Head.classification, seed=0):
     return Batch(inputs, labels, lengths, np.array([1, 1, 0, 1, 1, 1], np.float32))
 
 
-def make_step(head=Head.classification, norm=Norm.layer, optimizer=None, microbatches=1):
-    model = make_model(dataclasses.replace(SMALL, norm=norm), 2, CLASSES, nnx.Rngs(params=jax.random.key(0)), head=head)
+def make_step(head=Head.classification, norm=Norm.layer, optimizer=None, microbatches=1, dropout=0.0):
+    small = dataclasses.replace(SMALL, norm=norm, dropout=dropout)
+    model = make_model(small, 2, CLASSES, nnx.Rngs(params=jax.random.key(0)), head=head)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     optimizer = optimizer or make_optimizer(OptimConfig(warmup_epochs=0.0), params, 10, 2)
     step = make_train_step(graphdef, optimizer, lambda batch: batch.lengths, head=head, microbatches=microbatches)
@@ -75,6 +76,21 @@ def test_microbatches_move_the_statistics_once_for_each_part():
         one, interval = step_one(one, interval, part)
     for whole, twice in zip(numbers(state.stats), numbers(one.stats), strict=True):
         np.testing.assert_allclose(whole, twice, rtol=1e-4, atol=1e-6)
+
+
+def test_every_step_and_every_part_of_one_drops_what_it_draws():
+    start, step = make_step(optimizer=optax.set_to_zero(), microbatches=2, dropout=0.5)
+    alike = jax.tree.map(lambda rows: np.repeat(rows[::2], 2, axis=0), make_batch())  # both parts hold the same
+    first_part = alike._replace(weight=alike.weight * (np.arange(BATCH) % 2 == 0))
+
+    def loss(batch, state):
+        state, interval = step(state, start()[1], batch)
+        return float(interval.sums.loss), state
+
+    both, after = loss(alike, start()[0])
+    assert loss(alike, start()[0])[0] == both
+    assert abs(loss(alike, after)[0] - both) > 1e-3  # the next step, with the same parameters
+    assert abs(both - 2 * loss(first_part, start()[0])[0]) > 1e-3
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from s5 import checkpoints, device, train
-from s5.choices import Platform
+from s5.choices import Compat, Platform
 from s5.config import Config
 from s5.data import batch as train_data
 from s5.errors import NotANumber, Stopped, UserError
@@ -232,6 +232,26 @@ def test_the_compilation_cache_is_for_accelerators() -> None:
 def test_an_interval_starts_without_examples() -> None:
     assert [float(value) for value in jax.tree.leaves(Interval.fresh().sums)] == [0, 0, 0]
     assert int(Interval.fresh().bad_step) == 0
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"accuracy": 0.9, "loss": 2.0}, {"accuracy": 0.8, "loss": 1.0}),
+        ({"accuracy": 0.9, "loss": 1.0}, {"accuracy": 0.9, "loss": 2.0}),
+        ({"accuracy": 0.1, "loss": 9.0}, {"accuracy": 0.9, "loss": NAN}),
+        ({"loss": 1.0}, {"loss": 2.0}),
+        ({"loss": 2.0, "mse": 1.0}, {"loss": 1.0, "mse": 2.0}),
+        ({"loss": 2.0, "mse": 1.0}, {"loss": 1.0, "mse": NAN}),
+    ],
+)
+def test_the_best_model_is_the_one_that_scores_better(better: dict[str, float], worse: dict[str, float]) -> None:
+    assert train._rank(better, Compat.none) > train._rank(worse, Compat.none)
+    tie = better.get("accuracy") == worse.get("accuracy") is not None
+    assert (train._rank(better, Compat.upstream) > train._rank(worse, Compat.upstream)) == (not tie)
 
 
 def test_sums_count_no_filling_rows() -> None:
