@@ -1,4 +1,4 @@
-"""What finished runs no longer need, and its removal: old checkpoints, unused snapshots, torn temporary files."""
+"""What finished runs no longer need, and its removal: old checkpoints, unused snapshots and images, temporary files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.disk.files import SNAPSHOTS
 from launch.errors import StoreError
+from launch.images.convert import note_of
+from launch.images.unused import find_left, find_unused, hide_image, is_being_made
 from launch.reaping import reap
 from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
@@ -37,12 +39,14 @@ class Garbage:
     Attributes:
         path: The file or folder.
         size: Bytes in it.
-        kind: `checkpoint`, `snapshot` or `temporary`.
+        kind: `checkpoint`, `snapshot`, `image` or `temporary`.
+        image: The converted image that it was to become; None for what has to do with none.
     """
 
     path: Path
     size: int
     kind: str
+    image: Path | None = None
 
 
 def end_containers(store: Store, sweeps: Sequence[str]) -> list[RunView]:
@@ -55,7 +59,8 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
 
     Args:
         store: The run directories.
-        sweeps: The sweeps whose succeeded runs are thinned. Snapshots go only where no sweep at all refers to them.
+        sweeps: The sweeps whose succeeded runs are thinned. Snapshots and images go only where no sweep at all refers
+            to them.
         now: Seconds since the epoch; None for the clock's.
 
     Returns:
@@ -68,6 +73,7 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
             if view.state == State.SUCCEEDED:
                 found += _of_run(view, moment)
     found += _snapshots(store, moment)
+    found += _images(store, moment)
     return sorted(found, key=lambda item: str(item.path))
 
 
@@ -92,26 +98,46 @@ def _snapshots(store: Store, now: float) -> Iterator[Garbage]:
     there = [path for path in _children(store.root / SNAPSHOTS) if _is_older(path, now)]
     if not there:
         return
-    used = set(_used_snapshots(store))
+    used = {use.snapshot for use in _uses(store)}
     for path in there:
         if path.name not in used:
             yield _garbage(path, "temporary" if path.name.startswith(".") else "snapshot")
 
 
-def _used_snapshots(store: Store) -> Iterator[str]:
-    """Yield every snapshot that is named anywhere."""
-    yield from _listed_snapshots(store)
+def _images(store: Store, now: float) -> Iterator[Garbage]:
+    """Yield the converted images that neither a manifest nor an attempt names, and what dead converters left."""
+    for path, image in find_left(store.root):
+        if _is_older(path, now):
+            yield replace(_garbage(path, "temporary"), image=image)
+    there = [place for place in find_unused(store.root, ()) if _is_older(note_of(place), now)]
+    used = {use.image for use in _uses(store)} if there else ()
+    for place in there:
+        if place.name not in used:
+            yield _garbage(place, "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Use:
+    """What a generation or an attempt refers to: a snapshot's name, and that of a converted image, None for none."""
+
+    snapshot: str | None
+    image: str | None
+
+
+def _uses(store: Store) -> Iterator[_Use]:
+    """Yield what is referred to anywhere."""
+    yield from _listed_uses(store)
     for name in store.sweeps():
         for attempt in store.sweep(name).path.glob("*/attempts/*/attempt.json"):
-            # An attempt that cannot be read names a snapshot that its manifest names too.
-            with contextlib.suppress(OSError, ValueError):
-                snapshot = json.loads(attempt.read_text()).get("snapshot")
-                if snapshot is not None:
-                    yield snapshot
+            # An attempt that cannot be read refers to what its manifest refers to.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                record = json.loads(attempt.read_text())
+                image: dict[str, str | None] = record.get("image") or {}
+                yield _Use(snapshot=record.get("snapshot"), image=_name_of(image.get("file")))
 
 
-def _listed_snapshots(store: Store) -> Iterator[str]:
-    """Yield every snapshot that a manifest names.
+def _listed_uses(store: Store) -> Iterator[_Use]:
+    """Yield what a manifest refers to.
 
     Raises:
         StoreError: Where one cannot be read: what it names must not go unknown.
@@ -119,9 +145,13 @@ def _listed_snapshots(store: Store) -> Iterator[str]:
     for name in store.sweeps():
         sweep = store.sweep(name)
         for generation in sweep.generations():
-            snapshot = sweep.header(generation).snapshot
-            if snapshot is not None:
-                yield snapshot
+            header = sweep.header(generation)
+            yield _Use(snapshot=header.snapshot, image=_name_of(header.image and header.image.file))
+
+
+def _name_of(file: str | None) -> str | None:
+    """Return a file's name alone: another machine may have the runs in another place."""
+    return None if file is None else os.path.basename(file)
 
 
 def remove(store: Store, garbage: Iterable[Garbage]) -> int:
@@ -153,9 +183,11 @@ def _hide(store: Store, item: Garbage) -> Path | None:
     A look before the renaming alone leaves an instant in which a submit can take up a snapshot; a look after it alone
     would take every such snapshot from its runs for an instant.
     """
+    hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
+    if item.kind == "image":
+        return hidden if hide_image(item.path, hidden, lambda note: not _may_go(store, item, note)) else None
     if not _may_go(store, item, item.path):
         return None
-    hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
     try:
         os.rename(item.path, hidden)
     except FileNotFoundError:
@@ -184,9 +216,11 @@ def _may_go(store: Store, item: Garbage, path: Path) -> bool:
     """Say whether what was found to be garbage still is, wherever it lies now."""
     if item.kind == "checkpoint":
         return True
-    if not _is_older(path, time.time()):
+    if not _is_older(path, time.time()) or (item.image is not None and is_being_made(item.image)):
         return False
-    return item.kind != "snapshot" or item.path.name not in _listed_snapshots(store)
+    if item.kind == "snapshot":
+        return all(use.snapshot != item.path.name for use in _listed_uses(store))
+    return item.kind != "image" or all(use.image != item.path.name for use in _listed_uses(store))
 
 
 def _remove_tree(folder: Path) -> None:

@@ -28,8 +28,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
     parser.description = (
         "Delete what finished runs no longer need: of each run that has succeeded all checkpoints but the last, which "
-        "holds the best model too; torn temporary files; code snapshots that no run refers to. Runs that are live "
-        "or have not succeeded keep everything."
+        "holds the best model too; torn temporary files; code snapshots and converted images that no run refers to. "
+        "Runs that are live or have not succeeded keep everything."
     )
 
 

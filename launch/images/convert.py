@@ -1,7 +1,7 @@
 """An engine's image as a file or a folder, made once for its identity: what runtimes without an engine execute.
 
 It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what
-it was made from; that is written first, so that it is never without.
+it was made from; that is written first, so that it is never without, and touched by whoever takes the image up.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def place_of(image: Image, form: Form, runs_root: Path) -> Path:
 def read_origin(place: Path) -> Origin | None:
     """Return what a file was made from; None where it is none of ours."""
     try:
-        said: dict[str, Any] = json.loads(_note_of(place).read_text())
+        said: dict[str, Any] = json.loads(note_of(place).read_text())
         return Origin(image=Image(**said["image"]), recipe=said["recipe"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -104,25 +104,43 @@ def convert(
         LaunchError: Where a program or the image is missing, or there is too little room: nothing half stays behind.
     """
     place = place_of(image, form, runs_root)
-    if _is_made(place):
+    if take_up(place):
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store_error(error, f"make {place.parent}") from error
-    with Turn(str(place.with_name(f".{place.name}.lock")), say) as turn:
-        if not _is_made(place):  # somebody else may have made it meanwhile
+    with Turn(str(lock_of(place)), say) as turn:
+        if not take_up(place):  # somebody else may have made it meanwhile
             held = find_held(image.id, engines_here()) if image.id else None
             _make(Origin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, turn, say)
     return place
 
 
-def _is_made(place: Path) -> bool:
-    return place.exists() and _note_of(place).exists()
+def take_up(place: Path) -> bool:
+    """Say whether a converted image is there, and that it is wanted: for a while nobody clears it up."""
+    try:
+        os.utime(note_of(place))
+    except FileNotFoundError:
+        return False
+    except OSError:  # somebody else's, who alone clears it up
+        return place.exists() and note_of(place).exists()
+    return place.exists()
 
 
-def _note_of(place: Path) -> Path:
+def note_of(place: Path) -> Path:
+    """Return the file that says what a converted image was made from."""
     return place.with_name(f"{place.name}.json")
+
+
+def lock_of(place: Path) -> Path:
+    """Return the file of whose turn it is to make a converted image."""
+    return place.with_name(f".{place.name}.lock")
+
+
+def beside(place: Path) -> Path:
+    """Return where a converted image grows before it is moved to its place."""
+    return place.with_name(f".{place.name}.tmp")
 
 
 def _make(
@@ -135,31 +153,31 @@ def _make(
             f"no engine here holds the image {image.name} ({image.id})",
             hint=f"build it where there is docker or podman: `launch image build {image.name}`",
         )
-    beside, scratch = place.with_name(f".{place.name}.tmp"), _scratch_of(place)
-    # Both have fixed names, so what a killed process left is found; its turn has come to an end, or this were not ours.
-    for left in (beside, scratch):
+    growing, scratch = beside(place), scratch_of(place)
+    # All have fixed names, so what a killed process left is found; its turn has come to an end, or this were not ours.
+    for left in (growing, scratch, place):  # an image without its note is nobody's
         _remove(left)
     _check_room(held, place, scratch)
     started = time.monotonic()
     try:
         scratch.mkdir(mode=0o700, parents=True)
         maker = Maker(image=image, held=held, scratch=scratch, say=say, beat=turn.touch)
-        _MAKERS[form](maker, beside)
+        _MAKERS[form](maker, growing)
         fault("convert.made")
-        replace_file(str(_note_of(place)), (json.dumps(asdict(origin), indent=2) + "\n").encode())
+        replace_file(str(note_of(place)), (json.dumps(asdict(origin), indent=2) + "\n").encode())
         if form is not Form.FOLDER:
-            sync_file(str(beside))
-        os.rename(beside, place)
+            sync_file(str(growing))
+        os.rename(growing, place)
         sync_folder(str(place.parent))
     except OSError as error:
         raise store_error(error, f"convert the image {image.name} to {place}") from error
     finally:
-        for left in (beside, scratch):
+        for left in (growing, scratch):
             _remove(left)
     say(f"{image.name}: {place} is ready after {time.monotonic() - started:.0f} s")
 
 
-def _scratch_of(place: Path) -> Path:
+def scratch_of(place: Path) -> Path:
     """Return the folder for what lies about meanwhile: on this machine's own disk, unless the user says otherwise."""
     base = os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()
     return Path(base) / f"launch-{os.getuid()}-image-{sha256(os.fsencode(place)).hexdigest()[:16]}"

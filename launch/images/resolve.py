@@ -11,7 +11,7 @@ from pathlib import Path
 from launch.errors import BackendError, LaunchError
 from launch.image import Image
 from launch.images.catalog import ImageSpec, find_image, load_images, recipe_hash, tag
-from launch.images.convert import FORMS, IMAGES, Form, place_of, read_origin
+from launch.images.convert import FORMS, IMAGES, Form, place_of, read_origin, take_up
 from launch.images.convert import convert as make
 from launch.images.file_sum import file_sum
 from launch.images.held import ENGINES, HeldImage, engines_here, find_held, list_labelled
@@ -262,6 +262,8 @@ def _converted(spec: ImageSpec, recipe: str, wish: _Wish) -> Image | None:
     for place in places:
         origin = read_origin(place)
         if origin is not None and origin.image.name == spec.name and origin.recipe == recipe:
+            if wish.convert:
+                take_up(place)
             return replace(origin.image, file=str(place))
     return None
 

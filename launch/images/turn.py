@@ -19,6 +19,26 @@ from launch.disk.files import store_error
 # How long a holder on another machine may keep still; a network's file system may show old times for a minute.
 _SILENCE_S = 180.0
 _POLL_S = 0.2
+# The same by the clocks of two machines, which may differ.
+_LONG_S = 3600.0
+
+
+def is_taken(path: str) -> bool:
+    """Say whether somebody may have the turn at a path. Asking takes nothing.
+
+    A holder on another machine that has kept still for long has not: it touches the file about once a second.
+    """
+    try:
+        with open(path) as file:
+            holder = json.load(file)
+        still = time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return False  # torn by a full disk or a crash of the machine: nobody's
+    if holder["host"] == processes.host() and holder["boot"] == processes.boot_id():
+        return processes.is_alive(holder["pid"], holder["start"])
+    return holder["host"] != processes.host() and still < _LONG_S
 
 
 class Turn:

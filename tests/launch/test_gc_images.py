@@ -1,0 +1,222 @@
+"""What `launch gc` does with converted images: made by hand here, with the names and notes that a conversion leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from launch import gc
+from launch.cli import main
+from launch.disk import processes
+from launch.disk.store import Store
+from launch.image import Image
+from launch.images import unused
+from launch.images.convert import Form, Origin, beside, convert, lock_of, note_of, place_of, scratch_of, take_up
+from launch.images.turn import Turn
+from launch.records import State, to_json
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DONE = Made(state=State.SUCCEEDED)
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPTAINER_TMPDIR", str(tmp_path / "scratch"))
+
+
+def image_of(digit: str) -> Image:
+    return Image(name="cpu", reference=f"sha256:{digit * 64}", id=f"sha256:{digit * 64}")
+
+
+def make(root: Path, digit: str, form: Form = Form.SIF, *, old: bool = True) -> Path:
+    """Leave what a conversion leaves."""
+    place = place_of(image_of(digit), form, root)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if form is Form.FOLDER:
+        (place / "etc").mkdir(parents=True)
+        (place / "etc" / "passwd").write_bytes(b"x" * 1000)
+    else:
+        place.write_bytes(b"x" * 1000)
+    note_of(place).write_text(json.dumps(asdict(Origin(image=replace(image_of(digit), file=str(place))))))
+    if old:
+        make_old(place, note_of(place))
+    return place
+
+
+def make_old(*paths: Path) -> None:
+    ancient = time.time() - 2 * gc.GRACE_S
+    for path in paths:
+        os.utime(path, (ancient, ancient))
+
+
+def found(root: Path) -> dict[Path, str]:
+    store = Store(root)
+    return {item.path: item.kind for item in gc.find_garbage(store, store.sweeps())}
+
+
+def name_in_manifest(root: Path, place: Path) -> None:
+    sweep = make_sweep(root, "named", [DONE])
+    header = replace(sweep.header(1), image=replace(image_of("0"), file=f"/elsewhere/{place.name}"))
+    sweep.freeze(header, sweep.entries(1))
+
+
+def name_in_attempt(root: Path, place: Path) -> None:
+    record = make_sweep(root, "tried", [DONE]).run_dir(run_id_of(DONE)) / "attempts/0/attempt.json"
+    image = to_json(replace(image_of("0"), file=str(place)))
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"image": image}))
+
+
+def test_images_go_only_where_nothing_names_them(tmp_path: Path) -> None:
+    name_in_manifest(tmp_path, make(tmp_path, "a"))
+    name_in_attempt(tmp_path, make(tmp_path, "b"))
+    make(tmp_path, "c", old=False)
+    (tmp_path / ".images" / "of-somebody.sif").write_text("without a note")
+    (tmp_path / ".images" / ".sum-0123.json").write_text("{}")
+    make_old(*(tmp_path / ".images").glob("*some*"), tmp_path / ".images/.sum-0123.json")
+    one, other = make(tmp_path, "d"), make(tmp_path, "e", Form.FOLDER)
+    assert found(tmp_path) == {one: "image", other: "image"}
+
+
+@pytest.mark.parametrize("form", Form)
+def test_an_image_goes_with_its_note(tmp_path: Path, form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    place = make(tmp_path, "a", form)
+    assert main(["gc", "--dry-run", "--runs", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split() == ["image", "1000", "B", str(place)]
+    assert err.startswith("1 image: ") and err.endswith(" can go\n")
+    assert place.exists() and note_of(place).exists()
+    assert main(["gc", "--runs", str(tmp_path)]) == 0
+    assert list((tmp_path / ".images").iterdir()) == []
+
+
+def test_nothing_goes_that_somebody_makes(tmp_path: Path) -> None:
+    place = make(tmp_path, "a")
+    growing, scratch = beside(place), scratch_of(place)
+    growing.touch()
+    scratch.mkdir(parents=True)
+    make_old(growing, scratch)
+    garbage = gc.find_garbage(Store(tmp_path), [])
+    assert {item.path for item in garbage} == {place, growing, scratch}
+    with Turn(str(lock_of(place)), print):
+        assert found(tmp_path) == {}
+        gc.remove(Store(tmp_path), [item for item in garbage if item.kind == "temporary"])
+        assert growing.exists() and scratch.exists()
+    gc.remove(Store(tmp_path), garbage)
+    assert not (growing.exists() or scratch.exists() or place.exists())
+
+
+@pytest.mark.parametrize(
+    ("holder", "age_s", "goes"),
+    [
+        ({"pid": 2**22 + 1}, 0, True),
+        ({"boot": "another"}, 0, True),
+        ({"host": "elsewhere"}, 0, False),
+        ({"host": "elsewhere"}, 2 * gc.GRACE_S, True),
+        ({}, 2 * gc.GRACE_S, False),
+    ],
+    ids=["killed", "before a restart", "on another machine", "silent on another machine", "alive"],
+)
+def test_what_a_converter_left_goes_once_it_is_gone(
+    tmp_path: Path, holder: dict[str, object], age_s: float, goes: bool
+) -> None:
+    place = make(tmp_path, "a")
+    place.unlink()
+    beside(place).write_text("half")
+    scratch_of(place).mkdir(parents=True)
+    (scratch_of(place) / "image.tar").write_text("half")
+    own = {"host": processes.host(), "boot": processes.boot_id(), "pid": os.getpid()}
+    lock_of(place).write_text(json.dumps({**own, "start": processes.start_time(os.getpid()), "token": "", **holder}))
+    moment = time.time() - age_s
+    os.utime(lock_of(place), (moment, moment))
+    left = (beside(place), scratch_of(place), note_of(place))
+    make_old(*left)
+    assert found(tmp_path) == (dict.fromkeys(left, "temporary") if goes else {})
+    gc.remove(Store(tmp_path), gc.find_garbage(Store(tmp_path), []))
+    assert [path.exists() for path in left] == [not goes] * 3
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the removal", "at the renaming"])
+@pytest.mark.parametrize("name", [None, name_in_manifest], ids=["taken up", "named by a manifest"])
+def test_an_image_that_is_taken_up_meanwhile_stays(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: Callable[[Path, Path], None] | None,
+    late: bool,
+) -> None:
+    place = make(tmp_path, "a", Form.FOLDER)
+    garbage = gc.find_garbage(Store(tmp_path), [])
+
+    def act() -> None:
+        if name is None:
+            assert take_up(place)
+        else:
+            name(tmp_path, place)
+
+    if late:
+        rename, waiting = os.rename, [act]
+
+        def act_then_rename(source: Path, target: Path) -> None:
+            if source == note_of(place) and waiting:
+                waiting.pop()()
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", act_then_rename)
+    else:
+        act()
+    assert gc.remove(Store(tmp_path), garbage) == 0
+    assert take_up(place)
+    assert (place / "etc" / "passwd").exists()
+    assert [path.name for path in place.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_removal_that_is_killed_is_ended_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = make(tmp_path, "a", Form.FOLDER)
+    garbage = gc.find_garbage(Store(tmp_path), [])
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(gc, "_remove_tree", dies)
+        gc.remove(Store(tmp_path), garbage)
+    assert not place.exists()
+    (hidden,) = place.parent.iterdir()
+    make_old(hidden)
+    assert found(tmp_path) == {hidden: "temporary"}
+    gc.remove(Store(tmp_path), gc.find_garbage(Store(tmp_path), []))
+    assert list(place.parent.iterdir()) == []
+
+
+def test_an_unreadable_manifest_puts_the_note_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = make(tmp_path, "a")
+    garbage = gc.find_garbage(Store(tmp_path), [])
+    sweep = make_sweep(tmp_path, "x", [DONE])
+    rename = os.rename
+
+    def damage_then_rename(source: Path, target: Path) -> None:
+        (sweep.path / "manifest" / "0002.jsonl").write_text("{")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", damage_then_rename)
+    with pytest.raises(gc.StoreError, match=r"0002\.jsonl"):
+        gc.remove(Store(tmp_path), garbage)
+    assert take_up(place)
+
+
+def test_the_names_are_those_of_a_conversion(tmp_path: Path) -> None:
+    place = make(tmp_path, "a", old=False)
+    assert convert(image_of("a"), Form.SIF, tmp_path) == place, "nothing is asked of an engine"
+    make_old(note_of(place))
+    assert found(tmp_path) == {place: "image"}
+    convert(image_of("a"), Form.SIF, tmp_path)
+    assert found(tmp_path) == {}, "it has just been taken up"
+    assert list(unused.find_unused(tmp_path, {place.name})) == []
