@@ -35,8 +35,8 @@ def drive(
     sweep = store.sweep(submission.sweep)
     generation = _generation(submission)
     backend_of(submission.profile).drive(sweep, generation, on_change)
-    listed = sweep.manifest().listed
-    return [sweep.look(listed[view.run_id], fed=False) for view in submission.views]
+    manifest = sweep.manifest()
+    return sweep.tell([sweep.look(manifest.listed[view.run_id], fed=False) for view in submission.views], manifest)
 
 
 def _generation(submission: Submission) -> int:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from launch.containment import Choice, contain_again
 from launch.disk.plan import PlanReport
+from launch.disk.predecessors import Predecessors
 from launch.disk.store import Store
 from launch.profiles import Profile, load_profile
 from launch.reaping import reap
-from launch.records import State
+from launch.records import OVER, State
 from launch.submission import Submission, backend_of, look_at, refuse_second, scheduling, snapshot_of
 
 
@@ -25,6 +26,8 @@ def retry(
     source: Path | None = None,
 ) -> Submission:
     """List failed runs (and cancelled and lost ones, unless `failed_only`) in a new generation, which starts them anew.
+
+    Those that wait for them, and were submitted with them, are listed too: their turn comes then.
 
     Args:
         store: Where the runs lie.
@@ -43,7 +46,8 @@ def retry(
     own = store.sweep(sweep)
     refuse_second(own, profile or scheduling(own.manifest().newest_header()))
     states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
-    views = tuple(view for view in own.views() if view.state in states)
+    known = own.views()
+    views = [view for view in known if view.state in states]
     manifest = own.manifest()
     header = manifest.newest_header()
     moved, profile = profile is not None, profile or load_profile(header.profile)
@@ -59,7 +63,10 @@ def retry(
     if not views:
         return submission
     reap(views)
-    entries = [manifest.listed[view.run_id].entry for view in views]
+    chosen = {view.run_id for view in views}
+    waiting = Predecessors(manifest).successors(chosen)
+    chosen |= {view.run_id for view in known if view.run_id in waiting and view.state not in OVER}
+    entries = [manifest.listed[view.run_id].entry for view in known if view.run_id in chosen]
     backend_of(profile).check(entries)
     containment = contain_again(own, choice or Choice(), profile, header, entries, moved=moved)
     snapshot, notices = snapshot_of(source, store)

@@ -6,11 +6,11 @@ import fnmatch
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.disk.attempts import adopt_result
+from launch.disk.attempts import adopt_result, has_result
 from launch.disk.manifest import Listed, Manifest, same_but_for_time
 from launch.disk.plan import PlanReport
 from launch.disk.store import Store, SweepStore
@@ -100,6 +100,8 @@ def entry_of(run: Run) -> ManifestEntry:
         settings=record.settings,
         seed=record.seed,
         resources=run.spec.resources,
+        gives=run.spec.turn.gives,
+        after=run.spec.turn.after,
     )
 
 
@@ -135,10 +137,34 @@ def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEnt
 
 def look_at(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
     """Return the views of runs, listed or not yet."""
-    listed = sweep.manifest().listed
-    return tuple(
-        sweep.look(listed.get(entry.run_id) or Listed(entry=entry, generation=0), fed=False) for entry in entries
-    )
+    manifest = sweep.manifest()
+    listed, coming = manifest.listed, manifest.newest + 1
+    if any(entry.run_id not in listed or listed[entry.run_id].entry != entry for entry in entries):
+        for entry in entries:  # as they will be listed
+            found = listed.get(entry.run_id) or Listed(entry=entry, generation=0)
+            listed[entry.run_id] = replace(found, entry=entry, submitted=coming)
+    views = [sweep.look(listed[entry.run_id], fed=False) for entry in entries]
+    return tuple(sweep.tell(views, manifest))
+
+
+def find_left_out(chosen: Sequence[Run], planned: Sequence[Run], sweep: SweepStore) -> list[LaunchError]:
+    """Return what keeps runs from ever starting that were chosen without those that come before them.
+
+    Args:
+        chosen: The runs that are to be submitted.
+        planned: All runs of the sweep.
+        sweep: Where they lie: what has succeeded need not be chosen.
+    """
+    own = {run.record.run_id for run in chosen}
+    waiting = {token: run.record.run_id for run in reversed(chosen) for token in run.spec.turn.after}
+    for run in planned if waiting else ():
+        run_id, tokens = run.record.run_id, [token for token in run.spec.turn.gives if token in waiting]
+        if tokens and run_id not in own and not has_result(str(sweep.run_dir(run_id))):
+            message = (
+                f"{waiting[tokens[0]]} comes after {tokens[0]}, of which {run_id} has not succeeded and is left out"
+            )
+            return [LaunchError(message, hint="choose both with --only, or run what comes first before")]
+    return []
 
 
 def adopt(sweep: SweepStore, views: tuple[RunView, ...]) -> tuple[RunView, ...]:

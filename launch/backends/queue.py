@@ -18,6 +18,7 @@ from launch.backends.base import OnChange
 from launch.backends.ear import Ear
 from launch.backends.request import Started, build_request, send_request
 from launch.backends.slots import Slot, Slots, find_machine
+from launch.backends.turns import Turns
 from launch.disk import processes
 from launch.disk.attempts import attempt_path, is_here, is_worked_on, read_plain
 from launch.disk.files import fault, store_error
@@ -84,6 +85,7 @@ class LocalQueue:
         self._on_change = on_change
         self._on_begin = on_begin
         self._manifest = Manifest()
+        self._turns = Turns(self._manifest, self._look)
         self._views: dict[str, RunView] = {}
         self._waiting: dict[Resources, deque[str]] = {}
         self._live: dict[int, _Live] = {}
@@ -128,6 +130,7 @@ class LocalQueue:
         self._slots = Slots(machine, self._slots_per_gpu)
         limits = [self._most, self._manifest.headers[self._generation].max_parallel]
         self._most = min((limit for limit in limits if limit is not None), default=None)
+        self._turns = Turns(self._manifest, self._look)
         for run_id in run_ids:
             self._take_up(run_id, self._look(run_id))
 
@@ -141,8 +144,15 @@ class LocalQueue:
     def _take_up(self, run_id: str, view: RunView) -> None:
         if view.state is State.RUNNING:
             self._watch(run_id, view)
-        elif view.state not in OVER:
+        elif view.state not in OVER and self._turns.has_come(run_id):
             self._waiting.setdefault(view.resources, deque()).append(run_id)
+        self._call_up(run_id, view)
+
+    def _call_up(self, run_id: str, view: RunView) -> None:
+        """Take up the runs whose turn has come by the success of another."""
+        if view.state is State.SUCCEEDED:
+            for other in self._turns.succeeded(run_id):
+                self._take_up(other, self._look(other))
 
     def _is_waiting(self) -> bool:
         return any(self._waiting.values())
@@ -284,7 +294,10 @@ class LocalQueue:
 
     def _after(self, run_id: str, view: RunView) -> None:
         """Decide what is to become of a run on which nobody of ours works any more."""
-        if view.state in OVER or self._stops or self._trouble:
+        if self._stops or self._trouble:
+            return
+        if view.state in OVER:
+            self._call_up(run_id, view)
             return
         if view.state is State.RUNNING:
             self._watch(run_id, view)
@@ -318,7 +331,8 @@ class LocalQueue:
         for live in list(self._live.values()):
             self._look(live.run_id)
         self._reported = time.monotonic()
-        self._on_change(list(self._views.values()))
+        own = self._manifest.run_ids[self._generation]
+        self._on_change(self._turns.tell([self._views[run_id] for run_id in own]))
 
 
 def _waits_for(resources: Resources) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,10 @@ class Composer:
         runs: dict[tuple[str, str], Run] = {}
         for spec in specs:
             run = self.plan(spec)
-            first = runs.setdefault((spec.experiment, run.record.science_hash), run)
+            key = (spec.experiment, run.record.science_hash)
+            first = runs.setdefault(key, run)
+            if first is not run:
+                runs[key] = replace(first, spec=first.spec.joined(spec))
             if first.record.run_id != run.record.run_id:
                 self.warnings.append(
                     f"{spec.where}: {run.record.run_id} is left out: what it sets beside {first.record.run_id} "

@@ -26,11 +26,13 @@ class Listed:
         entry: Its newest line.
         generation: The newest generation that lists it.
         retried: The newest generation that lists it because the user asked to retry; 0 for none.
+        submitted: The newest one that lists it because the sweep was submitted; 0 for none.
     """
 
     entry: ManifestEntry
     generation: int
     retried: int = 0
+    submitted: int = 0
 
 
 @dataclass(kw_only=True)
@@ -104,6 +106,7 @@ def _list(
     """Enter the lines of one generation."""
     generation = header.generation
     retried = generation if header.why == "retry" else 0
+    submitted = generation - retried
     run_ids: list[str] = []
     listed = manifest.listed
     for number, line in enumerate(lines, 2):
@@ -117,9 +120,10 @@ def _list(
         run_ids.append(entry.run_id)
         known = listed.get(entry.run_id)
         if known is None:
-            listed[entry.run_id] = Listed(entry=entry, generation=generation, retried=retried)
+            listed[entry.run_id] = Listed(entry=entry, generation=generation, retried=retried, submitted=submitted)
         else:
-            known.entry, known.generation, known.retried = entry, generation, max(retried, known.retried)
+            known.entry, known.generation = entry, generation
+            known.retried, known.submitted = max(retried, known.retried), max(submitted, known.submitted)
     manifest.run_ids[generation] = tuple(run_ids)
 
 
@@ -188,13 +192,15 @@ def freeze(folder: str, header: ManifestHeader, entries: Sequence[ManifestEntry]
 
 def entry_line(entry: ManifestEntry) -> str:
     """Return the line of a run."""
-    plain = {
+    plain: dict[str, object] = {
         "experiment": entry.experiment,
         "resources": entry.resources.to_json(),
         "run_id": entry.run_id,
         "seed": entry.seed,
         "settings": entry.settings,
     }
+    # Only where there are any: the line of a run that has to do with no other is as it was before there were these.
+    plain |= {name: tokens for name, tokens in (("after", entry.after), ("gives", entry.gives)) if tokens}
     return json.dumps(plain, sort_keys=True)
 
 

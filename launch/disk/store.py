@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from launch.disk.files import read_bytes, store_error
 from launch.disk.locks import acquire, is_held
 from launch.disk.manifest import Listed, Manifest, freeze, generation_numbers, read_entries, read_header, read_manifest
 from launch.disk.plan import PlannedRun, Planner, PlanReport
+from launch.disk.predecessors import Predecessors
 from launch.disk.processes import host
 from launch.disk.scheduled import Scheduled
 from launch.disk.states import read_view
@@ -186,7 +187,8 @@ class SweepStore:
         if not manifest.listed and not self.problems:
             raise StoreError(f"no sweep {self.name!r} under {self.path.parent}")
         fed = self._fed(manifest)
-        return [self.look(listed, fed=listed.entry.run_id in fed) for listed in manifest.listed.values()]
+        views = [self.look(listed, fed=listed.entry.run_id in fed) for listed in manifest.listed.values()]
+        return self.tell(views, manifest, fed)
 
     def view(self, run_id: str) -> RunView:
         """Return what is known of one run.
@@ -197,7 +199,24 @@ class SweepStore:
         manifest = self.manifest()
         if run_id not in manifest.listed:
             raise StoreError(f"no run {run_id!r} in the sweep {self.name!r}")
-        return self.look(manifest.listed[run_id], fed=run_id in self._fed(manifest))
+        fed = self._fed(manifest)
+        return self.tell([self.look(manifest.listed[run_id], fed=run_id in fed)], manifest, fed)[0]
+
+    def tell(self, views: Sequence[RunView], manifest: Manifest, fed: Collection[str] = ()) -> list[RunView]:
+        """Return views in which every run that has not begun says which others it waits for.
+
+        Args:
+            views: Views of runs that the manifest lists.
+            manifest: The manifest.
+            fed: Runs that a living queue feeds.
+        """
+        if not any(one.entry.after for one in manifest.listed.values()):
+            return list(views)
+
+        def look(run_id: str) -> RunView:
+            return self.look(manifest.listed[run_id], fed=run_id in fed)
+
+        return Predecessors(manifest).tell(views, look, fed=fed)
 
     def look(self, listed: Listed, *, fed: bool) -> RunView:
         """Return what is known of a run without reading the manifest again.

@@ -12,10 +12,12 @@ from launch.language.exclude import Rule, read_rules
 from launch.language.points import Factor, read_grid, read_list, read_random, read_zip, refuse_special
 from launch.language.published import PublishedRow, read_published
 from launch.language.values import bare, flatten, read_choices, read_value
+from launch.language.waits import Wait, read_after, read_block_name
 from launch.resources import Resources
 from launch.yaml_file import Place, describe, printable, read_yaml
 
 BLOCK_KEYS = (
+    "name",
     "experiment",
     "base",
     "grid",
@@ -29,8 +31,11 @@ BLOCK_KEYS = (
     "paper",
     "command",
     "blocks",
+    "after",
 )
-TOP_KEYS = ("name", *BLOCK_KEYS, "metric", "retry", "max_parallel", "after")
+TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel")
+# At the top of a file these two speak of the whole sweep, and in a block of the block.
+_OF_THE_SWEEP = ("name", "after")
 _FACTORS = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
 _MAX_SEED = 2**32 - 1
 _MAX_SEEDS = 10_000
@@ -42,6 +47,8 @@ class Block:
 
     Attributes:
         place: Where it stands.
+        names: Its name, after those of the blocks around it.
+        after: The blocks that come before it.
         experiments: The recipes.
         base: Overrides of every run: key, with its prefix, to value.
         places: Key to place, of the base and of `experiment`.
@@ -55,6 +62,8 @@ class Block:
     """
 
     place: Place
+    names: tuple[str, ...] = ()
+    after: tuple[Wait, ...] = ()
     experiments: tuple[str, ...] | None = None
     base: dict[str, Any] = field(default_factory=dict[str, Any])
     places: dict[str, Place] = field(default_factory=dict[str, Place])
@@ -87,6 +96,8 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         refuse_special(key, at)
     return Block(
         place=place,
+        names=(read_block_name(section["name"], place.key("name")),) if "name" in section else (),
+        after=read_after(section["after"], place.key("after")) if "after" in section else (),
         experiments=_read_experiments(section, place),
         base={key: None if key.startswith("~") else read_value(value, at) for key, (value, at) in base.items()},
         places={bare(key): at for key, (_, at) in base.items()}
@@ -119,7 +130,8 @@ def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[d
         if key not in TOP_KEYS and ("." in key or "/" in key or "=" in key):
             raise place.key(key).error("unknown key", "overrides stand under base, varied keys under grid")
     place.known_keys(section, TOP_KEYS)
-    return section, read_block(section, place, path, (*chain, path))
+    block = {key: value for key, value in section.items() if key not in _OF_THE_SWEEP}
+    return section, read_block(block, place, path, (*chain, path))
 
 
 def _read_experiments(section: dict[str, Any], place: Place) -> tuple[str, ...] | None:

@@ -119,6 +119,8 @@ def _merge(around: Block, block: Block) -> Block:
     own = {bare(key) for key in block.base}
     return replace(
         block,
+        names=around.names + block.names,
+        after=around.after + block.after,
         experiments=block.experiments or around.experiments,
         base={key: value for key, value in around.base.items() if bare(key) not in own} | block.base,
         places=around.places | block.places,

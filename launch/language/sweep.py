@@ -14,6 +14,7 @@ from launch.language.command_line import CommandLine, read_command_line
 from launch.language.exclude import same
 from launch.language.expand import Leaf, find_leaves
 from launch.language.published import PublishedRow, check_metric, check_settings, resolve_row
+from launch.language.turns import Turn, Turns
 from launch.records import PublishedNumber
 from launch.resources import Resources
 from launch.yaml_file import Place, describe, printable
@@ -48,6 +49,7 @@ class RunSpec:
         seed: The seed.
         resources: What an attempt asks for.
         command: What to execute instead of training; None for that.
+        turn: What it waits for, and who waits for it.
         where: The place in the sweep file, for messages.
         places: Key to the place where the file (or the command line) sets it, for messages.
     """
@@ -58,8 +60,20 @@ class RunSpec:
     seed: int
     resources: Resources
     command: tuple[str, ...] | None = None
+    turn: Turn = field(default_factory=Turn)
     where: str = "command line"
     places: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
+
+    def joined(self, other: RunSpec) -> RunSpec:
+        """Return this one for two that are one run: its success counts for both, and the earlier turn is its turn.
+
+        So no run waits for itself, directly or over others, whichever blocks contain it.
+        """
+        if self.turn == other.turn:
+            return self
+        first = min(self.turn, other.turn, key=lambda turn: turn.rank)
+        gives = tuple(dict.fromkeys((*self.turn.gives, *other.turn.gives)))
+        return replace(self, turn=replace(first, gives=gives))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +126,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
     leaves = find_leaves(block, fixed)
     if _all_train(leaves):
         check_metric(metric, place.key("metric"))
-    runs, warnings = _expand(leaves, fixed, place)
+    runs, warnings = _expand(block, leaves, place)
     return Sweep(
         name=_read_name(section, file, place),
         file=str(file),
@@ -148,7 +162,7 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     # A name with other characters is no experiment's; composing says so.
     name = _name_of(experiment, overrides)
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
-    runs, _ = _expand(find_leaves(block, fixed), fixed, place)
+    runs, _ = _expand(block, find_leaves(block, fixed), place)
     return Sweep(name=name, file=None, runs=runs)
 
 
@@ -162,29 +176,34 @@ def _name_of(experiment: str, overrides: Sequence[str]) -> str:
     return f"{name[: MAX_NAME - 9].rstrip('-')}-{digits}"
 
 
-def _expand(leaves: list[Leaf], fixed: CommandLine, place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
+def _expand(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
     """Return the runs of all leaves, each once, and what is suspicious about them."""
     total = sum(leaf.count() for leaf in leaves)
     if total > MAX_RUNS:
         raise place.error(f"{total:,} runs; a sweep has at most {MAX_RUNS:,}", "split it, or draw some with random")
+    turns = Turns(top, leaves)
     matched: set[Place] = set()
     runs: dict[object, RunSpec] = {}
+    taken: list[tuple[Leaf, Turn]] = []
     warnings = _fixed_keys(leaves)
     for leaf in leaves:
-        specs = list(_specs(leaf, matched))
+        specs = list(_specs(leaf, matched, turns))
+        taken += [(leaf, spec.turn) for spec in specs]
         for spec in specs:
-            runs.setdefault((spec.experiment, spec.overrides, spec.seed, spec.command), spec)
+            key = (spec.experiment, spec.overrides, spec.seed, spec.command)
+            runs[key] = runs[key].joined(spec) if key in runs else spec
         if not specs and len(leaves) > 1:
             warnings.append(f"{leaf.block.place}: the rules of exclude remove every run of this block")
         warnings += [factor.notice for factor in leaf.factors if factor.notice]
     rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
     if not runs:
         raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
+    turns.check(taken)
     warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
     return tuple(runs.values()), tuple(dict.fromkeys(warnings))
 
 
-def _specs(leaf: Leaf, matched: set[Place]) -> Iterator[RunSpec]:
+def _specs(leaf: Leaf, matched: set[Place], turns: Turns) -> Iterator[RunSpec]:
     """Yield the runs of a leaf."""
     where = str(leaf.block.place)
     for experiment, settings, overrides, seed in leaf.kept(matched):
@@ -195,6 +214,7 @@ def _specs(leaf: Leaf, matched: set[Place]) -> Iterator[RunSpec]:
             seed=seed,
             resources=leaf.resources,
             command=leaf.block.command,
+            turn=turns.of(leaf, experiment, settings, seed),
             where=where,
             places=leaf.places,
         )

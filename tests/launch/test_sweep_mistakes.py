@@ -12,7 +12,7 @@ MISTAKES = {
     "unknown key": ("grids: {a: 1}", "grids: unknown key; did you mean grid?", "the keys here are name, experiment"),
     "config key at the top": ("optim.lr: 1", "optim.lr: unknown key", "under base"),
     "unknown key in a block": ("blocks: [{sed: 1}]", "blocks[0].sed: unknown key; did you mean seeds?", "the keys"),
-    "name inside a block": ("blocks: [{name: a}]", "blocks[0].name: unknown key", "the keys here are"),
+    "metric inside a block": ("blocks: [{metric: a}]", "blocks[0].metric: unknown key", "the keys here are"),
     "no experiment": ("seeds: 1", "experiment is missing", "experiment: digits/s5"),
     "experiment is a number": ("experiment: 3", "experiment: 3 is not the name of an experiment", "digits/s5"),
     "empty grid": ("experiment: e\ngrid: {}", "grid: no key is varied here", "name a key"),

@@ -1,0 +1,200 @@
+"""Runs that come after others of their sweep, on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch.compose.composer import Run
+from launch.disk.manifest import entry_line
+from launch.disk.store import Store
+from launch.errors import LaunchError
+from launch.execution import detach, drive
+from launch.language.turns import Turn
+from launch.profiles import Profile
+from launch.records import ManifestEntry, RunView, State
+from launch.resources import Resources
+from launch.retry import retry
+from launch.submission import Submission
+from launch.submit import submit_runs
+from tests.kill.harness import wait_until
+from tests.launch.command_sweep import code_under, command_runs, python, sweep_of
+
+# Notes its name, then fails where a file says so, or waits while one does.
+NOTING = """
+import os, sys, time
+control, name = sys.argv[1:]
+with open(f"{control}/order", "a") as order:
+    order.write(name + "\\n")
+while os.path.exists(f"{control}/hold-{name}"):
+    time.sleep(0.01)
+sys.exit("no luck" if os.path.exists(f"{control}/fail-{name}") else 0)
+"""
+SOURCE = {"a0": ((), ("a",)), "a1": ((), ("a",)), "b": (("a",), ("b",)), "c": (("b",), ()), "free": ((), ())}
+LOCAL = Profile(name="local", slots=2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def runs_of(folder: Path, names: Sequence[str] = tuple(SOURCE)) -> list[Run]:
+    """Return runs that note when they begin: `b` comes after `a0` and `a1`, `c` after `b`."""
+    runs = command_runs([[*python(NOTING), str(folder), name] for name in SOURCE])
+    turns = [Turn(after=after, gives=gives) for after, gives in SOURCE.values()]
+    turned = [replace(run, spec=replace(run.spec, turn=turn)) for run, turn in zip(runs, turns, strict=True)]
+    return [turned[list(SOURCE).index(name)] for name in names]
+
+
+def submit(store: Store, names: Sequence[str] = tuple(SOURCE), **more: object) -> Submission:
+    folder = store.root.parent
+    runs, planned = runs_of(folder, names), runs_of(folder)
+    return submit_runs(sweep_of(runs), runs, store, LOCAL, planned=planned, source=code_under(folder), **more)  # type: ignore[arg-type]
+
+
+def order(folder: Path) -> list[str]:
+    file = folder / "order"
+    return file.read_text().split() if file.exists() else []
+
+
+def states(views: Sequence[RunView]) -> dict[str, State]:
+    return {name: view.state for name, view in zip(SOURCE, views, strict=True)}
+
+
+def in_order(noted: Sequence[str]) -> bool:
+    return max(noted.index("a0"), noted.index("a1")) < noted.index("b") < noted.index("c")
+
+
+def test_a_run_begins_after_every_run_before_it_whatever_the_order_of_the_list(store: Store, tmp_path: Path) -> None:
+    views = drive(submit(store, ["c", "b", "a1", "free", "a0"]), store)
+    assert {view.state for view in views} == {State.SUCCEEDED}
+    assert in_order(order(tmp_path))
+
+
+def test_what_waits_blocks_nobody_and_says_so(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "hold-a1").touch()
+    seen: list[dict[str, RunView]] = []
+
+    def watch(views: list[RunView]) -> None:
+        seen.append(dict(zip(["c", "b", "a1", "free", "a0"], views, strict=True)))
+        if seen[-1]["free"].state is State.SUCCEEDED and seen[-1]["a0"].state is State.SUCCEEDED:
+            (tmp_path / "hold-a1").unlink(missing_ok=True)
+
+    drive(submit(store, ["c", "b", "a1", "free", "a0"]), store, on_change=watch)
+    waiting = next(views for views in seen if views["a0"].state is State.SUCCEEDED != views["a1"].state)
+    assert (waiting["b"].state, waiting["b"].waits) == (State.PENDING, ("a",))
+    assert waiting["b"].message == "waits for a: 1 of 2 runs left"
+    assert waiting["c"].message == "waits for b: 1 of 1 run left"
+    assert seen[-1]["c"].waits == ()
+
+
+def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "fail-a1").touch()
+    views = drive(submit(store), store)
+    assert states(views) == {
+        "a0": State.SUCCEEDED,
+        "a1": State.FAILED,
+        "b": State.PLANNED,
+        "c": State.PLANNED,
+        "free": State.SUCCEEDED,
+    }
+    assert views[2].message == f"waits for a: 1 of 2 runs FAILED ({views[1].run_id})"
+    assert store.sweep("work").view(views[2].run_id) == store.sweep("work").views()[2] == views[2]
+    assert "b" not in order(tmp_path)
+    again = drive(submit(store), store)  # typed again, it leaves alone what failed, and what waits for it
+    assert states(again) == states(views)
+    (tmp_path / "fail-a1").unlink()
+    retried = retry(store, "work", failed_only=True, source=tmp_path / "code")
+    assert [view.run_id for view in retried.views] == [views[1].run_id, views[2].run_id, views[3].run_id]
+    drive(retried, store)
+    assert {view.state for view in store.sweep("work").views()} == {State.SUCCEEDED}
+    assert order(tmp_path)[-3:] == ["a1", "b", "c"]
+
+
+def test_a_retry_of_failures_alone_waits_for_what_was_cancelled(store: Store, tmp_path: Path) -> None:
+    from launch.disk.attempts import write_cancelled
+
+    (tmp_path / "fail-a0").touch()
+    submission = submit(store)
+    write_cancelled(submission.views[1].run_dir, 1)
+    drive(submission, store)
+    (tmp_path / "fail-a0").unlink()
+    drive(retry(store, "work", failed_only=True, source=tmp_path / "code"), store)
+    views = store.sweep("work").views()
+    assert states(views)["a0"] is State.SUCCEEDED
+    assert views[2].message == f"waits for a: 1 of 2 runs CANCELLED ({views[1].run_id})"
+    drive(retry(store, "work", failed_only=False, source=tmp_path / "code"), store)
+    assert in_order(order(tmp_path))
+
+
+def test_some_runs_are_chosen_without_others_only_when_those_have_succeeded(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"s2-0.* comes after a, of which command-s0-0.* has not succeeded") as caught:
+        submit(store, ["b", "c"])
+    assert "--only" in (caught.value.hint or "")
+    assert not store.root.exists()
+    assert len(submit(store, ["b", "c"], dry_run=True).obstacles) == 1
+    drive(submit(store, ["a0", "a1"]), store)
+    views = drive(submit(store, ["b", "c"]), store)
+    assert [view.state for view in views] == [State.SUCCEEDED, State.SUCCEEDED]
+    assert in_order(order(tmp_path))
+
+
+def test_a_plan_says_what_each_run_would_wait_for(store: Store) -> None:
+    views = submit(store, dry_run=True).views
+    assert [view.waits for view in views] == [(), (), ("a",), ("b",), ()]
+    drive(submit(store, ["a0", "a1"]), store)
+    assert [view.waits for view in submit(store, dry_run=True).views] == [(), (), (), ("b",), ()]
+
+
+def test_another_after_is_another_generation(store: Store, tmp_path: Path) -> None:
+    assert [submit(store).generation for _ in range(2)] == [1, 1]
+    runs = runs_of(tmp_path)
+    runs[3] = replace(runs[3], spec=replace(runs[3].spec, turn=Turn()))
+    changed = submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code")
+    assert changed.generation == 2
+    assert [view.waits for view in changed.views] == [(), (), ("a",), (), ()]
+
+
+def test_what_an_edit_left_behind_keeps_nobody_waiting(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "fail-a1").touch()
+    drive(submit(store), store)
+    runs = runs_of(tmp_path, ["a0", "b", "c"])
+    views = drive(submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code"), store)
+    assert {view.state for view in views} == {State.SUCCEEDED}
+
+
+def test_the_line_of_a_run_that_has_to_do_with_no_other_is_as_ever() -> None:
+    entry = ManifestEntry(run_id="r", experiment="e", settings={}, seed=0, resources=Resources())
+    assert "after" not in entry_line(entry) and "gives" not in entry_line(entry)
+    assert '"after": ["a"]' in entry_line(replace(entry, after=("a",)))
+
+
+def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp_path: Path) -> None:
+    submission = submit(store)
+    for name in ("a1", "b"):
+        (tmp_path / f"hold-{name}").touch()
+        code = f"from tests.launch.test_order import *; store = Store(Path({str(store.root)!r})); "
+        words = [sys.executable, "-c", code + "drive(submit(store), store)"]
+        launcher = subprocess.Popen(words, cwd=Path(__file__).parents[2], start_new_session=True)
+        assert wait_until(lambda name=name: name in order(tmp_path), 30)
+        os.kill(launcher.pid, signal.SIGKILL)
+        launcher.wait()
+        (tmp_path / f"hold-{name}").unlink()
+    views = drive(submit(store), store)
+    assert {view.state for view in views} == {State.SUCCEEDED}
+    assert sorted(order(tmp_path)) == sorted(SOURCE) and in_order(order(tmp_path))
+    assert submission.generation == 1
+
+
+def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "fail-b").touch()
+    detach(submit(store), store)
+    sweep = store.sweep("work")
+    assert wait_until(lambda: sweep.queue() is None, 30)
+    assert states(sweep.views()) == dict.fromkeys(SOURCE, State.SUCCEEDED) | {"b": State.FAILED, "c": State.PLANNED}

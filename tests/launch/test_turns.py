@@ -1,0 +1,199 @@
+"""Which runs of a sweep come before which: `name` and `after` of its blocks."""
+
+import json
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from launch.errors import SweepError
+from launch.language.sweep import load_sweep
+
+
+def turns(sweep):
+    return [(run.turn.gives, run.turn.after) for run in sweep.runs]
+
+
+def test_a_block_waits_for_all_runs_of_another_and_of_the_blocks_inside_it(load):
+    sweep = load("""
+        experiment: digits/s5
+        blocks:
+          - {after: pre, base: {d: 1}}
+          - name: pre
+            blocks: [{seeds: 2}, {base: {c: 1}}]
+    """)
+    assert turns(sweep) == [((), ("pre",)), (("pre",), ()), (("pre",), ()), (("pre",), ())]
+
+
+def test_runs_are_matched_by_values_whatever_names_the_keys(load):
+    sweep = load("""
+        experiment: digits/s5
+        blocks:
+          - {name: pre, seeds: 2, grid: {optim.lr: [1.0, 2]}}
+          - {after: {pre: [seed, lr]}, seeds: [1], base: {optim.lr: 1, d: 1}}
+          - {after: [{pre: optim.lr}, {pre: seed}], base: {optim.lr: 2, d: 2}}
+    """)
+    first = [run.turn.gives for run in sweep.runs[:4]]
+    assert first[1] == ("pre optim.lr=1 seed=1", "pre optim.lr=1", "pre seed=1")
+    assert sweep.runs[4].turn.after == ("pre optim.lr=1 seed=1",)
+    assert sweep.runs[5].turn.after == ("pre optim.lr=2", "pre seed=0")
+
+
+def test_a_block_inherits_what_the_block_around_it_waits_for(load):
+    sweep = load("""
+        experiment: digits/s5
+        blocks:
+          - {name: a}
+          - {name: b, base: {b: 1}}
+          - after: a
+            base: {c: 1}
+            blocks: [{after: b, base: {d: 1}}, {}]
+    """)
+    assert [after for _, after in turns(sweep)[2:]] == [("a", "b"), ("a",)]
+
+
+def test_blocks_of_included_files_are_known_by_their_names(load):
+    own = "name: other\nafter: something\nexperiment: digits/s5\nblocks: [{name: pre}, {base: {b: 1}}]"
+    sweep = load(
+        """
+        after: [lra]
+        blocks:
+          - {include: own.yaml, name: all}
+          - {experiment: digits/s5, after: pre, base: {c: 1}}
+          - {experiment: digits/s5, after: all, base: {d: 1}}
+        """,
+        own=own,
+    )
+    assert turns(sweep) == [(("all", "pre"), ()), (("all",), ()), ((), ("pre",)), ((), ("all",))]
+    assert sweep.after == ("lra",)
+
+
+def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load):
+    sweep = load("""
+        experiment: digits/s5
+        blocks:
+          - {name: last, after: middle, seeds: 2}
+          - {name: middle, after: first, seeds: [0, 2]}
+          - {name: first, seeds: [0]}
+          - {after: last, seeds: [9]}
+    """)
+    by_seed = {run.seed: (set(run.turn.gives), run.turn.after) for run in sweep.runs}
+    assert by_seed[0] == ({"last", "middle", "first"}, ())
+    assert by_seed[1] == ({"last"}, ("middle",))
+    assert by_seed[2] == ({"middle"}, ("first",))
+
+
+def test_runs_whose_configs_are_one_are_joined_when_they_are_composed(load):
+    from launch.compose.composer import Composer
+
+    sweep = load("""
+        experiment: digits/s5
+        blocks:
+          - {name: late, after: early, base: {data.root: /here}}
+          - {name: early}
+          - {after: [early, late], seeds: [1]}
+    """)
+    first, last = Composer().plan_all(sweep.runs)
+    assert (first.spec.turn.gives, first.spec.turn.after) == (("late", "early"), ())
+    assert last.spec.turn.after == ("early", "late")
+
+
+MISTAKES = {
+    "unknown block": ("{name: pre}, {after: prr}", "[1].after: no block is named 'prr'; did you mean pre?", "are pre"),
+    "no names": ("{after: pre}", "[0].after: no block is named 'pre'", "by its key `name`"),
+    "two of a name": ("{name: a}, {name: a}", "[1].name: a second block of the name a; the first is ", "another"),
+    "after itself": ("{name: a, after: a}", "[0].after: cyclic after: a -> a", "covers all of its runs"),
+    "after the block around": (
+        "{name: a, blocks: [{after: a}]}",
+        "[0].blocks[0].after: cyclic after: a -> a",
+        "inside",
+    ),
+    "after one inside": ("{after: a, blocks: [{name: a}]}", "[0].after: cyclic after: a -> a", "inside"),
+    "cycle": ("{name: a, after: {b: seed}}, {name: b, after: a}", "cyclic after: ", "inside"),
+    "unknown key": ("{name: a}, {after: {a: sed}}", "[1].after.a: no run of a sets sed; did you mean seed?", "seed"),
+    "ambiguous key": ("{name: a, base: {a.k: 1, b.k: 1}}, {after: {a: k}}", "k may be a.k or b.k", "whole"),
+    "key that some lack": (
+        "{name: a, list: [{}, {k: 1}]}, {after: {a: k}, base: {k: 1}}",
+        "[1].after.a: a run of {file}: blocks[0] sets no k, by which",
+        "under base",
+    ),
+    "key that the waiting lack": (
+        "{name: a, base: {k: 1}}, {after: {a: k}}",
+        "blocks[1] sets no k, by which",
+        "leave k",
+    ),
+    "no match": (
+        "{name: a, seeds: 2}, {after: {a: seed}, seeds: 3, base: {k: 1}}",
+        "no run of a has seed=2",
+        "seed=1;",
+    ),
+    "all excluded": (
+        "{name: a, exclude: [{seed: 0}]}, {after: a, seeds: [1]}",
+        "[1].after: no run of a is left to wait for",
+        "exclude",
+    ),
+    "empty list": ("{after: []}", "[0].after: the list of blocks is empty", "leave it out"),
+    "empty mapping": ("{after: {}}", "[0].after: the mapping is empty", "such as"),
+    "no keys": ("{name: a}, {after: {a: []}}", "[1].after.a: the list of keys is empty", "all of its runs"),
+    "a number": ("{after: 3}", "[0].after: 3 is not the name of a block", "such as"),
+    "key that is none": ("{name: a}, {after: {a: [3]}}", "[1].after.a: 3 is not a key", "such as seed"),
+    "bad name": ("{name: a b}", "[0].name: 'a b' is not the name of a block", "letters"),
+}
+
+
+@pytest.mark.parametrize(("blocks", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_explained(load, tmp_path, blocks, message, hint):
+    with pytest.raises(SweepError) as caught:
+        load(f"experiment: digits/s5\nblocks: [{blocks}]")
+    assert caught.value.message.startswith(f"{tmp_path}/x.yaml: blocks")
+    assert message.replace("{file}", f"{tmp_path}/x.yaml") in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def _blocks(inside):
+    return st.fixed_dictionaries(
+        {"seeds": st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True)},
+        optional={
+            "name": st.just(True),
+            "after": st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=2),
+            "blocks": st.lists(inside, min_size=1, max_size=3),
+        },
+    )
+
+
+LEAF = st.fixed_dictionaries({"seeds": st.just([0, 1, 2])}, optional={"name": st.just(True)})
+
+
+@settings(max_examples=80, deadline=None)
+@given(blocks=st.lists(st.recursive(LEAF, _blocks, max_leaves=6), min_size=2, max_size=4))
+def test_whatever_is_accepted_can_be_executed_and_is_small(tmp_path_factory, blocks):
+    inside = [found for top in blocks for found in _inside(top)]
+    named = [block for block in inside if "name" in block]
+    for number, block in enumerate(named):
+        block["name"] = f"b{number}"
+    for block in inside:
+        if (waits := block.pop("after", ())) and named:
+            names = [(f"b{number % len(named)}", keyed) for number, keyed in waits]
+            block["after"] = [{name: ["seed"]} if keyed else name for name, keyed in names]
+    file = tmp_path_factory.getbasetemp() / "tree.yaml"
+    file.write_text(json.dumps({"experiment": "digits/s5", "blocks": blocks}))
+    try:
+        runs = load_sweep(file).runs
+    except SweepError:
+        assume(False)
+    left = list(runs)
+    assert {token for run in runs for token in run.turn.after} <= {token for run in runs for token in run.turn.gives}
+    while left:
+        missing = {token for run in left for token in run.turn.gives}
+        ready = [run for run in left if missing.isdisjoint(run.turn.after)]
+        assert ready, "they wait for one another"
+        left = [run for run in left if run not in ready]
+    for run in runs:  # whatever number of runs waits for it
+        assert len(run.turn.gives) <= 2 * len(named)
+        assert len(run.turn.after) <= 2 * len(named)
+
+
+def _inside(block):
+    yield block
+    for child in block.get("blocks", ()):
+        yield from _inside(child)
