@@ -1,16 +1,22 @@
-"""What a container costs a run: the wall clock of one attempt of a command that does nothing, by runtime.
+"""What containers cost: an attempt of a command that does nothing, by runtime, and a build after a touched source file.
 
-    python -m benchmarks.containers [--image IMAGE] [--runtimes bare,docker,...] [--repeats 7] [--json]
+    python -m benchmarks.containers [--image IMAGE] [--runtimes bare,docker,...] [--rebuild cpu] [--repeats 7] [--json]
 
 An attempt is a whole one: the supervisor starts, claims, starts the command, waits, records. `overhead_s` of a runtime
 is its median less that of `bare`. Runtimes take turns, so that load meets all alike; the first attempt of each is not
-counted. A runtime that is not here, or has no such image, is left out, with the reason.
+counted. A runtime that is not here, or has no such image, is left out, with the reason; `--runtimes ''` leaves out all.
+
+`rebuild_s` is the wall clock of `launch image build cpu --base IMAGE` in a clone of this repository, each time after
+one file of s5 was changed, in the order of the builds. Before them one build is not counted, which may have to install
+the packages. `--rebuild ''` leaves them out.
 
 With LAUNCH_TEST_DOCKER and the like unset, whatever DOCKER_HOST and PATH name is measured.
 """
 
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +35,7 @@ from tests.engines.podman import Reaper
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
 COMMAND = ("true",)
+_ROOT = Path(__file__).resolve().parents[1]
 RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
 
 
@@ -52,12 +59,32 @@ def attempt(order: Order) -> float:
     return took
 
 
-def measure(image: str, runtimes: str, repeats: int) -> dict[str, Any]:
-    """Return the median seconds of an attempt for each runtime, and what it adds to that of `bare`."""
+def rebuilds(folder: Path, name: str, base: str, repeats: int) -> list[float]:
+    """Return the seconds that each build of an image takes after a touched source file."""
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", _ROOT, clone], check=True)
+    own = {"PYTHONPATH": str(clone), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    words = [sys.executable, "-m", "launch.cli", "image", "build", name, f"--base={base}"]
+    took: list[float] = []
+    for turn in range(repeats + 1):
+        (clone / "s5/touched.py").write_text(f'"""{turn}"""\n')
+        began = time.perf_counter()
+        done = subprocess.run(words, env={**os.environ, **own}, cwd=clone, capture_output=True, text=True, check=False)
+        took.append(round(time.perf_counter() - began, 3))
+        if done.returncode:
+            raise SystemExit(done.stderr)
+    return took[1:]
+
+
+def measure(image: str, runtimes: str, rebuild: str, repeats: int) -> dict[str, Any]:
+    """Return the seconds of builds, the median of an attempt for each runtime, and what it adds to that of `bare`."""
     figures: dict[str, Any] = {"image": image, "repeats": repeats}
+    if rebuild:
+        with tempfile.TemporaryDirectory() as name:
+            figures["rebuild_s"] = rebuilds(Path(name), rebuild, image, repeats)
     with tempfile.TemporaryDirectory() as name, Reaper():
         waiting: dict[str, list[Order]] = {}
-        for runtime in runtimes.split(","):
+        for runtime in filter(None, runtimes.split(",")):
             try:
                 waiting[runtime] = orders(Path(name), runtime, image, repeats + 1)
             except LaunchError as error:
@@ -79,5 +106,5 @@ if __name__ == "__main__":
         "benchmarks.containers",
         __doc__,
         measure,
-        {"image": "localhost/base:bookworm", "runtimes": RUNTIMES, "repeats": 7},
+        {"image": "localhost/base:bookworm", "runtimes": RUNTIMES, "rebuild": "cpu", "repeats": 7},
     )

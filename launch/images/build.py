@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from launch.errors import BackendError, LaunchError
 from launch.images.builder import Builder, find_builder
@@ -24,7 +23,7 @@ from launch.images.catalog import (
     recipe_hash,
     tag,
 )
-from launch.images.context import LOCK, stage
+from launch.images.context import LOCK, context_folder, stage
 from launch.images.held import HeldImage, find_held
 from launch.images.index import build_secrets
 
@@ -79,10 +78,10 @@ def build(
     builder = find_builder(options.builder)
     base = check_reference(options.base or spec.base)
     with (
-        TemporaryDirectory(prefix="launch-context-") as context,
+        context_folder(spec.name, keep=options.wheels is None) as context,
         build_secrets(options.pip_conf, options.ca_bundle) as secrets,
     ):
-        for notice in stage(spec, source, Path(context), options.wheels):
+        for notice in stage(spec, source, context, options.wheels):
             say(notice)
         pinned = replace(spec, base=_pin(base, builder, options, say))
         network = _network(builder, options, say)
@@ -90,7 +89,7 @@ def build(
             *build_command(pinned, base, builder, network, secrets if options.wheels is None else {}),
             *(f"--label={name}={value}" for name, value in labels(pinned, source).items()),
             *([] if options.cache else ["--no-cache"]),
-            context,
+            str(context),
         ]
         _run(words, builder, spec)
     held = find_held(tag(pinned), (builder.engine,))

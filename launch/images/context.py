@@ -1,11 +1,18 @@
-"""What a build sees: the recipe, the locks, the code as a snapshot holds it, and wheels where there is no network."""
+"""What a build sees: the recipe, the locks, the code as a snapshot holds it, and wheels where there is no network.
+
+It is kept from one build to the next, with the times of its files: an engine is then sent only what has changed.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from launch.errors import LaunchError
 from launch.images.catalog import ImageSpec
@@ -14,20 +21,57 @@ from launch.yaml_file import printable
 
 LOCK = "image.txt"  # the lock's name inside
 CODE = ("launch", "s5")
+_KEPT = "s5-launch-builds"  # in the user's cache
 _LICENSE = "LICENSE"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)([^\n]*)", re.MULTILINE)
 _SHOWN = 4
 
 
+@contextmanager
+def context_folder(name: str, *, keep: bool) -> Generator[Path]:
+    """Hold the folder of what a build sees: an image's own, and one for this build alone where that is in use.
+
+    Args:
+        name: The image's.
+        keep: Whether it may be there for the next build too.
+    """
+    held = _hold(name) if keep else None
+    if held is None:
+        with TemporaryDirectory(prefix="launch-context-") as folder:
+            yield Path(folder)
+        return
+    folder, lock = held
+    try:
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def _hold(name: str) -> tuple[Path, int] | None:
+    """Return an image's own folder and the lock on it; None where another build has it, or there cannot be one."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _KEPT / name
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, RuntimeError):  # the latter: nobody knows where this user is at home
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return folder, lock  # nobody else writes here until it is closed
+
+
 def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = None) -> tuple[str, ...]:
-    """Write what a build sees.
+    """Write what a build sees, and nothing that is there already.
 
     It is laid out as the repository is, so that the recipe also works there; modes depend on nobody's umask.
 
     Args:
         spec: The image.
         source: The folder that holds the code.
-        folder: An empty one.
+        folder: An empty one, or that of an earlier build.
         wheels: Where every package of the lock lies; None where the build may use the network.
 
     Returns:
@@ -37,34 +81,53 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
         LaunchError: Where the code, the lock or a wheel is missing.
     """
     docker = folder / "docker"
-    for name in ("locks", "wheels"):
-        (docker / name).mkdir(parents=True)
-    _copy(spec.dockerfile, docker / "Dockerfile")
-    _copy(spec.build_lock, docker / "locks" / spec.build_lock.name)
-    _copy(spec.lock, docker / "locks" / LOCK)
+    wanted = {docker / "Dockerfile": spec.dockerfile, folder / _LICENSE: source / _LICENSE}
+    wanted |= {docker / "locks" / spec.build_lock.name: spec.build_lock, docker / "locks" / LOCK: spec.lock}
+    files, notices = find_source_files(source, source / "runs")
+    code = [file for file in files if file.path.split("/")[0] in CODE and file.link is None]
+    wanted |= {folder / file.path: source / file.path for file in code}
+    for name in CODE:
+        if not any(file.path.startswith(f"{name}/") for file in code):
+            raise LaunchError(f"{printable(str(source / name))}: not there, and images hold a copy of it")
+    folders = {folder, docker / "wheels"}
+    for file in wanted:
+        folders.update(above for above in file.parents if folder in above.parents)
+    _clear(folder, set(wanted), folders)
+    for path in sorted(folders):
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o755)
+    executable = {folder / file.path for file in code if file.executable}
+    for target, original in wanted.items():
+        _copy(original, target, 0o755 if target in executable else 0o644)
     if wheels is not None:
         _stage_wheels(spec, wheels, docker / "wheels")
-    files, notices = find_source_files(source, source / "runs")
-    for file in files:
-        if file.path.split("/")[0] in CODE and file.link is None:
-            _copy(source / file.path, folder / file.path, executable=file.executable)
-    for name in CODE:
-        if not (folder / name).exists():
-            raise LaunchError(f"{printable(str(source / name))}: not there, and images hold a copy of it")
-    _copy(source / _LICENSE, folder / _LICENSE)
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o755)
     return tuple(notice for notice in notices if notice.startswith(CODE))
 
 
-def _copy(source: Path, target: Path, *, executable: bool = False) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
+    """Remove what an earlier build saw and this one does not."""
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            if path.is_symlink() or path not in files:
+                path.unlink()
+        elif path in folders:
+            _clear(path, files, folders)
+        else:
+            shutil.rmtree(path)
+
+
+def _copy(source: Path, target: Path, mode: int) -> None:
+    """Copy a file, unless that very content is there: its time tells the engine that it is the same."""
     try:
-        shutil.copyfile(source, target)
+        content = source.read_bytes()
     except OSError as error:
         raise LaunchError(f"{printable(str(source))}: cannot be read: {error.strerror}") from error
-    target.chmod(0o755 if executable else 0o644)
+    try:
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
+        target.chmod(mode)
+    except OSError as error:
+        raise LaunchError(f"{printable(str(target))}: cannot be written: {error.strerror}") from error
 
 
 def _stage_wheels(spec: ImageSpec, wheels: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Who builds here, what is missing where nobody does, and a command line that tells no secret."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from launch.errors import BackendError, LaunchError
 from launch.images.build import build_command
 from launch.images.builder import Builder, find_builder
 from launch.images.catalog import find_image
-from launch.images.context import stage
+from launch.images.context import context_folder, stage
 from launch.images.index import build_secrets, pip_settings
 
 _PROGRAM = """#!{python} -S
@@ -133,6 +134,37 @@ def test_a_build_sees_the_code_and_nothing_else(tmp_path):
     assert "s5/__init__.py" in seen
     assert not {name for name in seen if "log.txt" in name or "token" in name}
     assert any("s5/token.json looks like a secret" in notice for notice in notices)
+
+
+def test_the_next_build_sees_today_s_code_and_only_what_changed_is_new(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source, spec = code(tmp_path / "source"), find_image("cpu")
+    (source / "s5/gone").mkdir()
+    (source / "s5/gone/old.py").write_text("1")
+    with context_folder("cpu", keep=True) as first:
+        stage(spec, source, first)
+        before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+        with context_folder("cpu", keep=True) as second:
+            assert second != first
+        assert not second.exists()
+    shutil.rmtree(source / "s5/gone")
+    (source / "s5/gone").write_text("")  # now a file
+    (source / "s5/__init__.py").write_text("2")
+    (source / "launch/new.py").write_text("")
+    (first / "launch/planted.py").write_text("")
+    (first / "s5/link.py").symlink_to("/etc/hostname")
+    with context_folder("cpu", keep=True) as again:
+        assert again == first
+        stage(spec, source, again)
+    after = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    assert {path.relative_to(first).as_posix() for path in before.keys() ^ after.keys()} == {
+        "s5/gone/old.py",
+        "s5/gone",
+        "launch/new.py",
+    }
+    written = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    assert written == {first / "s5/__init__.py"}
+    assert (first / "s5/__init__.py").read_text() == "2"
 
 
 def test_a_wheel_that_is_missing_is_named_before_anything_is_built(tmp_path):
