@@ -163,7 +163,7 @@ def test_what_is_given_and_not_needed_is_said_to_be_left_alone(small, monkeypatc
     assert "not converted" not in capsys.readouterr().out
     assert main(["pendulum_npz", "--from", str(tmp_path / "other")]) == Exit.OK
     path = cache_path(CATALOG["pendulum_npz"])
-    said = f"not converted: {tmp_path}/other; what was converted earlier is there, remove {path} to convert it"
+    said = f"not converted: {tmp_path}/other; what was converted earlier is there: remove {path} first"
     assert said in capsys.readouterr().out
     shutil.rmtree(path)
     assert main(["pendulum_npz", "--from", str(tmp_path / "other")]) == Exit.OK

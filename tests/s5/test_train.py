@@ -185,11 +185,13 @@ def test_plateaus_and_patience_survive_interruptions(tiny: list[str], tmp_path: 
 
 def test_training_ends_early_where_validation_no_longer_gains(tiny: list[str], tmp_path: Path) -> None:
     # At this rate nothing is learnt: the first evaluation stays the best.
-    config = compose([*tiny, "optim.lr=1e-30", "optim.ssm_lr=1e-30", "train.epochs=9", "train.early_stop_epochs=2"])
-    config.model.norm = type(config.model.norm).layer
+    words = ["optim.lr=1e-30", "optim.ssm_lr=1e-30", "model.norm=layer", "train.batch_size=256", "train.epochs=9",
+             "train.eval_every_epochs=2", "train.early_stop_epochs=2"]  # fmt: skip
+    config = compose([*tiny, *words])
     assert attempt(config, tmp_path) is not None
     (result,) = read_lines(tmp_path / "attempts" / "0" / "result.json")
-    assert (result["best_step"], result["steps"]) == (19, 57)
+    assert (result["best_step"], result["steps"]) == (8, 16)
+    assert [line["step"] for line in read_metrics(tmp_path) if "val/loss" in line] == [8, 16]
 
 
 def test_another_environment_is_said(
