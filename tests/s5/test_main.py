@@ -20,15 +20,6 @@ from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dir
 from s5.run_config import compose, config_text, read_config
 
 
-def until(process: subprocess.Popen[str], epoch: int) -> None:
-    """Wait until the process says that it has evaluated an epoch."""
-    assert process.stderr is not None
-    said = ""
-    while f"  epoch {epoch} " not in said:
-        said = process.stderr.readline()
-        assert said, f"the process ended before epoch {epoch}"
-
-
 def make_run(folder: Path, overrides: list[str]) -> Path:
     folder.mkdir()
     (folder / "config.yaml").write_text(config_text(compose(overrides)))
@@ -47,14 +38,14 @@ def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: 
     assert program.run("train", whole)[0] == Exit.OK
 
     with program.start("train", cut) as process:
-        until(process, 2)
+        program.until(process, 2)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate()
     assert process.returncode == Exit.STOPPED, err
     assert "SIGTERM" in err
 
     with program.start("train", cut) as process:
-        until(process, 8)
+        program.until(process, 8)
         process.kill()
 
     # The third as under a supervisor that dies.
@@ -65,7 +56,7 @@ def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: 
         "train", cut, **{ATTEMPT_DIR_VARIABLE: str(attempt), LIFELINE_VARIABLE: str(reading)}
     ) as process:
         os.close(reading)
-        until(process, 14)
+        program.until(process, 14)
         os.close(writing)
         _, err = process.communicate()
     assert process.returncode == Exit.STOPPED, err

@@ -82,15 +82,6 @@ def start_pair(program, words: list) -> list[subprocess.Popen[str]]:
     ]
 
 
-def until(process: subprocess.Popen[str], epoch: int) -> None:
-    """Wait until the process says that it has evaluated an epoch."""
-    assert process.stderr is not None
-    said = ""
-    while f"  epoch {epoch} " not in said:
-        said = process.stderr.readline()
-        assert said, f"the process ended before epoch {epoch}"
-
-
 def ends(pair: list[subprocess.Popen[str]]) -> tuple[list[int], list[str], list[str]]:
     """Return the exit codes of both processes, and what they wrote to stdout and to stderr."""
     said = [process.communicate() for process in pair]
@@ -104,7 +95,7 @@ def test_two_processes_train_one_run(program, tiny: list[str], tmp_path: Path) -
 
     # One of them is asked to stop: both stop at the same step, with one checkpoint.
     pair = start_pair(program, words)
-    until(pair[0], 2)
+    program.until(pair[0], 2)
     pair[1].send_signal(signal.SIGTERM)
     codes, _, errors = ends(pair)
     assert codes == [Exit.STOPPED, Exit.STOPPED], errors
@@ -113,7 +104,7 @@ def test_two_processes_train_one_run(program, tiny: list[str], tmp_path: Path) -
 
     # One of them dies: the other ends and says so.
     pair = start_pair(program, words)
-    until(pair[0], 5)
+    program.until(pair[0], 5)
     pair[1].kill()
     codes, _, errors = ends(pair)
     assert codes == [Exit.CRASH, -signal.SIGKILL]
