@@ -53,6 +53,7 @@ class Docker:
         return {
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
             "DOCKER_CONFIG": str(self.folder / "config"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),  # what a build keeps for the next one
             "PATH": f"{self.folder}/bin:{path}{PATH}",
         }
 
