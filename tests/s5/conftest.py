@@ -76,6 +76,15 @@ class Program:
             out, err = process.communicate()
         return process.returncode, out, err
 
+    @staticmethod
+    def until(process: subprocess.Popen[str], epoch: int) -> None:
+        """Wait until the process says that it has evaluated an epoch."""
+        assert process.stderr is not None
+        said = ""
+        while f"  epoch {epoch} " not in said:
+            said = process.stderr.readline()
+            assert said, f"the process ended before epoch {epoch}"
+
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:

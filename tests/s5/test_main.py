@@ -33,7 +33,7 @@ def final_arrays(run_dir: Path) -> dict[str, bytes]:
 
 
 def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: Path) -> None:
-    overrides = [*tiny, "train.epochs=30", "train.checkpoint_every_steps=50"]
+    overrides = [*tiny, "train.batch_size=256", "train.epochs=30", "train.checkpoint_every_steps=13"]
     whole, cut = make_run(tmp_path / "whole", overrides), make_run(tmp_path / "cut", overrides)
     assert program.run("train", whole)[0] == Exit.OK
 

@@ -89,7 +89,9 @@ def ends(pair: list[subprocess.Popen[str]]) -> tuple[list[int], list[str], list[
 
 
 def test_two_processes_train_one_run(program, tiny: list[str], tmp_path: Path) -> None:
-    overrides = [*tiny, "train.epochs=12", "train.checkpoint_every_steps=30", "train.microbatches=2"]
+    # Few steps in an epoch: what two processes tell one another in each costs them more than what they compute.
+    sizes = ["train.batch_size=256", "train.eval_batch_size=256", "train.checkpoint_every_steps=10"]
+    overrides = [*tiny, *sizes, "train.epochs=12", "train.log_every_steps=2", "train.microbatches=2"]
     words = [*overrides, "--run-dir", tmp_path / "pair"]
     assert program.run(*overrides, "--run-dir", tmp_path / "whole")[0] == Exit.OK
 
