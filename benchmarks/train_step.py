@@ -29,12 +29,14 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.plain_step import make_plain_step, plain_params
-from s5.choices import Activation, CInit, Compat, ParamGroups, Precision
+from s5.catalog import dataset_info
+from s5.choices import Compat, Precision
 from s5.config import ModelConfig, OptimConfig
 from s5.data.batch import Batch
 from s5.memory import restart_with_huge_pages
 from s5.models import make_model
 from s5.optim import make_optimizer
+from s5.run_config import compose
 from s5.step import Interval, TrainState, make_train_step
 
 
@@ -56,44 +58,20 @@ class Recipe:
     one_hot: bool = False
 
 
-RECIPES = {
-    "listops": Recipe(
-        model=ModelConfig(
-            n_layers=8,
-            d_model=128,
-            d_state=16,
-            n_blocks=8,
-            C_init=CInit.lecun_normal,
-            bidirectional=True,
-            activation=Activation.half_glu2,
-        ),
-        optim=OptimConfig(lr=3e-3, weight_decay=0.04, groups=ParamGroups.BfastandCdecay),
-        batch=8,
-        L=2048,
-        d_input=20,
-        n_classes=10,
-        lengths=(500, 2000),
-        one_hot=True,
-    ),
-    "pathx": Recipe(
-        model=ModelConfig(
-            n_layers=6,
-            d_model=128,
-            d_state=256,
-            n_blocks=16,
-            C_init=CInit.complex_normal,
-            bidirectional=True,
-            activation=Activation.half_glu1,
-            bn_momentum=0.9,
-            dt_min=1e-4,
-        ),
-        optim=OptimConfig(lr=1.8e-3, ssm_lr=6e-4, weight_decay=0.06, groups=ParamGroups.BandCdecay),
-        batch=1,
-        L=16384,
-        d_input=1,
-        n_classes=2,
-    ),
+# Each recipe, and of it a batch that two cores can bear.
+RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "listops": ("lra/listops", {"batch": 8, "lengths": (500, 2000), "one_hot": True}),
+    "pathx": ("lra/pathx", {"batch": 1}),
 }
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return a recipe as a run composes it, with the shape of its data."""
+    experiment, shape = RECIPES[name]
+    config = compose([f"experiment={experiment}"])
+    info = dataset_info(config.data.name)
+    data = {"L": info.length, "d_input": info.d_input, "n_classes": info.n_classes}
+    return Recipe(model=config.model, optim=config.optim, **data, **shape)
 
 
 def draw_batch(recipe: Recipe) -> Batch:
@@ -223,9 +201,8 @@ def main() -> None:
     restart_with_huge_pages()
     figures = []
     for name in asked.recipe or [*RECIPES, *EXTRAS]:
-        one = (
-            EXTRAS[name](RECIPES["listops"], asked.repeats) if name in EXTRAS else measure(RECIPES[name], asked.repeats)
-        )
+        of, figures_of = ("listops", EXTRAS[name]) if name in EXTRAS else (name, measure)
+        one = figures_of(load_recipe(of), asked.repeats)
         figures.append({"recipe": name, **one})
     if asked.json:
         print(json.dumps(figures))

@@ -26,9 +26,9 @@ from s5.parallel import Devices
 from s5.run_config import read_config
 from s5.scores import Sums, score
 
-# Names of the best model's arrays inside a checkpoint.
-BEST_PARAMS = "best/params"
-BEST_STATS = "best/stats"
+# How the names of the best model's arrays inside a checkpoint begin.
+BEST = "best/"
+BEST_PARAMS, BEST_STATS = f"{BEST}params", f"{BEST}stats"
 
 
 @dataclass(frozen=True, kw_only=True)

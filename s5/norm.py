@@ -70,7 +70,7 @@ def normalize(
 
 def _normalize(x, scale, bias, mask):
     n = _count(x, mask)
-    shift = jax.lax.stop_gradient(_some_step(x, mask))
+    shift = _some_step(x, mask)
     # Far from zero the mean of squares minus the square of the mean is lost in rounding; about any value of the
     # feature itself it is not, and needs one pass where the centred variance needs two.
     off = _valid(x.astype(jnp.float32) - shift, mask)

@@ -35,9 +35,6 @@ class Falls(NamedTuple):
         return Falls(self.times + 1, jnp.asarray(step, jnp.int32))
 
 
-RateOf = Callable[[Int[Array, ""] | int, Falls], Float[Array, ""]]
-
-
 def learning_rate(
     step: Int[Array, ""] | int,
     peak: Float[Array, ""] | float,

@@ -15,7 +15,7 @@ from s5.choices import Compat
 from s5.config import Config
 from s5.data import Dataset, load
 from s5.errors import NotANumber, Stopped, say
-from s5.evaluate import Task, check_same_task
+from s5.evaluate import BEST, Task, check_same_task
 from s5.journal import Journal, Silence
 from s5.learner import Learner
 from s5.lifeline import Lifeline
@@ -138,7 +138,7 @@ class Loop:
         self.learner.start(checkpoint and checkpoint.arrays)
         if checkpoint is None:
             return
-        self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith("best/")}
+        self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
         self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
         self._saved = (self.progress.step, self.progress.evaluated_step)
         self._journal.resume(checkpoint.attempt, checkpoint.step)

@@ -9,7 +9,7 @@ from s5.catalog import CATALOG, DataError, MissingData
 from s5.config import DataConfig
 from s5.data import convert, load
 from s5.data.batch import gather
-from s5.data.generate.listops import apply_operator, draw_sample, source_text
+from s5.data.generate.listops import OPERATORS, apply_operator, draw_sample
 from s5.data.lines import share_lines
 from s5.data.tokens import EOS, LISTOPS
 
@@ -25,6 +25,20 @@ def small(monkeypatch, tmp_path):
     for name in ("listops", "listops_regenerated"):
         monkeypatch.setitem(CATALOG, name, dataclasses.replace(CATALOG[name], sizes=SIZES))
     return DataConfig(name="listops", root=str(tmp_path / "raw"))
+
+
+def source_text(tokens):
+    """Return the text that the published files hold for a tree: one argument is applied at a time."""
+    symbols = {number: symbol for symbol, number in LISTOPS.items()}
+    open_nodes, done = [], ""
+    for symbol in (symbols[token] for token in tokens):
+        if symbol in OPERATORS:
+            open_nodes.append(symbol)
+            continue
+        done = f"( {open_nodes.pop()} ] )" if symbol == "X" else symbol
+        if open_nodes:
+            open_nodes[-1] = f"( {open_nodes[-1]} {done} )"
+    return done
 
 
 def write(config, folder="listops-1000", end="\r\n", change=lambda text: text):

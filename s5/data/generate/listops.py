@@ -81,23 +81,3 @@ def apply_operator(operator: str, values: list[int]) -> int:
         case _:
             ordered, middle = sorted(values), len(values) // 2
             return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) // 2
-
-
-def source_text(tokens: bytes) -> str:
-    """Return the text that the published files hold for a tree: one argument is applied at a time.
-
-    Args:
-        tokens: The tokens of a tree, without `<eos>`.
-    """
-    symbols = {number: symbol for symbol, number in LISTOPS.items()}
-    open_nodes: list[str] = []
-    done = ""
-    for token in tokens:
-        symbol = symbols[token]
-        if token in _OPERATORS:
-            open_nodes.append(symbol)
-            continue
-        done = f"( {open_nodes.pop()} ] )" if token == _CLOSE else symbol
-        if open_nodes:
-            open_nodes[-1] = f"( {open_nodes[-1]} {done} )"
-    return done
