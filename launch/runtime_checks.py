@@ -9,11 +9,12 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launch.check import Check, Level
+from launch.complaint import docker_remedy, remedy, telling
 from launch.errors import LaunchError
 from launch.images.catalog import load_images
 from launch.images.convert import IMAGES
@@ -23,6 +24,11 @@ _ASK_S = 20.0
 _ROOM = 6 << 30  # what converting an image with CUDA takes for a while, where it is unpacked
 _OLDEST_APPTAINER = (1, 1)  # since then a value of a variable can be handed in as it stands
 _GIB = 1 << 30
+# What both mount over or read in any image, and a program that none has.
+_EMPTY_ROOT = ("bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var/tmp")
+_EMPTY_FILES = ("etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf")
+_NO_PROGRAM = "/launch-doctor-nothing"
+_APPTAINER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SUBORDINATE = Path("/etc/subuid")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -40,9 +46,8 @@ class _Answer:
         return tuple(map(int, found[0].split("."))) if found else None
 
     @property
-    def last(self) -> str:
-        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        return lines[-1] if lines else "it said nothing"
+    def words(self) -> str:
+        return telling(self.text)
 
 
 def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Check]:
@@ -97,11 +102,9 @@ def check_docker() -> Check | None:
     answer = _ask("docker", "version", "--format", "{{.Server.Version}}")
     if answer.code == 0:
         gpus = "" if shutil.which("nvidia-smi") is None else _docker_gpus()
-        return Check(name="docker", level=Level.OK, message=f"the engine {answer.last} answers{gpus}")
-    advice = "start it (`systemctl start docker`), or name another with DOCKER_HOST"
-    if "permission denied" in answer.text.lower():
-        advice = f"`sudo usermod -aG docker {_user()}`, then log in again; or use podman or apptainer"
-    return Check(name="docker", level=Level.FAIL, message=f"no engine: {answer.last}", advice=advice)
+        return Check(name="docker", level=Level.OK, message=f"the engine {answer.words} answers{gpus}")
+    advice = docker_remedy(answer.text, _user())
+    return Check(name="docker", level=Level.FAIL, message=f"no engine: {answer.words}", advice=advice)
 
 
 def _docker_gpus() -> str:
@@ -116,13 +119,15 @@ def check_podman() -> Check | None:
         return None
     answer = _ask("podman", "version", "--format", "{{.Client.Version}}")
     if answer.code != 0:
-        advice = "`podman info` says more"
-        return Check(name="podman", level=Level.FAIL, message=f"it fails: {answer.last}", advice=advice)
+        return _failing("podman", answer, "`podman info` says more")
     version = ".".join(map(str, answer.version or ()))
     if os.getuid() != 0 and not _has_subordinates():
         message = f"{version}; {_user()} has no line in {_SUBORDINATE}"
         advice = f"`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {_user()}`"
         return Check(name="podman", level=Level.FAIL, message=message, advice=advice)
+    if os.getuid() != 0 and shutil.which("newuidmap") is None:
+        message = f"{version}; newuidmap is not on the PATH, which gives a container its users"
+        return Check(name="podman", level=Level.FAIL, message=message, advice="`apt-get install uidmap`")
     how = "as root" if os.getuid() == 0 else "without root's rights"
     return Check(name="podman", level=Level.OK, message=f"{version}, {how}")
 
@@ -133,16 +138,22 @@ def check_apptainer() -> Check | None:
         return None
     answer = _ask("apptainer", "--version")
     if answer.version is None:
-        return Check(name="apptainer", level=Level.FAIL, message=f"it fails: {answer.last}", advice="reinstall it")
+        return _failing("apptainer", answer, "`apptainer --version` says more")
     version = ".".join(map(str, answer.version))
     if answer.version < _OLDEST_APPTAINER:
         message = f"{version} is too old: {'.'.join(map(str, _OLDEST_APPTAINER))} is needed"
         return Check(name="apptainer", level=Level.FAIL, message=message, advice="ask the site for a newer module")
-    if os.getuid() != 0 and not os.access("/dev/fuse", os.R_OK | os.W_OK) and not _is_setuid():
+    check = _try("apptainer", version, ["apptainer", "--quiet", "exec", "--contain"])
+    if check.level is not Level.OK or os.getuid() == 0 or _is_setuid():
+        return check
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         message = f"{version}; a .sif file cannot be opened: no access to /dev/fuse, and no setuid helper"
         advice = "`apt-get install fuse3`, or unpack: `apptainer build --sandbox FOLDER FILE.sif`, then image: FOLDER"
         return Check(name="apptainer", level=Level.FAIL, message=message, advice=advice)
-    return _with_namespaces("apptainer", version)
+    if _squashfuse() is None:
+        message = f"{version}; without squashfuse a .sif file is unpacked anew for every attempt"
+        return Check(name="apptainer", level=Level.WARN, message=message, advice="`apt-get install squashfuse`")
+    return check
 
 
 def check_charliecloud() -> Check | None:
@@ -151,8 +162,8 @@ def check_charliecloud() -> Check | None:
         return None
     answer = _ask("ch-run", "--version")
     if answer.version is None:
-        return Check(name="charliecloud", level=Level.FAIL, message=f"it fails: {answer.last}", advice="reinstall it")
-    return _with_namespaces("charliecloud", ".".join(map(str, answer.version)))
+        return _failing("charliecloud", answer, "`ch-run --version` says more")
+    return _try("charliecloud", ".".join(map(str, answer.version)), ["ch-run"], "--")
 
 
 def check_pyxis() -> Check | None:
@@ -171,16 +182,37 @@ _LOOKS: dict[str, Callable[[], Check | None]] = {
 }
 
 
-def _with_namespaces(name: str, version: str) -> Check:
-    if os.getuid() == 0 or _ask("unshare", "--user", "--map-root-user", "true").code in (0, None):
+def _failing(name: str, answer: _Answer, otherwise: str) -> Check:
+    advice = remedy(answer.text, _user()) or otherwise
+    return Check(name=name, level=Level.FAIL, message=f"it fails: {answer.words}", advice=advice)
+
+
+def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
+    """Have a runtime start a container of an empty folder: it must come as far as to find no program there.
+
+    Args:
+        name: The runtime.
+        version: Its version.
+        before: What is typed before the image.
+        after: What is typed between the image and the command.
+    """
+    with tempfile.TemporaryDirectory(prefix="launch-doctor-") as folder:
+        for path in _EMPTY_ROOT:
+            (Path(folder) / path).mkdir(parents=True)
+        for path in _EMPTY_FILES:
+            (Path(folder) / path).touch()
+        answer = _ask(*before, folder, *after, _NO_PROGRAM)
+    if _NO_PROGRAM in answer.text:
         return Check(name=name, level=Level.OK, message=version)
-    message = f"{version}; this user may not make user namespaces"
-    advice = "root allows them: `sysctl user.max_user_namespaces=15000`, on Debian kernel.unprivileged_userns_clone=1"
-    if Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").exists():
-        advice = (
-            f"on Ubuntu an AppArmor profile must allow {name}: `sysctl kernel.apparmor_restrict_unprivileged_userns`"
-        )
+    advice = remedy(answer.text, _user()) or "docs/containers.md says what it needs"
+    message = f"{version}; it starts no container: {answer.words}"
     return Check(name=name, level=Level.FAIL, message=message, advice=advice)
+
+
+def _squashfuse() -> str | None:
+    """Return the program that opens a .sif file for a user; Apptainer looks beyond the PATH."""
+    path = f"{os.environ.get('PATH', '')}:{_APPTAINER_PATH}"
+    return shutil.which("squashfuse_ll", path=path) or shutil.which("squashfuse", path=path)
 
 
 def check_images() -> Iterator[Check]:

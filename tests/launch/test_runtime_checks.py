@@ -1,5 +1,6 @@
 import os
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,9 @@ def test_profile_that_names_what_is_not_here(programs: Path, tmp_path: Path) -> 
     ("said", "advice"),
     [
         ("permission denied while trying to connect to the Docker daemon socket", "usermod -aG docker ann"),
+        ('unable to resolve docker endpoint: context "nope": context not found', "docker context use default"),
+        ("unable to resolve docker endpoint: open /home/ann/.docker/ca.pem: no such file", "DOCKER_CERT_PATH"),
+        ("error during connect: stderr=ssh: Could not resolve hostname x", "can `ssh` reach it"),
         ("Cannot connect to the Docker daemon at unix:///x", "systemctl start docker"),
     ],
 )
@@ -69,37 +73,75 @@ def test_podman_needs_subordinate_users(programs: Path, tmp_path: Path, monkeypa
     check = examined(tmp_path)["podman"]
     assert check.level is Level.WARN and "--add-subuids" in (check.advice or "")
     (tmp_path / "subuid").write_text("bob:1:2\nann:100000:65536\n")
+    check = examined(tmp_path)["podman"]
+    assert check.level is Level.WARN and "newuidmap" in check.message
+    executable(programs, "newuidmap", "")
     assert examined(tmp_path)["podman"].level is Level.OK
 
 
+STARTS = 'for word; do last=$word; done; echo "FATAL:   stat $last: no such file or directory" >&2; exit 255'
+NO_NAMESPACES = (
+    r"printf 'INFO   :   apptainer-suid, or compile with ./mconfig --with-suid\n' >&2; "
+    r"printf '\033[91mERROR  : Failed to create user namespace: maximum number exceeded\n\033[0m' >&2; exit 1"
+)
+
+
 @pytest.mark.parametrize(
-    ("version", "fuse", "namespaces", "said"),
+    ("version", "trial", "fuse", "squashfuse", "level", "said"),
     [
-        ("1.4.5", True, True, None),
-        ("1.0.3", True, True, "is too old: 1.1 is needed"),
-        ("1.4.5", False, True, "no access to /dev/fuse"),
-        ("1.4.5", True, False, "may not make user namespaces"),
+        ("1.4.5", STARTS, True, True, Level.OK, "1.4.5"),
+        ("1.0.3", STARTS, True, True, Level.FAIL, "is too old: 1.1 is needed"),
+        ("1.4.5", STARTS, False, True, Level.FAIL, "no access to /dev/fuse"),
+        ("1.4.5", STARTS, True, False, Level.WARN, "without squashfuse a .sif file is unpacked anew"),
+        ("1.4.5", NO_NAMESPACES, False, True, Level.FAIL, "1.4.5; it starts no container: Failed to create user name"),
+        ("1.4.5", "exit 1", True, True, Level.FAIL, "it starts no container: it said nothing"),
     ],
 )
 def test_apptainer(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, version: str, fuse: bool, namespaces: bool, said: str | None
+    programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    trial: str,
+    fuse: bool,
+    squashfuse: bool,
+    level: Level,
+    said: str,
 ) -> None:
-    executable(programs, "apptainer", f"echo apptainer version {version}")
-    executable(programs, "unshare", f"exit {0 if namespaces else 1}")
+    executable(
+        programs, "apptainer", f'if [ "$1" = --version ]; then echo apptainer version {version}; exit; fi; {trial}'
+    )
+    monkeypatch.setattr(checks, "_APPTAINER_PATH", "/nowhere")
+    if squashfuse:
+        executable(programs, "squashfuse_ll", "")
     access = os.access
     monkeypatch.setattr(checks.os, "access", lambda path, mode: fuse if path == "/dev/fuse" else access(path, mode))
     check = checks.check_apptainer()
-    assert check is not None
-    assert check.level is (Level.OK if said is None else Level.FAIL)
-    assert (said or version) in check.message
-    assert said is None or check.advice
+    assert check is not None and check.level is level
+    assert said in check.message and "\033" not in check.message
+    assert (check.advice is None) == (level is Level.OK)
 
 
-def test_charliecloud_needs_namespaces(programs: Path) -> None:
-    executable(programs, "ch-run", "echo 0.31 >&2")
-    executable(programs, "unshare", "exit 1")
+def test_apptainer_that_cannot_say_its_version(programs: Path) -> None:
+    executable(programs, "apptainer", r"printf '\033[31mFATAL:  \033[0m While initializing: no config\n' >&2; exit 255")
+    check = checks.check_apptainer()
+    assert check is not None and check.level is Level.FAIL
+    assert check.message == "it fails: While initializing: no config"
+    assert check.advice == "`apptainer --version` says more"
+
+
+@pytest.mark.parametrize(("trial", "level"), [(STARTS, Level.OK), ("echo no >&2; exit 1", Level.FAIL)])
+def test_charliecloud_starts_a_container(programs: Path, trial: str, level: Level) -> None:
+    executable(programs, "ch-run", f'if [ "$1" = --version ]; then echo 0.31 >&2; exit; fi; {trial}')
     check = checks.check_charliecloud()
-    assert check is not None and check.level is Level.FAIL and check.message.startswith("0.31; ")
+    assert check is not None and check.level is level and check.message.startswith("0.31")
+
+
+@pytest.mark.parametrize(("program", "look"), [("apptainer", "check_apptainer"), ("ch-run", "check_charliecloud")])
+def test_the_real_ones_start_an_empty_folder(program: str, look: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not on the PATH")
+    check = getattr(checks, look)()
+    assert check.level is Level.OK or "it starts no container" not in check.message, check.message
 
 
 def test_pyxis_is_known_by_its_options(programs: Path) -> None:

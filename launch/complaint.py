@@ -1,0 +1,115 @@
+"""What a runtime's program complains of, and what helps: the one line of its words that tells, and known remedies."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LOGRUS = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<said>(?:[^"\\]|\\.)*)"')
+_HEAD = re.compile(r"^(?:\S+\[\d+\]: )?(?P<level>fatal|error|err|warning|warn|info|debug)\s*:\s*", re.IGNORECASE)
+# What counts most first; a line without such a word is the program's plain speech.
+_RANKS = ("fatal", "error", "err", "", "warning", "warn", "info", "debug")
+
+_SYSCTLS = Path("/proc/sys")
+_SUBORDINATE = "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`"
+_FUSE = (
+    "`apt-get install fuse3`, and /dev/fuse must be readable and writable for you; or name an unpacked folder as image"
+)
+
+# By what is said, in lower case; the first that fits.
+_REMEDIES = (
+    (r"squashfuse.{0,20}not found", "`apt-get install squashfuse`"),
+    (r"/dev/fuse|fusermount", _FUSE),
+    (r"newuidmap|newgidmap", "`apt-get install uidmap`"),
+    (r"no subuid|no subgid|/etc/subuid|/etc/subgid|fakeroot mapping", _SUBORDINATE),
+    (r"user.{0,20}namespace|max_user_namespaces|clone_newuser", None),
+    (r"must be owned by root", "give the file back to root, or use an installation without setuid"),
+    (r"couldn't parse configuration|could not parse configuration", "its installation lacks a file: install it anew"),
+    (
+        r"error while loading shared libraries|glibc|exec format error|cannot execute",
+        "it was built for another system: take the distribution's own package, or ask the site for its module",
+    ),
+    (r"no space left on device", "free some space, or name another folder with TMPDIR"),
+    (r"read-only file system", "name a folder that can be written with TMPDIR, or another HOME"),
+)
+_DOCKER = (
+    ("permission denied", "`sudo usermod -aG docker {user}`, then log in again; or use podman or apptainer"),
+    ("context", "`docker context ls` lists the contexts; `docker context use default`, and unset DOCKER_CONTEXT"),
+    ("ssh", "DOCKER_HOST names another machine: can `ssh` reach it, and does docker answer there?"),
+    (r"tls|certificate|x509|\.pem", "DOCKER_HOST asks for TLS: DOCKER_CERT_PATH must hold this engine's certificates"),
+    ("api version", "client and engine are too far apart: update the older one"),
+)
+
+
+def telling(said: str) -> str:
+    """Return the line of a program's output that says what is wrong, without colours, clock and level.
+
+    Args:
+        said: All that it printed.
+    """
+    found = [_graded(line.strip()) for line in _COLOUR.sub("", said).splitlines()]
+    found = [(rank, words) for rank, words in found if words]
+    if not found:
+        return "it said nothing"
+    best = min(rank for rank, _ in found)
+    # Of several errors the last is the one that ended it.
+    return [words for rank, words in found if rank == best][-1]
+
+
+def _graded(line: str) -> tuple[int, str]:
+    """Return how much a line counts, and what it says."""
+    if logged := _LOGRUS.match(line):
+        level, words = logged["level"], re.sub(r"\\(.)", r"\1", logged["said"])
+    elif headed := _HEAD.match(line):
+        level, words = headed["level"].lower(), line[headed.end() :]
+    else:
+        level, words = "", line
+    return _RANKS.index(level) if level in _RANKS else _RANKS.index(""), words
+
+
+def remedy(said: str, user: str) -> str | None:
+    """Return what helps against what Apptainer, Charliecloud or Podman complains of; None where nobody knows.
+
+    Args:
+        said: All that it printed.
+        user: Who executes it.
+    """
+    text = said.lower()
+    for pattern, advice in _REMEDIES:
+        if re.search(pattern, text):
+            return namespaces_remedy() if advice is None else advice.format(user=user)
+    return None
+
+
+def docker_remedy(said: str, user: str) -> str:
+    """Return what helps where no Docker engine answers.
+
+    Args:
+        said: What the client printed.
+        user: Who asked.
+    """
+    for pattern, advice in _DOCKER:
+        if re.search(pattern, said.lower()):
+            return advice.format(user=user)
+    return "start it (`systemctl start docker`), or name another with DOCKER_HOST"
+
+
+def namespaces_remedy() -> str:
+    """Return what allows user namespaces on this machine."""
+    if _value("user/max_user_namespaces") == 0:
+        return "root allows them: `sysctl user.max_user_namespaces=15000`"
+    if _value("kernel/unprivileged_userns_clone") == 0:
+        return "root allows them: `sysctl kernel.unprivileged_userns_clone=1`"
+    if _value("kernel/apparmor_restrict_unprivileged_userns") == 1:
+        return "on Ubuntu an AppArmor profile must allow it: `sysctl kernel.apparmor_restrict_unprivileged_userns`"
+    return (
+        "in a container its engine forbids user namespaces (`--security-opt seccomp=unconfined`); else root allows them"
+    )
+
+
+def _value(name: str) -> int | None:
+    try:
+        return int((_SYSCTLS / name).read_text())
+    except (OSError, ValueError):
+        return None
