@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from launch.disk import processes
 from launch.disk.attempts import attempt_path, is_here, read_plain
+from launch.errors import StoreError
 from launch.records import RunView
 from launch.supervise.enclosure import end_container
 
@@ -26,6 +27,10 @@ def reap(views: Iterable[RunView]) -> list[RunView]:
         if record.get("image") is None or record.get("ended") is not None or not is_here(record):
             continue
         watched = processes.is_alive(record["pid"], record.get("pid_start", 0))
-        if not watched and not end_container(path, record):
+        if watched:
+            continue
+        try:
+            end_container(path, record)
+        except StoreError:
             left.append(view)
     return left

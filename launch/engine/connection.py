@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import BackendError
@@ -28,11 +30,22 @@ def connect() -> DockerClient:
         from docker import from_env
     except ImportError as error:
         raise BackendError("the Python package docker is missing", hint="pip install docker") from error
+    with answering():
+        return from_env()  # it asks for the engine's version
+
+
+@contextmanager
+def answering() -> Generator[None]:
+    """Say in words what it means that the engine does not answer.
+
+    Raises:
+        BackendError: Where it does not.
+    """
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
     try:
-        return from_env()  # it asks for the engine's version
+        yield
     except (DockerException, RequestException, OSError) as error:
         raise unreachable(address(), error) from error
 

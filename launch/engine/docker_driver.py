@@ -21,11 +21,11 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
-from launch.engine.connection import connect, user_of
+from launch.engine.connection import answering, connect, user_of
 from launch.engine.creation import create_options, explain
 from launch.engine.ending import end_labelled
 from launch.errors import BackendError, LaunchError
-from launch.runtimes import REFUSED
+from launch.runtimes import REFUSED, UNREACHED
 from launch.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
 from launch.runtimes.environment import is_secret
 from launch.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
@@ -34,6 +34,7 @@ from s5.result import LIFELINE_VARIABLE
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 # The training process needs less, by itself, once nobody watches over it.
 _ORPHAN_GRACE_S = 30.0
+_LOOK_S = 0.25
 # After the end of a container, for what it had printed last.
 _DRAIN_S = 5.0
 _KILLED = 128 + signal.SIGKILL
@@ -234,16 +235,40 @@ def main(words: Sequence[str]) -> int:
     """Do what the command line says; see the module.
 
     Returns:
-        The container's exit code, or `REFUSED` where there is none.
+        The container's exit code, `REFUSED` where there is none, or `UNREACHED` where the engine does not answer.
     """
     verb, *rest = words
     try:
         if verb == "end":
-            return 0 if end_labelled(connect().api, rest[0], float(rest[1])) else 1
+            return 0 if _end(rest[0], float(rest[1])) else 1
         inbox: SimpleQueue[_Event] = SimpleQueue()
         _hear(inbox)
         client = connect()
-        return Driver(client.api, _of_this_task(from_plain(json.loads(rest[0]))), user_of(client), inbox).run()
-    except (BackendError, LaunchError) as error:
-        _say(f"{SAYS}{error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-        return REFUSED
+        with answering():
+            user = user_of(client)
+    except LaunchError as error:
+        return _refuse(error, UNREACHED)
+    try:
+        return Driver(client.api, _of_this_task(from_plain(json.loads(rest[0]))), user, inbox).run()
+    except LaunchError as error:
+        return _refuse(error, REFUSED)
+
+
+def _end(folder: str, grace_s: float) -> bool:
+    """End an attempt's containers; wait so long for an engine that is away: it may be about to be there again."""
+    deadline = time.monotonic() + grace_s
+    while True:
+        try:
+            api = connect().api
+        except BackendError:
+            if time.monotonic() + _LOOK_S > deadline:
+                raise
+            time.sleep(_LOOK_S)
+        else:
+            with answering():
+                return end_labelled(api, folder, max(0.0, deadline - time.monotonic()))
+
+
+def _refuse(error: LaunchError, code: int) -> int:
+    _say(f"{SAYS}{error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+    return code

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 from launch.errors import LaunchError
-from launch.runtimes.base import REFUSED, Call, HostCall, Runtime
+from launch.runtimes.base import REFUSED, UNREACHED, Call, HostCall, Runtime
 
-__all__ = ["REFUSED", "RUNTIMES", "Call", "HostCall", "Runtime", "find_runtime"]
+__all__ = ["REFUSED", "RUNTIMES", "UNREACHED", "Call", "HostCall", "Runtime", "find_runtime"]
 
 # The name of each is its module's, and with a capital its class's.
 RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")

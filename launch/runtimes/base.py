@@ -16,6 +16,8 @@ from launch.resources import Resources
 
 # What an engine's command line returns where it has failed itself: Docker's convention, and Podman's.
 REFUSED = 125
+# What a driver of ours returns where it has not even reached its engine: nothing was asked for, nothing has started.
+UNREACHED = 123
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,15 +169,15 @@ class Runtime(ABC):
         del folder
         return False
 
-    def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
+    def end(self, folder: str, *, grace_s: float = 0.0) -> str | None:
         """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
 
         Args:
             folder: The attempt's, absolute.
-            grace_s: How long it may take to write a checkpoint.
+            grace_s: How long it may take to write a checkpoint, and its engine to answer.
 
         Returns:
-            Whether nothing of it runs any more.
+            What is in the way, where something of it may still run; None where nothing does.
         """
         del folder, grace_s
-        return True
+        return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from launch.own_module import python_command
 from launch.records import Reason
-from launch.runtimes.base import REFUSED, Call, Finding, HostCall, Runtime
+from launch.runtimes.base import REFUSED, UNREACHED, Call, Finding, HostCall, Runtime
 from launch.runtimes.request import build_request, own_user, run_words, to_plain
 
 # What the driver says of a container, and the supervisor reads at the end of an attempt's log.
@@ -45,20 +45,29 @@ class Docker(Runtime):
             return Finding(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
         if code in (126, 127) and (found := _NOT_EXECUTED.search(said)):
             return Finding(reason=Reason.START, message=f"{found[1]}: {found[2]}")
-        if code != REFUSED or not said.startswith(SAYS):
+        if code not in (REFUSED, UNREACHED) or not said.startswith(SAYS):
             return None
         gone = said.startswith(SAYS + GONE)
         return Finding(reason=Reason.KILLED if gone else Reason.START, message=said)
 
-    def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
-        """End what is labelled with an attempt's folder. An engine that does not answer has nothing running."""
+    def end(self, folder: str, *, grace_s: float = 0.0) -> str | None:
+        """End what is labelled with an attempt's folder; an engine that does not answer may have it at work."""
         import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
 
         words = [*_DRIVER, "end", folder, str(grace_s)]
         try:
             ended = subprocess.run(
-                words, stdin=subprocess.DEVNULL, capture_output=True, timeout=grace_s + _PATIENCE_S, check=False
+                words,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=grace_s + _PATIENCE_S,
+                check=False,
             )
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return ended.returncode in (0, REFUSED)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"the engine does not answer: {error}"
+        if ended.returncode == 0:
+            return None
+        return next(
+            (line.removeprefix(SAYS) for line in ended.stderr.splitlines() if line.startswith(SAYS)), "it goes on"
+        )

@@ -21,6 +21,7 @@ _NOT_EXECUTED = re.compile(r"\(catatonit:\d+\): failed to exec pid1: (.+)")
 # What becomes the first process inside and passes signals on, where it is installed.
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
 _PATIENCE_S = 60.0
+_SILENT = "podman does not answer"
 # What each task of a job step is told by itself, and no key among it: Podman takes it from where srun starts it.
 _OF_A_TASK = ("JAX_*", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS*", "SLURM_PROCID", "SLURM_STEP*", "SLURM_TASK*")
 
@@ -66,15 +67,16 @@ class Podman(Runtime):
             _ask("rm", "--force", "--ignore", "--time=0", *found)
         return bool(found)
 
-    def end(self, folder: str, *, grace_s: float = 0.0) -> bool:
+    def end(self, folder: str, *, grace_s: float = 0.0) -> str | None:
         """End what is labelled with an attempt's folder."""
         containers = _containers(folder)
         if not containers:
-            return containers is not None
+            return _SILENT if containers is None else None
         if grace_s > 0:
             _ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
         _ask("rm", "--force", "--ignore", "--time=0", *containers)
-        return _containers(folder) == []
+        left = _containers(folder)
+        return _SILENT if left is None else "it goes on" if left else None
 
 
 def _containers(folder: str, *filters: str) -> list[str] | None:

@@ -134,37 +134,34 @@ class Enclosure:
         self._unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
         # Whoever stood for the container was killed, or has lost sight of it.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
-        if unseen and not _end(self._runtime, path, 0.0 if child.killed else ORPHAN_GRACE_S):
-            raise _not_ended(path, self._header.runtime)
+        if unseen:
+            _end(self._header.runtime, path, 0.0 if child.killed else ORPHAN_GRACE_S)
 
 
-def _not_ended(path: str, runtime: str) -> StoreError:
-    return StoreError(
-        f"{path}: its container cannot be ended",
-        hint=f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
-    )
-
-
-def end_container(path: str, record: Mapping[str, Any]) -> bool:
+def end_container(path: str, record: Mapping[str, Any]) -> None:
     """End what an attempt whose supervisor is gone has left with an engine of this machine.
 
     Args:
         path: The attempt's folder.
         record: Its record as plain values; empty where it cannot be read.
 
-    Returns:
-        Whether nothing of it runs any more, as far as this machine can tell.
+    Raises:
+        StoreError: Where something of it may still run.
     """
     if record.get("image") is None or not is_here(record):
-        return True
+        return
     from launch.supervise.netrc import remove_left_keys
 
     remove_left_keys()
-    return _end(find_runtime(str(record.get("runtime"))), path, ORPHAN_GRACE_S)
+    _end(str(record.get("runtime")), path, ORPHAN_GRACE_S)
 
 
-def _end(runtime: Runtime, path: str, grace_s: float) -> bool:
-    """End what works on an attempt: what can be seen of it as processes, then what an engine knows of."""
+def _end(runtime: str, path: str, grace_s: float) -> None:
+    """End what works on an attempt: what can be seen of it as processes, then what an engine knows of.
+
+    Raises:
+        StoreError: Where something may be left, of which another attempt must not begin beside.
+    """
     deadline = time.monotonic() + grace_s
     left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
     for fd in left:
@@ -175,4 +172,9 @@ def _end(runtime: Runtime, path: str, grace_s: float) -> bool:
     for fd in left:  # an engine that is away cannot do it
         processes.send(fd, signal.SIGKILL)
         os.close(fd)
-    return runtime.end(path, grace_s=max(0.0, deadline - time.monotonic()) if not left else 0.0)
+    obstacle = find_runtime(runtime).end(path, grace_s=max(0.0, deadline - time.monotonic()) if not left else 0.0)
+    if obstacle is not None:
+        raise StoreError(
+            f"{path}: its container may still be at work, and cannot be ended: {obstacle}",
+            hint=f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
+        )

@@ -90,15 +90,23 @@ class Supervisor:
                 return self._execute(claim)
 
     def _settle(self, path: str) -> Outcome | None:
-        """See to it that nobody works on the last attempt; return an outcome where somebody goes on doing so."""
+        """See to it that nobody works on the last attempt; return an outcome where somebody goes on doing so.
+
+        Raises:
+            StoreError: Where its container may be at work, and cannot be ended.
+        """
         record = attempts.read_plain(path)
         if record.get("ended") is not None and not attempts.is_worked_on(path):
             return None
         alive, _ = attempts.is_alive(path, record)
         if not alive or (record and not attempts.is_here(record) and self._surroundings.has_lost(record)):
-            return None if end_container(path, record) else Outcome.BUSY
+            end_container(path, record)
+            return None
         if not record or (attempts.is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
-            return None if end_orphan(path) and end_container(path, record) else Outcome.BUSY
+            if not end_orphan(path):
+                return Outcome.BUSY
+            end_container(path, record)
+            return None
         return Outcome.BUSY
 
     def _is_cancelled(self) -> bool:

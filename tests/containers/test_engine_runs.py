@@ -13,6 +13,7 @@ from launch.cancellation import cancel
 from launch.containment import Choice
 from launch.disk.attempts import read_attempt
 from launch.disk.store import Store
+from launch.errors import StoreError
 from launch.execution import drive
 from launch.profiles import Profile
 from launch.records import AttemptRecord, Reason, RunView, State
@@ -21,7 +22,7 @@ from launch.runtimes import find_runtime
 from launch.runtimes.request import FOLDER_LABEL
 from launch.submit import submit_runs
 from launch.supervise import enclosure
-from launch.supervise.supervisor import Outcome
+from launch.supervise.supervisor import Outcome, Supervisor
 from tests.containers.contained import Contained
 from tests.containers.places import ENGINES, Place, place_of
 from tests.engines.daemon import wait_until
@@ -84,13 +85,46 @@ def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker,
     run = contained_in(docker, tmp_path)("python3", "-S", "-c", payload)
     supervisor = run.start()
     assert wait_until(lambda: "ready" in run.log(), 60)
-    os.kill(docker.daemon.pid or 0, signal.SIGKILL)
+    docker.daemon.kill()
+    docker.start()  # as whoever watches over it does
     assert supervisor.close()[0] == Outcome.AGAIN, run.attempt()
     assert run.attempt().reason is Reason.KILLED
     assert "the engine went away" in (run.attempt().message or "")
-    docker.start()
     assert run.start().close()[0] == Outcome.DONE
     assert not docker.call("ps", "--all", "--quiet")
+
+
+def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = (
+        "import os, time; print('ready', flush=True); time.sleep(60 * os.environ['LAUNCH_ATTEMPT_DIR'].endswith('0'))"
+    )
+    run = contained_in(docker, tmp_path)("python3", "-S", "-c", payload)
+    supervisor = run.start()
+    assert wait_until(lambda: "ready" in run.log(), 60)
+    supervisor.send(signal.SIGKILL)
+    supervisor.close()
+    docker.daemon.kill()
+    monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.5)
+    with pytest.raises(StoreError, match=r"its container may still be at work, .*: no Docker engine answers at unix:"):
+        Supervisor(run.order).run()
+    assert [path.name for path in (run.run_dir / "attempts").iterdir()] == ["0"]
+    docker.start()
+    assert run.start().close()[0] == Outcome.DONE
+    assert [run.attempt(0).reason, run.attempt(1).reason] == [None, Reason.SUCCESS]
+    assert not docker.call("ps", "--all", "--quiet")
+
+
+def test_an_engine_that_is_not_there_is_no_reason_to_wait(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was asked of it, so nothing of the attempt can be at work."""
+    run = contained_in(docker, tmp_path)("true")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    assert run.start().close()[0] == Outcome.FINAL
+    assert run.attempt().reason is Reason.START
+    assert "docker: no Docker engine answers at" in (run.attempt().message or "")
 
 
 def test_status_sees_what_nobody_watches_and_cancel_ends_it(
