@@ -60,6 +60,7 @@ def test_B_is_a_real_matrix_of_variance_one_over_P_in_the_eigenbasis():
     B = V @ init_B(np.random.default_rng(0), V, 500)
     np.testing.assert_allclose(B.imag, 0, atol=1e-12)
     assert B.real.std() == pytest.approx(1 / 8, rel=0.02)
+    assert np.abs(B.real).max() <= 2 / 8 / 0.8796  # in another basis the draws are not cut off
 
 
 # V has orthonormal columns, so (re + i im) V has the deviation of re + i im.
@@ -79,6 +80,14 @@ def test_C_has_its_published_statistics(kind, deviation):
     assert C.real.std() == pytest.approx(deviation, rel=0.02)
     assert C.imag.std() == pytest.approx(deviation, rel=0.02)
     assert abs(C.mean()) < 0.02 * deviation
+
+
+@pytest.mark.parametrize("kind", [CInit.trunc_standard_normal, CInit.lecun_normal], ids=lambda kind: kind.name)
+def test_C_was_drawn_outside_the_eigenbasis(kind):
+    _, V = make_block_hippo(64, 2, conj_sym=False)
+    drawn = init_C(np.random.default_rng(0), kind, V, 500) @ V.conj().T
+    for part in (drawn.real, drawn.imag):
+        assert np.abs(part).max() <= 2 / 0.8796 * part.std() * 1.02
 
 
 def test_log_step_is_uniform_in_the_logarithm():
