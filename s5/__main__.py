@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from s5 import device
-from s5.catalog import DataError, check_available
+from s5.catalog import DataError, check_available, check_version, dataset_info
 from s5.config import Config
 from s5.config_values import science_hash, to_dict
 from s5.errors import NotANumber, PeerGone, Stopped, UserError, say
@@ -140,6 +140,7 @@ def _single_verb(words: Sequence[str]) -> None:
     config = compose(asked.overrides)
     run_dir = (asked.run_dir or _default_run_dir(config)).absolute()
     if not (run_dir / RESULT).exists():
+        check_version(dataset_info(config.data.name), config.data.version)
         check_available(config.data.name, config.data.root, config.data.cache)
     if team_of(os.environ).leads:
         _prepare(run_dir, config)
