@@ -13,8 +13,8 @@ class ContainerSettings:
     """What a profile says of containers. Only an engine, Docker or Podman, can do what stands here.
 
     Attributes:
-        network: The network they are in, such as `none`, `host` or `bridge`; None for the host's where a run needs
-            one, and none elsewhere.
+        network: The network they are in: `none`, `host`, `bridge`, or one that was made; None for the host's where a
+            run needs one, and none elsewhere.
         shm_gb: Shared memory, in GiB; None for 8. It takes no memory that is not used.
         ulimits: Limits of a process by their names, soft and hard alike, such as memlock; -1 for no limit.
     """

@@ -104,10 +104,15 @@ def contain(
     here = profile.backend == "local"
     check_word("runtime", runtime)
     more, warnings = _checked(_asked(choice, profile), root, profile, here=here, writable=runtime == "charliecloud")
-    from launch.images.resolve import resolve_image  # most runs have no container
+    from launch.engine.network import check_network  # most runs have no container
+    from launch.images.held import ENGINES
+    from launch.images.resolve import resolve_image
 
+    if here and profile.container.network is not None and runtime in ENGINES:
+        with _said_in(profile, "network"):
+            check_network(profile.container.network, runtime)
     word = profile.image if choice.image is None else choice.image
-    with _said_in(profile if choice.image is None and profile.image is not None else None):
+    with _said_in(profile if choice.image is None and profile.image is not None else None, "image"):
         image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
     own = _own_mounts(configs, make=not dry)
     _refuse_hidden(more, own)
@@ -126,14 +131,14 @@ def contain(
 
 
 @contextmanager
-def _said_in(profile: Profile | None) -> Generator[None, None, None]:
-    """Name the profile's file in what is wrong with the image that it asks for; None where it asks for none."""
+def _said_in(profile: Profile | None, key: str) -> Generator[None, None, None]:
+    """Name the profile's file and the key in what is wrong with what it asks for; None where it does not ask."""
     try:
         yield
     except LaunchError as error:
         if profile is None or profile.file is None or error.exit_code is not ExitCode.USAGE:
             raise
-        raise LaunchError(f"{profile.file}: image: {error.message}", hint=error.hint) from error
+        raise LaunchError(f"{profile.file}: {key}: {error.message}", hint=error.hint) from error
 
 
 def _asked(choice: Choice, profile: Profile) -> list[tuple[str, Mount]]:

@@ -21,7 +21,7 @@ RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
 _ENGINES = ("docker", "podman")
 _CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
 _MOUNT_FORM = "SRC[:DST][:rw], such as ~/corpora:/corpora"
-_NETWORKS = ("none", "host", "bridge", "pasta", "slirp4netns")  # the last two are Podman's
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # which there are, the engine knows
 # What getrlimit knows, as both engines spell it.
 _LIMITS = (
     "core",
@@ -231,7 +231,9 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
         raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(_ENGINES)}")
     network, shm_gb = values.get("network"), values.get("shm_gb")
     if network is not None:
-        _one_of(_text(network, place.key("network")), _NETWORKS, "network", place.key("network"))
+        at = place.key("network")
+        if not _NETWORK.fullmatch(_text(network, at)):
+            raise at.error(f"{describe(network)} cannot be the name of a network", "such as none, host, bridge")
     # Neither infinite nor no number at all: it is to become bytes.
     if shm_gb is not None and (
         isinstance(shm_gb, bool) or not isinstance(shm_gb, int | float) or not 0 < shm_gb < _MOST_SHM_GB

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from launch.cancellation import cancel
+from launch.container import ContainerSettings
 from launch.containment import Choice
 from launch.disk.attempts import read_attempt
 from launch.disk.store import Store
-from launch.errors import StoreError
+from launch.errors import LaunchError, StoreError
 from launch.execution import drive
 from launch.profiles import Profile
 from launch.records import AttemptRecord, Reason, RunView, State
@@ -195,6 +196,25 @@ def test_gpus_of_the_slots_are_those_of_the_containers(
         assert seen["NVIDIA_VISIBLE_DEVICES"] == ",".join(map(str, record.devices))
         assert "CUDA_VISIBLE_DEVICES" not in seen, "the engine numbers them from 0"
         assert seen["S5_REQUIRE_PLATFORM"] == "gpu"
+
+
+def test_a_network_of_the_user_s_own(place: Place, tmp_path: Path) -> None:
+    """It is looked for before anything is stored; where it is, containers are in it."""
+    own = f"launch-test-{os.getpid()}"
+    settings = ContainerSettings(network=own)
+    profile = Profile(name="local", runtime=place.runtime, image=place.image, container=settings, file="there.yaml")
+    command = ("python3", "-S", "-c", "import os; assert 'eth0' in open('/proc/net/dev').read()")
+    with pytest.raises(LaunchError) as caught:
+        Contained(tmp_path, profile, command)
+    assert caught.value.message == f"there.yaml: network: {place.runtime} has no network '{own}'"
+    assert "it has " in str(caught.value.hint) and "host, none" in str(caught.value.hint)
+    assert not list((tmp_path / "runs").glob("*"))
+    place.engine.call("network", "create", "--internal", own)
+    try:
+        run = Contained(tmp_path, profile, command)
+        assert run.start().close()[0] == Outcome.DONE, run.log()
+    finally:
+        place.engine.call("network", "rm", own)
 
 
 def test_a_container_that_podman_made_and_never_started_is_removed(podman: Podman) -> None:

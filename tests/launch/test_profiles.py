@@ -103,7 +103,7 @@ def test_the_users_folder_follows_xdg(monkeypatch, tmp_path):
         ("shm_gb: .nan", "shm_gb: nan is not a size", "GiB"),
         ("slots: .inf", "slots: inf is not a whole number", None),
         ("backend: slurm\npoll_interval_s: .inf", "poll_interval_s: inf is not a number of seconds", None),
-        ("network: nonet", "network: unknown network 'nonet'; did you mean none?", "none, host, bridge"),
+        ("network: container:x", "network: 'container:x' cannot be the name of a network", "none, host, bridge"),
         ("ulimits: {memlok: 5}", "ulimits.memlok: unknown limit 'memlok'; did you mean memlock?", "nofile"),
         ("ulimits: 5", "ulimits: 5 stands where a mapping belongs", "{memlock: -1"),
         ("ulimits: {memlock: many}", "ulimits.memlock: 'many' is no limit", "-1 for none"),
