@@ -25,13 +25,17 @@ __all__ = [
     "slurm_cluster",
 ]
 
-# One worker each: who shares a cluster, who shares an engine, and who looks at the same finished run.
+# One worker each: either half of those who need a cluster, who shares an engine, who looks at the same finished run.
 _TOGETHER = (
+    tuple(f"{CLUSTER_TESTS}test_{name}.py" for name in ("kill", "several_nodes", "sites", "apptainer")),
     (CLUSTER_TESTS,),
     (ENGINE_TESTS,),
     ("tests/s5/test_processes.py", "tests/s5/test_main.py", "tests/s5/test_evaluate.py", "tests/s5/test_wandb.py"),
 )
-_LONG = ("tests/s5/test_train.py", "tests/s5/test_models.py", "tests/s5/test_parallel.py", "tests/s5/test_scan.py")
+_LONG = (
+    *("tests/launch/test_recipes.py", "tests/s5/test_train.py", "tests/s5/test_models.py", "tests/s5/test_parallel.py"),
+    *("tests/s5/test_recipes.py", "tests/s5/test_scan.py", "tests/launch/test_compose.py", "tests/s5/test_depth.py"),
+)
 _FIRST = (*itertools.chain(*_TOGETHER), *_LONG)
 _LATER = len(_FIRST)
 

@@ -1,4 +1,4 @@
-"""The cluster that the tests of a session share: one, whatever the number of pytest's workers."""
+"""The cluster that the tests of a worker share: waiting is most of what they do, so two clusters wait at once."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from tests.engines.session import locked, shared
 from tests.engines.slurm import Slurm
 
 FOLDER_VARIABLE = "LAUNCH_TEST_SLURM"  # a cluster that is up already and stays up, for whoever works on these tests
-CLUSTER_TESTS = "tests/slurm/"  # who shares a cluster lies here, and runs on one worker
+CLUSTER_TESTS = "tests/slurm/"  # who needs a cluster lies here
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[Slurm]:
-    """The session's cluster, started by the first worker that wants it and stopped by the last that lets go of it."""
+    """The worker's cluster, started by the first test that wants it and stopped after the last."""
     if absent := missing():
         pytest.skip(f"no Slurm here; type: apt-get install --no-install-recommends {' '.join(absent)}")
     if named := os.environ.get(FOLDER_VARIABLE):
@@ -24,7 +24,8 @@ def slurm_cluster() -> Iterator[Slurm]:
         cluster.up()
         yield cluster
         return
-    with shared("slurm", lambda folder: Slurm(folder).up(), lambda folder: Slurm(folder).remove()) as folder:
+    own = os.environ.get("PYTEST_XDIST_WORKER", "")
+    with shared("slurm", lambda folder: Slurm(folder).up(), lambda folder: Slurm(folder).remove(), part=own) as folder:
         yield Slurm(folder)
 
 

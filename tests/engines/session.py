@@ -10,20 +10,21 @@ _ROOT = Path("/tmp")  # sockets lie under it: a longer path would not do
 
 
 @contextmanager
-def shared(kind: str, up: Callable[[Path], None], remove: Callable[[Path], None]) -> Iterator[Path]:
+def shared(kind: str, up: Callable[[Path], None], remove: Callable[[Path], None], *, part: str = "") -> Iterator[Path]:
     """Share an engine with the other processes of this session of pytest.
 
     Args:
         kind: Its name.
         up: Starts the engine of a folder; changes nothing where it runs.
         remove: Stops it and removes its folder; also called for sessions that were killed.
+        part: Who shares it, where a session has several of the kind.
 
     Yields:
         Its folder.
     """
     own = f"{kind}-{os.getuid()}"
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():08}")[:8]
-    users = _ROOT / f"{own}-{session}.users"
+    users = _ROOT / f"{own}-{session}{part}.users"
     with users.open("w") as used:
         with locked(_ROOT / f"{own}.lock"):
             fcntl.flock(used, fcntl.LOCK_SH)

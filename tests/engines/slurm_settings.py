@@ -110,6 +110,7 @@ def slurm_conf(site: Site, settings: Settings) -> str:
         f"SlurmdLogFile={folder}/log/%n.log",
         "MailProg=/bin/true",
         "MpiDefault=none",
+        f"FirstJobId={site.port}00",  # a test finds the processes of a job by its number: another cluster has others
         "ReturnToService=2",
         "SlurmdParameters=config_overrides",
         # Nothing is bound: the machine's few cores play all those of the nodes.

@@ -6,18 +6,24 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from launch.records import State
 from launch.supervise.policy import failed_nodes
 from s5.result import read_metrics
 from tests.engines.daemon import EngineError, wait_until
 from tests.engines.slurm import Slurm
+from tests.quickly import QUICKLY
 from tests.slurm.project import Project, kill_job
 from tests.slurm.trained import TINY, job_of, parameters, works
 
 _LONG_MIN = 30  # longer than a run takes, however slow this machine is
 
 
-def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(project: Project, slurm: Slurm) -> None:
+def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(
+    project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY)  # sbatch passes it on
     project.profile(partition="low", signal_delay_s=60)
     sweep = {"name": "tiny", "experiment": "digits/s5", "base": TINY}
     (project.folder / "here.yaml").write_text(json.dumps(sweep))
