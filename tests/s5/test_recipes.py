@@ -69,7 +69,7 @@ def test_a_recipe_names_itself_and_data_of_the_catalog(name):
     catalog.check_version(info, config.data.version)
     config.model.check_fits(info.d_input, info.head)
     for word in ("Paper:", "Command: python -m s5 experiment=", "Cost:", "Score:"):
-        assert f"# {word}" in text
+        assert f"\n# {word}" in text, word
     assert f"experiment={name}" in text
     if name.startswith("standin/"):
         assert name == f"standin/{config.data.name}" and "published" not in text.partition("# Score:")[2]
