@@ -47,7 +47,6 @@ STEP_ROWS = {
     "lra/pathx": 1,
     "speech/sc35": 2,
 }
-TOKENS = {"listops", "imdb", "aan"}
 MOST_BYTES = 1 << 27
 
 
@@ -69,9 +68,9 @@ def make_dataset(folder: Path, info: DatasetInfo) -> Dataset:
         lengths=np.full((n, *documents), info.length, np.int32),
         full_scale=127.5,
         offset=127.5,
-        tokens=info.name in TOKENS,
+        tokens=info.tokens,
         # Pictures and clips are scattered over their files by the seed of the split.
-        rows=None if info.name in TOKENS else rng.permutation(n),
+        rows=None if info.tokens else rng.permutation(n),
     )
     return Dataset.of(info, {"train": split, "val": split, "test": split}, vocabulary="random" * info.tokens)
 
