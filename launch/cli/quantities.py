@@ -63,6 +63,11 @@ def count_states(views: Iterable[RunView]) -> dict[State, int]:
     return {state: found[state] for state in STATE_ORDER if found[state]}
 
 
+def count_free(views: Iterable[RunView]) -> dict[State, int]:
+    """Return the same without runs that wait for others: it is for those that something is to be done."""
+    return count_states(view for view in views if not view.waits)
+
+
 def state_words(counts: dict[State, int]) -> str:
     """Return `2 running, 1 failed, 3 succeeded`."""
     return ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
@@ -78,14 +83,16 @@ def elapsed(view: RunView, now: float) -> float | None:
 
 
 def is_blocked(view: RunView) -> bool:
-    """Say whether the queue waits with a run for what others hold; its message then says for what."""
-    return view.state == State.PENDING and view.message is not None and view.message.startswith("waits for ")
+    """Say whether the queue waits with a run for what other sweeps hold; its message then says for what."""
+    if view.state != State.PENDING or view.waits or view.message is None:
+        return False
+    return view.message.startswith("waits for ")
 
 
 def last_words(view: RunView) -> str:
     """Return in one line why a run did not succeed or start; empty where there is nothing to say."""
     if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""
-    if view.reason is None or is_blocked(view):
+    if view.reason is None or view.waits or is_blocked(view):
         return view.message or ""
     return f"{view.reason}: {view.message}" if view.message else str(view.reason)

@@ -80,7 +80,7 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
     console.note(
         f"{name}: {quantities.plural(len(views), 'run')}" + (f": {quantities.state_words(counts)}" if counts else "")
     )
-    advise(name, counts)
+    advise(name, quantities.count_free(views))
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:

@@ -179,7 +179,10 @@ def plan_text(submission: Submission, estimate: Estimate) -> str:
     new = set(submission.report.created)
     keys = columns.setting_keys([view.settings for view in submission.views])
     names = columns.short_names(keys)
+    after = [", ".join(run.spec.turn.after) for run in submission.runs]
+    ordered = any(after)
     header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state"]
+    header += ["after"] if ordered else []
     rows = [
         [
             view.run_id,
@@ -188,8 +191,9 @@ def plan_text(submission: Submission, estimate: Estimate) -> str:
             str(view.seed),
             resources_text(view.resources),
             _NEW if view.run_id in new else view.state,
+            *([tokens] if ordered else []),
         ]
-        for view in submission.views
+        for view, tokens in zip(submission.views, after, strict=True)
     ]
     table = console.table(header, rows, right=["seed"], elastic="run")
     lines = [f"{submission.sweep}: {_counts(submission)}", *_containment_lines(submission), estimate_text(estimate)]
@@ -253,7 +257,7 @@ def resources_text(resources: Resources) -> str:
 
 def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:
     counts = quantities.count_states(views)
-    stopped = [view for view in views if view.state not in OVER]
+    stopped = [view for view in views if view.state not in OVER and not view.waits]
     console.note(f"{name}: {'stopped: ' if stopped else ''}{quantities.state_words(counts)}")
     ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
     failed = [view for view in ended_badly if view.state == State.FAILED]
@@ -266,7 +270,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
     if stopped:
         console.hint(f"`{command}` goes on where it stopped")
     else:
-        advise(name, counts, failed[0].run_id if failed else "RUN", options=options)
+        advise(name, quantities.count_free(views), failed[0].run_id if failed else "RUN", options=options)
 
 
 def _show_results(name: str, store: Store) -> None:

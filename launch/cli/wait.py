@@ -46,7 +46,7 @@ def execute(args: argparse.Namespace) -> int:
     views = sweep.views()
     damaged = warn_of_damage([sweep])
     console.note(f"{sweep.name}: {_words(views)}")
-    advise(sweep.name, quantities.count_states(views))
+    advise(sweep.name, quantities.count_free(views))
     return ExitCode.USAGE if damaged else exit_code(views)
 
 

@@ -57,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
     warn_of_silence(sweeps)
     counts = quantities.count_states(views)
     console.note(f"{title}: {quantities.state_words(counts)}")
-    advise(title if len(names) == 1 else "SWEEP", counts)
+    advise(title if len(names) == 1 else "SWEEP", quantities.count_free(views))
     return ExitCode.USAGE if damaged else exit_code(views)
 
 

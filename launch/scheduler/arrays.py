@@ -61,6 +61,7 @@ class ArrayRecord:
         requeue: Whether a run that goes on does so under the same job.
         feeds: Whether a task that leaves may submit what is left of the sweep.
         accounts: Whether the cluster keeps accounts that know how jobs ended.
+        waits: Arrays of the sweep, by uuid, and single tasks of them as `UUID_3`, that must end well before it begins.
         created: Seconds since the epoch.
     """
 
@@ -77,6 +78,7 @@ class ArrayRecord:
     requeue: bool = True
     feeds: bool = False
     accounts: bool = False
+    waits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +186,8 @@ def encode(record: ArrayRecord) -> bytes:
         "resources": record.resources.to_json(),
         "tasks": [[task.run_id, task.generation, task.retried] for task in record.tasks],
     }
+    if not record.waits:
+        del plain["waits"]
     return (json.dumps(plain, sort_keys=True) + "\n").encode()
 
 
@@ -198,7 +202,7 @@ def read_array(file: str) -> ArrayRecord:
         if plain.pop("version") != VERSION:
             raise StoreError(f"{file}: another version of the format", hint="use the launcher that wrote it")
         tasks = tuple(ArrayTask(run_id=r, generation=g, retried=t) for r, g, t in plain.pop("tasks"))
-        plain |= {"tasks": tasks, "resources": Resources(**plain["resources"])}
+        plain |= {"tasks": tasks, "resources": Resources(**plain["resources"]), "waits": tuple(plain.get("waits", ()))}
         return ArrayRecord(**plain)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{file}: no record of an array: {error}") from error

@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from launch.disk.attempts import attempt_path, is_worked_on
+from launch.disk.attempts import attempt_path, has_result, is_worked_on
 from launch.disk.files import fault
 from launch.disk.manifest import read_header
 from launch.errors import BackendError, LaunchError
 from launch.records import Reason
 from launch.runtimes import HostCall
-from launch.scheduler.arrays import ArrayRecord, find_task, has_left, read_array
+from launch.scheduler.arrays import ArrayRecord, array_path, find_task, has_left, live_arrays, read_array
 from launch.scheduler.client import ClientError, call
 from launch.supervise.order import Order
 from launch.supervise.policy import check_nodes
@@ -45,6 +45,8 @@ _FEED_TIMEOUT_S = 120.0
 # A lock that a dead node held: the file system's server lets go of it by and by.
 _LEASE_S = 100.0
 _LEASE_POLL_S = 0.5
+# A result that another node has just published: a shared file system may show the folder as it was for so long.
+_SEEN_S = 65.0
 
 _SETTING = re.compile(r"(\w+)=(\S+)")
 
@@ -163,9 +165,39 @@ class SlurmTask(Surroundings):
         goes_on = outcome is Outcome.AGAIN
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
-        if self._record.feeds and not self._is_ending and ((goes_on and not requeued) or has_left(self.sweep)):
-            self._feed()
+        # What waits for this array waits in vain now, and some of it perhaps for other runs of it only.
+        unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._is_waited_for())
+        if self._record.feeds and not self._is_ending and (unsettled or has_left(self.sweep)):
+            self._feed("" if requeued else self.job_id)
         return Outcome.DONE if outcome is Outcome.BUSY else outcome
+
+    def _is_waited_for(self) -> bool:
+        """Say whether another array begins only after this one has ended well."""
+        ties = (tie for array in live_arrays(self.sweep) for tie in array.record.waits)
+        return any(tie.partition("_")[0] == self._record.uuid for tie in ties)
+
+    def missing(self) -> str | None:
+        """Return a run that comes before this task's and has no result; None where its turn has come.
+
+        Slurm begins what waits for a job as soon as that has ended with 0. This is the same, asked of the disk.
+        """
+        deadline = time.monotonic() + _SEEN_S
+        before = [
+            os.path.join(self.sweep, run_id) for tie in self._record.waits for run_id in _runs_of(self.sweep, tie)
+        ]
+        while before:
+            before = [run_dir for run_dir in before if not has_result(run_dir)]
+            if before and time.monotonic() > deadline:
+                return os.path.basename(before[0])
+            if before:
+                time.sleep(_LEASE_POLL_S)
+        return None
+
+    def leave_early(self) -> int:
+        """Leave without an attempt, so that the run is submitted anew; return the exit code of the batch script."""
+        if self._record.feeds:
+            self._feed(self.job_id)
+        return Outcome.AGAIN
 
     def _requeue(self) -> bool:
         """Have Slurm start this very task again; return whether it will."""
@@ -182,15 +214,22 @@ class SlurmTask(Surroundings):
             else:
                 return True
 
-    def _feed(self) -> None:
-        """Submit what is left of the sweep. It needs packages that this process does without."""
+    def _feed(self, leaving: str | None) -> None:
+        """Submit what is left of the sweep, as if a task had left it. It needs packages that this process has not."""
         import subprocess
 
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
-        words = [self.sweep, self._record.profile, str(self._record.generation), self.job_id or ""]
+        words = [self.sweep, self._record.profile, str(self._record.generation), leaving or ""]
         command = [sys.executable, "-P", "-c", boot + "sys.exit(main(sys.argv[1:]))", sys.path[0], *words]
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_FEED_TIMEOUT_S, check=False)
+
+
+def _runs_of(sweep: str, tie: str) -> list[str]:
+    """Return the runs of an array of the sweep, or of one task of it."""
+    uuid, _, index = tie.partition("_")
+    tasks = read_array(array_path(sweep, uuid)).tasks
+    return [task.run_id for task in ([tasks[int(index)]] if index else tasks)]
 
 
 def _is_gone(job: str) -> bool:
@@ -248,6 +287,9 @@ def execute(file: str) -> int:
         retried=own.retried,
         gpus=_gpus(record, os.environ),
     )
+    if (missing := task.missing()) is not None:
+        _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` typed again submits it anew")
+        return task.leave_early()
     supervisor = Supervisor(order, task)
     return task.leave(supervisor.run(), supervisor.reason)
 

@@ -1,6 +1,10 @@
-"""What the harness types: `python command.py ROOT RUNS STEPS STEP_S RETRIES PROFILE` submits a sweep of payloads."""
+"""What the harness types: `python command.py ROOT RUNS STEPS STEP_S RETRIES PROFILE FIRST` submits a sweep of payloads.
+
+All but the FIRST runs come after those, where that is not 0.
+"""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -21,6 +25,7 @@ def main() -> int:
     from launch.errors import LaunchError
     from launch.execution import drive
     from launch.language.sweep import Sweep
+    from launch.language.turns import Turn
     from launch.profiles import load_profile
     from launch.records import State
     from launch.submit import submit_runs
@@ -35,6 +40,9 @@ def main() -> int:
         return error.exit_code
     python = sys.executable if profile.runtime == "bare" else "python3"  # an image has its own
     composed = command_runs([(python, "-S", payload, str(root / "journal.jsonl"), steps, step_s)] * runs)
+    if first := int(sys.argv[7]):
+        turns = [Turn(gives=("first",)) if number < first else Turn(after=("first",)) for number in range(runs)]
+        composed = [replace(run, spec=replace(run.spec, turn=t)) for run, t in zip(composed, turns, strict=True)]
     sweep = Sweep(
         name=sweep_of(root), file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])}
     )

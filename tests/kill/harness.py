@@ -56,6 +56,7 @@ class Harness:
     steps: Steps of each.
     step_s: Seconds a step takes.
     retries: How often a killed run is tried again without being asked.
+    first: So many runs come before the others; 0 for no order.
     kills: What was killed, and how often.
     """
 
@@ -64,6 +65,7 @@ class Harness:
     steps: int = 4
     step_s: float = 0.02
     retries: int = 1000
+    first: int = 0
     kills: Counter[str] = field(default_factory=Counter)
 
     profile = "local"
@@ -84,7 +86,7 @@ class Harness:
         environment["LAUNCH_SLOTS"] = str(self.root / "slots")
         if fault is not None:
             environment["LAUNCH_FAULT"] = fault
-        words = (self.root, self.runs, self.steps, self.step_s, self.retries, self.profile)
+        words = (self.root, self.runs, self.steps, self.step_s, self.retries, self.profile, self.first)
         return subprocess.Popen(
             [sys.executable, COMMAND, *map(str, words)],
             env=environment,
@@ -170,6 +172,13 @@ class Harness:
         assert not lost, f"lost: {lost}"
         assert not twice, f"executed to success twice: {twice}"
         assert all((path / "result.json").samefile(found[0]) for path, found in results.items())
+        if self.first:
+            names = sorted(path.name for path in run_dirs)
+            begun = next(number for number, line in enumerate(lines) if line["run"] in names[self.first :])
+            before = Counter(line["run"] for line in lines[:begun] if line["event"] == "start")
+            # Their results are on the disk before; a payload that is killed with its result at hand notes no end.
+            assert set(before) == set(names[: self.first]), "a run began before those that come first"
+            assert not any(line["run"] in before for line in lines[begun:]), "one that comes first went on later"
         overlaps = [line for line in lines if line["event"] == "overlap"]
         assert not overlaps, f"two attempts of a run at once: {overlaps}"
         assert all(count == 1 for count in starts.values()), "an attempt was started twice"

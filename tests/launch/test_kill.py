@@ -20,7 +20,7 @@ def test_killed_at_a_named_point_every_run_succeeds_exactly_once(tmp_path: Path,
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_random_instants_every_run_succeeds_exactly_once(tmp_path: Path, seed: int) -> None:
-    harness = Harness(tmp_path, runs=3, steps=5)
+    harness = Harness(tmp_path, runs=3, steps=5, first=seed % 3)
     rng = random.Random(seed)
     for _ in range(2):
         harness.kill_at_random(rng, 0.6)
@@ -48,6 +48,16 @@ def test_harness_sees_a_run_that_was_executed_twice(tmp_path: Path) -> None:
     with harness.journal.open("a") as journal:
         journal.write(json.dumps(line) + "\n")
     with pytest.raises(AssertionError, match="executed to success twice"):
+        harness.check()
+
+
+def test_harness_sees_a_run_that_began_before_its_turn(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, runs=2, steps=1, first=1)
+    harness.finish()
+    harness.check()
+    lines = harness.journal.read_text().splitlines()
+    harness.journal.write_text("\n".join(lines[::-1]) + "\n")
+    with pytest.raises(AssertionError, match="began before those that come first"):
         harness.check()
 
 

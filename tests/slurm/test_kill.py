@@ -30,7 +30,7 @@ def ends_well(harness: SlurmHarness) -> dict[str, int]:
 
 
 def test_the_command_killed_at_every_step_of_a_submission(harness: MakeHarness) -> None:
-    killed = harness(runs=2, steps=1, step_s=0.005)
+    killed = harness(runs=2, steps=1, step_s=0.005, first=1)
     for point in SUBMIT_POINTS:
         assert killed.fault(point) == -signal.SIGKILL, f"{point} was not passed"
     assert ends_well(killed)["attempts"] == 2
@@ -38,7 +38,7 @@ def test_the_command_killed_at_every_step_of_a_submission(harness: MakeHarness) 
 
 @pytest.mark.parametrize("points", MENDING_POINTS, ids=" then ".join)
 def test_the_command_killed_again_while_it_mends(harness: MakeHarness, points: tuple[str, ...]) -> None:
-    killed = harness(runs=2, steps=1, step_s=0.005)
+    killed = harness(runs=2, steps=1, step_s=0.005, first=1)
     assert [killed.fault(point) for point in points][-1] == -signal.SIGKILL
     ends_well(killed)
 
@@ -75,7 +75,7 @@ def test_a_supervisor_killed_before_it_asks_for_its_requeue(harness: MakeHarness
 
 @pytest.mark.parametrize(("seed", "requeue"), [(0, False), (1, True)])
 def test_killed_at_random_instants(harness: MakeHarness, seed: int, requeue: bool) -> None:
-    killed = harness(runs=3, steps=5, requeue=requeue)
+    killed = harness(runs=3, steps=5, requeue=requeue, first=seed)
     rng = random.Random(seed)
     for _ in range(2):
         killed.kill_at_random(rng, 1.5)

@@ -16,10 +16,13 @@ from launch.backends.slurm.feed import Fed, feed
 from launch.backends.slurm.refusals import explain, is_full
 from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
 from launch.backends.slurm.sbatch import sbatch
+from launch.backends.slurm.ties import find_needs
+from launch.disk.manifest import Listed, Manifest
+from launch.disk.predecessors import Predecessors
 from launch.disk.store import SweepStore
 from launch.errors import BackendError
 from launch.profiles import Profile
-from launch.records import ManifestEntry, RunView
+from launch.records import ManifestEntry, RunView, State
 from launch.scheduler import queue
 from launch.scheduler.arrays import ArrayTask, live_arrays
 from launch.scheduler.client import ClientError, Unreachable, call
@@ -78,6 +81,7 @@ class SlurmBackend(Backend):
         self, sweep: str, folder: str, entries: Sequence[ManifestEntry], max_parallel: int | None
     ) -> tuple[SubmitRequest, ...]:
         tasks = [(ArrayTask(run_id=entry.run_id, generation=1), entry.resources) for entry in entries]
+        listed = {entry.run_id: Listed(entry=entry, generation=1) for entry in entries}
         want = Want(
             sweep=sweep,
             folder=folder,
@@ -86,6 +90,7 @@ class SlurmBackend(Backend):
             max_parallel=max_parallel,
             cwd=os.getcwd(),
             now=time.time(),
+            needs=find_needs(listed, Predecessors(Manifest(listed=listed)), lambda _: State.PLANNED),
         )
         numbers = itertools.count()
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
@@ -148,4 +153,6 @@ def _words(fed: Fed, name: str) -> str:
         words.append(f"removed job {', '.join(fed.removed)}, left over from one")
     if fed.left:
         words.append(f"{fed.left:,} wait for room in the queue")
+    if fed.blocked:
+        words.append(f"{fed.blocked:,} wait for runs that have not succeeded, and that nothing starts again by itself")
     return "; ".join(words)

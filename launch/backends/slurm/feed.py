@@ -19,6 +19,7 @@ from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.reconcile import reconcile, throttle
 from launch.backends.slurm.request import Limits, Want, build_requests
 from launch.backends.slurm.send import send
+from launch.backends.slurm.standing import Standing, take_out
 from launch.disk.files import SNAPSHOTS, fault
 from launch.disk.manifest import Manifest
 from launch.disk.store import SweepStore
@@ -47,7 +48,8 @@ class Fed:
     Attributes:
         arrays: How many arrays were submitted.
         submitted: How many runs.
-        left: How many runs wait for room in the queue.
+        left: How many runs wait for room in the queue, or for others that do.
+        blocked: How many runs wait for others that nobody is going to start without being asked.
         adopted: Jobs of an interrupted submission that go on.
         removed: Jobs that were left over from one, and are gone.
         full: What Slurm said when its queue was full.
@@ -56,6 +58,7 @@ class Fed:
     arrays: int = 0
     submitted: int = 0
     left: int = 0
+    blocked: int = 0
     adopted: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     full: str | None = None
@@ -97,35 +100,46 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
     sweep = SweepStore(path, lambda folder: scheduled(live_arrays(folder), seen))
     manifest = sweep.manifest()
     header = manifest.headers[generation]
+    standing = Standing(folder, found.live, seen, sweep, manifest)
+    if loose := standing.loose():
+        seen, listing = take_out(loose, seen), take_out(loose, listing)
+        found = replace(found, lanes=tuple(lane for lane in found.lanes if lane.array not in loose))
+        sweep = SweepStore(path, lambda folder: scheduled(live_arrays(folder), seen))
+        sweep.manifest()
+        standing = Standing(folder, found.live, seen, sweep, manifest)
     lanes = throttle(found, header.max_parallel, listing)
-    views = [sweep.look(manifest.listed[run_id], fed=False) for run_id in manifest.run_ids[generation]]
-    waiting = [view for view in views if view.state in _TO_SUBMIT and (asked or is_worth(view, manifest))]
-    if not waiting:
-        note_left(folder, 0)
-        return Fed(adopted=found.adopted, removed=found.removed)
+    views = [standing.look(run_id) for run_id in manifest.run_ids[generation]]
+    waiting = {v.run_id: v for v in views if v.state in _TO_SUBMIT and (asked or is_worth(v, manifest))}
+    in_turn, may_come = standing.in_turn(waiting)
+    if not in_turn:
+        note_left(folder, may_come)
+        return Fed(adopted=found.adopted, removed=found.removed, left=may_come, blocked=len(waiting) - may_come)
     limits = read_limits(profile.site)
-    chosen = waiting[: room(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
+    chosen = in_turn[: room(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
     want = Want(
         sweep=sweep.name,
         folder=folder,
         generation=generation,
-        tasks=_tasks(chosen, manifest),
+        tasks=_tasks([waiting[run_id] for run_id in chosen], manifest),
         max_parallel=header.max_parallel,
         live=lanes,
         exclude=excluded_nodes(views, profile.site.exclude_after),
         after=jobs_before(sweep.path.parent, header.after, listing),
+        needs=standing.needs(chosen),
+        spots=standing.spots,
         cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
         now=time.time(),
         home=_home(sweep, header.snapshot),
     )
     requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
-    sent = send(folder, requests, profile, lock)
+    sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
     submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
-    note_left(folder, len(waiting) - submitted)
+    note_left(folder, may_come - submitted)
     return Fed(
         arrays=len(sent.jobs),
         submitted=submitted,
-        left=len(waiting) - submitted,
+        left=may_come - submitted,
+        blocked=len(waiting) - may_come,
         adopted=found.adopted,
         removed=found.removed,
         full=sent.full,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launch.backends.slurm.executor import TextExecutor
 from launch.backends.slurm.names import job_name
 from launch.backends.slurm.throttle import Lane, share
+from launch.backends.slurm.ties import Needs, Spot
+from launch.disk.predecessors import Key
 from launch.own_module import isolated_command
 from launch.profiles import Profile
 from launch.resources import Resources
@@ -21,6 +23,8 @@ from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE
 
 # A task reads its array's record whole: at this size that takes some milliseconds.
 _MOST_TASKS = 10_000
+# With more arrays than this that differ in what they wait for, those of equal resources wait for all of it together.
+_MOST_WAITS = 32
 # A run must have most of its time for itself.
 _MOST_DELAY = 0.25
 
@@ -53,6 +57,8 @@ class Want:
         live: Lanes of the arrays of the sweep that are in the queue already.
         exclude: Nodes to be avoided.
         after: Jobs whose success is waited for.
+        needs: Which of the runs come after which.
+        spots: Where those stand that come before, and are in the queue already.
         cwd: Where the user typed the command.
         now: Seconds since the epoch.
         home: The folder with the code of the supervisors; None for where this very launcher lies.
@@ -66,6 +72,8 @@ class Want:
     live: Sequence[Lane] = ()
     exclude: Sequence[str] = ()
     after: Sequence[str] = ()
+    needs: Needs = field(default_factory=Needs)
+    spots: Mapping[str, Spot] = field(default_factory=dict[str, Spot])
     cwd: str = "/"
     now: float = 0.0
     home: str | None = None
@@ -80,7 +88,7 @@ class SubmitRequest:
         script: The batch script.
         command: The command line that submits it, held.
         behind: The array, by its uuid or its job's number, whose end it waits for; None for none.
-        after: Jobs whose success it waits for.
+        after: Jobs of other sweeps whose success it waits for; those of its own the record has.
     """
 
     record: ArrayRecord
@@ -93,9 +101,11 @@ class SubmitRequest:
         """Return the command line with what the array waits for.
 
         Args:
-            jobs: The job of every array that was submitted before it, by uuid.
+            jobs: The job of every array of the sweep that is in the queue, by uuid.
         """
-        waits = [f"afterok:{job}" for job in self.after]
+        ties = [tie.partition("_") for tie in self.record.waits]
+        own = [f"{jobs.get(array, array)}{mark}{index}" for array, mark, index in ties]
+        waits = [f"afterok:{job}" for job in (*self.after, *own)]
         if self.behind is not None:
             waits.append(f"afterany:{jobs.get(self.behind, self.behind)}")
         first, *rest = self.command
@@ -113,19 +123,20 @@ def build_requests(
         limits: What it allows.
         make_uuid: Returns 16 hexadecimal digits that nobody else has.
     """
-    groups = list(_groups(want.tasks, min(limits.array_tasks, _MOST_TASKS)))
-    uuids = [make_uuid() for _ in groups]
-    lanes = share(want.max_parallel, want.live, uuids)
+    arrays = list(_arrays(want, min(limits.array_tasks, _MOST_TASKS), make_uuid))
+    ready = sum(not array.ties for array in arrays)
+    lanes = share(want.max_parallel, want.live, [array.uuid for array in arrays], ready)
     executor = TextExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
-    for uuid, lane, (resources, tasks) in zip(uuids, lanes, groups, strict=True):
+    for lane, array in zip(lanes, arrays, strict=True):
+        resources = array.resources
         record = ArrayRecord(
-            uuid=uuid,
-            name=job_name(want.sweep, uuid),
+            uuid=array.uuid,
+            name=job_name(want.sweep, array.uuid),
             generation=want.generation,
             profile=profile.name,
             resources=resources,
-            tasks=tuple(tasks),
+            tasks=array.tasks,
             throttle=lane.throttle,
             signal_delay_s=delay_of(profile.site, resources),
             created=want.now,
@@ -133,23 +144,68 @@ def build_requests(
             requeue=profile.site.requeue,
             feeds=profile.site.sbatch_from_nodes,
             accounts=limits.accounts,
+            waits=array.ties,
         )
         script = executor.text(_command(want, record), _parameters(want, record, profile))
-        words = executor.command(Path(array_path(want.folder, uuid, "sh")))
+        words = executor.command(Path(array_path(want.folder, array.uuid, "sh")))
         command = (words[0], "--hold", *words[1:])
         after = tuple(want.after)
         requests.append(SubmitRequest(record=record, script=script, command=command, behind=lane.behind, after=after))
     return tuple(requests)
 
 
-def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], most: int) -> Iterator[tuple[Resources, Sequence[ArrayTask]]]:
-    """Yield the tasks that share an array: equal resources, and no more than an array may have."""
-    groups: dict[Resources, list[ArrayTask]] = {}
+@dataclass(frozen=True, kw_only=True)
+class _Array:
+    """One array to be.
+
+    Attributes:
+        uuid: Its own.
+        resources: What its tasks are given.
+        tasks: The tasks.
+        ties: What must end well before it begins.
+    """
+
+    uuid: str
+    resources: Resources
+    tasks: tuple[ArrayTask, ...]
+    ties: tuple[str, ...]
+
+
+def _arrays(want: Want, most: int, make_uuid: Callable[[], str]) -> Iterator[_Array]:
+    """Yield the arrays, each after those that it waits for. What waits for runs that are nowhere is left out."""
+    known = {task.run_id: (task, resources) for task, resources in want.tasks}
+    spots = dict(want.spots)
+    for level in list(want.needs.levels(known, spots)):
+        groups = _groups([known[run_id] for run_id in level], want.needs)
+        for (resources, keys), tasks in groups.items():
+            ties = want.needs.ties(keys, spots)
+            for start in range(0, len(tasks), most):
+                array = _Array(
+                    uuid=make_uuid(), resources=resources, tasks=tuple(tasks[start : start + most]), ties=ties
+                )
+                yield array
+                places = enumerate(array.tasks)
+                size = len(array.tasks)
+                spots |= {task.run_id: Spot(array=array.uuid, index=index, size=size) for index, task in places}
+
+
+def _groups(
+    tasks: Sequence[tuple[ArrayTask, Resources]], needs: Needs
+) -> Mapping[tuple[Resources, tuple[Key, ...]], Sequence[ArrayTask]]:
+    """Return the tasks that may share an array: of equal resources, and that wait for the same."""
+    groups: dict[tuple[Resources, tuple[Key, ...]], list[ArrayTask]] = {}
     for task, resources in tasks:
-        groups.setdefault(resources, []).append(task)
-    for resources, group in groups.items():
-        for start in range(0, len(group), most):
-            yield resources, group[start : start + most]
+        groups.setdefault((resources, needs.keys.get(task.run_id, ())), []).append(task)
+    if sum(bool(keys) for _, keys in groups) <= _MOST_WAITS:
+        return groups
+    together: dict[Resources, dict[Key, None]] = {}
+    for resources, keys in groups:
+        if keys:
+            together.setdefault(resources, {}).update(dict.fromkeys(keys))
+    fewer: dict[tuple[Resources, tuple[Key, ...]], list[ArrayTask]] = {}
+    for (resources, keys), own in groups.items():
+        fewer.setdefault((resources, tuple(together[resources]) if keys else ()), []).extend(own)
+    return fewer
 
 
 def delay_of(site: Site, resources: Resources) -> float:
@@ -203,7 +259,7 @@ def _additional(want: Want, record: ArrayRecord, site: Site) -> dict[str, Any]:
     }
     for key in ("reservation", "licenses"):
         options[key] = getattr(site, key)
-    if want.after:
+    if want.after or record.waits:
         options["kill-on-invalid-dep"] = "yes"  # else it waits for ever for what has failed
     said = {key: value for key, value in options.items() if value is not None or key == "signal"}
     return {**site.additional, **said}

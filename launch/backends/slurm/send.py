@@ -6,7 +6,7 @@ array of which the number could not be written down any more is found by its nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -37,7 +37,9 @@ class Sent:
     full: str | None = None
 
 
-def send(folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock: int) -> Sent:
+def send(
+    folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock: int, known: Mapping[str, str] | None = None
+) -> Sent:
     """Submit arrays held, and release them when all are in.
 
     Args:
@@ -46,6 +48,7 @@ def send(folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock:
         profile: What was asked for, for messages.
         lock: The descriptor of the sweep's queue, which every sbatch holds: an orphan of this process cannot submit
             behind the back of the next one.
+        known: The jobs of arrays that are in the queue already, by uuid.
 
     Raises:
         LaunchError: Where one is refused for good. None of them is in the queue then.
@@ -53,7 +56,8 @@ def send(folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock:
     sent = Sent()
     try:
         for request in requests:
-            sent.jobs[request.record.uuid] = _send_one(folder, request, sent, lock)
+            words = request.words({**(known or {}), **sent.jobs})
+            sent.jobs[request.record.uuid] = _send_one(folder, request, words, lock)
     except ClientError as error:
         if not is_full(error):
             _take_back(folder, sent)
@@ -66,12 +70,12 @@ def send(folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock:
     return sent
 
 
-def _send_one(folder: str, request: SubmitRequest, sent: Sent, lock: int) -> str:
+def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: int) -> str:
     """Submit one array held; return the number of its job."""
     uuid = request.record.uuid
     write_array(folder, request.record, request.script)
     try:
-        answer = sbatch(request.words(sent.jobs), hold=[lock], timeout_s=_SUBMIT_TIMEOUT_S)
+        answer = sbatch(words, hold=[lock], timeout_s=_SUBMIT_TIMEOUT_S)
     except ClientError:
         mark_over(folder, uuid)  # it was refused
         raise

@@ -21,13 +21,15 @@ class Lane:
     behind: str | None = None
 
 
-def share(most: int | None, live: Sequence[Lane], arrays: Sequence[str]) -> list[Lane]:
+def share(most: int | None, live: Sequence[Lane], arrays: Sequence[str], ready: int | None = None) -> list[Lane]:
     """Give every new array a lane, so that no more than `most` tasks run at once.
 
     Args:
         most: How many; None for no limit.
         live: The lanes of the arrays that are in the queue.
         arrays: The new arrays.
+        ready: How many of them, the first ones, wait for no other's success: they are not kept from the room of those
+            that do. None for all.
 
     Returns:
         A lane for each.
@@ -35,7 +37,7 @@ def share(most: int | None, live: Sequence[Lane], arrays: Sequence[str]) -> list
     if most is None:
         return [Lane(array=array, throttle=None) for array in arrays]
     free = most - sum(lane.throttle or 0 for lane in live)
-    heads = max(0, min(len(arrays), free))
+    heads = max(0, min(ready or len(arrays), free))
     lanes: list[Lane] = []
     for number, array in enumerate(arrays):
         if number < heads:

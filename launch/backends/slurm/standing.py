@@ -1,0 +1,117 @@
+"""Where the runs of a sweep stand that come before others: what in the queue waits in vain, and what may come now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from launch.backends.slurm.ties import Needs, find_needs, find_spots, is_bound, may_end_well, pending_tasks
+from launch.disk.manifest import Manifest
+from launch.disk.predecessors import Predecessors
+from launch.disk.store import SweepStore
+from launch.errors import StoreError
+from launch.records import RunView, State
+from launch.scheduler.arrays import Array, ArrayRecord, array_path, read_array
+from launch.scheduler.client import ClientError, call
+from launch.scheduler.queue import Listing
+
+# Of these something becomes without anybody's doing.
+_ALIVE = (State.RUNNING, State.PENDING)
+
+
+class Standing:
+    """Where the runs of a sweep stand at one moment.
+
+    Args:
+        folder: The sweep's folder.
+        arrays: Its arrays that are in the queue.
+        listing: The queue.
+        sweep: The sweep.
+        manifest: What lists its runs.
+
+    Attributes:
+        spots: Where runs stand in the queue.
+    """
+
+    def __init__(
+        self, folder: str, arrays: Sequence[Array], listing: Listing, sweep: SweepStore, manifest: Manifest
+    ) -> None:
+        self.spots = find_spots(arrays, listing)
+        self._folder = folder
+        self._arrays = arrays
+        self._listing = listing
+        self._sweep = sweep
+        self._manifest = manifest
+        self._before = Predecessors(manifest)
+        self._views: dict[str, RunView] = {}
+        self._records = {array.record.uuid: array.record for array in arrays}
+
+    def look(self, run_id: str) -> RunView:
+        """Return the view of a run, as it was when it was first asked for."""
+        if run_id not in self._views:
+            self._views[run_id] = self._sweep.look(self._manifest.listed[run_id], fed=False)
+        return self._views[run_id]
+
+    def needs(self, run_ids: Iterable[str]) -> Needs:
+        """Return what runs wait for."""
+        return find_needs(run_ids, self._before, self._state)
+
+    def in_turn(self, waiting: Collection[str]) -> tuple[list[str], int]:
+        """Return what may be submitted now, in its order, and how much there is to come with no doing of a person's.
+
+        Args:
+            waiting: The runs that are to be submitted.
+        """
+        needs = self.needs(waiting)
+        alive = {run_id for runs in needs.left.values() for run_id in runs if self._state(run_id) in _ALIVE}
+        there = [run_id for run_id in alive if run_id in self.spots]
+        in_turn = [run_id for level in needs.levels(waiting, there) for run_id in level]
+        return in_turn, sum(len(level) for level in needs.levels(waiting, alive))
+
+    def loose(self) -> list[str]:
+        """Return the jobs of arrays that wait in vain, or would not wait for all that comes before the runs in them.
+
+        A run that failed and is tried again stands in another array than the one that is waited for.
+        """
+        pending = {array.record.uuid: pending_tasks(array, self._listing) for array in self._arrays}
+        needs = self.needs(run_id for own in pending.values() for run_id in own)
+        return [
+            array.job
+            for array in self._arrays
+            if array.job is not None
+            and (own := pending[array.record.uuid])
+            and not (is_bound(array.record, own, needs, self.spots) and self._may_begin(array.record))
+        ]
+
+    def _may_begin(self, record: ArrayRecord) -> bool:
+        """Say whether all that an array waits for has ended well, or can still."""
+        for tie in record.waits:
+            with suppress(StoreError):
+                before = self._record(tie.partition("_")[0])
+                if not may_end_well(tie, before, self.spots, self._state):
+                    return False
+        return True
+
+    def _record(self, uuid: str) -> ArrayRecord:
+        """Return the record of an array that is in the queue, or was."""
+        if uuid not in self._records:
+            self._records[uuid] = read_array(array_path(self._folder, uuid))
+        return self._records[uuid]
+
+    def _state(self, run_id: str) -> State:
+        return self.look(run_id).state
+
+
+def take_out(jobs: Sequence[str], listing: Listing) -> Listing:
+    """Take what waits of some arrays out of the queue, and return a listing without it.
+
+    A task that begins in between finds that its turn has not come, and leaves.
+
+    Raises:
+        BackendError: Where Slurm does not answer.
+    """
+    if any(row.job in jobs and not row.runs for row in listing.rows):
+        with suppress(ClientError):  # gone since
+            call(["scancel", "--state=PENDING", *jobs])
+    return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))
