@@ -21,7 +21,7 @@ sweep: .venv/.runs ## Run the quickstart sweep and print its table
 	$(BIN)/launch sweep sweeps/quickstart.yaml
 
 test: .venv/.develops ## Run the tests
-	$(BIN)/pytest -n 3 --dist loadscope
+	$(BIN)/pytest -n 4 --dist loadscope
 
 check: .venv/.develops ## Lint, types, import contracts, the image's recipe, locks
 	$(BIN)/ruff check

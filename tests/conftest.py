@@ -9,8 +9,8 @@ import pytest
 
 from tests.engines.docker_fixtures import ENGINE_TESTS, cpu_image, docker, docker_engine
 from tests.engines.file_images import apptainer_engine, file_image, file_images
-from tests.engines.fixtures import CLUSTER_TESTS, slurm, slurm_cluster
 from tests.engines.podman import podman, podman_images
+from tests.engines.slurm_fixtures import CLUSTER_TESTS, slurm, slurm_cluster
 
 __all__ = [
     "apptainer_engine",
@@ -27,7 +27,7 @@ __all__ = [
 
 # One worker each: either half of those who need a cluster, who shares an engine, who looks at the same finished run.
 _TOGETHER = (
-    tuple(f"{CLUSTER_TESTS}test_{name}.py" for name in ("kill", "several_nodes", "sites", "apptainer")),
+    tuple(f"{CLUSTER_TESTS}test_{name}.py" for name in ("kill", "several_nodes", "commands", "sites", "apptainer")),
     (CLUSTER_TESTS,),
     (ENGINE_TESTS,),
     ("tests/s5/test_processes.py", "tests/s5/test_main.py", "tests/s5/test_evaluate.py", "tests/s5/test_wandb.py"),
