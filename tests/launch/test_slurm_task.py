@@ -167,11 +167,36 @@ def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_
 )
 def test_a_run_that_leaves_feeds_where_there_is_something_left(tmp_path, monkeypatch, outcome, feeds, left, fed):
     calls: list[object] = []
-    monkeypatch.setattr(SlurmTask, "_feed", lambda self: calls.append(self.sweep))
+    monkeypatch.setattr(SlurmTask, "_feed", lambda self, leaving: calls.append((self.sweep, leaving)))
     write_array(str(tmp_path), record(), "")
     note_left(str(tmp_path), left)
     make(tmp_path, feeds=feeds, requeue=False).leave(outcome, Reason.TIMEOUT)
-    assert calls == ([str(tmp_path)] if fed else [])
+    assert calls == ([(str(tmp_path), "12_1")] if fed else [])
+
+
+@pytest.mark.parametrize(("outcome", "fed"), [(Outcome.FINAL, True), (Outcome.DONE, False)])
+def test_a_run_that_fails_feeds_where_others_wait_for_its_array(tmp_path, monkeypatch, outcome, fed):
+    calls: list[object] = []
+    monkeypatch.setattr(SlurmTask, "_feed", lambda self, leaving: calls.append(leaving))
+    make(tmp_path, feeds=True).leave(outcome, Reason.CRASH)
+    assert calls == []
+    write_array(str(tmp_path), record(uuid="f" * 16, waits=("0123456789abcdef_1",)), "")
+    make(tmp_path, feeds=True).leave(outcome, Reason.CRASH)
+    assert calls == (["12_1"] if fed else [])
+
+
+def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(task_module, "_SEEN_S", 0.0)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    write_array(str(tmp_path), record(uuid="f" * 16, tasks=(ArrayTask(run_id="first", generation=1),)), "")
+    write_array(str(tmp_path), record(waits=("f" * 16,)), "")
+    assert execute(str(tmp_path / ".slurm" / "0123456789abcdef.json")) == Outcome.AGAIN
+    assert "r1 comes after first, which has not succeeded" in capfd.readouterr().err
+    assert not (tmp_path / "r1").exists()
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "result.json").touch()
+    assert make(tmp_path, waits=("f" * 16,)).missing() is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,14 +101,17 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
     manifest = sweep.manifest()
     header = manifest.headers[generation]
     standing = Standing(folder, found.live, seen, sweep, manifest)
-    if loose := standing.loose():
-        seen, listing = take_out(loose, seen), take_out(loose, listing)
+    loose = standing.loose()
+    if loose:
+        take_out(loose)
+        seen, listing = _less(seen, loose), _less(listing, loose)
         found = replace(found, lanes=tuple(lane for lane in found.lanes if lane.array not in loose))
-        sweep = SweepStore(path, lambda folder: scheduled(live_arrays(folder), seen))
-        sweep.manifest()
+        sweep.manifest()  # it asks the scheduler anew, which has less now
         standing = Standing(folder, found.live, seen, sweep, manifest)
     lanes = throttle(found, header.max_parallel, listing)
-    views = [standing.look(run_id) for run_id in manifest.run_ids[generation]]
+    # What was taken out goes in again, whichever generation it was submitted for.
+    own = dict.fromkeys((*manifest.run_ids[generation], *(run_id for runs in loose.values() for run_id in runs)))
+    views = [standing.look(run_id) for run_id in own]
     waiting = {v.run_id: v for v in views if v.state in _TO_SUBMIT and (asked or is_worth(v, manifest))}
     in_turn, may_come = standing.in_turn(waiting)
     if not in_turn:
@@ -165,6 +168,11 @@ def without(listing: Listing, task: str | None) -> Listing:
         for row in listing.rows
     ]
     return replace(listing, rows=tuple(rows))
+
+
+def _less(listing: Listing, jobs: Collection[str]) -> Listing:
+    """Return a listing without what waits of some jobs."""
+    return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))
 
 
 def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask, Resources]]:

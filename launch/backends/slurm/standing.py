@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from launch.backends.slurm.ties import Needs, find_needs, find_spots, is_bound, may_end_well, pending_tasks
 from launch.disk.manifest import Manifest
@@ -69,20 +68,20 @@ class Standing:
         in_turn = [run_id for level in needs.levels(waiting, there) for run_id in level]
         return in_turn, sum(len(level) for level in needs.levels(waiting, alive))
 
-    def loose(self) -> list[str]:
-        """Return the jobs of arrays that wait in vain, or would not wait for all that comes before the runs in them.
+    def loose(self) -> dict[str, list[str]]:
+        """Return the jobs of arrays that wait in vain, or not for all that comes before, each with its waiting runs.
 
         A run that failed and is tried again stands in another array than the one that is waited for.
         """
         pending = {array.record.uuid: pending_tasks(array, self._listing) for array in self._arrays}
         needs = self.needs(run_id for own in pending.values() for run_id in own)
-        return [
-            array.job
+        return {
+            array.job: own
             for array in self._arrays
             if array.job is not None
             and (own := pending[array.record.uuid])
             and not (is_bound(array.record, own, needs, self.spots) and self._may_begin(array.record))
-        ]
+        }
 
     def _may_begin(self, record: ArrayRecord) -> bool:
         """Say whether all that an array waits for has ended well, or can still."""
@@ -103,15 +102,11 @@ class Standing:
         return self.look(run_id).state
 
 
-def take_out(jobs: Sequence[str], listing: Listing) -> Listing:
-    """Take what waits of some arrays out of the queue, and return a listing without it.
-
-    A task that begins in between finds that its turn has not come, and leaves.
+def take_out(jobs: Collection[str]) -> None:
+    """Take what waits of some arrays out of the queue. A task that begins in between finds out by itself, and leaves.
 
     Raises:
         BackendError: Where Slurm does not answer.
     """
-    if any(row.job in jobs and not row.runs for row in listing.rows):
-        with suppress(ClientError):  # gone since
-            call(["scancel", "--state=PENDING", *jobs])
-    return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))
+    with suppress(ClientError):  # gone since
+        call(["scancel", "--state=PENDING", *jobs])
