@@ -48,7 +48,6 @@ class PictureFeatures(nnx.Module):
     Args:
         n_pixels: Pixels of a picture, row by row.
         rng: Where initial values are drawn from.
-
     """
 
     def __init__(self, n_pixels: int, rng: np.random.Generator) -> None:
