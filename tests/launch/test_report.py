@@ -54,7 +54,9 @@ def test_the_page_holds_table_and_curves_and_needs_nothing_else(tmp_path, monkey
 
 def test_curves_stay_inside_the_picture(tmp_path, monkeypatch):
     text = write(tmp_path, monkeypatch)
-    for points in re.findall(r'points="([^"]+)"', text):
+    curves = re.findall(r'points="([^"]+)"', text)
+    assert len(curves) == 4
+    for points in curves:
         pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
         assert len(pairs) <= 300
         assert all(0 <= x <= 640 and 0 <= y <= 300 for x, y in pairs)

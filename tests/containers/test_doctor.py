@@ -1,0 +1,12 @@
+"""What `launch doctor` says of the real runtimes that need no engine."""
+
+from launch.check import Level
+from launch.image import Image
+from launch.runtime_checks import check_apptainer, check_charliecloud
+
+LOOKS = {"apptainer": check_apptainer, "charliecloud": check_charliecloud}
+
+
+def test_a_runtime_that_works_here_starts_an_empty_folder(file_image: tuple[str, Image]) -> None:
+    check = LOOKS[file_image[0]]()
+    assert check is not None and check.level is Level.OK, check
