@@ -49,8 +49,24 @@ def numbers(tree):
     return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
 
 
+def gradient_of_the_mean(head, batch):
+    """Return the gradient of the loss, averaged over examples or over their valid steps, from its definition."""
+    model = make_model(SMALL, 2, CLASSES, nnx.Rngs(params=jax.random.key(0)), head=head)
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+
+    def mean(params):
+        outputs, weight = nnx.merge(graphdef, params, rest)(batch.inputs, batch.lengths, train=False), batch.weight
+        if head is Head.classification:
+            probability = jax.nn.softmax(outputs)[np.arange(BATCH), batch.labels]
+            return -(jnp.log(probability) * weight).sum() / weight.sum()
+        valid = (np.arange(LENGTH) < batch.lengths[:, None]) * weight[:, None]
+        return (((outputs - batch.labels) ** 2).mean(-1) * valid).sum() / valid.sum()
+
+    return numbers(jax.jit(jax.grad(mean))(params))
+
+
 @pytest.mark.parametrize("head", [Head.classification, Head.regression])
-def test_microbatches_are_one_batch(head):
+def test_microbatches_are_one_batch_and_its_gradient_is_that_of_the_mean(head):
     batch = make_batch(head)
     after = {}
     for microbatches in (1, 3):
@@ -59,7 +75,8 @@ def test_microbatches_are_one_batch(head):
         before = numbers(start()[0].params)
         state, interval = step(*start(), batch)
         after[microbatches] = ([b - a for a, b in zip(before, numbers(state.params), strict=True)], interval)
-    for one, three in zip(after[1][0], after[3][0], strict=True):
+    for want, one, three in zip(gradient_of_the_mean(head, batch), after[1][0], after[3][0], strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-3, atol=1e-6)
         np.testing.assert_allclose(three, one, rtol=1e-4, atol=1e-6)
     assert max(np.abs(one).max() for one in after[1][0]) > 1e-3
     for one, three in zip(numbers(after[1][1]), numbers(after[3][1]), strict=True):
