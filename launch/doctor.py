@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -189,13 +190,17 @@ def check_data() -> Iterator[Check]:
     """Which data sets are here?"""
     from s5.catalog import CATALOG, DataError, check_available
 
-    for name, info in CATALOG.items():
-        try:
+    here: list[str] = []
+    for name in CATALOG:
+        with suppress(DataError):
             check_available(name)
-        except DataError as error:
-            yield Check(name=f"data {name}", level=Level.WARN, message="not here", advice=error.hint)
-        else:
-            yield Check(name=f"data {name}", level=Level.OK, message=info.about)
+            here.append(name)
+    missing = [name for name in CATALOG if name not in here]
+    level = Level.OK if here else Level.WARN
+    yield Check(name="data", level=level, message=f"here: {', '.join(here) or 'none'}")
+    if missing:
+        advice = "`launch data prepare NAME` finds or makes one, or says what it needs"
+        yield Check(name="other data", level=Level.OK, message=f"not here: {', '.join(missing)}", advice=advice)
 
 
 def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.disk.files import SNAPSHOTS
+from launch.disk.files import SNAPSHOTS, store_error
 from launch.errors import LaunchError
 from launch.source_files import SourceFile, find_source_files
 
@@ -68,6 +68,8 @@ def take_snapshot(source: Path, runs: Path) -> Snapshot:
         except _Changed:
             continue
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise store_error(error, f"copy the code to {runs / SNAPSHOTS}") from error
             place = f"{error.filename}: " if error.filename else ""
             raise LaunchError(f"the code cannot be copied: {place}{error.strerror}") from error
     raise LaunchError(f"{source}: the files keep changing while they are copied", hint="try again in a moment")

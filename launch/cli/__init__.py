@@ -60,11 +60,11 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     console.prepare()
     try:
+        _check_folder()
         code = _dispatch(words)
-        sys.stdout.flush()
+        console.flush()
     except BrokenPipeError:
-        # The reader has seen enough (`| head`). What is still in the buffer must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.forget_stdout()  # the reader has seen enough (`| head`)
         return ExitCode.OK
     except LaunchError as mistake:
         if "--verbose" in words:
@@ -75,6 +75,13 @@ def main(argv: list[str] | None = None) -> int:
         console.note("interrupted")
         return 130
     return code
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as gone:
+        raise LaunchError("the folder that this was typed in is gone", hint="`cd` to one that is there") from gone
 
 
 def _dispatch(words: list[str]) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from launch.errors import LaunchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
 
     from rich.console import RenderableType
@@ -31,7 +32,10 @@ STATE_COLOURS = {
 
 
 def prepare() -> None:
-    """Let the streams carry any file name there can be, in whatever encoding the terminal has."""
+    """Let the streams be there, and carry any file name there can be, in whatever encoding the terminal has."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started this: `>&-`
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
@@ -39,14 +43,42 @@ def prepare() -> None:
 
 def data(text: str) -> None:
     """Write one piece of what the command was asked for to stdout, with a newline."""
-    sys.stdout.write(text + "\n")
+    with _writing():
+        sys.stdout.write(text + "\n")
 
 
 def raw(content: bytes) -> None:
     """Write bytes, such as a piece of a log, to stdout as they are, at once."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    with _writing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+
+def flush() -> None:
+    """Write what stdout still keeps.
+
+    Raises:
+        LaunchError: Where it cannot be written, which a reader that has gone away does not count as.
+    """
+    with _writing():
+        sys.stdout.flush()
+
+
+def forget_stdout() -> None:
+    """Let what stdout still keeps go nowhere: it must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        forget_stdout()
+        raise LaunchError(f"stdout cannot be written: {problem.strerror}") from problem
 
 
 def note(text: str) -> None:

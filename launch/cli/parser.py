@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
+import shutil
+import textwrap
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from launch.cli import ACTIONS, EXIT_CODES, VERBS
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 
 # What neither reads nor writes run directories.
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
+
+
+# In argparse's words.
+_INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 
 
 class Verb(Protocol):
@@ -100,6 +107,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong; it would print the usage and exit."""
+        if found := _INVALID_CHOICE.search(message):
+            near = nearest(found["word"], re.findall(r"[\w.-]+", found["choices"]))
+            message += f"; did you mean {near}?" if near else ""
         raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` shows how it is used")
 
 
@@ -151,4 +161,5 @@ def make_parser(name: str, verb: Verb) -> Parser:
     if name not in _WITHOUT_RUNS:
         parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
+    parser.description = textwrap.fill(parser.description or "", max(20, shutil.get_terminal_size().columns - 2))
     return parser

@@ -26,7 +26,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--failed", action="store_true", help="only what failed, not what was cancelled or lost")
     parser.add_argument("--on", metavar="PROFILE", help="where to run (default: where it was submitted to)")
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: as submitted)")
-    add_image_arguments(parser)
+    add_image_arguments(parser, default="as submitted")
     parser.add_argument("--detach", action="store_true", help="run in the background and return at once")
     parser.description = (
         "Run again what failed, was cancelled or was lost. A run goes on from its last checkpoint where it has one; "

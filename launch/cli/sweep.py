@@ -45,12 +45,12 @@ def add_submission_arguments(parser: Parser) -> None:
     how.add_argument("--detach", action="store_true", help="run in the background and return at once")
 
 
-def add_image_arguments(parser: Parser) -> None:
+def add_image_arguments(parser: Parser, default: str = "the profile's, else by GPUs") -> None:
     """Add what says which image commands execute in, and what they see of the host."""
     parser.add_argument(
         "--image",
         metavar="IMAGE",
-        help="the image: a name, REPO@sha256:…, a file (default: the profile's, else by GPUs)",
+        help=f"the image: a name, REPO@sha256:…, a file (default: {default})",
     )
     parser.add_argument(
         "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder that runs see too"

@@ -107,6 +107,7 @@ def test_every_example_is_a_command_line_that_parses(name):
         (["image", "build", "cpu", "--runs", "x"], "--runs is an option of convert", "image build --help"),
         (["data", "fetch", "mnist"], "unknown action 'fetch'; it is one of prepare", "launch data --help"),
         (["status", "--state", "gone"], "invalid choice: 'gone'", "launch status --help"),
+        (["status", "--state", "FAILD"], "'succeeded'); did you mean failed?", "launch status --help"),
         (["logs", "x", "--attempt", "two"], "invalid int value: 'two'", "launch logs --help"),
         (["status", "mnist"], "no sweep 'mnist' under", "no sweeps yet"),
         (["status", "gone.yaml"], "gone.yaml: no such sweep file", "no sweeps yet"),
@@ -296,6 +297,40 @@ def test_a_closed_pipe_is_silent(runs):
     errors = process.stderr.read()
     process.stderr.close()
     assert (process.wait(), errors) == (0, b"")
+
+
+@pytest.mark.parametrize("words", ["--help", "status one", "status one --json", "completion bash"])
+def test_a_full_disk_behind_stdout_is_a_message(words, runs):
+    make_sweep(runs, "one", [GOOD])
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "launch.cli", *words.split()], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == ExitCode.USAGE
+    assert b"error: stdout cannot be written: No space left on device\n" in done.stderr
+    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+def test_closed_streams_are_no_bug(runs):
+    make_sweep(runs, "one", [GOOD])
+    script = f"{sys.executable} -m launch.cli status one <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", script], check=False).returncode == 0
+
+
+def test_a_folder_that_is_gone_is_a_message(runs, tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    launch("status", code=2)
+    assert "the folder that this was typed in is gone" in capsys.readouterr().err
+
+
+def test_a_long_description_fits_the_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    for verb in ("gc", "cancel", "retry"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        description = capsys.readouterr().out.split("\n\n")[1]
+        assert 20 < max(map(len, description.splitlines())) < 60
 
 
 def test_a_start_imports_nothing_heavy():

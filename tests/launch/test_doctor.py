@@ -26,7 +26,7 @@ def executable(folder: Path, name: str, script: str) -> None:
 def test_it_looks_at_everything_and_changes_nothing(tmp_path):
     runs = tmp_path / "runs"
     checks = by_name(doctor.examine(runs))
-    assert {"python", "launcher", "cpu", "runs", "data digits"} <= set(checks)
+    assert {"python", "launcher", "cpu", "runs", "data"} <= set(checks)
     assert checks["python"].level is Level.OK
     assert not runs.exists()
 
@@ -92,9 +92,9 @@ def test_missing_data_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("S5_DATA", str(tmp_path))
     monkeypatch.setenv("S5_CACHE", str(tmp_path))
     checks = by_name(doctor.check_data())
-    assert checks["data digits"].level is Level.OK
-    assert checks["data mnist"].level is Level.WARN
-    assert "download" in (checks["data mnist"].advice or "")
+    assert checks["data"].level is Level.OK and "digits" in checks["data"].message
+    assert checks["other data"].message.startswith("not here: mnist, ")
+    assert "launch data prepare NAME" in (checks["other data"].advice or "")
 
 
 def test_without_git_it_says_what_that_means(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Snapshots of the code: what is in them, and that they appear whole, whoever takes them and whatever kills it."""
 
+import errno
 import os
 import signal
 import stat
@@ -274,6 +275,16 @@ def test_a_full_or_closed_disk_is_explained(source, tmp_path):
     blocked.write_text("")
     with pytest.raises(LaunchError, match=r"the code cannot be copied: .*Not a directory"):
         take_snapshot(source, blocked / "runs")
+
+
+def test_a_full_disk_is_named_with_what_to_do(source, runs, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("launch.snapshot._take", full)
+    with pytest.raises(LaunchError, match=r"cannot copy the code to .*\.snapshots: No space left") as caught:
+        take_snapshot(source, runs)
+    assert "free some space" in (caught.value.hint or "")
 
 
 def test_takers_at_once_agree(source, runs):
