@@ -46,11 +46,12 @@ class DataConfig:
     """Which data, and how they are read.
 
     name: A data set of `s5.catalog`.
-    version: Which version of it, and of `zero_shot`; the catalog's goes up where data are made otherwise than before.
+    version: Which version of it; the catalog's goes up where data are made otherwise than before.
     permutation: The order of an image's pixels.
     split_seed: Seed of the split into training and validation, where the data set has no official one.
     zero_shot: A data set of the same kind on whose test split the best model is scored too, though it was never trained
         on it: the same recordings at another sampling rate, say; None for none.
+    zero_shot_version: Which version of that.
     zero_shot_rescale: Factor on every step there: its sampling interval over that of the data trained on.
     root: Folder with the raw files; None for the catalog's default places.
     cache: Folder for converted files.
@@ -62,6 +63,7 @@ class DataConfig:
     permutation: Permutation = Permutation.none
     split_seed: int = 42
     zero_shot: str | None = _added(None)
+    zero_shot_version: int = _added(1)
     zero_shot_rescale: float = _added(1.0)
     root: str | None = _not_science(None)
     cache: str | None = _not_science(None)
@@ -71,7 +73,7 @@ class DataConfig:
         """Refuse a seed that no generator takes, a negative number of batches, a factor that no step can have."""
         _finite("data", self)
         _at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
-        _at_least(1, data_version=self.version)
+        _at_least(1, data_version=self.version, data_zero_shot_version=self.zero_shot_version)
         _below_power_of_two(64, data_split_seed=self.split_seed)
         if self.zero_shot_rescale <= 0:
             raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} must be positive")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from s5 import checkpoints, device, processes
+from s5.catalog import check_version, dataset_info
 from s5.choices import Compat
 from s5.config import Config
 from s5.data import Dataset, load
@@ -297,7 +298,9 @@ def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
     name = config.data.zero_shot
     if name is None:
         return None
-    other = load(dataclasses.replace(config.data, name=name), config.compat)
+    version = config.data.zero_shot_version
+    check_version(dataset_info(name), version, "data.zero_shot_version")
+    other = load(dataclasses.replace(config.data, name=name, version=version), config.compat)
     check_same_task(f"data.zero_shot={name}", other, Task.of(dataset))
     return other
 

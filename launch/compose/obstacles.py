@@ -112,11 +112,11 @@ def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
     infos, permutation, name = [info], data.get("permutation", _UNCHANGED), data.get("zero_shot")
     with suppress(DataError):  # told of already
         infos += [] if name is None else [dataset_info(name)]
-    for one in infos:
+    for one, key in zip(infos, ("version", "zero_shot_version"), strict=False):
         try:
-            check_version(one, data.get("version", 1))
+            check_version(one, data.get(key, 1), f"data.{key}")
         except DataError as error:
-            yield _error(run, "data.version", error.message, error.hint or "")
+            yield _error(run, f"data.{key}", error.message, error.hint or "")
     for other in infos[1:]:
         if other.task != info.task:
             reason = f"it is a {other.task}, and data.name={info.name} is a {info.task}"

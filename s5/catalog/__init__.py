@@ -86,20 +86,21 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
         find_raw(info, root)
 
 
-def check_version(info: DatasetInfo, version: int) -> None:
+def check_version(info: DatasetInfo, version: int, key: str = "data.version") -> None:
     """Raise unless a data set is here in the version that a run asks for: another one holds other examples.
 
     Args:
         info: The data set.
-        version: The config's `data.version`.
+        version: What the config asks for.
+        key: Where it asks for it.
 
     Raises:
         DataError: Where it is another.
     """
     if version != info.version:
         raise DataError(
-            f"data.version={version}: {info.name} is version {info.version} in this code",
-            hint=f"set data.version={info.version} for a run of its own; "
+            f"{key}={version}: {info.name} is version {info.version} in this code",
+            hint=f"set {key}={info.version} for a run of its own; "
             "a run on another version goes on with the code that it began with",
         )
 

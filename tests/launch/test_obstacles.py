@@ -105,6 +105,7 @@ def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_p
         ("data.name: pendulum", None),
         ("data.version: 2", "data.version=2: digits is version 1 in this code"),
         ("data.name: pathfinder32_regenerated_20k, data.version: 2", None),
+        ("data.zero_shot: mnist5k, data.zero_shot_version: 3", "data.zero_shot_version=3: mnist5k is version 1"),
     ],
 )
 def test_data_of_another_kind_are_found_before_anything_starts(tmp_path, setting, words):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from s5 import checkpoints, device, train
+from s5.catalog import DataError
 from s5.choices import Compat, Platform
-from s5.config import Config
+from s5.config import Config, DataConfig
 from s5.data import batch as train_data
 from s5.errors import NotANumber, Stopped, UserError
 from s5.lifeline import Lifeline
@@ -218,6 +219,12 @@ def test_a_run_does_not_go_on_with_other_data(
     ) as caught:
         attempt(config, tmp_path)
     assert "the files that the run began with" in (caught.value.hint or "")
+
+
+def test_data_of_another_version_are_not_scored() -> None:
+    data = DataConfig(zero_shot="digits", zero_shot_version=2)
+    with pytest.raises(DataError, match=r"data\.zero_shot_version=2: digits is version 1 in this code"):
+        train._load_zero_shot(Config(data=data), train.load(DataConfig()))
 
 
 def test_a_platform_that_is_not_there_is_refused() -> None:
