@@ -41,9 +41,10 @@ def require(platform: Platform) -> None:
 
     try:
         devices = jax.devices() if platform is Platform.any else jax.devices(platform.name)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter where it has no plugin for what JAX_PLATFORMS names
+        said = str(error).splitlines() or ["it has no plugin for it"]
         raise UserError(
-            f"platform={platform.name}: JAX finds no such device ({str(error).splitlines()[0]})",
+            f"platform={platform.name}: JAX finds no such device ({said[0]})",
             hint="run it where there is one, install the jaxlib for it, or set platform=any",
         ) from error
     if devices[0].platform != jax.default_backend():

@@ -109,7 +109,7 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
     name = submission.sweep
     if not execution.is_attended(submission):
         return _hand_over(submission, store, command, options)
-    if detach:
+    if detach and not all(view.state in OVER for view in submission.views):
         pid = _detach(submission, store)
         console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")

@@ -115,6 +115,9 @@ def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(control, capf
     (control / "fail").unlink()
     assert main(["sweep", "x.yaml", "--runtime", "bare"]) == 1
     assert "`launch retry x --runtime bare` runs them again" in capfd.readouterr().err
+    assert main(["sweep", "x.yaml", "--detach"]) == 1, "nothing is left that could run in the background"
+    err = capfd.readouterr().err
+    assert "in the background" not in err and "`launch retry x` runs them again" in err
     assert main(["retry", "x", "--failed"]) == 0
     assert "90.00" in capfd.readouterr().out
     assert main(["retry", "x"]) == 0

@@ -15,9 +15,10 @@ from s5.choices import Compat, Platform
 from s5.config import Config, DataConfig
 from s5.data import batch as train_data
 from s5.errors import NotANumber, Stopped, UserError
+from s5.evaluate import evaluate_run
 from s5.lifeline import Lifeline
 from s5.result import METRICS, TIMING, read_lines, read_metrics
-from s5.run_config import compose
+from s5.run_config import compose, config_text
 from s5.step import Interval
 
 
@@ -195,6 +196,18 @@ def test_training_ends_early_where_validation_no_longer_gains(tiny: list[str], t
     assert [line["step"] for line in read_metrics(tmp_path) if "val/loss" in line] == [8, 16]
 
 
+def test_the_best_model_is_tested_and_not_the_last(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose([*tiny, "train.batch_size=256", "optim.warmup_epochs=0"])
+    (tmp_path / "config.yaml").write_text(config_text(config))
+    monkeypatch.setattr(train, "_rank", lambda scores, compat: (0.0,))  # none is better than the first
+    metrics = attempt(config, tmp_path)
+    first, last = (line["val/loss"] for line in read_metrics(tmp_path) if "val/loss" in line)
+    assert metrics is not None and metrics["val/loss"] == first != last
+    assert metrics["test/loss"] == pytest.approx(evaluate_run(tmp_path, "test")["test/loss"], rel=1e-5)
+
+
 def test_another_environment_is_said(
     config: Config,
     whole: tuple[Path, dict[str, float]],
@@ -230,6 +243,15 @@ def test_data_of_another_version_are_not_scored() -> None:
 def test_a_platform_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="platform=tpu"):
         device.require(Platform.tpu)
+
+
+def test_a_platform_without_a_plugin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def devices(*_: str) -> None:
+        raise AssertionError  # as jax 0.10 does where JAX_PLATFORMS names nothing that is installed
+
+    monkeypatch.setattr(jax, "devices", devices)
+    with pytest.raises(UserError, match=r"platform=cuda: JAX finds no such device \(it has no plugin for it\)"):
+        device.require(Platform.cuda)
 
 
 def test_the_compilation_cache_is_for_accelerators() -> None:
