@@ -15,7 +15,7 @@ from s5.catalog import check_version, dataset_info
 from s5.choices import Compat
 from s5.config import Config
 from s5.data import Dataset, load
-from s5.errors import NotANumber, Stopped, say
+from s5.errors import NotANumber, Stopped, UserError, say
 from s5.evaluate import BEST, Task, check_same_task
 from s5.journal import Journal, Silence
 from s5.learner import Learner
@@ -26,7 +26,7 @@ from s5.result import FINAL_METRICS, write_result
 from s5.schedule import has_plateaued
 from s5.step import Interval
 
-_OTHER_DATA = "bring back the files that the run began with, or start it again in another folder"
+_OTHER_DATA = "bring back the files and the config that the run began with, or start it again in another folder"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -194,7 +194,10 @@ class Loop:
         train, progress = self._config.train, self.progress
         batches = self.learner.batches()
         try:
-            batches.set_state(progress.data or batches.get_state())
+            try:
+                batches.set_state(progress.data or batches.get_state())
+            except ValueError as error:
+                raise UserError(str(error), hint=_OTHER_DATA) from error
             self._finish_step()
             while progress.step < self.total_steps and not self._ends_early():
                 self.learner.step(next(batches))

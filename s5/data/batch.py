@@ -165,7 +165,7 @@ class TrainBatches:
         """
         for key, value in {"version": STATE_VERSION, **self._identity}.items():
             if state.get(key) != value:
-                raise ValueError(f"data iterator: the state is of {key}={state.get(key)!r}, the iterator of {value!r}")
+                raise ValueError(f"the checkpoint's batches are of {key}={state.get(key)!r}, and not of {value!r}")
         self._seek(state["step"])
 
     def close(self) -> None:

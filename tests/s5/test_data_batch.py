@@ -89,7 +89,7 @@ def test_batches_prepared_ahead_do_not_count_in_the_state():
 def test_a_state_of_something_else_is_refused(key, other):
     batches = train_batches(make_split(100), 10, 1)
     state = {**batches.get_state(), key: other}
-    with pytest.raises(ValueError, match=f"the state is of {key}={other}"):
+    with pytest.raises(ValueError, match=f"batches are of {key}={other}, and not of"):
         batches.set_state(state)
 
 

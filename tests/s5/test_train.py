@@ -231,7 +231,11 @@ def test_a_run_does_not_go_on_with_other_data(
         UserError, match=r"data\.name=digits: the tokens of digits are bytes, .* are features"
     ) as caught:
         attempt(config, tmp_path)
-    assert "the files that the run began with" in (caught.value.hint or "")
+    assert "that the run began with" in (caught.value.hint or "")
+    monkeypatch.undo()
+    other = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=32))
+    with pytest.raises(UserError, match="the checkpoint's batches are of batch_size=64, and not of 32"):
+        attempt(other, tmp_path)
 
 
 def test_data_of_another_version_are_not_scored() -> None:
