@@ -93,7 +93,7 @@ class SlurmHarness(Harness):
         for _ in range(_RUN_S // _LOOK_S):
             self.slurm.resume()
             if wait_until(lambda: self.is_quiet() or self.is_done(), _LOOK_S, poll_s=0.1):
-                if self.is_done():
+                if self.is_done() and (not self.first or self.is_complete()):
                     return
                 super().finish()
                 self.typed += 1
@@ -125,6 +125,10 @@ class SlurmHarness(Harness):
     def is_done(self) -> bool:
         """Say whether no job of the sweep is left."""
         return not self.jobs()
+
+    def is_complete(self) -> bool:
+        """Say whether every run has a result: Slurm removes what waits for a job that failed in its eyes."""
+        return len(list(self.sweep.glob("*/result.json"))) == self.runs
 
     def jobs(self) -> list[str]:
         """Return the lines of squeue that are this sweep's."""

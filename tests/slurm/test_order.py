@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,19 +110,13 @@ def test_after_a_failure_nothing_begins_until_it_is_retried(project: Project, sl
 
 def test_what_waits_in_the_queue_is_tied_to_the_run_that_is_tried_again(project: Project, slurm: Slurm) -> None:
     project.profile(requeue=False)
-    write(
-        project,
-        {**PRE, "seeds": 1},
-        {**PRE, "name": "slow", "does": "slow", "seeds": 1},
-        {**POST, "after": ["pre", "slow"]},
-    )
+    slow = {"name": "slow", "does": "slow", "seeds": 1}
+    write(project, {**PRE, "seeds": 1}, slow, {**POST, "after": ["pre", "slow"]})
     touch(project, "hold-pre0", "hold-slow0")
     project.launch("sweep", "x.yaml", "--on", "test")
     assert wait_until(lambda: sorted(order(project)) == ["pre0", "slow0"], 30)
     project.launch("cancel", project.views()[0].run_id)
-    (project.folder / "hold-pre0").unlink()
     assert wait_until(lambda: project.states()[0] is State.CANCELLED, 30)
-    touch(project, "hold-pre0")
     project.launch("retry", "x")
     assert wait_until(lambda: order(project).count("pre0") == 2, 30), slurm.jobs()
     (project.folder / "hold-slow0").unlink()
@@ -130,6 +125,19 @@ def test_what_waits_in_the_queue_is_tied_to_the_run_that_is_tried_again(project:
     (project.folder / "hold-pre0").unlink()
     project.until(State.SUCCEEDED)
     assert order(project)[-1] == "post0"
+
+
+def test_what_has_a_result_is_not_waited_for_whatever_its_job_does(project: Project, slurm: Slurm) -> None:
+    write(project, {**PRE, "seeds": 1}, POST)
+    touch(project, "hold-pre0")
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: order(project) == ["pre0"], 30)
+    Path(project.views()[0].run_dir, "result.json").write_text('{"version": 1, "metrics": {}}')
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "1 submitted to test" in project.said
+    assert wait_until(lambda: order(project) == ["pre0", "post0"], 30), slurm.jobs()
+    (project.folder / "hold-pre0").unlink()
+    project.until(State.SUCCEEDED)
 
 
 @pytest.fixture

@@ -75,13 +75,20 @@ class Standing:
         """
         pending = {array.record.uuid: pending_tasks(array, self._listing) for array in self._arrays}
         needs = self.needs(run_id for own in pending.values() for run_id in own)
-        return {
-            array.job: own
-            for array in self._arrays
-            if array.job is not None
-            and (own := pending[array.record.uuid])
-            and not (is_bound(array.record, own, needs, self.spots) and self._may_begin(array.record))
-        }
+        found: dict[str, list[str]] = {}
+        for array in self._arrays:
+            own = pending[array.record.uuid]
+            if own and array.job is not None and not self._waits_well(array, own, needs):
+                found[array.job] = own
+        return found
+
+    def _waits_well(self, array: Array, own: list[str], needs: Needs) -> bool:
+        """Say whether an array waits for what it must, and not in vain."""
+        if array.record.waits and array.record.throttle is None and needs.keys.keys().isdisjoint(own):
+            # Its turn has come. A controller that was killed may call a job failed whose run has succeeded.
+            rows = (row for row in self._listing.rows if row.name == array.record.name)
+            return not any(row.reason.startswith("Dependency") for row in rows)
+        return is_bound(array.record, own, needs, self.spots) and self._may_begin(array.record)
 
     def _may_begin(self, record: ArrayRecord) -> bool:
         """Say whether all that an array waits for has ended well, or can still."""
