@@ -17,7 +17,7 @@ from launch.disk.store import Store, SweepStore
 from launch.errors import ExitCode, LaunchError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile
-from launch.records import OVER, ManifestEntry, ManifestHeader
+from launch.records import OVER, ManifestEntry, ManifestHeader, State
 from launch.submission import (
     Submission,
     adopt,
@@ -128,8 +128,9 @@ def submit_runs(
     )
     if dry_run:
         views = look_at(own, entries)
-        notes = describe_corrected(corrected(views, runs), dry=True)
-        return replace(submission, views=views, warnings=(*warnings, *notes))
+        again = corrected(views, runs)
+        views = tuple(replace(view, state=State.PLANNED) if view in again else view for view in views)
+        return replace(submission, views=views, warnings=(*warnings, *describe_corrected(again, dry=True)))
     fault("submit.planned")
     snapshot, notices = snapshot_of(source, store)
     header = containment.on(_header(sweep, profile, snapshot))

@@ -14,7 +14,7 @@ from launch.cli.watch import exit_code
 from launch.containment import Choice
 from launch.errors import BackendError, ExitCode
 from launch.profiles import load_profile
-from launch.records import OVER, State
+from launch.records import OVER, Reason, State
 from launch.submit import estimate_left, submit
 
 if TYPE_CHECKING:
@@ -269,6 +269,11 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
         console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")
     if stopped:
         console.hint(f"`{command}` goes on where it stopped")
+    elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
+        console.hint(
+            f"`launch logs {failed[0].run_id}` shows why; once their config is mended `{command}` starts them again, "
+            f"as they are `launch retry {name}{options}` does"
+        )
     else:
         advise(name, quantities.count_free(views), failed[0].run_id if failed else "RUN", options=options)
 

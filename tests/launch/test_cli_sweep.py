@@ -124,6 +124,14 @@ def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(control, capf
     assert capfd.readouterr().err == "x: nothing to retry\n"
 
 
+def test_a_user_error_is_mended_in_the_file_or_tried_again(control, capfd):
+    (control / "payload.py").write_text("raise SystemExit(2)\n")
+    assert main(["sweep", "x.yaml"]) == 1
+    hint = capfd.readouterr().err.splitlines()[-1]
+    assert "once their config is mended `launch sweep x.yaml` starts them again" in hint
+    assert "as they are `launch retry x` does" in hint
+
+
 def test_plan_only_writes_directories_and_starts_nothing(control, capfd):
     assert main(["sweep", "x.yaml", "--plan-only"]) == 0
     out, err = capfd.readouterr()

@@ -51,6 +51,7 @@ def test_a_corrected_config_starts_its_run_again_and_no_other(store: Store) -> N
     assert driven(store, "/wrong") == [(State.FAILED, 1), (State.FAILED, 1), (State.SUCCEEDED, 1)]
     dry = submitted(store, "/right", dry_run=True)
     assert said(dry) == [f"command-s0-00000000 {SAID}: it would be started again"]
+    assert [view.state for view in dry.views] == [State.PLANNED, State.FAILED, State.SUCCEEDED]
     assert store.sweep("work").generations() == [1]
     submission = submitted(store, "/right")
     assert said(submission) == [f"command-s0-00000000 {SAID}: it is started again"]
