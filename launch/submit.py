@@ -129,7 +129,8 @@ def submit_runs(
     if dry_run:
         views = look_at(own, entries)
         again = corrected(views, runs)
-        views = tuple(replace(view, state=State.PLANNED) if view in again else view for view in views)
+        chosen = {view.run_id for view in again}
+        views = tuple(replace(view, state=State.PLANNED) if view.run_id in chosen else view for view in views)
         return replace(submission, views=views, warnings=(*warnings, *describe_corrected(again, dry=True)))
     fault("submit.planned")
     snapshot, notices = snapshot_of(source, store)
