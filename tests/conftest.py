@@ -27,7 +27,7 @@ __all__ = [
 
 # One worker each: either half of those who need a cluster, who shares an engine, who looks at the same finished run.
 _TOGETHER = (
-    tuple(f"{CLUSTER_TESTS}test_{name}.py" for name in ("kill", "several_nodes", "commands", "sites", "apptainer")),
+    tuple(f"{CLUSTER_TESTS}test_{name}.py" for name in ("kill", "several_nodes", "commands", "sites", "containers")),
     (CLUSTER_TESTS,),
     (ENGINE_TESTS,),
     ("tests/s5/test_processes.py", "tests/s5/test_main.py", "tests/s5/test_evaluate.py", "tests/s5/test_wandb.py"),

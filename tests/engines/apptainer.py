@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.engines.daemon import EngineError
 from tests.engines.packages import find
+from tests.engines.session import claim
 
 PACKAGES = {"squashfs-tools": "mksquashfs", "squashfuse": "squashfuse", "patchelf": "patchelf"}
 OLDEST = (1, 3)  # what the launcher's options need; sid's moves on
@@ -54,8 +55,10 @@ class Apptainer:
 
     def up(self) -> None:
         """Put it there, unless it is; raise where it is too old."""
+        claim(self.folder, "apptainer")
         if self.version is None:
             self.remove()
+            claim(self.folder, "apptainer")
             self._unpack()
             self._relocate()
         if (version := self.version) is None or not OLDEST <= version < (2,):

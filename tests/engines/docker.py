@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.engines.daemon import Daemon, EngineError, wait_until
 from tests.engines.packages import PATH, find
+from tests.engines.session import claim
 
 BASE = "localhost/base:bookworm"  # a minimal Debian with Python
 PACKAGES = {"docker.io": "dockerd", "mmdebstrap": "mmdebstrap", "docker-registry": "docker-registry"}
@@ -104,6 +105,7 @@ class Docker:
             gpus: Whether it takes requests for GPUs, by a hook that does nothing: nothing appears in a container but
                 `NVIDIA_VISIBLE_DEVICES`. None leaves it as it is.
         """
+        claim(self.folder, "docker")
         for name in ("log", "run", "bin", "config", "registry"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         client = self.folder / "bin/docker"
@@ -248,6 +250,7 @@ def main() -> int:
     """Bring an engine up or down from a shell."""
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else f"/tmp/docker-{os.getuid()}-dev").absolute()
     if sys.argv[1:2] == ["down"]:
+        claim(folder, "docker")
         Docker(folder).remove()
         return 0
     if sys.argv[1:2] != ["up"]:

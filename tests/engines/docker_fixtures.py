@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +9,8 @@ from launch.images.build import BuildOptions, build
 from launch.images.catalog import find_image
 from launch.images.held import HeldImage
 from tests.engines.docker import BASE, Docker, missing
-from tests.engines.session import locked, shared
+from tests.engines.session import engine_of, locked
 
-FOLDER_VARIABLE = "LAUNCH_TEST_DOCKER"  # an engine that is up already and stays up, for whoever works on these tests
 ENGINE_TESTS = "tests/containers/"  # who shares the engine lies here, and runs on one worker
 
 
@@ -23,13 +21,8 @@ def docker_engine() -> Iterator[Docker]:
         pytest.skip(f"no Docker engine here; type: apt-get install --no-install-recommends {' '.join(absent)}")
     if os.getuid() != 0:
         pytest.skip("only root can start a Docker engine")
-    if named := os.environ.get(FOLDER_VARIABLE):
-        engine = Docker(Path(named))
-        engine.up()
+    with engine_of("docker", Docker, Docker.up) as engine:
         yield engine
-        return
-    with shared("docker", lambda folder: Docker(folder).up(), lambda folder: Docker(folder).remove()) as folder:
-        yield Docker(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,8 @@ from launch.images.resolve import resolve_image
 from tests.engines.apptainer import Apptainer, missing
 from tests.engines.docker import BASE, Docker
 from tests.engines.packages import find
-from tests.engines.session import locked, shared
+from tests.engines.session import engine_of, locked
 
-FOLDER_VARIABLE = "LAUNCH_TEST_APPTAINER"  # one that is there already and stays, for whoever works on these tests
 FILE_RUNTIMES = ("apptainer", "charliecloud")
 
 
@@ -23,15 +21,8 @@ def apptainer_engine() -> Iterator[Apptainer]:
     """The session's Apptainer, whatever the number of workers."""
     if absent := missing():
         pytest.skip(f"no Apptainer here; type: apt-get install --no-install-recommends {' '.join(absent)}")
-    if named := os.environ.get(FOLDER_VARIABLE):
-        engine = Apptainer(Path(named))
-        engine.up()
+    with engine_of("apptainer", Apptainer, Apptainer.up) as engine:
         yield engine
-        return
-    with shared(
-        "apptainer", lambda folder: Apptainer(folder).up(), lambda folder: Apptainer(folder).remove()
-    ) as folder:
-        yield Apptainer(folder)
 
 
 @pytest.fixture(scope="session")

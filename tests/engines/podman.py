@@ -14,9 +14,8 @@ import pytest
 from tests.engines.daemon import EngineError
 from tests.engines.docker import BASE, Docker
 from tests.engines.packages import find
-from tests.engines.session import shared
+from tests.engines.session import claim, engine_of, locked
 
-FOLDER_VARIABLE = "LAUNCH_TEST_PODMAN"  # a folder with images that stays, for whoever works on these tests
 PACKAGES = {"podman": "podman", "runc": "runc", "catatonit": "catatonit"}
 
 _SETTINGS = """
@@ -65,7 +64,7 @@ class Podman:
 
     def up(self, docker: Docker) -> None:
         """Write its settings, and take the base image from an engine that has it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        claim(self.folder, "podman")
         (self.folder / "containers.conf").write_text(_SETTINGS)
         places = {"graphroot": self.folder / "images", "runroot": self.folder / "run"}
         lines = [f"{key} = {json.dumps(str(path))}" for key, path in places.items()]
@@ -93,15 +92,8 @@ def podman_images(docker_engine: Docker) -> Iterator[Podman]:
     absent = [package for package, program in PACKAGES.items() if find(program) is None]
     if absent:
         pytest.skip(f"no Podman here; type: apt-get install --no-install-recommends {' '.join(absent)}")
-    if named := os.environ.get(FOLDER_VARIABLE):
-        found = Podman(Path(named))
-        found.up(docker_engine)
+    with engine_of("podman", Podman, lambda found: found.up(docker_engine)) as found:
         yield found
-        return
-    with shared(
-        "podman", lambda folder: Podman(folder).up(docker_engine), lambda folder: Podman(folder).remove()
-    ) as folder:
-        yield Podman(folder)
 
 
 @pytest.fixture
@@ -111,7 +103,7 @@ def podman(podman_images: Podman, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         monkeypatch.delenv(name)  # Podman reads Docker's settings, and refuses a folder of them without any
     for name, value in podman_images.environment.items():
         monkeypatch.setenv(name, value)
-    with Reaper():
+    with locked(podman_images.folder / "turn"), Reaper():
         yield podman_images
         podman_images.remove_containers()
 

@@ -1,12 +1,66 @@
-"""One engine for all of pytest's workers: started by the first that wants it, removed after the last."""
+"""One engine for all of pytest's workers: started by the first that wants it, removed after the last.
+
+`LAUNCH_TEST_DOCKER=FOLDER`, and so for every kind, names one that is up already, or is brought up there, and stays: for
+whoever works on these tests.
+"""
 
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+from tests.engines.daemon import EngineError
 
 _ROOT = Path("/tmp")  # sockets lie under it: a longer path would not do
+_MARK = ".launch-test-engine"
+
+
+class Engine(Protocol):
+    """What lies in a folder of its own, and can be removed with it."""
+
+    def remove(self) -> None:
+        """Stop it and remove its folder."""
+
+
+E = TypeVar("E", bound=Engine)
+
+
+@contextmanager
+def engine_of(kind: str, make: Callable[[Path], E], up: Callable[[E], None], *, part: str = "") -> Iterator[E]:
+    """Hold the engine of this session of pytest, or the one that stays.
+
+    Args:
+        kind: Its name.
+        make: Returns that of a folder.
+        up: Starts it; changes nothing where it runs.
+        part: Who shares it, where a session has several of the kind.
+    """
+    if named := os.environ.get(f"LAUNCH_TEST_{kind.upper()}"):
+        engine = make(Path(named))
+        up(engine)
+        yield engine
+        return
+    with shared(kind, lambda folder: up(make(folder)), lambda folder: make(folder).remove(), part=part) as folder:
+        yield make(folder)
+
+
+def claim(folder: Path, kind: str) -> None:
+    """Make a folder an engine's, unless it is.
+
+    Raises:
+        EngineError: Where it holds anything else: bringing up an engine may end processes and remove files there.
+    """
+    mark = folder / _MARK
+    if mark.exists() and mark.read_text() == kind:
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise EngineError(
+            f"{folder} holds something that tests.engines.{kind} has not made; name an empty folder, or one of its own"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(kind)
 
 
 @contextmanager

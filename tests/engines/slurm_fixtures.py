@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.engines.packages import missing
-from tests.engines.session import locked, shared
+from tests.engines.session import engine_of, locked
 from tests.engines.slurm import Slurm
 
-FOLDER_VARIABLE = "LAUNCH_TEST_SLURM"  # a cluster that is up already and stays up, for whoever works on these tests
 CLUSTER_TESTS = "tests/slurm/"  # who needs a cluster lies here
 
 
@@ -19,14 +17,8 @@ def slurm_cluster() -> Iterator[Slurm]:
     """The worker's cluster, started by the first test that wants it and stopped after the last."""
     if absent := missing():
         pytest.skip(f"no Slurm here; type: apt-get install --no-install-recommends {' '.join(absent)}")
-    if named := os.environ.get(FOLDER_VARIABLE):
-        cluster = Slurm(Path(named))
-        cluster.up()
+    with engine_of("slurm", Slurm, Slurm.up, part=os.environ.get("PYTEST_XDIST_WORKER", "")) as cluster:
         yield cluster
-        return
-    own = os.environ.get("PYTEST_XDIST_WORKER", "")
-    with shared("slurm", lambda folder: Slurm(folder).up(), lambda folder: Slurm(folder).remove(), part=own) as folder:
-        yield Slurm(folder)
 
 
 @pytest.fixture
