@@ -71,13 +71,7 @@ def in_order(noted: Sequence[str]) -> bool:
     return max(noted.index("a0"), noted.index("a1")) < noted.index("b") < noted.index("c")
 
 
-def test_a_run_begins_after_every_run_before_it_whatever_the_order_of_the_list(store: Store, tmp_path: Path) -> None:
-    views = drive(submit(store, ["c", "b", "a1", "free", "a0"]), store)
-    assert {view.state for view in views} == {State.SUCCEEDED}
-    assert in_order(order(tmp_path))
-
-
-def test_what_waits_blocks_nobody_and_says_so(store: Store, tmp_path: Path) -> None:
+def test_what_waits_begins_after_those_before_it_blocks_nobody_and_says_so(store: Store, tmp_path: Path) -> None:
     (tmp_path / "hold-a1").touch()
     seen: list[dict[str, RunView]] = []
 
@@ -87,6 +81,7 @@ def test_what_waits_blocks_nobody_and_says_so(store: Store, tmp_path: Path) -> N
             (tmp_path / "hold-a1").unlink(missing_ok=True)
 
     drive(submit(store, ["c", "b", "a1", "free", "a0"]), store, on_change=watch)
+    assert in_order(order(tmp_path))
     waiting = next(views for views in seen if views["a0"].state is State.SUCCEEDED != views["a1"].state)
     assert (waiting["b"].state, waiting["b"].waits) == (State.PENDING, ("a",))
     assert waiting["b"].message == "waits for a: 1 of 2 runs left"

@@ -25,6 +25,8 @@ from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE
 _MOST_TASKS = 10_000
 # With more arrays than this that differ in what they wait for, those of equal resources wait for all of it together.
 _MOST_WAITS = 32
+# What tasks are given, what they wait for, and the tasks.
+_Group = tuple[Resources, tuple[Key, ...], Sequence[ArrayTask]]
 # A run must have most of its time for itself.
 _MOST_DELAY = 0.25
 
@@ -176,8 +178,7 @@ def _arrays(want: Want, most: int, make_uuid: Callable[[], str]) -> Iterator[_Ar
     known = {task.run_id: (task, resources) for task, resources in want.tasks}
     spots = dict(want.spots)
     for level in list(want.needs.levels(known, spots)):
-        groups = _groups([known[run_id] for run_id in level], want.needs)
-        for (resources, keys), tasks in groups.items():
+        for resources, keys, tasks in _groups([known[run_id] for run_id in level], want.needs):
             ties = want.needs.ties(keys, spots)
             for start in range(0, len(tasks), most):
                 array = _Array(
@@ -189,23 +190,20 @@ def _arrays(want: Want, most: int, make_uuid: Callable[[], str]) -> Iterator[_Ar
                 spots |= {task.run_id: Spot(array=array.uuid, index=index, size=size) for index, task in places}
 
 
-def _groups(
-    tasks: Sequence[tuple[ArrayTask, Resources]], needs: Needs
-) -> Mapping[tuple[Resources, tuple[Key, ...]], Sequence[ArrayTask]]:
-    """Return the tasks that may share an array: of equal resources, and that wait for the same."""
+def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], needs: Needs) -> Iterator[_Group]:
+    """Yield the tasks that may share an array, of equal resources and waiting for the same, with what they wait for."""
     groups: dict[tuple[Resources, tuple[Key, ...]], list[ArrayTask]] = {}
     for task, resources in tasks:
         groups.setdefault((resources, needs.keys.get(task.run_id, ())), []).append(task)
     if sum(bool(keys) for _, keys in groups) <= _MOST_WAITS:
-        return groups
-    together: dict[Resources, dict[Key, None]] = {}
-    for resources, keys in groups:
-        if keys:
-            together.setdefault(resources, {}).update(dict.fromkeys(keys))
-    fewer: dict[tuple[Resources, tuple[Key, ...]], list[ArrayTask]] = {}
+        yield from ((resources, keys, own) for (resources, keys), own in groups.items())
+        return
+    fewer: dict[tuple[Resources, bool], tuple[dict[Key, None], list[ArrayTask]]] = {}
     for (resources, keys), own in groups.items():
-        fewer.setdefault((resources, tuple(together[resources]) if keys else ()), []).extend(own)
-    return fewer
+        all_keys, together = fewer.setdefault((resources, bool(keys)), ({}, []))
+        all_keys.update(dict.fromkeys(keys))
+        together += own
+    yield from ((resources, tuple(keys), together) for (resources, _), (keys, together) in fewer.items())
 
 
 def delay_of(site: Site, resources: Resources) -> float:
