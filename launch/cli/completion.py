@@ -40,11 +40,13 @@ _launch() {
 if [ "$funcstack[1]" = "_launch" ]; then _launch "$@"; else compdef _launch launch; fi
 """,
     "fish": """\
-function __launch_complete
+function __launch_find
     set -l done (commandline -opc)
-    launch completion --words (math (count $done) - 1) $done[2..-1] (commandline -ct) 2>/dev/null
+    set -l index (math (count $done) - 1)
+    set -g __launch_found (launch completion --words $index $done[2..-1] (commandline -ct) 2>/dev/null)
+    test (count $__launch_found) -gt 0
 end
-complete -c launch -a '(__launch_complete)'
+complete -c launch -f -n __launch_find -a '$__launch_found'
 """,
 }
 

@@ -122,6 +122,22 @@ def test_bash_completes(place):
     assert done.stdout.split() == ["status", "quickstart", "json", "convert", "--to"]
 
 
+def test_fish_completes_and_falls_back_to_files(place, monkeypatch):
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed: apt-get install fish")
+    monkeypatch.setenv("HOME", str(place))
+    (place / "profile").touch()
+    script = f"""
+        function launch; {sys.executable} -m launch.cli $argv; end
+        {SCRIPTS["fish"]}
+        for line in 'launch image p' 'launch status quick' 'launch results quickstart --output prof'
+            complete -C $line
+        end
+    """
+    done = subprocess.run(["fish", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["pull", "push", "quickstart", "profile"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_is_valid_in_its_shell(shell):
     if shutil.which(shell) is None:
