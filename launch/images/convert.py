@@ -24,6 +24,7 @@ from launch.errors import LaunchError
 from launch.image import Image
 from launch.images.held import HeldImage, engines_here, find_held
 from launch.images.making import Maker, make_folder, make_sif, make_squashfs
+from launch.images.stop import ended_in_order
 from launch.images.turn import Turn
 
 IMAGES = ".images"  # the folder beside the sweeps that holds converted images
@@ -110,7 +111,7 @@ def convert(
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store_error(error, f"make {place.parent}") from error
-    with Turn(str(lock_of(place)), say) as turn:
+    with ended_in_order(), Turn(str(lock_of(place)), say) as turn:
         if not take_up(place):  # somebody else may have made it meanwhile
             held = find_held(image.id, engines_here()) if image.id else None
             _make(Origin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, turn, say)

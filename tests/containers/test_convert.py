@@ -110,6 +110,18 @@ def test_kill_leaves_nothing_half(engine: EngineStandIn, tmp_path: Path, point: 
     assert left(runs) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_stop_leaves_nothing(engine: EngineStandIn, tmp_path: Path, number: signal.Signals) -> None:
+    engine.hold()
+    stopped = start(tmp_path / "runs")
+    assert wait_until(lambda: "export" in engine.asked, 20)
+    stopped.send_signal(number)
+    stopped.communicate(timeout=30)
+    assert stopped.returncode == -number
+    assert left(tmp_path / "runs") == []
+    assert engine.asked[-1] == "rm"  # the container that held the files
+
+
 def test_too_little_room_is_found_first(engine: EngineStandIn, tmp_path: Path) -> None:
     engine.describe(size=10**15)
     with pytest.raises(
