@@ -262,9 +262,8 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
     ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
     failed = [view for view in ended_badly if view.state == State.FAILED]
     for view in ended_badly[:_SHOWN]:
-        console.note(
-            f"  {view.state:<9}  {console.printable(view.run_id)}  {console.printable(quantities.last_words(view))}".rstrip()
-        )
+        said = console.printable(quantities.last_words(view))
+        console.note(f"  {view.state:<9}  {console.printable(view.run_id)}  {said}".rstrip())
     if len(ended_badly) > _SHOWN:
         console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")
     if stopped:
