@@ -196,16 +196,18 @@ def test_training_ends_early_where_validation_no_longer_gains(tiny: list[str], t
     assert [line["step"] for line in read_metrics(tmp_path) if "val/loss" in line] == [8, 16]
 
 
-def test_the_best_model_is_tested_and_not_the_last(
+def test_the_best_model_is_tested_and_not_the_last_and_on_other_data_at_their_own_rate(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = compose([*tiny, "train.batch_size=256", "optim.warmup_epochs=0"])
+    other = ("data.zero_shot=digits", "data.zero_shot_rescale=3")
+    config = compose([*tiny, *other, "train.batch_size=256", "optim.warmup_epochs=0"])
     (tmp_path / "config.yaml").write_text(config_text(config))
     monkeypatch.setattr(train, "_rank", lambda scores, compat: (0.0,))  # none is better than the first
     metrics = attempt(config, tmp_path)
     first, last = (line["val/loss"] for line in read_metrics(tmp_path) if "val/loss" in line)
     assert metrics is not None and metrics["val/loss"] == first != last
     assert metrics["test/loss"] == pytest.approx(evaluate_run(tmp_path, "test")["test/loss"], rel=1e-5)
+    assert abs(metrics["zero_shot/loss"] - metrics["test/loss"]) > 1e-3  # the same data, at another rate
 
 
 def test_another_environment_is_said(
