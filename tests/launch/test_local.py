@@ -231,8 +231,8 @@ def test_request_to_stop_ends_runs_in_good_order_and_typing_it_again_goes_on(
 
 
 def test_second_request_to_stop_is_hard(store: Store) -> None:
-    heard = "import signal, time; signal.signal(15, lambda *_: print('heard', flush=True)); print('ready', flush=True)"
-    submission = submitted(store, [python(f"{heard}; time.sleep(60)")])
+    code = "import os, signal, time; signal.signal(15, lambda *_: os.write(1, b'heard')); print('ready', flush=True)"
+    submission = submitted(store, [python(f"{code}; time.sleep(60)")])
     process = driver(store)
     assert wait_until(lambda: ready(submission.views[0]), 20)
     process.send_signal(signal.SIGINT)
