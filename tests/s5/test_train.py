@@ -105,7 +105,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
     assert final_arrays(tmp_path) == final_arrays(whole[0])
 
 
-def test_metrics_hold_no_time_and_timing_does(whole: tuple[Path, dict[str, float]]) -> None:
+def test_metrics_hold_no_time_and_timing_does(config: Config, whole: tuple[Path, dict[str, float]]) -> None:
     metrics = read_lines(whole[0] / "attempts" / "0" / METRICS)
     timing = read_lines(whole[0] / "attempts" / "0" / TIMING)
     assert {key for line in metrics for key in line} == {
@@ -117,6 +117,7 @@ def test_metrics_hold_no_time_and_timing_does(whole: tuple[Path, dict[str, float
         "val/accuracy",
     }
     assert [line["step"] for line in metrics if "lr" in line] == [*range(4, 37, 4)]
+    assert metrics[0]["lr"] == pytest.approx(config.optim.lr * 3 / 19)  # of the fourth update; the first one's is 0
     assert [line["step"] for line in metrics if "val/loss" in line] == [19, 38]
     assert timing[0]["step"] == 0
     assert {"step", "of", "epoch", "time", "steps_per_s"} == set(timing[-1])
