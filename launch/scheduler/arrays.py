@@ -3,6 +3,7 @@
     runs/<sweep>/.slurm/UUID.json   what it is to run; written before sbatch, never changed
                         UUID.sh     what sbatch is given
                         UUID.job    the number Slurm gave it
+                        UUID.avoids nodes that its tasks are kept from since they wait; there where there are any
                         UUID.over   nothing of it is in the queue any more, or ever will be
                         UUID.log    what its batch shells printed, which is nothing when all is well
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +102,7 @@ def arrays_folder(sweep: str) -> str:
 
 
 def array_path(sweep: str, uuid: str, kind: str = "json") -> str:
-    """Return a file of an array: `json`, `sh`, `job`, `over` or `log`."""
+    """Return a file of an array: `json`, `sh`, `job`, `avoids`, `over` or `log`."""
     return os.path.join(sweep, FOLDER, f"{uuid}.{kind}")
 
 
@@ -145,6 +147,19 @@ def live_arrays(sweep: str) -> list[Array]:
 def over_uuids(sweep: str) -> frozenset[str]:
     """Return the uuids of the arrays of which nothing may be in the queue any more."""
     return frozenset(name[:-5] for name in _names(sweep) if name.endswith(".over"))
+
+
+def note_avoided(sweep: str, uuid: str, nodes: Sequence[str]) -> None:
+    """Write down the nodes that what waits of an array is kept from."""
+    replace_file(array_path(sweep, uuid, "avoids"), (",".join(nodes) + "\n").encode())
+
+
+def avoided(sweep: str, uuid: str) -> frozenset[str]:
+    """Return the nodes that what waits of an array was kept from after it was submitted."""
+    try:
+        return frozenset(read_bytes(array_path(sweep, uuid, "avoids")).decode().strip().split(","))
+    except (OSError, ValueError):
+        return frozenset()
 
 
 def note_left(sweep: str, left: int) -> None:

@@ -70,6 +70,28 @@ def _preempt(slurm: Slurm, job: str) -> None:
     )
 
 
+def test_what_waits_in_the_queue_is_kept_from_a_node_that_kills_runs(project: Project, slurm: Slurm) -> None:
+    project.profile(exclude_after=1, exclude="node4")
+    project.sweep(runs=3, max_parallel=1)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(1)
+    first, second, _ = project.views()
+    record = {**project.attempt(first.run_dir, 0), "ended": 2.0}
+    # As if it had been killed on another node, and one had succeeded on this.
+    done = Path(second.run_dir, "attempts", "0")
+    done.mkdir(parents=True)
+    (done / "attempt.json").write_text(json.dumps({**record, "reason": "success"}))
+    Path(second.run_dir, "result.json").write_text('{"version": 1, "metrics": {}}')
+    killed = {**record, "reason": "killed", "node": "node2"}
+    Path(first.run_dir, "attempts", "0", "attempt.json").write_text(json.dumps(killed))
+    project.launch("sweep", "x.yaml", "--on", "test")
+    (waiting,) = {line for line in slurm.jobs("%T %x") if line.startswith("PENDING")}
+    assert waiting == "PENDING node[2,4]"
+    project.hold(False)
+    project.until(State.SUCCEEDED)
+
+
 def test_a_real_time_limit_and_a_node_that_fails_meanwhile(project: Project, slurm: Slurm) -> None:
     slurm.configure(replace(slurm.settings, slurmd_timeout_s=5))
     project.hold()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from launch.backends.slurm.after import jobs_before
 from launch.backends.slurm.again import excluded_nodes, given, is_worth
+from launch.backends.slurm.avoid import avoid
 from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.reconcile import reconcile, throttle
 from launch.backends.slurm.request import Limits, Want, build_requests
@@ -112,6 +113,8 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
     # What was taken out goes in again, whichever generation it was submitted for.
     own = dict.fromkeys((*manifest.run_ids[generation], *(run_id for runs in loose.values() for run_id in runs)))
     views = [standing.look(run_id) for run_id in own]
+    bad = excluded_nodes(views, profile.site.exclude_after)
+    avoid(folder, found.live, seen, bad, profile.site.exclude)
     waiting = {v.run_id: v for v in views if v.state in _TO_SUBMIT and (asked or is_worth(v, manifest))}
     in_turn, may_come = standing.in_turn(waiting)
     if not in_turn:
@@ -126,7 +129,7 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
         tasks=_tasks([waiting[run_id] for run_id in chosen], manifest),
         max_parallel=header.max_parallel,
         live=lanes,
-        exclude=excluded_nodes(views, profile.site.exclude_after),
+        exclude=bad,
         after=jobs_before(sweep.path.parent, header.after, listing),
         needs=standing.needs(chosen),
         spots=standing.spots,

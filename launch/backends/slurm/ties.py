@@ -123,11 +123,15 @@ def find_spots(arrays: Sequence[Array], listing: Listing) -> dict[str, Spot]:
     return spots
 
 
+def pending_indices(array: Array, listing: Listing) -> list[int]:
+    """Return the tasks of an array that wait in the queue."""
+    rows = [row for row in listing.rows if row.name == array.record.name and not row.runs]
+    return [index for row in rows for index in row.tasks if index < len(array.record.tasks)]
+
+
 def pending_tasks(array: Array, listing: Listing) -> list[str]:
     """Return the runs of an array that wait in the queue."""
-    rows = [row for row in listing.rows if row.name == array.record.name and not row.runs]
-    tasks = array.record.tasks
-    return [tasks[index].run_id for row in rows for index in row.tasks if index < len(tasks)]
+    return [array.record.tasks[index].run_id for index in pending_indices(array, listing)]
 
 
 def is_bound(record: ArrayRecord, pending: Sequence[str], needs: Needs, spots: Mapping[str, Spot]) -> bool:
