@@ -271,6 +271,8 @@ def test_clipped_eigenvalues_decay():
     u = jnp.zeros((batch, 400, SMALL.d_model)).at[:, 0].set(1.0)
     assert not jnp.isfinite(free(u)).all() or jnp.abs(free(u)[:, -1]).max() > 1e3
     assert jnp.abs(clipped(u)[:, -1]).max() < 10
+    free.Lambda_re[...] = jnp.full_like(free.Lambda_re[...], -1e-4)
+    np.testing.assert_allclose(clipped(u), free(u), rtol=1e-5, atol=1e-6)
 
 
 def test_parameters_are_real_and_shaped_as_documented():
