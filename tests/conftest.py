@@ -35,6 +35,7 @@ _TOGETHER = (
 _LONG = (
     *("tests/launch/test_recipes.py", "tests/s5/test_train.py", "tests/s5/test_models.py", "tests/s5/test_parallel.py"),
     *("tests/s5/test_recipes.py", "tests/s5/test_scan.py", "tests/launch/test_compose.py", "tests/s5/test_depth.py"),
+    *("tests/launch/test_kill.py", "tests/s5/test_s5_layer.py", "tests/launch/test_local.py", "tests/test_house.py"),
 )
 _FIRST = (*itertools.chain(*_TOGETHER), *_LONG)
 _LATER = len(_FIRST)
