@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from launch.disk.files import SNAPSHOTS
 from launch.errors import StoreError
 from launch.images.convert import note_of
-from launch.images.unused import find_left, find_unused, hide_image, is_being_made
+from launch.images.unused import find_left, find_made, hide_image, is_being_made
 from launch.reaping import reap
 from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
@@ -109,7 +109,7 @@ def _images(store: Store, now: float) -> Iterator[Garbage]:
     for path, image in find_left(store.root):
         if _is_older(path, now):
             yield replace(_garbage(path, "temporary"), image=image)
-    there = [place for place in find_unused(store.root, ()) if _is_older(note_of(place), now)]
+    there = [place for place in find_made(store.root) if _is_older(note_of(place), now)]
     used = {use.image for use in _uses(store)} if there else ()
     for place in there:
         if place.name not in used:

@@ -9,7 +9,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,7 +201,8 @@ def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
             (Path(folder) / path).mkdir(parents=True)
         for path in _EMPTY_FILES:
             (Path(folder) / path).touch()
-        answer = _ask(*before, folder, *after, _NO_PROGRAM)
+        # Else Apptainer makes a folder in the user's home.
+        answer = _ask(*before, folder, *after, _NO_PROGRAM, variables={"APPTAINER_CONFIGDIR": folder})
     if _NO_PROGRAM in answer.text:
         return Check(name=name, level=Level.OK, message=version)
     advice = remedy(answer.text, _user()) or "docs/containers.md says what it needs"
@@ -306,8 +307,8 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _ask(*words: str) -> _Answer:
-    environment = {**os.environ, "USER": os.environ.get("USER") or _user(), "LC_ALL": "C"}
+def _ask(*words: str, variables: Mapping[str, str] | None = None) -> _Answer:
+    environment = {**os.environ, "USER": os.environ.get("USER") or _user(), "LC_ALL": "C", **(variables or {})}
     try:
         done = subprocess.run(
             words,

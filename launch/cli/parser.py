@@ -9,17 +9,17 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
-from launch.cli import ACTIONS, EXIT_CODES, VERBS
+from launch.cli import ACTIONS, EXIT_CODES, VERBS, console
 from launch.errors import LaunchError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 
 # What neither reads nor writes run directories.
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
-
-
 # In argparse's words.
 _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 
@@ -104,6 +104,12 @@ class Parser(argparse.ArgumentParser):
             f"{self.prog}: unknown option {word!r}" + (f"; did you mean {near}?" if near else ""),
             hint=f"`{self.prog} --help` lists the options",
         )
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Write the help to stdout, or say why it cannot be written."""
+        del file
+        console.data(self.format_help().rstrip("\n"))
+        console.flush()
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong; it would print the usage and exit."""

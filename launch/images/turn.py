@@ -31,14 +31,15 @@ def is_taken(path: str) -> bool:
     try:
         with open(path) as file:
             holder = json.load(file)
-        still = time.time() - os.stat(path).st_mtime
-    except FileNotFoundError:
-        return False
-    except ValueError:
-        return False  # torn by a full disk or a crash of the machine: nobody's
-    if holder["host"] == processes.host() and holder["boot"] == processes.boot_id():
-        return processes.is_alive(holder["pid"], holder["start"])
-    return holder["host"] != processes.host() and still < _LONG_S
+            still = time.time() - os.fstat(file.fileno()).st_mtime
+        if holder["host"] != processes.host():
+            return still < _LONG_S
+        pid, start = int(holder["pid"]), int(holder["start"])
+        return holder["boot"] == processes.boot_id() and processes.is_alive(pid, start)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False  # torn by a full disk or a crash of the machine, it is nobody's
+    except OSError:
+        return True  # it cannot be seen
 
 
 class Turn:

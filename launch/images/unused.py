@@ -1,10 +1,10 @@
-"""Converted images that nothing refers to, what dead converters left of others, and the removal of an image."""
+"""The converted images that are there, what dead converters left of others, and the removal of an image."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,15 +16,14 @@ _OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|\
 _HIDDEN = ".old", ".old.json"
 
 
-def find_unused(root: Path, used: Container[str]) -> Iterator[Path]:
-    """Yield the converted images that nobody is making and whose names are not used.
+def find_made(root: Path) -> Iterator[Path]:
+    """Yield the converted images that nobody is making anew. A file without a note is not ours.
 
     Args:
         root: The folder of all run directories.
-        used: The names of files and folders that must stay. A file without a note is not ours, and stays.
     """
     for place in _places(root):
-        if place.exists() and place.name not in used and read_origin(place) and not is_taken(str(lock_of(place))):
+        if place.exists() and read_origin(place) and not is_being_made(place):
             yield place
 
 
@@ -35,7 +34,7 @@ def find_left(root: Path) -> Iterator[tuple[Path, Path]]:
         root: The folder of all run directories.
     """
     for place in _places(root):
-        if not is_taken(str(lock_of(place))):
+        if not is_being_made(place):
             lone = () if place.exists() else (note_of(place),)
             hidden = [path for path in place.parent.glob(f".{place.name}.*") if path.name.endswith(_HIDDEN)]
             for path in (beside(place), scratch_of(place), *lone, *hidden):
@@ -62,6 +61,8 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
         Whether it is out of sight.
     """
     note, aside = note_of(place), note_of(hidden)
+    if is_being_made(place):
+        return False
     with Turn(str(lock_of(place)), lambda _: None):
         if is_wanted(note):
             return False

@@ -15,7 +15,6 @@ from launch.cli import main
 from launch.disk import processes
 from launch.disk.store import Store
 from launch.image import Image
-from launch.images import unused
 from launch.images.convert import Form, Origin, beside, convert, lock_of, note_of, place_of, scratch_of, take_up
 from launch.images.turn import Turn
 from launch.records import State, to_json
@@ -122,8 +121,9 @@ def test_nothing_goes_that_somebody_makes(tmp_path: Path) -> None:
         ({"host": "elsewhere"}, 0, False),
         ({"host": "elsewhere"}, 2 * gc.GRACE_S, True),
         ({}, 2 * gc.GRACE_S, False),
+        ({"pid": None, "start": None}, 0, True),
     ],
-    ids=["killed", "before a restart", "on another machine", "silent on another machine", "alive"],
+    ids=["killed", "before a restart", "on another machine", "silent on another machine", "alive", "torn"],
 )
 def test_what_a_converter_left_goes_once_it_is_gone(
     tmp_path: Path, holder: dict[str, object], age_s: float, goes: bool
@@ -219,4 +219,3 @@ def test_the_names_are_those_of_a_conversion(tmp_path: Path) -> None:
     assert found(tmp_path) == {place: "image"}
     convert(image_of("a"), Form.SIF, tmp_path)
     assert found(tmp_path) == {}, "it has just been taken up"
-    assert list(unused.find_unused(tmp_path, {place.name})) == []
