@@ -34,9 +34,12 @@ _REMEDIES = (
     (r"read-only file system", "name a folder that can be written with TMPDIR, or another HOME"),
 )
 _DOCKER = (
+    (r"ssh -|ssh:|publickey", "DOCKER_HOST names another machine: can `ssh` reach it, and does docker answer there?"),
     ("permission denied", "`sudo usermod -aG docker {user}`, then log in again; or use podman or apptainer"),
-    ("context", "`docker context ls` lists the contexts; `docker context use default`, and unset DOCKER_CONTEXT"),
-    ("ssh", "DOCKER_HOST names another machine: can `ssh` reach it, and does docker answer there?"),
+    (
+        "context not found",
+        "`docker context ls` lists the contexts; `docker context use default`, and unset DOCKER_CONTEXT",
+    ),
     (r"tls|certificate|x509|\.pem", "DOCKER_HOST asks for TLS: DOCKER_CERT_PATH must hold this engine's certificates"),
     ("api version", "client and engine are too far apart: update the older one"),
 )
@@ -75,11 +78,16 @@ def remedy(said: str, user: str) -> str | None:
         said: All that it printed.
         user: Who executes it.
     """
-    text = said.lower()
-    for pattern, advice in _REMEDIES:
-        if re.search(pattern, text):
-            return namespaces_remedy() if advice is None else advice.format(user=user)
+    for text in (telling(said).lower(), said.lower()):
+        for pattern, advice in _REMEDIES:
+            if re.search(pattern, text):
+                return namespaces_remedy() if advice is None else advice.format(user=user)
     return None
+
+
+def subordinates_remedy(user: str) -> str:
+    """Return what gives a user the subordinate users that a container without root's rights needs."""
+    return _SUBORDINATE.format(user=user)
 
 
 def docker_remedy(said: str, user: str) -> str:

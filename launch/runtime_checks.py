@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.check import Check, Level
-from launch.complaint import docker_remedy, remedy, telling
+from launch.complaint import docker_remedy, remedy, subordinates_remedy, telling
 from launch.errors import LaunchError
 from launch.images.catalog import load_images
 from launch.images.convert import IMAGES
@@ -123,8 +123,7 @@ def check_podman() -> Check | None:
     version = ".".join(map(str, answer.version or ()))
     if os.getuid() != 0 and not _has_subordinates():
         message = f"{version}; {_user()} has no line in {_SUBORDINATE}"
-        advice = f"`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {_user()}`"
-        return Check(name="podman", level=Level.FAIL, message=message, advice=advice)
+        return Check(name="podman", level=Level.FAIL, message=message, advice=subordinates_remedy(_user()))
     if os.getuid() != 0 and shutil.which("newuidmap") is None:
         message = f"{version}; newuidmap is not on the PATH, which gives a container its users"
         return Check(name="podman", level=Level.FAIL, message=message, advice="`apt-get install uidmap`")
@@ -203,7 +202,7 @@ def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
             (Path(folder) / path).touch()
         # Else Apptainer makes a folder in the user's home.
         answer = _ask(*before, folder, *after, _NO_PROGRAM, variables={"APPTAINER_CONFIGDIR": folder})
-    if _NO_PROGRAM in answer.text:
+    if f"{_NO_PROGRAM}: no such file" in answer.text.lower():
         return Check(name=name, level=Level.OK, message=version)
     advice = remedy(answer.text, _user()) or "docs/containers.md says what it needs"
     message = f"{version}; it starts no container: {answer.words}"

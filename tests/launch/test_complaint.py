@@ -46,6 +46,11 @@ NO_DOCKER = "\nCannot connect to the Docker daemon at unix:///var/run/docker.soc
             "While initializing: couldn't parse configuration file /etc/apptainer.conf: none",
             "install it anew",
         ),
+        (
+            NO_SQUASHFUSE + NO_FUSE,
+            "container creation failed: squashfuse_ll exited: fuse: failed to open /dev/fuse: Permission denied",
+            "install fuse3",
+        ),
         (NO_CH, "can't init user+mount namespaces: No space left on device (ch_core.c:436 28)", "sysctl"),
         (NO_SUBUID, 'cannot find UID/GID for user ann: no subuid ranges in "/etc/subuid"', "--add-subuids"),
         (NO_DOCKER, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", None),

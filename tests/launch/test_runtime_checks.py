@@ -45,6 +45,8 @@ def test_profile_that_names_what_is_not_here(programs: Path, tmp_path: Path) -> 
         ('unable to resolve docker endpoint: context "nope": context not found', "docker context use default"),
         ("unable to resolve docker endpoint: open /home/ann/.docker/ca.pem: no such file", "DOCKER_CERT_PATH"),
         ("error during connect: stderr=ssh: Could not resolve hostname x", "can `ssh` reach it"),
+        ("error during connect: stderr=ann@far: Permission denied (publickey)", "can `ssh` reach it"),
+        ("error during connect: context deadline exceeded", "systemctl start docker"),
         ("Cannot connect to the Docker daemon at unix:///x", "systemctl start docker"),
     ],
 )
