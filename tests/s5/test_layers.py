@@ -118,9 +118,9 @@ def test_batch_norm_counts_valid_steps_only():
 
 def test_batch_norm_evaluates_with_its_running_statistics():
     norm, x = BatchNorm(H, momentum=0.9), draw(batch, L, H)
-    norm.mean[...], norm.var[...] = draw(H, seed=1), jnp.full(H, 4.0)
-    np.testing.assert_allclose(norm(x, None, False), (x - norm.mean[...]) / np.sqrt(4 + 1e-5), rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(norm.var[...], 4.0)
+    norm.mean[...], norm.var[...] = draw(H, seed=1), jnp.full(H, 2e-5)
+    np.testing.assert_allclose(norm(x, None, False), (x - norm.mean[...]) / np.sqrt(2e-5 + 1e-5), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(norm.var[...], jnp.float32(2e-5))
 
 
 def test_batch_norm_is_exact_far_from_zero():
@@ -136,6 +136,13 @@ def test_layer_norm_normalises_each_step():
     got = np.asarray(norm(x, prefix(7, 2, 4), True))
     np.testing.assert_allclose(got.mean(-1), 0, atol=1e-5)
     np.testing.assert_allclose(got.std(-1), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(("norm", "axes", "epsilon"), [(BatchNorm(H, 0.9), (0, 1), 1e-5), (LayerNorm(H), -1, 1e-6)])
+def test_what_hardly_varies_is_not_blown_up(norm, axes, epsilon):
+    x = np.asarray(1e-3 * draw(batch, L, H))
+    want = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+    np.testing.assert_allclose(norm(jnp.asarray(x), None, True), want, rtol=1e-3, atol=1e-5)
 
 
 def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean():
