@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from launch.mount import Mount, outermost_first
+from launch.records import Reason
 from launch.runtimes.base import Call, Finding, HostCall, Runtime
 from launch.runtimes.environment import container_environment, is_secret
 from launch.runtimes.image_file import find_refusal, from_step, image_file
@@ -17,6 +19,8 @@ _FAMILIES = ("APPTAINER_", "SINGULARITY_", "SLURM")
 # No home, and no working folder of the caller; /tmp is the machine's, and read-only is the image.
 # Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
 _OPTIONS = ("--no-eval", "--no-home", "--no-mount", "cwd")
+# Its starter, which makes the namespaces, ends with 1, and paints its last words whoever reads them.
+_NOT_STARTED = re.compile(r"^\x1b\[\d+mERROR\s*: (.+)\n\x1b\[0m\s*\Z", re.MULTILINE)
 _FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 
 
@@ -57,7 +61,10 @@ class Apptainer(Runtime):
 
     def find(self, code: int, log: str) -> Finding | None:
         """Return why the command was never started, where that is so."""
-        return find_refusal(log, _FATAL, "apptainer") if code == 255 else None
+        if code == 255:
+            return find_refusal(log, _FATAL, "apptainer")
+        found = _NOT_STARTED.search(log) if code == 1 else None
+        return None if found is None else Finding(reason=Reason.START, message=f"apptainer: {found[1]}")
 
 
 def _mount(mount: Mount) -> str:

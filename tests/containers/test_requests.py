@@ -106,6 +106,8 @@ srun: error: n1: task 0: Exited with exit code 1
     [
         ("apptainer", 255, 'FATAL:   "python": executable file not found in $PATH\n', '"python": executable file not'),
         ("apptainer", 1, "FATAL:   a word of the command's own\n", None),
+        ("apptainer", 1, "INFO   : x\n\x1b[91mERROR  : Failed to create user namespace\n\x1b[0m", "Failed to create"),
+        ("apptainer", 1, "\x1b[91mERROR  : a word of the command's own\n\x1b[0mand more\n", None),
         ("apptainer", 255, _STARTED, None),
         (
             "charliecloud",
