@@ -77,15 +77,17 @@ class Standing:
         needs = self.needs(run_id for own in pending.values() for run_id in own)
         found: dict[str, list[str]] = {}
         for array in self._arrays:
-            own = pending[array.record.uuid]
+            own = [run_id for run_id in pending[array.record.uuid] if run_id in self._manifest.listed]
             if own and array.job is not None and not self._waits_well(array, own, needs):
                 found[array.job] = own
         return found
 
     def _waits_well(self, array: Array, own: list[str], needs: Needs) -> bool:
         """Say whether an array waits for what it must, and not in vain."""
-        if array.record.waits and array.record.throttle is None and needs.keys.keys().isdisjoint(own):
-            # Its turn has come. A controller that was killed may call a job failed whose run has succeeded.
+        more = array.record.throttle is not None or any(header.after for header in self._manifest.headers.values())
+        if array.record.waits and not more and needs.keys.keys().isdisjoint(own):
+            # Its turn has come. A controller that was killed may call a job failed whose run has succeeded. With `more`
+            # it may wait for something else, such as another array that fills its room.
             rows = (row for row in self._listing.rows if row.name == array.record.name)
             return not any(row.reason.startswith("Dependency") for row in rows)
         return is_bound(array.record, own, needs, self.spots) and self._may_begin(array.record)
@@ -106,7 +108,8 @@ class Standing:
         return self._records[uuid]
 
     def _state(self, run_id: str) -> State:
-        return self.look(run_id).state
+        # An array may hold a run whose line in the manifest cannot be read.
+        return self.look(run_id).state if run_id in self._manifest.listed else State.LOST
 
 
 def take_out(jobs: Collection[str]) -> None:
