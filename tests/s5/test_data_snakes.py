@@ -226,6 +226,14 @@ def test_labels_are_balanced_and_pictures_mostly_dark():
     assert all(picture.min() == 0 and picture.max() == 255 for picture in pictures)
 
 
+def test_the_pictures_of_a_version_stay_what_they_are():
+    # If you meant to change them, raise their version in s5/catalog/pathfinder.py, and `data.version` in the recipes.
+    labels = [draw_picture(32, 0, index)[1] for index in range(16)]
+    assert labels == [0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    sums = {(side, index): int(draw_picture(side, 0, index)[0].sum()) for side in (32, 128) for index in (0, 1)}
+    assert sums == pytest.approx({(32, 0): 19015, (32, 1): 20520, (128, 0): 119317, (128, 1): 128745}, rel=1e-3)
+
+
 def test_made_pictures_are_a_data_set(monkeypatch, tmp_path):
     monkeypatch.setenv("S5_CACHE", str(tmp_path))
     name = "pathfinder32_regenerated_20k"

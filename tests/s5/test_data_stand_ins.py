@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,8 @@ def test_pairs_come_from_one_document_or_from_two_of_a_genre(small):
             for k in found:
                 homes.setdefault(k, set()).add(name)
     assert len(homes) == N_DOCUMENTS and all(len(names) == 1 for names in homes.values())
+    counts = Counter("".join(words(k) for k in homes if homes[k] == {"train"}))  # nothing is learnt of the others
+    assert codes == [ord(c) for c in sorted(counts, key=lambda c: (-counts[c], c))]
 
 
 def lose_a_mail(folder):

@@ -132,7 +132,7 @@ def test_the_archive_s_unlabelled_reviews_are_left_out(reviews, tmp_path):
 
 
 PAIRS = {
-    "train": [("1.0", "abc" * 20, "a \"quoted' b"), ("0.0", "", "é\u2028x"), ("1.0", "b", "c\x85d")],
+    "train": [("1.0", "abc" * 21 + "z", "a \"quoted' b"), ("0.0", "", "é\u2028x"), ("1.0", "b", "c\x85d")],
     "val": [("0.0", "abc", "Ω")],
     "test": [("1.0", "a" * 200, "b"), ("0.0", "c", "d")],
 }
