@@ -40,8 +40,10 @@ def _list(engine: str) -> list[str]:
         said = subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BackendError(f"{engine} does not say which networks there are: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"{engine} does not answer in {_ASK_S:g} s", hint="is the engine well?") from error
+    except OSError as error:
+        raise LaunchError(f"{engine} cannot be executed: {error.strerror}", hint="`launch doctor` looks") from error
     if said.returncode == 0:
         return said.stdout.split()
     last = (said.stderr.strip().splitlines() or ["it failed and said nothing"])[-1]

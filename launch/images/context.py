@@ -57,7 +57,10 @@ def _hold(name: str) -> tuple[Path, int] | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        own = os.access(folder, os.W_OK)
     except OSError:
+        own = False
+    if not own:
         os.close(lock)
         return None
     return folder, lock  # nobody else writes here until it is closed

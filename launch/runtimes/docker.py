@@ -54,18 +54,20 @@ class Docker(Runtime):
         """End what is labelled with an attempt's folder; an engine that does not answer may have it at work."""
         import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
 
-        words = [*_DRIVER, "end", folder, str(grace_s)]
+        words, most_s = [*_DRIVER, "end", folder, str(grace_s)], grace_s + _PATIENCE_S
         try:
             ended = subprocess.run(
                 words,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=grace_s + _PATIENCE_S,
+                timeout=most_s,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"the engine does not answer: {error}"
+        except subprocess.TimeoutExpired:
+            return f"the engine has not done so within {most_s:g} s"
+        except OSError as error:
+            return f"{words[0]}: {error.strerror}"
         if ended.returncode == 0:
             return None
         return next(

@@ -160,7 +160,7 @@ def _end(runtime: str, path: str, grace_s: float) -> None:
     """End what works on an attempt: what can be seen of it as processes, then what an engine knows of.
 
     Raises:
-        StoreError: Where something may be left, of which another attempt must not begin beside.
+        StoreError: Where something may be left, beside which no other attempt must begin.
     """
     deadline = time.monotonic() + grace_s
     left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
@@ -176,5 +176,6 @@ def _end(runtime: str, path: str, grace_s: float) -> None:
     if obstacle is not None:
         raise StoreError(
             f"{path}: its container may still be at work, and cannot be ended: {obstacle}",
-            hint=f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
+            hint=f"start its engine where that is away, and type the command again; "
+            f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
         )

@@ -115,7 +115,7 @@ def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
     mounts = [f"{mount.source}:{mount.target}" for mount in profile.mounts]
     said = {"runtime": profile.runtime, "image": profile.image, "env": profile.env, "mounts": mounts}
     (folder / "slurm/here.yaml").write_text(json.dumps(said))
-    interrupter = Thread(target=_interrupt, args=(folder,))
+    interrupter = Thread(target=_interrupt, args=(folder,), daemon=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("LAUNCH_SLOTS", str(folder / "slots"))
