@@ -167,7 +167,9 @@ def _with_scheduler(
     if facts.alive:
         alive, note = is_alive(path, record, scheduled)
         facts = replace(facts, alive=alive)
-    if run_id in scheduled.tasks:
+    # A job whose attempt ended for good is on its way out: it starts no run that is tried again since.
+    leaves = facts.ended and not facts.retry and facts.reason not in _GOES_ON
+    if run_id in scheduled.tasks and not (leaves and record.get("job_id") in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
     elif facts.attempted and not facts.ended and not facts.alive:
         end = scheduled.ends().get(str(record.get("job_id")))

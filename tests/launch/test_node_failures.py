@@ -1,6 +1,7 @@
 """Nodes that fail under a run: how many, which are avoided, and when enough is enough."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_slurms_word_for_it_makes_the_reason(tmp_path: Path, end: str, reason: R
     (view,) = sweep.views()
     assert (view.state, view.reason, view.message) == (State.LOST, reason, f"its job ended as {end}")
     assert is_worth(view, sweep.manifest()) == (reason is Reason.NODE_FAILURE)  # none is allowed that was killed
+
+
+@pytest.mark.parametrize(
+    ("reason", "running", "state"),
+    [
+        (Reason.CRASH, {"12_0"}, State.PLANNED),  # on its way out
+        (Reason.CRASH, set(), State.PENDING),  # it waits
+        (Reason.CRASH, {"13_0"}, State.PENDING),  # another job, which has just begun
+        (Reason.PREEMPTED, {"12_0"}, State.PENDING),  # about to be requeued
+    ],
+)
+def test_a_job_that_leaves_does_not_keep_a_retry_waiting(
+    tmp_path: Path, reason: Reason, running: set[str], state: State
+) -> None:
+    sweep = make_sweep(tmp_path, "w", [Made(seed=0, state=State.FAILED)])
+    (view,) = sweep.views()
+    attempts(Path(view.run_dir), {"backend": "slurm", "host": "elsewhere", "ended": 2.0, "reason": reason})
+    sweep.freeze(replace(sweep.header(1), why="retry"), sweep.entries(1))
+    said = Scheduled(tasks={view.run_id: ""}, running=frozenset(running), taken=2e9)
+    assert SweepStore(sweep.path, lambda _: said).views()[0].state is state
 
 
 def test_a_node_is_avoided_for_what_it_did_to_earlier_attempts(tmp_path: Path) -> None:

@@ -30,13 +30,12 @@ class Standing:
         manifest: What lists its runs.
 
     Attributes:
-        spots: Where runs stand in the queue.
+        spots: Where runs stand in the queue that are going to start, or have.
     """
 
     def __init__(
         self, folder: str, arrays: Sequence[Array], listing: Listing, sweep: SweepStore, manifest: Manifest
     ) -> None:
-        self.spots = find_spots(arrays, listing)
         self._folder = folder
         self._arrays = arrays
         self._listing = listing
@@ -45,6 +44,10 @@ class Standing:
         self._before = Predecessors(manifest)
         self._views: dict[str, RunView] = {}
         self._records = {array.record.uuid: array.record for array in arrays}
+        self.spots = find_spots(arrays, listing)
+        if any(one.entry.after for one in manifest.listed.values()):
+            # A job on its way out may be listed still, of a run that is to be submitted anew.
+            self.spots = {run_id: spot for run_id, spot in self.spots.items() if self._state(run_id) in _ALIVE}
 
     def look(self, run_id: str) -> RunView:
         """Return the view of a run, as it was when it was first asked for."""
@@ -64,7 +67,7 @@ class Standing:
         """
         needs = self.needs(waiting)
         alive = {run_id for runs in needs.left.values() for run_id in runs if self._state(run_id) in _ALIVE}
-        there = [run_id for run_id in alive if run_id in self.spots]
+        there = alive & self.spots.keys()
         in_turn = [run_id for level in needs.levels(waiting, there) for run_id in level]
         return in_turn, sum(len(level) for level in needs.levels(waiting, alive))
 
