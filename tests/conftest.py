@@ -6,6 +6,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
+import submitit as submitit  # it sets up logging anew, and closes what handlers there are: absl's, and with it pytest's
 
 from tests.engines.docker_fixtures import ENGINE_TESTS, cpu_image, docker, docker_engine
 from tests.engines.file_images import apptainer_engine, file_image, file_images
