@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from launch.backends import find_backend
 from launch.disk.attempts import write_cancelled
@@ -10,19 +11,29 @@ from launch.disk.files import fault
 from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
 from launch.profiles import Profile
-from launch.reaping import reap
-from launch.records import OVER, RunView
+from launch.reaping import Unended, reap
+from launch.records import OVER, RunView, State
 
 
-def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
+@dataclass(frozen=True, kw_only=True)
+class Cancellation:
+    """What came of a request to cancel.
+
+    Attributes:
+        views: The runs that were cancelled.
+        unended: Those of which something may still be at work, also of what was cancelled before.
+    """
+
+    views: list[RunView]
+    unended: list[Unended]
+
+
+def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
     """Cancel sweeps or runs: what is queued never starts, what runs is asked to stop.
 
     Args:
         store: Where the runs lie.
         targets: Names of sweeps, run ids, or `sweep/run_id`.
-
-    Returns:
-        The views of the runs that were cancelled.
 
     Raises:
         LaunchError: For a target that is neither.
@@ -41,8 +52,8 @@ def cancel(store: Store, targets: Sequence[str]) -> list[RunView]:
         # A sweep that was begun on one machine may have been taken up on another.
         for profile in _all_profiles(store.sweep(sweep)):
             find_backend(profile).stop(store.sweep(sweep), own)
-    reap(after)
-    return after
+    before = [view for view in chosen if view.state is State.CANCELLED]
+    return Cancellation(views=after, unended=reap([*after, *before]))
 
 
 def _targets(store: Store, target: str) -> list[RunView]:

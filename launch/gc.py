@@ -18,7 +18,7 @@ from launch.disk.files import SNAPSHOTS
 from launch.errors import StoreError
 from launch.images.convert import note_of
 from launch.images.unused import find_left, find_made, hide_image, is_being_made
-from launch.reaping import reap
+from launch.reaping import Unended, reap
 from launch.records import State
 from s5.result import CHECKPOINTS, attempt_dirs
 
@@ -49,7 +49,7 @@ class Garbage:
     image: Path | None = None
 
 
-def end_containers(store: Store, sweeps: Sequence[str]) -> list[RunView]:
+def end_containers(store: Store, sweeps: Sequence[str]) -> list[Unended]:
     """End what engines still hold of lost runs; return those of which something may be left."""
     return reap(view for name in sweeps for view in store.sweep(name).views() if view.state is State.LOST)
 

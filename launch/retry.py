@@ -11,7 +11,7 @@ from launch.disk.plan import PlanReport
 from launch.disk.predecessors import Predecessors
 from launch.disk.store import Store
 from launch.profiles import Profile, load_profile
-from launch.reaping import reap
+from launch.reaping import reap, refuse_unended
 from launch.records import OVER, State
 from launch.submission import Submission, backend_of, look_at, refuse_second, scheduling, snapshot_of
 
@@ -42,6 +42,7 @@ def retry(
 
     Raises:
         LaunchError: Where another launcher has the sweep.
+        BackendError: Where a container of one of them may still be at work.
     """
     own = store.sweep(sweep)
     refuse_second(own, profile or scheduling(own.manifest().newest_header()))
@@ -62,7 +63,7 @@ def retry(
     )
     if not views:
         return submission
-    reap(views)
+    refuse_unended(reap(views))
     chosen = {view.run_id for view in views}
     waiting = Predecessors(manifest).successors(chosen)
     chosen |= {view.run_id for view in known if view.run_id in waiting and view.state not in OVER}

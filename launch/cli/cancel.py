@@ -37,17 +37,20 @@ def execute(args: argparse.Namespace) -> int:
     """Cancel, and show what that changed."""
     from launch.cancellation import cancel
     from launch.cli.targets import find_target, open_store
+    from launch.reaping import refuse_unended
 
     store = open_store(args.runs)
     targets = [find_target(store, word) for word in args.targets]
-    views = cancel(store, targets)
-    if not views:
-        console.note("nothing to cancel: everything named has ended")
-        return ExitCode.OK
+    cancelled = cancel(store, targets)
+    views = cancelled.views
     for view in views:
         console.note(f"{_becomes(view):<9}  {view.sweep}/{console.printable(view.run_id)}")
     counts = Counter(_becomes(view) for view in views)
-    console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
+    if views:
+        console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
+    refuse_unended(cancelled.unended)
+    if not views:
+        console.note("nothing to cancel: everything named has ended")
     return ExitCode.OK
 
 

@@ -40,8 +40,8 @@ def execute(args: argparse.Namespace) -> int:
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
-    for view in () if args.dry_run else gc.end_containers(store, names):
-        console.warn(f"{view.sweep}/{console.printable(view.run_id)}: its engine does not say whether it still runs")
+    for unended in () if args.dry_run else gc.end_containers(store, names):
+        console.warn(unended.error.message)
     garbage = gc.find_garbage(store, names)
     if garbage:
         rows = [[item.kind, quantities.size(item.size), str(item.path)] for item in garbage]

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from launch.cancellation import cancel
+from launch.cli import main
 from launch.container import ContainerSettings
 from launch.containment import Choice
-from launch.disk.attempts import read_attempt
+from launch.disk.attempts import CANCELLED, read_attempt
 from launch.disk.store import Store
-from launch.errors import LaunchError, StoreError
+from launch.errors import ExitCode, LaunchError, StoreError
 from launch.execution import drive
 from launch.profiles import Profile
 from launch.records import AttemptRecord, Reason, RunView, State
@@ -96,8 +97,9 @@ def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker,
 
 
 def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
-    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Neither by a supervisor nor by a retry; and a cancel, also one typed again, does not say that all has ended."""
     payload = (
         "import os, time; print('ready', flush=True); time.sleep(60 * os.environ['LAUNCH_ATTEMPT_DIR'].endswith('0'))"
     )
@@ -110,8 +112,17 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
     monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.5)
     with pytest.raises(StoreError, match=r"its container may still be at work, .*: no Docker engine answers at unix:"):
         Supervisor(run.order).run()
+    for verb in ("retry", "cancel", "cancel"):
+        assert main([verb, "work", "--runs", str(tmp_path / "runs")]) == ExitCode.UNREACHABLE
+        said = " ".join(capsys.readouterr().err.split())
+        assert "its container may still be at work, and cannot be ended: no Docker engine answers at unix:" in said
+        assert "hint: start its engine" in said
+    assert run.store.sweep("work").generations() == [1]
     assert [path.name for path in (run.run_dir / "attempts").iterdir()] == ["0"]
     docker.start()
+    assert main(["cancel", "work", "--runs", str(tmp_path / "runs")]) == ExitCode.OK
+    assert not docker.call("ps", "--all", "--quiet")
+    (run.run_dir / CANCELLED).unlink()
     assert run.start().close()[0] == Outcome.DONE
     assert [run.attempt(0).reason, run.attempt(1).reason] == [None, Reason.SUCCESS]
     assert not docker.call("ps", "--all", "--quiet")

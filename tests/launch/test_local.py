@@ -293,7 +293,7 @@ def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
     submission = submitted(store, [python(STOPPING)] * 3, max_parallel=1)
     process = driver(store)
     assert wait_until(lambda: ready(submission.views[0]), 20)
-    cancelled = cancel(store, ["work"])
+    cancelled = cancel(store, ["work"]).views
     assert [view.run_id for view in cancelled] == [view.run_id for view in submission.views]
     assert process.communicate()[1] == "", "nothing is left to do"
     assert [view.state for view in store.sweep("work").views()] == [State.CANCELLED] * 3

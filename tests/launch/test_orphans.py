@@ -68,7 +68,7 @@ def test_cancelling_ends_an_orphan(tmp_path: Path, torn: bool) -> None:
     if torn:
         (case.path() / "attempt.json").write_text('{"attempt"')
     assert case.state is State.RUNNING
-    (view,) = cancel(case.store, ["work"])
+    (view,) = cancel(case.store, ["work"]).views
     assert view.attempts == 1
     assert wait_until(lambda: case.state is State.CANCELLED, 20)
     assert not attempts.is_worked_on(str(case.path()))

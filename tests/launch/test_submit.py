@@ -242,13 +242,13 @@ def test_retry_counts_the_policy_anew(store: Store, code: Path) -> None:
 def test_cancelled_runs_are_left_alone_until_they_are_retried(store: Store, code: Path) -> None:
     submission = submitted(store, [python("pass")] * 2)
     run_id = submission.views[0].run_id
-    assert states(cancel(store, [f"work/{run_id}"])) == [State.CANCELLED]
+    assert states(cancel(store, [f"work/{run_id}"]).views) == [State.CANCELLED]
     assert states(drive(submission, store)) == [State.CANCELLED, State.SUCCEEDED]
     again = submitted(store, [python("pass")] * 2)
     assert [view.run_id for view in again.left_alone] == [run_id]
     assert retry(store, "work", failed_only=True, source=code).views == ()
     assert states(drive(retry(store, "work", failed_only=False, source=code), store)) == [State.SUCCEEDED]
-    assert cancel(store, [run_id]) == [], "a run that is done is not cancelled"
+    assert cancel(store, [run_id]).views == [], "a run that is done is not cancelled"
 
 
 def test_nothing_of_that_name_to_cancel(store: Store) -> None:
