@@ -7,7 +7,9 @@ from pathlib import Path
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LOGRUS = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<said>(?:[^"\\]|\\.)*)"')
-_HEAD = re.compile(r"^(?:\S+\[\d+\]: )?(?P<level>fatal|error|err|warning|warn|info|debug)\s*:\s*", re.IGNORECASE)
+_HEAD = re.compile(
+    r"^(?:\S+\[\d+\]: )?\[?(?:fatal )?(?P<level>fatal|error|err|warning|warn|info|debug)(?:\]|\s*:)\s*", re.IGNORECASE
+)
 # What counts most first; a line without such a word is the program's plain speech.
 _RANKS = ("fatal", "error", "err", "", "warning", "warn", "info", "debug")
 

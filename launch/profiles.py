@@ -123,7 +123,9 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
     known = profile_names(folders)
     near = nearest(name, known)
     message = f"there is no profile {printable(name)!r}" + (f"; did you mean {near}?" if near else "")
-    where = ", ".join(dict.fromkeys(printable(os.path.normpath(folder)) for folder in folders))
+    # Typed in the repository, `slurm` is the folder beside the launcher's code too.
+    places = {os.path.realpath(folder): os.path.normpath(folder) for folder in reversed(folders)}
+    where = ", ".join(map(printable, reversed(places.values())))
     raise LaunchError(message, hint=f"the profiles are {', '.join(known)}; a new one is a file NAME.yaml in {where}")
 
 

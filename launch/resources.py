@@ -56,6 +56,7 @@ class Resources:
 
 _OPTIONAL = ("mem_gb", "timeout_min")
 _FRACTIONAL = ("mem_gb", "timeout_min", "mem_growth")
+_UNITS = {"mem_gb": "in GiB: 16, not 16G", "timeout_min": "in minutes: 90, not 1h30 or 1:30:00"}
 _MOST_GROWTH = 10
 _MAY_BE_ZERO = ("gpus_per_node",)
 
@@ -73,7 +74,7 @@ def _check(key: str, value: Any, known: set[str]) -> None:
     kinds = (int, float) if key in _FRACTIONAL else (int,)
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = "a number" if key in _FRACTIONAL else "a whole number"
-        raise LaunchError(f"resources.{key}: {value!r} is not {wanted}")
+        raise LaunchError(f"resources.{key}: {value!r} is not {wanted}", hint=_UNITS.get(key))
     if key == "mem_growth":
         allowed, message = 1 <= value <= _MOST_GROWTH, f"must be a number from 1 to {_MOST_GROWTH}"
     elif key in _FRACTIONAL:

@@ -16,6 +16,8 @@ import yaml
 
 from launch.errors import FileError, SweepError, nearest
 
+_SHOWN = 10
+
 # The C parser is ten times faster; wheels of PyYAML carry it, a build from source may not.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -167,7 +169,7 @@ def _read_text(path: Path, place: Place) -> str:
     except FileNotFoundError as error:
         raise place.error("no such file", _nearby(path)) from error
     except IsADirectoryError as error:
-        raise place.error("this is a folder; a YAML file is needed", _nearby(path / "x.yaml")) from error
+        raise place.error("this is a folder; a YAML file is needed", _listed(path)) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise place.error(f"line {line}: not UTF-8 text", "save the file as UTF-8") from error
@@ -178,14 +180,22 @@ def _read_text(path: Path, place: Place) -> str:
 
 def _nearby(path: Path) -> str | None:
     """Return a hint that names the YAML file most like `path` in its folder."""
+    near = nearest(path.name, _names(path.parent))
+    return f"did you mean {printable(str(path.parent / near))}?" if near else _listed(path.parent)
+
+
+def _listed(folder: Path) -> str | None:
+    """Return a hint that names the YAML files of a folder."""
+    names = _names(folder)
+    shown = ", ".join(map(printable, names[:_SHOWN])) + (" …" if len(names) > _SHOWN else "")
+    return f"the YAML files there are {shown}" if names else None
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml"))
+        return sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml"))
     except OSError:
-        return None
-    near = nearest(path.name, names)
-    if near:
-        return f"did you mean {printable(str(path.parent / near))}?"
-    return f"the YAML files there are {', '.join(map(printable, names[:10]))}" if names else None
+        return []
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, place: Place) -> FileError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from launch.complaint import telling
 from launch.errors import LaunchError
 from launch.image import Image
 from launch.images.held import HeldImage
@@ -28,7 +29,6 @@ _SAY_EVERY = 15  # beats
 _MIB = 1 << 20
 # Fast to write, fast to read, and a tenth larger than the slowest there is.
 _SQUASH = ("-comp", "zstd", "-Xcompression-level", "1")
-_TELLING = ("fatal", "error")
 _FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is what tar says of a short write
 
 
@@ -85,15 +85,13 @@ class Maker:
                 raise self._failure(words[0], said.read().decode(errors="replace"))
 
     def _failure(self, program: str, said: str) -> LaunchError:
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        full = [line for line in lines if any(word in line.lower() for word in _FULL)]
-        telling = full or [line for line in lines if any(word in line.lower() for word in _TELLING)] or lines
-        last = telling[-1] if telling else "it said nothing"
+        full = [line for line in said.splitlines() if any(word in line.lower() for word in _FULL)]
+        line = telling("\n".join(full) or said)
         hint = next((hint for word, hint in _HINTS.items() if word in said.lower()), None)
         if full:
             hint = f"a disk is full: free some space under {self.scratch.parent} and where the runs lie, then try again"
         return LaunchError(
-            f"the image {self.image.name} cannot be converted: {program}: {last.removeprefix(f'{program}: ')}",
+            f"the image {self.image.name} cannot be converted: {program}: {line.removeprefix(f'{program}: ')}",
             hint=hint,
         )
 

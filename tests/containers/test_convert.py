@@ -16,6 +16,7 @@ from launch.errors import LaunchError
 from launch.image import Image
 from launch.images import turn as turns
 from launch.images.convert import Form, convert, place_of, read_origin
+from launch.images.making import Maker
 from launch.images.turn import Turn
 from tests.containers.engine_stand_in import ID, EngineStandIn
 from tests.engines.daemon import wait_until
@@ -155,6 +156,15 @@ def test_engine_that_fails(engine: EngineStandIn, tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="cannot be converted: docker: Error response from daemon: layer does not"):
         convert(IMAGE, Form.FOLDER, tmp_path / "runs")
     assert left(tmp_path / "runs") == []
+
+
+def test_what_a_program_complains_of_is_told_without_its_colours(tmp_path: Path) -> None:
+    maker = Maker(image=IMAGE, held=None, scratch=tmp_path, say=print, beat=lambda: None)
+    words = r"printf '\033[31mFATAL:   \033[0m While building: MANIFEST UNKNOWN\nINFO:    bye\n'; exit 255"
+    with pytest.raises(LaunchError) as caught:
+        maker.run(["sh", "-c", words])
+    assert caught.value.message == "the image cpu cannot be converted: sh: While building: MANIFEST UNKNOWN"
+    assert "is its digest the one" in (caught.value.hint or "")
 
 
 def test_program_that_is_not_here(engine: EngineStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

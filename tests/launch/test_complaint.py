@@ -54,6 +54,8 @@ NO_DOCKER = "\nCannot connect to the Docker daemon at unix:///var/run/docker.soc
         (NO_CH, "can't init user+mount namespaces: No space left on device (ch_core.c:436 28)", "sysctl"),
         (NO_SUBUID, 'cannot find UID/GID for user ann: no subuid ranges in "/etc/subuid"', "--add-subuids"),
         (NO_DOCKER, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", None),
+        ("[INFO] Querying registry\n[ERROR] Could not process JSON input\n", "Could not process JSON input", None),
+        ("FATAL ERROR: Out of memory in reader\nParallel mksquashfs: Using 2\n", "Out of memory in reader", None),
         ("1.4.5\n", "1.4.5", None),
         ("\x1b[0m\n", "it said nothing", None),
         ("", "it said nothing", None),

@@ -144,6 +144,13 @@ def test_an_unknown_profile_shows_what_there_is(folders, name):
         assert "did you mean desk?" in caught.value.message
 
 
+def test_a_folder_that_has_two_names_is_named_once(folders, monkeypatch):
+    monkeypatch.chdir(folders[0].parent)
+    with pytest.raises(LaunchError, match="there is no profile") as caught:
+        load_profile("nope", [Path(folders[0].name), *folders])
+    assert (caught.value.hint or "").endswith(f" in {folders[0].name}, {folders[1]}, {folders[2]}")
+
+
 def test_a_runtime_of_the_command_line_is_checked():
     assert check_word("runtime", "bare") == "bare"
     with pytest.raises(LaunchError, match=r"unknown runtime 'aptainer'; did you mean apptainer\?"):

@@ -107,6 +107,11 @@ MISTAKES = {
         "exclude[0].a: 'x' is not a number",
         None,
     ),
+    "a time with its unit": (
+        "experiment: e\nresources: {timeout_min: 1h}",
+        "resources.timeout_min: '1h' is not a number",
+        "minutes",
+    ),
     "no seeds": ("experiment: e\nseeds: 0", "seeds: 0 is not a number of seeds", "a list names seeds"),
     "a negative seed": ("experiment: e\nseeds: [-1]", "seeds: -1 is not a whole number", None),
     "a seed twice": ("experiment: e\nseeds: [1, 1]", "seeds: the value 1 stands twice", None),
@@ -249,7 +254,10 @@ def test_files_that_cannot_be_read(tmp_path):
         f"{tmp_path}/quikstart.yaml: no such file",
         f"did you mean {tmp_path}/quickstart.yaml?",
     )
-    assert message(tmp_path)[0] == f"{tmp_path}: this is a folder; a YAML file is needed"
+    assert message(tmp_path) == (
+        f"{tmp_path}: this is a folder; a YAML file is needed",
+        "the YAML files there are latin.yaml, quickstart.yaml",
+    )
     assert message(tmp_path / "latin.yaml")[0] == f"{tmp_path}/latin.yaml: line 2: not UTF-8 text"
     assert message(tmp_path / "no" / "x.yaml")[0].endswith("no such file")
     (tmp_path / "closed.yaml").write_text("experiment: e")
