@@ -147,22 +147,36 @@ def look_at(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunVie
     return tuple(sweep.tell(views, manifest))
 
 
-def find_left_out(chosen: Sequence[Run], planned: Sequence[Run], sweep: SweepStore) -> list[LaunchError]:
-    """Return what keeps runs from ever starting that were chosen without those that come before them.
+def find_before(chosen: Sequence[Run], planned: Sequence[Run]) -> list[Run]:
+    """Return the runs that chosen ones come directly after, and that were not chosen with them.
 
     Args:
         chosen: The runs that are to be submitted.
         planned: All runs of the sweep.
-        sweep: Where they lie: what has succeeded need not be chosen.
     """
     own = {run.record.run_id for run in chosen}
-    waiting = {token: run.record.run_id for run in reversed(chosen) for token in run.spec.turn.after}
-    for run in planned if waiting else ():
-        run_id, tokens = run.record.run_id, [token for token in run.spec.turn.gives if token in waiting]
-        if tokens and run_id not in own and not has_result(str(sweep.run_dir(run_id))):
-            message = (
-                f"{waiting[tokens[0]]} comes after {tokens[0]}, of which {run_id} has not succeeded and is left out"
+    tokens = {token for run in chosen for token in run.spec.turn.after}
+    return [run for run in planned if run.record.run_id not in own and not tokens.isdisjoint(run.spec.turn.gives)]
+
+
+def find_left_out(chosen: Sequence[Run], before: Sequence[Run], sweep: SweepStore) -> list[LaunchError]:
+    """Return what keeps runs from ever starting that were chosen without those that come before them.
+
+    Args:
+        chosen: The runs that are to be submitted.
+        before: What `find_before` returned.
+        sweep: Where they lie: what has succeeded need not be chosen.
+    """
+    for run in before:
+        run_id = run.record.run_id
+        if not has_result(str(sweep.run_dir(run_id))):
+            other, token = next(
+                (other.record.run_id, token)
+                for other in chosen
+                for token in other.spec.turn.after
+                if token in run.spec.turn.gives
             )
+            message = f"{other} comes after {token}, of which {run_id} has not succeeded and is left out"
             return [LaunchError(message, hint="choose both with --only, or run what comes first before")]
     return []
 

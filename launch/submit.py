@@ -24,6 +24,7 @@ from launch.submission import (
     backend_of,
     check_after,
     entry_of,
+    find_before,
     find_left_out,
     freeze_or_reuse,
     look_at,
@@ -96,7 +97,8 @@ def submit_runs(
     own = store.sweep(sweep.name)
     refuse_second(own, profile)
     check_after(sweep.after, store, attended=backend_of(profile).attended)
-    obstacles: list[LaunchError] = find_left_out(runs, planned, own)
+    before = find_before(runs, planned)
+    obstacles: list[LaunchError] = find_left_out(runs, before, own)
     obstacles += find_obstacles(runs, {**os.environ, **profile.env})
     if not dry_run:
         refuse_obstacles(obstacles)
@@ -135,12 +137,14 @@ def submit_runs(
     fault("submit.planned")
     snapshot, notices = snapshot_of(source, store)
     header = containment.on(_header(sweep, profile, snapshot))
-    generation = freeze_or_reuse(own, header, entries)
+    # What has succeeded is listed too where chosen runs come after it: it is told to them.
+    listed = [*entries, *map(entry_of, before)]
+    generation = freeze_or_reuse(own, header, listed)
     fault("submit.frozen")
     views = adopt(own, look_at(own, entries))
     again = corrected(views, runs)
     if again:
-        generation = _start_again(own, header, entries, {view.run_id for view in again})
+        generation = _start_again(own, header, listed, {view.run_id for view in again})
         views = look_at(own, entries)
     warnings += [*notices, *describe_corrected(again)]
     return replace(submission, generation=generation, views=views, warnings=tuple(warnings))

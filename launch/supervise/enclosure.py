@@ -32,11 +32,15 @@ class Enclosure:
         header: Which runtime, which image, what of the host.
         run_dir: The run directory.
         snapshot: The folder with its code; None for whatever is installed.
+        sees_others: Whether it may read what the sweep's other runs have left: those that come before it.
     """
 
-    def __init__(self, header: ManifestHeader, run_dir: str, snapshot: str | None) -> None:
+    def __init__(
+        self, header: ManifestHeader, run_dir: str, snapshot: str | None, *, sees_others: bool = False
+    ) -> None:
         self._header = header
         self._run_dir = run_dir
+        self._sees_others = sees_others
         self._snapshot = snapshot
         self._runtime: Runtime = find_runtime(header.runtime)
         self._netrc: str | None = None
@@ -47,6 +51,11 @@ class Enclosure:
     def python(self) -> str | None:
         """The interpreter inside; None for the host's."""
         return self._runtime.python
+
+    @property
+    def engine(self) -> str | None:
+        """Where the engine answers that is asked for a container; None where nobody is."""
+        return self._runtime.engine(os.environ)
 
     def wrap(self, call: Call) -> HostCall:
         """Return what to execute so that a command executes inside.
@@ -62,6 +71,9 @@ class Enclosure:
         remove_left_keys()
         mode = wandb_mode(os.path.join(self._run_dir, CONFIG))
         mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
+        sweep = os.path.dirname(self._run_dir)
+        if self._sees_others and all(mount.target != sweep for mount in mounts):
+            mounts.append(Mount(source=sweep, target=sweep))  # one, however many runs come first
         if self._snapshot is not None:
             mounts.append(Mount(source=self._snapshot, target=self._snapshot))
         variables = dict(call.variables)
@@ -135,7 +147,7 @@ class Enclosure:
         # Whoever stood for the container was killed, or has lost sight of it.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen:
-            _end(self._header.runtime, path, 0.0 if child.killed else ORPHAN_GRACE_S)
+            _end(self._header.runtime, self.engine, path, 0.0 if child.killed else ORPHAN_GRACE_S)
 
 
 def end_container(path: str, record: Mapping[str, Any]) -> None:
@@ -153,10 +165,10 @@ def end_container(path: str, record: Mapping[str, Any]) -> None:
     from launch.supervise.netrc import remove_left_keys
 
     remove_left_keys()
-    _end(str(record.get("runtime")), path, ORPHAN_GRACE_S)
+    _end(str(record.get("runtime")), record.get("engine"), path, ORPHAN_GRACE_S)
 
 
-def _end(runtime: str, path: str, grace_s: float) -> None:
+def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     """End what works on an attempt: what can be seen of it as processes, then what an engine knows of.
 
     Raises:
@@ -172,7 +184,8 @@ def _end(runtime: str, path: str, grace_s: float) -> None:
     for fd in left:  # an engine that is away cannot do it
         processes.send(fd, signal.SIGKILL)
         os.close(fd)
-    obstacle = find_runtime(runtime).end(path, grace_s=max(0.0, deadline - time.monotonic()) if not left else 0.0)
+    grace_s = 0.0 if left else max(0.0, deadline - time.monotonic())
+    obstacle = find_runtime(runtime).end(path, grace_s=grace_s, engine=engine)
     if obstacle is not None:
         raise StoreError(
             f"{path}: its container may still be at work, and cannot be ended: {obstacle}",

@@ -22,6 +22,7 @@ from launch.errors import LaunchError
 from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
 from launch.resources import Resources
 from launch.runtimes import Call, HostCall
+from launch.supervise.before import AFTER_VARIABLE, tell_before
 from launch.supervise.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
 from launch.supervise.classify import Ending, classify, read_tail
 from launch.supervise.enclosure import Enclosure, end_container
@@ -64,7 +65,7 @@ class Supervisor:
         self._entry: ManifestEntry = find_entry(manifest, order.generation, os.path.basename(order.run_dir))
         file = os.path.join(order.run_dir, "run.json")
         self._run: RunRecord = from_json(RunRecord, attempts.read_json(file), file)
-        self._enclosure = Enclosure(self._header, order.run_dir, self._snapshot)
+        self._enclosure = Enclosure(self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.after))
 
     def run(self) -> Outcome:
         """Claim the next attempt and execute it, unless the run has a result or belongs to somebody else.
@@ -122,6 +123,7 @@ class Supervisor:
             profile=header.profile,
             runtime=header.runtime,
             image=header.image,
+            engine=self._enclosure.engine,
             snapshot=header.snapshot,
             resources=self._resources,
             command=self._command(),
@@ -197,6 +199,7 @@ class Supervisor:
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: claim.path,
             LIFELINE_VARIABLE: str(held[0]),
+            AFTER_VARIABLE: tell_before(self._run_dir, claim.path) if self._entry.after else "",
             **self._devices(),
         }
         if self._resources.gpus_per_node:
