@@ -181,6 +181,7 @@ class AttemptRecord:
         profile: Name of the profile.
         runtime: Name of the runtime.
         image: The image it executed in; None under `bare`.
+        engine: Where the engine answers that was asked for its container; None for a runtime that is its own.
         snapshot: Content hash of the code it ran.
         resources: What it was given.
         command: The command line, without secrets.
@@ -230,6 +231,7 @@ class AttemptRecord:
     node: str | None = None
     restarts: int = 0
     config_crc: int | None = None
+    engine: str | None = None
     version: int = FORMAT_VERSION
 
 

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import BackendError
+from launch.runtimes.docker import HOST_VARIABLE, Docker
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-HOST_VARIABLE = "DOCKER_HOST"
-_SOCKET = "unix:///var/run/docker.sock"
 
 # In the words of docker-py and of the docker command line.
 _DENIED = ("permission denied", "permissionerror", "errno 13")
@@ -51,8 +49,8 @@ def answering() -> Generator[None]:
 
 
 def address() -> str:
-    """Return where the engine is looked for: what `$DOCKER_HOST` names, else this machine's own socket."""
-    return os.environ.get(HOST_VARIABLE) or _SOCKET
+    """Return where the engine is looked for, without secrets."""
+    return Docker().engine(os.environ)
 
 
 def unreachable(where: str, error: Exception) -> BackendError:

@@ -169,15 +169,25 @@ class Runtime(ABC):
         del folder
         return False
 
-    def end(self, folder: str, *, grace_s: float = 0.0) -> str | None:
+    def engine(self, surroundings: Mapping[str, str]) -> str | None:
+        """Return where the engine answers that starts containers, without secrets; None where nobody else does.
+
+        Args:
+            surroundings: The environment of the process that asks.
+        """
+        del surroundings
+        return None
+
+    def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
         """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
 
         Args:
             folder: The attempt's, absolute.
             grace_s: How long it may take to write a checkpoint, and its engine to answer.
+            engine: Where that engine answers; None for the one that would be asked for a new container.
 
         Returns:
             What is in the way, where something of it may still run; None where nothing does.
         """
-        del folder, grace_s
+        del folder, grace_s, engine
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 
@@ -15,6 +16,11 @@ from launch.runtimes.request import build_request, own_user, run_words, to_plain
 SAYS = "docker: "
 OUT_OF_MEMORY = "the kernel killed it for lack of memory"
 GONE = "the engine went away"
+
+# Where the engine is looked for.
+HOST_VARIABLE = "DOCKER_HOST"
+_SOCKET = "unix:///var/run/docker.sock"
+_PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
 
 _DRIVER = tuple(python_command("launch.engine.docker_driver", [], site=True))
 # The first process inside, which the engine puts there, where it cannot execute the command.
@@ -50,7 +56,11 @@ class Docker(Runtime):
         gone = said.startswith(SAYS + GONE)
         return Finding(reason=Reason.KILLED if gone else Reason.START, message=said)
 
-    def end(self, folder: str, *, grace_s: float = 0.0) -> str | None:
+    def engine(self, surroundings: Mapping[str, str]) -> str:
+        """Return what `$DOCKER_HOST` names, without a password; else this machine's own socket."""
+        return _PASSWORD.sub(r"\1@", surroundings.get(HOST_VARIABLE) or _SOCKET)
+
+    def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
         """End what is labelled with an attempt's folder; an engine that does not answer may have it at work."""
         import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
 
@@ -58,6 +68,8 @@ class Docker(Runtime):
         try:
             ended = subprocess.run(
                 words,
+                # By now `$DOCKER_HOST` may name another, which knows nothing of it.
+                env=os.environ if engine in (None, self.engine(os.environ)) else {**os.environ, HOST_VARIABLE: engine},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -67,8 +67,9 @@ class Podman(Runtime):
             _ask("rm", "--force", "--ignore", "--time=0", *found)
         return bool(found)
 
-    def end(self, folder: str, *, grace_s: float = 0.0) -> str | None:
+    def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
         """End what is labelled with an attempt's folder."""
+        del engine
         containers = _containers(folder)
         if not containers:
             return _SILENT if containers is None else None

@@ -189,6 +189,6 @@ def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     if obstacle is not None:
         raise StoreError(
             f"{path}: its container may still be at work, and cannot be ended: {obstacle}",
-            hint=f"start its engine where that is away, and type the command again; "
+            hint=f"start its engine where that does not answer, and type the command again; "
             f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
         )

@@ -116,7 +116,7 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
         assert main([verb, "work", "--runs", str(tmp_path / "runs")]) == ExitCode.UNREACHABLE
         said = " ".join(capsys.readouterr().err.split())
         assert "its container may still be at work, and cannot be ended: no Docker engine answers at unix:" in said
-        assert "hint: start its engine" in said
+        assert "hint: start its engine where" in said
     assert run.store.sweep("work").generations() == [1]
     assert [path.name for path in (run.run_dir / "attempts").iterdir()] == ["0"]
     docker.start()
@@ -155,7 +155,8 @@ def test_status_sees_what_nobody_watches_and_cancel_ends_it(
     assert [view.state for view in sweep.views()] == [State.RUNNING]
     assert place.containers()
     monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.5)
-    cancel(run.store, ["work"])
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/another.sock")  # its own is asked, not the present one
+    assert not cancel(run.store, ["work"]).unended
     assert not place.containers()
     assert [view.state for view in sweep.views()] == [State.CANCELLED]
 

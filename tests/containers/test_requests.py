@@ -81,6 +81,16 @@ def test_path_that_cannot_be_said(runtime: str, source: str) -> None:
         find_runtime(runtime).wrap(call(gpus=0, source=source), SURROUNDINGS)
 
 
+def test_the_engine_is_named_without_a_password() -> None:
+    docker = find_runtime("docker")
+    found = [
+        docker.engine({"DOCKER_HOST": host}) for host in ("ssh://ann:pw@far:22", "ssh://ann@far:22", "tcp://:pw@far")
+    ]
+    assert found == ["ssh://ann@far:22", "ssh://ann@far:22", "tcp://@far"]
+    assert docker.engine({}) == "unix:///var/run/docker.sock"
+    assert find_runtime("podman").engine({"DOCKER_HOST": "tcp://far"}) is None
+
+
 def test_path_that_must_be_quoted() -> None:
     command = find_runtime("apptainer").wrap(call(gpus=0, source='/data/"lra",x'), SURROUNDINGS).command
     assert 'type=bind,"source=/data/""lra"",x",destination=/data/lra,ro' in command
