@@ -1,0 +1,40 @@
+"""A run in a container finds what the runs before it have left, at the same place as outside."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launch.disk.store import Store
+from launch.execution import drive
+from launch.language.turns import Turn
+from launch.profiles import Profile
+from launch.records import State
+from launch.submit import submit_runs
+from tests.launch.command_sweep import code_under, command_runs, sweep_of
+
+COMMANDS = (
+    "echo forty-two > $LAUNCH_RUN_DIR/word; echo told: $LAUNCH_AFTER.",
+    "read -r word < $LAUNCH_AFTER/word; echo $word from $LAUNCH_AFTER; : > $LAUNCH_AFTER/mine; : > $LAUNCH_RUN_DIR/own",
+)
+
+
+def test_a_run_reads_what_those_before_it_left(
+    contained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
+    runtime, image = contained
+    store, profile = Store(tmp_path / "runs"), Profile(name="local", runtime=runtime, image=image)
+    turns = (Turn(gives=("first",)), Turn(after=("first",)))
+    runs = [
+        replace(run, spec=replace(run.spec, turn=turn))
+        for run, turn in zip(command_runs([["bash", "-c", text] for text in COMMANDS]), turns, strict=True)
+    ]
+    views = drive(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(tmp_path)), store)
+    assert {view.state for view in views} == {State.SUCCEEDED}, [view.message for view in views]
+    first, second = (Path(view.run_dir) for view in views)
+    assert (first / "attempts/0/log.txt").read_text() == "told: .\n"
+    assert (second / "attempts/0/log.txt").read_text().startswith(f"forty-two from {first}\n")
+    assert (second / "own").exists()
+    # Charliecloud has no mounts that are read-only.
+    assert (first / "mine").exists() == (runtime == "charliecloud")
