@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from launch.compose.composer import Run
+from launch.compose.composer import Composer, Run
 from launch.disk.store import Store
 from launch.execution import drive
+from launch.language.sweep import load_sweep
 from launch.language.turns import Turn
 from launch.records import State
 from launch.submission import Submission
 from launch.submit import submit_runs
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
+from tests.launch.test_docs_sweeps import EXAMPLES
 
 # Leaves a word that those after it read, and prints what it was told.
 TELLING = """
@@ -90,3 +92,13 @@ def test_what_a_variable_cannot_hold_stands_in_the_file_alone(
     run_dir = place / "work" / submission.views[3].run_id
     assert tell_before(str(run_dir), str(run_dir)) == ""
     assert len(json.loads((run_dir / "after.json").read_text())["a"]) == 2
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
+    file = tmp_path / "told.yaml"
+    file.write_text(next(text for text, name, _ in EXAMPLES if name == file.name))
+    sweep, store = load_sweep(file), Store(tmp_path / "runs")
+    runs = Composer().plan_all(sweep.runs)
+    views = drive(submit_runs(sweep, runs, store, LOCAL, planned=runs, source=code_under(tmp_path)), store)
+    logs = [Path(view.run_dir, "attempts", "0", "log.txt").read_text() for view in views]
+    assert logs == ["", "", "learned\n", "learned\n"]
