@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import BackendError
-from launch.runtimes.docker import HOST_VARIABLE, Docker
+from launch.runtimes.docker_host import HOST_VARIABLE, docker_host
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -19,7 +19,7 @@ _SILENT = ("no such file", "refused", "filenotfound", "cannot connect")
 
 
 def connect() -> DockerClient:
-    """Return a client of the engine that `$DOCKER_HOST` names, else of this machine's own.
+    """Return a client of the engine that docker's own command line would ask.
 
     Raises:
         BackendError: Where none answers, or it does not want to talk to this user.
@@ -50,7 +50,7 @@ def answering() -> Generator[None]:
 
 def address() -> str:
     """Return where the engine is looked for, without secrets."""
-    return Docker().engine(os.environ)
+    return docker_host(os.environ)
 
 
 def unreachable(where: str, error: Exception) -> BackendError:

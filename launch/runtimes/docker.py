@@ -10,17 +10,13 @@ from collections.abc import Mapping
 from launch.own_module import python_command
 from launch.records import Reason
 from launch.runtimes.base import REFUSED, UNREACHED, Call, Finding, HostCall, Runtime
+from launch.runtimes.docker_host import HOST_VARIABLE, docker_host
 from launch.runtimes.request import build_request, own_user, run_words, to_plain
 
 # What the driver says of a container, and the supervisor reads at the end of an attempt's log.
 SAYS = "docker: "
 OUT_OF_MEMORY = "the kernel killed it for lack of memory"
 GONE = "the engine went away"
-
-# Where the engine is looked for.
-HOST_VARIABLE = "DOCKER_HOST"
-_SOCKET = "unix:///var/run/docker.sock"
-_PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
 
 _DRIVER = tuple(python_command("launch.engine.docker_driver", [], site=True))
 # The first process inside, which the engine puts there, where it cannot execute the command.
@@ -57,8 +53,8 @@ class Docker(Runtime):
         return Finding(reason=Reason.KILLED if gone else Reason.START, message=said)
 
     def engine(self, surroundings: Mapping[str, str]) -> str:
-        """Return what `$DOCKER_HOST` names, without a password; else this machine's own socket."""
-        return _PASSWORD.sub(r"\1@", surroundings.get(HOST_VARIABLE) or _SOCKET)
+        """Return its address."""
+        return docker_host(surroundings)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
         """End what is labelled with an attempt's folder; an engine that does not answer may have it at work."""
@@ -68,7 +64,7 @@ class Docker(Runtime):
         try:
             ended = subprocess.run(
                 words,
-                # By now `$DOCKER_HOST` may name another, which knows nothing of it.
+                # By now another may be asked for new ones, which knows nothing of it.
                 env=os.environ if engine in (None, self.engine(os.environ)) else {**os.environ, HOST_VARIABLE: engine},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -126,6 +127,19 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
     assert run.start().close()[0] == Outcome.DONE
     assert [run.attempt(0).reason, run.attempt(1).reason] == [None, Reason.SUCCESS]
     assert not docker.call("ps", "--all", "--quiet")
+
+
+def test_a_context_names_the_engine_as_it_does_for_docker_itself(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = os.environ["DOCKER_HOST"]
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("DOCKER_HOST")
+    subprocess.run(["docker", "context", "create", "desk", f"--docker=host={host}"], check=True, capture_output=True)
+    subprocess.run(["docker", "context", "use", "desk"], check=True, capture_output=True)
+    run = contained_in(docker, tmp_path)("python3", "-S", "-c", "pass")
+    assert run.start().close()[0] == Outcome.DONE, run.attempt()
+    assert run.attempt().engine == host
 
 
 def test_an_engine_that_is_not_there_is_no_reason_to_wait(

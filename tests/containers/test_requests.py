@@ -1,6 +1,7 @@
 """What each runtime asks of the machine for one and the same run, compared whole with what was once found right."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_the_engine_is_named_without_a_password() -> None:
     assert found == ["ssh://ann@far:22", "ssh://ann@far:22", "tcp://@far"]
     assert docker.engine({}) == "unix:///var/run/docker.sock"
     assert find_runtime("podman").engine({"DOCKER_HOST": "tcp://far"}) is None
+
+
+def test_the_engine_is_that_of_the_context(tmp_path: Path) -> None:
+    """As `docker context use` leaves it; DOCKER_HOST stands above it, and the context `default` is none."""
+    digest = hashlib.sha256(b"desk").hexdigest()
+    meta = tmp_path / "contexts/meta" / digest
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text('{"Name": "desk", "Endpoints": {"docker": {"Host": "unix:///desk.sock"}}}')
+    (tmp_path / "config.json").write_text('{"currentContext": "desk"}')
+    docker, surroundings = find_runtime("docker"), {"DOCKER_CONFIG": str(tmp_path)}
+    assert docker.engine(surroundings) == "unix:///desk.sock"
+    assert docker.engine({**surroundings, "DOCKER_HOST": "tcp://far"}) == "tcp://far"
+    for name in ("default", "gone"):
+        assert docker.engine({**surroundings, "DOCKER_CONTEXT": name}) == "unix:///var/run/docker.sock"
 
 
 def test_path_that_must_be_quoted() -> None:

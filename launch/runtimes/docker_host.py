@@ -1,0 +1,48 @@
+"""Where Docker's engine is looked for, by its command line and by its library: `$DOCKER_HOST`, a context, a socket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+HOST_VARIABLE = "DOCKER_HOST"
+_SOCKET = "unix:///var/run/docker.sock"
+_DEFAULT = "default"  # the context that is none
+_PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
+
+
+def docker_host(surroundings: Mapping[str, str]) -> str:
+    """Return the engine's address, without a password in it.
+
+    Args:
+        surroundings: The environment of the process that asks.
+    """
+    host = surroundings.get(HOST_VARIABLE) or _host_of_context(surroundings) or _SOCKET
+    return _PASSWORD.sub(r"\1@", host)
+
+
+def _host_of_context(surroundings: Mapping[str, str]) -> str | None:
+    """Return the address in the context that is in use; None for none. Engines without root's rights come with one."""
+    config = surroundings.get("DOCKER_CONFIG") or os.path.join(surroundings.get("HOME", ""), ".docker")
+    name = surroundings.get("DOCKER_CONTEXT") or _read(config, "config.json").get("currentContext") or _DEFAULT
+    if name == _DEFAULT:
+        return None
+    digest = hashlib.sha256(str(name).encode()).hexdigest()
+    try:
+        return str(_read(config, "contexts", "meta", digest, "meta.json")["Endpoints"]["docker"]["Host"])
+    except (KeyError, TypeError):
+        return None
+
+
+def _read(*parts: str) -> dict[str, Any]:
+    """Return a file of the client's settings; nothing where it cannot be read."""
+    try:
+        with open(os.path.join(*parts), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
