@@ -109,7 +109,7 @@ class ManifestEntry:
     Attributes:
         run_id: Which run.
         experiment: Its recipe, repeated here so that status reads one file for a sweep.
-        settings: What distinguishes it, likewise.
+        settings: What distinguishes it, likewise, and the name of its block where that has one.
         seed: Likewise.
         resources: What an attempt asks for.
         gives: Tokens of which its success is a part.

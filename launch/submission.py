@@ -17,7 +17,7 @@ from launch.disk.store import Store, SweepStore
 from launch.errors import LaunchError, StoreError
 from launch.grammar import format_value
 from launch.profiles import Profile
-from launch.records import ManifestEntry, ManifestHeader, RunRecord, RunView, State, row_of
+from launch.records import ManifestEntry, ManifestHeader, RunView, State, row_of
 
 if TYPE_CHECKING:
     from launch.backends import Backend
@@ -73,19 +73,20 @@ class Submission:
 
 def select(runs: Sequence[Run], only: str | None) -> list[Run]:
     """Return the runs that a glob picks by their id, their experiment, or a setting as `key=value`."""
-    selected = [run for run in runs if only is None or any(fnmatch.fnmatchcase(n, only) for n in _names(run.record))]
+    selected = [run for run in runs if only is None or any(fnmatch.fnmatchcase(n, only) for n in _names(run))]
     if not selected:
         raise LaunchError(
             f"--only {only!r} matches none of the {len(runs)} runs",
-            hint=f"it is held against {', '.join(_names(runs[0].record))}, for the first run" if runs else None,
+            hint=f"it is held against {', '.join(_names(runs[0]))}, for the first run" if runs else None,
         )
     return selected
 
 
-def _names(record: RunRecord) -> list[str]:
+def _names(run: Run) -> list[str]:
     """Return all that a run may be picked by; a setting by every ending of its key: `optim.lr=1` and `lr=1`."""
+    record = run.record
     names = [record.run_id, record.experiment]
-    for key, value in {**record.settings, "seed": record.seed}.items():
+    for key, value in {**run.settings, "seed": record.seed}.items():
         parts, text = key.split("."), value if isinstance(value, str) else format_value(value)
         names += [f"{'.'.join(parts[start:])}={text}" for start in range(len(parts))]
     return names
@@ -97,7 +98,7 @@ def entry_of(run: Run) -> ManifestEntry:
     return ManifestEntry(
         run_id=record.run_id,
         experiment=record.experiment,
-        settings=record.settings,
+        settings=run.settings,
         seed=record.seed,
         resources=run.spec.resources,
         gives=run.spec.turn.gives,

@@ -21,6 +21,7 @@ from launch.compose.experiments import default_conf_dir, experiment_names
 from launch.compose.run_id import make_run_id
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
+from launch.language.blocks import BLOCK
 from launch.language.sweep import RunSpec
 from launch.records import RunRecord
 from s5.config import Config
@@ -40,6 +41,12 @@ class Run:
     record: RunRecord
     config: dict[str, Any]
     spec: RunSpec
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells it from the sweep's other runs: the name of its block, and what varies."""
+        own = {} if self.spec.block is None else {BLOCK: self.spec.block}
+        return {**own, **self.record.settings}
 
     def config_text(self) -> str:
         """Return the config as YAML; OmegaConf reads it back equal."""

@@ -28,6 +28,11 @@ class PlannedRun(Protocol):
         """What it is."""
         ...
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells it from the sweep's other runs, as its line in the manifest has it."""
+        ...
+
     def config_text(self) -> str:
         """Return its config as YAML."""
         ...
@@ -130,7 +135,7 @@ class Planner:
     def _place(self, run: PlannedRun, report: PlanReport) -> None:
         record = run.record
         if record.run_id not in self._listed:
-            earlier = self._earlier.get(_point(record.experiment, record.settings, record.seed))
+            earlier = self._earlier.get(_point(record.experiment, run.settings, record.seed))
             if earlier is not None:
                 report.moved.append(Moved(run_id=record.run_id, earlier=earlier))
         run_dir = f"{self._folder}/{record.run_id}"

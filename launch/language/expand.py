@@ -40,6 +40,11 @@ class Leaf:
     fixed: CommandLine
     places: dict[str, str]
 
+    @property
+    def name(self) -> str | None:
+        """The name of the block, or of the nearest around it that has one."""
+        return self.block.names[-1] if self.block.names else None
+
     def count(self) -> int:
         """Return how many runs it has before any rule removes one."""
         return len(self.experiments) * len(self.seeds) * math.prod(len(f.points) for f in self.factors)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from launch.language.blocks import Block, read_file
+from launch.language.blocks import BLOCK, Block, read_file
 from launch.language.command_line import CommandLine, read_command_line
 from launch.language.exclude import same
 from launch.language.expand import Leaf, find_leaves
@@ -50,6 +50,7 @@ class RunSpec:
         resources: What an attempt asks for.
         command: What to execute instead of training; None for that.
         turn: What it waits for, and who waits for it.
+        block: Name of its block, or of the nearest around it that has one; None where none has.
         where: The place in the sweep file, for messages.
         places: Key to the place where the file (or the command line) sets it, for messages.
     """
@@ -61,6 +62,7 @@ class RunSpec:
     resources: Resources
     command: tuple[str, ...] | None = None
     turn: Turn = field(default_factory=Turn)
+    block: str | None = None
     where: str = "command line"
     places: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
 
@@ -215,6 +217,7 @@ def _specs(leaf: Leaf, matched: set[Place], turns: Turns) -> Iterator[RunSpec]:
             resources=leaf.resources,
             command=leaf.block.command,
             turn=turns.of(leaf, experiment, settings, seed),
+            block=leaf.name,
             where=where,
             places=leaf.places,
         )
@@ -239,11 +242,15 @@ def _published(block: Block, leaves: list[Leaf], metric: str, fixed: CommandLine
             continue
         if any(key in fixed.values and not same(fixed.values[key], value) for key, value in row.settings.items()):
             continue
-        check_settings(row, {key for leaf in inside for key in leaf.settings() | set(fixed.values)})
+        names = {leaf.name for leaf in inside}
+        known = {key for leaf in inside for key in leaf.settings() | set(fixed.values)}
+        check_settings(row, known if names == {None} else {BLOCK, *known})
         if row.metric is not None and _all_train(inside):
             check_metric(row.metric, row.place.key("metric"))
         number = resolve_row(row, (name for leaf in inside for name in leaf.experiments), metric)
         settings = {key: value for key, value in number.settings.items() if key not in fixed.values}
+        if len(names) == 1 and None not in names:
+            settings = {BLOCK: names.pop(), **settings}
         numbers.append(replace(number, settings=settings))
     return tuple(numbers)
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launch.disk import attempts
 from launch.disk.processes import boot_id, host
@@ -20,6 +21,10 @@ class Plan:
 
     record: RunRecord
     text: str = "model:\n  dropout: 0.0\nwandb:\n  mode: disabled\n"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.record.settings
 
     def config_text(self) -> str:
         return self.text

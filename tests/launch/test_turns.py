@@ -1,13 +1,21 @@
 """Which runs of a sweep come before which: `name` and `after` of its blocks."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from launch.compose.composer import Composer
+from launch.disk.store import Store
 from launch.errors import SweepError
 from launch.language.sweep import load_sweep
+from launch.profiles import Profile
+from launch.results import rows
+from launch.submission import select
+from launch.submit import submit_runs
+from tests.launch.command_sweep import code_under
 
 
 def turns(sweep):
@@ -197,3 +205,35 @@ def _inside(block):
     yield block
     for child in block.get("blocks", ()):
         yield from _inside(child)
+
+
+NAMED = """
+experiment: digits/s5
+paper: [{value: 0.5}]
+blocks:
+  - {name: pre, seeds: 2, paper: [{value: 0.9}]}
+  - name: all
+    base: {train.epochs: 2}
+    blocks:
+      - {name: tuned, seeds: 2, after: pre, paper: [{value: 0.8, settings: {block: tuned}}]}
+      - {base: {train.epochs: 3}}
+  - {base: {train.epochs: 4}}
+"""
+
+
+def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(NAMED)
+    sweep = load_sweep(tmp_path / "x.yaml")
+    runs = Composer().plan_all(sweep.runs)
+    store = Store(tmp_path / "runs")
+    submission = submit_runs(sweep, runs, store, Profile(name="local"), source=code_under(tmp_path))
+    table = rows(submission.views, {}, "test/accuracy", sweep.published)
+    assert [(row.settings, row.states, row.published) for row in table] == [
+        ({"block": "pre"}, {"PLANNED": 2}, 0.9),
+        ({"block": "tuned"}, {"PLANNED": 2}, 0.8),
+        ({"block": "all"}, {"PLANNED": 1}, 0.5),
+        ({}, {"PLANNED": 1}, 0.5),
+    ]
+    assert {len(select(runs, only)) for only in ("block=pre", "block=tuned")} == {2}
+    assert "block" not in runs[0].record.settings and "block" not in runs[0].record.run_id
+    assert submit_runs(sweep, runs, store, Profile(name="local"), source=tmp_path / "code").report.moved == []
