@@ -5,46 +5,25 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from launch.errors import BackendError, LaunchError
 from launch.image import Image
 from launch.images.catalog import ImageSpec, find_image, load_images, recipe_hash, tag
-from launch.images.convert import FORMS, IMAGES, Form, place_of, read_origin, take_up
+from launch.images.convert import IMAGES, place_of, read_origin, take_up
 from launch.images.convert import convert as make
-from launch.images.file_sum import file_sum
 from launch.images.held import ENGINES, HeldImage, engines_here, find_held, list_labelled
+from launch.images.image_of_file import image_of_file
+from launch.images.wish import Wish
 from launch.yaml_file import printable
 
 # The program that must be on the PATH where a runtime executes; of Pyxis nothing is, but Slurm knows its options.
 _PROGRAMS = {"apptainer": "apptainer", "charliecloud": "ch-run", "pyxis": "srun"}
 _FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
-# What files begin with, and where: squashfs; SIF after its line for the shell; ext3, which Apptainer also executes.
-_SQUASHFS_MAGIC = b"hsqs"
-_SIF_MAGICS = ((32, b"SIF_MAGIC"), (1080, b"\x53\xef"))
-_HEAD_BYTES = 1082
 _DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
 _SUM = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wish:
-    """What `resolve_image` was asked for."""
-
-    word: str
-    runtime: str
-    gpus: bool
-    runs_root: Path
-    convert: bool
-    here: bool
-    say: Callable[[str], None]
-
-    @property
-    def form(self) -> Form | None:
-        """What the runtime executes; None for an engine's image."""
-        return FORMS.get(self.runtime)
 
 
 def resolve_image(
@@ -79,7 +58,7 @@ def resolve_image(
             "the name of the image is empty",
             hint=f"one of {', '.join(load_images())}; without image: the one that fits",
         )
-    wish = _Wish(
+    wish = Wish(
         word=word or ("cuda12" if gpus else "cpu"),
         runtime=runtime,
         gpus=gpus,
@@ -94,7 +73,7 @@ def resolve_image(
     return image
 
 
-def _check_runtime(wish: _Wish) -> None:
+def _check_runtime(wish: Wish) -> None:
     """Raise where the runtime cannot execute anything here."""
     if not wish.here:
         return
@@ -111,7 +90,7 @@ def _check_runtime(wish: _Wish) -> None:
         )
 
 
-def _find(wish: _Wish) -> Image:
+def _find(wish: Wish) -> Image:
     named, at, digest = wish.word.rpartition("@sha256:")
     path = named if at else wish.word
     if at and not _SUM.fullmatch(digest):
@@ -120,7 +99,7 @@ def _find(wish: _Wish) -> Image:
             hint="copy the whole one: `launch image push` prints it, `launch image list` too",
         )
     if path.startswith(("/", "./", "../", "~")) or path.endswith(_FILES):
-        return _file(path, f"sha256:{digest}" if at else None, wish)
+        return image_of_file(path, f"sha256:{digest}" if at else None, wish)
     if at and named in load_images():
         raise LaunchError(
             f"{printable(wish.word)}: {named} is of docker/images.yaml, and a digest belongs to a registry's name",
@@ -136,89 +115,7 @@ def _find(wish: _Wish) -> Image:
     raise AssertionError(wish.word)
 
 
-def _file(path: str, wanted: str | None, wish: _Wish) -> Image:
-    """Return the image of a file or a folder that the user names."""
-    file = Path(path).expanduser().absolute()
-    shown = printable(str(file))
-    if wish.form is None:
-        raise LaunchError(
-            f"{shown}: {wish.runtime} executes images of its engine, not files",
-            hint="name one of docker/images.yaml, or take the runtime apptainer, charliecloud or pyxis",
-        )
-    if not file.exists():
-        raise LaunchError(f"{shown}: there is no such image", hint="`launch image convert` makes one")
-    _check_form(file, wish.form, shown)
-    if wish.gpus and wish.here and wish.runtime == "charliecloud" and not _has_driver(file):
-        raise LaunchError(
-            f"{shown}: runs ask for GPUs, and this image holds no libraries of the NVIDIA driver",
-            hint=f"ch-run brings none: `ch-fromhost --nvidia {shown}` copies this machine's, or take another runtime",
-        )
-    origin = read_origin(file)
-    if file.is_dir():
-        if wanted is not None:
-            raise LaunchError(f"{shown}: a folder has no digest", hint="name it without @sha256:…")
-        return replace(origin.image, file=str(file)) if origin else Image(name=shown, reference=shown, file=str(file))
-    total = file_sum(file, wish.runs_root / IMAGES)
-    if wanted not in (None, total):
-        raise LaunchError(
-            f"{shown}: its SHA-256 is {total}, not {wanted}", hint="it is another file than the one that was meant"
-        )
-    if origin is not None:
-        return replace(origin.image, file=str(file))
-    return Image(name=shown, reference=shown, id=total, file=str(file))
-
-
-def _check_form(file: Path, form: Form, shown: str) -> None:
-    """Raise where a runtime cannot execute a file or folder."""
-    folder = file.is_dir()
-    if form is Form.FOLDER and not folder:
-        raise LaunchError(
-            f"{shown}: charliecloud executes folders here; from a file, signals and exit codes would not pass",
-            hint=f"`unsquashfs -d FOLDER {shown}` unpacks one",
-        )
-    if form is Form.SQUASHFS and folder:
-        raise LaunchError(f"{shown}: pyxis executes .sqsh files, not folders", hint="`mksquashfs` makes one of it")
-    if folder:
-        _check_folder(file, shown)
-    elif not _begins_as(file, form, shown):
-        kind = (
-            "neither a .sif file nor a squashfs or ext3 file system" if form is Form.SIF else "no squashfs file system"
-        )
-        raise LaunchError(
-            f"{shown}: this is no image: {kind}",
-            hint="is it whole? `sha256sum` says; `launch image convert` makes one",
-        )
-
-
-def _check_folder(folder: Path, shown: str) -> None:
-    """Raise where a folder cannot be an unpacked image."""
-    if folder.resolve() == Path("/"):
-        raise LaunchError(f"{shown}: this is the machine itself, no image", hint="--runtime bare executes without one")
-    if not (folder / "usr").exists() and not ((folder / "bin").exists() and (folder / "etc").exists()):
-        raise LaunchError(
-            f"{shown}: a folder without usr, or bin and etc, is no image", hint="it must be an unpacked image"
-        )
-
-
-def _begins_as(file: Path, form: Form, shown: str) -> bool:
-    """Say whether a file begins as those do that a runtime executes; a name says nothing."""
-    if not file.is_file():
-        return False  # a device would be read for ever
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES)
-    except OSError as error:
-        raise LaunchError(f"{shown}: cannot be read: {error.strerror}", hint="may you read it? `ls -l` says") from error
-    squashfs = head.startswith(_SQUASHFS_MAGIC)
-    return squashfs or (form is Form.SIF and any(head[at:].startswith(magic) for at, magic in _SIF_MAGICS))
-
-
-def _has_driver(folder: Path) -> bool:
-    places = ("usr/lib*/libcuda.so*", "usr/lib*/*/libcuda.so*", "usr/local/lib/libcuda.so*")
-    return any(True for place in places for _ in folder.glob(place))
-
-
-def _named(spec: ImageSpec, wish: _Wish) -> Image:
+def _named(spec: ImageSpec, wish: Wish) -> Image:
     """Return the image of a name of docker/images.yaml."""
     recipe = recipe_hash(spec)
     held, silent = _built(spec, recipe, wish)
@@ -235,7 +132,7 @@ def _named(spec: ImageSpec, wish: _Wish) -> Image:
     return _as_file(replace(_image_of(held, spec.name), platform=spec.platform), wish, recipe)
 
 
-def _built(spec: ImageSpec, recipe: str, wish: _Wish) -> tuple[HeldImage | None, BackendError | None]:
+def _built(spec: ImageSpec, recipe: str, wish: Wish) -> tuple[HeldImage | None, BackendError | None]:
     """Return the newest build of an image as it is described now, or None; and who is silent meanwhile."""
     engines = _engines(wish)
     try:
@@ -249,7 +146,7 @@ def _built(spec: ImageSpec, recipe: str, wish: _Wish) -> tuple[HeldImage | None,
     return held, None
 
 
-def _converted(spec: ImageSpec, recipe: str, wish: _Wish) -> Image | None:
+def _converted(spec: ImageSpec, recipe: str, wish: Wish) -> Image | None:
     """Return what an image was converted to where there was an engine; None where nothing of it lies here."""
     if wish.form is None:
         return None
@@ -268,7 +165,7 @@ def _converted(spec: ImageSpec, recipe: str, wish: _Wish) -> Image | None:
     return None
 
 
-def _pinned(digest: str, wish: _Wish) -> Image:
+def _pinned(digest: str, wish: Wish) -> Image:
     """Return the image of a registry that is named by its digest."""
     engines = _engines(wish)
     held = find_held(wish.word, engines) if engines and wish.form is None else None
@@ -281,7 +178,7 @@ def _pinned(digest: str, wish: _Wish) -> Image:
     return _as_file(replace(image, reference=wish.word, digest=digest), wish, None)
 
 
-def _other(wish: _Wish) -> Image:
+def _other(wish: Wish) -> Image:
     """Return an image that an engine here knows by another name, or by its id."""
     engines = _engines(wish)
     held = find_held(wish.word, engines) if engines else None
@@ -306,12 +203,12 @@ def _image_of(held: HeldImage, name: str) -> Image:
     )
 
 
-def _engines(wish: _Wish) -> tuple[str, ...]:
+def _engines(wish: Wish) -> tuple[str, ...]:
     """Return the engines that may hold an image for a runtime."""
     return engines_here(wish.runtime if wish.runtime in ENGINES else None)
 
 
-def _as_file(image: Image, wish: _Wish, recipe: str | None) -> Image:
+def _as_file(image: Image, wish: Wish, recipe: str | None) -> Image:
     """Return an image as its runtime takes it, converted where it must be."""
     if wish.form is None:
         return image
@@ -323,7 +220,7 @@ def _as_file(image: Image, wish: _Wish, recipe: str | None) -> Image:
     return replace(origin.image if origin else image, name=image.name, file=str(place))
 
 
-def _check_platform(image: Image, wish: _Wish) -> None:
+def _check_platform(image: Image, wish: Wish) -> None:
     """Raise where an image does not compute on what the runs ask for."""
     if wish.gpus and image.platform == "cpu":
         raise LaunchError(
