@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-
-from launch.engine.connection import address, unreachable
-from launch.errors import BackendError, LaunchError, nearest
+from launch.engine.command_line import ask, refusal
+from launch.errors import LaunchError, nearest
 
 # What is no network of its own but a way to do with or without one; Docker lists its own among the others.
 _MODES = {"docker": (), "podman": ("none", "host", "bridge", "private", "pasta", "slirp4netns")}
-_ASK_S = 60.0
 
 
 def check_network(name: str, engine: str) -> None:
@@ -35,16 +32,7 @@ def check_network(name: str, engine: str) -> None:
 
 
 def _list(engine: str) -> list[str]:
-    words = [engine, "network", "ls", "--format", "{{.Name}}"]
-    try:
-        said = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BackendError(f"{engine} does not answer in {_ASK_S:g} s", hint="is the engine well?") from error
-    except OSError as error:
-        raise LaunchError(f"{engine} cannot be executed: {error.strerror}", hint="`launch doctor` looks") from error
-    if said.returncode == 0:
-        return said.stdout.split()
-    last = (said.stderr.strip().splitlines() or ["it failed and said nothing"])[-1]
-    raise unreachable(address(), RuntimeError(last)) if engine == "docker" else BackendError(f"{engine}: {last}")
+    said = ask(engine, "network", "ls", "--format", "{{.Name}}")
+    if said.returncode:
+        raise refusal(engine, said.stderr)
+    return said.stdout.split()

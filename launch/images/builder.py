@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from launch.engine.connection import address, unreachable
+from launch.engine.command_line import refusal
 from launch.errors import LaunchError
-from launch.images.held import ENGINES, last_line
+from launch.images.held import ENGINES
 
 _ASK_S = 60.0
 _PLUGIN_SINCE = 23  # docker's own BuildKit client moved to the plugin buildx
@@ -58,7 +58,7 @@ def find_builder(wanted: str | None = None) -> Builder:
     builder = _docker()
     answer = builder.ask("version", "--format", "{{.Server.Version}}")
     if answer.returncode:
-        raise unreachable(address(), RuntimeError(last_line(answer.stderr)))
+        raise refusal("docker", answer.stderr)
     return builder
 
 

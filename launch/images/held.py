@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from launch.engine.connection import address, unreachable
+from launch.engine.command_line import ask, refusal
 from launch.errors import BackendError, LaunchError
 from launch.images.catalog import LABEL
 
 ENGINES = ("docker", "podman")
-_ASK_S = 60.0
 
 Answer = TypeVar("Answer")
 _UNKNOWN = ("no such image", "not known", "does not exist", "no such object", "unable to find")
@@ -95,7 +93,7 @@ def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
     return _first(engines, lambda engine: _list(engine, f"label={LABEL}{label}={value}")) or []
 
 
-def _first(engines: Sequence[str], ask: Callable[[str], Answer | None]) -> Answer | None:
+def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> Answer | None:
     """Return the first answer that says something; None where all are empty.
 
     Raises:
@@ -104,7 +102,7 @@ def _first(engines: Sequence[str], ask: Callable[[str], Answer | None]) -> Answe
     silent: BackendError | None = None
     for engine in engines:
         try:
-            found = ask(engine)
+            found = question(engine)
         except BackendError as error:
             silent = silent or error
             continue
@@ -126,33 +124,19 @@ def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:
     return silent
 
 
-def last_line(said: str) -> str:
-    """Return what a program said last; before it stand warnings that have nothing to do with its failure."""
-    return said.strip().splitlines()[-1] if said.strip() else "it failed and said nothing"
-
-
 def _list(engine: str, wanted: str) -> list[str]:
-    done = _call([engine, "image", "ls", "--no-trunc", "--quiet", "--filter", wanted])
+    done = ask(engine, "image", "ls", "--no-trunc", "--quiet", "--filter", wanted)
     if done.returncode:
-        raise _silence(engine, done.stderr)
+        raise refusal(engine, done.stderr)
     return list(dict.fromkeys(done.stdout.split()))
 
 
-def _silence(engine: str, said: str) -> BackendError:
-    """Return what it means that an engine refuses a question."""
-    if engine == "docker":
-        return unreachable(address(), RuntimeError(last_line(said)))
-    return BackendError(
-        f"{engine}: {last_line(said)}", hint="is the engine running, and may you use it? `launch doctor` looks"
-    )
-
-
 def _inspect(engine: str, reference: str) -> HeldImage | None:
-    done = _call([engine, "image", "inspect", "--format", "{{json .}}", reference])
+    done = ask(engine, "image", "inspect", "--format", "{{json .}}", reference)
     if done.returncode:
         if any(word in done.stderr.lower() for word in _UNKNOWN):
             return None
-        raise _silence(engine, done.stderr)
+        raise refusal(engine, done.stderr)
     answer = json.loads(done.stdout)
     said = cast(dict[str, Any], answer[0] if isinstance(answer, list) else answer)  # Podman prints a list of one
     config = cast(dict[str, Any], said.get("Config") or {})
@@ -165,14 +149,3 @@ def _inspect(engine: str, reference: str) -> HeldImage | None:
         variables=tuple(config.get("Env") or ()),
         bytes=int(said.get("Size") or 0),
     )
-
-
-def _call(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BackendError(f"{words[0]} does not answer in {_ASK_S:g} s", hint="is the engine well?") from error
-    except OSError as error:
-        raise BackendError(f"{words[0]} cannot be executed: {error.strerror}") from error
