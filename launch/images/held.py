@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from launch.images.catalog import LABEL
 ENGINES = ("docker", "podman")
 
 Answer = TypeVar("Answer")
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
 _UNKNOWN = ("no such image", "not known", "does not exist", "no such object", "unable to find")
 
 
@@ -69,6 +71,11 @@ def engines_here(wanted: str | None = None) -> tuple[str, ...]:
             hint="`launch doctor` lists what this machine can execute images with",
         )
     return tuple(engine for engine in ENGINES if wanted in (None, engine) and shutil.which(engine))
+
+
+def is_id(word: str) -> bool:
+    """Say whether a word is an engine's identity of an image, or as much of it as a list shows."""
+    return _ID.fullmatch(word) is not None
 
 
 def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:

@@ -13,7 +13,7 @@ from launch.image import Image
 from launch.images.catalog import ImageSpec, find_image, load_images, recipe_hash, tag
 from launch.images.convert import IMAGES, place_of, read_origin, take_up
 from launch.images.convert import convert as make
-from launch.images.held import ENGINES, HeldImage, engines_here, find_held, list_labelled
+from launch.images.held import ENGINES, HeldImage, engines_here, find_held, is_id, list_labelled
 from launch.images.image_of_file import image_of_file
 from launch.images.wish import Wish
 from launch.yaml_file import printable
@@ -23,7 +23,6 @@ _PROGRAMS = {"apptainer": "apptainer", "charliecloud": "ch-run", "pyxis": "srun"
 _FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
 _DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
 _SUM = re.compile(r"[0-9a-f]{64}")
-_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 
 def resolve_image(
@@ -109,7 +108,7 @@ def _find(wish: Wish) -> Image:
         return _pinned(match["digest"], wish)
     if wish.word in load_images():
         return _named(find_image(wish.word), wish)
-    if ":" in wish.word or "/" in wish.word or _ID.fullmatch(wish.word):
+    if ":" in wish.word or "/" in wish.word or is_id(wish.word):
         return _other(wish)
     find_image(wish.word)  # says which ones there are
     raise AssertionError(wish.word)

@@ -20,7 +20,8 @@ with open(folder + "/asked", "a") as file:
     file.write(" ".join(words) + "\\n")
 if words[:2] == ["image", "inspect"]:
     said = json.load(open(folder + "/image.json"))
-    if words[-1] not in (said["Id"], "there:1"):
+    short = said["Id"].partition(":")[2][:12]
+    if words[-1] not in (said["Id"], short, "there:1"):
         sys.exit("Error: No such image: " + words[-1])
     print(json.dumps(said))
 if words[0] == "export":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.cli.image.named import held_image
 from launch.containment import Choice, contain
 from launch.errors import BackendError, LaunchError
 from launch.image import Image
@@ -45,6 +46,14 @@ def test_image_of_an_engine(engine: EngineStandIn, tmp_path: Path) -> None:
     image = resolved("there:1", "docker", tmp_path)
     assert (image.name, image.reference, image.id, image.platform) == ("there:1", ID, ID, "cpu")
     assert (image.content, image.file) == (LABELS["s5-launch.content"], None)
+
+
+def test_an_image_is_known_by_the_beginning_of_its_id_that_the_list_shows(
+    engine: EngineStandIn, tmp_path: Path
+) -> None:
+    short = ID.removeprefix("sha256:")[:12]
+    assert resolved(short, "docker", tmp_path).id == ID
+    assert held_image(short, "docker").id == ID
 
 
 def test_place_of_what_is_not_converted_yet(engine: EngineStandIn, tmp_path: Path) -> None:

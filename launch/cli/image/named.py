@@ -34,7 +34,7 @@ def held_image(word: str, builder: str | None) -> HeldImage:
     """
     from launch.images.builder import find_engine
     from launch.images.catalog import find_image, load_images
-    from launch.images.held import find_held
+    from launch.images.held import find_held, is_id
     from launch.images.listing import newest
 
     engine = find_engine(builder)
@@ -44,7 +44,7 @@ def held_image(word: str, builder: str | None) -> HeldImage:
         if held is None:
             raise LaunchError(f"the image {word} is not built here", hint=f"`launch image build {word}`")
         return held
-    if not any(sign in word for sign in ":/@"):
+    if not any(sign in word for sign in ":/@") and not is_id(word):
         find_image(word)  # says which ones there are
     held = find_held(word, (engine,))
     if held is None:
