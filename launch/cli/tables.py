@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from launch.cli import console, quantities
 from launch.cli.shares import Shares
+from launch.disk.manifest import BLOCK
 from launch.errors import StoreError
 from launch.records import State
 from launch.results import MISSING
@@ -26,12 +27,22 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
         now: Seconds since the epoch.
     """
     with_words = any(quantities.last_words(view) for view in views)
-    header = ["run", "state", "attempts", "progress", "time", *(["reason"] if with_words else [])]
+    with_blocks = any(BLOCK in view.settings for view in views)
+    header = [
+        "run",
+        *(["block"] if with_blocks else []),
+        "state",
+        "attempts",
+        "progress",
+        "time",
+        *(["reason"] if with_words else []),
+    ]
     rows: list[list[str]] = []
     for view in views:
         seconds = quantities.elapsed(view, now)
         row = [
             view.run_id,
+            *([str(view.settings.get(BLOCK, MISSING))] if with_blocks else []),
             str(view.state),
             str(view.attempts),
             progress(view),

@@ -19,9 +19,9 @@ from launch.compose.config_errors import combination_error, experiment_error, re
 from launch.compose.config_text import config_text
 from launch.compose.experiments import default_conf_dir, experiment_names
 from launch.compose.run_id import make_run_id
+from launch.disk.manifest import BLOCK
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
-from launch.language.blocks import BLOCK
 from launch.language.sweep import RunSpec
 from launch.records import RunRecord
 from s5.config import Config

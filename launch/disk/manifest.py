@@ -17,6 +17,9 @@ from launch.disk.files import create_file, fault, read_bytes, store_error
 from launch.errors import StoreError
 from launch.records import ManifestEntry, ManifestHeader, from_json, to_json
 
+# Among the settings of a line: the name of the run's block, where it has one. No key of a config is called so.
+BLOCK = "block"
+
 
 @dataclass(kw_only=True)
 class Listed:

@@ -36,8 +36,6 @@ BLOCK_KEYS = (
 TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel")
 # At the top of a file these two speak of the whole sweep, and in a block of the block.
 _OF_THE_SWEEP = ("name", "after")
-# Among the settings that tell runs apart: the name of a run's block. No key of a config is called so.
-BLOCK = "block"
 _FACTORS = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
 _MAX_SEED = 2**32 - 1
 _MAX_SEEDS = 10_000

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from launch.language.blocks import BLOCK, Block, read_file
+from launch.disk.manifest import BLOCK
+from launch.language.blocks import Block, read_file
 from launch.language.command_line import CommandLine, read_command_line
 from launch.language.exclude import same
 from launch.language.expand import Leaf, find_leaves
 from launch.language.published import PublishedRow, check_metric, check_settings, resolve_row
 from launch.language.turns import Turn, Turns
-from launch.records import PublishedNumber
+from launch.records import PublishedNumber, row_of
 from launch.resources import Resources
 from launch.yaml_file import Place, describe, printable
 
@@ -201,8 +202,20 @@ def _expand(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[RunSpec
     if not runs:
         raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
     turns.check(taken)
+    warnings += _mixed(runs.values()) if len(leaves) > 1 else ()
     warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
     return tuple(runs.values()), tuple(dict.fromkeys(warnings))
+
+
+def _mixed(runs: Iterable[RunSpec]) -> list[str]:
+    """Return which blocks differ in nothing that the results show: their runs would have one mean."""
+    first: dict[object, RunSpec] = {}
+    found: dict[tuple[str, str], None] = {}
+    for run in runs:
+        other = first.setdefault((row_of(run.experiment, run.settings), run.seed, run.block), run)
+        if other is not run:
+            found[other.where, run.where] = None
+    return [f"{one} and {two} are one row of the results: give blocks that differ a `name`" for one, two in found]
 
 
 def _specs(leaf: Leaf, matched: set[Place], turns: Turns) -> Iterator[RunSpec]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from launch.cli.tables import runs_table
 from launch.compose.composer import Composer
 from launch.disk.store import Store
 from launch.errors import SweepError
@@ -224,6 +225,7 @@ blocks:
 def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(NAMED)
     sweep = load_sweep(tmp_path / "x.yaml")
+    assert sweep.warnings == ()
     runs = Composer().plan_all(sweep.runs)
     store = Store(tmp_path / "runs")
     submission = submit_runs(sweep, runs, store, Profile(name="local"), source=code_under(tmp_path))
@@ -234,6 +236,16 @@ def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
         ({"block": "all"}, {"PLANNED": 1}, 0.5),
         ({}, {"PLANNED": 1}, 0.5),
     ]
+    heads, first, *_, last = [line.split() for line in runs_table(submission.views, 0.0).splitlines()]
+    assert [heads[1], first[1], last[1]] == ["block", "pre", "—"]
     assert {len(select(runs, only)) for only in ("block=pre", "block=tuned")} == {2}
     assert "block" not in runs[0].record.settings and "block" not in runs[0].record.run_id
     assert submit_runs(sweep, runs, store, Profile(name="local"), source=tmp_path / "code").report.moved == []
+
+
+def test_blocks_that_would_have_one_mean_are_told(load):
+    assert load("{experiment: digits/s5, blocks: [{seeds: 2}, {seeds: [1, 2]}]}").warnings == ()
+    text = "{experiment: digits/s5, blocks: [{base: {d: 1}, grid: {e: [1, 2]}}, {%sbase: {d: 2}, grid: {e: [2, 3]}}]}"
+    (warning,) = load(text % "").warnings
+    assert "blocks[0] and " in warning and warning.endswith("give blocks that differ a `name`")
+    assert load(text % "name: other, ").warnings == ()
