@@ -81,7 +81,7 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
         What was left out of the code, a line each.
 
     Raises:
-        LaunchError: Where the code, the lock or a wheel is missing.
+        LaunchError: Where the code, the lock or a wheel is missing, or the folder cannot be used.
     """
     docker = folder / "docker"
     wanted = {docker / "Dockerfile": spec.dockerfile, folder / _LICENSE: source / _LICENSE}
@@ -95,16 +95,25 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
     folders = {folder, docker / "wheels"}
     for file in wanted:
         folders.update(above for above in file.parents if folder in above.parents)
-    _clear(folder, set(wanted), folders)
-    for path in sorted(folders):
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o755)
+    _make_room(folder, set(wanted), folders)
     executable = {folder / file.path for file in code if file.executable}
     for target, original in wanted.items():
         _copy(original, target, 0o755 if target in executable else 0o644)
     if wheels is not None:
         _stage_wheels(spec, wheels, docker / "wheels")
     return tuple(notice for notice in notices if notice.startswith(CODE))
+
+
+def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
+    """Make the folders of a build's files, and remove what an earlier build saw and this one does not."""
+    try:
+        _clear(folder, files, folders)
+        for path in sorted(folders):
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o755)
+    except OSError as error:
+        message = f"{printable(str(error.filename))}: cannot be used: {error.strerror}"
+        raise LaunchError(message, hint=f"remove {printable(str(folder))}; it is made anew") from error
 
 
 def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:

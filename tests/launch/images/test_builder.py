@@ -167,6 +167,19 @@ def test_the_next_build_sees_today_s_code_and_only_what_changed_is_new(tmp_path,
     assert (first / "s5/__init__.py").read_text() == "2"
 
 
+def test_what_another_user_left_in_the_way_is_named(tmp_path, monkeypatch):
+    """`sudo launch image build` leaves folders in the user's cache that are root's."""
+    (tmp_path / "context").mkdir()
+
+    def refuse(path, mode):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(LaunchError, match="context: cannot be used: Operation not permitted") as caught:
+        stage(find_image("cpu"), code(tmp_path / "source"), tmp_path / "context")
+    assert caught.value.hint == f"remove {tmp_path}/context; it is made anew"
+
+
 def test_a_wheel_that_is_missing_is_named_before_anything_is_built(tmp_path):
     (tmp_path / "context").mkdir()
     (tmp_path / "wheels").mkdir()
