@@ -26,7 +26,7 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 _LOCK = _REPOSITORY / "docker" / "locks" / "cpu.txt"
 _LEAST_PYTHON = (3, 11)
 # What the launcher itself imports, and what a training process cannot do without.
-_LAUNCHER = ("hydra-core", "omegaconf", "pyyaml", "rich")
+_LAUNCHER = ("docker", "hydra-core", "omegaconf", "pyyaml", "rich", "submitit")
 _TRAINING = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _FREE_WARN = 10 << 30
 _FREE_FAIL = 1 << 30
