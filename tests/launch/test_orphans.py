@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 
 from launch.cancellation import cancel
+from launch.cli import main
 from launch.disk import attempts
 from launch.disk.attempts import write_record
+from launch.disk.store import Store
+from launch.errors import ExitCode
+from launch.execution import drive
+from launch.image import Image
 from launch.records import State
+from launch.supervise import enclosure
 from launch.supervise.supervisor import Outcome
 from tests.kill.harness import wait_until
-from tests.launch.command_sweep import python
+from tests.launch.command_sweep import python, submitted
 from tests.launch.supervised_run import RESULT, WAITING, WRITE, Case, until_ready
 
 # Hears that it is to stop, and goes on until somebody writes into its pipe.
@@ -104,3 +110,23 @@ def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
         os.utime(file, (1e9, 1e9))
     assert case.supervise() == Outcome.AGAIN
     assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1], "it has been silent for too long"
+
+
+def test_all_that_an_engine_may_still_have_is_told_of_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of three lost runs each may have a container with an engine that is away: they are waited for together."""
+    monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.0)
+    store = Store(tmp_path / "runs")
+    views = drive(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]), store)
+    for view in views:
+        path = attempts.attempt_path(view.run_dir, 0)
+        image, engine = Image(name="x", reference="x"), f"unix://{tmp_path}/away.sock"
+        record = replace(attempts.read_attempt(path), ended=None, reason=None, exit_code=None, message=None)
+        write_record(path, replace(record, runtime="docker", image=image, engine=engine))
+    assert {view.state for view in store.sweep("work").views()} == {State.LOST}
+    assert main(["cancel", "work", "--runs", str(store.root)]) == ExitCode.UNREACHABLE
+    said = capsys.readouterr().err
+    assert said.count("cancelled") == 4, "a line for each, and their sum"
+    assert "cannot be ended: no Docker engine answers at unix:" in said
+    assert "; 2 more likewise" in said
