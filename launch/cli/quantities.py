@@ -64,8 +64,10 @@ def count_states(views: Iterable[RunView]) -> dict[State, int]:
 
 
 def count_free(views: Iterable[RunView]) -> dict[State, int]:
-    """Return the same without runs that wait for others: it is for those that something is to be done."""
-    return count_states(view for view in views if not view.waits)
+    """Return the same without runs that wait for others which only a retry starts: those come first."""
+    known = list(views)
+    stuck = any(view.state in (State.FAILED, State.CANCELLED) for view in known)
+    return count_states(view for view in known if not (stuck and view.waits))
 
 
 def state_words(counts: dict[State, int]) -> str:

@@ -49,6 +49,10 @@ class Predecessors:
             self._runs[key] = tuple(run_id for run_id in givers if self._listed[run_id].submitted >= since)
         return self._runs[key]
 
+    def before(self, run_id: str) -> tuple[str, ...]:
+        """Return the runs that a run comes after: in the order of what it waits for, then of the manifest."""
+        return tuple(dict.fromkeys(other for key in self.keys(run_id) for other in self.runs(key)))
+
     def given(self, run_id: str) -> list[Key]:
         """Return what somebody may wait for that a run gives."""
         one = self._listed[run_id]

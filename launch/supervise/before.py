@@ -29,9 +29,8 @@ def tell_before(run_dir: str, folder: str) -> str:
         OSError: Where the file cannot be written.
     """
     sweep, run_id = os.path.split(run_dir)
-    before = Predecessors(read_manifest(os.path.join(sweep, "manifest")))
-    found = {key[0]: [os.path.join(sweep, other) for other in before.runs(key)] for key in before.keys(run_id)}
+    known = Predecessors(read_manifest(os.path.join(sweep, "manifest")))
+    found = {key[0]: [os.path.join(sweep, other) for other in known.runs(key)] for key in known.keys(run_id)}
     write_file(os.path.join(folder, AFTER_FILE), (json.dumps(found, indent=1) + "\n").encode())
-    folders = dict.fromkeys(other for own in found.values() for other in own)
-    joined = os.pathsep.join(folders)
+    joined = os.pathsep.join(os.path.join(sweep, other) for other in known.before(run_id))
     return "" if os.pathsep in sweep or len(os.fsencode(joined)) > _MOST_BYTES else joined

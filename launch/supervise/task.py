@@ -20,11 +20,12 @@ from typing import Any
 
 from launch.disk.attempts import attempt_path, has_result, is_worked_on
 from launch.disk.files import fault
-from launch.disk.manifest import read_header
+from launch.disk.manifest import read_header, read_manifest
+from launch.disk.predecessors import Predecessors
 from launch.errors import BackendError, LaunchError
 from launch.records import Reason
 from launch.runtimes import HostCall
-from launch.scheduler.arrays import ArrayRecord, array_path, find_task, has_left, live_arrays, read_array
+from launch.scheduler.arrays import ArrayRecord, find_task, has_left, live_arrays, read_array
 from launch.scheduler.client import ClientError, call
 from launch.supervise.order import Order
 from launch.supervise.policy import check_nodes
@@ -181,10 +182,13 @@ class SlurmTask(Surroundings):
 
         Slurm begins what waits for a job as soon as that has ended with 0. This is the same, asked of the disk.
         """
+        if not self._record.waits:
+            return None
+        run_id = find_task(self._record, self.index).run_id
+        # Not what its array waits for: that may be whole arrays, of which every task would look at every run.
+        runs = Predecessors(read_manifest(os.path.join(self.sweep, "manifest"))).before(run_id)
+        before = [os.path.join(self.sweep, other) for other in runs]
         deadline = time.monotonic() + _SEEN_S
-        before = [
-            os.path.join(self.sweep, run_id) for tie in self._record.waits for run_id in _runs_of(self.sweep, tie)
-        ]
         while before:
             before = [run_dir for run_dir in before if not has_result(run_dir)]
             if before and time.monotonic() > deadline:
@@ -223,13 +227,6 @@ class SlurmTask(Surroundings):
         command = [sys.executable, "-P", "-c", boot + "sys.exit(main(sys.argv[1:]))", sys.path[0], *words]
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_FEED_TIMEOUT_S, check=False)
-
-
-def _runs_of(sweep: str, tie: str) -> list[str]:
-    """Return the runs of an array of the sweep, or of one task of it."""
-    uuid, _, index = tie.partition("_")
-    tasks = read_array(array_path(sweep, uuid)).tasks
-    return [task.run_id for task in ([tasks[int(index)]] if index else tasks)]
 
 
 def _is_gone(job: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.cli.quantities import count_free
 from launch.compose.composer import Run
 from launch.disk.manifest import entry_line
 from launch.disk.store import Store
@@ -193,3 +194,10 @@ def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
     sweep = store.sweep("work")
     assert wait_until(lambda: sweep.queue() is None, 30)
     assert states(sweep.views()) == dict.fromkeys(SOURCE, State.SUCCEEDED) | {"b": State.FAILED, "c": State.PLANNED}
+
+
+def test_what_waits_goes_on_with_the_rest_unless_that_is_to_be_retried(store: Store, tmp_path: Path) -> None:
+    assert count_free(submit(store).views) == {State.PLANNED: 5}
+    (tmp_path / "fail-a1").touch()
+    views = drive(submit(store), store)
+    assert count_free(views) == {State.FAILED: 1, State.SUCCEEDED: 2}

@@ -4,10 +4,12 @@ import math
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from launch.disk.store import SweepStore
 from launch.errors import LaunchError
 from launch.records import Reason
 from launch.resources import Resources
@@ -17,6 +19,7 @@ from launch.supervise import task as task_module
 from launch.supervise.step import srun_call
 from launch.supervise.supervisor import Outcome
 from launch.supervise.task import SlurmTask, execute
+from tests.launch.stored_runs import HEADER, entries_of, plan_of
 
 ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}
 
@@ -189,7 +192,9 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(tmp_path, monk
     monkeypatch.setattr(task_module, "_SEEN_S", 0.0)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    write_array(str(tmp_path), record(uuid="f" * 16, tasks=(ArrayTask(run_id="first", generation=1),)), "")
+    first, other, own = (replace(entries_of([plan_of()])[0], run_id=name) for name in ("first", "other", "r1"))
+    turned = [replace(first, gives=("a",)), replace(other, gives=("b",)), replace(own, after=("a",))]
+    SweepStore(tmp_path).freeze(HEADER, turned)
     write_array(str(tmp_path), record(waits=("f" * 16,)), "")
     assert execute(str(tmp_path / ".slurm" / "0123456789abcdef.json")) == Outcome.AGAIN
     assert "r1 comes after first, which has not succeeded" in capfd.readouterr().err
