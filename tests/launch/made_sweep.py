@@ -31,6 +31,10 @@ class Planned:
 
     record: RunRecord
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.record.settings
+
     def config_text(self) -> str:
         return f"seed: {self.record.seed}\n"
 
