@@ -29,7 +29,7 @@ def share(most: int | None, live: Sequence[Lane], arrays: Sequence[str], ready: 
         live: The lanes of the arrays that are in the queue.
         arrays: The new arrays.
         ready: How many of them, the first ones, wait for no other's success: they are not kept from the room of those
-            that do. None for all, and where none is ready all count too.
+            that do. Where it is None or 0, all count as ready.
 
     Returns:
         A lane for each.
