@@ -315,7 +315,7 @@ def test_disk_that_fills_up_is_survived(tmp_path: Path) -> None:
     if unshare is None or subprocess.run([*words, f"mount -t tmpfs tmpfs {tmp_path}"], capture_output=True).returncode:
         pytest.skip("needs `unshare --map-root-user --mount`, with which a small disk of its own is made")
     harness = Path(__file__).parents[1] / "kill" / "command.py"
-    command = f'"{sys.executable}" "{harness}" "{tmp_path}" 2 2 0.01 3 local'
+    command = f'"{sys.executable}" "{harness}" "{tmp_path}" 2 2 0.01 3 local 0'
     script = f"""
         mount -t tmpfs -o size=512k tmpfs "{tmp_path}" && export LAUNCH_SLOTS=/tmp/slots.$$
         {command} || exit 10
