@@ -53,7 +53,7 @@ def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
 
 def absolute(path: str) -> Path:
     """Return a path as the user means it: from where the command was typed."""
-    return Path(os.environ.get(CWD_VARIABLE) or os.getcwd(), Path(path).expanduser())
+    return Path(os.environ.get(CWD_VARIABLE) or os.getcwd(), os.path.expanduser(path))
 
 
 def _has_its_end(cache: Path) -> bool:

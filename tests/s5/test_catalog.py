@@ -149,6 +149,11 @@ def test_relative_root_is_meant_from_where_the_command_was_typed(monkeypatch, tm
     assert catalog.cache_folder() == typed / "c"
 
 
+def test_the_home_of_nobody_is_a_folder_as_it_stands(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert catalog.cache_folder("~nobody-here/c") == tmp_path / "~nobody-here/c"
+
+
 def test_cache_folder_follows_config_then_variable_then_xdg_then_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", "/home/somebody")
     assert str(catalog.cache_folder()) == "/home/somebody/.cache/s5-launch"
