@@ -43,9 +43,11 @@ _LATER = len(_FIRST)
 
 
 def pytest_configure() -> None:
-    """Hear interrupts: a shell that starts the tests in the background has them ignored, by all their children too."""
+    """Hear interrupts and hangups: in the background, or under nohup, they are ignored, by all children too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

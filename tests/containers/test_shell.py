@@ -45,9 +45,9 @@ def command(runtime: str, image: str, place: Path, *words: str) -> list[str]:
 
 def typed(words: list[str], text: str) -> tuple[int, str]:
     """Execute a command at a terminal, type something, and return its exit code and all that was seen."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(words[0], words)
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen(["setsid", "--ctty", *words], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
     os.write(terminal, text.encode())
     seen, deadline = b"", time.monotonic() + _UNTIL_S
     while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -59,8 +59,7 @@ def typed(words: list[str], text: str) -> tuple[int, str]:
             break
         seen += said
     os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), seen.decode(errors="replace")
+    return process.wait(), seen.decode(errors="replace")
 
 
 def mounts(text: str) -> dict[str, str]:
