@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from launch.records import AttemptRecord, Reason, to_json
+from launch.disk.record_json import to_json
+from launch.records import AttemptRecord, Reason
 from launch.resources import Resources
 from s5.result import metrics_line, publish, write_result
 

@@ -23,9 +23,10 @@ from typing import Any
 from launch.disk import processes
 from launch.disk.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
 from launch.disk.locks import acquire, is_held
+from launch.disk.record_json import from_json, to_json
 from launch.disk.scheduled import Scheduled
 from launch.errors import StoreError
-from launch.records import AttemptRecord, from_json, to_json
+from launch.records import AttemptRecord
 from s5.result import (
     ATTEMPT_DIR_VARIABLE,
     ATTEMPTS,

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from launch.disk.files import create_file, fault, read_bytes, store_error
+from launch.disk.record_json import from_json, to_json
 from launch.errors import StoreError
-from launch.records import ManifestEntry, ManifestHeader, from_json, to_json
+from launch.records import ManifestEntry, ManifestHeader
 
 # Among the settings of a line: the name of the run's block, where it has one. No key of a config is called so.
 BLOCK = "block"

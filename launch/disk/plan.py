@@ -14,8 +14,9 @@ from launch.disk.attempts import has_result
 from launch.disk.files import CONFIG, RUN, fault, read_bytes, replace_file, store_error, write_file
 from launch.disk.manifest import Manifest
 from launch.disk.processes import host, is_alive, start_time
+from launch.disk.record_json import from_json, to_json
 from launch.errors import StoreError
-from launch.records import RunRecord, from_json, to_json
+from launch.records import RunRecord
 
 _NEW = ".new-"
 

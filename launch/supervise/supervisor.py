@@ -18,8 +18,9 @@ from enum import IntEnum
 from launch.disk import attempts, processes
 from launch.disk.files import CONFIG, SNAPSHOTS, crc_of, fault, store_error
 from launch.disk.manifest import find_entry, read_header
+from launch.disk.record_json import from_json
 from launch.errors import LaunchError
-from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord, from_json
+from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord
 from launch.resources import Resources
 from launch.runtimes import Call, HostCall
 from launch.supervise.before import AFTER_VARIABLE, tell_before

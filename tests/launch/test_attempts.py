@@ -10,9 +10,10 @@ from launch.disk import attempts
 from launch.disk.attempts import ATTEMPT, attempt_path
 from launch.disk.locks import acquire
 from launch.disk.processes import host, start_time
+from launch.disk.record_json import to_json
 from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
-from launch.records import Reason, to_json
+from launch.records import Reason
 from s5.result import write_result
 from tests.launch.stored_runs import GONE, RECORD, attempted, listed
 
