@@ -10,6 +10,7 @@ from typing import Any
 
 from launch.disk.attempts import write_cancelled
 from launch.disk.processes import boot_id, host, start_time
+from launch.disk.record_json import to_json
 from launch.disk.store import Store, SweepStore
 from launch.records import (
     AttemptRecord,
@@ -19,7 +20,6 @@ from launch.records import (
     Reason,
     RunRecord,
     State,
-    to_json,
 )
 from launch.resources import Resources
 from s5.result import publish, write_result
