@@ -8,7 +8,7 @@ Everything else (groups, `+`, `~`, lists, interpolations) goes through Hydra who
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -70,11 +70,12 @@ class Composer:
         self._groups: dict[str, bool] = {}
         self._experiments = frozenset(experiment_names(self.conf_dir))
 
-    def plan(self, spec: RunSpec) -> Run:
+    def plan(self, spec: RunSpec, before: Sequence[str] = ()) -> Run:
         """Compose one run.
 
         Args:
             spec: What the sweep file says.
+            before: Hashes of what it comes after.
 
         Raises:
             ConfigError: Where a key, a value or a combination is not allowed; it names the sweep file's place.
@@ -82,7 +83,7 @@ class Composer:
         config = self.compose(spec)
         try:
             from_dict(Config, config)
-            identity = identity_of(config, spec)
+            identity = identity_of(config, spec, before)
         except (ValueError, TypeError) as error:
             raise combination_error(spec, str(error)) from error
         record = RunRecord(
@@ -110,8 +111,8 @@ class Composer:
             ConfigError: As `plan` does.
         """
         runs: dict[tuple[str, str], Run] = {}
-        for spec in specs:
-            run = self.plan(spec)
+        for run in self._each(list(specs)):
+            spec = run.spec
             key = (spec.experiment, run.record.science_hash)
             first = runs.setdefault(key, run)
             if first is not run:
@@ -122,6 +123,21 @@ class Composer:
                     "does not change the numbers"
                 )
         return list(runs.values())
+
+    def _each(self, specs: Sequence[RunSpec]) -> list[Run]:
+        """Return a run for each spec; what comes before others is composed first, since it is part of what they are."""
+        runs: dict[int, Run] = {}
+        given: dict[str, set[str]] = {}
+        hashes: dict[str, str] = {}
+        for index in sorted(range(len(specs)), key=lambda index: specs[index].turn.rank):
+            turn = specs[index].turn
+            for token in turn.after:
+                if token not in hashes:  # all that give it are of a lower rank
+                    hashes[token] = _hash(*sorted(given[token]))
+            run = runs[index] = self.plan(specs[index], [hashes[token] for token in turn.after])
+            for token in turn.gives:
+                given.setdefault(token, set()).add(_hash(run.record.experiment, run.record.science_hash))
+        return [runs[index] for index in range(len(specs))]
 
     def compose(self, spec: RunSpec) -> dict[str, Any]:
         """Return the resolved config of a run as nested plain values, before the checks across its fields.
@@ -214,9 +230,18 @@ def _convert(node: Any, key: str, value: Any) -> Any:
     return converted.name if isinstance(converted, Enum) else converted
 
 
-def identity_of(config: Mapping[str, Any], spec: RunSpec) -> str:
-    """Return the hash of what changes the numbers: the config's scientific subset and another command's words."""
+def identity_of(config: Mapping[str, Any], spec: RunSpec, before: Sequence[str] = ()) -> str:
+    """Return the hash of what changes the numbers of a run.
+
+    It is that of the config's scientific subset; for another command, of its words too, and of what it comes after,
+    since it is told where that lies. A training only comes later.
+    """
     science = science_hash(config)
     if spec.command is None:
         return science
-    return hashlib.sha256("\0".join((science, *spec.command)).encode()).hexdigest()
+    own = _hash(science, *spec.command)
+    return _hash(own, *before) if before else own
+
+
+def _hash(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -187,13 +188,13 @@ def _expand(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[RunSpec
     turns = Turns(top, leaves)
     matched: set[Place] = set()
     runs: dict[object, RunSpec] = {}
-    taken: list[tuple[Leaf, Turn]] = []
+    taken: list[tuple[Leaf, RunSpec]] = []
     warnings = _fixed_keys(leaves)
     for leaf in leaves:
         specs = list(_specs(leaf, matched, turns))
-        taken += [(leaf, spec.turn) for spec in specs]
+        taken += [(leaf, spec) for spec in specs]
         for spec in specs:
-            key = (spec.experiment, spec.overrides, spec.seed, spec.command)
+            key = _same_run(spec)
             runs[key] = runs[key].joined(spec) if key in runs else spec
         if not specs and len(leaves) > 1:
             warnings.append(f"{leaf.block.place}: the rules of exclude remove every run of this block")
@@ -201,10 +202,29 @@ def _expand(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[RunSpec
     rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
     if not runs:
         raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
-    turns.check(taken)
+    turns.check([(leaf, spec.turn) for leaf, spec in taken])
+    warnings += _other_turns(taken, runs)
     warnings += _mixed(runs.values()) if len(leaves) > 1 else ()
     warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
     return tuple(runs.values()), tuple(dict.fromkeys(warnings))
+
+
+def _same_run(spec: RunSpec) -> object:
+    """Return what specs of one run share. A command is told what came before it, and a training is not."""
+    after = None if spec.command is None else spec.turn.after
+    return spec.experiment, spec.overrides, spec.seed, spec.command, after
+
+
+def _other_turns(taken: Sequence[tuple[Leaf, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
+    """Return which blocks have runs that do not wait for what the block says."""
+    found = Counter(
+        str(leaf.block.place) for leaf, spec in taken if spec.turn.after != runs[_same_run(spec)].turn.after
+    )
+    return [
+        f"{place}: runs of this block stand in one that comes earlier too ({count:,}), and wait for nothing more than "
+        "there: trainings that are equal are one run"
+        for place, count in found.items()
+    ]
 
 
 def _mixed(runs: Iterable[RunSpec]) -> list[str]:

@@ -92,9 +92,42 @@ def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load):
     assert by_seed[2] == ({"middle"}, ("first",))
 
 
-def test_runs_whose_configs_are_one_are_joined_when_they_are_composed(load):
-    from launch.compose.composer import Composer
+def test_a_training_that_stands_in_an_earlier_block_too_is_told_of(load):
+    sweep = load("experiment: digits/s5\nblocks: [{name: one}, {name: two, after: one}, {after: two, seeds: [1]}]")
+    assert len(sweep.runs) == 2
+    assert [warning for warning in sweep.warnings if "stand in one that comes earlier too (1)" in warning]
+    assert "blocks[1]" in sweep.warnings[0]
 
+
+def test_a_command_is_another_run_where_something_else_comes_before_it(load):
+    """It is told where that lies, and may do something else with it."""
+    text = """
+        experiment: digits/s5
+        seeds: 2
+        blocks:
+          - {name: one, command: [make, %s]}
+          - {name: two, after: {one: [seed]}, command: [train]}
+          - {name: three, after: {two: [seed]}, command: [train]}
+          - {name: four, after: {one: [seed]}, command: [train]}
+          - {name: alone, command: [train]}
+    """
+    runs, edited = (Composer().plan_all(load(text % word).runs) for word in ("data", "more"))
+    assert len({run.record.run_id for run in runs}) == len(runs) == 8, "two and four are the same runs"
+    ids, others = ([run.record.run_id for run in found] for found in (runs, edited))
+    assert set(ids[:6]).isdisjoint(others[:6]), "what comes after an edited command is done anew"
+    assert ids[6:] == others[6:]
+
+
+def test_a_training_is_the_same_run_whatever_comes_before_it(load):
+    text = """
+        experiment: digits/s5
+        blocks: [{name: one, command: [make, %s]}, {after: one}]
+    """
+    (_, run), (_, other) = (Composer().plan_all(load(text % word).runs) for word in ("data", "more"))
+    assert run.record.run_id == other.record.run_id
+
+
+def test_runs_whose_configs_are_one_are_joined_when_they_are_composed(load):
     sweep = load("""
         experiment: digits/s5
         blocks:
