@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.disk.files import CONFIG, RUN
+from launch.disk.predecessors import Predecessors
 from launch.records import row_of
 from s5.config_values import science_subset
 
@@ -40,7 +41,7 @@ def newest(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
     groups: dict[tuple[str, str], list[RunView]] = {}
     for view in views:
         groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
-    return [view for group in groups.values() for view in _of_the_newest(group, asked)]
+    return _without_stale([view for group in groups.values() for view in _of_the_newest(group, asked)], manifest)
 
 
 def _asked(manifest: Manifest) -> dict[str, int]:
@@ -56,6 +57,27 @@ def _of_the_newest(group: Sequence[RunView], asked: dict[str, int]) -> list[RunV
         return list(group)
     today = {_configuration(view) for view in group if numbers[view.run_id] == last} - {None}
     return [view for view in group if numbers[view.run_id] == last or _configuration(view) in today]
+
+
+def _without_stale(views: list[RunView], manifest: Manifest) -> list[RunView]:
+    """Leave out commands before which something came that is not today's: they are other runs today."""
+    if not any(listed.entry.after for listed in manifest.listed.values()):
+        return views
+    before, todays = Predecessors(manifest), {view.run_id for view in views}
+    while True:
+        keys = {key for view in views for key in before.keys(view.run_id)}
+        lost = {key for key in keys if not todays.issuperset(before.runs(key))}
+        kept = [view for view in views if lost.isdisjoint(before.keys(view.run_id)) or not _has_command(view)]
+        if len(kept) == len(views):
+            return views
+        views, todays = kept, {view.run_id for view in kept}
+
+
+def _has_command(view: RunView) -> bool:
+    try:
+        return json.loads(Path(view.run_dir, RUN).read_bytes()).get("command") is not None
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _configuration(view: RunView) -> str | None:

@@ -9,7 +9,7 @@ from launch import current
 from launch.cli.tables import gather
 from launch.disk.attempts import write_cancelled
 from launch.disk.store import Store, SweepStore
-from launch.language.sweep import RunSpec, Sweep
+from launch.language.sweep import RunSpec, Sweep, load_sweep
 from launch.resources import Resources
 from launch.retry import retry
 from launch.submit import submit
@@ -130,6 +130,31 @@ def test_a_run_that_cannot_be_read_counts_while_it_is_asked_for(edited: Edited, 
     later = [replace(views[0], run_id="later", generation=2), views[1]]
     manifest.headers[2], manifest.run_ids[2] = manifest.headers[1], ("later",)
     assert [view.run_id for view in current.newest(later, manifest)] == ["later"]
+
+
+CHAIN = """
+name: digits
+experiment: digits/s5
+seeds: 2
+blocks:
+  - {name: one, command: [echo, %s]}
+  - {name: two, after: {one: [seed]}, command: [echo, two]}
+  - {name: three, after: {two: [seed]}, command: [echo, three]}
+  - {name: training, after: {one: [seed]}}
+"""
+
+
+def test_what_came_after_an_edited_command_leaves_the_table_with_it(edited: Edited, tmp_path: Path) -> None:
+    def submitted(text: str, only: str | None = None) -> int:
+        (tmp_path / "x.yaml").write_text(CHAIN % text)
+        sweep = load_sweep(tmp_path / "x.yaml")
+        return submit(sweep, edited.store, LOCAL, source=edited.code, only=only).generation or 0
+
+    assert submitted("data") == 1
+    assert submitted("data", "seed=0") == 2
+    assert len(edited.shown()) == 8, "what is narrowed takes none from the others"
+    assert submitted("more") == 3
+    assert sorted(edited.shown()) == [(3, 0)] * 4 + [(3, 1)] * 4, "the trainings are the same runs"
 
 
 def test_a_sweep_that_was_never_edited_reads_no_configuration(edited: Edited, monkeypatch: pytest.MonkeyPatch) -> None:
