@@ -226,7 +226,7 @@ def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
 def check_sweeps(store: Store) -> Iterator[Check]:
     """Is there a sweep that a person has to go on with?"""
     for name in store.sweeps():
-        views = store.sweep(name).views()
+        views = [view for view in store.sweep(name).views() if not view.waits]
         left = {state: sum(v.state == state for v in views) for state in (State.LOST, State.PREEMPTED, State.PLANNED)}
         if any(left.values()):
             words = ", ".join(f"{count} {state.lower()}" for state, count in left.items() if count)

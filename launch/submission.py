@@ -14,10 +14,10 @@ from launch.disk.attempts import adopt_result, has_result
 from launch.disk.manifest import Listed, Manifest, same_but_for_time
 from launch.disk.plan import PlanReport
 from launch.disk.store import Store, SweepStore
-from launch.errors import LaunchError, StoreError
+from launch.errors import LaunchError, StoreError, nearest
 from launch.grammar import format_value
 from launch.profiles import Profile
-from launch.records import ManifestEntry, ManifestHeader, RunView, State, row_of
+from launch.records import OVER, ManifestEntry, ManifestHeader, RunView, State, row_of
 
 if TYPE_CHECKING:
     from launch.backends import Backend
@@ -203,14 +203,21 @@ def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
     """
     for name in names:
         if name not in store.sweeps():
+            near = nearest(name, store.sweeps())
+            hint = f"did you mean {near}? " if near else ""
             raise StoreError(
-                f"there is no sweep {name!r} that this one could come after", hint="see `after:` in its file"
+                f"there is no sweep {name!r} that this one could come after", hint=f"{hint}See `after:` in its file"
             )
         left = [view for view in store.sweep(name).views() if view.state is not State.SUCCEEDED]
         if left and attended:
+            bad = [view for view in left if view.state in OVER]
+            shown = bad or left
+            words = ", ".join(f"{count} {state}" for state, count in Counter(view.state for view in left).items())
             raise LaunchError(
-                f"the sweep {name}, which this one comes after, has {len(left)} of its runs left",
-                hint=f"`launch wait {name}` returns when it has ended",
+                f"the sweep {name}, which this one comes after, has not succeeded: {words} ({shown[0].run_id})",
+                hint=f"`launch retry {name}` starts them anew"
+                if bad
+                else f"`launch wait {name}` returns when it has ended",
             )
 
 

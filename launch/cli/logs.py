@@ -53,9 +53,21 @@ def execute(args: argparse.Namespace) -> int:
         raise LaunchError(f"{run_id} has not been started yet", hint="`launch logs RUN -f` waits for it")
     if args.follow:
         return _follow(sweep, run_id, args.attempt, args.tail)
-    return _print(
-        log_file(sweep.run_dir(run_id), args.attempt if args.attempt is not None else attempts[-1]), args.tail
-    )
+    attempt = args.attempt if args.attempt is not None else attempts[-1]
+    _print(log_file(sweep.run_dir(run_id), attempt), args.tail)
+    _tell_silent(sweep.run_dir(run_id), attempt)
+    return ExitCode.OK
+
+
+def _tell_silent(run_dir: Path, attempt: int) -> None:
+    """Say how an attempt ended that printed nothing, such as one whose program is not there."""
+    from launch.disk.attempts import attempt_path, read_plain
+
+    log = log_file(run_dir, attempt)
+    record = read_plain(attempt_path(str(run_dir), attempt))
+    if log.is_file() and log.stat().st_size == 0 and record.get("ended") is not None:
+        words = ": ".join(str(record[key]) for key in ("reason", "message") if record.get(key))
+        console.note(f"attempts/{attempt} printed nothing; it ended with {words}")
 
 
 def attempt_numbers(run_dir: Path) -> list[int]:
@@ -72,7 +84,7 @@ def log_file(run_dir: Path, attempt: int) -> Path:
     return run_dir / ATTEMPTS / str(attempt) / _LOG
 
 
-def _print(log: Path, tail: int | None) -> int:
+def _print(log: Path, tail: int | None) -> None:
     try:
         with log.open("rb") as file:
             file.seek(_tail_offset(log, tail))
@@ -82,7 +94,6 @@ def _print(log: Path, tail: int | None) -> int:
         console.note(f"{log} is not there: the attempt printed nothing")
     except OSError as error:
         raise LaunchError(f"{log}: {error.strerror}") from error
-    return ExitCode.OK
 
 
 def _tail_offset(log: Path, lines: int | None) -> int:

@@ -26,7 +26,11 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("file", metavar="FILE", help="the sweep file")
     add_submission_arguments(parser)
-    parser.add_argument("--only", metavar="GLOB", help="only the runs whose id matches, such as '*-s0-*'")
+    parser.add_argument(
+        "--only",
+        metavar="GLOB",
+        help="only runs whose id, experiment or a setting as KEY=VALUE matches, such as '*-s0-*'",
+    )
 
 
 def add_submission_arguments(parser: Parser) -> None:

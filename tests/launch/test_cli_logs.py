@@ -63,6 +63,18 @@ def test_a_run_goes_by_any_clear_name(sweep, capfd, word):
     assert capfd.readouterr().out == DONE.log
 
 
+def test_of_an_attempt_that_printed_nothing_it_is_said_how_it_ended(sweep, capfd):
+    place = folder(sweep, DONE, 0)
+    (place / "log.txt").write_text("")
+    record = json.loads((place / "attempt.json").read_text())
+    end = {"ended": 2000.0, "reason": "start", "message": "bsah: none"}
+    (place / "attempt.json").write_text(json.dumps(record | end))
+    assert main(["logs", run_id_of(DONE), "--attempt", "0"]) == 0
+    out, err = capfd.readouterr()
+    assert not out
+    assert "attempts/0 printed nothing; it ended with start: bsah: none" in err
+
+
 def test_a_run_goes_by_its_folder(sweep, capfd, monkeypatch):
     monkeypatch.chdir(sweep.path.parent)
     assert main(["logs", f"x/{run_id_of(DONE)}/"]) == 0

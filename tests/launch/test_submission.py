@@ -1,15 +1,17 @@
-"""Which runs of a sweep `--only` picks."""
+"""Which runs of a sweep `--only` picks, and which sweeps come before it."""
 
 from typing import Any
 
 import pytest
 
 from launch.compose.composer import Run
+from launch.disk.store import Store
 from launch.errors import LaunchError
 from launch.language.sweep import RunSpec
-from launch.records import RunRecord
+from launch.records import RunRecord, State
 from launch.resources import Resources
-from launch.submission import select
+from launch.submission import check_after, select
+from tests.launch.made_sweep import Made, make_sweep
 
 SPEC = RunSpec(experiment="digits/s5", overrides=(), settings={}, seed=0, resources=Resources())
 
@@ -46,3 +48,21 @@ def test_a_glob_picks_runs_by_id_experiment_and_settings(only: str, seeds: list[
         select(runs, "r=0.001")
     assert "lr=" not in (caught.value.hint or "")
     assert "norm=layer" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("failed", r"failed, which .* has not succeeded: 1 FAILED, 1 PLANNED \(", "launch retry failed"),
+        ("open", r"open, which .* has not succeeded: 1 PLANNED \(", "launch wait open"),
+        ("opem", "no sweep 'opem'", "did you mean open"),
+    ],
+)
+def test_a_sweep_whose_turn_has_not_come_says_what_it_waits_for(tmp_path, name, message, hint):
+    sweeps = {"failed": [State.FAILED, State.PLANNED], "open": [State.PLANNED], "done": [State.SUCCEEDED]}
+    for sweep, states in sweeps.items():
+        make_sweep(tmp_path, sweep, [Made(state=state, settings={"n": n}) for n, state in enumerate(states)])
+    check_after(["done"], Store(tmp_path), attended=True)
+    with pytest.raises(LaunchError, match=message) as caught:
+        check_after(["done", name], Store(tmp_path), attended=True)
+    assert hint in (caught.value.hint or "")
