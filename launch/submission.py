@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.current import newest
 from launch.disk.attempts import adopt_result, has_result
 from launch.disk.manifest import Listed, Manifest, same_but_for_time
 from launch.disk.plan import PlanReport
@@ -208,7 +209,8 @@ def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
             raise StoreError(
                 f"there is no sweep {name!r} that this one could come after", hint=f"{hint}See `after:` in its file"
             )
-        left = [view for view in store.sweep(name).views() if view.state is not State.SUCCEEDED]
+        sweep = store.sweep(name)
+        left = [view for view in newest(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
         if left and attended:
             bad = [view for view in left if view.state in OVER]
             shown = bad or left

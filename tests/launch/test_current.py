@@ -9,9 +9,11 @@ from launch import current
 from launch.cli.tables import gather
 from launch.disk.attempts import write_cancelled
 from launch.disk.store import Store, SweepStore
+from launch.errors import LaunchError
 from launch.language.sweep import RunSpec, Sweep, load_sweep
 from launch.resources import Resources
 from launch.retry import retry
+from launch.submission import check_after
 from launch.submit import submit
 from tests.launch.command_sweep import LOCAL, code_under, python
 
@@ -155,6 +157,16 @@ def test_what_came_after_an_edited_command_leaves_the_table_with_it(edited: Edit
     assert len(edited.shown()) == 8, "what is narrowed takes none from the others"
     assert submitted("more") == 3
     assert sorted(edited.shown()) == [(3, 0)] * 4 + [(3, 1)] * 4, "the trainings are the same runs"
+
+
+def test_a_sweep_that_comes_after_waits_for_no_run_that_an_edit_has_left_behind(edited: Edited) -> None:
+    edited.submit(20, range(1))
+    (view,) = edited.sweep.views()
+    write_cancelled(view.run_dir, 1)
+    edited.submit(40, range(1))
+    with pytest.raises(LaunchError, match=r"has not succeeded: 1 PLANNED \(") as caught:
+        check_after(["digits"], edited.store, attended=True)
+    assert caught.value.hint == "`launch wait digits` returns when it has ended"
 
 
 def test_a_sweep_that_was_never_edited_reads_no_configuration(edited: Edited, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.current import newest
 from launch.disk.store import SweepStore
 from launch.errors import LaunchError
 from launch.records import State
@@ -28,7 +29,7 @@ def jobs_before(root: Path, names: Sequence[str], listing: Listing) -> list[str]
     jobs: list[str] = []
     for name in names:
         sweep = SweepStore(root / name, look_at_queue)
-        left = [view for view in sweep.views() if view.state is not State.SUCCEEDED]
+        left = [view for view in newest(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
         stuck = [view for view in left if view.state not in (State.PENDING, State.RUNNING)]
         if stuck:
             state = stuck[0].state
