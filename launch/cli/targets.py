@@ -60,6 +60,9 @@ def sweep_name(store: Store, word: str) -> str:
         raise LaunchError(f"{word}: no such sweep file", hint=_sweeps_hint(names))
     if name in without_manifest(store):
         raise LaunchError(f"{store.root / name}: the sweep's manifest is missing", hint=MENDS)
+    for sweep, run_id in _runs_like(store, word):
+        if run_id == word.rpartition("/")[2]:
+            raise LaunchError(f"{word} is a run of the sweep {sweep}; a sweep is wanted", hint=f"its name is {sweep}")
     near = nearest(name, names)
     raise LaunchError(
         f"no sweep {name!r} under {store.root}" + (f"; did you mean {near}?" if near else ""), hint=_sweeps_hint(names)

@@ -69,7 +69,8 @@ def unreachable(where: str, error: Exception) -> BackendError:
     if any(word in said.lower() for word in _SILENT):
         return BackendError(
             f"no Docker engine answers at {where}",
-            hint=f"start it (`systemctl start docker`), or name another with {HOST_VARIABLE}",
+            hint=f"start it (`systemctl start docker`), name another with {HOST_VARIABLE}, or take Podman where "
+            "that is: `--runtime podman`, and `--builder podman` for images",
         )
     return BackendError(f"the Docker engine at {where} cannot be used: {said}", hint=f"see {HOST_VARIABLE}")
 

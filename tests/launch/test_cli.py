@@ -133,6 +133,8 @@ def test_a_misspelt_sweep_and_run_show_the_nearest(runs, capsys):
     assert f"did you mean {run_id_of(GOOD)}?" in capsys.readouterr().err
     launch("logs", "quickstart", code=2)
     assert "'quickstart' is a sweep; a run is wanted" in capsys.readouterr().err
+    launch("retry", run_id_of(GOOD), code=2)
+    assert "is a run of the sweep quickstart; a sweep is wanted" in " ".join(capsys.readouterr().err.split())
 
 
 def test_verbose_shows_the_traceback_of_a_mistake(runs, capsys):

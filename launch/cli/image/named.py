@@ -42,7 +42,8 @@ def held_image(word: str, builder: str | None) -> HeldImage:
     if word in known:
         held = newest(known[word], (engine,))
         if held is None:
-            raise LaunchError(f"the image {word} is not built here", hint=f"`launch image build {word}`")
+            how = f" --builder {builder}" if builder else ""
+            raise LaunchError(f"the image {word} is not built here", hint=f"`launch image build {word}{how}`")
         return held
     if not any(sign in word for sign in ":/@") and not is_id(word):
         find_image(word)  # says which ones there are
