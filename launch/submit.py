@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from launch.containment import Choice, contain_left
 from launch.differences import corrected, describe_changes, describe_corrected
 from launch.disk.attempts import has_result
 from launch.disk.files import fault
 from launch.disk.store import Store, SweepStore
-from launch.errors import ExitCode, LaunchError
+from launch.errors import LaunchError
 from launch.estimate import Estimate, estimate_runs
 from launch.profiles import Profile
 from launch.records import OVER, ManifestEntry, ManifestHeader, State
@@ -36,6 +36,8 @@ from launch.submission import (
 if TYPE_CHECKING:
     from launch.compose.composer import Run
     from launch.language.sweep import Sweep
+
+_T = TypeVar("_T")
 
 
 def submit(
@@ -96,26 +98,26 @@ def submit_runs(
 
     own = store.sweep(sweep.name)
     refuse_second(own, profile)
-    check_after(sweep.after, store, attended=backend_of(profile).attended)
+    obstacles: list[LaunchError] = []
+    attended = backend_of(profile).attended
+    _tried(lambda: check_after(sweep.after, store, attended=attended), obstacles, dry=dry_run)
     before = find_before(runs, planned)
-    obstacles: list[LaunchError] = find_left_out(runs, before, own)
+    obstacles += find_left_out(runs, before, own)
     obstacles += find_obstacles(runs, {**os.environ, **profile.env})
     if not dry_run:
         refuse_obstacles(obstacles)
     entries = [entry_of(run) for run in runs]
     left = [entry for entry in entries if not has_result(str(own.run_dir(entry.run_id)))]
     if left:  # what is done asks nothing of a machine or a cluster any more
-        try:
-            backend_of(profile).check(left)
-        except LaunchError as error:
-            if not dry_run or error.exit_code is not ExitCode.USAGE:
-                raise
-            obstacles.append(error)
-    containment = contain_left(own, choice or Choice(), profile, [run.config for run in runs], left, dry=dry_run)
-    obstacles += containment.obstacles
+        _tried(lambda: backend_of(profile).check(left), obstacles, dry=dry_run)
+    configs = [run.config for run in runs]
+    containment = _tried(
+        lambda: contain_left(own, choice or Choice(), profile, configs, left, dry=dry_run), obstacles, dry=dry_run
+    )
+    obstacles += containment.obstacles if containment else ()
     report = own.plan(runs, dry=dry_run)
     changes = describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run)
-    warnings = [*changes, *own.problems, *containment.warnings]
+    warnings = [*changes, *own.problems, *(containment.warnings if containment else ())]
     submission = Submission(
         sweep=sweep.name,
         generation=None,
@@ -128,7 +130,7 @@ def submit_runs(
         obstacles=tuple(obstacles),
         containment=containment,
     )
-    if dry_run:
+    if dry_run or containment is None:
         views = look_at(own, entries)
         again = corrected(views, runs)
         chosen = {view.run_id for view in again}
@@ -148,6 +150,17 @@ def submit_runs(
         views = look_at(own, entries)
     warnings += [*notices, *describe_corrected(again)]
     return replace(submission, generation=generation, views=views, warnings=tuple(warnings))
+
+
+def _tried(do: Callable[[], _T], obstacles: list[LaunchError], *, dry: bool) -> _T | None:
+    """Do what may find something in the way; a dry run tells of it after its plan."""
+    try:
+        return do()
+    except LaunchError as error:
+        if not dry:
+            raise
+        obstacles.append(error)
+        return None
 
 
 def _start_again(own: SweepStore, header: ManifestHeader, entries: list[ManifestEntry], chosen: set[str]) -> int:

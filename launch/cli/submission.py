@@ -72,7 +72,8 @@ def _tell_obstacles(submission: Submission) -> int:
     for obstacle in submission.obstacles:
         console.note("")
         console.error(obstacle)
-    return ExitCode.USAGE if submission.obstacles else ExitCode.OK
+    codes = {obstacle.exit_code for obstacle in submission.obstacles}
+    return ExitCode.USAGE if len(codes) > 1 else next(iter(codes), ExitCode.OK)
 
 
 def command_again(args: argparse.Namespace) -> str:

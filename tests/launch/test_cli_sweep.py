@@ -65,6 +65,19 @@ def lines_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
     raise AssertionError(f"{word!r} never came: {lines}")
 
 
+def test_a_dry_run_shows_the_plan_whatever_is_in_the_way(control, capsys, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert main(["sweep", "x.yaml", "--dry-run", "--runtime", "docker"]) == 3
+    out, err = capsys.readouterr()
+    assert "estimate: " in out
+    assert "no Docker engine answers at unix:///nowhere/docker.sock" in " ".join(err.split())
+    Path("later.yaml").write_text(Path("x.yaml").read_text() + "\nafter: nowhere\n")
+    assert main(["sweep", "later.yaml", "--dry-run"]) == 2
+    out, err = capsys.readouterr()
+    assert "estimate: " in out
+    assert "there is no sweep 'nowhere'" in err
+
+
 def test_a_dry_run_shows_every_run_and_writes_nothing(control, capsys):
     assert main(["sweep", "x.yaml", "--dry-run"]) == 0
     out, err = capsys.readouterr()
