@@ -61,7 +61,7 @@ def _of_the_newest(group: Sequence[RunView], asked: dict[str, int]) -> list[RunV
 
 def _without_stale(views: list[RunView], manifest: Manifest) -> list[RunView]:
     """Leave out commands before which something came that is not today's: they are other runs today."""
-    if not any(listed.entry.after for listed in manifest.listed.values()):
+    if not manifest.has_order:
         return views
     before, todays = Predecessors(manifest), {view.run_id for view in views}
     while True:

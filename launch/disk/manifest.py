@@ -60,6 +60,11 @@ class Manifest:
         """The newest generation that can be read; 0 for none."""
         return max(self.headers, default=0)
 
+    @property
+    def has_order(self) -> bool:
+        """Whether any run comes after others."""
+        return any(one.entry.after for one in self.listed.values())
+
     def newest_header(self) -> ManifestHeader:
         """Return the first line of the newest generation that can be read.
 

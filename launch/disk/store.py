@@ -210,7 +210,7 @@ class SweepStore:
             manifest: The manifest.
             fed: Runs that a living queue feeds.
         """
-        if not any(one.entry.after for one in manifest.listed.values()):
+        if not manifest.has_order:
             return list(views)
 
         def look(run_id: str) -> RunView:

@@ -45,7 +45,7 @@ class Standing:
         self._views: dict[str, RunView] = {}
         self._records = {array.record.uuid: array.record for array in arrays}
         self.spots = find_spots(arrays, listing)
-        if any(one.entry.after for one in manifest.listed.values()):
+        if manifest.has_order:
             # A job on its way out may be listed still, of a run that is to be submitted anew.
             self.spots = {run_id: spot for run_id, spot in self.spots.items() if self._state(run_id) in _ALIVE}
 
