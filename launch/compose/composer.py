@@ -22,7 +22,7 @@ from launch.compose.run_id import make_run_id
 from launch.disk.manifest import BLOCK
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
-from launch.language.sweep import RunSpec
+from launch.language.runs import RunSpec
 from launch.records import RunRecord
 from s5.config import Config
 from s5.config_values import SCIENCE_VERSION, from_dict, science_hash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from launch.compose.base_config import ValueRefused
 from launch.errors import ConfigError, nearest
 from launch.grammar import format_value
-from launch.language.sweep import RunSpec
+from launch.language.runs import RunSpec
 from launch.yaml_file import describe
 
 

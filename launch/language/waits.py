@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from launch.yaml_file import Place, describe
 
-# A name stands in messages, and before the keys of a token: neither spaces nor `=` are in it.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MAX_NAME = 80
+# Of a sweep or a block. It stands in messages, and before the keys of a token: neither spaces nor `=` are in it.
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 _EXAMPLE = "such as `after: pretrain`, `after: [a, b]` or `after: {pretrain: [seed]}`"
 
 

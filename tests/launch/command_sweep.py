@@ -7,7 +7,8 @@ from typing import Any
 
 from launch.compose.composer import Run
 from launch.disk.store import Store
-from launch.language.sweep import RunSpec, Sweep
+from launch.language.runs import RunSpec
+from launch.language.sweep import Sweep
 from launch.profiles import Profile
 from launch.records import RunRecord
 from launch.resources import Resources

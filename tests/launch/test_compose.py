@@ -14,7 +14,8 @@ from launch.compose.base_config import ValueRefused, compose_base
 from launch.compose.composer import Composer
 from launch.compose.experiments import experiment_names
 from launch.errors import ConfigError
-from launch.language.sweep import RunSpec, load_sweep, single_run
+from launch.language.runs import RunSpec
+from launch.language.sweep import load_sweep, single_run
 from launch.resources import Resources
 from s5.config import Config
 from s5.config_values import from_dict, science_hash, to_dict

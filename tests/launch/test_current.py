@@ -10,7 +10,8 @@ from launch.cli.tables import gather
 from launch.disk.attempts import write_cancelled
 from launch.disk.store import Store, SweepStore
 from launch.errors import LaunchError
-from launch.language.sweep import RunSpec, Sweep, load_sweep
+from launch.language.runs import RunSpec
+from launch.language.sweep import Sweep, load_sweep
 from launch.resources import Resources
 from launch.retry import retry
 from launch.submission import check_after

@@ -7,7 +7,7 @@ import pytest
 from launch.compose.composer import Run
 from launch.disk.store import Store
 from launch.errors import LaunchError
-from launch.language.sweep import RunSpec
+from launch.language.runs import RunSpec
 from launch.records import RunRecord, State
 from launch.resources import Resources
 from launch.submission import check_after, select

@@ -13,7 +13,8 @@ from launch.disk.attempts import attempt_path, read_attempt, write_record
 from launch.disk.store import Store
 from launch.errors import LaunchError, StoreError
 from launch.execution import drive
-from launch.language.sweep import RunSpec, Sweep
+from launch.language.runs import RunSpec
+from launch.language.sweep import Sweep
 from launch.profiles import Profile
 from launch.records import Reason, RunView, State
 from launch.resources import Resources
