@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import run
-from launch.backends.request import build_request, send_request
-from launch.containment import Choice
-from launch.disk.store import Store
+from launch.actions.container_plan import Choice
+from launch.actions.submit import submit_runs
+from launch.backends.local.start import build_request, send_request
 from launch.errors import LaunchError
-from launch.profiles import Profile
-from launch.submit import submit_runs
-from launch.supervise.order import Order
+from launch.profiles.profile import Profile
+from launch.store.store import Store
+from launch.supervise.arguments import Order
 from launch.supervise.supervisor import Outcome
 from tests.engines.podman import Reaper
 from tests.launch.command_sweep import code_under, command_runs, sweep_of

@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from launch.disk.record_json import to_json
-from launch.records import AttemptRecord, Reason
-from launch.resources import Resources
+from launch.specs.resources import Resources
+from launch.store.record_json import to_json
+from launch.store.records import AttemptRecord, Reason
 from s5.result import metrics_line, publish, write_result
 
 

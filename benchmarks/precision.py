@@ -14,8 +14,8 @@ from typing import Any
 
 from scipy import stats
 
-from launch.disk.store import Store
-from launch.records import State
+from launch.store.records import State
+from launch.store.store import Store
 from s5.choices import Precision
 from s5.result import read_metrics, read_result
 

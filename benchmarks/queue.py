@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import run
-from launch.backends.local import LocalBackend
-from launch.disk.store import Store
-from launch.language.sweep import Sweep
-from launch.profiles import Profile
-from launch.records import State
-from launch.resources import Resources
-from launch.submit import submit_runs
+from launch.actions.submit import submit_runs
+from launch.backends.local.backend import LocalBackend
+from launch.profiles.profile import Profile
+from launch.specs.resources import Resources
+from launch.store.records import State
+from launch.store.store import Store
+from launch.sweepfile.sweep import Sweep
 from tests.launch.command_sweep import code_under, command_runs
 
 SLEEP = """

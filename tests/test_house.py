@@ -39,8 +39,8 @@ def test_import_contracts_hold() -> None:
     [
         ("launch/errors.py", "import launch.cli"),
         ("launch/supervise/supervisor.py", "import yaml"),
-        ("launch/language/sweep.py", "import s5.train"),
-        ("launch/results.py", "import jax"),
+        ("launch/sweepfile/sweep.py", "import s5.train"),
+        ("launch/results/table.py", "import jax"),
         ("s5/result.py", "import launch.errors"),
         ("s5/data/batch.py", "import s5.models"),
         ("s5/ssm/scan.py", "import torch"),
@@ -70,7 +70,7 @@ def _modules_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "never"),
     [
-        ("import launch.cli, launch.submit, launch.results", {"jax", "flax", "optax", "hydra"}),
+        ("import launch.cli, launch.actions.submit, launch.results.table", {"jax", "flax", "optax", "hydra"}),
         ("import launch.supervise.supervisor", {"jax", "yaml", "omegaconf", "hydra", "rich", "submitit", "argparse"}),
         ("import s5.config, s5.result, s5.catalog", {"jax", "flax", "numpy", "launch", "omegaconf"}),
         ("import s5.train, s5.evaluate", {"launch", "torch", "wandb", "sklearn"}),

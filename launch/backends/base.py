@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from launch.disk.store import SweepStore
-from launch.records import ManifestEntry, RunView
+from launch.store.records import ManifestEntry, RunView
+from launch.store.store import SweepStore
 
 OnChange = Callable[[list[RunView]], None]
 

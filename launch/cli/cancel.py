@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console
 from launch.errors import ExitCode
-from launch.records import State
+from launch.store.records import State
 
 if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
-    from launch.records import RunView
+    from launch.store.records import RunView
 
 EXAMPLES = """
 launch cancel mnist5k                         every run of the sweep that has not ended
@@ -35,9 +35,9 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Cancel, and show what that changed."""
-    from launch.cancellation import cancel
+    from launch.actions.cancel import cancel
+    from launch.actions.orphans import refuse_unended
     from launch.cli.targets import find_target, open_store
-    from launch.reaping import refuse_unended
 
     store = open_store(args.runs)
     targets = [find_target(store, word) for word in args.targets]

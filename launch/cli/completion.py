@@ -216,7 +216,7 @@ def _images() -> list[str]:
 
 
 def _runtimes() -> list[str]:
-    from launch.runtimes import RUNTIMES
+    from launch.containers.runtimes import RUNTIMES
 
     return list(RUNTIMES)
 

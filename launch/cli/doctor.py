@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from launch.check import Check
+    from launch.checks.check import Check
     from launch.cli.parser import Parser
 
 EXAMPLES = """
@@ -36,8 +36,8 @@ def execute(args: argparse.Namespace) -> int:
     """Print one line per check, as each comes out."""
     from dataclasses import asdict
 
-    from launch.doctor import examine
-    from launch.profiles import load_profile
+    from launch.checks.doctor import examine
+    from launch.profiles.profile import load_profile
 
     profile = load_profile(args.on)
     runs = args.runs or profile.runs_dir

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from launch.cli import console, quantities
+from launch.cli import console, formatting
 from launch.errors import ExitCode, StoreError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from launch.actions.gc import Garbage
     from launch.cli.parser import Parser
-    from launch.gc import Garbage
 
 EXAMPLES = """
 launch gc --dry-run                           show what would go, and how much it is
@@ -35,7 +35,7 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """List it, then delete it."""
-    from launch import gc
+    from launch.actions import gc
     from launch.cli.targets import open_store, sweep_name
 
     store = open_store(args.runs)
@@ -44,20 +44,20 @@ def execute(args: argparse.Namespace) -> int:
         console.warn(unended.error.message)
     garbage = gc.find_garbage(store, names)
     if garbage:
-        rows = [[item.kind, quantities.size(item.size), str(item.path)] for item in garbage]
+        rows = [[item.kind, formatting.size(item.size), str(item.path)] for item in garbage]
         console.data(console.table(["kind", "size", "path"], rows, right=["size"], elastic="path"))
     total = sum(item.size for item in garbage)
     if args.dry_run or not garbage:
-        console.note(f"{_words(garbage)}: {quantities.size(total)} can go" if garbage else "nothing to delete")
+        console.note(f"{_words(garbage)}: {formatting.size(total)} can go" if garbage else "nothing to delete")
         return ExitCode.OK
     try:
         freed = gc.remove(store, garbage)
     except OSError as error:
         raise StoreError(f"{error.filename}: {error.strerror}", hint="type `launch gc` again to go on") from error
-    console.note(f"{_words(garbage)}: {quantities.size(freed)} freed")
+    console.note(f"{_words(garbage)}: {formatting.size(freed)} freed")
     return ExitCode.OK
 
 
 def _words(garbage: Sequence[Garbage]) -> str:
     counts = Counter("temporary file" if item.kind == "temporary" else item.kind for item in garbage)
-    return ", ".join(quantities.plural(count, kind) for kind, count in counts.items())
+    return ", ".join(formatting.plural(count, kind) for kind, count in counts.items())

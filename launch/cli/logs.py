@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from launch.cli import console
 from launch.cli.parser import whole
 from launch.errors import ExitCode, LaunchError
-from launch.records import State
+from launch.store.records import State
 
 if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
-    from launch.disk.store import SweepStore
+    from launch.store.store import SweepStore
 
 EXAMPLES = """
 launch logs digits-s5-lr=0.001-s0             the beginning of an id, where no other run begins so
@@ -61,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _tell_silent(run_dir: Path, attempt: int) -> None:
     """Say how an attempt ended that printed nothing, such as one whose program is not there."""
-    from launch.disk.attempts import attempt_path, read_plain
+    from launch.store.attempts import attempt_path, read_plain
 
     log = log_file(run_dir, attempt)
     record = read_plain(attempt_path(str(run_dir), attempt))

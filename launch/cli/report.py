@@ -28,9 +28,9 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the page."""
-    from launch import report
     from launch.cli.tables import gather
     from launch.cli.targets import open_sweep
+    from launch.results import report
 
     sweep = open_sweep(args.sweep, args.runs)
     gathered = gather(sweep, args.metric)

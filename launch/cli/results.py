@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch import results
-from launch.cli import columns, console
+from launch.cli import console, setting_columns
 from launch.errors import ExitCode, LaunchError
-from launch.results import MISSING
+from launch.results import table as results_table
+from launch.results.table import MISSING
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from launch.cli.parser import Parser
     from launch.cli.tables import Gathered
-    from launch.results import Row
+    from launch.results.table import Row
 
 EXAMPLES = """
 launch results mnist5k
@@ -68,11 +68,11 @@ def execute(args: argparse.Namespace) -> int:
 def _render(rows: Sequence[Row], form: str) -> bytes:
     match form:
         case "json":
-            return (results.to_json(rows) + "\n").encode(errors="surrogateescape")
+            return (results_table.to_json(rows) + "\n").encode(errors="surrogateescape")
         case "csv":
-            return results.to_csv(rows).encode(errors="surrogateescape")
+            return results_table.to_csv(rows).encode(errors="surrogateescape")
         case "parquet":
-            return results.to_parquet(rows)
+            return results_table.to_parquet(rows)
         case _:
             return (table(rows) + "\n").encode(errors="surrogateescape")
 
@@ -96,29 +96,29 @@ def table(rows: Sequence[Row]) -> str:
 
     The columns of the published number are there where any row has one.
     """
-    keys = columns.setting_keys([row.settings for row in rows])
-    names = columns.short_names(keys)
+    keys = setting_columns.setting_keys([row.settings for row in rows])
+    names = setting_columns.short_names(keys)
     compared = any(row.published is not None for row in rows)
     numeric = ["seeds", _heading(rows), *(["published", "difference"] if compared else [])]
     with_states = any(set(row.states) - {"SUCCEEDED"} for row in rows)
     header = ["experiment", *(names[key] for key in keys), *numeric, *(["runs"] if with_states else [])]
     body: list[list[str]] = []
     for row in rows:
-        cells = [row.experiment, *columns.setting_cells(row.settings, keys), *_numbers(row)[: len(numeric)]]
+        cells = [row.experiment, *setting_columns.setting_cells(row.settings, keys), *_numbers(row)[: len(numeric)]]
         body.append([*cells, _states(row)] if with_states else cells)
     return console.table(header, body, right=numeric, elastic="experiment")
 
 
 def _heading(rows: Sequence[Row]) -> str:
     metric = rows[0].metric if rows else "metric"
-    return f"{metric} %" if results.in_percent(metric) else metric
+    return f"{metric} %" if results_table.in_percent(metric) else metric
 
 
 def _numbers(row: Row) -> list[str]:
     total = sum(row.states.values())
     seeds = f"{len(row.seeds)}" if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
-    published = results.number_text(row.published, row.metric)
-    return [seeds, results.mean_text(row), published, results.difference_text(row)]
+    published = results_table.number_text(row.published, row.metric)
+    return [seeds, results_table.mean_text(row), published, results_table.difference_text(row)]
 
 
 def _states(row: Row) -> str:

@@ -36,10 +36,10 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """List the runs in a new generation, and see them through."""
-    from launch.cli.submission import choice_of, start
+    from launch.actions.retry import retry
+    from launch.cli.start import choice_of, start
     from launch.cli.targets import open_store, sweep_name
-    from launch.profiles import load_profile
-    from launch.retry import retry
+    from launch.profiles.profile import load_profile
 
     store = open_store(args.runs)
     name = sweep_name(store, args.sweep)

@@ -27,8 +27,8 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Make the sweep of one, and submit it."""
-    from launch.cli.submission import perform
-    from launch.language.sweep import single_run
+    from launch.cli.start import perform
+    from launch.sweepfile.sweep import single_run
 
     check_overrides(args.overrides)
     if args.experiment.endswith((".yaml", ".yml")):

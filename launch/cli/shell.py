@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
-    from launch.mount import Mount
-    from launch.profiles import Profile
+    from launch.profiles.profile import Profile
+    from launch.specs.mount import Mount
 
 EXAMPLES = """
 launch shell                                  the image cpu, in the first runtime that is here
@@ -51,12 +51,12 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Become the container."""
+    from launch.actions.container_plan import Choice, contain
     from launch.cli.targets import open_store
-    from launch.containment import Choice, contain
-    from launch.profiles import load_profile
-    from launch.resources import Resources
-    from launch.runtimes import Call, find_runtime
-    from launch.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
+    from launch.containers.runtimes import Call, find_runtime
+    from launch.containers.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
+    from launch.profiles.profile import load_profile
+    from launch.specs.resources import Resources
 
     profile = load_profile(args.on)
     root = open_store(args.runs or profile.runs_dir).root.absolute()
@@ -102,7 +102,7 @@ def _runtime_of(profile: Profile) -> str:
 
 def _mounts(found: tuple[Mount, ...], root: Path) -> tuple[Mount, ...]:
     """Return what a run sees, all runs instead of one, the code, and the folder that the command was typed in."""
-    from launch.mount import Mount
+    from launch.specs.mount import Mount
 
     folders = {str(_SOURCE): False, os.getcwd(): True, **({str(root): True} if root.is_dir() else {})}
     taken = {mount.target for mount in found}

@@ -6,16 +6,16 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from launch.cli import console, quantities
+from launch.cli import console, formatting
 from launch.errors import ExitCode
-from launch.records import State
+from launch.store.records import State
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
     from launch.cli.parser import Parser
-    from launch.records import RunView
+    from launch.store.records import RunView
 
 EXAMPLES = """
 launch status                                 every sweep, one line each
@@ -24,7 +24,7 @@ launch status sweeps/mnist5k.yaml --state failed --state lost
 launch status --json | jq '.[] | select(.state == "FAILED") | .message'
 """
 
-_STATES = tuple(state.lower() for state in quantities.STATE_ORDER)
+_STATES = tuple(state.lower() for state in formatting.STATE_ORDER)
 
 
 def configure(parser: Parser) -> None:
@@ -76,11 +76,11 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
 
     if views:
         console.data(runs_table(views, time.time()))
-    counts = quantities.count_states(views)
+    counts = formatting.count_states(views)
     console.note(
-        f"{name}: {quantities.plural(len(views), 'run')}" + (f": {quantities.state_words(counts)}" if counts else "")
+        f"{name}: {formatting.plural(len(views), 'run')}" + (f": {formatting.state_words(counts)}" if counts else "")
     )
-    advise(name, quantities.count_free(views))
+    advise(name, formatting.count_free(views))
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
@@ -95,7 +95,7 @@ def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, optio
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:
-        console.hint(f"nobody works on {quantities.plural(waiting, 'run')}; `launch sweep FILE` goes on with them")
+        console.hint(f"nobody works on {formatting.plural(waiting, 'run')}; `launch sweep FILE` goes on with them")
     elif counts.get(State.FAILED):
         console.hint(f"`launch logs {failed}` shows why; `launch retry {name}{options}` runs them again")
     elif counts.get(State.CANCELLED):
@@ -103,7 +103,7 @@ def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, optio
 
 
 def as_json(views: Sequence[RunView]) -> str:
-    """Return runs as a JSON list of objects, one field per attribute of `launch.records.RunView`."""
+    """Return runs as a JSON list of objects, one field per attribute of `launch.store.records.RunView`."""
     from dataclasses import asdict
 
     return json.dumps([asdict(view) for view in views], indent=2, ensure_ascii=False, default=str)

@@ -80,8 +80,8 @@ def _refuse_experiment(word: str) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Load the file, and submit it."""
-    from launch.cli.submission import perform
-    from launch.language.sweep import load_sweep
+    from launch.cli.start import perform
+    from launch.sweepfile.sweep import load_sweep
 
     check_overrides(args.overrides)
     _refuse_experiment(args.file)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from launch.cli import console, quantities
-from launch.cli.shares import Shares
-from launch.disk.manifest import BLOCK
+from launch.cli import console, formatting
+from launch.cli.progress import Shares
 from launch.errors import StoreError
-from launch.records import State
-from launch.results import MISSING
+from launch.results.table import MISSING
+from launch.store.manifest import BLOCK
+from launch.store.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from launch.disk.store import SweepStore
-    from launch.records import RunView
-    from launch.results import Row
+    from launch.results.table import Row
+    from launch.store.records import RunView
+    from launch.store.store import SweepStore
 
 
 def runs_table(views: Sequence[RunView], now: float) -> str:
@@ -26,7 +26,7 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
         views: The runs.
         now: Seconds since the epoch.
     """
-    with_words = any(quantities.last_words(view) for view in views)
+    with_words = any(formatting.last_words(view) for view in views)
     with_blocks = any(BLOCK in view.settings for view in views)
     header = [
         "run",
@@ -39,16 +39,16 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
     ]
     rows: list[list[str]] = []
     for view in views:
-        seconds = quantities.elapsed(view, now)
+        seconds = formatting.elapsed(view, now)
         row = [
             view.run_id,
             *([str(view.settings.get(BLOCK, MISSING))] if with_blocks else []),
             str(view.state),
             str(view.attempts),
             progress(view),
-            MISSING if seconds is None else quantities.duration(seconds),
+            MISSING if seconds is None else formatting.duration(seconds),
         ]
-        rows.append([*row, quantities.last_words(view)] if with_words else row)
+        rows.append([*row, formatting.last_words(view)] if with_words else row)
     return console.table(
         header, rows, right=["attempts", "progress", "time"], elastic="reason" if with_words else "run"
     )
@@ -64,8 +64,8 @@ def progress(view: RunView) -> str:
 
 def sweeps_table(sweeps: Mapping[str, Sequence[RunView]]) -> str:
     """Return one line per sweep with how many of its runs are in which state; states that no run is in are left out."""
-    counts = {name: quantities.count_states(views) for name, views in sweeps.items()}
-    states = [state for state in quantities.STATE_ORDER if any(state in each for each in counts.values())]
+    counts = {name: formatting.count_states(views) for name, views in sweeps.items()}
+    states = [state for state in formatting.STATE_ORDER if any(state in each for each in counts.values())]
     header = ["sweep", "runs", *(state.lower() for state in states)]
     rows = [
         [name, str(len(views)), *(str(counts[name].get(state, 0)) for state in states)]
@@ -98,26 +98,26 @@ def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
     Raises:
         LaunchError: Where `metric` is given and no result has it.
     """
-    from launch import current, results
     from launch.cli.targets import warn_of_damage
+    from launch.results import latest, table
 
     views = sweep.views()
     warn_of_damage([sweep])
     manifest = sweep.manifest()
-    views = current.newest(views, manifest)
+    views = latest.newest(views, manifest)
     header = manifest.newest_header()
     metrics, damaged = _read_each(views)
     if metric is not None:
-        results.check_metric(metric, metrics)
-    shown = metric or results.metric_to_show(header.metric, metrics)
+        table.check_metric(metric, metrics)
+    shown = metric or table.metric_to_show(header.metric, metrics)
     if metric is None and shown != header.metric:
         console.note(f"{sweep.name}: no run has {header.metric}; {shown} is shown, --metric chooses another")
-    return Gathered(results.rows(views, metrics, shown, header.published), damaged, any(metrics.values()))
+    return Gathered(table.rows(views, metrics, shown, header.published), damaged, any(metrics.values()))
 
 
 def _read_each(views: Sequence[RunView]) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Return the metrics of the runs that have some, and the runs whose result is damaged, which are told of."""
-    from launch.results import read_metrics
+    from launch.results.table import read_metrics
 
     metrics: dict[str, dict[str, float]] = {}
     damaged: list[str] = []

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.cli import console
-from launch.disk.store import Store
 from launch.errors import LaunchError, nearest
+from launch.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from launch.disk.store import SweepStore
+    from launch.store.store import SweepStore
 
 MENDS = "typing the sweep's command again mends it: what has run is found, and nothing runs twice"
 
@@ -22,7 +22,7 @@ _RUN_FILE = "run.json"
 
 def open_store(runs: str | None) -> Store:
     """Return the store under `--runs`, or the default one."""
-    from launch.scheduler.scheduled import look_at_queue
+    from launch.backends.slurm.scheduler_view import look_at_queue
 
     return Store(None if runs is None else Path(runs), look_at_queue)
 

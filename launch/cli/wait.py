@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from launch.cli import console, quantities
+from launch.cli import console, formatting
 from launch.cli.parser import duration
 from launch.cli.watch import ALIVE, exit_code, is_going
 from launch.errors import ExitCode
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
-    from launch.records import RunView
+    from launch.store.records import RunView
 
 EXAMPLES = """
 launch sweep sweeps/mnist5k.yaml --detach && launch wait mnist5k && launch results mnist5k
@@ -46,9 +46,9 @@ def execute(args: argparse.Namespace) -> int:
     views = sweep.views()
     damaged = warn_of_damage([sweep])
     console.note(f"{sweep.name}: {_words(views)}")
-    advise(sweep.name, quantities.count_free(views))
+    advise(sweep.name, formatting.count_free(views))
     return ExitCode.USAGE if damaged else exit_code(views)
 
 
 def _words(views: Sequence[RunView]) -> str:
-    return quantities.state_words(quantities.count_states(views))
+    return formatting.state_words(formatting.count_states(views))

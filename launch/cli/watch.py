@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from launch.cli import console, quantities
-from launch.cli.board import Board
+from launch.cli import console, formatting
+from launch.cli.live_view import Board
 from launch.errors import BackendError, ExitCode, LaunchError
-from launch.records import State
+from launch.store.records import State
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
-    from launch.disk.store import Store, SweepStore
-    from launch.records import RunView
+    from launch.store.records import RunView
+    from launch.store.store import Store, SweepStore
 
 EXAMPLES = """
 launch watch                                  everything that runs here
@@ -46,7 +46,7 @@ def execute(args: argparse.Namespace) -> int:
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     if not names:
         raise LaunchError(f"no sweeps under {store.root}", hint="`launch sweep FILE` starts one")
-    title = names[0] if len(names) == 1 else quantities.plural(len(names), "sweep")
+    title = names[0] if len(names) == 1 else formatting.plural(len(names), "sweep")
     sweeps = [store.sweep(name) for name in names]
     try:
         views = follow(title, sweeps, feeder=_Feeder(store, names) if args.feed else None)
@@ -55,9 +55,9 @@ def execute(args: argparse.Namespace) -> int:
         return ExitCode.OK
     damaged = warn_of_damage(sweeps)
     warn_of_silence(sweeps)
-    counts = quantities.count_states(views)
-    console.note(f"{title}: {quantities.state_words(counts)}")
-    advise(title if len(names) == 1 else "SWEEP", quantities.count_free(views))
+    counts = formatting.count_states(views)
+    console.note(f"{title}: {formatting.state_words(counts)}")
+    advise(title if len(names) == 1 else "SWEEP", formatting.count_free(views))
     return ExitCode.USAGE if damaged else exit_code(views)
 
 
@@ -77,14 +77,14 @@ class _Feeder:
 
     def feed(self) -> bool:
         """Submit what there is room for, if it is time to; return whether something is left."""
-        from launch import execution
+        from launch.actions import drive
 
         if time.monotonic() < self._next:
             return True
         left = 0
         for name in list(self._names):
             try:
-                given = execution.feed(self._store, name)
+                given = drive.feed(self._store, name)
             except BackendError as error:
                 console.warn(error.message)  # it comes back, or Ctrl-C ends this
                 left += 1

@@ -14,16 +14,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from launch.compose.base_config import BaseConfig, RecipeError, ValueRefused, compose_base, plain_values
 from launch.compose.config_errors import combination_error, experiment_error, refused_error
 from launch.compose.config_text import config_text
 from launch.compose.experiments import default_conf_dir, experiment_names
+from launch.compose.hydra import BaseConfig, RecipeError, ValueRefused, compose_base, plain_values
 from launch.compose.run_id import make_run_id
-from launch.disk.manifest import BLOCK
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
-from launch.language.runs import RunSpec
-from launch.records import RunRecord
+from launch.store.manifest import BLOCK
+from launch.store.records import RunRecord
+from launch.sweepfile.runs import RunSpec
 from s5.config import Config
 from s5.config_values import SCIENCE_VERSION, from_dict, science_hash
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from launch.compose.base_config import ValueRefused
+from launch.compose.hydra import ValueRefused
 from launch.errors import ConfigError, nearest
 from launch.grammar import format_value
-from launch.language.runs import RunSpec
+from launch.sweepfile.runs import RunSpec
 from launch.yaml_file import describe
 
 

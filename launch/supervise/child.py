@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from launch.disk import processes
-from launch.disk.attempts import LOG, is_worked_on
-from launch.records import Reason
-from launch.runtimes import HostCall
+from launch.containers.runtimes import HostCall
+from launch.store import processes
+from launch.store.attempts import LOG, is_worked_on
+from launch.store.records import Reason
 from s5.result import ATTEMPT_DIR_VARIABLE
 
 # Ask to stop; the scheduler's own words among them.

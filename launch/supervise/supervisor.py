@@ -15,21 +15,21 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 
-from launch.disk import attempts, processes
-from launch.disk.files import CONFIG, SNAPSHOTS, crc_of, fault, store_error
-from launch.disk.manifest import find_entry, read_header
-from launch.disk.record_json import from_json
+from launch.containers.runtimes import Call, HostCall
 from launch.errors import LaunchError
-from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord
-from launch.resources import Resources
-from launch.runtimes import Call, HostCall
-from launch.supervise.before import AFTER_VARIABLE, tell_before
+from launch.specs.resources import Resources
+from launch.store import attempts, processes
+from launch.store.files import CONFIG, SNAPSHOTS, crc_of, fault, store_error
+from launch.store.manifest import find_entry, read_header
+from launch.store.record_json import from_json
+from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord
+from launch.supervise.after_file import AFTER_VARIABLE, tell_before
+from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE, Order
 from launch.supervise.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
 from launch.supervise.classify import Ending, classify, read_tail
-from launch.supervise.enclosure import Enclosure, end_container
-from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE, Order
-from launch.supervise.policy import WornOut, may_retry
-from launch.supervise.surroundings import Surroundings
+from launch.supervise.container_session import Enclosure, end_container
+from launch.supervise.host import Surroundings
+from launch.supervise.retry_policy import WornOut, may_retry
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

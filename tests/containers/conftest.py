@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launch.profiles import Profile
+from launch.profiles.profile import Profile
 from tests.containers.contained import Trained, train
 from tests.engines.docker import BASE
 from tests.engines.packages import find

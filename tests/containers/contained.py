@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from launch.backends.request import build_request, send_request
+from launch.actions.submit import submit_runs
+from launch.backends.local.start import build_request, send_request
 from launch.cli import main
-from launch.disk.attempts import read_attempt
-from launch.disk.store import Store
-from launch.image import Image
-from launch.mount import Mount
-from launch.profiles import Profile
-from launch.records import AttemptRecord, Reason
-from launch.submit import submit_runs
-from launch.supervise.order import Order
+from launch.profiles.profile import Profile
+from launch.specs.image import Image
+from launch.specs.mount import Mount
+from launch.store.attempts import read_attempt
+from launch.store.records import AttemptRecord, Reason
+from launch.store.store import Store
+from launch.supervise.arguments import Order
 from s5.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.launch.command_sweep import code_under, command_runs, sweep_of

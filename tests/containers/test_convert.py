@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk import processes
+from launch.containers.images import lease as turns
+from launch.containers.images.convert import Form, convert, place_of, read_origin
+from launch.containers.images.converters import Maker
+from launch.containers.images.lease import Turn
 from launch.errors import LaunchError
-from launch.image import Image
-from launch.images import turn as turns
-from launch.images.convert import Form, convert, place_of, read_origin
-from launch.images.making import Maker
-from launch.images.turn import Turn
+from launch.specs.image import Image
+from launch.store import processes
 from tests.containers.engine_stand_in import ID, EngineStandIn
 from tests.engines.daemon import wait_until
 
@@ -25,8 +25,8 @@ IMAGE = Image(name="cpu", reference=ID, id=ID, content="cd" * 32)
 PROCESS = """
 from pathlib import Path
 from launch.errors import LaunchError
-from launch.image import Image
-from launch.images.convert import Form, convert
+from launch.specs.image import Image
+from launch.containers.images.convert import Form, convert
 said = lambda line: print(line, flush=True)
 try:
     image = Image(name="cpu", reference={id!r}, id={id!r}, content={content!r})

@@ -1,8 +1,8 @@
 """What `launch doctor` says of the real runtimes that need no engine."""
 
-from launch.check import Level
-from launch.image import Image
-from launch.runtime_checks import check_apptainer, check_charliecloud
+from launch.checks.check import Level
+from launch.checks.runtimes import check_apptainer, check_charliecloud
+from launch.specs.image import Image
 
 LOOKS = {"apptainer": check_apptainer, "charliecloud": check_charliecloud}
 

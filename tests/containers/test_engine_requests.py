@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from launch.container import PASS_VARIABLE, ContainerSettings
-from launch.engine.connection import unreachable
-from launch.image import Image
-from launch.mount import Mount
-from launch.resources import Resources
-from launch.runtimes import Call
-from launch.runtimes.environment import container_environment
-from launch.runtimes.request import build_request, from_plain, labels_of, run_words, to_plain
+from launch.containers.engine.connection import unreachable
+from launch.containers.runtimes import Call
+from launch.containers.runtimes.environment import container_environment
+from launch.containers.runtimes.request import build_request, from_plain, labels_of, run_words, to_plain
+from launch.specs.container import PASS_VARIABLE, ContainerSettings
+from launch.specs.image import Image
+from launch.specs.mount import Mount
+from launch.specs.resources import Resources
 
 FOLDER = "/runs/lra/listops-s0-1a2b/attempts/2"
 CALL = Call(

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from launch.cancellation import cancel
+from launch.actions.cancel import cancel
+from launch.actions.container_plan import Choice
+from launch.actions.drive import drive
+from launch.actions.submit import submit_runs
 from launch.cli import main
-from launch.container import ContainerSettings
-from launch.containment import Choice
-from launch.disk.attempts import CANCELLED, read_attempt
-from launch.disk.store import Store
+from launch.containers.runtimes import find_runtime
+from launch.containers.runtimes.request import FOLDER_LABEL
 from launch.errors import ExitCode, LaunchError, StoreError
-from launch.execution import drive
-from launch.profiles import Profile
-from launch.records import AttemptRecord, Reason, RunView, State
-from launch.resources import Resources
-from launch.runtimes import find_runtime
-from launch.runtimes.request import FOLDER_LABEL
-from launch.submit import submit_runs
-from launch.supervise import enclosure
+from launch.profiles.profile import Profile
+from launch.specs.container import ContainerSettings
+from launch.specs.resources import Resources
+from launch.store.attempts import CANCELLED, read_attempt
+from launch.store.records import AttemptRecord, Reason, RunView, State
+from launch.store.store import Store
+from launch.supervise import container_session
 from launch.supervise.supervisor import Outcome, Supervisor
 from tests.containers.contained import Contained
 from tests.containers.places import ENGINES, Place, place_of
@@ -110,7 +110,7 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
     supervisor.send(signal.SIGKILL)
     supervisor.close()
     docker.daemon.kill()
-    monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.5)
+    monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.5)
     with pytest.raises(StoreError, match=r"its container may still be at work, .*: no Docker engine answers at unix:"):
         Supervisor(run.order).run()
     for verb in ("retry", "cancel", "cancel"):
@@ -168,7 +168,7 @@ def test_status_sees_what_nobody_watches_and_cancel_ends_it(
     sweep = run.store.sweep("work")
     assert [view.state for view in sweep.views()] == [State.RUNNING]
     assert place.containers()
-    monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.5)
+    monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.5)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/another.sock")  # its own is asked, not the present one
     assert not cancel(run.store, ["work"]).unended
     assert not place.containers()

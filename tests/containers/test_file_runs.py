@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk import processes
-from launch.image import Image
-from launch.records import Reason
+from launch.specs.image import Image
+from launch.store import processes
+from launch.store.records import Reason
 from launch.supervise.supervisor import Outcome
 from s5.result import ATTEMPT_DIR_VARIABLE
 from tests.containers.contained import Contained, profile_of

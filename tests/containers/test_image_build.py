@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from launch.checks.image import check_image
 from launch.cli import main
+from launch.containers.images.build import BuildOptions, build
+from launch.containers.images.catalog import ImageSpec, content_hash, find_image
+from launch.containers.images.engine_images import HeldImage, find_held
+from launch.containers.images.listing import ABSENT, BUILT, EARLIER, list_images
+from launch.containers.images.package_index import build_secrets
+from launch.containers.images.registry import pull, push
 from launch.errors import LaunchError
-from launch.images.build import BuildOptions, build
-from launch.images.catalog import ImageSpec, content_hash, find_image
-from launch.images.check import check_image
-from launch.images.held import HeldImage, find_held
-from launch.images.index import build_secrets
-from launch.images.listing import ABSENT, BUILT, EARLIER, list_images
-from launch.images.registry import pull, push
 from tests.engines.docker import BASE, Docker, EngineError
 
 ROOT = Path(__file__).parents[2]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from launch.image import Image
-from launch.mount import Mount
-from launch.records import Reason
-from launch.resources import Resources
-from launch.runtimes import Call, find_runtime
-from launch.runtimes.base import Runtime
+from launch.containers.runtimes import Call, find_runtime
+from launch.containers.runtimes.base import Runtime
+from launch.specs.image import Image
+from launch.specs.mount import Mount
+from launch.specs.resources import Resources
+from launch.store.records import Reason
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
 _NOBODY = 65534

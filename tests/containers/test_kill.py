@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk.processes import find_by_environment
+from launch.store.processes import find_by_environment
 from s5.result import ATTEMPT_DIR_VARIABLE
 from tests.containers.places import ENGINES, Place, place_of
 from tests.kill.harness import PAYLOAD, Harness, wait_until

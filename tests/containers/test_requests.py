@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from launch.backends.slurm.srun import srun_call
+from launch.containers.runtimes import Call, find_runtime
 from launch.errors import LaunchError
-from launch.image import Image
-from launch.mount import Mount
-from launch.records import Reason
-from launch.resources import Resources
-from launch.runtimes import Call, find_runtime
-from launch.supervise.step import srun_call
+from launch.specs.image import Image
+from launch.specs.mount import Mount
+from launch.specs.resources import Resources
+from launch.store.records import Reason
 from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from launch.actions.container_plan import Choice, contain
 from launch.cli.image.named import held_image
-from launch.containment import Choice, contain
+from launch.containers.images.catalog import find_image, load_images, recipe_hash
+from launch.containers.images.engine_images import ENGINES, silent_engines
+from launch.containers.images.listing import list_images
+from launch.containers.images.resolve import resolve_image
 from launch.errors import BackendError, LaunchError
-from launch.image import Image
-from launch.images.catalog import find_image, load_images, recipe_hash
-from launch.images.held import ENGINES, silent_engines
-from launch.images.listing import list_images
-from launch.images.resolve import resolve_image
-from launch.profiles import Profile
+from launch.profiles.profile import Profile
+from launch.specs.image import Image
 from tests.containers.engine_stand_in import ID, LABELS, EngineStandIn
 
 

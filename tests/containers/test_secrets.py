@@ -19,11 +19,11 @@ LAUNCHER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from launch.containment import Choice
-from launch.disk.store import Store
-from launch.profiles import Profile
-from launch.execution import drive
-from launch.submit import submit_runs
+from launch.actions.container_plan import Choice
+from launch.store.store import Store
+from launch.profiles.profile import Profile
+from launch.actions.drive import drive
+from launch.actions.submit import submit_runs
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 root = Path(sys.argv[2])
 config = {"data": {"name": "digits", "root": None, "cache": None}, "train": {"batch_size": 1},

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk.store import Store
-from launch.execution import drive
-from launch.mount import parse_mount
-from launch.profiles import Profile
-from launch.records import State
-from launch.submit import submit_runs
+from launch.actions.drive import drive
+from launch.actions.submit import submit_runs
+from launch.profiles.profile import Profile
+from launch.specs.mount import parse_mount
+from launch.store.records import State
+from launch.store.store import Store
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
 _UNTIL_S = 60

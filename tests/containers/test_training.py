@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.image import Image
-from launch.profiles import Profile
-from launch.records import Reason
+from launch.profiles.profile import Profile
+from launch.specs.image import Image
+from launch.store.records import Reason
 from tests.containers.contained import Trained, profile_of, train
 from tests.engines.docker import BASE
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from launch.disk import processes
+from launch.store import processes
 from tests.engines.packages import find
 
 END_S = 20  # how long a daemon may take to end in good order

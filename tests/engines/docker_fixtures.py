@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from launch.images.build import BuildOptions, build
-from launch.images.catalog import find_image
-from launch.images.held import HeldImage
+from launch.containers.images.build import BuildOptions, build
+from launch.containers.images.catalog import find_image
+from launch.containers.images.engine_images import HeldImage
 from tests.engines.docker import BASE, Docker, missing
 from tests.engines.session import engine_of, locked
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from launch.containers.images.resolve import resolve_image
 from launch.errors import LaunchError
-from launch.image import Image
-from launch.images.resolve import resolve_image
+from launch.specs.image import Image
 from tests.engines.apptainer import Apptainer, missing
 from tests.engines.docker import BASE, Docker
 from tests.engines.packages import find

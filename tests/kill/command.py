@@ -20,15 +20,15 @@ def main() -> int:
         0 when every run has succeeded, or the scheduler has them all.
     """
     sys.path[0] = str(Path(__file__).parents[2])
-    from launch.backends import find_backend
-    from launch.disk.store import Store
+    from launch.actions.drive import drive
+    from launch.actions.submit import submit_runs
+    from launch.backends.choose import find_backend
     from launch.errors import LaunchError
-    from launch.execution import drive
-    from launch.language.sweep import Sweep
-    from launch.language.turns import Turn
-    from launch.profiles import load_profile
-    from launch.records import State
-    from launch.submit import submit_runs
+    from launch.profiles.profile import load_profile
+    from launch.store.records import State
+    from launch.store.store import Store
+    from launch.sweepfile.dependencies import Turn
+    from launch.sweepfile.sweep import Sweep
     from tests.launch.command_sweep import code_under, command_runs
 
     root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]

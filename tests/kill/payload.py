@@ -76,7 +76,7 @@ def write_result(attempt_dir: str, steps: int) -> None:
 
 
 def die_at(point: str) -> None:
-    """Die where the environment names this point, as `launch.disk.files.fault` does, but once for each run."""
+    """Die where the environment names this point, as `launch.store.files.fault` does, but once for each run."""
     if os.environ.get("LAUNCH_FAULT") == point:
         with suppress(FileExistsError):
             os.close(os.open(os.path.join(os.environ["LAUNCH_RUN_DIR"], f".{point}"), os.O_CREAT | os.O_EXCL))

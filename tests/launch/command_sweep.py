@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from launch.actions.submission import Submission
+from launch.actions.submit import submit_runs
 from launch.compose.composer import Run
-from launch.disk.store import Store
-from launch.language.runs import RunSpec
-from launch.language.sweep import Sweep
-from launch.profiles import Profile
-from launch.records import RunRecord
-from launch.resources import Resources
-from launch.submission import Submission
-from launch.submit import submit_runs
+from launch.profiles.profile import Profile
+from launch.specs.resources import Resources
+from launch.store.records import RunRecord
+from launch.store.store import Store
+from launch.sweepfile.runs import RunSpec
+from launch.sweepfile.sweep import Sweep
 
 LOCAL = Profile(name="local")
 

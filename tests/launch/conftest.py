@@ -3,7 +3,7 @@ from textwrap import dedent
 
 import pytest
 
-from launch.language.sweep import load_sweep
+from launch.sweepfile.sweep import load_sweep
 
 
 @pytest.fixture(autouse=True)

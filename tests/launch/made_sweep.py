@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.disk.attempts import write_cancelled
-from launch.disk.processes import boot_id, host, start_time
-from launch.disk.record_json import to_json
-from launch.disk.store import Store, SweepStore
-from launch.records import (
+from launch.specs.resources import Resources
+from launch.store.attempts import write_cancelled
+from launch.store.processes import boot_id, host, start_time
+from launch.store.record_json import to_json
+from launch.store.records import (
     AttemptRecord,
     ManifestEntry,
     ManifestHeader,
@@ -21,7 +21,7 @@ from launch.records import (
     RunRecord,
     State,
 )
-from launch.resources import Resources
+from launch.store.store import Store, SweepStore
 from s5.result import publish, write_result
 
 

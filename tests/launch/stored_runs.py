@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.disk import attempts
-from launch.disk.processes import boot_id, host
-from launch.disk.store import SweepStore
-from launch.records import AttemptRecord, ManifestEntry, ManifestHeader, RunRecord
-from launch.resources import Resources
+from launch.specs.resources import Resources
+from launch.store import attempts
+from launch.store.processes import boot_id, host
+from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, RunRecord
+from launch.store.store import SweepStore
 
 GONE = 4_000_000  # above the largest pid there can be
 

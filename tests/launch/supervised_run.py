@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.backends.request import build_request, send_request
-from launch.disk.attempts import read_attempt
-from launch.disk.store import Store
-from launch.records import AttemptRecord, State
-from launch.resources import Resources
-from launch.supervise.order import Order
+from launch.backends.local.start import build_request, send_request
+from launch.specs.resources import Resources
+from launch.store.attempts import read_attempt
+from launch.store.records import AttemptRecord, State
+from launch.store.store import Store
+from launch.supervise.arguments import Order
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import submitted
 

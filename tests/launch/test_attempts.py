@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk import attempts
-from launch.disk.attempts import ATTEMPT, attempt_path
-from launch.disk.locks import acquire
-from launch.disk.processes import host, start_time
-from launch.disk.record_json import to_json
-from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
-from launch.records import Reason
+from launch.store import attempts
+from launch.store.attempts import ATTEMPT, attempt_path
+from launch.store.locks import acquire
+from launch.store.processes import host, start_time
+from launch.store.record_json import to_json
+from launch.store.records import Reason
+from launch.store.store import Store, SweepStore
 from s5.result import write_result
 from tests.launch.stored_runs import GONE, RECORD, attempted, listed
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from launch.actions.drive import drive
+from launch.actions.submission import Submission
+from launch.actions.submit import submit_runs
 from launch.compose.composer import Composer, Run
-from launch.disk.store import Store
-from launch.execution import drive
-from launch.language.sweep import load_sweep
-from launch.language.turns import Turn
-from launch.records import State
-from launch.submission import Submission
-from launch.submit import submit_runs
+from launch.store.records import State
+from launch.store.store import Store
+from launch.sweepfile.dependencies import Turn
+from launch.sweepfile.sweep import load_sweep
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 from tests.launch.test_docs_sweeps import EXAMPLES
 
@@ -81,8 +81,8 @@ def test_runs_that_were_chosen_without_those_before_them_find_them_too(tmp_path:
 def test_what_a_variable_cannot_hold_stands_in_the_file_alone(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launch.supervise.before._MOST_BYTES", 3000)
-    from launch.supervise.before import tell_before
+    monkeypatch.setattr("launch.supervise.after_file._MOST_BYTES", 3000)
+    from launch.supervise.after_file import tell_before
 
     store = Store(tmp_path / "runs")
     submission = submit(store)

@@ -9,7 +9,7 @@ import pytest
 from launch.cli import ACTIONS, EXIT_CODES, VERBS, main
 from launch.cli.parser import load_verb, make_parser
 from launch.errors import ExitCode
-from launch.records import PublishedNumber, Reason, State
+from launch.store.records import PublishedNumber, Reason, State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 
@@ -145,7 +145,7 @@ def test_verbose_shows_the_traceback_of_a_mistake(runs, capsys):
 
 
 def test_a_bug_keeps_its_traceback(runs, monkeypatch):
-    monkeypatch.setattr("launch.disk.store.Store.sweeps", lambda self: 1 / 0)
+    monkeypatch.setattr("launch.store.store.Store.sweeps", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["status"])
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from launch.cli.board import Board, seconds_left, shorten
-from launch.cli.shares import Shares
-from launch.records import Reason, RunView, State
-from launch.resources import Resources
+from launch.cli.live_view import Board, seconds_left, shorten
+from launch.cli.progress import Shares
+from launch.specs.resources import Resources
+from launch.store.records import Reason, RunView, State
 
 
 def view(number: int, state: State = State.PENDING, step: int | None = None, attempts: int = 1) -> RunView:

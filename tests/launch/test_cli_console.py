@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from launch.cli import columns, console, quantities
+from launch.cli import console, formatting, setting_columns
 from launch.errors import LaunchError
 
 
@@ -65,7 +65,7 @@ def test_wide_and_combining_characters_keep_columns_aligned():
     ],
 )
 def test_settings_go_by_the_shortest_clear_name(keys, names):
-    assert list(columns.short_names(keys).values()) == names
+    assert list(setting_columns.short_names(keys).values()) == names
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_settings_go_by_the_shortest_clear_name(keys, names):
     ],
 )
 def test_values_are_shown_as_typed(value, text):
-    assert columns.value_text(value) == text
+    assert setting_columns.value_text(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3661, "1:01:01"), (90_061, "1d 01:01"), (-3, "0:00")]
 )
 def test_durations(seconds, text):
-    assert quantities.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 40, "5.0 TiB")])
 def test_sizes(count, text):
-    assert quantities.size(count) == text
+    assert formatting.size(count) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0042, "0.0042"), (0.25, "0.25"), (1.5, "1.50"), (1234.5, "1,234")])
 def test_hours(value, text):
-    assert quantities.hours(value) == text
+    assert formatting.hours(value) == text

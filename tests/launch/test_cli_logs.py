@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from launch.cli import main
-from launch.disk.store import SweepStore
-from launch.records import Reason, State
+from launch.store.records import Reason, State
+from launch.store.store import SweepStore
 from s5.result import publish, write_result
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends.slots import SLOTS_VARIABLE
+from launch.actions.estimate import Estimate
+from launch.backends.local.slots import SLOTS_VARIABLE
 from launch.cli import main
 from launch.cli.parser import load_verb, make_parser
-from launch.cli.submission import command_again, estimate_text, resources_text
-from launch.estimate import Estimate
-from launch.resources import Resources
+from launch.cli.start import command_again, estimate_text, resources_text
+from launch.specs.resources import Resources
 
 # A run that leaves a result, or fails, or waits to be told.
 PAYLOAD = """
@@ -192,7 +192,7 @@ def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foregr
     (control / "hold").touch()
     assert main(["sweep", "x.yaml", "--detach"]) == 0
     # The second looked before the first had the queue.
-    monkeypatch.setattr("launch.execution.refuse_second", lambda *_: None)
+    monkeypatch.setattr("launch.actions.drive.refuse_second", lambda *_: None)
     assert main(["sweep", "x.yaml", "--detach"]) == 2
     err = capfd.readouterr().err
     assert "error: the sweep x is being run by process" in err and "hint: launch watch x" in err

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from launch import cluster_checks as cluster
 from launch.backends.slurm.cluster import read_settings
-from launch.check import Level
-from launch.profiles import Profile
-from launch.site import Site
+from launch.checks import slurm as cluster
+from launch.checks.check import Level
+from launch.profiles.profile import Profile
+from launch.profiles.slurm import Site
 
 CONFIG = """\
 Configuration data as of 2026-11-22T08:00:00

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launch import complaint
-from launch.complaint import namespaces_remedy, remedy, telling
+from launch.containers import diagnostics
+from launch.containers.diagnostics import namespaces_remedy, remedy, telling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def test_the_line_that_tells_and_what_helps(
 ) -> None:
     (tmp_path / "user").mkdir()
     (tmp_path / "user/max_user_namespaces").write_text("0\n")
-    monkeypatch.setattr(complaint, "_SYSCTLS", tmp_path)
+    monkeypatch.setattr(diagnostics, "_SYSCTLS", tmp_path)
     assert telling(said) == line
     advice = remedy(said, "ann")
     assert advice is None if helps is None else helps in (advice or "")
@@ -84,7 +84,7 @@ def test_the_line_that_tells_and_what_helps(
 def test_what_forbids_namespaces_is_looked_up(
     setting: str, value: int, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(complaint, "_SYSCTLS", tmp_path)
+    monkeypatch.setattr(diagnostics, "_SYSCTLS", tmp_path)
     file = tmp_path / setting
     file.parent.mkdir()
     file.write_text(f"{value}\n")

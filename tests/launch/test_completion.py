@@ -8,7 +8,7 @@ import pytest
 from launch.cli import ACTIONS, VERBS, main
 from launch.cli.completion import SCRIPTS, candidates
 from launch.cli.parser import load_verb, make_parser
-from launch.records import State
+from launch.store.records import State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 RUN = Made(state=State.SUCCEEDED, settings={"lr": 1})
@@ -149,7 +149,7 @@ def test_completing_imports_nothing_heavy():
     code = (
         "import sys\nfrom launch.cli import main\n"
         "main(['completion', '--words', '1', 'logs', 'd'])\nmain(['completion', '--words', '2', 'sweep', 'x', '--'])\n"
-        "never = {'hydra', 'omegaconf', 'yaml', 'rich', 'jax', 'numpy', 'json', 'launch.disk.store'}\n"
+        "never = {'hydra', 'omegaconf', 'yaml', 'rich', 'jax', 'numpy', 'json', 'launch.store.store'}\n"
         "heavy = never & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from launch.compose.base_config import ValueRefused, compose_base
 from launch.compose.composer import Composer
 from launch.compose.experiments import experiment_names
+from launch.compose.hydra import ValueRefused, compose_base
 from launch.errors import ConfigError
-from launch.language.runs import RunSpec
-from launch.language.sweep import load_sweep, single_run
-from launch.resources import Resources
+from launch.specs.resources import Resources
+from launch.sweepfile.runs import RunSpec
+from launch.sweepfile.sweep import load_sweep, single_run
 from s5.config import Config
 from s5.config_values import from_dict, science_hash, to_dict
 
@@ -300,7 +300,7 @@ def test_a_mistake_on_the_command_line_names_it(tmp_path):
 
 def test_planning_imports_neither_jax_nor_numpy():
     code = (
-        "import sys; from launch.compose.composer import Composer; from launch.language.sweep import single_run\n"
+        "import sys; from launch.compose.composer import Composer; from launch.sweepfile.sweep import single_run\n"
         "Composer().plan_all(single_run('digits/s5').runs)\n"
         "print([m for m in ('jax', 'flax', 'numpy', 'torch', 'wandb') if m in sys.modules])"
     )

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launch.cancellation import cancel
-from launch.disk.attempts import attempt_path, read_plain
-from launch.disk.store import Store
-from launch.execution import drive
-from launch.records import Reason, State
-from launch.submit import submit_runs
+from launch.actions.cancel import cancel
+from launch.actions.drive import drive
+from launch.actions.submit import submit_runs
+from launch.store.attempts import attempt_path, read_plain
+from launch.store.records import Reason, State
+from launch.store.store import Store
 from s5.result import Exit
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 
 if TYPE_CHECKING:
-    from launch.submission import Submission
+    from launch.actions.submission import Submission
 
 # Its folder is the attempt's; the run's config lies two above.
 CANNOT_RUN = python(f"import sys; sys.exit({Exit.USER_ERROR} * ('wrong' in open('../../config.yaml').read()))")

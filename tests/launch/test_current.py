@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from launch import current
+from launch.actions.retry import retry
+from launch.actions.submission import check_after
+from launch.actions.submit import submit
 from launch.cli.tables import gather
-from launch.disk.attempts import write_cancelled
-from launch.disk.store import Store, SweepStore
 from launch.errors import LaunchError
-from launch.language.runs import RunSpec
-from launch.language.sweep import Sweep, load_sweep
-from launch.resources import Resources
-from launch.retry import retry
-from launch.submission import check_after
-from launch.submit import submit
+from launch.results import latest
+from launch.specs.resources import Resources
+from launch.store.attempts import write_cancelled
+from launch.store.store import Store, SweepStore
+from launch.sweepfile.runs import RunSpec
+from launch.sweepfile.sweep import Sweep, load_sweep
 from tests.launch.command_sweep import LOCAL, code_under, python
 
 
@@ -49,7 +49,7 @@ class Edited:
 
     def shown(self) -> list[tuple[int, int]]:
         """Return the generation and the seed of the runs that count."""
-        return [(view.generation, view.seed) for view in current.newest(self.sweep.views(), self.sweep.manifest())]
+        return [(view.generation, view.seed) for view in latest.newest(self.sweep.views(), self.sweep.manifest())]
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_run_that_cannot_be_read_counts_while_it_is_asked_for(edited: Edited, 
     views, manifest = edited.sweep.views(), edited.sweep.manifest()
     later = [replace(views[0], run_id="later", generation=2), views[1]]
     manifest.headers[2], manifest.run_ids[2] = manifest.headers[1], ("later",)
-    assert [view.run_id for view in current.newest(later, manifest)] == ["later"]
+    assert [view.run_id for view in latest.newest(later, manifest)] == ["later"]
 
 
 CHAIN = """
@@ -172,5 +172,5 @@ def test_a_sweep_that_comes_after_waits_for_no_run_that_an_edit_has_left_behind(
 
 def test_a_sweep_that_was_never_edited_reads_no_configuration(edited: Edited, monkeypatch: pytest.MonkeyPatch) -> None:
     edited.submit(20, range(3))
-    monkeypatch.setattr(current, "_configuration", lambda view: pytest.fail("read"))
+    monkeypatch.setattr(latest, "_configuration", lambda view: pytest.fail("read"))
     assert len(edited.shown()) == 3

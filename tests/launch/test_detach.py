@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends.local import LocalBackend
-from launch.disk import processes
-from launch.disk.attempts import attempt_path
-from launch.disk.store import Store
+from launch.actions.drive import detach
+from launch.backends.local.backend import LocalBackend
 from launch.errors import BackendError, LaunchError
-from launch.execution import detach
-from launch.records import RunView, State
+from launch.store import processes
+from launch.store.attempts import attempt_path
+from launch.store.records import RunView, State
+from launch.store.store import Store
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.differences import describe_changes
-from launch.disk.store import Store, SweepStore
+from launch.actions.differences import describe_changes
+from launch.store.store import Store, SweepStore
 from tests.launch.stored_runs import HEADER, Plan, entries_of, plan_of
 
 CONFIG = "seed: 0\noptim:\n  lr: 0.001\nwandb:\n  mode: disabled\n"

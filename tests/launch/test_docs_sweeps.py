@@ -8,9 +8,9 @@ import pytest
 
 from launch.compose.composer import Composer
 from launch.errors import LaunchError
-from launch.language.blocks import TOP_KEYS
-from launch.language.sweep import RETRY_DEFAULTS, load_sweep
-from launch.resources import Resources
+from launch.specs.resources import Resources
+from launch.sweepfile.blocks import TOP_KEYS
+from launch.sweepfile.sweep import RETRY_DEFAULTS, load_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text()

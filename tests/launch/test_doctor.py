@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from launch import doctor
-from launch.check import Check, Level
+from launch.checks import doctor
+from launch.checks.check import Check, Level
 from launch.cli import main
-from launch.disk.store import Store
-from launch.records import State
+from launch.store.records import State
+from launch.store.store import Store
 from tests.launch.made_sweep import Made, make_sweep
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from launch.actions.submission import Submission
+from launch.actions.submit import estimate_left, submit_runs
 from launch.compose.composer import Run, identity_of
 from launch.compose.run_id import make_run_id
-from launch.disk import attempts
-from launch.disk.store import Store
-from launch.language.sweep import Sweep
-from launch.records import Reason
-from launch.submission import Submission
-from launch.submit import estimate_left, submit_runs
+from launch.store import attempts
+from launch.store.records import Reason
+from launch.store.store import Store
+from launch.sweepfile.sweep import Sweep
 from s5.result import publish, write_result
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 from tests.launch.stored_runs import RECORD

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from launch import gc
+from launch.actions import gc
 from launch.cli import main
-from launch.disk.store import Store
 from launch.errors import StoreError
-from launch.records import State
+from launch.store.records import State
+from launch.store.store import Store
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 DONE = Made(state=State.SUCCEEDED, accuracy=0.9, attempts=2)

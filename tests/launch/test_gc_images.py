@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launch import gc
+from launch.actions import gc
 from launch.cli import main
-from launch.disk import processes
-from launch.disk.record_json import to_json
-from launch.disk.store import Store
-from launch.image import Image
-from launch.images.convert import Form, Origin, beside, convert, lock_of, note_of, place_of, scratch_of, take_up
-from launch.images.turn import Turn
-from launch.records import State
+from launch.containers.images.convert import (
+    Form,
+    Origin,
+    beside,
+    convert,
+    lock_of,
+    note_of,
+    place_of,
+    scratch_of,
+    take_up,
+)
+from launch.containers.images.lease import Turn
+from launch.specs.image import Image
+from launch.store import processes
+from launch.store.record_json import to_json
+from launch.store.records import State
+from launch.store.store import Store
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 if TYPE_CHECKING:

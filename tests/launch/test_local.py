@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends import find_backend
-from launch.backends.local import LocalBackend
-from launch.backends.slots import Slots, find_machine
-from launch.cancellation import cancel
-from launch.disk.attempts import attempt_numbers, attempt_path, read_attempt
-from launch.disk.store import Store
+from launch.actions.cancel import cancel
+from launch.actions.drive import drive
+from launch.backends.choose import find_backend
+from launch.backends.local.backend import LocalBackend
+from launch.backends.local.slots import Slots, find_machine
 from launch.errors import BackendError, LaunchError, StoreError
-from launch.execution import drive
-from launch.profiles import Profile
-from launch.records import Reason, RunView, State
-from launch.resources import Resources
+from launch.profiles.profile import Profile
+from launch.specs.resources import Resources
+from launch.store.attempts import attempt_numbers, attempt_path, read_attempt
+from launch.store.records import Reason, RunView, State
+from launch.store.store import Store
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
 from tests.launch.test_slots import fake_nvidia_smi
@@ -66,11 +66,11 @@ def ready(view: RunView, attempt: int = 0) -> bool:
 DRIVER = """
 import os, sys
 from pathlib import Path
-from launch.backends.local import LocalBackend
-from launch.backends.slots import Slots, find_machine
+from launch.backends.local.backend import LocalBackend
+from launch.backends.local.slots import Slots, find_machine
 from launch.errors import LaunchError
-from launch.profiles import Profile
-from launch.disk.store import Store
+from launch.profiles.profile import Profile
+from launch.store.store import Store
 try:
     LocalBackend(Profile(name="local")).drive(Store(Path(sys.argv[1])).sweep("work"), int(sys.argv[2]), None)
 except LaunchError as error:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from launch.cli import main
-from launch.disk import locks
-from launch.disk.locks import acquire, is_held
 from launch.errors import ExitCode, StoreError
+from launch.store import locks
+from launch.store.locks import acquire, is_held
 from s5.locks import is_taken, take
 
 

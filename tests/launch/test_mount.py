@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from launch.containment import Choice, contain
+from launch.actions.container_plan import Choice, contain
 from launch.errors import LaunchError
-from launch.mount import Mount, outermost_first, parse_mount
-from launch.profiles import Profile
+from launch.profiles.profile import Profile
+from launch.specs.mount import Mount, outermost_first, parse_mount
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_mounts_in_the_way_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str], message: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("launch.images.resolve.resolve_image", lambda *_, **__: None)
+    monkeypatch.setattr("launch.containers.images.resolve.resolve_image", lambda *_, **__: None)
     for folder in ("source/folder", "data"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "source/file").touch()
@@ -60,7 +60,7 @@ def test_mounts_in_the_way_of_a_run(
 
 def test_what_a_runtime_cannot_do_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("launch.images.resolve.resolve_image", lambda *_, **__: None)
+    monkeypatch.setattr("launch.containers.images.resolve.resolve_image", lambda *_, **__: None)
     profile, choice = Profile(name="local"), Choice(runtime="charliecloud", mounts=(f"{tmp_path}:/d",))
     with pytest.raises(LaunchError, match="charliecloud cannot mount a path with ':' in it"):
         contain(choice, profile, [], tmp_path / "a:b", gpus=False)

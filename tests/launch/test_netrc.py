@@ -1,8 +1,8 @@
 import os
 from pathlib import Path
 
-from launch.disk import processes
-from launch.supervise.netrc import remove_left_keys, write_netrc
+from launch.store import processes
+from launch.supervise.wandb_key import remove_left_keys, write_netrc
 
 
 def test_a_key_whose_supervisor_was_killed_is_deleted_and_one_in_use_is_not() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends.slurm.again import excluded_nodes, is_worth
-from launch.disk.scheduled import Scheduled
-from launch.disk.store import Store, SweepStore
-from launch.records import Reason, State
-from launch.supervise.policy import WornOut, check_nodes, failed_nodes, may_retry
+from launch.backends.slurm.resubmission import excluded_nodes, is_worth
+from launch.store.records import Reason, State
+from launch.store.scheduler_view import Scheduled
+from launch.store.store import Store, SweepStore
+from launch.supervise.retry_policy import WornOut, check_nodes, failed_nodes, may_retry
 from tests.launch.made_sweep import Made, make_sweep
 
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from launch.compose.composer import Composer
-from launch.compose.obstacles import find_obstacles, refuse_obstacles
+from launch.compose.preflight import find_obstacles, refuse_obstacles
 from launch.errors import ConfigError, LaunchError
-from launch.language.sweep import load_sweep
+from launch.sweepfile.sweep import load_sweep
 
 COMPOSER = Composer()
 

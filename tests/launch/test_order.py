@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli.quantities import count_free
+from launch.actions.drive import detach, drive
+from launch.actions.retry import retry
+from launch.actions.submission import Submission
+from launch.actions.submit import submit_runs
+from launch.cli.formatting import count_free
 from launch.compose.composer import Run
-from launch.disk.manifest import entry_line
-from launch.disk.store import Store
 from launch.errors import LaunchError
-from launch.execution import detach, drive
-from launch.language.turns import Turn
-from launch.profiles import Profile
-from launch.records import ManifestEntry, RunView, State
-from launch.resources import Resources
-from launch.retry import retry
-from launch.submission import Submission
-from launch.submit import submit_runs
+from launch.profiles.profile import Profile
+from launch.specs.resources import Resources
+from launch.store.manifest import entry_line
+from launch.store.records import ManifestEntry, RunView, State
+from launch.store.store import Store
+from launch.sweepfile.dependencies import Turn
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import code_under, command_runs, python, sweep_of
 
@@ -114,7 +114,7 @@ def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_pa
 
 
 def test_a_retry_of_failures_alone_waits_for_what_was_cancelled(store: Store, tmp_path: Path) -> None:
-    from launch.disk.attempts import write_cancelled
+    from launch.store.attempts import write_cancelled
 
     (tmp_path / "fail-a0").touch()
     submission = submit(store)

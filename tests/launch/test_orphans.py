@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from launch.cancellation import cancel
+from launch.actions.cancel import cancel
+from launch.actions.drive import drive
 from launch.cli import main
-from launch.disk import attempts
-from launch.disk.attempts import write_record
-from launch.disk.store import Store
 from launch.errors import ExitCode
-from launch.execution import drive
-from launch.image import Image
-from launch.records import State
-from launch.supervise import enclosure
+from launch.specs.image import Image
+from launch.store import attempts
+from launch.store.attempts import write_record
+from launch.store.records import State
+from launch.store.store import Store
+from launch.supervise import container_session
 from launch.supervise.supervisor import Outcome
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import python, submitted
@@ -116,7 +116,7 @@ def test_all_that_an_engine_may_still_have_is_told_of_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of three lost runs each may have a container with an engine that is away: they are waited for together."""
-    monkeypatch.setattr(enclosure, "ORPHAN_GRACE_S", 0.0)
+    monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.0)
     store = Store(tmp_path / "runs")
     views = drive(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]), store)
     for view in views:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launch import runtimes
-from launch.container import ContainerSettings
+from launch.containers import runtimes
 from launch.errors import LaunchError, ProfileError
-from launch.mount import Mount
-from launch.profiles import RUNTIMES, Profile, check_word, load_profile, profile_folders, profile_names
-from launch.site import SITE_KEYS, Site
+from launch.profiles.profile import RUNTIMES, Profile, check_word, load_profile, profile_folders, profile_names
+from launch.profiles.slurm import SITE_KEYS, Site
+from launch.specs.container import ContainerSettings
+from launch.specs.mount import Mount
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from launch import report
 from launch.cli import main
-from launch.records import State
+from launch.results import report
+from launch.store.records import State
 from s5.result import metrics_line
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 

@@ -5,10 +5,10 @@ import statistics
 
 import pytest
 
-from launch import results
 from launch.errors import LaunchError, StoreError
-from launch.records import PublishedNumber, RunView, State
-from launch.resources import Resources
+from launch.results import table as results
+from launch.specs.resources import Resources
+from launch.store.records import PublishedNumber, RunView, State
 
 METRIC = "test/accuracy"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from launch import runtime_checks as checks
-from launch.check import Check, Level
-from launch.profiles import Profile
+from launch.checks import runtimes as checks
+from launch.checks.check import Check, Level
+from launch.profiles.profile import Profile
 from tests.launch.test_doctor import by_name, executable
 
 

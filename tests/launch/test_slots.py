@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends import slots
-from launch.backends.slots import Machine, Slots, check_fits, find_machine
-from launch.disk.locks import acquire
+from launch.backends.local import slots
+from launch.backends.local.slots import Machine, Slots, check_fits, find_machine
 from launch.errors import LaunchError, StoreError
-from launch.resources import Resources
+from launch.specs.resources import Resources
+from launch.store.locks import acquire
 
 SIX_CORES = Machine(cores=(0, 1, 2, 3, 4, 5), gpus=(), memory_gb=8.0)
 TWO_GPUS = Machine(cores=(0, 1), gpus=(0, 1))

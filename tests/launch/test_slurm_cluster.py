@@ -3,18 +3,18 @@
 import pytest
 
 from launch.backends.slurm import sbatch as sbatch_module
-from launch.backends.slurm.again import excluded_nodes
+from launch.backends.slurm.client import ClientError, Unreachable
 from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
 from launch.backends.slurm.feed import room, without
-from launch.backends.slurm.refusals import explain, is_full
 from launch.backends.slurm.request import Limits
+from launch.backends.slurm.resubmission import excluded_nodes
+from launch.backends.slurm.sbatch_errors import explain, is_full
+from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.squeue_format import parse_listing
 from launch.errors import BackendError, LaunchError
-from launch.profiles import Profile
-from launch.records import Reason, State
-from launch.scheduler.client import ClientError, Unreachable
-from launch.scheduler.listing import parse_listing
-from launch.scheduler.queue import Listing
-from launch.site import Site
+from launch.profiles.profile import Profile
+from launch.profiles.slurm import Site
+from launch.store.records import Reason, State
 from tests.launch.made_sweep import Made, make_sweep
 
 CONFIG = """Configuration data as of 2026-01-01T00:00:00

@@ -5,17 +5,17 @@ import time
 
 import pytest
 
-from launch.disk.attempts import is_alive
-from launch.disk.scheduled import Scheduled
+from launch.backends.slurm import arrays as arrays_of
+from launch.backends.slurm import squeue
+from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask
+from launch.backends.slurm.client import ClientError, Unreachable, call
+from launch.backends.slurm.sacct import parse_ends
+from launch.backends.slurm.scheduler_view import look_at_queue, scheduled
+from launch.backends.slurm.squeue_format import parse_listing, task_words
 from launch.errors import BackendError
-from launch.resources import Resources
-from launch.scheduler import arrays as arrays_of
-from launch.scheduler import queue
-from launch.scheduler.arrays import Array, ArrayRecord, ArrayTask
-from launch.scheduler.client import ClientError, Unreachable, call
-from launch.scheduler.ends import parse_ends
-from launch.scheduler.listing import parse_listing, task_words
-from launch.scheduler.scheduled import look_at_queue, scheduled
+from launch.specs.resources import Resources
+from launch.store.attempts import is_alive
+from launch.store.scheduler_view import Scheduled
 
 NAME = "lra.0123456789abcdef"
 LISTING = f"""12_[3-5,9%2]|PENDING|JobArrayTaskLimit||{NAME}
@@ -52,7 +52,7 @@ def test_tasks_in_words():
 
 
 def test_what_a_listing_says_of_runs():
-    found = scheduled([Array(record=record(), job="12")], queue.Listing(rows=tuple(parse_listing(LISTING)), taken=5.0))
+    found = scheduled([Array(record=record(), job="12")], squeue.Listing(rows=tuple(parse_listing(LISTING)), taken=5.0))
     waits = dict.fromkeys(("r3", "r4", "r5", "r9"), "JobArrayTaskLimit")
     assert found.tasks == waits | {"r0": "", "r1": ""}
     assert found.running == {"12_0", "12_1"}
@@ -77,7 +77,7 @@ def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_
 
 
 @pytest.fixture
-def squeue(tmp_path, monkeypatch):
+def fake_squeue(tmp_path, monkeypatch):
     """A squeue that prints a file and counts its calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -93,33 +93,33 @@ def calls(folder):
     return (folder / "calls").read_text().splitlines()
 
 
-def test_one_squeue_a_poll_serves_every_sweep_and_every_process(squeue):
-    root = str(squeue / "runs")
-    first = queue.look(root, 30.0)
-    assert [queue.look(root, 30.0) for _ in range(3)] == [first] * 3
-    assert len(calls(squeue)) == 1
-    queue.forget(root)
-    assert queue.look(root, 30.0).rows == first.rows
-    assert len(calls(squeue)) == 2
+def test_one_squeue_a_poll_serves_every_sweep_and_every_process(fake_squeue):
+    root = str(fake_squeue / "runs")
+    first = squeue.look(root, 30.0)
+    assert [squeue.look(root, 30.0) for _ in range(3)] == [first] * 3
+    assert len(calls(fake_squeue)) == 1
+    squeue.forget(root)
+    assert squeue.look(root, 30.0).rows == first.rows
+    assert len(calls(fake_squeue)) == 2
 
 
-def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(squeue):
-    root = str(squeue / "runs")
-    first = queue.look(root)
-    (squeue / "rows").unlink()
-    again = queue.look(root, 0.0)
+def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(fake_squeue):
+    root = str(fake_squeue / "runs")
+    first = squeue.look(root)
+    (fake_squeue / "rows").unlink()
+    again = squeue.look(root, 0.0)
     assert (again.rows, again.taken) == (first.rows, first.taken)
     assert again.problem is not None
 
 
-def test_a_sweep_with_nothing_in_the_queue_costs_no_call(squeue):
-    sweep = squeue / "runs" / "lra"
+def test_a_sweep_with_nothing_in_the_queue_costs_no_call(fake_squeue):
+    sweep = fake_squeue / "runs" / "lra"
     assert look_at_queue(str(sweep)) is None
     arrays_of.write_array(str(sweep), record(), "")
     assert look_at_queue(str(sweep)).running == {"12_0", "12_1"}
     arrays_of.mark_over(str(sweep), NAME[-16:])
     assert look_at_queue(str(sweep)) is None
-    assert len(calls(squeue)) == 1
+    assert len(calls(fake_squeue)) == 1
 
 
 def test_an_array_comes_back_from_the_disk(tmp_path):
@@ -149,9 +149,9 @@ def test_an_array_comes_back_from_the_disk(tmp_path):
         ("exit 1", ClientError, "squeue: it failed and said nothing"),
     ],
 )
-def test_who_does_not_answer_is_named(squeue, monkeypatch, script, kind, words):
-    monkeypatch.setenv("PATH", str(squeue / "bin"))
-    program = squeue / "bin" / "squeue"
+def test_who_does_not_answer_is_named(fake_squeue, monkeypatch, script, kind, words):
+    monkeypatch.setenv("PATH", str(fake_squeue / "bin"))
+    program = fake_squeue / "bin" / "squeue"
     program.write_text(f"#!/bin/sh\n{script}\n")
     if script is None:
         program.unlink()

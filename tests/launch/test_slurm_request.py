@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from launch.backends.slurm.arrays import ArrayTask
 from launch.backends.slurm.executor import TextExecutor
-from launch.backends.slurm.names import job_name, uuid_in
+from launch.backends.slurm.job_names import job_name, uuid_in
 from launch.backends.slurm.request import Limits, Want, build_requests, delay_of
 from launch.backends.slurm.throttle import Lane, share
-from launch.profiles import Profile
-from launch.resources import Resources
-from launch.scheduler.arrays import ArrayTask
-from launch.site import Site
+from launch.profiles.profile import Profile
+from launch.profiles.slurm import Site
+from launch.specs.resources import Resources
 
 HOME = Path(__file__).parents[2]
 SUPERVISOR = (
     f"exec {sys.executable} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    f"from launch.supervise.task import main; sys.exit(main(sys.argv[1:]))' {HOME}"
+    f"from launch.backends.slurm.task import main; sys.exit(main(sys.argv[1:]))' {HOME}"
 )
 
 PLAIN = f"""#!/bin/bash

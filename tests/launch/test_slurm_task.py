@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk.store import SweepStore
+from launch.backends.slurm import task as task_module
+from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, note_left, write_array
+from launch.backends.slurm.srun import srun_call
+from launch.backends.slurm.task import SlurmTask, execute
+from launch.containers.runtimes import HostCall
 from launch.errors import LaunchError
-from launch.records import Reason
-from launch.resources import Resources
-from launch.runtimes import HostCall
-from launch.scheduler.arrays import ArrayRecord, ArrayTask, note_left, write_array
-from launch.supervise import task as task_module
-from launch.supervise.step import srun_call
+from launch.specs.resources import Resources
+from launch.store.records import Reason
+from launch.store.store import SweepStore
 from launch.supervise.supervisor import Outcome
-from launch.supervise.task import SlurmTask, execute
 from tests.launch.stored_runs import HEADER, entries_of, plan_of
 
 ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask, read_array, write_array
+from launch.backends.slurm.job_dependencies import Needs, Spot, find_spots, is_bound, may_end_well, pending_tasks
 from launch.backends.slurm.request import Limits, Want, build_requests
+from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.squeue_format import Row
 from launch.backends.slurm.throttle import share
-from launch.backends.slurm.ties import Needs, Spot, find_spots, is_bound, may_end_well, pending_tasks
-from launch.profiles import Profile
-from launch.records import State
-from launch.resources import Resources
-from launch.scheduler.arrays import Array, ArrayRecord, ArrayTask, read_array, write_array
-from launch.scheduler.listing import Row
-from launch.scheduler.queue import Listing
-from launch.site import Site
+from launch.profiles.profile import Profile
+from launch.profiles.slurm import Site
+from launch.specs.resources import Resources
+from launch.store.records import State
 
 
 def requests(runs, after, *, spots=None, most=1001, **more):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from launch import snapshot, source_files
 from launch.errors import LaunchError
-from launch.snapshot import SNAPSHOTS, take_snapshot
-from launch.source_files import is_secret
+from launch.store import snapshot, source_files
+from launch.store.snapshot import SNAPSHOTS, take_snapshot
+from launch.store.source_files import is_secret
 
 ROOT = Path(__file__).parents[2]
 
@@ -281,7 +281,7 @@ def test_a_full_disk_is_named_with_what_to_do(source, runs, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("launch.snapshot._take", full)
+    monkeypatch.setattr("launch.store.snapshot._take", full)
     with pytest.raises(LaunchError, match=r"cannot copy the code to .*\.snapshots: No space left") as caught:
         take_snapshot(source, runs)
     assert "free some space" in (caught.value.hint or "")

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk import attempts
-from launch.disk.attempts import ATTEMPT, CANCELLED, SILENT_S, write_cancelled
-from launch.disk.locks import acquire
-from launch.disk.manifest import Listed
-from launch.disk.processes import host, start_time
-from launch.disk.states import Facts, derive
-from launch.disk.store import Store, SweepStore
 from launch.errors import LaunchError
-from launch.records import AttemptRecord, Reason, State
+from launch.store import attempts
+from launch.store.attempts import ATTEMPT, CANCELLED, SILENT_S, write_cancelled
+from launch.store.locks import acquire
+from launch.store.manifest import Listed
+from launch.store.processes import host, start_time
+from launch.store.records import AttemptRecord, Reason, State
+from launch.store.status import Facts, derive
+from launch.store.store import Store, SweepStore
 from s5.result import write_result
 from tests.launch.stored_runs import HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk import attempts, files
-from launch.disk.processes import host, start_time
-from launch.disk.store import Store, SweepStore
 from launch.errors import StoreError
-from launch.records import Reason, State
+from launch.store import attempts, files
+from launch.store.processes import host, start_time
+from launch.store.records import Reason, State
+from launch.store.store import Store, SweepStore
 from s5.result import write_result
 from tests.launch.stored_runs import GONE, HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from launch.actions.submission import check_after, select
 from launch.compose.composer import Run
-from launch.disk.store import Store
 from launch.errors import LaunchError
-from launch.language.runs import RunSpec
-from launch.records import RunRecord, State
-from launch.resources import Resources
-from launch.submission import check_after, select
+from launch.specs.resources import Resources
+from launch.store.records import RunRecord, State
+from launch.store.store import Store
+from launch.sweepfile.runs import RunSpec
 from tests.launch.made_sweep import Made, make_sweep
 
 SPEC = RunSpec(experiment="digits/s5", overrides=(), settings={}, seed=0, resources=Resources())

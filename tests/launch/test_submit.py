@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from launch.cancellation import cancel
+from launch.actions.cancel import cancel
+from launch.actions.container_plan import Choice
+from launch.actions.differences import changed_keys
+from launch.actions.drive import drive
+from launch.actions.retry import retry
+from launch.actions.submission import Submission
+from launch.actions.submit import submit, submit_runs
 from launch.compose.composer import Run
-from launch.containment import Choice
-from launch.differences import changed_keys
-from launch.disk.attempts import attempt_path, read_attempt, write_record
-from launch.disk.store import Store
 from launch.errors import LaunchError, StoreError
-from launch.execution import drive
-from launch.language.runs import RunSpec
-from launch.language.sweep import Sweep
-from launch.profiles import Profile
-from launch.records import Reason, RunView, State
-from launch.resources import Resources
-from launch.retry import retry
-from launch.submission import Submission
-from launch.submit import submit, submit_runs
+from launch.profiles.profile import Profile
+from launch.specs.resources import Resources
+from launch.store.attempts import attempt_path, read_attempt, write_record
+from launch.store.records import Reason, RunView, State
+from launch.store.store import Store
+from launch.sweepfile.runs import RunSpec
+from launch.sweepfile.sweep import Sweep
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from launch.disk import attempts
-from launch.disk.attempts import write_cancelled
-from launch.disk.processes import find_by_environment, wait_any
+from launch.containers.runtimes import Call, find_runtime
 from launch.errors import LaunchError
-from launch.records import AttemptRecord, Reason, State
-from launch.resources import Resources
-from launch.runtimes import Call, find_runtime
+from launch.specs.resources import Resources
+from launch.store import attempts
+from launch.store.attempts import write_cancelled
+from launch.store.processes import find_by_environment, wait_any
+from launch.store.records import AttemptRecord, Reason, State
+from launch.supervise.arguments import CWD_VARIABLE, Order
 from launch.supervise.child import Child
-from launch.supervise.order import CWD_VARIABLE, Order
 from launch.supervise.supervisor import Outcome, Supervisor
 from s5 import catalog
 from s5.result import read_result

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from launch.errors import SweepError
 from launch.grammar import Interval, parse_override
-from launch.language.draws import draw
-from launch.language.sweep import RETRY_DEFAULTS, single_run
-from launch.records import PublishedNumber
-from launch.resources import Resources
+from launch.specs.resources import Resources
+from launch.store.records import PublishedNumber
+from launch.sweepfile.random_values import draw
+from launch.sweepfile.sweep import RETRY_DEFAULTS, single_run
 
 
 def settings(sweep):
@@ -282,7 +282,7 @@ def test_single_run():
 def test_expanding_needs_neither_hydra_nor_omegaconf(tmp_path):
     (tmp_path / "x.yaml").write_text("experiment: e\ngrid: {a: [1, 2.5, b]}")
     code = (
-        "import sys; from pathlib import Path; from launch.language.sweep import load_sweep\n"
+        "import sys; from pathlib import Path; from launch.sweepfile.sweep import load_sweep\n"
         "load_sweep(Path(sys.argv[1]), ['c=1'])\n"
         "print([m for m in ('hydra', 'omegaconf', 'jax', 'numpy') if m in sys.modules])"
     )

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from launch.errors import SweepError
-from launch.language.sweep import load_sweep
+from launch.sweepfile.sweep import load_sweep
 
 MISTAKES = {
     "unknown key": ("grids: {a: 1}", "grids: unknown key; did you mean grid?", "the keys here are name, experiment"),

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from launch.actions.submission import select
+from launch.actions.submit import submit_runs
 from launch.cli.tables import runs_table
 from launch.compose.composer import Composer
-from launch.disk.store import Store
 from launch.errors import SweepError
-from launch.language.sweep import load_sweep
-from launch.profiles import Profile
-from launch.results import rows
-from launch.submission import select
-from launch.submit import submit_runs
+from launch.profiles.profile import Profile
+from launch.results.table import rows
+from launch.store.store import Store
+from launch.sweepfile.sweep import load_sweep
 from tests.launch.command_sweep import code_under
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from launch.backends.slurm.scheduler_view import look_at_queue
 from launch.cli import main
-from launch.disk.store import Store
-from launch.records import RunView, State
-from launch.scheduler.scheduled import look_at_queue
+from launch.store.records import RunView, State
+from launch.store.store import Store
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.records import State
-from launch.supervise.policy import failed_nodes
+from launch.store.records import State
+from launch.supervise.retry_policy import failed_nodes
 from s5.result import read_metrics
 from tests.engines.daemon import EngineError, wait_until
 from tests.engines.slurm import Slurm

@@ -1,7 +1,1 @@
-"""Slurm as a backend. submitit is loaded only where something is submitted."""
-
-from __future__ import annotations
-
-from launch.backends.slurm.backend import SlurmBackend
-
-__all__ = ["SlurmBackend"]
+"""Everything about Slurm: its client programs, job arrays, the queue's state, and the task on a node."""

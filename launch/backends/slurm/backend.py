@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.backends.base import Backend, Handover, OnChange
+from launch.backends.slurm import squeue
+from launch.backends.slurm.arrays import ArrayTask, live_arrays
+from launch.backends.slurm.client import ClientError, Unreachable, call
 from launch.backends.slurm.cluster import check_partition, read_partitions
 from launch.backends.slurm.feed import Fed, feed
-from launch.backends.slurm.refusals import explain, is_full
+from launch.backends.slurm.job_dependencies import find_needs
 from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
 from launch.backends.slurm.sbatch import sbatch
-from launch.backends.slurm.ties import find_needs
-from launch.disk.manifest import Listed, Manifest
-from launch.disk.predecessors import Predecessors
-from launch.disk.store import SweepStore
+from launch.backends.slurm.sbatch_errors import explain, is_full
+from launch.backends.slurm.squeue_format import task_words
 from launch.errors import BackendError
-from launch.profiles import Profile
-from launch.records import ManifestEntry, RunView, State
-from launch.scheduler import queue
-from launch.scheduler.arrays import ArrayTask, live_arrays
-from launch.scheduler.client import ClientError, Unreachable, call
-from launch.scheduler.listing import task_words
+from launch.profiles.profile import Profile
+from launch.store.dependencies import Predecessors
+from launch.store.manifest import Listed, Manifest
+from launch.store.records import ManifestEntry, RunView, State
+from launch.store.store import SweepStore
 
 
 class SlurmBackend(Backend):
@@ -122,7 +122,7 @@ class SlurmBackend(Backend):
         names = {array.record.name: array.record for array in live_arrays(os.fspath(sweep.path))}
         waiting: list[str] = []
         working: list[str] = []
-        for row in queue.refresh(root).rows if names else ():
+        for row in squeue.refresh(root).rows if names else ():
             tasks = names[row.name].tasks if row.name in names else ()
             chosen = [index for index in row.tasks if index < len(tasks) and tasks[index].run_id in wanted]
             if chosen:
@@ -130,7 +130,7 @@ class SlurmBackend(Backend):
         _scancel("--state=PENDING", waiting)
         # With a signal, and for the batch script alone: a plain scancel leaves no time for a checkpoint.
         _scancel("--batch", working, "--signal=TERM")
-        queue.forget(root)
+        squeue.forget(root)
 
 
 def _scancel(option: str, words: Sequence[str], *more: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from launch.backends.slurm.client import call
 from launch.backends.slurm.request import Limits
 from launch.errors import BackendError, LaunchError, ProfileError, nearest
-from launch.scheduler.client import call
-from launch.site import Site
+from launch.profiles.slurm import Site
 
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _ARRAY_TASKS = re.compile(r"max_array_tasks=(\d+)")

@@ -13,26 +13,26 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launch.backends.slurm.after import jobs_before
-from launch.backends.slurm.again import excluded_nodes, given, is_worth
-from launch.backends.slurm.avoid import avoid
+from launch.backends.slurm import squeue
+from launch.backends.slurm.arrays import ArrayTask, live_arrays, note_left
 from launch.backends.slurm.cluster import read_limits
+from launch.backends.slurm.exclude_nodes import avoid
+from launch.backends.slurm.queue_state import Standing, take_out
 from launch.backends.slurm.reconcile import reconcile, throttle
 from launch.backends.slurm.request import Limits, Want, build_requests
+from launch.backends.slurm.resubmission import excluded_nodes, given, is_worth
+from launch.backends.slurm.scheduler_view import scheduled
 from launch.backends.slurm.send import send
-from launch.backends.slurm.standing import Standing, take_out
-from launch.disk.files import SNAPSHOTS, fault
-from launch.disk.manifest import Manifest
-from launch.disk.store import SweepStore
+from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.sweep_dependencies import jobs_before
 from launch.errors import LaunchError
-from launch.profiles import Profile, load_profile
-from launch.records import RunView, State
-from launch.resources import Resources
-from launch.scheduler import queue
-from launch.scheduler.arrays import ArrayTask, live_arrays, note_left
-from launch.scheduler.queue import Listing
-from launch.scheduler.scheduled import scheduled
-from launch.supervise.order import CWD_VARIABLE
+from launch.profiles.profile import Profile, load_profile
+from launch.specs.resources import Resources
+from launch.store.files import SNAPSHOTS, fault
+from launch.store.manifest import Manifest
+from launch.store.records import RunView, State
+from launch.store.store import SweepStore
+from launch.supervise.arguments import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 
@@ -89,12 +89,12 @@ def feed(
         return _feed(sweep.path, generation, profile, lock, asked=asked, leaving=leaving)
     finally:
         os.close(lock)
-        queue.forget(os.fspath(sweep.path.parent))
+        squeue.forget(os.fspath(sweep.path.parent))
 
 
 def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None) -> Fed:
     folder = os.fspath(path)
-    listing = queue.refresh(os.fspath(path.parent))
+    listing = squeue.refresh(os.fspath(path.parent))
     found = reconcile(folder, listing)
     fault("feed.reconciled")
     seen = without(listing, leaving)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from launch.backends.slurm.names import uuid_in
+from launch.backends.slurm.arrays import Array, live_arrays, mark_over, note_job, over_uuids
+from launch.backends.slurm.client import ClientError, call
+from launch.backends.slurm.job_names import uuid_in
 from launch.backends.slurm.send import release
+from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.squeue_format import Row
 from launch.backends.slurm.throttle import Lane, share
-from launch.disk.files import fault
-from launch.scheduler.arrays import Array, live_arrays, mark_over, note_job, over_uuids
-from launch.scheduler.client import ClientError, call
-from launch.scheduler.listing import Row
-from launch.scheduler.queue import Listing
+from launch.store.files import fault
 
 
 @dataclass(frozen=True, kw_only=True)

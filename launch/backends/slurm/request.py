@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
 from launch.backends.slurm.executor import TextExecutor
-from launch.backends.slurm.names import job_name
+from launch.backends.slurm.job_dependencies import Needs, Spot
+from launch.backends.slurm.job_names import job_name
 from launch.backends.slurm.throttle import Lane, share
-from launch.backends.slurm.ties import Needs, Spot
-from launch.disk.predecessors import Key
-from launch.own_module import isolated_command
-from launch.profiles import Profile
-from launch.resources import Resources
-from launch.scheduler.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
-from launch.site import Site
-from launch.supervise.order import CWD_VARIABLE, PYTHON_VARIABLE
+from launch.profiles.profile import Profile
+from launch.profiles.slurm import Site
+from launch.self_command import isolated_command
+from launch.specs.resources import Resources
+from launch.store.dependencies import Key
+from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE
 
 # A task reads its array's record whole: at this size that takes some milliseconds.
 _MOST_TASKS = 10_000
@@ -275,5 +275,5 @@ def _exports(want: Want, profile: Profile) -> list[str]:
 
 def _command(want: Want, record: ArrayRecord) -> str:
     """Return the shell line that becomes the supervisor: on the host's own Python, in the place of the shell."""
-    words = isolated_command("launch.supervise.task", [array_path(want.folder, record.uuid)], want.home)
+    words = isolated_command("launch.backends.slurm.task", [array_path(want.folder, record.uuid)], want.home)
     return "exec " + shlex.join(words)

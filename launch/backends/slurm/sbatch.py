@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from launch.backends.slurm.client import TIMEOUT_S, ClientError, Unreachable, call
 from launch.errors import BackendError
-from launch.scheduler.client import TIMEOUT_S, ClientError, Unreachable, call
 
 # Refused for this, a job may fit a moment later.
 _UNFIT = "node configuration is not available"

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from launch.backends.slurm.arrays import mark_over, note_job, write_array
+from launch.backends.slurm.client import ClientError, Unreachable, call
 from launch.backends.slurm.executor import TextExecutor
-from launch.backends.slurm.refusals import explain, is_full
 from launch.backends.slurm.request import SubmitRequest
 from launch.backends.slurm.sbatch import sbatch
-from launch.disk.files import fault
+from launch.backends.slurm.sbatch_errors import explain, is_full
+from launch.backends.slurm.squeue import ask
 from launch.errors import BackendError, LaunchError
-from launch.profiles import Profile
-from launch.scheduler.arrays import mark_over, note_job, write_array
-from launch.scheduler.client import ClientError, Unreachable, call
-from launch.scheduler.queue import ask
+from launch.profiles.profile import Profile
+from launch.store.files import fault
 
 _SUBMIT_TIMEOUT_S = 120.0
 

@@ -37,9 +37,9 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Build it, and print its identity."""
-    from launch.cli.quantities import size
-    from launch.images.build import BuildOptions, build
-    from launch.images.catalog import REPOSITORY, find_image
+    from launch.cli.formatting import size
+    from launch.containers.images.build import BuildOptions, build
+    from launch.containers.images.catalog import REPOSITORY, find_image
 
     if args.no_network and not args.wheels:
         raise LaunchError(

@@ -33,8 +33,8 @@ def execute(args: argparse.Namespace) -> int:
     """Look into it."""
     from dataclasses import asdict
 
-    from launch.check import Level
-    from launch.images.check import check_image
+    from launch.checks.check import Level
+    from launch.checks.image import check_image
 
     checks = list(check_image(held_image(args.image, args.builder)))
     failed = any(check.level is Level.FAIL for check in checks)

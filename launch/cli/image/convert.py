@@ -34,9 +34,9 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Convert it, and print where the file or folder lies."""
-    from launch.disk.store import Store
-    from launch.images.convert import FORMS
-    from launch.images.resolve import resolve_image
+    from launch.containers.images.convert import FORMS
+    from launch.containers.images.resolve import resolve_image
+    from launch.store.store import Store
 
     runtime = next(name for name, form in FORMS.items() if form == args.to)
     root = Store(None if args.runs is None else Path(args.runs)).root

@@ -29,10 +29,10 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print a line for each."""
-    from launch.cli.quantities import size
-    from launch.images.catalog import load_images
-    from launch.images.held import engines_here, silent_engines
-    from launch.images.listing import list_images
+    from launch.cli.formatting import size
+    from launch.containers.images.catalog import load_images
+    from launch.containers.images.engine_images import engines_here, silent_engines
+    from launch.containers.images.listing import list_images
 
     engines = engines_here(args.builder)
     silent = silent_engines(engines)

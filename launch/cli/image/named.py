@@ -9,7 +9,7 @@ from launch.errors import LaunchError
 
 if TYPE_CHECKING:
     from launch.cli.parser import Parser
-    from launch.images.held import HeldImage
+    from launch.containers.images.engine_images import HeldImage
 
 
 def add_builder(parser: Parser) -> None:
@@ -32,10 +32,10 @@ def held_image(word: str, builder: str | None) -> HeldImage:
     Raises:
         LaunchError: Where there is none.
     """
-    from launch.images.builder import find_engine
-    from launch.images.catalog import find_image, load_images
-    from launch.images.held import find_held, is_id
-    from launch.images.listing import newest
+    from launch.containers.images.builder import find_engine
+    from launch.containers.images.catalog import find_image, load_images
+    from launch.containers.images.engine_images import find_held, is_id
+    from launch.containers.images.listing import newest
 
     engine = find_engine(builder)
     known = load_images()

@@ -26,8 +26,8 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Pull it, and print its identity here."""
-    from launch.images.builder import find_engine
-    from launch.images.registry import pull
+    from launch.containers.images.builder import find_engine
+    from launch.containers.images.registry import pull
 
     console.data(pull(args.digest, find_engine(args.builder)).id)
     return ExitCode.OK

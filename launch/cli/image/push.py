@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Push it, and print its name there."""
-    from launch.images.registry import push
+    from launch.containers.images.registry import push
 
     name = push(held_image(args.image, args.builder), args.repository)
     console.data(name)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from launch.containers.images.build import build_command
+from launch.containers.images.build_context import context_folder, stage
+from launch.containers.images.builder import Builder, find_builder
+from launch.containers.images.catalog import find_image
+from launch.containers.images.package_index import build_secrets, pip_settings
 from launch.errors import BackendError, LaunchError
-from launch.images.build import build_command
-from launch.images.builder import Builder, find_builder
-from launch.images.catalog import find_image
-from launch.images.context import context_folder, stage
-from launch.images.index import build_secrets, pip_settings
 
 _PROGRAM = """#!{python} -S
 import sys

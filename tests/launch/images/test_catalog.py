@@ -6,8 +6,8 @@ from textwrap import dedent
 
 import pytest
 
+from launch.containers.images.catalog import check_reference, content_hash, find_image, load_images, recipe_hash, tag
 from launch.errors import LaunchError
-from launch.images.catalog import check_reference, content_hash, find_image, load_images, recipe_hash, tag
 
 PINNED = f"python@sha256:{'ab' * 32}"
 GOOD = "images: {a: {base: python, lock: a.txt, platform: cpu}}"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from launch.check import Level
-from launch.images.check import judge
+from launch.checks.check import Level
+from launch.checks.image import judge
 
 GOOD: dict[str, Any] = {
     "python": "3.11.2",

@@ -1,0 +1,163 @@
+"""What resolves differently than it did: the keys, in words."""
+
+from __future__ import annotations
+
+import json
+from binascii import crc32
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from launch.store.attempts import attempt_path, read_plain
+from launch.store.files import CONFIG, RUN
+from launch.store.records import Reason, RunView, State
+from launch.store.run_dirs import PlannedRun, PlanReport
+from s5.config_values import science_subset
+
+
+def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
+    """Return the keys whose values differ between two configs.
+
+    Args:
+        before: A config as YAML.
+        after: Another.
+
+    Returns:
+        Dotted key to both values; None stands for a key that is not there.
+    """
+    import yaml  # only where something has changed
+
+    old, new = dict(_leaves(yaml.safe_load(before))), dict(_leaves(yaml.safe_load(after)))
+    keys = [*old, *(key for key in new if key not in old)]
+    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():  # pyright: ignore[reportUnknownVariableType]
+            yield from _leaves(inner, f"{path}.{key}" if path else str(key))  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        yield path, value
+
+
+def describe_changes(
+    report: PlanReport, runs: Sequence[PlannedRun], sweep: Path, *, from_file: bool = True, dry: bool = False
+) -> list[str]:
+    """Say what planning found changed, one line for each key and pair of values.
+
+    Args:
+        report: What planning did.
+        runs: The planned runs.
+        sweep: `runs/<sweep>`.
+        from_file: Whether a sweep file says what the runs are. Without one, what is typed with other overrides is
+            another run and no change of an earlier one.
+        dry: Whether planning only looked.
+
+    Returns:
+        The lines.
+    """
+    would = "would be " if dry else ""
+    readable = [one for one in report.rewritten if one.before is not None and _is_yaml(one.before)]
+    broken = [one for one in report.rewritten if one not in readable]
+    lines = [f"{one.file}: could not be read; {would}written again" for one in broken]
+    followed = [(one.run_id, one.before, one.after) for one in readable]
+    for (key, before, after), run_ids in _by_key(followed).items():
+        lines.append(f"{key}: {before} before, {after} now, in {_runs(run_ids)}; {_effect(key, would)}")
+    texts = {run.record.run_id: run for run in runs}
+    moved = [
+        (one.earlier, _read(sweep / one.earlier / CONFIG), texts[one.run_id].config_text())
+        for one in report.moved
+        if from_file or _overrides(sweep / one.earlier) == list(texts[one.run_id].record.overrides)
+    ]
+    for (key, before, after), run_ids in _by_key(moved).items():
+        lines.append(
+            f"{key}: {before} when these were submitted before, {after} now: {_runs(run_ids)} stay as they are, "
+            "and run anew under a new id"
+        )
+    return lines
+
+
+def corrected(views: Sequence[RunView], runs: Sequence[PlannedRun]) -> list[RunView]:
+    """Return the failures that no longer count: of a config that could not run, and that has changed since.
+
+    Args:
+        views: Where the runs stand.
+        runs: The runs with their configs of today.
+
+    Returns:
+        The views of those whose last attempt ended with a user error, and wrote down that it saw another config.
+    """
+    configs = {run.record.run_id: run for run in runs}
+    failed = [view for view in views if view.state is State.FAILED and view.reason is Reason.USER_ERROR]
+    return [view for view in failed if _saw_another(view, configs[view.run_id].config_text())]
+
+
+def _saw_another(view: RunView, config: str) -> bool:
+    seen = read_plain(attempt_path(view.run_dir, view.attempts - 1)).get("config_crc")
+    return seen is not None and seen != crc32(config.encode())
+
+
+def describe_corrected(views: Sequence[RunView], *, dry: bool = False) -> list[str]:
+    """Say which failures no longer count, and why, in one line; nothing where there is none."""
+    if not views:
+        return []
+    many = len(views) > 1
+    are = "would be" if dry else "are" if many else "is"
+    return [
+        f"{_runs([view.run_id for view in views])} ended with {Reason.USER_ERROR} under a {CONFIG} that has changed "
+        f"since: {'they' if many else 'it'} {are} started again"
+    ]
+
+
+def _effect(key: str, would: str) -> str:
+    """Say what comes of a key that differs in the config of a run that keeps its id."""
+    if science_subset(_nested(key)):
+        # The id is a hash of the science, so no submission can have written the other value.
+        return f"the run is not what config.yaml said, which somebody changed; the file {would or 'is '}put right"
+    return "their numbers do not depend on it"
+
+
+def _nested(key: str) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest) if rest else 1}
+
+
+def _is_yaml(text: str) -> bool:
+    import yaml  # only where something has changed
+
+    try:
+        return isinstance(yaml.safe_load(text), dict)
+    except yaml.YAMLError:
+        return False
+
+
+def _overrides(run_dir: Path) -> list[str] | None:
+    try:
+        return json.loads((run_dir / RUN).read_bytes())["overrides"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _by_key(changes: Sequence[tuple[str, str | None, str]]) -> dict[tuple[str, str, str], list[str]]:
+    """Return (key, before, after) to the runs in which it changed so."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for run_id, before, after in changes:
+        for key, (old, new) in changed_keys(before or "", after).items() if before else [("config.yaml", ("?", "?"))]:
+            found.setdefault((key, _word(old), _word(new)), []).append(run_id)
+    return found
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _runs(run_ids: Sequence[str]) -> str:
+    return run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs such as {run_ids[0]}"
+
+
+def _read(file: Path) -> str | None:
+    try:
+        text = file.read_text(errors="replace")
+    except OSError:
+        return None
+    return text if _is_yaml(text) else None

@@ -1,0 +1,103 @@
+"""Giving a submission to its backend: in the foreground, in the background, or to a scheduler. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from launch.actions.submission import Submission, backend_of, entry_of, refuse_second, scheduling
+from launch.profiles.profile import load_profile
+from launch.store.records import OVER, RunView, State
+from launch.store.store import Store
+
+if TYPE_CHECKING:
+    from launch.backends.base import Handover
+
+
+def drive(
+    submission: Submission, store: Store, *, on_change: Callable[[list[RunView]], None] | None = None
+) -> list[RunView]:
+    """Start the runs of a submission and see them through, in the foreground.
+
+    The first SIGINT, SIGTERM or SIGHUP stops the runs in good order; a second one kills them.
+
+    Args:
+        submission: What to run.
+        store: Where its runs lie.
+        on_change: Called with the views of the submission's runs whenever one changes, and about once a second.
+
+    Returns:
+        The views at the end.
+
+    Raises:
+        LaunchError: Where another launcher has the sweep.
+    """
+    sweep = store.sweep(submission.sweep)
+    generation = _generation(submission)
+    backend_of(submission.profile).drive(sweep, generation, on_change)
+    manifest = sweep.manifest()
+    return sweep.tell([sweep.look(manifest.listed[view.run_id], fed=False) for view in submission.views], manifest)
+
+
+def _generation(submission: Submission) -> int:
+    if submission.generation is None:
+        raise ValueError("a dry run cannot be started")
+    return submission.generation
+
+
+def detach(submission: Submission, store: Store) -> int:
+    """Start the runs of a submission in a process of their own, which outlives the terminal.
+
+    Returns:
+        Its pid. It writes to `runs/<sweep>/queue.log`.
+
+    Raises:
+        LaunchError: Where another launcher has the sweep, or the process does not start.
+    """
+    sweep = store.sweep(submission.sweep)
+    refuse_second(sweep, submission.profile)
+    return backend_of(submission.profile).detach(sweep, _generation(submission))
+
+
+def is_attended(submission: Submission) -> bool:
+    """Say whether a process here must stay until the runs of a submission have ended."""
+    return backend_of(submission.profile).attended
+
+
+def hand_over(submission: Submission, store: Store, *, asked: bool = True) -> Handover:
+    """Give the runs of a submission to a scheduler that needs nobody here.
+
+    Args:
+        submission: What to run.
+        store: Where its runs lie.
+        asked: Whether a person asked for it.
+
+    Returns:
+        What it has now.
+
+    Raises:
+        LaunchError: Where it does not answer, or refuses; it has nothing of them then.
+    """
+    sweep = store.sweep(submission.sweep)
+    return backend_of(submission.profile).hand_over(sweep, _generation(submission), asked=asked)
+
+
+def feed(store: Store, sweep: str) -> Handover | None:
+    """Give a scheduler what it had no room for before; None for a sweep of this machine's own."""
+    own = store.sweep(sweep)
+    header = own.manifest().newest_header()
+    if backend_of(scheduling(header)).attended:
+        return None
+    return backend_of(load_profile(header.profile)).hand_over(own, header.generation, asked=False)
+
+
+def preview(submission: Submission, store: Store) -> list[str]:
+    """Return what a scheduler that needs nobody here would be asked for the runs that are left, as texts.
+
+    Args:
+        submission: A dry run's.
+        store: Where its runs lie.
+    """
+    ids = {view.run_id for view in submission.views if view.state not in (*OVER, State.RUNNING, State.PENDING)}
+    entries = [entry for run in submission.runs if (entry := entry_of(run)).run_id in ids]
+    return backend_of(submission.profile).preview(store.sweep(submission.sweep), entries, submission.max_parallel)

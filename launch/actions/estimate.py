@@ -1,0 +1,138 @@
+"""What the runs that are left will cost, judged by what runs of the same configuration have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from launch.compose.run_id import identity_digits
+from launch.store.attempts import attempt_numbers, attempt_path, read_plain
+from launch.store.records import RunView, State
+from launch.store.store import Store
+
+if TYPE_CHECKING:
+    from launch.compose.composer import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What the runs that are left will cost.
+
+    Attributes:
+        runs: Runs that are left.
+        known: Of these, those of whose configuration a run has finished before.
+        core_hours: CPU core hours of the known ones; None where none is known.
+        gpu_hours: GPU hours of the known ones; None where none is known.
+    """
+
+    runs: int
+    known: int
+    core_hours: float | None
+    gpu_hours: float | None
+
+
+def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sweep: str) -> Estimate:
+    """Judge runs by finished ones of the same configuration, whatever their seed, in any sweep.
+
+    Args:
+        left: The runs that are left.
+        runs: The composed runs, those that are left among them.
+        store: Where earlier runs lie.
+        sweep: Name of the sweep that is looked at first.
+
+    Returns:
+        The estimate.
+    """
+    composed = {run.record.run_id: run for run in runs}
+    evidence = _Evidence(store, sweep, {view.experiment for view in left})
+    core_hours = gpu_hours = 0.0
+    known = 0
+    for view in left:
+        hours = evidence.mean_hours(composed[view.run_id])
+        if hours is not None:
+            known += 1
+            resources = view.resources
+            tasks = resources.tasks
+            core_hours += hours * tasks * resources.cpus_per_task
+            gpu_hours += hours * resources.nodes * resources.gpus_per_node
+    return Estimate(
+        runs=len(left),
+        known=known,
+        core_hours=core_hours if known else None,
+        gpu_hours=gpu_hours if known else None,
+    )
+
+
+class _Evidence:
+    """Finished runs, by what they computed.
+
+    Args:
+        store: Where they lie.
+        sweep: The sweep that is looked at first.
+        experiments: The experiments that matter.
+    """
+
+    def __init__(self, store: Store, sweep: str, experiments: Set[str]) -> None:
+        names = [name for name in store.sweeps() if name != sweep]
+        own = [sweep] if len(names) < len(store.sweeps()) else []
+        self._places = [_Finished(store, own, experiments), _Finished(store, names, experiments)]
+        self._known: dict[tuple[object, ...], float | None] = {}
+
+    def mean_hours(self, run: Run) -> float | None:
+        """Return what runs of this configuration took on average; None where none has finished."""
+        kind = (run.record.experiment, run.record.overrides, run.record.command)
+        if kind not in self._known:
+            found = (place.hours(run) for place in self._places)
+            hours = next(filter(None, found), None)
+            self._known[kind] = sum(hours) / len(hours) if hours else None
+        return self._known[kind]
+
+
+class _Finished:
+    """The finished runs of some sweeps. They are read when first asked for.
+
+    Args:
+        store: Where they lie.
+        sweeps: The sweeps.
+        experiments: The experiments that matter.
+    """
+
+    def __init__(self, store: Store, sweeps: Sequence[str], experiments: Set[str]) -> None:
+        self._store = store
+        self._sweeps = sweeps
+        self._experiments = experiments
+
+    @cached_property
+    def _by_seed(self) -> dict[int, dict[tuple[str, str], RunView]]:
+        """Finished runs by seed, then by experiment and the digits of the identity that end every run id."""
+        found: dict[int, dict[tuple[str, str], RunView]] = {}
+        for name in self._sweeps:
+            for view in self._store.sweep(name).views():
+                if view.state is State.SUCCEEDED and view.experiment in self._experiments:
+                    digits = view.run_id.rpartition("-")[2]
+                    found.setdefault(view.seed, {})[view.experiment, digits] = view
+        return found
+
+    def hours(self, run: Run) -> list[float]:
+        """Return what each finished run took that is this one but for the seed."""
+        found: list[float] = []
+        for seed, views in self._by_seed.items():
+            from launch.compose.composer import identity_of  # Hydra takes its time; whoever composed has it loaded
+
+            identity = identity_of({**run.config, "seed": seed}, run.spec)
+            view = views.get((run.record.experiment, identity_digits(identity)))
+            if view is not None:
+                found.append(_hours(view))
+        return found
+
+
+def _hours(view: RunView) -> float:
+    """Return what a run took over all its attempts."""
+    spent_s = 0.0
+    for attempt in attempt_numbers(view.run_dir):
+        record = read_plain(attempt_path(view.run_dir, attempt))
+        if record.get("ended"):
+            spent_s += max(0.0, record["ended"] - record["started"])  # a clock may go back
+    return spent_s / 3600

@@ -1,0 +1,254 @@
+"""What finished runs no longer need, and its removal: old checkpoints, unused snapshots and images, temporary files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.actions.orphans import Unended, reap
+from launch.containers.images.convert import note_of
+from launch.containers.images.prune import find_left, find_made, hide_image, is_being_made
+from launch.errors import StoreError
+from launch.store.files import SNAPSHOTS
+from launch.store.records import State
+from s5.result import CHECKPOINTS, attempt_dirs
+
+if TYPE_CHECKING:
+    from launch.store.records import RunView
+    from launch.store.store import Store
+
+# A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: what
+# is younger than this may belong to a command that is under way.
+GRACE_S = 3600.0
+_TEMPORARY = (".tmp", ".old")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Garbage:
+    """One thing that can go.
+
+    Attributes:
+        path: The file or folder.
+        size: Bytes in it.
+        kind: `checkpoint`, `snapshot`, `image` or `temporary`.
+        image: The converted image that it was to become; None for what has to do with none.
+    """
+
+    path: Path
+    size: int
+    kind: str
+    image: Path | None = None
+
+
+def end_containers(store: Store, sweeps: Sequence[str]) -> list[Unended]:
+    """End what engines still hold of lost runs; return those of which something may be left."""
+    return reap(view for name in sweeps for view in store.sweep(name).views() if view.state is State.LOST)
+
+
+def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = None) -> list[Garbage]:
+    """Return what can go: nothing that a live or unfinished run needs.
+
+    Args:
+        store: The run directories.
+        sweeps: The sweeps whose succeeded runs are thinned. Snapshots and images go only where no sweep at all refers
+            to them.
+        now: Seconds since the epoch; None for the clock's.
+
+    Returns:
+        What can go, by path.
+    """
+    moment = time.time() if now is None else now
+    found: list[Garbage] = []
+    for name in sweeps:
+        for view in store.sweep(name).views():
+            if view.state == State.SUCCEEDED:
+                found += _of_run(view, moment)
+    found += _snapshots(store, moment)
+    found += _images(store, moment)
+    return sorted(found, key=lambda item: str(item.path))
+
+
+def _of_run(view: RunView, now: float) -> Iterator[Garbage]:
+    """Yield a succeeded run's superseded checkpoints and torn temporary files.
+
+    A checkpoint holds the best model so far beside the last state, so the newest whole one is all that is needed
+    to evaluate or to fine-tune.
+    """
+    folders = attempt_dirs(Path(view.run_dir))
+    whole = [path for folder in folders for path in _children(folder / CHECKPOINTS) if path.name.isdigit()]
+    whole.sort(key=lambda path: (int(path.name), int(path.parent.parent.name)))
+    yield from (_garbage(path, "checkpoint") for path in whole[:-1])
+    for folder in (Path(view.run_dir), *folders, *(each / CHECKPOINTS for each in folders)):
+        for path in _children(folder):
+            if path.name.startswith(".") and path.suffix in _TEMPORARY and _is_older(path, now):
+                yield _garbage(path, "temporary")
+
+
+def _snapshots(store: Store, now: float) -> Iterator[Garbage]:
+    """Yield the snapshots that neither a manifest nor an attempt names."""
+    there = [path for path in _children(store.root / SNAPSHOTS) if _is_older(path, now)]
+    if not there:
+        return
+    used = {use.snapshot for use in _uses(store)}
+    for path in there:
+        if path.name not in used:
+            yield _garbage(path, "temporary" if path.name.startswith(".") else "snapshot")
+
+
+def _images(store: Store, now: float) -> Iterator[Garbage]:
+    """Yield the converted images that neither a manifest nor an attempt names, and what dead converters left."""
+    for path, image in find_left(store.root):
+        if _is_older(path, now):
+            yield replace(_garbage(path, "temporary"), image=image)
+    there = [place for place in find_made(store.root) if _is_older(note_of(place), now)]
+    used = {use.image for use in _uses(store)} if there else ()
+    for place in there:
+        if place.name not in used:
+            yield _garbage(place, "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Use:
+    """What a generation or an attempt refers to: a snapshot's name, and that of a converted image, None for none."""
+
+    snapshot: str | None
+    image: str | None
+
+
+def _uses(store: Store) -> Iterator[_Use]:
+    """Yield what is referred to anywhere."""
+    yield from _listed_uses(store)
+    for name in store.sweeps():
+        for attempt in store.sweep(name).path.glob("*/attempts/*/attempt.json"):
+            # An attempt that cannot be read refers to what its manifest refers to.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                record = json.loads(attempt.read_text())
+                image: dict[str, str | None] = record.get("image") or {}
+                yield _Use(snapshot=record.get("snapshot"), image=_name_of(image.get("file")))
+
+
+def _listed_uses(store: Store) -> Iterator[_Use]:
+    """Yield what a manifest refers to.
+
+    Raises:
+        StoreError: Where one cannot be read: what it names must not go unknown.
+    """
+    for name in store.sweeps():
+        sweep = store.sweep(name)
+        for generation in sweep.generations():
+            header = sweep.header(generation)
+            yield _Use(snapshot=header.snapshot, image=_name_of(header.image and header.image.file))
+
+
+def _name_of(file: str | None) -> str | None:
+    """Return a file's name alone: another machine may have the runs in another place."""
+    return None if file is None else os.path.basename(file)
+
+
+def remove(store: Store, garbage: Iterable[Garbage]) -> int:
+    """Delete, each thing first out of sight so that a kill in the middle leaves nothing that looks whole.
+
+    Args:
+        store: The run directories.
+        garbage: What to delete. What has been taken up since it was found stays.
+
+    Returns:
+        How many bytes that freed.
+    """
+    freed = 0
+    for item in garbage:
+        hidden = _hide(store, item)
+        if hidden is None:
+            continue
+        if hidden.is_dir() and not hidden.is_symlink():
+            _remove_tree(hidden)
+        else:
+            hidden.unlink()
+        freed += item.size
+    return freed
+
+
+def _hide(store: Store, item: Garbage) -> Path | None:
+    """Put a thing out of sight; None where it is gone or somebody has taken it up.
+
+    A look before the renaming alone leaves an instant in which a submit can take up a snapshot; a look after it alone
+    would take every such snapshot from its runs for an instant.
+    """
+    hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
+    if item.kind == "image":
+        return hidden if hide_image(item.path, hidden, lambda note: not _may_go(store, item, note)) else None
+    if not _may_go(store, item, item.path):
+        return None
+    try:
+        os.rename(item.path, hidden)
+    except FileNotFoundError:
+        return None
+    try:
+        if _may_go(store, item, hidden):
+            return hidden
+    except StoreError:
+        _put_back(hidden, item.path)
+        raise
+    return None if _put_back(hidden, item.path) else hidden
+
+
+def _put_back(hidden: Path, path: Path) -> bool:
+    """Rename a thing back; False where its place was taken meanwhile, by what a submit has copied anew."""
+    try:
+        os.rename(hidden, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _may_go(store: Store, item: Garbage, path: Path) -> bool:
+    """Say whether what was found to be garbage still is, wherever it lies now."""
+    if item.kind == "checkpoint":
+        return True
+    if not _is_older(path, time.time()) or (item.image is not None and is_being_made(item.image)):
+        return False
+    if item.kind == "snapshot":
+        return all(use.snapshot != item.path.name for use in _listed_uses(store))
+    return item.kind != "image" or all(use.image != item.path.name for use in _listed_uses(store))
+
+
+def _remove_tree(folder: Path) -> None:
+    """Delete a folder; a snapshot's folders are read-only, which would keep their files in place."""
+    for place, _, _ in os.walk(folder):
+        os.chmod(place, stat.S_IRWXU)
+    shutil.rmtree(folder)
+
+
+def _garbage(path: Path, kind: str) -> Garbage:
+    return Garbage(path=path, size=_size(path), kind=kind)
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        if not path.is_dir() or path.is_symlink():
+            return path.lstat().st_size
+        return sum(_size(child) for child in _children(path))
+    return 0
+
+
+def _children(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _is_older(path: Path, now: float) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return now - path.lstat().st_mtime > GRACE_S
+    return False

@@ -1,0 +1,81 @@
+"""Ending what an engine still holds of attempts whose supervisors are gone. Status never does this; who feeds does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launch.errors import BackendError, StoreError
+from launch.store import processes
+from launch.store.attempts import attempt_path, is_here, read_plain
+from launch.store.records import RunView
+from launch.supervise.container_session import end_container
+
+# Each has its own time for a checkpoint, and an engine that is away is waited for as long: one after the other, what a
+# machine with eight GPUs was at work on would take minutes.
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unended:
+    """A run of which something may still be at work.
+
+    Attributes:
+        view: The run.
+        error: What is in the way, and what helps.
+    """
+
+    view: RunView
+    error: StoreError
+
+
+def reap(views: Iterable[RunView]) -> list[Unended]:
+    """End the containers that nobody watches over, in good order: each has the time to write a checkpoint.
+
+    Args:
+        views: The runs to look at.
+
+    Returns:
+        Those that could not be ended: their engine does not answer, say.
+    """
+    left = [(view, record) for view in views if (record := _unwatched(view))]
+    if not left:
+        return []
+    from concurrent.futures import ThreadPoolExecutor  # most commands find nothing to end
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(left))) as pool:
+        return [unended for unended in pool.map(_end, left) if unended is not None]
+
+
+def refuse_unended(unended: Sequence[Unended]) -> None:
+    """Raise where something may still be at work.
+
+    Raises:
+        BackendError: With the first of them, and how many there are beside it.
+    """
+    if unended:
+        first, others = unended[0].error, len(unended) - 1
+        more = f"; {others} more likewise" if others else ""
+        raise BackendError(first.message + more, hint=first.hint)
+
+
+def _unwatched(view: RunView) -> dict[str, Any]:
+    """Return the record of an attempt of which an engine here may hold a container, and no supervisor knows."""
+    record = read_plain(_path(view)) if view.attempts else {}
+    if record.get("image") is None or record.get("ended") is not None or not is_here(record):
+        return {}
+    return {} if processes.is_alive(record["pid"], record.get("pid_start", 0)) else record
+
+
+def _end(left: tuple[RunView, dict[str, Any]]) -> Unended | None:
+    view, record = left
+    try:
+        end_container(_path(view), record)
+    except StoreError as error:
+        return Unended(view=view, error=error)
+    return None
+
+
+def _path(view: RunView) -> str:
+    return attempt_path(view.run_dir, view.attempts - 1)

@@ -1,0 +1,1 @@
+"""The queue on this machine, over its GPUs and its CPU cores."""

@@ -1,0 +1,156 @@
+"""This machine as a backend: a queue in the foreground, or one that outlives the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from launch.backends.base import Backend, OnChange
+from launch.backends.local.queue import LocalQueue
+from launch.backends.local.slots import check_fits, find_machine
+from launch.errors import BackendError, LaunchError
+from launch.profiles.profile import Profile
+from launch.self_command import python_command
+from launch.store import processes
+from launch.store.attempts import attempt_path, is_here, read_plain
+from launch.store.files import store_error
+from launch.store.records import ManifestEntry, RunView, State
+from launch.store.store import Store, SweepStore
+from launch.supervise.arguments import CWD_VARIABLE
+from s5.result import ATTEMPT_DIR_VARIABLE
+
+QUEUE_LOG = "queue.log"
+
+
+class LocalBackend(Backend):
+    """Runs attempts on this machine, as many at once as its slots allow.
+
+    Args:
+        profile: How many, and with which variables.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    def check(self, entries: Sequence[ManifestEntry]) -> None:
+        """Refuse runs that ask for more than this machine has."""
+        asked = {entry.resources for entry in entries}
+        machine = find_machine(gpus=any(resources.gpus_per_node for resources in asked))
+        for resources in asked:
+            check_fits(resources, machine)
+
+    def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
+        """Start runs as slots become free until none is left; see `LocalQueue`."""
+        environment = {**os.environ, **self._profile.variables}
+        queue = LocalQueue(
+            sweep,
+            generation,
+            slots=self._profile.slots,
+            slots_per_gpu=self._profile.slots_per_gpu,
+            environment=environment,
+            on_change=on_change,
+        )
+        queue.run()
+
+    def detach(self, sweep: SweepStore, generation: int) -> int:
+        """Start a process of its own session that drives; it returns once that one holds the sweep's queue."""
+        reading, ready = os.pipe()
+        words = [os.fspath(sweep.path), str(generation), str(self._profile.slots or 0)]
+        words += [str(self._profile.slots_per_gpu), str(ready)]
+        log_path = sweep.path / QUEUE_LOG
+        try:
+            log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise store_error(error, f"write {log_path}") from error
+        with open(reading, "rb") as answer:
+            try:
+                started = subprocess.Popen(
+                    python_command("launch.backends.local.backend", words, site=True),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={
+                        **os.environ,
+                        **self._profile.variables,
+                        CWD_VARIABLE: os.environ.get(CWD_VARIABLE) or os.getcwd(),
+                    },
+                    pass_fds=[ready],
+                    start_new_session=True,
+                )
+            finally:
+                os.close(log)
+                os.close(ready)
+            said = answer.read()  # until the queue has begun, or is gone
+        started.wait()  # it hands over to a process of its own at once
+        if not said:
+            raise BackendError(f"the queue in the background did not start: {_last_line(log_path)}")
+        return int(said)
+
+    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+        """Ask the supervisors of live attempts to end them; where one is gone, ask what it started."""
+        for view in (view for view in views if view.state is State.RUNNING):
+            fd = open_supervisor(view)
+            for process in _orphans(view) if fd is None else [fd]:
+                processes.send(process, signal.SIGTERM)
+                os.close(process)
+
+
+def open_supervisor(view: RunView) -> int | None:
+    """Return a descriptor of the process that supervises a run's last attempt; None where there is none here."""
+    record = read_plain(attempt_path(view.run_dir, view.attempts - 1))
+    if not record or record.get("ended") is not None or not is_here(record):
+        return None
+    return processes.open_process(record["pid"], record["pid_start"])
+
+
+def _orphans(view: RunView) -> list[int]:
+    """Return descriptors of the processes that work on a run's last attempt without a supervisor."""
+    return processes.find_by_environment(ATTEMPT_DIR_VARIABLE, attempt_path(view.run_dir, view.attempts - 1))
+
+
+def _last_line(path: Path) -> str:
+    with suppress(OSError):
+        lines = [
+            line for line in path.read_text(errors="replace").splitlines() if line and not line.startswith("hint:")
+        ]
+        return lines[-1] if lines else "it said nothing"
+    return "it said nothing"
+
+
+def main(words: Sequence[str]) -> int:
+    """Drive a generation in the background.
+
+    `python -m launch.backends.local.backend SWEEP_DIR GENERATION SLOTS PER_GPU FD`
+    """
+    folder, generation, slots, slots_per_gpu, ready = words
+    if os.fork():
+        return 0  # the terminal's process need not wait for the one that goes on
+    path = Path(folder)
+
+    def begun() -> None:
+        os.write(int(ready), str(os.getpid()).encode())
+        os.close(int(ready))
+
+    queue = LocalQueue(
+        Store(path.parent).sweep(path.name),
+        int(generation),
+        slots=int(slots) or None,
+        slots_per_gpu=int(slots_per_gpu),
+        environment=os.environ,
+        on_begin=begun,
+    )
+    try:
+        queue.run()
+    except LaunchError as error:
+        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,190 @@
+"""The slots of this machine: which cores and GPUs a run gets, so that two sweeps never give one out twice.
+
+A slot is a set of locks, one per core or share of a GPU, in a folder of the machine. The queue takes them; supervisor
+and training inherit them, so a slot is taken as long as anybody works in it, whoever started it and whether or not
+that process still lives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from dataclasses import dataclass
+
+from launch.errors import LaunchError, StoreError
+from launch.specs.resources import Resources
+from launch.store.files import store_error
+from launch.store.locks import acquire
+
+SLOTS_VARIABLE = "LAUNCH_SLOTS"
+
+_GPU_LINE = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
+_NVIDIA_SMI_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What this machine has to give.
+
+    Attributes:
+        cores: Numbers of the cores this process may use.
+        gpus: Numbers of the GPUs it may use, in the order of the PCI bus.
+        memory_gb: Memory in GiB; None where it is not known.
+    """
+
+    cores: tuple[int, ...]
+    gpus: tuple[int, ...]
+    memory_gb: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """What one run was given.
+
+    Attributes:
+        cores: Its cores; empty for a run on GPUs, which are not tied to cores.
+        gpus: Its GPUs.
+        locks: The descriptors that hold it.
+    """
+
+    cores: tuple[int, ...]
+    gpus: tuple[int, ...]
+    locks: tuple[int, ...]
+
+    def close(self) -> None:
+        """Let go of it. Whoever inherited it still holds it."""
+        for fd in self.locks:
+            os.close(fd)
+
+
+def find_machine(*, gpus: bool) -> Machine:
+    """Look at this machine.
+
+    Args:
+        gpus: Whether to look for GPUs, which takes a moment.
+    """
+    return Machine(
+        cores=tuple(sorted(os.sched_getaffinity(0))), gpus=_find_gpus() if gpus else (), memory_gb=_memory_gb()
+    )
+
+
+def _find_gpus() -> tuple[int, ...]:
+    """Return the GPUs this process may use: those of `nvidia-smi`, as far as `CUDA_VISIBLE_DEVICES` leaves them."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=False
+        )
+        uuids = {uuid: int(number) for number, uuid in _GPU_LINE.findall(answer.stdout)}
+        found = sorted(uuids.values())
+    except (OSError, subprocess.TimeoutExpired):
+        uuids = {}
+        found = sorted(int(name[6:]) for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(found)
+    words = [word.strip() for word in visible.split(",")]
+    numbers = [int(word) if word.isdigit() else uuids.get(word, -1) for word in words]
+    return tuple(number for number in numbers if number in found)
+
+
+def _memory_gb() -> float | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (OSError, ValueError):
+        return None
+
+
+def check_fits(resources: Resources, machine: Machine) -> None:
+    """Refuse a run that asks for more than this machine has.
+
+    Raises:
+        LaunchError: Naming the key, what is asked for and what there is.
+    """
+    limits = (
+        ("nodes", resources.nodes, 1, "machine"),
+        ("tasks_per_node", resources.tasks_per_node, 1, "process for each run"),
+        ("gpus_per_node", resources.gpus_per_node, len(machine.gpus), "GPUs"),
+        ("cpus_per_task", 0 if resources.gpus_per_node else resources.cpus_per_task, len(machine.cores), "cores"),
+        ("mem_gb", resources.mem_gb or 0, machine.memory_gb or float("inf"), "GiB of memory"),
+    )
+    for key, asked, there, what in limits:
+        if asked > there:
+            raise LaunchError(
+                f"resources.{key}: {asked:g} asked for, and this machine has {there:.4g} {what}",
+                hint=f"ask for less in the sweep's `resources`, or on the command line: resources.{key}={there:.4g}"
+                if there
+                else "this machine has no GPU that can be seen; run it on another, or with resources.gpus_per_node=0",
+            )
+
+
+class Slots:
+    """Gives out the slots of this machine.
+
+    Args:
+        machine: What there is.
+        slots_per_gpu: How many runs may share a GPU.
+    """
+
+    def __init__(self, machine: Machine, slots_per_gpu: int = 1) -> None:
+        self._machine = machine
+        self._slots_per_gpu = slots_per_gpu
+        self._folder = _slots_folder()
+
+    def take(self, resources: Resources) -> Slot | None:
+        """Take a slot for a run; None where there is none free."""
+        # All or nothing under one door: two queues that each held half of what they need would wait for ever.
+        door = acquire(os.path.join(self._folder, "door"), wait=True)
+        try:
+            if resources.gpus_per_node:
+                return self._take_gpus(resources.gpus_per_node)
+            return self._take_cores(resources.cpus_per_task)
+        finally:
+            if door is not None:
+                os.close(door)
+
+    def _take_cores(self, wanted: int) -> Slot | None:
+        taken = self._lock([f"cpu{core}.0" for core in self._machine.cores], wanted)
+        if taken is None:
+            return None
+        return Slot(cores=tuple(self._machine.cores[i] for i in taken), gpus=(), locks=tuple(taken.values()))
+
+    def _take_gpus(self, wanted: int) -> Slot | None:
+        # The first share of every GPU before the second of any.
+        for share in range(self._slots_per_gpu):
+            taken = self._lock([f"gpu{gpu}.{share}" for gpu in self._machine.gpus], wanted)
+            if taken is not None:
+                return Slot(cores=(), gpus=tuple(self._machine.gpus[i] for i in taken), locks=tuple(taken.values()))
+        return None
+
+    def _lock(self, names: list[str], wanted: int) -> dict[int, int] | None:
+        """Take `wanted` of the locks; return index to descriptor, or None where there are not so many free."""
+        taken: dict[int, int] = {}
+        for index, name in enumerate(names):
+            if len(taken) == wanted:
+                break
+            fd = acquire(os.path.join(self._folder, name))
+            if fd is not None:
+                taken[index] = fd
+        if len(taken) == wanted:
+            return taken
+        for fd in taken.values():
+            os.close(fd)
+        return None
+
+
+def _slots_folder() -> str:
+    """Return the folder of this machine's locks, made where it is missing.
+
+    It is not $XDG_RUNTIME_DIR: that differs between a login and a cron job, and is emptied at the last logout.
+    """
+    folder = os.environ.get(SLOTS_VARIABLE) or f"/tmp/launch-{os.getuid()}/slots"
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        status = os.stat(folder)
+    except OSError as error:
+        raise store_error(error, f"make {folder}") from error
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{folder} belongs to somebody else", hint=f"name another folder with {SLOTS_VARIABLE}")
+    return folder

@@ -1,0 +1,89 @@
+"""What the local backend starts: one pure function builds the request, another sends it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from launch.self_command import python_command
+from launch.store import processes
+from launch.supervise.arguments import CWD_VARIABLE, Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartRequest:
+    """A supervisor that is to be started.
+
+    Attributes:
+        command: Its command line.
+        environment: Its whole environment.
+        hold: Descriptors it is handed.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    hold: tuple[int, ...]
+
+
+def build_request(order: Order, environment: Mapping[str, str], cwd: str) -> StartRequest:
+    """Return what to start for an order. Pure.
+
+    Args:
+        order: What the supervisor is to do.
+        environment: The environment that runs are to have.
+        cwd: Where the user typed the command: what relative paths in a config are meant from.
+    """
+    return StartRequest(
+        command=tuple(python_command("launch.supervise.supervisor", order.to_words(), site=False)),
+        environment={CWD_VARIABLE: cwd, **environment},
+        hold=order.hold,
+    )
+
+
+@dataclass(kw_only=True)
+class Started:
+    """A supervisor that was started.
+
+    Attributes:
+        process: The process.
+        fd: Its descriptor, readable once it has ended.
+        words: A file in memory with what it said on stderr.
+    """
+
+    process: subprocess.Popen[bytes]
+    fd: int
+    words: int
+
+    def close(self) -> tuple[int, str]:
+        """Reap the process that has ended; return its exit code (negative: a signal) and what it said."""
+        code = self.process.wait()
+        os.close(self.fd)
+        size = os.fstat(self.words).st_size
+        said = os.pread(self.words, size, 0).decode(errors="replace")
+        os.close(self.words)
+        return code, said.strip()
+
+    def send(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        processes.send(self.fd, number)
+
+
+def send_request(request: StartRequest) -> Started:
+    """Start a supervisor, in a session of its own: what the terminal says to the launcher does not reach it.
+
+    Raises:
+        OSError: Where the machine has no room for another process.
+    """
+    words = os.memfd_create("supervisor-stderr")
+    process = subprocess.Popen(
+        request.command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=words,
+        env=request.environment,
+        pass_fds=request.hold,
+        start_new_session=True,
+    )
+    return Started(process=process, fd=os.pidfd_open(process.pid), words=words)

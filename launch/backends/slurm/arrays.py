@@ -1,0 +1,234 @@
+"""What is written down about every job array of a sweep, before and after it is submitted.
+
+    runs/<sweep>/.slurm/UUID.json   what it is to run; written before sbatch, never changed
+                        UUID.sh     what sbatch is given
+                        UUID.job    the number Slurm gave it
+                        UUID.avoids nodes that its tasks are kept from since they wait; there where there are any
+                        UUID.over   nothing of it is in the queue any more, or ever will be
+                        UUID.log    what its batch shells printed, which is nothing when all is well
+
+A task finds its run by its place in the list. The job's name ends with the uuid, so an array whose number could not be
+written down any more is found in the queue by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from launch.errors import LaunchError, StoreError
+from launch.specs.resources import Resources
+from launch.store.attempts import read_json
+from launch.store.files import create_file, fault, read_bytes, replace_file, store_error
+
+VERSION = 1
+FOLDER = ".slurm"  # in a sweep's folder its arrays, beside all sweeps what was asked last
+POLL_S = 30.0
+_LEFT = "left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayTask:
+    """One task of an array.
+
+    Attributes:
+        run_id: The run it executes.
+        generation: The manifest generation to take policy from.
+        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
+    """
+
+    run_id: str
+    generation: int
+    retried: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayRecord:
+    """`UUID.json`: what an array is to run. Immutable.
+
+    Attributes:
+        uuid: Its own.
+        name: The job's name, which ends with the uuid.
+        generation: The manifest generation it was submitted for.
+        profile: Name of the profile.
+        resources: What every task is given; a task that ran out of memory before may get more than its run asks for.
+        tasks: In the order of the array's indices, from 0.
+        throttle: How many may run at once; None for no limit.
+        signal_delay_s: How long before the time limit a task is asked to stop.
+        poll_s: How old the launcher's view of the queue may be.
+        requeue: Whether a run that goes on does so under the same job.
+        feeds: Whether a task that leaves may submit what is left of the sweep.
+        accounts: Whether the cluster keeps accounts that know how jobs ended.
+        waits: Arrays of the sweep, by uuid, and single tasks of them as `UUID_3`, that must end well before it begins.
+        created: Seconds since the epoch.
+    """
+
+    uuid: str
+    name: str
+    generation: int
+    profile: str
+    resources: Resources
+    tasks: tuple[ArrayTask, ...]
+    throttle: int | None
+    signal_delay_s: float
+    created: float
+    poll_s: float = POLL_S
+    requeue: bool = True
+    feeds: bool = False
+    accounts: bool = False
+    waits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Array:
+    """An array as the disk knows it.
+
+    Attributes:
+        record: What it is to run.
+        job: The number Slurm gave it; None where that was not written down.
+    """
+
+    record: ArrayRecord
+    job: str | None
+
+
+def arrays_folder(sweep: str) -> str:
+    """Return the folder of a sweep's arrays."""
+    return os.path.join(sweep, FOLDER)
+
+
+def array_path(sweep: str, uuid: str, kind: str = "json") -> str:
+    """Return a file of an array: `json`, `sh`, `job`, `avoids`, `over` or `log`."""
+    return os.path.join(sweep, FOLDER, f"{uuid}.{kind}")
+
+
+def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
+    """Write down what is about to be submitted: the record last, so that what has a record is whole.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    try:
+        os.makedirs(arrays_folder(sweep), exist_ok=True)
+    except OSError as error:
+        raise store_error(error, f"make {arrays_folder(sweep)}") from error
+    replace_file(array_path(sweep, record.uuid, "sh"), script.encode())
+    fault("array.scripted")
+    create_file(array_path(sweep, record.uuid), encode(record))
+    fault("array.written")
+
+
+def note_job(sweep: str, uuid: str, job: str) -> None:
+    """Write down the number that Slurm gave an array."""
+    create_file(array_path(sweep, uuid, "job"), f"{job}\n".encode())
+    fault("array.numbered")
+
+
+def mark_over(sweep: str, uuid: str) -> None:
+    """Write down that nothing of an array is in the queue, and that whatever turns up there later must go."""
+    create_file(array_path(sweep, uuid, "over"), b"")
+
+
+def live_arrays(sweep: str) -> list[Array]:
+    """Return the arrays that may have tasks in the queue, oldest first."""
+    names = _names(sweep)
+    uuids = [name[:-5] for name in names if name.endswith(".json") and f"{name[:-5]}.over" not in names]
+    found: list[Array] = []
+    for uuid in uuids:
+        with suppress(StoreError):
+            found.append(Array(record=read_array(array_path(sweep, uuid)), job=_job(sweep, uuid)))
+    return sorted(found, key=lambda array: (array.record.created, array.record.uuid))
+
+
+def over_uuids(sweep: str) -> frozenset[str]:
+    """Return the uuids of the arrays of which nothing may be in the queue any more."""
+    return frozenset(name[:-5] for name in _names(sweep) if name.endswith(".over"))
+
+
+def note_avoided(sweep: str, uuid: str, nodes: Sequence[str]) -> None:
+    """Write down the nodes that what waits of an array is kept from."""
+    replace_file(array_path(sweep, uuid, "avoids"), (",".join(nodes) + "\n").encode())
+
+
+def avoided(sweep: str, uuid: str) -> frozenset[str]:
+    """Return the nodes that what waits of an array was kept from after it was submitted."""
+    try:
+        return frozenset(read_bytes(array_path(sweep, uuid, "avoids")).decode().strip().split(","))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def note_left(sweep: str, left: int) -> None:
+    """Write down whether runs of a sweep wait for room in the queue: whoever leaves it looks here."""
+    path = os.path.join(arrays_folder(sweep), _LEFT)
+    if left:
+        replace_file(path, f"{left}\n".encode())
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def has_left(sweep: str) -> bool:
+    """Say whether runs of a sweep wait for room in the queue."""
+    return os.path.exists(os.path.join(arrays_folder(sweep), _LEFT))
+
+
+def _names(sweep: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(arrays_folder(sweep)))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise store_error(error, f"read {arrays_folder(sweep)}") from error
+
+
+def _job(sweep: str, uuid: str) -> str | None:
+    try:
+        return read_bytes(array_path(sweep, uuid, "job")).decode().strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def encode(record: ArrayRecord) -> bytes:
+    """Return the bytes of a record."""
+    plain: dict[str, Any] = {
+        **vars(record),
+        "version": VERSION,
+        "resources": record.resources.to_json(),
+        "tasks": [[task.run_id, task.generation, task.retried] for task in record.tasks],
+    }
+    if not record.waits:
+        del plain["waits"]
+    return (json.dumps(plain, sort_keys=True) + "\n").encode()
+
+
+def read_array(file: str) -> ArrayRecord:
+    """Return what an array is to run.
+
+    Raises:
+        StoreError: Where it cannot be read; the message names the file.
+    """
+    plain: Any = read_json(file)
+    try:
+        if plain.pop("version") != VERSION:
+            raise StoreError(f"{file}: another version of the format", hint="use the launcher that wrote it")
+        tasks = tuple(ArrayTask(run_id=r, generation=g, retried=t) for r, g, t in plain.pop("tasks"))
+        plain |= {"tasks": tasks, "resources": Resources(**plain["resources"]), "waits": tuple(plain.get("waits", ()))}
+        return ArrayRecord(**plain)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{file}: no record of an array: {error}") from error
+
+
+def find_task(record: ArrayRecord, index: int) -> ArrayTask:
+    """Return the task of an index.
+
+    Raises:
+        LaunchError: Where there is none.
+    """
+    if 0 <= index < len(record.tasks):
+        return record.tasks[index]
+    raise LaunchError(f"the array {record.name} has no task {index}")

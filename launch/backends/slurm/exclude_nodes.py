@@ -1,0 +1,35 @@
+"""Keeps what waits in the queue from nodes on which runs were killed since it was submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from launch.backends.slurm.arrays import Array, avoided, note_avoided
+from launch.backends.slurm.client import ClientError, call
+from launch.backends.slurm.job_dependencies import pending_indices
+from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.squeue_format import task_words
+
+
+def avoid(folder: str, arrays: Sequence[Array], listing: Listing, nodes: Sequence[str], always: str | None) -> None:
+    """Have Slurm keep the tasks of arrays that wait from some nodes.
+
+    Args:
+        folder: The sweep's folder.
+        arrays: Its arrays that are in the queue.
+        listing: The queue.
+        nodes: The nodes.
+        always: Nodes that the profile excludes, which the list of a job must go on to name.
+
+    Raises:
+        BackendError: Where Slurm does not answer.
+    """
+    for array in arrays if nodes else ():
+        waiting = pending_indices(array, listing)
+        if not waiting or array.job is None or avoided(folder, array.record.uuid).issuperset(nodes):
+            continue
+        names = ",".join([*([always] if always else []), *nodes])
+        with suppress(ClientError):  # begun since, or a node that the cluster has no more
+            call(["scontrol", "update", f"jobid={task_words(array.job, waiting)}", f"excnodelist={names}"])
+        note_avoided(folder, array.record.uuid, nodes)

@@ -1,0 +1,78 @@
+"""What becomes of a run that is submitted again: with how much memory, on which nodes, and whether it is worth it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from launch.specs.resources import Resources
+from launch.store.attempts import attempt_numbers, attempt_path, read_plain
+from launch.store.manifest import Manifest
+from launch.store.records import Reason, RunView, State
+from launch.supervise.retry_policy import failed_nodes, node_failures
+
+# An attempt that ends so may have been the node's fault.
+_OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.NODE_FAILURE)
+
+
+def given(view: RunView, retried: int) -> Resources:
+    """Return what a run's next attempt is given: more memory for every attempt that ran out of it.
+
+    Args:
+        view: The run.
+        retried: The newest generation that lists it because the user asked to retry; earlier attempts do not count.
+    """
+    resources = view.resources
+    if view.reason is not Reason.OUT_OF_MEMORY or resources.mem_gb is None or resources.mem_growth <= 1:
+        return resources
+    records = (read_plain(attempt_path(view.run_dir, number)) for number in attempt_numbers(view.run_dir))
+    times = sum(r.get("reason") == Reason.OUT_OF_MEMORY and r.get("generation", 0) >= retried for r in records)
+    return replace(resources, mem_gb=round(resources.mem_gb * resources.mem_growth**times, 3))
+
+
+def is_worth(view: RunView, manifest: Manifest) -> bool:
+    """Say whether a run may be submitted again without a person asking.
+
+    What was stopped by somebody's hand waits for a person. What left no word was killed with its supervisor, by a
+    node that failed where Slurm says so; the policy for either limits it.
+    """
+    if view.state is State.LOST:
+        policy = manifest.headers[view.generation].retry
+        by_nodes = len(failed_nodes(view.run_dir, since=0))
+        if view.reason is Reason.NODE_FAILURE:
+            return by_nodes + 1 <= node_failures(policy)
+        silent = sum(_left_no_word(view.run_dir, number) for number in attempt_numbers(view.run_dir))
+        return silent - by_nodes <= policy.get(Reason.KILLED.value, 0)
+    return view.state is State.PLANNED or view.reason is not Reason.INTERRUPTED
+
+
+def _left_no_word(run_dir: str, attempt: int) -> bool:
+    return read_plain(attempt_path(run_dir, attempt)).get("ended") is None
+
+
+def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
+    """Return the nodes on which so many runs were killed that they are avoided, sorted: in any of their attempts.
+
+    Args:
+        views: The runs of the sweep as they stand.
+        after: How many runs; 0 for never.
+    """
+    if after <= 0:
+        return []
+    bad = Counter(node for view in views for node in _bad_nodes(view))
+    good = {view.host for view in views if view.state in (State.SUCCEEDED, State.RUNNING)}
+    # Where no node has done any better, the fault is not the node's, and avoiding all of them helps nobody.
+    return sorted(node for node, runs in bad.items() if runs >= after and good - {node, None})
+
+
+def _bad_nodes(view: RunView) -> set[str]:
+    """Return the nodes on which attempts of a run were killed, or left no word."""
+    last = view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
+    found = {view.host} if view.host and last else set[str]()
+    for number in range(view.attempts - 1):  # most runs have one
+        record = read_plain(attempt_path(view.run_dir, number))
+        node = record.get("node") or record.get("host")
+        if node and (record.get("ended") is None or record.get("reason") in _OF_THE_NODE):
+            found.add(node)
+    return found

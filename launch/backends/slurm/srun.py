@@ -1,0 +1,58 @@
+"""A command of several processes: a job step of them all, started by srun from the first node. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from launch.containers.runtimes import HostCall
+from launch.specs.resources import Resources
+from s5.result import LIFELINE_VARIABLE
+
+# How long the others may go on once one has ended: a checkpoint is not cut short, and a peer's death ends them all.
+_WAIT_S = 60
+# The ports that JAX itself takes under Slurm: the highest, which nobody is given by name.
+_PORTS = 4096
+
+
+def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, str], node: str) -> HostCall:
+    """Return the call that starts a command once for every task of a job.
+
+    Args:
+        call: The command.
+        resources: How many tasks there are on how many nodes.
+        environment: What Slurm says of the job.
+        node: A name of this node, the first, that the others can resolve: process 0 is found there.
+    """
+    tasks = resources.tasks
+    options = [
+        f"--nodes={resources.nodes}",
+        f"--ntasks={tasks}",
+        f"--ntasks-per-node={resources.tasks_per_node}",
+        f"--cpus-per-task={resources.cpus_per_task}",  # from Slurm 22.05 a step does not take it over
+        "--kill-on-bad-exit=0",
+        f"--wait={_WAIT_S}",
+        "--unbuffered",
+        *(call.step or ()),
+    ]
+    job = int(environment.get("SLURM_JOB_ID") or 0) + int(environment.get("SLURM_RESTART_COUNT") or 0)
+    variables = {
+        "JAX_NUM_PROCESSES": str(tasks),
+        "JAX_COORDINATOR_ADDRESS": f"{node}:{65536 - _PORTS + job % _PORTS}",
+        **call.environment,
+    }
+    variables.pop(LIFELINE_VARIABLE, None)  # a pipe does not reach other nodes; Slurm ends the step with its job
+    return HostCall(command=("srun", *options, *call.command), environment=variables)
+
+
+def name_of(node: str | None) -> str:
+    """Return the name by which other nodes find this one: Slurm's, where it can be resolved."""
+    import socket  # most runs have one process
+
+    own = socket.gethostname()
+    if node is None:
+        return own
+    try:
+        socket.getaddrinfo(node, None)
+    except OSError:
+        return own
+    return node

@@ -1,0 +1,309 @@
+"""Executes one task of a job array: `python -m launch.backends.slurm.task ARRAY_FILE`.
+
+It is the last line of its batch script.
+
+It finds its run in the array's record by the task's index, and sees it through as any supervisor does. What Slurm adds:
+the end of its time, what a signal means, and the requeue, which is asked from here because inside a container there is
+nobody to ask.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from launch.backends.slurm.arrays import ArrayRecord, find_task, has_left, live_arrays, read_array
+from launch.backends.slurm.client import ClientError, call
+from launch.backends.slurm.srun import name_of, srun_call
+from launch.containers.runtimes import HostCall
+from launch.errors import BackendError, LaunchError
+from launch.store.attempts import attempt_path, has_result, is_worked_on
+from launch.store.dependencies import Predecessors
+from launch.store.files import fault
+from launch.store.manifest import read_header, read_manifest
+from launch.store.records import Reason
+from launch.supervise.arguments import Order
+from launch.supervise.host import Surroundings
+from launch.supervise.retry_policy import check_nodes
+from launch.supervise.supervisor import Outcome, Supervisor, guarded
+
+# Slurm looks at time limits twice a minute, and its signal may come a minute early.
+_EARLY_S = 65.0
+# A run that ends at once is not kept waiting for Slurm's answer.
+_FIRST_LOOK_S = 2.0
+# Before the kill by Slurm there must be time to write down how the attempt ended.
+_MOST_LAST_WORDS_S = 5.0
+_ASK_TIMEOUT_S = 10.0
+_REQUEUE_PATIENCE_S = 60.0
+_REQUEUE_PAUSE_S = 2.0
+_FEED_TIMEOUT_S = 120.0
+# A lock that a dead node held: the file system's server lets go of it by and by.
+_LEASE_S = 100.0
+_LEASE_POLL_S = 0.5
+# A result that another node has just published: a shared file system may show the folder as it was for so long.
+_SEEN_S = 65.0
+
+_SETTING = re.compile(r"(\w+)=(\S+)")
+
+
+class SlurmTask(Surroundings):
+    """A task of an array, on a node that Slurm gave it.
+
+    Args:
+        record: The array.
+        sweep: The sweep's folder.
+        environment: What Slurm says of the job.
+    """
+
+    def __init__(self, record: ArrayRecord, sweep: str, environment: Mapping[str, str]) -> None:
+        self.sweep = sweep
+        self.resources = record.resources
+        self.index = int(environment["SLURM_ARRAY_TASK_ID"])
+        # Not SLURM_JOB_ID, which for the last task is the number of the whole array: clients would answer for all.
+        self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
+        self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
+        self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
+        self._record = record
+        self._began = time.time()
+        self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
+        self._is_ending = False
+
+    def call(self, call: HostCall) -> HostCall:
+        """Return what starts a command here: itself, or a job step for a run of several processes.
+
+        Raises:
+            WornOut: Where too many nodes have failed under the run: Slurm itself starts it again without end.
+        """
+        if self.restarts:
+            own = find_task(self._record, self.index)
+            header = read_header(os.path.join(self.sweep, "manifest"), own.generation)
+            check_nodes(header.retry, os.path.join(self.sweep, own.run_id), since=own.retried)
+        if self._record.resources.tasks == 1 and call.step is None:
+            return call
+        self.stop = signal.SIGUSR2  # srun passes it on
+        return srun_call(call, self._record.resources, os.environ, name_of(self.node))
+
+    def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
+        """Return what says when the command is asked to stop and when it is killed: by the end that Slurm has set."""
+        looks = itertools.count()
+
+        def find() -> tuple[float, float]:
+            if next(looks):
+                asked_for = None if timeout_min is None else self._began + 60 * timeout_min
+                self._end = self._ask_end() or self._end or asked_for
+            elif self._end is None:
+                return time.monotonic() + _FIRST_LOOK_S, math.inf
+            return (math.inf, math.inf) if self._end is None else self._before(self._end)
+
+        return find
+
+    def _before(self, end: float) -> tuple[float, float]:
+        """Return when a command is asked to stop and when it is killed for an end of its job."""
+        now, left, delay = time.monotonic(), end - time.time(), self._record.signal_delay_s
+        return now + max(0.0, left - delay), now + max(0.0, left - min(_MOST_LAST_WORDS_S, delay / 4))
+
+    def _ask_end(self) -> float | None:
+        """Ask Slurm when the job's time ends; None where it has no limit, or nobody answers."""
+        with suppress(BackendError):
+            return _moment(call(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip())
+        return None
+
+    def why_stopped(self) -> Reason:
+        """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
+        from launch.backends.slurm.squeue_format import RUNNING  # for the few that are asked to stop
+
+        try:
+            words = ["scontrol", "show", "job", str(self.job_id), "-o"]
+            said = dict(_SETTING.findall(call(words, timeout_s=_ASK_TIMEOUT_S)))
+        except BackendError:
+            said = {}
+        # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
+        self._is_ending = bool(said) and said.get("JobState") not in RUNNING - {"COMPLETING"}
+        if not self._is_ending:  # else that is when it was ended
+            self._end = _moment(said.get("EndTime", "")) or self._end
+        left = None if self._end is None else self._end - time.time()
+        if said.get("PreemptTime", "None") != "None":
+            return Reason.PREEMPTED  # with time to leave; Slurm starts nothing again that ends by itself
+        if self._is_ending:
+            return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
+        timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
+        return Reason.TIMEOUT if timed else Reason.PREEMPTED
+
+    def has_lost(self, record: Mapping[str, Any]) -> bool:
+        """Say whether Slurm knows that nobody works on an attempt of another node."""
+        job = record.get("job_id")
+        if record.get("backend") != "slurm" or not isinstance(job, str):
+            return False
+        # Of one job there is one supervisor at a time, and this is it: whatever else has its number is from before.
+        return (job == self.job_id or _is_gone(job)) and self._is_let_go(record)
+
+    def _is_let_go(self, record: Mapping[str, Any]) -> bool:
+        """Wait until the lock of an attempt is free whose machine is gone."""
+        run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
+        path, deadline = attempt_path(run_dir, record["attempt"]), time.monotonic() + _LEASE_S
+        while is_worked_on(path):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LEASE_POLL_S)
+        return True
+
+    def leave(self, outcome: Outcome, reason: Reason | None) -> int:
+        """Have the job started again where the run goes on, and feed the sweep where nobody else does.
+
+        Args:
+            outcome: The supervisor's.
+            reason: Why the attempt ended.
+
+        Returns:
+            The exit code of the batch script: the run's.
+        """
+        goes_on = outcome is Outcome.AGAIN
+        grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
+        requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
+        # What waits for this array waits in vain now, and some of it perhaps for other runs of it only.
+        unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._is_waited_for())
+        if self._record.feeds and not self._is_ending and (unsettled or has_left(self.sweep)):
+            self._feed("" if requeued else self.job_id)
+        return Outcome.DONE if outcome is Outcome.BUSY else outcome
+
+    def _is_waited_for(self) -> bool:
+        """Say whether another array begins only after this one has ended well."""
+        ties = (tie for array in live_arrays(self.sweep) for tie in array.record.waits)
+        return any(tie.partition("_")[0] == self._record.uuid for tie in ties)
+
+    def missing(self) -> str | None:
+        """Return a run that comes before this task's and has no result; None where its turn has come.
+
+        Slurm begins what waits for a job as soon as that has ended with 0. This is the same, asked of the disk.
+        """
+        if not self._record.waits:
+            return None
+        run_id = find_task(self._record, self.index).run_id
+        # Not what its array waits for: that may be whole arrays, of which every task would look at every run.
+        runs = Predecessors(read_manifest(os.path.join(self.sweep, "manifest"))).before(run_id)
+        before = [os.path.join(self.sweep, other) for other in runs]
+        deadline = time.monotonic() + _SEEN_S
+        while before:
+            before = [run_dir for run_dir in before if not has_result(run_dir)]
+            if before and time.monotonic() > deadline:
+                return os.path.basename(before[0])
+            if before:
+                time.sleep(_LEASE_POLL_S)
+        return None
+
+    def leave_early(self) -> int:
+        """Leave without an attempt, so that the run is submitted anew; return the exit code of the batch script."""
+        if self._record.feeds:
+            self._feed(self.job_id)
+        return Outcome.AGAIN
+
+    def _requeue(self) -> bool:
+        """Have Slurm start this very task again; return whether it will."""
+        fault("task.requeue")
+        deadline = time.monotonic() + _REQUEUE_PATIENCE_S
+        while True:
+            try:
+                call(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
+            except BackendError as error:
+                if isinstance(error, ClientError) or time.monotonic() >= deadline:
+                    _say(f"{error.message}; `launch sweep` typed again goes on with the run")
+                    return False
+                time.sleep(_REQUEUE_PAUSE_S)  # the controller is being started again
+            else:
+                return True
+
+    def _feed(self, leaving: str | None) -> None:
+        """Submit what is left of the sweep, as if a task had left it. It needs packages that this process has not."""
+        import subprocess
+
+        boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
+        words = [self.sweep, self._record.profile, str(self._record.generation), leaving or ""]
+        command = [sys.executable, "-P", "-c", boot + "sys.exit(main(sys.argv[1:]))", sys.path[0], *words]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_FEED_TIMEOUT_S, check=False)
+
+
+def _is_gone(job: str) -> bool:
+    """Say whether Slurm knows for certain that a job is not at work."""
+    from launch.backends.slurm.squeue_format import RUNNING
+
+    try:
+        said = call(["squeue", "-h", "-j", job, "-o", "%T"], timeout_s=_ASK_TIMEOUT_S)
+    except ClientError as error:
+        return "Invalid job id" in error.said
+    except BackendError:
+        return False
+    return not RUNNING & {line.strip() for line in said.splitlines()}
+
+
+def _moment(text: str) -> float | None:
+    """Read a time as Slurm writes it; None for `N/A` and the like."""
+    with suppress(ValueError, OverflowError):
+        return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+    return None
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and text.isdigit() and int(text) > 0 else None
+
+
+def _say(words: str) -> None:
+    """Leave a word in the array's log."""
+    with suppress(OSError):
+        sys.stderr.write(f"{words}\n")
+        sys.stderr.flush()
+
+
+def execute(file: str) -> int:
+    """Execute the task that this process is.
+
+    Args:
+        file: The array's record.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        LaunchError: Where it cannot be found.
+    """
+    record = read_array(file)
+    try:
+        task = SlurmTask(record, os.path.dirname(os.path.dirname(os.path.abspath(file))), os.environ)
+    except KeyError as error:
+        raise LaunchError(f"{error.args[0]} is not set: this is no task of a job array") from None
+    own = find_task(record, task.index)
+    order = Order(
+        run_dir=os.path.join(task.sweep, own.run_id),
+        generation=own.generation,
+        retried=own.retried,
+        gpus=_gpus(record, os.environ),
+    )
+    if (missing := task.missing()) is not None:
+        _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` typed again submits it anew")
+        return task.leave_early()
+    supervisor = Supervisor(order, task)
+    return task.leave(supervisor.run(), supervisor.reason)
+
+
+def _gpus(record: ArrayRecord, environment: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the GPUs that Slurm gave the task, for the record."""
+    words = environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if record.resources.gpus_per_node else ()
+    return tuple(int(word) for word in words if word.isdigit())
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Execute one task of an array."""
+    file = (sys.argv[1:] if words is None else list(words))[0]
+    return guarded(lambda: execute(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

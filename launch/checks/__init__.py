@@ -1,0 +1,1 @@
+"""What `launch doctor` looks at, one subject a file."""

@@ -1,0 +1,111 @@
+"""Whether an image works where it is: looked at from inside a container of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from launch.checks.check import Check, Level
+from launch.containers.images.catalog import LABEL
+from launch.containers.images.engine_images import HeldImage
+from launch.errors import LaunchError
+
+_SCRIPT = Path(__file__).resolve().parents[2] / "docker" / "check.py"
+_RUN_S = 600.0
+_GPUS = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
+_DEVICE = Path("/dev/nvidiactl")
+
+
+def check_image(held: HeldImage) -> Iterator[Check]:
+    """Execute an image and look around in it: its platform, the versions in it, the driver, one step of training.
+
+    Args:
+        held: The image.
+
+    Yields:
+        The checks.
+
+    Raises:
+        LaunchError: Where it cannot be executed.
+    """
+    gpus = held.platform == "cuda" and _DEVICE.exists()
+    if held.platform == "cuda" and not gpus:
+        advice = "check it where it is to run; everything below but the platform holds"
+        yield Check(name="gpu", level=Level.WARN, message="this machine has no NVIDIA GPU", advice=advice)
+    yield from judge(_look_inside(held, gpus=gpus), held.platform, held.labels.get(f"{LABEL}min-driver"))
+
+
+def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None) -> Iterator[Check]:
+    """Say what the facts mean. Pure.
+
+    Args:
+        facts: What docker/check.py has found.
+        platform: What the image's JAX is to compute on; None where it does not say.
+        min_driver: The oldest driver that its label allows; None for any.
+    """
+    versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
+    yield Check(name="packages", level=Level.OK, message=f"Python {facts['python']}, {versions}")
+    yield from _judge_driver(facts.get("driver"), min_driver)
+    found, devices = facts.get("platform"), ", ".join(facts.get("devices", ()))
+    # JAX speaks of `gpu` where an image of CUDA computes on one.
+    fits = found is not None and (platform is None or found == {"cuda": "gpu"}.get(platform, platform))
+    message = devices or "JAX starts no device"
+    advice = (
+        None if fits else f"this image is to compute on {platform}: is the GPU handed in, is the driver new enough?"
+    )
+    yield Check(name="platform", level=Level.OK if fits else Level.FAIL, message=message, advice=advice)
+    if loaded := facts.get("loaded"):
+        yield Check(name="cuda", level=Level.OK, message=", ".join(f"{k} {_version(k, v)}" for k, v in loaded.items()))
+    loss = facts.get("loss")
+    if loss is not None and math.isfinite(loss):
+        yield Check(name="training", level=Level.OK, message=f"one step of a tiny model, loss {loss:.3f}")
+    else:
+        message = facts.get("problem") or f"the loss of the first step is {loss}"
+        yield Check(name="training", level=Level.FAIL, message=message, advice="`launch image build` makes it anew")
+
+
+def _judge_driver(driver: str | None, min_driver: str | None) -> Iterator[Check]:
+    if min_driver is None:
+        return
+    if driver is None:
+        yield Check(name="driver", level=Level.WARN, message=f"none is seen inside; {min_driver} or newer is needed")
+    elif int(driver.partition(".")[0]) < int(min_driver):
+        advice = f"update the driver to {min_driver} or newer, or take an image for an older CUDA"
+        message = f"{driver} is older than {min_driver}, which this image needs"
+        yield Check(name="driver", level=Level.FAIL, message=message, advice=advice)
+    else:
+        yield Check(name="driver", level=Level.OK, message=f"{driver}; {min_driver} or newer is needed")
+
+
+def _version(library: str, number: int) -> str:
+    """Return a library's version as people write it: 12090 is 12.9, and cuDNN's 92800 is 9.28.0."""
+    if library.startswith("libcudnn"):
+        return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _look_inside(held: HeldImage, *, gpus: bool) -> dict[str, Any]:
+    words = [
+        *(held.engine, "run", "--rm", "--interactive", "--network=none", "--read-only", "--tmpfs=/tmp"),
+        *(f"--user={os.getuid() or 1000}:{os.getgid() or 1000}", *(_GPUS[held.engine] if gpus else ())),
+        *("--entrypoint=python", held.id, "-"),
+    ]
+    try:
+        done = subprocess.run(
+            words, input=_SCRIPT.read_text(), capture_output=True, text=True, check=False, timeout=_RUN_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LaunchError(f"{held.engine} cannot execute the image: {error}") from error
+    try:
+        return cast("dict[str, Any]", json.loads(done.stdout.splitlines()[-1]))
+    except (IndexError, ValueError) as error:
+        said = done.stderr.strip().splitlines()
+        raise LaunchError(
+            f"nothing can be executed in the image: {said[-1] if said else f'exit code {done.returncode}'}",
+            hint=f"`{held.engine} run --rm -it --entrypoint sh {held.id[:19]}` looks around in it",
+        ) from error

@@ -1,0 +1,100 @@
+"""Durations, sizes, shares and counts as a person reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from launch.store.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from launch.store.records import RunView
+
+# What a person wants to know first comes first.
+STATE_ORDER = (
+    State.RUNNING,
+    State.FAILED,
+    State.LOST,
+    State.PREEMPTED,
+    State.PENDING,
+    State.PLANNED,
+    State.CANCELLED,
+    State.SUCCEEDED,
+)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as `0:07`, `12:30` or `3:04:05`; days as `2d 03:04`."""
+    whole = max(0, round(seconds))
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, last = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours:02}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{last:02}" if hours else f"{minutes}:{last:02}"
+
+
+def size(count: float) -> str:
+    """Return bytes as `512 B`, `1.5 MiB` and so on."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"
+
+
+def hours(value: float) -> str:
+    """Return hours with as many digits as matter."""
+    return f"{value:.2g}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 run`, `2 runs`, `1,000 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def count_states(views: Iterable[RunView]) -> dict[State, int]:
+    """Return how many runs are in which state, the states a person wants to know first in front."""
+    found = Counter(view.state for view in views)
+    return {state: found[state] for state in STATE_ORDER if found[state]}
+
+
+def count_free(views: Iterable[RunView]) -> dict[State, int]:
+    """Return the same without runs that wait for others which only a retry starts: those come first."""
+    known = list(views)
+    stuck = any(view.state in (State.FAILED, State.CANCELLED) for view in known)
+    return count_states(view for view in known if not (stuck and view.waits))
+
+
+def state_words(counts: dict[State, int]) -> str:
+    """Return `2 running, 1 failed, 3 succeeded`."""
+    return ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
+
+
+def elapsed(view: RunView, now: float) -> float | None:
+    """Return how many seconds a run's last attempt has taken so far, or took; None where it has none."""
+    if view.started is None:
+        return None
+    if view.ended is not None:
+        return view.ended - view.started
+    return now - view.started if view.state == State.RUNNING else None
+
+
+def is_blocked(view: RunView) -> bool:
+    """Say whether the queue waits with a run for what other sweeps hold; its message then says for what."""
+    if view.state != State.PENDING or view.waits or view.message is None:
+        return False
+    return view.message.startswith("waits for ")
+
+
+def last_words(view: RunView) -> str:
+    """Return in one line why a run did not succeed or start; empty where there is nothing to say."""
+    if view.state in (State.SUCCEEDED, State.RUNNING):
+        return ""
+    if view.reason is None or view.waits or is_blocked(view):
+        return view.message or ""
+    return f"{view.reason}: {view.message}" if view.message else str(view.reason)

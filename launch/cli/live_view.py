@@ -1,0 +1,244 @@
+"""A sweep while it runs: a picture on a terminal, one line per change in a pipe."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from launch.cli import console, formatting
+from launch.cli.console import STATE_COLOURS
+from launch.cli.progress import Shares
+from launch.store.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType, TracebackType
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from launch.store.records import RunView
+
+_BAR = 10  # columns of one run's progress bar
+_STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
+_NARROW = 90  # columns under which a run's last words are left out
+
+
+class Board:
+    """Shows runs as they change. A context: the picture is drawn while it is entered.
+
+    Args:
+        title: What the runs have in common: the sweep's name.
+
+    Attributes:
+        stopped_by: The number of the last signal that asked to stop; None for none.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._views: Sequence[RunView] = ()
+        self._seen: dict[str, tuple[State, int]] = {}
+        self._began = time.time()
+        # Recent (time, share done), from which the time left is told.
+        self._pace: deque[tuple[float, float]] = deque(maxlen=120)
+        self._shares = Shares()
+        self._stops = 0
+        self._told = False
+        self._waits = ""
+        self._draws = console.draws_on(sys.stderr)
+        self._stack = ExitStack()
+        self.stopped_by: int | None = None
+
+    def __enter__(self) -> Board:
+        if self._draws:
+            self._stack.enter_context(console.live(self.picture))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def watch_for_interrupt(self) -> None:
+        """Show that a request to stop was heard, and leave what it does to whoever handles it now."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            if callable(before):
+                signal.signal(number, self._hear_too(before))
+
+    def _hear_too(self, before: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        def heard(number: int, frame: FrameType | None) -> None:
+            # Only counted here: the interrupted code may be in the middle of writing to stderr.
+            self._stops += 1
+            self.stopped_by = number
+            before(number, frame)
+
+        return heard
+
+    def show(self, views: Sequence[RunView]) -> None:
+        """Take the runs as they stand now: draw them, or write a line for each that changed."""
+        self._views = views
+        self._pace.append((time.time(), self._shares.over(views)))
+        if not self._draws:
+            self._write_changes(views)
+
+    def _write_changes(self, views: Sequence[RunView]) -> None:
+        if self._stops and not self._told:
+            self._told = True
+            console.note(f"{time.strftime('%H:%M:%S')}  {_STOPPING}")
+        waits = waits_for(views)
+        if waits != self._waits and waits:
+            console.note(f"{time.strftime('%H:%M:%S')}  {waits}")
+        self._waits = waits
+        first = not self._seen
+        for view in views:
+            now = (view.state, view.attempts)
+            before = self._seen.get(view.run_id)
+            self._seen[view.run_id] = now
+            # What waits or was done before needs no line of its own: the first line counts it.
+            if now != before and not (first and view.state != State.RUNNING):
+                console.note(f"{time.strftime('%H:%M:%S')}  {change(view)}")
+        if first and views:
+            counts = formatting.state_words(formatting.count_states(views))
+            console.note(f"{self._title}: {formatting.plural(len(views), 'run')}: {counts}")
+
+    def picture(self, columns: int, rows: int) -> RenderableType:
+        """Return what a terminal of that size shows: never more rows than it has."""
+        from rich.console import Group
+        from rich.text import Text
+
+        now = time.time()
+        lines = _wrapped(self._headline(now, columns), columns, max(1, rows - 6))
+        head = Text("\n".join(lines), no_wrap=True, overflow="ellipsis", style="bold")
+        room = max(1, rows - 5 - len(lines))
+        views = list(self._views)
+        if len(views) > room:
+            views = sorted(views, key=lambda view: formatting.STATE_ORDER.index(view.state))
+        shown, rest = views[:room], views[room:]
+        done = self._shares.done(views)
+        parts: list[RenderableType] = [head, _bar(done, columns), _run_table(shown, columns, now, self._shares)]
+        if rest:
+            words = formatting.state_words(formatting.count_states(rest))
+            parts.append(Text(f"… and {len(rest):,} more: {words}", style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+    def _headline(self, now: float, columns: int) -> str:
+        counts = formatting.state_words(formatting.count_states(self._views))
+        # What the table has no room for.
+        counts += _reasons(self._views) if columns < _NARROW else ""
+        waits = waits_for(self._views)
+        counts += f"; {waits}" if waits else ""
+        left = seconds_left(self._pace)
+        took = formatting.duration(now - self._began) + (
+            "" if left is None else f", about {formatting.duration(left)} left"
+        )
+        if self._stops:
+            return f"{console.printable(self._title)}  {took}  {_STOPPING if self._stops == 1 else 'killing what runs'}"
+        return f"{console.printable(self._title)}  {took}  {counts}"
+
+
+def waits_for(views: Sequence[RunView]) -> str:
+    """Return for what the queue waits that others hold; empty for nothing."""
+    return next((console.printable(formatting.last_words(v)) for v in views if formatting.is_blocked(v)), "")
+
+
+def _reasons(views: Sequence[RunView]) -> str:
+    """Return why attempts ended that did not succeed: each reason once."""
+    over = (State.RUNNING, State.SUCCEEDED)
+    reasons = dict.fromkeys(str(view.reason) for view in views if view.reason is not None and view.state not in over)
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
+def _wrapped(text: str, columns: int, most: int) -> list[str]:
+    """Return a text in at most so many lines of a terminal."""
+    from textwrap import wrap
+
+    return wrap(text, max(1, columns), max_lines=most, placeholder=" …")
+
+
+def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
+    """Tell from (time, share done) pairs how long the rest takes; None where they do not say."""
+    if len(pace) < 2:
+        return None
+    (start, before), (end, after) = pace[0], pace[-1]
+    if after <= before or after >= 1 or end - start < 2:
+        return None
+    return (1 - after) * (end - start) / (after - before)
+
+
+def change(view: RunView) -> str:
+    """Return the line that says what became of a run."""
+    words = f"{view.state:<9}  {console.printable(view.run_id)}"
+    if view.state == State.RUNNING and view.attempts > 1:
+        return f"{words}  {formatting.plural(view.attempts, 'attempt')}"
+    if view.state == State.SUCCEEDED and view.started is not None and view.ended is not None:
+        return f"{words}  in {formatting.duration(view.ended - view.started)}"
+    why = formatting.last_words(view)
+    return f"{words}  {console.printable(why)}" if why else words
+
+
+def _bar(share: float, columns: int) -> RenderableType:
+    from rich.columns import Columns
+    from rich.progress_bar import ProgressBar
+
+    return Columns([ProgressBar(total=1, completed=share, width=max(10, columns - 6)), f"{100 * share:3.0f} %"])
+
+
+def _run_table(views: Sequence[RunView], columns: int, now: float, shares: Shares) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    wide = columns >= _NARROW
+    progress_width = _BAR + 6 if wide else 5
+    longest = max((console.width(view.run_id) for view in views), default=0)
+    # Whatever the others leave; on a wide terminal a third of the rest is for last words.
+    rest = columns - (9 + progress_width + 8 + 3 * 2)
+    noted = wide and any(_note(view) for view in views)
+    run_width = max(8, min(longest, rest * 2 // 3 if noted else rest))
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("run", no_wrap=True, width=run_width)
+    table.add_column("state", no_wrap=True, width=9)
+    table.add_column("progress" if wide else "done", no_wrap=True, justify="right", width=progress_width)
+    table.add_column("time", no_wrap=True, justify="right", width=8)
+    if noted:
+        table.add_column("", no_wrap=True, overflow="ellipsis", width=rest - run_width - 2)
+    for view in views:
+        seconds = formatting.elapsed(view, now)
+        cells = [
+            Text(shorten(console.printable(view.run_id), run_width)),
+            Text(view.state, style=STATE_COLOURS[view.state]),
+            Text("" if view.state == State.SUCCEEDED else _progress(shares.of(view), bar=wide)),
+            Text("" if seconds is None else formatting.duration(seconds)),
+        ]
+        table.add_row(*cells, *([Text(_note(view), style="dim")] if noted else []))
+    return table
+
+
+def shorten(run_id: str, room: int) -> str:
+    """Return a run id that fits `room` columns: its middle goes, since its end tells runs apart."""
+    if len(run_id) <= room:
+        return run_id
+    tail = max(1, (room - 1) * 2 // 3)
+    return f"{run_id[: room - 1 - tail]}…{run_id[-tail:]}"
+
+
+def _note(view: RunView) -> str:
+    why = formatting.last_words(view)
+    return console.printable(why) if why else f"{view.attempts} attempts" if view.attempts > 1 else ""
+
+
+def _progress(share: float | None, *, bar: bool) -> str:
+    if share is None:
+        return ""
+    percent = f"{100 * share:.0f} %"
+    if not bar:
+        return percent
+    full = round(_BAR * share)
+    return f"{'━' * full}{'╌' * (_BAR - full)} {percent:>5}"

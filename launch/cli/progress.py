@@ -1,0 +1,61 @@
+"""How much of its steps each run has done: what the views say, else what was last known of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.store.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launch.store.records import RunView
+
+OVER = frozenset({State.FAILED, State.CANCELLED})
+
+
+class Shares:
+    """Remembers how far every run has come, so that an interruption takes nothing back."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, float | None] = {}
+        self._read: set[str] = set()
+
+    def of(self, view: RunView) -> float | None:
+        """Return the share of its steps that a run has done; None where nothing is known."""
+        if view.state == State.SUCCEEDED:
+            return 1.0
+        if view.step is not None and view.steps:
+            self._known[view.run_dir or view.run_id] = min(1.0, view.step / view.steps)
+        return self._last_known(view)
+
+    def _last_known(self, view: RunView) -> float | None:
+        name = view.run_dir or view.run_id
+        if name not in self._known and name not in self._read and view.attempts:
+            self._read.add(name)
+            self._known[name] = share_on_disk(view)
+        return self._known.get(name)
+
+    def done(self, views: Sequence[RunView]) -> float:
+        """Return the share of all steps that are done, runs weighing the same; 1 where there are no runs."""
+        return sum(self.of(view) or 0.0 for view in views) / len(views) if views else 1.0
+
+    def over(self, views: Sequence[RunView]) -> float:
+        """Return the share of all steps that nobody waits for: done, or of a run that failed or was cancelled."""
+        if not views:
+            return 1.0
+        return sum(1.0 if view.state in OVER else self.of(view) or 0.0 for view in views) / len(views)
+
+
+def share_on_disk(view: RunView) -> float | None:
+    """Return the share of its steps that a run's attempts last wrote down; None where none did."""
+    from s5.result import TIMING, attempt_dirs, last_line
+
+    for folder in reversed(attempt_dirs(Path(view.run_dir))):
+        try:
+            line = last_line(folder / TIMING) or {}
+            return min(1.0, line["step"] / line["of"])
+        except (OSError, KeyError, TypeError, ZeroDivisionError):
+            continue
+    return None

@@ -1,0 +1,287 @@
+"""What `launch sweep`, `run` and `retry` share: showing a plan, starting it, seeing it through."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from launch.actions import drive
+from launch.actions.container_plan import Choice
+from launch.actions.submit import estimate_left, submit
+from launch.cli import console, formatting, setting_columns
+from launch.cli.live_view import Board
+from launch.cli.status import advise
+from launch.cli.targets import open_store
+from launch.cli.watch import exit_code
+from launch.errors import BackendError, ExitCode
+from launch.profiles.profile import load_profile
+from launch.store.records import OVER, Reason, State
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from launch.actions.estimate import Estimate
+    from launch.actions.submission import Submission
+    from launch.specs.resources import Resources
+    from launch.store.records import RunView
+    from launch.store.store import Store
+    from launch.sweepfile.sweep import Sweep
+
+_NEW = "new"
+_SHOWN = 10  # failures that are spelled out at the end
+
+
+def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
+    """Plan a sweep, and do with it what the options ask for.
+
+    Args:
+        sweep: The sweep.
+        args: The options of `launch.cli.sweep.add_submission_arguments`.
+        only: A glob that selects runs; None for all.
+
+    Returns:
+        The exit code.
+    """
+    profile = load_profile(args.on)
+    store = open_store(args.runs or profile.runs_dir)
+    submission = submit(sweep, store, profile, only=only, choice=choice_of(args), dry_run=args.dry_run)
+    for warning in submission.warnings:
+        console.warn(warning)
+    if args.dry_run:
+        console.data(plan_text(submission, estimate_left(submission, store)))
+        if not submission.obstacles:
+            for request in drive.preview(submission, store):
+                console.data(f"\n{request.rstrip()}")
+        return _tell_obstacles(submission)
+    command = command_again(args)
+    if args.plan_only:
+        console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
+        console.hint(f"`{command}` starts it")
+        return ExitCode.OK
+    return start(submission, store, detach=args.detach, command=command, options=_container_options(args))
+
+
+def choice_of(args: argparse.Namespace) -> Choice:
+    """Return what the options say of images and runtimes."""
+    return Choice(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
+
+
+def _tell_obstacles(submission: Submission) -> int:
+    """Say after a plan what would keep it from starting here, all of it, and return the exit code."""
+    for obstacle in submission.obstacles:
+        console.note("")
+        console.error(obstacle)
+    codes = {obstacle.exit_code for obstacle in submission.obstacles}
+    return ExitCode.USAGE if len(codes) > 1 else next(iter(codes), ExitCode.OK)
+
+
+def command_again(args: argparse.Namespace) -> str:
+    """Return the command that was typed, without what only says how to watch it."""
+    what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
+    options = {"--on": args.on if args.on != "local" else None, "--runtime": args.runtime, "--runs": args.runs}
+    options |= {"--image": args.image, "--only": getattr(args, "only", None)}
+    chosen = [word for option, value in options.items() if value is not None for word in (option, value)]
+    chosen += [word for mount in args.mount for word in ("--mount", mount)]
+    return shlex.join(["launch", *what, *args.overrides, *chosen])
+
+
+def _container_options(args: argparse.Namespace) -> str:
+    """Return what was typed of images and runtimes, as it stands in a command line."""
+    chosen = {"--runtime": args.runtime, "--image": args.image}
+    words = [word for option, value in chosen.items() if value is not None for word in (option, value)]
+    words += [word for mount in args.mount for word in ("--mount", mount)]
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def start(submission: Submission, store: Store, *, detach: bool, command: str, options: str = "") -> int:
+    """Run what is planned, in the foreground or in the background.
+
+    Args:
+        submission: The plan.
+        store: Where its runs lie.
+        detach: Whether to return at once.
+        command: What to type to go on after an interruption.
+        options: What was typed of images and runtimes. A run that failed before has seen nothing of it.
+
+    Returns:
+        The exit code.
+    """
+    name = submission.sweep
+    if not drive.is_attended(submission):
+        return _hand_over(submission, store, command, options)
+    if detach and not all(view.state in OVER for view in submission.views):
+        pid = _detach(submission, store)
+        console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
+        console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
+        return ExitCode.OK
+    if all(view.state == State.SUCCEEDED for view in submission.views):
+        console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
+        _show_results(name, store)
+        return ExitCode.OK
+    with Board(name) as board:
+        views = drive.drive(submission, store, on_change=_Display(board).show)
+    if all(view.state in OVER for view in views):
+        _show_results(name, store)
+    _say_how_it_ended(name, views, command, options)
+    if board.stopped_by is not None and not all(view.state in OVER for view in views):
+        return 128 + board.stopped_by
+    return exit_code(views)
+
+
+def _hand_over(submission: Submission, store: Store, command: str, options: str) -> int:
+    """Give the runs to a scheduler, and say what it has."""
+    name = submission.sweep
+    if all(view.state == State.SUCCEEDED for view in submission.views):
+        console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
+        _show_results(name, store)
+        return ExitCode.OK
+    given = drive.hand_over(submission, store)
+    console.note(f"{name}: {_counts(submission)}: {given.words}")
+    if given.left:
+        console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
+    else:
+        console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
+    advise(name, formatting.count_states(submission.left_alone), options=options)
+    return ExitCode.OK
+
+
+def _detach(submission: Submission, store: Store) -> int:
+    try:
+        return drive.detach(submission, store)
+    except BackendError:
+        sweep = store.sweep(submission.sweep)
+        if sweep.queue() is not None:  # another launcher was quicker: the mistake that it is in the foreground
+            raise sweep.busy() from None
+        raise
+
+
+class _Display:
+    """Hands what is driven to a board. The first picture comes when the driver has set up its signals."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._begun = False
+
+    def show(self, views: list[RunView]) -> None:
+        if not self._begun:
+            self._begun = True
+            self._board.watch_for_interrupt()
+        self._board.show(views)
+
+
+def plan_text(submission: Submission, estimate: Estimate) -> str:
+    """Return what `--dry-run` shows: every run, what distinguishes it, what it asks for, where it stands, and the sums.
+
+    Args:
+        submission: A dry run's.
+        estimate: What the runs that are left cost.
+    """
+    new = set(submission.report.created)
+    keys = setting_columns.setting_keys([view.settings for view in submission.views])
+    names = setting_columns.short_names(keys)
+    after = [", ".join(run.spec.turn.after) for run in submission.runs]
+    ordered = any(after)
+    header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state"]
+    header += ["after"] if ordered else []
+    rows = [
+        [
+            view.run_id,
+            view.experiment,
+            *setting_columns.setting_cells(view.settings, keys),
+            str(view.seed),
+            resources_text(view.resources),
+            _NEW if view.run_id in new else view.state,
+            *([tokens] if ordered else []),
+        ]
+        for view, tokens in zip(submission.views, after, strict=True)
+    ]
+    table = console.table(header, rows, right=["seed"], elastic="run")
+    lines = [f"{submission.sweep}: {_counts(submission)}", *_containment_lines(submission), estimate_text(estimate)]
+    return "\n".join([table, "", *lines])
+
+
+def _containment_lines(submission: Submission) -> list[str]:
+    """Return which image runs execute in, by every name that proves it the same, and what they see of the host."""
+    found = submission.containment
+    if found is None or found.image is None:
+        return []
+    image = found.image
+    names = {"content": image.content, "id": image.id, "digest": image.digest, "file": image.file}
+    said = ", ".join(f"{kind} {name}" for kind, name in names.items() if name is not None)
+    lines = [f"image: {image.name} ({found.runtime} executes {image.reference}; {said or 'of unknown origin'})"]
+    for mount in found.mounts:
+        place = mount.source if mount.source == mount.target else f"{mount.source} at {mount.target}"
+        lines.append(f"mount: {place}{', writable' if mount.writable else ''}")
+    return lines
+
+
+def _counts(submission: Submission) -> str:
+    """Return how many runs there are, how many of them are new, and where the others stand."""
+    new = set(submission.report.created)
+    known = [view for view in submission.views if view.run_id not in new]
+    states = formatting.count_states(known)
+    words = [f"{len(new):,} new"] if new else []
+    words += [formatting.state_words(states)] if states else []
+    total = formatting.plural(len(submission.views), "run")
+    return f"{total}: {', '.join(words)}" if words else total
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return in one line what the runs that are left will cost."""
+    left = formatting.plural(estimate.runs, "run")
+    if not estimate.runs:
+        return "estimate: nothing is left to run"
+    costs = [(estimate.core_hours, "core-hours"), (estimate.gpu_hours, "GPU-hours")]
+    known = [f"{formatting.hours(value)} {unit}" for value, unit in costs if value]
+    if not estimate.known or not known:
+        return f"estimate: unknown for {left}: no run of the same configuration has finished"
+    of = left if estimate.known == estimate.runs else f"{estimate.known:,} of {left}"
+    return f"estimate: {' and '.join(known)} for {of}, from runs that have finished"
+
+
+def resources_text(resources: Resources) -> str:
+    """Return what a run asks for, in words."""
+    words = [formatting.plural(resources.cpus_per_task, "core")]
+    if resources.gpus_per_node:
+        words.append(formatting.plural(resources.gpus_per_node, "GPU"))
+    if resources.mem_gb is not None:
+        words.append(f"{resources.mem_gb:g} GiB")
+    if resources.timeout_min is not None:
+        words.append(f"{resources.timeout_min:g} min")
+    if resources.nodes > 1:
+        words.append(f"{resources.nodes} nodes")
+    if resources.tasks_per_node > 1:
+        words.append(f"{resources.tasks_per_node} tasks per node")
+    return ", ".join(words)
+
+
+def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:
+    counts = formatting.count_states(views)
+    stopped = [view for view in views if view.state not in OVER and not view.waits]
+    console.note(f"{name}: {'stopped: ' if stopped else ''}{formatting.state_words(counts)}")
+    ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
+    failed = [view for view in ended_badly if view.state == State.FAILED]
+    for view in ended_badly[:_SHOWN]:
+        said = console.printable(formatting.last_words(view))
+        console.note(f"  {view.state:<9}  {console.printable(view.run_id)}  {said}".rstrip())
+    if len(ended_badly) > _SHOWN:
+        console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")
+    if stopped:
+        console.hint(f"`{command}` goes on where it stopped")
+    elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
+        console.hint(
+            f"`launch logs {failed[0].run_id}` shows why; once their config is mended `{command}` starts them again, "
+            f"as they are `launch retry {name}{options}` does"
+        )
+    else:
+        advise(name, formatting.count_free(views), failed[0].run_id if failed else "RUN", options=options)
+
+
+def _show_results(name: str, store: Store) -> None:
+    from launch.cli.results import has_nothing_to_show, table
+    from launch.cli.tables import gather
+
+    gathered = gather(store.sweep(name))
+    if not has_nothing_to_show(gathered):
+        console.data(table(gathered.rows))

@@ -1,0 +1,1 @@
+"""Containers: engines, images, and how a command enters one."""

@@ -1,0 +1,88 @@
+"""The way to the Docker engine of this machine, and what stands in it, in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
+from launch.errors import BackendError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+# In the words of docker-py and of the docker command line.
+_DENIED = ("permission denied", "permissionerror", "errno 13")
+_SILENT = ("no such file", "refused", "filenotfound", "cannot connect")
+
+
+def connect() -> DockerClient:
+    """Return a client of the engine that docker's own command line would ask.
+
+    Raises:
+        BackendError: Where none answers, or it does not want to talk to this user.
+    """
+    try:
+        from docker import from_env
+    except ImportError as error:
+        raise BackendError("the Python package docker is missing", hint="pip install docker") from error
+    with answering():
+        return from_env()  # it asks for the engine's version
+
+
+@contextmanager
+def answering() -> Generator[None]:
+    """Say in words what it means that the engine does not answer.
+
+    Raises:
+        BackendError: Where it does not.
+    """
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (DockerException, RequestException, OSError) as error:
+        raise unreachable(address(), error) from error
+
+
+def address() -> str:
+    """Return where the engine is looked for, without secrets."""
+    return docker_host(os.environ)
+
+
+def unreachable(where: str, error: Exception) -> BackendError:
+    """Return what an engine's silence means.
+
+    Args:
+        where: Its address.
+        error: How the client met it.
+    """
+    said = str(error)
+    if any(word in said.lower() for word in _DENIED):
+        return BackendError(
+            f"you may not use the Docker engine at {where}: permission denied",
+            hint="have yourself added to the group `docker`, or take a runtime without an engine: podman, apptainer",
+        )
+    if any(word in said.lower() for word in _SILENT):
+        return BackendError(
+            f"no Docker engine answers at {where}",
+            hint=f"start it (`systemctl start docker`), name another with {HOST_VARIABLE}, or take Podman where "
+            "that is: `--runtime podman`, and `--builder podman` for images",
+        )
+    return BackendError(f"the Docker engine at {where} cannot be used: {said}", hint=f"see {HOST_VARIABLE}")
+
+
+def user_of(client: Any) -> str:
+    """Return the `uid:gid` inside that is this user outside.
+
+    Under an engine without root's rights that is root, and any other would own nothing.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    if uid != 0:
+        options: list[Any] = client.info().get("SecurityOptions") or []
+        if any("name=rootless" in str(option) for option in options):
+            return "0:0"
+    return f"{uid}:{gid}"

@@ -1,0 +1,83 @@
+"""What docker-py is asked to create for a request, and what an engine's refusal means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch.containers.runtimes.request import ContainerRequest
+from launch.errors import LaunchError
+
+
+def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, Any]:
+    """Return what docker-py is asked to create.
+
+    Args:
+        api: The engine, for what its version allows.
+        request: The container.
+        user: `uid:gid` inside.
+    """
+    from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
+
+    devices = None
+    if request.gpu_count:
+        which: dict[str, Any] = {"device_ids": list(request.gpus)} if request.gpus else {"count": request.gpu_count}
+        devices = [DeviceRequest(capabilities=[["gpu"]], **which)]
+    mounts = [Mount(m.target, m.source, type="bind", read_only=not m.writable) for m in request.mounts]
+    options: dict[str, Any] = {
+        "auto_remove": True,
+        "init": True,
+        "network_mode": request.network,
+        "ipc_mode": request.ipc,
+        "mounts": mounts,
+        "read_only": True,
+        "tmpfs": dict.fromkeys(request.tmpfs, "rw,exec,mode=1777"),
+        "cpuset_cpus": ",".join(map(str, request.cores)) or None,
+        "device_requests": devices,
+        "ulimits": [Ulimit(name=name, soft=limit, hard=limit) for name, limit in request.ulimits.items()],
+        "log_config": LogConfig(type="none"),  # the attempt has its own, and the engine's would fill the disk
+    }
+    if request.ipc != "host":
+        options["shm_size"] = request.shm_bytes
+    if request.memory_bytes is not None:
+        options |= {"mem_limit": request.memory_bytes, "memswap_limit": request.memory_bytes}
+    return {
+        "image": request.image,
+        "entrypoint": [request.command[0]],  # an image's own would take the program for its argument
+        "command": list(request.command[1:]),
+        "environment": dict(request.environment),
+        "working_dir": request.folder,
+        "user": user,
+        "name": request.name,
+        "labels": dict(request.labels),
+        "stop_signal": request.stop_signal,
+        "stdin_open": True,
+        "host_config": api.create_host_config(**options),
+    }
+
+
+def explain(error: Exception, request: ContainerRequest) -> LaunchError:
+    """Return an engine's refusal in words that say what to do.
+
+    Args:
+        error: What docker-py raised.
+        request: What it was asked for.
+    """
+    if isinstance(error, LaunchError):
+        return error
+    said = str(getattr(error, "explanation", None) or error)
+    if "No such image" in said or "no such image" in said:
+        return LaunchError(
+            f"the engine has no image {request.image}",
+            hint="`launch image build` makes it, `launch image pull` gets it",
+        )
+    if "could not select device driver" in said or "unknown or invalid runtime name: nvidia" in said:
+        return LaunchError(
+            f"a run asks for {request.gpu_count} GPUs, and the engine cannot give any: {said}",
+            hint="install the NVIDIA Container Toolkit, or run with resources.gpus_per_node=0",
+        )
+    if "executable file not found" in said or ("no such file or directory" in said and request.command[0] in said):
+        return LaunchError(
+            f"{request.command[0]} cannot be executed in {request.image}",
+            hint="what a command names must be in the image or under a mount",
+        )
+    return LaunchError(f"the engine refuses: {said}")

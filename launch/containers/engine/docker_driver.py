@@ -1,0 +1,274 @@
+"""One container of Docker's as one process: started by the supervisor, which sees nothing but its exit and its output.
+
+    docker_driver run REQUEST          create, start, copy what it prints, forward signals, wait, remove
+    docker_driver end FOLDER GRACE_S   end whatever is labelled with an attempt's folder
+
+The engine removes the container when it has ended, whoever still lives then. Its standard input is ours: it closes
+when this process dies, which is what the training process inside takes for its lifeline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, cast
+
+from launch.containers.engine.cleanup import end_labelled
+from launch.containers.engine.connection import answering, connect, user_of
+from launch.containers.engine.create_options import create_options, explain
+from launch.containers.runtimes import REFUSED, UNREACHED
+from launch.containers.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
+from launch.containers.runtimes.environment import is_secret
+from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
+from launch.errors import BackendError, LaunchError
+from s5.result import LIFELINE_VARIABLE
+
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+# The training process needs less, by itself, once nobody watches over it.
+_ORPHAN_GRACE_S = 30.0
+_LOOK_S = 0.25
+# After the end of a container, for what it had printed last.
+_DRAIN_S = 5.0
+_KILLED = 128 + signal.SIGKILL
+_HEADER_BYTES = 8
+# Variables that are set for each task of a step by itself, or for the step alone.
+_OF_A_TASK = ("SLURM_", "JAX_")
+
+_Event = tuple[str, Any]
+
+
+class Gone(LaunchError):
+    """The engine went away while a container of ours was at work."""
+
+
+class Driver:
+    """Sees one container through.
+
+    Args:
+        api: The engine: docker-py's own client, whose types say little.
+        request: The container.
+        user: `uid:gid` inside.
+        inbox: Where signals and other events come in.
+    """
+
+    def __init__(self, api: Any, request: ContainerRequest, user: str, inbox: SimpleQueue[_Event]) -> None:
+        self._api = api
+        self._request = request
+        self._user = user
+        self._inbox = inbox
+        self._asked = False
+        self._kill_at: float | None = None
+        self._code: int | None = None
+        self._out_of_memory = False
+
+    def run(self) -> int:
+        """Start the container and wait until it is removed; return its exit code, 128 and more for a signal.
+
+        Raises:
+            LaunchError: Where it cannot be started.
+            Gone: Where the engine went away meanwhile.
+        """
+        request = self._request
+        end_labelled(self._api, request.labels.get(FOLDER_LABEL, ""), 0.0)  # nothing has: the place is ours
+        container = self._create()
+        try:
+            output = self._attach(container)
+            events = self._api.events(filters={"container": container}, decode=True)
+            if not self._inbox.empty() and self._is_stopped_early():
+                raise _Stopped
+            self._api.start(container)
+        except _Stopped:
+            self._remove(container)
+            return 128 + signal.SIGTERM
+        except Exception as error:
+            self._remove(container)
+            raise explain(error, request) from error
+        copier = _thread(lambda: _copy(output, 1))
+        _thread(lambda: self._listen(events))
+        self._watch(container)
+        copier.join(_DRAIN_S)
+        if self._out_of_memory and self._code == _KILLED:
+            limit = self._request.memory_bytes
+            words = "" if limit is None else f" (mem_gb is {limit / 2**30:g})"
+            _say(f"{SAYS}{OUT_OF_MEMORY}{words}")
+        return 1 if self._code is None else self._code
+
+    def _create(self) -> str:
+        try:
+            made = self._api.create_container(**create_options(self._api, self._request, self._user))
+        except Exception as error:
+            raise explain(error, self._request) from error
+        return cast("str", made["Id"])
+
+    def _attach(self, container: str) -> socket.socket:
+        """Return the container's input and output as one socket, which must be there before it starts."""
+        ways = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        held: Any = self._api.attach_socket(container, params=ways)
+        self._held = held  # with its last reference the engine would see the end of the input
+        channel = socket.socket(fileno=os.dup(held.fileno()))
+        channel.settimeout(None)
+        return channel
+
+    def _is_stopped_early(self) -> bool:
+        kind, _ = self._inbox.get()
+        return kind in ("signal", "orphaned")
+
+    def _listen(self, events: Iterator[Any]) -> None:
+        """Pass on what the engine says of the container, until it is no more."""
+        try:
+            for event in events:
+                self._inbox.put(("event", event))
+                if event.get("Action") == "destroy":
+                    return
+        except Exception as error:
+            self._inbox.put(("gone", error))
+        else:
+            self._inbox.put(("gone", None))
+
+    def _watch(self, container: str) -> None:
+        """Wait for the container's end; forward the first request to stop, and see to it that an orphan ends."""
+        while True:
+            left = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
+            try:
+                kind, value = self._inbox.get(timeout=left)
+            except Empty:
+                self._kill_at = None
+                self._signal(container, signal.SIGKILL)
+                continue
+            if kind == "signal" and not self._asked:
+                self._asked = True
+                self._signal(container, value)
+            elif kind == "orphaned":
+                self._kill_at = time.monotonic() + _ORPHAN_GRACE_S
+                self._signal(container, signal.SIGTERM)
+            elif kind == "event" and self._has_ended(value):
+                return
+            elif kind == "gone":
+                if self._code is not None:  # it had ended before
+                    return
+                raise Gone(f"{GONE}: {value or 'it closed the connection'}")
+
+    def _has_ended(self, event: dict[str, Any]) -> bool:
+        match event.get("Action"):
+            case "oom":
+                self._out_of_memory = True
+            case "die":
+                self._code = int(event["Actor"]["Attributes"].get("exitCode") or 0)
+            case "destroy":
+                return True
+            case _:
+                pass
+        return False
+
+    def _signal(self, container: str, number: int) -> None:
+        with suppress(Exception):  # it has ended since, and that will be told
+            self._api.kill(container, signal=signal.Signals(number).name)
+
+    def _remove(self, container: str) -> None:
+        with suppress(Exception):  # the engine may have done so already
+            self._api.remove_container(container, force=True)
+
+
+class _Stopped(Exception):
+    """Asked to stop before anything was started."""
+
+
+def _copy(channel: socket.socket, to: int) -> None:
+    """Copy what a container prints: frames of a kind, a length and so many bytes."""
+    with suppress(OSError), channel.makefile("rb") as stream:
+        while len(header := stream.read(_HEADER_BYTES)) == _HEADER_BYTES:
+            left = memoryview(stream.read(int.from_bytes(header[4:], "big")))
+            while left:
+                left = left[os.write(to, left) :]
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def _hear(inbox: SimpleQueue[_Event]) -> None:
+    """Have signals and the end of the supervisor come in as events."""
+    for number in _FORWARDED:
+        signal.signal(number, lambda heard, _frame: inbox.put(("signal", heard)))
+    text = os.environ.get(LIFELINE_VARIABLE, "")
+
+    def watch() -> None:
+        with suppress(OSError):
+            while os.read(int(text), 64):
+                pass
+        inbox.put(("orphaned", None))
+
+    if text.isdigit():
+        _thread(watch)
+
+
+def _of_this_task(request: ContainerRequest) -> ContainerRequest:
+    """Return the request of one task of a job step: they share all but their name and what Slurm tells each."""
+    from dataclasses import replace
+
+    number = os.environ.get("SLURM_PROCID")
+    if number is None or request.ipc != "host":  # it shares memory with the others where there are others
+        return request
+    own = {
+        name: value for name, value in os.environ.items() if name.startswith(_OF_A_TASK) and not is_secret(name, value)
+    }
+    return replace(request, name=f"{request.name}-{number}", environment={**request.environment, **own})
+
+
+def _say(words: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(f"{words}\n")
+        sys.stderr.flush()
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; see the module.
+
+    Returns:
+        The container's exit code, `REFUSED` where there is none, or `UNREACHED` where the engine does not answer.
+    """
+    verb, *rest = words
+    try:
+        if verb == "end":
+            return 0 if _end(rest[0], float(rest[1])) else 1
+        inbox: SimpleQueue[_Event] = SimpleQueue()
+        _hear(inbox)
+        client = connect()
+        with answering():
+            user = user_of(client)
+    except LaunchError as error:
+        return _refuse(error, UNREACHED)
+    try:
+        return Driver(client.api, _of_this_task(from_plain(json.loads(rest[0]))), user, inbox).run()
+    except LaunchError as error:
+        return _refuse(error, REFUSED)
+
+
+def _end(folder: str, grace_s: float) -> bool:
+    """End an attempt's containers; wait so long for an engine that is away: it may be about to be there again."""
+    deadline = time.monotonic() + grace_s
+    while True:
+        try:
+            api = connect().api
+        except BackendError:
+            if time.monotonic() + _LOOK_S > deadline:
+                raise
+            time.sleep(_LOOK_S)
+        else:
+            with answering():
+                return end_labelled(api, folder, max(0.0, deadline - time.monotonic()))
+
+
+def _refuse(error: LaunchError, code: int) -> int:
+    _say(f"{SAYS}{error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+    return code

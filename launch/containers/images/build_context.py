@@ -1,0 +1,172 @@
+"""What a build sees: the recipe, the locks, the code as a snapshot holds it, and wheels where there is no network.
+
+It is kept from one build to the next, with the times of its files: an engine is then sent only what has changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from launch.containers.images.catalog import ImageSpec
+from launch.errors import LaunchError
+from launch.store.source_files import find_source_files
+from launch.yaml_file import printable
+
+LOCK = "image.txt"  # the lock's name inside
+CODE = ("launch", "s5")
+_KEPT = "s5-launch-builds"  # in the user's cache
+_LICENSE = "LICENSE"
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)([^\n]*)", re.MULTILINE)
+_SHOWN = 4
+
+
+@contextmanager
+def context_folder(name: str, *, keep: bool) -> Generator[Path]:
+    """Hold the folder of what a build sees: an image's own, and one for this build alone where that is in use.
+
+    Args:
+        name: The image's.
+        keep: Whether it may be there for the next build too.
+    """
+    held = _hold(name) if keep else None
+    if held is None:
+        with TemporaryDirectory(prefix="launch-context-") as folder:
+            yield Path(folder)
+        return
+    folder, lock = held
+    try:
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def _hold(name: str) -> tuple[Path, int] | None:
+    """Return an image's own folder and the lock on it; None where another build has it, or there cannot be one."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _KEPT / name
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, RuntimeError):  # the latter: nobody knows where this user is at home
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        own = os.access(folder, os.W_OK)
+    except OSError:
+        own = False
+    if not own:
+        os.close(lock)
+        return None
+    return folder, lock  # nobody else writes here until it is closed
+
+
+def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = None) -> tuple[str, ...]:
+    """Write what a build sees, and nothing that is there already.
+
+    It is laid out as the repository is, so that the recipe also works there; modes depend on nobody's umask.
+
+    Args:
+        spec: The image.
+        source: The folder that holds the code.
+        folder: An empty one, or that of an earlier build.
+        wheels: Where every package of the lock lies; None where the build may use the network.
+
+    Returns:
+        What was left out of the code, a line each.
+
+    Raises:
+        LaunchError: Where the code, the lock or a wheel is missing, or the folder cannot be used.
+    """
+    docker = folder / "docker"
+    wanted = {docker / "Dockerfile": spec.dockerfile, folder / _LICENSE: source / _LICENSE}
+    wanted |= {docker / "locks" / spec.build_lock.name: spec.build_lock, docker / "locks" / LOCK: spec.lock}
+    files, notices = find_source_files(source, source / "runs")
+    code = [file for file in files if file.path.split("/")[0] in CODE and file.link is None]
+    wanted |= {folder / file.path: source / file.path for file in code}
+    for name in CODE:
+        if not any(file.path.startswith(f"{name}/") for file in code):
+            raise LaunchError(f"{printable(str(source / name))}: not there, and images hold a copy of it")
+    folders = {folder, docker / "wheels"}
+    for file in wanted:
+        folders.update(above for above in file.parents if folder in above.parents)
+    _make_room(folder, set(wanted), folders)
+    executable = {folder / file.path for file in code if file.executable}
+    for target, original in wanted.items():
+        _copy(original, target, 0o755 if target in executable else 0o644)
+    if wheels is not None:
+        _stage_wheels(spec, wheels, docker / "wheels")
+    return tuple(notice for notice in notices if notice.startswith(CODE))
+
+
+def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
+    """Make the folders of a build's files, and remove what an earlier build saw and this one does not."""
+    try:
+        _clear(folder, files, folders)
+        for path in sorted(folders):
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o755)
+    except OSError as error:
+        message = f"{printable(str(error.filename))}: cannot be used: {error.strerror}"
+        raise LaunchError(message, hint=f"remove {printable(str(folder))}; it is made anew") from error
+
+
+def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
+    """Remove what an earlier build saw and this one does not."""
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            if path.is_symlink() or path not in files:
+                path.unlink()
+        elif path in folders:
+            _clear(path, files, folders)
+        else:
+            shutil.rmtree(path)
+
+
+def _copy(source: Path, target: Path, mode: int) -> None:
+    """Copy a file, unless that very content is there: its time tells the engine that it is the same."""
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise LaunchError(f"{printable(str(source))}: cannot be read: {error.strerror}") from error
+    try:
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
+        target.chmod(mode)
+    except OSError as error:
+        raise LaunchError(f"{printable(str(target))}: cannot be written: {error.strerror}") from error
+
+
+def _stage_wheels(spec: ImageSpec, wheels: Path, target: Path) -> None:
+    shown = printable(str(wheels))
+    how = f"`pip download --no-deps --require-hashes -r {spec.build_lock.name} -r {spec.lock.name} -d {shown}`"
+    try:
+        found = sorted(path for path in wheels.iterdir() if path.name.endswith((".whl", ".tar.gz", ".zip")))
+    except OSError as error:
+        raise LaunchError(f"{shown}: {error.strerror}", hint=f"where there is a network: {how}") from error
+    missing = [pin for lock in (spec.build_lock, spec.lock) for pin in _pins(lock) if not _has(pin, found)]
+    if missing:
+        names = ", ".join("==".join(pin) for pin in missing[:_SHOWN])
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise LaunchError(f"{shown}: nothing here of {names}{more}", hint=f"where there is a network: {how}")
+    for path in found:
+        try:
+            os.link(path, target / path.name)
+        except OSError:  # another file system, or another's file
+            shutil.copyfile(path, target / path.name)
+
+
+def _pins(lock: Path) -> list[tuple[str, str]]:
+    """Return the packages of a lock that every machine needs."""
+    return [(name, version) for name, version, rest in _PIN.findall(lock.read_text()) if ";" not in rest]
+
+
+def _has(pin: tuple[str, str], files: list[Path]) -> bool:
+    name, version = pin
+    start = re.compile(rf"{re.sub(r'[-_.]+', '[-_.]+', name)}-{re.escape(version)}[-.]", re.IGNORECASE)
+    return any(start.match(path.name) for path in files)

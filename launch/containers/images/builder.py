@@ -1,0 +1,114 @@
+"""The command line that builds: docker's with BuildKit, or podman's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from launch.containers.engine.command_line import refusal
+from launch.containers.images.engine_images import ENGINES
+from launch.errors import LaunchError
+
+_ASK_S = 60.0
+_PLUGIN_SINCE = 23  # docker's own BuildKit client moved to the plugin buildx
+_NONE = "`apt-get install docker.io`, or podman; on a cluster build elsewhere, then `launch image convert`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """Who builds.
+
+    Attributes:
+        engine: `docker` or `podman`: who holds the image afterwards.
+        words: The command line up to its options.
+        variables: What its environment needs beside this process's.
+    """
+
+    engine: str
+    words: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def program(self) -> str:
+        """The engine's command line, for what is no build."""
+        return self.words[0]
+
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Return what the engine's command line answers."""
+        return _ask(self.program, *words)
+
+
+def find_builder(wanted: str | None = None) -> Builder:
+    """Return who can build here.
+
+    Args:
+        wanted: `docker` or `podman`; None for the first of them that is installed.
+
+    Raises:
+        LaunchError: Where nobody can, saying what is missing.
+        BackendError: Where its engine does not answer.
+    """
+    engine = find_engine(wanted)
+    if engine == "podman":
+        return Builder(engine=engine, words=("podman", "build"))
+    builder = _docker()
+    answer = builder.ask("version", "--format", "{{.Server.Version}}")
+    if answer.returncode:
+        raise refusal("docker", answer.stderr)
+    return builder
+
+
+def find_engine(wanted: str | None = None) -> str:
+    """Return the engine to ask.
+
+    Args:
+        wanted: `docker` or `podman`; None for the first of them that is installed.
+
+    Raises:
+        LaunchError: Where there is none.
+    """
+    engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
+    if engine is None:
+        raise LaunchError("neither docker nor podman is on the PATH: there is no engine here", hint=_NONE)
+    if shutil.which(engine) is None:
+        raise LaunchError(f"{engine} is not on the PATH", hint=_NONE)
+    return engine
+
+
+def _docker() -> Builder:
+    """Return the first docker on the path that speaks BuildKit: by the plugin buildx, or itself where it is older."""
+    versions: list[str] = []
+    for program in _all_on_path("docker"):
+        if _ask(program, "buildx", "version").returncode == 0:
+            return Builder(engine="docker", words=(program, "buildx", "build", "--load"))
+        version = re.search(r"\d+(?:\.\d+)*", _ask(program, "--version").stdout)
+        if version and int(version[0].partition(".")[0]) < _PLUGIN_SINCE:
+            return Builder(engine="docker", words=(program, "build"), variables={"DOCKER_BUILDKIT": "1"})
+        versions.append(version[0] if version else "of an unknown version")
+    raise LaunchError(
+        f"docker {', '.join(versions)} cannot build this image: its plugin buildx, which speaks BuildKit, is missing",
+        hint="install it (docker-buildx-plugin from Docker, docker-buildx from Debian), or say --builder podman",
+    )
+
+
+def _all_on_path(program: str) -> list[str]:
+    """Return every executable of a name, in the order of the path, each once."""
+    found: dict[str, str] = {}
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # Path.is_file raises where one may not look
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _ask(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(words, 1, "", str(error))

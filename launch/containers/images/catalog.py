@@ -1,0 +1,214 @@
+"""The images that there can be: docker/images.yaml, and the identity of what each is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch.errors import FileError, LaunchError, nearest
+from launch.yaml_file import Place, describe, printable, read_yaml
+
+FILE_VARIABLE = "LAUNCH_IMAGES"
+REPOSITORY = "s5-launch"  # our images are tagged `s5-launch/NAME:CONTENT`
+PLATFORMS = ("cpu", "cuda")
+ARCHITECTURES = ("amd64", "arm64")
+# Every image of ours carries these: `s5-launch.content` and so on.
+LABEL = "s5-launch."
+
+_FOLDER = Path(__file__).resolve().parents[3] / "docker"
+_KEYS = ("base", "lock", "platform", "min_driver", "architectures")
+_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # also a part of a tag
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(?:@sha256:[0-9a-f]{64})?|sha256:[0-9a-f]{64}")
+_TAG_DIGITS = 12
+_FORMAT = 1  # of the identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """What an image is made from.
+
+    Attributes:
+        name: Its name.
+        base: The image it stands on, by digest where it is pinned.
+        lock: The file of its packages.
+        platform: What its JAX computes on: `cpu` or `cuda`.
+        min_driver: The oldest NVIDIA driver its CUDA libraries run under, such as 525; None where it has none.
+        architectures: What the lock holds wheels for, such as `amd64`.
+    """
+
+    name: str
+    base: str
+    lock: Path
+    platform: str
+    min_driver: int | None = None
+    architectures: tuple[str, ...] = ARCHITECTURES
+
+    @property
+    def dockerfile(self) -> Path:
+        """The one recipe of all images."""
+        return _FOLDER / "Dockerfile"
+
+    @property
+    def build_lock(self) -> Path:
+        """What the build itself needs, and leaves no trace of in the image."""
+        return _FOLDER / "locks" / "build.txt"
+
+
+def load_images(file: Path | None = None) -> dict[str, ImageSpec]:
+    """Return the images by their names, in the order of the file.
+
+    Args:
+        file: The file; None for `$LAUNCH_IMAGES`, else docker/images.yaml beside the launcher's code.
+
+    Raises:
+        FileError: Where the file is missing or says something that cannot be.
+    """
+    said = os.environ.get(FILE_VARIABLE)
+    path = file or (Path(said) if said else _FOLDER / "images.yaml")
+    place = Place(printable(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)), kind=FileError)
+    if not path.is_file() and path.parent == _FOLDER:
+        raise place.error("no such file", "images are built from the repository: git clone it, and pip install -e .")
+    values = read_yaml(path, place)
+    place.known_keys(values, ("images",))
+    images = place.key("images").mapping(values.get("images"))
+    return {name: _read(name, said, place.key("images").key(name), path.parent) for name, said in images.items()}
+
+
+def find_image(name: str, file: Path | None = None) -> ImageSpec:
+    """Return the image of a name.
+
+    Raises:
+        LaunchError: Where there is none.
+    """
+    images = load_images(file)
+    if name in images:
+        return images[name]
+    near = nearest(name, list(images))
+    raise LaunchError(
+        f"there is no image {printable(name)!r}" + (f"; did you mean {near}?" if near else ""),
+        hint=f"the images are {', '.join(images)}",
+    )
+
+
+def recipe_hash(spec: ImageSpec) -> str:
+    """Return the identity of what is installed and how, whatever it stands on: SHA-256 over Dockerfile and locks."""
+    return _hash({"dockerfile": _sum(spec.dockerfile), "lock": lock_hash(spec), "build": _sum(spec.build_lock)})
+
+
+def lock_hash(spec: ImageSpec) -> str:
+    """Return the SHA-256 of the lock.
+
+    Raises:
+        LaunchError: Where it cannot be read.
+    """
+    return _sum(spec.lock)
+
+
+def content_hash(spec: ImageSpec) -> str:
+    """Return the identity of an image's dependencies: SHA-256 over Dockerfile, locks and base.
+
+    It says everything where the base is named by digest, as a build names it; by which registry, does not matter.
+    """
+    return _hash({"recipe": recipe_hash(spec), "base": spec.base.rpartition("@")[2] or spec.base})
+
+
+def tag(spec: ImageSpec) -> str:
+    """Return what a built image is called here: `s5-launch/cpu:0123456789ab`."""
+    return f"{REPOSITORY}/{spec.name}:{content_hash(spec)[:_TAG_DIGITS]}"
+
+
+def is_pinned(base: str) -> bool:
+    """Say whether the name of a base can never name another."""
+    return "sha256:" in base
+
+
+def check_reference(base: str) -> str:
+    """Return the name of an image if it can be one.
+
+    Raises:
+        LaunchError: Where it cannot: also what would be read as an option.
+    """
+    if not _REFERENCE.fullmatch(base):
+        raise LaunchError(
+            f"{printable(base)!r} cannot be the name of an image",
+            hint="such as python:3.11-slim-bookworm, or NAME@sha256: and 64 digits",
+        )
+    return base
+
+
+def _read(name: str, value: Any, place: Place, folder: Path) -> ImageSpec:
+    if not _NAME.fullmatch(name):
+        raise place.error("cannot be the name of an image", "small letters and digits, with . _ - between")
+    said = place.mapping(value)
+    place.known_keys(said, _KEYS)
+    for key in ("base", "lock", "platform"):
+        if said.get(key) is None:
+            raise place.key(key).error("missing", f"the keys here are {', '.join(_KEYS)}")
+    platform = _one_of(said["platform"], PLATFORMS, place.key("platform"))
+    return ImageSpec(
+        name=name,
+        base=_base(said["base"], place.key("base")),
+        lock=folder / _text(said["lock"], place.key("lock")),
+        platform=platform,
+        min_driver=_driver(said, platform, place.key("min_driver")),
+        architectures=_architectures(said.get("architectures", list(ARCHITECTURES)), place.key("architectures")),
+    )
+
+
+def _base(value: Any, place: Place) -> str:
+    try:
+        return check_reference(_text(value, place))
+    except FileError:
+        raise
+    except LaunchError as error:
+        raise place.error(error.message, error.hint) from error
+
+
+def _driver(said: Mapping[str, Any], platform: str, place: Place) -> int | None:
+    value = said.get("min_driver")
+    if platform == "cpu" and value is not None:
+        raise place.error("an image for the CPU needs no driver", "leave it out, or say platform: cuda")
+    if platform == "cuda" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise place.error(f"{describe(value)} is not the number of a driver", "such as 525, its first part")
+    return value
+
+
+def _architectures(value: Any, place: Place) -> tuple[str, ...]:
+    found = tuple(_one_of(word, ARCHITECTURES, place.item(i)) for i, word in enumerate(place.sequence(value)))
+    if not found:
+        raise place.error("at least one is needed", f"of {', '.join(ARCHITECTURES)}")
+    return found
+
+
+def _one_of(value: Any, allowed: tuple[str, ...], place: Place) -> str:
+    if value in allowed:
+        return value
+    near = nearest(value, allowed) if isinstance(value, str) else None
+    message = f"unknown value {describe(value)}" + (f"; did you mean {near}?" if near else "")
+    raise place.error(message, f"one of {', '.join(allowed)}")
+
+
+def _text(value: Any, place: Place) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise place.error(f"{describe(value)} is not text", "put quotes around it")
+    return value
+
+
+def _hash(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps({"format": _FORMAT, **parts}, sort_keys=True).encode()).hexdigest()
+
+
+def _sum(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise LaunchError(
+            f"{printable(str(path))}: cannot be read: {error.strerror}",
+            hint="images are built from the repository; `make lock` writes the locks",
+        ) from error

@@ -1,0 +1,40 @@
+"""The SHA-256 of an image file, computed once as long as the file stays what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from launch.errors import LaunchError, StoreError
+from launch.store.files import replace_file
+
+
+def file_sum(file: Path, folder: Path) -> str:
+    """Return a file's `sha256:…`.
+
+    Args:
+        file: The file, absolute.
+        folder: Where it is remembered; where that cannot be written, it is computed each time.
+
+    Raises:
+        LaunchError: Where the file cannot be read.
+    """
+    try:
+        status = os.stat(file)
+        stamp = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        memory = folder / f".sum-{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}.json"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            said = json.loads(memory.read_text())
+            if said["stamp"] == stamp and said["file"] == str(file):
+                return said["sum"]
+        with file.open("rb") as content:
+            total = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise LaunchError(f"{file}: cannot be read: {error.strerror}") from error
+    with suppress(OSError, StoreError):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(str(memory), json.dumps({"file": str(file), "stamp": stamp, "sum": total}).encode())
+    return total

@@ -1,0 +1,222 @@
+"""An engine's image as a file or a folder, made once for its identity: what runtimes without an engine execute.
+
+It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what
+it was made from; that is written first, so that it is never without, and touched by whoever takes the image up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from launch.containers.images.cleanup_on_signal import ended_in_order
+from launch.containers.images.converters import Maker, make_folder, make_sif, make_squashfs
+from launch.containers.images.engine_images import HeldImage, engines_here, find_held
+from launch.containers.images.lease import Turn
+from launch.errors import LaunchError
+from launch.specs.image import Image
+from launch.store.files import fault, replace_file, store_error, sync_file, sync_folder
+
+IMAGES = ".images"  # the folder beside the sweeps that holds converted images
+_KEY_DIGITS = 32
+# Of an image's unpacked bytes: what comes out at most, and what lies about meanwhile (an archive and its content).
+_RESULT, _SCRATCH = 1.1, 2.2
+_MIB = 1 << 20
+
+
+class Form(StrEnum):
+    """What an image is converted to; the value is the ending of its name."""
+
+    SIF = "sif"  # Apptainer's own
+    SQUASHFS = "sqsh"  # a file system in a file: Pyxis
+    FOLDER = "dir"  # Charliecloud
+
+
+# What each runtime executes; the others ask an engine.
+FORMS = {"apptainer": Form.SIF, "pyxis": Form.SQUASHFS, "charliecloud": Form.FOLDER}
+_MAKERS = {Form.SIF: make_sif, Form.SQUASHFS: make_squashfs, Form.FOLDER: make_folder}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a file was made from.
+
+    Attributes:
+        image: The image.
+        recipe: What was installed in it and how, whatever it stands on; None for an image of others.
+    """
+
+    image: Image
+    recipe: str | None = None
+
+
+def place_of(image: Image, form: Form, runs_root: Path) -> Path:
+    """Return where an image lies once it is converted, whether or not it is.
+
+    Raises:
+        LaunchError: Where nothing says which image it is.
+    """
+    key = image.content or image.id or image.digest  # a push gives an image a digest, and leaves its id
+    if key is None:
+        raise LaunchError(f"the image {image.name} has no identity", hint="build it, or name it by its digest")
+    return runs_root.absolute() / IMAGES / f"{key.removeprefix('sha256:')[:_KEY_DIGITS]}.{form}"
+
+
+def read_origin(place: Path) -> Origin | None:
+    """Return what a file was made from; None where it is none of ours."""
+    try:
+        said: dict[str, Any] = json.loads(note_of(place).read_text())
+        return Origin(image=Image(**said["image"]), recipe=said["recipe"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def convert(
+    image: Image,
+    form: Form,
+    runs_root: Path,
+    *,
+    recipe: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Convert an image that an engine or a registry has, unless that was done: once for its identity, whoever asks.
+
+    Args:
+        image: The image; `id` (of an engine here) or `digest` with a registry's `reference` says which.
+        form: What it becomes.
+        runs_root: The folder of all run directories; the result lies in its `.images`.
+        recipe: What was installed in it and how, by which it is found again where there is no engine.
+        say: Told about progress, a line at a time.
+
+    Returns:
+        The file or folder.
+
+    Raises:
+        LaunchError: Where a program or the image is missing, or there is too little room: nothing half stays behind.
+    """
+    place = place_of(image, form, runs_root)
+    if take_up(place):
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(error, f"make {place.parent}") from error
+    with ended_in_order(), Turn(str(lock_of(place)), say) as turn:
+        if not take_up(place):  # somebody else may have made it meanwhile
+            held = find_held(image.id, engines_here()) if image.id else None
+            _make(Origin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, turn, say)
+    return place
+
+
+def take_up(place: Path) -> bool:
+    """Say whether a converted image is there, and that it is wanted: for a while nobody clears it up."""
+    try:
+        os.utime(note_of(place))
+    except FileNotFoundError:
+        return False
+    except OSError:  # somebody else's, who alone clears it up
+        return place.exists() and note_of(place).exists()
+    return place.exists()
+
+
+def note_of(place: Path) -> Path:
+    """Return the file that says what a converted image was made from."""
+    return place.with_name(f"{place.name}.json")
+
+
+def lock_of(place: Path) -> Path:
+    """Return the file of whose turn it is to make a converted image."""
+    return place.with_name(f".{place.name}.lock")
+
+
+def beside(place: Path) -> Path:
+    """Return where a converted image grows before it is moved to its place."""
+    return place.with_name(f".{place.name}.tmp")
+
+
+def _make(
+    origin: Origin, held: HeldImage | None, form: Form, place: Path, turn: Turn, say: Callable[[str], None]
+) -> None:
+    """Make a file beside its place and in a folder of its own for what lies about meanwhile, then move it there."""
+    image = origin.image
+    if held is None and (image.digest is None or "@" not in image.reference):
+        raise LaunchError(
+            f"no engine here holds the image {image.name} ({image.id})",
+            hint=f"build it where there is docker or podman: `launch image build {image.name}`",
+        )
+    growing, scratch = beside(place), scratch_of(place)
+    # All have fixed names, so what a killed process left is found; its turn has come to an end, or this were not ours.
+    for left in (growing, scratch, place):  # an image without its note is nobody's
+        _remove(left)
+    _check_room(held, place, scratch)
+    started = time.monotonic()
+    try:
+        scratch.mkdir(mode=0o700, parents=True)
+        maker = Maker(image=image, held=held, scratch=scratch, say=say, beat=turn.touch)
+        _MAKERS[form](maker, growing)
+        fault("convert.made")
+        replace_file(str(note_of(place)), (json.dumps(asdict(origin), indent=2) + "\n").encode())
+        if form is not Form.FOLDER:
+            sync_file(str(growing))
+        os.rename(growing, place)
+        sync_folder(str(place.parent))
+    except OSError as error:
+        raise store_error(error, f"convert the image {image.name} to {place}") from error
+    finally:
+        for left in (growing, scratch):
+            _remove(left)
+    say(f"{image.name}: {place} is ready after {time.monotonic() - started:.0f} s")
+
+
+def scratch_of(place: Path) -> Path:
+    """Return the folder for what lies about meanwhile: on this machine's own disk, unless the user says otherwise."""
+    base = os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()
+    return Path(base) / f"launch-{os.getuid()}-image-{sha256(os.fsencode(place)).hexdigest()[:16]}"
+
+
+def _check_room(held: HeldImage | None, place: Path, scratch: Path) -> None:
+    """Refuse to begin what would not fit.
+
+    Raises:
+        LaunchError: Naming the folder, what it has and what is needed.
+    """
+    if held is None:
+        return  # a registry's image says nothing of its size
+    result, about = int(held.bytes * _RESULT), int(held.bytes * _SCRATCH)
+    above = next(parent for parent in scratch.parents if parent.exists())
+    needs = {place.parent: result, above: about}
+    if os.stat(place.parent).st_dev == os.stat(above).st_dev:
+        needs = {place.parent: result + about}
+    for folder, need in needs.items():
+        free = shutil.disk_usage(folder).free
+        if free < need:
+            hint = "free some space there, or name another with $APPTAINER_TMPDIR"
+            if folder == place.parent:
+                hint = "free some space there (`launch gc`), or name another folder with --runs"
+            raise LaunchError(
+                f"{folder}: too little room to convert an image of {held.bytes // _MIB} MiB: "
+                f"{need // _MIB} MiB are needed, {free // _MIB} MiB are free",
+                hint=hint,
+            )
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, also one that its own modes protect."""
+    if path.is_dir() and not path.is_symlink():
+        for folder, _, _ in os.walk(path):
+            with suppress(OSError):
+                os.chmod(folder, 0o700)
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()

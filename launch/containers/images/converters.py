@@ -1,0 +1,227 @@
+"""How a file or folder is made from an image, by the programs that each form needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from launch.containers.diagnostics import telling
+from launch.containers.images.engine_images import HeldImage
+from launch.containers.runtimes.charliecloud import ENVIRONMENT
+from launch.errors import LaunchError
+from launch.specs.image import Image
+
+# What registries say, and what is to be done about it.
+_HINTS = {
+    "manifest unknown": "the registry holds no such image: is its digest the one that was printed when it was pushed?",
+    "name_unknown": "the registry holds no repository of this name",
+    "unauthorized": "log in first: `apptainer registry login`, or `docker login`",
+    "connection refused": "nobody answers at this address; on a machine without network bring the file itself",
+    "no such host": "nobody knows this address; on a machine without network bring the file itself",
+}
+_BEAT_S = 1.0
+_SAY_EVERY = 15  # beats
+_MIB = 1 << 20
+# Fast to write, fast to read, and a tenth larger than the slowest there is.
+_SQUASH = ("-comp", "zstd", "-Xcompression-level", "1")
+_FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is what tar says of a short write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """What the making of one file needs.
+
+    Attributes:
+        image: The image.
+        held: The engine that holds it; None for a registry's.
+        scratch: A folder for what lies about meanwhile, removed afterwards.
+        say: Told about progress.
+        beat: Called about once a second.
+    """
+
+    image: Image
+    held: HeldImage | None
+    scratch: Path
+    say: Callable[[str], None]
+    beat: Callable[[], None]
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        grows: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run a program to its end.
+
+        Args:
+            words: The command line.
+            grows: What it writes, for the progress.
+            variables: What its environment has beside this process's.
+
+        Raises:
+            LaunchError: Where it is missing or fails: with its last words.
+        """
+        with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # a disk that is full would not keep its words
+            process = _start(words, said, variables)
+            try:
+                beats = 0
+                while not _has_ended(process):
+                    beats += 1
+                    self.beat()
+                    if beats % _SAY_EVERY == 0 and grows is not None and (written := _size(grows)):
+                        self.say(f"{self.image.name}: {grows.name}: {written // _MIB} MiB so far")
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+            said.seek(0)
+            if process.returncode:
+                raise self._failure(words[0], said.read().decode(errors="replace"))
+
+    def _failure(self, program: str, said: str) -> LaunchError:
+        full = [line for line in said.splitlines() if any(word in line.lower() for word in _FULL)]
+        line = telling("\n".join(full) or said)
+        hint = next((hint for word, hint in _HINTS.items() if word in said.lower()), None)
+        if full:
+            hint = f"a disk is full: free some space under {self.scratch.parent} and where the runs lie, then try again"
+        return LaunchError(
+            f"the image {self.image.name} cannot be converted: {program}: {line.removeprefix(f'{program}: ')}",
+            hint=hint,
+        )
+
+
+def make_sif(maker: Maker, place: Path) -> None:
+    """Have Apptainer build a .sif file: from an archive of exactly this image, whatever its names point at by now."""
+    _need("apptainer", "where there is Apptainer, or bring a .sif file and name it with image:")
+    source = f"docker://{maker.image.reference}"
+    if maker.held is not None:
+        archive = maker.scratch / "image.tar"
+        maker.say(f"{maker.image.name}: taking {maker.held.bytes // _MIB} MiB from {maker.held.engine}")
+        maker.run([maker.held.engine, "save", "--output", str(archive), maker.held.id], grows=archive)
+        source = f"docker-archive:{archive}"
+    maker.say(f"{maker.image.name}: building a .sif file")
+    built = maker.scratch / "image.sif"
+    maker.run(
+        [
+            *("apptainer", "build", "--disable-cache", "--mksquashfs-args", " ".join(_SQUASH)),
+            *(str(built), source),
+        ],
+        grows=built,
+        variables={"APPTAINER_TMPDIR": str(maker.scratch)},
+    )
+    shutil.move(built, place)
+
+
+def make_folder(maker: Maker, place: Path) -> None:
+    """Unpack an image into a folder, with its variables where Charliecloud looks for them."""
+    _unpack(maker, place)
+    for name in ("dev", "proc", "sys", "tmp"):  # what ch-run mounts there
+        (place / name).mkdir(exist_ok=True)
+    variables = place / ENVIRONMENT
+    variables.parent.mkdir(exist_ok=True)
+    variables.write_text("".join(f"{line}\n" for line in _held(maker).variables if "\n" not in line))
+
+
+def make_squashfs(maker: Maker, place: Path) -> None:
+    """Make what Pyxis executes: by Enroot where it is, else as Enroot does it.
+
+    Its files are a root file system with the variables in etc/environment, and in etc/rc what executes a command.
+    """
+    built = maker.scratch / "image.sqsh"
+    if shutil.which("enroot"):
+        source = f"dockerd://{maker.held.id}" if maker.held else _enroot_source(maker.image.reference)
+        if maker.held and maker.held.engine == "podman":
+            source = f"podman://{maker.held.id}"
+        maker.say(f"{maker.image.name}: enroot imports {source}")
+        maker.run(
+            ["enroot", "import", "--output", str(built), source],
+            grows=built,
+            variables={"ENROOT_TEMP_PATH": str(maker.scratch), "ENROOT_CACHE_PATH": str(maker.scratch)},
+        )
+    else:
+        _need("mksquashfs", "where there is Enroot, or install squashfs-tools")
+        root = maker.scratch / "root"
+        _unpack(maker, root)
+        (root / "etc").mkdir(exist_ok=True)
+        (root / "etc/environment").write_text("".join(f"{line}\n" for line in _held(maker).variables))
+        (root / "etc/rc").write_text('if [ $# -gt 0 ]; then\n    exec "$@"\nelse\n    exec /bin/sh\nfi\n')
+        maker.say(f"{maker.image.name}: writing a .sqsh file")
+        maker.run(
+            ["mksquashfs", str(root), str(built), "-all-root", "-noappend", "-no-progress", *_SQUASH], grows=built
+        )
+    shutil.move(built, place)
+
+
+def _unpack(maker: Maker, folder: Path) -> None:
+    """Unpack an image's files into a folder, as this user's own."""
+    held = _held(maker)
+    maker.say(f"{maker.image.name}: taking {held.bytes // _MIB} MiB from {held.engine}")
+    archive, name = maker.scratch / "root.tar", f"launch-convert-{maker.scratch.name}"
+    _remove_container(held.engine, name)  # of a process that was killed
+    try:
+        maker.run([held.engine, "create", "--name", name, "--network", "none", held.id, "true"])
+        maker.run([held.engine, "export", "--output", str(archive), name], grows=archive)
+    finally:
+        _remove_container(held.engine, name)
+    folder.mkdir()
+    # No devices, which only root may make. Whatever its modes, its owner must be able to use and to remove it.
+    maker.say(f"{maker.image.name}: unpacking")
+    mode = "--mode=u+rwX"
+    maker.run(["tar", "-x", "-f", str(archive), "-C", str(folder), "--no-same-owner", "--exclude=dev/*", mode])
+    archive.unlink()
+
+
+def _remove_container(engine: str, name: str) -> None:
+    subprocess.run([engine, "rm", "--force", name], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def _held(maker: Maker) -> HeldImage:
+    if maker.held is None:
+        raise LaunchError(
+            f"{maker.image.reference}: only an image that docker or podman holds can be unpacked",
+            hint=f"`docker pull {maker.image.reference}` first",
+        )
+    return maker.held
+
+
+def _enroot_source(reference: str) -> str:
+    """Return a registry's reference as Enroot writes it, with `#` after the registry."""
+    registry, _, rest = reference.partition("/")
+    named = "." in registry or ":" in registry or registry == "localhost"
+    return f"docker://{registry}#{rest}" if named else f"docker://{reference}"
+
+
+def _need(program: str, instead: str) -> None:
+    if shutil.which(program) is None:
+        raise LaunchError(
+            f"an image cannot be converted here: {program} is not on the PATH", hint=f"convert it {instead}"
+        )
+
+
+def _start(words: Sequence[str], said: IO[bytes], variables: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **(variables or {})}
+    try:
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=environment)
+    except FileNotFoundError as error:
+        raise LaunchError(f"an image cannot be converted here: {words[0]} is not on the PATH") from error
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_BEAT_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,158 @@
+"""An image that an engine of this machine holds: asked of the docker and podman command lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from launch.containers.engine.command_line import ask, refusal
+from launch.containers.images.catalog import LABEL
+from launch.errors import BackendError, LaunchError
+
+ENGINES = ("docker", "podman")
+
+Answer = TypeVar("Answer")
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
+_UNKNOWN = ("no such image", "not known", "does not exist", "no such object", "unable to find")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldImage:
+    """An image of an engine.
+
+    Attributes:
+        engine: `docker` or `podman`.
+        id: Its identity there, `sha256:…`.
+        digests: The names of registries by which it can be had, `REPO@sha256:…`.
+        labels: What its makers wrote on it.
+        variables: What its commands find in their environment, as `NAME=VALUE`.
+        bytes: How much it holds, unpacked.
+    """
+
+    engine: str
+    id: str
+    digests: tuple[str, ...]
+    labels: Mapping[str, str]
+    variables: tuple[str, ...]
+    bytes: int
+
+    @property
+    def content(self) -> str | None:
+        """The identity of its dependencies; None for an image of others."""
+        return self.labels.get(f"{LABEL}content")
+
+    @property
+    def platform(self) -> str | None:
+        """What its JAX computes on; None where it does not say."""
+        return self.labels.get(f"{LABEL}platform")
+
+    @property
+    def digest(self) -> str | None:
+        """A registry's digest, `sha256:…`; None where it was never pushed or pulled."""
+        return self.digests[0].rpartition("@")[2] if self.digests else None
+
+
+def engines_here(wanted: str | None = None) -> tuple[str, ...]:
+    """Return the engines' command lines on this machine.
+
+    Args:
+        wanted: The one to look for; None for any.
+
+    Raises:
+        LaunchError: Where the wanted one is not here.
+    """
+    if wanted is not None and shutil.which(wanted) is None:
+        raise LaunchError(
+            f"the runtime {wanted} needs the program {wanted}, which is not on the PATH",
+            hint="`launch doctor` lists what this machine can execute images with",
+        )
+    return tuple(engine for engine in ENGINES if wanted in (None, engine) and shutil.which(engine))
+
+
+def is_id(word: str) -> bool:
+    """Say whether a word is an engine's identity of an image, or as much of it as a list shows."""
+    return _ID.fullmatch(word) is not None
+
+
+def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:
+    """Return an image that one of the engines holds; None where none does.
+
+    Args:
+        reference: A name with a tag, a registry's name with a digest, or an id.
+        engines: Whom to ask, in this order.
+
+    Raises:
+        BackendError: Where one does not answer and none of the others holds it: that one may.
+    """
+    return _first(engines, lambda engine: _inspect(engine, reference))
+
+
+def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
+    """Return the ids of the images that carry a label, the newest first: those of the first engine that has any.
+
+    Raises:
+        BackendError: Where one does not answer and none of the others has any.
+    """
+    return _first(engines, lambda engine: _list(engine, f"label={LABEL}{label}={value}")) or []
+
+
+def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> Answer | None:
+    """Return the first answer that says something; None where all are empty.
+
+    Raises:
+        BackendError: Where one does not answer and the others have nothing.
+    """
+    silent: BackendError | None = None
+    for engine in engines:
+        try:
+            found = question(engine)
+        except BackendError as error:
+            silent = silent or error
+            continue
+        if found:
+            return found
+    if silent is not None:
+        raise silent
+    return None
+
+
+def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:
+    """Return those of the engines that do not answer, each with what is in the way."""
+    silent: dict[str, BackendError] = {}
+    for engine in engines:
+        try:
+            _list(engine, f"label={LABEL}name=none")
+        except BackendError as error:
+            silent[engine] = error
+    return silent
+
+
+def _list(engine: str, wanted: str) -> list[str]:
+    done = ask(engine, "image", "ls", "--no-trunc", "--quiet", "--filter", wanted)
+    if done.returncode:
+        raise refusal(engine, done.stderr)
+    return list(dict.fromkeys(done.stdout.split()))
+
+
+def _inspect(engine: str, reference: str) -> HeldImage | None:
+    done = ask(engine, "image", "inspect", "--format", "{{json .}}", reference)
+    if done.returncode:
+        if any(word in done.stderr.lower() for word in _UNKNOWN):
+            return None
+        raise refusal(engine, done.stderr)
+    answer = json.loads(done.stdout)
+    said = cast(dict[str, Any], answer[0] if isinstance(answer, list) else answer)  # Podman prints a list of one
+    config = cast(dict[str, Any], said.get("Config") or {})
+    return HeldImage(
+        engine=engine,
+        id=f"sha256:{said['Id'].removeprefix('sha256:')}",
+        # Podman gives a digest to what never left it, too; no registry knows that one.
+        digests=tuple(name for name in said.get("RepoDigests") or () if not name.startswith("localhost/")),
+        labels=config.get("Labels") or {},
+        variables=tuple(config.get("Env") or ()),
+        bytes=int(said.get("Size") or 0),
+    )

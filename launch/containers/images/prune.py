@@ -1,0 +1,92 @@
+"""The converted images that are there, what dead converters left of others, and the removal of an image."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from launch.containers.images.convert import IMAGES, Form, beside, lock_of, note_of, read_origin, scratch_of
+from launch.containers.images.lease import Turn, is_taken
+
+# A converted image, or what lies beside one: its note, its lock, what grows, what was being removed.
+_OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|\.tmp|\.\d+\.old(?:\.json)?)?")
+_HIDDEN = ".old", ".old.json"
+
+
+def find_made(root: Path) -> Iterator[Path]:
+    """Yield the converted images that nobody is making anew. A file without a note is not ours.
+
+    Args:
+        root: The folder of all run directories.
+    """
+    for place in _places(root):
+        if place.exists() and read_origin(place) and not is_being_made(place):
+            yield place
+
+
+def find_left(root: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield what was left by converters that were killed, and by removals, each with the image's place.
+
+    Args:
+        root: The folder of all run directories.
+    """
+    for place in _places(root):
+        if not is_being_made(place):
+            lone = () if place.exists() else (note_of(place),)
+            hidden = [path for path in place.parent.glob(f".{place.name}.*") if path.name.endswith(_HIDDEN)]
+            for path in (beside(place), scratch_of(place), *lone, *hidden):
+                if path.exists():
+                    yield path, place
+
+
+def is_being_made(place: Path) -> bool:
+    """Say whether somebody may be making an image."""
+    return is_taken(str(lock_of(place)))
+
+
+def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> bool:
+    """Put a converted image out of sight, unless somebody takes it up.
+
+    Its note goes first: whoever does not find that does not take the image up, and waits for this turn to make it anew.
+
+    Args:
+        place: The image.
+        hidden: Where it is to lie.
+        is_wanted: Says by the note, wherever it lies now, whether the image must stay after all.
+
+    Returns:
+        Whether it is out of sight.
+    """
+    note, aside = note_of(place), note_of(hidden)
+    if is_being_made(place):
+        return False
+    with Turn(str(lock_of(place)), lambda _: None):
+        if is_wanted(note):
+            return False
+        with suppress(FileNotFoundError):
+            os.rename(note, aside)
+            try:
+                stays = is_wanted(aside)
+            except BaseException:
+                os.rename(aside, note)
+                raise
+            if stays:
+                os.rename(aside, note)
+                return False
+            os.rename(place, hidden)
+            os.unlink(aside)
+            return True
+    return False
+
+
+def _places(root: Path) -> list[Path]:
+    """Return the places of all images of which anything is there."""
+    folder = root / IMAGES
+    try:
+        names = {found["name"] for name in os.listdir(folder) if (found := _OURS.fullmatch(name))}
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(names)]

@@ -1,0 +1,78 @@
+"""Apptainer: the command executes in a .sif file, as a process of this user among all others of the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.environment import container_environment, is_secret
+from launch.containers.runtimes.image_file import find_refusal, from_step, image_file
+from launch.specs.mount import Mount, outermost_first
+from launch.store.records import Reason
+
+# What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
+_HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
+# What Apptainer and srun themselves read.
+_OWN = ("HOME", "PATH", "TMPDIR", "USER")
+_FAMILIES = ("APPTAINER_", "SINGULARITY_", "SLURM")
+# No home, and no working folder of the caller; /tmp is the machine's, and read-only is the image.
+# Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
+_OPTIONS = ("--no-eval", "--no-home", "--no-mount", "cwd")
+# Its starter, which makes the namespaces, ends with 1, and paints its last words whoever reads them.
+_NOT_STARTED = re.compile(r"^\x1b\[\d+mERROR\s*: (.+)\n\x1b\[0m\s*\Z", re.MULTILINE)
+_FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
+
+
+class Apptainer(Runtime):
+    """Executes commands by `apptainer exec`, which forwards signals, ends as they end and hands descriptors on."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command line; variables go in through the environment, not for every user to read.
+
+        Raises:
+            LaunchError: Where the run has no image file.
+        """
+        image = image_file(call)
+        handed = container_environment(call, surroundings)
+        handed.pop("HOME", None)  # Apptainer sets it, to the same place, and warns of other hands
+        known, later = from_step(call, handed)
+        # What a step adds enters only where everything does, so there is nothing else then.
+        own = {
+            name: value
+            for name, value in surroundings.items()
+            if not name.startswith(_HANDS_IN)
+            and not is_secret(name, value)
+            and (not later or name in _OWN or name.startswith(_FAMILIES))
+        }
+        return HostCall(
+            command=(
+                *("apptainer", "--quiet", "exec"),
+                *_OPTIONS,
+                *([] if later else ["--cleanenv"]),
+                *(["--nv"] if call.resources.gpus_per_node else []),
+                *(word for mount in outermost_first(call.mounts) for word in ("--mount", _mount(mount))),
+                *("--pwd", call.folder),
+                image,
+                *call.command,
+            ),
+            environment={**own, **later, **{f"{_HANDS_IN[0]}{name}": value for name, value in known.items()}},
+        )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why the command was never started, where that is so."""
+        if code == 255:
+            return find_refusal(log, _FATAL, "apptainer")
+        found = _NOT_STARTED.search(log) if code == 1 else None
+        return None if found is None else Finding(reason=Reason.START, message=f"apptainer: {found[1]}")
+
+
+def _mount(mount: Mount) -> str:
+    """Return a mount as one line of comma-separated values, quoted where it must be."""
+    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}", *([] if mount.writable else ["ro"])]
+    return ",".join(map(_quoted, fields))
+
+
+def _quoted(field: str) -> str:
+    doubled = field.replace('"', '""')
+    return f'"{doubled}"' if "," in field or '"' in field else field

@@ -1,0 +1,103 @@
+"""Charliecloud: the command executes in an unpacked image, and is the very process that was started."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.environment import container_environment
+from launch.containers.runtimes.image_file import check_mount, find_refusal, from_step, image_file
+from launch.errors import LaunchError
+from launch.specs.mount import outermost_first
+
+# The image's own variables, where its makers put them; what an image that says nothing of its PATH means.
+ENVIRONMENT = "ch/environment"
+_PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What ch-run mounts from the machine anyway: what lies there needs no place in the image.
+_SHARED = ("/dev", "/proc", "/sys", "/tmp")
+_FATAL = r"ch-run\[\d+\]: error: (.+)"
+
+
+class Charliecloud(Runtime):
+    """Executes commands by `ch-run` from a folder.
+
+    From a SquashFS file it would stay between: it ends with 0 or 1 whatever the command ends with, and keeps signals.
+    """
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command line. Values are taken as they stand; an image's own come before the run's.
+
+        Raises:
+            LaunchError: Where the run has no image, or a path cannot be said.
+        """
+        image = image_file(call)
+        known, later = from_step(call, container_environment(call, surroundings))
+        own = {name: surroundings[name] for name in ("PATH", "HOME", "USER", "LANG") if name in surroundings}
+        mounts = [check_mount(mount, "charliecloud") for mount in outermost_first(call.mounts)]
+        return HostCall(
+            command=(
+                *("ch-run", "--env-no-expand", *([] if later else ["--unset-env=*"]), f"--set-env=PATH={_PATH}"),
+                "--set-env",
+                *(f"--set-env={name}={value}" for name, value in known.items()),
+                *(f"--bind={mount.source}:{mount.target}" for mount in mounts),  # it has none that are read-only
+                f"--cd={call.folder}",
+                image,
+                "--",
+                *call.command,
+            ),
+            environment={"USER": _user(), **own, **later},  # it ends where there is no $USER
+        )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why the command was never started, where that is so."""
+        return find_refusal(log, _FATAL, "charliecloud") if code == 1 else None
+
+    def prepare(self, call: Call) -> None:
+        """Make the places of the mounts in the image, which is mounted read-only: once, and empty.
+
+        Raises:
+            LaunchError: Where the image is gone, or must not be written.
+        """
+        image = Path(image_file(call))
+        if not image.is_dir():
+            raise LaunchError(f"{image}: the image is gone", hint="type the sweep's command again: it converts it anew")
+        try:
+            for mount in outermost_first(call.mounts):
+                if not f"{mount.target}/".startswith(tuple(f"{place}/" for place in _SHARED)):
+                    _make_place(image, mount.target, folder=stat.S_ISDIR(os.stat(mount.source).st_mode))
+            _make_place(image, f"/{ENVIRONMENT}", folder=False)
+        except OSError as error:
+            raise LaunchError(
+                f"{error.filename}: {error.strerror}: a mount has no place in the image, and it cannot be made",
+                hint="make it there, or let launch convert an image of your own: `launch image convert`",
+            ) from error
+
+
+def _make_place(image: Path, target: str, *, folder: bool) -> None:
+    """Make an empty folder or file inside an image."""
+    place = image / target.lstrip("/")
+    if place.exists():
+        return
+    # A link of the image may lead out of it: the host's folders are not to be written.
+    above = next(parent for parent in place.parents if os.path.lexists(parent)).resolve()
+    if not above.is_relative_to(image.resolve()):
+        raise LaunchError(
+            f"{target}: lies behind a link of the image {image}, out of it", hint="mount it at another place"
+        )
+    if folder:
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+
+
+def _user() -> str:
+    import pwd  # only where the environment does not say it, as under cron
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

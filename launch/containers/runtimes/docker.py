@@ -1,0 +1,83 @@
+"""Docker: a driver process of ours asks the engine for a container, and lives as long as it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+
+from launch.containers.runtimes.base import REFUSED, UNREACHED, Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
+from launch.containers.runtimes.request import build_request, own_user, run_words, to_plain
+from launch.self_command import python_command
+from launch.store.records import Reason
+
+# What the driver says of a container, and the supervisor reads at the end of an attempt's log.
+SAYS = "docker: "
+OUT_OF_MEMORY = "the kernel killed it for lack of memory"
+GONE = "the engine went away"
+
+_DRIVER = tuple(python_command("launch.containers.engine.docker_driver", [], site=True))
+# The first process inside, which the engine puts there, where it cannot execute the command.
+_NOT_EXECUTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
+# Beyond the grace, for the engine's own work.
+_PATIENCE_S = 60.0
+
+
+class Docker(Runtime):
+    """Runs commands in containers of the Docker engine."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the driver's command line, with the whole request on it: nothing in it is secret."""
+        request = build_request(call, surroundings, user=own_user(), lifeline=0)
+        words = json.dumps(to_plain(request), separators=(",", ":"))
+        return HostCall(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
+
+    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+        """Return the engine's own command line."""
+        request = build_request(call, surroundings, user=own_user(), lifeline=None)
+        words = ["docker", "run", "--init", "--interactive", *(["--tty"] if terminal else []), f"--user={request.user}"]
+        return HostCall(command=(*words, *run_words(request, podman=False)), environment=surroundings)
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return what the driver said last, where the engine or the kernel ended the attempt."""
+        said = next((line for line in reversed(log.splitlines()) if line and not line.startswith("hint:")), "")
+        if code == -9 and said.startswith(SAYS + OUT_OF_MEMORY):
+            return Finding(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
+        if code in (126, 127) and (found := _NOT_EXECUTED.search(said)):
+            return Finding(reason=Reason.START, message=f"{found[1]}: {found[2]}")
+        if code not in (REFUSED, UNREACHED) or not said.startswith(SAYS):
+            return None
+        gone = said.startswith(SAYS + GONE)
+        return Finding(reason=Reason.KILLED if gone else Reason.START, message=said)
+
+    def engine(self, surroundings: Mapping[str, str]) -> str:
+        """Return its address."""
+        return docker_host(surroundings)
+
+    def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
+        """End what is labelled with an attempt's folder; an engine that does not answer may have it at work."""
+        import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
+
+        words, most_s = [*_DRIVER, "end", folder, str(grace_s)], grace_s + _PATIENCE_S
+        try:
+            ended = subprocess.run(
+                words,
+                # By now another may be asked for new ones, which knows nothing of it.
+                env=os.environ if engine in (None, self.engine(os.environ)) else {**os.environ, HOST_VARIABLE: engine},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=most_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"the engine has not done so within {most_s:g} s"
+        except OSError as error:
+            return f"{words[0]}: {error.strerror}"
+        if ended.returncode == 0:
+            return None
+        return next(
+            (line.removeprefix(SAYS) for line in ended.stderr.splitlines() if line.startswith(SAYS)), "it goes on"
+        )

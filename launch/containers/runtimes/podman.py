@@ -1,0 +1,115 @@
+"""Podman: its own command line in the foreground, which a container of its needs and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime, last_line
+from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
+from launch.store.records import Reason
+
+# What `podman run` hands in from 3 on: the lifeline, the attempt's lock, the slot's locks.
+LIFELINE = 3
+
+_PROGRAM = "podman"
+# Podman's own convention: it has failed itself, or the command cannot be executed, or is not there.
+_REFUSED = (125, 126, 127)
+_ERROR = "Error: "
+_NOT_EXECUTED = re.compile(r"\(catatonit:\d+\): failed to exec pid1: (.+)")
+# What becomes the first process inside and passes signals on, where it is installed.
+_INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
+_PATIENCE_S = 60.0
+_SILENT = "podman does not answer"
+# What each task of a job step is told by itself, and no key among it: Podman takes it from where srun starts it.
+_OF_A_TASK = ("JAX_*", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS*", "SLURM_PROCID", "SLURM_STEP*", "SLURM_TASK*")
+
+
+class Podman(Runtime):
+    """Runs commands in containers of Podman."""
+
+    has_own_group = True
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command line of `podman run`."""
+        several = call.resources.tasks > 1  # started by srun, which hands nothing on
+        request = build_request(call, surroundings, user=own_user(), lifeline=None if several else LIFELINE)
+        words = ["--replace", "--log-driver=none", f"--preserve-fds={0 if several else call.handed}"]
+        words += [f"--env={name}" for name in _OF_A_TASK] if several else []
+        return HostCall(
+            command=(*_run_words(request), *words, *run_words(request, podman=True)),
+            environment={**surroundings, **call.variables},
+            renumbers=not several,
+        )
+
+    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+        """Return the command line of `podman run` with a terminal."""
+        request = build_request(call, surroundings, user=own_user(), lifeline=None)
+        words = ["--interactive", *(["--tty"] if terminal else [])]
+        return HostCall(
+            command=(*_run_words(request), *words, *run_words(request, podman=True)), environment=surroundings
+        )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return Podman's own error, where it is the last that was said."""
+        said = last_line(log)
+        if code > 0 and (found := _NOT_EXECUTED.search(said)):
+            return Finding(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
+        if code not in _REFUSED or not said.startswith(_ERROR):
+            return None
+        return Finding(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
+
+    def remove_unstarted(self, folder: str) -> bool:
+        """Remove a container that was never started: `podman run`, asked to stop meanwhile, leaves it and says 0."""
+        found = _containers(folder, "--filter", "status=created")
+        if found:
+            _ask("rm", "--force", "--ignore", "--time=0", *found)
+        return bool(found)
+
+    def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
+        """End what is labelled with an attempt's folder."""
+        del engine
+        containers = _containers(folder)
+        if not containers:
+            return _SILENT if containers is None else None
+        if grace_s > 0:
+            _ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
+        _ask("rm", "--force", "--ignore", "--time=0", *containers)
+        left = _containers(folder)
+        return _SILENT if left is None else "it goes on" if left else None
+
+
+def _containers(folder: str, *filters: str) -> list[str] | None:
+    """Return the containers of an attempt's folder, running or not; None where Podman does not answer."""
+    label = f"label={FOLDER_LABEL}={folder}"
+    said = _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label, *filters)
+    return None if said is None else said.split()
+
+
+def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
+    """Return what Podman answers: nothing where it is not there, since nothing of it runs then; None where it fails."""
+    import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to ask
+
+    try:
+        asked = subprocess.run(
+            [_PROGRAM, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        return ""
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout if asked.returncode == 0 else None
+
+
+def _run_words(request: ContainerRequest) -> list[str]:
+    """Return how a container begins: with whose rights, from an image that is here."""
+    words = [_PROGRAM, "run", "--pull=never", "--image-volume=ignore", "--tz=local", f"--user={request.user}"]
+    words += ["--init"] if any(map(os.path.exists, _INITS)) else []
+    # Without root's rights it maps this very user to itself.
+    return words if os.getuid() == 0 else [*words, "--userns=keep-id"]

@@ -1,0 +1,71 @@
+"""Pyxis: Slurm itself starts the command's job step in an image, by options of srun."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.environment import container_environment
+from launch.containers.runtimes.image_file import check_mount, image_file
+from launch.specs.mount import Mount, outermost_first
+from launch.store.records import Reason
+from s5.result import LIFELINE_VARIABLE
+
+# What srun and Enroot themselves read, beside what the command may find.
+_OWN = ("HOME", "PATH", "USER", "XDG_RUNTIME_DIR")
+_FAMILIES = ("ENROOT_", "PYXIS_", "SLURM")
+# Enroot shows the GPUs that this names, and without the second only the libraries of nvidia-smi.
+_GPUS = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+_NO_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
+_TMP = Mount(source="/tmp", target="/tmp", writable=True)
+_PYXIS = "error: pyxis: "
+_OF_SLURM = ("slurmstepd: ", "srun: ")
+
+
+class Pyxis(Runtime):
+    """Has srun start commands in a SquashFS file that the nodes share."""
+
+    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+        """Return the command and the options of its job step.
+
+        Slurm has given the job its GPUs, so all that the step can reach are its own.
+
+        Raises:
+            LaunchError: Where the run has no image file, or a path cannot be said.
+        """
+        image = image_file(call)
+        handed = {**container_environment(call, surroundings), **(_GPUS if call.resources.gpus_per_node else _NO_GPUS)}
+        own = {
+            name: value
+            for name, value in surroundings.items()
+            if (name in _OWN or name.startswith(_FAMILIES)) and name != "SLURM_JWT"
+        }
+        # A value of the image would win over one that is not named here. Of Slurm's own no image knows.
+        named = sorted(name for name in handed if not name.startswith("SLURM") and name != LIFELINE_VARIABLE)
+        return HostCall(
+            command=call.command,
+            environment={**own, **handed},
+            step=(
+                f"--container-image={image}",
+                f"--container-mounts={','.join(_mount(mount) for mount in (_TMP, *outermost_first(call.mounts)))}",
+                f"--container-workdir={call.folder}",
+                f"--container-env={','.join(named)}",
+                "--no-container-mount-home",
+                "--no-container-remap-root",
+                "--no-container-entrypoint",
+                "--container-readonly",
+            ),
+        )
+
+    def find(self, code: int, log: str) -> Finding | None:
+        """Return why the command was never started, where that is so."""
+        said = itertools.takewhile(lambda line: line.startswith(_OF_SLURM), reversed(log.rstrip().splitlines()))
+        # The first word of several is the cause; what Slurm says after them is that a step has failed.
+        found = [line.partition(_PYXIS)[2] for line in said if _PYXIS in line] if code else []
+        return Finding(reason=Reason.START, message=f"pyxis: {found[-1].strip()}") if found else None
+
+
+def _mount(mount: Mount) -> str:
+    check_mount(mount, "pyxis")
+    return ":".join([mount.source, mount.target, *([] if mount.writable else ["ro"])])

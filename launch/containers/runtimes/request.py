@@ -1,0 +1,224 @@
+"""What an engine is asked for a container: one typed request, the same for Docker and Podman. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from launch.containers.runtimes.base import Call
+from launch.containers.runtimes.environment import container_environment
+from launch.specs.image import Image
+from launch.specs.mount import Mount
+from s5.result import LIFELINE_VARIABLE
+
+RUN_LABEL = "launch.run"
+ATTEMPT_LABEL = "launch.attempt"
+FOLDER_LABEL = "launch.folder"
+
+_GIB = 2**30
+# A part of memory that is taken only where it is used; the engines' own 64 MB are too little for NCCL.
+_SHM_GB = 8.0
+_NAME_CHARS = 100
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerRequest:
+    """A container that is to be started. Plain values only, so that it can be handed to another process.
+
+    Attributes:
+        image: The image, as the engine knows it.
+        command: What executes inside, instead of the image's own entry point.
+        environment: Every variable beside the image's own.
+        mounts: What of the host it sees.
+        folder: Where the command starts.
+        user: `uid:gid`.
+        name: Its name.
+        labels: What it is found again by.
+        network: Its network.
+        ipc: Whose shared memory it uses: `private` or `host`.
+        shm_bytes: Shared memory of its own.
+        gpus: The GPUs it sees, by number or UUID; empty for `gpu_count` of them.
+        gpu_count: How many GPUs it sees; 0 for none.
+        cores: The cores it is kept to; empty for all.
+        memory_bytes: The most memory it may use, without any swap; None for no limit.
+        tmpfs: Folders in memory; all else outside the mounts is read-only.
+        ulimits: Limits of a process.
+        stop_signal: The signal that asks it to stop.
+    """
+
+    image: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    folder: str
+    user: str
+    name: str
+    labels: Mapping[str, str]
+    network: str
+    ipc: str = "private"
+    shm_bytes: int = int(_SHM_GB * _GIB)
+    gpus: tuple[str, ...] = ()
+    gpu_count: int = 0
+    cores: tuple[int, ...] = ()
+    memory_bytes: int | None = None
+    tmpfs: tuple[str, ...] = ("/tmp",)
+    ulimits: Mapping[str, int] = field(default_factory=dict[str, int])
+    stop_signal: str = "SIGTERM"
+
+
+def own_user() -> str:
+    """Return this user, as `uid:gid`."""
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def labels_of(folder: str) -> dict[str, str]:
+    """Return the labels of an attempt's container.
+
+    Args:
+        folder: The attempt's, `<sweep>/<run_id>/attempts/K`.
+    """
+    sweep, run_id, _, attempt = folder.rsplit(os.sep, 3)
+    return {RUN_LABEL: f"{os.path.basename(sweep)}/{run_id}", ATTEMPT_LABEL: attempt, FOLDER_LABEL: folder}
+
+
+def container_name(labels: Mapping[str, str]) -> str:
+    """Return a name that says which attempt a container is of, and that no other attempt has."""
+    folder = labels.get(FOLDER_LABEL, "")
+    run = re.sub(r"[^a-zA-Z0-9_.-]", "-", labels.get(RUN_LABEL, "").rpartition("/")[2])[:_NAME_CHARS]
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+    return "-".join(["launch", *([run] if run else []), labels.get(ATTEMPT_LABEL, "0"), digest])
+
+
+def build_request(call: Call, surroundings: Mapping[str, str], *, user: str, lifeline: int | None) -> ContainerRequest:
+    """Return the container that a command needs.
+
+    Args:
+        call: The command.
+        surroundings: The environment of the process that asks.
+        user: `uid:gid` of whoever is to own what it writes.
+        lifeline: The descriptor inside that tells of the supervisor's end; None for none.
+    """
+    if call.image is None:
+        raise ValueError("a container needs an image")
+    environment = container_environment(call, surroundings)
+    gpus = _gpus(call, surroundings)
+    count = call.resources.gpus_per_node
+    if count:
+        # The engine shows it these GPUs and no others, numbered from 0.
+        environment.pop(_VISIBLE, None)
+        environment["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+    else:
+        environment["NVIDIA_VISIBLE_DEVICES"] = "void"  # an image of NVIDIA's says `all`
+    if lifeline is None:
+        environment.pop(LIFELINE_VARIABLE, None)
+    else:
+        environment[LIFELINE_VARIABLE] = str(lifeline)
+    settings, memory_gb = call.container, call.resources.mem_gb
+    several = call.resources.tasks > 1
+    return ContainerRequest(
+        image=_reference(call.image),
+        command=call.command,
+        environment=environment,
+        mounts=call.mounts,
+        folder=call.folder,
+        user=user,
+        name=container_name(call.labels),
+        labels=call.labels,
+        network=settings.network or ("host" if call.needs_network or several else "none"),
+        ipc="host" if several else "private",
+        shm_bytes=int((settings.shm_gb or _SHM_GB) * _GIB),
+        gpus=gpus,
+        gpu_count=count,
+        cores=call.cores,
+        memory_bytes=None if memory_gb is None else math.ceil(memory_gb * _GIB),
+        tmpfs=_in_memory(environment.get("HOME"), call.mounts),
+        ulimits=settings.ulimits,
+    )
+
+
+def _reference(image: Image) -> str:
+    """Return what names the very image that was resolved: its identity, where the engine has said it."""
+    return image.id or image.reference
+
+
+def _gpus(call: Call, surroundings: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the GPUs of a call by the numbers of the machine, which are the engine's too."""
+    if not call.resources.gpus_per_node:
+        return ()
+    if call.gpus:
+        return tuple(map(str, call.gpus))
+    # A scheduler that fences devices off numbers those that are left from 0; only this one counts all.
+    words = surroundings.get("SLURM_JOB_GPUS") or surroundings.get(_VISIBLE) or ""
+    return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def _in_memory(home: str | None, mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Return the folders that are writable though the image is not: temporary files, and a home for what wants one."""
+    wanted = ["/tmp", *([home] if home and os.path.isabs(home) and home != "/" else [])]
+    taken = {mount.target for mount in mounts}
+    return tuple(folder for folder in dict.fromkeys(wanted) if folder not in taken)
+
+
+def to_plain(request: ContainerRequest) -> dict[str, Any]:
+    """Return a request as plain values."""
+    return asdict(request)
+
+
+def from_plain(values: dict[str, Any]) -> ContainerRequest:
+    """Return the request that `to_plain` made plain."""
+    mounts = tuple(Mount(**mount) for mount in values["mounts"])
+    lists = ("command", "gpus", "cores", "tmpfs")
+    fields: dict[str, Any] = {**values, **{name: tuple(values[name]) for name in lists}, "mounts": mounts}
+    return ContainerRequest(**fields)
+
+
+def run_words(request: ContainerRequest, *, podman: bool) -> list[str]:
+    """Return the options, the image and the command of `docker run` or `podman run`.
+
+    Args:
+        request: The container.
+        podman: Whether Podman is asked: its GPUs have names of their own.
+    """
+    words = ["--rm", f"--name={request.name}", f"--workdir={request.folder}", f"--network={request.network}"]
+    words += [f"--label={name}={value}" for name, value in request.labels.items()]
+    words += [f"--env={name}={value}" for name, value in request.environment.items()]
+    for mount in request.mounts:
+        words.append(f"--mount=type=bind,{_csv(mount)}")
+    words += ["--read-only", *(f"--tmpfs={folder}:rw,exec,mode=1777" for folder in request.tmpfs)]
+    words += ["--ipc=host"] if request.ipc == "host" else [f"--shm-size={request.shm_bytes}"]
+    words += [f"--ulimit={name}={limit}:{limit}" for name, limit in request.ulimits.items()]
+    if request.cores:
+        words.append(f"--cpuset-cpus={','.join(map(str, request.cores))}")
+    if request.memory_bytes is not None:
+        words += [f"--memory={request.memory_bytes}", f"--memory-swap={request.memory_bytes}"]
+    words += [f"--stop-signal={request.stop_signal}", *_gpu_words(request, podman=podman)]
+    program, *rest = request.command
+    # An image's own entry point would take the program for its argument.
+    return [*words, f"--entrypoint={_entry_point(program, podman=podman)}", request.image, *rest]
+
+
+def _entry_point(program: str, *, podman: bool) -> str:
+    # Podman reads JSON here, so a name that begins like JSON must be JSON.
+    return f'["{program}"]' if podman and program.startswith("[") else program
+
+
+def _csv(mount: Mount) -> str:
+    """Return a mount as a line of CSV, whose fields may hold commas between quotes."""
+    fields = [f"src={mount.source}", f"dst={mount.target}", *([] if mount.writable else ["readonly"])]
+    return ",".join('"' + field.replace('"', '""') + '"' if set(field) & {",", '"'} else field for field in fields)
+
+
+def _gpu_words(request: ContainerRequest, *, podman: bool) -> list[str]:
+    if not request.gpu_count:
+        return []
+    ids = request.gpus or tuple(map(str, range(request.gpu_count)))
+    if podman:
+        return [f"--device=nvidia.com/gpu={gpu}" for gpu in ids]
+    # The value is CSV itself, so that the list of devices stands between quotes.
+    return [f'--gpus="device={",".join(request.gpus)}"' if request.gpus else f"--gpus={request.gpu_count}"]

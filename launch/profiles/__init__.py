@@ -1,0 +1,1 @@
+"""Profiles: backend, runtime and site settings under one name."""

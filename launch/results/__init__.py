@@ -1,0 +1,1 @@
+"""What runs published: tables, files and pages."""

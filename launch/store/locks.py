@@ -1,0 +1,70 @@
+"""Locks that end with their holder: whoever inherited the descriptor holds them, and nobody can forget to let go.
+
+`s5.locks` says what they are; a process of the training side takes the same ones.
+"""
+
+from __future__ import annotations
+
+import os
+
+from launch.errors import StoreError
+from launch.store.files import store_error
+from s5.locks import is_taken, take
+
+
+def acquire(path: str, *, wait: bool = False) -> int | None:
+    """Take the lock on a file, which is made where it is missing.
+
+    Args:
+        path: The file. A holder may write what it likes into it.
+        wait: Whether to wait for whoever holds it.
+
+    Returns:
+        The descriptor that holds the lock until every copy of it is closed; None where somebody holds it.
+
+    Raises:
+        StoreError: Where the file cannot be made, or its file system has no locks.
+    """
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise store_error(error, f"open the lock {path}") from error
+        if not _take(fd, path, wait):
+            os.close(fd)
+            return None
+        if _is_at(fd, path):
+            return fd
+        os.close(fd)  # somebody cleaned the folder between the open and the lock: this is the lock of no name
+
+
+def _take(fd: int, path: str, wait: bool) -> bool:
+    try:
+        return take(fd, wait=wait)
+    except OSError as error:
+        os.close(fd)
+        raise StoreError(
+            f"cannot lock {path}: {os.strerror(error.errno or 0)}",
+            hint="its file system has no locks; move the runs with LAUNCH_RUNS=/a/folder/that/has",
+        ) from error
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def is_held(path: str) -> bool:
+    """Say whether anybody holds the lock on a file. Asking takes nothing; no file, no holder."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise store_error(error, f"open the lock {path}") from error
+    try:
+        return is_taken(fd)
+    finally:
+        os.close(fd)

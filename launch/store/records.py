@@ -1,0 +1,288 @@
+"""The typed records that lie in a run directory: their fields.
+
+A record is a frozen dataclass of plain values. `version` is the version of its format; a reader refuses one
+it does not know. Nothing here touches the disk: `launch.store` does, and `launch.store.record_json` has the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from launch.specs.container import ContainerSettings
+from launch.specs.image import Image
+from launch.specs.mount import Mount
+from launch.specs.resources import Resources
+
+FORMAT_VERSION = 1
+
+
+class State(StrEnum):
+    """Where a run stands. The same words for every backend."""
+
+    PLANNED = "PLANNED"  # on disk, and nobody is there to start it
+    PENDING = "PENDING"  # waiting for a slot or for the scheduler
+    RUNNING = "RUNNING"
+    PREEMPTED = "PREEMPTED"  # stopped in good order before its end; it goes on from its checkpoint
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"  # its supervisor is gone and left no word; two independent proofs
+
+
+# What only a retry starts again.
+OVER = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+
+class Reason(StrEnum):
+    """Why an attempt ended."""
+
+    SUCCESS = "success"
+    INTERRUPTED = "interrupted"  # the user or the launcher asked it to stop
+    PREEMPTED = "preempted"  # the scheduler asked it to stop
+    TIMEOUT = "timeout"  # timeout_min was reached
+    CANCELLED = "cancelled"
+    OUT_OF_MEMORY = "out_of_memory"
+    NAN = "nan"
+    USER_ERROR = "user_error"  # a config or a data set it cannot run with
+    KILLED = "killed"  # by a signal nobody here sent
+    NODE_FAILURE = "node_failure"  # the machine went away under it, which its scheduler says: it left no word itself
+    CRASH = "crash"  # any other non-zero exit
+    START = "start"  # the command could not be started
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedNumber:
+    """A number that a paper printed for one row of a sweep's table.
+
+    Attributes:
+        experiment: The experiment whose row it belongs to.
+        settings: The settings that pick the row; empty matches every row of the experiment.
+        metric: Such as `test/accuracy`.
+        value: In the metric's own unit: accuracies are fractions.
+        std: Its standard deviation where the paper gives one.
+        source: Paper and table.
+    """
+
+    experiment: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    metric: str
+    value: float
+    std: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """`run.json`: what a run is. Immutable, science only.
+
+    Attributes:
+        run_id: `<experiment>-<slug>-s<seed>-<hash8>`.
+        experiment: The training recipe.
+        overrides: Hydra overrides beside experiment and seed, in order; a later one wins.
+        settings: What distinguishes the run inside its sweep: varied key to value.
+        seed: The seed.
+        science_version: Version of the declared scientific subset.
+        science_hash: SHA-256 over the canonical JSON of that subset, 64 hex digits.
+        command: What to execute instead of `python -m s5 train RUN_DIR`; None for that.
+        version: Format version.
+    """
+
+    run_id: str
+    experiment: str
+    overrides: tuple[str, ...]
+    settings: dict[str, Any]
+    seed: int
+    science_version: int
+    science_hash: str
+    command: tuple[str, ...] | None = None
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestEntry:
+    """One run of a manifest generation, with what its execution needs and its science does not.
+
+    Attributes:
+        run_id: Which run.
+        experiment: Its recipe, repeated here so that status reads one file for a sweep.
+        settings: What distinguishes it, likewise, and the name of its block where that has one.
+        seed: Likewise.
+        resources: What an attempt asks for.
+        gives: Tokens of which its success is a part.
+        after: Tokens that it waits for: every run that gives one of them comes first.
+    """
+
+    run_id: str
+    experiment: str
+    settings: dict[str, Any]
+    seed: int
+    resources: Resources
+    gives: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestHeader:
+    """The first line of a manifest generation `runs/<sweep>/manifest/NNNN.jsonl`.
+
+    Attributes:
+        sweep: Name of the sweep.
+        generation: Its number, from 1.
+        why: `submit` or `retry`.
+        file: The sweep file as the user named it; None for `launch run`.
+        backend: `local` or `slurm`.
+        profile: Name of the profile.
+        runtime: Name of the runtime.
+        snapshot: Content hash of the code, the name of its folder under `runs/.snapshots`.
+        metric: The metric of the results table.
+        retry: How often each reason of an attempt's end is tried again.
+        published: Numbers of the paper.
+        created: Seconds since the epoch.
+        max_parallel: How many runs of the sweep may run at once; None for as many as fit.
+        after: Sweeps of which every run must have succeeded before one of this starts.
+        image: The image that runs execute in; None under `bare`.
+        mounts: What of the host they see beside their own folders and the snapshot.
+        container: How an engine sets their containers up.
+        version: Format version.
+    """
+
+    sweep: str
+    generation: int
+    why: str
+    file: str | None
+    backend: str
+    profile: str
+    runtime: str
+    snapshot: str | None
+    metric: str
+    retry: dict[str, int]
+    published: tuple[PublishedNumber, ...]
+    created: float
+    max_parallel: int | None = None
+    after: tuple[str, ...] = ()
+    image: Image | None = None
+    mounts: tuple[Mount, ...] = ()
+    container: ContainerSettings = field(default_factory=ContainerSettings)
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """`attempt.json`: one execution of a run. Written at its start, replaced once at its end.
+
+    Attributes:
+        attempt: Its number, from 0.
+        generation: The manifest generation it was started for.
+        backend: `local` or `slurm`.
+        profile: Name of the profile.
+        runtime: Name of the runtime.
+        image: The image it executed in; None under `bare`.
+        engine: Where the engine answers that was asked for its container; None for a runtime that is its own.
+        snapshot: Content hash of the code it ran.
+        resources: What it was given.
+        command: The command line, without secrets.
+        threads: Threads that XLA and BLAS were given; None where a GPU does the work.
+        devices: The GPU or CPU numbers of its slot.
+        host: Name of the machine.
+        boot_id: Identity of that machine's boot, so that a pid is not mistaken after a reboot.
+        pid: The supervisor.
+        pid_start: The supervisor's start time in clock ticks since boot, so that a reused pid is seen.
+        job_id: The scheduler's job, a task of an array as `12_3`; None under `local`.
+        node: The name the scheduler knows the machine by; None under `local`.
+        restarts: How often the scheduler had started the job before.
+        started: Seconds since the epoch.
+        ended: Seconds since the epoch; None while it runs.
+        reason: Why it ended; None while it runs.
+        exit_code: The command's exit code; None where a signal ended it.
+        signal: The number of that signal.
+        message: One line for a person: the last words of a crash.
+        retry: Whether the policy lets the run be tried again without being asked.
+        config_crc: CRC-32 of the `config.yaml` it was started with; None where nobody looked.
+        version: Format version.
+    """
+
+    attempt: int
+    generation: int
+    backend: str
+    profile: str
+    runtime: str
+    image: Image | None
+    snapshot: str | None
+    resources: Resources
+    command: tuple[str, ...]
+    threads: int | None
+    devices: tuple[int, ...]
+    host: str
+    boot_id: str
+    pid: int
+    pid_start: int
+    job_id: str | None
+    started: float
+    ended: float | None = None
+    reason: Reason | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str | None = None
+    retry: bool = False
+    node: str | None = None
+    restarts: int = 0
+    config_crc: int | None = None
+    engine: str | None = None
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """What `status` knows of one run: computed from the files, never stored.
+
+    Attributes:
+        sweep: Name of the sweep.
+        run_id: Which run.
+        experiment: Its recipe.
+        settings: What distinguishes it.
+        seed: The seed.
+        state: Where it stands.
+        attempts: How many executions it has had.
+        generation: The newest manifest generation that lists it.
+        reason: Why the last attempt ended; None where none has.
+        message: That attempt's last words.
+        host: Where the last attempt ran.
+        pid: The last attempt's supervisor.
+        started: Start of the last attempt, seconds since the epoch.
+        ended: Its end.
+        step: Steps done, for a run that is running.
+        steps: Steps in all.
+        run_dir: The run directory.
+        resources: What it asks for.
+        waits: Tokens of runs that come before it and have not all succeeded.
+    """
+
+    sweep: str
+    run_id: str
+    experiment: str
+    settings: dict[str, Any]
+    seed: int
+    state: State
+    attempts: int
+    generation: int
+    reason: Reason | None
+    message: str | None
+    host: str | None
+    pid: int | None
+    started: float | None
+    ended: float | None
+    step: int | None
+    steps: int | None
+    run_dir: str
+    resources: Resources
+    waits: tuple[str, ...] = ()
+
+
+def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the runs of one row of the results share."""
+    import json  # not while a shell completes a word
+
+    return experiment, json.dumps(settings, sort_keys=True, default=str)

@@ -1,0 +1,188 @@
+"""The code of an attempt: a copy, named by its content, that later edits do not reach."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.errors import LaunchError
+from launch.store.files import SNAPSHOTS, store_error
+from launch.store.source_files import SourceFile, find_source_files
+
+_TEMPORARY = ".tmp-"
+_HASH_DIGITS = 32
+# How often the files may change under the copying hand before it gives up.
+_TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A copy of the code.
+
+    Attributes:
+        hash: Identity of its paths, modes and bytes.
+        path: Its folder, to be put first on the path of a run.
+        files: How many files it holds.
+        bytes: Their size.
+        notices: What was left out and why, one line each.
+    """
+
+    hash: str
+    path: Path
+    files: int
+    bytes: int
+    notices: tuple[str, ...] = ()
+
+
+class _Changed(Exception):
+    """A file changed between the moment it was named and the moment it was copied."""
+
+
+def take_snapshot(source: Path, runs: Path) -> Snapshot:
+    """Copy the code under `source` to `runs/.snapshots/<hash>`, unless it is there.
+
+    The copy appears whole or not at all, whoever else takes the same one, and its files are read-only. Its folders are
+    not, so that Python can keep compiled code beside them; that is no part of the identity.
+
+    Args:
+        source: The folder that holds the packages; a git working tree or not.
+        runs: The folder of all run directories.
+
+    Returns:
+        The snapshot.
+
+    Raises:
+        LaunchError: Where the code is too large, keeps changing, or cannot be copied.
+    """
+    for _ in range(_TRIES):
+        try:
+            return _take(source, runs)
+        except _Changed:
+            continue
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise store_error(error, f"copy the code to {runs / SNAPSHOTS}") from error
+            place = f"{error.filename}: " if error.filename else ""
+            raise LaunchError(f"the code cannot be copied: {place}{error.strerror}") from error
+    raise LaunchError(f"{source}: the files keep changing while they are copied", hint="try again in a moment")
+
+
+def _take(source: Path, runs: Path) -> Snapshot:
+    files, notices = find_source_files(source, runs)
+    sums = [_sum_of(source, file) for file in files]
+    identity = _identity(files, sums)
+    path = runs / SNAPSHOTS / identity
+    if not (_is_whole(path, files) and _refresh(path)):
+        _copy(source, path, files, sums)
+    return Snapshot(
+        hash=identity, path=path, files=len(files), bytes=sum(file.size for file in files), notices=tuple(notices)
+    )
+
+
+def _refresh(path: Path) -> bool:
+    """Make a snapshot young; return whether it is still there.
+
+    `launch gc` spares what is young: a sweep that takes up an old snapshot has not yet said so in its manifest.
+    """
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        pass  # it belongs to another user of the same runs
+    return True
+
+
+def _sum_of(source: Path, file: SourceFile) -> str:
+    """Return the SHA-256 of a file's bytes, or of a link's target."""
+    if file.link is not None:
+        return hashlib.sha256(os.fsencode(file.link)).hexdigest()
+    return hashlib.sha256(_read(source, file)).hexdigest()
+
+
+def _read(source: Path, file: SourceFile) -> bytes:
+    try:
+        return (source / file.path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise _Changed from error
+
+
+def _identity(files: list[SourceFile], sums: list[str]) -> str:
+    """Return the hash over paths, kinds and bytes. JSON keeps names apart whatever characters they hold."""
+    entries = [
+        [
+            os.fsencode(file.path).hex(),
+            "link" if file.link is not None else "exec" if file.executable else "file",
+            total,
+        ]
+        for file, total in zip(files, sums, strict=True)
+    ]
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def _is_whole(path: Path, files: list[SourceFile]) -> bool:
+    """Return whether a snapshot is there with every file in its size: a crash of the machine may have emptied some."""
+    try:
+        return all(_is_there(os.lstat(path / file.path), file) for file in files)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_there(status: os.stat_result, file: SourceFile) -> bool:
+    if file.link is not None:
+        return stat.S_ISLNK(status.st_mode)
+    return stat.S_ISREG(status.st_mode) and status.st_size == file.size
+
+
+def _copy(source: Path, path: Path, files: list[SourceFile], sums: list[str]) -> None:
+    """Write the snapshot beside its place, then move it there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir()
+        for file, total in zip(files, sums, strict=True):
+            _copy_file(source, temporary, file, total)
+        _move(temporary, path, files)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _copy_file(source: Path, target: Path, file: SourceFile, total: str) -> None:
+    place = target / file.path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if file.link is not None:
+        os.symlink(file.link, place)
+        return
+    content = _read(source, file)
+    if hashlib.sha256(content).hexdigest() != total:
+        raise _Changed
+    mode = 0o555 if file.executable else 0o444
+    # The umask decides whether the group may read.
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(content)
+
+
+def _move(temporary: Path, path: Path, files: list[SourceFile]) -> None:
+    """Rename `temporary` to `path`; a whole snapshot that is already there stays, a damaged one goes."""
+    try:
+        os.rename(temporary, path)
+        return
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+    if _is_whole(path, files):
+        return
+    damaged = path.with_name(f"{temporary.name}-damaged")
+    os.rename(path, damaged)
+    with contextlib.suppress(FileExistsError):
+        os.rename(temporary, path)
+    shutil.rmtree(damaged, ignore_errors=True)

@@ -1,0 +1,229 @@
+"""Where a run stands, derived from its files. Asking never changes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from launch.store.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
+from launch.store.files import CONFIG, RUN, read_bytes
+from launch.store.manifest import Listed
+from launch.store.records import OVER, Reason, RunView, State
+from launch.store.scheduler_view import Scheduled
+from s5.result import ATTEMPTS, RESULT, TIMING, last_line
+
+# Ended in good order before its end, because somebody asked: it goes on without being judged.
+_GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
+
+# A scheduler's words for a machine that went away under a job.
+_NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
+
+
+_MENDED = "type the sweep's command again: it is written anew"
+
+
+def _nobody() -> Scheduled | None:
+    """Answer for a sweep that no scheduler has."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that a run's state depends on.
+
+    Attributes:
+        published: The run has a result.
+        cancelled: The generation that the user cancelled; None for none.
+        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
+        fed: A living queue is going to start it.
+        attempted: It has had an attempt.
+        alive: Somebody may still be working on the last one; False needs two proofs.
+        ended: The last attempt's end is recorded.
+        reason: Why it ended.
+        retry: The policy lets it be tried again.
+        generation: The generation the last attempt was for.
+    """
+
+    published: bool = False
+    cancelled: int | None = None
+    retried: int = 0
+    fed: bool = False
+    attempted: bool = False
+    alive: bool = False
+    ended: bool = False
+    reason: Reason | None = None
+    retry: bool = False
+    generation: int = 0
+
+
+def derive(facts: Facts) -> State:
+    """Return the one state that the facts allow."""
+    if facts.published:
+        return State.SUCCEEDED
+    if facts.attempted and not facts.ended and facts.alive:
+        return State.RUNNING
+    if facts.cancelled is not None and facts.cancelled >= facts.retried:
+        return State.CANCELLED
+    if not facts.attempted:
+        return State.PENDING if facts.fed else State.PLANNED
+    if not facts.ended:
+        return State.PENDING if facts.fed else State.LOST
+    return _after_an_end(facts)
+
+
+def _after_an_end(facts: Facts) -> State:
+    if facts.reason in _GOES_ON or (facts.retry and facts.generation >= facts.retried):
+        return State.PENDING if facts.fed else State.PREEMPTED
+    # A result that somebody has removed, or a judgement that `launch retry` has set aside.
+    if facts.reason is Reason.SUCCESS or facts.generation < facts.retried:
+        return State.PENDING if facts.fed else State.PLANNED
+    return State.CANCELLED if facts.reason is Reason.CANCELLED else State.FAILED
+
+
+def read_view(
+    sweep: str, run_dir: str, listed: Listed, *, fed: bool, ask: Callable[[], Scheduled | None] = _nobody
+) -> RunView:
+    """Return what is known of a run.
+
+    Args:
+        sweep: Name of the sweep.
+        run_dir: The run directory.
+        listed: The run in the manifest.
+        fed: Whether a living queue is going to start it.
+        ask: Returns what a scheduler says of the sweep. Asked only where the files leave something open.
+
+    Returns:
+        The view. A file that cannot be read is named in its message.
+    """
+    try:
+        names = os.listdir(run_dir)
+    except OSError:
+        names = []
+    attempt, record, message = _last_attempt(run_dir, names)
+    facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
+    state = derive(facts)
+    if state not in OVER and (scheduled := ask()) is not None:
+        facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
+        state = derive(facts)
+    message = message or record.get("message") or note
+    if state is not State.SUCCEEDED:  # what is done needs neither file any more
+        message = _bad_file(run_dir, names) or message
+    step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
+    entry = listed.entry
+    return RunView(
+        sweep=sweep,
+        run_id=entry.run_id,
+        experiment=entry.experiment,
+        settings=entry.settings,
+        seed=entry.seed,
+        state=state,
+        attempts=attempt + 1,
+        generation=listed.generation,
+        reason=facts.reason,
+        message=message,
+        host=record.get("node") or record.get("host"),
+        pid=record.get("pid"),
+        started=record.get("started"),
+        ended=record.get("ended"),
+        step=step,
+        steps=steps,
+        run_dir=run_dir,
+        resources=entry.resources,
+    )
+
+
+def _facts(
+    run_dir: str, names: list[str], attempt: int, record: dict[str, Any], *, retried: int, fed: bool
+) -> tuple[Facts, str | None]:
+    """Gather what a run's state depends on, and a remark for a person."""
+    published, ended = RESULT in names, record.get("ended") is not None
+    alive, note = False, None
+    if attempt >= 0 and not ended and not published:
+        alive, note = is_alive(attempt_path(run_dir, attempt), record)
+    facts = Facts(
+        published=published,
+        cancelled=cancelled_generation(run_dir) if CANCELLED in names else None,
+        retried=retried,
+        fed=fed,
+        attempted=attempt >= 0,
+        alive=alive,
+        ended=ended,
+        reason=_reason(record.get("reason")),
+        retry=bool(record.get("retry")),
+        generation=record.get("generation", 0),
+    )
+    return facts, note
+
+
+def _with_scheduler(
+    facts: Facts, note: str | None, path: str, record: dict[str, Any], scheduled: Scheduled, listed: Listed
+) -> tuple[Facts, str | None]:
+    """Add what a scheduler knows: that it is going to start the run, or that it has the last attempt's job no more."""
+    run_id = listed.entry.run_id
+    if facts.alive:
+        alive, note = is_alive(path, record, scheduled)
+        facts = replace(facts, alive=alive)
+    # A job whose attempt ended for good is on its way out: it starts no run that is tried again since.
+    leaves = facts.ended and not facts.retry and facts.reason not in _GOES_ON
+    if run_id in scheduled.tasks and not (leaves and record.get("job_id") in scheduled.running):
+        facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
+    elif facts.attempted and not facts.ended and not facts.alive:
+        end = scheduled.ends().get(str(record.get("job_id")))
+        note = f"its job ended as {end}" if end else note
+        if end in _NODE_FAILURES:
+            facts = replace(facts, reason=Reason.NODE_FAILURE)
+    return facts, note
+
+
+def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, dict[str, Any], str | None]:
+    """Return the number of the last attempt (-1 for none), its record as plain values, and what is wrong with it."""
+    if ATTEMPTS not in names:
+        return -1, {}, None
+    try:
+        attempt = max((int(n) for n in os.listdir(os.path.join(run_dir, ATTEMPTS)) if n.isdigit()), default=-1)
+    except OSError as error:
+        return -1, {}, f"{os.path.join(run_dir, ATTEMPTS)}: {os.strerror(error.errno or 0)}"
+    if attempt < 0:
+        return -1, {}, None
+    file = os.path.join(run_dir, ATTEMPTS, str(attempt), ATTEMPT)
+    try:
+        record: dict[str, Any] = json.loads(read_bytes(file))
+        if isinstance(record, dict) and isinstance(record.get("pid"), int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return attempt, record, None
+        return attempt, {}, f"{file}: no record of an attempt"
+    except OSError as error:
+        return attempt, {}, f"{file}: {os.strerror(error.errno or 0)}"
+    except ValueError as error:
+        return attempt, {}, f"{file}: not JSON: {error}"
+
+
+def _bad_file(run_dir: str, names: list[str]) -> str | None:
+    """Name a file without which the run cannot start; None where there is none."""
+    for name in (RUN, CONFIG):
+        if name not in names:
+            return f"{os.path.join(run_dir, name)}: missing; {_MENDED}"
+    file = os.path.join(run_dir, RUN)
+    try:
+        json.loads(read_bytes(file))
+    except OSError as error:
+        return f"{file}: {os.strerror(error.errno or 0)}"
+    except ValueError as error:
+        return f"{file}: not JSON: {error}; {_MENDED}"
+    return None
+
+
+def _reason(word: object) -> Reason | None:
+    try:
+        return Reason(word) if word is not None else None  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        return None
+
+
+def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:
+    """Return the steps done and the steps in all, of a run that is running."""
+    line = last_line(Path(attempt_path(run_dir, attempt), TIMING)) or {}
+    return line.get("step"), line.get("of")

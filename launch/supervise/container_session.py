@@ -1,0 +1,194 @@
+"""What is around the command of an attempt: its runtime, what it sees of the host, and what must be gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from launch.containers.runtimes import REFUSED, Call, HostCall, Runtime, find_runtime
+from launch.errors import StoreError
+from launch.specs.mount import Mount
+from launch.store import processes
+from launch.store.attempts import is_here
+from launch.store.records import ManifestHeader, Reason
+from launch.supervise.child import Child
+from launch.supervise.classify import Ending, machine_oom_kills, oom_kills
+from s5.result import ATTEMPT_DIR_VARIABLE, CONFIG
+
+# How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
+ORPHAN_GRACE_S = 35.0
+_LOOK_S = 0.1
+
+
+class Enclosure:
+    """What is around one command.
+
+    Args:
+        header: Which runtime, which image, what of the host.
+        run_dir: The run directory.
+        snapshot: The folder with its code; None for whatever is installed.
+        sees_others: Whether it may read what the sweep's other runs have left: those that come before it.
+    """
+
+    def __init__(
+        self, header: ManifestHeader, run_dir: str, snapshot: str | None, *, sees_others: bool = False
+    ) -> None:
+        self._header = header
+        self._run_dir = run_dir
+        self._sees_others = sees_others
+        self._snapshot = snapshot
+        self._runtime: Runtime = find_runtime(header.runtime)
+        self._netrc: str | None = None
+        self._unstarted = False
+        self._kills = self._count_kills()
+
+    @property
+    def python(self) -> str | None:
+        """The interpreter inside; None for the host's."""
+        return self._runtime.python
+
+    @property
+    def engine(self) -> str | None:
+        """Where the engine answers that is asked for a container; None where nobody is."""
+        return self._runtime.engine(os.environ)
+
+    def wrap(self, call: Call) -> HostCall:
+        """Return what to execute so that a command executes inside.
+
+        Raises:
+            LaunchError: Where that cannot be said.
+        """
+        if not self._runtime.contained:
+            return self._runtime.wrap(call, os.environ)
+        from launch.containers.runtimes.request import labels_of  # most runs have no container
+        from launch.supervise.wandb_key import NETRC_VARIABLE, remove_left_keys, wandb_mode, write_netrc
+
+        remove_left_keys()
+        mode = wandb_mode(os.path.join(self._run_dir, CONFIG))
+        mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
+        sweep = os.path.dirname(self._run_dir)
+        if self._sees_others and all(mount.target != sweep for mount in mounts):
+            mounts.append(Mount(source=sweep, target=sweep))  # one, however many runs come first
+        if self._snapshot is not None:
+            mounts.append(Mount(source=self._snapshot, target=self._snapshot))
+        variables = dict(call.variables)
+        # On several machines there would have to be a key on each: their first process goes on without its mirror.
+        if mode != "disabled" and call.resources.nodes == 1:
+            self._netrc = write_netrc(os.environ)
+        if self._netrc is not None:
+            mounts.append(Mount(source=self._netrc, target=self._netrc))
+            variables[NETRC_VARIABLE] = self._netrc
+        inside = replace(
+            call,
+            variables=variables,
+            image=self._header.image,
+            mounts=tuple(mounts),
+            labels=labels_of(call.folder),
+            container=self._header.container,
+            needs_network=mode == "online",
+        )
+        self._runtime.prepare(inside)
+        return self._runtime.wrap(inside, os.environ)
+
+    def code(self, code: int) -> int:
+        """Return the command's own exit code, negative for a signal."""
+        return -signal.SIGTERM if self._unstarted else self._runtime.code(code)
+
+    def find(self, code: int, log: str) -> Ending | None:
+        """Return how a command ended where its runtime knows more than the exit code says.
+
+        Args:
+            code: Its exit code, negative for a signal.
+            log: The end of its log.
+        """
+        found = self._runtime.find(code, log)
+        if found is None:
+            return None
+        started = found.reason is not Reason.START
+        return Ending(
+            reason=found.reason,
+            exit_code=code if started and code >= 0 else None,
+            signal=-code if code < 0 else None,
+            message=found.message,
+        )
+
+    def ran_out_of_memory(self) -> bool:
+        """Say whether the kernel has killed a process for memory since the command began, where it would be seen."""
+        return self._count_kills() > self._kills
+
+    def _count_kills(self) -> int:
+        return machine_oom_kills() if self._runtime.has_own_group else oom_kills()
+
+    def forget_key(self) -> None:
+        """Delete the key that was handed in, where one was."""
+        if self._netrc is not None:
+            with suppress(OSError):
+                os.unlink(self._netrc)
+
+    def leave(self, path: str, code: int, child: Child) -> None:
+        """See to it that nothing of an attempt is left once its command's process has ended.
+
+        Args:
+            path: The attempt's folder.
+            code: That process's own exit code.
+            child: The process.
+
+        Raises:
+            StoreError: Where something is left.
+        """
+        self.forget_key()
+        # What was asked to stop before it began has done nothing, whatever its runtime makes of that.
+        self._unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
+        # Whoever stood for the container was killed, or has lost sight of it.
+        unseen = self._header.image is not None and (code < 0 or code == REFUSED)
+        if unseen:
+            _end(self._header.runtime, self.engine, path, 0.0 if child.killed else ORPHAN_GRACE_S)
+
+
+def end_container(path: str, record: Mapping[str, Any]) -> None:
+    """End what an attempt whose supervisor is gone has left with an engine of this machine.
+
+    Args:
+        path: The attempt's folder.
+        record: Its record as plain values; empty where it cannot be read.
+
+    Raises:
+        StoreError: Where something of it may still run.
+    """
+    if record.get("image") is None or not is_here(record):
+        return
+    from launch.supervise.wandb_key import remove_left_keys
+
+    remove_left_keys()
+    _end(str(record.get("runtime")), record.get("engine"), path, ORPHAN_GRACE_S)
+
+
+def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
+    """End what works on an attempt: what can be seen of it as processes, then what an engine knows of.
+
+    Raises:
+        StoreError: Where something may be left, beside which no other attempt must begin.
+    """
+    deadline = time.monotonic() + grace_s
+    left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+    for fd in left:
+        processes.send(fd, signal.SIGTERM if grace_s else signal.SIGKILL)
+    while left and time.monotonic() < deadline:
+        processes.wait_any(left, _LOOK_S)
+        left = processes.without_ended(left)
+    for fd in left:  # an engine that is away cannot do it
+        processes.send(fd, signal.SIGKILL)
+        os.close(fd)
+    grace_s = 0.0 if left else max(0.0, deadline - time.monotonic())
+    obstacle = find_runtime(runtime).end(path, grace_s=grace_s, engine=engine)
+    if obstacle is not None:
+        raise StoreError(
+            f"{path}: its container may still be at work, and cannot be ended: {obstacle}",
+            hint=f"start its engine where that does not answer, and type the command again; "
+            f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
+        )

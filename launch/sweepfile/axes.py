@@ -1,0 +1,182 @@
+"""The sections of a sweep file that vary keys: grid, zip, list, random. Each is a factor; factors multiply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count as count_from
+from typing import Any
+
+from launch.grammar import Choices, Interval, format_value
+from launch.sweepfile.random_values import draw, read_distribution
+from launch.sweepfile.values import bare, flatten, override_text, read_choices, read_value
+from launch.yaml_file import Place, describe
+
+_RANDOM_KEYS = ("count", "seed", "values")
+MAX_POINTS = 100_000
+# After so many points in a row that it has had already, a random section holds that there are no more.
+_MISSES_IN_A_ROW = 1000
+
+
+@dataclass(frozen=True)
+class Point:
+    """Values of some keys.
+
+    Attributes:
+        values: Key to plain value, without prefixes.
+        texts: The same as overrides, in the same order.
+    """
+
+    values: dict[str, Any]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Points of which a run takes one.
+
+    Attributes:
+        points: At least one.
+        places: Key to the place that varies it.
+        notice: What is suspicious, or None.
+    """
+
+    points: tuple[Point, ...]
+    places: dict[str, Place]
+    notice: str | None = None
+
+    def without(self, keys: set[str]) -> Factor:
+        """Return the factor with `keys` left out; points that are then equal are one."""
+        if keys.isdisjoint(self.places):
+            return self
+        kept: dict[tuple[str, ...], Point] = {}
+        for point in self.points:
+            pairs = [(k, v, t) for (k, v), t in zip(point.values.items(), point.texts, strict=True) if k not in keys]
+            texts = tuple(t for _, _, t in pairs)
+            kept.setdefault(texts, Point({k: v for k, v, _ in pairs}, texts))
+        places = {k: p for k, p in self.places.items() if k not in keys}
+        return Factor(tuple(kept.values()), places, self.notice)
+
+
+def _point(values: dict[str, Any], places: dict[str, Place]) -> Point:
+    """Return a point of keys with their prefixes."""
+    texts = tuple(override_text(key, value, places[key]) for key, value in values.items())
+    return Point({bare(key): value for key, value in values.items()}, texts)
+
+
+def _factor(points: list[Point], places: dict[str, Place], notice: str | None = None) -> Factor:
+    return Factor(tuple(points), {bare(key): place for key, place in places.items()}, notice)
+
+
+def _axes(raw: Any, place: Place) -> tuple[dict[str, list[Any]], dict[str, Place]]:
+    """Return the values and the places of the keys of a grid or a zip."""
+    flat = flatten(raw, place)
+    if not flat:
+        raise place.error("no key is varied here: it is empty", "name a key and its values, or leave it out")
+    for key, (_, at) in flat.items():
+        _refuse_unvaried(key, at)
+    return {k: read_choices(v, at) for k, (v, at) in flat.items()}, {k: at for k, (_, at) in flat.items()}
+
+
+def _refuse_unvaried(key: str, place: Place) -> None:
+    if key.startswith("~"):
+        raise place.error("a deletion cannot be varied", "put it under base")
+    refuse_special(key, place)
+
+
+def refuse_special(key: str, place: Place) -> None:
+    """Raise for a key that has a section of its own.
+
+    Raises:
+        SweepError: Naming the section.
+    """
+    if bare(key) in ("seed", "experiment"):
+        section = "seeds" if bare(key) == "seed" else "experiment"
+        raise place.error(f"{bare(key)} cannot be set here", f"use the block's own key {section}, beside grid and base")
+
+
+def read_grid(raw: Any, place: Place) -> list[Factor]:
+    """Return a factor for each key of `grid`: every combination is a run."""
+    axes, places = _axes(raw, place)
+    return [
+        _factor([_point({key: value}, places) for value in values], {key: places[key]}) for key, values in axes.items()
+    ]
+
+
+def read_zip(raw: Any, place: Place) -> list[Factor]:
+    """Return a factor for each mapping of `zip`: its keys walk together.
+
+    Raises:
+        SweepError: Where the lists of one mapping differ in length.
+    """
+    many = isinstance(raw, list)
+    return [_zip(r, place.item(i) if many else place) for i, r in enumerate(place.sequence(raw) if many else [raw])]
+
+
+def _zip(raw: Any, place: Place) -> Factor:
+    axes, places = _axes(raw, place)
+    lengths = {key: len(values) for key, values in axes.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{key} has {n}" for key, n in lengths.items())
+        raise place.error(f"the lists differ in length: {shown}", "zip walks through its lists together")
+    rows = zip(*axes.values(), strict=True)
+    return _factor([_point(dict(zip(axes, row, strict=True)), places) for row in rows], places)
+
+
+def read_list(raw: Any, place: Place) -> list[Factor]:
+    """Return the factor of `list`: points written out, each with its own keys."""
+    items = place.sequence(raw)
+    if not items:
+        raise place.error("the list of points is empty", "give it at least one point, or leave it out")
+    points: list[Point] = []
+    places: dict[str, Place] = {}
+    for i, item in enumerate(items):
+        flat = flatten(item, place.item(i))
+        for key, (_, at) in flat.items():
+            _refuse_unvaried(key, at)
+            places.setdefault(key, at)
+        points.append(_point({k: read_value(v, at) for k, (v, at) in flat.items()}, places))
+    return [_factor(points, places)]
+
+
+def read_random(raw: Any, place: Place) -> list[Factor]:
+    """Return the factor of `random`: `count` different points, drawn by `seed`."""
+    section = place.mapping(raw)
+    place.known_keys(section, _RANDOM_KEYS)
+    for needed in ("count", "values"):
+        if needed not in section:
+            raise place.error(f"{needed} is missing", "random needs count and values; seed is 0 unless given")
+    count = _whole(section["count"], place.key("count"), 1, MAX_POINTS)
+    seed = _whole(section.get("seed", 0), place.key("seed"), 0, 2**63)
+    flat = flatten(section["values"], place.key("values"), deep=False)
+    if not flat:
+        raise place.key("values").error("no key is varied here: it is empty", "name a key and what to draw it from")
+    for key, (_, at) in flat.items():
+        _refuse_unvaried(key, at)
+    distributions = {key: read_distribution(value, at) for key, (value, at) in flat.items()}
+    places = {key: at for key, (_, at) in flat.items()}
+    drawn = _draw_different(distributions, count, seed)
+    notice = None
+    if len(drawn) < count:
+        notice = f"{place}: only {len(drawn)} of {count} points could be drawn that differ"
+    return [_factor([_point(values, places) for values in drawn], places, notice)]
+
+
+def _draw_different(distributions: dict[str, Choices | Interval], count: int, seed: int) -> list[dict[str, Any]]:
+    """Return up to `count` different points; fewer where no more seem to exist."""
+    found: dict[str, dict[str, Any]] = {}
+    misses = 0
+    for index in count_from(0):
+        values = {key: draw(distribution, seed, bare(key), index) for key, distribution in distributions.items()}
+        text = format_value(list(values.values()))
+        misses = misses + 1 if text in found else 0
+        found.setdefault(text, values)
+        if len(found) == count or misses > _MISSES_IN_A_ROW:
+            break
+    return list(found.values())
+
+
+def _whole(value: Any, place: Place, least: int, most: int) -> int:
+    """Return `value` if it is a whole number in [least, most]."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise place.error(f"{describe(value)} is not a whole number from {least} to {most}")
+    return value

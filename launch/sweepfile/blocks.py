@@ -1,0 +1,230 @@
+"""The tree of a sweep file: blocks, each inheriting what the one around it says, and included files as blocks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launch.errors import LaunchError, SweepError
+from launch.specs.resources import Resources
+from launch.sweepfile.after import Wait, read_after, read_block_name
+from launch.sweepfile.axes import Factor, read_grid, read_list, read_random, read_zip, refuse_special
+from launch.sweepfile.exclude import Rule, read_rules
+from launch.sweepfile.published import PublishedRow, read_published
+from launch.sweepfile.values import bare, flatten, read_choices, read_value
+from launch.yaml_file import Place, describe, printable, read_yaml
+
+BLOCK_KEYS = (
+    "name",
+    "experiment",
+    "base",
+    "grid",
+    "zip",
+    "list",
+    "random",
+    "exclude",
+    "include",
+    "seeds",
+    "resources",
+    "paper",
+    "command",
+    "blocks",
+    "after",
+)
+TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel")
+# At the top of a file these two speak of the whole sweep, and in a block of the block.
+_OF_THE_SWEEP = ("name", "after")
+_FACTORS = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
+_MAX_SEED = 2**32 - 1
+_MAX_SEEDS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One block of a sweep file; None and empty mean that it says nothing of its own.
+
+    Attributes:
+        place: Where it stands.
+        names: Its name, after those of the blocks around it.
+        after: The blocks that come before it.
+        experiments: The recipes.
+        base: Overrides of every run: key, with its prefix, to value.
+        places: Key to place, of the base and of `experiment`.
+        factors: What it varies.
+        excludes: Its rules.
+        seeds: The seeds.
+        resources: Resources that differ from the defaults.
+        command: What to execute instead of training.
+        published: Numbers of the paper.
+        children: The blocks and included files inside it.
+    """
+
+    place: Place
+    names: tuple[str, ...] = ()
+    after: tuple[Wait, ...] = ()
+    experiments: tuple[str, ...] | None = None
+    base: dict[str, Any] = field(default_factory=dict[str, Any])
+    places: dict[str, Place] = field(default_factory=dict[str, Place])
+    factors: tuple[Factor, ...] = ()
+    excludes: tuple[Rule, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    resources: dict[str, Any] = field(default_factory=dict[str, Any])
+    command: tuple[str, ...] | None = None
+    published: tuple[PublishedRow, ...] = ()
+    children: tuple[Block, ...] = ()
+
+
+def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...] = ()) -> Block:
+    """Read one block with everything inside it.
+
+    Args:
+        section: The YAML mapping; its keys are known.
+        place: Where it stands.
+        path: The file, for relative includes.
+        chain: The files that led here by include, outermost first.
+
+    Returns:
+        The block.
+
+    Raises:
+        SweepError: Where something in it cannot be understood.
+    """
+    base = flatten(section["base"], place.key("base")) if "base" in section else {}
+    for key, (_, at) in base.items():
+        refuse_special(key, at)
+    return Block(
+        place=place,
+        names=(read_block_name(section["name"], place.key("name")),) if "name" in section else (),
+        after=read_after(section["after"], place.key("after")) if "after" in section else (),
+        experiments=_read_experiments(section, place),
+        base={key: None if key.startswith("~") else read_value(value, at) for key, (value, at) in base.items()},
+        places={bare(key): at for key, (_, at) in base.items()}
+        | ({"experiment": place.key("experiment")} if "experiment" in section else {}),
+        factors=tuple(
+            f for name, read in _FACTORS.items() if name in section for f in read(section[name], place.key(name))
+        ),
+        excludes=read_rules(section["exclude"], place.key("exclude")) if "exclude" in section else (),
+        seeds=read_seeds(section["seeds"], place.key("seeds")) if "seeds" in section else None,
+        resources=read_resources(section["resources"], place.key("resources")) if "resources" in section else {},
+        command=_read_command(section["command"], place.key("command")) if "command" in section else None,
+        published=read_published(section["paper"], place.key("paper")) if "paper" in section else (),
+        children=(*_read_blocks(section, place, path, chain), *_read_includes(section, place, path, chain)),
+    )
+
+
+def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Block]:
+    """Read a sweep file.
+
+    Args:
+        path: The file.
+        place: The file's place, for messages.
+        chain: The files that led here by include, outermost first.
+
+    Returns:
+        Its top-level mapping and its block.
+    """
+    section = read_yaml(path, place)
+    for key in section:
+        if key not in TOP_KEYS and ("." in key or "/" in key or "=" in key):
+            raise place.key(key).error("unknown key", "overrides stand under base, varied keys under grid")
+    place.known_keys(section, TOP_KEYS)
+    block = {key: value for key, value in section.items() if key not in _OF_THE_SWEEP}
+    return section, read_block(block, place, path, (*chain, path))
+
+
+def _read_experiments(section: dict[str, Any], place: Place) -> tuple[str, ...] | None:
+    if "experiment" not in section:
+        return None
+    place = place.key("experiment")
+    names = read_choices(section["experiment"], place)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise place.error(f"{describe(name)} is not the name of an experiment", "such as digits/s5")
+    return tuple(names)
+
+
+def read_seeds(raw: Any, place: Place) -> tuple[int, ...]:
+    """Return the seeds: a number n means 0 to n-1, a list or a text such as `range(5)` names them."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        if not 1 <= raw <= _MAX_SEEDS:
+            raise place.error(f"{raw} is not a number of seeds from 1 to {_MAX_SEEDS}", "a list names seeds: [0, 5]")
+        return tuple(range(raw))
+    seeds = read_choices(raw, place)
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _MAX_SEED:
+            raise place.error(f"{describe(seed)} is not a whole number from 0 to {_MAX_SEED}")
+    return tuple(seeds)
+
+
+def read_resources(raw: Any, place: Place) -> dict[str, Any]:
+    """Return resources after checking each."""
+    values = place.mapping(raw)
+    try:
+        Resources.from_json(values)
+    except LaunchError as error:
+        key, _, message = error.message.partition(": ")
+        raise place.key(key.removeprefix("resources.")).error(message, error.hint) from error
+    return values
+
+
+def _read_command(raw: Any, place: Place) -> tuple[str, ...]:
+    hint = "write it as a list: [python, -m, my_program]"
+    if not isinstance(raw, list):
+        raise place.error(f"{describe(raw)} stands where a list belongs", hint)
+    words = place.sequence(raw)
+    for i, word in enumerate(words):
+        if not isinstance(word, str) or "\0" in word:
+            raise place.item(i).error(f"{describe(word)} is not text", "put quotes around it")
+    if not words or not words[0]:
+        raise place.error("the command is empty", hint)
+    return tuple(words)
+
+
+def _read_blocks(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...]) -> list[Block]:
+    if "blocks" not in section:
+        return []
+    place = place.key("blocks")
+    items = place.sequence(section["blocks"])
+    if not items:
+        raise place.error("the list of blocks is empty", "give it at least one block, or leave it out")
+    blocks: list[Block] = []
+    for i, item in enumerate(items):
+        at = place.item(i)
+        at.known_keys(at.mapping(item), BLOCK_KEYS)
+        blocks.append(read_block(item, at, path, chain))
+    return blocks
+
+
+def _read_includes(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...]) -> list[Block]:
+    """Read the files that a block includes, each as a block of its own."""
+    if "include" not in section:
+        return []
+    place = place.key("include")
+    raw = section["include"]
+    names = place.sequence(raw) if isinstance(raw, list) else [raw]
+    if not names:
+        raise place.error("the list of files is empty", "name a sweep file, or leave it out")
+    blocks: list[Block] = []
+    for i, name in enumerate(names):
+        at = place.item(i) if isinstance(raw, list) else place
+        if not isinstance(name, str) or not name:
+            raise at.error(f"{describe(name)} is not the name of a file", "name it relative to this file")
+        blocks.append(_read_include(path.parent / name, at, chain))
+    return blocks
+
+
+def _read_include(path: Path, place: Place, chain: tuple[Path, ...]) -> Block:
+    known = [file.resolve() for file in chain]
+    if path.resolve() in known:
+        circle = [*chain[known.index(path.resolve()) :], path]
+        raise place.error("cyclic include: " + " -> ".join(printable(os.path.normpath(file)) for file in circle))
+    file = printable(os.path.normpath(path))
+    try:
+        return read_file(path, Place(file), chain)[1]
+    except SweepError as error:
+        # A file that is not there is the mistake of the one that names it.
+        if error.key is None and error.file == file and not path.is_file():
+            raise place.error(error.message.removeprefix(f"{file}: ") + f": {file}", error.hint) from error
+        raise

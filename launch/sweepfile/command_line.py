@@ -1,0 +1,100 @@
+"""The overrides that a user types after a sweep file or an experiment; they win over the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from launch.errors import FileError
+from launch.grammar import Choices, GrammarError, Interval, Override, key_problem, parse_override
+from launch.sweepfile.blocks import read_resources, read_seeds
+from launch.sweepfile.values import bare
+from launch.yaml_file import Place, printable
+
+_PLACE = Place("command line")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandLine:
+    """What the command line fixes.
+
+    Attributes:
+        experiments: From `experiment=…`; None leaves the file's.
+        seeds: From `seed=…` or `seeds=…`; None leaves the file's.
+        resources: From `resources.KEY=…`.
+        texts: Every other override, by its key without prefix.
+        values: The plain values of those.
+    """
+
+    experiments: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    resources: dict[str, Any] = field(default_factory=dict[str, Any])
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def read_command_line(arguments: Sequence[str]) -> CommandLine:
+    """Read `key=value` arguments; of one key the last counts.
+
+    Args:
+        arguments: In Hydra's override grammar; further `seeds=3` (0, 1, 2), `seed=7`, `seed=0,5`, `experiment=…` and
+            `resources.timeout_min=…`.
+
+    Returns:
+        What they fix.
+
+    Raises:
+        SweepError: For one that cannot be understood.
+    """
+    fixed: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        override, key = _parse(argument)
+        if key in ("seed", "seeds"):
+            fixed["seeds"] = _seeds(key, override.value)
+        elif key == "experiment":
+            fixed["experiments"] = tuple(str(value) for value in _several(override.value))
+        elif key.startswith("resources."):
+            name = key.removeprefix("resources.")
+            resources |= read_resources({name: override.value}, _PLACE.key("resources"))
+        else:
+            texts.pop(key, None)  # what is typed again moves to the end
+            texts[key], values[key] = argument, _one(key, override.value)
+    return CommandLine(**fixed, resources=resources, texts=texts, values=values)
+
+
+def _parse(argument: str) -> tuple[Override, str]:
+    place = _PLACE.key(argument)
+    name = argument.partition("=")[0]
+    if "=" not in argument and not argument.startswith("~"):
+        raise place.error("not an override", "overrides are key=value")
+    if problem := key_problem(name):
+        raise place.error(*problem)
+    try:
+        return parse_override(argument), bare(name)
+    except GrammarError as error:
+        raise place.error(f"not in Hydra's override grammar: {error}", "quote the value: \"key='a value'\"") from error
+
+
+def _several(value: Any) -> list[Any]:
+    if isinstance(value, Choices):
+        return list(value.values)
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _seeds(key: str, value: Any) -> tuple[int, ...]:
+    return read_seeds(value if key == "seeds" and isinstance(value, int) else _several(value), _PLACE.key(key))
+
+
+def _one(key: str, value: Any) -> Any:
+    if isinstance(value, Choices | Interval):
+        raise _sweep_error(key)
+    return value
+
+
+def _sweep_error(key: str) -> FileError:
+    hint = f"vary {printable(key)} under grid in a sweep file; only seed and experiment take several values here"
+    return _PLACE.key(key).error("several values on the command line", hint)

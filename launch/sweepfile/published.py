@@ -1,0 +1,132 @@
+"""The `paper` section of a sweep file: the numbers that a paper printed for its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from launch.errors import nearest
+from launch.store.records import PublishedNumber
+from launch.sweepfile.values import flatten, read_value
+from launch.yaml_file import Place, describe
+from s5.result import FINAL_METRICS
+
+_KEYS = ("experiment", "settings", "metric", "value", "std", "source")
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One number, before the experiment and the metric it leaves out are filled in.
+
+    Attributes:
+        place: Where the file states it.
+        experiment: None for that of its block.
+        settings: The settings that pick the row.
+        places: Setting to its place.
+        metric: None for that of the sweep.
+        value: In the metric's own unit.
+        std: Its standard deviation.
+        source: Paper and table.
+    """
+
+    place: Place
+    experiment: str | None
+    settings: Mapping[str, Any]
+    places: Mapping[str, Place]
+    metric: str | None
+    value: float
+    std: float | None
+    source: str
+
+
+def read_published(raw: Any, place: Place) -> tuple[PublishedRow, ...]:
+    """Return the rows of a `paper` section.
+
+    Raises:
+        SweepError: Where it is no list of rows, or a row cannot be understood.
+    """
+    return tuple(_read_row(item, place.item(i)) for i, item in enumerate(place.sequence(raw)))
+
+
+def _read_row(raw: Any, place: Place) -> PublishedRow:
+    row = place.mapping(raw)
+    place.known_keys(row, _KEYS)
+    if "value" not in row:
+        raise place.error("value is missing", "a row needs the number that the paper printed")
+    flat = flatten(row["settings"], place.key("settings")) if "settings" in row else {}
+    return PublishedRow(
+        place=place,
+        experiment=_text(row, "experiment", place),
+        settings={key: read_value(value, at) for key, (value, at) in flat.items()},
+        places={key: at for key, (_, at) in flat.items()},
+        metric=_text(row, "metric", place),
+        value=_number(row["value"], place.key("value")),
+        std=None if row.get("std") is None else _number(row["std"], place.key("std")),
+        source=_text(row, "source", place) or "",
+    )
+
+
+def _text(row: Mapping[str, Any], key: str, place: Place) -> str | None:
+    value = row.get(key)
+    if value is not None and not isinstance(value, str):
+        raise place.key(key).error(f"{describe(value)} is not text", "put quotes around it")
+    return value
+
+
+def _number(value: Any, place: Place) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise place.error(f"{describe(value)} is not a number")
+    return float(value)
+
+
+def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> PublishedNumber:
+    """Return the number that a row states, with what it leaves out filled in.
+
+    Args:
+        row: The row.
+        experiments: The experiments of its block.
+        metric: The metric of the sweep.
+
+    Raises:
+        SweepError: Where the experiment is none of the block's, or several are possible, or an accuracy is in percent.
+    """
+    known = list(dict.fromkeys(experiments))
+    if row.experiment is None and len(known) > 1:
+        raise row.place.error("experiment is missing", f"the row is for one of {', '.join(known)}")
+    experiment = row.experiment or known[0]
+    if experiment not in known:
+        near = nearest(experiment, known)
+        message = f"no run is of the experiment {experiment}" + (f"; did you mean {near}?" if near else "")
+        raise row.place.key("experiment").error(message, f"the experiments are {', '.join(known)}")
+    metric = row.metric or metric
+    if metric.rpartition("/")[2] in ("accuracy", "error") and not 0 <= row.value <= 1:
+        hint = f"a fraction, not percent: {row.value / 100:g}"
+        raise row.place.key("value").error(f"{row.value:g} is no {metric}: it lies outside 0 to 1", hint)
+    return PublishedNumber(
+        experiment=experiment,
+        settings=dict(row.settings),
+        metric=metric,
+        value=row.value,
+        std=row.std,
+        source=row.source,
+    )
+
+
+def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
+    """Raise for a setting of a row that no run of the sweep has: the row could never be shown."""
+    known = sorted(set(settings))
+    for key, place in row.places.items():
+        if key not in known:
+            near = nearest(key, known)
+            message = "the sweep does not vary this key" + (f"; did you mean {near}?" if near else "")
+            raise place.error(message, f"it varies {', '.join(known)}" if known else "it varies nothing")
+
+
+def check_metric(metric: str, place: Place) -> None:
+    """Raise for a metric that no training process leaves: its column would stay empty."""
+    if metric not in FINAL_METRICS:
+        near = nearest(metric, FINAL_METRICS)
+        message = f"a run has no metric {metric!r}" + (f"; did you mean {near}?" if near else "")
+        raise place.error(message, f"the metrics are {', '.join(FINAL_METRICS)}; a block's own command may have others")

@@ -1,0 +1,154 @@
+"""The runs that the leaves of a sweep file expand to, each once, before their configs are composed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from launch.specs.resources import Resources
+from launch.store.records import row_of
+from launch.sweepfile.blocks import Block
+from launch.sweepfile.dependencies import Turn, Turns
+from launch.sweepfile.expand import Leaf
+from launch.yaml_file import Place
+
+MAX_RUNS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One run as the sweep file states it, before its config is composed.
+
+    Attributes:
+        experiment: The training recipe.
+        overrides: Hydra overrides: the base's, the point's, the command line's; a later one wins. Without
+            `experiment=` and `seed=`.
+        settings: The varied keys of this run inside its sweep, as plain values; neither experiment nor seed.
+        seed: The seed.
+        resources: What an attempt asks for.
+        command: What to execute instead of training; None for that.
+        turn: What it waits for, and who waits for it.
+        block: Name of its block, or of the nearest around it that has one; None where none has.
+        where: The place in the sweep file, for messages.
+        places: Key to the place where the file (or the command line) sets it, for messages.
+    """
+
+    experiment: str
+    overrides: tuple[str, ...]
+    settings: dict[str, Any]
+    seed: int
+    resources: Resources
+    command: tuple[str, ...] | None = None
+    turn: Turn = field(default_factory=Turn)
+    block: str | None = None
+    where: str = "command line"
+    places: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
+
+    def joined(self, other: RunSpec) -> RunSpec:
+        """Return this one for two that are one run: its success counts for both, and the earlier turn is its turn.
+
+        So no run waits for itself, directly or over others, whichever blocks contain it.
+        """
+        if self.turn == other.turn:
+            return self
+        first = min(self.turn, other.turn, key=lambda turn: turn.rank)
+        gives = tuple(dict.fromkeys((*self.turn.gives, *other.turn.gives)))
+        return replace(self, turn=replace(first, gives=gives))
+
+
+def expand_runs(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
+    """Return the runs of all leaves, each once, and what is suspicious about them.
+
+    Args:
+        top: The file's block.
+        leaves: Its leaves.
+        place: The file, for messages.
+
+    Raises:
+        SweepError: Where there are too many runs or none, or where one can never start.
+    """
+    total = sum(leaf.count() for leaf in leaves)
+    if total > MAX_RUNS:
+        raise place.error(f"{total:,} runs; a sweep has at most {MAX_RUNS:,}", "split it, or draw some with random")
+    turns = Turns(top, leaves)
+    matched: set[Place] = set()
+    runs: dict[object, RunSpec] = {}
+    taken: list[tuple[Leaf, RunSpec]] = []
+    warnings = _fixed_keys(leaves)
+    for leaf in leaves:
+        specs = list(_specs(leaf, matched, turns))
+        taken += [(leaf, spec) for spec in specs]
+        for spec in specs:
+            key = _same_run(spec)
+            runs[key] = runs[key].joined(spec) if key in runs else spec
+        if not specs and len(leaves) > 1:
+            warnings.append(f"{leaf.block.place}: the rules of exclude remove every run of this block")
+        warnings += [factor.notice for factor in leaf.factors if factor.notice]
+    rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
+    if not runs:
+        raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
+    turns.check([(leaf, spec.turn) for leaf, spec in taken])
+    warnings += _other_turns(taken, runs)
+    warnings += _mixed(runs.values()) if len(leaves) > 1 else ()
+    warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
+    return tuple(runs.values()), tuple(dict.fromkeys(warnings))
+
+
+def _same_run(spec: RunSpec) -> object:
+    """Return what specs of one run share. A command is told what came before it, and a training is not."""
+    after = None if spec.command is None else spec.turn.after
+    return spec.experiment, spec.overrides, spec.seed, spec.command, after
+
+
+def _other_turns(taken: Sequence[tuple[Leaf, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
+    """Return which blocks have runs that do not wait for what the block says."""
+    found = Counter(
+        str(leaf.block.place) for leaf, spec in taken if spec.turn.after != runs[_same_run(spec)].turn.after
+    )
+    return [
+        f"{place}: runs of this block stand in one that comes earlier too ({count:,}), and wait for nothing more than "
+        "there: trainings that are equal are one run"
+        for place, count in found.items()
+    ]
+
+
+def _mixed(runs: Iterable[RunSpec]) -> list[str]:
+    """Return which blocks differ in nothing that the results show: their runs would have one mean."""
+    first: dict[object, RunSpec] = {}
+    found: dict[tuple[str, str], None] = {}
+    for run in runs:
+        other = first.setdefault((row_of(run.experiment, run.settings), run.seed, run.block), run)
+        if other is not run:
+            found[other.where, run.where] = None
+    return [f"{one} and {two} are one row of the results: give blocks that differ a `name`" for one, two in found]
+
+
+def _specs(leaf: Leaf, matched: set[Place], turns: Turns) -> Iterator[RunSpec]:
+    """Yield the runs of a leaf."""
+    where = str(leaf.block.place)
+    for experiment, settings, overrides, seed in leaf.kept(matched):
+        yield RunSpec(
+            experiment=experiment,
+            overrides=overrides,
+            settings=settings,
+            seed=seed,
+            resources=leaf.resources,
+            command=leaf.block.command,
+            turn=turns.of(leaf, experiment, settings, seed),
+            block=leaf.name,
+            where=where,
+            places=leaf.places,
+        )
+
+
+def _fixed_keys(leaves: list[Leaf]) -> list[str]:
+    """Return a warning for each varied key that the command line fixes."""
+    return [
+        f"{place}: the command line fixes {key}, so it is not varied"
+        for leaf in leaves
+        for factor in leaf.block.factors
+        for key, place in factor.places.items()
+        if key in leaf.fixed.values
+    ]

@@ -1,0 +1,234 @@
+"""A sweep file and the runs it expands to. Pure but for reading YAML; `docs/sweeps.md` is the language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from launch.store.manifest import BLOCK
+from launch.store.records import PublishedNumber
+from launch.sweepfile.after import MAX_NAME, NAME
+from launch.sweepfile.blocks import Block, read_file
+from launch.sweepfile.command_line import CommandLine, read_command_line
+from launch.sweepfile.exclude import same
+from launch.sweepfile.expand import Leaf, find_leaves
+from launch.sweepfile.published import PublishedRow, check_metric, check_settings, resolve_row
+from launch.sweepfile.runs import RunSpec, expand_runs
+from launch.yaml_file import Place, describe, printable
+
+# How often each reason of an attempt's end is tried again. A timeout counts only where the attempt made progress.
+RETRY_DEFAULTS: dict[str, int] = {
+    "killed": 3,
+    "node_failure": 3,
+    "timeout": 20,
+    "crash": 0,
+    "out_of_memory": 0,
+    "nan": 0,
+    "user_error": 0,
+    "start": 0,
+}
+DEFAULT_METRIC = "test/accuracy"
+MAX_RETRIES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """An expanded sweep file.
+
+    Attributes:
+        name: Name of the sweep: the folder under `runs/`.
+        file: The file as the user named it; None for `launch run`.
+        runs: Every run, in the order of the file.
+        published: Numbers of the paper.
+        metric: The metric of the results table.
+        retry: How often each reason of an attempt's end is tried again.
+        max_parallel: How many runs may execute at once; None for as many as there are slots.
+        after: Sweeps of which every run must have succeeded before one of this starts.
+        warnings: What is suspicious and not wrong, one line each.
+    """
+
+    name: str
+    file: str | None
+    runs: tuple[RunSpec, ...]
+    published: tuple[PublishedNumber, ...] = ()
+    metric: str = DEFAULT_METRIC
+    retry: dict[str, int] = field(default_factory=lambda: dict(RETRY_DEFAULTS))
+    max_parallel: int | None = None
+    after: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file and expand it.
+
+    Args:
+        file: The YAML file.
+        overrides: Hydra overrides of the command line; they win over the file.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        SweepError: Where the file or an override cannot be understood.
+    """
+    place = Place(printable(str(file)))
+    fixed = read_command_line(overrides)
+    try:
+        section, block = read_file(file, place)
+    except RecursionError as error:
+        raise place.error("the file is nested too deeply") from error
+    metric = _read_text(section, "metric", place) or DEFAULT_METRIC
+    leaves = find_leaves(block, fixed)
+    if _all_train(leaves):
+        check_metric(metric, place.key("metric"))
+    runs, warnings = expand_runs(block, leaves, place)
+    return Sweep(
+        name=_read_name(section, file, place),
+        file=str(file),
+        runs=runs,
+        published=_published(block, leaves, metric, fixed),
+        metric=metric,
+        retry=_read_retry(section, place),
+        max_parallel=_read_max_parallel(section, place),
+        after=_read_after(section, place),
+        warnings=warnings,
+    )
+
+
+def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
+    """Return a sweep of one run, named `run-<experiment>-<overrides>` with `-` for `/` and `=`.
+
+    Other overrides make another sweep: several may run at once, and no table mixes them.
+
+    Args:
+        experiment: The training recipe.
+        overrides: Hydra overrides; `seed=…` chooses the seed.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        SweepError: Where an override cannot be understood.
+    """
+    place = Place("command line")
+    fixed = read_command_line(overrides)
+    if fixed.experiments:
+        raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
+    # A name with other characters is no experiment's; composing says so.
+    name = _name_of(experiment, overrides)
+    block = Block(place=place, experiments=(experiment,), places={"experiment": place})
+    runs, _ = expand_runs(block, find_leaves(block, fixed), place)
+    return Sweep(name=name, file=None, runs=runs)
+
+
+def _name_of(experiment: str, overrides: Sequence[str]) -> str:
+    """Return the name of a single run's sweep: readable, and different for different overrides."""
+    words = "-".join(("run", experiment, *sorted(overrides)))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", words)
+    if not overrides or (len(name) <= MAX_NAME and not re.search(r"[^\w.=/+~-]", words)):
+        return name[:MAX_NAME]
+    digits = sha256(words.encode()).hexdigest()[:8]  # what was cut off or replaced makes a difference too
+    return f"{name[: MAX_NAME - 9].rstrip('-')}-{digits}"
+
+
+def _published(block: Block, leaves: list[Leaf], metric: str, fixed: CommandLine) -> tuple[PublishedNumber, ...]:
+    """Return the paper's numbers; those for runs that the command line changed away are left out."""
+    numbers: list[PublishedNumber] = []
+    for row, inside in _rows(block, leaves):
+        if fixed.experiments and row.experiment not in (None, *fixed.experiments):
+            continue
+        if any(key in fixed.values and not same(fixed.values[key], value) for key, value in row.settings.items()):
+            continue
+        names = {leaf.name for leaf in inside}
+        known = {key for leaf in inside for key in leaf.settings() | set(fixed.values)}
+        check_settings(row, known if names == {None} else {BLOCK, *known})
+        if row.metric is not None and _all_train(inside):
+            check_metric(row.metric, row.place.key("metric"))
+        number = resolve_row(row, (name for leaf in inside for name in leaf.experiments), metric)
+        settings = {key: value for key, value in number.settings.items() if key not in fixed.values}
+        if len(names) == 1 and None not in names:
+            settings = {BLOCK: names.pop(), **settings}
+        numbers.append(replace(number, settings=settings))
+    return tuple(numbers)
+
+
+def _rows(block: Block, leaves: list[Leaf]) -> Iterator[tuple[PublishedRow, list[Leaf]]]:
+    """Yield every row of the tree with the leaves that it can speak of."""
+    inside = [leaf for leaf in leaves if _contains(block, leaf.block.place)]
+    for row in block.published:
+        yield row, inside
+    for child in block.children:
+        yield from _rows(child, leaves)
+
+
+def _all_train(leaves: list[Leaf]) -> bool:
+    """Return whether no block has a command of its own, whose metrics only it knows."""
+    return all(leaf.block.command is None for leaf in leaves)
+
+
+def _contains(block: Block, place: Place) -> bool:
+    return block.place == place or any(_contains(child, place) for child in block.children)
+
+
+def _read_name(section: Mapping[str, Any], file: Path, place: Place) -> str:
+    """Return the sweep's name: what the file says, else the file's own name without its ending."""
+    name = section.get("name")
+    if name is None:
+        _check_name(file.stem, place)
+        return file.stem
+    if not isinstance(name, str):
+        raise place.key("name").error(f"{describe(name)} is not text", "put quotes around it")
+    _check_name(name, place.key("name"))
+    return name
+
+
+def _check_name(name: str, place: Place) -> None:
+    """Raise for a name that cannot be a folder, a job's name and a word on a shell's line, all three."""
+    if NAME.fullmatch(name):
+        return
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME] or "my-sweep"
+    rule = f"letters, digits, `.`, `_` and `-` are allowed, a letter or digit first, at most {MAX_NAME}"
+    message = f"{name!r} cannot name a sweep: {rule}"
+    raise place.error(message, f"add `name: {plain}` to the file")
+
+
+def _read_text(section: Mapping[str, Any], key: str, place: Place) -> str | None:
+    value = section.get(key)
+    if value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
+        raise place.key(key).error(f"{describe(value)} is not text", "such as test/accuracy")
+    return value
+
+
+def _read_retry(section: Mapping[str, Any], place: Place) -> dict[str, int]:
+    if "retry" not in section:
+        return dict(RETRY_DEFAULTS)
+    place = place.key("retry")
+    values = place.mapping(section["retry"])
+    place.known_keys(values, RETRY_DEFAULTS)
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
+            raise place.key(key).error(f"{describe(value)} is not a whole number from 0 to {MAX_RETRIES}")
+    return RETRY_DEFAULTS | values
+
+
+def _read_after(section: Mapping[str, Any], place: Place) -> tuple[str, ...]:
+    """Return the names of the sweeps that this one comes after."""
+    value, place = section.get("after"), place.key("after")
+    names = place.sequence(value) if isinstance(value, list) else [] if value is None else [value]
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise place.error(f"{describe(name)} is not the name of a sweep", "such as lra; `launch status` lists them")
+    return tuple(names)
+
+
+def _read_max_parallel(section: Mapping[str, Any], place: Place) -> int | None:
+    value = section.get("max_parallel")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise place.key("max_parallel").error(
+            f"{describe(value)} is not a whole number from 1", "leave it out for no limit"
+        )
+    return value
