@@ -28,14 +28,14 @@ import numpy as np
 
 from s5 import catalog
 from s5.catalog import DatasetInfo
-from s5.choices import Head
-from s5.config import Config
+from s5.config.choices import Head
+from s5.config.compose import compose
+from s5.config.run import Config
 from s5.data.batch import train_batches
 from s5.data.dataset import Dataset, Split
-from s5.learner import Learner
-from s5.memory import restart_with_huge_pages
-from s5.parallel import Devices
-from s5.run_config import compose
+from s5.process.huge_pages import restart_with_huge_pages
+from s5.process.sharding import Devices
+from s5.training.trainer_state import Learner
 
 # The rows on which a step is measured: some that take a second or few on two cores.
 STEP_ROWS = {

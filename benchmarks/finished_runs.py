@@ -7,7 +7,7 @@ from pathlib import Path
 from launch.specs.resources import Resources
 from launch.store.record_json import to_json
 from launch.store.records import AttemptRecord, Reason
-from s5.result import metrics_line, publish, write_result
+from s5.run_dir.result import metrics_line, publish, write_result
 
 
 def main() -> None:

@@ -27,12 +27,12 @@ def measure_here() -> dict[str, float]:
     """Return the median seconds and the page faults of a step in this process."""
     import jax
 
+    from s5.config.compose import compose
     from s5.data import load
     from s5.data.batch import train_batches
-    from s5.journal import Journal
-    from s5.lifeline import Lifeline
-    from s5.run_config import compose
-    from s5.train import Loop
+    from s5.process.shutdown import Lifeline
+    from s5.training.loop import Loop
+    from s5.training.metric_log import Journal
 
     config = compose(["experiment=mnist5k/sequential"])
     with tempfile.TemporaryDirectory() as folder:

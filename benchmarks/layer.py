@@ -27,8 +27,8 @@ from flax import nnx
 from jax import lax
 
 from benchmarks.plain_layer import plain_layer
-from s5.config import ModelConfig
-from s5.memory import restart_with_huge_pages
+from s5.config.run import ModelConfig
+from s5.process.huge_pages import restart_with_huge_pages
 from s5.ssm.s5 import S5SSM
 
 SHAPES = ((128, 64, 1024, 8), (256, 96, 2048, 8), (128, 128, 16384, 2))  # H, P, L, batch

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from s5.choices import Activation
-from s5.config import ModelConfig
+from s5.config.choices import Activation
+from s5.config.run import ModelConfig
 
 SSM = ("Lambda_re", "Lambda_im", "log_step", "B", "norm")
 

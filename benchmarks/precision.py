@@ -16,8 +16,8 @@ from scipy import stats
 
 from launch.store.records import State
 from launch.store.store import Store
-from s5.choices import Precision
-from s5.result import read_metrics, read_result
+from s5.config.choices import Precision
+from s5.run_dir.result import read_metrics, read_result
 
 SWEEP = "precision"
 PRECISIONS = tuple(precision.name for precision in Precision)

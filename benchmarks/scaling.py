@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from benchmarks.layer import compile_seconds, make_layer, race, with_backward
-from s5.choices import Norm
-from s5.config import ModelConfig
-from s5.memory import restart_with_huge_pages
-from s5.models import make_model
+from s5.config.choices import Norm
+from s5.config.run import ModelConfig
+from s5.models.sequence_model import make_model
+from s5.process.huge_pages import restart_with_huge_pages
 
 DEPTHS = (1, 2, 4, 8, 16)
 

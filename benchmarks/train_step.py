@@ -30,14 +30,14 @@ from flax import nnx
 
 from benchmarks.plain_step import make_plain_step, plain_params
 from s5.catalog import dataset_info
-from s5.choices import Compat, Precision
-from s5.config import ModelConfig, OptimConfig
+from s5.config.choices import Compat, Precision
+from s5.config.compose import compose
+from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
-from s5.memory import restart_with_huge_pages
-from s5.models import make_model
-from s5.optim import make_optimizer
-from s5.run_config import compose
-from s5.step import Interval, TrainState, make_train_step
+from s5.models.sequence_model import make_model
+from s5.process.huge_pages import restart_with_huge_pages
+from s5.training.optimizer import make_optimizer
+from s5.training.step import Interval, TrainState, make_train_step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -64,10 +64,10 @@ def _loaded() -> dict[str, int]:
 
 def _train_one_step() -> float:
     """Train a tiny model for one step on data of its own making, and return the loss."""
+    from s5.config.compose import compose
     from s5.data import load
-    from s5.learner import Learner
-    from s5.parallel import Devices
-    from s5.run_config import compose
+    from s5.process.sharding import Devices
+    from s5.training.trainer_state import Learner
 
     config = compose(["experiment=digits/s5", *TINY])
     learner = Learner(config, load(config.data, config.compat), Devices(1))

@@ -30,15 +30,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s5 import device
 from s5.catalog import DataError, check_available, check_version, dataset_info
-from s5.config import Config
-from s5.config_values import science_hash, to_dict
+from s5.config.identity import science_hash, to_dict
+from s5.config.run import Config
 from s5.errors import NotANumber, PeerGone, Stopped, UserError, say
-from s5.lifeline import Lifeline
-from s5.memory import restart_with_huge_pages
-from s5.processes import Team, end_at_once, team_of, tells_of_a_peer
-from s5.result import (
+from s5.process import device
+from s5.process.distributed import Team, end_at_once, team_of, tells_of_a_peer
+from s5.process.huge_pages import restart_with_huge_pages
+from s5.process.shutdown import Lifeline
+from s5.run_dir.result import (
     ATTEMPT_DIR_VARIABLE,
     CONFIG,
     RESULT,
@@ -116,7 +116,7 @@ def _train_verb(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m s5 train")
     parser.add_argument("run_dir", type=Path)
     run_dir = parser.parse_args(words).run_dir.absolute()
-    from s5.run_config import check_identity, read_config
+    from s5.config.compose import check_identity, read_config
 
     config = read_config(run_dir)
     check_identity(run_dir, config)
@@ -135,7 +135,7 @@ def _single_verb(words: Sequence[str]) -> None:
     parser.add_argument("--run-dir", type=Path)
     asked = parser.parse_args(words)
     _refuse_word(words[0])
-    from s5.run_config import compose
+    from s5.config.compose import compose
 
     config = compose(asked.overrides)
     run_dir = (asked.run_dir or _default_run_dir(config)).absolute()
@@ -165,7 +165,7 @@ def _default_run_dir(config: Config) -> Path:
 
 def _prepare(run_dir: Path, config: Config) -> None:
     """Make the run directory, or find it made for the same science."""
-    from s5.run_config import config_text, read_config
+    from s5.config.compose import config_text, read_config
 
     if not (run_dir / CONFIG).exists():
         try:
@@ -182,7 +182,7 @@ def _prepare(run_dir: Path, config: Config) -> None:
 
 def _train_claimed(config: Config, run_dir: Path, lifeline: Lifeline) -> None:
     """Claim an attempt, train, publish; print the result of a run that is done."""
-    from s5.attempts import claimed
+    from s5.run_dir.attempts import claimed
 
     team = team_of(os.environ)
     if not team.leads:
@@ -202,7 +202,7 @@ def _train_claimed(config: Config, run_dir: Path, lifeline: Lifeline) -> None:
 def _train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline, team: Team) -> None:
     """Train. Where a process of several fails on its own, it ends here: no orderly end waits for the others."""
     device.choose(config.platform)
-    from s5.train import train
+    from s5.training.loop import train
 
     try:
         train(config, run_dir, attempt_dir, lifeline, team)
@@ -230,12 +230,12 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     asked = parser.parse_args(words)
     if not 0 < asked.step_rescale < math.inf:
         parser.error(f"--step-rescale {asked.step_rescale}: a factor above 0 is needed")
-    from s5.run_config import read_config
+    from s5.config.compose import read_config
 
     config = read_config(asked.run_dir)
     device.choose(config.platform)
     device.require(config.platform)
-    from s5.evaluate import evaluate_run
+    from s5.training.evaluate import evaluate_run
 
     scores = evaluate_run(asked.run_dir, asked.split, data=asked.data, step_rescale=asked.step_rescale)
     _print(scores, as_json=asked.json)

@@ -39,12 +39,12 @@ def test_import_contracts_hold() -> None:
     [
         ("launch/errors.py", "import launch.cli"),
         ("launch/supervise/supervisor.py", "import yaml"),
-        ("launch/sweepfile/sweep.py", "import s5.train"),
+        ("launch/sweepfile/sweep.py", "import s5.training.loop"),
         ("launch/results/table.py", "import jax"),
-        ("s5/result.py", "import launch.errors"),
-        ("s5/data/batch.py", "import s5.models"),
+        ("s5/run_dir/result.py", "import launch.errors"),
+        ("s5/data/batch.py", "import s5.models.sequence_model"),
         ("s5/ssm/scan.py", "import torch"),
-        ("s5/ssm/scan.py", "import s5.train"),
+        ("s5/ssm/scan.py", "import s5.training.loop"),
     ],
 )
 def test_import_contracts_can_fail(tmp_path: Path, module: str, line: str) -> None:
@@ -72,8 +72,8 @@ def _modules_after(statement: str) -> set[str]:
     [
         ("import launch.cli, launch.actions.submit, launch.results.table", {"jax", "flax", "optax", "hydra"}),
         ("import launch.supervise.supervisor", {"jax", "yaml", "omegaconf", "hydra", "rich", "submitit", "argparse"}),
-        ("import s5.config, s5.result, s5.catalog", {"jax", "flax", "numpy", "launch", "omegaconf"}),
-        ("import s5.train, s5.evaluate", {"launch", "torch", "wandb", "sklearn"}),
+        ("import s5.config.run, s5.run_dir.result, s5.catalog", {"jax", "flax", "numpy", "launch", "omegaconf"}),
+        ("import s5.training.loop, s5.training.evaluate", {"launch", "torch", "wandb", "sklearn"}),
     ],
     ids=["launcher", "supervisor", "vestibule", "training"],
 )

@@ -12,7 +12,7 @@ from launch.store.attempts import attempt_path, read_plain
 from launch.store.files import CONFIG, RUN
 from launch.store.records import Reason, RunView, State
 from launch.store.run_dirs import PlannedRun, PlanReport
-from s5.config_values import science_subset
+from s5.config.identity import science_subset
 
 
 def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:

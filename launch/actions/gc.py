@@ -20,7 +20,7 @@ from launch.containers.images.prune import find_left, find_made, hide_image, is_
 from launch.errors import StoreError
 from launch.store.files import SNAPSHOTS
 from launch.store.records import State
-from s5.result import CHECKPOINTS, attempt_dirs
+from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
 if TYPE_CHECKING:
     from launch.store.records import RunView

@@ -72,14 +72,14 @@ def _tell_silent(run_dir: Path, attempt: int) -> None:
 
 def attempt_numbers(run_dir: Path) -> list[int]:
     """Return the numbers of a run's attempts, oldest first."""
-    from s5.result import attempt_dirs
+    from s5.run_dir.result import attempt_dirs
 
     return [int(folder.name) for folder in attempt_dirs(run_dir)]
 
 
 def log_file(run_dir: Path, attempt: int) -> Path:
     """Return the log of one attempt."""
-    from s5.result import ATTEMPTS
+    from s5.run_dir.result import ATTEMPTS
 
     return run_dir / ATTEMPTS / str(attempt) / _LOG
 

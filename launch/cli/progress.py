@@ -50,7 +50,7 @@ class Shares:
 
 def share_on_disk(view: RunView) -> float | None:
     """Return the share of its steps that a run's attempts last wrote down; None where none did."""
-    from s5.result import TIMING, attempt_dirs, last_line
+    from s5.run_dir.result import TIMING, attempt_dirs, last_line
 
     for folder in reversed(attempt_dirs(Path(view.run_dir))):
         try:

@@ -24,8 +24,8 @@ from launch.grammar import Change, Choices, GrammarError, Interval, Override, fo
 from launch.store.manifest import BLOCK
 from launch.store.records import RunRecord
 from launch.sweepfile.runs import RunSpec
-from s5.config import Config
-from s5.config_values import SCIENCE_VERSION, from_dict, science_hash
+from s5.config.identity import SCIENCE_VERSION, from_dict, science_hash
+from s5.config.run import Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def compose_base(conf_dir: Path, overrides: Sequence[str]) -> BaseConfig:
     from omegaconf import ValueNode
     from omegaconf.errors import OmegaConfBaseException
 
-    from s5.config import Config
+    from s5.config.run import Config
 
     ConfigStore.instance().store(name="schema", node=Config)
     try:
@@ -120,7 +120,7 @@ def _schema_nodes() -> dict[str, Any]:
     """Return the path and the node of every single value of the schema."""
     from omegaconf import OmegaConf, ValueNode
 
-    from s5.config import Config
+    from s5.config.run import Config
 
     walked = _walk(OmegaConf.structured(Config), "")
     return {path: node for path, node in walked if isinstance(node, ValueNode)}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from launch.errors import ConfigError, LaunchError
 from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
-from s5.choices import Encoder, Likelihood, Permutation, Times
-from s5.config import ModelConfig
-from s5.config_values import from_dict
+from s5.config.choices import Encoder, Likelihood, Permutation, Times
+from s5.config.identity import from_dict
+from s5.config.run import ModelConfig
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run

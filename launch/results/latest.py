@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from launch.store.dependencies import Predecessors
 from launch.store.files import CONFIG, RUN
 from launch.store.records import row_of
-from s5.config_values import science_subset
+from s5.config.identity import science_subset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from typing import Any
 
 from launch.results.table import MISSING, Row, difference_text, in_percent, mean_text, number_text
 from launch.store.records import RunView
-from s5.result import read_metrics
+from s5.run_dir.result import read_metrics
 
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 36

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from launch.errors import LaunchError, StoreError, nearest
 from launch.store.records import RunView, State, row_of
-from s5.result import ResultError, read_result
+from s5.run_dir.result import ResultError, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

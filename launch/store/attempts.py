@@ -27,7 +27,7 @@ from launch.store.locks import acquire, is_held
 from launch.store.record_json import from_json, to_json
 from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import Scheduled
-from s5.result import (
+from s5.run_dir.result import (
     ATTEMPT_DIR_VARIABLE,
     ATTEMPTS,
     CHECKPOINTS,
@@ -295,7 +295,7 @@ def publish_result(path: str) -> bool:
     except OSError as error:
         raise store_error(error, f"publish {result}") from error
     except ResultError as error:
-        raise BadResult(str(error), hint="a result.json must be in the format of s5.result") from error
+        raise BadResult(str(error), hint="a result.json must be in the format of s5.run_dir.result") from error
     return published
 
 

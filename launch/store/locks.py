@@ -1,6 +1,6 @@
 """Locks that end with their holder: whoever inherited the descriptor holds them, and nobody can forget to let go.
 
-`s5.locks` says what they are; a process of the training side takes the same ones.
+`s5.run_dir.locks` says what they are; a process of the training side takes the same ones.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 
 from launch.errors import StoreError
 from launch.store.files import store_error
-from s5.locks import is_taken, take
+from s5.run_dir.locks import is_taken, take
 
 
 def acquire(path: str, *, wait: bool = False) -> int | None:

@@ -14,7 +14,7 @@ from launch.store.files import CONFIG, RUN, read_bytes
 from launch.store.manifest import Listed
 from launch.store.records import OVER, Reason, RunView, State
 from launch.store.scheduler_view import Scheduled
-from s5.result import ATTEMPTS, RESULT, TIMING, last_line
+from s5.run_dir.result import ATTEMPTS, RESULT, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
 _GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)

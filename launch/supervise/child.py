@@ -14,7 +14,7 @@ from launch.containers.runtimes import HostCall
 from launch.store import processes
 from launch.store.attempts import LOG, is_worked_on
 from launch.store.records import Reason
-from s5.result import ATTEMPT_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 # Ask to stop; the scheduler's own words among them.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)

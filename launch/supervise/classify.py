@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from launch.store.records import Reason
-from s5.result import Exit
+from s5.run_dir.result import Exit
 
 _TAIL_BYTES = 64 * 1024
 _LINE_CHARS = 300

@@ -18,7 +18,7 @@ from launch.store.attempts import is_here
 from launch.store.records import ManifestHeader, Reason
 from launch.supervise.child import Child
 from launch.supervise.classify import Ending, machine_oom_kills, oom_kills
-from s5.result import ATTEMPT_DIR_VARIABLE, CONFIG
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CONFIG
 
 # How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
 ORPHAN_GRACE_S = 35.0

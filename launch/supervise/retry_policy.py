@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from launch.errors import LaunchError
 from launch.store.attempts import attempt_numbers, attempt_path, read_plain
 from launch.store.records import Reason
-from s5.result import CHECKPOINTS
+from s5.run_dir.result import CHECKPOINTS
 
 # Of sweeps that were submitted before there was such a number.
 _NODE_FAILURES = 3

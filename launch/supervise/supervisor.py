@@ -30,7 +30,7 @@ from launch.supervise.classify import Ending, classify, read_tail
 from launch.supervise.container_session import Enclosure, end_container
 from launch.supervise.host import Surroundings
 from launch.supervise.retry_policy import WornOut, may_retry
-from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

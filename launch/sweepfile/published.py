@@ -11,7 +11,7 @@ from launch.errors import nearest
 from launch.store.records import PublishedNumber
 from launch.sweepfile.values import flatten, read_value
 from launch.yaml_file import Place, describe
-from s5.result import FINAL_METRICS
+from s5.run_dir.result import FINAL_METRICS
 
 _KEYS = ("experiment", "settings", "metric", "value", "std", "source")
 

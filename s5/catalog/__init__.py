@@ -7,7 +7,7 @@ Nothing here opens a data file. A data set is an entry: the other files hold the
 from collections.abc import Mapping
 from pathlib import Path
 
-from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, stand_ins
+from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substitutes
 from s5.catalog.entry import Archive, Cache, Client, DataError, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import (
     CACHE_VARIABLE,
@@ -48,7 +48,9 @@ __all__ = [
 ]
 
 CATALOG: Mapping[str, DatasetInfo] = {
-    info.name: info for kind in (pixels, cifar, lra, pathfinder, pendulum, speech, stand_ins) for info in kind.DATASETS
+    info.name: info
+    for kind in (pixels, cifar, lra, pathfinder, pendulum, speech, substitutes)
+    for info in kind.DATASETS
 }
 
 

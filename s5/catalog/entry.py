@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from s5.choices import Head
+from s5.config.choices import Head
 
 
 class DataError(Exception):

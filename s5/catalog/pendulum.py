@@ -3,7 +3,7 @@
 import dataclasses
 
 from s5.catalog.entry import Cache, DatasetInfo, FileInfo, Form
-from s5.choices import Head
+from s5.config.choices import Head
 
 PENDULUM = DatasetInfo(
     name="pendulum",

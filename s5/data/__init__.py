@@ -4,8 +4,8 @@ from types import ModuleType
 
 from s5 import catalog
 from s5.catalog import DataError
-from s5.choices import Compat, Permutation
-from s5.config import DataConfig
+from s5.config.choices import Compat, Permutation
+from s5.config.run import DataConfig
 from s5.data import (
     aan,
     brown,

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from s5 import locks
 from s5.catalog import DataError, DatasetInfo, cache_path
 from s5.data.cache import Arrays, origin
 from s5.data.progress import Progress
 from s5.data.store import Stored, close_store, open_store
+from s5.run_dir import locks
 
 _PLAN, _JOURNAL = "plan.json", "journal"
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32, Shaped
 
 from s5.catalog import DatasetInfo
-from s5.choices import Head
+from s5.config.choices import Head
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from s5.choices import Permutation
+from s5.config.choices import Permutation
 
 
 def bit_reversal(length: int) -> Int[np.ndarray, " length"]:

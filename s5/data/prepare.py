@@ -8,14 +8,14 @@ from pathlib import Path
 
 from s5 import catalog
 from s5.catalog import Cache, DatasetInfo
-from s5.config import DataConfig
+from s5.config.run import DataConfig
 from s5.data import convert, load
 from s5.data.archive import unpack
 from s5.data.download import fetch
 from s5.data.packages import fetch_package
 from s5.data.raw import check_files
 from s5.data.store import verify_store
-from s5.result import Exit
+from s5.run_dir.result import Exit
 
 
 def prepare(config: DataConfig, *, archive: str | None = None, download: bool = False, workers: int = 1) -> list[str]:

@@ -16,8 +16,8 @@ from jaxtyping import Int16
 
 from s5.catalog import DataError, DatasetInfo, find_files
 from s5.catalog.speech import WORDS_10, WORDS_35
-from s5.choices import Compat
-from s5.config import DataConfig
+from s5.config.choices import Compat
+from s5.config.run import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import Plan, Stored, chunks_of_list
 from s5.data.dataset import Dataset

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from s5.choices import Discretization
+from s5.config.choices import Discretization
 
 # Below this |Lambda step|² the quotient (e^z − 1)/z is taken from its series, whose error is then under 1e-10.
 _SERIES_BELOW = 1e-4

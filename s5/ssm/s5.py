@@ -7,11 +7,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from s5.config import ModelConfig
-from s5.matmul import matmul_transposed
-from s5.params import InputParam, OutputParam, StateParam, StepParam
+from s5.config.run import ModelConfig
+from s5.nn.matmul import matmul_transposed
+from s5.nn.params import InputParam, OutputParam, StateParam, StepParam
 from s5.ssm.discretize import DISCRETIZE
-from s5.ssm.init import init_B, init_C, init_log_step, make_block_hippo
+from s5.ssm.hippo import init_B, init_C, init_log_step, make_block_hippo
 from s5.ssm.scan import linear_recurrence, multiply
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from s5.keep import keep
+from s5.nn.remat import keep
 
 # Steps of a chunk: its matrix of powers multiplies the work by half of this, and divides the tree's by all of it.
 _CHUNK = 32

@@ -23,7 +23,7 @@ from launch.store.attempts import read_attempt
 from launch.store.records import AttemptRecord, Reason
 from launch.store.store import Store
 from launch.supervise.arguments import Order
-from s5.result import read_metrics
+from s5.run_dir.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 from tests.slurm.trained import TINY, parameters

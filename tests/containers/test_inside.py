@@ -17,7 +17,7 @@ from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.records import Reason
-from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
 _NOBODY = 65534
 _OF_THE_HOST = shutil.which("git") or ""  # no image of the tests has it, and it lies under nothing that is mounted

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launch.store.processes import find_by_environment
-from s5.result import ATTEMPT_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 from tests.containers.places import ENGINES, Place, place_of
 from tests.kill.harness import PAYLOAD, Harness, wait_until
 

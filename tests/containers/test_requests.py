@@ -14,7 +14,7 @@ from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.records import Reason
-from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
 
 GOLDEN = Path(__file__).parent / "golden"
 ATTEMPT = "/scratch/ann/runs/lra/listops-s0/attempts/2"

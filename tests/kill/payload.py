@@ -68,7 +68,7 @@ def newest_step(run_dir: str) -> int:
 
 
 def write_result(attempt_dir: str, steps: int) -> None:
-    """Write the result as `s5.result` does."""
+    """Write the result as `s5.run_dir.result` does."""
     path = os.path.join(attempt_dir, "result.json")
     with open(f"{path}.tmp", "w") as file:
         json.dump({"version": 1, "metrics": {"test/accuracy": 0.5}, "steps": steps}, file)

@@ -22,7 +22,7 @@ from launch.store.records import (
     State,
 )
 from launch.store.store import Store, SweepStore
-from s5.result import publish, write_result
+from s5.run_dir.result import publish, write_result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,10 @@ from launch.supervise.arguments import Order
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import submitted
 
-RESULT = "import os, sys; sys.path.insert(0, {root!r}); from s5.result import write_result; from pathlib import Path; "
+RESULT = (
+    "import os, sys; sys.path.insert(0, {root!r}); "
+    "from s5.run_dir.result import write_result; from pathlib import Path; "
+)
 RESULT = RESULT.format(root=str(Path(__file__).parents[2]))
 WRITE = "write_result(Path(os.environ['LAUNCH_ATTEMPT_DIR']), {'test/accuracy': 0.5}); "
 

@@ -14,7 +14,7 @@ from launch.store.processes import host, start_time
 from launch.store.record_json import to_json
 from launch.store.records import Reason
 from launch.store.store import Store, SweepStore
-from s5.result import write_result
+from s5.run_dir.result import write_result
 from tests.launch.stored_runs import GONE, RECORD, attempted, listed
 
 

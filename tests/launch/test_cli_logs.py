@@ -9,7 +9,7 @@ import pytest
 from launch.cli import main
 from launch.store.records import Reason, State
 from launch.store.store import SweepStore
-from s5.result import publish, write_result
+from s5.run_dir.result import publish, write_result
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 DONE = Made(state=State.SUCCEEDED, log="".join(f"line {n}\n" for n in range(5)), attempts=2)

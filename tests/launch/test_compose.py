@@ -17,8 +17,8 @@ from launch.errors import ConfigError
 from launch.specs.resources import Resources
 from launch.sweepfile.runs import RunSpec
 from launch.sweepfile.sweep import load_sweep, single_run
-from s5.config import Config
-from s5.config_values import from_dict, science_hash, to_dict
+from s5.config.identity import from_dict, science_hash, to_dict
+from s5.config.run import Config
 
 ROOT = Path(__file__).parents[2]
 COMPOSER = Composer()

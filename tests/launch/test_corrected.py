@@ -15,7 +15,7 @@ from launch.actions.submit import submit_runs
 from launch.store.attempts import attempt_path, read_plain
 from launch.store.records import Reason, State
 from launch.store.store import Store
-from s5.result import Exit
+from s5.run_dir.result import Exit
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from launch.store import attempts
 from launch.store.records import Reason
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep
-from s5.result import publish, write_result
+from s5.run_dir.result import publish, write_result
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 from tests.launch.stored_runs import RECORD
 

@@ -9,7 +9,7 @@ from launch.cli import main
 from launch.errors import ExitCode, StoreError
 from launch.store import locks
 from launch.store.locks import acquire, is_held
-from s5.locks import is_taken, take
+from s5.run_dir.locks import is_taken, take
 
 
 def test_second_taker_is_turned_away(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from launch.cli import main
 from launch.results import report
 from launch.store.records import State
-from s5.result import metrics_line
+from s5.run_dir.result import metrics_line
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 RUNS = [Made(state=State.SUCCEEDED, accuracy=0.9, settings={"kind": "<b>"}, seed=seed) for seed in (0, 1)]

@@ -18,7 +18,7 @@ from launch.store.processes import host, start_time
 from launch.store.records import AttemptRecord, Reason, State
 from launch.store.status import Facts, derive
 from launch.store.store import Store, SweepStore
-from s5.result import write_result
+from s5.run_dir.result import write_result
 from tests.launch.stored_runs import HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
 
 

@@ -11,7 +11,7 @@ from launch.store import attempts, files
 from launch.store.processes import host, start_time
 from launch.store.records import Reason, State
 from launch.store.store import Store, SweepStore
-from s5.result import write_result
+from s5.run_dir.result import write_result
 from tests.launch.stored_runs import GONE, HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
 
 

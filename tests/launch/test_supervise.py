@@ -20,7 +20,7 @@ from launch.supervise.arguments import CWD_VARIABLE, Order
 from launch.supervise.child import Child
 from launch.supervise.supervisor import Outcome, Supervisor
 from s5 import catalog
-from s5.result import read_result
+from s5.run_dir.result import read_result
 from tests.launch.command_sweep import python
 from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready
 

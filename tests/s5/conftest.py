@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from s5.lifeline import STOP_SIGNALS
+from s5.process.shutdown import STOP_SIGNALS
 from tests.quickly import QUICKLY
 
 # A run that trains in a second or two, with everything in it that a checkpoint must carry.

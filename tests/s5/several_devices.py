@@ -9,19 +9,19 @@ import jax
 import numpy as np
 from flax import nnx
 
-from s5 import checkpoints, train
-from s5.choices import Head
-from s5.config import ModelConfig, OptimConfig
+from s5.config.choices import Head
+from s5.config.compose import compose
+from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
 from s5.errors import Stopped
-from s5.evaluate import evaluate, make_eval_step
-from s5.lifeline import Lifeline
-from s5.models import make_model
-from s5.optim import make_optimizer
-from s5.parallel import Devices
-from s5.result import read_metrics
-from s5.run_config import compose
-from s5.step import Interval, TrainState, make_train_step
+from s5.models.sequence_model import make_model
+from s5.process.sharding import Devices
+from s5.process.shutdown import Lifeline
+from s5.run_dir.result import read_metrics
+from s5.training import checkpoints, loop
+from s5.training.evaluate import evaluate, make_eval_step
+from s5.training.optimizer import make_optimizer
+from s5.training.step import Interval, TrainState, make_train_step
 
 STEPS, BATCH, LENGTH, CLASSES = 4, 8, 12, 3
 SMALL = ModelConfig(
@@ -108,7 +108,7 @@ def run(overrides: list[str], plan: list[tuple[int, int]], folder: Path) -> list
         attempt = folder / "attempts" / str(number)
         attempt.mkdir(parents=True)
         try:
-            train.train(compose([*overrides, f"train.devices={n_devices}"]), folder, attempt, StopsAt(look))
+            loop.train(compose([*overrides, f"train.devices={n_devices}"]), folder, attempt, StopsAt(look))
         except Stopped:
             continue
     return read_metrics(folder)

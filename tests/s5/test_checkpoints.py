@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5 import checkpoints
-from s5.checkpoints import CorruptCheckpoint, digest, flatten, newest, read, save, unflatten
 from s5.errors import UserError
+from s5.training import checkpoints
+from s5.training.checkpoints import CorruptCheckpoint, digest, flatten, newest, read, save, unflatten
 
 
 def tree(value: float) -> dict[str, object]:

@@ -4,11 +4,11 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from s5.choices import Compat, Encoder, Likelihood, Platform, Precision, Times
-from s5.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
-from s5.config_values import from_dict, science_hash, science_subset, to_dict
+from s5.config.choices import Compat, Encoder, Likelihood, Platform, Precision, Times
+from s5.config.compose import compose, config_text, read_config
+from s5.config.identity import from_dict, science_hash, science_subset, to_dict
+from s5.config.run import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from s5.errors import UserError
-from s5.run_config import compose, config_text, read_config
 
 
 def test_a_config_survives_its_file(tmp_path: Path) -> None:

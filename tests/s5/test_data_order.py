@@ -19,7 +19,7 @@ def test_order_holds_everything_once(n, seed, stream):
 
 def test_order_is_pinned():
     # If you meant to change it, every split and every training run changes;
-    # raise SCIENCE_VERSION in s5/config_values.py.
+    # raise SCIENCE_VERSION in s5/config/identity.py.
     assert shuffled(10, 42, 0).tolist() == [7, 1, 6, 4, 3, 5, 9, 0, 2, 8]
     assert shuffled(10, 42, 1).tolist() == [4, 9, 5, 3, 0, 2, 7, 1, 6, 8]
 

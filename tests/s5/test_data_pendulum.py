@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData, cache_path
-from s5.choices import Head
-from s5.config import DataConfig
+from s5.config.choices import Head
+from s5.config.run import DataConfig
 from s5.data import convert, load
 from s5.data.batch import gather
 from s5.data.generate.pendulum import draw_pictures, draw_set, simulate
 from s5.data.pendulum import kept_frames
 from s5.data.prepare import main
-from s5.result import Exit
+from s5.run_dir.result import Exit
 
 image = pytest.importorskip("PIL.Image")
 

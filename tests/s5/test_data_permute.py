@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s5.choices import Permutation
+from s5.config.choices import Permutation
 from s5.data.permute import bit_reversal, pixel_order
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from s5 import catalog
 from s5.data.prepare import _take_from, main
-from s5.result import Exit
+from s5.run_dir.result import Exit
 
 pytestmark = pytest.mark.skipif(
     not (importlib.util.find_spec("sklearn") and importlib.util.find_spec("mlxtend")),

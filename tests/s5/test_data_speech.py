@@ -8,8 +8,8 @@ import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData
 from s5.catalog.speech import WORDS_10, WORDS_35
-from s5.choices import Compat
-from s5.config import DataConfig
+from s5.config.choices import Compat
+from s5.config.run import DataConfig
 from s5.data import load
 from s5.data.batch import gather
 from s5.data.speech_commands import read_clip

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from s5.choices import Norm, Remat
-from s5.config import ModelConfig, OptimConfig
+from s5.config.choices import Norm, Remat
+from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
-from s5.depth import Stack
-from s5.models import make_model
-from s5.optim import make_optimizer
-from s5.step import Interval, TrainState, make_train_step
+from s5.models.sequence_model import make_model
+from s5.models.stack import Stack
+from s5.training.optimizer import make_optimizer
+from s5.training.step import Interval, TrainState, make_train_step
 
 SMALL = ModelConfig(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=True, dropout=0.3)
 batch, L, H = 2, 5, 6

@@ -2,10 +2,10 @@
 
 import pytest
 
-from s5 import device
-from s5.choices import Platform
+from s5.config.choices import Platform
 from s5.errors import UserError
-from s5.result import PLATFORM_VARIABLE
+from s5.process import device
+from s5.run_dir.result import PLATFORM_VARIABLE
 
 
 def test_a_run_that_was_given_a_gpu_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:

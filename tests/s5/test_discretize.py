@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from s5.choices import Discretization
+from s5.config.choices import Discretization
 from s5.ssm.discretize import DISCRETIZE, bilinear, zoh
 
 # From a HiPPO spectrum down to eigenvalues at which (e^z − 1)/z needs its series, and 0 itself.

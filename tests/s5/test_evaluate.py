@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5 import checkpoints
-from s5.config import DataConfig
+from s5.config.compose import config_text, read_config
+from s5.config.run import DataConfig
 from s5.data import load
 from s5.data.batch import eval_batches
 from s5.errors import Stopped, UserError
-from s5.evaluate import Task, check_same_task, evaluate, evaluate_run, load_run, valid_lengths
-from s5.result import read_result
-from s5.run_config import config_text, read_config
-from s5.scores import Sums
+from s5.run_dir.result import read_result
+from s5.training import checkpoints
+from s5.training.evaluate import Task, check_same_task, evaluate, evaluate_run, load_run, valid_lengths
+from s5.training.metrics import Sums
 
 
 @pytest.mark.parametrize(("split", "devices"), [("test", None), ("val", 64)])

@@ -3,17 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from s5.choices import CInit
-from s5.ssm.init import (
-    init_B,
-    init_C,
-    init_lecun_normal,
-    init_log_step,
-    init_truncated_normal,
-    make_block_hippo,
-    make_hippo_legs,
-    make_hippo_normal,
-)
+from s5.config.choices import CInit
+from s5.nn.initializers import init_lecun_normal, init_truncated_normal
+from s5.ssm.hippo import init_B, init_C, init_log_step, make_block_hippo, make_hippo_legs, make_hippo_normal
 
 
 def normal_part(N):

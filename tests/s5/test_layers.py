@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5.choices import Activation, Norm
-from s5.config import ModelConfig
-from s5.dense import Dense
-from s5.gate import Gate, dropout, gated
-from s5.layers import SequenceLayer
-from s5.norm import BatchNorm, LayerNorm, normalize
+from s5.config.choices import Activation, Norm
+from s5.config.run import ModelConfig
+from s5.models.residual_block import SequenceLayer
+from s5.nn.dense import Dense
+from s5.nn.gate import Gate, dropout, gated
+from s5.nn.norm import BatchNorm, LayerNorm, normalize
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6

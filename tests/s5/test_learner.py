@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 
+from s5.config.compose import compose
 from s5.data import load
-from s5.learner import Learner
-from s5.parallel import Devices
-from s5.run_config import compose
+from s5.process.sharding import Devices
+from s5.training.trainer_state import Learner
 
 
 def drawn_by(seed: int, tiny: list[str]) -> dict[str, bytes]:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from s5.lifeline import STOP_SIGNALS, Lifeline
-from s5.result import LIFELINE_VARIABLE, Exit
+from s5.process.shutdown import STOP_SIGNALS, Lifeline
+from s5.run_dir.result import LIFELINE_VARIABLE, Exit
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
@@ -30,7 +30,7 @@ def test_the_first_reason_stays() -> None:
 # The handler runs between two instructions of anything, so of itself: here a second signal meets it at every line.
 _IN_THE_HANDLER = """
 import signal, sys
-from s5.lifeline import Lifeline
+from s5.process.shutdown import Lifeline
 
 met = 0
 

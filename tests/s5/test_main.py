@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import s5.run_config
-import s5.train
-from s5 import checkpoints
+import s5.config.compose
+import s5.training.loop
 from s5.__main__ import main
-from s5.config_values import science_hash, to_dict
-from s5.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dirs, read_metrics, read_result
-from s5.run_config import compose, config_text, read_config
+from s5.config.compose import compose, config_text, read_config
+from s5.config.identity import science_hash, to_dict
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dirs, read_metrics, read_result
+from s5.training import checkpoints
 
 
 def make_run(folder: Path, overrides: list[str]) -> Path:
@@ -98,7 +98,7 @@ def test_a_folder_of_another_run_is_refused(finished_run: tuple[Path, str, str],
 def trained_as(run_dir: Path, monkeypatch: pytest.MonkeyPatch, record: str) -> int:
     """Return the exit code of `train` on a run with this `run.json`, where training does nothing."""
     (run_dir / "run.json").write_text(record)
-    monkeypatch.setattr(s5.train, "train", lambda *_: None)
+    monkeypatch.setattr(s5.training.loop, "train", lambda *_: None)
     monkeypatch.setenv(ATTEMPT_DIR_VARIABLE, str(run_dir))
     return main(["train", str(run_dir)])
 
@@ -123,7 +123,7 @@ def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(tiny, tmp_pa
 
 
 def test_a_run_that_is_being_trained_is_refused(tiny, tmp_path: Path, capsys) -> None:
-    from s5.attempts import claimed
+    from s5.run_dir.attempts import claimed
 
     run_dir = make_run(tmp_path / "run", tiny)
     with claimed(run_dir):
@@ -174,10 +174,10 @@ def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path
     ids=["no YAML", "key", "value"],
 )
 def test_a_mistake_in_a_recipe_names_the_recipe(new: str, said: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    conf = shutil.copytree(s5.run_config.CONF_DIR, tmp_path / "conf")
+    conf = shutil.copytree(s5.config.compose.CONF_DIR, tmp_path / "conf")
     recipe = conf / "experiment" / "digits" / "s5.yaml"
     recipe.write_text(recipe.read_text().replace("n_layers: 2", new))
-    monkeypatch.setattr(s5.run_config, "CONF_DIR", conf)
+    monkeypatch.setattr(s5.config.compose, "CONF_DIR", conf)
     assert main(["experiment=digits/s5"]) == Exit.USER_ERROR
     assert f"s5: {recipe}: {said}" in capsys.readouterr().err
 
@@ -221,8 +221,8 @@ def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), Exit.USER_ERROR, "No space left"),
         (ValueError("RESOURCE_EXHAUSTED: write: No space left on device"), Exit.USER_ERROR, "no space left"),
         (OSError(errno.EROFS, "Read-only file system", "runs/x"), Exit.USER_ERROR, "Read-only"),
-        (s5.train.NotANumber("the loss is not finite from step 7 on"), Exit.NAN, "step 7"),
-        (s5.train.Stopped(), Exit.STOPPED, ""),
+        (s5.training.loop.NotANumber("the loss is not finite from step 7 on"), Exit.NAN, "step 7"),
+        (s5.training.loop.Stopped(), Exit.STOPPED, ""),
         (ModuleNotFoundError("No module named 'flax.nnx'", name="flax.nnx"), Exit.USER_ERROR, "pip install"),
     ],
     ids=["host", "device", "disk", "disk in orbax", "read-only", "nan", "stopped", "package"],
@@ -230,13 +230,13 @@ def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_
 def test_an_end_has_its_exit_code(
     error: Exception, code: Exit, said: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(s5.train, "train", _raising(error))
+    monkeypatch.setattr(s5.training.loop, "train", _raising(error))
     assert main([*tiny, "--run-dir", str(tmp_path / "run")]) == code
     assert said in capsys.readouterr().err
 
 
 def test_a_bug_keeps_its_traceback(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s5.train, "train", _raising(ZeroDivisionError("a bug")))
+    monkeypatch.setattr(s5.training.loop, "train", _raising(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main([*tiny, "--run-dir", str(tmp_path / "run")])
 

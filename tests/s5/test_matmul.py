@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5.matmul import matmul, matmul_transposed
+from s5.nn.matmul import matmul, matmul_transposed
 
 
 def draw(*shape):

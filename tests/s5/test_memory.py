@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from s5.memory import TUNABLE, VARIABLE, with_huge_pages
+from s5.process.huge_pages import TUNABLE, VARIABLE, with_huge_pages
 
 
 def test_the_tunable_joins_the_users_own() -> None:
@@ -21,7 +21,8 @@ def test_the_users_word_about_huge_pages_stands() -> None:
 
 def test_the_process_starts_anew_once_and_stays_itself() -> None:
     code = (
-        "import os, sys; from s5.memory import restart_with_huge_pages, VARIABLE; print(os.getpid(), flush=True);"
+        "import os, sys; from s5.process.huge_pages import restart_with_huge_pages, VARIABLE; "
+        "print(os.getpid(), flush=True);"
         "restart_with_huge_pages(); print(os.environ.get(VARIABLE), sys.argv[1:])"
     )
     environment = {k: v for k, v in os.environ.items() if k != VARIABLE}

@@ -7,11 +7,11 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.choices import Compat, Norm, Pooling
-from s5.config import ModelConfig, OptimConfig
-from s5.heads import pool
-from s5.models import make_model
-from s5.optim import make_optimizer
+from s5.config.choices import Compat, Norm, Pooling
+from s5.config.run import ModelConfig, OptimConfig
+from s5.models.sequence_model import make_model
+from s5.nn.heads import pool
+from s5.training.optimizer import make_optimizer
 
 SMALL = ModelConfig(n_layers=2, d_model=8, d_state=8, n_blocks=2)
 batch, L, d_input, n_classes = 4, 12, 3, 5

@@ -7,12 +7,12 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.choices import Activation, Compat, Head, Norm, ParamGroups, Schedule
-from s5.config import ModelConfig, OptimConfig
-from s5.models import make_model
-from s5.optim import RULES, Rule, clip, make_optimizer, rule_of
-from s5.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
-from s5.schedule import Falls, has_plateaued, learning_rate, make_schedule
+from s5.config.choices import Activation, Compat, Head, Norm, ParamGroups, Schedule
+from s5.config.run import ModelConfig, OptimConfig
+from s5.models.sequence_model import make_model
+from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
+from s5.training.optimizer import RULES, Rule, clip, make_optimizer, rule_of
+from s5.training.schedule import Falls, has_plateaued, learning_rate, make_schedule
 
 LR, SSM_LR, DECAY = 0.02, 0.003, 0.1
 KINDS = (StateParam, StepParam, InputParam, OutputParam, NormParam, WeightParam, BiasParam)
@@ -202,7 +202,7 @@ SCORES = [0.1, 0.3, 0.2, 0.2, 0.3, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1]
 
 
 def rates_of_ours(asked, steps_per_epoch, scores, compat):
-    """Return every update's rate in a loop that evaluates after each epoch, as `s5.train` does."""
+    """Return every update's rate in a loop that evaluates after each epoch, as `s5.training.loop` does."""
     schedule = make_schedule(asked, LR, steps_per_epoch, len(scores), compat)
     falls, best_step, best, rates = Falls.none(), 0, -1.0, []
     for step in range(len(scores) * steps_per_epoch):

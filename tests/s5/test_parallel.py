@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from s5.errors import UserError
-from s5.lifeline import Lifeline
-from s5.parallel import Devices
-from s5.processes import Team
+from s5.process.distributed import Team
+from s5.process.sharding import Devices
+from s5.process.shutdown import Lifeline
 from tests.quickly import QUICKLY
 
 # Sums over devices are added in another order than on one: float32 rounding, which Adam's division can enlarge.

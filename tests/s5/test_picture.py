@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from s5.choices import Encoder, Head, Likelihood, Norm, Pooling, Precision, Times
-from s5.config import ModelConfig, picture_side
-from s5.models import make_model
-from s5.picture import N_FEATURES, Convolution, PictureFeatures, pool
-from s5.scores import LEAST_VARIANCE, Sums, gaussian_nll, score
+from s5.config.choices import Encoder, Head, Likelihood, Norm, Pooling, Precision, Times
+from s5.config.run import ModelConfig, picture_side
+from s5.models.sequence_model import make_model
+from s5.nn.cnn_encoder import N_FEATURES, Convolution, PictureFeatures, pool
+from s5.training.metrics import LEAST_VARIANCE, Sums, gaussian_nll, score
 
 batch, L, side, d_output = 2, 6, 8, 2
 SMALL = ModelConfig(

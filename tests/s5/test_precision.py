@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from s5.choices import Activation, Precision
-from s5.config import ModelConfig
-from s5.models import make_model
+from s5.config.choices import Activation, Precision
+from s5.config.run import ModelConfig
+from s5.models.sequence_model import make_model
 
 SMALL = ModelConfig(n_layers=2, d_model=16, d_state=8, n_blocks=1, bidirectional=True)
 batch, L, d_input, d_output = 3, 24, 2, 4

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from s5.errors import PeerGone, UserError
-from s5.processes import Team, team_of, tells_of_a_peer
-from s5.result import Exit, attempt_dirs, read_lines, read_metrics, read_result
+from s5.process.distributed import Team, team_of, tells_of_a_peer
+from s5.run_dir.result import Exit, attempt_dirs, read_lines, read_metrics, read_result
 
 STEP = {"SLURM_STEP_NODELIST": "node[003-005,9],x", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
 JAX = {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1", "JAX_COORDINATOR_ADDRESS": "host:1"}

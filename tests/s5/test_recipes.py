@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from s5 import catalog
-from s5.choices import Compat, Head
+from s5.config.choices import Compat, Head
+from s5.config.compose import CONF_DIR, compose, config_text
 from s5.data import convert
-from s5.evaluate import evaluate_run, load_run
-from s5.lifeline import Lifeline
-from s5.result import read_result
-from s5.run_config import CONF_DIR, compose, config_text
-from s5.train import train
+from s5.process.shutdown import Lifeline
+from s5.run_dir.result import read_result
+from s5.training.evaluate import evaluate_run, load_run
+from s5.training.loop import train
 from tests.s5 import tiny_catalog
 
 RECIPES = sorted(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from s5.result import (
+from s5.run_dir.result import (
     METRICS,
     RESULT,
     ResultError,

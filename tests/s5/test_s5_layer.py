@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
-from s5.choices import CInit, Discretization
-from s5.config import ModelConfig
+from s5.config.choices import CInit, Discretization
+from s5.config.run import ModelConfig
 from s5.ssm.s5 import S5SSM
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)

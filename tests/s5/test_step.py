@@ -9,13 +9,13 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.choices import Head, Norm
-from s5.config import ModelConfig, OptimConfig
+from s5.config.choices import Head, Norm
+from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
-from s5.models import make_model
-from s5.optim import make_optimizer
-from s5.scores import Sums, score
-from s5.step import Interval, TrainState, make_train_step
+from s5.models.sequence_model import make_model
+from s5.training.metrics import Sums, score
+from s5.training.optimizer import make_optimizer
+from s5.training.step import Interval, TrainState, make_train_step
 
 BATCH, LENGTH, CLASSES = 6, 7, 3
 SMALL = ModelConfig(n_layers=2, d_model=4, d_state=4, n_blocks=1, bidirectional=True, norm=Norm.layer)

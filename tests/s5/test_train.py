@@ -9,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5 import checkpoints, device, train
 from s5.catalog import DataError
-from s5.choices import Compat, Platform
-from s5.config import Config, DataConfig
+from s5.config.choices import Compat, Platform
+from s5.config.compose import compose, config_text
+from s5.config.run import Config, DataConfig
 from s5.data import batch as train_data
 from s5.errors import NotANumber, Stopped, UserError
-from s5.evaluate import evaluate_run
-from s5.lifeline import Lifeline
-from s5.result import METRICS, TIMING, read_lines, read_metrics
-from s5.run_config import compose, config_text
-from s5.step import Interval
+from s5.process import device
+from s5.process.shutdown import Lifeline
+from s5.run_dir.result import METRICS, TIMING, read_lines, read_metrics
+from s5.training import checkpoints, loop
+from s5.training.evaluate import evaluate_run
+from s5.training.step import Interval
 
 
 class StopsAt(Lifeline):
@@ -43,7 +44,7 @@ def attempt(config: Config, run_dir: Path, stops_at: int = 0) -> dict[str, float
     folder = run_dir / "attempts" / str(len(list(run_dir.glob("attempts/*"))))
     folder.mkdir(parents=True)
     try:
-        return train.train(config, run_dir, folder, StopsAt(stops_at))
+        return loop.train(config, run_dir, folder, StopsAt(stops_at))
     except Stopped:
         return None
 
@@ -203,7 +204,7 @@ def test_the_best_model_is_tested_and_not_the_last_and_on_other_data_at_their_ow
     other = ("data.zero_shot=digits", "data.zero_shot_rescale=3")
     config = compose([*tiny, *other, "train.batch_size=256", "optim.warmup_epochs=0"])
     (tmp_path / "config.yaml").write_text(config_text(config))
-    monkeypatch.setattr(train, "_rank", lambda scores, compat: (0.0,))  # none is better than the first
+    monkeypatch.setattr(loop, "_rank", lambda scores, compat: (0.0,))  # none is better than the first
     metrics = attempt(config, tmp_path)
     first, last = (line["val/loss"] for line in read_metrics(tmp_path) if "val/loss" in line)
     assert metrics is not None and metrics["val/loss"] == first != last
@@ -228,8 +229,8 @@ def test_a_run_does_not_go_on_with_other_data(
     config: Config, whole: tuple[Path, dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
-    tokens = dataclasses.replace(train.load(config.data), vocabulary="bytes")
-    monkeypatch.setattr(train, "load", lambda *_: tokens)
+    tokens = dataclasses.replace(loop.load(config.data), vocabulary="bytes")
+    monkeypatch.setattr(loop, "load", lambda *_: tokens)
     with pytest.raises(
         UserError, match=r"data\.name=digits: the tokens of digits are bytes, .* are features"
     ) as caught:
@@ -244,7 +245,7 @@ def test_a_run_does_not_go_on_with_other_data(
 def test_data_of_another_version_are_not_scored() -> None:
     data = DataConfig(zero_shot="digits", zero_shot_version=2)
     with pytest.raises(DataError, match=r"data\.zero_shot_version=2: digits is version 1 in this code"):
-        train._load_zero_shot(Config(data=data), train.load(DataConfig()))
+        loop._load_zero_shot(Config(data=data), loop.load(DataConfig()))
 
 
 def test_a_platform_that_is_not_there_is_refused() -> None:
@@ -287,13 +288,13 @@ NAN = float("nan")
     ],
 )
 def test_the_best_model_is_the_one_that_scores_better(better: dict[str, float], worse: dict[str, float]) -> None:
-    assert train._rank(better, Compat.none) > train._rank(worse, Compat.none)
+    assert loop._rank(better, Compat.none) > loop._rank(worse, Compat.none)
     tie = better.get("accuracy") == worse.get("accuracy") is not None
-    assert (train._rank(better, Compat.upstream) > train._rank(worse, Compat.upstream)) == (not tie)
+    assert (loop._rank(better, Compat.upstream) > loop._rank(worse, Compat.upstream)) == (not tie)
 
 
 def test_sums_count_no_filling_rows() -> None:
-    from s5.scores import score
+    from s5.training.metrics import score
 
     logits = jnp.asarray(np.eye(3, dtype=np.float32) * 9)
     full = score(logits[:2], jnp.array([0, 2]), jnp.ones(2))

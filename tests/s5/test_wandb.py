@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from s5.choices import WandbMode
-from s5.config import Config, WandbConfig
-from s5.mirror import Mirror, run_identity
-from s5.result import METRICS, TIMING, read_lines
+from s5.config.choices import WandbMode
+from s5.config.run import Config, WandbConfig
+from s5.run_dir.result import METRICS, TIMING, read_lines
+from s5.training.wandb_logger import Mirror, run_identity
 
 
 def offline() -> Config:
@@ -28,7 +28,7 @@ def test_an_offline_run_mirrors_its_metrics(finished_run: tuple[Path, str, str])
 
 
 def test_the_mirrored_run_bears_the_run_s_own_id(finished_run: tuple[Path, str, str]) -> None:
-    from s5.run_config import read_config
+    from s5.config.compose import read_config
 
     attempt_dir = finished_run[0] / "attempts" / "0"
     (file,) = (attempt_dir / "wandb").glob("offline-run-*/*.wandb")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s5.config import DataConfig
+from s5.config.run import DataConfig
 from tests.s5 import (
     test_data_cifar10,
     test_data_listops,

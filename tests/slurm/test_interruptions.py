@@ -10,7 +10,7 @@ import pytest
 
 from launch.store.records import State
 from launch.supervise.retry_policy import failed_nodes
-from s5.result import read_metrics
+from s5.run_dir.result import read_metrics
 from tests.engines.daemon import EngineError, wait_until
 from tests.engines.slurm import Slurm
 from tests.quickly import QUICKLY

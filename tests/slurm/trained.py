@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from s5 import checkpoints
+from s5.training import checkpoints
 
 # The quickstart's recipe, cut down to what shows every number that could differ.
 TINY = {

@@ -22,7 +22,7 @@ from launch.store.files import store_error
 from launch.store.records import ManifestEntry, RunView, State
 from launch.store.store import Store, SweepStore
 from launch.supervise.arguments import CWD_VARIABLE
-from s5.result import ATTEMPT_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 QUEUE_LOG = "queue.log"
 

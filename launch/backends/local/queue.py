@@ -29,7 +29,7 @@ from launch.store.records import OVER, RunView, State
 from launch.store.store import SweepStore
 from launch.supervise.arguments import Order
 from launch.supervise.supervisor import Outcome
-from s5.result import ATTEMPT_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 _POLL_S = 0.2  # for what no event tells: slots and runs in the hands of processes that are not ours
 _REPORT_S = 1.0

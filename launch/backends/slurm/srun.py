@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from launch.containers.runtimes import HostCall
 from launch.specs.resources import Resources
-from s5.result import LIFELINE_VARIABLE
+from s5.run_dir.result import LIFELINE_VARIABLE
 
 # How long the others may go on once one has ended: a checkpoint is not cut short, and a peer's death ends them all.
 _WAIT_S = 60

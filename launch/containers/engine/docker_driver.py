@@ -29,7 +29,7 @@ from launch.containers.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
 from launch.containers.runtimes.environment import is_secret
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
 from launch.errors import BackendError, LaunchError
-from s5.result import LIFELINE_VARIABLE
+from s5.run_dir.result import LIFELINE_VARIABLE
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 # The training process needs less, by itself, once nobody watches over it.

@@ -9,7 +9,7 @@ from launch.containers.runtimes.base import Call, Finding, last_line
 from launch.errors import LaunchError
 from launch.specs.mount import Mount
 from launch.store.records import Reason
-from s5.result import LIFELINE_VARIABLE
+from s5.run_dir.result import LIFELINE_VARIABLE
 
 # What Slurm and the step say to each task, and which GPUs are its node's.
 _OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")

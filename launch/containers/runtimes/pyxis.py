@@ -10,7 +10,7 @@ from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import check_mount, image_file
 from launch.specs.mount import Mount, outermost_first
 from launch.store.records import Reason
-from s5.result import LIFELINE_VARIABLE
+from s5.run_dir.result import LIFELINE_VARIABLE
 
 # What srun and Enroot themselves read, beside what the command may find.
 _OWN = ("HOME", "PATH", "USER", "XDG_RUNTIME_DIR")

@@ -14,7 +14,7 @@ from launch.containers.runtimes.base import Call
 from launch.containers.runtimes.environment import container_environment
 from launch.specs.image import Image
 from launch.specs.mount import Mount
-from s5.result import LIFELINE_VARIABLE
+from s5.run_dir.result import LIFELINE_VARIABLE
 
 RUN_LABEL = "launch.run"
 ATTEMPT_LABEL = "launch.attempt"

@@ -1,0 +1,1 @@
+"""Whole models: layers stacked, with an encoder and a head."""

@@ -1,0 +1,1 @@
+"""Building blocks that every model shares: dense layers, norms, gates, heads, initializers."""

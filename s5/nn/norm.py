@@ -1,0 +1,132 @@
+"""Normalisation of features, with statistics in float32 and padded steps left out.
+
+Source: Ioffe and Szegedy 2015 (arXiv:1502.03167); Ba et al. 2016 (arXiv:1607.06450). The constants are Flax's, as in
+the S5 repository.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from s5.nn.params import NormParam
+from s5.nn.remat import keep
+
+BATCH_EPSILON, LAYER_EPSILON = 1e-5, 1e-6
+
+
+class BatchNorm(nnx.Module):
+    """Normalise each feature over batch and time, counting valid steps only.
+
+    scale, bias: (H,).
+    mean, var: (H,), running statistics, which evaluation uses.
+    """
+
+    def __init__(self, d_model: int, momentum: float) -> None:
+        self.scale, self.bias = NormParam(jnp.ones(d_model)), NormParam(jnp.zeros(d_model))
+        self.mean, self.var = nnx.BatchStat(jnp.zeros(d_model)), nnx.BatchStat(jnp.ones(d_model))
+        self.momentum = momentum
+
+    def __call__(
+        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
+    ) -> Float[Array, "batch L H"]:
+        """Normalise; in training with the batch's statistics, which also move the running ones.
+
+        A batch without a valid step moves nothing.
+        """
+        if not train:
+            scale = self.scale[...] * jax.lax.rsqrt(self.var[...] + BATCH_EPSILON)
+            return ((x - self.mean[...]) * scale + self.bias[...]).astype(x.dtype)
+        y, mean, var = normalize(x, self.scale[...], self.bias[...], mask)
+        momentum = self.momentum if mask is None else jnp.where(mask.any(), self.momentum, 1.0)
+        for running, now in ((self.mean, mean), (self.var, var)):
+            running[...] = momentum * running[...] + (1 - momentum) * now
+        return y
+
+
+@jax.custom_vjp
+def normalize(
+    x: Float[Array, "batch L H"],
+    scale: Float[Array, " H"],
+    bias: Float[Array, " H"],
+    mask: Bool[Array, "batch L"] | None,
+) -> tuple[Float[Array, "batch L H"], Float[Array, " H"], Float[Array, " H"]]:
+    """Normalise each feature by its mean and variance over valid steps.
+
+    The derivative is written out: with it, forward and backward are one pass for sums and one for values each. The
+    statistics are constants to it: they only move the running ones.
+
+    Args:
+        x: Values.
+        scale: What the normalised values are multiplied by.
+        bias: What is added to them then.
+        mask: True at valid steps; None where all are.
+
+    Returns:
+        The normalised values, in the precision of x; mean and variance, float32.
+    """
+    return _normalize(x, scale, bias, mask)[0]
+
+
+def _normalize(x, scale, bias, mask):
+    n = _count(x, mask)
+    shift = _some_step(x, mask)
+    # Far from zero the mean of squares minus the square of the mean is lost in rounding; about any value of the
+    # feature itself it is not, and needs one pass where the centred variance needs two.
+    off = _valid(x.astype(jnp.float32) - shift, mask)
+    off_mean, square = off.sum((0, 1)) / n, (off * off).sum((0, 1)) / n
+    mean, var = shift + off_mean, jnp.maximum(square - off_mean * off_mean, 0)
+    mean, inverse = keep((mean, jax.lax.rsqrt(var + BATCH_EPSILON)))
+    y = ((x - mean) * (inverse * scale) + bias).astype(x.dtype)
+    return (y, mean, var), (x, scale, mean, inverse, mask)
+
+
+def _normalize_backward(saved, y_bars):
+    x, scale, mean, inverse, mask = saved
+    y_bar, n = _valid(y_bars[0].astype(jnp.float32), mask), _count(x, mask)
+    normal = (x - mean) * inverse
+    by_bias, by_scale = y_bar.sum((0, 1)), (y_bar * normal).sum((0, 1))
+    by_x = (inverse * scale) * (y_bar - _valid(by_bias / n + normal * (by_scale / n), mask))
+    return by_x.astype(x.dtype), by_scale, by_bias, None
+
+
+normalize.defvjp(_normalize, _normalize_backward)
+
+
+def _valid(values, mask):
+    return values if mask is None else jnp.where(mask[..., None], values, 0)
+
+
+def _count(x, mask):
+    return x.shape[0] * x.shape[1] if mask is None else jnp.maximum(mask.sum(), 1).astype(jnp.float32)
+
+
+def _some_step(x, mask):
+    """Return features that are near those of valid steps: the mean over the batch of each sequence's middle step."""
+    # In the middle: the first steps often differ from all others. Of every sequence: one sequence's step would be
+    # sent from device to device where the batch is divided over them.
+    if mask is None:
+        return x[:, x.shape[1] // 2].astype(jnp.float32).mean(0)
+    lengths = mask.sum(1)
+    middle = jnp.take_along_axis(x, (lengths // 2)[:, None, None], axis=1)[:, 0].astype(jnp.float32)
+    some = (lengths > 0)[:, None]
+    return jnp.where(some, middle, 0).sum(0) / jnp.maximum(some.sum(), 1)
+
+
+class LayerNorm(nnx.Module):
+    """Normalise each step over its features.
+
+    scale, bias: (H,).
+    """
+
+    def __init__(self, d_model: int) -> None:
+        self.scale, self.bias = NormParam(jnp.ones(d_model)), NormParam(jnp.zeros(d_model))
+
+    def __call__(
+        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
+    ) -> Float[Array, "batch L H"]:
+        """Normalise; a step sees only itself, so neither padding nor training matter."""
+        del mask, train
+        wide = x.astype(jnp.float32)
+        mean, var = wide.mean(-1, keepdims=True), wide.var(-1, keepdims=True)
+        return ((wide - mean) * jax.lax.rsqrt(var + LAYER_EPSILON) * self.scale[...] + self.bias[...]).astype(x.dtype)

@@ -1,0 +1,31 @@
+"""The kinds of trained parameters: a parameter's type is its optimizer group (table: `s5.training.optimizer`)."""
+
+from flax import nnx
+
+
+class StateParam(nnx.Param):
+    """The state matrix Lambda: real and imaginary parts."""
+
+
+class StepParam(nnx.Param):
+    """The logarithm of the step Delta."""
+
+
+class InputParam(nnx.Param):
+    """The input matrix B."""
+
+
+class OutputParam(nnx.Param):
+    """The output matrix C and the feed-through D."""
+
+
+class NormParam(nnx.Param):
+    """Scale and bias of a normalisation."""
+
+
+class WeightParam(nnx.Param):
+    """The weight of a dense layer."""
+
+
+class BiasParam(nnx.Param):
+    """The bias of a dense layer."""

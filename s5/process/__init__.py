@@ -1,0 +1,1 @@
+"""The training process and its surroundings: devices, several processes, stop requests, memory pages."""

@@ -1,0 +1,169 @@
+"""The devices that a batch is divided over, in this process and in others: everything else is on each of them.
+
+A step is one program for all devices. The batch is its only divided input; the compiler sums gradients and batch
+statistics over the devices, so that a step is the step of one device up to rounding.
+"""
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from s5.errors import UserError
+from s5.process.distributed import Team
+from s5.process.shutdown import Lifeline
+
+AXIS = "data"
+
+
+class Devices:
+    """The devices of a run.
+
+    Args:
+        wanted: Devices of this process to use; None for all.
+        team: Which of the run's processes this is.
+
+    Attributes:
+        count: Devices of all processes together.
+        team: As given.
+
+    Raises:
+        UserError: Where this process has fewer devices than wanted, or the processes have different numbers.
+    """
+
+    def __init__(self, wanted: int | None = None, team: Team | None = None) -> None:
+        self.team = team or Team()
+        local = jax.local_device_count()
+        if wanted is not None and wanted > local:
+            raise UserError(
+                f"train.devices={wanted}: this process has {local} device{'s' * (local != 1)}",
+                hint=f"choose 1 to {local}, or leave it out for all",
+            )
+        by_process = [jax.local_devices(process_index=rank)[:wanted] for rank in range(self.team.size)]
+        if len({len(devices) for devices in by_process}) > 1:
+            counts = ", ".join(str(len(devices)) for devices in by_process)
+            raise UserError(f"the processes of this run have {counts} devices", hint="set train.devices to the least")
+        flat = [device for devices in by_process for device in devices]
+        self.count = len(flat)
+        # One device needs no mesh: its programs stay what they were without one.
+        self._mesh = Mesh(np.array(flat), (AXIS,)) if self.count > 1 else None
+
+    def check_batch(self, batch_size: int, microbatches: int) -> None:
+        """Refuse a training batch that cannot be divided.
+
+        Raises:
+            UserError: Where a device's part of a batch, or of a microbatch, would not be whole.
+        """
+        parts = self.count * microbatches
+        if batch_size % parts:
+            over = f"{self.count} devices" + (f" and train.microbatches={microbatches}" if microbatches > 1 else "")
+            raise UserError(
+                f"train.batch_size={batch_size} cannot be divided over {over}",
+                hint=f"make it a multiple of {parts}, or set train.devices",
+            )
+
+    def filled(self, batch_size: int) -> int:
+        """Return the least multiple of the number of devices that holds a batch; an evaluation fills the rest."""
+        return -(-batch_size // self.count) * self.count
+
+    def rows(self, batch_size: int) -> slice:
+        """Return which rows of a batch this process reads."""
+        share = batch_size // self.team.size
+        return slice(self.team.rank * share, (self.team.rank + 1) * share)
+
+    def jit(self, function: Callable[..., Any], **options: Any) -> Any:
+        """Compile a step for these devices; what it returns is on each of them, whole."""
+        if self._mesh is not None:
+            options["out_shardings"] = NamedSharding(self._mesh, PartitionSpec())
+        return jax.jit(function, **options)
+
+    def place_batch(self, batch: Any) -> Any:
+        """Divide a batch over the devices; of several processes each gives its own rows."""
+        if self._mesh is None:
+            return batch
+        sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        if self.team.alone:
+            return jax.device_put(batch, sharding)
+        return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
+
+    def place(self, tree: Any) -> Any:
+        """Put a copy of a tree on each device. All processes must give the same."""
+        if self._mesh is None:
+            return tree
+        everywhere = NamedSharding(self._mesh, PartitionSpec())
+        return jax.device_put(tree, everywhere) if self.team.alone else jax.tree.map(_on(everywhere), tree)
+
+    def keep_divided(self, parts: Any) -> Any:
+        """Say inside a step that the second axis of these arrays is divided over the devices."""
+        if self._mesh is None:
+            return parts
+        return jax.lax.with_sharding_constraint(parts, NamedSharding(self._mesh, PartitionSpec(None, AXIS)))
+
+    def from_leader(self, value: Any) -> Any:
+        """Return what process 0 gives: arrays on the host and plain values, bit for bit."""
+        if self.team.alone:
+            return value
+        payload = np.frombuffer(pickle.dumps(value) if self.team.leads else b"", np.uint8)
+        length = int(multihost_utils.broadcast_one_to_all(np.uint32(len(payload))))
+        words = np.zeros(-(-length // 4) * 4, np.uint8)
+        words[: len(payload)] = payload
+        received = np.asarray(multihost_utils.broadcast_one_to_all(words.view(np.uint32)))
+        return pickle.loads(received.view(np.uint8)[:length].tobytes())
+
+    def lifeline(self, lifeline: Lifeline) -> Lifeline:
+        """Return what says to all processes at the same look that one of them has been asked to stop."""
+        return lifeline if self.team.alone or self._mesh is None else SharedLifeline(lifeline, self._mesh)
+
+
+def _on(sharding: NamedSharding) -> Callable[[jax.Array], jax.Array]:
+    """Return what puts an array on devices that other processes have: random keys pass as their data only."""
+
+    def put(leaf: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+        data = jax.make_array_from_process_local_data(sharding, np.asarray(jax.random.key_data(leaf)))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+    return put
+
+
+class SharedLifeline(Lifeline):
+    """A lifeline that all processes of a run hold: when one is asked to stop, all see it at the same look.
+
+    All of them must look equally often. A look hands the answer of this process to the devices and returns what all
+    answered at the look before, so that nobody waits: the devices still have the step after that one to do.
+
+    Args:
+        own: What tells this process to stop.
+        mesh: The devices of all processes.
+    """
+
+    def __init__(self, own: Lifeline, mesh: Mesh) -> None:
+        self._own = own
+        self._sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+        self._any = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
+        self._local = sum(device.process_index == jax.process_index() for device in mesh.devices.flat)
+        self._before: jax.Array | None = None
+        self._stopping = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether any process had been asked to stop when all looked last."""
+        if not self._stopping:
+            answer = np.full(self._local, self._own.stopping, np.int32)
+            before, self._before = (
+                self._before,
+                self._any(jax.make_array_from_process_local_data(self._sharding, answer)),
+            )
+            self._stopping = before is not None and bool(np.asarray(before))
+        return self._stopping
+
+    @property
+    def why(self) -> str:
+        """What asked for it, in words."""
+        return self._own.why or "another process of the run was asked to stop"

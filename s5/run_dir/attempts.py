@@ -1,0 +1,71 @@
+"""Claiming an attempt of a run where no supervisor does: `python -m s5` typed by hand.
+
+It is done as a supervisor does it, so the two see each other: the folder is prepared beside its place with its lock
+held, and renamed to `attempts/K`, which succeeds for one process only.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from s5.errors import UserError
+from s5.run_dir.locks import is_taken, take
+from s5.run_dir.result import ATTEMPTS, CLAIM, LOCK, attempt_dirs
+
+
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[Path]:
+    """Claim the next attempt of a run and hold its lock.
+
+    Args:
+        run_dir: The run directory.
+
+    Yields:
+        `RUN_DIR/attempts/K`.
+
+    Raises:
+        UserError: Where somebody works on the run at this moment.
+    """
+    prepared = run_dir / ATTEMPTS / f"{CLAIM}{socket.gethostname()}-{os.getpid()}"
+    prepared.mkdir(parents=True, exist_ok=True)
+    fd = os.open(prepared / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        take(fd)
+        yield _place(prepared, run_dir)
+    finally:
+        os.close(fd)
+        with suppress(OSError):
+            (prepared / LOCK).unlink()
+            prepared.rmdir()
+
+
+def _place(prepared: Path, run_dir: Path) -> Path:
+    """Move the prepared folder to its place after the last attempt; raise while somebody works on that."""
+    while True:
+        earlier = attempt_dirs(run_dir)
+        if earlier and _is_worked_on(earlier[-1]):
+            raise UserError(
+                f"{run_dir}: attempt {earlier[-1].name} is still running",
+                hint="wait for it, or stop its process; then type the command again",
+            )
+        place = run_dir / ATTEMPTS / str(int(earlier[-1].name) + 1 if earlier else 0)
+        try:
+            os.rename(prepared, place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            continue  # somebody else was first, and is working on it now
+        return place
+
+
+def _is_worked_on(attempt_dir: Path) -> bool:
+    with suppress(FileNotFoundError):
+        fd = os.open(attempt_dir / LOCK, os.O_RDONLY)
+        try:
+            return is_taken(fd)
+        finally:
+            os.close(fd)
+    return False

@@ -1,0 +1,1 @@
+"""Training and evaluation: the loop, its steps, the optimizer, checkpoints, metrics."""

@@ -1,0 +1,338 @@
+"""Training: the loop, which only orders effects; `s5.training.step` holds what is computed.
+
+The order of effects of one step is: the step, its lines of metrics, its evaluation, its checkpoint, the stop. A run
+can be cut between any two of them; what is in a checkpoint says what of its step is still to be done.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s5.catalog import check_version, dataset_info
+from s5.config.choices import Compat
+from s5.config.run import Config
+from s5.data import Dataset, load
+from s5.errors import NotANumber, Stopped, UserError, say
+from s5.process import device, distributed
+from s5.process.distributed import Team
+from s5.process.sharding import Devices
+from s5.process.shutdown import Lifeline
+from s5.run_dir.result import FINAL_METRICS, write_result
+from s5.training import checkpoints
+from s5.training.evaluate import BEST, Task, check_same_task
+from s5.training.metric_log import Journal, Silence
+from s5.training.schedule import has_plateaued
+from s5.training.step import Interval
+from s5.training.trainer_state import Learner
+
+_OTHER_DATA = "bring back the files and the config that the run began with, or start it again in another folder"
+
+
+@dataclasses.dataclass(kw_only=True)
+class Progress:
+    """What the loop keeps on the host, and every checkpoint with it.
+
+    step: Steps done.
+    evaluated_step: The last step whose evaluation is written.
+    best_step: The evaluated step with the best validation score; None before the first.
+    best: Its scores.
+    data: Where the iterator of the training batches stands.
+    task: What the data ask of the model, as `s5.training.evaluate.Task` has it.
+    """
+
+    step: int = 0
+    evaluated_step: int = 0
+    best_step: int | None = None
+    best: dict[str, float] = dataclasses.field(default_factory=dict)
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    task: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def train(
+    config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline | None = None, team: Team | None = None
+) -> dict[str, float]:
+    """Train a run to its end, from its newest checkpoint if it has one, and write the attempt's `result.json`.
+
+    Args:
+        config: The run's config.
+        run_dir: The run directory; earlier attempts' checkpoints are looked for in it.
+        attempt_dir: `RUN_DIR/attempts/K`, claimed by the caller; all that is written goes there.
+        lifeline: What says when to stop; None listens to signals and to the environment's pipe.
+        team: Which of the run's processes this one is; None for a run of one. Only process 0 reads and writes in the
+            run directory.
+
+    Returns:
+        The final metrics: the scores of the best validated model on `test` and `val`, and on another data set's test
+        split where `data.zero_shot` names one.
+
+    Raises:
+        Stopped: Asked to stop; a checkpoint at the current step is written.
+        NotANumber: The loss is not finite; the message names the step.
+        PeerGone: Another process of the run is gone.
+        UserError: For data, a device or a config that cannot work.
+    """
+    lifeline, team = lifeline or Lifeline.from_environment(), team or Team()
+    distributed.join(team)
+    device.require(config.platform)
+    devices = Devices(config.train.devices, team)  # before the data, which may take their time
+    dataset = load(config.data, config.compat)
+    # What all processes come to alike they wait for together; one that leaves otherwise must not be waited for.
+    try:
+        with Journal(config, attempt_dir) if team.leads else Silence() as journal:
+            loop = Loop(config, dataset, run_dir, attempt_dir, devices.lifeline(lifeline), journal, devices)
+            metrics = loop.run()
+    except (Stopped, NotANumber):
+        distributed.part(team)
+        raise
+    distributed.part(team)
+    return metrics
+
+
+class Loop:
+    """The training of one attempt.
+
+    Args:
+        config: The run's config.
+        dataset: Its data.
+        run_dir: The run directory.
+        attempt_dir: The attempt's folder.
+        lifeline: What says when to stop, to all processes of the run alike.
+        journal: Where the numbers go.
+        devices: What the batches are divided over; None for one device.
+
+    Attributes:
+        learner: What computes.
+        progress: What the loop keeps.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        run_dir: Path,
+        attempt_dir: Path,
+        lifeline: Lifeline,
+        journal: Journal | Silence,
+        devices: Devices | None = None,
+    ) -> None:
+        self._config, self._dataset, self._attempt_dir = config, dataset, attempt_dir
+        self._lifeline, self._journal = lifeline, journal
+        self._devices = devices or Devices(1)
+        self._leads = self._devices.team.leads
+        self.learner = Learner(config, dataset, self._devices)
+        self.steps_per_epoch = self.learner.steps_per_epoch
+        self.total_steps = self.steps_per_epoch * config.train.epochs
+        self._environment = {**device.environment(), "devices": self._devices.count}
+        self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)))
+        self._zero_shot = _load_zero_shot(config, dataset)
+        self._best_arrays: checkpoints.Arrays = {}
+        self._pending: tuple[int, Interval] | None = None
+        self._saved: tuple[int, int] = (0, 0)
+        self._resume(run_dir)
+
+    def _resume(self, run_dir: Path) -> None:
+        """Take over the newest valid checkpoint of the run's attempts, if there is one."""
+        checkpoint = self._devices.from_leader(checkpoints.newest(run_dir) if self._leads else None)
+        if checkpoint is not None and (task := checkpoint.progress.get("task")):
+            check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
+        self.learner.start(checkpoint and checkpoint.arrays)
+        if checkpoint is None:
+            return
+        self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
+        self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
+        self._saved = (self.progress.step, self.progress.evaluated_step)
+        self._journal.resume(checkpoint.attempt, checkpoint.step)
+        changed = [k for k, v in self._environment.items() if checkpoint.environment.get(k) != v]
+        for key in changed:
+            before, now = checkpoint.environment.get(key), self._environment[key]
+            self._say(f"s5: {key} was {before} and is {now}: the numbers may differ from an uninterrupted run's")
+
+    def run(self) -> dict[str, float]:
+        """Train, evaluate the best model on the test split, write the result."""
+        progress, stopping = self.progress, lambda: self._lifeline.stopping
+        self._announce()
+        try:
+            self._train()
+            scores = {"val": progress.best, "test": self.learner.evaluate("test", stopping, self._best_arrays)}
+            if self._zero_shot is not None:
+                scores["zero_shot"] = self._evaluate_zero_shot(self._zero_shot)
+        except Stopped:
+            self._save()
+            self._say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._lifeline.why})")
+            raise
+        # Not in metrics.jsonl: a kill between that line and the result would have it repeated.
+        every = {f"{split}/{kind}": value for split, kinds in scores.items() for kind, value in kinds.items()}
+        metrics = {name: every[name] for name in FINAL_METRICS if name in every}
+        self._journal.mirror(progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")})
+        if self._leads:
+            write_result(
+                self._attempt_dir,
+                metrics,
+                steps=progress.step,
+                best_step=progress.best_step,
+                parameters=self.learner.n_parameters,
+                environment=self._environment,
+            )
+        self._say(f"s5: done; {_in_words('test', scores['test'])}, best validation at step {progress.best_step}")
+        return metrics
+
+    def _evaluate_zero_shot(self, dataset: Dataset) -> dict[str, float]:
+        """Return the scores of the best model on data that it was never trained on."""
+        scores = self.learner.evaluate(
+            "test",
+            lambda: self._lifeline.stopping,
+            self._best_arrays,
+            dataset=dataset,
+            step_rescale=self._config.data.zero_shot_rescale,
+        )
+        self._say(f"s5: never trained on {_in_words(dataset.name, scores)}")
+        return scores
+
+    def _train(self) -> None:
+        """Do the steps that are left, with all that belongs to each."""
+        train, progress = self._config.train, self.progress
+        batches = self.learner.batches()
+        try:
+            try:
+                batches.set_state(progress.data or batches.get_state())
+            except ValueError as error:
+                raise UserError(str(error), hint=_OTHER_DATA) from error
+            self._finish_step()
+            while progress.step < self.total_steps and not self._ends_early():
+                self.learner.step(next(batches))
+                # The interval before is read only now that the device has work again.
+                self._write_pending()
+                progress.step, progress.data = progress.step + 1, batches.get_state()
+                if progress.step % train.log_every_steps == 0:
+                    self._pending = progress.step, self.learner.take_interval()
+                self._finish_step()
+        finally:
+            batches.close()
+
+    def _finish_step(self) -> None:
+        """Evaluate, save and stop where the current step asks for it; what a resumed run has done is not repeated."""
+        step, train = self.progress.step, self._config.train
+        if self._lifeline.stopping:
+            raise Stopped
+        ends_epoch = step > 0 and step % self.steps_per_epoch == 0
+        evaluates = ends_epoch and (step // self.steps_per_epoch % train.eval_every_epochs == 0)
+        if (evaluates or step == self.total_steps) and self.progress.evaluated_step < step:
+            self._evaluate()
+        saves = (
+            ends_epoch if train.checkpoint_every_steps is None else step and step % train.checkpoint_every_steps == 0
+        )
+        if saves or step == self.total_steps or self._ends_early():
+            self._save()
+
+    def _evaluate(self) -> None:
+        """Score the model on the validation split and remember it if it is the best."""
+        self._write_pending()
+        _refuse_nan(self.learner.interval)  # before the validation can call such a model the best
+        progress, compat = self.progress, self._config.compat
+        scores = self.learner.evaluate("val", lambda: self._lifeline.stopping)
+        if progress.best_step is None or _rank(scores, compat) > _rank(progress.best, compat):
+            progress.best_step, progress.best = progress.step, scores
+            self._best_arrays = self.learner.model_arrays()
+        progress.evaluated_step = progress.step
+        self._journal.write(progress.step, {f"val/{name}": value for name, value in scores.items()})
+        waited = progress.step - max(progress.best_step, self.learner.fell_at)
+        if has_plateaued(self._config.optim, waited, self.steps_per_epoch, compat):
+            self.learner.let_rates_fall(progress.step)
+        self._say(
+            f"s5: step {progress.step}/{self.total_steps}  epoch {progress.step / self.steps_per_epoch:g}  "
+            + _in_words("val", scores)
+        )
+
+    def _ends_early(self) -> bool:
+        patience = self._config.train.early_stop_epochs
+        if patience is None or self.progress.best_step is None:
+            return False
+        return self.progress.evaluated_step - self.progress.best_step >= patience * self.steps_per_epoch
+
+    def _write_pending(self) -> None:
+        """Write the line of the last log interval; waits for the device."""
+        if self._pending is None:
+            return
+        (step, interval), self._pending = self._pending, None
+        _refuse_nan(interval)
+        means = interval.sums.means()
+        values = {f"train/{name}": value for name, value in means.items()}
+        self._journal.write(step, {**values, "lr": self.learner.lr(step - 1)})
+        self._journal.time(step, self.total_steps, step / self.steps_per_epoch)
+
+    def _save(self) -> None:
+        """Write a checkpoint of the current step, after all its lines are on disk."""
+        self._write_pending()
+        _refuse_nan(self.learner.interval)
+        now = (self.progress.step, self.progress.evaluated_step)
+        if now == self._saved:
+            return
+        if self._leads:
+            self._journal.flush()
+            checkpoints.save(
+                self._attempt_dir,
+                self.progress.step,
+                {**self.learner.arrays(), **self._best_arrays},
+                dataclasses.asdict(self.progress),
+                self._environment,
+                self._config.train.keep_checkpoints,
+            )
+        self._saved = now
+
+    def _announce(self) -> None:
+        self._say(
+            f"s5: {self._config.recipe or self._dataset.name}, seed {self._config.seed}: "
+            f"{self.learner.n_parameters:,} parameters, {self.total_steps} steps of {self._config.train.batch_size} "
+            f"on {device.describe(self._devices.count)}"
+        )
+        if self.progress.step:
+            self._say(f"s5: going on after step {self.progress.step}")
+        self._journal.time(self.progress.step, self.total_steps, self.progress.step / self.steps_per_epoch)
+
+    def _say(self, message: str) -> None:
+        """Say it once, however many processes the run has."""
+        if self._leads:
+            say(message)
+
+
+def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
+    """Return the data set that the best model is scored on at the end too: loaded first, since a mistake is seen so."""
+    name = config.data.zero_shot
+    if name is None:
+        return None
+    version = config.data.zero_shot_version
+    check_version(dataset_info(name), version, "data.zero_shot_version")
+    other = load(dataclasses.replace(config.data, name=name, version=version), config.compat)
+    check_same_task(f"data.zero_shot={name}", other, Task.of(dataset))
+    return other
+
+
+def _refuse_nan(interval: Interval) -> None:
+    bad_step = int(interval.bad_step)
+    if bad_step:
+        raise NotANumber(f"the loss or the updated parameters are not finite from step {bad_step} on")
+
+
+def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
+    """Return what is compared: the higher accuracy; among equals the lower loss; among those the earlier wins.
+
+    A regression has its loss alone, and a Gaussian one the squared error of its means, by which it is judged. Scores
+    whose loss is no number are worse than all others.
+    """
+    if not np.isfinite(scores["loss"]):
+        return (-np.inf,)
+    loss = -scores["loss"]
+    if "mse" in scores:
+        return (-scores["mse"],) if np.isfinite(scores["mse"]) else (-np.inf,)
+    if "accuracy" not in scores:
+        return (loss,)
+    return (scores["accuracy"],) if compat is Compat.upstream else (scores["accuracy"], loss)
+
+
+def _in_words(split: str, scores: dict[str, float]) -> str:
+    loss = f"{split} loss {scores['loss']:.4f}"
+    if "mse" in scores:
+        return f"{split} mse {scores['mse']:.4g}  {loss}"
+    return f"{split} accuracy {100 * scores['accuracy']:.2f} %  {loss}" if "accuracy" in scores else loss

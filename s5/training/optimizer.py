@@ -1,0 +1,157 @@
+"""The optimizer: Adam with decoupled decay, where a parameter's type decides its learning rate and its decay.
+
+Source: the four parameter groupings of the S5 repository (github.com/lindermanlab/S5), without its fault, which
+`compat=upstream` brings back: there a label that no parameter has leaves normalisation parameters and biases to decay.
+"""
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, PyTree
+
+from s5.config.choices import Compat, ParamGroups
+from s5.config.run import OptimConfig
+from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
+from s5.training.schedule import Falls, make_schedule
+
+
+class Rule(Enum):
+    """How a group trains: at which learning rate, and whether its values decay."""
+
+    ssm = ("ssm_lr", False)
+    ssm_decay = ("ssm_lr", True)
+    regular = ("lr", True)
+    regular_no_decay = ("lr", False)
+
+    def __init__(self, rate: str, decays: bool) -> None:
+        self.rate, self.decays = rate, decays
+
+
+_FIXED = {
+    StateParam: Rule.ssm,
+    StepParam: Rule.ssm,
+    NormParam: Rule.ssm,
+    WeightParam: Rule.regular,
+    BiasParam: Rule.regular_no_decay,
+}
+RULES: dict[ParamGroups, dict[type[nnx.Param], Rule]] = {
+    ParamGroups.standard: {**_FIXED, InputParam: Rule.ssm, OutputParam: Rule.regular},
+    ParamGroups.BandCdecay: {**_FIXED, InputParam: Rule.ssm_decay, OutputParam: Rule.regular},
+    ParamGroups.BfastandCdecay: {**_FIXED, InputParam: Rule.regular, OutputParam: Rule.regular},
+    ParamGroups.noBCdecay: {**_FIXED, InputParam: Rule.ssm, OutputParam: Rule.ssm},
+}
+
+
+def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = Compat.none) -> Rule:
+    """Return the rule of one parameter.
+
+    Args:
+        param: The variable; its type is its group.
+        config: Names the table, and whether the step trains with the regular parameters.
+        path: Where the parameter lies, for the message.
+        compat: `upstream` for the S5 repository's rule of normalisation parameters and biases.
+
+    Returns:
+        The rule.
+
+    Raises:
+        TypeError: For a variable whose type is in no group.
+    """
+    table = RULES[config.groups]
+    if type(param) not in table:
+        known = ", ".join(kind.__name__ for kind in table)
+        raise TypeError(f"parameter {path} is a {type(param).__name__}, which is no optimizer group; groups: {known}")
+    if config.dt_global and isinstance(param, StepParam):
+        return Rule.regular
+    if compat is Compat.upstream and isinstance(param, (NormParam, BiasParam)):
+        return Rule.regular
+    return table[type(param)]
+
+
+class GroupState(NamedTuple):
+    """The optimizer's state: updates done, Adam's moments, and how often the rates have fallen at a plateau.
+
+    The moments are vectors, of all parameters one after the other. Array by array, Adam would be a fifth of all
+    kernels of a training step, and of the time to compile it.
+    """
+
+    step: Int[Array, ""]
+    adam: optax.OptState
+    falls: Falls
+
+
+def make_optimizer(
+    config: OptimConfig, params: PyTree, steps_per_epoch: int, epochs: int, compat: Compat = Compat.none
+) -> optax.GradientTransformation:
+    """Return the optimizer of a model's parameters.
+
+    Args:
+        config: Rates, decay and grouping.
+        params: The parameters, as `nnx.state(model, nnx.Param)` returns them.
+        steps_per_epoch: Updates per epoch.
+        epochs: Epochs of the whole training.
+        compat: `upstream` for the S5 repository's groups and rates, faults and all.
+
+    Returns:
+        An optax transformation for trees like `params`. Its state is a `GroupState`.
+
+    Raises:
+        TypeError: For a parameter that is in no group.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=_is_variable)
+    rules = [
+        rule_of(param, config, jax.tree_util.keystr(path, simple=True, separator="."), compat) for path, param in leaves
+    ]
+    schedules = {
+        name: make_schedule(config, getattr(config, name), steps_per_epoch, epochs, compat) for name in ("lr", "ssm_lr")
+    }
+    adam = optax.scale_by_adam()
+
+    def init(params):
+        return GroupState(jnp.zeros((), jnp.int32), adam.init(_as_vector(jax.tree.leaves(params))), Falls.none())
+
+    def update(updates, state, params=None):
+        leaves, tree = jax.tree.flatten(updates)
+        gradient = _as_vector(leaves)
+        if config.clip_norm is not None:
+            gradient = clip(gradient, config.clip_norm)
+        direction, adam_state = adam.update(gradient, state.adam)
+        rates = {name: schedule(state.step, state.falls) for name, schedule in schedules.items()}
+        scaled = [
+            -rates[rule.rate] * (d + config.weight_decay * p if rule.decays else d)
+            for rule, d, p in zip(rules, _split_like(leaves, direction), jax.tree.leaves(params), strict=True)
+        ]
+        return jax.tree.unflatten(tree, scaled), GroupState(state.step + 1, adam_state, state.falls)
+
+    return optax.GradientTransformation(init, update)
+
+
+def clip(gradients: PyTree, norm: float) -> PyTree:
+    """Return the gradients, shortened together so that their global norm is `norm` at most.
+
+    A direction stays what it is, and one that is not finite stays so.
+    """
+    # Measured in units of the largest entry: its square may be no float32 any more.
+    unit = jnp.maximum(jax.tree.reduce(jnp.maximum, jax.tree.map(lambda g: jnp.abs(g).max(), gradients)), 1e-30)
+    length = optax.tree.norm(jax.tree.map(lambda g: g / unit, gradients))
+    factor = jnp.minimum(1.0, norm / unit / length)
+    return jax.tree.map(lambda g: g * factor, gradients)
+
+
+def _as_vector(arrays: list[Array]) -> Float[Array, " n"]:
+    return jnp.concatenate([array.ravel() for array in arrays])
+
+
+def _split_like(arrays: list[Array], vector: Any) -> list[Array]:
+    """Return the parts of a vector in the shapes of arrays, the reverse of `_as_vector`."""
+    ends = np.cumsum([array.size for array in arrays])
+    return [part.reshape(array.shape) for part, array in zip(jnp.split(vector, ends[:-1]), arrays, strict=True)]
+
+
+def _is_variable(node):
+    return isinstance(node, nnx.Variable)

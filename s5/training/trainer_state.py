@@ -1,0 +1,198 @@
+"""What a run computes with: the model's state on its devices, the jitted steps, and both as plain arrays."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import PyTree
+
+from s5.config.choices import Compat, Pooling
+from s5.config.run import Config
+from s5.data import Dataset
+from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch, train_batches
+from s5.errors import UserError
+from s5.models.sequence_model import make_model
+from s5.process.sharding import Devices
+from s5.training import checkpoints
+from s5.training.evaluate import BEST_PARAMS, BEST_STATS, EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
+from s5.training.optimizer import make_optimizer
+from s5.training.schedule import make_schedule
+from s5.training.step import Interval, TrainState, TrainStep, make_train_step
+
+
+class Learner:
+    """The state of a training and the programs that change it.
+
+    Args:
+        config: The run's config.
+        dataset: Its data.
+        devices: What its batches are divided over.
+
+    Attributes:
+        state: The state after the last step.
+        interval: What the steps of the present log interval have gathered.
+        steps_per_epoch: Updates per epoch.
+        n_parameters: Trained numbers of the model.
+        head: What the model returns.
+
+    Raises:
+        UserError: Where a batch cannot be divided, or the model cannot read the data.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, devices: Devices) -> None:
+        self._config, self._dataset, self._devices = config, dataset, devices
+        self.steps_per_epoch = steps_per_epoch(dataset.splits["train"], config.train.batch_size)
+        devices.check_batch(config.train.batch_size, config.train.microbatches)
+        _check_pooling(config, dataset)
+        _check_fits(config, dataset)
+        init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
+        rngs = nnx.Rngs(params=init_key)
+        model = make_model(
+            config.model, dataset.d_input, dataset.n_classes, rngs, head=dataset.head, compat=config.compat
+        )
+        self.head = model.kind
+        graphdef, params, stats = nnx.split(model, nnx.Param, ...)
+        self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+        how = (self.steps_per_epoch, config.train.epochs, config.compat)
+        optimizer = make_optimizer(config.optim, params, *how)
+        self._lr = jax.jit(make_schedule(config.optim, config.optim.lr, *how))
+        self.train_step: TrainStep = make_train_step(
+            graphdef,
+            optimizer,
+            valid_lengths(dataset),
+            head=self.head,
+            microbatches=config.train.microbatches,
+            devices=devices,
+        )
+        self._graphdef, self._eval_steps = graphdef, dict[tuple[bool, float], EvalStep]()
+        self.state = TrainState(jnp.zeros((), jnp.int32), dropout_key, params, stats, optimizer.init(params))
+        self.interval = Interval.fresh(self.head)
+
+    def start(self, arrays: checkpoints.Arrays | None) -> None:
+        """Put the state on the devices: fresh, or as a checkpoint holds it.
+
+        Args:
+            arrays: What `arrays` returned; None to start afresh.
+
+        Raises:
+            UserError: Where they are of another model.
+        """
+        if arrays is None and not self._devices.team.alone:
+            # Two machines may differ in the last bits of the initial values.
+            arrays = self._devices.from_leader(self.arrays())
+        if arrays is not None:
+            self.state = checkpoints.unflatten(self.state, arrays, "state")
+            self.interval = checkpoints.unflatten(self.interval, arrays, "interval")
+        self.state, self.interval = self._devices.place((self.state, self.interval))
+
+    def arrays(self) -> checkpoints.Arrays:
+        """Return state and interval as arrays on the host."""
+        return {**checkpoints.flatten(self.state, "state"), **checkpoints.flatten(self.interval, "interval")}
+
+    def model_arrays(self) -> checkpoints.Arrays:
+        """Return the model as arrays on the host: what a checkpoint keeps of the best one."""
+        return {
+            **checkpoints.flatten(self.state.params, BEST_PARAMS),
+            **checkpoints.flatten(self.state.stats, BEST_STATS),
+        }
+
+    def batches(self) -> TrainBatches:
+        """Return the training batches from the first on: those rows that this process reads."""
+        train, rows = self._config.train, self._devices.rows(self._config.train.batch_size)
+        split, prefetch = self._dataset.splits["train"], self._config.data.prefetch
+        return train_batches(split, train.batch_size, self._config.seed, prefetch=prefetch, rows=rows)
+
+    def step(self, batch: Batch) -> None:
+        """Do one step."""
+        self.state, self.interval = self.train_step(self.state, self.interval, self._devices.place_batch(batch))
+
+    def take_interval(self) -> Interval:
+        """Return the log interval and begin a new one."""
+        taken, self.interval = self.interval, self._devices.place(Interval.fresh(self.head))
+        return taken
+
+    def evaluate(
+        self,
+        split: str,
+        stopping: Callable[[], bool],
+        model: checkpoints.Arrays | None = None,
+        *,
+        dataset: Dataset | None = None,
+        step_rescale: float = 1.0,
+    ) -> dict[str, float]:
+        """Return the scores of a model on a split.
+
+        Args:
+            split: The split's name.
+            stopping: Asked before every batch.
+            model: What `model_arrays` returned; None for the present one.
+            dataset: Whose split; None for the data trained on.
+            step_rescale: Factor on every step of the model.
+
+        Raises:
+            Stopped: Where `stopping` says so before the end.
+        """
+        dataset = dataset or self._dataset
+        size = self._devices.filled(self._config.train.eval_batch_size)
+        batches = eval_batches(dataset.splits[split], size, self._devices.rows(size))
+        params, stats = (self.state.params, self.state.stats) if model is None else self._unflatten(model)
+        step = self._eval_step(dataset, step_rescale)
+        return evaluate(step, params, stats, batches, stopping, head=self.head, devices=self._devices)
+
+    def _eval_step(self, dataset: Dataset, step_rescale: float) -> EvalStep:
+        """Return the step of an evaluation, the same one for data that are alike."""
+        key = (is_padded(dataset), step_rescale)
+        if key not in self._eval_steps:
+            self._eval_steps[key] = make_eval_step(
+                self._graphdef,
+                valid_lengths(dataset),
+                head=self.head,
+                devices=self._devices,
+                step_rescale=step_rescale,
+            )
+        return self._eval_steps[key]
+
+    def _unflatten(self, model: checkpoints.Arrays) -> tuple[PyTree, PyTree]:
+        params = checkpoints.unflatten(self.state.params, model, BEST_PARAMS)
+        return self._devices.place((params, checkpoints.unflatten(self.state.stats, model, BEST_STATS)))
+
+    def lr(self, step: int) -> float:
+        """Return the learning rate of the update after `step` others."""
+        return float(self._lr(np.int32(step), self.state.opt_state.falls))
+
+    @property
+    def fell_at(self) -> int:
+        """After how many steps the rates fell last; 0 before."""
+        return int(self.state.opt_state.falls.step)
+
+    def let_rates_fall(self, step: int) -> None:
+        """Let the learning rates fall once more, from the next update on.
+
+        Args:
+            step: Steps done.
+        """
+        before = self.state.opt_state
+        falls = self._devices.place(before.falls.fall(step))
+        self.state = self.state._replace(opt_state=before._replace(falls=falls))
+
+
+def _check_fits(config: Config, dataset: Dataset) -> None:
+    """Refuse a model that cannot read the data."""
+    try:
+        split = dataset.splits["train"]
+        config.model.check_fits(dataset.d_input, dataset.head, tokens=split.tokens, times=split.times is not None)
+    except ValueError as error:
+        raise UserError(f"{error} (data.name={dataset.name})", hint="the recipe pendulum/s5 has such data") from error
+
+
+def _check_pooling(config: Config, dataset: Dataset) -> None:
+    """Refuse what the S5 repository cannot do where its behaviour is asked for."""
+    last = config.model.pooling is Pooling.last and not dataset.head.per_step
+    if config.compat is Compat.upstream and last and is_padded(dataset):
+        raise UserError(
+            f"compat=upstream with model.pooling=last: {dataset.name} is padded, and the S5 repository takes the last "
+            "step of full sequences only",
+            hint="set model.pooling=mean, or leave compat at none",
+        )
