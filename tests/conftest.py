@@ -31,12 +31,32 @@ _TOGETHER = (
     tuple(f"{CLUSTER_TESTS}test_{name}.py" for name in ("kill", "several_nodes", "commands", "sites", "containers")),
     (CLUSTER_TESTS,),
     (ENGINE_TESTS,),
-    ("tests/s5/test_processes.py", "tests/s5/test_main.py", "tests/s5/test_evaluate.py", "tests/s5/test_wandb.py"),
+    (
+        "tests/s5/process/test_distributed.py",
+        "tests/s5/test_main.py",
+        "tests/s5/training/test_evaluate.py",
+        "tests/s5/training/test_wandb_logger.py",
+    ),
 )
 _LONG = (
-    *("tests/launch/test_recipes.py", "tests/s5/test_train.py", "tests/s5/test_models.py", "tests/s5/test_parallel.py"),
-    *("tests/s5/test_recipes.py", "tests/s5/test_scan.py", "tests/launch/test_compose.py", "tests/s5/test_depth.py"),
-    *("tests/launch/test_kill.py", "tests/s5/test_s5_layer.py", "tests/launch/test_local.py", "tests/test_house.py"),
+    *(
+        "tests/launch/test_recipes.py",
+        "tests/s5/training/test_loop.py",
+        "tests/s5/models/test_sequence_model.py",
+        "tests/s5/process/test_sharding.py",
+    ),
+    *(
+        "tests/s5/test_recipes.py",
+        "tests/s5/ssm/test_scan.py",
+        "tests/launch/compose/test_composer.py",
+        "tests/s5/models/test_stack.py",
+    ),
+    *(
+        "tests/launch/test_kill.py",
+        "tests/s5/ssm/test_s5.py",
+        "tests/launch/backends/local/test_local.py",
+        "tests/test_house.py",
+    ),
 )
 _FIRST = (*itertools.chain(*_TOGETHER), *_LONG)
 _LATER = len(_FIRST)

@@ -31,8 +31,8 @@ from tests.containers.places import ENGINES, Place, place_of
 from tests.engines.daemon import wait_until
 from tests.engines.docker import BASE, Docker
 from tests.engines.podman import Podman
+from tests.launch.backends.local.test_slots import fake_nvidia_smi
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
-from tests.launch.test_slots import fake_nvidia_smi
 
 GIB_AND_MORE = "x = bytearray(1 << 30)"
 ENDS: list[tuple[str, tuple[Reason, int | None, int | None]]] = [

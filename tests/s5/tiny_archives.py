@@ -1,4 +1,4 @@
-"""Tiny archives in every official format, by the writers of tests/s5/test_data_*.py, all in one data folder."""
+"""Tiny archives in every official format, by the writers of tests/s5/data/test_*.py, all in one data folder."""
 
 from pathlib import Path
 
@@ -6,41 +6,34 @@ import numpy as np
 import pytest
 
 from s5.config.run import DataConfig
-from tests.s5 import (
-    test_data_cifar10,
-    test_data_listops,
-    test_data_pathfinder,
-    test_data_sets,
-    test_data_speech,
-    test_data_text,
-)
+from tests.s5.data import test_cifar10, test_listops, test_pathfinder, test_sets, test_speech, test_text
 
 
 def write_lra(root: Path) -> None:
     """Write the files of all six tasks of the Long Range Arena."""
     config = DataConfig(root=str(root))
-    test_data_listops.write(config)
-    test_data_text.write_reviews(root / "aclImdb")
-    test_data_text.write_pairs(config)
+    test_listops.write(config)
+    test_text.write_reviews(root / "aclImdb")
+    test_text.write_pairs(config)
     write_cifar(root)
-    test_data_pathfinder.write(config)
+    test_pathfinder.write(config)
     with pytest.MonkeyPatch.context() as patch:
         larger = np.random.default_rng(1).integers(0, 256, (24, 128, 128), np.uint8)
-        patch.setattr(test_data_pathfinder, "PICTURES", larger)
-        test_data_pathfinder.write(config, "pathfinder128")
+        patch.setattr(test_pathfinder, "PICTURES", larger)
+        test_pathfinder.write(config, "pathfinder128")
 
 
 def write_cifar(root: Path) -> None:
     """Write the binary files of CIFAR-10."""
     with pytest.MonkeyPatch.context() as patch:
         # It shrinks the catalog too, which is undone: that is `tiny_catalog`'s.
-        make = test_data_cifar10.make_small
-        make("binary", patch, root.parent, test_data_cifar10.PIXELS, test_data_cifar10.LABELS, test_data_cifar10.SIZES)
+        make = test_cifar10.make_small
+        make("binary", patch, root.parent, test_cifar10.PIXELS, test_cifar10.LABELS, test_cifar10.SIZES)
 
 
 def write_others(root: Path) -> None:
     """Write CIFAR-10, MNIST and Speech Commands."""
     write_cifar(root)
-    labels = test_data_sets.encode_idx((np.arange(30) % 10).astype(np.uint8))
-    test_data_sets.write(DataConfig(root=str(root / "mnist")), train_labels_idx1_ubyte=labels)
-    test_data_speech.write_tree(root)
+    labels = test_sets.encode_idx((np.arange(30) % 10).astype(np.uint8))
+    test_sets.write(DataConfig(root=str(root / "mnist")), train_labels_idx1_ubyte=labels)
+    test_speech.write_tree(root)

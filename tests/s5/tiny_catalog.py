@@ -8,7 +8,7 @@ import dataclasses
 
 from s5 import catalog
 
-# As many as the writers of tests/s5/test_data_*.py write.
+# As many as the writers of tests/s5/data/test_*.py write.
 SIZES = {
     "listops": (9, 4, 3),
     "imdb": (10, 2, 8),

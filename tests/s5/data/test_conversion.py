@@ -138,7 +138,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from test_data_conversion import INFO, make_plan, squares
+from test_conversion import INFO, make_plan, squares
 from s5.data.conversion import stored
 WORKERS = int(sys.argv[3])
 
@@ -205,7 +205,7 @@ def test_two_at_once_convert_once(tmp_path):
     code = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from test_data_conversion import INFO, make_plan
+from test_conversion import INFO, make_plan
 from s5.data.conversion import stored
 stored(INFO, sys.argv[2], make_plan)
 """

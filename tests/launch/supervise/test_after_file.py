@@ -17,7 +17,7 @@ from launch.store.store import Store
 from launch.sweepfile.dependencies import Turn
 from launch.sweepfile.sweep import load_sweep
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
-from tests.launch.test_docs_sweeps import EXAMPLES
+from tests.launch.sweepfile.test_docs import EXAMPLES
 
 # Leaves a word that those after it read, and prints what it was told.
 TELLING = """

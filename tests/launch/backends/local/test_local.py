@@ -21,8 +21,8 @@ from launch.store.attempts import attempt_numbers, attempt_path, read_attempt
 from launch.store.records import Reason, RunView, State
 from launch.store.store import Store
 from tests.kill.harness import wait_until
+from tests.launch.backends.local.test_slots import fake_nvidia_smi
 from tests.launch.command_sweep import LOCAL, python, submitted
-from tests.launch.test_slots import fake_nvidia_smi
 
 # Leaves a note that it is there, then waits to be asked to stop.
 WAITING = "import signal, sys; signal.pthread_sigmask(0, {15}); print('ready', flush=True); signal.sigwait({15}); "
@@ -84,7 +84,7 @@ def driver(store: Store, generation: int = 1) -> "subprocess.Popen[str]":
         [sys.executable, "-c", DRIVER, str(store.root), str(generation)],
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
         start_new_session=True,
     )
 
@@ -314,7 +314,7 @@ def test_disk_that_fills_up_is_survived(tmp_path: Path) -> None:
     words = [unshare or "unshare", "--map-root-user", "--mount", "sh", "-c"]
     if unshare is None or subprocess.run([*words, f"mount -t tmpfs tmpfs {tmp_path}"], capture_output=True).returncode:
         pytest.skip("needs `unshare --map-root-user --mount`, with which a small disk of its own is made")
-    harness = Path(__file__).parents[1] / "kill" / "command.py"
+    harness = Path(__file__).parents[3] / "kill" / "command.py"
     command = f'"{sys.executable}" "{harness}" "{tmp_path}" 2 2 0.01 3 local 0'
     script = f"""
         mount -t tmpfs -o size=512k tmpfs "{tmp_path}" && export LAUNCH_SLOTS=/tmp/slots.$$

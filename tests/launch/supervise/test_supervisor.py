@@ -286,7 +286,7 @@ def test_order_comes_back_from_its_words() -> None:
 def test_module_can_be_called_by_name(tmp_path: Path) -> None:
     case = Case(tmp_path, python("pass"))
     words = [sys.executable, "-m", "launch.supervise", *case.order.to_words()]
-    answer = subprocess.run(words, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    answer = subprocess.run(words, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert (answer.returncode, answer.stderr) == (0, "")
 
 

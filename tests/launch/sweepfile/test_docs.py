@@ -12,7 +12,7 @@ from launch.specs.resources import Resources
 from launch.sweepfile.blocks import TOP_KEYS
 from launch.sweepfile.sweep import RETRY_DEFAULTS, load_sweep
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "sweeps.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(# (\S+): ([^\n]+)\n.*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"^\$ launch sweep (.+?)\s+# (\d+) runs?", PAGE, re.MULTILINE)

@@ -175,9 +175,9 @@ def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp
     submission = submit(store)
     for name in ("a1", "b"):
         (tmp_path / f"hold-{name}").touch()
-        code = f"from tests.launch.test_order import *; store = Store(Path({str(store.root)!r})); "
+        code = f"from tests.launch.actions.test_dependencies import *; store = Store(Path({str(store.root)!r})); "
         words = [sys.executable, "-c", code + "drive(submit(store), store)"]
-        launcher = subprocess.Popen(words, cwd=Path(__file__).parents[2], start_new_session=True)
+        launcher = subprocess.Popen(words, cwd=Path(__file__).parents[3], start_new_session=True)
         assert wait_until(lambda name=name: name in order(tmp_path), 30)
         os.kill(launcher.pid, signal.SIGKILL)
         launcher.wait()

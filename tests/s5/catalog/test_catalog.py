@@ -47,7 +47,7 @@ def test_every_entry_is_complete(name):
         assert any(archive.into in form.folders for form in info.forms), "what is unpacked must be found"
 
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_hints_say_the_times_that_were_measured():

@@ -178,7 +178,7 @@ def test_mounts_and_settings_of_containers(folders, monkeypatch):
 
 
 def test_the_example_explains_every_key_with_its_default():
-    slurm = Path(__file__).parents[2] / "slurm"
+    slurm = Path(__file__).parents[3] / "slurm"
     said = yaml.safe_load((slurm / "example.yaml").read_text())
     shared = {"backend", "runtime", "image", "mounts", "network", "shm_gb", "ulimits", "runs_dir", "env"}
     assert set(said) == shared | set(SITE_KEYS)
@@ -186,7 +186,7 @@ def test_the_example_explains_every_key_with_its_default():
 
 
 def test_the_profiles_of_the_repository_can_be_loaded():
-    slurm = Path(__file__).parents[2] / "slurm"
+    slurm = Path(__file__).parents[3] / "slurm"
     assert {path.stem for path in slurm.glob("*.yaml")} >= {"example", "modules"}
     for path in slurm.glob("*.yaml"):
         assert load_profile(path.stem, [slurm]).backend == "slurm"

@@ -98,7 +98,7 @@ def test_the_legend_shows_the_tables():
     rows = {"Λ, log Δ": StateParam, "B̃": InputParam, "C̃, D": OutputParam, "normalisation": NormParam,
             "weights": WeightParam, "biases": BiasParam}  # fmt: skip
     words = {ssm: "`ssm_lr`", ssm_decay: "`ssm_lr`, decay", regular: "`lr`, decay", no_decay: "`lr`"}
-    lines = (Path(__file__).parents[2] / "docs" / "notation.md").read_text().splitlines()
+    lines = (Path(__file__).parents[3] / "docs" / "notation.md").read_text().splitlines()
     for name, kind in rows.items():
         wanted = [words[RULES[groups][kind]] for groups in ParamGroups]
         assert f"| {name} | {' | '.join(wanted)} |" in lines

@@ -287,5 +287,5 @@ def test_expanding_needs_neither_hydra_nor_omegaconf(tmp_path):
         "print([m for m in ('hydra', 'omegaconf', 'jax', 'numpy') if m in sys.modules])"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "x.yaml")]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
     assert done.stdout == "[]\n"

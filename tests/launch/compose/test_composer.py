@@ -20,7 +20,7 @@ from launch.sweepfile.sweep import load_sweep, single_run
 from s5.config.identity import from_dict, science_hash, to_dict
 from s5.config.run import Config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMPOSER = Composer()
 EXPERIMENTS = experiment_names()
 

@@ -288,7 +288,7 @@ def test_a_debian_package_is_unpacked(tmp_path, mode, monkeypatch):
 
 @pytest.fixture(scope="module")
 def script():
-    path = Path(__file__).parents[2] / "scripts/espeak_commands.py"
+    path = Path(__file__).parents[3] / "scripts/espeak_commands.py"
     pytest.importorskip("scipy.signal")
     spec = importlib.util.spec_from_file_location("espeak_commands", path)
     module = importlib.util.module_from_spec(spec)

@@ -15,7 +15,7 @@ from launch.profiles.profile import Profile
 from launch.profiles.slurm import Site
 from launch.specs.resources import Resources
 
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[4]
 SUPERVISOR = (
     f"exec {sys.executable} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); "
     f"from launch.backends.slurm.task import main; sys.exit(main(sys.argv[1:]))' {HOME}"

@@ -17,7 +17,7 @@ from launch.store import snapshot, source_files
 from launch.store.snapshot import SNAPSHOTS, take_snapshot
 from launch.store.source_files import is_secret
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def git(folder, *words):

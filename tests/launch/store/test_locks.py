@@ -95,6 +95,6 @@ def test_runs_that_are_a_file_are_a_message(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "file"))
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
     assert main(words) == ExitCode.USAGE
     assert "Not a directory" in capsys.readouterr().err

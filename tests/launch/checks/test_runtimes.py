@@ -7,7 +7,7 @@ import pytest
 from launch.checks import runtimes as checks
 from launch.checks.check import Check, Level
 from launch.profiles.profile import Profile
-from tests.launch.test_doctor import by_name, executable
+from tests.launch.checks.test_doctor import by_name, executable
 
 
 @pytest.fixture

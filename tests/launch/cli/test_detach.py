@@ -35,9 +35,9 @@ def ready(view: RunView, attempt: int = 0) -> bool:
 
 def test_queue_in_the_background_outlives_its_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     submission = submitted(store, [python(STOPPING)])
-    code = "from tests.launch.test_detach import leave; leave()"
+    code = "from tests.launch.cli.test_detach import leave; leave()"
     master, terminal = pty.openpty()
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     shell = subprocess.Popen(
         [sys.executable, "-c", code, str(store.root)],
         stdin=terminal,
