@@ -18,7 +18,7 @@ from launch.backends.base import OnChange
 from launch.backends.local.ready import Turns
 from launch.backends.local.slots import Slot, Slots, find_machine
 from launch.backends.local.start import Started, build_request, send_request
-from launch.backends.local.stop_signals import Ear
+from launch.backends.local.stop_signals import StopSignals
 from launch.errors import StoreError
 from launch.specs.resources import Resources
 from launch.store import processes
@@ -104,7 +104,7 @@ class LocalQueue:
         """
         lock = self._sweep.hold_queue(self._generation)
         try:
-            with Ear() as self._ear, selectors.DefaultSelector() as self._selector:
+            with StopSignals() as self._ear, selectors.DefaultSelector() as self._selector:
                 self._selector.register(self._ear.fd, selectors.EVENT_READ)
                 fault("queue.held")
                 self._begin()

@@ -11,7 +11,7 @@ from typing import Any
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Ear:
+class StopSignals:
     """Counts requests to stop. A context manager: outside it the signals mean what they meant before.
 
     Attributes:
@@ -27,7 +27,7 @@ class Ear:
         self._before: dict[int, Any] = {}
         self._wakeup = -1
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
             self._wakeup = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
             for number in _STOPS:
