@@ -32,7 +32,7 @@ def source(tmp_path):
     source = tmp_path / "repo"
     for name, text in {
         "s5/__init__.py": "",
-        "s5/training/loop.py": "print(1)\n",
+        "s5/train.py": "print(1)\n",
         "run.sh": "#!/bin/sh\n",
         ".gitignore": "data/\n*.pyc\n",
         "data/raw": "x",
@@ -61,7 +61,7 @@ def test_it_holds_tracked_modified_and_new_files_but_no_ignored_and_no_deleted(s
     (source / "s5" / "__init__.py").unlink()
     (source / "s5" / "x.pyc").write_text("compiled")
     taken = take_snapshot(source, runs)
-    assert listing(taken.path) == {".gitignore", "run.sh", "s5/training/loop.py", "s5/new.py"}
+    assert listing(taken.path) == {".gitignore", "run.sh", "s5/train.py", "s5/new.py"}
     assert (taken.path / "s5" / "train.py").read_text() == "print(2)\n"
     assert taken.path == runs / SNAPSHOTS / taken.hash
     assert (taken.files, taken.notices) == (4, ())
@@ -141,7 +141,7 @@ def test_what_does_not_belong_is_left_out_with_a_notice(source, runs, monkeypatc
     (source / "weights.bin").write_bytes(b"0" * 1001)
     (source / "outside").symlink_to("../elsewhere")
     (source / "absolute").symlink_to("/etc/passwd")
-    (source / "inside").symlink_to("s5/training/loop.py")
+    (source / "inside").symlink_to("s5/train.py")
     os.mkfifo(source / "s5" / "pipe")
     (source / "nested").mkdir()
     git(source, "init", "-q", "nested")
@@ -160,7 +160,7 @@ def test_what_does_not_belong_is_left_out_with_a_notice(source, runs, monkeypatc
     }.items():
         assert f"{name} " in said and why in said
         assert name not in listing(taken.path)
-    assert os.readlink(taken.path / "inside") == "s5/training/loop.py"
+    assert os.readlink(taken.path / "inside") == "s5/train.py"
     assert "s5/pipe" not in listing(taken.path)
 
 
@@ -203,7 +203,7 @@ def test_without_a_repository_the_packages_are_taken(tmp_path, runs, monkeypatch
 def test_without_git_the_packages_are_taken_and_it_is_said(source, runs, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     taken = take_snapshot(source, runs)
-    assert listing(taken.path) == {"s5/__init__.py", "s5/training/loop.py"}
+    assert listing(taken.path) == {"s5/__init__.py", "s5/train.py"}
     assert "git is not installed" in taken.notices[0]
 
 
@@ -214,7 +214,7 @@ def test_a_repository_that_git_refuses_is_taken_by_its_packages_and_it_is_said(s
     refusing.chmod(0o755)
     monkeypatch.setenv("PATH", f"{refusing.parent}:{os.environ['PATH']}")
     taken = take_snapshot(source, runs)
-    assert listing(taken.path) == {"s5/__init__.py", "s5/training/loop.py"}
+    assert listing(taken.path) == {"s5/__init__.py", "s5/train.py"}
     assert "safe.directory" in taken.notices[0]
 
 
@@ -235,7 +235,7 @@ def test_a_file_that_changes_while_it_is_copied_is_taken_again(source, runs, mon
     copy_file, edits = snapshot._copy_file, iter(["print(4)\n", "print(5)\n"])
 
     def edit_then_copy(folder, target, file, total):
-        if file.path == "s5/training/loop.py" and (text := next(edits, None)):
+        if file.path == "s5/train.py" and (text := next(edits, None)):
             (source / file.path).write_text(text)
         copy_file(folder, target, file, total)
 
@@ -267,7 +267,7 @@ def test_a_snapshot_that_is_cleaned_away_while_it_is_taken_up_is_made_anew(sourc
 
     monkeypatch.setattr(os, "utime", too_late)
     assert take_snapshot(source, runs) == taken
-    assert "s5/training/loop.py" in listing(taken.path)
+    assert "s5/train.py" in listing(taken.path)
 
 
 def test_a_full_or_closed_disk_is_explained(source, tmp_path):
@@ -302,7 +302,7 @@ def test_a_taker_killed_in_the_middle_leaves_nothing_that_counts(source, runs, a
     code = f"""
         import os, signal, sys
         from pathlib import Path
-        from launch import snapshot
+        from launch.store import snapshot
         copy_file, done = snapshot._copy_file, []
         def copy_or_die(*args):
             if len(done) == {after}:
@@ -315,7 +315,7 @@ def test_a_taker_killed_in_the_middle_leaves_nothing_that_counts(source, runs, a
     assert subprocess.run(words, cwd=ROOT, check=False).returncode == -signal.SIGKILL
     assert all(p.name.startswith(".tmp-") for p in (runs / SNAPSHOTS).iterdir())
     taken = take_snapshot(source, runs)
-    assert listing(taken.path) == {".gitignore", "run.sh", "s5/__init__.py", "s5/training/loop.py"}
+    assert listing(taken.path) == {".gitignore", "run.sh", "s5/__init__.py", "s5/train.py"}
 
 
 def test_this_repository_can_be_taken(runs):
