@@ -43,7 +43,7 @@ define compile
 	$(COMPILE) $(1) $(EXTRAS) pyproject.toml -o $(2)/cpu.txt; \
 	$(COMPILE) $(1) $(EXTRAS) --extra cuda12 -c $(2)/cpu.txt pyproject.toml -o $(2)/cuda12.txt; \
 	$(COMPILE) $(1) $(EXTRAS) --extra cuda13 -c $(2)/cpu.txt pyproject.toml -o $(2)/cuda13.txt; \
-	$(COMPILE) $(1) $(EXTRAS) --extra dev -c $(2)/cpu.txt pyproject.toml -o $(2)/dev.txt; \
+	$(COMPILE) $(1) $(EXTRAS) --extra dev -c $(2)/cpu.txt --override $(LOCKS)/override.in pyproject.toml -o $(2)/dev.txt; \
 	$(COMPILE) $(1) $(LOCKS)/build.in -o $(2)/build.txt
 endef
 
@@ -72,9 +72,9 @@ clean: ## Remove the environment and the caches; runs and data stay
 define install
 	@echo "installing $(1) (once; a minute with pip, seconds with uv)" >&2
 	@if command -v uv >/dev/null; then \
-	  uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
+	  uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1); \
 	else \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(1); \
 	fi
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --config-settings editable_mode=compat -e .
 	@$(BIN)/python -m compileall -q launch s5 # editable packages are not compiled by the installer
