@@ -87,10 +87,11 @@ def contain(
         configs: The runs' configurations as nested plain values; they name the data.
         root: The folder of all run directories.
         gpus: Whether any of them asks for GPUs.
-        dry: Whether to change nothing: neither to convert an image nor to make a folder.
+        dry: Whether to change nothing: neither to convert an image nor to make a folder. What keeps the runs from
+            starting is then among the obstacles, not raised.
 
     Raises:
-        LaunchError: Where there is no such image or runtime, or something that is to be mounted is not there.
+        LaunchError: If there is no such image or runtime, or something that is to be mounted is not there.
     """
     runtime = choice.runtime or profile.runtime
     if runtime == "bare":
@@ -103,31 +104,51 @@ def contain(
         return Containment(runtime=runtime)
     here = profile.backend == "local"
     check_word("runtime", runtime)
-    more, warnings = _checked(_asked(choice, profile), root, profile, here=here, writable=runtime == "charliecloud")
+    obstacles: list[LaunchError] = []
+    more: list[Mount] = []
+    warnings: list[str] = []
+    with _told(obstacles, dry=dry):
+        more, warnings = _checked(_asked(choice, profile), root, profile, here=here, writable=runtime == "charliecloud")
     from launch.containers.engine.network import check_network  # most runs have no container
     from launch.containers.images.engine_images import ENGINES
     from launch.containers.images.resolve import resolve_image
 
     if here and profile.container.network is not None and runtime in ENGINES:
-        with _said_in(profile, "network"):
+        with _told(obstacles, dry=dry), _said_in(profile, "network"):
             check_network(profile.container.network, runtime)
+    image: Image | None = None
     word = profile.image if choice.image is None else choice.image
-    with _said_in(profile if choice.image is None and profile.image is not None else None, "image"):
+    said = profile if choice.image is None and profile.image is not None else None
+    with _told(obstacles, dry=dry), _said_in(said, "image"):
         image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
     own = _own_mounts(configs, make=not dry)
-    _refuse_hidden(more, own)
+    with _told(obstacles, dry=dry):
+        _refuse_hidden(more, own)
     taken = {mount.target for mount in more}
     mounts = outermost_first([*(mount for mount in own if mount.target not in taken), *more])
     place = str(root.absolute())
     for mount in (Mount(source=place, target=place), *mounts):  # the runs' own folders lie in the first
-        check_mount(mount, runtime)
+        with _told(obstacles, dry=dry):
+            check_mount(mount, runtime)
     return Containment(
         runtime=runtime,
         image=image,
         mounts=mounts,
         container=profile.container,
         warnings=tuple(warnings),
+        obstacles=tuple(obstacles),
     )
+
+
+@contextmanager
+def _told(obstacles: list[LaunchError], *, dry: bool) -> Generator[None, None, None]:
+    """Collect what is in the way of a dry run, which shows all of it at once."""
+    try:
+        yield
+    except LaunchError as error:
+        if not dry:
+            raise
+        obstacles.append(error)
 
 
 @contextmanager
@@ -261,12 +282,7 @@ def contain_left(
         header = before[max(before)]  # what is done asks for no image any more
         return Containment(runtime=runtime, image=header.image, mounts=header.mounts, container=header.container)
     gpus = any(entry.resources.gpus_per_node for entry in left)
-    try:
-        return contain(choice, profile, configs, own.path.parent, gpus=gpus, dry=dry)
-    except LaunchError as error:
-        if not dry or error.exit_code is not ExitCode.USAGE:
-            raise
-        return Containment(runtime=runtime, obstacles=(error,))
+    return contain(choice, profile, configs, own.path.parent, gpus=gpus, dry=dry)
 
 
 def contain_again(

@@ -66,6 +66,7 @@ def resolve_image(
         here=here,
         say=say,
     )
+    _check_word(wish.word)
     _check_runtime(wish)
     image = _find(wish)
     _check_platform(image, wish)
@@ -89,29 +90,38 @@ def _check_runtime(wish: Wish) -> None:
         )
 
 
+def _check_word(word: str) -> None:
+    """Refuse a word that can name no image, whatever this machine holds."""
+    named, at, digest = word.rpartition("@sha256:")
+    if at and not _SUM.fullmatch(digest):
+        raise LaunchError(
+            f"{printable(word)}: a digest is sha256: and 64 hex digits, not {printable(repr(digest))}",
+            hint="copy the whole one: `launch image push` prints it, `launch image list` too",
+        )
+    if not _is_path(named if at else word):
+        if at and named in load_images():
+            raise LaunchError(
+                f"{printable(word)}: {named} is of docker/images.yaml, and a digest belongs to a registry's name",
+                hint=f"{named} alone is the newest build here; by digest it is REGISTRY/PATH@sha256:…",
+            )
+        if not (":" in word or "/" in word or is_id(word)):
+            find_image(word)  # says which ones there are
+
+
+def _is_path(word: str) -> bool:
+    return word.startswith(("/", "./", "../", "~")) or word.endswith(_FILES)
+
+
 def _find(wish: Wish) -> Image:
     named, at, digest = wish.word.rpartition("@sha256:")
     path = named if at else wish.word
-    if at and not _SUM.fullmatch(digest):
-        raise LaunchError(
-            f"{printable(wish.word)}: a digest is sha256: and 64 hex digits, not {printable(repr(digest))}",
-            hint="copy the whole one: `launch image push` prints it, `launch image list` too",
-        )
-    if path.startswith(("/", "./", "../", "~")) or path.endswith(_FILES):
+    if _is_path(path):
         return image_of_file(path, f"sha256:{digest}" if at else None, wish)
-    if at and named in load_images():
-        raise LaunchError(
-            f"{printable(wish.word)}: {named} is of docker/images.yaml, and a digest belongs to a registry's name",
-            hint=f"{named} alone is the newest build here; by digest it is REGISTRY/PATH@sha256:…",
-        )
     if match := _DIGEST.fullmatch(wish.word):
         return _pinned(match["digest"], wish)
     if wish.word in load_images():
         return _named(find_image(wish.word), wish)
-    if ":" in wish.word or "/" in wish.word or is_id(wish.word):
-        return _other(wish)
-    find_image(wish.word)  # says which ones there are
-    raise AssertionError(wish.word)
+    return _other(wish)
 
 
 def _named(spec: ImageSpec, wish: Wish) -> Image:

@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,12 +66,33 @@ def lines_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
     raise AssertionError(f"{word!r} never came: {lines}")
 
 
-def test_a_dry_run_shows_the_plan_whatever_is_in_the_way(control, capsys, monkeypatch):
+# What docker's command line does where no engine answers.
+SILENT_DOCKER = """#!/bin/sh
+echo "Cannot connect to the Docker daemon at $DOCKER_HOST. Is the docker daemon running?" >&2
+exit 1
+"""
+
+
+def test_a_dry_run_shows_the_plan_whatever_is_in_the_way(
+    control: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("docker") is None:
+        stand_in = control / "bin" / "docker"
+        stand_in.parent.mkdir()
+        stand_in.write_text(SILENT_DOCKER)
+        stand_in.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     assert main(["sweep", "x.yaml", "--dry-run", "--runtime", "docker"]) == 3
     out, err = capsys.readouterr()
     assert "estimate: " in out
     assert "no Docker engine answers at unix:///nowhere/docker.sock" in " ".join(err.split())
+    words = ["--dry-run", "--runtime", "docker", "--mount", "/nowhere/corpora:/corpora"]
+    assert main(["sweep", "x.yaml", *words, "data.root=/nowhere/data"]) == 2
+    out, err = capsys.readouterr()
+    assert "estimate: " in out
+    assert "no Docker engine answers at unix:///nowhere/docker.sock" in " ".join(err.split())
+    assert "--mount: /nowhere/corpora: no such file or folder" in err
     Path("later.yaml").write_text(Path("x.yaml").read_text() + "\nafter: nowhere\n")
     assert main(["sweep", "later.yaml", "--dry-run"]) == 2
     out, err = capsys.readouterr()

@@ -70,7 +70,26 @@ def test_what_a_runtime_cannot_do_is_said_at_once(tmp_path: Path, monkeypatch: p
         contain(Choice(runtime="dockr"), profile, [], tmp_path / "runs", gpus=False)
 
 
-def test_a_profile_that_names_no_image_of_ours_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_path", [True, False], ids=["with docker", "without docker"])
+def test_a_profile_that_names_no_image_of_ours_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_path: bool
+) -> None:
+    if not on_path:
+        monkeypatch.setenv("PATH", str(tmp_path))
     profile = Profile(name="x", runtime="docker", image="cpuu", file="slurm/x.yaml")
     with pytest.raises(LaunchError, match=r"^slurm/x\.yaml: image: .*cpuu"):
-        contain(Choice(), profile, [], tmp_path, gpus=False, dry=True)
+        contain(Choice(), profile, [], tmp_path, gpus=False)
+    (obstacle,) = contain(Choice(), profile, [], tmp_path, gpus=False, dry=True).obstacles
+    assert obstacle.message.startswith("slurm/x.yaml: image: ")
+
+
+def test_a_dry_run_names_everything_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    choice = Choice(runtime="charliecloud", mounts=(f"{tmp_path}/nowhere:/d",))
+    found = contain(choice, Profile(name="local"), [], tmp_path / "a:b", gpus=False, dry=True)
+    told = "\n".join(obstacle.message for obstacle in found.obstacles)
+    assert "nowhere: no such file or folder" in told
+    assert "the runtime charliecloud needs the program ch-run" in told
+    assert "charliecloud cannot mount a path with ':' in it" in told
+    assert not (tmp_path / "cache").exists()
