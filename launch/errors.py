@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from s5.errors import did_you_mean, nearest, unknown
+
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "ExitCode",
+    "FileError",
+    "LaunchError",
+    "ProfileError",
+    "StoreError",
+    "SweepError",
+    "did_you_mean",
+    "nearest",
+    "unknown",
+]
+
 
 class ExitCode(IntEnum):
     """What a `launch` command returns to the shell."""
@@ -67,14 +83,3 @@ class BackendError(LaunchError):
     """What schedules the runs cannot be reached."""
 
     exit_code = ExitCode.UNREACHABLE
-
-
-def nearest(word: str, words: list[str] | tuple[str, ...]) -> str | None:
-    """Return the one of `words` that looks most like `word`, or None where none does."""
-    import difflib  # only on the way to an error
-
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.55)
-    if found or len(word) < 2:
-        return found[0] if found else None
-    # A part of a longer name: `lr` for `optim.lr`, `cpus` for `cpus_per_task`.
-    return min((other for other in words if word in other), key=len, default=None)

@@ -19,7 +19,6 @@ exit codes: 0 done, 2 a mistake in what was asked, 3 the loss became NaN, 4 out 
 """
 
 import argparse
-import difflib
 import errno
 import json
 import math
@@ -33,7 +32,7 @@ from typing import Any
 from s5.catalog import DataError, check_available, check_version, dataset_info
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
-from s5.errors import NotANumber, PeerGone, Stopped, UserError, say
+from s5.errors import NotANumber, PeerGone, Stopped, UserError, did_you_mean, say
 from s5.process import device
 from s5.process.distributed import Team, end_at_once, team_of, tells_of_a_peer
 from s5.process.huge_pages import restart_with_huge_pages
@@ -150,9 +149,8 @@ def _single_verb(words: Sequence[str]) -> None:
 def _refuse_word(word: str) -> None:
     """Raise where the first word is neither an override nor an option."""
     if "=" not in word and not word.startswith(("-", "~")):
-        near = difflib.get_close_matches(word, _VERBS, n=1, cutoff=0.5)
         raise UserError(
-            f"{word}: neither a command nor key=value" + (f"; did you mean {near[0]}?" if near else ""),
+            f"{word}: neither a command nor key=value{did_you_mean(word, _VERBS)}",
             hint=f"the commands are {', '.join(_VERBS)}; to train, begin with experiment=NAME",
         )
 

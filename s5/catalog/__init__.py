@@ -21,6 +21,7 @@ from s5.catalog.paths import (
     is_cached,
 )
 from s5.catalog.search import find_raw
+from s5.errors import did_you_mean
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -62,11 +63,8 @@ def dataset_info(name: str) -> DatasetInfo:
     """
     if name in CATALOG:
         return CATALOG[name]
-    import difflib  # only on the way to an error
-
-    near = difflib.get_close_matches(name, CATALOG, n=1, cutoff=0.5)
     raise DataError(
-        f"data.name={name}: unknown data set" + (f"; did you mean {near[0]}?" if near else ""),
+        f"data.name={name}: unknown data set{did_you_mean(name, CATALOG)}",
         hint=f"the data sets are {', '.join(CATALOG)}",
     )
 
