@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.engines.daemon import Daemon, EngineError, wait_until
+from tests.engines.debian import make_root
 from tests.engines.packages import PATH, find
 from tests.engines.session import claim
 
@@ -25,7 +26,6 @@ _HOOK = "nvidia-container-runtime-hook"  # an engine that finds it when it start
 _CLIENT = "/usr/bin/docker"  # Debian's, as old as its engine: another on the path may want plugins
 _LONGEST = 60  # characters of a folder that sockets lie under
 _UP_S = 60
-_APT_OPTIONS = ("Acquire::Check-", "Acquire::http", "Acquire::https")
 
 
 def missing() -> list[str]:
@@ -200,34 +200,13 @@ class Docker:
         """Make the base image from the archive of this machine's Debian, and load it."""
         file = self.folder / "base.tar"
         if not file.exists():
-            suite = _run("sh", "-c", '. /etc/os-release; echo "$VERSION_CODENAME"').strip()
-            sources = _apt_sources(suite)
-            if not sources:
-                raise EngineError("apt knows no archive; type: apt-get update")
-            settings = [line.rstrip(";") for line in _run("apt-config", "dump").splitlines()]
-            words = ["mmdebstrap", "--quiet", "--format=tar", "--variant=minbase"]
-            words += ["--include=python3,python3-venv,ca-certificates"]
-            words += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
-            words += [f"--aptopt={line}" for line in settings if line.startswith(_APT_OPTIONS)]
-            words += ['--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/resolv.conf "$1"/etc/hostname']
+            options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
+            options += ['--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/resolv.conf "$1"/etc/hostname']
             unfinished = file.with_suffix(".part")
-            _run(*words, suite, str(unfinished), *sources, SOURCE_DATE_EPOCH="0")
+            packages = ["python3", "python3-venv", "ca-certificates"]
+            make_root(unfinished, packages, *options, form="tar", SOURCE_DATE_EPOCH="0")
             unfinished.rename(file)
         self.call("import", "-c", "ENV LANG=C.UTF-8", "-c", 'CMD ["python3"]', str(file), BASE)
-
-
-def _apt_sources(suite: str) -> list[str]:
-    form = ("--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
-    lines = _run("apt-get", "indextargets", *form).splitlines()
-    return sorted({line for line in lines if line.split()[2] == suite or line.split()[2].startswith(f"{suite}-")})
-
-
-def _run(*words: str, **variables: str) -> str:
-    environment = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + PATH, **variables}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode:
-        raise EngineError(f"{words[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return done.stdout
 
 
 def _words(path: Path) -> list[str]:
