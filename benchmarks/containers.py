@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import run
-from launch.actions.container_plan import Choice
+from launch.actions.container_plan import ContainerOptions
 from launch.actions.submit import submit_runs
 from launch.backends.local.start import build_request, send_request
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.store.store import Store
-from launch.supervise.arguments import Order
+from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.supervisor import Outcome
 from tests.engines.podman import Reaper
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
@@ -39,16 +39,16 @@ _ROOT = Path(__file__).resolve().parents[1]
 RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
 
 
-def orders(folder: Path, runtime: str, image: str, count: int) -> list[Order]:
+def orders(folder: Path, runtime: str, image: str, count: int) -> list[SupervisorArgs]:
     """Submit so many runs to a runtime; return what their supervisors are to do."""
     store, composed = Store(folder / runtime / "runs"), command_runs([COMMAND] * count)
-    choice = Choice() if runtime == "bare" else Choice(runtime=runtime, image=image)
+    choice = ContainerOptions() if runtime == "bare" else ContainerOptions(runtime=runtime, image=image)
     source = code_under(folder)
     submission = submit_runs(sweep_of(composed), composed, store, Profile(name="local"), choice=choice, source=source)
-    return [Order(run_dir=view.run_dir, generation=1) for view in submission.views]
+    return [SupervisorArgs(run_dir=view.run_dir, generation=1) for view in submission.views]
 
 
-def attempt(order: Order) -> float:
+def attempt(order: SupervisorArgs) -> float:
     """Return the seconds that one attempt takes."""
     began = time.perf_counter()
     code, said = send_request(build_request(order, os.environ, os.getcwd())).close()
@@ -85,7 +85,7 @@ def measure(image: str, runtimes: str, rebuild: str, repeats: int) -> dict[str, 
         with tempfile.TemporaryDirectory() as name:
             figures["rebuild_s"] = rebuilds(Path(name), rebuild, image, repeats)
     with tempfile.TemporaryDirectory() as name, Reaper():
-        waiting: dict[str, list[Order]] = {}
+        waiting: dict[str, list[SupervisorArgs]] = {}
         for runtime in filter(None, runtimes.split(",")):
             try:
                 waiting[runtime] = orders(Path(name), runtime, image, repeats + 1)

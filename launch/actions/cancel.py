@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from launch.actions.orphans import Unended, reap
+from launch.actions.orphans import StuckContainer, end_orphans
 from launch.backends.choose import find_backend
 from launch.errors import StoreError
 from launch.profiles.profile import Profile
 from launch.store.attempts import write_cancelled
-from launch.store.files import fault
+from launch.store.files import fault_point
 from launch.store.records import OVER, RunView, State
 from launch.store.store import Store, SweepStore
 
@@ -25,7 +25,7 @@ class Cancellation:
     """
 
     views: list[RunView]
-    unended: list[Unended]
+    unended: list[StuckContainer]
 
 
 def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
@@ -42,7 +42,7 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
     views = [view for view in chosen if view.state not in OVER]
     for view in views:
         write_cancelled(view.run_dir, view.generation)
-    fault("cancel.marked")
+    fault_point("cancel.marked")
     # Looked at again: whatever began before the mark is seen here, whatever begins after it sees the mark.
     names = {(view.sweep, view.run_id) for view in views}
     after = [view for sweep in dict.fromkeys(view.sweep for view in views) for view in store.sweep(sweep).views()]
@@ -53,7 +53,7 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
         for profile in _all_profiles(store.sweep(sweep)):
             find_backend(profile).stop(store.sweep(sweep), own)
     before = [view for view in chosen if view.state is State.CANCELLED]
-    return Cancellation(views=after, unended=reap([*after, *before]))
+    return Cancellation(views=after, unended=end_orphans([*after, *before]))
 
 
 def _targets(store: Store, target: str) -> list[RunView]:

@@ -29,7 +29,7 @@ def _silent(_: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class ContainerOptions:
     """What was asked for on the command line, over the profile.
 
     Attributes:
@@ -46,7 +46,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Containment:
+class ContainerPlan:
     """What runs execute in.
 
     Attributes:
@@ -70,15 +70,15 @@ class Containment:
         return replace(header, runtime=self.runtime, image=self.image, mounts=self.mounts, container=self.container)
 
 
-def contain(
-    choice: Choice,
+def plan_containers(
+    choice: ContainerOptions,
     profile: Profile,
     configs: Iterable[Mapping[str, Any]],
     root: Path,
     *,
     gpus: bool,
     dry: bool = False,
-) -> Containment:
+) -> ContainerPlan:
     """Find the image of runs, and check everything that they are to see of the host.
 
     Args:
@@ -101,7 +101,7 @@ def contain(
                 f"{word}: the runtime bare executes on the host itself",
                 hint="name another with --runtime: docker, podman, apptainer, charliecloud",
             )
-        return Containment(runtime=runtime)
+        return ContainerPlan(runtime=runtime)
     here = profile.backend == "local"
     check_word("runtime", runtime)
     obstacles: list[LaunchError] = []
@@ -130,7 +130,7 @@ def contain(
     for mount in (Mount(source=place, target=place), *mounts):  # the runs' own folders lie in the first
         with _told(obstacles, dry=dry):
             check_mount(mount, runtime)
-    return Containment(
+    return ContainerPlan(
         runtime=runtime,
         image=image,
         mounts=mounts,
@@ -162,7 +162,7 @@ def _said_in(profile: Profile | None, key: str) -> Generator[None, None, None]:
         raise LaunchError(f"{profile.file}: {key}: {error.message}", hint=error.hint) from error
 
 
-def _asked(choice: Choice, profile: Profile) -> list[tuple[str, Mount]]:
+def _asked(choice: ContainerOptions, profile: Profile) -> list[tuple[str, Mount]]:
     """Return the mounts that a person asked for, each with where it was said."""
     asked = [(f"{profile.file or profile.name}: mounts", mount) for mount in profile.mounts]
     for word in choice.mounts:
@@ -256,15 +256,15 @@ def _linked(folder: Path) -> list[Path]:
     return [place for place in links if place.exists() and not place.is_relative_to(folder)]
 
 
-def contain_left(
+def plan_containers_of_stored_runs(
     own: SweepStore,
-    choice: Choice,
+    choice: ContainerOptions,
     profile: Profile,
     configs: Sequence[Mapping[str, Any]],
     left: Sequence[ManifestEntry],
     *,
     dry: bool,
-) -> Containment:
+) -> ContainerPlan:
     """Find what the runs of a sweep execute in; see `contain`.
 
     Args:
@@ -280,20 +280,20 @@ def contain_left(
     before = own.manifest().headers
     if not left and before and before[max(before)].runtime == runtime:
         header = before[max(before)]  # what is done asks for no image any more
-        return Containment(runtime=runtime, image=header.image, mounts=header.mounts, container=header.container)
+        return ContainerPlan(runtime=runtime, image=header.image, mounts=header.mounts, container=header.container)
     gpus = any(entry.resources.gpus_per_node for entry in left)
-    return contain(choice, profile, configs, own.path.parent, gpus=gpus, dry=dry)
+    return plan_containers(choice, profile, configs, own.path.parent, gpus=gpus, dry=dry)
 
 
-def contain_again(
+def plan_containers_for_retry(
     own: SweepStore,
-    choice: Choice,
+    choice: ContainerOptions,
     profile: Profile,
     header: ManifestHeader,
     entries: Sequence[ManifestEntry],
     *,
     moved: bool,
-) -> Containment:
+) -> ContainerPlan:
     """Find what runs execute in that are to be tried again: what they did before, unless something else is asked for.
 
     Args:
@@ -311,7 +311,7 @@ def contain_again(
         named = header.image.name
     gpus = any(entry.resources.gpus_per_node for entry in entries)
     configs = [] if runtime == "bare" else [_config(own.run_dir(entry.run_id)) for entry in entries]
-    return contain(replace(choice, runtime=runtime, image=named), profile, configs, own.path.parent, gpus=gpus)
+    return plan_containers(replace(choice, runtime=runtime, image=named), profile, configs, own.path.parent, gpus=gpus)
 
 
 def _config(run_dir: Path) -> Mapping[str, Any]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.store.attempts import attempt_path, read_plain
+from launch.store.attempts import attempt_path, read_raw_record
 from launch.store.files import CONFIG, RUN
 from launch.store.records import Reason, RunView, State
-from launch.store.run_dirs import PlannedRun, PlanReport
+from launch.store.run_dirs import PlannedRun, WriteReport
 from s5.config.identity import science_subset
 
 
@@ -41,7 +41,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def describe_changes(
-    report: PlanReport, runs: Sequence[PlannedRun], sweep: Path, *, from_file: bool = True, dry: bool = False
+    report: WriteReport, runs: Sequence[PlannedRun], sweep: Path, *, from_file: bool = True, dry: bool = False
 ) -> list[str]:
     """Say what planning found changed, one line for each key and pair of values.
 
@@ -77,7 +77,7 @@ def describe_changes(
     return lines
 
 
-def corrected(views: Sequence[RunView], runs: Sequence[PlannedRun]) -> list[RunView]:
+def changed_since_failure(views: Sequence[RunView], runs: Sequence[PlannedRun]) -> list[RunView]:
     """Return the failures that no longer count: of a config that could not run, and that has changed since.
 
     Args:
@@ -93,11 +93,11 @@ def corrected(views: Sequence[RunView], runs: Sequence[PlannedRun]) -> list[RunV
 
 
 def _saw_another(view: RunView, config: str) -> bool:
-    seen = read_plain(attempt_path(view.run_dir, view.attempts - 1)).get("config_crc")
+    seen = read_raw_record(attempt_path(view.run_dir, view.attempts - 1)).get("config_crc")
     return seen is not None and seen != crc32(config.encode())
 
 
-def describe_corrected(views: Sequence[RunView], *, dry: bool = False) -> list[str]:
+def describe_changed(views: Sequence[RunView], *, dry: bool = False) -> list[str]:
     """Say which failures no longer count, and why, in one line; nothing where there is none."""
     if not views:
         return []

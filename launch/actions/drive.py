@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from launch.actions.submission import Submission, backend_of, entry_of, refuse_second, scheduling
+from launch.actions.submission import Submission, backend_of, entry_of, queue_reader, refuse_second
 from launch.profiles.profile import load_profile
 from launch.store.records import OVER, RunView, State
 from launch.store.store import Store
 
 if TYPE_CHECKING:
-    from launch.backends.base import Handover
+    from launch.backends.base import Submitted
 
 
-def drive(
+def run_queue(
     submission: Submission, store: Store, *, on_change: Callable[[list[RunView]], None] | None = None
 ) -> list[RunView]:
     """Start the runs of a submission and see them through, in the foreground.
@@ -36,7 +36,9 @@ def drive(
     generation = _generation(submission)
     backend_of(submission.profile).drive(sweep, generation, on_change)
     manifest = sweep.manifest()
-    return sweep.tell([sweep.look(manifest.listed[view.run_id], fed=False) for view in submission.views], manifest)
+    return sweep.annotate_waiting(
+        [sweep.view_of(manifest.listed[view.run_id], fed=False) for view in submission.views], manifest
+    )
 
 
 def _generation(submission: Submission) -> int:
@@ -45,7 +47,7 @@ def _generation(submission: Submission) -> int:
     return submission.generation
 
 
-def detach(submission: Submission, store: Store) -> int:
+def run_in_background(submission: Submission, store: Store) -> int:
     """Start the runs of a submission in a process of their own, which outlives the terminal.
 
     Returns:
@@ -59,12 +61,12 @@ def detach(submission: Submission, store: Store) -> int:
     return backend_of(submission.profile).detach(sweep, _generation(submission))
 
 
-def is_attended(submission: Submission) -> bool:
+def needs_process(submission: Submission) -> bool:
     """Say whether a process here must stay until the runs of a submission have ended."""
     return backend_of(submission.profile).attended
 
 
-def hand_over(submission: Submission, store: Store, *, asked: bool = True) -> Handover:
+def submit_to_queue(submission: Submission, store: Store, *, asked: bool = True) -> Submitted:
     """Give the runs of a submission to a scheduler that needs nobody here.
 
     Args:
@@ -79,16 +81,16 @@ def hand_over(submission: Submission, store: Store, *, asked: bool = True) -> Ha
         LaunchError: Where it does not answer, or refuses; it has nothing of them then.
     """
     sweep = store.sweep(submission.sweep)
-    return backend_of(submission.profile).hand_over(sweep, _generation(submission), asked=asked)
+    return backend_of(submission.profile).submit(sweep, _generation(submission), asked=asked)
 
 
-def feed(store: Store, sweep: str) -> Handover | None:
+def feed(store: Store, sweep: str) -> Submitted | None:
     """Give a scheduler what it had no room for before; None for a sweep of this machine's own."""
     own = store.sweep(sweep)
     header = own.manifest().newest_header()
-    if backend_of(scheduling(header)).attended:
+    if backend_of(queue_reader(header)).attended:
         return None
-    return backend_of(load_profile(header.profile)).hand_over(own, header.generation, asked=False)
+    return backend_of(load_profile(header.profile)).submit(own, header.generation, asked=False)
 
 
 def preview(submission: Submission, store: Store) -> list[str]:

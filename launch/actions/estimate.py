@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
-from launch.store.attempts import attempt_numbers, attempt_path, read_plain
+from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
 from launch.store.records import RunView, State
 from launch.store.store import Store
 
@@ -132,7 +132,7 @@ def _hours(view: RunView) -> float:
     """Return what a run took over all its attempts."""
     spent_s = 0.0
     for attempt in attempt_numbers(view.run_dir):
-        record = read_plain(attempt_path(view.run_dir, attempt))
+        record = read_raw_record(attempt_path(view.run_dir, attempt))
         if record.get("ended"):
             spent_s += max(0.0, record["ended"] - record["started"])  # a clock may go back
     return spent_s / 3600

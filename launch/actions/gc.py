@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.actions.orphans import Unended, reap
+from launch.actions.orphans import StuckContainer, end_orphans
 from launch.containers.images.convert import note_of
 from launch.containers.images.prune import find_left, find_made, hide_image, is_being_made
 from launch.errors import StoreError
@@ -49,9 +49,9 @@ class Garbage:
     image: Path | None = None
 
 
-def end_containers(store: Store, sweeps: Sequence[str]) -> list[Unended]:
+def end_containers(store: Store, sweeps: Sequence[str]) -> list[StuckContainer]:
     """End what engines still hold of lost runs; return those of which something may be left."""
-    return reap(view for name in sweeps for view in store.sweep(name).views() if view.state is State.LOST)
+    return end_orphans(view for name in sweeps for view in store.sweep(name).views() if view.state is State.LOST)
 
 
 def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = None) -> list[Garbage]:

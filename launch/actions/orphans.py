@@ -8,7 +8,7 @@ from typing import Any
 
 from launch.errors import BackendError, StoreError
 from launch.store import processes
-from launch.store.attempts import attempt_path, is_here, read_plain
+from launch.store.attempts import attempt_path, is_here, read_raw_record
 from launch.store.records import RunView
 from launch.supervise.container_session import end_container
 
@@ -18,7 +18,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unended:
+class StuckContainer:
     """A run of which something may still be at work.
 
     Attributes:
@@ -30,7 +30,7 @@ class Unended:
     error: StoreError
 
 
-def reap(views: Iterable[RunView]) -> list[Unended]:
+def end_orphans(views: Iterable[RunView]) -> list[StuckContainer]:
     """End the containers that nobody watches over, in good order: each has the time to write a checkpoint.
 
     Args:
@@ -48,7 +48,7 @@ def reap(views: Iterable[RunView]) -> list[Unended]:
         return [unended for unended in pool.map(_end, left) if unended is not None]
 
 
-def refuse_unended(unended: Sequence[Unended]) -> None:
+def refuse_stuck(unended: Sequence[StuckContainer]) -> None:
     """Raise where something may still be at work.
 
     Raises:
@@ -62,18 +62,18 @@ def refuse_unended(unended: Sequence[Unended]) -> None:
 
 def _unwatched(view: RunView) -> dict[str, Any]:
     """Return the record of an attempt of which an engine here may hold a container, and no supervisor knows."""
-    record = read_plain(_path(view)) if view.attempts else {}
+    record = read_raw_record(_path(view)) if view.attempts else {}
     if record.get("image") is None or record.get("ended") is not None or not is_here(record):
         return {}
     return {} if processes.is_alive(record["pid"], record.get("pid_start", 0)) else record
 
 
-def _end(left: tuple[RunView, dict[str, Any]]) -> Unended | None:
+def _end(left: tuple[RunView, dict[str, Any]]) -> StuckContainer | None:
     view, record = left
     try:
         end_container(_path(view), record)
     except StoreError as error:
-        return Unended(view=view, error=error)
+        return StuckContainer(view=view, error=error)
     return None
 
 

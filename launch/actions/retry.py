@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from launch.actions.container_plan import Choice, contain_again
-from launch.actions.orphans import reap, refuse_unended
-from launch.actions.submission import Submission, backend_of, look_at, refuse_second, scheduling, snapshot_of
+from launch.actions.container_plan import ContainerOptions, plan_containers_for_retry
+from launch.actions.orphans import end_orphans, refuse_stuck
+from launch.actions.submission import Submission, backend_of, queue_reader, refuse_second, snapshot_of, view_runs
 from launch.profiles.profile import Profile, load_profile
-from launch.store.dependencies import Predecessors
+from launch.store.dependencies import DependencyGraph
 from launch.store.records import OVER, State
-from launch.store.run_dirs import PlanReport
+from launch.store.run_dirs import WriteReport
 from launch.store.store import Store
 
 
@@ -22,7 +22,7 @@ def retry(
     profile: Profile | None = None,
     *,
     failed_only: bool,
-    choice: Choice | None = None,
+    choice: ContainerOptions | None = None,
     source: Path | None = None,
 ) -> Submission:
     """List failed runs (and cancelled and lost ones, unless `failed_only`) in a new generation, which starts them anew.
@@ -45,7 +45,7 @@ def retry(
         BackendError: Where a container of one of them may still be at work.
     """
     own = store.sweep(sweep)
-    refuse_second(own, profile or scheduling(own.manifest().newest_header()))
+    refuse_second(own, profile or queue_reader(own.manifest().newest_header()))
     states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
     known = own.views()
     views = [view for view in known if view.state in states]
@@ -57,19 +57,19 @@ def retry(
         generation=None,
         profile=profile,
         runs=(),
-        report=PlanReport(),
+        report=WriteReport(),
         views=(),
         warnings=tuple(own.problems),
     )
     if not views:
         return submission
-    refuse_unended(reap(views))
+    refuse_stuck(end_orphans(views))
     chosen = {view.run_id for view in views}
-    waiting = Predecessors(manifest).successors(chosen)
+    waiting = DependencyGraph(manifest).successors(chosen)
     chosen |= {view.run_id for view in known if view.run_id in waiting and view.state not in OVER}
     entries = [manifest.listed[view.run_id].entry for view in known if view.run_id in chosen]
     backend_of(profile).check(entries)
-    containment = contain_again(own, choice or Choice(), profile, header, entries, moved=moved)
+    containment = plan_containers_for_retry(own, choice or ContainerOptions(), profile, header, entries, moved=moved)
     snapshot, notices = snapshot_of(source, store)
     header = replace(
         containment.on(header),
@@ -82,7 +82,7 @@ def retry(
     return replace(
         submission,
         generation=own.freeze(header, entries),
-        views=look_at(own, entries),
+        views=view_runs(own, entries),
         warnings=(*notices, *own.problems, *containment.warnings),
         containment=containment,
     )

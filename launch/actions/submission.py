@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from launch.errors import LaunchError, StoreError, nearest
 from launch.grammar import format_value
 from launch.profiles.profile import Profile
-from launch.results.latest import newest
+from launch.results.latest import drop_superseded
 from launch.store.attempts import adopt_result, has_result
-from launch.store.manifest import Listed, Manifest, same_but_for_time
+from launch.store.manifest import ListedRun, Manifest, same_but_for_time
 from launch.store.records import OVER, ManifestEntry, ManifestHeader, RunView, State, row_of
-from launch.store.run_dirs import PlanReport
+from launch.store.run_dirs import WriteReport
 from launch.store.store import Store, SweepStore
 
 if TYPE_CHECKING:
-    from launch.actions.container_plan import Containment
+    from launch.actions.container_plan import ContainerPlan
     from launch.backends.base import Backend
     from launch.compose.composer import Run
 
@@ -54,11 +54,11 @@ class Submission:
     generation: int | None
     profile: Profile
     runs: tuple[Run, ...]
-    report: PlanReport
+    report: WriteReport
     views: tuple[RunView, ...]
     warnings: tuple[str, ...]
     max_parallel: int | None = None
-    containment: Containment | None = None
+    containment: ContainerPlan | None = None
     obstacles: tuple[LaunchError, ...] = ()
 
     @property
@@ -137,19 +137,19 @@ def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEnt
     return any(row_of(other.experiment, other.settings) in rows for other in others)
 
 
-def look_at(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
+def view_runs(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
     """Return the views of runs, listed or not yet."""
     manifest = sweep.manifest()
     listed, coming = manifest.listed, manifest.newest + 1
     if any(entry.run_id not in listed or listed[entry.run_id].entry != entry for entry in entries):
         for entry in entries:  # as they will be listed
-            found = listed.get(entry.run_id) or Listed(entry=entry, generation=0)
+            found = listed.get(entry.run_id) or ListedRun(entry=entry, generation=0)
             listed[entry.run_id] = replace(found, entry=entry, submitted=coming)
-    views = [sweep.look(listed[entry.run_id], fed=False) for entry in entries]
-    return tuple(sweep.tell(views, manifest))
+    views = [sweep.view_of(listed[entry.run_id], fed=False) for entry in entries]
+    return tuple(sweep.annotate_waiting(views, manifest))
 
 
-def find_before(chosen: Sequence[Run], planned: Sequence[Run]) -> list[Run]:
+def find_predecessors(chosen: Sequence[Run], planned: Sequence[Run]) -> list[Run]:
     """Return the runs that chosen ones come directly after, and that were not chosen with them.
 
     Args:
@@ -210,7 +210,7 @@ def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
                 f"there is no sweep {name!r} that this one could come after", hint=f"{hint}See `after:` in its file"
             )
         sweep = store.sweep(name)
-        left = [view for view in newest(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
+        left = [view for view in drop_superseded(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
         if left and attended:
             bad = [view for view in left if view.state in OVER]
             shown = bad or left
@@ -230,7 +230,7 @@ def backend_of(profile: Profile) -> Backend:
     return find_backend(profile)
 
 
-def scheduling(header: ManifestHeader) -> Profile:
+def queue_reader(header: ManifestHeader) -> Profile:
     """Return as much of the profile of a generation as says who schedules it."""
     return Profile(name=header.profile, backend=header.backend)
 
@@ -240,7 +240,7 @@ def refuse_second(sweep: SweepStore, profile: Profile) -> None:
     deadline = time.monotonic() + (0.0 if backend_of(profile).attended else _PATIENCE_S)
     while sweep.queue() is not None:
         if time.monotonic() >= deadline:
-            raise sweep.busy()
+            raise sweep.busy_error()
         time.sleep(_LOOK_S)
 
 

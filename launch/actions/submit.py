@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from launch.actions.container_plan import Choice, contain_left
-from launch.actions.differences import corrected, describe_changes, describe_corrected
+from launch.actions.container_plan import ContainerOptions, plan_containers_of_stored_runs
+from launch.actions.differences import changed_since_failure, describe_changed, describe_changes
 from launch.actions.estimate import Estimate, estimate_runs
 from launch.actions.submission import (
     Submission,
@@ -18,18 +18,18 @@ from launch.actions.submission import (
     backend_of,
     check_after,
     entry_of,
-    find_before,
     find_left_out,
+    find_predecessors,
     freeze_or_reuse,
-    look_at,
     refuse_second,
     select,
     snapshot_of,
+    view_runs,
 )
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.store.attempts import has_result
-from launch.store.files import fault
+from launch.store.files import fault_point
 from launch.store.records import OVER, ManifestEntry, ManifestHeader, State
 from launch.store.store import Store, SweepStore
 
@@ -46,7 +46,7 @@ def submit(
     profile: Profile,
     *,
     only: str | None = None,
-    choice: Choice | None = None,
+    choice: ContainerOptions | None = None,
     source: Path | None = None,
     dry_run: bool = False,
 ) -> Submission:
@@ -86,7 +86,7 @@ def submit_runs(
     profile: Profile,
     *,
     planned: Sequence[Run] = (),
-    choice: Choice | None = None,
+    choice: ContainerOptions | None = None,
     source: Path | None = None,
     dry_run: bool = False,
 ) -> Submission:
@@ -101,7 +101,7 @@ def submit_runs(
     obstacles: list[LaunchError] = []
     attended = backend_of(profile).attended
     _tried(lambda: check_after(sweep.after, store, attended=attended), obstacles, dry=dry_run)
-    before = find_before(runs, planned)
+    before = find_predecessors(runs, planned)
     obstacles += find_left_out(runs, before, own)
     obstacles += find_obstacles(runs, {**os.environ, **profile.env})
     if not dry_run:
@@ -112,10 +112,12 @@ def submit_runs(
         _tried(lambda: backend_of(profile).check(left), obstacles, dry=dry_run)
     configs = [run.config for run in runs]
     containment = _tried(
-        lambda: contain_left(own, choice or Choice(), profile, configs, left, dry=dry_run), obstacles, dry=dry_run
+        lambda: plan_containers_of_stored_runs(own, choice or ContainerOptions(), profile, configs, left, dry=dry_run),
+        obstacles,
+        dry=dry_run,
     )
     obstacles += containment.obstacles if containment else ()
-    report = own.plan(runs, dry=dry_run)
+    report = own.write_run_dirs(runs, dry=dry_run)
     changes = describe_changes(report, runs, own.path, from_file=sweep.file is not None, dry=dry_run)
     warnings = [*changes, *own.problems, *(containment.warnings if containment else ())]
     submission = Submission(
@@ -131,24 +133,24 @@ def submit_runs(
         containment=containment,
     )
     if dry_run or containment is None:
-        views = look_at(own, entries)
-        again = corrected(views, runs)
+        views = view_runs(own, entries)
+        again = changed_since_failure(views, runs)
         chosen = {view.run_id for view in again}
         views = tuple(replace(view, state=State.PLANNED) if view.run_id in chosen else view for view in views)
-        return replace(submission, views=views, warnings=(*warnings, *describe_corrected(again, dry=True)))
-    fault("submit.planned")
+        return replace(submission, views=views, warnings=(*warnings, *describe_changed(again, dry=True)))
+    fault_point("submit.planned")
     snapshot, notices = snapshot_of(source, store)
     header = containment.on(_header(sweep, profile, snapshot))
     # What has succeeded is listed too where chosen runs come after it: it is told to them.
     listed = [*entries, *map(entry_of, before)]
     generation = freeze_or_reuse(own, header, listed)
-    fault("submit.frozen")
-    views = adopt(own, look_at(own, entries))
-    again = corrected(views, runs)
+    fault_point("submit.frozen")
+    views = adopt(own, view_runs(own, entries))
+    again = changed_since_failure(views, runs)
     if again:
         generation = _start_again(own, header, listed, {view.run_id for view in again})
-        views = look_at(own, entries)
-    warnings += [*notices, *describe_corrected(again)]
+        views = view_runs(own, entries)
+    warnings += [*notices, *describe_changed(again)]
     return replace(submission, generation=generation, views=views, warnings=tuple(warnings))
 
 

@@ -13,7 +13,7 @@ OnChange = Callable[[list[RunView]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Handover:
+class Submitted:
     """What was given to a scheduler that needs nobody here.
 
     Attributes:
@@ -71,7 +71,7 @@ class Backend(ABC):
         """
         return []
 
-    def hand_over(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Handover:
+    def submit(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Submitted:
         """Give the runs of a generation to a scheduler that needs nobody here.
 
         Args:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from launch.checks.check import Check, Level
 from launch.containers.images.catalog import LABEL
-from launch.containers.images.engine_images import HeldImage
+from launch.containers.images.engine_images import EngineImage
 from launch.errors import LaunchError
 
 _SCRIPT = Path(__file__).resolve().parents[2] / "docker" / "check.py"
@@ -21,7 +21,7 @@ _GPUS = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all
 _DEVICE = Path("/dev/nvidiactl")
 
 
-def check_image(held: HeldImage) -> Iterator[Check]:
+def check_image(held: EngineImage) -> Iterator[Check]:
     """Execute an image and look around in it: its platform, the versions in it, the driver, one step of training.
 
     Args:
@@ -89,7 +89,7 @@ def _version(library: str, number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _look_inside(held: HeldImage, *, gpus: bool) -> dict[str, Any]:
+def _look_inside(held: EngineImage, *, gpus: bool) -> dict[str, Any]:
     words = [
         *(held.engine, "run", "--rm", "--interactive", "--network=none", "--read-only", "--tmpfs=/tmp"),
         *(f"--user={os.getuid() or 1000}:{os.getgid() or 1000}", *(_GPUS[held.engine] if gpus else ())),

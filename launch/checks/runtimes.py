@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.checks.check import Check, Level
-from launch.containers.diagnostics import docker_remedy, remedy, subordinates_remedy, telling
+from launch.containers.diagnostics import docker_remedy, subordinates_remedy, suggest_fix, summarize_output
 from launch.containers.images.catalog import load_images
 from launch.containers.images.convert import IMAGES
 from launch.errors import LaunchError
@@ -47,7 +47,7 @@ class _Answer:
 
     @property
     def words(self) -> str:
-        return telling(self.text)
+        return summarize_output(self.text)
 
 
 def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Check]:
@@ -182,7 +182,7 @@ _LOOKS: dict[str, Callable[[], Check | None]] = {
 
 
 def _failing(name: str, answer: _Answer, otherwise: str) -> Check:
-    advice = remedy(answer.text, _user()) or otherwise
+    advice = suggest_fix(answer.text, _user()) or otherwise
     return Check(name=name, level=Level.FAIL, message=f"it fails: {answer.words}", advice=advice)
 
 
@@ -204,7 +204,7 @@ def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
         answer = _ask(*before, folder, *after, _NO_PROGRAM, variables={"APPTAINER_CONFIGDIR": folder})
     if f"{_NO_PROGRAM}: no such file" in answer.text.lower():
         return Check(name=name, level=Level.OK, message=version)
-    advice = remedy(answer.text, _user()) or "docs/containers.md says what it needs"
+    advice = suggest_fix(answer.text, _user()) or "docs/containers.md says what it needs"
     message = f"{version}; it starts no container: {answer.words}"
     return Check(name=name, level=Level.FAIL, message=message, advice=advice)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from launch.backends.slurm.client import call
+from launch.backends.slurm.client import run_client
 from launch.backends.slurm.cluster import has_accounts, read_settings
 from launch.checks.check import Check, Level
 from launch.errors import BackendError, nearest
@@ -47,8 +47,8 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
     if any(check.level is Level.FAIL for check in clients):
         return
     try:
-        config = read_settings(call(["scontrol", "show", "config"]))
-        partitions = read_partitions(call(["scontrol", "--oneliner", "show", "partition"]))
+        config = read_settings(run_client(["scontrol", "show", "config"]))
+        partitions = read_partitions(run_client(["scontrol", "--oneliner", "show", "partition"]))
     except BackendError as error:
         yield Check(name="slurmctld", level=Level.FAIL, message=error.message, advice=error.hint, unreachable=True)
         return
@@ -56,7 +56,7 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
     yield Check(name="slurmctld", level=Level.OK, message=message)
     looks: tuple[Callable[[], Iterator[Check]], ...] = (
         lambda: check_partition(profile, config, partitions),
-        lambda: check_gpus(profile, call(["sinfo", "-h", "-o", "%R|%G"])),
+        lambda: check_gpus(profile, run_client(["sinfo", "-h", "-o", "%R|%G"])),
         lambda: check_limits(profile, config),
         lambda: check_accounts(profile, config),
         lambda: check_requeue(profile, config),
@@ -75,7 +75,7 @@ def read_partitions(text: str) -> dict[str, Row]:
     return {row["PartitionName"]: row for row in rows if "PartitionName" in row}
 
 
-def read_table(text: str, columns: Sequence[str]) -> list[Row]:
+def parse_table(text: str, columns: Sequence[str]) -> list[Row]:
     """Return the rows of a `--parsable2` table without its head."""
     return [dict(zip(columns, line.split("|"), strict=False)) for line in text.splitlines() if "|" in line]
 
@@ -89,7 +89,7 @@ def check_clients() -> Iterator[Check]:
         yield Check(name="clients", level=Level.FAIL, message=message, advice=advice, unreachable=True)
         return
     try:
-        version = call(["sbatch", "--version"]).strip()
+        version = run_client(["sbatch", "--version"]).strip()
     except BackendError as error:  # without a slurm.conf it does not even say that
         yield Check(name="clients", level=Level.FAIL, message=error.message, advice=error.hint, unreachable=True)
         return
@@ -218,7 +218,7 @@ def check_accounts(profile: Profile, config: Row) -> Iterator[Check]:
         return
     columns = ("Account", "Partition", "QOS", "MaxSubmitJobs", "GrpSubmitJobs")
     words = ["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", f"format={','.join(columns)}"]
-    rows = read_table(call([*words, f"cluster={config.get('ClusterName', '')}"]), columns)
+    rows = parse_table(run_client([*words, f"cluster={config.get('ClusterName', '')}"]), columns)
     accounts = list(dict.fromkeys(row["Account"] for row in rows))
     qos = sorted({name for row in rows for name in row.get("QOS", "").split(",") if name})
     yield _member("account", profile.site.account, accounts)

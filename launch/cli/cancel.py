@@ -36,7 +36,7 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Cancel, and show what that changed."""
     from launch.actions.cancel import cancel
-    from launch.actions.orphans import refuse_unended
+    from launch.actions.orphans import refuse_stuck
     from launch.cli.targets import find_target, open_store
 
     store = open_store(args.runs)
@@ -48,7 +48,7 @@ def execute(args: argparse.Namespace) -> int:
     counts = Counter(_becomes(view) for view in views)
     if views:
         console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
-    refuse_unended(cancelled.unended)
+    refuse_stuck(cancelled.unended)
     if not views:
         console.note("nothing to cancel: everything named has ended")
     return ExitCode.OK

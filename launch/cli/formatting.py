@@ -91,7 +91,7 @@ def is_blocked(view: RunView) -> bool:
     return view.message.startswith("waits for ")
 
 
-def last_words(view: RunView) -> str:
+def last_log_line(view: RunView) -> str:
     """Return in one line why a run did not succeed or start; empty where there is nothing to say."""
     if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from launch.cli import console, formatting
 from launch.cli.console import STATE_COLOURS
-from launch.cli.progress import Shares
+from launch.cli.progress import ProgressTracker
 from launch.store.records import State
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
 _NARROW = 90  # columns under which a run's last words are left out
 
 
-class Board:
+class LiveView:
     """Shows runs as they change. A context: the picture is drawn while it is entered.
 
     Args:
@@ -46,7 +46,7 @@ class Board:
         self._began = time.time()
         # Recent (time, share done), from which the time left is told.
         self._pace: deque[tuple[float, float]] = deque(maxlen=120)
-        self._shares = Shares()
+        self._shares = ProgressTracker()
         self._stops = 0
         self._told = False
         self._waits = ""
@@ -54,9 +54,9 @@ class Board:
         self._stack = ExitStack()
         self.stopped_by: int | None = None
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> LiveView:
         if self._draws:
-            self._stack.enter_context(console.live(self.picture))
+            self._stack.enter_context(console.live(self.render))
         return self
 
     def __exit__(
@@ -71,9 +71,9 @@ class Board:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             before = signal.getsignal(number)
             if callable(before):
-                signal.signal(number, self._hear_too(before))
+                signal.signal(number, self._watch_signals(before))
 
-    def _hear_too(self, before: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+    def _watch_signals(self, before: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
         def heard(number: int, frame: FrameType | None) -> None:
             # Only counted here: the interrupted code may be in the middle of writing to stderr.
             self._stops += 1
@@ -85,7 +85,7 @@ class Board:
     def show(self, views: Sequence[RunView]) -> None:
         """Take the runs as they stand now: draw them, or write a line for each that changed."""
         self._views = views
-        self._pace.append((time.time(), self._shares.over(views)))
+        self._pace.append((time.time(), self._shares.ended(views)))
         if not self._draws:
             self._write_changes(views)
 
@@ -109,7 +109,7 @@ class Board:
             counts = formatting.state_words(formatting.count_states(views))
             console.note(f"{self._title}: {formatting.plural(len(views), 'run')}: {counts}")
 
-    def picture(self, columns: int, rows: int) -> RenderableType:
+    def render(self, columns: int, rows: int) -> RenderableType:
         """Return what a terminal of that size shows: never more rows than it has."""
         from rich.console import Group
         from rich.text import Text
@@ -146,7 +146,7 @@ class Board:
 
 def waits_for(views: Sequence[RunView]) -> str:
     """Return for what the queue waits that others hold; empty for nothing."""
-    return next((console.printable(formatting.last_words(v)) for v in views if formatting.is_blocked(v)), "")
+    return next((console.printable(formatting.last_log_line(v)) for v in views if formatting.is_blocked(v)), "")
 
 
 def _reasons(views: Sequence[RunView]) -> str:
@@ -180,7 +180,7 @@ def change(view: RunView) -> str:
         return f"{words}  {formatting.plural(view.attempts, 'attempt')}"
     if view.state == State.SUCCEEDED and view.started is not None and view.ended is not None:
         return f"{words}  in {formatting.duration(view.ended - view.started)}"
-    why = formatting.last_words(view)
+    why = formatting.last_log_line(view)
     return f"{words}  {console.printable(why)}" if why else words
 
 
@@ -191,7 +191,7 @@ def _bar(share: float, columns: int) -> RenderableType:
     return Columns([ProgressBar(total=1, completed=share, width=max(10, columns - 6)), f"{100 * share:3.0f} %"])
 
 
-def _run_table(views: Sequence[RunView], columns: int, now: float, shares: Shares) -> Table:
+def _run_table(views: Sequence[RunView], columns: int, now: float, shares: ProgressTracker) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -230,7 +230,7 @@ def shorten(run_id: str, room: int) -> str:
 
 
 def _note(view: RunView) -> str:
-    why = formatting.last_words(view)
+    why = formatting.last_log_line(view)
     return console.printable(why) if why else f"{view.attempts} attempts" if view.attempts > 1 else ""
 
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from launch.store.records import RunView
 
-OVER = frozenset({State.FAILED, State.CANCELLED})
+ENDED_WITHOUT_RESULT = frozenset({State.FAILED, State.CANCELLED})
 
 
-class Shares:
+class ProgressTracker:
     """Remembers how far every run has come, so that an interruption takes nothing back."""
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Shares:
         """Return the share of all steps that are done, runs weighing the same; 1 where there are no runs."""
         return sum(self.of(view) or 0.0 for view in views) / len(views) if views else 1.0
 
-    def over(self, views: Sequence[RunView]) -> float:
+    def ended(self, views: Sequence[RunView]) -> float:
         """Return the share of all steps that nobody waits for: done, or of a run that failed or was cancelled."""
         if not views:
             return 1.0
-        return sum(1.0 if view.state in OVER else self.of(view) or 0.0 for view in views) / len(views)
+        return sum(1.0 if view.state in ENDED_WITHOUT_RESULT else self.of(view) or 0.0 for view in views) / len(views)
 
 
 def share_on_disk(view: RunView) -> float | None:

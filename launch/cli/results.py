@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from launch.cli.parser import Parser
     from launch.cli.tables import Gathered
-    from launch.results.table import Row
+    from launch.results.table import ResultRow
 
 EXAMPLES = """
 launch results mnist5k
@@ -65,7 +65,7 @@ def execute(args: argparse.Namespace) -> int:
     return ExitCode.SOME_FAILED if damaged else ExitCode.OK
 
 
-def _render(rows: Sequence[Row], form: str) -> bytes:
+def _render(rows: Sequence[ResultRow], form: str) -> bytes:
     match form:
         case "json":
             return (results_table.to_json(rows) + "\n").encode(errors="surrogateescape")
@@ -91,7 +91,7 @@ def has_nothing_to_show(gathered: Gathered) -> bool:
     return done and not (gathered.measured or gathered.damaged or published)
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[ResultRow]) -> str:
     """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash.
 
     The columns of the published number are there where any row has one.
@@ -109,17 +109,17 @@ def table(rows: Sequence[Row]) -> str:
     return console.table(header, body, right=numeric, elastic="experiment")
 
 
-def _heading(rows: Sequence[Row]) -> str:
+def _heading(rows: Sequence[ResultRow]) -> str:
     metric = rows[0].metric if rows else "metric"
     return f"{metric} %" if results_table.in_percent(metric) else metric
 
 
-def _numbers(row: Row) -> list[str]:
+def _numbers(row: ResultRow) -> list[str]:
     total = sum(row.states.values())
     seeds = f"{len(row.seeds)}" if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
     published = results_table.number_text(row.published, row.metric)
     return [seeds, results_table.mean_text(row), published, results_table.difference_text(row)]
 
 
-def _states(row: Row) -> str:
+def _states(row: ResultRow) -> str:
     return ", ".join(f"{count} {state.lower()}" for state, count in row.states.items()) or MISSING

@@ -37,14 +37,14 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """List the runs in a new generation, and see them through."""
     from launch.actions.retry import retry
-    from launch.cli.start import choice_of, start
+    from launch.cli.start import container_options, start
     from launch.cli.targets import open_store, sweep_name
     from launch.profiles.profile import load_profile
 
     store = open_store(args.runs)
     name = sweep_name(store, args.sweep)
     profile = None if args.on is None else load_profile(args.on)
-    submission = retry(store, name, profile, failed_only=args.failed, choice=choice_of(args))
+    submission = retry(store, name, profile, failed_only=args.failed, choice=container_options(args))
     for warning in submission.warnings:
         console.warn(warning)
     if not submission.views:

@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Make the sweep of one, and submit it."""
-    from launch.cli.start import perform
+    from launch.cli.start import plan_and_start
     from launch.sweepfile.sweep import single_run
 
     check_overrides(args.overrides)
@@ -36,4 +36,4 @@ def execute(args: argparse.Namespace) -> int:
             f"{args.experiment} is a sweep file; an experiment is wanted, such as digits/s5",
             hint=f"`launch sweep {args.experiment}` runs it",
         )
-    return perform(single_run(args.experiment, args.overrides), args, only=None)
+    return plan_and_start(single_run(args.experiment, args.overrides), args, only=None)

@@ -51,9 +51,9 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Become the container."""
-    from launch.actions.container_plan import Choice, contain
+    from launch.actions.container_plan import ContainerOptions, plan_containers
     from launch.cli.targets import open_store
-    from launch.containers.runtimes import Call, find_runtime
+    from launch.containers.runtimes import ContainerCall, find_runtime
     from launch.containers.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
     from launch.profiles.profile import load_profile
     from launch.specs.resources import Resources
@@ -61,15 +61,15 @@ def execute(args: argparse.Namespace) -> int:
     profile = load_profile(args.on)
     root = open_store(args.runs or profile.runs_dir).root.absolute()
     runtime = args.runtime or _runtime_of(profile)
-    choice = Choice(runtime=runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
+    choice = ContainerOptions(runtime=runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
     # It executes here, wherever the profile's runs do.
-    found = contain(choice, replace(profile, backend="local"), [{}], root, gpus=args.gpus > 0)
+    found = plan_containers(choice, replace(profile, backend="local"), [{}], root, gpus=args.gpus > 0)
     for warning in found.warnings:
         console.warn(warning)
     if found.image is None:
         raise LaunchError("the runtime bare has no container to open", hint=f"name one of {', '.join(_PROGRAMS)}")
     own = f"{os.getpid()}"
-    call = Call(
+    call = ContainerCall(
         command=tuple(args.command) or ("bash",),
         variables={} if args.gpus else {"CUDA_VISIBLE_DEVICES": ""},
         folder=os.getcwd(),

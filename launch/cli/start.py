@@ -6,10 +6,10 @@ import shlex
 from typing import TYPE_CHECKING
 
 from launch.actions import drive
-from launch.actions.container_plan import Choice
+from launch.actions.container_plan import ContainerOptions
 from launch.actions.submit import estimate_left, submit
 from launch.cli import console, formatting, setting_columns
-from launch.cli.live_view import Board
+from launch.cli.live_view import LiveView
 from launch.cli.status import advise
 from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
@@ -32,7 +32,7 @@ _NEW = "new"
 _SHOWN = 10  # failures that are spelled out at the end
 
 
-def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
+def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     """Plan a sweep, and do with it what the options ask for.
 
     Args:
@@ -45,7 +45,7 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     """
     profile = load_profile(args.on)
     store = open_store(args.runs or profile.runs_dir)
-    submission = submit(sweep, store, profile, only=only, choice=choice_of(args), dry_run=args.dry_run)
+    submission = submit(sweep, store, profile, only=only, choice=container_options(args), dry_run=args.dry_run)
     for warning in submission.warnings:
         console.warn(warning)
     if args.dry_run:
@@ -53,7 +53,7 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
         if not submission.obstacles:
             for request in drive.preview(submission, store):
                 console.data(f"\n{request.rstrip()}")
-        return _tell_obstacles(submission)
+        return _show_problems(submission)
     command = command_again(args)
     if args.plan_only:
         console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
@@ -62,12 +62,12 @@ def perform(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
     return start(submission, store, detach=args.detach, command=command, options=_container_options(args))
 
 
-def choice_of(args: argparse.Namespace) -> Choice:
+def container_options(args: argparse.Namespace) -> ContainerOptions:
     """Return what the options say of images and runtimes."""
-    return Choice(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
+    return ContainerOptions(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
 
 
-def _tell_obstacles(submission: Submission) -> int:
+def _show_problems(submission: Submission) -> int:
     """Say after a plan what would keep it from starting here, all of it, and return the exit code."""
     for obstacle in submission.obstacles:
         console.note("")
@@ -108,8 +108,8 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
         The exit code.
     """
     name = submission.sweep
-    if not drive.is_attended(submission):
-        return _hand_over(submission, store, command, options)
+    if not drive.needs_process(submission):
+        return _submit_to_queue(submission, store, command, options)
     if detach and not all(view.state in OVER for view in submission.views):
         pid = _detach(submission, store)
         console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
@@ -119,8 +119,8 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
         console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
         _show_results(name, store)
         return ExitCode.OK
-    with Board(name) as board:
-        views = drive.drive(submission, store, on_change=_Display(board).show)
+    with LiveView(name) as board:
+        views = drive.run_queue(submission, store, on_change=_Display(board).show)
     if all(view.state in OVER for view in views):
         _show_results(name, store)
     _say_how_it_ended(name, views, command, options)
@@ -129,14 +129,14 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
     return exit_code(views)
 
 
-def _hand_over(submission: Submission, store: Store, command: str, options: str) -> int:
+def _submit_to_queue(submission: Submission, store: Store, command: str, options: str) -> int:
     """Give the runs to a scheduler, and say what it has."""
     name = submission.sweep
     if all(view.state == State.SUCCEEDED for view in submission.views):
         console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
         _show_results(name, store)
         return ExitCode.OK
-    given = drive.hand_over(submission, store)
+    given = drive.submit_to_queue(submission, store)
     console.note(f"{name}: {_counts(submission)}: {given.words}")
     if given.left:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
@@ -148,18 +148,18 @@ def _hand_over(submission: Submission, store: Store, command: str, options: str)
 
 def _detach(submission: Submission, store: Store) -> int:
     try:
-        return drive.detach(submission, store)
+        return drive.run_in_background(submission, store)
     except BackendError:
         sweep = store.sweep(submission.sweep)
         if sweep.queue() is not None:  # another launcher was quicker: the mistake that it is in the foreground
-            raise sweep.busy() from None
+            raise sweep.busy_error() from None
         raise
 
 
 class _Display:
     """Hands what is driven to a board. The first picture comes when the driver has set up its signals."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: LiveView) -> None:
         self._board = board
         self._begun = False
 
@@ -263,7 +263,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
     ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
     failed = [view for view in ended_badly if view.state == State.FAILED]
     for view in ended_badly[:_SHOWN]:
-        said = console.printable(formatting.last_words(view))
+        said = console.printable(formatting.last_log_line(view))
         console.note(f"  {view.state:<9}  {console.printable(view.run_id)}  {said}".rstrip())
     if len(ended_badly) > _SHOWN:
         console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")

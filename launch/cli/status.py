@@ -38,7 +38,14 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table or the list."""
-    from launch.cli.targets import MENDS, open_store, sweep_name, warn_of_damage, warn_of_silence, without_manifest
+    from launch.cli.targets import (
+        REPAIR_HINT,
+        open_store,
+        sweep_name,
+        warn_of_damage,
+        warn_of_silence,
+        without_manifest,
+    )
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
@@ -49,7 +56,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.sweep is None and (lost := without_manifest(store)):
         damaged = True
         console.warn(f"no manifest under {store.root} for {', '.join(map(console.printable, lost))}")
-        console.hint(MENDS)
+        console.hint(REPAIR_HINT)
     if args.state:
         sweeps = {name: [v for v in views if v.state.lower() in args.state] for name, views in sweeps.items()}
     if args.json:

@@ -80,7 +80,7 @@ def _refuse_experiment(word: str) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Load the file, and submit it."""
-    from launch.cli.start import perform
+    from launch.cli.start import plan_and_start
     from launch.sweepfile.sweep import load_sweep
 
     check_overrides(args.overrides)
@@ -88,4 +88,4 @@ def execute(args: argparse.Namespace) -> int:
     sweep = load_sweep(Path(args.file), args.overrides)
     for warning in sweep.warnings:
         console.warn(warning)
-    return perform(sweep, args, only=args.only)
+    return plan_and_start(sweep, args, only=args.only)

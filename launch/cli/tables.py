@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from launch.cli import console, formatting
-from launch.cli.progress import Shares
+from launch.cli.progress import ProgressTracker
 from launch.errors import StoreError
 from launch.results.table import MISSING
 from launch.store.manifest import BLOCK
@@ -14,7 +14,7 @@ from launch.store.records import State
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from launch.results.table import Row
+    from launch.results.table import ResultRow
     from launch.store.records import RunView
     from launch.store.store import SweepStore
 
@@ -26,7 +26,7 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
         views: The runs.
         now: Seconds since the epoch.
     """
-    with_words = any(formatting.last_words(view) for view in views)
+    with_words = any(formatting.last_log_line(view) for view in views)
     with_blocks = any(BLOCK in view.settings for view in views)
     header = [
         "run",
@@ -48,7 +48,7 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
             progress(view),
             MISSING if seconds is None else formatting.duration(seconds),
         ]
-        rows.append([*row, formatting.last_words(view)] if with_words else row)
+        rows.append([*row, formatting.last_log_line(view)] if with_words else row)
     return console.table(
         header, rows, right=["attempts", "progress", "time"], elastic="reason" if with_words else "run"
     )
@@ -58,7 +58,7 @@ def progress(view: RunView) -> str:
     """Return how far a run is, in percent of its steps; a dash where that is not known."""
     if view.state == State.SUCCEEDED:
         return "100 %"
-    share = Shares().of(view)
+    share = ProgressTracker().of(view)
     return MISSING if share is None else f"{100 * share:.0f} %"
 
 
@@ -83,7 +83,7 @@ class Gathered(NamedTuple):
         measured: Whether any run left any metric: a `command:` need not.
     """
 
-    rows: list[Row]
+    rows: list[ResultRow]
     damaged: list[str]
     measured: bool
 
@@ -104,7 +104,7 @@ def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
     views = sweep.views()
     warn_of_damage([sweep])
     manifest = sweep.manifest()
-    views = latest.newest(views, manifest)
+    views = latest.drop_superseded(views, manifest)
     header = manifest.newest_header()
     metrics, damaged = _read_each(views)
     if metric is not None:

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from launch.store.store import SweepStore
 
-MENDS = "typing the sweep's command again mends it: what has run is found, and nothing runs twice"
+REPAIR_HINT = "typing the sweep's command again mends it: what has run is found, and nothing runs twice"
 
 _RUN_FILE = "run.json"
 
 
 def open_store(runs: str | None) -> Store:
     """Return the store under `--runs`, or the default one."""
-    from launch.backends.slurm.scheduler_view import look_at_queue
+    from launch.backends.slurm.scheduler_view import read_queue
 
-    return Store(None if runs is None else Path(runs), look_at_queue)
+    return Store(None if runs is None else Path(runs), read_queue)
 
 
 def open_sweep(word: str, runs: str | None) -> SweepStore:
@@ -59,7 +59,7 @@ def sweep_name(store: Store, word: str) -> str:
     if _looks_like_file(word) and not Path(word).exists():
         raise LaunchError(f"{word}: no such sweep file", hint=_sweeps_hint(names))
     if name in without_manifest(store):
-        raise LaunchError(f"{store.root / name}: the sweep's manifest is missing", hint=MENDS)
+        raise LaunchError(f"{store.root / name}: the sweep's manifest is missing", hint=REPAIR_HINT)
     for sweep, run_id in _runs_like(store, word):
         if run_id == word.rpartition("/")[2]:
             raise LaunchError(f"{word} is a run of the sweep {sweep}; a sweep is wanted", hint=f"its name is {sweep}")
@@ -142,13 +142,13 @@ def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:
     for problem in problems:
         console.warn(problem)
     if problems:
-        console.hint(MENDS)
+        console.hint(REPAIR_HINT)
     return bool(problems)
 
 
 def warn_of_silence(sweeps: Iterable[SweepStore]) -> None:
     """Tell on stderr why what is shown of the sweeps may be old: their scheduler does not answer."""
-    for trouble in dict.fromkeys(sweep.trouble for sweep in sweeps):
+    for trouble in dict.fromkeys(sweep.scheduler_error for sweep in sweeps):
         if trouble is not None:
             console.warn(f"{trouble}; shown is what the run directories say, and what the queue held when last asked")
 

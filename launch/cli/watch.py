@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
-from launch.cli.live_view import Board
+from launch.cli.live_view import LiveView
 from launch.errors import BackendError, ExitCode, LaunchError
 from launch.store.records import State
 
@@ -109,7 +109,7 @@ def follow(title: str, sweeps: Sequence[SweepStore], *, feeder: _Feeder | None =
     Returns:
         How they stand at the end.
     """
-    with Board(title) as board:
+    with LiveView(title) as board:
         while True:
             left = feeder is not None and feeder.feed()
             going = left or is_going(sweeps)

@@ -47,7 +47,7 @@ _DOCKER = (
 )
 
 
-def telling(said: str) -> str:
+def summarize_output(said: str) -> str:
     """Return the line of a program's output that says what is wrong, without colours, clock and level.
 
     Args:
@@ -73,14 +73,14 @@ def _graded(line: str) -> tuple[int, str]:
     return _RANKS.index(level) if level in _RANKS else _RANKS.index(""), words
 
 
-def remedy(said: str, user: str) -> str | None:
+def suggest_fix(said: str, user: str) -> str | None:
     """Return what helps against what Apptainer, Charliecloud or Podman complains of; None where nobody knows.
 
     Args:
         said: All that it printed.
         user: Who executes it.
     """
-    for text in (telling(said).lower(), said.lower()):
+    for text in (summarize_output(said).lower(), said.lower()):
         for pattern, advice in _REMEDIES:
             if re.search(pattern, text):
                 return namespaces_remedy() if advice is None else advice.format(user=user)

@@ -11,7 +11,7 @@ from typing import Any
 
 from launch.errors import LaunchError, ProfileError, nearest
 from launch.grammar import looks_secret
-from launch.profiles.slurm import SITE_KEYS, Site, read_site
+from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
 from launch.specs.mount import Mount, parse_mount
 from launch.yaml_file import Place, describe, printable, read_yaml
@@ -44,7 +44,7 @@ _MOST_SHM_GB = 1e6
 _MOST_LIMIT = 2**63 - 1
 _SHARED_KEYS = ("runs_dir", "env", "image", "mounts", *_CONTAINER_KEYS)
 _LOCAL_KEYS = ("backend", "runtime", "slots", "slots_per_gpu", *_SHARED_KEYS)
-_SLURM_KEYS = ("backend", "runtime", *_SHARED_KEYS, *SITE_KEYS)
+_SLURM_KEYS = ("backend", "runtime", *_SHARED_KEYS, *SLURM_KEYS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -78,7 +78,7 @@ class Profile:
     slots_per_gpu: int = 1
     runs_dir: str | None = None
     env: dict[str, str] = field(default_factory=dict[str, str])
-    site: Site = field(default_factory=Site)
+    site: SlurmSettings = field(default_factory=SlurmSettings)
     file: str | None = None
 
     @property
@@ -164,7 +164,7 @@ def _read(name: str, path: Path) -> Profile:
         if kind in values:
             check_word(kind, values[kind], place.key(kind))
     backend = values.get("backend", "local")
-    if "backend" not in values and (meant := next((key for key in values if key in SITE_KEYS), None)):
+    if "backend" not in values and (meant := next((key for key in values if key in SLURM_KEYS), None)):
         raise place.key(meant).error("this is for a cluster, and the profile names no backend", "add `backend: slurm`")
     place.known_keys(values, _LOCAL_KEYS if backend == "local" else _SLURM_KEYS)
     runs_dir, slots = values.get("runs_dir"), values.get("slots")
@@ -179,7 +179,7 @@ def _read(name: str, path: Path) -> Profile:
         slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
         runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
         env=_env(values.get("env", {}), place.key("env")),
-        site=read_site(values, place) if backend == "slurm" else Site(),
+        site=read_slurm_settings(values, place) if backend == "slurm" else SlurmSettings(),
         file=place.file,
     )
 

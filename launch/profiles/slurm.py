@@ -75,7 +75,7 @@ _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class SlurmSettings:
     """What a Slurm cluster wants to be told.
 
     Attributes:
@@ -133,10 +133,10 @@ class Site:
     exclude_after: int = 2
 
 
-SITE_KEYS = tuple(f.name for f in fields(Site))
+SLURM_KEYS = tuple(f.name for f in fields(SlurmSettings))
 
 
-def read_site(values: Mapping[str, Any], place: Place) -> Site:
+def read_slurm_settings(values: Mapping[str, Any], place: Place) -> SlurmSettings:
     """Return what a profile says about its cluster.
 
     Args:
@@ -147,10 +147,10 @@ def read_site(values: Mapping[str, Any], place: Place) -> Site:
         FileError: Where a value cannot be understood.
     """
     said: dict[str, Any] = {}
-    for key in SITE_KEYS:
+    for key in SLURM_KEYS:
         if values.get(key) is not None:
             said[key] = _READERS.get(key, _name)(values[key], place.key(key))
-    return Site(**said)
+    return SlurmSettings(**said)
 
 
 def _name(value: Any, place: Place) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launch.store.dependencies import Predecessors
+from launch.store.dependencies import DependencyGraph
 from launch.store.files import CONFIG, RUN
 from launch.store.records import row_of
 from s5.config.identity import science_subset
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
 
 
-def newest(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
+def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
     """Return the runs of every row's newest configuration.
 
     Args:
@@ -41,7 +41,7 @@ def newest(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
     groups: dict[tuple[str, str], list[RunView]] = {}
     for view in views:
         groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
-    return _without_stale([view for group in groups.values() for view in _of_the_newest(group, asked)], manifest)
+    return _drop_stale([view for group in groups.values() for view in _latest_configuration(group, asked)], manifest)
 
 
 def _asked(manifest: Manifest) -> dict[str, int]:
@@ -50,7 +50,7 @@ def _asked(manifest: Manifest) -> dict[str, int]:
     return {run_id: number for number in submitted for run_id in manifest.run_ids[number]}
 
 
-def _of_the_newest(group: Sequence[RunView], asked: dict[str, int]) -> list[RunView]:
+def _latest_configuration(group: Sequence[RunView], asked: dict[str, int]) -> list[RunView]:
     numbers = {view.run_id: asked.get(view.run_id, 0) for view in group}
     last = max(numbers.values())
     if min(numbers.values()) == last:  # nearly always; then nothing need be read
@@ -59,15 +59,15 @@ def _of_the_newest(group: Sequence[RunView], asked: dict[str, int]) -> list[RunV
     return [view for view in group if numbers[view.run_id] == last or _configuration(view) in today]
 
 
-def _without_stale(views: list[RunView], manifest: Manifest) -> list[RunView]:
+def _drop_stale(views: list[RunView], manifest: Manifest) -> list[RunView]:
     """Leave out commands before which something came that is not today's: they are other runs today."""
-    if not manifest.has_order:
+    if not manifest.has_dependencies:
         return views
-    before, todays = Predecessors(manifest), {view.run_id for view in views}
+    before, todays = DependencyGraph(manifest), {view.run_id for view in views}
     while True:
-        keys = {key for view in views for key in before.keys(view.run_id)}
-        lost = {key for key in keys if not todays.issuperset(before.runs(key))}
-        kept = [view for view in views if lost.isdisjoint(before.keys(view.run_id)) or not _has_command(view)]
+        keys = {key for view in views for key in before.requirements(view.run_id)}
+        lost = {key for key in keys if not todays.issuperset(before.providers(key))}
+        kept = [view for view in views if lost.isdisjoint(before.requirements(view.run_id)) or not _has_command(view)]
         if len(kept) == len(views):
             return views
         views, todays = kept, {view.run_id for view in kept}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.results.table import MISSING, Row, difference_text, in_percent, mean_text, number_text
+from launch.results.table import MISSING, ResultRow, difference_text, in_percent, mean_text, number_text
 from launch.store.records import RunView
 from s5.run_dir.result import read_metrics
 
@@ -47,7 +47,7 @@ class Curve:
     name: str
 
 
-def page(sweep: str, table: Sequence[Row], views: Sequence[RunView]) -> str:
+def page(sweep: str, table: Sequence[ResultRow], views: Sequence[RunView]) -> str:
     """Return the page.
 
     Args:
@@ -82,7 +82,7 @@ def _key(experiment: str, settings: Mapping[str, Any]) -> str:
     return experiment + json.dumps(settings, sort_keys=True, default=str)
 
 
-def _table(table: Sequence[Row], colours: Mapping[str, str]) -> str:
+def _table(table: Sequence[ResultRow], colours: Mapping[str, str]) -> str:
     keys = list(dict.fromkeys(key for row in table for key in row.settings))
     metric = table[0].metric if table else "metric"
     unit = " (%)" if in_percent(metric) else ""
@@ -95,7 +95,7 @@ def _table(table: Sequence[Row], colours: Mapping[str, str]) -> str:
     return f"<table><thead><tr>{header}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
 
 
-def _table_line(row: Row, keys: Sequence[str], colour: str) -> str:
+def _table_line(row: ResultRow, keys: Sequence[str], colour: str) -> str:
     settings = [_text(row.settings[key]) if key in row.settings else MISSING for key in keys]
     numbers = [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
     first = f'<td><span class="key" style="background:{colour}"></span>{html.escape(row.experiment)}</td>'

@@ -28,7 +28,7 @@ MISSING = "—"  # what a cell shows that has no value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ResultRow:
     """One row of the table. Numbers are in the metric's own unit: accuracies are fractions.
 
     Attributes:
@@ -113,7 +113,7 @@ def rows(
     metrics: Mapping[str, Mapping[str, float]],
     metric: str,
     published: Sequence[PublishedNumber] = (),
-) -> list[Row]:
+) -> list[ResultRow]:
     """Gather the runs of a sweep into rows.
 
     Args:
@@ -139,13 +139,13 @@ def _row(
     metrics: Mapping[str, Mapping[str, float]],
     metric: str,
     numbers: Sequence[PublishedNumber],
-) -> Row:
+) -> ResultRow:
     first = group[0]
     values = {v.run_id: (v.seed, metrics[v.run_id][metric]) for v in group if metric in metrics.get(v.run_id, {})}
     pairs = sorted(values.values())
     mean, std = mean_std([value for _, value in pairs])
     number = published_for(first.experiment, first.settings, numbers)
-    return Row(
+    return ResultRow(
         experiment=first.experiment,
         settings=first.settings,
         seeds=[seed for seed, _ in pairs],
@@ -158,8 +158,8 @@ def _row(
     )
 
 
-def _missing(number: PublishedNumber) -> Row:
-    return Row(
+def _missing(number: PublishedNumber) -> ResultRow:
+    return ResultRow(
         experiment=number.experiment,
         settings=number.settings,
         seeds=[],
@@ -188,16 +188,16 @@ def published_for(experiment: str, settings: Mapping[str, Any], numbers: Sequenc
     return max(matching, key=lambda number: len(number.settings)).value if matching else None
 
 
-def _belongs(number: PublishedNumber, row: Row) -> bool:
+def _belongs(number: PublishedNumber, row: ResultRow) -> bool:
     return number.experiment == row.experiment and number.settings.items() <= row.settings.items()
 
 
-def to_json(table: Sequence[Row]) -> str:
+def to_json(table: Sequence[ResultRow]) -> str:
     """Return the rows as a JSON list of objects, one field per attribute of `Row`."""
     return json.dumps([asdict(row) for row in table], indent=2, ensure_ascii=False, default=str)
 
 
-def to_csv(table: Sequence[Row]) -> str:
+def to_csv(table: Sequence[ResultRow]) -> str:
     """Return the rows as CSV: one column per setting, fractions in full precision, missing cells empty."""
     columns = flat_columns(table)
     text = io.StringIO()
@@ -210,7 +210,7 @@ def to_csv(table: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def to_parquet(table: Sequence[Row]) -> bytes:
+def to_parquet(table: Sequence[ResultRow]) -> bytes:
     """Return the rows as the bytes of a Parquet file: the columns of the CSV, seeds as a list of integers.
 
     Raises:
@@ -253,13 +253,13 @@ def _uniform(pa: Any, values: list[Any]) -> Any:
     return pa.array([None if value is None else _text(value) for value in values], pa.string())
 
 
-def flat_columns(table: Sequence[Row]) -> tuple[list[str], list[str]]:
+def flat_columns(table: Sequence[ResultRow]) -> tuple[list[str], list[str]]:
     """Return the names of the setting columns, in order of appearance, and those of the columns that follow them."""
     settings = list(dict.fromkeys(key for row in table for key in row.settings))
     return settings, ["metric", "n", "mean", "std", "published", "difference", "seeds", "states"]
 
 
-def _flat(row: Row) -> dict[str, Any]:
+def _flat(row: ResultRow) -> dict[str, Any]:
     plain = asdict(row)
     settings = {key: value if _is_plain(value) else _text(value) for key, value in row.settings.items()}
     states = json.dumps(row.states, sort_keys=True)
@@ -278,14 +278,14 @@ def number_text(value: float | None, metric: str) -> str:
     return f"{100 * value:.2f}" if in_percent(metric) else f"{value:.4g}"
 
 
-def mean_text(row: Row) -> str:
+def mean_text(row: ResultRow) -> str:
     """Return a row's mean and standard deviation as a person reads them."""
     if row.mean is None:
         return MISSING
     return f"{number_text(row.mean, row.metric)} ± {number_text(row.std, row.metric)}"
 
 
-def difference_text(row: Row) -> str:
+def difference_text(row: ResultRow) -> str:
     """Return how far a row's mean is from the published number, with its sign."""
     text = number_text(row.difference, row.metric)
     return text if row.difference is None or text.startswith("-") else f"+{text}"

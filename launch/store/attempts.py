@@ -22,11 +22,11 @@ from typing import Any
 
 from launch.errors import StoreError
 from launch.store import processes
-from launch.store.files import fault, read_bytes, replace_file, store_error, sync_file, write_file
+from launch.store.files import fault_point, read_bytes, replace_file, store_error, sync_file, write_file
 from launch.store.locks import acquire, is_held
 from launch.store.record_json import from_json, to_json
 from launch.store.records import AttemptRecord
-from launch.store.scheduler_view import Scheduled
+from launch.store.scheduler_view import SchedulerView
 from s5.run_dir.result import (
     ATTEMPT_DIR_VARIABLE,
     ATTEMPTS,
@@ -51,7 +51,7 @@ SILENT_S = 1800.0
 _SIGNS = (LOG, TIMING, METRICS, ATTEMPT, CHECKPOINTS)
 
 
-class BadResult(StoreError):
+class InvalidResult(StoreError):
     """A result file that is none."""
 
 
@@ -96,7 +96,7 @@ def read_attempt(path: str) -> AttemptRecord:
     return from_json(AttemptRecord, read_json(file), file)
 
 
-def read_plain(path: str) -> dict[str, Any]:
+def read_raw_record(path: str) -> dict[str, Any]:
     """Return the record of an attempt as plain values, unchecked; empty where it cannot be read."""
     try:
         record: dict[str, Any] = json.loads(read_bytes(os.path.join(path, ATTEMPT)))
@@ -120,12 +120,12 @@ def read_json(file: str) -> object:
         raise StoreError(f"{file}: not JSON: {error}") from error
 
 
-def is_worked_on(path: str) -> bool:
+def is_locked(path: str) -> bool:
     """Say whether a process on this machine works on an attempt: its supervisor, or what that started."""
     return is_held(os.path.join(path, LOCK))
 
 
-def is_alive(path: str, record: Mapping[str, Any], scheduled: Scheduled | None = None) -> tuple[bool, str | None]:
+def is_alive(path: str, record: Mapping[str, Any], scheduled: SchedulerView | None = None) -> tuple[bool, str | None]:
     """Say whether somebody may work on an attempt without an end. Only two proofs together say that nobody does.
 
     Args:
@@ -136,7 +136,7 @@ def is_alive(path: str, record: Mapping[str, Any], scheduled: Scheduled | None =
     Returns:
         Whether, and a remark for a person.
     """
-    if is_worked_on(path):
+    if is_locked(path):
         return True, None
     if not record:
         return processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
@@ -201,18 +201,18 @@ def claim(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
         if lock is None:
             raise AssertionError(f"the lock of {prepared}, which this process has just made, is held")
         write_file(os.path.join(prepared, ATTEMPT), _encode(record))
-        fault("claim.prepared")
+        fault_point("claim.prepared")
         os.rename(prepared, attempt_path(run_dir, attempt))
     except OSError as error:
         _remove(prepared)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return None
         raise store_error(error, f"claim attempt {attempt} in {folder}") from error
-    fault("claim.made")
+    fault_point("claim.made")
     return Claim(path=attempt_path(run_dir, attempt), lock=lock, record=record)
 
 
-def sweep_claims(run_dir: str) -> None:
+def remove_torn_claims(run_dir: str) -> None:
     """Remove what claimants of this machine left that died before their claim was made."""
     folder, own = os.path.join(run_dir, ATTEMPTS), f"{CLAIM}{processes.host()}-"
     with suppress(FileNotFoundError):
@@ -289,13 +289,13 @@ def publish_result(path: str) -> bool:
     try:
         read_result(Path(path))
         sync_file(result)
-        fault("publish.synced")
+        fault_point("publish.synced")
         published = publish(Path(path))
-        fault("publish.linked")
+        fault_point("publish.linked")
     except OSError as error:
         raise store_error(error, f"publish {result}") from error
     except ResultError as error:
-        raise BadResult(str(error), hint="a result.json must be in the format of s5.run_dir.result") from error
+        raise InvalidResult(str(error), hint="a result.json must be in the format of s5.run_dir.result") from error
     return published
 
 
@@ -318,10 +318,10 @@ def adopt_result(run_dir: str) -> bool:
         return True
     for attempt in reversed(attempt_numbers(run_dir)):
         path = attempt_path(run_dir, attempt)
-        if has_result(path) and not is_worked_on(path):
+        if has_result(path) and not is_locked(path):
             try:
                 publish_result(path)
-            except BadResult:
+            except InvalidResult:
                 set_aside_result(path)
                 continue
             return True

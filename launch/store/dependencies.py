@@ -18,7 +18,7 @@ Key = tuple[str, int]
 _ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
 
-class Predecessors:
+class DependencyGraph:
     """The runs of a sweep that come before others.
 
     Args:
@@ -36,12 +36,12 @@ class Predecessors:
             for token in one.entry.after:
                 self._since.setdefault(token, set()).add(one.submitted)
 
-    def keys(self, run_id: str) -> tuple[Key, ...]:
+    def requirements(self, run_id: str) -> tuple[Key, ...]:
         """Return what a run waits for."""
         one = self._listed.get(run_id)
         return () if one is None else tuple((token, one.submitted) for token in one.entry.after)
 
-    def runs(self, key: Key) -> tuple[str, ...]:
+    def providers(self, key: Key) -> tuple[str, ...]:
         """Return the runs that must have succeeded, in the order of the manifest."""
         if key not in self._runs:
             token, since = key
@@ -49,11 +49,11 @@ class Predecessors:
             self._runs[key] = tuple(run_id for run_id in givers if self._listed[run_id].submitted >= since)
         return self._runs[key]
 
-    def before(self, run_id: str) -> tuple[str, ...]:
+    def predecessors(self, run_id: str) -> tuple[str, ...]:
         """Return the runs that a run comes after: in the order of what it waits for, then of the manifest."""
-        return tuple(dict.fromkeys(other for key in self.keys(run_id) for other in self.runs(key)))
+        return tuple(dict.fromkeys(other for key in self.requirements(run_id) for other in self.providers(key)))
 
-    def given(self, run_id: str) -> list[Key]:
+    def provided(self, run_id: str) -> list[Key]:
         """Return what somebody may wait for that a run gives."""
         one = self._listed[run_id]
         return [
@@ -67,7 +67,7 @@ class Predecessors:
         """Return the runs that wait for some, directly or for one another, and were submitted together with them."""
         waiting: dict[Key, list[str]] = {}
         for run_id in self._listed:
-            for key in self.keys(run_id):
+            for key in self.requirements(run_id):
                 waiting.setdefault(key, []).append(run_id)
         found: set[str] = set()
         left = list(run_ids)
@@ -79,7 +79,7 @@ class Predecessors:
                 left += new
         return found
 
-    def tell(
+    def describe_waiting(
         self, views: Sequence[RunView], look: Callable[[str], RunView], *, fed: Collection[str] = ()
     ) -> list[RunView]:
         """Return views in which every run that has not begun says what it waits for.
@@ -99,7 +99,7 @@ class Predecessors:
 
         def say(key: Key) -> tuple[str, bool] | None:
             if key not in said:
-                said[key] = _words(key[0], {run_id: state(run_id) for run_id in self.runs(key)})
+                said[key] = _words(key[0], {run_id: state(run_id) for run_id in self.providers(key)})
             return said[key]
 
         told: list[RunView] = []
@@ -107,7 +107,7 @@ class Predecessors:
             if view.state not in (State.PLANNED, State.PENDING):
                 told.append(view)
                 continue
-            waits = {key[0]: words for key in self.keys(view.run_id) if (words := say(key)) is not None}
+            waits = {key[0]: words for key in self.requirements(view.run_id) if (words := say(key)) is not None}
             if waits:
                 message, stuck = max(waits.values(), key=lambda one: one[1])
                 planned = stuck and view.run_id in fed

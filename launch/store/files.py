@@ -35,7 +35,7 @@ _HINTS = {
 }
 
 
-def fault(point: str) -> None:
+def fault_point(point: str) -> None:
     """Kill this process with SIGKILL where `$LAUNCH_FAULT` names this point.
 
     Args:
@@ -108,7 +108,7 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
     temporary = _temporary(path)
     try:
         write_file(temporary, data, durable=durable)
-        fault("replace.written")
+        fault_point("replace.written")
         os.replace(temporary, path)
     except OSError as error:
         with suppress(OSError):
@@ -139,14 +139,14 @@ def create_file(path: str, data: bytes) -> bool:
     temporary = _temporary(path)
     try:
         write_file(temporary, data, durable=True)
-        fault("create.written")
+        fault_point("create.written")
         try:
             os.link(temporary, path)
         except FileExistsError:
             return False
         finally:
             os.unlink(temporary)
-        fault("create.linked")
+        fault_point("create.linked")
         sync_folder(os.path.dirname(path))
         return True
     except OSError as error:

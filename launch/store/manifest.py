@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from launch.errors import StoreError
-from launch.store.files import create_file, fault, read_bytes, store_error
+from launch.store.files import create_file, fault_point, read_bytes, store_error
 from launch.store.record_json import from_json, to_json
 from launch.store.records import ManifestEntry, ManifestHeader
 
@@ -23,7 +23,7 @@ BLOCK = "block"
 
 
 @dataclass(kw_only=True)
-class Listed:
+class ListedRun:
     """A run as the manifest knows it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Manifest:
 
     headers: dict[int, ManifestHeader] = field(default_factory=dict[int, ManifestHeader])
     run_ids: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
-    listed: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    listed: dict[str, ListedRun] = field(default_factory=dict[str, ListedRun])
     problems: list[str] = field(default_factory=list[str])
 
     @property
@@ -61,7 +61,7 @@ class Manifest:
         return max(self.headers, default=0)
 
     @property
-    def has_order(self) -> bool:
+    def has_dependencies(self) -> bool:
         """Whether any run comes after others."""
         return any(one.entry.after for one in self.listed.values())
 
@@ -129,7 +129,7 @@ def _list(
         run_ids.append(entry.run_id)
         known = listed.get(entry.run_id)
         if known is None:
-            listed[entry.run_id] = Listed(entry=entry, generation=generation, retried=retried, submitted=submitted)
+            listed[entry.run_id] = ListedRun(entry=entry, generation=generation, retried=retried, submitted=submitted)
         else:
             known.entry, known.generation = entry, generation
             known.retried, known.submitted = max(retried, known.retried), max(submitted, known.submitted)
@@ -192,10 +192,10 @@ def freeze(folder: str, header: ManifestHeader, entries: Sequence[ManifestEntry]
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise store_error(error, f"make {folder}") from error
-    fault("freeze.before")
+    fault_point("freeze.before")
     if not create_file(generation_path(folder, header.generation), ("\n".join(lines) + "\n").encode()):
         return None
-    fault("freeze.after")
+    fault_point("freeze.after")
     return header.generation
 
 

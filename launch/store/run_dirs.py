@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from launch.errors import StoreError
 from launch.store.attempts import has_result
-from launch.store.files import CONFIG, RUN, fault, read_bytes, replace_file, store_error, write_file
+from launch.store.files import CONFIG, RUN, fault_point, read_bytes, replace_file, store_error, write_file
 from launch.store.manifest import Manifest
 from launch.store.processes import host, is_alive, start_time
 from launch.store.record_json import from_json, to_json
@@ -40,7 +40,7 @@ class PlannedRun(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rewritten:
+class RepairedFile:
     """A file of a run that the plan replaced.
 
     Attributes:
@@ -57,7 +57,7 @@ class Rewritten:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
+class ChangedIdentity:
     """A run that an earlier generation lists with the same settings under another identity: its config changed.
 
     Attributes:
@@ -70,7 +70,7 @@ class Moved:
 
 
 @dataclass(kw_only=True)
-class PlanReport:
+class WriteReport:
     """What planning did.
 
     Attributes:
@@ -83,11 +83,11 @@ class PlanReport:
 
     created: list[str] = field(default_factory=list[str])
     existing: list[str] = field(default_factory=list[str])
-    rewritten: list[Rewritten] = field(default_factory=list[Rewritten])
-    moved: list[Moved] = field(default_factory=list[Moved])
+    rewritten: list[RepairedFile] = field(default_factory=list[RepairedFile])
+    moved: list[ChangedIdentity] = field(default_factory=list[ChangedIdentity])
 
 
-class Planner:
+class RunDirWriter:
     """Makes the run directories of one sweep.
 
     Args:
@@ -106,17 +106,17 @@ class Planner:
         self._dry = dry
         self._new = os.path.join(folder, f"{_NEW}{host()}-{os.getpid()}-{start_time(os.getpid())}")
 
-    def plan(self, runs: Iterable[PlannedRun]) -> PlanReport:
+    def write(self, runs: Iterable[PlannedRun]) -> WriteReport:
         """Make the directories of runs, as far as they are missing.
 
         Raises:
             StoreError: Where a directory cannot be written, or belongs to a run of another science.
         """
-        report = PlanReport()
+        report = WriteReport()
         try:
             if not self._dry:
                 os.makedirs(self._folder, exist_ok=True)
-                self._sweep()
+                self._remove_leftovers()
             for run in runs:
                 self._place(run, report)
         except OSError as error:
@@ -124,7 +124,7 @@ class Planner:
             raise store_error(error, f"write {error.filename or self._folder}") from error
         return report
 
-    def _sweep(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Remove what planners of this machine left that died in the middle of a run."""
         own = f"{_NEW}{host()}-"
         for name in os.listdir(self._folder):
@@ -133,12 +133,12 @@ class Planner:
                 if not (pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))):
                     shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
 
-    def _place(self, run: PlannedRun, report: PlanReport) -> None:
+    def _place(self, run: PlannedRun, report: WriteReport) -> None:
         record = run.record
         if record.run_id not in self._listed:
             earlier = self._earlier.get(_point(record.experiment, run.settings, record.seed))
             if earlier is not None:
-                report.moved.append(Moved(run_id=record.run_id, earlier=earlier))
+                report.moved.append(ChangedIdentity(run_id=record.run_id, earlier=earlier))
         run_dir = f"{self._folder}/{record.run_id}"
         if os.path.isdir(run_dir) or not self._create(run_dir, run):
             self._check(run_dir, run, report)
@@ -154,7 +154,7 @@ class Planner:
         os.mkdir(self._new)
         write_file(f"{self._new}/{RUN}", _encode(run.record))
         write_file(f"{self._new}/{CONFIG}", run.config_text().encode())
-        fault("plan.written")
+        fault_point("plan.written")
         try:
             os.rename(self._new, run_dir)
         except OSError as error:
@@ -162,10 +162,10 @@ class Planner:
                 raise
             shutil.rmtree(self._new)
             return False
-        fault("plan.placed")
+        fault_point("plan.placed")
         return True
 
-    def _check(self, run_dir: str, run: PlannedRun, report: PlanReport) -> None:
+    def _check(self, run_dir: str, run: PlannedRun, report: WriteReport) -> None:
         """Hold a run directory that is there against what it must hold, and mend what can be derived."""
         record, config = _encode(run.record), run.config_text().encode()
         file = f"{run_dir}/{RUN}"
@@ -197,9 +197,9 @@ class Planner:
             )
         return found.command == record.command
 
-    def _rewrite(self, run_id: str, file: str, before: bytes | None, after: bytes, report: PlanReport) -> None:
+    def _rewrite(self, run_id: str, file: str, before: bytes | None, after: bytes, report: WriteReport) -> None:
         text = None if before is None else before.decode(errors="replace")
-        report.rewritten.append(Rewritten(run_id=run_id, file=file, before=text, after=after.decode()))
+        report.rewritten.append(RepairedFile(run_id=run_id, file=file, before=text, after=after.decode()))
         if not self._dry:
             replace_file(file, after)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheduled:
+class SchedulerView:
     """A scheduler's answer for one sweep.
 
     Attributes:

@@ -11,13 +11,13 @@ from typing import Any
 
 from launch.store.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
 from launch.store.files import CONFIG, RUN, read_bytes
-from launch.store.manifest import Listed
+from launch.store.manifest import ListedRun
 from launch.store.records import OVER, Reason, RunView, State
-from launch.store.scheduler_view import Scheduled
+from launch.store.scheduler_view import SchedulerView
 from s5.run_dir.result import ATTEMPTS, RESULT, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
-_GOES_ON = (Reason.INTERRUPTED, Reason.PREEMPTED)
+_RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED)
 
 # A scheduler's words for a machine that went away under a job.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
@@ -26,7 +26,7 @@ _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 _MENDED = "type the sweep's command again: it is written anew"
 
 
-def _nobody() -> Scheduled | None:
+def _not_driven() -> SchedulerView | None:
     """Answer for a sweep that no scheduler has."""
     return None
 
@@ -76,7 +76,7 @@ def derive(facts: Facts) -> State:
 
 
 def _after_an_end(facts: Facts) -> State:
-    if facts.reason in _GOES_ON or (facts.retry and facts.generation >= facts.retried):
+    if facts.reason in _RESUMABLE or (facts.retry and facts.generation >= facts.retried):
         return State.PENDING if facts.fed else State.PREEMPTED
     # A result that somebody has removed, or a judgement that `launch retry` has set aside.
     if facts.reason is Reason.SUCCESS or facts.generation < facts.retried:
@@ -85,7 +85,7 @@ def _after_an_end(facts: Facts) -> State:
 
 
 def read_view(
-    sweep: str, run_dir: str, listed: Listed, *, fed: bool, ask: Callable[[], Scheduled | None] = _nobody
+    sweep: str, run_dir: str, listed: ListedRun, *, fed: bool, ask: Callable[[], SchedulerView | None] = _not_driven
 ) -> RunView:
     """Return what is known of a run.
 
@@ -160,7 +160,7 @@ def _facts(
 
 
 def _with_scheduler(
-    facts: Facts, note: str | None, path: str, record: dict[str, Any], scheduled: Scheduled, listed: Listed
+    facts: Facts, note: str | None, path: str, record: dict[str, Any], scheduled: SchedulerView, listed: ListedRun
 ) -> tuple[Facts, str | None]:
     """Add what a scheduler knows: that it is going to start the run, or that it has the last attempt's job no more."""
     run_id = listed.entry.run_id
@@ -168,7 +168,7 @@ def _with_scheduler(
         alive, note = is_alive(path, record, scheduled)
         facts = replace(facts, alive=alive)
     # A job whose attempt ended for good is on its way out: it starts no run that is tried again since.
-    leaves = facts.ended and not facts.retry and facts.reason not in _GOES_ON
+    leaves = facts.ended and not facts.retry and facts.reason not in _RESUMABLE
     if run_id in scheduled.tasks and not (leaves and record.get("job_id") in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
     elif facts.attempted and not facts.ended and not facts.alive:

@@ -15,14 +15,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launch.errors import LaunchError, StoreError
-from launch.store.dependencies import Predecessors
+from launch.store.dependencies import DependencyGraph
 from launch.store.files import read_bytes, store_error
 from launch.store.locks import acquire, is_held
-from launch.store.manifest import Listed, Manifest, freeze, generation_numbers, read_entries, read_header, read_manifest
+from launch.store.manifest import (
+    ListedRun,
+    Manifest,
+    freeze,
+    generation_numbers,
+    read_entries,
+    read_header,
+    read_manifest,
+)
 from launch.store.processes import host
 from launch.store.records import ManifestEntry, ManifestHeader, RunView
-from launch.store.run_dirs import PlannedRun, Planner, PlanReport
-from launch.store.scheduler_view import Scheduled
+from launch.store.run_dirs import PlannedRun, RunDirWriter, WriteReport
+from launch.store.scheduler_view import SchedulerView
 from launch.store.status import read_view
 
 RUNS_VARIABLE = "LAUNCH_RUNS"
@@ -31,7 +39,7 @@ _NOTE_S = 1.0
 _LOOK_S = 0.05
 
 # Says what a scheduler knows of the sweep in a folder.
-Scheduler = Callable[[str], Scheduled | None]
+Scheduler = Callable[[str], SchedulerView | None]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
@@ -77,7 +85,7 @@ class Store:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Queue:
+class QueueLock:
     """The process that feeds a sweep.
 
     Attributes:
@@ -110,7 +118,7 @@ class SweepStore:
         self.problems: list[str] = []
         self._scheduler = scheduler
         self._asked = False
-        self._scheduled: Scheduled | None = None
+        self._scheduled: SchedulerView | None = None
         self._folder = os.fspath(path)
         self._manifest = os.path.join(self._folder, "manifest")
         self._queue_lock = os.path.join(self._folder, "queue.lock")
@@ -146,7 +154,7 @@ class SweepStore:
         self._asked = False  # whoever reads anew wants to know what is so now
         return manifest
 
-    def scheduled(self) -> Scheduled | None:
+    def scheduled(self) -> SchedulerView | None:
         """Return what a scheduler knows of the sweep, asked once for every reading of the manifest."""
         if not self._asked:
             self._asked = True
@@ -154,7 +162,7 @@ class SweepStore:
         return self._scheduled
 
     @property
-    def trouble(self) -> str | None:
+    def scheduler_error(self) -> str | None:
         """Why what was last said of the sweep may be old: its scheduler did not answer."""
         return None if self._scheduled is None else self._scheduled.problem
 
@@ -186,9 +194,9 @@ class SweepStore:
         manifest = self.manifest()
         if not manifest.listed and not self.problems:
             raise StoreError(f"no sweep {self.name!r} under {self.path.parent}")
-        fed = self._fed(manifest)
-        views = [self.look(listed, fed=listed.entry.run_id in fed) for listed in manifest.listed.values()]
-        return self.tell(views, manifest, fed)
+        fed = self._is_fed(manifest)
+        views = [self.view_of(listed, fed=listed.entry.run_id in fed) for listed in manifest.listed.values()]
+        return self.annotate_waiting(views, manifest, fed)
 
     def view(self, run_id: str) -> RunView:
         """Return what is known of one run.
@@ -199,10 +207,12 @@ class SweepStore:
         manifest = self.manifest()
         if run_id not in manifest.listed:
             raise StoreError(f"no run {run_id!r} in the sweep {self.name!r}")
-        fed = self._fed(manifest)
-        return self.tell([self.look(manifest.listed[run_id], fed=run_id in fed)], manifest, fed)[0]
+        fed = self._is_fed(manifest)
+        return self.annotate_waiting([self.view_of(manifest.listed[run_id], fed=run_id in fed)], manifest, fed)[0]
 
-    def tell(self, views: Sequence[RunView], manifest: Manifest, fed: Collection[str] = ()) -> list[RunView]:
+    def annotate_waiting(
+        self, views: Sequence[RunView], manifest: Manifest, fed: Collection[str] = ()
+    ) -> list[RunView]:
         """Return views in which every run that has not begun says which others it waits for.
 
         Args:
@@ -210,15 +220,15 @@ class SweepStore:
             manifest: The manifest.
             fed: Runs that a living queue feeds.
         """
-        if not manifest.has_order:
+        if not manifest.has_dependencies:
             return list(views)
 
         def look(run_id: str) -> RunView:
-            return self.look(manifest.listed[run_id], fed=run_id in fed)
+            return self.view_of(manifest.listed[run_id], fed=run_id in fed)
 
-        return Predecessors(manifest).tell(views, look, fed=fed)
+        return DependencyGraph(manifest).describe_waiting(views, look, fed=fed)
 
-    def look(self, listed: Listed, *, fed: bool) -> RunView:
+    def view_of(self, listed: ListedRun, *, fed: bool) -> RunView:
         """Return what is known of a run without reading the manifest again.
 
         Args:
@@ -228,7 +238,7 @@ class SweepStore:
         run_dir = f"{self._folder}/{listed.entry.run_id}"
         return read_view(self.name, run_dir, listed, fed=fed, ask=self.scheduled)
 
-    def _fed(self, manifest: Manifest) -> frozenset[str]:
+    def _is_fed(self, manifest: Manifest) -> frozenset[str]:
         """Return the runs that a living queue feeds."""
         queue = self.queue()
         if queue is None:
@@ -237,17 +247,17 @@ class SweepStore:
             return frozenset(manifest.run_ids[queue.generation])
         return frozenset(manifest.listed)
 
-    def queue(self) -> Queue | None:
+    def queue(self) -> QueueLock | None:
         """Return the process that feeds the sweep; None where there is none."""
         if not is_held(self._queue_lock):
             return None
         try:
             note = json.loads(read_bytes(self._queue_lock))
-            return Queue(pid=int(note["pid"]), host=str(note["host"]), generation=int(note["generation"]))
+            return QueueLock(pid=int(note["pid"]), host=str(note["host"]), generation=int(note["generation"]))
         except (OSError, ValueError, KeyError, TypeError):
-            return Queue()
+            return QueueLock()
 
-    def hold_queue(self, generation: int, *, patience_s: float = 0.0) -> int:
+    def lock_queue(self, generation: int, *, patience_s: float = 0.0) -> int:
         """Become the one process that feeds the sweep.
 
         Args:
@@ -263,17 +273,17 @@ class SweepStore:
         deadline = time.monotonic() + patience_s
         while (fd := acquire(self._queue_lock)) is None:
             if time.monotonic() >= deadline:
-                raise self.busy()
+                raise self.busy_error()
             time.sleep(_LOOK_S)
         note = json.dumps({"pid": os.getpid(), "host": host(), "generation": generation})
         os.pwrite(fd, note.encode(), 0)
         os.ftruncate(fd, len(note))
         return fd
 
-    def busy(self) -> LaunchError:
+    def busy_error(self) -> LaunchError:
         """Return the error of a second launcher, which names the first."""
         deadline = time.monotonic() + _NOTE_S
-        while (queue := self.queue() or Queue()).pid is None and time.monotonic() < deadline:
+        while (queue := self.queue() or QueueLock()).pid is None and time.monotonic() < deadline:
             time.sleep(0.01)  # it has the lock, and is about to say who it is
         who = f"process {queue.pid} on {queue.host}" if queue.pid else "another process"
         return LaunchError(
@@ -281,7 +291,7 @@ class SweepStore:
             hint=f"launch watch {self.name}, or launch cancel {self.name}",
         )
 
-    def plan(self, runs: Iterable[PlannedRun], *, dry: bool = False) -> PlanReport:
+    def write_run_dirs(self, runs: Iterable[PlannedRun], *, dry: bool = False) -> WriteReport:
         """Make the directories of runs, as far as they are missing.
 
         Args:
@@ -294,4 +304,4 @@ class SweepStore:
         Raises:
             StoreError: Where a directory cannot be written, or belongs to a run of another science.
         """
-        return Planner(self._folder, self.manifest(), dry=dry).plan(runs)
+        return RunDirWriter(self._folder, self.manifest(), dry=dry).write(runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from launch.store.dependencies import Predecessors
+from launch.store.dependencies import DependencyGraph
 from launch.store.files import write_file
 from launch.store.manifest import read_manifest
 
@@ -15,7 +15,7 @@ AFTER_FILE = "after.json"
 _MOST_BYTES = 64 * 1024
 
 
-def tell_before(run_dir: str, folder: str) -> str:
+def write_dependencies(run_dir: str, folder: str) -> str:
     """Write down the runs before one, by what it waited for, and return their folders as one variable holds them.
 
     Args:
@@ -29,8 +29,10 @@ def tell_before(run_dir: str, folder: str) -> str:
         OSError: Where the file cannot be written.
     """
     sweep, run_id = os.path.split(run_dir)
-    known = Predecessors(read_manifest(os.path.join(sweep, "manifest")))
-    found = {key[0]: [os.path.join(sweep, other) for other in known.runs(key)] for key in known.keys(run_id)}
+    known = DependencyGraph(read_manifest(os.path.join(sweep, "manifest")))
+    found = {
+        key[0]: [os.path.join(sweep, other) for other in known.providers(key)] for key in known.requirements(run_id)
+    }
     write_file(os.path.join(folder, AFTER_FILE), (json.dumps(found, indent=1) + "\n").encode())
-    joined = os.pathsep.join(os.path.join(sweep, other) for other in known.before(run_id))
+    joined = os.pathsep.join(os.path.join(sweep, other) for other in known.predecessors(run_id))
     return "" if os.pathsep in sweep or len(os.fsencode(joined)) > _MOST_BYTES else joined

@@ -15,7 +15,7 @@ PYTHON_VARIABLE = "LAUNCH_PYTHON"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class SupervisorArgs:
     """What a supervisor is to do.
 
     Attributes:
@@ -43,7 +43,7 @@ class Order:
         return words
 
     @classmethod
-    def from_words(cls, words: Sequence[str]) -> Order:
+    def from_words(cls, words: Sequence[str]) -> SupervisorArgs:
         """Read what `to_words` wrote. By hand: argparse would cost as much as all the rest of the start."""
         known = {"--generation", "--retried", "--cores", "--gpus", "--hold"}
         options = dict(zip(words[1::2], words[2::2], strict=True))

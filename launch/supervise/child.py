@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from launch.containers.runtimes import HostCall
+from launch.containers.runtimes import HostCommand
 from launch.store import processes
-from launch.store.attempts import LOG, is_worked_on
+from launch.store.attempts import LOG, is_locked
 from launch.store.records import Reason
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 # Ask to stop; the scheduler's own words among them.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 KILL = signal.SIGQUIT
-HEARD = frozenset((*STOP, KILL, signal.SIGCHLD))
+FORWARDED_SIGNALS = frozenset((*STOP, KILL, signal.SIGCHLD))
 
 # What a shell, nohup or this interpreter may have set aside; the command gets the defaults back.
-_DEFAULTS = frozenset((*HEARD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
+_DEFAULTS = frozenset((*FORWARDED_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
 
 # How long an orphan may take to write a checkpoint; its own lifeline ends it within 30 s.
 _ORPHAN_GRACE_S = 35.0
@@ -55,7 +55,7 @@ class Child:
         self._stop = stop
 
     @classmethod
-    def start(cls, call: HostCall, folder: str, inherited: Iterable[int], *, stop: int = signal.SIGTERM) -> Child:
+    def start(cls, call: HostCommand, folder: str, inherited: Iterable[int], *, stop: int = signal.SIGTERM) -> Child:
         """Start a command in a process group of its own.
 
         Args:
@@ -145,8 +145,8 @@ class Child:
 def _hear(timeout_s: float) -> int | None:
     """Wait for one of the signals this process listens to; return it, or None when the time is up."""
     if math.isinf(timeout_s):
-        return signal.sigwait(HEARD)
-    info = signal.sigtimedwait(HEARD, max(0.0, timeout_s))
+        return signal.sigwait(FORWARDED_SIGNALS)
+    info = signal.sigtimedwait(FORWARDED_SIGNALS, max(0.0, timeout_s))
     return None if info is None else info.si_signo
 
 
@@ -162,7 +162,7 @@ def end_orphan(path: str) -> bool:
     started = time.monotonic()
     left: list[int] = []
     try:
-        while is_worked_on(path) and not signal.sigpending() & {*STOP, KILL}:
+        while is_locked(path) and not signal.sigpending() & {*STOP, KILL}:
             waited_s = time.monotonic() - started
             if waited_s > 2 * _ORPHAN_GRACE_S:
                 break
@@ -177,4 +177,4 @@ def end_orphan(path: str) -> bool:
     finally:
         for fd in left:
             os.close(fd)
-    return not is_worked_on(path)
+    return not is_locked(path)

@@ -36,7 +36,7 @@ _OWN_FAULT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class ExitInfo:
     """How an attempt ended.
 
     Attributes:
@@ -52,7 +52,7 @@ class Ending:
     message: str | None = None
 
 
-def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str) -> Ending:
+def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str) -> ExitInfo:
     """Say why an attempt ended.
 
     Args:
@@ -74,18 +74,18 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
         reason = Reason.OUT_OF_MEMORY
     if reason is None and (asked or code == Exit.STOPPED):
         # Whatever it returned while it was stopping, it did because it was asked to.
-        return Ending(reason=asked or Reason.INTERRUPTED, exit_code=code)
+        return ExitInfo(reason=asked or Reason.INTERRUPTED, exit_code=code)
     if reason is None and code == Exit.OK:
-        return Ending(reason=Reason.CRASH, exit_code=code, message="it ended without a result.json")
-    return Ending(reason=reason or Reason.CRASH, exit_code=code, message=last_words(log) or f"exit code {code}")
+        return ExitInfo(reason=Reason.CRASH, exit_code=code, message="it ended without a result.json")
+    return ExitInfo(reason=reason or Reason.CRASH, exit_code=code, message=last_words(log) or f"exit code {code}")
 
 
-def _finished(code: int) -> Ending:
+def _finished(code: int) -> ExitInfo:
     if code == 0:
-        return Ending(reason=Reason.SUCCESS, exit_code=0)
+        return ExitInfo(reason=Reason.SUCCESS, exit_code=0)
     # The result is the last thing that a run writes: what happens to the process after it does not matter.
     how = f"signal {_name(-code)}" if code < 0 else f"exit code {code}"
-    return Ending(
+    return ExitInfo(
         reason=Reason.SUCCESS,
         exit_code=code if code > 0 else None,
         signal=-code if code < 0 else None,
@@ -93,16 +93,16 @@ def _finished(code: int) -> Ending:
     )
 
 
-def _by_signal(number: int, *, asked: Reason | None, oom_killed: bool, log: str) -> Ending:
+def _by_signal(number: int, *, asked: Reason | None, oom_killed: bool, log: str) -> ExitInfo:
     if oom_killed and number == signal.SIGKILL and asked is None:
-        return Ending(reason=Reason.OUT_OF_MEMORY, signal=number, message="the kernel killed it for lack of memory")
+        return ExitInfo(reason=Reason.OUT_OF_MEMORY, signal=number, message="the kernel killed it for lack of memory")
     if asked is not None:
-        return Ending(reason=asked, signal=number)
+        return ExitInfo(reason=asked, signal=number)
     if number in _OWN_FAULT:
         reason = Reason.OUT_OF_MEMORY if _says_out_of_memory(log) else Reason.CRASH
         words = last_words(log)
-        return Ending(reason=reason, signal=number, message=f"{_name(number)}: {words}" if words else _name(number))
-    return Ending(reason=Reason.KILLED, signal=number, message=f"killed by {_name(number)}")
+        return ExitInfo(reason=reason, signal=number, message=f"{_name(number)}: {words}" if words else _name(number))
+    return ExitInfo(reason=Reason.KILLED, signal=number, message=f"killed by {_name(number)}")
 
 
 def _name(number: int) -> str:

@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from launch.containers.runtimes import REFUSED, Call, HostCall, Runtime, find_runtime
+from launch.containers.runtimes import REFUSED, ContainerCall, HostCommand, Runtime, find_runtime
 from launch.errors import StoreError
 from launch.specs.mount import Mount
 from launch.store import processes
 from launch.store.attempts import is_here
 from launch.store.records import ManifestHeader, Reason
 from launch.supervise.child import Child
-from launch.supervise.classify import Ending, machine_oom_kills, oom_kills
+from launch.supervise.classify import ExitInfo, machine_oom_kills, oom_kills
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CONFIG
 
 # How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
@@ -25,7 +25,7 @@ ORPHAN_GRACE_S = 35.0
 _LOOK_S = 0.1
 
 
-class Enclosure:
+class ContainerSession:
     """What is around one command.
 
     Args:
@@ -57,7 +57,7 @@ class Enclosure:
         """Where the engine answers that is asked for a container; None where nobody is."""
         return self._runtime.engine(os.environ)
 
-    def wrap(self, call: Call) -> HostCall:
+    def wrap(self, call: ContainerCall) -> HostCommand:
         """Return what to execute so that a command executes inside.
 
         Raises:
@@ -99,7 +99,7 @@ class Enclosure:
         """Return the command's own exit code, negative for a signal."""
         return -signal.SIGTERM if self._unstarted else self._runtime.code(code)
 
-    def find(self, code: int, log: str) -> Ending | None:
+    def find(self, code: int, log: str) -> ExitInfo | None:
         """Return how a command ended where its runtime knows more than the exit code says.
 
         Args:
@@ -110,7 +110,7 @@ class Enclosure:
         if found is None:
             return None
         started = found.reason is not Reason.START
-        return Ending(
+        return ExitInfo(
             reason=found.reason,
             exit_code=code if started and code >= 0 else None,
             signal=-code if code < 0 else None,
@@ -124,13 +124,13 @@ class Enclosure:
     def _count_kills(self) -> int:
         return machine_oom_kills() if self._runtime.has_own_group else oom_kills()
 
-    def forget_key(self) -> None:
+    def delete_key(self) -> None:
         """Delete the key that was handed in, where one was."""
         if self._netrc is not None:
             with suppress(OSError):
                 os.unlink(self._netrc)
 
-    def leave(self, path: str, code: int, child: Child) -> None:
+    def cleanup(self, path: str, code: int, child: Child) -> None:
         """See to it that nothing of an attempt is left once its command's process has ended.
 
         Args:
@@ -141,7 +141,7 @@ class Enclosure:
         Raises:
             StoreError: Where something is left.
         """
-        self.forget_key()
+        self.delete_key()
         # What was asked to stop before it began has done nothing, whatever its runtime makes of that.
         self._unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
         # Whoever stood for the container was killed, or has lost sight of it.

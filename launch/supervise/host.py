@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from launch.containers.runtimes import HostCall
+from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
 from launch.store.records import Reason
 
 GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
 
-class Surroundings:
+class Host:
     """A machine of which the launcher itself gives out the cores and GPUs.
 
     Attributes:
@@ -33,7 +33,7 @@ class Surroundings:
     resources: Resources | None = None
     stop: int = signal.SIGTERM
 
-    def call(self, call: HostCall) -> HostCall:
+    def host_command(self, call: HostCommand) -> HostCommand:
         """Return what starts a command here."""
         return call
 
@@ -51,7 +51,7 @@ class Surroundings:
         found = now + max(0.0, limit_s - grace_s), now + limit_s
         return lambda: found
 
-    def why_stopped(self) -> Reason:
+    def stop_reason(self) -> Reason:
         """Return what a request to stop means. Asked once, after it was forwarded."""
         return Reason.INTERRUPTED
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 
 from launch.errors import LaunchError
-from launch.store.attempts import attempt_numbers, attempt_path, read_plain
+from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
 from launch.store.records import Reason
 from s5.run_dir.result import CHECKPOINTS
 
@@ -18,7 +18,7 @@ from s5.run_dir.result import CHECKPOINTS
 _NODE_FAILURES = 3
 
 
-class WornOut(LaunchError):
+class TooManyNodeFailures(LaunchError):
     """A run under which too many nodes have failed: the fault may be its own."""
 
 
@@ -29,7 +29,7 @@ def failed_nodes(run_dir: str, *, since: int) -> list[str]:
         run_dir: The run directory.
         since: The generation from which on attempts count: the last that the user asked to retry.
     """
-    records = [read_plain(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
+    records = [read_raw_record(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
     return [
         str(one.get("node") or one.get("host"))
         for one, after in itertools.pairwise(records)
@@ -49,7 +49,7 @@ def check_nodes(policy: Mapping[str, int], run_dir: str, *, since: int) -> None:
     """
     nodes = failed_nodes(run_dir, since=since)
     if len(nodes) > node_failures(policy):
-        raise WornOut(f"the node under it failed {len(nodes)} times: {', '.join(nodes)}")
+        raise TooManyNodeFailures(f"the node under it failed {len(nodes)} times: {', '.join(nodes)}")
 
 
 def node_failures(policy: Mapping[str, int]) -> int:
@@ -73,7 +73,7 @@ def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: in
     if allowed <= 0 or (reason is Reason.TIMEOUT and not made_progress(path)):
         return False
     run_dir, own = os.path.dirname(os.path.dirname(path)), int(os.path.basename(path))
-    earlier = [read_plain(attempt_path(run_dir, k)) for k in attempt_numbers(run_dir) if k < own]
+    earlier = [read_raw_record(attempt_path(run_dir, k)) for k in attempt_numbers(run_dir) if k < own]
     return sum(e.get("reason") == reason.value and e.get("generation", 0) >= since for e in earlier) < allowed
 
 

@@ -15,21 +15,21 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 
-from launch.containers.runtimes import Call, HostCall
+from launch.containers.runtimes import ContainerCall, HostCommand
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store import attempts, processes
-from launch.store.files import CONFIG, SNAPSHOTS, crc_of, fault, store_error
+from launch.store.files import CONFIG, SNAPSHOTS, crc_of, fault_point, store_error
 from launch.store.manifest import find_entry, read_header
 from launch.store.record_json import from_json
 from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord
-from launch.supervise.after_file import AFTER_VARIABLE, tell_before
-from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE, Order
-from launch.supervise.child import HEARD, KILL, STOP, Child, NotStarted, end_orphan
-from launch.supervise.classify import Ending, classify, read_tail
-from launch.supervise.container_session import Enclosure, end_container
-from launch.supervise.host import Surroundings
-from launch.supervise.retry_policy import WornOut, may_retry
+from launch.supervise.after_file import AFTER_VARIABLE, write_dependencies
+from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE, SupervisorArgs
+from launch.supervise.child import FORWARDED_SIGNALS, KILL, STOP, Child, NotStarted, end_orphan
+from launch.supervise.classify import ExitInfo, classify, read_tail
+from launch.supervise.container_session import ContainerSession, end_container
+from launch.supervise.host import Host
+from launch.supervise.retry_policy import TooManyNodeFailures, may_retry
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -56,17 +56,19 @@ class Supervisor:
         reason: Why the attempt ended; None before it has.
     """
 
-    def __init__(self, order: Order, surroundings: Surroundings | None = None) -> None:
+    def __init__(self, order: SupervisorArgs, surroundings: Host | None = None) -> None:
         self.reason: Reason | None = None
         self._order = order
-        self._surroundings = surroundings or Surroundings()
+        self._surroundings = surroundings or Host()
         self._run_dir = order.run_dir
         manifest = os.path.join(os.path.dirname(order.run_dir), "manifest")
         self._header: ManifestHeader = read_header(manifest, order.generation)
         self._entry: ManifestEntry = find_entry(manifest, order.generation, os.path.basename(order.run_dir))
         file = os.path.join(order.run_dir, "run.json")
         self._run: RunRecord = from_json(RunRecord, attempts.read_json(file), file)
-        self._enclosure = Enclosure(self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.after))
+        self._enclosure = ContainerSession(
+            self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.after)
+        )
 
     def run(self) -> Outcome:
         """Claim the next attempt and execute it, unless the run has a result or belongs to somebody else.
@@ -74,10 +76,10 @@ class Supervisor:
         Raises:
             StoreError: Where the run directory cannot be read or written.
         """
-        attempts.sweep_claims(self._run_dir)
+        attempts.remove_torn_claims(self._run_dir)
         while True:
             earlier = attempts.attempt_numbers(self._run_dir)
-            outcome = self._settle(attempts.attempt_path(self._run_dir, earlier[-1])) if earlier else None
+            outcome = self._end_previous_attempt(attempts.attempt_path(self._run_dir, earlier[-1])) if earlier else None
             if outcome is not None:
                 return outcome
             if attempts.adopt_result(self._run_dir):
@@ -91,14 +93,14 @@ class Supervisor:
             if claim is not None:
                 return self._execute(claim)
 
-    def _settle(self, path: str) -> Outcome | None:
+    def _end_previous_attempt(self, path: str) -> Outcome | None:
         """See to it that nobody works on the last attempt; return an outcome where somebody goes on doing so.
 
         Raises:
             StoreError: Where its container may be at work, and cannot be ended.
         """
-        record = attempts.read_plain(path)
-        if record.get("ended") is not None and not attempts.is_worked_on(path):
+        record = attempts.read_raw_record(path)
+        if record.get("ended") is not None and not attempts.is_locked(path):
             return None
         alive, _ = attempts.is_alive(path, record)
         if not alive or (record and not attempts.is_here(record) and self._surroundings.has_lost(record)):
@@ -157,37 +159,37 @@ class Supervisor:
 
     def _execute(self, claim: attempts.Claim) -> Outcome:
         """Start the command, wait for its end, and record it."""
-        fault("supervise.claimed")
+        fault_point("supervise.claimed")
         if self._is_cancelled():  # while it was being claimed; whoever cancels now sees the attempt and signals it
-            return self._finish(claim, Ending(reason=Reason.CANCELLED))
+            return self._finish(claim, ExitInfo(reason=Reason.CANCELLED))
         if self._snapshot is not None and not os.path.isdir(self._snapshot):
             # Python passes over a folder that is not there, and would run whatever code comes next on the path.
             message = f"snapshot {self._header.snapshot} is missing; `launch retry` takes it anew"
-            return self._finish(claim, Ending(reason=Reason.START, message=message))
+            return self._finish(claim, ExitInfo(reason=Reason.START, message=message))
         reading, lifeline = os.pipe()
         if self._order.cores:
             os.sched_setaffinity(0, self._order.cores)
         held = (reading, claim.lock, *self._order.hold)
         try:
-            call = self._surroundings.call(self._call(claim, held))
+            call = self._surroundings.host_command(self._container_call(claim, held))
             child = Child.start(call, claim.path, held, stop=self._surroundings.stop)
         except OSError:
-            self._enclosure.forget_key()
+            self._enclosure.delete_key()
             raise
         except Exception as error:  # a fault of our own is told too: unrecorded, the run would be lost again and again
-            self._enclosure.forget_key()
-            reason = Reason.NODE_FAILURE if isinstance(error, WornOut) else Reason.START
+            self._enclosure.delete_key()
+            reason = Reason.NODE_FAILURE if isinstance(error, TooManyNodeFailures) else Reason.START
             known = isinstance(error, NotStarted | LaunchError)
             message = str(error) if known else f"{type(error).__name__}: {error}"
-            return self._finish(claim, Ending(reason=reason, message=message))
+            return self._finish(claim, ExitInfo(reason=reason, message=message))
         finally:
             os.close(reading)
-        fault("supervise.started")
-        code = child.wait(self._surroundings.limits(self._resources.timeout_min), self._surroundings.why_stopped)
+        fault_point("supervise.started")
+        code = child.wait(self._surroundings.limits(self._resources.timeout_min), self._surroundings.stop_reason)
         os.close(lifeline)
-        self._enclosure.leave(claim.path, code, child)
-        fault("supervise.exited")
-        return self._finish(claim, self._judge(claim, self._enclosure.code(code), child.asked))
+        self._enclosure.cleanup(claim.path, code, child)
+        fault_point("supervise.exited")
+        return self._finish(claim, self._classify(claim, self._enclosure.code(code), child.asked))
 
     @property
     def _snapshot(self) -> str | None:
@@ -195,18 +197,18 @@ class Supervisor:
         runs, snapshot = os.path.dirname(os.path.dirname(self._run_dir)), self._header.snapshot
         return None if snapshot is None else os.path.join(runs, SNAPSHOTS, snapshot)
 
-    def _call(self, claim: attempts.Claim, held: Sequence[int]) -> HostCall:
+    def _container_call(self, claim: attempts.Claim, held: Sequence[int]) -> HostCommand:
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: claim.path,
             LIFELINE_VARIABLE: str(held[0]),
-            AFTER_VARIABLE: tell_before(self._run_dir, claim.path) if self._entry.after else "",
+            AFTER_VARIABLE: write_dependencies(self._run_dir, claim.path) if self._entry.after else "",
             **self._devices(),
         }
         if self._resources.gpus_per_node:
             variables[PLATFORM_VARIABLE] = "gpu"
         return self._enclosure.wrap(
-            Call(
+            ContainerCall(
                 command=self._command(),
                 variables=variables,
                 folder=claim.path,
@@ -235,7 +237,7 @@ class Supervisor:
         threads = str(self._resources.cpus_per_task)
         return {"CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(_THREAD_VARIABLES, threads)}
 
-    def _judge(self, claim: attempts.Claim, code: int, asked: Reason | None) -> Ending:
+    def _classify(self, claim: attempts.Claim, code: int, asked: Reason | None) -> ExitInfo:
         """Say why the command ended."""
         finished = attempts.has_result(claim.path)
         if not finished and code == 0 and self._run.command is not None:
@@ -251,12 +253,12 @@ class Supervisor:
             return replace(ending, message=_reached(self._resources))
         return ending
 
-    def _finish(self, claim: attempts.Claim, ending: Ending) -> Outcome:
+    def _finish(self, claim: attempts.Claim, ending: ExitInfo) -> Outcome:
         """Publish the result, record the end, and say what is to become of the run."""
         if ending.reason is Reason.SUCCESS:
             ending = self._publish(claim, ending)
         self.reason = ending.reason
-        fault("supervise.published")
+        fault_point("supervise.published")
         retry = may_retry(self._header.retry, ending.reason, claim.path, since=self._order.retried)
         attempts.write_record(
             claim.path,
@@ -270,17 +272,17 @@ class Supervisor:
                 retry=retry,
             ),
         )
-        fault("supervise.recorded")
+        fault_point("supervise.recorded")
         if ending.reason is Reason.SUCCESS:
             return Outcome.DONE
         goes_on = retry or ending.reason in (Reason.INTERRUPTED, Reason.PREEMPTED)
         return Outcome.AGAIN if goes_on else Outcome.FINAL
 
-    def _publish(self, claim: attempts.Claim, ending: Ending) -> Ending:
+    def _publish(self, claim: attempts.Claim, ending: ExitInfo) -> ExitInfo:
         """Publish the attempt's result; where it is none, the attempt has failed."""
         try:
             attempts.publish_result(claim.path)
-        except attempts.BadResult as error:
+        except attempts.InvalidResult as error:
             attempts.set_aside_result(claim.path)
             return replace(ending, reason=Reason.CRASH, message=error.message)
         return ending
@@ -300,13 +302,15 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         The outcome.
     """
-    return guarded(lambda: Supervisor(Order.from_words(sys.argv[1:] if words is None else words)).run())
+    return run_with_signals_blocked(
+        lambda: Supervisor(SupervisorArgs.from_words(sys.argv[1:] if words is None else words)).run()
+    )
 
 
-def guarded(perform: Callable[[], int]) -> int:
+def run_with_signals_blocked(perform: Callable[[], int]) -> int:
     """Do what a supervisor does, with its signals set aside and its mistakes told; return the outcome."""
     # Blocked from the first moment, they wait until they are asked for: none is lost and none interrupts a write.
-    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     try:
         return perform()
     except LaunchError as error:

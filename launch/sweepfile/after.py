@@ -15,7 +15,7 @@ _EXAMPLE = "such as `after: pretrain`, `after: [a, b]` or `after: {pretrain: [se
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wait:
+class AfterClause:
     """A block that comes first.
 
     Attributes:
@@ -41,7 +41,7 @@ def read_block_name(raw: Any, place: Place) -> str:
     return raw
 
 
-def read_after(raw: Any, place: Place) -> tuple[Wait, ...]:
+def read_after(raw: Any, place: Place) -> tuple[AfterClause, ...]:
     """Return what a block waits for: a name, a mapping of names to keys, or a list of either.
 
     Raises:
@@ -55,18 +55,18 @@ def read_after(raw: Any, place: Place) -> tuple[Wait, ...]:
     return tuple(_read_item(raw, place))
 
 
-def _read_item(raw: Any, place: Place) -> list[Wait]:
+def _read_item(raw: Any, place: Place) -> list[AfterClause]:
     if isinstance(raw, dict):
         named = place.mapping(cast("dict[Any, Any]", raw))
         if not named:
             raise place.error("the mapping is empty", _EXAMPLE)
         return [
-            Wait(name=name, keys=_read_keys(keys, place.key(name)), place=place.key(name))
+            AfterClause(name=name, keys=_read_keys(keys, place.key(name)), place=place.key(name))
             for name, keys in named.items()
         ]
     if not isinstance(raw, str) or not raw:
         raise place.error(f"{describe(raw)} is not the name of a block", _EXAMPLE)
-    return [Wait(name=raw, keys=None, place=place)]
+    return [AfterClause(name=raw, keys=None, place=place)]
 
 
 def _read_keys(raw: Any, place: Place) -> tuple[str, ...]:

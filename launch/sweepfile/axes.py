@@ -8,7 +8,7 @@ from typing import Any
 
 from launch.grammar import Choices, Interval, format_value
 from launch.sweepfile.random_values import draw, read_distribution
-from launch.sweepfile.values import bare, flatten, override_text, read_choices, read_value
+from launch.sweepfile.values import flatten, override_text, read_choices, read_value, without_force
 from launch.yaml_file import Place, describe
 
 _RANDOM_KEYS = ("count", "seed", "values")
@@ -31,7 +31,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Factor:
+class Axis:
     """Points of which a run takes one.
 
     Attributes:
@@ -44,7 +44,7 @@ class Factor:
     places: dict[str, Place]
     notice: str | None = None
 
-    def without(self, keys: set[str]) -> Factor:
+    def without(self, keys: set[str]) -> Axis:
         """Return the factor with `keys` left out; points that are then equal are one."""
         if keys.isdisjoint(self.places):
             return self
@@ -54,17 +54,17 @@ class Factor:
             texts = tuple(t for _, _, t in pairs)
             kept.setdefault(texts, Point({k: v for k, v, _ in pairs}, texts))
         places = {k: p for k, p in self.places.items() if k not in keys}
-        return Factor(tuple(kept.values()), places, self.notice)
+        return Axis(tuple(kept.values()), places, self.notice)
 
 
 def _point(values: dict[str, Any], places: dict[str, Place]) -> Point:
     """Return a point of keys with their prefixes."""
     texts = tuple(override_text(key, value, places[key]) for key, value in values.items())
-    return Point({bare(key): value for key, value in values.items()}, texts)
+    return Point({without_force(key): value for key, value in values.items()}, texts)
 
 
-def _factor(points: list[Point], places: dict[str, Place], notice: str | None = None) -> Factor:
-    return Factor(tuple(points), {bare(key): place for key, place in places.items()}, notice)
+def _read_axis(points: list[Point], places: dict[str, Place], notice: str | None = None) -> Axis:
+    return Axis(tuple(points), {without_force(key): place for key, place in places.items()}, notice)
 
 
 def _axes(raw: Any, place: Place) -> tuple[dict[str, list[Any]], dict[str, Place]]:
@@ -89,20 +89,23 @@ def refuse_special(key: str, place: Place) -> None:
     Raises:
         SweepError: Naming the section.
     """
-    if bare(key) in ("seed", "experiment"):
-        section = "seeds" if bare(key) == "seed" else "experiment"
-        raise place.error(f"{bare(key)} cannot be set here", f"use the block's own key {section}, beside grid and base")
+    if without_force(key) in ("seed", "experiment"):
+        section = "seeds" if without_force(key) == "seed" else "experiment"
+        raise place.error(
+            f"{without_force(key)} cannot be set here", f"use the block's own key {section}, beside grid and base"
+        )
 
 
-def read_grid(raw: Any, place: Place) -> list[Factor]:
+def read_grid(raw: Any, place: Place) -> list[Axis]:
     """Return a factor for each key of `grid`: every combination is a run."""
     axes, places = _axes(raw, place)
     return [
-        _factor([_point({key: value}, places) for value in values], {key: places[key]}) for key, values in axes.items()
+        _read_axis([_point({key: value}, places) for value in values], {key: places[key]})
+        for key, values in axes.items()
     ]
 
 
-def read_zip(raw: Any, place: Place) -> list[Factor]:
+def read_zip(raw: Any, place: Place) -> list[Axis]:
     """Return a factor for each mapping of `zip`: its keys walk together.
 
     Raises:
@@ -112,17 +115,17 @@ def read_zip(raw: Any, place: Place) -> list[Factor]:
     return [_zip(r, place.item(i) if many else place) for i, r in enumerate(place.sequence(raw) if many else [raw])]
 
 
-def _zip(raw: Any, place: Place) -> Factor:
+def _zip(raw: Any, place: Place) -> Axis:
     axes, places = _axes(raw, place)
     lengths = {key: len(values) for key, values in axes.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{key} has {n}" for key, n in lengths.items())
         raise place.error(f"the lists differ in length: {shown}", "zip walks through its lists together")
     rows = zip(*axes.values(), strict=True)
-    return _factor([_point(dict(zip(axes, row, strict=True)), places) for row in rows], places)
+    return _read_axis([_point(dict(zip(axes, row, strict=True)), places) for row in rows], places)
 
 
-def read_list(raw: Any, place: Place) -> list[Factor]:
+def read_list(raw: Any, place: Place) -> list[Axis]:
     """Return the factor of `list`: points written out, each with its own keys."""
     items = place.sequence(raw)
     if not items:
@@ -135,10 +138,10 @@ def read_list(raw: Any, place: Place) -> list[Factor]:
             _refuse_unvaried(key, at)
             places.setdefault(key, at)
         points.append(_point({k: read_value(v, at) for k, (v, at) in flat.items()}, places))
-    return [_factor(points, places)]
+    return [_read_axis(points, places)]
 
 
-def read_random(raw: Any, place: Place) -> list[Factor]:
+def read_random(raw: Any, place: Place) -> list[Axis]:
     """Return the factor of `random`: `count` different points, drawn by `seed`."""
     section = place.mapping(raw)
     place.known_keys(section, _RANDOM_KEYS)
@@ -158,7 +161,7 @@ def read_random(raw: Any, place: Place) -> list[Factor]:
     notice = None
     if len(drawn) < count:
         notice = f"{place}: only {len(drawn)} of {count} points could be drawn that differ"
-    return [_factor([_point(values, places) for values in drawn], places, notice)]
+    return [_read_axis([_point(values, places) for values in drawn], places, notice)]
 
 
 def _draw_different(distributions: dict[str, Choices | Interval], count: int, seed: int) -> list[dict[str, Any]]:
@@ -166,7 +169,9 @@ def _draw_different(distributions: dict[str, Choices | Interval], count: int, se
     found: dict[str, dict[str, Any]] = {}
     misses = 0
     for index in count_from(0):
-        values = {key: draw(distribution, seed, bare(key), index) for key, distribution in distributions.items()}
+        values = {
+            key: draw(distribution, seed, without_force(key), index) for key, distribution in distributions.items()
+        }
         text = format_value(list(values.values()))
         misses = misses + 1 if text in found else 0
         found.setdefault(text, values)

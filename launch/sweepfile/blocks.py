@@ -9,11 +9,11 @@ from typing import Any
 
 from launch.errors import LaunchError, SweepError
 from launch.specs.resources import Resources
-from launch.sweepfile.after import Wait, read_after, read_block_name
-from launch.sweepfile.axes import Factor, read_grid, read_list, read_random, read_zip, refuse_special
+from launch.sweepfile.after import AfterClause, read_after, read_block_name
+from launch.sweepfile.axes import Axis, read_grid, read_list, read_random, read_zip, refuse_special
 from launch.sweepfile.exclude import Rule, read_rules
 from launch.sweepfile.published import PublishedRow, read_published
-from launch.sweepfile.values import bare, flatten, read_choices, read_value
+from launch.sweepfile.values import flatten, read_choices, read_value, without_force
 from launch.yaml_file import Place, describe, printable, read_yaml
 
 BLOCK_KEYS = (
@@ -63,11 +63,11 @@ class Block:
 
     place: Place
     names: tuple[str, ...] = ()
-    after: tuple[Wait, ...] = ()
+    after: tuple[AfterClause, ...] = ()
     experiments: tuple[str, ...] | None = None
     base: dict[str, Any] = field(default_factory=dict[str, Any])
     places: dict[str, Place] = field(default_factory=dict[str, Place])
-    factors: tuple[Factor, ...] = ()
+    factors: tuple[Axis, ...] = ()
     excludes: tuple[Rule, ...] = ()
     seeds: tuple[int, ...] | None = None
     resources: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -100,7 +100,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         after=read_after(section["after"], place.key("after")) if "after" in section else (),
         experiments=_read_experiments(section, place),
         base={key: None if key.startswith("~") else read_value(value, at) for key, (value, at) in base.items()},
-        places={bare(key): at for key, (_, at) in base.items()}
+        places={without_force(key): at for key, (_, at) in base.items()}
         | ({"experiment": place.key("experiment")} if "experiment" in section else {}),
         factors=tuple(
             f for name, read in _FACTORS.items() if name in section for f in read(section[name], place.key(name))

@@ -9,7 +9,7 @@ from typing import Any, cast
 from launch.errors import FileError
 from launch.grammar import Choices, GrammarError, Interval, Override, key_problem, parse_override
 from launch.sweepfile.blocks import read_resources, read_seeds
-from launch.sweepfile.values import bare
+from launch.sweepfile.values import without_force
 from launch.yaml_file import Place, printable
 
 _PLACE = Place("command line")
@@ -74,7 +74,7 @@ def _parse(argument: str) -> tuple[Override, str]:
     if problem := key_problem(name):
         raise place.error(*problem)
     try:
-        return parse_override(argument), bare(name)
+        return parse_override(argument), without_force(name)
     except GrammarError as error:
         raise place.error(f"not in Hydra's override grammar: {error}", "quote the value: \"key='a value'\"") from error
 

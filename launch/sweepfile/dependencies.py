@@ -14,16 +14,16 @@ from typing import Any
 
 from launch.errors import FileError, nearest
 from launch.grammar import format_value
-from launch.sweepfile.after import Wait
+from launch.sweepfile.after import AfterClause
 from launch.sweepfile.blocks import Block
-from launch.sweepfile.expand import Leaf
+from launch.sweepfile.expand import ResolvedBlock
 from launch.yaml_file import Place
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class RunOrder:
     """When the turn of a run comes.
 
     Attributes:
@@ -37,7 +37,7 @@ class Turn:
     rank: int = 0
 
 
-class Turns:
+class DependencyResolver:
     """The turns of the runs of a sweep.
 
     Args:
@@ -48,9 +48,9 @@ class Turns:
         SweepError: For an unknown block or key, two blocks of one name, or a cycle.
     """
 
-    def __init__(self, top: Block, leaves: Sequence[Leaf]) -> None:
+    def __init__(self, top: Block, leaves: Sequence[ResolvedBlock]) -> None:
         names = _names(top)
-        self._inside: dict[str, list[Leaf]] = {name: [] for name in names}
+        self._inside: dict[str, list[ResolvedBlock]] = {name: [] for name in names}
         for leaf in leaves:
             for name in leaf.block.names:
                 self._inside[name].append(leaf)
@@ -64,7 +64,7 @@ class Turns:
         for wait in (wait for leaf in leaves for wait in leaf.block.after):
             self._asked.setdefault(wait.name, {}).setdefault(self._keys[wait.place], wait.place)
 
-    def of(self, leaf: Leaf, experiment: str, settings: Mapping[str, Any], seed: int) -> Turn:
+    def of(self, leaf: ResolvedBlock, experiment: str, settings: Mapping[str, Any], seed: int) -> RunOrder:
         """Return the turn of a run of a leaf.
 
         Raises:
@@ -72,7 +72,7 @@ class Turns:
         """
         block = leaf.block
         if not block.after and not any(name in self._asked for name in block.names):
-            return Turn()
+            return RunOrder()
         base = {key: value for key, (value, _) in leaf.base.items()}
         facts = base | dict(settings) | leaf.fixed.values | {"experiment": experiment, "seed": seed}
         asked = [(name, keys, at) for name in block.names for keys, at in self._asked.get(name, {}).items()]
@@ -80,9 +80,9 @@ class Turns:
         gives = [_token(name, keys, facts, leaf, at) for name, keys, at in asked]
         after = [_token(name, keys, facts, leaf, at) for name, keys, at in waits]
         rank = max((1 + self._ranks[wait.name] for wait in block.after), default=0)
-        return Turn(gives=tuple(gives), after=tuple(dict.fromkeys(after)), rank=rank)
+        return RunOrder(gives=tuple(gives), after=tuple(dict.fromkeys(after)), rank=rank)
 
-    def check(self, turns: Sequence[tuple[Leaf, Turn]]) -> None:
+    def check(self, turns: Sequence[tuple[ResolvedBlock, RunOrder]]) -> None:
         """Refuse a run that would wait for no run.
 
         Raises:
@@ -94,7 +94,7 @@ class Turns:
                 if token not in given:
                     raise self._empty(leaf, token, list(given))
 
-    def _rank(self, leaves: Sequence[Leaf]) -> dict[str, int]:
+    def _rank(self, leaves: Sequence[ResolvedBlock]) -> dict[str, int]:
         """Return the rank of every named block: its runs come after so many others at most."""
         graph = {
             name: {wait.name for leaf in inside for wait in leaf.block.after} for name, inside in self._inside.items()
@@ -111,12 +111,12 @@ class Turns:
             raise place.error("cyclic after: " + " -> ".join(circle), hint) from error
         return ranks
 
-    def _resolve(self, wait: Wait) -> tuple[str, ...]:
+    def _resolve(self, wait: AfterClause) -> tuple[str, ...]:
         """Return the full keys of a wait, sorted; none where it is for every run."""
         known = sorted({key for leaf in self._inside[wait.name] for key in leaf.facts()})
         return tuple(sorted({_full(key, known, wait) for key in wait.keys or ()}))
 
-    def _empty(self, leaf: Leaf, token: str, given: list[str]) -> FileError:
+    def _empty(self, leaf: ResolvedBlock, token: str, given: list[str]) -> FileError:
         name = token.partition(" ")[0]
         wait = next(wait for wait in leaf.block.after if wait.name == name)
         if token == name:
@@ -144,14 +144,14 @@ def _walk(block: Block) -> Iterator[tuple[str, Place]]:
         yield from _walk(child)
 
 
-def _unknown(wait: Wait, names: list[str]) -> FileError:
+def _unknown(wait: AfterClause, names: list[str]) -> FileError:
     near = nearest(wait.name, names)
     message = f"no block is named {wait.name!r}" + (f"; did you mean {near}?" if near else "")
     hint = f"the named blocks are {', '.join(names)}" if names else "a block is named by its key `name`"
     return wait.place.error(message, hint)
 
 
-def _full(key: str, known: Sequence[str], wait: Wait) -> str:
+def _full(key: str, known: Sequence[str], wait: AfterClause) -> str:
     """Return the key that is meant: itself, or the one key that ends with it."""
     found = [key] if key in known else [other for other in known if other.endswith(f".{key}")]
     if len(found) == 1:
@@ -163,7 +163,7 @@ def _full(key: str, known: Sequence[str], wait: Wait) -> str:
     raise wait.place.error(message, f"its runs set {', '.join(known)}")
 
 
-def _token(name: str, keys: tuple[str, ...], facts: Mapping[str, Any], leaf: Leaf, place: Place) -> str:
+def _token(name: str, keys: tuple[str, ...], facts: Mapping[str, Any], leaf: ResolvedBlock, place: Place) -> str:
     """Return the token of a block for a run with these values."""
     for key in keys:
         if key not in facts:

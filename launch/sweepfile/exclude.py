@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from launch.errors import nearest
 from launch.grammar import GrammarError, parse_value
-from launch.sweepfile.values import bare, flatten, read_choices
+from launch.sweepfile.values import flatten, read_choices, without_force
 from launch.yaml_file import Place, describe
 
 _COMPARISON = re.compile(r"(<=|>=|!=|<|>)\s*(.+)", re.DOTALL)
@@ -66,8 +66,8 @@ def _read_rule(raw: Any, place: Place) -> Rule:
         raise place.error("an empty rule would remove every run", "name the keys and values of the runs to remove")
     return Rule(
         place,
-        {bare(key): _read_condition(key, value, at) for key, (value, at) in flat.items()},
-        {bare(key): at for key, (_, at) in flat.items()},
+        {without_force(key): _read_condition(key, value, at) for key, (value, at) in flat.items()},
+        {without_force(key): at for key, (_, at) in flat.items()},
     )
 
 
@@ -78,7 +78,7 @@ def _read_condition(key: str, raw: Any, place: Place) -> Condition:
         patterns = [str(v) for v in cast("list[Any]", raw)] if isinstance(raw, list) else [str(raw)]
         return lambda fact: any(fnmatchcase(str(fact), pattern) for pattern in patterns)
     allowed = read_choices(raw, place)
-    return lambda fact: any(same(fact, value) for value in allowed)
+    return lambda fact: any(same_value(fact, value) for value in allowed)
 
 
 def _read_comparison(sign: str, text: str, place: Place) -> Condition:
@@ -87,7 +87,7 @@ def _read_comparison(sign: str, text: str, place: Place) -> Condition:
     except GrammarError as error:
         raise place.error(f"{describe(text)} is no value: {error}") from error
     if sign == "!=":
-        return lambda fact: not same(fact, bound)
+        return lambda fact: not same_value(fact, bound)
     if not _is_number(bound):
         raise place.error(f"{describe(text)} is not a number, and {sign} compares numbers")
     compare = _OPERATORS[sign]
@@ -98,6 +98,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def same(one: Any, other: Any) -> bool:
+def same_value(one: Any, other: Any) -> bool:
     """Return whether two plain values are one: 1 is 1.0, but not true."""
     return isinstance(one, bool) == isinstance(other, bool) and one == other

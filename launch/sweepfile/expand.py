@@ -9,15 +9,15 @@ from itertools import product
 from typing import Any
 
 from launch.specs.resources import Resources
-from launch.sweepfile.axes import Factor
+from launch.sweepfile.axes import Axis
 from launch.sweepfile.blocks import Block
 from launch.sweepfile.command_line import CommandLine
-from launch.sweepfile.values import bare, override_text
+from launch.sweepfile.values import override_text, without_force
 from launch.yaml_file import Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leaf:
+class ResolvedBlock:
     """A block without blocks inside, with what it inherits and what the command line fixes.
 
     Attributes:
@@ -36,7 +36,7 @@ class Leaf:
     seeds: tuple[int, ...]
     resources: Resources
     base: dict[str, tuple[Any, str]]
-    factors: tuple[Factor, ...]
+    factors: tuple[Axis, ...]
     fixed: CommandLine
     places: dict[str, str]
 
@@ -65,7 +65,7 @@ class Leaf:
             base = tuple(text for key, (_, text) in self.base.items() if key not in settings)
             yield settings, (*base, *(text for point in combination for text in point.texts), *fixed)
 
-    def kept(self, matched: set[Place]) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...], int]]:
+    def remaining_points(self, matched: set[Place]) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...], int]]:
         """Yield experiment, settings, overrides and seed of every run that no rule removes.
 
         Args:
@@ -84,7 +84,7 @@ class Leaf:
             yield experiment, settings, overrides, seed
 
 
-def find_leaves(top: Block, fixed: CommandLine) -> list[Leaf]:
+def resolve_blocks(top: Block, fixed: CommandLine) -> list[ResolvedBlock]:
     """Return the leaves of a file, in its order.
 
     Args:
@@ -97,7 +97,7 @@ def find_leaves(top: Block, fixed: CommandLine) -> list[Leaf]:
     return list(_find(top, Block(place=top.place), fixed))
 
 
-def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[Leaf]:
+def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[ResolvedBlock]:
     merged = _merge(around, block)
     if block.children:
         leaves = [leaf for child in block.children for leaf in _find(child, merged, fixed)]
@@ -113,21 +113,24 @@ def _merge(around: Block, block: Block) -> Block:
     """Return `block` with what it inherits."""
     varied = {key: place for factor in around.factors for key, place in factor.places.items()}
     for key in block.base:
-        if bare(key) in varied:
-            place = block.places[bare(key)]
-            raise place.error(f"{bare(key)} is already varied at {varied[bare(key)]}", "take it out of one of the two")
+        if without_force(key) in varied:
+            place = block.places[without_force(key)]
+            raise place.error(
+                f"{without_force(key)} is already varied at {varied[without_force(key)]}",
+                "take it out of one of the two",
+            )
     for factor in block.factors:
         for key, place in factor.places.items():
             if key in varied:
                 raise place.error(f"{key} is already varied at {varied[key]}", "take it out of one of the two")
             varied[key] = place
-    own = {bare(key) for key in block.base}
+    own = {without_force(key) for key in block.base}
     return replace(
         block,
         names=around.names + block.names,
         after=around.after + block.after,
         experiments=block.experiments or around.experiments,
-        base={key: value for key, value in around.base.items() if bare(key) not in own} | block.base,
+        base={key: value for key, value in around.base.items() if without_force(key) not in own} | block.base,
         places=around.places | block.places,
         factors=around.factors + block.factors,
         excludes=around.excludes + block.excludes,
@@ -137,7 +140,7 @@ def _merge(around: Block, block: Block) -> Block:
     )
 
 
-def _leaf(block: Block, fixed: CommandLine) -> Leaf:
+def _leaf(block: Block, fixed: CommandLine) -> ResolvedBlock:
     experiments = fixed.experiments or block.experiments
     if not experiments:
         raise block.place.error("experiment is missing", "name the recipe, such as `experiment: digits/s5`")
@@ -147,15 +150,15 @@ def _leaf(block: Block, fixed: CommandLine) -> Leaf:
     places |= {key: "command line" for key in fixed.texts}
     if fixed.experiments:
         places["experiment"] = "command line"
-    return Leaf(
+    return ResolvedBlock(
         block=block,
         experiments=experiments,
         seeds=fixed.seeds or block.seeds or (0,),
         resources=Resources.from_json(block.resources | fixed.resources),
         base={
-            bare(key): (value, override_text(key, value, block.places[bare(key)]))
+            without_force(key): (value, override_text(key, value, block.places[without_force(key)]))
             for key, value in block.base.items()
-            if bare(key) not in fixed.texts
+            if without_force(key) not in fixed.texts
         },
         factors=factors,
         fixed=fixed,

@@ -10,8 +10,8 @@ from typing import Any
 from launch.specs.resources import Resources
 from launch.store.records import row_of
 from launch.sweepfile.blocks import Block
-from launch.sweepfile.dependencies import Turn, Turns
-from launch.sweepfile.expand import Leaf
+from launch.sweepfile.dependencies import DependencyResolver, RunOrder
+from launch.sweepfile.expand import ResolvedBlock
 from launch.yaml_file import Place
 
 MAX_RUNS = 100_000
@@ -41,7 +41,7 @@ class RunSpec:
     seed: int
     resources: Resources
     command: tuple[str, ...] | None = None
-    turn: Turn = field(default_factory=Turn)
+    turn: RunOrder = field(default_factory=RunOrder)
     block: str | None = None
     where: str = "command line"
     places: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
@@ -58,7 +58,7 @@ class RunSpec:
         return replace(self, turn=replace(first, gives=gives))
 
 
-def expand_runs(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
+def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
     """Return the runs of all leaves, each once, and what is suspicious about them.
 
     Args:
@@ -72,10 +72,10 @@ def expand_runs(top: Block, leaves: list[Leaf], place: Place) -> tuple[tuple[Run
     total = sum(leaf.count() for leaf in leaves)
     if total > MAX_RUNS:
         raise place.error(f"{total:,} runs; a sweep has at most {MAX_RUNS:,}", "split it, or draw some with random")
-    turns = Turns(top, leaves)
+    turns = DependencyResolver(top, leaves)
     matched: set[Place] = set()
     runs: dict[object, RunSpec] = {}
-    taken: list[tuple[Leaf, RunSpec]] = []
+    taken: list[tuple[ResolvedBlock, RunSpec]] = []
     warnings = _fixed_keys(leaves)
     for leaf in leaves:
         specs = list(_specs(leaf, matched, turns))
@@ -102,7 +102,7 @@ def _same_run(spec: RunSpec) -> object:
     return spec.experiment, spec.overrides, spec.seed, spec.command, after
 
 
-def _other_turns(taken: Sequence[tuple[Leaf, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
+def _other_turns(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
     """Return which blocks have runs that do not wait for what the block says."""
     found = Counter(
         str(leaf.block.place) for leaf, spec in taken if spec.turn.after != runs[_same_run(spec)].turn.after
@@ -125,10 +125,10 @@ def _mixed(runs: Iterable[RunSpec]) -> list[str]:
     return [f"{one} and {two} are one row of the results: give blocks that differ a `name`" for one, two in found]
 
 
-def _specs(leaf: Leaf, matched: set[Place], turns: Turns) -> Iterator[RunSpec]:
+def _specs(leaf: ResolvedBlock, matched: set[Place], turns: DependencyResolver) -> Iterator[RunSpec]:
     """Yield the runs of a leaf."""
     where = str(leaf.block.place)
-    for experiment, settings, overrides, seed in leaf.kept(matched):
+    for experiment, settings, overrides, seed in leaf.remaining_points(matched):
         yield RunSpec(
             experiment=experiment,
             overrides=overrides,
@@ -143,7 +143,7 @@ def _specs(leaf: Leaf, matched: set[Place], turns: Turns) -> Iterator[RunSpec]:
         )
 
 
-def _fixed_keys(leaves: list[Leaf]) -> list[str]:
+def _fixed_keys(leaves: list[ResolvedBlock]) -> list[str]:
     """Return a warning for each varied key that the command line fixes."""
     return [
         f"{place}: the command line fixes {key}, so it is not varied"

@@ -14,8 +14,8 @@ from launch.store.records import PublishedNumber
 from launch.sweepfile.after import MAX_NAME, NAME
 from launch.sweepfile.blocks import Block, read_file
 from launch.sweepfile.command_line import CommandLine, read_command_line
-from launch.sweepfile.exclude import same
-from launch.sweepfile.expand import Leaf, find_leaves
+from launch.sweepfile.exclude import same_value
+from launch.sweepfile.expand import ResolvedBlock, resolve_blocks
 from launch.sweepfile.published import PublishedRow, check_metric, check_settings, resolve_row
 from launch.sweepfile.runs import RunSpec, expand_runs
 from launch.yaml_file import Place, describe, printable
@@ -82,7 +82,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
     except RecursionError as error:
         raise place.error("the file is nested too deeply") from error
     metric = _read_text(section, "metric", place) or DEFAULT_METRIC
-    leaves = find_leaves(block, fixed)
+    leaves = resolve_blocks(block, fixed)
     if _all_train(leaves):
         check_metric(metric, place.key("metric"))
     runs, warnings = expand_runs(block, leaves, place)
@@ -121,7 +121,7 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     # A name with other characters is no experiment's; composing says so.
     name = _name_of(experiment, overrides)
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
-    runs, _ = expand_runs(block, find_leaves(block, fixed), place)
+    runs, _ = expand_runs(block, resolve_blocks(block, fixed), place)
     return Sweep(name=name, file=None, runs=runs)
 
 
@@ -135,13 +135,15 @@ def _name_of(experiment: str, overrides: Sequence[str]) -> str:
     return f"{name[: MAX_NAME - 9].rstrip('-')}-{digits}"
 
 
-def _published(block: Block, leaves: list[Leaf], metric: str, fixed: CommandLine) -> tuple[PublishedNumber, ...]:
+def _published(
+    block: Block, leaves: list[ResolvedBlock], metric: str, fixed: CommandLine
+) -> tuple[PublishedNumber, ...]:
     """Return the paper's numbers; those for runs that the command line changed away are left out."""
     numbers: list[PublishedNumber] = []
     for row, inside in _rows(block, leaves):
         if fixed.experiments and row.experiment not in (None, *fixed.experiments):
             continue
-        if any(key in fixed.values and not same(fixed.values[key], value) for key, value in row.settings.items()):
+        if any(key in fixed.values and not same_value(fixed.values[key], value) for key, value in row.settings.items()):
             continue
         names = {leaf.name for leaf in inside}
         known = {key for leaf in inside for key in leaf.settings() | set(fixed.values)}
@@ -156,7 +158,7 @@ def _published(block: Block, leaves: list[Leaf], metric: str, fixed: CommandLine
     return tuple(numbers)
 
 
-def _rows(block: Block, leaves: list[Leaf]) -> Iterator[tuple[PublishedRow, list[Leaf]]]:
+def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[PublishedRow, list[ResolvedBlock]]]:
     """Yield every row of the tree with the leaves that it can speak of."""
     inside = [leaf for leaf in leaves if _contains(block, leaf.block.place)]
     for row in block.published:
@@ -165,7 +167,7 @@ def _rows(block: Block, leaves: list[Leaf]) -> Iterator[tuple[PublishedRow, list
         yield from _rows(child, leaves)
 
 
-def _all_train(leaves: list[Leaf]) -> bool:
+def _all_train(leaves: list[ResolvedBlock]) -> bool:
     """Return whether no block has a command of its own, whose metrics only it knows."""
     return all(leaf.block.command is None for leaf in leaves)
 

@@ -109,7 +109,7 @@ def _walk(prefix: str, raw: Any, place: Place, deep: bool, around: str) -> Itera
             yield f"{prefix}{key}", value, place.key(key), around.replace("{}", f"{key}: …")
 
 
-def bare(key: str) -> str:
+def without_force(key: str) -> str:
     """Return the key of an override without its prefix."""
     return key.lstrip("+~")
 

@@ -22,7 +22,7 @@ from launch.specs.mount import Mount
 from launch.store.attempts import read_attempt
 from launch.store.records import AttemptRecord, Reason
 from launch.store.store import Store
-from launch.supervise.arguments import Order
+from launch.supervise.arguments import SupervisorArgs
 from s5.run_dir.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
@@ -66,7 +66,7 @@ class Contained:
         runs = command_runs([command])
         submission = submit_runs(sweep_of(runs), runs, self.store, profile, source=code_under(folder))
         self.run_dir = Path(submission.views[0].run_dir)
-        self.order = Order(run_dir=str(self.run_dir), generation=1)
+        self.order = SupervisorArgs(run_dir=str(self.run_dir), generation=1)
 
     def start(self):
         """Start a supervisor."""

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from launch.actions.drive import drive
+from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
 from launch.profiles.profile import Profile
 from launch.store.records import State
 from launch.store.store import Store
-from launch.sweepfile.dependencies import Turn
+from launch.sweepfile.dependencies import RunOrder
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
 COMMANDS = (
@@ -25,12 +25,12 @@ def test_a_run_reads_what_those_before_it_left(
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     runtime, image = contained
     store, profile = Store(tmp_path / "runs"), Profile(name="local", runtime=runtime, image=image)
-    turns = (Turn(gives=("first",)), Turn(after=("first",)))
+    turns = (RunOrder(gives=("first",)), RunOrder(after=("first",)))
     runs = [
         replace(run, spec=replace(run.spec, turn=turn))
         for run, turn in zip(command_runs([["bash", "-c", text] for text in COMMANDS]), turns, strict=True)
     ]
-    views = drive(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(tmp_path)), store)
+    views = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(tmp_path)), store)
     assert {view.state for view in views} == {State.SUCCEEDED}, [view.message for view in views]
     first, second = (Path(view.run_dir) for view in views)
     assert (first / "attempts/0/log.txt").read_text() == "told: .\n"

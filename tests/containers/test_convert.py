@@ -13,8 +13,8 @@ import pytest
 
 from launch.containers.images import lease as turns
 from launch.containers.images.convert import Form, convert, place_of, read_origin
-from launch.containers.images.converters import Maker
-from launch.containers.images.lease import Turn
+from launch.containers.images.converters import Conversion
+from launch.containers.images.lease import Lease
 from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.store import processes
@@ -159,7 +159,7 @@ def test_engine_that_fails(engine: EngineStandIn, tmp_path: Path) -> None:
 
 
 def test_what_a_program_complains_of_is_told_without_its_colours(tmp_path: Path) -> None:
-    maker = Maker(image=IMAGE, held=None, scratch=tmp_path, say=print, beat=lambda: None)
+    maker = Conversion(image=IMAGE, held=None, scratch=tmp_path, say=print, beat=lambda: None)
     words = r"printf '\033[31mFATAL:   \033[0m While building: MANIFEST UNKNOWN\nINFO:    bye\n'; exit 255"
     with pytest.raises(LaunchError) as caught:
         maker.run(["sh", "-c", words])
@@ -201,7 +201,7 @@ def test_turn_of_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     real = time.sleep
     monkeypatch.setattr(turns.time, "sleep", sleep)
-    with Turn(str(path), said.append):
+    with Lease(str(path), said.append):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert not path.exists()
     assert (beats >= 100) is lives
@@ -212,5 +212,5 @@ def test_turn_of_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_torn_turn_is_nobodys(tmp_path: Path) -> None:
     path = tmp_path / "turn"
     path.write_text('{"host": "her')
-    with Turn(str(path), lambda _: None):
+    with Lease(str(path), lambda _: None):
         assert json.loads(path.read_text())["host"] == processes.host()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from launch.actions.cancel import cancel
-from launch.actions.container_plan import Choice
-from launch.actions.drive import drive
+from launch.actions.container_plan import ContainerOptions
+from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
 from launch.cli import main
 from launch.containers.runtimes import find_runtime
@@ -60,11 +60,11 @@ def execute(
 ) -> tuple[list[RunView], list[AttemptRecord]]:
     """Run commands in containers; return how they stand and what is recorded of their last attempts."""
     store, runs = Store(folder / "runs"), command_runs(commands, resources=resources)
-    choice = Choice(runtime=place.runtime, image=place.image)
+    choice = ContainerOptions(runtime=place.runtime, image=place.image)
     # One after the other: of Podman's containers only the machine's own count says that the kernel killed one.
     sweep = sweep_of(runs, retry={}, max_parallel=1 if place.runtime == "podman" else None)
     submission = submit_runs(sweep, runs, store, Profile(name="local"), choice=choice, source=code_under(folder))
-    views = drive(submission, store)
+    views = run_queue(submission, store)
     return views, [read_attempt(f"{view.run_dir}/attempts/{view.attempts - 1}") for view in views]
 
 

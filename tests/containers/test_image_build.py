@@ -16,9 +16,9 @@ from launch.checks.image import check_image
 from launch.cli import main
 from launch.containers.images.build import BuildOptions, build
 from launch.containers.images.catalog import ImageSpec, content_hash, find_image
-from launch.containers.images.engine_images import HeldImage, find_held
+from launch.containers.images.engine_images import EngineImage, find_engine_image
 from launch.containers.images.listing import ABSENT, BUILT, EARLIER, list_images
-from launch.containers.images.package_index import build_secrets
+from launch.containers.images.package_index import index_secrets
 from launch.containers.images.registry import pull, push
 from launch.errors import LaunchError
 from tests.engines.docker import BASE, Docker, EngineError
@@ -47,11 +47,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(docker_engine: Docker, tiny: ImageSpec, source: Path, tmp_path_factory: pytest.TempPathFactory) -> HeldImage:
+def built(
+    docker_engine: Docker, tiny: ImageSpec, source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> EngineImage:
     """The small image, built with secrets at hand."""
     folder = tmp_path_factory.mktemp("secrets")
     conf, bundle = folder / "pip.conf", folder / "ca.crt"
-    with build_secrets() as ours:
+    with index_secrets() as ours:
         conf.write_text(f"{ours['pip_conf'].read_text()}\n# {SECRET}\n")
         bundle.write_text(f"{ours['ca_bundle'].read_text()}\n# {SECRET}\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -61,7 +63,7 @@ def built(docker_engine: Docker, tiny: ImageSpec, source: Path, tmp_path_factory
 
 
 @pytest.fixture
-def small(docker: Docker, tmp_path: Path) -> HeldImage:
+def small(docker: Docker, tmp_path: Path) -> EngineImage:
     """An image of one file with the labels of ours: what an engine moves in no time."""
     layer = tmp_path / "small.tar"
     with tarfile.open(layer, "w") as tar:
@@ -69,7 +71,7 @@ def small(docker: Docker, tmp_path: Path) -> HeldImage:
         entry.size = len(SECRET)
         tar.addfile(entry, io.BytesIO(SECRET.encode()))
     docker.call("import", "-c", f"LABEL s5-launch.content={'c' * 64}", str(layer), "small:1")
-    held = find_held("small:1", ("docker",))
+    held = find_engine_image("small:1", ("docker",))
     assert held is not None
     return held
 
@@ -89,7 +91,7 @@ def _ends_of_steps(said: str) -> dict[str, str]:
     return {step: ends.get(number, "") for number, step in steps.items()}
 
 
-def _layers(docker: Docker, held: HeldImage) -> list[str]:
+def _layers(docker: Docker, held: EngineImage) -> list[str]:
     return json.loads(docker.call("image", "inspect", "--format", "{{json .RootFS.Layers}}", held.id))
 
 
@@ -174,7 +176,7 @@ def test_an_image_travels_by_its_digest(docker, small):
     name = push(small, repository)
     assert re.fullmatch(rf"{repository}@sha256:[0-9a-f]{{64}}", name)
     docker.call("image", "rm", "small:1", name, f"{repository}:{'c' * 12}")
-    assert find_held(name, ("docker",)) is None
+    assert find_engine_image(name, ("docker",)) is None
     pulled = pull(name, "docker")
     assert (pulled.id, pulled.content) == (small.id, small.content)
     wrong = f"{repository}@sha256:{'0' * 64}"
@@ -185,7 +187,7 @@ def test_an_image_travels_by_its_digest(docker, small):
     docker.call("tag", pulled.id, "small:2")
     with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9"):
         push(small, "127.0.0.1:9/group/other")
-    assert find_held(f"127.0.0.1:9/group/other:{'c' * 12}", ("docker",)) is None
+    assert find_engine_image(f"127.0.0.1:9/group/other:{'c' * 12}", ("docker",)) is None
     with pytest.raises(LaunchError, match="cannot be the name of a repository"):
         push(small, f"{repository}:latest")
 
@@ -211,7 +213,7 @@ def test_the_cpu_image_passes_its_check(docker, cpu_image, capsys):
 
 
 def test_an_image_that_cannot_execute_fails_its_check(docker):
-    held = find_held(BASE, ("docker",))
+    held = find_engine_image(BASE, ("docker",))
     assert held is not None
     with pytest.raises(LaunchError, match="nothing can be executed in the image"):
         list(check_image(held))
@@ -219,7 +221,7 @@ def test_an_image_that_cannot_execute_fails_its_check(docker):
 
 @pytest.mark.parametrize("name", ["cpu"])
 def test_a_convenient_name_points_to_the_newest(docker, cpu_image, name):
-    found = find_held(f"s5-launch/{name}:latest", ("docker",))
+    found = find_engine_image(f"s5-launch/{name}:latest", ("docker",))
     assert found is not None
     assert found.id == cpu_image.id
     assert find_image(name).name == name

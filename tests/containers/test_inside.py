@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.containers.runtimes import Call, find_runtime
+from launch.containers.runtimes import ContainerCall, find_runtime
 from launch.containers.runtimes.base import Runtime
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -51,14 +51,14 @@ class Place:
         (self.data / "numbers").write_text("1 2 3")
         self.image = image
 
-    def call(self, *command: str, mounts: tuple[Mount, ...] = (), **variables: str) -> Call:
+    def call(self, *command: str, mounts: tuple[Mount, ...] = (), **variables: str) -> ContainerCall:
         """Return a command's call."""
         own = (
             Mount(source=str(self.attempt), target=str(self.attempt), writable=True),
             Mount(source=str(self.snapshot), target=str(self.snapshot)),
             Mount(source=str(self.data), target=str(self.data)),
         )
-        return Call(
+        return ContainerCall(
             command=command,
             variables={ATTEMPT_DIR_VARIABLE: str(self.attempt), **variables},
             folder=str(self.attempt),
@@ -68,7 +68,9 @@ class Place:
             mounts=(*own, *mounts),
         )
 
-    def start(self, call: Call, *, hand: tuple[int, ...] = (), user: int | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, call: ContainerCall, *, hand: tuple[int, ...] = (), user: int | None = None
+    ) -> subprocess.Popen[str]:
         """Start a command as a supervisor does, also as another user."""
         self.runtime.prepare(call)
         host = self.runtime.wrap(call, os.environ)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm.srun import srun_call
-from launch.containers.runtimes import Call, find_runtime
+from launch.containers.runtimes import ContainerCall, find_runtime
 from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -33,8 +33,8 @@ SURROUNDINGS = {
 }
 
 
-def call(*, gpus: int, source: str = "/data/lra", image: str = "/scratch/ann/runs/.images/0123.sif") -> Call:
-    return Call(
+def call(*, gpus: int, source: str = "/data/lra", image: str = "/scratch/ann/runs/.images/0123.sif") -> ContainerCall:
+    return ContainerCall(
         command=("python", "-m", "s5", "train", "/scratch/ann/runs/lra/listops-s0"),
         variables={
             ATTEMPT_DIR_VARIABLE: ATTEMPT,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.actions.container_plan import Choice, contain
-from launch.cli.image.named import held_image
+from launch.actions.container_plan import ContainerOptions, plan_containers
+from launch.cli.image.named import engine_image
 from launch.containers.images.catalog import find_image, load_images, recipe_hash
 from launch.containers.images.engine_images import ENGINES, silent_engines
 from launch.containers.images.listing import list_images
@@ -53,7 +53,7 @@ def test_an_image_is_known_by_the_beginning_of_its_id_that_the_list_shows(
 ) -> None:
     short = ID.removeprefix("sha256:")[:12]
     assert resolved(short, "docker", tmp_path).id == ID
-    assert held_image(short, "docker").id == ID
+    assert engine_image(short, "docker").id == ID
 
 
 def test_place_of_what_is_not_converted_yet(engine: EngineStandIn, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_cannot_be_is_refused(
 def test_an_empty_word_on_the_command_line_is_not_the_profiles_image(engine: EngineStandIn, tmp_path: Path) -> None:
     profile = Profile(name="local", runtime="docker", image="there:1")
     with pytest.raises(LaunchError, match="the name of the image is empty"):
-        contain(Choice(image=""), profile, [], tmp_path / "runs", gpus=False, dry=True)
+        plan_containers(ContainerOptions(image=""), profile, [], tmp_path / "runs", gpus=False, dry=True)
 
 
 def test_driver_in_a_folder(engine: EngineStandIn, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.actions.drive import drive
+from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
 from launch.profiles.profile import Profile
 from launch.specs.mount import parse_mount
@@ -90,7 +90,7 @@ def test_a_shell_sees_what_a_run_sees(contained: tuple[str, str], place: Path) -
     profile = Profile(name="local", runtime=runtime, image=image, mounts=(parse_mount(f"{place}/extra:/extra"),))
     store = Store(place / "runs")
     runs = command_runs([["bash", "-c", MOUNTS]])
-    (view,) = drive(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(place)), store)
+    (view,) = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(place)), store)
     assert view.state is State.SUCCEEDED, view.message
     of_run = mounts(Path(view.run_dir, "attempts/0/log.txt").read_text())
     done = subprocess.run(

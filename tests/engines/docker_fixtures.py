@@ -7,7 +7,7 @@ import pytest
 
 from launch.containers.images.build import BuildOptions, build
 from launch.containers.images.catalog import find_image
-from launch.containers.images.engine_images import HeldImage
+from launch.containers.images.engine_images import EngineImage
 from tests.engines.docker import BASE, Docker, missing
 from tests.engines.session import engine_of, locked
 
@@ -26,7 +26,7 @@ def docker_engine() -> Iterator[Docker]:
 
 
 @pytest.fixture(scope="session")
-def cpu_image(docker_engine: Docker) -> HeldImage:
+def cpu_image(docker_engine: Docker) -> EngineImage:
     """The image `cpu`, built from its lock on the tests' base; an engine that stays has it from then on."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in docker_engine.environment.items():

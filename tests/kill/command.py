@@ -20,14 +20,14 @@ def main() -> int:
         0 when every run has succeeded, or the scheduler has them all.
     """
     sys.path[0] = str(Path(__file__).parents[2])
-    from launch.actions.drive import drive
+    from launch.actions.drive import run_queue
     from launch.actions.submit import submit_runs
     from launch.backends.choose import find_backend
     from launch.errors import LaunchError
     from launch.profiles.profile import load_profile
     from launch.store.records import State
     from launch.store.store import Store
-    from launch.sweepfile.dependencies import Turn
+    from launch.sweepfile.dependencies import RunOrder
     from launch.sweepfile.sweep import Sweep
     from tests.launch.command_sweep import code_under, command_runs
 
@@ -41,7 +41,7 @@ def main() -> int:
     python = sys.executable if profile.runtime == "bare" else "python3"  # an image has its own
     composed = command_runs([(python, "-S", payload, str(root / "journal.jsonl"), steps, step_s)] * runs)
     if first := int(sys.argv[7]):
-        turns = [Turn(gives=("first",)) if number < first else Turn(after=("first",)) for number in range(runs)]
+        turns = [RunOrder(gives=("first",)) if number < first else RunOrder(after=("first",)) for number in range(runs)]
         composed = [replace(run, spec=replace(run.spec, turn=t)) for run, t in zip(composed, turns, strict=True)]
     sweep = Sweep(
         name=sweep_of(root), file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])}
@@ -49,7 +49,7 @@ def main() -> int:
     store, source = Store(root / "runs"), code_under(root)
     try:
         submission = submit_runs(sweep, composed, store, profile, source=source)
-        views = drive(submission, store)
+        views = run_queue(submission, store)
         if not find_backend(profile).attended:
             return 0
     except LaunchError as error:

@@ -66,7 +66,7 @@ def make_sweep(
     """Write a sweep of so many runs under `root`."""
     sweep = Store(root).sweep(name)
     records = [_record(made) for made in runs]
-    sweep.plan([Planned(record=record) for record in records])
+    sweep.write_run_dirs([Planned(record=record) for record in records])
     header = ManifestHeader(
         sweep=name,
         generation=0,

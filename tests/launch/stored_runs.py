@@ -95,7 +95,7 @@ RECORD = AttemptRecord(
 def listed(sweep: SweepStore, count: int = 1) -> list[Plan]:
     """Plan and freeze some runs."""
     plans = [plan_of(number) for number in range(count)]
-    sweep.plan(plans)
+    sweep.write_run_dirs(plans)
     sweep.freeze(HEADER, entries_of(plans))
     return plans
 

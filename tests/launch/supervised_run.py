@@ -9,7 +9,7 @@ from launch.specs.resources import Resources
 from launch.store.attempts import read_attempt
 from launch.store.records import AttemptRecord, State
 from launch.store.store import Store
-from launch.supervise.arguments import Order
+from launch.supervise.arguments import SupervisorArgs
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import submitted
 
@@ -38,13 +38,13 @@ class Case:
         assert isinstance(resources, Resources)
         submission = submitted(self.store, [command], resources=resources, **settings)
         self.run_dir = Path(submission.views[0].run_dir)
-        self.order = Order(run_dir=str(self.run_dir), generation=1)
+        self.order = SupervisorArgs(run_dir=str(self.run_dir), generation=1)
 
-    def supervise(self, *, environment: dict[str, str] | None = None, order: Order | None = None) -> int:
+    def supervise(self, *, environment: dict[str, str] | None = None, order: SupervisorArgs | None = None) -> int:
         code, self.said = self.start(environment=environment, order=order).close()
         return code
 
-    def start(self, *, environment: dict[str, str] | None = None, order: Order | None = None):
+    def start(self, *, environment: dict[str, str] | None = None, order: SupervisorArgs | None = None):
         surroundings = {**os.environ, **(environment or {})}
         return send_request(build_request(order or self.order, surroundings, os.getcwd()))
 

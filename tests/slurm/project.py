@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from launch.backends.slurm.scheduler_view import look_at_queue
+from launch.backends.slurm.scheduler_view import read_queue
 from launch.cli import main
 from launch.store.records import RunView, State
 from launch.store.store import Store
@@ -86,7 +86,7 @@ class Project:
 
     def views(self, sweep: str = "x") -> list[RunView]:
         """Return how the runs stand, as `launch status` sees them."""
-        return Store(self.folder / "runs", look_at_queue).sweep(sweep).views()
+        return Store(self.folder / "runs", read_queue).sweep(sweep).views()
 
     def states(self, sweep: str = "x") -> list[State]:
         """Return the states of the runs."""

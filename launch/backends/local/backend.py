@@ -17,7 +17,7 @@ from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
 from launch.self_command import python_command
 from launch.store import processes
-from launch.store.attempts import attempt_path, is_here, read_plain
+from launch.store.attempts import attempt_path, is_here, read_raw_record
 from launch.store.files import store_error
 from launch.store.records import ManifestEntry, RunView, State
 from launch.store.store import Store, SweepStore
@@ -102,7 +102,7 @@ class LocalBackend(Backend):
 
 def open_supervisor(view: RunView) -> int | None:
     """Return a descriptor of the process that supervises a run's last attempt; None where there is none here."""
-    record = read_plain(attempt_path(view.run_dir, view.attempts - 1))
+    record = read_raw_record(attempt_path(view.run_dir, view.attempts - 1))
     if not record or record.get("ended") is not None or not is_here(record):
         return None
     return processes.open_process(record["pid"], record["pid_start"])

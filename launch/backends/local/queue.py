@@ -15,19 +15,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from launch.backends.base import OnChange
-from launch.backends.local.ready import Turns
+from launch.backends.local.ready import ReadySet
 from launch.backends.local.slots import Slot, Slots, find_machine
-from launch.backends.local.start import Started, build_request, send_request
+from launch.backends.local.start import StartedSupervisor, build_request, send_request
 from launch.backends.local.stop_signals import StopSignals
 from launch.errors import StoreError
 from launch.specs.resources import Resources
 from launch.store import processes
-from launch.store.attempts import attempt_path, is_here, is_worked_on, read_plain
-from launch.store.files import fault, store_error
-from launch.store.manifest import Listed, Manifest
+from launch.store.attempts import attempt_path, is_here, is_locked, read_raw_record
+from launch.store.files import fault_point, store_error
+from launch.store.manifest import ListedRun, Manifest
 from launch.store.records import OVER, RunView, State
 from launch.store.store import SweepStore
-from launch.supervise.arguments import Order
+from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.supervisor import Outcome
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
@@ -37,7 +37,7 @@ _ORPHAN_GRACE_S = 35.0  # its own lifeline ends an orphan within 30 s
 
 
 @dataclass(kw_only=True)
-class _Live:
+class _Watched:
     """A process to wait for: a supervisor of ours, one that an earlier queue started, or an orphan.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Live:
     """
 
     run_id: str
-    started: Started | None = None
+    started: StartedSupervisor | None = None
     slot: Slot | None = None
     kill_at: float | None = None
 
@@ -85,10 +85,10 @@ class LocalQueue:
         self._on_change = on_change
         self._on_begin = on_begin
         self._manifest = Manifest()
-        self._turns = Turns(self._manifest, self._look)
+        self._turns = ReadySet(self._manifest, self._look)
         self._views: dict[str, RunView] = {}
         self._waiting: dict[Resources, deque[str]] = {}
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, _Watched] = {}
         self._unseen: set[str] = set()
         self._again: Counter[str] = Counter()
         self._stops = 0
@@ -102,18 +102,18 @@ class LocalQueue:
         Raises:
             LaunchError: Where another process feeds the sweep, or its folder cannot be written.
         """
-        lock = self._sweep.hold_queue(self._generation)
+        lock = self._sweep.lock_queue(self._generation)
         try:
-            with StopSignals() as self._ear, selectors.DefaultSelector() as self._selector:
-                self._selector.register(self._ear.fd, selectors.EVENT_READ)
-                fault("queue.held")
+            with StopSignals() as self._signals, selectors.DefaultSelector() as self._selector:
+                self._selector.register(self._signals.fd, selectors.EVENT_READ)
+                fault_point("queue.held")
                 self._begin()
                 if self._on_begin is not None:
                     self._on_begin()
                 while self._live or self._unseen or self._is_waiting():
                     self._start_some()
                     self._report()
-                    self._hear(self._timeout())
+                    self._handle_signals(self._timeout())
                 self._report(last=True)
         finally:
             os.close(lock)
@@ -130,29 +130,29 @@ class LocalQueue:
         self._slots = Slots(machine, self._slots_per_gpu)
         limits = [self._most, self._manifest.headers[self._generation].max_parallel]
         self._most = min((limit for limit in limits if limit is not None), default=None)
-        self._turns = Turns(self._manifest, self._look)
+        self._turns = ReadySet(self._manifest, self._look)
         for run_id in run_ids:
-            self._take_up(run_id, self._look(run_id))
+            self._enqueue(run_id, self._look(run_id))
 
-    def _listed(self, run_id: str) -> Listed:
+    def _listed(self, run_id: str) -> ListedRun:
         return self._manifest.listed[run_id]
 
     def _look(self, run_id: str) -> RunView:
-        view = self._views[run_id] = self._sweep.look(self._listed(run_id), fed=True)
+        view = self._views[run_id] = self._sweep.view_of(self._listed(run_id), fed=True)
         return view
 
-    def _take_up(self, run_id: str, view: RunView) -> None:
+    def _enqueue(self, run_id: str, view: RunView) -> None:
         if view.state is State.RUNNING:
             self._watch(run_id, view)
-        elif view.state not in OVER and self._turns.has_come(run_id):
+        elif view.state not in OVER and self._turns.is_ready(run_id):
             self._waiting.setdefault(view.resources, deque()).append(run_id)
-        self._call_up(run_id, view)
+        self._enqueue_dependents(run_id, view)
 
-    def _call_up(self, run_id: str, view: RunView) -> None:
+    def _enqueue_dependents(self, run_id: str, view: RunView) -> None:
         """Take up the runs whose turn has come by the success of another."""
         if view.state is State.SUCCEEDED:
             for other in self._turns.succeeded(run_id):
-                self._take_up(other, self._look(other))
+                self._enqueue(other, self._look(other))
 
     def _is_waiting(self) -> bool:
         return any(self._waiting.values())
@@ -160,21 +160,21 @@ class LocalQueue:
     def _watch(self, run_id: str, view: RunView) -> None:
         """Wait for a run that lives already: its supervisor; where that is gone, what it started is asked to end."""
         path = attempt_path(view.run_dir, view.attempts - 1)
-        record = read_plain(path)
-        if record and not is_here(record) and not is_worked_on(path):
+        record = read_raw_record(path)
+        if record and not is_here(record) and not is_locked(path):
             return  # on another machine; whoever started it there sees it through
         fd = processes.open_process(record["pid"], record["pid_start"]) if record else None
         if fd is not None:
-            self._add(fd, _Live(run_id=run_id))
+            self._add(fd, _Watched(run_id=run_id))
             return
         orphans = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
         for fd in orphans:
             processes.send(fd, signal.SIGTERM)
-            self._add(fd, _Live(run_id=run_id, kill_at=time.monotonic() + _ORPHAN_GRACE_S))
+            self._add(fd, _Watched(run_id=run_id, kill_at=time.monotonic() + _ORPHAN_GRACE_S))
         if not orphans:
             self._unseen.add(run_id)
 
-    def _add(self, fd: int, live: _Live) -> None:
+    def _add(self, fd: int, live: _Watched) -> None:
         self._live[fd] = live
         self._selector.register(fd, selectors.EVENT_READ)
 
@@ -192,11 +192,11 @@ class LocalQueue:
         view = self._look(run_id)
         if view.state is State.RUNNING or view.state in OVER:  # cancelled, or begun by somebody else
             waiting.popleft()
-            self._take_up(run_id, view)
+            self._enqueue(run_id, view)
             return True
         slot = self._slots.take(resources)
         if slot is None:
-            if not self._fills(resources):
+            if not self._is_full_by_us(resources):
                 self._blocked = True
                 self._views[run_id] = replace(view, message=_waits_for(resources))
             return False
@@ -209,7 +209,7 @@ class LocalQueue:
 
     def _start(self, run_id: str, view: RunView, slot: Slot) -> None:
         listed = self._listed(run_id)
-        order = Order(
+        order = SupervisorArgs(
             run_dir=view.run_dir,
             generation=listed.generation,
             retried=listed.retried,
@@ -220,12 +220,12 @@ class LocalQueue:
         try:
             started = send_request(build_request(order, self._environment, os.getcwd()))
         except OSError as error:
-            self._give_up(store_error(error, f"start a process for {run_id}"))
+            self._fail_all(store_error(error, f"start a process for {run_id}"))
             return
-        self._add(started.fd, _Live(run_id=run_id, started=started, slot=slot))
-        fault("queue.started")
+        self._add(started.fd, _Watched(run_id=run_id, started=started, slot=slot))
+        fault_point("queue.started")
 
-    def _fills(self, resources: Resources) -> bool:
+    def _is_full_by_us(self, resources: Resources) -> bool:
         """Say whether our own runs leave no room for another one: then only one of their ends can make some."""
         slots = [live.slot for live in self._live.values() if live.slot is not None]
         if resources.gpus_per_node:
@@ -242,16 +242,16 @@ class LocalQueue:
             limits.append(_REPORT_S)
         return max(0.0, min(limits)) if limits else None
 
-    def _hear(self, timeout_s: float | None) -> None:
+    def _handle_signals(self, timeout_s: float | None) -> None:
         """Wait for an end, a signal, or the time to look again."""
         if not (self._live or self._unseen or self._is_waiting()):
             return
         for key, _ in self._selector.select(timeout_s):
-            if key.fd == self._ear.fd:
-                self._ear.drain()
+            if key.fd == self._signals.fd:
+                self._signals.drain()
             elif key.fd in self._live:
                 self._ended(key.fd)
-        while self._stops < self._ear.stops:
+        while self._stops < self._signals.stops:
             self._stops += 1
             self._stop(hard=self._stops > 1)
         for run_id in [run_id for run_id in self._unseen if not self._is_running(run_id)]:
@@ -287,7 +287,7 @@ class LocalQueue:
                 self._note(said)
             # A supervisor that calls it final has recorded why; one that has not failed itself.
             if code == Outcome.STORE or (code == Outcome.FINAL and view.state not in OVER):
-                self._give_up(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
+                self._fail_all(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
         self._reported = 0.0
         if not any(other.run_id == live.run_id for other in self._live.values()):  # an orphan may be several processes
             self._after(live.run_id, view)
@@ -297,21 +297,21 @@ class LocalQueue:
         if self._stops or self._trouble:
             return
         if view.state in OVER:
-            self._call_up(run_id, view)
+            self._enqueue_dependents(run_id, view)
             return
         if view.state is State.RUNNING:
             self._watch(run_id, view)
             return
-        record = read_plain(attempt_path(view.run_dir, view.attempts - 1))
+        record = read_raw_record(attempt_path(view.run_dir, view.attempts - 1))
         if not record.get("retry"):
             # Its supervisor was killed, or somebody else stopped it. The policy for killed runs limits this too:
             # something that kills every attempt must not be fed for ever.
             self._again[run_id] += 1
             if self._again[run_id] > self._manifest.headers[self._listed(run_id).generation].retry.get("killed", 0):
                 return
-        self._take_up(run_id, view)
+        self._enqueue(run_id, view)
 
-    def _give_up(self, trouble: StoreError) -> None:
+    def _fail_all(self, trouble: StoreError) -> None:
         """Start nothing more: what stands in the way of one run stands in the way of all."""
         self._trouble = self._trouble or trouble
         self._waiting.clear()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from launch.store.dependencies import Key, Predecessors
+from launch.store.dependencies import DependencyGraph, Key
 from launch.store.manifest import Manifest
 from launch.store.records import RunView, State
 
 
-class Turns:
+class ReadySet:
     """The runs that wait for others, of one process that feeds a sweep.
 
     Args:
@@ -19,14 +19,14 @@ class Turns:
 
     def __init__(self, manifest: Manifest, look: Callable[[str], RunView]) -> None:
         self._look = look
-        self._before = Predecessors(manifest)
+        self._before = DependencyGraph(manifest)
         self._left: dict[Key, set[str]] = {}
         self._held: dict[Key, list[str]] = {}
         self._keys: dict[str, set[Key]] = {}
 
-    def has_come(self, run_id: str) -> bool:
+    def is_ready(self, run_id: str) -> bool:
         """Say whether every run before this one has succeeded; where not, it is named when they have."""
-        keys = {key for key in self._before.keys(run_id) if self._open(key)}
+        keys = {key for key in self._before.requirements(run_id) if self._open(key)}
         if keys and run_id not in self._keys:
             self._keys[run_id] = keys
             for key in keys:
@@ -36,7 +36,7 @@ class Turns:
     def succeeded(self, run_id: str) -> list[str]:
         """Note the success of a run, and return those whose turn has come by it."""
         come: list[str] = []
-        for key in self._before.given(run_id):
+        for key in self._before.provided(run_id):
             left = self._left.get(key)
             if left is None or run_id not in left:
                 continue
@@ -52,11 +52,11 @@ class Turns:
         """Return views in which every run that waits for others says so."""
         if not self._left:
             return list(views)
-        return self._before.tell(views, self._look, fed=[view.run_id for view in views])
+        return self._before.describe_waiting(views, self._look, fed=[view.run_id for view in views])
 
     def _open(self, key: Key) -> set[str]:
         """Return the runs that have to succeed still."""
         if key not in self._left:
-            runs = self._before.runs(key)
+            runs = self._before.providers(key)
             self._left[key] = {run_id for run_id in runs if self._look(run_id).state is not State.SUCCEEDED}
         return self._left[key]

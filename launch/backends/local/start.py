@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from launch.self_command import python_command
 from launch.store import processes
-from launch.supervise.arguments import CWD_VARIABLE, Order
+from launch.supervise.arguments import CWD_VARIABLE, SupervisorArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class StartRequest:
     hold: tuple[int, ...]
 
 
-def build_request(order: Order, environment: Mapping[str, str], cwd: str) -> StartRequest:
+def build_request(order: SupervisorArgs, environment: Mapping[str, str], cwd: str) -> StartRequest:
     """Return what to start for an order. Pure.
 
     Args:
@@ -43,7 +43,7 @@ def build_request(order: Order, environment: Mapping[str, str], cwd: str) -> Sta
 
 
 @dataclass(kw_only=True)
-class Started:
+class StartedSupervisor:
     """A supervisor that was started.
 
     Attributes:
@@ -70,7 +70,7 @@ class Started:
         processes.send(self.fd, number)
 
 
-def send_request(request: StartRequest) -> Started:
+def send_request(request: StartRequest) -> StartedSupervisor:
     """Start a supervisor, in a session of its own: what the terminal says to the launcher does not reach it.
 
     Raises:
@@ -86,4 +86,4 @@ def send_request(request: StartRequest) -> Started:
         pass_fds=request.hold,
         start_new_session=True,
     )
-    return Started(process=process, fd=os.pidfd_open(process.pid), words=words)
+    return StartedSupervisor(process=process, fd=os.pidfd_open(process.pid), words=words)

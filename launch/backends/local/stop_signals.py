@@ -21,15 +21,15 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.stops = 0
-        self.fd, self._mouth = os.pipe()
+        self.fd, self._write_fd = os.pipe()
         os.set_blocking(self.fd, False)
-        os.set_blocking(self._mouth, False)
+        os.set_blocking(self._write_fd, False)
         self._before: dict[int, Any] = {}
         self._wakeup = -1
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._wakeup = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
+            self._wakeup = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
             for number in _STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
                     self._before[number] = signal.signal(number, self._count)
@@ -41,7 +41,7 @@ class StopSignals:
         if self._before:
             signal.set_wakeup_fd(self._wakeup)
         os.close(self.fd)
-        os.close(self._mouth)
+        os.close(self._write_fd)
 
     def _count(self, _number: int, _frame: FrameType | None) -> None:
         self.stops += 1

@@ -23,7 +23,7 @@ from typing import Any
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
 from launch.store.attempts import read_json
-from launch.store.files import create_file, fault, read_bytes, replace_file, store_error
+from launch.store.files import create_file, fault_point, read_bytes, replace_file, store_error
 
 VERSION = 1
 FOLDER = ".slurm"  # in a sweep's folder its arrays, beside all sweeps what was asked last
@@ -117,18 +117,18 @@ def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
     except OSError as error:
         raise store_error(error, f"make {arrays_folder(sweep)}") from error
     replace_file(array_path(sweep, record.uuid, "sh"), script.encode())
-    fault("array.scripted")
+    fault_point("array.scripted")
     create_file(array_path(sweep, record.uuid), encode(record))
-    fault("array.written")
+    fault_point("array.written")
 
 
-def note_job(sweep: str, uuid: str, job: str) -> None:
+def record_job(sweep: str, uuid: str, job: str) -> None:
     """Write down the number that Slurm gave an array."""
     create_file(array_path(sweep, uuid, "job"), f"{job}\n".encode())
-    fault("array.numbered")
+    fault_point("array.numbered")
 
 
-def mark_over(sweep: str, uuid: str) -> None:
+def mark_finished(sweep: str, uuid: str) -> None:
     """Write down that nothing of an array is in the queue, and that whatever turns up there later must go."""
     create_file(array_path(sweep, uuid, "over"), b"")
 
@@ -144,17 +144,17 @@ def live_arrays(sweep: str) -> list[Array]:
     return sorted(found, key=lambda array: (array.record.created, array.record.uuid))
 
 
-def over_uuids(sweep: str) -> frozenset[str]:
+def finished_uuids(sweep: str) -> frozenset[str]:
     """Return the uuids of the arrays of which nothing may be in the queue any more."""
     return frozenset(name[:-5] for name in _names(sweep) if name.endswith(".over"))
 
 
-def note_avoided(sweep: str, uuid: str, nodes: Sequence[str]) -> None:
+def record_excluded_nodes(sweep: str, uuid: str, nodes: Sequence[str]) -> None:
     """Write down the nodes that what waits of an array is kept from."""
     replace_file(array_path(sweep, uuid, "avoids"), (",".join(nodes) + "\n").encode())
 
 
-def avoided(sweep: str, uuid: str) -> frozenset[str]:
+def excluded_nodes(sweep: str, uuid: str) -> frozenset[str]:
     """Return the nodes that what waits of an array was kept from after it was submitted."""
     try:
         return frozenset(read_bytes(array_path(sweep, uuid, "avoids")).decode().strip().split(","))
@@ -162,7 +162,7 @@ def avoided(sweep: str, uuid: str) -> frozenset[str]:
         return frozenset()
 
 
-def note_left(sweep: str, left: int) -> None:
+def record_left_queue(sweep: str, left: int) -> None:
     """Write down whether runs of a sweep wait for room in the queue: whoever leaves it looks here."""
     path = os.path.join(arrays_folder(sweep), _LEFT)
     if left:
@@ -172,7 +172,7 @@ def note_left(sweep: str, left: int) -> None:
             os.unlink(path)
 
 
-def has_left(sweep: str) -> bool:
+def has_left_queue(sweep: str) -> bool:
     """Say whether runs of a sweep wait for room in the queue."""
     return os.path.exists(os.path.join(arrays_folder(sweep), _LEFT))
 

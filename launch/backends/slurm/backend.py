@@ -10,21 +10,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.backends.base import Backend, Handover, OnChange
+from launch.backends.base import Backend, OnChange, Submitted
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, live_arrays
-from launch.backends.slurm.client import ClientError, Unreachable, call
+from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.cluster import check_partition, read_partitions
-from launch.backends.slurm.feed import Fed, feed
-from launch.backends.slurm.job_dependencies import find_needs
-from launch.backends.slurm.request import Limits, SubmitRequest, Want, build_requests
+from launch.backends.slurm.feed import FeedResult, feed
+from launch.backends.slurm.job_dependencies import find_requirements
+from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.sbatch import sbatch
-from launch.backends.slurm.sbatch_errors import explain, is_full
+from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
 from launch.backends.slurm.squeue_format import task_words
 from launch.errors import BackendError
 from launch.profiles.profile import Profile
-from launch.store.dependencies import Predecessors
-from launch.store.manifest import Listed, Manifest
+from launch.store.dependencies import DependencyGraph
+from launch.store.manifest import ListedRun, Manifest
 from launch.store.records import ManifestEntry, RunView, State
 from launch.store.store import SweepStore
 
@@ -56,7 +56,7 @@ class SlurmBackend(Backend):
     def _check(self, entries: Sequence[ManifestEntry]) -> None:
         file = self._profile.file or f"profile {self._profile.name}"
         longest = max((e.resources.timeout_min for e in entries if e.resources.timeout_min is not None), default=None)
-        check_partition(self._profile.site, longest, read_partitions(call(["sinfo", "-h", "-o", "%P|%l"])), file)
+        check_partition(self._profile.site, longest, read_partitions(run_client(["sinfo", "-h", "-o", "%P|%l"])), file)
         with tempfile.TemporaryDirectory(prefix="launch-") as folder:
             for request in self._tests(entries, folder):
                 script = Path(folder, f"{request.record.uuid}.sh")
@@ -65,7 +65,7 @@ class SlurmBackend(Backend):
                     sbatch(["sbatch", "--test-only", os.fspath(script)])
                 except ClientError as error:
                     if not is_full(error):
-                        raise explain(error, self._profile) from error
+                        raise explain_refusal(error, self._profile) from error
 
     def _tests(self, entries: Sequence[ManifestEntry], folder: str) -> tuple[SubmitRequest, ...]:
         """Return a submission of one run for each kind of resources."""
@@ -81,8 +81,8 @@ class SlurmBackend(Backend):
         self, sweep: str, folder: str, entries: Sequence[ManifestEntry], max_parallel: int | None
     ) -> tuple[SubmitRequest, ...]:
         tasks = [(ArrayTask(run_id=entry.run_id, generation=1), entry.resources) for entry in entries]
-        listed = {entry.run_id: Listed(entry=entry, generation=1) for entry in entries}
-        want = Want(
+        listed = {entry.run_id: ListedRun(entry=entry, generation=1) for entry in entries}
+        want = SubmissionInput(
             sweep=sweep,
             folder=folder,
             generation=1,
@@ -90,24 +90,24 @@ class SlurmBackend(Backend):
             max_parallel=max_parallel,
             cwd=os.getcwd(),
             now=time.time(),
-            needs=find_needs(listed, Predecessors(Manifest(listed=listed)), lambda _: State.PLANNED),
+            needs=find_requirements(listed, DependencyGraph(Manifest(listed=listed)), lambda _: State.PLANNED),
         )
         numbers = itertools.count()
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
 
     def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
         """Submit the runs of a generation and return: the queue has them."""
-        self.hand_over(sweep, generation)
+        self.submit(sweep, generation)
 
     def detach(self, sweep: SweepStore, generation: int) -> int:
         """Submit the runs of a generation and return: the queue has them."""
-        self.hand_over(sweep, generation)
+        self.submit(sweep, generation)
         return 0
 
-    def hand_over(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Handover:
+    def submit(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Submitted:
         """Submit the runs of a generation that nobody works on, as many as the queue has room for."""
         fed = feed(sweep, generation, self._profile, asked=asked)
-        return Handover(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
+        return Submitted(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
 
     def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
         """Take runs out of the queue, and ask those at work to end in good order.
@@ -130,19 +130,19 @@ class SlurmBackend(Backend):
         _scancel("--state=PENDING", waiting)
         # With a signal, and for the batch script alone: a plain scancel leaves no time for a checkpoint.
         _scancel("--batch", working, "--signal=TERM")
-        squeue.forget(root)
+        squeue.invalidate(root)
 
 
 def _scancel(option: str, words: Sequence[str], *more: str) -> None:
     if words:
         try:
-            call(["scancel", option, *more, *words])
+            run_client(["scancel", option, *more, *words])
         except ClientError as error:
             if "Invalid job id" not in error.said and "already" not in error.said:  # it has ended since
                 raise BackendError(error.message) from error
 
 
-def _words(fed: Fed, name: str) -> str:
+def _words(fed: FeedResult, name: str) -> str:
     """Return in one line what was done."""
     words = [f"{fed.submitted:,} submitted to {name} in {fed.arrays} array{'s' if fed.arrays != 1 else ''}"]
     if not fed.submitted:

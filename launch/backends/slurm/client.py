@@ -48,7 +48,7 @@ class Unreachable(BackendError):
     """Nobody answers: no client on the PATH, no controller, or no answer in time. Nothing is known."""
 
 
-def call(
+def run_client(
     words: Sequence[str],
     *,
     timeout_s: float = TIMEOUT_S,

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from launch.backends.slurm.client import call
+from launch.backends.slurm.client import run_client
 from launch.backends.slurm.request import Limits
 from launch.errors import BackendError, LaunchError, ProfileError, nearest
-from launch.profiles.slurm import Site
+from launch.profiles.slurm import SlurmSettings
 
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _ARRAY_TASKS = re.compile(r"max_array_tasks=(\d+)")
 _UNLIMITED = 1 << 31
 
 
-def read_limits(site: Site) -> Limits:
+def read_limits(site: SlurmSettings) -> Limits:
     """Ask the cluster for its limits.
 
     Args:
@@ -27,7 +27,7 @@ def read_limits(site: Site) -> Limits:
     Raises:
         BackendError: Where it does not answer, or has no arrays.
     """
-    settings = read_settings(call(["scontrol", "show", "config"]))
+    settings = read_settings(run_client(["scontrol", "show", "config"]))
     accounts = site.accounting
     if accounts is None:
         accounts = has_accounts(settings)
@@ -45,7 +45,7 @@ def has_accounts(settings: dict[str, str]) -> bool:
     return "slurmdbd" in settings.get("AccountingStorageType", "")
 
 
-def limits_of(settings: dict[str, str], site: Site, numbers: list[int]) -> Limits:
+def limits_of(settings: dict[str, str], site: SlurmSettings, numbers: list[int]) -> Limits:
     """Return the limits that apply. Pure.
 
     Args:
@@ -88,7 +88,7 @@ def read_partitions(text: str) -> list[Partition]:
     return list(found.values())
 
 
-def check_partition(site: Site, longest_min: float | None, partitions: Sequence[Partition], file: str) -> None:
+def check_partition(site: SlurmSettings, longest_min: float | None, partitions: Sequence[Partition], file: str) -> None:
     """Refuse a partition that is not there, or that never lets a run of that length start. Pure.
 
     Without EnforcePartLimits a cluster takes such a job and never starts it.
@@ -127,7 +127,7 @@ def _minutes(text: str) -> float | None:
     return 24 * 60 * days + 60 * hours + minutes + seconds / 60
 
 
-def _asked(site: Site) -> list[int]:
+def _asked(site: SlurmSettings) -> list[int]:
     """Return how many jobs the accounts allow this user to have queued; nothing where they do not say."""
     user = getpass.getuser()
     columns = "Account,Partition,MaxSubmitJobs,GrpSubmitJobs"
@@ -137,13 +137,13 @@ def _asked(site: Site) -> list[int]:
     ]
     try:
         with ThreadPoolExecutor() as pool:  # each takes a fifth of a second, of which nearly all is waiting
-            own, services = pool.map(call, questions)
+            own, services = pool.map(run_client, questions)
     except BackendError:
         return []  # the accounts' daemon is away; sbatch itself will say where there is a limit
     return [*_of_associations(own, site), *_of_services(services, site.qos or "normal")]
 
 
-def _of_associations(text: str, site: Site) -> Iterator[int]:
+def _of_associations(text: str, site: SlurmSettings) -> Iterator[int]:
     """Yield the limits of the associations that may apply to a submission."""
     for line in text.splitlines():
         account, partition, *numbers = line.split("|")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from launch.backends.slurm.arrays import Array, avoided, note_avoided
-from launch.backends.slurm.client import ClientError, call
+from launch.backends.slurm.arrays import Array, excluded_nodes, record_excluded_nodes
+from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.job_dependencies import pending_indices
-from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.squeue_format import task_words
 
 
-def avoid(folder: str, arrays: Sequence[Array], listing: Listing, nodes: Sequence[str], always: str | None) -> None:
+def exclude_failed_nodes(
+    folder: str, arrays: Sequence[Array], listing: QueueSnapshot, nodes: Sequence[str], always: str | None
+) -> None:
     """Have Slurm keep the tasks of arrays that wait from some nodes.
 
     Args:
@@ -27,9 +29,9 @@ def avoid(folder: str, arrays: Sequence[Array], listing: Listing, nodes: Sequenc
     """
     for array in arrays if nodes else ():
         waiting = pending_indices(array, listing)
-        if not waiting or array.job is None or avoided(folder, array.record.uuid).issuperset(nodes):
+        if not waiting or array.job is None or excluded_nodes(folder, array.record.uuid).issuperset(nodes):
             continue
         names = ",".join([*([always] if always else []), *nodes])
         with suppress(ClientError):  # begun since, or a node that the cluster has no more
-            call(["scontrol", "update", f"jobid={task_words(array.job, waiting)}", f"excnodelist={names}"])
-        note_avoided(folder, array.record.uuid, nodes)
+            run_client(["scontrol", "update", f"jobid={task_words(array.job, waiting)}", f"excnodelist={names}"])
+        record_excluded_nodes(folder, array.record.uuid, nodes)

@@ -16,7 +16,7 @@ _MARK = "export SUBMITIT_EXECUTOR=slurm\n"
 _NO_SIGNAL = "#SBATCH --signal=None\n"
 
 
-class TextExecutor(SlurmExecutor):
+class ScriptExecutor(SlurmExecutor):
     """Checks parameters, writes the submission's text, names the command that submits it.
 
     Args:

@@ -14,21 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launch.backends.slurm import squeue
-from launch.backends.slurm.arrays import ArrayTask, live_arrays, note_left
+from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue
 from launch.backends.slurm.cluster import read_limits
-from launch.backends.slurm.exclude_nodes import avoid
-from launch.backends.slurm.queue_state import Standing, take_out
+from launch.backends.slurm.exclude_nodes import exclude_failed_nodes
+from launch.backends.slurm.queue_state import QueueState, cancel_pending
 from launch.backends.slurm.reconcile import reconcile, throttle
-from launch.backends.slurm.request import Limits, Want, build_requests
-from launch.backends.slurm.resubmission import excluded_nodes, given, is_worth
-from launch.backends.slurm.scheduler_view import scheduled
+from launch.backends.slurm.request import Limits, SubmissionInput, build_requests
+from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
+from launch.backends.slurm.scheduler_view import scheduler_views
 from launch.backends.slurm.send import send
-from launch.backends.slurm.squeue import Listing
-from launch.backends.slurm.sweep_dependencies import jobs_before
+from launch.backends.slurm.squeue import QueueSnapshot
+from launch.backends.slurm.sweep_dependencies import jobs_of_predecessors
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile, load_profile
 from launch.specs.resources import Resources
-from launch.store.files import SNAPSHOTS, fault
+from launch.store.files import SNAPSHOTS, fault_point
 from launch.store.manifest import Manifest
 from launch.store.records import RunView, State
 from launch.store.store import SweepStore
@@ -43,7 +43,7 @@ _LEAVING_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fed:
+class FeedResult:
     """What was given to Slurm.
 
     Attributes:
@@ -67,7 +67,7 @@ class Fed:
 
 def feed(
     sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
-) -> Fed:
+) -> FeedResult:
     """Submit the runs of a generation that nobody works on, as many as the queue has room for.
 
     Args:
@@ -83,46 +83,46 @@ def feed(
     Raises:
         LaunchError: Where Slurm does not answer or refuses. Nothing of this call is in its queue then.
     """
-    lock = sweep.hold_queue(generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
+    lock = sweep.lock_queue(generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
-        fault("feed.held")
+        fault_point("feed.held")
         return _feed(sweep.path, generation, profile, lock, asked=asked, leaving=leaving)
     finally:
         os.close(lock)
-        squeue.forget(os.fspath(sweep.path.parent))
+        squeue.invalidate(os.fspath(sweep.path.parent))
 
 
-def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None) -> Fed:
+def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None) -> FeedResult:
     folder = os.fspath(path)
     listing = squeue.refresh(os.fspath(path.parent))
     found = reconcile(folder, listing)
-    fault("feed.reconciled")
-    seen = without(listing, leaving)
-    sweep = SweepStore(path, lambda folder: scheduled(live_arrays(folder), seen))
+    fault_point("feed.reconciled")
+    seen = without_runs(listing, leaving)
+    sweep = SweepStore(path, lambda folder: scheduler_views(live_arrays(folder), seen))
     manifest = sweep.manifest()
     header = manifest.headers[generation]
-    standing = Standing(folder, found.live, seen, sweep, manifest)
-    loose = standing.loose()
+    standing = QueueState(folder, found.live, seen, sweep, manifest)
+    loose = standing.stale_jobs()
     if loose:
-        take_out(loose)
+        cancel_pending(loose)
         seen, listing = _less(seen, loose), _less(listing, loose)
         found = replace(found, lanes=tuple(lane for lane in found.lanes if lane.array not in loose))
         sweep.manifest()  # it asks the scheduler anew, which has less now
-        standing = Standing(folder, found.live, seen, sweep, manifest)
+        standing = QueueState(folder, found.live, seen, sweep, manifest)
     lanes = throttle(found, header.max_parallel, listing)
     # What was taken out goes in again, whichever generation it was submitted for.
     own = dict.fromkeys((*manifest.run_ids[generation], *(run_id for runs in loose.values() for run_id in runs)))
-    views = [standing.look(run_id) for run_id in own]
+    views = [standing.refresh(run_id) for run_id in own]
     bad = excluded_nodes(views, profile.site.exclude_after)
-    avoid(folder, found.live, seen, bad, profile.site.exclude)
-    waiting = {v.run_id: v for v in views if v.state in _TO_SUBMIT and (asked or is_worth(v, manifest))}
-    in_turn, may_come = standing.in_turn(waiting)
+    exclude_failed_nodes(folder, found.live, seen, bad, profile.site.exclude)
+    waiting = {v.run_id: v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, manifest))}
+    in_turn, may_come = standing.submittable(waiting)
     if not in_turn:
-        note_left(folder, may_come)
-        return Fed(adopted=found.adopted, removed=found.removed, left=may_come, blocked=len(waiting) - may_come)
+        record_left_queue(folder, may_come)
+        return FeedResult(adopted=found.adopted, removed=found.removed, left=may_come, blocked=len(waiting) - may_come)
     limits = read_limits(profile.site)
-    chosen = in_turn[: room(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
-    want = Want(
+    chosen = in_turn[: free_places(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
+    want = SubmissionInput(
         sweep=sweep.name,
         folder=folder,
         generation=generation,
@@ -130,8 +130,8 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
         max_parallel=header.max_parallel,
         live=lanes,
         exclude=bad,
-        after=jobs_before(sweep.path.parent, header.after, listing),
-        needs=standing.needs(chosen),
+        after=jobs_of_predecessors(sweep.path.parent, header.after, listing),
+        needs=standing.requirements(chosen),
         spots=standing.spots,
         cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
         now=time.time(),
@@ -140,8 +140,8 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
     requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
     sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
     submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
-    note_left(folder, may_come - submitted)
-    return Fed(
+    record_left_queue(folder, may_come - submitted)
+    return FeedResult(
         arrays=len(sent.jobs),
         submitted=submitted,
         left=may_come - submitted,
@@ -158,12 +158,12 @@ def _home(sweep: SweepStore, snapshot: str | None) -> str | None:
     return os.fspath(folder) if folder and (folder / "launch" / "supervise" / "task.py").is_file() else None
 
 
-def room(limits: Limits, queued: int) -> int | None:
+def free_places(limits: Limits, queued: int) -> int | None:
     """Return how many tasks more the queue takes of this user; None for no limit."""
     return None if limits.submit is None else max(0, limits.submit - queued)
 
 
-def without(listing: Listing, task: str | None) -> Listing:
+def without_runs(listing: QueueSnapshot, task: str | None) -> QueueSnapshot:
     """Return a listing without a task of an array."""
     job, _, index = (task or "").partition("_")
     rows = [
@@ -173,7 +173,7 @@ def without(listing: Listing, task: str | None) -> Listing:
     return replace(listing, rows=tuple(rows))
 
 
-def _less(listing: Listing, jobs: Collection[str]) -> Listing:
+def _less(listing: QueueSnapshot, jobs: Collection[str]) -> QueueSnapshot:
     """Return a listing without what waits of some jobs."""
     return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))
 
@@ -183,7 +183,7 @@ def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask
     for view in views:
         listed = manifest.listed[view.run_id]
         task = ArrayTask(run_id=view.run_id, generation=listed.generation, retried=listed.retried)
-        tasks.append((task, given(view, listed.retried)))
+        tasks.append((task, resources_for_retry(view, listed.retried)))
     return tasks
 
 

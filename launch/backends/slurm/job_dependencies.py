@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from launch.backends.slurm.arrays import Array, ArrayRecord
-from launch.backends.slurm.squeue import Listing
-from launch.store.dependencies import Key, Predecessors
+from launch.backends.slurm.squeue import QueueSnapshot
+from launch.store.dependencies import DependencyGraph, Key
 from launch.store.records import State
 
 # Of one array more tasks than this are not named one by one: all of it is waited for.
@@ -18,7 +18,7 @@ _MOST_TASKS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spot:
+class QueuePosition:
     """The place of a run in the queue.
 
     Attributes:
@@ -32,13 +32,13 @@ class Spot:
     size: int
 
     @property
-    def tie(self) -> str:
+    def dependency(self) -> str:
         """The run alone."""
         return f"{self.array}_{self.index}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class Requirements:
     """What runs wait for.
 
     Attributes:
@@ -67,25 +67,25 @@ class Needs:
             own = set(ready)
             waiting = [run_id for run_id in waiting if run_id not in own]
 
-    def ties(self, keys: Iterable[Key], spots: Mapping[str, Spot]) -> tuple[str, ...]:
+    def dependencies(self, keys: Iterable[Key], spots: Mapping[str, QueuePosition]) -> tuple[str, ...]:
         """Return what must end well before runs with these keys begin.
 
         Args:
             keys: What they wait for.
             spots: Where the runs before them stand.
         """
-        found: dict[str, dict[str, Spot]] = {}
+        found: dict[str, dict[str, QueuePosition]] = {}
         for run_id in (run_id for key in keys for run_id in self.left[key]):
             found.setdefault(spots[run_id].array, {})[run_id] = spots[run_id]
         ties: list[str] = []
         for array, inside in found.items():
             one = next(iter(inside.values()))
             whole = len(inside) == one.size or len(inside) > _MOST_TASKS
-            ties += [array] if whole else [spot.tie for spot in inside.values()]
+            ties += [array] if whole else [spot.dependency for spot in inside.values()]
         return tuple(ties)
 
 
-def find_needs(run_ids: Iterable[str], before: Predecessors, state: Callable[[str], State]) -> Needs:
+def find_requirements(run_ids: Iterable[str], before: DependencyGraph, state: Callable[[str], State]) -> Requirements:
     """Return what runs wait for.
 
     Args:
@@ -96,16 +96,16 @@ def find_needs(run_ids: Iterable[str], before: Predecessors, state: Callable[[st
     keys: dict[str, tuple[Key, ...]] = {}
     left: dict[Key, tuple[str, ...]] = {}
     for run_id in run_ids:
-        own = before.keys(run_id)
+        own = before.requirements(run_id)
         for key in own:
             if key not in left:
-                left[key] = tuple(other for other in before.runs(key) if state(other) is not State.SUCCEEDED)
+                left[key] = tuple(other for other in before.providers(key) if state(other) is not State.SUCCEEDED)
         if still := tuple(key for key in own if left[key]):
             keys[run_id] = still
-    return Needs(keys=keys, left={key: runs for key, runs in left.items() if runs})
+    return Requirements(keys=keys, left={key: runs for key, runs in left.items() if runs})
 
 
-def find_spots(arrays: Sequence[Array], listing: Listing) -> dict[str, Spot]:
+def find_positions(arrays: Sequence[Array], listing: QueueSnapshot) -> dict[str, QueuePosition]:
     """Return where runs stand in the queue.
 
     Args:
@@ -113,28 +113,30 @@ def find_spots(arrays: Sequence[Array], listing: Listing) -> dict[str, Spot]:
         listing: The queue.
     """
     named = {array.record.name: array.record for array in arrays}
-    spots: dict[str, Spot] = {}
+    spots: dict[str, QueuePosition] = {}
     for row in listing.rows:
         if (record := named.get(row.name)) is None:
             continue
         tasks = record.tasks
         for index in (index for index in row.tasks if index < len(tasks)):
-            spots[tasks[index].run_id] = Spot(array=record.uuid, index=index, size=len(tasks))
+            spots[tasks[index].run_id] = QueuePosition(array=record.uuid, index=index, size=len(tasks))
     return spots
 
 
-def pending_indices(array: Array, listing: Listing) -> list[int]:
+def pending_indices(array: Array, listing: QueueSnapshot) -> list[int]:
     """Return the tasks of an array that wait in the queue."""
     rows = [row for row in listing.rows if row.name == array.record.name and not row.runs]
     return [index for row in rows for index in row.tasks if index < len(array.record.tasks)]
 
 
-def pending_tasks(array: Array, listing: Listing) -> list[str]:
+def pending_tasks(array: Array, listing: QueueSnapshot) -> list[str]:
     """Return the runs of an array that wait in the queue."""
     return [array.record.tasks[index].run_id for index in pending_indices(array, listing)]
 
 
-def is_bound(record: ArrayRecord, pending: Sequence[str], needs: Needs, spots: Mapping[str, Spot]) -> bool:
+def is_tied_to_jobs(
+    record: ArrayRecord, pending: Sequence[str], needs: Requirements, spots: Mapping[str, QueuePosition]
+) -> bool:
     """Say whether an array waits for all that the runs in it wait for, where that stands in the queue now.
 
     Args:
@@ -146,10 +148,12 @@ def is_bound(record: ArrayRecord, pending: Sequence[str], needs: Needs, spots: M
     keys = {key for run_id in pending for key in needs.keys.get(run_id, ())}
     own = [spots.get(run_id) for key in keys for run_id in needs.left[key]]
     ties = set(record.waits)
-    return all(spot is not None and (spot.array in ties or spot.tie in ties) for spot in own)
+    return all(spot is not None and (spot.array in ties or spot.dependency in ties) for spot in own)
 
 
-def may_end_well(tie: str, record: ArrayRecord, spots: Mapping[str, Spot], state: Callable[[str], State]) -> bool:
+def may_still_succeed(
+    tie: str, record: ArrayRecord, spots: Mapping[str, QueuePosition], state: Callable[[str], State]
+) -> bool:
     """Say whether what a tie waits for has ended well, or can still.
 
     Args:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from launch.backends.slurm.arrays import Array, live_arrays, mark_over, note_job, over_uuids
-from launch.backends.slurm.client import ClientError, call
+from launch.backends.slurm.arrays import Array, finished_uuids, live_arrays, mark_finished, record_job
+from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.job_names import uuid_in
 from launch.backends.slurm.send import release
-from launch.backends.slurm.squeue import Listing
-from launch.backends.slurm.squeue_format import Row
-from launch.backends.slurm.throttle import Lane, share
-from launch.store.files import fault
+from launch.backends.slurm.squeue import QueueSnapshot
+from launch.backends.slurm.squeue_format import QueueRow
+from launch.backends.slurm.throttle import Slot, share
+from launch.store.files import fault_point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,12 @@ class Reconciled:
     """
 
     live: tuple[Array, ...] = ()
-    lanes: tuple[Lane, ...] = ()
+    lanes: tuple[Slot, ...] = ()
     adopted: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
 
-def reconcile(folder: str, listing: Listing) -> Reconciled:
+def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
     """Adopt what an interrupted submission left in the queue, and mark what is there no more.
 
     Args:
@@ -43,7 +43,7 @@ def reconcile(folder: str, listing: Listing) -> Reconciled:
     Raises:
         BackendError: Where Slurm does not answer.
     """
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[QueueRow]] = {}
     for row in listing.rows:
         rows.setdefault(row.name, []).append(row)
     live: list[Array] = []
@@ -51,30 +51,30 @@ def reconcile(folder: str, listing: Listing) -> Reconciled:
     for array in live_arrays(folder):
         own = rows.get(array.record.name)
         if own is None:
-            mark_over(folder, array.record.uuid)
-            fault("array.over")
+            mark_finished(folder, array.record.uuid)
+            fault_point("array.over")
             continue
         if array.job is None:
-            note_job(folder, array.record.uuid, own[0].job)
-            fault("array.adopted")
+            record_job(folder, array.record.uuid, own[0].job)
+            fault_point("array.adopted")
         live.append(replace(array, job=own[0].job))
         # Arrays are released only when all of a submission are in; it died before, and what is in is right.
         adopted += [row.job for row in own if row.is_held]
     _release(adopted)
     removed = _remove(folder, rows)
-    lanes = tuple(_lane(array.job or "", rows[array.record.name]) for array in live)
+    lanes = tuple(_slot(array.job or "", rows[array.record.name]) for array in live)
     return Reconciled(live=tuple(live), lanes=lanes, adopted=tuple(dict.fromkeys(adopted)), removed=tuple(removed))
 
 
-def _lane(job: str, rows: Sequence[Row]) -> Lane:
+def _slot(job: str, rows: Sequence[QueueRow]) -> Slot:
     """Return the room that an array takes up: what may run of it at once, or what does where nothing waits."""
     waiting = [row for row in rows if not row.runs]
     if waiting:
-        return Lane(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
-    return Lane(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
+        return Slot(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
+    return Slot(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
 
 
-def throttle(found: Reconciled, most: int | None, listing: Listing) -> tuple[Lane, ...]:
+def throttle(found: Reconciled, most: int | None, listing: QueueSnapshot) -> tuple[Slot, ...]:
     """Change how many tasks of the arrays in the queue may run at once, where the sweep says otherwise now.
 
     Args:
@@ -89,13 +89,13 @@ def throttle(found: Reconciled, most: int | None, listing: Listing) -> tuple[Lan
     changeable = [lane for lane in found.lanes if lane.array in waiting and waiting[lane.array].reason != "Dependency"]
     others = [lane for lane in found.lanes if lane not in changeable]
     wanted = {lane.array: lane for lane in share(most, others, [lane.array for lane in changeable])}
-    changed: list[Lane] = []
+    changed: list[Slot] = []
     for lane in changeable:
         limit = wanted[lane.array].throttle
         if limit != lane.throttle and wanted[lane.array].behind is None:
             with suppress(ClientError):  # it has ended since
-                call(["scontrol", "update", f"jobid={lane.array}", f"arraytaskthrottle={limit or 0}"])
-            lane = Lane(array=lane.array, throttle=limit)
+                run_client(["scontrol", "update", f"jobid={lane.array}", f"arraytaskthrottle={limit or 0}"])
+            lane = Slot(array=lane.array, throttle=limit)
         changed.append(lane)
     return (*others, *changed)
 
@@ -105,11 +105,11 @@ def _release(jobs: Sequence[str]) -> None:
         release(dict.fromkeys(jobs))
 
 
-def _remove(folder: str, rows: dict[str, list[Row]]) -> list[str]:
+def _remove(folder: str, rows: dict[str, list[QueueRow]]) -> list[str]:
     """Remove arrays that were given up, and turned up in the queue later."""
-    given_up = over_uuids(folder)
+    given_up = finished_uuids(folder)
     jobs = list(dict.fromkeys(row.job for name, own in rows.items() if uuid_in(name) in given_up for row in own))
     if jobs:
         with suppress(ClientError):
-            call(["scancel", *jobs])
+            run_client(["scancel", *jobs])
     return jobs

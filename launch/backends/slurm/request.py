@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
-from launch.backends.slurm.executor import TextExecutor
-from launch.backends.slurm.job_dependencies import Needs, Spot
+from launch.backends.slurm.executor import ScriptExecutor
+from launch.backends.slurm.job_dependencies import QueuePosition, Requirements
 from launch.backends.slurm.job_names import job_name
-from launch.backends.slurm.throttle import Lane, share
+from launch.backends.slurm.throttle import Slot, share
 from launch.profiles.profile import Profile
-from launch.profiles.slurm import Site
+from launch.profiles.slurm import SlurmSettings
 from launch.self_command import isolated_command
 from launch.specs.resources import Resources
 from launch.store.dependencies import Key
@@ -47,7 +47,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Want:
+class SubmissionInput:
     """What is to be submitted.
 
     Attributes:
@@ -71,11 +71,11 @@ class Want:
     generation: int
     tasks: Sequence[tuple[ArrayTask, Resources]]
     max_parallel: int | None = None
-    live: Sequence[Lane] = ()
+    live: Sequence[Slot] = ()
     exclude: Sequence[str] = ()
     after: Sequence[str] = ()
-    needs: Needs = field(default_factory=Needs)
-    spots: Mapping[str, Spot] = field(default_factory=dict[str, Spot])
+    needs: Requirements = field(default_factory=Requirements)
+    spots: Mapping[str, QueuePosition] = field(default_factory=dict[str, QueuePosition])
     cwd: str = "/"
     now: float = 0.0
     home: str | None = None
@@ -115,7 +115,7 @@ class SubmitRequest:
 
 
 def build_requests(
-    want: Want, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
+    want: SubmissionInput, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
 ) -> tuple[SubmitRequest, ...]:
     """Return what is to be submitted, in this order. Pure but for the uuids.
 
@@ -128,7 +128,7 @@ def build_requests(
     arrays = list(_arrays(want, min(limits.array_tasks, _MOST_TASKS), make_uuid))
     ready = sum(not array.ties for array in arrays)
     lanes = share(want.max_parallel, want.live, [array.uuid for array in arrays], ready)
-    executor = TextExecutor(Path(arrays_folder(want.folder)))
+    executor = ScriptExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
     for lane, array in zip(lanes, arrays, strict=True):
         resources = array.resources
@@ -173,13 +173,13 @@ class _Array:
     ties: tuple[str, ...]
 
 
-def _arrays(want: Want, most: int, make_uuid: Callable[[], str]) -> Iterator[_Array]:
+def _arrays(want: SubmissionInput, most: int, make_uuid: Callable[[], str]) -> Iterator[_Array]:
     """Yield the arrays, each after those that it waits for. What waits for runs that are nowhere is left out."""
     known = {task.run_id: (task, resources) for task, resources in want.tasks}
     spots = dict(want.spots)
     for level in list(want.needs.levels(known, spots)):
         for resources, keys, tasks in _groups([known[run_id] for run_id in level], want.needs):
-            ties = want.needs.ties(keys, spots)
+            ties = want.needs.dependencies(keys, spots)
             for start in range(0, len(tasks), most):
                 array = _Array(
                     uuid=make_uuid(), resources=resources, tasks=tuple(tasks[start : start + most]), ties=ties
@@ -187,10 +187,12 @@ def _arrays(want: Want, most: int, make_uuid: Callable[[], str]) -> Iterator[_Ar
                 yield array
                 places = enumerate(array.tasks)
                 size = len(array.tasks)
-                spots |= {task.run_id: Spot(array=array.uuid, index=index, size=size) for index, task in places}
+                spots |= {
+                    task.run_id: QueuePosition(array=array.uuid, index=index, size=size) for index, task in places
+                }
 
 
-def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], needs: Needs) -> Iterator[_Group]:
+def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], needs: Requirements) -> Iterator[_Group]:
     """Yield the tasks that may share an array, of equal resources and waiting for the same, with what they wait for."""
     groups: dict[tuple[Resources, tuple[Key, ...]], list[ArrayTask]] = {}
     for task, resources in tasks:
@@ -206,14 +208,14 @@ def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], needs: Needs) -> Itera
     yield from ((resources, tuple(keys), together) for (resources, _), (keys, together) in fewer.items())
 
 
-def delay_of(site: Site, resources: Resources) -> float:
+def delay_of(site: SlurmSettings, resources: Resources) -> float:
     """Return how long before its time limit a run is asked to stop, in seconds."""
     if resources.timeout_min is None:
         return site.signal_delay_s
     return min(site.signal_delay_s, _MOST_DELAY * 60 * resources.timeout_min)
 
 
-def _parameters(want: Want, record: ArrayRecord, profile: Profile) -> dict[str, Any]:
+def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) -> dict[str, Any]:
     """Return an array's options in submitit's words."""
     site, resources = profile.site, record.resources
     named = ("partition", "account", "qos", "constraint", "nodelist", "mail_type", "mail_user", "comment")
@@ -244,7 +246,7 @@ def _parameters(want: Want, record: ArrayRecord, profile: Profile) -> dict[str, 
     return parameters
 
 
-def _additional(want: Want, record: ArrayRecord, site: Site) -> dict[str, Any]:
+def _additional(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings) -> dict[str, Any]:
     """Return the options that submitit has no parameter for, or says otherwise."""
     last = len(record.tasks) - 1
     log = array_path(want.folder, record.uuid, "log").replace("%", "%%")
@@ -263,7 +265,7 @@ def _additional(want: Want, record: ArrayRecord, site: Site) -> dict[str, Any]:
     return {**site.additional, **said}
 
 
-def _exports(want: Want, profile: Profile) -> list[str]:
+def _exports(want: SubmissionInput, profile: Profile) -> list[str]:
     """Return the shell lines that set what every run finds in its environment."""
     variables: Mapping[str, str | None] = {
         CWD_VARIABLE: want.cwd,
@@ -273,7 +275,7 @@ def _exports(want: Want, profile: Profile) -> list[str]:
     return [f"export {key}={shlex.quote(value)}" for key, value in variables.items() if value is not None]
 
 
-def _command(want: Want, record: ArrayRecord) -> str:
+def _command(want: SubmissionInput, record: ArrayRecord) -> str:
     """Return the shell line that becomes the supervisor: on the host's own Python, in the place of the shell."""
     words = isolated_command("launch.backends.slurm.task", [array_path(want.folder, record.uuid)], want.home)
     return "exec " + shlex.join(words)

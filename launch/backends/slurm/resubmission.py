@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from launch.specs.resources import Resources
-from launch.store.attempts import attempt_numbers, attempt_path, read_plain
+from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
 from launch.store.manifest import Manifest
 from launch.store.records import Reason, RunView, State
 from launch.supervise.retry_policy import failed_nodes, node_failures
@@ -16,7 +16,7 @@ from launch.supervise.retry_policy import failed_nodes, node_failures
 _OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.NODE_FAILURE)
 
 
-def given(view: RunView, retried: int) -> Resources:
+def resources_for_retry(view: RunView, retried: int) -> Resources:
     """Return what a run's next attempt is given: more memory for every attempt that ran out of it.
 
     Args:
@@ -26,12 +26,12 @@ def given(view: RunView, retried: int) -> Resources:
     resources = view.resources
     if view.reason is not Reason.OUT_OF_MEMORY or resources.mem_gb is None or resources.mem_growth <= 1:
         return resources
-    records = (read_plain(attempt_path(view.run_dir, number)) for number in attempt_numbers(view.run_dir))
+    records = (read_raw_record(attempt_path(view.run_dir, number)) for number in attempt_numbers(view.run_dir))
     times = sum(r.get("reason") == Reason.OUT_OF_MEMORY and r.get("generation", 0) >= retried for r in records)
     return replace(resources, mem_gb=round(resources.mem_gb * resources.mem_growth**times, 3))
 
 
-def is_worth(view: RunView, manifest: Manifest) -> bool:
+def should_resubmit(view: RunView, manifest: Manifest) -> bool:
     """Say whether a run may be submitted again without a person asking.
 
     What was stopped by somebody's hand waits for a person. What left no word was killed with its supervisor, by a
@@ -48,7 +48,7 @@ def is_worth(view: RunView, manifest: Manifest) -> bool:
 
 
 def _left_no_word(run_dir: str, attempt: int) -> bool:
-    return read_plain(attempt_path(run_dir, attempt)).get("ended") is None
+    return read_raw_record(attempt_path(run_dir, attempt)).get("ended") is None
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
@@ -71,7 +71,7 @@ def _bad_nodes(view: RunView) -> set[str]:
     last = view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
     found = {view.host} if view.host and last else set[str]()
     for number in range(view.attempts - 1):  # most runs have one
-        record = read_plain(attempt_path(view.run_dir, number))
+        record = read_raw_record(attempt_path(view.run_dir, number))
         node = record.get("node") or record.get("host")
         if node and (record.get("ended") is None or record.get("reason") in _OF_THE_NODE):
             found.add(node)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from launch.backends.slurm.arrays import Array
-from launch.backends.slurm.client import call
+from launch.backends.slurm.client import run_client
 from launch.errors import BackendError
 
 _GOING_ON = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING")
@@ -15,7 +15,7 @@ _GOING_ON = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING")
 _said: dict[tuple[str, ...], tuple[float, dict[str, str]]] = {}
 
 
-def ask_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
+def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
     """Return in Slurm's words how tasks of arrays ended, by job as attempts name it; empty where nobody knows.
 
     Args:
@@ -31,7 +31,7 @@ def ask_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(min(array.record.created for array in known) - 60))
         words = ["sacct", "-n", "-P", "-X", "-D", "-S", since, "-j", ",".join(jobs), "-o", "JobID,State"]
         try:
-            ends = parse_ends(call(words))
+            ends = parse_ends(run_client(words))
         except BackendError:
             ends = {}  # the accounts' daemon is away
         _said[jobs] = time.monotonic(), ends

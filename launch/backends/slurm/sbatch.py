@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from launch.backends.slurm.client import TIMEOUT_S, ClientError, Unreachable, call
+from launch.backends.slurm.client import TIMEOUT_S, ClientError, Unreachable, run_client
 from launch.errors import BackendError
 
 # Refused for this, a job may fit a moment later.
@@ -33,7 +33,7 @@ def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float =
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return call(words, hold=hold, timeout_s=timeout_s)
+            return run_client(words, hold=hold, timeout_s=timeout_s)
         except ClientError as error:
             if _UNFIT not in error.said:
                 raise
@@ -49,7 +49,7 @@ def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float =
 def _node_states() -> list[str]:
     """Return the state of every node; nothing where nobody says so."""
     try:
-        lines = call(["sinfo", "-h", "-N", "-o", "%N %t"]).splitlines()
+        lines = run_client(["sinfo", "-h", "-N", "-o", "%N %t"]).splitlines()
     except BackendError:
         return []
     return list({name: state for name, _, state in (line.partition(" ") for line in lines)}.values())

@@ -125,7 +125,7 @@ def is_full(error: ClientError) -> bool:
     return any(word in error.said for word in _FULL)
 
 
-def explain(error: ClientError, profile: Profile) -> LaunchError:
+def explain_refusal(error: ClientError, profile: Profile) -> LaunchError:
     """Return the error of the key that a refusal is about; Slurm's own words stay in it.
 
     Args:

@@ -6,12 +6,12 @@ import os
 from dataclasses import replace
 
 from launch.backends.slurm.arrays import Array, live_arrays
-from launch.backends.slurm.sacct import ask_ends
-from launch.backends.slurm.squeue import Listing, look
-from launch.store.scheduler_view import Scheduled
+from launch.backends.slurm.sacct import read_job_ends
+from launch.backends.slurm.squeue import QueueSnapshot, cached
+from launch.store.scheduler_view import SchedulerView
 
 
-def look_at_queue(sweep: str) -> Scheduled | None:
+def read_queue(sweep: str) -> SchedulerView | None:
     """Return what Slurm knows of a sweep, at most one poll old; None for a sweep that has nothing there.
 
     Args:
@@ -20,11 +20,11 @@ def look_at_queue(sweep: str) -> Scheduled | None:
     arrays = live_arrays(sweep)
     if not arrays:
         return None
-    listing = look(os.path.dirname(sweep), min(array.record.poll_s for array in arrays))
-    return replace(scheduled(arrays, listing), ends=lambda: ask_ends(arrays))
+    listing = cached(os.path.dirname(sweep), min(array.record.poll_s for array in arrays))
+    return replace(scheduler_views(arrays, listing), ends=lambda: read_job_ends(arrays))
 
 
-def scheduled(arrays: list[Array], listing: Listing) -> Scheduled:
+def scheduler_views(arrays: list[Array], listing: QueueSnapshot) -> SchedulerView:
     """Return what a listing says of the runs of arrays. Pure.
 
     Args:
@@ -40,4 +40,4 @@ def scheduled(arrays: list[Array], listing: Listing) -> Scheduled:
             tasks[runs[index].run_id] = "" if row.runs or row.reason == "None" else row.reason
             if row.runs:
                 running.add(f"{row.job}_{index}")
-    return Scheduled(tasks=tasks, running=frozenset(running), taken=listing.taken, problem=listing.problem)
+    return SchedulerView(tasks=tasks, running=frozenset(running), taken=listing.taken, problem=listing.problem)

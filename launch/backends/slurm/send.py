@@ -10,22 +10,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from launch.backends.slurm.arrays import mark_over, note_job, write_array
-from launch.backends.slurm.client import ClientError, Unreachable, call
-from launch.backends.slurm.executor import TextExecutor
+from launch.backends.slurm.arrays import mark_finished, record_job, write_array
+from launch.backends.slurm.client import ClientError, Unreachable, run_client
+from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.request import SubmitRequest
 from launch.backends.slurm.sbatch import sbatch
-from launch.backends.slurm.sbatch_errors import explain, is_full
+from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
 from launch.backends.slurm.squeue import ask
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
-from launch.store.files import fault
+from launch.store.files import fault_point
 
 _SUBMIT_TIMEOUT_S = 120.0
 
 
 @dataclass(kw_only=True)
-class Sent:
+class SentArrays:
     """What became of requests.
 
     Attributes:
@@ -39,7 +39,7 @@ class Sent:
 
 def send(
     folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock: int, known: Mapping[str, str] | None = None
-) -> Sent:
+) -> SentArrays:
     """Submit arrays held, and release them when all are in.
 
     Args:
@@ -53,18 +53,18 @@ def send(
     Raises:
         LaunchError: Where one is refused for good. None of them is in the queue then.
     """
-    sent = Sent()
+    sent = SentArrays()
     try:
         for request in requests:
             words = request.words({**(known or {}), **sent.jobs})
             sent.jobs[request.record.uuid] = _send_one(folder, request, words, lock)
     except ClientError as error:
         if not is_full(error):
-            _take_back(folder, sent)
-            raise explain(error, profile) from error
+            _withdraw(folder, sent)
+            raise explain_refusal(error, profile) from error
         sent.full = error.message
     except BaseException:
-        _take_back(folder, sent)
+        _withdraw(folder, sent)
         raise
     release(sent.jobs.values())
     return sent
@@ -77,7 +77,7 @@ def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: i
     try:
         answer = sbatch(words, hold=[lock], timeout_s=_SUBMIT_TIMEOUT_S)
     except ClientError:
-        mark_over(folder, uuid)  # it was refused
+        mark_finished(folder, uuid)  # it was refused
         raise
     except Unreachable:
         # No answer does not mean that nothing was submitted.
@@ -85,9 +85,9 @@ def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: i
         if not found:
             raise
         answer = f"Submitted batch job {found[0]}"
-    fault("sbatch.submitted")
-    job = TextExecutor.job_in(answer)
-    note_job(folder, uuid, job)
+    fault_point("sbatch.submitted")
+    job = ScriptExecutor.job_in(answer)
+    record_job(folder, uuid, job)
     return job
 
 
@@ -95,15 +95,15 @@ def release(jobs: Iterable[str]) -> None:
     """Let held arrays begin."""
     words = ",".join(jobs)
     if words:
-        fault("release.before")
-        call(["scontrol", "release", words])
-        fault("release.after")
+        fault_point("release.before")
+        run_client(["scontrol", "release", words])
+        fault_point("release.after")
 
 
-def _take_back(folder: str, sent: Sent) -> None:
+def _withdraw(folder: str, sent: SentArrays) -> None:
     """Remove what was submitted of a submission that is refused as a whole. What stays is held, and found again."""
     with suppress(BackendError, LaunchError):
         if sent.jobs:
-            call(["scancel", *sent.jobs.values()])
+            run_client(["scancel", *sent.jobs.values()])
             for uuid in sent.jobs:
-                mark_over(folder, uuid)
+                mark_finished(folder, uuid)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from launch.backends.slurm.arrays import FOLDER, POLL_S
-from launch.backends.slurm.client import call
-from launch.backends.slurm.squeue_format import FORMAT, Row, parse_listing
+from launch.backends.slurm.client import run_client
+from launch.backends.slurm.squeue_format import FORMAT, QueueRow, parse_rows
 from launch.errors import BackendError, StoreError
 from launch.store.files import read_bytes, replace_file
 from launch.store.locks import acquire
@@ -20,7 +20,7 @@ _LOCK = "queue.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class QueueSnapshot:
     """What `squeue` said of this user's jobs.
 
     Attributes:
@@ -29,25 +29,25 @@ class Listing:
         problem: Why it could not be asked now; None where the listing is as fresh as was wanted.
     """
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[QueueRow, ...] = ()
     taken: float = 0.0
     problem: str | None = None
 
 
-def ask() -> Listing:
+def ask() -> QueueSnapshot:
     """Ask `squeue` now.
 
     Raises:
         BackendError: Where it does not answer.
     """
     taken = time.time()
-    return Listing(rows=tuple(parse_listing(call(_WORDS))), taken=taken)
+    return QueueSnapshot(rows=tuple(parse_rows(run_client(_WORDS))), taken=taken)
 
 
 _WORDS = ("squeue", "-h", "-u", str(os.getuid()), "-o", FORMAT)
 
 
-def look(root: str, max_age_s: float = POLL_S) -> Listing:
+def cached(root: str, max_age_s: float = POLL_S) -> QueueSnapshot:
     """Return the queue as it was at most so long ago.
 
     Args:
@@ -69,13 +69,13 @@ def look(root: str, max_age_s: float = POLL_S) -> Listing:
         try:
             return _ask_and_share(folder)
         except BackendError as error:
-            return Listing(rows=found.rows, taken=found.taken, problem=error.message)
+            return QueueSnapshot(rows=found.rows, taken=found.taken, problem=error.message)
     finally:
         if lock is not None:
             os.close(lock)
 
 
-def refresh(root: str) -> Listing:
+def refresh(root: str) -> QueueSnapshot:
     """Ask `squeue` now, and share the answer.
 
     Raises:
@@ -84,13 +84,13 @@ def refresh(root: str) -> Listing:
     return _ask_and_share(os.path.join(root, FOLDER))
 
 
-def forget(root: str) -> None:
+def invalidate(root: str) -> None:
     """See to it that whoever looks next asks Slurm: the queue was changed."""
     with suppress(OSError):
         os.unlink(os.path.join(root, FOLDER, _CACHE))
 
 
-def _ask_and_share(folder: str) -> Listing:
+def _ask_and_share(folder: str) -> QueueSnapshot:
     listing = ask()
     with suppress(StoreError, OSError):  # a cache that cannot be written is none
         os.makedirs(folder, exist_ok=True)
@@ -110,11 +110,11 @@ def _spans(tasks: tuple[int, ...]) -> list[list[int]]:
     return spans
 
 
-def _read(folder: str) -> Listing:
+def _read(folder: str) -> QueueSnapshot:
     try:
         document = json.loads(read_bytes(os.path.join(folder, _CACHE)))
         rows = tuple(
-            Row(
+            QueueRow(
                 job=job,
                 tasks=tuple(number for first, last in spans for number in range(first, last + 1)),
                 throttle=throttle,
@@ -125,12 +125,12 @@ def _read(folder: str) -> Listing:
             )
             for job, spans, throttle, state, reason, nodes, name in document["rows"]
         )
-        return Listing(rows=rows, taken=float(document["taken"]))
+        return QueueSnapshot(rows=rows, taken=float(document["taken"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return Listing()
+        return QueueSnapshot()
 
 
-def _is_fresh(listing: Listing, max_age_s: float) -> bool:
+def _is_fresh(listing: QueueSnapshot, max_age_s: float) -> bool:
     return 0 <= time.time() - listing.taken <= max_age_s
 
 

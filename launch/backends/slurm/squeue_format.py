@@ -17,7 +17,7 @@ HELD = frozenset({"JobHeldUser", "JobHeldAdmin", "launch failed requeued held", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class QueueRow:
     """One line of `squeue`: a job, a task of an array, or all tasks of an array that wait.
 
     Attributes:
@@ -49,9 +49,9 @@ class Row:
         return self.state == "PENDING" and self.reason.replace("_", " ") in HELD
 
 
-def parse_listing(text: str) -> list[Row]:
+def parse_rows(text: str) -> list[QueueRow]:
     """Return the rows of `squeue -h -o FORMAT`; what is no such line is left out."""
-    rows: list[Row] = []
+    rows: list[QueueRow] = []
     for line in text.splitlines():
         words = line.split("|", 4)
         if len(words) != 5:
@@ -60,7 +60,7 @@ def parse_listing(text: str) -> list[Row]:
         if job.isdigit():
             state, reason, nodes, name = (word.strip() for word in words[1:])
             rows.append(
-                Row(job=job, tasks=tasks, throttle=throttle, state=state, reason=reason, nodes=nodes, name=name)
+                QueueRow(job=job, tasks=tasks, throttle=throttle, state=state, reason=reason, nodes=nodes, name=name)
             )
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from launch.containers.runtimes import HostCall
+from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
 from s5.run_dir.result import LIFELINE_VARIABLE
 
@@ -14,7 +14,7 @@ _WAIT_S = 60
 _PORTS = 4096
 
 
-def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, str], node: str) -> HostCall:
+def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str, str], node: str) -> HostCommand:
     """Return the call that starts a command once for every task of a job.
 
     Args:
@@ -41,7 +41,7 @@ def srun_call(call: HostCall, resources: Resources, environment: Mapping[str, st
         **call.environment,
     }
     variables.pop(LIFELINE_VARIABLE, None)  # a pipe does not reach other nodes; Slurm ends the step with its job
-    return HostCall(command=("srun", *options, *call.command), environment=variables)
+    return HostCommand(command=("srun", *options, *call.command), environment=variables)
 
 
 def name_of(node: str | None) -> str:

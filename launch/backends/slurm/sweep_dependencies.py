@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.backends.slurm.arrays import live_arrays
-from launch.backends.slurm.scheduler_view import look_at_queue
-from launch.backends.slurm.squeue import Listing
+from launch.backends.slurm.scheduler_view import read_queue
+from launch.backends.slurm.squeue import QueueSnapshot
 from launch.errors import LaunchError
-from launch.results.latest import newest
+from launch.results.latest import drop_superseded
 from launch.store.records import State
 from launch.store.store import SweepStore
 
 
-def jobs_before(root: Path, names: Sequence[str], listing: Listing) -> list[str]:
+def jobs_of_predecessors(root: Path, names: Sequence[str], listing: QueueSnapshot) -> list[str]:
     """Return the jobs that must end well before a sweep's own may begin; none where all runs have succeeded.
 
     Args:
@@ -28,8 +28,8 @@ def jobs_before(root: Path, names: Sequence[str], listing: Listing) -> list[str]
     """
     jobs: list[str] = []
     for name in names:
-        sweep = SweepStore(root / name, look_at_queue)
-        left = [view for view in newest(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
+        sweep = SweepStore(root / name, read_queue)
+        left = [view for view in drop_superseded(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
         stuck = [view for view in left if view.state not in (State.PENDING, State.RUNNING)]
         if stuck:
             state = stuck[0].state

@@ -20,20 +20,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from launch.backends.slurm.arrays import ArrayRecord, find_task, has_left, live_arrays, read_array
-from launch.backends.slurm.client import ClientError, call
+from launch.backends.slurm.arrays import ArrayRecord, find_task, has_left_queue, live_arrays, read_array
+from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.srun import name_of, srun_call
-from launch.containers.runtimes import HostCall
+from launch.containers.runtimes import HostCommand
 from launch.errors import BackendError, LaunchError
-from launch.store.attempts import attempt_path, has_result, is_worked_on
-from launch.store.dependencies import Predecessors
-from launch.store.files import fault
+from launch.store.attempts import attempt_path, has_result, is_locked
+from launch.store.dependencies import DependencyGraph
+from launch.store.files import fault_point
 from launch.store.manifest import read_header, read_manifest
 from launch.store.records import Reason
-from launch.supervise.arguments import Order
-from launch.supervise.host import Surroundings
+from launch.supervise.arguments import SupervisorArgs
+from launch.supervise.host import Host
 from launch.supervise.retry_policy import check_nodes
-from launch.supervise.supervisor import Outcome, Supervisor, guarded
+from launch.supervise.supervisor import Outcome, Supervisor, run_with_signals_blocked
 
 # Slurm looks at time limits twice a minute, and its signal may come a minute early.
 _EARLY_S = 65.0
@@ -54,7 +54,7 @@ _SEEN_S = 65.0
 _SETTING = re.compile(r"(\w+)=(\S+)")
 
 
-class SlurmTask(Surroundings):
+class SlurmTask(Host):
     """A task of an array, on a node that Slurm gave it.
 
     Args:
@@ -76,7 +76,7 @@ class SlurmTask(Surroundings):
         self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
         self._is_ending = False
 
-    def call(self, call: HostCall) -> HostCall:
+    def host_command(self, call: HostCommand) -> HostCommand:
         """Return what starts a command here: itself, or a job step for a run of several processes.
 
         Raises:
@@ -113,16 +113,18 @@ class SlurmTask(Surroundings):
     def _ask_end(self) -> float | None:
         """Ask Slurm when the job's time ends; None where it has no limit, or nobody answers."""
         with suppress(BackendError):
-            return _moment(call(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip())
+            return _moment(
+                run_client(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
+            )
         return None
 
-    def why_stopped(self) -> Reason:
+    def stop_reason(self) -> Reason:
         """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
         from launch.backends.slurm.squeue_format import RUNNING  # for the few that are asked to stop
 
         try:
             words = ["scontrol", "show", "job", str(self.job_id), "-o"]
-            said = dict(_SETTING.findall(call(words, timeout_s=_ASK_TIMEOUT_S)))
+            said = dict(_SETTING.findall(run_client(words, timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
         # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
@@ -149,7 +151,7 @@ class SlurmTask(Surroundings):
         """Wait until the lock of an attempt is free whose machine is gone."""
         run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
         path, deadline = attempt_path(run_dir, record["attempt"]), time.monotonic() + _LEASE_S
-        while is_worked_on(path):
+        while is_locked(path):
             if time.monotonic() > deadline:
                 return False
             time.sleep(_LEASE_POLL_S)
@@ -170,7 +172,7 @@ class SlurmTask(Surroundings):
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
         # What waits for this array waits in vain now, and some of it perhaps for other runs of it only.
         unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._is_waited_for())
-        if self._record.feeds and not self._is_ending and (unsettled or has_left(self.sweep)):
+        if self._record.feeds and not self._is_ending and (unsettled or has_left_queue(self.sweep)):
             self._feed("" if requeued else self.job_id)
         return Outcome.DONE if outcome is Outcome.BUSY else outcome
 
@@ -179,7 +181,7 @@ class SlurmTask(Surroundings):
         ties = (tie for array in live_arrays(self.sweep) for tie in array.record.waits)
         return any(tie.partition("_")[0] == self._record.uuid for tie in ties)
 
-    def missing(self) -> str | None:
+    def failed_predecessors(self) -> str | None:
         """Return a run that comes before this task's and has no result; None where its turn has come.
 
         Slurm begins what waits for a job as soon as that has ended with 0. This is the same, asked of the disk.
@@ -188,7 +190,7 @@ class SlurmTask(Surroundings):
             return None
         run_id = find_task(self._record, self.index).run_id
         # Not what its array waits for: that may be whole arrays, of which every task would look at every run.
-        runs = Predecessors(read_manifest(os.path.join(self.sweep, "manifest"))).before(run_id)
+        runs = DependencyGraph(read_manifest(os.path.join(self.sweep, "manifest"))).predecessors(run_id)
         before = [os.path.join(self.sweep, other) for other in runs]
         deadline = time.monotonic() + _SEEN_S
         while before:
@@ -207,11 +209,11 @@ class SlurmTask(Surroundings):
 
     def _requeue(self) -> bool:
         """Have Slurm start this very task again; return whether it will."""
-        fault("task.requeue")
+        fault_point("task.requeue")
         deadline = time.monotonic() + _REQUEUE_PATIENCE_S
         while True:
             try:
-                call(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
+                run_client(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
             except BackendError as error:
                 if isinstance(error, ClientError) or time.monotonic() >= deadline:
                     _say(f"{error.message}; `launch sweep` typed again goes on with the run")
@@ -236,7 +238,7 @@ def _is_gone(job: str) -> bool:
     from launch.backends.slurm.squeue_format import RUNNING
 
     try:
-        said = call(["squeue", "-h", "-j", job, "-o", "%T"], timeout_s=_ASK_TIMEOUT_S)
+        said = run_client(["squeue", "-h", "-j", job, "-o", "%T"], timeout_s=_ASK_TIMEOUT_S)
     except ClientError as error:
         return "Invalid job id" in error.said
     except BackendError:
@@ -280,13 +282,13 @@ def execute(file: str) -> int:
     except KeyError as error:
         raise LaunchError(f"{error.args[0]} is not set: this is no task of a job array") from None
     own = find_task(record, task.index)
-    order = Order(
+    order = SupervisorArgs(
         run_dir=os.path.join(task.sweep, own.run_id),
         generation=own.generation,
         retried=own.retried,
         gpus=_gpus(record, os.environ),
     )
-    if (missing := task.missing()) is not None:
+    if (missing := task.failed_predecessors()) is not None:
         _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` typed again submits it anew")
         return task.leave_early()
     supervisor = Supervisor(order, task)
@@ -302,7 +304,7 @@ def _gpus(record: ArrayRecord, environment: Mapping[str, str]) -> tuple[int, ...
 def main(words: Sequence[str] | None = None) -> int:
     """Execute one task of an array."""
     file = (sys.argv[1:] if words is None else list(words))[0]
-    return guarded(lambda: execute(file))
+    return run_with_signals_blocked(lambda: execute(file))
 
 
 if __name__ == "__main__":

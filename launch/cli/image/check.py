@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from launch.cli import console
-from launch.cli.image.named import add_builder, held_image
+from launch.cli.image.named import add_builder, engine_image
 from launch.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def execute(args: argparse.Namespace) -> int:
     from launch.checks.check import Level
     from launch.checks.image import check_image
 
-    checks = list(check_image(held_image(args.image, args.builder)))
+    checks = list(check_image(engine_image(args.image, args.builder)))
     failed = any(check.level is Level.FAIL for check in checks)
     if args.json:
         console.data(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))

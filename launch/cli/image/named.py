@@ -9,7 +9,7 @@ from launch.errors import LaunchError
 
 if TYPE_CHECKING:
     from launch.cli.parser import Parser
-    from launch.containers.images.engine_images import HeldImage
+    from launch.containers.images.engine_images import EngineImage
 
 
 def add_builder(parser: Parser) -> None:
@@ -22,7 +22,7 @@ def add_builder(parser: Parser) -> None:
     )
 
 
-def held_image(word: str, builder: str | None) -> HeldImage:
+def engine_image(word: str, builder: str | None) -> EngineImage:
     """Return the image that a person named: of images.yaml, or one that an engine here knows.
 
     Args:
@@ -34,7 +34,7 @@ def held_image(word: str, builder: str | None) -> HeldImage:
     """
     from launch.containers.images.builder import find_engine
     from launch.containers.images.catalog import find_image, load_images
-    from launch.containers.images.engine_images import find_held, is_id
+    from launch.containers.images.engine_images import find_engine_image, is_id
     from launch.containers.images.listing import newest
 
     engine = find_engine(builder)
@@ -47,7 +47,7 @@ def held_image(word: str, builder: str | None) -> HeldImage:
         return held
     if not any(sign in word for sign in ":/@") and not is_id(word):
         find_image(word)  # says which ones there are
-    held = find_held(word, (engine,))
+    held = find_engine_image(word, (engine,))
     if held is None:
         raise LaunchError(f"{console.printable(word)}: {engine} holds no such image", hint="`launch image list`")
     return held

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from launch.cli import console
-from launch.cli.image.named import add_builder, held_image
+from launch.cli.image.named import add_builder, engine_image
 from launch.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def execute(args: argparse.Namespace) -> int:
     """Push it, and print its name there."""
     from launch.containers.images.registry import push
 
-    name = push(held_image(args.image, args.builder), args.repository)
+    name = push(engine_image(args.image, args.builder), args.repository)
     console.data(name)
     console.hint(f"`launch sweep FILE --image {name}` runs in exactly this one")
     return ExitCode.OK

@@ -45,7 +45,7 @@ _OF_A_TASK = ("SLURM_", "JAX_")
 _Event = tuple[str, Any]
 
 
-class Gone(LaunchError):
+class ContainerGone(LaunchError):
     """The engine went away while a container of ours was at work."""
 
 
@@ -83,9 +83,9 @@ class Driver:
             output = self._attach(container)
             events = self._api.events(filters={"container": container}, decode=True)
             if not self._inbox.empty() and self._is_stopped_early():
-                raise _Stopped
+                raise _StopRequested
             self._api.start(container)
-        except _Stopped:
+        except _StopRequested:
             self._remove(container)
             return 128 + signal.SIGTERM
         except Exception as error:
@@ -154,7 +154,7 @@ class Driver:
             elif kind == "gone":
                 if self._code is not None:  # it had ended before
                     return
-                raise Gone(f"{GONE}: {value or 'it closed the connection'}")
+                raise ContainerGone(f"{GONE}: {value or 'it closed the connection'}")
 
     def _has_ended(self, event: dict[str, Any]) -> bool:
         match event.get("Action"):
@@ -177,7 +177,7 @@ class Driver:
             self._api.remove_container(container, force=True)
 
 
-class _Stopped(Exception):
+class _StopRequested(Exception):
     """Asked to stop before anything was started."""
 
 

@@ -23,8 +23,8 @@ from launch.containers.images.catalog import (
     recipe_hash,
     tag,
 )
-from launch.containers.images.engine_images import HeldImage, find_held
-from launch.containers.images.package_index import build_secrets
+from launch.containers.images.engine_images import EngineImage, find_engine_image
+from launch.containers.images.package_index import index_secrets
 from launch.errors import BackendError, LaunchError
 
 NETWORKS = ("default", "host", "none")
@@ -59,7 +59,7 @@ class BuildOptions:
 
 def build(
     spec: ImageSpec, options: BuildOptions, *, source: Path = _SOURCE, say: Callable[[str], None] = lambda _: None
-) -> HeldImage:
+) -> EngineImage:
     """Build an image. The engine's own progress goes to stderr as it comes.
 
     Args:
@@ -79,7 +79,7 @@ def build(
     base = check_reference(options.base or spec.base)
     with (
         context_folder(spec.name, keep=options.wheels is None) as context,
-        build_secrets(options.pip_conf, options.ca_bundle) as secrets,
+        index_secrets(options.pip_conf, options.ca_bundle) as secrets,
     ):
         for notice in stage(spec, source, context, options.wheels):
             say(notice)
@@ -92,7 +92,7 @@ def build(
             str(context),
         ]
         _run(words, builder, spec)
-    held = find_held(tag(pinned), (builder.engine,))
+    held = find_engine_image(tag(pinned), (builder.engine,))
     if held is None:
         raise BackendError(f"{builder.engine} has built {tag(pinned)}, and does not know it", hint="type it again")
     return held
@@ -144,12 +144,12 @@ def _pin(base: str, builder: Builder, options: BuildOptions, say: Callable[[str]
     """Return the name of a base that can never name another; fetch the base where it is not here."""
     if is_pinned(base):
         return base
-    held = find_held(base, (builder.engine,))
+    held = find_engine_image(base, (builder.engine,))
     fetches = options.network != "none" and options.wheels is None
     if held is None and fetches:
         say(f"{base}: fetching it")
         subprocess.run([builder.program, "pull", base], stdout=2, check=False)
-        held = find_held(base, (builder.engine,))
+        held = find_engine_image(base, (builder.engine,))
     if held is None:
         raise LaunchError(
             f"{builder.engine} does not hold the base {base}" + (", and cannot fetch it" if fetches else ""),

@@ -35,7 +35,7 @@ def context_folder(name: str, *, keep: bool) -> Generator[Path]:
         name: The image's.
         keep: Whether it may be there for the next build too.
     """
-    held = _hold(name) if keep else None
+    held = _lock_context(name) if keep else None
     if held is None:
         with TemporaryDirectory(prefix="launch-context-") as folder:
             yield Path(folder)
@@ -47,7 +47,7 @@ def context_folder(name: str, *, keep: bool) -> Generator[Path]:
         os.close(lock)
 
 
-def _hold(name: str) -> tuple[Path, int] | None:
+def _lock_context(name: str) -> tuple[Path, int] | None:
     """Return an image's own folder and the lock on it; None where another build has it, or there cannot be one."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _KEPT / name

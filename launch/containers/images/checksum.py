@@ -12,7 +12,7 @@ from launch.errors import LaunchError, StoreError
 from launch.store.files import replace_file
 
 
-def file_sum(file: Path, folder: Path) -> str:
+def file_checksum(file: Path, folder: Path) -> str:
     """Return a file's `sha256:…`.
 
     Args:

@@ -12,12 +12,12 @@ from types import FrameType
 _REQUESTS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class _Stopped(BaseException):
+class _StopRequested(BaseException):
     """Asked to stop."""
 
 
 @contextmanager
-def ended_in_order() -> Generator[None]:
+def cleanup_on_signal() -> Generator[None]:
     """Have what is in here end by an exception where it is asked to stop; a second request is not heard meanwhile.
 
     Whoever listens to such requests already, or has set them aside, goes on doing so.
@@ -28,7 +28,7 @@ def ended_in_order() -> Generator[None]:
         heard.append(number)
         for each in ours:
             signal.signal(each, signal.SIG_IGN)
-        raise _Stopped
+        raise _StopRequested
 
     own = threading.current_thread() is threading.main_thread()
     ours = [number for number in _REQUESTS if own and signal.getsignal(number) is signal.SIG_DFL]

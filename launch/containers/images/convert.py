@@ -19,13 +19,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from launch.containers.images.cleanup_on_signal import ended_in_order
-from launch.containers.images.converters import Maker, make_folder, make_sif, make_squashfs
-from launch.containers.images.engine_images import HeldImage, engines_here, find_held
-from launch.containers.images.lease import Turn
+from launch.containers.images.cleanup_on_signal import cleanup_on_signal
+from launch.containers.images.converters import Conversion, make_folder, make_sif, make_squashfs
+from launch.containers.images.engine_images import EngineImage, engines_here, find_engine_image
+from launch.containers.images.lease import Lease
 from launch.errors import LaunchError
 from launch.specs.image import Image
-from launch.store.files import fault, replace_file, store_error, sync_file, sync_folder
+from launch.store.files import fault_point, replace_file, store_error, sync_file, sync_folder
 
 IMAGES = ".images"  # the folder beside the sweeps that holds converted images
 _KEY_DIGITS = 32
@@ -48,7 +48,7 @@ _MAKERS = {Form.SIF: make_sif, Form.SQUASHFS: make_squashfs, Form.FOLDER: make_f
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class ImageOrigin:
     """What a file was made from.
 
     Attributes:
@@ -72,11 +72,11 @@ def place_of(image: Image, form: Form, runs_root: Path) -> Path:
     return runs_root.absolute() / IMAGES / f"{key.removeprefix('sha256:')[:_KEY_DIGITS]}.{form}"
 
 
-def read_origin(place: Path) -> Origin | None:
+def read_origin(place: Path) -> ImageOrigin | None:
     """Return what a file was made from; None where it is none of ours."""
     try:
         said: dict[str, Any] = json.loads(note_of(place).read_text())
-        return Origin(image=Image(**said["image"]), recipe=said["recipe"])
+        return ImageOrigin(image=Image(**said["image"]), recipe=said["recipe"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -105,20 +105,20 @@ def convert(
         LaunchError: Where a program or the image is missing, or there is too little room: nothing half stays behind.
     """
     place = place_of(image, form, runs_root)
-    if take_up(place):
+    if claim_image(place):
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store_error(error, f"make {place.parent}") from error
-    with ended_in_order(), Turn(str(lock_of(place)), say) as turn:
-        if not take_up(place):  # somebody else may have made it meanwhile
-            held = find_held(image.id, engines_here()) if image.id else None
-            _make(Origin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, turn, say)
+    with cleanup_on_signal(), Lease(str(lock_of(place)), say) as turn:
+        if not claim_image(place):  # somebody else may have made it meanwhile
+            held = find_engine_image(image.id, engines_here()) if image.id else None
+            _make(ImageOrigin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, turn, say)
     return place
 
 
-def take_up(place: Path) -> bool:
+def claim_image(place: Path) -> bool:
     """Say whether a converted image is there, and that it is wanted: for a while nobody clears it up."""
     try:
         os.utime(note_of(place))
@@ -145,7 +145,7 @@ def beside(place: Path) -> Path:
 
 
 def _make(
-    origin: Origin, held: HeldImage | None, form: Form, place: Path, turn: Turn, say: Callable[[str], None]
+    origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path, turn: Lease, say: Callable[[str], None]
 ) -> None:
     """Make a file beside its place and in a folder of its own for what lies about meanwhile, then move it there."""
     image = origin.image
@@ -162,9 +162,9 @@ def _make(
     started = time.monotonic()
     try:
         scratch.mkdir(mode=0o700, parents=True)
-        maker = Maker(image=image, held=held, scratch=scratch, say=say, beat=turn.touch)
+        maker = Conversion(image=image, held=held, scratch=scratch, say=say, beat=turn.touch)
         _MAKERS[form](maker, growing)
-        fault("convert.made")
+        fault_point("convert.made")
         replace_file(str(note_of(place)), (json.dumps(asdict(origin), indent=2) + "\n").encode())
         if form is not Form.FOLDER:
             sync_file(str(growing))
@@ -184,7 +184,7 @@ def scratch_of(place: Path) -> Path:
     return Path(base) / f"launch-{os.getuid()}-image-{sha256(os.fsencode(place)).hexdigest()[:16]}"
 
 
-def _check_room(held: HeldImage | None, place: Path, scratch: Path) -> None:
+def _check_room(held: EngineImage | None, place: Path, scratch: Path) -> None:
     """Refuse to begin what would not fit.
 
     Raises:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from launch.containers.diagnostics import telling
-from launch.containers.images.engine_images import HeldImage
+from launch.containers.diagnostics import summarize_output
+from launch.containers.images.engine_images import EngineImage
 from launch.containers.runtimes.charliecloud import ENVIRONMENT
 from launch.errors import LaunchError
 from launch.specs.image import Image
@@ -24,7 +24,7 @@ _HINTS = {
     "connection refused": "nobody answers at this address; on a machine without network bring the file itself",
     "no such host": "nobody knows this address; on a machine without network bring the file itself",
 }
-_BEAT_S = 1.0
+_HEARTBEAT_S = 1.0
 _SAY_EVERY = 15  # beats
 _MIB = 1 << 20
 # Fast to write, fast to read, and a tenth larger than the slowest there is.
@@ -33,7 +33,7 @@ _FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is wh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maker:
+class Conversion:
     """What the making of one file needs.
 
     Attributes:
@@ -45,7 +45,7 @@ class Maker:
     """
 
     image: Image
-    held: HeldImage | None
+    held: EngineImage | None
     scratch: Path
     say: Callable[[str], None]
     beat: Callable[[], None]
@@ -86,7 +86,7 @@ class Maker:
 
     def _failure(self, program: str, said: str) -> LaunchError:
         full = [line for line in said.splitlines() if any(word in line.lower() for word in _FULL)]
-        line = telling("\n".join(full) or said)
+        line = summarize_output("\n".join(full) or said)
         hint = next((hint for word, hint in _HINTS.items() if word in said.lower()), None)
         if full:
             hint = f"a disk is full: free some space under {self.scratch.parent} and where the runs lie, then try again"
@@ -96,7 +96,7 @@ class Maker:
         )
 
 
-def make_sif(maker: Maker, place: Path) -> None:
+def make_sif(maker: Conversion, place: Path) -> None:
     """Have Apptainer build a .sif file: from an archive of exactly this image, whatever its names point at by now."""
     _need("apptainer", "where there is Apptainer, or bring a .sif file and name it with image:")
     source = f"docker://{maker.image.reference}"
@@ -118,7 +118,7 @@ def make_sif(maker: Maker, place: Path) -> None:
     shutil.move(built, place)
 
 
-def make_folder(maker: Maker, place: Path) -> None:
+def make_folder(maker: Conversion, place: Path) -> None:
     """Unpack an image into a folder, with its variables where Charliecloud looks for them."""
     _unpack(maker, place)
     for name in ("dev", "proc", "sys", "tmp"):  # what ch-run mounts there
@@ -128,7 +128,7 @@ def make_folder(maker: Maker, place: Path) -> None:
     variables.write_text("".join(f"{line}\n" for line in _held(maker).variables if "\n" not in line))
 
 
-def make_squashfs(maker: Maker, place: Path) -> None:
+def make_squashfs(maker: Conversion, place: Path) -> None:
     """Make what Pyxis executes: by Enroot where it is, else as Enroot does it.
 
     Its files are a root file system with the variables in etc/environment, and in etc/rc what executes a command.
@@ -158,7 +158,7 @@ def make_squashfs(maker: Maker, place: Path) -> None:
     shutil.move(built, place)
 
 
-def _unpack(maker: Maker, folder: Path) -> None:
+def _unpack(maker: Conversion, folder: Path) -> None:
     """Unpack an image's files into a folder, as this user's own."""
     held = _held(maker)
     maker.say(f"{maker.image.name}: taking {held.bytes // _MIB} MiB from {held.engine}")
@@ -181,7 +181,7 @@ def _remove_container(engine: str, name: str) -> None:
     subprocess.run([engine, "rm", "--force", name], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
-def _held(maker: Maker) -> HeldImage:
+def _held(maker: Conversion) -> EngineImage:
     if maker.held is None:
         raise LaunchError(
             f"{maker.image.reference}: only an image that docker or podman holds can be unpacked",
@@ -214,7 +214,7 @@ def _start(words: Sequence[str], said: IO[bytes], variables: Mapping[str, str] |
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     try:
-        process.wait(_BEAT_S)
+        process.wait(_HEARTBEAT_S)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -21,7 +21,7 @@ _UNKNOWN = ("no such image", "not known", "does not exist", "no such object", "u
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldImage:
+class EngineImage:
     """An image of an engine.
 
     Attributes:
@@ -78,7 +78,7 @@ def is_id(word: str) -> bool:
     return _ID.fullmatch(word) is not None
 
 
-def find_held(reference: str, engines: Sequence[str]) -> HeldImage | None:
+def find_engine_image(reference: str, engines: Sequence[str]) -> EngineImage | None:
     """Return an image that one of the engines holds; None where none does.
 
     Args:
@@ -138,7 +138,7 @@ def _list(engine: str, wanted: str) -> list[str]:
     return list(dict.fromkeys(done.stdout.split()))
 
 
-def _inspect(engine: str, reference: str) -> HeldImage | None:
+def _inspect(engine: str, reference: str) -> EngineImage | None:
     done = ask(engine, "image", "inspect", "--format", "{{json .}}", reference)
     if done.returncode:
         if any(word in done.stderr.lower() for word in _UNKNOWN):
@@ -147,7 +147,7 @@ def _inspect(engine: str, reference: str) -> HeldImage | None:
     answer = json.loads(done.stdout)
     said = cast(dict[str, Any], answer[0] if isinstance(answer, list) else answer)  # Podman prints a list of one
     config = cast(dict[str, Any], said.get("Config") or {})
-    return HeldImage(
+    return EngineImage(
         engine=engine,
         id=f"sha256:{said['Id'].removeprefix('sha256:')}",
         # Podman gives a digest to what never left it, too; no registry knows that one.

@@ -6,9 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from launch.containers.images.checksum import file_sum
+from launch.containers.images.checksum import file_checksum
 from launch.containers.images.convert import IMAGES, Form, read_origin
-from launch.containers.images.request import Wish
+from launch.containers.images.request import ImageRequest
 from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.yaml_file import printable
@@ -19,7 +19,7 @@ _SIF_MAGICS = ((32, b"SIF_MAGIC"), (1080, b"\x53\xef"))
 _HEAD_BYTES = 1082
 
 
-def image_of_file(path: str, wanted: str | None, wish: Wish) -> Image:
+def image_from_file(path: str, wanted: str | None, wish: ImageRequest) -> Image:
     """Return the image of a file or a folder that a person names.
 
     Args:
@@ -50,7 +50,7 @@ def image_of_file(path: str, wanted: str | None, wish: Wish) -> Image:
         if wanted is not None:
             raise LaunchError(f"{shown}: a folder has no digest", hint="name it without @sha256:…")
         return replace(origin.image, file=str(file)) if origin else Image(name=shown, reference=shown, file=str(file))
-    total = file_sum(file, wish.runs_root / IMAGES)
+    total = file_checksum(file, wish.runs_root / IMAGES)
     if wanted not in (None, total):
         raise LaunchError(
             f"{shown}: its SHA-256 is {total}, not {wanted}", hint="it is another file than the one that was meant"

@@ -42,7 +42,7 @@ def is_taken(path: str) -> bool:
         return True  # it cannot be seen
 
 
-class Turn:
+class Lease:
     """A turn at a path, waited for where somebody has it.
 
     Args:
@@ -56,7 +56,7 @@ class Turn:
         note = {"host": processes.host(), "boot": processes.boot_id(), "pid": os.getpid()}
         self._note = {**note, "start": processes.start_time(os.getpid()), "token": os.urandom(8).hex()}
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Lease:
         """Wait for the turn, and take it."""
         told = False
         try:

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from launch.containers.images.catalog import LABEL, ImageSpec, recipe_hash
-from launch.containers.images.engine_images import HeldImage, find_held, list_labelled
+from launch.containers.images.engine_images import EngineImage, find_engine_image, list_labelled
 from launch.errors import BackendError
 
 BUILT, EARLIER, ABSENT, SILENT = "built", "outdated", "not built", "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ListedImage:
     """An image that there can be.
 
     Attributes:
@@ -25,12 +25,12 @@ class Listed:
 
     spec: ImageSpec
     state: str
-    held: HeldImage | None
+    held: EngineImage | None
 
 
 def list_images(
     specs: Mapping[str, ImageSpec], engines: Sequence[str], *, silent: Collection[str] = ()
-) -> list[Listed]:
+) -> list[ListedImage]:
     """Return where each image stands.
 
     Args:
@@ -43,19 +43,21 @@ def list_images(
     return [replace(each, state=SILENT) if silent and each.held is None else each for each in found]
 
 
-def newest(spec: ImageSpec, engines: Sequence[str]) -> HeldImage | None:
+def newest(spec: ImageSpec, engines: Sequence[str]) -> EngineImage | None:
     """Return the newest build of an image by today's recipe, or else by an earlier one; None where there is none."""
     wanted = recipe_hash(spec)
-    builds = [held for image in list_labelled("name", spec.name, engines) if (held := find_held(image, engines))]
+    builds = [
+        held for image in list_labelled("name", spec.name, engines) if (held := find_engine_image(image, engines))
+    ]
     return next((held for held in builds if held.labels.get(f"{LABEL}recipe") == wanted), builds[0] if builds else None)
 
 
-def _look(spec: ImageSpec, engines: Sequence[str]) -> Listed:
+def _look(spec: ImageSpec, engines: Sequence[str]) -> ListedImage:
     try:
         held = newest(spec, engines)
     except BackendError:
-        return Listed(spec=spec, state=SILENT, held=None)
+        return ListedImage(spec=spec, state=SILENT, held=None)
     if held is None:
-        return Listed(spec=spec, state=ABSENT, held=None)
+        return ListedImage(spec=spec, state=ABSENT, held=None)
     today = held.labels.get(f"{LABEL}recipe") == recipe_hash(spec)
-    return Listed(spec=spec, state=BUILT if today else EARLIER, held=held)
+    return ListedImage(spec=spec, state=BUILT if today else EARLIER, held=held)

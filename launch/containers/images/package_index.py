@@ -21,7 +21,7 @@ _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
 @contextmanager
-def build_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -> Generator[dict[str, Path]]:
+def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -> Generator[dict[str, Path]]:
     """Hold the files that a build is to mount as secrets; only this user can read them, and only meanwhile.
 
     Args:

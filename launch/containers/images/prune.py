@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from launch.containers.images.convert import IMAGES, Form, beside, lock_of, note_of, read_origin, scratch_of
-from launch.containers.images.lease import Turn, is_taken
+from launch.containers.images.lease import Lease, is_taken
 
 # A converted image, or what lies beside one: its note, its lock, what grows, what was being removed.
 _OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|\.tmp|\.\d+\.old(?:\.json)?)?")
@@ -63,7 +63,7 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
     note, aside = note_of(place), note_of(hidden)
     if is_being_made(place):
         return False
-    with Turn(str(lock_of(place)), lambda _: None):
+    with Lease(str(lock_of(place)), lambda _: None):
         if is_wanted(note):
             return False
         with suppress(FileNotFoundError):

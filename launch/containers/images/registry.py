@@ -6,7 +6,7 @@ import re
 import subprocess
 from contextlib import suppress
 
-from launch.containers.images.engine_images import HeldImage, find_held
+from launch.containers.images.engine_images import EngineImage, find_engine_image
 from launch.errors import BackendError, LaunchError
 from launch.yaml_file import printable
 
@@ -17,7 +17,7 @@ _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
 _ABSENT = ("manifest unknown", "not found", "name unknown", "does not exist")
 
 
-def push(held: HeldImage, repository: str) -> str:
+def push(held: EngineImage, repository: str) -> str:
     """Push an image; return the name by which it can be had everywhere, `REPO@sha256:…`.
 
     Args:
@@ -33,7 +33,7 @@ def push(held: HeldImage, repository: str) -> str:
             hint="a registry and a path, without a tag: registry.example.org/group/s5",
         )
     name = f"{repository}:{(held.content or held.id.removeprefix('sha256:'))[:12]}"
-    known = find_held(name, (held.engine,))
+    known = find_engine_image(name, (held.engine,))
     _call(held.engine, "tag", held.id, name, about=name)
     try:
         _call(held.engine, "push", name, about=name)
@@ -41,14 +41,14 @@ def push(held: HeldImage, repository: str) -> str:
         if known is None:
             _untag(held.engine, name)
         raise
-    found = find_held(name, (held.engine,))
+    found = find_engine_image(name, (held.engine,))
     pushed = [digest for digest in found.digests if digest.startswith(f"{repository}@")] if found else []
     if not pushed:
         raise BackendError(f"{held.engine} has pushed {name}, and knows no digest of it", hint="type it again")
     return pushed[0]
 
 
-def pull(reference: str, engine: str) -> HeldImage:
+def pull(reference: str, engine: str) -> EngineImage:
     """Fetch an image by its digest.
 
     Args:
@@ -65,7 +65,7 @@ def pull(reference: str, engine: str) -> HeldImage:
             hint="REPO@sha256: and 64 digits, as `launch image push` prints it",
         )
     _call(engine, "pull", reference, about=reference)
-    held = find_held(reference, (engine,))
+    held = find_engine_image(reference, (engine,))
     if held is None:
         raise BackendError(f"{engine} has pulled {reference}, and does not know it", hint="type it again")
     return held

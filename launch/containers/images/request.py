@@ -10,7 +10,7 @@ from launch.containers.images.convert import FORMS, Form
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ImageRequest:
     """What is wanted.
 
     Attributes:

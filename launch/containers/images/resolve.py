@@ -9,11 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from launch.containers.images.catalog import ImageSpec, find_image, load_images, recipe_hash, tag
-from launch.containers.images.convert import IMAGES, place_of, read_origin, take_up
+from launch.containers.images.convert import IMAGES, claim_image, place_of, read_origin
 from launch.containers.images.convert import convert as make
-from launch.containers.images.engine_images import ENGINES, HeldImage, engines_here, find_held, is_id, list_labelled
-from launch.containers.images.file_image import image_of_file
-from launch.containers.images.request import Wish
+from launch.containers.images.engine_images import (
+    ENGINES,
+    EngineImage,
+    engines_here,
+    find_engine_image,
+    is_id,
+    list_labelled,
+)
+from launch.containers.images.file_image import image_from_file
+from launch.containers.images.request import ImageRequest
 from launch.errors import BackendError, LaunchError
 from launch.specs.image import Image
 from launch.yaml_file import printable
@@ -57,7 +64,7 @@ def resolve_image(
             "the name of the image is empty",
             hint=f"one of {', '.join(load_images())}; without image: the one that fits",
         )
-    wish = Wish(
+    wish = ImageRequest(
         word=word or ("cuda12" if gpus else "cpu"),
         runtime=runtime,
         gpus=gpus,
@@ -73,7 +80,7 @@ def resolve_image(
     return image
 
 
-def _check_runtime(wish: Wish) -> None:
+def _check_runtime(wish: ImageRequest) -> None:
     """Raise where the runtime cannot execute anything here."""
     if not wish.here:
         return
@@ -112,11 +119,11 @@ def _is_path(word: str) -> bool:
     return word.startswith(("/", "./", "../", "~")) or word.endswith(_FILES)
 
 
-def _find(wish: Wish) -> Image:
+def _find(wish: ImageRequest) -> Image:
     named, at, digest = wish.word.rpartition("@sha256:")
     path = named if at else wish.word
     if _is_path(path):
-        return image_of_file(path, f"sha256:{digest}" if at else None, wish)
+        return image_from_file(path, f"sha256:{digest}" if at else None, wish)
     if match := _DIGEST.fullmatch(wish.word):
         return _pinned(match["digest"], wish)
     if wish.word in load_images():
@@ -124,7 +131,7 @@ def _find(wish: Wish) -> Image:
     return _other(wish)
 
 
-def _named(spec: ImageSpec, wish: Wish) -> Image:
+def _named(spec: ImageSpec, wish: ImageRequest) -> Image:
     """Return the image of a name of docker/images.yaml."""
     recipe = recipe_hash(spec)
     held, silent = _built(spec, recipe, wish)
@@ -141,13 +148,13 @@ def _named(spec: ImageSpec, wish: Wish) -> Image:
     return _as_file(replace(_image_of(held, spec.name), platform=spec.platform), wish, recipe)
 
 
-def _built(spec: ImageSpec, recipe: str, wish: Wish) -> tuple[HeldImage | None, BackendError | None]:
+def _built(spec: ImageSpec, recipe: str, wish: ImageRequest) -> tuple[EngineImage | None, BackendError | None]:
     """Return the newest build of an image as it is described now, or None; and who is silent meanwhile."""
     engines = _engines(wish)
     try:
-        held = find_held(tag(spec), engines) if engines else None
+        held = find_engine_image(tag(spec), engines) if engines else None
         for found in [] if held or not engines else list_labelled("recipe", recipe, engines)[:1]:
-            held = find_held(found, engines)
+            held = find_engine_image(found, engines)
     except BackendError as error:
         if wish.form is None:
             raise
@@ -155,7 +162,7 @@ def _built(spec: ImageSpec, recipe: str, wish: Wish) -> tuple[HeldImage | None, 
     return held, None
 
 
-def _converted(spec: ImageSpec, recipe: str, wish: Wish) -> Image | None:
+def _converted(spec: ImageSpec, recipe: str, wish: ImageRequest) -> Image | None:
     """Return what an image was converted to where there was an engine; None where nothing of it lies here."""
     if wish.form is None:
         return None
@@ -169,15 +176,15 @@ def _converted(spec: ImageSpec, recipe: str, wish: Wish) -> Image | None:
         origin = read_origin(place)
         if origin is not None and origin.image.name == spec.name and origin.recipe == recipe:
             if wish.convert:
-                take_up(place)
+                claim_image(place)
             return replace(origin.image, file=str(place))
     return None
 
 
-def _pinned(digest: str, wish: Wish) -> Image:
+def _pinned(digest: str, wish: ImageRequest) -> Image:
     """Return the image of a registry that is named by its digest."""
     engines = _engines(wish)
-    held = find_held(wish.word, engines) if engines and wish.form is None else None
+    held = find_engine_image(wish.word, engines) if engines and wish.form is None else None
     if held is None and wish.form is None:
         raise LaunchError(
             f"{printable(wish.word)}: {wish.runtime} does not hold this image",
@@ -187,10 +194,10 @@ def _pinned(digest: str, wish: Wish) -> Image:
     return _as_file(replace(image, reference=wish.word, digest=digest), wish, None)
 
 
-def _other(wish: Wish) -> Image:
+def _other(wish: ImageRequest) -> Image:
     """Return an image that an engine here knows by another name, or by its id."""
     engines = _engines(wish)
-    held = find_held(wish.word, engines) if engines else None
+    held = find_engine_image(wish.word, engines) if engines else None
     if held is None:
         who = wish.runtime if wish.form is None else " or ".join(engines) or "no engine"
         raise LaunchError(
@@ -200,7 +207,7 @@ def _other(wish: Wish) -> Image:
     return _as_file(_image_of(held, wish.word), wish, None)
 
 
-def _image_of(held: HeldImage, name: str) -> Image:
+def _image_of(held: EngineImage, name: str) -> Image:
     """Return what an engine says of an image that was asked for by a name."""
     return Image(
         name=name,
@@ -212,12 +219,12 @@ def _image_of(held: HeldImage, name: str) -> Image:
     )
 
 
-def _engines(wish: Wish) -> tuple[str, ...]:
+def _engines(wish: ImageRequest) -> tuple[str, ...]:
     """Return the engines that may hold an image for a runtime."""
     return engines_here(wish.runtime if wish.runtime in ENGINES else None)
 
 
-def _as_file(image: Image, wish: Wish, recipe: str | None) -> Image:
+def _as_file(image: Image, wish: ImageRequest, recipe: str | None) -> Image:
     """Return an image as its runtime takes it, converted where it must be."""
     if wish.form is None:
         return image
@@ -229,7 +236,7 @@ def _as_file(image: Image, wish: Wish, recipe: str | None) -> Image:
     return replace(origin.image if origin else image, name=image.name, file=str(place))
 
 
-def _check_platform(image: Image, wish: Wish) -> None:
+def _check_platform(image: Image, wish: ImageRequest) -> None:
     """Raise where an image does not compute on what the runs ask for."""
     if wish.gpus and image.platform == "cpu":
         raise LaunchError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from launch.containers.runtimes.base import REFUSED, UNREACHED, Call, HostCall, Runtime
+from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime
 from launch.errors import LaunchError
 
-__all__ = ["REFUSED", "RUNTIMES", "UNREACHED", "Call", "HostCall", "Runtime", "find_runtime"]
+__all__ = ["REFUSED", "RUNTIMES", "UNREACHED", "ContainerCall", "HostCommand", "Runtime", "find_runtime"]
 
 # The name of each is its module's, and with a capital its class's.
 RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment, is_secret
 from launch.containers.runtimes.image_file import find_refusal, from_step, image_file
 from launch.specs.mount import Mount, outermost_first
@@ -27,7 +27,7 @@ _FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 class Apptainer(Runtime):
     """Executes commands by `apptainer exec`, which forwards signals, ends as they end and hands descriptors on."""
 
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command line; variables go in through the environment, not for every user to read.
 
         Raises:
@@ -45,7 +45,7 @@ class Apptainer(Runtime):
             and not is_secret(name, value)
             and (not later or name in _OWN or name.startswith(_FAMILIES))
         }
-        return HostCall(
+        return HostCommand(
             command=(
                 *("apptainer", "--quiet", "exec"),
                 *_OPTIONS,
@@ -59,12 +59,12 @@ class Apptainer(Runtime):
             environment={**own, **later, **{f"{_HANDS_IN[0]}{name}": value for name, value in known.items()}},
         )
 
-    def find(self, code: int, log: str) -> Finding | None:
+    def find(self, code: int, log: str) -> StartFailure | None:
         """Return why the command was never started, where that is so."""
         if code == 255:
             return find_refusal(log, _FATAL, "apptainer")
         found = _NOT_STARTED.search(log) if code == 1 else None
-        return None if found is None else Finding(reason=Reason.START, message=f"apptainer: {found[1]}")
+        return None if found is None else StartFailure(reason=Reason.START, message=f"apptainer: {found[1]}")
 
 
 def _mount(mount: Mount) -> str:

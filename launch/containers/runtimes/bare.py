@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import Call, HostCall, Runtime
+from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime
 
 
 class Bare(Runtime):
@@ -14,17 +14,17 @@ class Bare(Runtime):
     contained = False
     python = None
 
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command unchanged, in an environment that finds the snapshot's code before any other."""
         environment = {**surroundings, **call.variables, "PYTHONUNBUFFERED": "1"}
         if call.snapshot is not None:
             # Without it Python would put the working folder, or that of a script, before the snapshot.
             environment["PYTHONSAFEPATH"] = "1"
             environment["PYTHONPATH"] = _python_path(call, surroundings.get("PYTHONPATH"))
-        return HostCall(command=call.command, environment=environment)
+        return HostCommand(command=call.command, environment=environment)
 
 
-def _python_path(call: Call, own: str | None) -> str:
+def _python_path(call: ContainerCall, own: str | None) -> str:
     snapshot = call.snapshot or ""
     if os.pathsep in snapshot:
         # Such a path cannot be said in PYTHONPATH. Python makes a relative one absolute where it starts.

@@ -21,7 +21,7 @@ UNREACHED = 123
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class ContainerCall:
     """A command that is to execute.
 
     Attributes:
@@ -56,7 +56,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostCall:
+class HostCommand:
     """A command for this machine's kernel: what to execute, and the whole environment to execute it in.
 
     Attributes:
@@ -74,7 +74,7 @@ class HostCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class StartFailure:
     """What a runtime knows of the end of a command that the exit code does not say.
 
     Attributes:
@@ -106,7 +106,7 @@ class Runtime(ABC):
     has_own_group: ClassVar[bool] = False
 
     @abstractmethod
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return what to execute on the host so that the command executes inside.
 
         Args:
@@ -117,7 +117,7 @@ class Runtime(ABC):
             The wrapped command.
         """
 
-    def prepare(self, call: Call) -> None:
+    def prepare(self, call: ContainerCall) -> None:
         """Make what must be on the host before the command is started; most runtimes need nothing.
 
         Args:
@@ -128,7 +128,7 @@ class Runtime(ABC):
         """
         del call
 
-    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+    def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
         """Return what to execute so that a person is inside.
 
         Args:
@@ -147,7 +147,7 @@ class Runtime(ABC):
         """Return a command's own exit code, negative for a signal, from that of the process which stood for it."""
         return 128 - code if self.contained and 128 < code <= 128 + signal.NSIG else code
 
-    def find(self, code: int, log: str) -> Finding | None:
+    def find(self, code: int, log: str) -> StartFailure | None:
         """Return why a command ended where the runtime says so itself; None where the command speaks for itself.
 
         Args:

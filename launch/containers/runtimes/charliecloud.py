@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import check_mount, find_refusal, from_step, image_file
 from launch.errors import LaunchError
@@ -27,7 +27,7 @@ class Charliecloud(Runtime):
     From a SquashFS file it would stay between: it ends with 0 or 1 whatever the command ends with, and keeps signals.
     """
 
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command line. Values are taken as they stand; an image's own come before the run's.
 
         Raises:
@@ -37,7 +37,7 @@ class Charliecloud(Runtime):
         known, later = from_step(call, container_environment(call, surroundings))
         own = {name: surroundings[name] for name in ("PATH", "HOME", "USER", "LANG") if name in surroundings}
         mounts = [check_mount(mount, "charliecloud") for mount in outermost_first(call.mounts)]
-        return HostCall(
+        return HostCommand(
             command=(
                 *("ch-run", "--env-no-expand", *([] if later else ["--unset-env=*"]), f"--set-env=PATH={_PATH}"),
                 "--set-env",
@@ -51,11 +51,11 @@ class Charliecloud(Runtime):
             environment={"USER": _user(), **own, **later},  # it ends where there is no $USER
         )
 
-    def find(self, code: int, log: str) -> Finding | None:
+    def find(self, code: int, log: str) -> StartFailure | None:
         """Return why the command was never started, where that is so."""
         return find_refusal(log, _FATAL, "charliecloud") if code == 1 else None
 
-    def prepare(self, call: Call) -> None:
+    def prepare(self, call: ContainerCall) -> None:
         """Make the places of the mounts in the image, which is mounted read-only: once, and empty.
 
         Raises:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import REFUSED, UNREACHED, Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
 from launch.containers.runtimes.request import build_request, own_user, run_words, to_plain
 from launch.self_command import python_command
@@ -28,29 +28,29 @@ _PATIENCE_S = 60.0
 class Docker(Runtime):
     """Runs commands in containers of the Docker engine."""
 
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the driver's command line, with the whole request on it: nothing in it is secret."""
         request = build_request(call, surroundings, user=own_user(), lifeline=0)
         words = json.dumps(to_plain(request), separators=(",", ":"))
-        return HostCall(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
+        return HostCommand(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
 
-    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+    def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
         """Return the engine's own command line."""
         request = build_request(call, surroundings, user=own_user(), lifeline=None)
         words = ["docker", "run", "--init", "--interactive", *(["--tty"] if terminal else []), f"--user={request.user}"]
-        return HostCall(command=(*words, *run_words(request, podman=False)), environment=surroundings)
+        return HostCommand(command=(*words, *run_words(request, podman=False)), environment=surroundings)
 
-    def find(self, code: int, log: str) -> Finding | None:
+    def find(self, code: int, log: str) -> StartFailure | None:
         """Return what the driver said last, where the engine or the kernel ended the attempt."""
         said = next((line for line in reversed(log.splitlines()) if line and not line.startswith("hint:")), "")
         if code == -9 and said.startswith(SAYS + OUT_OF_MEMORY):
-            return Finding(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
+            return StartFailure(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
         if code in (126, 127) and (found := _NOT_EXECUTED.search(said)):
-            return Finding(reason=Reason.START, message=f"{found[1]}: {found[2]}")
+            return StartFailure(reason=Reason.START, message=f"{found[1]}: {found[2]}")
         if code not in (REFUSED, UNREACHED) or not said.startswith(SAYS):
             return None
         gone = said.startswith(SAYS + GONE)
-        return Finding(reason=Reason.KILLED if gone else Reason.START, message=said)
+        return StartFailure(reason=Reason.KILLED if gone else Reason.START, message=said)
 
     def engine(self, surroundings: Mapping[str, str]) -> str:
         """Return its address."""

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import Call
+from launch.containers.runtimes.base import ContainerCall
 from launch.specs.container import PASS_VARIABLE
 
 # What schedulers, JAX, its libraries, this launcher and the training process read.
@@ -22,7 +22,7 @@ _SECRET_NAME = re.compile(
 _SECRET_VALUE = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 
-def container_environment(call: Call, surroundings: Mapping[str, str]) -> dict[str, str]:
+def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) -> dict[str, str]:
     """Return every variable that a runtime hands into a container.
 
     What the image itself sets (its PATH among them) stays as it is; nothing else of the host enters.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import Call, Finding, last_line
+from launch.containers.runtimes.base import ContainerCall, StartFailure, last_line
 from launch.errors import LaunchError
 from launch.specs.mount import Mount
 from launch.store.records import Reason
@@ -18,7 +18,7 @@ _OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")
 _SEPARATORS = {"charliecloud": ":", "pyxis": ":,"}
 
 
-def image_file(call: Call) -> str:
+def image_file(call: ContainerCall) -> str:
     """Return the file or folder of a command's image.
 
     Raises:
@@ -30,7 +30,7 @@ def image_file(call: Call) -> str:
     return call.image.file
 
 
-def from_step(call: Call, handed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def from_step(call: ContainerCall, handed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Split what is handed in: what is known now, and what the job step must find in its environment as it is started.
 
     Of several tasks each is told by Slurm which it is, and by the step where the first one is.
@@ -64,7 +64,7 @@ def check_mount(mount: Mount, runtime: str) -> Mount:
     return mount
 
 
-def find_refusal(log: str, pattern: str, runtime: str) -> Finding | None:
+def find_refusal(log: str, pattern: str, runtime: str) -> StartFailure | None:
     """Return why a command was never started, where its runtime has had the last word.
 
     Args:
@@ -74,4 +74,4 @@ def find_refusal(log: str, pattern: str, runtime: str) -> Finding | None:
     """
     last = last_line(log)
     found = re.fullmatch(pattern, last.strip())
-    return None if found is None else Finding(reason=Reason.START, message=f"{runtime}: {found[1]}")
+    return None if found is None else StartFailure(reason=Reason.START, message=f"{runtime}: {found[1]}")

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime, last_line
+from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure, last_line
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
 from launch.store.records import Reason
 
@@ -31,34 +31,34 @@ class Podman(Runtime):
 
     has_own_group = True
 
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command line of `podman run`."""
         several = call.resources.tasks > 1  # started by srun, which hands nothing on
         request = build_request(call, surroundings, user=own_user(), lifeline=None if several else LIFELINE)
         words = ["--replace", "--log-driver=none", f"--preserve-fds={0 if several else call.handed}"]
         words += [f"--env={name}" for name in _OF_A_TASK] if several else []
-        return HostCall(
+        return HostCommand(
             command=(*_run_words(request), *words, *run_words(request, podman=True)),
             environment={**surroundings, **call.variables},
             renumbers=not several,
         )
 
-    def shell(self, call: Call, surroundings: Mapping[str, str], *, terminal: bool) -> HostCall:
+    def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
         """Return the command line of `podman run` with a terminal."""
         request = build_request(call, surroundings, user=own_user(), lifeline=None)
         words = ["--interactive", *(["--tty"] if terminal else [])]
-        return HostCall(
+        return HostCommand(
             command=(*_run_words(request), *words, *run_words(request, podman=True)), environment=surroundings
         )
 
-    def find(self, code: int, log: str) -> Finding | None:
+    def find(self, code: int, log: str) -> StartFailure | None:
         """Return Podman's own error, where it is the last that was said."""
         said = last_line(log)
         if code > 0 and (found := _NOT_EXECUTED.search(said)):
-            return Finding(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
+            return StartFailure(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
         if code not in _REFUSED or not said.startswith(_ERROR):
             return None
-        return Finding(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
+        return StartFailure(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
 
     def remove_unstarted(self, folder: str) -> bool:
         """Remove a container that was never started: `podman run`, asked to stop meanwhile, leaves it and says 0."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import Call, Finding, HostCall, Runtime
+from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import check_mount, image_file
 from launch.specs.mount import Mount, outermost_first
@@ -26,7 +26,7 @@ _OF_SLURM = ("slurmstepd: ", "srun: ")
 class Pyxis(Runtime):
     """Has srun start commands in a SquashFS file that the nodes share."""
 
-    def wrap(self, call: Call, surroundings: Mapping[str, str]) -> HostCall:
+    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command and the options of its job step.
 
         Slurm has given the job its GPUs, so all that the step can reach are its own.
@@ -43,7 +43,7 @@ class Pyxis(Runtime):
         }
         # A value of the image would win over one that is not named here. Of Slurm's own no image knows.
         named = sorted(name for name in handed if not name.startswith("SLURM") and name != LIFELINE_VARIABLE)
-        return HostCall(
+        return HostCommand(
             command=call.command,
             environment={**own, **handed},
             step=(
@@ -58,12 +58,12 @@ class Pyxis(Runtime):
             ),
         )
 
-    def find(self, code: int, log: str) -> Finding | None:
+    def find(self, code: int, log: str) -> StartFailure | None:
         """Return why the command was never started, where that is so."""
         said = itertools.takewhile(lambda line: line.startswith(_OF_SLURM), reversed(log.rstrip().splitlines()))
         # The first word of several is the cause; what Slurm says after them is that a step has failed.
         found = [line.partition(_PYXIS)[2] for line in said if _PYXIS in line] if code else []
-        return Finding(reason=Reason.START, message=f"pyxis: {found[-1].strip()}") if found else None
+        return StartFailure(reason=Reason.START, message=f"pyxis: {found[-1].strip()}") if found else None
 
 
 def _mount(mount: Mount) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from launch.containers.runtimes.base import Call
+from launch.containers.runtimes.base import ContainerCall
 from launch.containers.runtimes.environment import container_environment
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -95,7 +95,9 @@ def container_name(labels: Mapping[str, str]) -> str:
     return "-".join(["launch", *([run] if run else []), labels.get(ATTEMPT_LABEL, "0"), digest])
 
 
-def build_request(call: Call, surroundings: Mapping[str, str], *, user: str, lifeline: int | None) -> ContainerRequest:
+def build_request(
+    call: ContainerCall, surroundings: Mapping[str, str], *, user: str, lifeline: int | None
+) -> ContainerRequest:
     """Return the container that a command needs.
 
     Args:
@@ -147,7 +149,7 @@ def _reference(image: Image) -> str:
     return image.id or image.reference
 
 
-def _gpus(call: Call, surroundings: Mapping[str, str]) -> tuple[str, ...]:
+def _gpus(call: ContainerCall, surroundings: Mapping[str, str]) -> tuple[str, ...]:
     """Return the GPUs of a call by the numbers of the machine, which are the engine's too."""
     if not call.resources.gpus_per_node:
         return ()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from launch.actions.cancel import cancel
-from launch.actions.drive import drive
+from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
-from launch.store.attempts import attempt_path, read_plain
+from launch.store.attempts import attempt_path, read_raw_record
 from launch.store.records import Reason, State
 from launch.store.store import Store
 from s5.run_dir.result import Exit
@@ -40,7 +40,7 @@ def submitted(store: Store, root: str, *, dry_run: bool = False) -> Submission:
 
 
 def driven(store: Store, root: str) -> list[tuple[State, int]]:
-    return [(view.state, view.attempts) for view in drive(submitted(store, root), store)]
+    return [(view.state, view.attempts) for view in run_queue(submitted(store, root), store)]
 
 
 def said(submission: Submission) -> list[str]:
@@ -56,7 +56,7 @@ def test_a_corrected_config_starts_its_run_again_and_no_other(store: Store) -> N
     submission = submitted(store, "/right")
     assert said(submission) == [f"command-s0-00000000 {SAID}: it is started again"]
     assert [view.state for view in submission.views] == [State.PLANNED, State.FAILED, State.SUCCEEDED]
-    assert [view.state for view in drive(submission, store)] == [State.SUCCEEDED, State.FAILED, State.SUCCEEDED]
+    assert [view.state for view in run_queue(submission, store)] == [State.SUCCEEDED, State.FAILED, State.SUCCEEDED]
     manifest = store.sweep("work").manifest()
     assert [header.why for header in manifest.headers.values()] == ["submit", "retry", "submit"]
     assert [len(run_ids) for run_ids in manifest.run_ids.values()] == [3, 1, 3]
@@ -79,7 +79,7 @@ def test_an_attempt_that_does_not_say_what_it_saw_stays_failed(store: Store, lef
     driven(store, "/wrong")
     view = store.sweep("work").views()[0]
     path = attempt_path(view.run_dir, 0)
-    record = {**read_plain(path), left_out: Reason.CRASH if left_out == "reason" else None}
+    record = {**read_raw_record(path), left_out: Reason.CRASH if left_out == "reason" else None}
     Path(path, "attempt.json").write_text(json.dumps(record))
     again = submitted(store, "/right")
     assert (said(again), again.views[0].state) == ([], State.FAILED)

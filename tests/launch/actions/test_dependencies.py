@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.actions.drive import detach, drive
+from launch.actions.drive import run_in_background, run_queue
 from launch.actions.retry import retry
 from launch.actions.submission import Submission
 from launch.actions.submit import submit_runs
@@ -22,7 +22,7 @@ from launch.specs.resources import Resources
 from launch.store.manifest import entry_line
 from launch.store.records import ManifestEntry, RunView, State
 from launch.store.store import Store
-from launch.sweepfile.dependencies import Turn
+from launch.sweepfile.dependencies import RunOrder
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import code_under, command_runs, python, sweep_of
 
@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Store:
 def runs_of(folder: Path, names: Sequence[str] = tuple(SOURCE)) -> list[Run]:
     """Return runs that note when they begin: `b` comes after `a0` and `a1`, `c` after `b`."""
     runs = command_runs([[*python(NOTING), str(folder), name] for name in SOURCE])
-    turns = [Turn(after=after, gives=gives) for after, gives in SOURCE.values()]
+    turns = [RunOrder(after=after, gives=gives) for after, gives in SOURCE.values()]
     turned = [replace(run, spec=replace(run.spec, turn=turn)) for run, turn in zip(runs, turns, strict=True)]
     return [turned[list(SOURCE).index(name)] for name in names]
 
@@ -81,7 +81,7 @@ def test_what_waits_begins_after_those_before_it_blocks_nobody_and_says_so(store
         if seen[-1]["free"].state is State.SUCCEEDED and seen[-1]["a0"].state is State.SUCCEEDED:
             (tmp_path / "hold-a1").unlink(missing_ok=True)
 
-    drive(submit(store, ["c", "b", "a1", "free", "a0"]), store, on_change=watch)
+    run_queue(submit(store, ["c", "b", "a1", "free", "a0"]), store, on_change=watch)
     assert in_order(order(tmp_path))
     waiting = next(views for views in seen if views["a0"].state is State.SUCCEEDED != views["a1"].state)
     assert (waiting["b"].state, waiting["b"].waits) == (State.PENDING, ("a",))
@@ -92,7 +92,7 @@ def test_what_waits_begins_after_those_before_it_blocks_nobody_and_says_so(store
 
 def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-a1").touch()
-    views = drive(submit(store), store)
+    views = run_queue(submit(store), store)
     assert states(views) == {
         "a0": State.SUCCEEDED,
         "a1": State.FAILED,
@@ -103,12 +103,12 @@ def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_pa
     assert views[2].message == f"waits for a: 1 of 2 runs FAILED ({views[1].run_id})"
     assert store.sweep("work").view(views[2].run_id) == store.sweep("work").views()[2] == views[2]
     assert "b" not in order(tmp_path)
-    again = drive(submit(store), store)  # typed again, it leaves alone what failed, and what waits for it
+    again = run_queue(submit(store), store)  # typed again, it leaves alone what failed, and what waits for it
     assert states(again) == states(views)
     (tmp_path / "fail-a1").unlink()
     retried = retry(store, "work", failed_only=True, source=tmp_path / "code")
     assert [view.run_id for view in retried.views] == [views[1].run_id, views[2].run_id, views[3].run_id]
-    drive(retried, store)
+    run_queue(retried, store)
     assert {view.state for view in store.sweep("work").views()} == {State.SUCCEEDED}
     assert order(tmp_path)[-3:] == ["a1", "b", "c"]
 
@@ -119,13 +119,13 @@ def test_a_retry_of_failures_alone_waits_for_what_was_cancelled(store: Store, tm
     (tmp_path / "fail-a0").touch()
     submission = submit(store)
     write_cancelled(submission.views[1].run_dir, 1)
-    drive(submission, store)
+    run_queue(submission, store)
     (tmp_path / "fail-a0").unlink()
-    drive(retry(store, "work", failed_only=True, source=tmp_path / "code"), store)
+    run_queue(retry(store, "work", failed_only=True, source=tmp_path / "code"), store)
     views = store.sweep("work").views()
     assert states(views)["a0"] is State.SUCCEEDED
     assert views[2].message == f"waits for a: 1 of 2 runs CANCELLED ({views[1].run_id})"
-    drive(retry(store, "work", failed_only=False, source=tmp_path / "code"), store)
+    run_queue(retry(store, "work", failed_only=False, source=tmp_path / "code"), store)
     assert in_order(order(tmp_path))
 
 
@@ -135,8 +135,8 @@ def test_some_runs_are_chosen_without_others_only_when_those_have_succeeded(stor
     assert "--only" in (caught.value.hint or "")
     assert not store.root.exists()
     assert len(submit(store, ["b", "c"], dry_run=True).obstacles) == 1
-    drive(submit(store, ["a0", "a1"]), store)
-    views = drive(submit(store, ["b", "c"]), store)
+    run_queue(submit(store, ["a0", "a1"]), store)
+    views = run_queue(submit(store, ["b", "c"]), store)
     assert [view.state for view in views] == [State.SUCCEEDED, State.SUCCEEDED]
     assert in_order(order(tmp_path))
 
@@ -144,14 +144,14 @@ def test_some_runs_are_chosen_without_others_only_when_those_have_succeeded(stor
 def test_a_plan_says_what_each_run_would_wait_for(store: Store) -> None:
     views = submit(store, dry_run=True).views
     assert [view.waits for view in views] == [(), (), ("a",), ("b",), ()]
-    drive(submit(store, ["a0", "a1"]), store)
+    run_queue(submit(store, ["a0", "a1"]), store)
     assert [view.waits for view in submit(store, dry_run=True).views] == [(), (), (), ("b",), ()]
 
 
 def test_another_after_is_another_generation(store: Store, tmp_path: Path) -> None:
     assert [submit(store).generation for _ in range(2)] == [1, 1]
     runs = runs_of(tmp_path)
-    runs[3] = replace(runs[3], spec=replace(runs[3].spec, turn=Turn()))
+    runs[3] = replace(runs[3], spec=replace(runs[3].spec, turn=RunOrder()))
     changed = submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code")
     assert changed.generation == 2
     assert [view.waits for view in changed.views] == [(), (), ("a",), (), ()]
@@ -159,9 +159,9 @@ def test_another_after_is_another_generation(store: Store, tmp_path: Path) -> No
 
 def test_what_an_edit_left_behind_keeps_nobody_waiting(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-a1").touch()
-    drive(submit(store), store)
+    run_queue(submit(store), store)
     runs = runs_of(tmp_path, ["a0", "b", "c"])
-    views = drive(submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code"), store)
+    views = run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code"), store)
     assert {view.state for view in views} == {State.SUCCEEDED}
 
 
@@ -182,7 +182,7 @@ def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp
         os.kill(launcher.pid, signal.SIGKILL)
         launcher.wait()
         (tmp_path / f"hold-{name}").unlink()
-    views = drive(submit(store), store)
+    views = run_queue(submit(store), store)
     assert {view.state for view in views} == {State.SUCCEEDED}
     assert sorted(order(tmp_path)) == sorted(SOURCE) and in_order(order(tmp_path))
     assert submission.generation == 1
@@ -190,7 +190,7 @@ def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp
 
 def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-b").touch()
-    detach(submit(store), store)
+    run_in_background(submit(store), store)
     sweep = store.sweep("work")
     assert wait_until(lambda: sweep.queue() is None, 30)
     assert states(sweep.views()) == dict.fromkeys(SOURCE, State.SUCCEEDED) | {"b": State.FAILED, "c": State.PLANNED}
@@ -199,5 +199,5 @@ def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
 def test_what_waits_goes_on_with_the_rest_unless_that_is_to_be_retried(store: Store, tmp_path: Path) -> None:
     assert count_free(submit(store).views) == {State.PLANNED: 5}
     (tmp_path / "fail-a1").touch()
-    views = drive(submit(store), store)
+    views = run_queue(submit(store), store)
     assert count_free(views) == {State.FAILED: 1, State.SUCCEEDED: 2}

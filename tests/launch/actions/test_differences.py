@@ -20,7 +20,7 @@ class Typed:
     def again(self, text: str, *, overrides: tuple[str, ...] = (), moved: bool = False, **how: bool) -> list[str]:
         facts = {"run_id": "digits-s0-ffffffff", "science_hash": "f" * 64} if moved else {}
         runs = [Plan(plan_of(settings={}, overrides=overrides, **facts).record, text)]
-        report = self.sweep.plan(runs, dry=how.get("dry", False))
+        report = self.sweep.write_run_dirs(runs, dry=how.get("dry", False))
         return describe_changes(report, runs, self.sweep.path, **how)
 
     @property
@@ -32,7 +32,7 @@ class Typed:
 def typed(tmp_path) -> Typed:
     sweep = Store(tmp_path).sweep("run-digits")
     plan = Plan(plan_of(settings={}, overrides=()).record, CONFIG)
-    sweep.plan([plan])
+    sweep.write_run_dirs([plan])
     sweep.freeze(HEADER, entries_of([plan]))
     return Typed(sweep, plan)
 

@@ -14,16 +14,16 @@ from launch.actions import gc
 from launch.cli import main
 from launch.containers.images.convert import (
     Form,
-    Origin,
+    ImageOrigin,
     beside,
+    claim_image,
     convert,
     lock_of,
     note_of,
     place_of,
     scratch_of,
-    take_up,
 )
-from launch.containers.images.lease import Turn
+from launch.containers.images.lease import Lease
 from launch.specs.image import Image
 from launch.store import processes
 from launch.store.record_json import to_json
@@ -56,7 +56,7 @@ def make(root: Path, digit: str, form: Form = Form.SIF, *, old: bool = True) -> 
         (place / "etc" / "passwd").write_bytes(b"x" * 1000)
     else:
         place.write_bytes(b"x" * 1000)
-    note_of(place).write_text(json.dumps(asdict(Origin(image=replace(image_of(digit), file=str(place))))))
+    note_of(place).write_text(json.dumps(asdict(ImageOrigin(image=replace(image_of(digit), file=str(place))))))
     if old:
         make_old(place, note_of(place))
     return place
@@ -116,7 +116,7 @@ def test_nothing_goes_that_somebody_makes(tmp_path: Path) -> None:
     make_old(growing, scratch)
     garbage = gc.find_garbage(Store(tmp_path), [])
     assert {item.path for item in garbage} == {place, growing, scratch}
-    with Turn(str(lock_of(place)), print):
+    with Lease(str(lock_of(place)), print):
         assert found(tmp_path) == {}
         gc.remove(Store(tmp_path), [item for item in garbage if item.kind == "temporary"])
         assert growing.exists() and scratch.exists()
@@ -168,7 +168,7 @@ def test_an_image_that_is_taken_up_meanwhile_stays(
 
     def act() -> None:
         if name is None:
-            assert take_up(place)
+            assert claim_image(place)
         else:
             name(tmp_path, place)
 
@@ -184,7 +184,7 @@ def test_an_image_that_is_taken_up_meanwhile_stays(
     else:
         act()
     assert gc.remove(Store(tmp_path), garbage) == 0
-    assert take_up(place)
+    assert claim_image(place)
     assert (place / "etc" / "passwd").exists()
     assert [path.name for path in place.parent.iterdir() if path.name.startswith(".")] == []
 
@@ -220,7 +220,7 @@ def test_an_unreadable_manifest_puts_the_note_back(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "rename", damage_then_rename)
     with pytest.raises(gc.StoreError, match=r"0002\.jsonl"):
         gc.remove(Store(tmp_path), garbage)
-    assert take_up(place)
+    assert claim_image(place)
 
 
 def test_the_names_are_those_of_a_conversion(tmp_path: Path) -> None:

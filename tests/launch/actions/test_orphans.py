@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from launch.actions.cancel import cancel
-from launch.actions.drive import drive
+from launch.actions.drive import run_queue
 from launch.cli import main
 from launch.errors import ExitCode
 from launch.specs.image import Image
@@ -59,7 +59,7 @@ def test_orphan_is_ended_in_good_order_before_the_next_attempt(tmp_path: Path, c
         (case.path() / "pipe").write_text("")
     until_ready(case, 1)
     assert ("asked" in case.log()) == (code == WAITING)
-    assert not attempts.is_worked_on(str(case.path(0)))
+    assert not attempts.is_locked(str(case.path(0)))
     again.send(signal.SIGQUIT)
     again.close()
 
@@ -77,7 +77,7 @@ def test_cancelling_ends_an_orphan(tmp_path: Path, torn: bool) -> None:
     (view,) = cancel(case.store, ["work"]).views
     assert view.attempts == 1
     assert wait_until(lambda: case.state is State.CANCELLED, 20)
-    assert not attempts.is_worked_on(str(case.path()))
+    assert not attempts.is_locked(str(case.path()))
 
 
 def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_all_that_an_engine_may_still_have_is_told_of_at_once(
     """Of three lost runs each may have a container with an engine that is away: they are waited for together."""
     monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.0)
     store = Store(tmp_path / "runs")
-    views = drive(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]), store)
+    views = run_queue(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]), store)
     for view in views:
         path = attempts.attempt_path(view.run_dir, 0)
         image, engine = Image(name="x", reference="x"), f"unix://{tmp_path}/away.sock"

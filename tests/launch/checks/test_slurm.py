@@ -9,7 +9,7 @@ from launch.backends.slurm.cluster import read_settings
 from launch.checks import slurm as cluster
 from launch.checks.check import Level
 from launch.profiles.profile import Profile
-from launch.profiles.slurm import Site
+from launch.profiles.slurm import SlurmSettings
 
 CONFIG = """\
 Configuration data as of 2026-11-22T08:00:00
@@ -34,7 +34,7 @@ PartitionName=harsh AllowGroups=ALL Default=NO GraceTime=9 MaxTime=UNLIMITED Pre
 
 
 def profile(**site: object) -> Profile:
-    return Profile(name="alps", backend="slurm", site=replace(Site(), **site))
+    return Profile(name="alps", backend="slurm", site=replace(SlurmSettings(), **site))
 
 
 def partition_checks(config: str = CONFIG, **site: object) -> list[tuple[str, Level, str, str | None]]:

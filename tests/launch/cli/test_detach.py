@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.actions.drive import detach
+from launch.actions.drive import run_in_background
 from launch.backends.local.backend import LocalBackend
 from launch.errors import BackendError, LaunchError
 from launch.store import processes
@@ -54,7 +54,7 @@ def test_queue_in_the_background_outlives_its_terminal(store: Store, monkeypatch
     assert os.getsid(pid) not in (os.getsid(0), shell.pid)
     assert wait_until(lambda: ready(submission.views[0]), 20)
     with pytest.raises(LaunchError, match=f"process {pid} on"):
-        detach(submission, store)
+        run_in_background(submission, store)
     os.kill(pid, signal.SIGTERM)
     assert wait_until(lambda: processes.start_time(pid) is None, 20)
     assert store.sweep("work").views()[0].state is State.PREEMPTED

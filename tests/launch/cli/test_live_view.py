@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from launch.cli.live_view import Board, seconds_left, shorten
-from launch.cli.progress import Shares
+from launch.cli.live_view import LiveView, seconds_left, shorten
+from launch.cli.progress import ProgressTracker
 from launch.specs.resources import Resources
 from launch.store.records import Reason, RunView, State
 
@@ -39,17 +39,17 @@ def mixed(count: int) -> list[RunView]:
 
 
 def drawn(views: list[RunView], columns: int, rows: int) -> list[str]:
-    board = Board("a sweep")
+    board = LiveView("a sweep")
     board._draws = True
     board.show(views)
     return shown(board, columns, rows)
 
 
-def shown(board: Board, columns: int, rows: int) -> list[str]:
+def shown(board: LiveView, columns: int, rows: int) -> list[str]:
     from rich.console import Console
 
     screen = io.StringIO()
-    Console(file=screen, width=columns, height=rows, color_system=None).print(board.picture(columns, rows))
+    Console(file=screen, width=columns, height=rows, color_system=None).print(board.render(columns, rows))
     return screen.getvalue().splitlines()
 
 
@@ -82,14 +82,14 @@ def test_long_ids_lose_their_middle():
 
 def test_share_done_counts_steps_of_what_runs():
     views = [view(0, State.SUCCEEDED), view(1, State.RUNNING, step=50), view(2), view(3)]
-    assert Shares().done(views) == Shares().over(views) == 0.375
-    assert Shares().done([]) == Shares().over([]) == 1
+    assert ProgressTracker().done(views) == ProgressTracker().ended(views) == 0.375
+    assert ProgressTracker().done([]) == ProgressTracker().ended([]) == 1
 
 
 def test_what_failed_or_was_cancelled_is_over_and_not_done():
     views = [view(0, State.CANCELLED), view(1, State.FAILED), view(2, State.SUCCEEDED), view(3)]
-    assert Shares().done(views) == 0.25
-    assert Shares().over(views) == 0.75
+    assert ProgressTracker().done(views) == 0.25
+    assert ProgressTracker().ended(views) == 0.75
     assert "  25 %" in drawn(views, 80, 20)[1]
 
 
@@ -99,7 +99,7 @@ def test_an_interruption_takes_no_progress_back(state, seen, tmp_path):
     for attempt, line in enumerate(['{"step": 40, "of": 100}\n', ""]):  # the second has not said how far it is
         (tmp_path / "attempts" / str(attempt)).mkdir(parents=True)
         (tmp_path / "attempts" / str(attempt) / "timing.jsonl").write_text(line)
-    board = Board("x")
+    board = LiveView("x")
     if seen:
         board.show([replace(view(0, State.RUNNING, step=40), run_dir=str(tmp_path))])
     board._draws = True
@@ -120,7 +120,7 @@ def test_what_blocks_the_queue_and_why_runs_ended_is_never_cut(columns, rows):
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_what_a_second_interrupt_does_is_never_cut(columns):
-    board = Board("a sweep of some name")
+    board = LiveView("a sweep of some name")
     board._draws, board._stops = True, 1
     board.show(mixed(100))
     lines = shown(board, columns, 12)
@@ -130,7 +130,7 @@ def test_what_a_second_interrupt_does_is_never_cut(columns):
 
 def test_a_pipe_is_told_once_what_blocks_the_queue(capsys):
     blocked = replace(view(0), message="waits for 1 core that other sweeps on this machine hold")
-    with Board("x") as board:
+    with LiveView("x") as board:
         for views in ([view(0)], [blocked], [blocked], [view(0, State.RUNNING)]):
             board.show(views)
     assert capsys.readouterr().err.count("waits for 1 core") == 1
@@ -151,7 +151,7 @@ def test_time_left_follows_the_pace(pace, left):
 
 
 def test_a_pipe_gets_one_line_per_change(capsys):
-    with Board("mnist5k") as board:
+    with LiveView("mnist5k") as board:
         board.show([view(0), view(1), view(2, State.SUCCEEDED)])
         board.show([view(0, State.RUNNING), view(1), view(2, State.SUCCEEDED)])
         board.show([view(0, State.RUNNING, step=7), view(1), view(2, State.SUCCEEDED)])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from launch.containers import diagnostics
-from launch.containers.diagnostics import namespaces_remedy, remedy, telling
+from launch.containers.diagnostics import namespaces_remedy, suggest_fix, summarize_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +67,8 @@ def test_the_line_that_tells_and_what_helps(
     (tmp_path / "user").mkdir()
     (tmp_path / "user/max_user_namespaces").write_text("0\n")
     monkeypatch.setattr(diagnostics, "_SYSCTLS", tmp_path)
-    assert telling(said) == line
-    advice = remedy(said, "ann")
+    assert summarize_output(said) == line
+    advice = suggest_fix(said, "ann")
     assert advice is None if helps is None else helps in (advice or "")
 
 

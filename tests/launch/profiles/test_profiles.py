@@ -8,7 +8,7 @@ import yaml
 from launch.containers import runtimes
 from launch.errors import LaunchError, ProfileError
 from launch.profiles.profile import RUNTIMES, Profile, check_word, load_profile, profile_folders, profile_names
-from launch.profiles.slurm import SITE_KEYS, Site
+from launch.profiles.slurm import SLURM_KEYS, SlurmSettings
 from launch.specs.container import ContainerSettings
 from launch.specs.mount import Mount
 
@@ -181,8 +181,8 @@ def test_the_example_explains_every_key_with_its_default():
     slurm = Path(__file__).parents[3] / "slurm"
     said = yaml.safe_load((slurm / "example.yaml").read_text())
     shared = {"backend", "runtime", "image", "mounts", "network", "shm_gb", "ulimits", "runs_dir", "env"}
-    assert set(said) == shared | set(SITE_KEYS)
-    assert load_profile("example", [slurm]).site == Site(partition="gpu")
+    assert set(said) == shared | set(SLURM_KEYS)
+    assert load_profile("example", [slurm]).site == SlurmSettings(partition="gpu")
 
 
 def test_the_profiles_of_the_repository_can_be_loaded():

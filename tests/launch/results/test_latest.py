@@ -49,7 +49,9 @@ class Edited:
 
     def shown(self) -> list[tuple[int, int]]:
         """Return the generation and the seed of the runs that count."""
-        return [(view.generation, view.seed) for view in latest.newest(self.sweep.views(), self.sweep.manifest())]
+        return [
+            (view.generation, view.seed) for view in latest.drop_superseded(self.sweep.views(), self.sweep.manifest())
+        ]
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_a_run_that_cannot_be_read_counts_while_it_is_asked_for(edited: Edited, 
     views, manifest = edited.sweep.views(), edited.sweep.manifest()
     later = [replace(views[0], run_id="later", generation=2), views[1]]
     manifest.headers[2], manifest.run_ids[2] = manifest.headers[1], ("later",)
-    assert [view.run_id for view in latest.newest(later, manifest)] == ["later"]
+    assert [view.run_id for view in latest.drop_superseded(later, manifest)] == ["later"]
 
 
 CHAIN = """

@@ -47,7 +47,7 @@ def test_leftovers_of_dead_claimants_are_removed(sweep: SweepStore) -> None:
         (folder / name).mkdir()
     held = acquire(str(folder / f".claim-{host()}-{GONE + 1}-1" / "lock"))
     assert held is not None
-    attempts.sweep_claims(str(folder.parent))
+    attempts.remove_torn_claims(str(folder.parent))
     assert set(os.listdir(folder)) == others | {f".claim-{host()}-{name}" for name in alive}
     os.close(held)
 
@@ -59,7 +59,7 @@ def test_claim_that_is_being_made_is_not_swept_by_another_supervisor(
     run_dir = str(sweep.run_dir(plan.record.run_id))
 
     def sweep_then_acquire(path: str) -> int | None:
-        attempts.sweep_claims(run_dir)
+        attempts.remove_torn_claims(run_dir)
         return acquire(path)
 
     monkeypatch.setattr(attempts, "acquire", sweep_then_acquire)

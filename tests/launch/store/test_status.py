@@ -13,7 +13,7 @@ from launch.errors import LaunchError
 from launch.store import attempts
 from launch.store.attempts import ATTEMPT, CANCELLED, SILENT_S, write_cancelled
 from launch.store.locks import acquire
-from launch.store.manifest import Listed
+from launch.store.manifest import ListedRun
 from launch.store.processes import host, start_time
 from launch.store.records import AttemptRecord, Reason, State
 from launch.store.status import Facts, derive
@@ -183,12 +183,12 @@ def test_planned_becomes_pending_while_a_queue_feeds_it(sweep: SweepStore) -> No
     plans = listed(sweep, 2)
     sweep.freeze(HEADER, entries_of(plans[:1]))
     assert {view.state for view in sweep.views()} == {State.PLANNED}
-    fd = sweep.hold_queue(2)
+    fd = sweep.lock_queue(2)
     assert [view.state for view in sweep.views()] == [State.PENDING, State.PLANNED]
     queue = sweep.queue()
     assert queue is not None and (queue.pid, queue.host, queue.generation) == (os.getpid(), host(), 2)
     with pytest.raises(LaunchError, match=rf"being run by process {os.getpid()} on {host()}") as caught:
-        sweep.hold_queue(1)
+        sweep.lock_queue(1)
     assert "launch watch a" in (caught.value.hint or "")
     (sweep.path / "queue.lock").write_text("garbage")
     assert {view.state for view in sweep.views()} == {State.PENDING}, "an unreadable note still is a living queue"
@@ -228,7 +228,7 @@ def test_unreadable_run_record_is_named(sweep: SweepStore) -> None:
     file.write_text('{"run_id"')
     (view,) = sweep.views()
     assert (view.message or "").startswith(f"{file}: not JSON")
-    sweep.plan([plan])
+    sweep.write_run_dirs([plan])
     assert sweep.views()[0].message is None
 
 
@@ -252,5 +252,5 @@ def test_progress_of_a_running_run_is_shown(sweep: SweepStore) -> None:
 
 def test_view_of_a_run_that_is_not_listed_yet(sweep: SweepStore) -> None:
     entry = entries_of([plan_of()])[0]
-    view = sweep.look(Listed(entry=entry, generation=0), fed=False)
+    view = sweep.view_of(ListedRun(entry=entry, generation=0), fed=False)
     assert (view.state, view.attempts) == (State.PLANNED, 0)

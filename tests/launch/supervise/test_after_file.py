@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from launch.actions.drive import drive
+from launch.actions.drive import run_queue
 from launch.actions.submission import Submission
 from launch.actions.submit import submit_runs
 from launch.compose.composer import Composer, Run
 from launch.store.records import State
 from launch.store.store import Store
-from launch.sweepfile.dependencies import Turn
+from launch.sweepfile.dependencies import RunOrder
 from launch.sweepfile.sweep import load_sweep
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 from tests.launch.sweepfile.test_docs import EXAMPLES
@@ -40,7 +40,7 @@ def told_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
 def submit(store: Store, names: Sequence[str] = tuple(SOURCE)) -> Submission:
     runs: list[Run] = []
     for run, (after, gives) in zip(command_runs([python(TELLING)] * 4), SOURCE.values(), strict=True):
-        runs.append(replace(run, spec=replace(run.spec, turn=Turn(after=after, gives=gives))))
+        runs.append(replace(run, spec=replace(run.spec, turn=RunOrder(after=after, gives=gives))))
     chosen = [runs[list(SOURCE).index(name)] for name in names]
     code = code_under(store.root.parent)
     return submit_runs(sweep_of(runs), chosen, store, LOCAL, planned=runs, source=code)
@@ -48,7 +48,7 @@ def submit(store: Store, names: Sequence[str] = tuple(SOURCE)) -> Submission:
 
 def told(submission: Submission, store: Store) -> list[list[object]]:
     """Run a submission; return what each of its commands printed."""
-    views = drive(submission, store)
+    views = run_queue(submission, store)
     assert {view.state for view in views} == {State.SUCCEEDED}
     return [json.loads(Path(view.run_dir, "attempts", "0", "log.txt").read_text()) for view in views]
 
@@ -82,7 +82,7 @@ def test_what_a_variable_cannot_hold_stands_in_the_file_alone(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("launch.supervise.after_file._MOST_BYTES", 3000)
-    from launch.supervise.after_file import tell_before
+    from launch.supervise.after_file import write_dependencies
 
     store = Store(tmp_path / "runs")
     submission = submit(store)
@@ -90,7 +90,7 @@ def test_what_a_variable_cannot_hold_stands_in_the_file_alone(
     place.mkdir(parents=True)
     os.rename(store.root / "work", place / "work")
     run_dir = place / "work" / submission.views[3].run_id
-    assert tell_before(str(run_dir), str(run_dir)) == ""
+    assert write_dependencies(str(run_dir), str(run_dir)) == ""
     assert len(json.loads((run_dir / "after.json").read_text())["a"]) == 2
 
 
@@ -99,6 +99,6 @@ def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
     file.write_text(next(text for text, name, _ in EXAMPLES if name == file.name))
     sweep, store = load_sweep(file), Store(tmp_path / "runs")
     runs = Composer().plan_all(sweep.runs)
-    views = drive(submit_runs(sweep, runs, store, LOCAL, planned=runs, source=code_under(tmp_path)), store)
+    views = run_queue(submit_runs(sweep, runs, store, LOCAL, planned=runs, source=code_under(tmp_path)), store)
     logs = [Path(view.run_dir, "attempts", "0", "log.txt").read_text() for view in views]
     assert logs == ["", "", "learned\n", "learned\n"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends.slurm.resubmission import excluded_nodes, is_worth
+from launch.backends.slurm.resubmission import excluded_nodes, should_resubmit
 from launch.store.records import Reason, State
-from launch.store.scheduler_view import Scheduled
+from launch.store.scheduler_view import SchedulerView
 from launch.store.store import Store, SweepStore
-from launch.supervise.retry_policy import WornOut, check_nodes, failed_nodes, may_retry
+from launch.supervise.retry_policy import TooManyNodeFailures, check_nodes, failed_nodes, may_retry
 from tests.launch.made_sweep import Made, make_sweep
 
 
@@ -36,7 +36,7 @@ def test_enough_is_enough(tmp_path: Path) -> None:
     last = attempts(tmp_path, {"node": "n1"}, {"node": "n2"}, {"node": "n3"})
     check_nodes({"node_failure": 2}, str(tmp_path), since=0)
     check_nodes({}, str(tmp_path), since=0)
-    with pytest.raises(WornOut, match="failed 2 times: n1, n2"):
+    with pytest.raises(TooManyNodeFailures, match="failed 2 times: n1, n2"):
         check_nodes({"node_failure": 1}, str(tmp_path), since=0)
     assert not may_retry({"node_failure": 9}, Reason.NODE_FAILURE, last, since=0)
 
@@ -46,7 +46,7 @@ def lost(store: Store, end: str) -> SweepStore:
     sweep = make_sweep(store.root, "w", [Made(seed=0, state=State.LOST)])
     (folder,) = (Path(view.run_dir) for view in sweep.views())
     attempts(folder, {"node": "n1", "backend": "slurm", "host": "elsewhere"})
-    said = Scheduled(tasks={}, running=frozenset(), taken=2e9, problem=None, ends=lambda: {"12_0": end})
+    said = SchedulerView(tasks={}, running=frozenset(), taken=2e9, problem=None, ends=lambda: {"12_0": end})
     return SweepStore(sweep.path, lambda _: said)
 
 
@@ -55,7 +55,7 @@ def test_slurms_word_for_it_makes_the_reason(tmp_path: Path, end: str, reason: R
     sweep = lost(Store(tmp_path), end)
     (view,) = sweep.views()
     assert (view.state, view.reason, view.message) == (State.LOST, reason, f"its job ended as {end}")
-    assert is_worth(view, sweep.manifest()) == (reason is Reason.NODE_FAILURE)  # none is allowed that was killed
+    assert should_resubmit(view, sweep.manifest()) == (reason is Reason.NODE_FAILURE)  # none is allowed that was killed
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_job_that_leaves_does_not_keep_a_retry_waiting(
     (view,) = sweep.views()
     attempts(Path(view.run_dir), {"backend": "slurm", "host": "elsewhere", "ended": 2.0, "reason": reason})
     sweep.freeze(replace(sweep.header(1), why="retry"), sweep.entries(1))
-    said = Scheduled(tasks={view.run_id: ""}, running=frozenset(running), taken=2e9)
+    said = SchedulerView(tasks={view.run_id: ""}, running=frozenset(running), taken=2e9)
     assert SweepStore(sweep.path, lambda _: said).views()[0].state is state
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from launch.containers.runtimes import Call, find_runtime
+from launch.containers.runtimes import ContainerCall, find_runtime
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store import attempts
 from launch.store.attempts import write_cancelled
 from launch.store.processes import find_by_environment, wait_any
 from launch.store.records import AttemptRecord, Reason, State
-from launch.supervise.arguments import CWD_VARIABLE, Order
+from launch.supervise.arguments import CWD_VARIABLE, SupervisorArgs
 from launch.supervise.child import Child
 from launch.supervise.supervisor import Outcome, Supervisor
 from s5 import catalog
@@ -33,7 +33,7 @@ def test_result_is_published_and_the_attempt_recorded(tmp_path: Path) -> None:
     record = case.attempt()
     assert (record.reason, record.exit_code, record.signal, record.retry) == (Reason.SUCCESS, 0, None, False)
     assert record.ended is not None and record.ended >= record.started
-    assert not attempts.is_worked_on(str(case.path()))
+    assert not attempts.is_locked(str(case.path()))
     assert case.supervise() == Outcome.DONE
     assert attempts.attempt_numbers(str(case.run_dir)) == [0], "a run that is done is not executed again"
 
@@ -187,7 +187,7 @@ def test_helpers_of_a_command_end_with_it(tmp_path: Path) -> None:
     code = "import os, time; os.fork() or time.sleep(60)"
     case = Case(tmp_path, python(code))
     assert case.supervise() == Outcome.DONE
-    assert not attempts.is_worked_on(str(case.path()))
+    assert not attempts.is_locked(str(case.path()))
 
 
 @pytest.mark.parametrize(
@@ -276,11 +276,11 @@ def test_path_with_the_separator_reaches_python(tmp_path: Path) -> None:
 
 
 def test_order_comes_back_from_its_words() -> None:
-    order = Order(run_dir="/a b\n'c", generation=3, retried=2, cores=(0, 5), gpus=(1,), hold=(7, 8))
-    assert Order.from_words(order.to_words()) == order
+    order = SupervisorArgs(run_dir="/a b\n'c", generation=3, retried=2, cores=(0, 5), gpus=(1,), hold=(7, 8))
+    assert SupervisorArgs.from_words(order.to_words()) == order
     for words in ([], ["/x"], ["/x", "--generation", "1", "--nonsense", "2"]):
         with pytest.raises(LaunchError, match="usage"):
-            Order.from_words(words)
+            SupervisorArgs.from_words(words)
 
 
 def test_module_can_be_called_by_name(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_unknown_runtime_is_refused() -> None:
 
 
 def test_bare_runtime_leaves_the_command_and_the_path_alone_without_a_snapshot() -> None:
-    call = Call(command=("x",), variables={"A": "1"}, folder="/", snapshot=None, resources=Resources())
+    call = ContainerCall(command=("x",), variables={"A": "1"}, folder="/", snapshot=None, resources=Resources())
     wrapped = find_runtime("bare").wrap(call, {"PYTHONPATH": "/own", "B": "2"})
     assert wrapped.command == ("x",)
     assert wrapped.environment == {"A": "1", "B": "2", "PYTHONPATH": "/own", "PYTHONUNBUFFERED": "1"}

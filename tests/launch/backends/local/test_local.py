@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from launch.actions.cancel import cancel
-from launch.actions.drive import drive
+from launch.actions.drive import run_queue
 from launch.backends.choose import find_backend
 from launch.backends.local.backend import LocalBackend
 from launch.backends.local.slots import Slots, find_machine
@@ -91,32 +91,32 @@ def driver(store: Store, generation: int = 1) -> "subprocess.Popen[str]":
 
 def test_every_run_succeeds_and_typing_it_again_starts_nothing(store: Store) -> None:
     commands = [python("pass")] * 5
-    views = drive(submitted(store, commands), store)
+    views = run_queue(submitted(store, commands), store)
     assert [view.state for view in views] == [State.SUCCEEDED] * 5
     again = submitted(store, commands)
     assert again.generation == 1
-    assert [view.attempts for view in drive(again, store)] == [1] * 5
+    assert [view.attempts for view in run_queue(again, store)] == [1] * 5
     assert store.sweep("work").queue() is None
 
 
 def test_failed_run_is_reported_and_does_not_stop_the_others(store: Store) -> None:
-    views = drive(submitted(store, [python("raise ValueError('no')"), python("pass")]), store)
+    views = run_queue(submitted(store, [python("raise ValueError('no')"), python("pass")]), store)
     assert [(view.state, view.message) for view in views] == [(State.FAILED, "ValueError: no"), (State.SUCCEEDED, None)]
     again = submitted(store, [python("raise ValueError('no')"), python("pass")])
     assert [view.run_id for view in again.left_alone] == [views[0].run_id]
-    assert [view.attempts for view in drive(again, store)] == [1, 1]
+    assert [view.attempts for view in run_queue(again, store)] == [1, 1]
 
 
 def test_policy_is_applied_without_being_asked(store: Store) -> None:
     third = "import os, sys; sys.exit(3 if os.environ['LAUNCH_ATTEMPT_DIR'][-1] < '2' else 0)"
-    (view,) = drive(submitted(store, [python(third)], retry={"nan": 2}), store)
+    (view,) = run_queue(submitted(store, [python(third)], retry={"nan": 2}), store)
     assert (view.state, view.attempts) == (State.SUCCEEDED, 3)
 
 
 def test_cores_are_given_out_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cores = sorted(os.sched_getaffinity(0))
     journal = tmp_path / "journal"
-    drive(submitted(store, [interval(0.05, journal)] * (2 * len(cores))), store)
+    run_queue(submitted(store, [interval(0.05, journal)] * (2 * len(cores))), store)
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     for core in cores:
         assert most_at_once([line for line in lines if line[3] == [core]]) == 1
@@ -156,7 +156,7 @@ def test_run_that_can_never_start_is_refused_before_anything_is_written(store: S
 
 def test_changes_are_told_as_they_happen(store: Store) -> None:
     told: list[list[State]] = []
-    drive(
+    run_queue(
         submitted(store, [python("pass")] * 3, max_parallel=1),
         store,
         on_change=lambda views: told.append([view.state for view in views]),
@@ -193,7 +193,7 @@ def test_waiting_for_another_sweep_is_said(store: Store) -> None:
         if len(said) == 1:
             held.close()
 
-    (view,) = drive(submitted(store, [python("pass")]), store, on_change=on_change)
+    (view,) = run_queue(submitted(store, [python("pass")]), store, on_change=on_change)
     assert said[0] == "waits for 1 core that other sweeps on this machine hold"
     assert (view.state, view.message) == (State.SUCCEEDED, None)
 
@@ -203,7 +203,7 @@ def test_second_launcher_is_turned_away(store: Store) -> None:
     first = driver(store)
     assert wait_until(lambda: ready(submission.views[0]), 20)
     words = rf"the sweep work is being run by process {first.pid} on "
-    for attempt in (lambda: submitted(store, [python(STOPPING)]), lambda: drive(submission, store)):
+    for attempt in (lambda: submitted(store, [python(STOPPING)]), lambda: run_queue(submission, store)):
         with pytest.raises(LaunchError, match=words) as caught:
             attempt()
         assert "launch watch work" in (caught.value.hint or "")
@@ -264,7 +264,7 @@ def test_supervisors_outlive_their_launcher_and_the_next_one_waits_for_them(stor
 
 def test_killed_supervisor_is_replaced_as_often_as_the_policy_says(store: Store) -> None:
     code = "import os; os.kill(os.getppid(), 9)"
-    (view,) = drive(submitted(store, [python(code + "; import time; time.sleep(0.2)")], retry={"killed": 2}), store)
+    (view,) = run_queue(submitted(store, [python(code + "; import time; time.sleep(0.2)")], retry={"killed": 2}), store)
     assert view.attempts == 3
     assert view.state in (State.LOST, State.RUNNING), "what the last one started may still be ending"
 
@@ -273,7 +273,7 @@ def test_supervisor_that_cannot_write_stops_the_sweep_with_its_words(store: Stor
     submission = submitted(store, [python("pass")] * 3, max_parallel=1)
     Path(submission.views[0].run_dir, "attempts").write_text("")
     with pytest.raises(StoreError, match="Not a directory"):
-        drive(submission, store)
+        run_queue(submission, store)
     assert [view.attempts for view in store.sweep("work").views()[1:]] == [0, 0]
     assert "Not a directory" in (store.root / "work" / "queue.log").read_text()
 
@@ -286,7 +286,7 @@ def test_supervisor_that_fails_itself_stops_the_sweep_with_its_words(
     (manifest,) = (store.root / "work" / "manifest").iterdir()
     manifest.write_text(manifest.read_text().replace('"timeout_min": null', '"timeout_min": 1.0'))
     with pytest.raises(StoreError, match="could not convert string to float: 'no number'"):
-        drive(submission, store)
+        run_queue(submission, store)
 
 
 def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
@@ -298,13 +298,13 @@ def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
     assert process.communicate()[1] == "", "nothing is left to do"
     assert [view.state for view in store.sweep("work").views()] == [State.CANCELLED] * 3
     assert [len(attempt_numbers(view.run_dir)) for view in submission.views] == [1, 0, 0]
-    assert [view.attempts for view in drive(submitted(store, [python(STOPPING)] * 3), store)] == [1, 0, 0]
+    assert [view.attempts for view in run_queue(submitted(store, [python(STOPPING)] * 3), store)] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["with space", "quo'te\"s", "ünïcødé-运行", "new\nline", "semi;$(x)`y`", "a:b", "-n"])
 def test_hostile_path(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / name / "runs")
-    views = drive(submitted(store, [python("import os; print(os.environ['LAUNCH_RUN_DIR'])")]), store)
+    views = run_queue(submitted(store, [python("import os; print(os.environ['LAUNCH_RUN_DIR'])")]), store)
     assert [view.state for view in views] == [State.SUCCEEDED]
     assert Path(views[0].run_dir, "attempts", "0", "log.txt").read_text() == f"{views[0].run_dir}\n"
 

@@ -5,15 +5,15 @@ import pytest
 from launch.backends.slurm import sbatch as sbatch_module
 from launch.backends.slurm.client import ClientError, Unreachable
 from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
-from launch.backends.slurm.feed import room, without
+from launch.backends.slurm.feed import free_places, without_runs
 from launch.backends.slurm.request import Limits
 from launch.backends.slurm.resubmission import excluded_nodes
-from launch.backends.slurm.sbatch_errors import explain, is_full
-from launch.backends.slurm.squeue import Listing
-from launch.backends.slurm.squeue_format import parse_listing
+from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
+from launch.backends.slurm.squeue import QueueSnapshot
+from launch.backends.slurm.squeue_format import parse_rows
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
-from launch.profiles.slurm import Site
+from launch.profiles.slurm import SlurmSettings
 from launch.store.records import Reason, State
 from tests.launch.made_sweep import Made, make_sweep
 
@@ -29,17 +29,17 @@ PARTITIONS = "main*|7-00:00:00\nshort|30:00\nlong|infinite\nmid|1-12:00:00\n"
 def test_limits_are_the_clusters_own():
     settings = read_settings(CONFIG)
     assert has_accounts(settings)
-    assert limits_of(settings, Site(), []) == Limits(array_tasks=500, submit=10000)
-    assert limits_of(settings, Site(max_submit=40), [900, 60]) == Limits(array_tasks=500, submit=40)
-    assert limits_of({"MaxArraySize": "6"}, Site(), []) == Limits(array_tasks=6, submit=None)
+    assert limits_of(settings, SlurmSettings(), []) == Limits(array_tasks=500, submit=10000)
+    assert limits_of(settings, SlurmSettings(max_submit=40), [900, 60]) == Limits(array_tasks=500, submit=40)
+    assert limits_of({"MaxArraySize": "6"}, SlurmSettings(), []) == Limits(array_tasks=6, submit=None)
     with pytest.raises(BackendError, match="no job arrays"):
-        limits_of({"MaxArraySize": "0"}, Site(), [])
+        limits_of({"MaxArraySize": "0"}, SlurmSettings(), [])
 
 
 def test_room():
-    assert room(Limits(submit=10), 4) == 6
-    assert room(Limits(submit=10), 14) == 0
-    assert room(Limits(), 14) is None
+    assert free_places(Limits(submit=10), 4) == 6
+    assert free_places(Limits(submit=10), 14) == 0
+    assert free_places(Limits(), 14) is None
 
 
 def test_partitions():
@@ -67,7 +67,7 @@ def test_partitions():
     ],
 )
 def test_a_partition_must_let_runs_start(partition, minutes, message):
-    site, found = Site(partition=partition), read_partitions(PARTITIONS)
+    site, found = SlurmSettings(partition=partition), read_partitions(PARTITIONS)
     if message is None:
         check_partition(site, minutes, found, "x.yaml")
         return
@@ -96,9 +96,9 @@ def test_a_partition_must_let_runs_start(partition, minutes, message):
     ],
 )
 def test_a_refusal_names_the_key_and_keeps_slurms_words(said, place, code):
-    profile = Profile(name="x", backend="slurm", file="x.yaml", site=Site(partition="nope"))
+    profile = Profile(name="x", backend="slurm", file="x.yaml", site=SlurmSettings(partition="nope"))
     error = ClientError("sbatch", said)
-    found = explain(error, profile)
+    found = explain_refusal(error, profile)
     assert found.message.startswith(place)
     assert said.split(": ")[-1] in found.message
     assert found.exit_code == code
@@ -160,6 +160,6 @@ def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(tmp_path, m
 
 
 def test_a_task_that_leaves_does_not_count_itself_as_queued():
-    rows = parse_listing("12_1|RUNNING|None|n1|x\n12_[2-3]|PENDING|Resources||x\n7|RUNNING|None|n1|y\n")
-    assert [row.tasks for row in without(Listing(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
-    assert without(Listing(rows=tuple(rows)), None).rows == tuple(rows)
+    rows = parse_rows("12_1|RUNNING|None|n1|x\n12_[2-3]|PENDING|Resources||x\n7|RUNNING|None|n1|y\n")
+    assert [row.tasks for row in without_runs(QueueSnapshot(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
+    assert without_runs(QueueSnapshot(rows=tuple(rows)), None).rows == tuple(rows)

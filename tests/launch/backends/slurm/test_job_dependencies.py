@@ -7,13 +7,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask, read_array, write_array
-from launch.backends.slurm.job_dependencies import Needs, Spot, find_spots, is_bound, may_end_well, pending_tasks
-from launch.backends.slurm.request import Limits, Want, build_requests
-from launch.backends.slurm.squeue import Listing
-from launch.backends.slurm.squeue_format import Row
+from launch.backends.slurm.job_dependencies import (
+    QueuePosition,
+    Requirements,
+    find_positions,
+    is_tied_to_jobs,
+    may_still_succeed,
+    pending_tasks,
+)
+from launch.backends.slurm.request import Limits, SubmissionInput, build_requests
+from launch.backends.slurm.squeue import QueueSnapshot
+from launch.backends.slurm.squeue_format import QueueRow
 from launch.backends.slurm.throttle import share
 from launch.profiles.profile import Profile
-from launch.profiles.slurm import Site
+from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
 from launch.store.records import State
 
@@ -22,17 +29,17 @@ def requests(runs, after, *, spots=None, most=1001, **more):
     """Ask for runs, of which some wait for others: by token the runs that give it, by run its tokens."""
     keys = {run: tuple((token, 1) for token in tokens) for run, tokens in after["waits"].items()}
     left = {(token, 1): tuple(given) for token, given in after["left"].items()}
-    want = Want(
+    want = SubmissionInput(
         sweep="x",
         folder="/runs/x",
         generation=1,
         tasks=[(ArrayTask(run_id=run, generation=1), Resources()) for run in runs],
-        needs=Needs(keys=keys, left=left),
+        needs=Requirements(keys=keys, left=left),
         spots=spots or {},
         **more,
     )
     numbers = count()
-    own = Profile(name="big", backend="slurm", site=Site())
+    own = Profile(name="big", backend="slurm", site=SlurmSettings())
     return build_requests(want, own, Limits(array_tasks=most), lambda: f"{next(numbers):016x}")
 
 
@@ -68,7 +75,7 @@ def test_with_too_many_arrays_all_waits_for_all():
 def test_what_is_in_the_queue_already_is_waited_for_there_and_what_is_nowhere_keeps_a_run_out():
     after = {"waits": {"b": ["a"], "c": ["z"]}, "left": {"a": ["a0", "a1"], "z": ["gone"]}}
     live = "f" * 16
-    found = requests(["b", "c", "a1"], after, spots={"a0": Spot(array=live, index=7, size=9)})
+    found = requests(["b", "c", "a1"], after, spots={"a0": QueuePosition(array=live, index=7, size=9)})
     assert held(found) == [("a1", ""), ("b", f"{live}_7 A0")]
 
 
@@ -87,7 +94,7 @@ def record(uuid="a" * 16, runs=("r0", "r1", "r2"), waits=()):
 
 
 def row(uuid, tasks, state="PENDING"):
-    return Row(job="12", tasks=tasks, throttle=None, state=state, reason="", nodes="", name=f"x.{uuid}")
+    return QueueRow(job="12", tasks=tasks, throttle=None, state=state, reason="", nodes="", name=f"x.{uuid}")
 
 
 def test_the_record_of_an_array_says_what_it_waits_for(tmp_path):
@@ -101,14 +108,14 @@ def test_the_record_of_an_array_says_what_it_waits_for(tmp_path):
 
 def test_an_array_is_bound_only_to_where_those_before_it_stand_now():
     old, new, own = "a" * 16, "b" * 16, record(uuid="c" * 16, runs=("d",), waits=(f"{'a' * 16}_0",))
-    needs = Needs(keys={"d": (("t", 1),)}, left={("t", 1): ("r0",)})
-    here = {"r0": Spot(array=old, index=0, size=3)}
-    assert is_bound(own, ["d"], needs, here)
-    assert is_bound(record(uuid="c" * 16, runs=("d",), waits=(old,)), ["d"], needs, here)
-    assert not is_bound(own, ["d"], needs, {"r0": Spot(array=old, index=1, size=3)})
-    assert not is_bound(own, ["d"], needs, {"r0": Spot(array=new, index=0, size=1)})
-    assert not is_bound(own, ["d"], needs, {})
-    assert is_bound(own, ["d"], Needs(), {})  # its turn has come
+    needs = Requirements(keys={"d": (("t", 1),)}, left={("t", 1): ("r0",)})
+    here = {"r0": QueuePosition(array=old, index=0, size=3)}
+    assert is_tied_to_jobs(own, ["d"], needs, here)
+    assert is_tied_to_jobs(record(uuid="c" * 16, runs=("d",), waits=(old,)), ["d"], needs, here)
+    assert not is_tied_to_jobs(own, ["d"], needs, {"r0": QueuePosition(array=old, index=1, size=3)})
+    assert not is_tied_to_jobs(own, ["d"], needs, {"r0": QueuePosition(array=new, index=0, size=1)})
+    assert not is_tied_to_jobs(own, ["d"], needs, {})
+    assert is_tied_to_jobs(own, ["d"], Requirements(), {})  # its turn has come
 
 
 @pytest.mark.parametrize(
@@ -123,16 +130,18 @@ def test_an_array_is_bound_only_to_where_those_before_it_stand_now():
     ],
 )
 def test_what_has_failed_is_waited_for_in_vain(tie, there, succeeded, may):
-    spots = {f"r{n}": Spot(array="a" * 16, index=n, size=3) for n in there}
+    spots = {f"r{n}": QueuePosition(array="a" * 16, index=n, size=3) for n in there}
     full = tie.replace("a", "a" * 16, 1)
     state = {True: State.SUCCEEDED, False: State.FAILED}
-    assert may_end_well(full, record(), spots, lambda run: state[run in succeeded]) is may
+    assert may_still_succeed(full, record(), spots, lambda run: state[run in succeeded]) is may
 
 
 def test_places_in_the_queue_are_read_from_it():
     arrays = [Array(record=record(), job="12")]
-    listing = Listing(rows=(row("a" * 16, (0,), "RUNNING"), row("a" * 16, (2, 7)), row("f" * 16, (1,))))
-    assert find_spots(arrays, listing) == {r: Spot(array="a" * 16, index=n, size=3) for r, n in (("r0", 0), ("r2", 2))}
+    listing = QueueSnapshot(rows=(row("a" * 16, (0,), "RUNNING"), row("a" * 16, (2, 7)), row("f" * 16, (1,))))
+    assert find_positions(arrays, listing) == {
+        r: QueuePosition(array="a" * 16, index=n, size=3) for r, n in (("r0", 0), ("r2", 2))
+    }
     assert pending_tasks(arrays[0], listing) == ["r2"]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm.arrays import ArrayTask
-from launch.backends.slurm.executor import TextExecutor
+from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.job_names import job_name, uuid_in
-from launch.backends.slurm.request import Limits, Want, build_requests, delay_of
-from launch.backends.slurm.throttle import Lane, share
+from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, delay_of
+from launch.backends.slurm.throttle import Slot, share
 from launch.profiles.profile import Profile
-from launch.profiles.slurm import Site
+from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
 
 HOME = Path(__file__).parents[4]
@@ -96,11 +96,11 @@ def tasks(*resources):
 
 def want(*resources, **more):
     settings = {"sweep": "lra", "folder": "/runs/lra", "generation": 1, "cwd": "/home/me"} | more
-    return Want(tasks=tasks(*resources), **settings)
+    return SubmissionInput(tasks=tasks(*resources), **settings)
 
 
 def requests(wanted, site=None, limits=None, **profile):
-    own = Profile(name="big", backend="slurm", site=site or Site(), **profile)
+    own = Profile(name="big", backend="slurm", site=site or SlurmSettings(), **profile)
     return build_requests(wanted, own, limits or Limits(), numbered())
 
 
@@ -111,7 +111,7 @@ def test_the_script_of_a_plain_site_is_this_one():
 
 
 def test_the_script_of_a_site_that_says_everything_is_this_one():
-    site = Site(
+    site = SlurmSettings(
         partition="gpu,long",
         account="x12",
         qos="high",
@@ -147,11 +147,11 @@ def test_the_script_of_a_site_that_says_everything_is_this_one():
 @pytest.mark.parametrize(
     ("site", "there", "not_there"),
     [
-        (Site(gpu_directive="gpus_per_node"), "--gpus-per-node=2\n", "gres"),
-        (Site(gpu_directive="gpus_per_node", gpu_type="v100"), "--gpus-per-node=v100:2\n", "gres"),
-        (Site(gpu_directive="none"), "--array=0-0\n", "gpu"),
-        (Site(), "--gres=gpu:2\n", "gpus-per-node"),
-        (Site(signal=False), "--requeue\n", "signal"),
+        (SlurmSettings(gpu_directive="gpus_per_node"), "--gpus-per-node=2\n", "gres"),
+        (SlurmSettings(gpu_directive="gpus_per_node", gpu_type="v100"), "--gpus-per-node=v100:2\n", "gres"),
+        (SlurmSettings(gpu_directive="none"), "--array=0-0\n", "gpu"),
+        (SlurmSettings(), "--gres=gpu:2\n", "gpus-per-node"),
+        (SlurmSettings(signal=False), "--requeue\n", "signal"),
     ],
 )
 def test_what_a_site_does_not_want_is_not_said(site, there, not_there):
@@ -201,9 +201,9 @@ def test_more_arrays_than_may_run_at_once_wait_for_each_other():
     ("most", "live", "arrays", "throttles", "behind"),
     [
         (None, [], ["a"], [None], [None]),
-        (5, [Lane(array="9", throttle=3)], ["a"], [2], [None]),
-        (3, [Lane(array="9", throttle=3)], ["a", "b"], [3, 3], ["9", "a"]),
-        (3, [Lane(array="8", throttle=2), Lane(array="9", throttle=1)], ["a", "b", "c"], [2, 1, 2], ["8", "9", "a"]),
+        (5, [Slot(array="9", throttle=3)], ["a"], [2], [None]),
+        (3, [Slot(array="9", throttle=3)], ["a", "b"], [3, 3], ["9", "a"]),
+        (3, [Slot(array="8", throttle=2), Slot(array="9", throttle=1)], ["a", "b", "c"], [2, 1, 2], ["8", "9", "a"]),
         (4, [], ["a", "b", "c"], [2, 1, 1], [None, None, None]),
     ],
 )
@@ -215,7 +215,7 @@ def test_lanes(most, live, arrays, throttles, behind):
 
 @pytest.mark.parametrize(("minutes", "delay"), [(None, 120), (1, 15), (8, 120), (600, 120)])
 def test_a_short_run_keeps_most_of_its_time(minutes, delay):
-    assert delay_of(Site(), Resources(timeout_min=minutes)) == delay
+    assert delay_of(SlurmSettings(), Resources(timeout_min=minutes)) == delay
 
 
 def test_names_carry_the_uuid():
@@ -227,9 +227,9 @@ def test_names_carry_the_uuid():
 
 def test_a_parameter_that_submitit_does_not_know_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Unavailable parameter"):
-        TextExecutor(tmp_path).text("true", {"partitoin": "gpu"})
+        ScriptExecutor(tmp_path).text("true", {"partitoin": "gpu"})
 
 
 def test_sbatch_says_the_job():
-    assert TextExecutor.job_in("Submitted batch job 12\n") == "12"
-    assert TextExecutor.job_in("Submitted batch job 12 on cluster big\n") == "12"
+    assert ScriptExecutor.job_in("Submitted batch job 12\n") == "12"
+    assert ScriptExecutor.job_in("Submitted batch job 12 on cluster big\n") == "12"

@@ -8,14 +8,14 @@ import pytest
 from launch.backends.slurm import arrays as arrays_of
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask
-from launch.backends.slurm.client import ClientError, Unreachable, call
+from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.sacct import parse_ends
-from launch.backends.slurm.scheduler_view import look_at_queue, scheduled
-from launch.backends.slurm.squeue_format import parse_listing, task_words
+from launch.backends.slurm.scheduler_view import read_queue, scheduler_views
+from launch.backends.slurm.squeue_format import parse_rows, task_words
 from launch.errors import BackendError
 from launch.specs.resources import Resources
 from launch.store.attempts import is_alive
-from launch.store.scheduler_view import Scheduled
+from launch.store.scheduler_view import SchedulerView
 
 NAME = "lra.0123456789abcdef"
 LISTING = f"""12_[3-5,9%2]|PENDING|JobArrayTaskLimit||{NAME}
@@ -35,7 +35,7 @@ def record(runs=10, **more):
 
 
 def test_rows():
-    rows = parse_listing(LISTING)
+    rows = parse_rows(LISTING)
     assert [row.job for row in rows] == ["12", "12", "12", "7", "8"]
     assert rows[0].tasks == (3, 4, 5, 9)
     assert (rows[0].throttle, rows[0].reason, rows[0].runs, rows[0].is_held) == (2, "JobArrayTaskLimit", False, False)
@@ -44,7 +44,7 @@ def test_rows():
     assert (rows[4].tasks, rows[4].is_held) == ((0, 3, 6), True)
     # Slurm holds what a node could not start; versions differ in the blanks.
     for reason in ("launch failed requeued held", "launch_failed_requeued_held"):
-        assert parse_listing(f"9_1|PENDING|{reason}||x")[0].is_held
+        assert parse_rows(f"9_1|PENDING|{reason}||x")[0].is_held
 
 
 def test_tasks_in_words():
@@ -52,7 +52,9 @@ def test_tasks_in_words():
 
 
 def test_what_a_listing_says_of_runs():
-    found = scheduled([Array(record=record(), job="12")], squeue.Listing(rows=tuple(parse_listing(LISTING)), taken=5.0))
+    found = scheduler_views(
+        [Array(record=record(), job="12")], squeue.QueueSnapshot(rows=tuple(parse_rows(LISTING)), taken=5.0)
+    )
     waits = dict.fromkeys(("r3", "r4", "r5", "r9"), "JobArrayTaskLimit")
     assert found.tasks == waits | {"r0": "", "r1": ""}
     assert found.running == {"12_0", "12_1"}
@@ -65,10 +67,10 @@ def test_what_a_listing_says_of_runs():
     ("said", "alive"),
     [
         (None, True),
-        (Scheduled(taken=time.time()), False),
-        (Scheduled(taken=time.time(), running=frozenset({"12_0"})), True),
-        (Scheduled(taken=1.0), True),
-        (Scheduled(taken=time.time(), problem="slurmctld is away"), True),
+        (SchedulerView(taken=time.time()), False),
+        (SchedulerView(taken=time.time(), running=frozenset({"12_0"})), True),
+        (SchedulerView(taken=1.0), True),
+        (SchedulerView(taken=time.time(), problem="slurmctld is away"), True),
     ],
 )
 def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_it_no_more(tmp_path, said, alive):
@@ -95,30 +97,30 @@ def calls(folder):
 
 def test_one_squeue_a_poll_serves_every_sweep_and_every_process(fake_squeue):
     root = str(fake_squeue / "runs")
-    first = squeue.look(root, 30.0)
-    assert [squeue.look(root, 30.0) for _ in range(3)] == [first] * 3
+    first = squeue.cached(root, 30.0)
+    assert [squeue.cached(root, 30.0) for _ in range(3)] == [first] * 3
     assert len(calls(fake_squeue)) == 1
-    squeue.forget(root)
-    assert squeue.look(root, 30.0).rows == first.rows
+    squeue.invalidate(root)
+    assert squeue.cached(root, 30.0).rows == first.rows
     assert len(calls(fake_squeue)) == 2
 
 
 def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(fake_squeue):
     root = str(fake_squeue / "runs")
-    first = squeue.look(root)
+    first = squeue.cached(root)
     (fake_squeue / "rows").unlink()
-    again = squeue.look(root, 0.0)
+    again = squeue.cached(root, 0.0)
     assert (again.rows, again.taken) == (first.rows, first.taken)
     assert again.problem is not None
 
 
 def test_a_sweep_with_nothing_in_the_queue_costs_no_call(fake_squeue):
     sweep = fake_squeue / "runs" / "lra"
-    assert look_at_queue(str(sweep)) is None
+    assert read_queue(str(sweep)) is None
     arrays_of.write_array(str(sweep), record(), "")
-    assert look_at_queue(str(sweep)).running == {"12_0", "12_1"}
-    arrays_of.mark_over(str(sweep), NAME[-16:])
-    assert look_at_queue(str(sweep)) is None
+    assert read_queue(str(sweep)).running == {"12_0", "12_1"}
+    arrays_of.mark_finished(str(sweep), NAME[-16:])
+    assert read_queue(str(sweep)) is None
     assert len(calls(fake_squeue)) == 1
 
 
@@ -126,8 +128,8 @@ def test_an_array_comes_back_from_the_disk(tmp_path):
     own = record(throttle=3, resources=Resources(mem_gb=2.5), feeds=True)
     arrays_of.write_array(str(tmp_path), own, "#!/bin/bash\n")
     assert arrays_of.live_arrays(str(tmp_path)) == [Array(record=own, job=None)]
-    arrays_of.note_job(str(tmp_path), own.uuid, "17")
-    arrays_of.note_job(str(tmp_path), own.uuid, "18")
+    arrays_of.record_job(str(tmp_path), own.uuid, "17")
+    arrays_of.record_job(str(tmp_path), own.uuid, "18")
     assert arrays_of.live_arrays(str(tmp_path))[0].job == "17"
 
 
@@ -156,7 +158,7 @@ def test_who_does_not_answer_is_named(fake_squeue, monkeypatch, script, kind, wo
     if script is None:
         program.unlink()
     with pytest.raises(BackendError, match=words.replace("(", r"\(")) as caught:
-        call(["squeue"])
+        run_client(["squeue"])
     assert type(caught.value) is kind
     assert caught.value.exit_code == 3
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm import task as task_module
-from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, note_left, write_array
+from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, record_left_queue, write_array
 from launch.backends.slurm.srun import srun_call
 from launch.backends.slurm.task import SlurmTask, execute
-from launch.containers.runtimes import HostCall
+from launch.containers.runtimes import HostCommand
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store.records import Reason
@@ -120,7 +120,7 @@ def test_what_a_signal_means(tmp_path, clients, said, left, reason, ending):
     says = re.sub(r"in (-?\d+) s", lambda match: in_slurms_words(int(match[1])), said or "")
     clients("scontrol", says, code=0 if said else 1)
     task = make(tmp_path, {} if left is None else {"SLURM_JOB_END_TIME": str(int(time.time()) + left)})
-    assert task.why_stopped() is reason
+    assert task.stop_reason() is reason
     assert asked(tmp_path) == ["scontrol show job 12_1 -o"]
     task.leave(Outcome.AGAIN, reason)
     assert asked(tmp_path)[1:] == ([] if ending else ["scontrol requeue 12_1"])
@@ -172,7 +172,7 @@ def test_a_run_that_leaves_feeds_where_there_is_something_left(tmp_path, monkeyp
     calls: list[object] = []
     monkeypatch.setattr(SlurmTask, "_feed", lambda self, leaving: calls.append((self.sweep, leaving)))
     write_array(str(tmp_path), record(), "")
-    note_left(str(tmp_path), left)
+    record_left_queue(str(tmp_path), left)
     make(tmp_path, feeds=feeds, requeue=False).leave(outcome, Reason.TIMEOUT)
     assert calls == ([(str(tmp_path), "12_1")] if fed else [])
 
@@ -201,7 +201,7 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(tmp_path, monk
     assert not (tmp_path / "r1").exists()
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "result.json").touch()
-    assert make(tmp_path, waits=("f" * 16,)).missing() is None
+    assert make(tmp_path, waits=("f" * 16,)).failed_predecessors() is None
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_what_is_no_task_says_so(tmp_path, monkeypatch):
 
 
 def test_several_processes_are_one_step():
-    call = HostCall(command=("python", "-m", "s5"), environment={"A": "b", "LAUNCH_LIFELINE_FD": "7"})
+    call = HostCommand(command=("python", "-m", "s5"), environment={"A": "b", "LAUNCH_LIFELINE_FD": "7"})
     resources = Resources(nodes=2, tasks_per_node=4, cpus_per_task=3)
     step = srun_call(call, resources, {"SLURM_JOB_ID": "5000", "SLURM_RESTART_COUNT": "1"}, "n3")
     options = "--nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=3 --kill-on-bad-exit=0 --wait=60 --unbuffered"

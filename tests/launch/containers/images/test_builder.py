@@ -10,7 +10,7 @@ from launch.containers.images.build import build_command
 from launch.containers.images.build_context import context_folder, stage
 from launch.containers.images.builder import Builder, find_builder
 from launch.containers.images.catalog import find_image
-from launch.containers.images.package_index import build_secrets, pip_settings
+from launch.containers.images.package_index import index_secrets, pip_settings
 from launch.errors import BackendError, LaunchError
 
 _PROGRAM = """#!{python} -S
@@ -89,7 +89,7 @@ def test_a_command_line_tells_no_secret(tmp_path, monkeypatch):
     conf = tmp_path / "pip.conf"
     conf.write_text("[global]\nindex-url = https://me:hunter2@index.example/simple\n")
     builder = Builder(engine="docker", words=("docker", "build"))
-    with build_secrets(conf) as secrets:
+    with index_secrets(conf) as secrets:
         words = build_command(find_image("cpu"), "python:3.11", builder, "host", secrets)
         assert secrets["pip_conf"].read_text() == conf.read_text()
         assert secrets["pip_conf"].stat().st_mode & 0o777 == 0o600
@@ -115,7 +115,7 @@ def test_settings_that_hold_on_this_machine_alone_stay_here(tmp_path):
 
 @pytest.mark.parametrize("option", ["pip_conf", "ca_bundle"])
 def test_a_file_that_is_not_there(tmp_path, option):
-    with pytest.raises(LaunchError, match="nowhere: no such file"), build_secrets(**{option: tmp_path / "nowhere"}):
+    with pytest.raises(LaunchError, match="nowhere: no such file"), index_secrets(**{option: tmp_path / "nowhere"}):
         pass
 
 
