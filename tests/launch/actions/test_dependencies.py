@@ -176,7 +176,7 @@ def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp
     for name in ("a1", "b"):
         (tmp_path / f"hold-{name}").touch()
         code = f"from tests.launch.actions.test_dependencies import *; store = Store(Path({str(store.root)!r})); "
-        words = [sys.executable, "-c", code + "drive(submit(store), store)"]
+        words = [sys.executable, "-c", code + "run_queue(submit(store), store)"]
         launcher = subprocess.Popen(words, cwd=Path(__file__).parents[3], start_new_session=True)
         assert wait_until(lambda name=name: name in order(tmp_path), 30)
         os.kill(launcher.pid, signal.SIGKILL)
