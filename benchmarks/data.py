@@ -31,11 +31,11 @@ from s5.catalog import DatasetInfo
 from s5.config.choices import Head
 from s5.config.compose import compose
 from s5.config.run import Config
-from s5.data.batch import train_batches
+from s5.data.batch import TrainBatches
 from s5.data.dataset import Dataset, Split
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.process.sharding import Devices
-from s5.training.trainer_state import Learner
+from s5.training.trainer import Trainer
 
 # The rows on which a step is measured: some that take a second or few on two cores.
 STEP_ROWS = {
@@ -83,7 +83,7 @@ def own_memory_mib() -> float:
 
 def measure_loader(dataset: Dataset, batch_size: int, repeats: int, n: int) -> dict[str, float]:
     """Return milliseconds a batch, and the growth of memory at its peak."""
-    batches = train_batches(dataset.splits["train"], batch_size, 0)
+    batches = TrainBatches(dataset.splits["train"], batch_size, 0)
     next(batches)
     before, times, peak = own_memory_mib(), [], 0.0
     for _ in range(repeats):
@@ -101,14 +101,14 @@ def measure_loader(dataset: Dataset, batch_size: int, repeats: int, n: int) -> d
 def measure_step(config: Config, dataset: Dataset, rows: int, repeats: int) -> float:
     """Return milliseconds a training step of some rows takes."""
     train = dataclasses.replace(config.train, batch_size=rows)
-    learner = Learner(dataclasses.replace(config, train=train), dataset, Devices(1))
-    learner.start(None)
-    batches, times = learner.batches(), []
+    trainer = Trainer(dataclasses.replace(config, train=train), dataset, Devices(1))
+    trainer.initialize(None)
+    batches, times = trainer.batches(), []
     for _ in range(repeats + 1):
         batch = next(batches)
         start = time.perf_counter()
-        learner.step(batch)
-        jax.block_until_ready(learner.state)
+        trainer.step(batch)
+        jax.block_until_ready(trainer.state)
         times.append((time.perf_counter() - start) * 1e3)
     batches.close()
     return statistics.median(times[1:])  # the first compiles

@@ -29,25 +29,25 @@ def measure_here() -> dict[str, float]:
 
     from s5.config.compose import compose
     from s5.data import load
-    from s5.data.batch import train_batches
-    from s5.process.shutdown import Lifeline
+    from s5.data.batch import TrainBatches
+    from s5.process.shutdown import LocalStopRequest
     from s5.training.loop import Loop
-    from s5.training.metric_log import Journal
+    from s5.training.metrics_writer import MetricsWriter
 
     config = compose(["experiment=mnist5k/sequential"])
     with tempfile.TemporaryDirectory() as folder:
         attempt = Path(folder, "attempts", "0")
         attempt.mkdir(parents=True)
-        with Journal(config, attempt) as journal:
+        with MetricsWriter(config, attempt) as writer:
             dataset = load(config.data)
-            loop = Loop(config, dataset, Path(folder), attempt, Lifeline(), journal)
-            batches = train_batches(dataset.splits["train"], config.train.batch_size, 0, 0)
+            loop = Loop(config, dataset, Path(folder), attempt, LocalStopRequest(), writer)
+            batches = TrainBatches(dataset.splits["train"], config.train.batch_size, 0, 0)
             taken, faults = [], 0
-            state, interval = loop.learner.state, loop.learner.interval
+            state, window = loop.trainer.state, loop.trainer.window
             for number in range(_STEPS + 1):
                 batch = next(batches)
                 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
-                state, interval = loop.learner.train_step(state, interval, batch)
+                state, window = loop.trainer.train_step(state, window, batch)
                 jax.block_until_ready(state.step)
                 if number:  # the first one compiles
                     taken.append(time.perf_counter() - start)

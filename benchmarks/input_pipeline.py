@@ -20,7 +20,7 @@ import grain
 import numpy as np
 
 from benchmarks.command import run
-from s5.data.batch import Batch, TrainSteps, train_batches
+from s5.data.batch import Batch, BatchSequence, TrainBatches
 from s5.data.dataset import Split
 
 BATCH_SIZE = 50
@@ -41,7 +41,7 @@ def random_split(n: int = 4000, length: int = 784) -> Split:
 
 def numpy_thread(split: Split, start_step: int = 0) -> Iterator[Batch]:
     """Yield the training batches that a thread puts into a queue of two."""
-    steps, ready, stopped = TrainSteps(split, BATCH_SIZE, seed=0), queue.Queue(maxsize=2), threading.Event()
+    steps, ready, stopped = BatchSequence(split, BATCH_SIZE, seed=0), queue.Queue(maxsize=2), threading.Event()
 
     def produce() -> None:
         step = start_step
@@ -117,7 +117,7 @@ def measure(repeats: int = 3) -> dict[str, Any]:
         "import_grain_behind_the_training_stack_s": time_import_s("import grain", after=STACK),
     }
     makers: dict[str, tuple[Callable[..., Iterator[Any]], int]] = {
-        "s5": (lambda split, start_step=0: train_batches(split, BATCH_SIZE, 0, start_step), 2000),
+        "s5": (lambda split, start_step=0: TrainBatches(split, BATCH_SIZE, 0, start_step), 2000),
         "numpy_thread": (numpy_thread, 2000),
         "grain_examples": (grain_examples, 60),
     }

@@ -37,7 +37,7 @@ from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.training.optimizer import make_optimizer
-from s5.training.step import Interval, TrainState, make_train_step
+from s5.training.step import MetricWindow, TrainState, make_train_step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def our_side(recipe: Recipe, compat: Compat = Compat.none) -> Side:
     lengths_of: Callable[[Batch], Any] = lambda batch: batch.lengths if recipe.lengths else None  # noqa: E731
     step = make_train_step(graphdef, optimizer, lengths_of)
     state = TrainState(jnp.zeros((), jnp.int32), jax.random.key(0), params, stats, optimizer.init(params))
-    return Side(step, state, (Interval.fresh(), jax.tree.map(jnp.asarray, draw_batch(recipe))))
+    return Side(step, state, (MetricWindow.empty(), jax.tree.map(jnp.asarray, draw_batch(recipe))))
 
 
 def plain_side(recipe: Recipe) -> Side:

@@ -67,17 +67,17 @@ def _train_one_step() -> float:
     from s5.config.compose import compose
     from s5.data import load
     from s5.process.sharding import Devices
-    from s5.training.trainer_state import Learner
+    from s5.training.trainer import Trainer
 
     config = compose(["experiment=digits/s5", *TINY])
-    learner = Learner(config, load(config.data, config.compat), Devices(1))
-    learner.start(None)
-    batches = learner.batches()
+    trainer = Trainer(config, load(config.data, config.compat), Devices(1))
+    trainer.initialize(None)
+    batches = trainer.batches()
     try:
-        learner.step(next(batches))
+        trainer.step(next(batches))
     finally:
         batches.close()
-    return float(learner.take_interval().sums.means()["loss"])
+    return float(trainer.take_window().sums.means()["loss"])
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ from typing import Any
 from s5.catalog import DataError, check_available, check_version, dataset_info
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
-from s5.errors import NotANumber, PeerGone, Stopped, UserError, did_you_mean, say
+from s5.errors import NonFiniteLoss, PeerLost, Stopped, UserError, did_you_mean, say
 from s5.process import device
-from s5.process.distributed import Team, end_at_once, team_of, tells_of_a_peer
+from s5.process.distributed import ProcessGroup, exit_now, is_peer_failure, read_process_group
 from s5.process.huge_pages import restart_with_huge_pages
-from s5.process.shutdown import Lifeline
+from s5.process.shutdown import LocalStopRequest
 from s5.run_dir.result import (
     ATTEMPT_DIR_VARIABLE,
     CONFIG,
@@ -80,10 +80,10 @@ def _explain(error: Exception) -> Exit | None:
     match error:
         case Stopped():
             return Exit.STOPPED
-        case NotANumber():
+        case NonFiniteLoss():
             say(f"s5: {error}\nhint: lower optim.lr and optim.ssm_lr, or warm up for longer")
             return Exit.NAN
-        case PeerGone():
+        case PeerLost():
             say(f"s5: {error}\nhint: start all its processes again: the run goes on from its last checkpoint")
             return Exit.CRASH
         case UserError() | DataError():
@@ -111,7 +111,7 @@ def _explain(error: Exception) -> Exit | None:
 
 def _train_verb(words: Sequence[str]) -> None:
     """`train RUN_DIR`."""
-    lifeline = Lifeline.from_environment()
+    stop = LocalStopRequest.from_environment()
     parser = argparse.ArgumentParser(prog="python -m s5 train")
     parser.add_argument("run_dir", type=Path)
     run_dir = parser.parse_args(words).run_dir.absolute()
@@ -121,14 +121,14 @@ def _train_verb(words: Sequence[str]) -> None:
     check_identity(run_dir, config)
     attempt = os.environ.get(ATTEMPT_DIR_VARIABLE)
     if attempt:
-        _train(config, run_dir, Path(attempt), lifeline, team_of(os.environ))
+        _train(config, run_dir, Path(attempt), stop, read_process_group(os.environ))
     else:
-        _train_claimed(config, run_dir, lifeline)
+        _train_claimed(config, run_dir, stop)
 
 
 def _single_verb(words: Sequence[str]) -> None:
     """`experiment=NAME key=value ...`."""
-    lifeline = Lifeline.from_environment()
+    stop = LocalStopRequest.from_environment()
     parser = argparse.ArgumentParser(prog="python -m s5", usage="python -m s5 experiment=NAME [key=value ...]")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--run-dir", type=Path)
@@ -141,9 +141,9 @@ def _single_verb(words: Sequence[str]) -> None:
     if not (run_dir / RESULT).exists():
         check_version(dataset_info(config.data.name), config.data.version)
         check_available(config.data.name, config.data.root, config.data.cache)
-    if team_of(os.environ).leads:
+    if read_process_group(os.environ).is_main:
         _prepare(run_dir, config)
-    _train_claimed(config, run_dir, lifeline)
+    _train_claimed(config, run_dir, stop)
 
 
 def _refuse_word(word: str) -> None:
@@ -178,43 +178,43 @@ def _prepare(run_dir: Path, config: Config) -> None:
         raise UserError(f"{run_dir} holds a run with another config", hint="choose another --run-dir, or leave it out")
 
 
-def _train_claimed(config: Config, run_dir: Path, lifeline: Lifeline) -> None:
+def _train_claimed(config: Config, run_dir: Path, stop: LocalStopRequest) -> None:
     """Claim an attempt, train, publish; print the result of a run that is done."""
-    from s5.run_dir.attempts import claimed
+    from s5.run_dir.attempts import claim_attempt
 
-    team = team_of(os.environ)
-    if not team.leads:
+    processes = read_process_group(os.environ)
+    if not processes.is_main:
         if read_result(run_dir) is None:
-            _train(config, run_dir, run_dir, lifeline, team)
+            _train(config, run_dir, run_dir, stop, processes)
         return
     if read_result(run_dir) is None:
-        with claimed(run_dir) as attempt_dir:
+        with claim_attempt(run_dir) as attempt_dir:
             say(f"s5: {attempt_dir}")
-            _train(config, run_dir, attempt_dir, lifeline, team)
+            _train(config, run_dir, attempt_dir, stop, processes)
             publish(attempt_dir)
     else:
         say(f"s5: {run_dir}: done before")
     _print((read_result(run_dir) or {})["metrics"], as_json=False)
 
 
-def _train(config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline, team: Team) -> None:
+def _train(config: Config, run_dir: Path, attempt_dir: Path, stop: LocalStopRequest, processes: ProcessGroup) -> None:
     """Train. Where a process of several fails on its own, it ends here: no orderly end waits for the others."""
-    device.choose(config.platform)
+    device.select_platform(config.platform)
     from s5.training.loop import train
 
     try:
-        train(config, run_dir, attempt_dir, lifeline, team)
-    except (Stopped, NotANumber):
+        train(config, run_dir, attempt_dir, stop, processes)
+    except (Stopped, NonFiniteLoss):
         raise
     except Exception as error:
-        if team.alone:
+        if processes.is_single:
             raise
-        if tells_of_a_peer(error):
-            error = PeerGone(f"another process of the run is gone ({str(error).splitlines()[0]})")
+        if is_peer_failure(error):
+            error = PeerLost(f"another process of the run is gone ({str(error).splitlines()[0]})")
         code = _explain(error)
         if code is None:
             traceback.print_exc()
-        end_at_once(Exit.CRASH if code is None else code)
+        exit_now(Exit.CRASH if code is None else code)
 
 
 def _evaluate_verb(words: Sequence[str]) -> None:
@@ -231,8 +231,8 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     from s5.config.compose import read_config
 
     config = read_config(asked.run_dir)
-    device.choose(config.platform)
-    device.require(config.platform)
+    device.select_platform(config.platform)
+    device.start(config.platform)
     from s5.training.evaluate import evaluate_run
 
     scores = evaluate_run(asked.run_dir, asked.split, data=asked.data, step_rescale=asked.step_rescale)

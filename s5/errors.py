@@ -18,11 +18,11 @@ class UserError(Exception):
         self.hint = hint
 
 
-class NotANumber(Exception):
+class NonFiniteLoss(Exception):
     """The training loss is not finite any more."""
 
 
-class PeerGone(Exception):
+class PeerLost(Exception):
     """Another process of the run is gone, or never came."""
 
 

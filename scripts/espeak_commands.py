@@ -221,7 +221,7 @@ def make_tree(out: Path, library: Path, seed: int, workers: int) -> None:
         write_lists(part, speakers, seed)
         part.chmod(0o755)
         part.rename(out)
-        progress.end()
+        progress.finish()
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

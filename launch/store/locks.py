@@ -9,7 +9,7 @@ import os
 
 from launch.errors import StoreError
 from launch.store.files import store_error
-from s5.run_dir.locks import is_taken, take
+from s5.run_dir.locks import is_locked, lock_fd
 
 
 def acquire(path: str, *, wait: bool = False) -> int | None:
@@ -40,7 +40,7 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
 
 def _take(fd: int, path: str, wait: bool) -> bool:
     try:
-        return take(fd, wait=wait)
+        return lock_fd(fd, wait=wait)
     except OSError as error:
         os.close(fd)
         raise StoreError(
@@ -65,6 +65,6 @@ def is_held(path: str) -> bool:
     except NotADirectoryError as error:
         raise store_error(error, f"open the lock {path}") from error
     try:
-        return is_taken(fd)
+        return is_locked(fd)
     finally:
         os.close(fd)

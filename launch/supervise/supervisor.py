@@ -30,7 +30,7 @@ from launch.supervise.classify import ExitInfo, classify, read_tail
 from launch.supervise.container_session import ContainerSession, end_container
 from launch.supervise.host import Host
 from launch.supervise.retry_policy import TooManyNodeFailures, may_retry
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -201,7 +201,7 @@ class Supervisor:
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: claim.path,
-            LIFELINE_VARIABLE: str(held[0]),
+            SUPERVISOR_PIPE_VARIABLE: str(held[0]),
             AFTER_VARIABLE: write_dependencies(self._run_dir, claim.path) if self._entry.after else "",
             **self._devices(),
         }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substitutes
-from s5.catalog.entry import Archive, Cache, Client, DataError, DatasetInfo, FileInfo, Form, MissingData
+from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData, PackageClient
 from s5.catalog.paths import (
     CACHE_VARIABLE,
     CWD_VARIABLE,
@@ -31,12 +31,12 @@ __all__ = [
     "ROOT_VARIABLE",
     "Archive",
     "Cache",
-    "Client",
     "DataError",
     "DatasetInfo",
     "FileInfo",
     "Form",
     "MissingData",
+    "PackageClient",
     "absolute",
     "cache_folder",
     "cache_path",

@@ -76,7 +76,7 @@ class Form:
     folders: tuple[str, ...] = ()
 
 
-class Client(Enum):
+class PackageClient(Enum):
     """What fetches a package, from wherever the user's machine is set up to; the value is its command."""
 
     npm = "npm pack"
@@ -101,7 +101,7 @@ class Archive:
 
     name: str
     url: str = ""
-    client: Client | None = None
+    client: PackageClient | None = None
     package: str = ""
     bytes: int | None = None
     sha256: str | None = None

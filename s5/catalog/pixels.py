@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from s5.catalog.entry import Archive, Cache, Client, DatasetInfo, FileInfo, Form
+from s5.catalog.entry import Archive, Cache, DatasetInfo, FileInfo, Form, PackageClient
 
 _MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -131,7 +131,7 @@ FASHION_MNIST = DatasetInfo(
     archives=(
         Archive(
             name="dataset-fashion-mnist.deb",
-            client=Client.apt,
+            client=PackageClient.apt,
             package="dataset-fashion-mnist",
             folder="fashion-mnist",
             into="fashion-mnist",

@@ -73,7 +73,7 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
     return MissingData("\n".join(lines), hint=info.get + fetch + where)
 
 
-def several(names: Sequence[str]) -> str:
+def abbreviate(names: Sequence[str]) -> str:
     """Return names as one text: of very many the first and the last, and how many they are."""
     if len(names) <= _MANY:
         return ", ".join(names)
@@ -111,4 +111,4 @@ def _about_archive(archive: Archive) -> Iterator[str]:
 def _lacks(form: Form, place: Path) -> str:
     """Return a remark on a folder that has some of the files, and not all."""
     absent = [file.name for file in form.files if _find(file, place) is None]
-    return f"  (without {several(absent)})" if len(absent) < len(form.files) else ""
+    return f"  (without {abbreviate(absent)})" if len(absent) < len(form.files) else ""

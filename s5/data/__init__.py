@@ -21,9 +21,9 @@ from s5.data import (
     spamassassin,
     speech_commands,
 )
-from s5.data.conversion import stored
+from s5.data.conversion import open_or_convert
 from s5.data.dataset import Dataset
-from s5.data.store import Stored
+from s5.data.store import StoredArrays
 
 __all__ = ["Dataset", "convert", "load"]
 
@@ -88,7 +88,7 @@ def load(config: DataConfig, compat: Compat = Compat.none) -> Dataset:
     return _MAPPED[info.name].make_dataset(info, config, convert(config), compat)
 
 
-def convert(config: DataConfig, *, workers: int = 1) -> Stored:
+def convert(config: DataConfig, *, workers: int = 1) -> StoredArrays:
     """Return the converted files of a data set that is mapped; convert, or make them, where that was not done.
 
     Args:
@@ -102,4 +102,4 @@ def convert(config: DataConfig, *, workers: int = 1) -> Stored:
     info = catalog.dataset_info(config.name)
     module = _MAPPED[info.name]
     kept = catalog.dataset_info(info.cached_as or info.name)
-    return stored(kept, config.cache, lambda: module.make_plan(kept, config.root), workers=workers)
+    return open_or_convert(kept, config.cache, lambda: module.make_plan(kept, config.root), workers=workers)

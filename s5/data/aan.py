@@ -14,28 +14,28 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.conversion import Chunk, ConversionPlan, StoredArrays
 from s5.data.dataset import Dataset
-from s5.data.lines import Lines, share_lines
+from s5.data.lines import LineRange, chunk_lines
 from s5.data.progress import Progress
 from s5.data.rows import contiguous_splits
-from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, name_of
+from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, vocabulary_id
 
 _FILES = {"train": "new_aan_pairs.train.tsv", "val": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
 _LABELS = {"0.0": 0, "1.0": 1, "0": 0, "1": 1}
 _LINES_OF_A_CHUNK = 500
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion of the published files."""
     paths = find_files(info.name, root)
     chunks: list[Chunk] = []
     for split, name in _FILES.items():
         start = chunks[-1].stop if chunks else 0
-        chunks += share_lines(paths[name], info.sizes[split], start, header=False, size=_LINES_OF_A_CHUNK)
+        chunks += chunk_lines(paths[name], info.sizes[split], start, header=False, size=_LINES_OF_A_CHUNK)
     n_train = info.sizes["train"]
     vocabulary = _vocabulary(info, (chunk.source for chunk in chunks if chunk.stop <= n_train), n_train)
-    return Plan(
+    return ConversionPlan(
         arrays={
             "inputs": ((info.n_examples, 2, info.length, 1), "uint8"),
             "labels": ((info.n_examples,), "int32"),
@@ -48,7 +48,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
     characters = stored.facts["vocabulary"]
@@ -56,10 +56,10 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     if d_input != info.d_input:
         warnings.warn(f"{info.name}: {d_input} different tokens; {info.d_input} were expected", stacklevel=2)
     splits = contiguous_splits(info.sizes, stored.arrays, tokens=True)
-    return Dataset.of(info, splits, d_input, vocabulary=name_of(characters))
+    return Dataset.of(info, splits, d_input, vocabulary=vocabulary_id(characters))
 
 
-def _vocabulary(info: DatasetInfo, pieces: Iterable[Lines], total: int) -> list[int]:
+def _vocabulary(info: DatasetInfo, pieces: Iterable[LineRange], total: int) -> list[int]:
     counts, progress = CharacterCounts(), Progress(f"{info.name}: counting characters", total, "pairs")
     for piece in pieces:
         for _, *texts in _pairs(piece):
@@ -68,7 +68,7 @@ def _vocabulary(info: DatasetInfo, pieces: Iterable[Lines], total: int) -> list[
     return counts.vocabulary()
 
 
-def _pairs(lines: Lines) -> Iterator[tuple[int, str, str]]:
+def _pairs(lines: LineRange) -> Iterator[tuple[int, str, str]]:
     """Yield the label and the two texts of each line."""
     for number, line in lines.read():
         columns = line.split("\t")
@@ -80,7 +80,7 @@ def _pairs(lines: Lines) -> Iterator[tuple[int, str, str]]:
         yield _LABELS[columns[0]], columns[3], columns[4]
 
 
-def _convert(lines: Lines, length: int, vocabulary: list[int]) -> Arrays:
+def _convert(lines: LineRange, length: int, vocabulary: list[int]) -> Arrays:
     codec = CharacterCodec(vocabulary)
     inputs = np.zeros((lines.count, 2, length, 1), np.uint8)
     labels, lengths = np.empty(lines.count, np.int32), np.empty((lines.count, 2), np.int32)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from s5.catalog import Archive, DataError, DatasetInfo, data_root
-from s5.catalog.search import several
+from s5.catalog.search import abbreviate
 from s5.data.progress import Progress
 
 _BLOCK = 1 << 22
@@ -38,12 +38,12 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
     Raises:
         DataError: Where it is no such archive, is damaged, or lacks the files.
     """
-    archive = _which(info, path)
-    _check_sum(archive, path)
+    archive = _find_archive(info, path)
+    _verify_checksum(archive, path)
     target = data_root(root) / archive.into
     if target.exists():
         lacking = _lacking(info, archive, target)
-        without = f", and lacks {several(lacking)} of {info.name}" if lacking else ""
+        without = f", and lacks {abbreviate(lacking)} of {info.name}" if lacking else ""
         raise DataError(f"{target}: is there already{without}", hint="remove it or rename it, then the same again")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_remnants(target)
@@ -52,7 +52,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
         _extract(info, archive, path, part)
         lacking = _lacking(info, archive, part)
         if lacking:
-            raise DataError(f"{path}: lacks {several(lacking)} of {info.name}", hint=_expected(info))
+            raise DataError(f"{path}: lacks {abbreviate(lacking)} of {info.name}", hint=_expected_archives(info))
         part.rename(target)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged archive: {error}", hint=f"fetch it again: {archive.source}") from error
@@ -63,19 +63,19 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
     return target
 
 
-def _which(info: DatasetInfo, path: Path) -> Archive:
+def _find_archive(info: DatasetInfo, path: Path) -> Archive:
     """Return the archive of the catalog that a file is, by its name where there are several."""
     if not info.archives:
-        names = several([file.name for file in info.files])
+        names = abbreviate([file.name for file in info.files])
         raise DataError(
             f"{path}: {info.name} is in no archive", hint=f"`--from FOLDER` takes a folder with {names}; or: {info.get}"
         )
     if not path.is_file():
-        raise DataError(f"{path}: no such file", hint=_expected(info))
+        raise DataError(f"{path}: no such file", hint=_expected_archives(info))
     return next((archive for archive in info.archives if archive.name == path.name), info.archives[0])
 
 
-def _check_sum(archive: Archive, path: Path) -> None:
+def _verify_checksum(archive: Archive, path: Path) -> None:
     size = path.stat().st_size
     if archive.sha256 is None:
         return
@@ -96,11 +96,11 @@ def _extract(info: DatasetInfo, archive: Archive, path: Path, part: Path) -> Non
     """Extract the wanted members below the folder `part`, which is made."""
     part.mkdir()
     progress, before = Progress(f"{info.name}: unpacking {path.name}", path.stat().st_size, "bytes"), 0
-    with path.open("rb") as file, _unpacked(file) as content, _open_tar(path, content) as tar:
+    with path.open("rb") as file, _decompress(file) as content, _open_tar(path, content) as tar:
         for member in tar:
             progress.advance(file.tell() - before)
             before = file.tell()
-            place = _place(member.name, archive)
+            place = _member_path(member.name, archive)
             if place is None or not member.isfile():
                 continue
             (part / place).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _extract(info: DatasetInfo, archive: Archive, path: Path, part: Path) -> Non
         # tarfile takes a damaged header for the end, and the packed file's own checksum is behind that end.
         while content.read(_BLOCK):
             pass
-    progress.end()
+    progress.finish()
 
 
 def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
@@ -120,9 +120,9 @@ def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
     return [file.name for file in form.files if not any((part / f"{file.name}{end}").exists() for end in ("", ".gz"))]
 
 
-def _unpacked(file: Any) -> Any:
+def _decompress(file: Any) -> Any:
     """Return the content of a file that may be packed, by how it begins; of a Debian package, of what it installs."""
-    start = _start_of_data(file)
+    start = _data_offset(file)
     file.seek(start)
     begin = file.read(6)
     file.seek(start)
@@ -135,7 +135,7 @@ def _unpacked(file: Any) -> Any:
     return file
 
 
-def _start_of_data(file: Any) -> int:
+def _data_offset(file: Any) -> int:
     """Return where the files that a Debian package installs begin, which come last in it; 0 for any other file."""
     place = len(_DEBIAN)
     if file.read(place) != _DEBIAN:
@@ -161,7 +161,7 @@ def _open_tar(path: Path, content: Any) -> Iterator[tarfile.TarFile]:
         yield tar
 
 
-def _place(name: str, archive: Archive) -> Path | None:
+def _member_path(name: str, archive: Archive) -> Path | None:
     """Return where a member goes below the target, or None where it is not wanted."""
     parts = PurePosixPath(name).parts
     parts = tuple(part for part in parts if part not in (".", "/"))
@@ -185,5 +185,5 @@ def _remove_remnants(target: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _expected(info: DatasetInfo) -> str:
+def _expected_archives(info: DatasetInfo) -> str:
     return "expected is " + " or ".join(f"{archive.name} ({archive.source})" for archive in info.archives)

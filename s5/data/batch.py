@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int, Int32, Shaped
 
 from s5.catalog import DataError
 from s5.data.dataset import Split
-from s5.data.order import shuffled
+from s5.data.order import permutation
 
 STATE_VERSION = 1
 
@@ -76,7 +76,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     return len(split) // batch_size
 
 
-class TrainSteps:
+class BatchSequence:
     """The training batches as a sequence: item n is the batch of step n, computed from n alone.
 
     Every epoch is shuffled anew by (seed, epoch), and its ragged last batch is dropped.
@@ -95,7 +95,7 @@ class TrainSteps:
         self.steps_per_epoch = steps_per_epoch(split, batch_size)
         self._split, self._batch_size, self._rows = split, batch_size, rows
         # Two epochs, since the steps that are prepared ahead may already lie in the next one.
-        self._order = functools.lru_cache(maxsize=2)(functools.partial(shuffled, len(split), seed))
+        self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, len(split), seed))
 
     def __len__(self) -> int:
         return _ENDLESS
@@ -130,7 +130,7 @@ class TrainBatches:
         prefetch: int = 2,
         rows: slice = slice(None),
     ) -> None:
-        steps = TrainSteps(split, batch_size, seed, rows)
+        steps = BatchSequence(split, batch_size, seed, rows)
         self.steps_per_epoch = steps.steps_per_epoch
         self._identity = {"examples": len(split), "batch_size": batch_size, "seed": seed}
         self._steps = grain.MapDataset.source(steps)
@@ -180,10 +180,3 @@ class TrainBatches:
         self.close()
         self._iterator = iter(self._steps[step:].to_iter_dataset(self._read_options))
         self._step = step
-
-
-def train_batches(
-    split: Split, batch_size: int, seed: int, start_step: int = 0, *, prefetch: int = 2, rows: slice = slice(None)
-) -> TrainBatches:
-    """Return the endless iterator of training batches whose first is that of `start_step`; see `TrainBatches`."""
-    return TrainBatches(split, batch_size, seed, start_step, prefetch, rows)

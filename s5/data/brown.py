@@ -17,11 +17,11 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Plan, Stored, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.rows import contiguous_splits
 from s5.data.split import stratified_split
-from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row, name_of
+from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row, vocabulary_id
 
 SEED = 0
 N_DOCUMENTS, N_WORDS = 500, 1_161_192
@@ -54,7 +54,7 @@ class Passage:
 Pair = tuple[Passage, Passage, int]
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion: the pairs of the splits follow each other."""
     listed = find_files(info.name, root)["cats.txt"]
     genres = _read_genres(listed)
@@ -64,13 +64,13 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
             f"{listed.parent}: {words:,} words in its documents; the package has {N_WORDS:,}",
             hint="files were changed; remove the folder and unpack the package again",
         )
-    documents = _share_out(genres)
+    documents = _assign_splits(genres)
     counts = CharacterCounts()
     for path in documents["train"]:
         counts.add(read_document(path))
     pairs = [pair for name, size in info.sizes.items() for pair in _draw(documents[name], genres, size, name)]
     n, vocabulary = len(pairs), counts.vocabulary()
-    return Plan(
+    return ConversionPlan(
         arrays={
             "inputs": ((n, 2, info.length, 1), "uint8"),
             "labels": ((n,), "int32"),
@@ -83,10 +83,10 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
-    vocabulary = name_of(stored.facts["vocabulary"])
+    vocabulary = vocabulary_id(stored.facts["vocabulary"])
     return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary=vocabulary)
 
 
@@ -120,7 +120,7 @@ def read_document(path: Path) -> str:
     return " ".join(word.rpartition("/")[0] for word in words)
 
 
-def _share_out(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
+def _assign_splits(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
     """Return the documents of each split; every genre has its share."""
     names, held_out = sorted(set(genres.values())), len(genres) // _SHARE_HELD_OUT
     labels = np.array([names.index(genre) for genre in genres.values()])

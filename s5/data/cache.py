@@ -20,7 +20,7 @@ _HEADER = "header"
 _STALE_S = 3600.0  # a temporary file this old was left by a process that was killed
 
 
-def cached(info: DatasetInfo, cache: str | None, convert: Callable[[], Arrays]) -> Arrays:
+def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], Arrays]) -> Arrays:
     """Return the converted files of a data set, from its cache where that is valid.
 
     Args:
@@ -76,7 +76,7 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
         raise
 
 
-def origin(info: DatasetInfo) -> dict[str, Any]:
+def provenance(info: DatasetInfo) -> dict[str, Any]:
     """Return what a cache must say of itself in order to be valid."""
     kept = CATALOG.get(info.cached_as, info)  # data sets that share a cache share its name
     sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
@@ -84,7 +84,7 @@ def origin(info: DatasetInfo) -> dict[str, Any]:
 
 
 def _header(info: DatasetInfo, names: Iterable[str]) -> bytes:
-    return json.dumps({**origin(info), "arrays": sorted(names)}, sort_keys=True).encode()
+    return json.dumps({**provenance(info), "arrays": sorted(names)}, sort_keys=True).encode()
 
 
 def _remove_stale(path: Path) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from s5 import catalog
 from s5.catalog import DataError, DatasetInfo
 from s5.config.run import DataConfig
-from s5.data.cache import Arrays, cached
+from s5.data.cache import Arrays, load_or_convert
 from s5.data.dataset import Dataset
 from s5.data.pixels import Images, Scale, pixel_dataset
 from s5.data.raw import read_files
@@ -30,14 +30,14 @@ def load(config: DataConfig) -> Dataset:
     """Load CIFAR-10 in colour: 45,000 to train and 5,000 to validate by `split_seed`, the official 10,000 to test."""
     offset, full_scale = (np.array(values, np.float32) * np.float32(255) for values in (_MEAN, _STD))
     info = catalog.dataset_info("cifar10")
-    arrays = cached(info, config.cache, lambda: _convert(info, config.root))
+    arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     return _dataset(info, config, arrays, full_scale=full_scale, offset=offset)
 
 
 def load_grey(config: DataConfig) -> Dataset:
     """Load CIFAR-10 in grey, split as in colour."""
     info = catalog.dataset_info("cifar10_grey")
-    arrays = cached(info, config.cache, lambda: _convert(info, config.root))
+    arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     grey = {name: to_grey(array) if name.endswith("images") else array for name, array in arrays.items()}
     return _dataset(info, config, grey, full_scale=_GREY_STD, offset=_GREY_MEAN)
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from s5.catalog import DataError, DatasetInfo, cache_path
-from s5.data.cache import Arrays, origin
+from s5.data.cache import Arrays, provenance
 from s5.data.progress import Progress
-from s5.data.store import Stored, close_store, open_store
+from s5.data.store import StoredArrays, commit_store, open_store
 from s5.run_dir import locks
 
 _PLAN, _JOURNAL = "plan.json", "journal"
@@ -45,7 +45,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ConversionPlan:
     """A conversion before anything is done.
 
     arrays: Shape and type of each array; the first axis is that of all rows.
@@ -69,9 +69,14 @@ class Plan:
         return sum(chunk.stop - chunk.start for chunk in self.chunks)
 
 
-def stored(
-    info: DatasetInfo, cache: str | None, make_plan: Callable[[], Plan], *, workers: int = 1, unit: str = "examples"
-) -> Stored:
+def open_or_convert(
+    info: DatasetInfo,
+    cache: str | None,
+    make_plan: Callable[[], ConversionPlan],
+    *,
+    workers: int = 1,
+    unit: str = "examples",
+) -> StoredArrays:
     """Return a data set's folder of arrays, converted now where it has not been.
 
     Args:
@@ -91,7 +96,7 @@ def stored(
     path = cache_path(info, cache)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path):
+        with _exclusive(path):
             found = open_store(info, cache)  # whoever was before us may have made it
             if found is None:
                 _convert(info, path, make_plan(), workers, unit)
@@ -104,19 +109,19 @@ def stored(
     return found
 
 
-def _convert(info: DatasetInfo, path: Path, plan: Plan, workers: int, unit: str) -> None:
+def _convert(info: DatasetInfo, path: Path, plan: ConversionPlan, workers: int, unit: str) -> None:
     work = path.with_name(f".{path.name}.work")
     done = _open_work(work, info, plan)
     todo = [number for number in range(len(plan.chunks)) if number not in done]
     progress = Progress(info.cached_as or info.name, plan.rows, unit)
-    progress.begin_at(sum(plan.chunks[n].stop - plan.chunks[n].start for n in done))
+    progress.resume_at(sum(plan.chunks[n].stop - plan.chunks[n].start for n in done))
     try:
         with (work / _JOURNAL).open("a") as journal:
             for number in _each_converted(work, plan, todo, workers):
                 journal.write(f"{number}\n")
                 journal.flush()
                 progress.advance(plan.chunks[number].stop - plan.chunks[number].start)
-        progress.end()
+        progress.finish()
         arrays = {name: np.load(_file(work, name), mmap_mode="r") for name in plan.arrays}
         found = plan.finish(arrays) if plan.finish else {}
     except DataError:
@@ -124,13 +129,13 @@ def _convert(info: DatasetInfo, path: Path, plan: Plan, workers: int, unit: str)
         shutil.rmtree(work, ignore_errors=True)
         raise
     del arrays
-    close_store(work, path, info, {**plan.facts, **found})
+    commit_store(work, path, info, {**plan.facts, **found})
 
 
-def _open_work(work: Path, info: DatasetInfo, plan: Plan) -> set[int]:
+def _open_work(work: Path, info: DatasetInfo, plan: ConversionPlan) -> set[int]:
     """Make the folder of a conversion, or find what an earlier one has done of the same; return the chunks done."""
     facts = {
-        **origin(info),
+        **provenance(info),
         "facts": plan.facts,
         "arrays": {name: [list(shape), dtype] for name, (shape, dtype) in plan.arrays.items()},
         "chunks": [[chunk.start, chunk.stop] for chunk in plan.chunks],
@@ -154,7 +159,7 @@ def _open_work(work: Path, info: DatasetInfo, plan: Plan) -> set[int]:
     return set()
 
 
-def _each_converted(work: Path, plan: Plan, todo: Sequence[int], workers: int) -> Iterator[int]:
+def _each_converted(work: Path, plan: ConversionPlan, todo: Sequence[int], workers: int) -> Iterator[int]:
     """Convert chunks, and yield the number of each that is on the disk."""
     convert = functools.partial(_convert_chunk, work, plan.convert)
     if workers <= 1 or len(todo) <= 1:
@@ -203,12 +208,12 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[None]:
     """Wait until nobody else converts the same; the lock goes with this process."""
     with path.with_name(f".{path.name}.lock").open("w") as file:
-        if not locks.take(file.fileno()):
+        if not locks.lock_fd(file.fileno()):
             sys.stderr.write(f"{path.name}: another process converts it; waiting\n")
-            locks.take(file.fileno(), wait=True)
+            locks.lock_fd(file.fileno(), wait=True)
         yield
 
 

@@ -60,7 +60,7 @@ def _fetch_rest(url: str, part: Path, size: int | None) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else size or 0
         progress = Progress(f"fetching {part.stem}", total, "bytes")
-        progress.begin_at(have)
+        progress.resume_at(have)
         with part.open("ab" if have else "wb") as file:
             while block := response.read(_BLOCK):
                 file.write(block)
@@ -68,7 +68,7 @@ def _fetch_rest(url: str, part: Path, size: int | None) -> None:
                 progress.advance(len(block))
     if total and have < total:
         raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes; the next call goes on")
-    progress.end()
+    progress.finish()
 
 
 def _sha256(path: Path) -> str:

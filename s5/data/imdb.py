@@ -15,12 +15,12 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.conversion import Chunk, ConversionPlan, StoredArrays
 from s5.data.dataset import Dataset
 from s5.data.progress import Progress
-from s5.data.rows import contiguous_splits, scattered_splits
+from s5.data.rows import contiguous_splits, indexed_splits
 from s5.data.split import random_split
-from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, name_of
+from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, vocabulary_id
 
 _LEAST = 15  # how often a character must occur in order to have a number
 _KINDS = ("neg", "pos")  # in the order of their labels
@@ -28,7 +28,7 @@ _REVIEW = re.compile(r"(\d+)_\d+\.txt")
 _FILES_OF_A_CHUNK = 250
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion: negative then positive training reviews, then those of the test."""
     folders = find_files(info.name, root)
     reviews = {name: _reviews(folder, _expected(info, name)) for name, folder in folders.items()}
@@ -41,7 +41,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
             chunks.append(Chunk(start, start + len(paths), (paths, _KINDS.index(name.split("/")[1]))))
     train = [path for name in names[:2] for path in reviews[name]]
     vocabulary = None if info.name == "imdb_bytes" else _vocabulary(info, train)
-    return Plan(
+    return ConversionPlan(
         arrays={
             "inputs": ((info.n_examples, info.length, 1), "uint8"),
             "labels": ((info.n_examples,), "int32"),
@@ -54,7 +54,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set; with `compat=upstream` it trains on all training reviews and validates on the test's."""
     n_train = info.sizes["train"] + info.sizes["val"]
     if compat is Compat.upstream:
@@ -64,9 +64,9 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     else:
         train, val = random_split(n_train, info.sizes["val"], config.split_seed)
         test = np.arange(n_train, info.n_examples)
-        splits = scattered_splits({"train": train, "val": val, "test": test}, stored.arrays, tokens=True)
+        splits = indexed_splits({"train": train, "val": val, "test": test}, stored.arrays, tokens=True)
     characters = stored.facts["vocabulary"]
-    return Dataset.of(info, splits, vocabulary="bytes plus 1" if characters is None else name_of(characters))
+    return Dataset.of(info, splits, vocabulary="bytes plus 1" if characters is None else vocabulary_id(characters))
 
 
 def _expected(info: DatasetInfo, name: str) -> int:

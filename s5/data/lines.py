@@ -12,7 +12,7 @@ _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Lines:
+class LineRange:
     """Neighbouring lines of a file.
 
     path: The file.
@@ -42,7 +42,7 @@ class Lines:
                     raise DataError(f"{self.path}, line {number}: not UTF-8: {error.reason}") from error
 
 
-def share_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -> list[Chunk]:
+def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -> list[Chunk]:
     """Share out the lines of a file, one row each, to chunks.
 
     Args:
@@ -58,7 +58,7 @@ def share_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -
     Raises:
         DataError: Where it has another number of lines.
     """
-    pieces: list[Lines] = []
+    pieces: list[LineRange] = []
     number = offset = end = 0  # lines that have ended; bytes before the block; where the last whole line ends
     with path.open("rb") as file:
         begin, first, held = 0, 1, 0
@@ -71,12 +71,12 @@ def share_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -
                     continue
                 held += 1
                 if held == size:
-                    pieces.append(Lines(path, begin, first, held))
+                    pieces.append(LineRange(path, begin, first, held))
                     begin, first, held = end, number + 1, 0
             offset += len(block)
     held += end < os.path.getsize(path)  # a last line without its end
     if held:
-        pieces.append(Lines(path, begin, first, held))
+        pieces.append(LineRange(path, begin, first, held))
     found = sum(piece.count for piece in pieces)
     if found != rows:
         raise DataError(

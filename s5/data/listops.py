@@ -12,10 +12,10 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored, chunks_of
+from s5.data.conversion import Chunk, ConversionPlan, StoredArrays, chunks_of
 from s5.data.dataset import Dataset
 from s5.data.generate.listops import draw_sample
-from s5.data.lines import Lines, share_lines
+from s5.data.lines import LineRange, chunk_lines
 from s5.data.rows import contiguous_splits
 from s5.data.tokens import LISTOPS, fill_row
 
@@ -25,7 +25,7 @@ _HEADER = "Source\tTarget"
 _TEXT_OF_LISTS = str.maketrans({"(": None, ")": None, "]": "X"})
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion of the published files, or the drawing of samples."""
     arrays = {
         "inputs": ((info.n_examples, info.length, 1), "uint8"),
@@ -35,7 +35,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     if info.made_by:
         make = functools.partial(_make_rows, length=info.length)
         chunks = chunks_of(info.n_examples, 500)
-        return Plan(arrays=arrays, chunks=chunks, convert=make, facts={"seed": SEED}, finish=_refuse_repeats)
+        return ConversionPlan(arrays=arrays, chunks=chunks, convert=make, facts={"seed": SEED}, finish=_refuse_repeats)
     paths = find_files(info.name, root)
     chunks: list[Chunk] = []
     for split, name in _FILES.items():
@@ -44,18 +44,18 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
         if header != _HEADER:
             raise DataError(f"{paths[name]}: its first line is {header!r}, not {_HEADER!r}")
         start = chunks[-1].stop if chunks else 0
-        chunks += share_lines(paths[name], info.sizes[split], start, header=True, size=500)
+        chunks += chunk_lines(paths[name], info.sizes[split], start, header=True, size=500)
     convert = functools.partial(_read_rows, length=info.length)
-    return Plan(arrays=arrays, chunks=chunks, convert=convert, facts={}, sources=list(paths.values()))
+    return ConversionPlan(arrays=arrays, chunks=chunks, convert=convert, facts={}, sources=list(paths.values()))
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
     return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="listops")
 
 
-def _read_rows(lines: Lines, length: int) -> Arrays:
+def _read_rows(lines: LineRange, length: int) -> Arrays:
     """Convert lines of a published file."""
     arrays = _empty(lines.count, length)
     for row, (number, line) in enumerate(lines.read()):

@@ -2,7 +2,7 @@
 
 from s5 import catalog
 from s5.config.run import DataConfig
-from s5.data.cache import Arrays, cached
+from s5.data.cache import Arrays, load_or_convert
 from s5.data.dataset import Dataset
 from s5.data.idx import decode_idx
 from s5.data.pixels import Images, pixel_dataset
@@ -19,7 +19,7 @@ def load(config: DataConfig) -> Dataset:
 
 def load_idx(info: catalog.DatasetInfo, config: DataConfig) -> Dataset:
     """Load a data set of four files in MNIST's layout; its pixels of 0 to 255 are scaled to [0, 1]."""
-    arrays = cached(info, config.cache, lambda: _convert(info, config.root))
+    arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     images = Images(arrays["train_images"], arrays["train_labels"])
     train, val = random_split(len(images.labels), info.sizes["val"], config.split_seed)
     parts = {

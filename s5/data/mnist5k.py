@@ -2,7 +2,7 @@
 
 from s5 import catalog
 from s5.config.run import DataConfig
-from s5.data.cache import Arrays, cached
+from s5.data.cache import Arrays, load_or_convert
 from s5.data.csv import decode_csv
 from s5.data.dataset import Dataset
 from s5.data.pixels import Images, pixel_dataset
@@ -13,7 +13,7 @@ from s5.data.split import stratified_split
 def load(config: DataConfig) -> Dataset:
     """Load the digits: pixels of 0 to 255 scaled to [0, 1]; of each class 400 to train, 50 to validate, 50 to test."""
     info = catalog.dataset_info("mnist5k")
-    arrays = cached(info, config.cache, lambda: _convert(info, config.root))
+    arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     images = Images(arrays["images"], arrays["labels"])
     # The file is sorted by class, so only a split by class is one.
     parts = stratified_split(images.labels, info.sizes, config.split_seed)

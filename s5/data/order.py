@@ -11,7 +11,7 @@ from jaxtyping import Int
 SPLIT_STREAM = 1 << 62
 
 
-def shuffled(n: int, seed: int, stream: int) -> Int[np.ndarray, " n"]:
+def permutation(n: int, seed: int, stream: int) -> Int[np.ndarray, " n"]:
     """Return a random permutation of 0..n-1.
 
     Args:

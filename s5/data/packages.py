@@ -7,10 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from s5.catalog import Client, DataError
+from s5.catalog import DataError, PackageClient
 
 
-def fetch_package(client: Client, package: str, path: Path) -> bool:
+def fetch_package(client: PackageClient, package: str, path: Path) -> bool:
     """Fetch the archive of a package; one that is there is not fetched again.
 
     Args:

@@ -17,12 +17,12 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Plan, Stored, chunks_of, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.generate.pathfinder import draw_picture
 from s5.data.pictures import read_grey
-from s5.data.rows import scattered_splits
-from s5.data.split import random_parts
+from s5.data.rows import indexed_splits
+from s5.data.split import random_splits
 
 SEED = 0
 _N_WORDS, _FOLDER, _NAME, _LABEL = 11, 0, 1, 3
@@ -30,7 +30,7 @@ _PICTURES_OF_A_CHUNK = 500
 _HALF_SCALE = 127.5  # maps 0 to -1 and 255 to 1
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion of the published pictures, in the order of the batches' numbers, or the drawing of others."""
     if info.made_by:
         return _plan_drawing(info)
@@ -40,7 +40,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     whole = [(path, label) for path, label in pictures if path.stat().st_size]
     skipped = len(pictures) - len(whole)
     side = math.isqrt(info.length)
-    return Plan(
+    return ConversionPlan(
         arrays={"inputs": ((len(whole), info.length, 1), "uint8"), "labels": ((len(whole),), "int32")},
         chunks=chunks_of_list(whole, _PICTURES_OF_A_CHUNK),
         convert=functools.partial(_convert, side=side),
@@ -49,21 +49,21 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set: random tenths of the pictures to validate and to test, by `split_seed`."""
     del compat
     if stored.facts.get("skipped"):
         warnings.warn(f"{info.name}: {stored.facts['skipped']} pictures are empty files and left out", stacklevel=2)
     arrays = stored.arrays
     held_out = {name: info.sizes[name] for name in ("val", "test")}
-    parts = random_parts(len(arrays["labels"]), held_out, config.split_seed)
-    splits = scattered_splits(parts, arrays, full_scale=_HALF_SCALE, offset=_HALF_SCALE)
+    parts = random_splits(len(arrays["labels"]), held_out, config.split_seed)
+    splits = indexed_splits(parts, arrays, full_scale=_HALF_SCALE, offset=_HALF_SCALE)
     return Dataset.of(info, splits)
 
 
-def _plan_drawing(info: DatasetInfo) -> Plan:
+def _plan_drawing(info: DatasetInfo) -> ConversionPlan:
     n, side = info.n_examples, math.isqrt(info.length)
-    return Plan(
+    return ConversionPlan(
         arrays={"inputs": ((n, info.length, 1), "uint8"), "labels": ((n,), "int32")},
         chunks=chunks_of(n, 20 if side > 32 else 500),
         convert=functools.partial(_draw, side=side),

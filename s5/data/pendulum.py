@@ -15,7 +15,7 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, Plan, Stored
+from s5.data.conversion import Chunk, ConversionPlan, StoredArrays
 from s5.data.dataset import Dataset, Split
 from s5.data.generate.pendulum import N_FRAMES, SIDE, Sequences, draw_pictures, draw_set
 from s5.data.progress import Progress
@@ -26,7 +26,7 @@ _SEQUENCES_OF_A_CHUNK = 40
 _FILE, _NAMES = "pend_regression.npz", {"train": "train", "val": "valid", "test": "test"}
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Simulate all pendulums, which takes seconds, and plan the drawing of their pictures; or plan to read the file."""
     n, length = info.n_examples, info.length
     arrays = {
@@ -50,7 +50,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
             chunks.append(Chunk(starts[name] + first, starts[name] + first + count, (sequences, kept)))
             first += count
             progress.advance(count)
-    return Plan(
+    return ConversionPlan(
         arrays=arrays,
         chunks=chunks,
         convert=_convert,
@@ -58,7 +58,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set: pictures of 0 to 1, row by row; the sine and the cosine of the angle are the targets."""
     del config, compat
     arrays, splits, start = stored.arrays, {}, 0
@@ -88,13 +88,13 @@ def kept_frames(split: str, number: int, n: int, length: int) -> Int[np.ndarray,
     return np.sort(np.random.default_rng(seed).choice(N_FRAMES, length, replace=False))
 
 
-def _plan_reading(info: DatasetInfo, path: Path, arrays: dict[str, tuple[tuple[int, ...], str]]) -> Plan:
+def _plan_reading(info: DatasetInfo, path: Path, arrays: dict[str, tuple[tuple[int, ...], str]]) -> ConversionPlan:
     chunks, row = [], 0
     for split, size in info.sizes.items():
         chunks.append(Chunk(row, row + size, (split, size)))
         row += size
     read = functools.partial(_read, path=path, length=info.length)
-    return Plan(arrays=arrays, chunks=chunks, convert=read, facts={}, sources=[path])
+    return ConversionPlan(arrays=arrays, chunks=chunks, convert=read, facts={}, sources=[path])
 
 
 def _read(source: tuple[str, int], path: Path, length: int) -> Arrays:

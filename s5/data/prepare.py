@@ -38,7 +38,7 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
     root = config.root
     lines = [f"{info.name}: {info.about}", f"  licence: {info.licence}"]
     if archive is not None:
-        root, said = _take_from(info, archive, root)
+        root, said = _unpack_archive(info, archive, root)
         lines += [f"  {line}" for line in said]
     elif download and not info.made_by and not catalog.is_cached(info, config.cache):
         _download(info, root)
@@ -73,7 +73,7 @@ def _check(info: DatasetInfo, config: DataConfig) -> list[str]:
         return ["raw files: none, and none needed while the cache is there"]
 
 
-def _take_from(info: DatasetInfo, archive: str, root: str | None) -> tuple[str | None, list[str]]:
+def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[str | None, list[str]]:
     """Unpack an archive into the data folder; a folder, or that of a bare file, becomes the data folder itself.
 
     Returns:
@@ -88,7 +88,7 @@ def _take_from(info: DatasetInfo, archive: str, root: str | None) -> tuple[str |
     if not path.is_file():
         raise catalog.DataError(f"--from {archive}: no such file or folder", hint=info.get)
     if not info.archives and any(path.name in (file.name, f"{file.name}.gz") for file in info.files):
-        return _take_beside(info, path), []
+        return _folder_of(info, path), []
     try:
         found = catalog.find_files(info.name, root)
     except catalog.MissingData:
@@ -98,7 +98,7 @@ def _take_from(info: DatasetInfo, archive: str, root: str | None) -> tuple[str |
     return root, [f"not unpacked: {path}; its files are there already, in {there}"]
 
 
-def _take_beside(info: DatasetInfo, path: Path) -> str:
+def _folder_of(info: DatasetInfo, path: Path) -> str:
     """Return the folder of a bare file as the data folder; all of the data set's files must be in it."""
     folder = str(path.parent)
     found = catalog.find_files(info.name, folder)

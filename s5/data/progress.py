@@ -26,7 +26,7 @@ class Progress:
         self._first = 0  # what was done before this process began
         self._start = self._last = time.monotonic()
 
-    def begin_at(self, done: int) -> None:
+    def resume_at(self, done: int) -> None:
         """Say how much an earlier process has done."""
         self._done = self._first = done
         if done:
@@ -40,7 +40,7 @@ class Progress:
             self._last = now
             self._write(self._line(now), end="" if self._terminal else "\n")
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Say how long it took."""
         seconds = time.monotonic() - self._start
         self._write(f"{self._what}: {self._done:,} {self._unit} in {seconds:.1f} s", end="\n")

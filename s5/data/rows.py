@@ -30,7 +30,7 @@ def contiguous_splits(sizes: Mapping[str, int], arrays: Arrays, **scale: Any) ->
     }
 
 
-def scattered_splits(parts: Mapping[str, Int[np.ndarray, " some"]], arrays: Arrays, **scale: Any) -> dict[str, Split]:
+def indexed_splits(parts: Mapping[str, Int[np.ndarray, " some"]], arrays: Arrays, **scale: Any) -> dict[str, Split]:
     """Return splits whose rows lie anywhere in the arrays; the inputs are not copied.
 
     Args:

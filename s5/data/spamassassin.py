@@ -18,7 +18,7 @@ from s5.catalog.substitutes import MAILS
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Plan, Stored, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.progress import Progress
 from s5.data.rows import contiguous_splits
@@ -30,12 +30,12 @@ _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _MAILS_OF_A_CHUNK = 250
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion: the mails of the splits follow each other."""
     folders = find_files(info.name, root)
     mails = [(path, int(name.startswith("spam"))) for name in MAILS for path in _mails(folders[name], MAILS[name])]
     n = len(mails)
-    return Plan(
+    return ConversionPlan(
         arrays={
             "inputs": ((n, info.length, 1), "uint8"),
             "labels": ((n,), "int32"),
@@ -48,7 +48,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set: its splits follow each other in the arrays."""
     del config, compat
     return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="bytes")

@@ -19,10 +19,10 @@ from s5.catalog.speech import WORDS_10, WORDS_35
 from s5.config.choices import Compat
 from s5.config.run import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Plan, Stored, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
 from s5.data.dataset import Dataset
 from s5.data.progress import Progress
-from s5.data.rows import scattered_splits
+from s5.data.rows import indexed_splits
 from s5.data.split import stratified_split
 
 _RATE_HZ, _LENGTH = 16_000, 16_000
@@ -34,7 +34,7 @@ _EPSILON = 1e-5  # of the standard deviation, in units of full scale
 Clip = tuple[Path, int]
 
 
-def make_plan(info: DatasetInfo, root: str | None) -> Plan:
+def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion: the clips of the splits follow each other, or those of the classes."""
     paths = find_files(info.name, root)
     words = WORDS_35 if set(_LISTS.values()) <= paths.keys() else WORDS_10
@@ -42,7 +42,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     labelled = [(path, label) for label, word in enumerate(words) for path in clips[word]]
     labelled = _in_order_of_lists(info, paths, labelled) if words is WORDS_35 else _of_a_second(info, labelled)
     n = len(labelled)
-    return Plan(
+    return ConversionPlan(
         arrays={
             "inputs": ((n, _LENGTH, 1), "int16"),
             "labels": ((n,), "int32"),
@@ -55,7 +55,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> Plan:
     )
 
 
-def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: Compat) -> Dataset:
+def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set; at 8 kHz every second sample of the same clips, splits and scale.
 
     The S5 repository divides audio that is in [-1, 1] already by 2^15 again, so that the constant it adds to the
@@ -75,7 +75,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: Stored, compat: 
     epsilon = _EPSILON * _FULL_SCALE * (_FULL_SCALE if compat is Compat.upstream else 1.0)
     every = _LENGTH // info.length
     sampled = {"inputs": arrays["inputs"][:, ::every], "labels": arrays["labels"]}
-    splits = scattered_splits(parts, sampled, offset=float(mean), full_scale=std + epsilon)
+    splits = indexed_splits(parts, sampled, offset=float(mean), full_scale=std + epsilon)
     return Dataset.of(info, splits)
 
 

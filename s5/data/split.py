@@ -5,16 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Int, Integer
 
-from s5.data.order import SPLIT_STREAM, shuffled
+from s5.data.order import SPLIT_STREAM, permutation
 
 
 def random_split(n: int, held_out: int, seed: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
     """Return the examples that are kept and the `held_out` random ones that are not, each in ascending order."""
-    order = shuffled(n, seed, SPLIT_STREAM)
+    order = permutation(n, seed, SPLIT_STREAM)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def random_parts(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, Int[np.ndarray, " some"]]:
+def random_splits(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, Int[np.ndarray, " some"]]:
     """Return random examples for each of some held-out splits, and all others as `train`, in ascending order.
 
     Args:
@@ -22,7 +22,7 @@ def random_parts(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, In
         held_out: Examples of each split but `train`.
         seed: The seed.
     """
-    order = shuffled(n, seed, SPLIT_STREAM)
+    order = permutation(n, seed, SPLIT_STREAM)
     ends = np.cumsum(list(held_out.values()))
     parts = np.split(order, ends)
     return {name: np.sort(part) for name, part in zip((*held_out, "train"), parts, strict=True)}
@@ -48,7 +48,7 @@ def stratified_split(labels: Integer[np.ndarray, " n"], sizes: Mapping[str, int]
     place = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        order = shuffled(len(members), seed, SPLIT_STREAM + 1 + int(label))
+        order = permutation(len(members), seed, SPLIT_STREAM + 1 + int(label))
         place[members[order]] = (np.arange(len(members)) + 0.5) / len(members)
     examples = np.argsort(place, kind="stable")
     ends = np.cumsum(list(sizes.values()))

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from s5.catalog import HEADER_NAME, DatasetInfo, cache_path, is_cached
-from s5.data.cache import Arrays, origin
+from s5.data.cache import Arrays, provenance
 
 _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredArrays:
     """What a folder holds.
 
     arrays: Its arrays, mapped from the disk; one row for every example.
@@ -36,19 +36,19 @@ class Stored:
     facts: Mapping[str, Any]
 
 
-def open_store(info: DatasetInfo, cache: str | None) -> Stored | None:
+def open_store(info: DatasetInfo, cache: str | None) -> StoredArrays | None:
     """Return a data set's folder, or None where it is absent, torn, of another version or of other raw files."""
     path = cache_path(info, cache)
     if not is_cached(info, cache):
         return None
     try:
         header = json.loads((path / HEADER_NAME).read_bytes())
-        if {key: header.get(key) for key in origin(info)} != origin(info):
+        if {key: header.get(key) for key in provenance(info)} != provenance(info):
             return None
         arrays = {Path(name).stem: np.load(path / name, mmap_mode="r") for name in header["files"]}
     except (OSError, ValueError, KeyError):
         return None
-    return Stored(arrays, header["facts"])
+    return StoredArrays(arrays, header["facts"])
 
 
 def verify_store(path: Path) -> bool:
@@ -60,7 +60,7 @@ def verify_store(path: Path) -> bool:
         return False
 
 
-def close_store(work: Path, path: Path, info: DatasetInfo, facts: Mapping[str, Any]) -> None:
+def commit_store(work: Path, path: Path, info: DatasetInfo, facts: Mapping[str, Any]) -> None:
     """Give a filled folder its header and its name, whatever had that name before.
 
     Args:
@@ -74,7 +74,7 @@ def close_store(work: Path, path: Path, info: DatasetInfo, facts: Mapping[str, A
         _sync(file)
         files[file.name] = {"bytes": file.stat().st_size, "crc32": _crc32(file)}
     header = work / HEADER_NAME
-    header.write_text(json.dumps({**origin(info), "files": files, "facts": facts}, indent=1) + "\n")
+    header.write_text(json.dumps({**provenance(info), "files": files, "facts": facts}, indent=1) + "\n")
     _sync(header)
     for entry in work.iterdir():
         if entry.name not in files and entry != header:

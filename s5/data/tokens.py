@@ -66,7 +66,7 @@ class CharacterCodec:
         return self._table[code_points(text)]
 
 
-def name_of(vocabulary: Iterable[int]) -> str:
+def vocabulary_id(vocabulary: Iterable[int]) -> str:
     """Return what tells a vocabulary of characters from others: a digest of its code points, in their order."""
     return f"characters {hashlib.sha256(repr(list(vocabulary)).encode()).hexdigest()[:16]}"
 

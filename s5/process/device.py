@@ -12,7 +12,7 @@ from s5.run_dir.result import PLATFORM_VARIABLE
 _INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sve", "asimd")
 
 
-def choose(platform: Platform) -> None:
+def select_platform(platform: Platform) -> None:
     """Tell JAX which platform to start; call it before JAX is used.
 
     Args:
@@ -31,7 +31,7 @@ def _has_accelerator() -> bool:
     )
 
 
-def require(platform: Platform) -> None:
+def start(platform: Platform) -> None:
     """Start the device and switch on the compilation cache where it is an accelerator.
 
     Raises:

@@ -16,18 +16,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s5.errors import PeerGone, UserError, say
+from s5.errors import PeerLost, UserError, say
 
 # The processes of a run may start minutes apart: one node pulls an image that another has.
-JOIN_TIMEOUT_S = 300
+INITIALIZATION_TIMEOUT_S = 300
 # Where a peer is silent for so long (a node without power; a process that ends is noticed at once), this one ends.
-SILENCE_S = 60
+HEARTBEAT_TIMEOUT_S = 60
 
 _PORTS = 4096  # the highest ports: those that nobody is given by name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Team:
+class ProcessGroup:
     """Which of the processes of a run this one is.
 
     rank: Its number, from 0.
@@ -42,18 +42,18 @@ class Team:
     local_devices: tuple[int, ...] | None = None
 
     @property
-    def alone(self) -> bool:
+    def is_single(self) -> bool:
         """Whether the run has one process, as most have."""
         return self.size == 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes files and speaks."""
         return self.rank == 0
 
 
-def team_of(environment: Mapping[str, str]) -> Team:
-    """Return the team that an environment describes.
+def read_process_group(environment: Mapping[str, str]) -> ProcessGroup:
+    """Return the processes that an environment describes.
 
     Args:
         environment: Such as `os.environ`.
@@ -66,7 +66,7 @@ def team_of(environment: Mapping[str, str]) -> Team:
     if size is None:
         size = _number(environment, "SLURM_STEP_NUM_TASKS") if in_step else 1
     if size is None or size <= 1:
-        return Team()
+        return ProcessGroup()
     rank = _number(environment, "JAX_PROCESS_ID")
     if rank is None and in_step:
         rank = _number(environment, "SLURM_PROCID")
@@ -78,7 +78,7 @@ def team_of(environment: Mapping[str, str]) -> Team:
             hint=f"set JAX_PROCESS_ID to 0 to {size - 1} and JAX_COORDINATOR_ADDRESS to HOST:PORT of process 0, "
             "or start the processes with srun",
         )
-    return Team(rank=rank, size=size, coordinator=coordinator, local_devices=_share(environment))
+    return ProcessGroup(rank=rank, size=size, coordinator=coordinator, local_devices=_own_gpus(environment))
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:
@@ -98,7 +98,7 @@ def _first_node(environment: Mapping[str, str]) -> str:
     return f"{host}:{port}" if host else ""
 
 
-def _share(environment: Mapping[str, str]) -> tuple[int, ...] | None:
+def _own_gpus(environment: Mapping[str, str]) -> tuple[int, ...] | None:
     """Return this task's share of a node's GPUs where several tasks of the node see all of them; None for all."""
     per_node = re.fullmatch(r"(\d+)(?:\(x\d+\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
     tasks, place = int(per_node[1]) if per_node else 1, _number(environment, "SLURM_LOCALID")
@@ -111,7 +111,7 @@ def _share(environment: Mapping[str, str]) -> tuple[int, ...] | None:
     return tuple(range(place * share, (place + 1) * share))
 
 
-def join(team: Team) -> None:
+def initialize(processes: ProcessGroup) -> None:
     """Have the processes of a run find each other; does nothing for a process that is alone.
 
     Call it before JAX starts a device. Where they do not all come in time, JAX aborts the process.
@@ -119,11 +119,14 @@ def join(team: Team) -> None:
     Raises:
         PeerGone: Where this one cannot serve or reach them at all.
     """
-    if team.alone:
+    if processes.is_single:
         return
     import jax
 
-    say(f"s5: process {team.rank} of {team.size} joins the others at {team.coordinator} (within {JOIN_TIMEOUT_S} s)")
+    say(
+        f"s5: process {processes.rank} of {processes.size} joins the others at {processes.coordinator} "
+        f"(within {INITIALIZATION_TIMEOUT_S} s)"
+    )
     # Gloo greets on stdout, which is for data.
     sys.stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -132,41 +135,41 @@ def join(team: Team) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
     try:
         jax.distributed.initialize(
-            coordinator_address=team.coordinator,
-            num_processes=team.size,
-            process_id=team.rank,
-            local_device_ids=team.local_devices,
+            coordinator_address=processes.coordinator,
+            num_processes=processes.size,
+            process_id=processes.rank,
+            local_device_ids=processes.local_devices,
             cluster_detection_method="deactivate",
-            initialization_timeout=JOIN_TIMEOUT_S,
-            heartbeat_timeout_seconds=SILENCE_S,
+            initialization_timeout=INITIALIZATION_TIMEOUT_S,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_S,
         )
     except Exception as error:  # whatever the coordination service throws
-        raise PeerGone(
-            f"process {team.rank} of {team.size} does not reach the others at {team.coordinator} "
+        raise PeerLost(
+            f"process {processes.rank} of {processes.size} does not reach the others at {processes.coordinator} "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from error
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-def part(team: Team) -> None:
+def shutdown(processes: ProcessGroup) -> None:
     """Wait until every process has come to its end; call it where all of them come to the same end."""
-    if team.alone:
+    if processes.is_single:
         return
     import jax
 
     try:
         jax.distributed.shutdown()
     except Exception as error:  # a peer that ended otherwise
-        raise PeerGone(f"a process of this run ended before process {team.rank} ({error})") from error
+        raise PeerLost(f"a process of this run ended before process {processes.rank} ({error})") from error
 
 
-def tells_of_a_peer(error: Exception) -> bool:
+def is_peer_failure(error: Exception) -> bool:
     """Return whether an error of a step is that another process is gone, or out of reach."""
-    return isinstance(error, PeerGone) or re.search(r"Gloo|NCCL|coordination.?service", str(error), re.I) is not None
+    return isinstance(error, PeerLost) or re.search(r"Gloo|NCCL|coordination.?service", str(error), re.I) is not None
 
 
-def end_at_once(code: int) -> None:
+def exit_now(code: int) -> None:
     """End this process without waiting for the others, which may wait for it: they see it go, and end."""
     sys.stdout.flush()
     sys.stderr.flush()

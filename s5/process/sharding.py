@@ -6,7 +6,7 @@ statistics over the devices, so that a step is the step of one device up to roun
 
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s5.errors import UserError
-from s5.process.distributed import Team
-from s5.process.shutdown import Lifeline
+from s5.process.distributed import ProcessGroup
+from s5.process.shutdown import StopRequest
 
 AXIS = "data"
 
@@ -26,25 +26,25 @@ class Devices:
 
     Args:
         wanted: Devices of this process to use; None for all.
-        team: Which of the run's processes this is.
+        processes: Which of the run's processes this is.
 
     Attributes:
         count: Devices of all processes together.
-        team: As given.
+        processes: As given.
 
     Raises:
         UserError: Where this process has fewer devices than wanted, or the processes have different numbers.
     """
 
-    def __init__(self, wanted: int | None = None, team: Team | None = None) -> None:
-        self.team = team or Team()
+    def __init__(self, wanted: int | None = None, processes: ProcessGroup | None = None) -> None:
+        self.processes = processes or ProcessGroup()
         local = jax.local_device_count()
         if wanted is not None and wanted > local:
             raise UserError(
                 f"train.devices={wanted}: this process has {local} device{'s' * (local != 1)}",
                 hint=f"choose 1 to {local}, or leave it out for all",
             )
-        by_process = [jax.local_devices(process_index=rank)[:wanted] for rank in range(self.team.size)]
+        by_process = [jax.local_devices(process_index=rank)[:wanted] for rank in range(self.processes.size)]
         if len({len(devices) for devices in by_process}) > 1:
             counts = ", ".join(str(len(devices)) for devices in by_process)
             raise UserError(f"the processes of this run have {counts} devices", hint="set train.devices to the least")
@@ -67,14 +67,14 @@ class Devices:
                 hint=f"make it a multiple of {parts}, or set train.devices",
             )
 
-    def filled(self, batch_size: int) -> int:
+    def round_up(self, batch_size: int) -> int:
         """Return the least multiple of the number of devices that holds a batch; an evaluation fills the rest."""
         return -(-batch_size // self.count) * self.count
 
-    def rows(self, batch_size: int) -> slice:
+    def local_rows(self, batch_size: int) -> slice:
         """Return which rows of a batch this process reads."""
-        share = batch_size // self.team.size
-        return slice(self.team.rank * share, (self.team.rank + 1) * share)
+        share = batch_size // self.processes.size
+        return slice(self.processes.rank * share, (self.processes.rank + 1) * share)
 
     def jit(self, function: Callable[..., Any], **options: Any) -> Any:
         """Compile a step for these devices; what it returns is on each of them, whole."""
@@ -82,42 +82,42 @@ class Devices:
             options["out_shardings"] = NamedSharding(self._mesh, PartitionSpec())
         return jax.jit(function, **options)
 
-    def place_batch(self, batch: Any) -> Any:
+    def shard_batch(self, batch: Any) -> Any:
         """Divide a batch over the devices; of several processes each gives its own rows."""
         if self._mesh is None:
             return batch
         sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
-        if self.team.alone:
+        if self.processes.is_single:
             return jax.device_put(batch, sharding)
         return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
 
-    def place(self, tree: Any) -> Any:
+    def replicate(self, tree: Any) -> Any:
         """Put a copy of a tree on each device. All processes must give the same."""
         if self._mesh is None:
             return tree
         everywhere = NamedSharding(self._mesh, PartitionSpec())
-        return jax.device_put(tree, everywhere) if self.team.alone else jax.tree.map(_on(everywhere), tree)
+        return jax.device_put(tree, everywhere) if self.processes.is_single else jax.tree.map(_on(everywhere), tree)
 
-    def keep_divided(self, parts: Any) -> Any:
+    def constrain_microbatches(self, parts: Any) -> Any:
         """Say inside a step that the second axis of these arrays is divided over the devices."""
         if self._mesh is None:
             return parts
         return jax.lax.with_sharding_constraint(parts, NamedSharding(self._mesh, PartitionSpec(None, AXIS)))
 
-    def from_leader(self, value: Any) -> Any:
+    def broadcast_from_main(self, value: Any) -> Any:
         """Return what process 0 gives: arrays on the host and plain values, bit for bit."""
-        if self.team.alone:
+        if self.processes.is_single:
             return value
-        payload = np.frombuffer(pickle.dumps(value) if self.team.leads else b"", np.uint8)
+        payload = np.frombuffer(pickle.dumps(value) if self.processes.is_main else b"", np.uint8)
         length = int(multihost_utils.broadcast_one_to_all(np.uint32(len(payload))))
         words = np.zeros(-(-length // 4) * 4, np.uint8)
         words[: len(payload)] = payload
         received = np.asarray(multihost_utils.broadcast_one_to_all(words.view(np.uint32)))
         return pickle.loads(received.view(np.uint8)[:length].tobytes())
 
-    def lifeline(self, lifeline: Lifeline) -> Lifeline:
+    def shared_stop(self, stop: StopRequest) -> StopRequest:
         """Return what says to all processes at the same look that one of them has been asked to stop."""
-        return lifeline if self.team.alone or self._mesh is None else SharedLifeline(lifeline, self._mesh)
+        return stop if self.processes.is_single or self._mesh is None else SharedStopRequest(stop, self._mesh)
 
 
 def _on(sharding: NamedSharding) -> Callable[[jax.Array], jax.Array]:
@@ -132,8 +132,9 @@ def _on(sharding: NamedSharding) -> Callable[[jax.Array], jax.Array]:
     return put
 
 
-class SharedLifeline(Lifeline):
-    """A lifeline that all processes of a run hold: when one is asked to stop, all see it at the same look.
+@final
+class SharedStopRequest:
+    """A stop that all processes of a run hold: when one is asked to stop, all see it at the same look.
 
     All of them must look equally often. A look hands the answer of this process to the devices and returns what all
     answered at the look before, so that nobody waits: the devices still have the step after that one to do.
@@ -143,7 +144,7 @@ class SharedLifeline(Lifeline):
         mesh: The devices of all processes.
     """
 
-    def __init__(self, own: Lifeline, mesh: Mesh) -> None:
+    def __init__(self, own: StopRequest, mesh: Mesh) -> None:
         self._own = own
         self._sharding = NamedSharding(mesh, PartitionSpec(AXIS))
         self._any = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
@@ -164,6 +165,6 @@ class SharedLifeline(Lifeline):
         return self._stopping
 
     @property
-    def why(self) -> str:
-        """What asked for it, in words."""
-        return self._own.why or "another process of the run was asked to stop"
+    def reason(self) -> str:
+        """Who asked, in words; empty before anyone did."""
+        return self._own.reason or "another process of the run was asked to stop"

@@ -7,23 +7,36 @@ that end and the reading end here reports the end of file: an orderly stop follo
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol, final
 
 from s5.errors import say
-from s5.run_dir.result import LIFELINE_VARIABLE, Exit
+from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE, Exit
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 # An orphan must be gone within 30 s. Where the orderly stop takes longer than this, the last checkpoint must do.
 ORPHAN_GRACE_S = 25.0
 
-_LOOK_S = 0.02  # how often whoever waits looks
+
+class StopRequest(Protocol):
+    """Tells the training loop whether to stop."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run has been asked to stop."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Who asked, in words; empty before anyone did."""
+        ...
 
 
-class Lifeline:
-    """Knows whether the process has been asked to stop. Listens from its making on.
+@final
+class LocalStopRequest:
+    """A stop request to this process. Handles signals from its construction on.
 
     Args:
         fd: The reading end of the supervisor's pipe; None where there is no supervisor.
@@ -35,41 +48,34 @@ class Lifeline:
         self, fd: int | None = None, *, grace_s: float = ORPHAN_GRACE_S, cut: Callable[[int], object] = os._exit
     ) -> None:
         # The whole state, and no lock about it: a handler that takes one can meet itself holding it.
-        self._why = ""
+        self._reason = ""
         self._grace_s = grace_s
         self._cut = cut
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
         if fd is not None:
-            threading.Thread(target=self._watch, args=(fd,), name="lifeline", daemon=True).start()
+            threading.Thread(target=self._watch, args=(fd,), name="supervisor-pipe", daemon=True).start()
 
     @classmethod
-    def from_environment(cls) -> "Lifeline":
+    def from_environment(cls) -> "LocalStopRequest":
         """Listen to the signals, and to the pipe that the environment names, if it names one."""
         _inherit_nothing()
-        text = os.environ.get(LIFELINE_VARIABLE)
+        text = os.environ.get(SUPERVISOR_PIPE_VARIABLE)
         return cls(int(text) if text else None)
 
     @property
     def stopping(self) -> bool:
         """Whether the process has been asked to stop."""
-        return bool(self._why)
+        return bool(self._reason)
 
     @property
-    def why(self) -> str:
+    def reason(self) -> str:
         """What asked it to, in words."""
-        return self._why
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until the process is asked to stop, at most `timeout_s`; return whether it was."""
-        deadline = time.monotonic() + timeout_s
-        while not self._why and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK_S))
-        return self.stopping
+        return self._reason
 
     def _on_signal(self, number: int, _frame: object) -> None:
         # Nothing may be written here: the signal can arrive in the middle of a write.
-        self._why = self._why or signal.Signals(number).name
+        self._reason = self._reason or signal.Signals(number).name
 
     def _watch(self, fd: int) -> None:
         while True:
@@ -81,7 +87,7 @@ class Lifeline:
             except OSError:  # no such pipe any more
                 pass
             break
-        self._why = self._why or "the supervisor is gone"
+        self._reason = self._reason or "the supervisor is gone"
         timer = threading.Timer(self._grace_s, self._cut_off)
         timer.daemon = True
         timer.start()

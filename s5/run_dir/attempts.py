@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from s5.errors import UserError
-from s5.run_dir.locks import is_taken, take
+from s5.run_dir.locks import is_locked, lock_fd
 from s5.run_dir.result import ATTEMPTS, CLAIM, LOCK, attempt_dirs
 
 
 @contextmanager
-def claimed(run_dir: Path) -> Iterator[Path]:
+def claim_attempt(run_dir: Path) -> Iterator[Path]:
     """Claim the next attempt of a run and hold its lock.
 
     Args:
@@ -33,7 +33,7 @@ def claimed(run_dir: Path) -> Iterator[Path]:
     prepared.mkdir(parents=True, exist_ok=True)
     fd = os.open(prepared / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        take(fd)
+        lock_fd(fd)
         yield _place(prepared, run_dir)
     finally:
         os.close(fd)
@@ -46,7 +46,7 @@ def _place(prepared: Path, run_dir: Path) -> Path:
     """Move the prepared folder to its place after the last attempt; raise while somebody works on that."""
     while True:
         earlier = attempt_dirs(run_dir)
-        if earlier and _is_worked_on(earlier[-1]):
+        if earlier and _is_running(earlier[-1]):
             raise UserError(
                 f"{run_dir}: attempt {earlier[-1].name} is still running",
                 hint="wait for it, or stop its process; then type the command again",
@@ -61,11 +61,11 @@ def _place(prepared: Path, run_dir: Path) -> Path:
         return place
 
 
-def _is_worked_on(attempt_dir: Path) -> bool:
+def _is_running(attempt_dir: Path) -> bool:
     with suppress(FileNotFoundError):
         fd = os.open(attempt_dir / LOCK, os.O_RDONLY)
         try:
-            return is_taken(fd)
+            return is_locked(fd)
         finally:
             os.close(fd)
     return False

@@ -13,7 +13,7 @@ import struct
 _FLOCK = "hhqqi4x"
 
 
-def take(fd: int, *, wait: bool = False) -> bool:
+def lock_fd(fd: int, *, wait: bool = False) -> bool:
     """Take the lock on a file.
 
     Args:
@@ -35,7 +35,7 @@ def take(fd: int, *, wait: bool = False) -> bool:
     return True
 
 
-def is_taken(fd: int) -> bool:
+def is_locked(fd: int) -> bool:
     """Say whether another open file description than `fd`'s holds the lock on its file. Asking takes nothing."""
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK))
     return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK

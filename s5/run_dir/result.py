@@ -42,7 +42,7 @@ FINAL_METRICS = (
 # What a supervisor tells the training process through its environment.
 RUN_DIR_VARIABLE = "LAUNCH_RUN_DIR"
 ATTEMPT_DIR_VARIABLE = "LAUNCH_ATTEMPT_DIR"
-LIFELINE_VARIABLE = "LAUNCH_LIFELINE_FD"  # a pipe that closes when the supervisor is gone
+SUPERVISOR_PIPE_VARIABLE = "LAUNCH_LIFELINE_FD"  # a pipe that closes when the supervisor is gone
 PLATFORM_VARIABLE = "S5_REQUIRE_PLATFORM"  # what JAX must compute on, such as `gpu`, where the run was given one
 
 

@@ -24,7 +24,7 @@ from s5.errors import Stopped, UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.process.sharding import Devices
 from s5.training import checkpoints
-from s5.training.metrics import Sums, score
+from s5.training.metrics import MetricSums, batch_metrics
 
 # How the names of the best model's arrays inside a checkpoint begin.
 BEST = "best/"
@@ -92,7 +92,7 @@ def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
     return (lambda batch: batch.lengths) if is_padded(dataset) else (lambda batch: None)
 
 
-EvalStep = Callable[[PyTree, PyTree, Sums, Batch], Sums]
+EvalStep = Callable[[PyTree, PyTree, MetricSums, Batch], MetricSums]
 
 
 def make_eval_step(
@@ -116,10 +116,10 @@ def make_eval_step(
         A pure function (params, stats, sums so far, batch) -> sums.
     """
 
-    def eval_step(params: PyTree, stats: PyTree, sums: Sums, batch: Batch) -> Sums:
+    def eval_step(params: PyTree, stats: PyTree, sums: MetricSums, batch: Batch) -> MetricSums:
         model, lengths = nnx.merge(graphdef, params, stats), lengths_of(batch)
         outputs = model(batch.inputs, lengths, train=False, step_rescale=step_rescale, times=batch.times)
-        return sums + score(outputs, batch.labels, batch.weight, head, lengths)
+        return sums + batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
 
     return (devices or Devices(1)).jit(eval_step)
 
@@ -149,11 +149,11 @@ def evaluate(
         Stopped: Where `stopping` says so before the end.
     """
     devices = devices or Devices(1)
-    sums = devices.place(Sums.zero(head))
+    sums = devices.replicate(MetricSums.zero(head))
     for batch in batches:
         if stopping():
             raise Stopped
-        sums = step(params, stats, sums, devices.place_batch(batch))
+        sums = step(params, stats, sums, devices.shard_batch(batch))
     return sums.means()
 
 
@@ -227,7 +227,7 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     here = jax.local_device_count()
     devices = Devices(min(config.train.devices or here, here))  # what four have trained, one can score
     step = make_eval_step(graphdef, valid_lengths(dataset), head=model.kind, devices=devices, step_rescale=step_rescale)
-    batches = eval_batches(dataset.splits[split], devices.filled(config.train.eval_batch_size))
-    params, stats = devices.place((params, stats))
+    batches = eval_batches(dataset.splits[split], devices.round_up(config.train.eval_batch_size))
+    params, stats = devices.replicate((params, stats))
     scores = evaluate(step, params, stats, batches, head=model.kind, devices=devices)
     return {f"{split}/{name}": value for name, value in scores.items()}

@@ -14,18 +14,18 @@ from s5.catalog import check_version, dataset_info
 from s5.config.choices import Compat
 from s5.config.run import Config
 from s5.data import Dataset, load
-from s5.errors import NotANumber, Stopped, UserError, say
+from s5.errors import NonFiniteLoss, Stopped, UserError, say
 from s5.process import device, distributed
-from s5.process.distributed import Team
+from s5.process.distributed import ProcessGroup
 from s5.process.sharding import Devices
-from s5.process.shutdown import Lifeline
+from s5.process.shutdown import LocalStopRequest, StopRequest
 from s5.run_dir.result import FINAL_METRICS, write_result
 from s5.training import checkpoints
 from s5.training.evaluate import BEST, Task, check_same_task
-from s5.training.metric_log import Journal, Silence
+from s5.training.metrics_writer import MetricsWriter, NullWriter
 from s5.training.schedule import has_plateaued
-from s5.training.step import Interval
-from s5.training.trainer_state import Learner
+from s5.training.step import MetricWindow
+from s5.training.trainer import Trainer
 
 _OTHER_DATA = "bring back the files and the config that the run began with, or start it again in another folder"
 
@@ -51,7 +51,11 @@ class Progress:
 
 
 def train(
-    config: Config, run_dir: Path, attempt_dir: Path, lifeline: Lifeline | None = None, team: Team | None = None
+    config: Config,
+    run_dir: Path,
+    attempt_dir: Path,
+    stop: StopRequest | None = None,
+    processes: ProcessGroup | None = None,
 ) -> dict[str, float]:
     """Train a run to its end, from its newest checkpoint if it has one, and write the attempt's `result.json`.
 
@@ -59,9 +63,9 @@ def train(
         config: The run's config.
         run_dir: The run directory; earlier attempts' checkpoints are looked for in it.
         attempt_dir: `RUN_DIR/attempts/K`, claimed by the caller; all that is written goes there.
-        lifeline: What says when to stop; None listens to signals and to the environment's pipe.
-        team: Which of the run's processes this one is; None for a run of one. Only process 0 reads and writes in the
-            run directory.
+        stop: What says when to stop; None listens to signals and to the environment's pipe.
+        processes: The processes of the run, and which of them this one is; None for a run of one. Only process 0 reads
+            and writes in the run directory.
 
     Returns:
         The final metrics: the scores of the best validated model on `test` and `val`, and on another data set's test
@@ -69,24 +73,24 @@ def train(
 
     Raises:
         Stopped: Asked to stop; a checkpoint at the current step is written.
-        NotANumber: The loss is not finite; the message names the step.
-        PeerGone: Another process of the run is gone.
+        NonFiniteLoss: The loss is not finite; the message names the step.
+        PeerLost: Another process of the run is gone.
         UserError: For data, a device or a config that cannot work.
     """
-    lifeline, team = lifeline or Lifeline.from_environment(), team or Team()
-    distributed.join(team)
-    device.require(config.platform)
-    devices = Devices(config.train.devices, team)  # before the data, which may take their time
+    stop, processes = stop or LocalStopRequest.from_environment(), processes or ProcessGroup()
+    distributed.initialize(processes)
+    device.start(config.platform)
+    devices = Devices(config.train.devices, processes)  # before the data, which may take their time
     dataset = load(config.data, config.compat)
     # What all processes come to alike they wait for together; one that leaves otherwise must not be waited for.
     try:
-        with Journal(config, attempt_dir) if team.leads else Silence() as journal:
-            loop = Loop(config, dataset, run_dir, attempt_dir, devices.lifeline(lifeline), journal, devices)
+        with MetricsWriter(config, attempt_dir) if processes.is_main else NullWriter() as writer:
+            loop = Loop(config, dataset, run_dir, attempt_dir, devices.shared_stop(stop), writer, devices)
             metrics = loop.run()
-    except (Stopped, NotANumber):
-        distributed.part(team)
+    except (Stopped, NonFiniteLoss):
+        distributed.shutdown(processes)
         raise
-    distributed.part(team)
+    distributed.shutdown(processes)
     return metrics
 
 
@@ -98,12 +102,12 @@ class Loop:
         dataset: Its data.
         run_dir: The run directory.
         attempt_dir: The attempt's folder.
-        lifeline: What says when to stop, to all processes of the run alike.
-        journal: Where the numbers go.
+        stop: What says when to stop, to all processes of the run alike.
+        writer: Where the numbers go.
         devices: What the batches are divided over; None for one device.
 
     Attributes:
-        learner: What computes.
+        trainer: What computes.
         progress: What the loop keeps.
     """
 
@@ -113,37 +117,37 @@ class Loop:
         dataset: Dataset,
         run_dir: Path,
         attempt_dir: Path,
-        lifeline: Lifeline,
-        journal: Journal | Silence,
+        stop: StopRequest,
+        writer: MetricsWriter | NullWriter,
         devices: Devices | None = None,
     ) -> None:
         self._config, self._dataset, self._attempt_dir = config, dataset, attempt_dir
-        self._lifeline, self._journal = lifeline, journal
+        self._stop, self._writer = stop, writer
         self._devices = devices or Devices(1)
-        self._leads = self._devices.team.leads
-        self.learner = Learner(config, dataset, self._devices)
-        self.steps_per_epoch = self.learner.steps_per_epoch
+        self._is_main = self._devices.processes.is_main
+        self.trainer = Trainer(config, dataset, self._devices)
+        self.steps_per_epoch = self.trainer.steps_per_epoch
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = {**device.environment(), "devices": self._devices.count}
         self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)))
         self._zero_shot = _load_zero_shot(config, dataset)
         self._best_arrays: checkpoints.Arrays = {}
-        self._pending: tuple[int, Interval] | None = None
+        self._pending: tuple[int, MetricWindow] | None = None
         self._saved: tuple[int, int] = (0, 0)
         self._resume(run_dir)
 
     def _resume(self, run_dir: Path) -> None:
         """Take over the newest valid checkpoint of the run's attempts, if there is one."""
-        checkpoint = self._devices.from_leader(checkpoints.newest(run_dir) if self._leads else None)
+        checkpoint = self._devices.broadcast_from_main(checkpoints.newest(run_dir) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
             check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
-        self.learner.start(checkpoint and checkpoint.arrays)
+        self.trainer.initialize(checkpoint and checkpoint.arrays)
         if checkpoint is None:
             return
         self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
         self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
         self._saved = (self.progress.step, self.progress.evaluated_step)
-        self._journal.resume(checkpoint.attempt, checkpoint.step)
+        self._writer.write_resumed_from(checkpoint.attempt, checkpoint.step)
         changed = [k for k, v in self._environment.items() if checkpoint.environment.get(k) != v]
         for key in changed:
             before, now = checkpoint.environment.get(key), self._environment[key]
@@ -151,62 +155,64 @@ class Loop:
 
     def run(self) -> dict[str, float]:
         """Train, evaluate the best model on the test split, write the result."""
-        progress, stopping = self.progress, lambda: self._lifeline.stopping
-        self._announce()
+        progress, stopping = self.progress, lambda: self._stop.stopping
+        self._log_start()
         try:
             self._train()
-            scores = {"val": progress.best, "test": self.learner.evaluate("test", stopping, self._best_arrays)}
+            scores = {"val": progress.best, "test": self.trainer.evaluate("test", stopping, self._best_arrays)}
             if self._zero_shot is not None:
                 scores["zero_shot"] = self._evaluate_zero_shot(self._zero_shot)
         except Stopped:
             self._save()
-            self._say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._lifeline.why})")
+            self._say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._stop.reason})")
             raise
         # Not in metrics.jsonl: a kill between that line and the result would have it repeated.
         every = {f"{split}/{kind}": value for split, kinds in scores.items() for kind, value in kinds.items()}
         metrics = {name: every[name] for name in FINAL_METRICS if name in every}
-        self._journal.mirror(progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")})
-        if self._leads:
+        self._writer.log_to_wandb(
+            progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")}
+        )
+        if self._is_main:
             write_result(
                 self._attempt_dir,
                 metrics,
                 steps=progress.step,
                 best_step=progress.best_step,
-                parameters=self.learner.n_parameters,
+                parameters=self.trainer.n_parameters,
                 environment=self._environment,
             )
-        self._say(f"s5: done; {_in_words('test', scores['test'])}, best validation at step {progress.best_step}")
+        self._say(f"s5: done; {_format_scores('test', scores['test'])}, best validation at step {progress.best_step}")
         return metrics
 
     def _evaluate_zero_shot(self, dataset: Dataset) -> dict[str, float]:
         """Return the scores of the best model on data that it was never trained on."""
-        scores = self.learner.evaluate(
+        scores = self.trainer.evaluate(
             "test",
-            lambda: self._lifeline.stopping,
+            lambda: self._stop.stopping,
             self._best_arrays,
             dataset=dataset,
             step_rescale=self._config.data.zero_shot_rescale,
         )
-        self._say(f"s5: never trained on {_in_words(dataset.name, scores)}")
+        self._say(f"s5: never trained on {_format_scores(dataset.name, scores)}")
         return scores
 
     def _train(self) -> None:
         """Do the steps that are left, with all that belongs to each."""
         train, progress = self._config.train, self.progress
-        batches = self.learner.batches()
+        batches = self.trainer.batches()
         try:
             try:
                 batches.set_state(progress.data or batches.get_state())
             except ValueError as error:
                 raise UserError(str(error), hint=_OTHER_DATA) from error
             self._finish_step()
-            while progress.step < self.total_steps and not self._ends_early():
-                self.learner.step(next(batches))
+            while progress.step < self.total_steps and not self._should_stop_early():
+                self.trainer.step(next(batches))
                 # The interval before is read only now that the device has work again.
                 self._write_pending()
                 progress.step, progress.data = progress.step + 1, batches.get_state()
                 if progress.step % train.log_every_steps == 0:
-                    self._pending = progress.step, self.learner.take_interval()
+                    self._pending = progress.step, self.trainer.take_window()
                 self._finish_step()
         finally:
             batches.close()
@@ -214,7 +220,7 @@ class Loop:
     def _finish_step(self) -> None:
         """Evaluate, save and stop where the current step asks for it; what a resumed run has done is not repeated."""
         step, train = self.progress.step, self._config.train
-        if self._lifeline.stopping:
+        if self._stop.stopping:
             raise Stopped
         ends_epoch = step > 0 and step % self.steps_per_epoch == 0
         evaluates = ends_epoch and (step // self.steps_per_epoch % train.eval_every_epochs == 0)
@@ -223,29 +229,29 @@ class Loop:
         saves = (
             ends_epoch if train.checkpoint_every_steps is None else step and step % train.checkpoint_every_steps == 0
         )
-        if saves or step == self.total_steps or self._ends_early():
+        if saves or step == self.total_steps or self._should_stop_early():
             self._save()
 
     def _evaluate(self) -> None:
         """Score the model on the validation split and remember it if it is the best."""
         self._write_pending()
-        _refuse_nan(self.learner.interval)  # before the validation can call such a model the best
+        _check_finite(self.trainer.window)  # before the validation can call such a model the best
         progress, compat = self.progress, self._config.compat
-        scores = self.learner.evaluate("val", lambda: self._lifeline.stopping)
+        scores = self.trainer.evaluate("val", lambda: self._stop.stopping)
         if progress.best_step is None or _rank(scores, compat) > _rank(progress.best, compat):
             progress.best_step, progress.best = progress.step, scores
-            self._best_arrays = self.learner.model_arrays()
+            self._best_arrays = self.trainer.model_arrays()
         progress.evaluated_step = progress.step
-        self._journal.write(progress.step, {f"val/{name}": value for name, value in scores.items()})
-        waited = progress.step - max(progress.best_step, self.learner.fell_at)
+        self._writer.write(progress.step, {f"val/{name}": value for name, value in scores.items()})
+        waited = progress.step - max(progress.best_step, self.trainer.reduced_at)
         if has_plateaued(self._config.optim, waited, self.steps_per_epoch, compat):
-            self.learner.let_rates_fall(progress.step)
+            self.trainer.reduce_lr(progress.step)
         self._say(
             f"s5: step {progress.step}/{self.total_steps}  epoch {progress.step / self.steps_per_epoch:g}  "
-            + _in_words("val", scores)
+            + _format_scores("val", scores)
         )
 
-    def _ends_early(self) -> bool:
+    def _should_stop_early(self) -> bool:
         patience = self._config.train.early_stop_epochs
         if patience is None or self.progress.best_step is None:
             return False
@@ -255,45 +261,45 @@ class Loop:
         """Write the line of the last log interval; waits for the device."""
         if self._pending is None:
             return
-        (step, interval), self._pending = self._pending, None
-        _refuse_nan(interval)
-        means = interval.sums.means()
+        (step, window), self._pending = self._pending, None
+        _check_finite(window)
+        means = window.sums.means()
         values = {f"train/{name}": value for name, value in means.items()}
-        self._journal.write(step, {**values, "lr": self.learner.lr(step - 1)})
-        self._journal.time(step, self.total_steps, step / self.steps_per_epoch)
+        self._writer.write(step, {**values, "lr": self.trainer.lr(step - 1)})
+        self._writer.write_timing(step, self.total_steps, step / self.steps_per_epoch)
 
     def _save(self) -> None:
         """Write a checkpoint of the current step, after all its lines are on disk."""
         self._write_pending()
-        _refuse_nan(self.learner.interval)
+        _check_finite(self.trainer.window)
         now = (self.progress.step, self.progress.evaluated_step)
         if now == self._saved:
             return
-        if self._leads:
-            self._journal.flush()
+        if self._is_main:
+            self._writer.flush()
             checkpoints.save(
                 self._attempt_dir,
                 self.progress.step,
-                {**self.learner.arrays(), **self._best_arrays},
+                {**self.trainer.arrays(), **self._best_arrays},
                 dataclasses.asdict(self.progress),
                 self._environment,
                 self._config.train.keep_checkpoints,
             )
         self._saved = now
 
-    def _announce(self) -> None:
+    def _log_start(self) -> None:
         self._say(
             f"s5: {self._config.recipe or self._dataset.name}, seed {self._config.seed}: "
-            f"{self.learner.n_parameters:,} parameters, {self.total_steps} steps of {self._config.train.batch_size} "
+            f"{self.trainer.n_parameters:,} parameters, {self.total_steps} steps of {self._config.train.batch_size} "
             f"on {device.describe(self._devices.count)}"
         )
         if self.progress.step:
             self._say(f"s5: going on after step {self.progress.step}")
-        self._journal.time(self.progress.step, self.total_steps, self.progress.step / self.steps_per_epoch)
+        self._writer.write_timing(self.progress.step, self.total_steps, self.progress.step / self.steps_per_epoch)
 
     def _say(self, message: str) -> None:
         """Say it once, however many processes the run has."""
-        if self._leads:
+        if self._is_main:
             say(message)
 
 
@@ -309,10 +315,10 @@ def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
     return other
 
 
-def _refuse_nan(interval: Interval) -> None:
-    bad_step = int(interval.bad_step)
+def _check_finite(window: MetricWindow) -> None:
+    bad_step = int(window.bad_step)
     if bad_step:
-        raise NotANumber(f"the loss or the updated parameters are not finite from step {bad_step} on")
+        raise NonFiniteLoss(f"the loss or the updated parameters are not finite from step {bad_step} on")
 
 
 def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
@@ -331,7 +337,7 @@ def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
     return (scores["accuracy"],) if compat is Compat.upstream else (scores["accuracy"], loss)
 
 
-def _in_words(split: str, scores: dict[str, float]) -> str:
+def _format_scores(split: str, scores: dict[str, float]) -> str:
     loss = f"{split} loss {scores['loss']:.4f}"
     if "mse" in scores:
         return f"{split} mse {scores['mse']:.4g}  {loss}"

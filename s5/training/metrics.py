@@ -20,7 +20,7 @@ LEAST_VARIANCE = 1e-6
 Lengths = Int[Array | np.ndarray, " batch *documents"] | None
 
 
-class Sums(NamedTuple):
+class MetricSums(NamedTuple):
     """Sums over what is scored, from which means are made when somebody asks.
 
     loss: Cross-entropy in nats, or averaged over the features of a step: squared error, or a Gaussian's negative
@@ -36,12 +36,12 @@ class Sums(NamedTuple):
     squared: Float[Array, ""] | None = None
 
     @classmethod
-    def zero(cls, head: Head = Head.classification) -> "Sums":
+    def zero(cls, head: Head = Head.classification) -> "MetricSums":
         """Return the sums over nothing."""
         correct, squared = None if head.per_step else jnp.zeros(()), jnp.zeros(()) if head is Head.gaussian else None
         return cls(jnp.zeros(()), correct, jnp.zeros(()), squared)
 
-    def __add__(self, other: "Sums") -> "Sums":  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __add__(self, other: "MetricSums") -> "MetricSums":  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the sums over both."""
         return jax.tree.map(jnp.add, self, other)
 
@@ -56,7 +56,7 @@ class Sums(NamedTuple):
             return {name: float(np.divide(total, weight)) for name, total in sums.items() if total is not None}
 
 
-def count(
+def loss_denominator(
     weight: Float[Array | np.ndarray, " batch"],
     labels: Shaped[Array | np.ndarray, "batch ..."],
     lengths: Lengths,
@@ -76,13 +76,13 @@ def count(
     return (weight * (labels.shape[1] if lengths is None else lengths)).sum()
 
 
-def score(
+def batch_metrics(
     outputs: Float[Array, "batch *steps d_output"],
     labels: Shaped[Array | np.ndarray, "batch ..."],
     weight: Float[Array | np.ndarray, " batch"],
     head: Head = Head.classification,
     lengths: Lengths = None,
-) -> Sums:
+) -> MetricSums:
     """Return the sums over one batch; rows of weight 0 count for nothing, and neither do padded steps.
 
     Args:
@@ -99,7 +99,7 @@ def score(
         loss = optax.losses.softmax_cross_entropy_with_integer_labels(outputs, labels)
         # The argmax of NaN is class 0: outputs that are no numbers are never right.
         correct = ((outputs.argmax(-1) == labels) & jnp.isfinite(loss)).astype(jnp.float32)
-        return Sums((loss * weight).sum(), (correct * weight).sum(), jnp.asarray(weight).sum())
+        return MetricSums((loss * weight).sum(), (correct * weight).sum(), jnp.asarray(weight).sum())
 
     def total(of_step: Float[Array, "batch L"]) -> Float[Array, ""]:
         if lengths is not None:
@@ -107,12 +107,12 @@ def score(
             of_step = jnp.where(jnp.arange(of_step.shape[1]) < jnp.asarray(lengths)[:, None], of_step, 0)
         return (of_step.sum(1) * weight).sum()
 
-    n_steps = count(weight, labels, lengths, head)
+    n_steps = loss_denominator(weight, labels, lengths, head)
     if head is Head.regression:
-        return Sums(total(jnp.square(outputs - labels).mean(-1)), None, n_steps)
+        return MetricSums(total(jnp.square(outputs - labels).mean(-1)), None, n_steps)
     mean, variance = jnp.split(outputs, 2, axis=-1)
     squared = total(jnp.square(mean - labels).mean(-1))
-    return Sums(total(gaussian_nll(mean, variance, labels).mean(-1)), None, n_steps, squared)
+    return MetricSums(total(gaussian_nll(mean, variance, labels).mean(-1)), None, n_steps, squared)
 
 
 def gaussian_nll(

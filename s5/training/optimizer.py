@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from s5.config.choices import Compat, ParamGroups
 from s5.config.run import OptimConfig
 from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
-from s5.training.schedule import Falls, make_schedule
+from s5.training.schedule import PlateauState, make_schedule
 
 
 class Rule(Enum):
@@ -73,7 +73,7 @@ def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = Co
     return table[type(param)]
 
 
-class GroupState(NamedTuple):
+class OptimizerState(NamedTuple):
     """The optimizer's state: updates done, Adam's moments, and how often the rates have fallen at a plateau.
 
     The moments are vectors, of all parameters one after the other. Array by array, Adam would be a fifth of all
@@ -82,7 +82,7 @@ class GroupState(NamedTuple):
 
     step: Int[Array, ""]
     adam: optax.OptState
-    falls: Falls
+    falls: PlateauState
 
 
 def make_optimizer(
@@ -98,7 +98,7 @@ def make_optimizer(
         compat: `upstream` for the S5 repository's groups and rates, faults and all.
 
     Returns:
-        An optax transformation for trees like `params`. Its state is a `GroupState`.
+        An optax transformation for trees like `params`. Its state is an `OptimizerState`.
 
     Raises:
         TypeError: For a parameter that is in no group.
@@ -113,7 +113,9 @@ def make_optimizer(
     adam = optax.scale_by_adam()
 
     def init(params):
-        return GroupState(jnp.zeros((), jnp.int32), adam.init(_as_vector(jax.tree.leaves(params))), Falls.none())
+        return OptimizerState(
+            jnp.zeros((), jnp.int32), adam.init(_as_vector(jax.tree.leaves(params))), PlateauState.initial()
+        )
 
     def update(updates, state, params=None):
         leaves, tree = jax.tree.flatten(updates)
@@ -126,7 +128,7 @@ def make_optimizer(
             -rates[rule.rate] * (d + config.weight_decay * p if rule.decays else d)
             for rule, d, p in zip(rules, _split_like(leaves, direction), jax.tree.leaves(params), strict=True)
         ]
-        return jax.tree.unflatten(tree, scaled), GroupState(state.step + 1, adam_state, state.falls)
+        return jax.tree.unflatten(tree, scaled), OptimizerState(state.step + 1, adam_state, state.falls)
 
     return optax.GradientTransformation(init, update)
 

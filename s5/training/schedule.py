@@ -15,7 +15,7 @@ from s5.config.choices import Compat, Schedule
 from s5.config.run import OptimConfig
 
 
-class Falls(NamedTuple):
+class PlateauState(NamedTuple):
     """How often the rates have fallen since they no longer helped, and when; `schedule=plateau` alone lets them.
 
     times: How often.
@@ -26,13 +26,13 @@ class Falls(NamedTuple):
     step: Int[Array, ""]
 
     @classmethod
-    def none(cls) -> "Falls":
+    def initial(cls) -> "PlateauState":
         """Return that of a training in which the rates have not fallen."""
         return cls(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
-    def fall(self, step: int) -> "Falls":
+    def reduce(self, step: int) -> "PlateauState":
         """Return it after the rates fall once more, `step` updates done."""
-        return Falls(self.times + 1, jnp.asarray(step, jnp.int32))
+        return PlateauState(self.times + 1, jnp.asarray(step, jnp.int32))
 
 
 def learning_rate(
@@ -109,18 +109,18 @@ def make_schedule(
         compat: `upstream` for the S5 repository's rates.
 
     Returns:
-        A function (step, falls) -> rate; without `falls` they have not fallen.
+        A function (step, plateau) -> rate; without `plateau` they have not fallen.
     """
     # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, and 3 steps.
     warmup_steps = math.ceil(round(config.warmup_epochs * steps_per_epoch, 6))
     total_steps = epochs * steps_per_epoch
     rate = upstream_learning_rate if compat is Compat.upstream else learning_rate
 
-    def schedule(step: Int[Array, ""] | int, falls: Falls | None = None) -> Float[Array, ""]:
+    def schedule(step: Int[Array, ""] | int, plateau: PlateauState | None = None) -> Float[Array, ""]:
         top = peak
-        if config.schedule is Schedule.plateau and falls is not None:
+        if config.schedule is Schedule.plateau and plateau is not None:
             # Upstream's first update after a fall still has the rate that was set before it.
-            count = falls.times - ((compat is Compat.upstream) & (falls.times > 0) & (falls.step == step))
+            count = plateau.times - ((compat is Compat.upstream) & (plateau.times > 0) & (plateau.step == step))
             top = jnp.maximum(peak * config.lr_reduce_factor ** count.astype(jnp.float32), min(config.lr_min, peak))
         return rate(step, top, config.lr_min, warmup_steps, total_steps, config.schedule)
 

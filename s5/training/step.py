@@ -1,4 +1,4 @@
-"""The training step: a pure function of state, log interval and batch, jitted once."""
+"""The training step: a pure function of state, log window and batch, jitted once."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 from s5.config.choices import Head
 from s5.data.batch import Batch
 from s5.process.sharding import Devices
-from s5.training.metrics import Sums, count, score
+from s5.training.metrics import MetricSums, batch_metrics, loss_denominator
 
 
 class TrainState(NamedTuple):
-    """Everything on the device that a step changes, beside the sums of the log interval.
+    """Everything on the device that a step changes, beside the sums of the log window.
 
     step: Steps done.
     key: What each step's dropout key is folded from.
@@ -29,23 +29,23 @@ class TrainState(NamedTuple):
     opt_state: Any
 
 
-class Interval(NamedTuple):
-    """What is gathered over the steps of a log interval. In every checkpoint, since an interruption may cut one.
+class MetricWindow(NamedTuple):
+    """What is gathered over the steps of a log window. In every checkpoint, since an interruption may cut one.
 
     sums: Scores of the training batches.
     bad_step: The first step whose loss, or whose new state, was not finite; 0 while there is none.
     """
 
-    sums: Sums
+    sums: MetricSums
     bad_step: Int[Array, ""]
 
     @classmethod
-    def fresh(cls, head: Head = Head.classification) -> "Interval":
-        """Return an interval without steps."""
-        return cls(Sums.zero(head), jnp.zeros((), jnp.int32))
+    def empty(cls, head: Head = Head.classification) -> "MetricWindow":
+        """Return an window without steps."""
+        return cls(MetricSums.zero(head), jnp.zeros((), jnp.int32))
 
 
-TrainStep = Callable[[TrainState, Interval, Batch], tuple[TrainState, Interval]]
+TrainStep = Callable[[TrainState, MetricWindow, Batch], tuple[TrainState, MetricWindow]]
 
 
 def make_train_step(
@@ -70,7 +70,7 @@ def make_train_step(
         devices: What a batch is divided over; None for one device.
 
     Returns:
-        A pure function (state, interval, batch) -> (state, interval). It may reuse the old state's memory.
+        A pure function (state, window, batch) -> (state, window). It may reuse the old state's memory.
     """
     devices = devices or Devices(1)
 
@@ -78,14 +78,14 @@ def make_train_step(
         model = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
         lengths = lengths_of(batch)
         outputs = model(batch.inputs, lengths, train=True, key=key, times=batch.times)
-        sums = score(outputs, batch.labels, batch.weight, head, lengths)
+        sums = batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
         return sums.loss / weight, (sums, nnx.split(model, nnx.Param, ...)[2])
 
     gradient = jax.value_and_grad(loss, has_aux=True)
 
-    def gradients(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[PyTree, PyTree, Sums]:
+    def gradients(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[PyTree, PyTree, MetricSums]:
         """Return the gradient of a batch's mean loss, the new statistics and the batch's sums."""
-        total = count(batch.weight, batch.labels, lengths_of(batch), head)
+        total = loss_denominator(batch.weight, batch.labels, lengths_of(batch), head)
         weight = jnp.where(total > 0, total, 1)  # a batch of nothing has no loss and no gradient
         if microbatches == 1:
             (_, (sums, stats)), grads = gradient(state.params, state.stats, batch, key, weight)
@@ -96,18 +96,18 @@ def make_train_step(
             (_, (new, stats)), grads = gradient(state.params, stats, part[0], jax.random.fold_in(key, part[1]), weight)
             return (jax.tree.map(jnp.add, before, grads), stats, sums + new), None
 
-        parts = devices.keep_divided(jax.tree.map(lambda rows: _split(rows, microbatches), batch))
-        none = (jax.tree.map(jnp.zeros_like, state.params), state.stats, Sums.zero(head))
+        parts = devices.constrain_microbatches(jax.tree.map(lambda rows: _split(rows, microbatches), batch))
+        none = (jax.tree.map(jnp.zeros_like, state.params), state.stats, MetricSums.zero(head))
         return jax.lax.scan(add, none, (parts, jnp.arange(microbatches)))[0]
 
-    def train_step(state: TrainState, interval: Interval, batch: Batch) -> tuple[TrainState, Interval]:
+    def train_step(state: TrainState, window: MetricWindow, batch: Batch) -> tuple[TrainState, MetricWindow]:
         grads, stats, sums = gradients(state, batch, jax.random.fold_in(state.key, state.step))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         new = TrainState(state.step + 1, state.key, params, stats, opt_state)
         good = jnp.isfinite(sums.loss) & _finite((params, stats, opt_state))
-        bad_step = jnp.where((interval.bad_step == 0) & ~good, new.step, interval.bad_step)
-        return new, Interval(interval.sums + sums, bad_step)
+        bad_step = jnp.where((window.bad_step == 0) & ~good, new.step, window.bad_step)
+        return new, MetricWindow(window.sums + sums, bad_step)
 
     return devices.jit(train_step, donate_argnums=0)
 

@@ -11,7 +11,7 @@ from s5.config.run import Config
 from s5.errors import say
 
 
-class Mirror:
+class WandbLogger:
     """Repeats every line of the metrics to W&B, or does nothing.
 
     Args:
@@ -49,7 +49,7 @@ class Mirror:
             project=config.wandb.project,
             entity=config.wandb.entity,
             mode=config.wandb.mode.name,  # pyright: ignore[reportArgumentType]
-            id=run_identity(config, attempt_dir),
+            id=wandb_run_id(config, attempt_dir),
             resume="allow",
             name=f"{config.recipe or 'run'}-s{config.seed}",
             dir=str(attempt_dir),
@@ -74,7 +74,7 @@ class Mirror:
             say(f"s5: the W&B mirror failed and is off from here on: {type(error).__name__}: {error}")
 
 
-def run_identity(config: Config, attempt_dir: Path) -> str:
+def wandb_run_id(config: Config, attempt_dir: Path) -> str:
     """Return the id of a run at W&B: one for all its attempts, and another where another sweep has the same science.
 
     Args:

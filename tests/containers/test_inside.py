@@ -17,7 +17,7 @@ from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.records import Reason
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE
 
 _NOBODY = 65534
 _OF_THE_HOST = shutil.which("git") or ""  # no image of the tests has it, and it lies under nothing that is mounted
@@ -107,7 +107,7 @@ def test_what_a_command_finds(place: Place, monkeypatch: pytest.MonkeyPatch, tmp
     odd = "`id` $HOME 'and' \"more\" ü, =x"
     reading, writing = os.pipe()
     words = ("-S", "-c", LOOK, str(tmp_path / "scratch"), str(place.data / "numbers"), _OF_THE_HOST)
-    variables = {LIFELINE_VARIABLE: str(writing), "XLA_FLAGS": odd, "CUDA_VISIBLE_DEVICES": ""}
+    variables = {SUPERVISOR_PIPE_VARIABLE: str(writing), "XLA_FLAGS": odd, "CUDA_VISIBLE_DEVICES": ""}
     code, said = ended(place.runtime, place.start(place.call("python3", *words, **variables), hand=(writing,)))
     os.close(writing)
     assert code == 75, said

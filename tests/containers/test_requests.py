@@ -14,7 +14,7 @@ from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.records import Reason
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE
 
 GOLDEN = Path(__file__).parent / "golden"
 ATTEMPT = "/scratch/ann/runs/lra/listops-s0/attempts/2"
@@ -38,7 +38,7 @@ def call(*, gpus: int, source: str = "/data/lra", image: str = "/scratch/ann/run
         command=("python", "-m", "s5", "train", "/scratch/ann/runs/lra/listops-s0"),
         variables={
             ATTEMPT_DIR_VARIABLE: ATTEMPT,
-            LIFELINE_VARIABLE: "5",
+            SUPERVISOR_PIPE_VARIABLE: "5",
             "CUDA_VISIBLE_DEVICES": "1" if gpus else "",
         },
         folder=ATTEMPT,

@@ -15,7 +15,14 @@ import s5.training.loop
 from s5.__main__ import main
 from s5.config.compose import compose, config_text, read_config
 from s5.config.identity import science_hash, to_dict
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, LIFELINE_VARIABLE, Exit, attempt_dirs, read_metrics, read_result
+from s5.run_dir.result import (
+    ATTEMPT_DIR_VARIABLE,
+    SUPERVISOR_PIPE_VARIABLE,
+    Exit,
+    attempt_dirs,
+    read_metrics,
+    read_result,
+)
 from s5.training import checkpoints
 
 
@@ -52,7 +59,7 @@ def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: 
     attempt.mkdir()
     reading, writing = os.pipe()
     with program.start(
-        "train", cut, **{ATTEMPT_DIR_VARIABLE: str(attempt), LIFELINE_VARIABLE: str(reading)}
+        "train", cut, **{ATTEMPT_DIR_VARIABLE: str(attempt), SUPERVISOR_PIPE_VARIABLE: str(reading)}
     ) as process:
         os.close(reading)
         program.until(process, 14)
@@ -123,13 +130,13 @@ def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(tiny, tmp_pa
 
 
 def test_a_run_that_is_being_trained_is_refused(tiny, tmp_path: Path, capsys) -> None:
-    from s5.run_dir.attempts import claimed
+    from s5.run_dir.attempts import claim_attempt
 
     run_dir = make_run(tmp_path / "run", tiny)
-    with claimed(run_dir):
+    with claim_attempt(run_dir):
         assert main(["train", str(run_dir)]) == Exit.USER_ERROR
     assert "still running" in capsys.readouterr().err
-    with claimed(run_dir) as attempt_dir:
+    with claim_attempt(run_dir) as attempt_dir:
         assert attempt_dir.name == "1"
 
 
@@ -221,7 +228,7 @@ def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), Exit.USER_ERROR, "No space left"),
         (ValueError("RESOURCE_EXHAUSTED: write: No space left on device"), Exit.USER_ERROR, "no space left"),
         (OSError(errno.EROFS, "Read-only file system", "runs/x"), Exit.USER_ERROR, "Read-only"),
-        (s5.training.loop.NotANumber("the loss is not finite from step 7 on"), Exit.NAN, "step 7"),
+        (s5.training.loop.NonFiniteLoss("the loss is not finite from step 7 on"), Exit.NAN, "step 7"),
         (s5.training.loop.Stopped(), Exit.STOPPED, ""),
         (ModuleNotFoundError("No module named 'flax.nnx'", name="flax.nnx"), Exit.USER_ERROR, "pip install"),
     ],

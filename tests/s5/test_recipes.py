@@ -10,7 +10,7 @@ from s5 import catalog
 from s5.config.choices import Compat, Head
 from s5.config.compose import CONF_DIR, compose, config_text
 from s5.data import convert
-from s5.process.shutdown import Lifeline
+from s5.process.shutdown import LocalStopRequest
 from s5.run_dir.result import read_result
 from s5.training.evaluate import evaluate_run, load_run
 from s5.training.loop import train
@@ -110,7 +110,7 @@ def test_a_recipe_trains(name, tiny: Path):
     attempt_dir = run_dir / "attempts" / "0"
     attempt_dir.mkdir(parents=True)
     (run_dir / "config.yaml").write_text(config_text(config))
-    metrics = train(config, run_dir, attempt_dir, Lifeline())
+    metrics = train(config, run_dir, attempt_dir, LocalStopRequest())
     pendulum = name.startswith("pendulum")
     kinds, splits = (
         ("loss", "mse" if pendulum else "accuracy"),

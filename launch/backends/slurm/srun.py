@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
-from s5.run_dir.result import LIFELINE_VARIABLE
+from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 # How long the others may go on once one has ended: a checkpoint is not cut short, and a peer's death ends them all.
 _WAIT_S = 60
@@ -40,7 +40,7 @@ def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str,
         "JAX_COORDINATOR_ADDRESS": f"{node}:{65536 - _PORTS + job % _PORTS}",
         **call.environment,
     }
-    variables.pop(LIFELINE_VARIABLE, None)  # a pipe does not reach other nodes; Slurm ends the step with its job
+    variables.pop(SUPERVISOR_PIPE_VARIABLE, None)  # a pipe does not reach other nodes; Slurm ends the step with its job
     return HostCommand(command=("srun", *options, *call.command), environment=variables)
 
 

@@ -29,7 +29,7 @@ from launch.containers.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
 from launch.containers.runtimes.environment import is_secret
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
 from launch.errors import BackendError, LaunchError
-from s5.run_dir.result import LIFELINE_VARIABLE
+from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 # The training process needs less, by itself, once nobody watches over it.
@@ -200,7 +200,7 @@ def _hear(inbox: SimpleQueue[_Event]) -> None:
     """Have signals and the end of the supervisor come in as events."""
     for number in _FORWARDED:
         signal.signal(number, lambda heard, _frame: inbox.put(("signal", heard)))
-    text = os.environ.get(LIFELINE_VARIABLE, "")
+    text = os.environ.get(SUPERVISOR_PIPE_VARIABLE, "")
 
     def watch() -> None:
         with suppress(OSError):

@@ -9,7 +9,7 @@ from launch.containers.runtimes.base import ContainerCall, StartFailure, last_li
 from launch.errors import LaunchError
 from launch.specs.mount import Mount
 from launch.store.records import Reason
-from s5.run_dir.result import LIFELINE_VARIABLE
+from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 # What Slurm and the step say to each task, and which GPUs are its node's.
 _OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")
@@ -46,7 +46,7 @@ def from_step(call: ContainerCall, handed: Mapping[str, str]) -> tuple[dict[str,
         return dict(handed), {}
     later = {name: value for name, value in handed.items() if name.startswith(_OF_STEP)}
     # A pipe does not reach other nodes; Slurm ends the step with its job.
-    return {name: handed[name] for name in handed if name not in later and name != LIFELINE_VARIABLE}, later
+    return {name: handed[name] for name in handed if name not in later and name != SUPERVISOR_PIPE_VARIABLE}, later
 
 
 def check_mount(mount: Mount, runtime: str) -> Mount:

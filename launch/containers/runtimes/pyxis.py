@@ -10,7 +10,7 @@ from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import check_mount, image_file
 from launch.specs.mount import Mount, outermost_first
 from launch.store.records import Reason
-from s5.run_dir.result import LIFELINE_VARIABLE
+from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 # What srun and Enroot themselves read, beside what the command may find.
 _OWN = ("HOME", "PATH", "USER", "XDG_RUNTIME_DIR")
@@ -42,7 +42,7 @@ class Pyxis(Runtime):
             if (name in _OWN or name.startswith(_FAMILIES)) and name != "SLURM_JWT"
         }
         # A value of the image would win over one that is not named here. Of Slurm's own no image knows.
-        named = sorted(name for name in handed if not name.startswith("SLURM") and name != LIFELINE_VARIABLE)
+        named = sorted(name for name in handed if not name.startswith("SLURM") and name != SUPERVISOR_PIPE_VARIABLE)
         return HostCommand(
             command=call.command,
             environment={**own, **handed},

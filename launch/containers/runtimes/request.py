@@ -14,7 +14,7 @@ from launch.containers.runtimes.base import ContainerCall
 from launch.containers.runtimes.environment import container_environment
 from launch.specs.image import Image
 from launch.specs.mount import Mount
-from s5.run_dir.result import LIFELINE_VARIABLE
+from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 RUN_LABEL = "launch.run"
 ATTEMPT_LABEL = "launch.attempt"
@@ -118,9 +118,9 @@ def build_request(
     else:
         environment["NVIDIA_VISIBLE_DEVICES"] = "void"  # an image of NVIDIA's says `all`
     if lifeline is None:
-        environment.pop(LIFELINE_VARIABLE, None)
+        environment.pop(SUPERVISOR_PIPE_VARIABLE, None)
     else:
-        environment[LIFELINE_VARIABLE] = str(lifeline)
+        environment[SUPERVISOR_PIPE_VARIABLE] = str(lifeline)
     settings, memory_gb = call.container, call.resources.mem_gb
     several = call.resources.tasks > 1
     return ContainerRequest(

@@ -9,7 +9,7 @@ from launch.cli import main
 from launch.errors import ExitCode, StoreError
 from launch.store import locks
 from launch.store.locks import acquire, is_held
-from s5.run_dir.locks import is_taken, take
+from s5.run_dir.locks import is_locked, lock_fd
 
 
 def test_second_taker_is_turned_away(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_asking_takes_nothing(tmp_path: Path) -> None:
     fd = acquire(path)
     assert fd is not None
     assert is_held(path)
-    assert not is_taken(fd)
+    assert not is_locked(fd)
     os.close(fd)
     assert not is_held(path)
 
@@ -67,9 +67,9 @@ def test_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
     def take_too_late(fd: int, *, wait: bool) -> bool:
         if not removed:
             removed.append(path.unlink())
-        return take(fd, wait=wait)
+        return lock_fd(fd, wait=wait)
 
-    monkeypatch.setattr(locks, "take", take_too_late)
+    monkeypatch.setattr(locks, "lock_fd", take_too_late)
     fd = acquire(str(path))
     assert fd is not None
     assert os.path.samestat(os.fstat(fd), path.stat())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s5.catalog import CATALOG, DataError
-from s5.data.batch import TrainSteps, eval_batches, train_batches
+from s5.data.batch import BatchSequence, TrainBatches, eval_batches
 from s5.data.dataset import Dataset, Split
 
 SETTINGS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63)).filter(lambda s: s[1] <= s[0])
@@ -36,7 +36,7 @@ def take(batches, n):
 @given(SETTINGS)
 def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings):
     n, batch_size, seed = settings
-    steps = TrainSteps(make_split(n), batch_size, seed)
+    steps = BatchSequence(make_split(n), batch_size, seed)
     assert steps.steps_per_epoch == n // batch_size
     seen = [label for step in range(steps.steps_per_epoch) for label in steps[step].labels.tolist()]
     assert len(seen) == len(set(seen)) == n // batch_size * batch_size
@@ -44,7 +44,7 @@ def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings):
 
 def test_every_epoch_and_every_seed_has_an_order_of_its_own():
     split = make_split(64)
-    orders = {tuple(TrainSteps(split, 64, seed)[epoch].labels) for seed in range(4) for epoch in range(8)}
+    orders = {tuple(BatchSequence(split, 64, seed)[epoch].labels) for seed in range(4) for epoch in range(8)}
     assert len(orders) == 32
 
 
@@ -53,16 +53,16 @@ def test_every_epoch_and_every_seed_has_an_order_of_its_own():
 def test_restored_at_any_step_the_same_batches_follow(settings, step, prefetch, other_prefetch):
     n, batch_size, seed = settings
     split = make_split(n)
-    whole = train_batches(split, batch_size, seed, prefetch=prefetch)
+    whole = TrainBatches(split, batch_size, seed, prefetch=prefetch)
     take(whole, step)
     state = json.loads(json.dumps(whole.get_state()))
     expected = take(whole, 7)
-    restored = train_batches(split, batch_size, seed, prefetch=other_prefetch)
+    restored = TrainBatches(split, batch_size, seed, prefetch=other_prefetch)
     take(restored, 3)
     restored.set_state(state)
     assert restored.step == step
     assert take(restored, 7) == expected
-    assert take(train_batches(split, batch_size, seed, step, prefetch=other_prefetch), 7) == expected
+    assert take(TrainBatches(split, batch_size, seed, step, prefetch=other_prefetch), 7) == expected
     whole.set_state(state)
     assert take(whole, 7) == expected
 
@@ -70,14 +70,14 @@ def test_restored_at_any_step_the_same_batches_follow(settings, step, prefetch, 
 def test_restoring_far_out_takes_no_time():
     # Whatever walked there step by step, or kept a list of epochs, would never arrive.
     far = 2**45 + 17
-    batches = train_batches(make_split(100), 7, 0, far)
+    batches = TrainBatches(make_split(100), 7, 0, far)
     assert batches.get_state()["step"] == far
-    assert next(batches).labels.tolist() == TrainSteps(make_split(100), 7, 0)[far].labels.tolist()
+    assert next(batches).labels.tolist() == BatchSequence(make_split(100), 7, 0)[far].labels.tolist()
     batches.close()
 
 
 def test_batches_prepared_ahead_do_not_count_in_the_state():
-    batches = train_batches(make_split(100), 10, 0, prefetch=5)
+    batches = TrainBatches(make_split(100), 10, 0, prefetch=5)
     assert batches.get_state()["step"] == 0
     next(batches)
     assert batches.get_state()["step"] == 1
@@ -87,7 +87,7 @@ def test_batches_prepared_ahead_do_not_count_in_the_state():
     ("key", "other"), [("seed", 2), ("batch_size", 11), ("examples", 99), ("version", 2)], ids=lambda value: str(value)
 )
 def test_a_state_of_something_else_is_refused(key, other):
-    batches = train_batches(make_split(100), 10, 1)
+    batches = TrainBatches(make_split(100), 10, 1)
     state = {**batches.get_state(), key: other}
     with pytest.raises(ValueError, match=f"batches are of {key}={other}, and not of"):
         batches.set_state(state)
@@ -95,13 +95,13 @@ def test_a_state_of_something_else_is_refused(key, other):
 
 def test_a_step_below_zero_is_refused():
     with pytest.raises(ValueError, match="step -1 cannot be"):
-        train_batches(make_split(10), 2, 0, -1)
+        TrainBatches(make_split(10), 2, 0, -1)
 
 
 @pytest.mark.parametrize("batch_size", [0, 11])
 def test_a_batch_that_the_split_cannot_fill_is_refused(batch_size):
     with pytest.raises(DataError, match=f"train.batch_size={batch_size}: .* from 10 examples") as error:
-        train_batches(make_split(10), batch_size, 0)
+        TrainBatches(make_split(10), batch_size, 0)
     assert error.value.hint == "choose 1 to 10"
 
 
@@ -112,7 +112,7 @@ def test_pixels_are_scaled_to_one_when_a_batch_is_made():
         lengths=np.ones(256, np.int32),
         full_scale=255.0,
     )
-    batch = next(train_batches(split, 256, 0))
+    batch = next(TrainBatches(split, 256, 0))
     assert batch.inputs.dtype == np.float32
     np.testing.assert_array_equal(batch.inputs[:, 0, 0], batch.labels.astype(np.float32) / np.float32(255))
     assert batch.inputs.max() == 1.0
@@ -120,7 +120,7 @@ def test_pixels_are_scaled_to_one_when_a_batch_is_made():
 
 def test_inputs_lengths_and_labels_stay_together():
     split = make_split(50)
-    batch = next(train_batches(split, 20, 3))
+    batch = next(TrainBatches(split, 20, 3))
     np.testing.assert_array_equal(batch.inputs, split.inputs[batch.labels] / np.float32(255))
     np.testing.assert_array_equal(batch.lengths, split.lengths[batch.labels])
     np.testing.assert_array_equal(batch.weight, np.ones(20))
@@ -148,11 +148,11 @@ def test_an_error_on_the_thread_reaches_the_loop(monkeypatch):
 
     monkeypatch.setattr("s5.data.batch.gather", fail)
     with pytest.raises(OSError, match="the disk is gone"):
-        take(train_batches(make_split(10), 10, 0), 1)
+        take(TrainBatches(make_split(10), 10, 0), 1)
 
 
 def test_closed_iteration_ends():
-    batches = train_batches(make_split(10), 2, 0)
+    batches = TrainBatches(make_split(10), 2, 0)
     next(batches)
     batches.close()
     batches.close()
@@ -162,10 +162,10 @@ def test_closed_iteration_ends():
 def test_a_process_ends_with_batches_still_in_preparation():
     code = """
 import numpy as np
-from s5.data.batch import train_batches
+from s5.data.batch import TrainBatches
 from s5.data.dataset import Split
 ones = np.ones(100, np.int32)
-batches = train_batches(Split(inputs=np.ones((100, 9, 1), np.uint8), labels=ones, lengths=ones), 10, 0, prefetch=4)
+batches = TrainBatches(Split(inputs=np.ones((100, 9, 1), np.uint8), labels=ones, lengths=ones), 10, 0, prefetch=4)
 next(batches)
 print("done")
 """

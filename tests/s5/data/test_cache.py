@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s5 import catalog
-from s5.data.cache import cached, read_cache, write_cache
+from s5.data.cache import load_or_convert, read_cache, write_cache
 
 INFO = catalog.CATALOG["mnist5k"]
 
@@ -31,14 +31,14 @@ def refuse_to_convert():
 
 
 def test_converts_once(tmp_path):
-    assert_same(cached(INFO, str(tmp_path), arrays), arrays())
-    assert_same(cached(INFO, str(tmp_path), refuse_to_convert), arrays())
+    assert_same(load_or_convert(INFO, str(tmp_path), arrays), arrays())
+    assert_same(load_or_convert(INFO, str(tmp_path), refuse_to_convert), arrays())
     assert [path.name for path in tmp_path.iterdir()] == ["mnist5k-v1.npz"]
 
 
 def test_a_cache_of_other_raw_files_is_made_anew(tmp_path):
     write_cache(catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path)), catalog.CATALOG["mnist"], arrays(1))
-    assert_same(cached(INFO, str(tmp_path), arrays), arrays())
+    assert_same(load_or_convert(INFO, str(tmp_path), arrays), arrays())
 
 
 def test_a_cache_of_another_version_is_made_anew(tmp_path):
@@ -47,7 +47,7 @@ def test_a_cache_of_another_version_is_made_anew(tmp_path):
     assert catalog.cache_path(older, str(tmp_path)) != path
     write_cache(path, older, arrays(1))
     assert read_cache(path, INFO) is None
-    assert_same(cached(INFO, str(tmp_path), arrays), arrays())
+    assert_same(load_or_convert(INFO, str(tmp_path), arrays), arrays())
     assert_same(read_cache(path, INFO), arrays())
 
 
@@ -55,7 +55,7 @@ def test_a_torn_cache_is_made_anew(tmp_path):
     path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     write_cache(path, INFO, arrays(1))
     os.truncate(path, path.stat().st_size // 2)
-    assert_same(cached(INFO, str(tmp_path), arrays), arrays())
+    assert_same(load_or_convert(INFO, str(tmp_path), arrays), arrays())
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,7 +83,7 @@ def test_a_cache_cut_anywhere_is_refused(tmp_path, data):
 def test_a_cache_that_cannot_be_written_warns_and_the_data_are_there(tmp_path):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match=r"mnist5k-v1.npz: the cache cannot be written: Not a directory"):
-        found = cached(INFO, str(tmp_path / "file/below"), arrays)
+        found = load_or_convert(INFO, str(tmp_path / "file/below"), arrays)
     assert_same(found, arrays())
 
 
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_no_half_cache(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", fill_up)
     with pytest.warns(UserWarning, match="No space left on device"):
-        cached(INFO, str(tmp_path), arrays)
+        load_or_convert(INFO, str(tmp_path), arrays)
     assert list(tmp_path.iterdir()) == []
 
 

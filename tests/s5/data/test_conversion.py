@@ -10,7 +10,7 @@ import pytest
 
 from s5 import catalog
 from s5.catalog import Cache, DataError, DatasetInfo
-from s5.data.conversion import Plan, chunks_of, stored
+from s5.data.conversion import ConversionPlan, chunks_of, open_or_convert
 from s5.data.store import open_store, verify_store
 
 INFO = DatasetInfo(
@@ -32,7 +32,9 @@ def squares(numbers):
 
 def make_plan(convert=squares, facts=None, **changed):
     arrays = {"inputs": ((100, 2), "int32"), "labels": ((100,), "int32")}
-    return Plan(arrays=arrays, chunks=chunks_of(100, 7), convert=convert, facts=facts or {"seed": 1}, **changed)
+    return ConversionPlan(
+        arrays=arrays, chunks=chunks_of(100, 7), convert=convert, facts=facts or {"seed": 1}, **changed
+    )
 
 
 def assert_right(found):
@@ -46,11 +48,11 @@ def refuse(_numbers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_converts_once_and_maps(tmp_path, workers, capsys):
-    found = stored(INFO, str(tmp_path), make_plan, workers=workers)
+    found = open_or_convert(INFO, str(tmp_path), make_plan, workers=workers)
     assert_right(found)
     assert isinstance(found.arrays["inputs"], np.memmap) and not found.arrays["inputs"].flags.writeable
     assert found.facts == {"seed": 1}
-    again = stored(INFO, str(tmp_path), lambda: make_plan(refuse))
+    again = open_or_convert(INFO, str(tmp_path), lambda: make_plan(refuse))
     assert_right(again)
     assert sorted(os.listdir(tmp_path)) == [".numbers-v1.lock", "numbers-v1"]
     assert sorted(os.listdir(tmp_path / "numbers-v1")) == ["header.json", "inputs.npy", "labels.npy"]
@@ -58,24 +60,26 @@ def test_converts_once_and_maps(tmp_path, workers, capsys):
 
 
 def test_what_finish_finds_is_kept(tmp_path):
-    found = stored(INFO, str(tmp_path), lambda: make_plan(finish=lambda arrays: {"sum": int(arrays["inputs"].sum())}))
+    found = open_or_convert(
+        INFO, str(tmp_path), lambda: make_plan(finish=lambda arrays: {"sum": int(arrays["inputs"].sum())})
+    )
     assert found.facts == {"seed": 1, "sum": sum(n + n * n for n in range(100))}
 
 
 @pytest.mark.parametrize("name", ["inputs.npy", "header.json"])
 @pytest.mark.parametrize("harm", ["cut", "gone"])
 def test_a_torn_folder_is_made_anew(tmp_path, name, harm):
-    stored(INFO, str(tmp_path), make_plan)
+    open_or_convert(INFO, str(tmp_path), make_plan)
     file = tmp_path / "numbers-v1" / name
     os.truncate(file, file.stat().st_size - 9) if harm == "cut" else file.unlink()
     assert open_store(INFO, str(tmp_path)) is None
     assert not catalog.is_cached(INFO, str(tmp_path))
-    assert_right(stored(INFO, str(tmp_path), make_plan))
+    assert_right(open_or_convert(INFO, str(tmp_path), make_plan))
     assert sorted(os.listdir(tmp_path)) == [".numbers-v1.lock", "numbers-v1"]
 
 
 def test_a_rotten_byte_is_found_by_its_sum(tmp_path):
-    stored(INFO, str(tmp_path), make_plan)
+    open_or_convert(INFO, str(tmp_path), make_plan)
     assert verify_store(tmp_path / "numbers-v1")
     with (tmp_path / "numbers-v1" / "inputs.npy").open("r+b") as file:
         file.seek(-5, os.SEEK_END)
@@ -85,10 +89,10 @@ def test_a_rotten_byte_is_found_by_its_sum(tmp_path):
 
 
 def test_a_folder_of_another_version_is_made_anew(tmp_path):
-    stored(INFO, str(tmp_path), lambda: make_plan(facts={"seed": 2}))
+    open_or_convert(INFO, str(tmp_path), lambda: make_plan(facts={"seed": 2}))
     header = tmp_path / "numbers-v1" / "header.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 0}))
-    assert stored(INFO, str(tmp_path), make_plan).facts == {"seed": 1}
+    assert open_or_convert(INFO, str(tmp_path), make_plan).facts == {"seed": 1}
 
 
 def damaged(numbers):
@@ -100,7 +104,7 @@ def damaged(numbers):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_damaged_raw_file_leaves_nothing(tmp_path, workers):
     with pytest.raises(DataError, match="raw file: damaged"):
-        stored(INFO, str(tmp_path), lambda: make_plan(damaged), workers=workers)
+        open_or_convert(INFO, str(tmp_path), lambda: make_plan(damaged), workers=workers)
     assert os.listdir(tmp_path) == [".numbers-v1.lock"]
 
 
@@ -110,14 +114,14 @@ def refuse_sum(_arrays):
 
 def test_what_finish_refuses_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="the sum is wrong"):
-        stored(INFO, str(tmp_path), lambda: make_plan(finish=refuse_sum))
+        open_or_convert(INFO, str(tmp_path), lambda: make_plan(finish=refuse_sum))
     assert os.listdir(tmp_path) == [".numbers-v1.lock"]
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="file/below: Not a directory"):
-        stored(INFO, str(tmp_path / "file/below"), make_plan)
+        open_or_convert(INFO, str(tmp_path / "file/below"), make_plan)
 
 
 def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path, monkeypatch):
@@ -127,10 +131,10 @@ def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
         with pytest.raises(DataError, match="No space left on device") as error:
-            stored(INFO, str(tmp_path), make_plan)
+            open_or_convert(INFO, str(tmp_path), make_plan)
     assert error.value.hint
     assert open_store(INFO, str(tmp_path)) is None
-    assert_right(stored(INFO, str(tmp_path), make_plan))
+    assert_right(open_or_convert(INFO, str(tmp_path), make_plan))
 
 
 # Kills itself with the third chunk half done; a worker kills its parent, and must then end by itself.
@@ -166,7 +170,7 @@ def test_kill_then_again_goes_on_and_is_right(tmp_path, workers, capsys):
     assert not catalog.is_cached(INFO, str(cache))
     done = [int(line) for line in (cache / ".numbers-v1.work/journal").read_text().split()]
     assert 3 not in done
-    assert_right(stored(INFO, str(cache), make_plan))
+    assert_right(open_or_convert(INFO, str(cache), make_plan))
     err = capsys.readouterr().err
     assert f"going on at {7 * len(done)} of 100" in err if done else "going on" not in err
     assert sorted(os.listdir(cache)) == [".numbers-v1.lock", "numbers-v1"]
@@ -183,9 +187,9 @@ def test_what_a_kill_left_of_another_plan_or_of_changed_files_is_not_gone_on_wit
 
     for other in ({"facts": {"seed": 2}}, {}):
         with pytest.raises(KeyboardInterrupt):
-            stored(INFO, str(tmp_path / "cache"), lambda other=other: make_plan(stop, sources=[raw], **other))
+            open_or_convert(INFO, str(tmp_path / "cache"), lambda other=other: make_plan(stop, sources=[raw], **other))
     os.utime(raw, ns=(0, time.time_ns()))
-    assert_right(stored(INFO, str(tmp_path / "cache"), lambda: make_plan(sources=[raw])))
+    assert_right(open_or_convert(INFO, str(tmp_path / "cache"), lambda: make_plan(sources=[raw])))
     assert "going on" not in capsys.readouterr().err
 
 
@@ -196,8 +200,8 @@ def test_an_interrupted_conversion_goes_on(tmp_path, capsys):
         return squares(numbers)
 
     with pytest.raises(KeyboardInterrupt):
-        stored(INFO, str(tmp_path), lambda: make_plan(stop))
-    assert_right(stored(INFO, str(tmp_path), make_plan))
+        open_or_convert(INFO, str(tmp_path), lambda: make_plan(stop))
+    assert_right(open_or_convert(INFO, str(tmp_path), make_plan))
     assert "numbers: going on at 49 of 100 examples\n" in capsys.readouterr().err
 
 

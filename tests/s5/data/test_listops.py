@@ -10,7 +10,7 @@ from s5.config.run import DataConfig
 from s5.data import convert, load
 from s5.data.batch import gather
 from s5.data.generate.listops import OPERATORS, apply_operator, draw_sample
-from s5.data.lines import share_lines
+from s5.data.lines import chunk_lines
 from s5.data.tokens import EOS, LISTOPS
 
 SIZES = {"train": 9, "val": 4, "test": 3}
@@ -197,8 +197,8 @@ def test_lines_are_shared_out_whole(tmp_path, monkeypatch, size, last, header):
     lines = ["", "a", "bcdefgh", "ü", "", "z"]
     path.write_text("\n".join(lines) + last, encoding="utf-8")
     expected = [*enumerate(lines, 1)][header:]
-    chunks = share_lines(path, len(expected), 10, header=header, size=size)
+    chunks = chunk_lines(path, len(expected), 10, header=header, size=size)
     assert [pair for chunk in chunks for pair in chunk.source.read()] == expected
     assert [row for chunk in chunks for row in range(chunk.start, chunk.stop)] == [10 + k for k in range(len(expected))]
     with pytest.raises(DataError, match="the published file has 77"):
-        share_lines(path, 77, 0, header=header, size=size)
+        chunk_lines(path, 77, 0, header=header, size=size)

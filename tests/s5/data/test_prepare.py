@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from s5 import catalog
-from s5.data.prepare import _take_from, main
+from s5.data.prepare import _unpack_archive, main
 from s5.run_dir.result import Exit
 
 pytestmark = pytest.mark.skipif(
@@ -74,11 +74,11 @@ def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path):
         (tmp_path / "listops").mkdir(exist_ok=True)
         (tmp_path / "listops" / file.name).touch()
     (tmp_path / "lra_release.gz").touch()
-    root, said = _take_from(info, str(tmp_path / "lra_release.gz"), str(tmp_path))
+    root, said = _unpack_archive(info, str(tmp_path / "lra_release.gz"), str(tmp_path))
     assert root == str(tmp_path)
     assert said == [f"not unpacked: {tmp_path}/lra_release.gz; its files are there already, in {tmp_path}/listops"]
     with pytest.raises(catalog.DataError, match=r"--from /nowhere/a\.gz: no such file or folder"):
-        _take_from(info, "/nowhere/a.gz", str(tmp_path))
+        _unpack_archive(info, "/nowhere/a.gz", str(tmp_path))
 
 
 def test_what_nobody_publishes_says_so_and_words_are_one_line(tmp_path, capsys):

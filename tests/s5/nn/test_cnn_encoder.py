@@ -13,7 +13,7 @@ from s5.config.choices import Encoder, Head, Likelihood, Norm, Pooling, Precisio
 from s5.config.run import ModelConfig, picture_side
 from s5.models.sequence_model import make_model
 from s5.nn.cnn_encoder import N_FEATURES, Convolution, PictureFeatures, pool
-from s5.training.metrics import LEAST_VARIANCE, Sums, gaussian_nll, score
+from s5.training.metrics import LEAST_VARIANCE, MetricSums, batch_metrics, gaussian_nll
 
 batch, L, side, d_output = 2, 6, 8, 2
 SMALL = ModelConfig(
@@ -162,11 +162,11 @@ def test_scores_of_gaussians_leave_padding_and_filling_rows_out():
     outputs = jnp.concatenate([draw(3, 4, 2), jnp.abs(draw(3, 4, 2, seed=1)) + 0.1], axis=-1)
     labels, lengths = draw(3, 4, 2, seed=2), np.array([4, 2, 3], np.int32)
     garbage = outputs.at[1, 2:].set(1e9)
-    sums = score(garbage, labels, jnp.array([1.0, 1.0, 0.0]), Head.gaussian, lengths)
+    sums = batch_metrics(garbage, labels, jnp.array([1.0, 1.0, 0.0]), Head.gaussian, lengths)
     steps = [(0, k) for k in range(4)] + [(1, k) for k in range(2)]
     errors = [float(((outputs[i, k, :2] - labels[i, k]) ** 2).mean()) for i, k in steps]
     losses = [float(gaussian_nll(outputs[i, k, :2], outputs[i, k, 2:], labels[i, k]).mean()) for i, k in steps]
-    assert (Sums.zero(Head.gaussian) + sums).means() == {
+    assert (MetricSums.zero(Head.gaussian) + sums).means() == {
         "loss": pytest.approx(np.mean(losses), rel=1e-5),
         "mse": pytest.approx(np.mean(errors), rel=1e-5),
     }
@@ -180,7 +180,7 @@ def loss_of(net):
     @jax.value_and_grad
     def loss(params):
         outputs = nnx.merge(graph, params, rest)(x, None, train=False, times=times)
-        return score(outputs, labels, jnp.ones(batch), Head.gaussian).loss
+        return batch_metrics(outputs, labels, jnp.ones(batch), Head.gaussian).loss
 
     return loss, params
 

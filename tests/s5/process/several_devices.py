@@ -16,12 +16,12 @@ from s5.data.batch import Batch
 from s5.errors import Stopped
 from s5.models.sequence_model import make_model
 from s5.process.sharding import Devices
-from s5.process.shutdown import Lifeline
 from s5.run_dir.result import read_metrics
 from s5.training import checkpoints, loop
 from s5.training.evaluate import evaluate, make_eval_step
 from s5.training.optimizer import make_optimizer
-from s5.training.step import Interval, TrainState, make_train_step
+from s5.training.step import MetricWindow, TrainState, make_train_step
+from tests.s5.stop_requests import StopsAt
 
 STEPS, BATCH, LENGTH, CLASSES = 4, 8, 12, 3
 SMALL = ModelConfig(
@@ -56,16 +56,16 @@ def trained(devices: Devices, head: Head, microbatches: int) -> tuple[dict[str, 
         graphdef, optimizer, lambda batch: batch.lengths, head=head, microbatches=microbatches, devices=devices
     )
     state = TrainState(np.int32(0), jax.random.key(2), params, stats, optimizer.init(params))
-    state, interval = devices.place(jax.tree.map(jax.numpy.asarray, (state, Interval.fresh(head))))
-    placed = [jax.tree.map(jax.numpy.asarray, devices.place_batch(batch)) for batch in batches(head)]
+    state, window = devices.replicate(jax.tree.map(jax.numpy.asarray, (state, MetricWindow.empty(head))))
+    placed = [jax.tree.map(jax.numpy.asarray, devices.shard_batch(batch)) for batch in batches(head)]
     divided = {str(shard.index) for shard in placed[0].inputs.addressable_shards}
     assert len(divided) == devices.count, "the batch is not divided"
-    text = step.lower(state, interval, placed[0]).compile().as_text()
+    text = step.lower(state, window, placed[0]).compile().as_text()
     arrays = {}
     for number, batch in enumerate(placed):
-        state, interval = step(state, interval, batch)
+        state, window = step(state, window, batch)
         if number in (0, STEPS - 1):
-            arrays |= checkpoints.flatten((state, interval), f"{number}")
+            arrays |= checkpoints.flatten((state, window), f"{number}")
     scorer = make_eval_step(graphdef, lambda batch: batch.lengths, head=head, devices=devices)
     scores = evaluate(scorer, state.params, state.stats, batches(head), head=head, devices=devices)
     return arrays, scores, text
@@ -86,20 +86,6 @@ def compare(head: Head, microbatches: int) -> dict[str, object]:
         "scores": max(abs(one_scores[name] - four_scores[name]) for name in one_scores),
         "transfers": [kind for kind in kinds if f" {kind}(" in text or f" {kind}-start(" in text],
     }
-
-
-class StopsAt(Lifeline):
-    """A lifeline that asks for a stop when it is looked at for the n-th time; never for n = 0."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self._left = n
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it is time."""
-        self._left -= 1
-        return self._left == 0
 
 
 def run(overrides: list[str], plan: list[tuple[int, int]], folder: Path) -> list[dict[str, float]]:

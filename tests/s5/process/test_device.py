@@ -12,6 +12,6 @@ def test_a_run_that_was_given_a_gpu_does_not_fall_back(monkeypatch: pytest.Monke
     monkeypatch.setenv(PLATFORM_VARIABLE, "gpu")
     for platform in (Platform.any, Platform.cpu):
         with pytest.raises(UserError, match="given a gpu, and JAX computes on cpu"):
-            device.require(platform)
+            device.start(platform)
     monkeypatch.setenv(PLATFORM_VARIABLE, "cpu")
-    device.require(Platform.any)
+    device.start(Platform.any)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s5.errors import PeerGone, UserError
-from s5.process.distributed import Team, team_of, tells_of_a_peer
+from s5.errors import PeerLost, UserError
+from s5.process.distributed import ProcessGroup, is_peer_failure, read_process_group
 from s5.run_dir.result import Exit, attempt_dirs, read_lines, read_metrics, read_result
 
 STEP = {"SLURM_STEP_NODELIST": "node[003-005,9],x", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
@@ -20,22 +20,28 @@ TOLERANCE = 1e-3
 
 
 @pytest.mark.parametrize(
-    ("environment", "team"),
+    ("environment", "expected"),
     [
-        ({}, Team()),
-        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, Team()),  # a batch script, outside srun
-        ({**STEP, "SLURM_STEP_NUM_TASKS": "1"}, Team()),
-        ({**STEP, "JAX_NUM_PROCESSES": "1"}, Team()),
-        (JAX, Team(rank=1, size=2, coordinator="host:1")),
-        ({**STEP, **JAX}, Team(rank=1, size=2, coordinator="host:1")),
-        ({**STEP, "SLURM_JOB_ID": "4097", "SLURM_STEP_ID": "2"}, Team(rank=2, size=4, coordinator="node003:61443")),
-        ({**STEP, "JAX_COORDINATOR_PORT": "99"}, Team(rank=2, size=4, coordinator="node003:99")),
-        ({**STEP, "SLURM_STEP_NODELIST": "a,b"}, Team(rank=2, size=4, coordinator="a:61440")),
+        ({}, ProcessGroup()),
+        (
+            {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"},
+            ProcessGroup(),
+        ),  # a batch script, outside srun
+        ({**STEP, "SLURM_STEP_NUM_TASKS": "1"}, ProcessGroup()),
+        ({**STEP, "JAX_NUM_PROCESSES": "1"}, ProcessGroup()),
+        (JAX, ProcessGroup(rank=1, size=2, coordinator="host:1")),
+        ({**STEP, **JAX}, ProcessGroup(rank=1, size=2, coordinator="host:1")),
+        (
+            {**STEP, "SLURM_JOB_ID": "4097", "SLURM_STEP_ID": "2"},
+            ProcessGroup(rank=2, size=4, coordinator="node003:61443"),
+        ),
+        ({**STEP, "JAX_COORDINATOR_PORT": "99"}, ProcessGroup(rank=2, size=4, coordinator="node003:99")),
+        ({**STEP, "SLURM_STEP_NODELIST": "a,b"}, ProcessGroup(rank=2, size=4, coordinator="a:61440")),
     ],
     ids=["nothing", "batch script", "one task", "said to be one", "jax", "both", "step", "port", "list"],
 )
-def test_the_environment_says_who_this_is(environment: dict[str, str], team: Team) -> None:
-    assert team_of(environment) == team
+def test_the_environment_says_who_this_is(environment: dict[str, str], expected: ProcessGroup) -> None:
+    assert read_process_group(environment) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,25 +51,25 @@ def test_the_environment_says_who_this_is(environment: dict[str, str], team: Tea
 )
 def test_tasks_of_a_node_share_the_gpus_that_all_see(visible: str, of_node: str, share: tuple | None) -> None:
     gpus = {"SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURM_LOCALID": "1", "CUDA_VISIBLE_DEVICES": visible}
-    assert team_of({**STEP, **gpus, "SLURM_GPUS_ON_NODE": of_node}).local_devices == share
+    assert read_process_group({**STEP, **gpus, "SLURM_GPUS_ON_NODE": of_node}).local_devices == share
 
 
 @pytest.mark.parametrize("lacks", ["JAX_PROCESS_ID", "JAX_COORDINATOR_ADDRESS"])
 def test_half_an_environment_is_refused(lacks: str) -> None:
     with pytest.raises(UserError, match=rf"{lacks}=None") as caught:
-        team_of({name: value for name, value in JAX.items() if name != lacks})
+        read_process_group({name: value for name, value in JAX.items() if name != lacks})
     assert "JAX_PROCESS_ID to 0 to 1" in (caught.value.hint or "")
 
 
 def test_a_number_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match="JAX_NUM_PROCESSES=two"):
-        team_of({"JAX_NUM_PROCESSES": "two"})
+        read_process_group({"JAX_NUM_PROCESSES": "two"})
 
 
 def test_the_loss_of_a_peer_is_told_from_a_bug() -> None:
-    assert tells_of_a_peer(ValueError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer"))
-    assert tells_of_a_peer(PeerGone("x"))
-    assert not tells_of_a_peer(ValueError("shapes differ"))
+    assert is_peer_failure(ValueError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer"))
+    assert is_peer_failure(PeerLost("x"))
+    assert not is_peer_failure(ValueError("shapes differ"))
 
 
 def start_pair(program, words: list) -> list[subprocess.Popen[str]]:

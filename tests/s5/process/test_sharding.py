@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from s5.errors import UserError
-from s5.process.distributed import Team
+from s5.process.distributed import ProcessGroup
 from s5.process.sharding import Devices
-from s5.process.shutdown import Lifeline
 from tests.quickly import QUICKLY
+from tests.s5.stop_requests import StopsAt
 
 # Sums over devices are added in another order than on one: float32 rounding, which Adam's division can enlarge.
 TOLERANCE = 2e-5
@@ -63,9 +63,9 @@ def test_more_devices_than_there_are_is_refused() -> None:
     assert caught.value.hint == f"choose 1 to {there}, or leave it out for all"
 
 
-def of(count: int, team: Team | None = None) -> Devices:
+def of(count: int, processes: ProcessGroup | None = None) -> Devices:
     devices = Devices(1)
-    devices.count, devices.team = count, team or Team()
+    devices.count, devices.processes = count, processes or ProcessGroup()
     return devices
 
 
@@ -79,14 +79,14 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 
 
 def test_an_evaluation_fills_its_batches() -> None:
-    assert [of(4).filled(n) for n in (1, 4, 5)] == [4, 4, 8]
+    assert [of(4).round_up(n) for n in (1, 4, 5)] == [4, 4, 8]
 
 
 def test_processes_read_every_row_once() -> None:
-    rows = [of(4, Team(rank=rank, size=2, coordinator="x:1")).rows(8) for rank in range(2)]
+    rows = [of(4, ProcessGroup(rank=rank, size=2, coordinator="x:1")).local_rows(8) for rank in range(2)]
     assert [list(range(8))[part] for part in rows] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_one_process_shares_no_lifeline() -> None:
-    lifeline = object.__new__(Lifeline)  # one that listens to nothing
-    assert of(4).lifeline(lifeline) is lifeline
+def test_one_process_needs_no_shared_stop_request() -> None:
+    stop = StopsAt()
+    assert of(4).shared_stop(stop) is stop

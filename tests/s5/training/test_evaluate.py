@@ -14,7 +14,7 @@ from s5.errors import Stopped, UserError
 from s5.run_dir.result import read_result
 from s5.training import checkpoints
 from s5.training.evaluate import Task, check_same_task, evaluate, evaluate_run, load_run, valid_lengths
-from s5.training.metrics import Sums
+from s5.training.metrics import MetricSums
 
 
 @pytest.mark.parametrize(("split", "devices"), [("test", None), ("val", 64)])
@@ -70,7 +70,7 @@ def test_a_finished_run_whose_only_checkpoint_is_damaged_is_told_so(
 def test_an_evaluation_stops_between_batches() -> None:
     asked = iter([False, True])
 
-    def step(params, stats, sums: Sums, batch: object) -> Sums:
+    def step(params, stats, sums: MetricSums, batch: object) -> MetricSums:
         return sums
 
     with pytest.raises(Stopped):

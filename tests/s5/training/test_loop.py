@@ -14,29 +14,13 @@ from s5.config.choices import Compat, Platform
 from s5.config.compose import compose, config_text
 from s5.config.run import Config, DataConfig
 from s5.data import batch as train_data
-from s5.errors import NotANumber, Stopped, UserError
+from s5.errors import NonFiniteLoss, Stopped, UserError
 from s5.process import device
-from s5.process.shutdown import Lifeline
 from s5.run_dir.result import METRICS, TIMING, read_lines, read_metrics
 from s5.training import checkpoints, loop
 from s5.training.evaluate import evaluate_run
-from s5.training.step import Interval
-
-
-class StopsAt(Lifeline):
-    """A lifeline that asks for a stop when it is looked at for the n-th time; never for n = 0."""
-
-    def __init__(self, n: int = 0) -> None:
-        self._left = n
-
-    @property
-    def stopping(self) -> bool:
-        self._left -= 1
-        return self._left == 0
-
-    @property
-    def why(self) -> str:
-        return "the test says so"
+from s5.training.step import MetricWindow
+from tests.s5.stop_requests import StopsAt
 
 
 def attempt(config: Config, run_dir: Path, stops_at: int = 0) -> dict[str, float] | None:
@@ -137,7 +121,7 @@ def test_the_result_says_what_was_measured(whole: tuple[Path, dict[str, float]])
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tiny: list[str], tmp_path: Path) -> None:
     config = compose([*tiny, "optim.lr=1e30", "optim.warmup_epochs=0", "train.checkpoint_every_steps=4"])
-    with pytest.raises(NotANumber, match=r"not finite from step [23] on"):
+    with pytest.raises(NonFiniteLoss, match=r"not finite from step [23] on"):
         attempt(config, tmp_path)
     assert checkpoints.newest(tmp_path) is None
 
@@ -157,7 +141,7 @@ def test_a_number_that_is_none_in_a_batch_reaches_no_checkpoint(
         return batch
 
     monkeypatch.setattr(train_data, "gather", poisoned)
-    with pytest.raises(NotANumber, match="not finite from step 8 on"):
+    with pytest.raises(NonFiniteLoss, match="not finite from step 8 on"):
         attempt(config, tmp_path)
     checkpoint = checkpoints.newest(tmp_path)
     assert checkpoint is not None
@@ -250,7 +234,7 @@ def test_data_of_another_version_are_not_scored() -> None:
 
 def test_a_platform_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="platform=tpu"):
-        device.require(Platform.tpu)
+        device.start(Platform.tpu)
 
 
 def test_a_platform_without_a_plugin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,18 +243,18 @@ def test_a_platform_without_a_plugin_is_refused(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(jax, "devices", devices)
     with pytest.raises(UserError, match=r"platform=cuda: JAX finds no such device \(it has no plugin for it\)"):
-        device.require(Platform.cuda)
+        device.start(Platform.cuda)
 
 
 def test_the_compilation_cache_is_for_accelerators() -> None:
-    device.require(Platform.any)
+    device.start(Platform.any)
     if jax.default_backend() == "cpu":
         assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_an_interval_starts_without_examples() -> None:
-    assert [float(value) for value in jax.tree.leaves(Interval.fresh().sums)] == [0, 0, 0]
-    assert int(Interval.fresh().bad_step) == 0
+    assert [float(value) for value in jax.tree.leaves(MetricWindow.empty().sums)] == [0, 0, 0]
+    assert int(MetricWindow.empty().bad_step) == 0
 
 
 NAN = float("nan")
@@ -294,10 +278,10 @@ def test_the_best_model_is_the_one_that_scores_better(better: dict[str, float], 
 
 
 def test_sums_count_no_filling_rows() -> None:
-    from s5.training.metrics import score
+    from s5.training.metrics import batch_metrics
 
     logits = jnp.asarray(np.eye(3, dtype=np.float32) * 9)
-    full = score(logits[:2], jnp.array([0, 2]), jnp.ones(2))
-    filled = score(logits, jnp.array([0, 2, 2]), jnp.array([1.0, 1.0, 0.0]))
+    full = batch_metrics(logits[:2], jnp.array([0, 2]), jnp.ones(2))
+    filled = batch_metrics(logits, jnp.array([0, 2, 2]), jnp.array([1.0, 1.0, 0.0]))
     assert full.means() == filled.means()
     assert full.means()["accuracy"] == 0.5

@@ -12,7 +12,7 @@ from s5.config.run import ModelConfig, OptimConfig
 from s5.models.sequence_model import make_model
 from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
 from s5.training.optimizer import RULES, Rule, clip, make_optimizer, rule_of
-from s5.training.schedule import Falls, has_plateaued, learning_rate, make_schedule
+from s5.training.schedule import PlateauState, has_plateaued, learning_rate, make_schedule
 
 LR, SSM_LR, DECAY = 0.02, 0.003, 0.1
 KINDS = (StateParam, StepParam, InputParam, OutputParam, NormParam, WeightParam, BiasParam)
@@ -153,7 +153,7 @@ def test_schedule_has_its_endpoints():
     assert rate(4) == 1
     assert rate(12) == pytest.approx(0.55)  # half way down
     assert rate(20) == pytest.approx(0.1)
-    assert rate(19) > rate(20)  # it falls to the very last step
+    assert rate(19) > rate(20)  # it plateau to the very last step
     assert rate(0, warmup=0) == 1
     assert rate(25) == pytest.approx(0.1)
     assert rate(2, schedule=Schedule.constant) == 0.5
@@ -204,15 +204,15 @@ SCORES = [0.1, 0.3, 0.2, 0.2, 0.3, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1]
 def rates_of_ours(asked, steps_per_epoch, scores, compat):
     """Return every update's rate in a loop that evaluates after each epoch, as `s5.training.loop` does."""
     schedule = make_schedule(asked, LR, steps_per_epoch, len(scores), compat)
-    falls, best_step, best, rates = Falls.none(), 0, -1.0, []
+    plateau, best_step, best, rates = PlateauState.initial(), 0, -1.0, []
     for step in range(len(scores) * steps_per_epoch):
-        rates.append(float(schedule(step, falls)))
+        rates.append(float(schedule(step, plateau)))
         done = step + 1
         if done % steps_per_epoch == 0:
             new = scores[step // steps_per_epoch]
             best_step, best = (done, new) if new > best else (best_step, best)
-            if has_plateaued(asked, done - max(best_step, int(falls.step)), steps_per_epoch, compat):
-                falls = falls.fall(done)
+            if has_plateaued(asked, done - max(best_step, int(plateau.step)), steps_per_epoch, compat):
+                plateau = plateau.reduce(done)
     return rates
 
 
@@ -240,7 +240,7 @@ def test_rates_fall_at_a_plateau_and_stop_at_the_floor():
 
 def test_a_plateau_warms_up_to_where_the_rates_have_fallen():
     asked = config(schedule=Schedule.plateau, warmup_epochs=2.0, lr_min=0.0)
-    fallen = Falls(jnp.int32(1), jnp.int32(1))
+    fallen = PlateauState(jnp.int32(1), jnp.int32(1))
     assert float(make_schedule(asked, LR, 4, 9)(4, fallen)) == pytest.approx(LR / 4)
     assert float(make_schedule(asked, LR, 4, 9)(8, fallen)) == pytest.approx(LR / 2)
 

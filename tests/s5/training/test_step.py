@@ -13,9 +13,9 @@ from s5.config.choices import Head, Norm
 from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
-from s5.training.metrics import Sums, score
+from s5.training.metrics import MetricSums, batch_metrics
 from s5.training.optimizer import make_optimizer
-from s5.training.step import Interval, TrainState, make_train_step
+from s5.training.step import MetricWindow, TrainState, make_train_step
 
 BATCH, LENGTH, CLASSES = 6, 7, 3
 SMALL = ModelConfig(n_layers=2, d_model=4, d_state=4, n_blocks=1, bidirectional=True, norm=Norm.layer)
@@ -40,7 +40,7 @@ def make_step(head=Head.classification, norm=Norm.layer, optimizer=None, microba
 
     def start():
         copies = jax.tree.map(jnp.array, (params, stats, optimizer.init(params)))  # a step takes its state's memory
-        return TrainState(jnp.int32(0), jax.random.key(1), *copies), Interval.fresh(head)
+        return TrainState(jnp.int32(0), jax.random.key(1), *copies), MetricWindow.empty(head)
 
     return start, step
 
@@ -73,8 +73,8 @@ def test_microbatches_are_one_batch_and_its_gradient_is_that_of_the_mean(head):
         # What the optimizer is told is what it returns: the update is the gradient.
         start, step = make_step(head, optimizer=optax.identity(), microbatches=microbatches)
         before = numbers(start()[0].params)
-        state, interval = step(*start(), batch)
-        after[microbatches] = ([b - a for a, b in zip(before, numbers(state.params), strict=True)], interval)
+        state, window = step(*start(), batch)
+        after[microbatches] = ([b - a for a, b in zip(before, numbers(state.params), strict=True)], window)
     for want, one, three in zip(gradient_of_the_mean(head, batch), after[1][0], after[3][0], strict=True):
         np.testing.assert_allclose(one, want, rtol=1e-3, atol=1e-6)
         np.testing.assert_allclose(three, one, rtol=1e-4, atol=1e-6)
@@ -88,9 +88,9 @@ def test_microbatches_move_the_statistics_once_for_each_part():
     state, _ = step(*start(), make_batch())
     parts = [jax.tree.map(lambda rows, part=part: rows[part::2], make_batch()) for part in range(2)]
     start_one, step_one = make_step(norm=Norm.batch, optimizer=optax.set_to_zero())
-    one, interval = start_one()
+    one, window = start_one()
     for part in parts:
-        one, interval = step_one(one, interval, part)
+        one, window = step_one(one, window, part)
     for whole, twice in zip(numbers(state.stats), numbers(one.stats), strict=True):
         np.testing.assert_allclose(whole, twice, rtol=1e-4, atol=1e-6)
 
@@ -101,8 +101,8 @@ def test_every_step_and_every_part_of_one_drops_what_it_draws():
     first_part = alike._replace(weight=alike.weight * (np.arange(BATCH) % 2 == 0))
 
     def loss(batch, state):
-        state, interval = step(state, start()[1], batch)
-        return float(interval.sums.loss), state
+        state, window = step(state, start()[1], batch)
+        return float(window.sums.loss), state
 
     both, after = loss(alike, start()[0])
     assert loss(alike, start()[0])[0] == both
@@ -119,12 +119,12 @@ def test_a_batch_with_a_number_that_is_none_is_named_by_its_step(batch_norm_step
     start, step = batch_norm_step
     good, bad = make_batch(), make_batch(seed=1)
     bad.inputs[0, 0, 0] = np.nan
-    state, interval = step(*start(), good)
-    assert int(interval.bad_step) == 0
-    state, interval = step(state, interval, bad)
-    assert int(interval.bad_step) == 2
-    state, interval = step(state, interval, good)
-    assert int(interval.bad_step) == 2  # the first one stays
+    state, window = step(*start(), good)
+    assert int(window.bad_step) == 0
+    state, window = step(state, window, bad)
+    assert int(window.bad_step) == 2
+    state, window = step(state, window, good)
+    assert int(window.bad_step) == 2  # the first one stays
 
 
 @pytest.mark.parametrize("empty", ["row", "all rows", "no weight"])
@@ -135,12 +135,12 @@ def test_batches_that_hold_nothing_leave_all_finite(batch_norm_step, empty):
         batch.weight[:] = 0
     else:
         batch.lengths[0 if empty == "row" else slice(None)] = 0
-    state, interval = step(*start(), batch)
-    assert int(interval.bad_step) == 0
-    assert all(np.isfinite(leaf).all() for leaf in numbers((state.params, state.stats, state.opt_state, interval)))
+    state, window = step(*start(), batch)
+    assert int(window.bad_step) == 0
+    assert all(np.isfinite(leaf).all() for leaf in numbers((state.params, state.stats, state.opt_state, window)))
     if empty == "no weight":
         assert float(optax.tree.norm(state.opt_state.adam.mu)) == 0
-        assert float(interval.sums.weight) == 0
+        assert float(window.sums.weight) == 0
 
 
 def test_parameters_that_are_no_numbers_are_seen_before_the_next_loss():
@@ -148,25 +148,25 @@ def test_parameters_that_are_no_numbers_are_seen_before_the_next_loss():
         lambda params: optax.EmptyState(), lambda g, s, p=None: (jax.tree.map(lambda x: x * jnp.nan, g), s)
     )
     start, step = make_step(optimizer=nan)
-    _, interval = step(*start(), make_batch())
-    assert np.isfinite(float(interval.sums.loss))
-    assert int(interval.bad_step) == 1
+    _, window = step(*start(), make_batch())
+    assert np.isfinite(float(window.sums.loss))
+    assert int(window.bad_step) == 1
 
 
 def test_a_regression_scores_valid_steps():
     outputs = jnp.arange(12, dtype=jnp.float32).reshape(2, 3, 2)
     labels = np.zeros((2, 3, 2), np.float32)
     labels[0, 2] = np.nan  # padding may hold anything
-    sums = score(outputs, labels, np.ones(2, np.float32), Head.regression, np.array([2, 3], np.int32))
+    sums = batch_metrics(outputs, labels, np.ones(2, np.float32), Head.regression, np.array([2, 3], np.int32))
     errors = [(0 + 1) / 2, (4 + 9) / 2, (36 + 49) / 2, (64 + 81) / 2, (100 + 121) / 2]
     assert sums.means() == {"loss": pytest.approx(np.mean(errors))}
-    whole = score(outputs, np.zeros_like(labels), np.array([0, 1], np.float32), Head.regression)
+    whole = batch_metrics(outputs, np.zeros_like(labels), np.array([0, 1], np.float32), Head.regression)
     assert whole.means() == {"loss": pytest.approx(np.mean(errors[2:]))}
 
 
 def test_nothing_has_no_mean():
-    assert np.isnan(list(Sums.zero().means().values())).all()
-    assert list(Sums.zero(Head.regression).means()) == ["loss"]
+    assert np.isnan(list(MetricSums.zero().means().values())).all()
+    assert list(MetricSums.zero(Head.regression).means()) == ["loss"]
 
 
 def test_the_times_of_a_batch_reach_the_model():
@@ -180,5 +180,5 @@ def test_the_times_of_a_batch_reach_the_model():
 
 def test_outputs_that_are_no_numbers_are_never_right():
     outputs = jnp.array([[jnp.nan, 0.0], [jnp.nan, jnp.nan], [1.0, 0.0]])
-    sums = score(outputs, np.zeros(3, np.int32), np.ones(3, np.float32))
+    sums = batch_metrics(outputs, np.zeros(3, np.int32), np.ones(3, np.float32))
     assert float(sums.correct) == 1.0

@@ -1,4 +1,4 @@
-"""The mirror at Weights & Biases, offline: without a network and without a key."""
+"""The logger at Weights & Biases, offline: without a network and without a key."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ import pytest
 from s5.config.choices import WandbMode
 from s5.config.run import Config, WandbConfig
 from s5.run_dir.result import METRICS, TIMING, read_lines
-from s5.training.wandb_logger import Mirror, run_identity
+from s5.training.wandb_logger import WandbLogger, wandb_run_id
 
 
 def offline() -> Config:
@@ -24,7 +24,7 @@ def test_an_offline_run_mirrors_its_metrics(finished_run: tuple[Path, str, str])
     content = file.read_bytes()
     for name in (b"train/loss", b"val/accuracy", b"test/accuracy"):
         assert name in content
-    assert "mirror failed" not in err
+    assert "W&B logging failed" not in err
 
 
 def test_the_mirrored_run_bears_the_run_s_own_id(finished_run: tuple[Path, str, str]) -> None:
@@ -32,12 +32,12 @@ def test_the_mirrored_run_bears_the_run_s_own_id(finished_run: tuple[Path, str, 
 
     attempt_dir = finished_run[0] / "attempts" / "0"
     (file,) = (attempt_dir / "wandb").glob("offline-run-*/*.wandb")
-    assert file.stem == f"run-{run_identity(read_config(finished_run[0]), attempt_dir)}"
+    assert file.stem == f"run-{wandb_run_id(read_config(finished_run[0]), attempt_dir)}"
 
 
 def test_the_id_belongs_to_one_run_and_to_all_its_attempts() -> None:
     def of(attempt_dir: str, config: Config | None = None) -> str:
-        return run_identity(config or Config(), Path(attempt_dir))
+        return wandb_run_id(config or Config(), Path(attempt_dir))
 
     one = of("/runs/sweep/run/attempts/0")
     assert re.fullmatch(r"[0-9a-f]{16}", one)
@@ -51,9 +51,9 @@ def test_the_id_belongs_to_one_run_and_to_all_its_attempts() -> None:
 
 def test_it_is_off_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    mirror = Mirror(Config(), tmp_path)
-    mirror.log(1, {"x": 1})
-    mirror.close(succeeded=True)
+    logger = WandbLogger(Config(), tmp_path)
+    logger.log(1, {"x": 1})
+    logger.close(succeeded=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -61,8 +61,8 @@ def test_a_missing_package_is_said_and_kills_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    mirror = Mirror(offline(), tmp_path)
-    mirror.log(1, {"x": 1})
+    logger = WandbLogger(offline(), tmp_path)
+    logger.log(1, {"x": 1})
     assert "wandb is not installed" in capsys.readouterr().err
 
 
@@ -76,10 +76,10 @@ def test_a_failing_mirror_kills_nothing(
         raise ConnectionError("no network")
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=dict))  # pyright: ignore
-    mirror = Mirror(offline(), tmp_path)
+    logger = WandbLogger(offline(), tmp_path)
     for step in (1, 2):
-        mirror.log(step, {"x": 1})
-    mirror.close(succeeded=True)
+        logger.log(step, {"x": 1})
+    logger.close(succeeded=True)
     assert capsys.readouterr().err.count("no network") == 1
 
 

@@ -8,18 +8,18 @@ import numpy as np
 from s5.config.compose import compose
 from s5.data import load
 from s5.process.sharding import Devices
-from s5.training.trainer_state import Learner
+from s5.training.trainer import Trainer
 
 
 def drawn_by(seed: int, tiny: list[str]) -> dict[str, bytes]:
     """Return what a seed decides: the initial values, the first batch, and what dropout is drawn from."""
     config = dataclasses.replace(compose(tiny), seed=seed)
-    learner = Learner(config, load(config.data), Devices(1))
-    batches = learner.batches()
+    trainer = Trainer(config, load(config.data), Devices(1))
+    batches = trainer.batches()
     batch = next(batches)
     batches.close()
-    values = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(learner.state.params)])
-    key = np.asarray(jax.random.key_data(learner.state.key))
+    values = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(trainer.state.params)])
+    key = np.asarray(jax.random.key_data(trainer.state.key))
     return {"values": values.tobytes(), "batch": batch.inputs.tobytes(), "dropout": key.tobytes()}
 
 

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from s5.config.choices import Compat, Pooling
 from s5.config.run import Config
 from s5.data import Dataset
-from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch, train_batches
+from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch
 from s5.errors import UserError
 from s5.models.sequence_model import make_model
 from s5.process.sharding import Devices
@@ -19,10 +19,10 @@ from s5.training import checkpoints
 from s5.training.evaluate import BEST_PARAMS, BEST_STATS, EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
 from s5.training.optimizer import make_optimizer
 from s5.training.schedule import make_schedule
-from s5.training.step import Interval, TrainState, TrainStep, make_train_step
+from s5.training.step import MetricWindow, TrainState, TrainStep, make_train_step
 
 
-class Learner:
+class Trainer:
     """The state of a training and the programs that change it.
 
     Args:
@@ -32,7 +32,7 @@ class Learner:
 
     Attributes:
         state: The state after the last step.
-        interval: What the steps of the present log interval have gathered.
+        window: What the steps of the present log interval have gathered.
         steps_per_epoch: Updates per epoch.
         n_parameters: Trained numbers of the model.
         head: What the model returns.
@@ -68,9 +68,9 @@ class Learner:
         )
         self._graphdef, self._eval_steps = graphdef, dict[tuple[bool, float], EvalStep]()
         self.state = TrainState(jnp.zeros((), jnp.int32), dropout_key, params, stats, optimizer.init(params))
-        self.interval = Interval.fresh(self.head)
+        self.window = MetricWindow.empty(self.head)
 
-    def start(self, arrays: checkpoints.Arrays | None) -> None:
+    def initialize(self, arrays: checkpoints.Arrays | None) -> None:
         """Put the state on the devices: fresh, or as a checkpoint holds it.
 
         Args:
@@ -79,17 +79,17 @@ class Learner:
         Raises:
             UserError: Where they are of another model.
         """
-        if arrays is None and not self._devices.team.alone:
+        if arrays is None and not self._devices.processes.is_single:
             # Two machines may differ in the last bits of the initial values.
-            arrays = self._devices.from_leader(self.arrays())
+            arrays = self._devices.broadcast_from_main(self.arrays())
         if arrays is not None:
             self.state = checkpoints.unflatten(self.state, arrays, "state")
-            self.interval = checkpoints.unflatten(self.interval, arrays, "interval")
-        self.state, self.interval = self._devices.place((self.state, self.interval))
+            self.window = checkpoints.unflatten(self.window, arrays, "interval")
+        self.state, self.window = self._devices.replicate((self.state, self.window))
 
     def arrays(self) -> checkpoints.Arrays:
         """Return state and interval as arrays on the host."""
-        return {**checkpoints.flatten(self.state, "state"), **checkpoints.flatten(self.interval, "interval")}
+        return {**checkpoints.flatten(self.state, "state"), **checkpoints.flatten(self.window, "interval")}
 
     def model_arrays(self) -> checkpoints.Arrays:
         """Return the model as arrays on the host: what a checkpoint keeps of the best one."""
@@ -100,17 +100,17 @@ class Learner:
 
     def batches(self) -> TrainBatches:
         """Return the training batches from the first on: those rows that this process reads."""
-        train, rows = self._config.train, self._devices.rows(self._config.train.batch_size)
+        train, rows = self._config.train, self._devices.local_rows(self._config.train.batch_size)
         split, prefetch = self._dataset.splits["train"], self._config.data.prefetch
-        return train_batches(split, train.batch_size, self._config.seed, prefetch=prefetch, rows=rows)
+        return TrainBatches(split, train.batch_size, self._config.seed, prefetch=prefetch, rows=rows)
 
     def step(self, batch: Batch) -> None:
         """Do one step."""
-        self.state, self.interval = self.train_step(self.state, self.interval, self._devices.place_batch(batch))
+        self.state, self.window = self.train_step(self.state, self.window, self._devices.shard_batch(batch))
 
-    def take_interval(self) -> Interval:
+    def take_window(self) -> MetricWindow:
         """Return the log interval and begin a new one."""
-        taken, self.interval = self.interval, self._devices.place(Interval.fresh(self.head))
+        taken, self.window = self.window, self._devices.replicate(MetricWindow.empty(self.head))
         return taken
 
     def evaluate(
@@ -135,8 +135,8 @@ class Learner:
             Stopped: Where `stopping` says so before the end.
         """
         dataset = dataset or self._dataset
-        size = self._devices.filled(self._config.train.eval_batch_size)
-        batches = eval_batches(dataset.splits[split], size, self._devices.rows(size))
+        size = self._devices.round_up(self._config.train.eval_batch_size)
+        batches = eval_batches(dataset.splits[split], size, self._devices.local_rows(size))
         params, stats = (self.state.params, self.state.stats) if model is None else self._unflatten(model)
         step = self._eval_step(dataset, step_rescale)
         return evaluate(step, params, stats, batches, stopping, head=self.head, devices=self._devices)
@@ -156,25 +156,25 @@ class Learner:
 
     def _unflatten(self, model: checkpoints.Arrays) -> tuple[PyTree, PyTree]:
         params = checkpoints.unflatten(self.state.params, model, BEST_PARAMS)
-        return self._devices.place((params, checkpoints.unflatten(self.state.stats, model, BEST_STATS)))
+        return self._devices.replicate((params, checkpoints.unflatten(self.state.stats, model, BEST_STATS)))
 
     def lr(self, step: int) -> float:
         """Return the learning rate of the update after `step` others."""
         return float(self._lr(np.int32(step), self.state.opt_state.falls))
 
     @property
-    def fell_at(self) -> int:
+    def reduced_at(self) -> int:
         """After how many steps the rates fell last; 0 before."""
         return int(self.state.opt_state.falls.step)
 
-    def let_rates_fall(self, step: int) -> None:
+    def reduce_lr(self, step: int) -> None:
         """Let the learning rates fall once more, from the next update on.
 
         Args:
             step: Steps done.
         """
         before = self.state.opt_state
-        falls = self._devices.place(before.falls.fall(step))
+        falls = self._devices.replicate(before.falls.reduce(step))
         self.state = self.state._replace(opt_state=before._replace(falls=falls))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from s5.config.run import Config
 from s5.run_dir.result import METRICS, TIMING, metrics_line, resume_line
-from s5.training.wandb_logger import Mirror
+from s5.training.wandb_logger import WandbLogger
 
 
-class Journal:
+class MetricsWriter:
     """Writes an attempt's metrics and timing, line by line, and repeats the metrics to the mirror.
 
     Args:
@@ -25,10 +25,10 @@ class Journal:
         # Unbuffered: a line is one write, and a kill tears at most the last.
         self._metrics = (attempt_dir / METRICS).open("xb", buffering=0)
         self._timing = (attempt_dir / TIMING).open("xb", buffering=0)
-        self._mirror = Mirror(config, attempt_dir)
+        self._wandb = WandbLogger(config, attempt_dir)
         self._last: tuple[int, float] | None = None
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(
@@ -36,22 +36,22 @@ class Journal:
     ) -> None:
         self._metrics.close()
         self._timing.close()
-        self._mirror.close(succeeded=kind is None)
+        self._wandb.close(succeeded=kind is None)
 
-    def resume(self, attempt: int, step: int) -> None:
+    def write_resumed_from(self, attempt: int, step: int) -> None:
         """Say, before any line, that this attempt goes on after `step` of an earlier one."""
         self._metrics.write(resume_line(attempt, step).encode())
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Write one line of metrics: numbers that depend on nothing but the config."""
         self._metrics.write(metrics_line(step, values).encode())
-        self._mirror.log(step, values)
+        self._wandb.log(step, values)
 
-    def mirror(self, step: int, values: Mapping[str, Any]) -> None:
+    def log_to_wandb(self, step: int, values: Mapping[str, Any]) -> None:
         """Tell the mirror alone: of numbers that `result.json` holds."""
-        self._mirror.log(step, values)
+        self._wandb.log(step, values)
 
-    def time(self, step: int, of: int, epoch: float) -> None:
+    def write_timing(self, step: int, of: int, epoch: float) -> None:
         """Write one line of timing: where the run stands and how fast it goes.
 
         Args:
@@ -71,10 +71,10 @@ class Journal:
         os.fsync(self._metrics.fileno())
 
 
-class Silence:
+class NullWriter:
     """The journal of a process that does not lead its run: another one writes."""
 
-    def __enter__(self) -> "Silence":
+    def __enter__(self) -> "NullWriter":
         return self
 
     def __exit__(
@@ -82,16 +82,16 @@ class Silence:
     ) -> None:
         pass
 
-    def resume(self, attempt: int, step: int) -> None:
+    def write_resumed_from(self, attempt: int, step: int) -> None:
         """Say nothing."""
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Write nothing."""
 
-    def mirror(self, step: int, values: Mapping[str, Any]) -> None:
+    def log_to_wandb(self, step: int, values: Mapping[str, Any]) -> None:
         """Tell nobody."""
 
-    def time(self, step: int, of: int, epoch: float) -> None:
+    def write_timing(self, step: int, of: int, epoch: float) -> None:
         """Write nothing."""
 
     def flush(self) -> None:

@@ -1,0 +1,17 @@
+"""A stop request that a test decides."""
+
+
+class StopsAt:
+    """A request that says stop when it is read for the n-th time; never for n = 0."""
+
+    def __init__(self, n: int = 0) -> None:
+        self._left = n
+
+    @property
+    def stopping(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    @property
+    def reason(self) -> str:
+        return "the test says so"
