@@ -133,7 +133,7 @@ def _on(sharding: NamedSharding) -> Callable[[jax.Array], jax.Array]:
 
 
 @final
-class SharedStopRequest:
+class SharedStopRequest(StopRequest):
     """A stop that all processes of a run hold: when one is asked to stop, all see it at the same look.
 
     All of them must look equally often. A look hands the answer of this process to the devices and returns what all

@@ -7,9 +7,10 @@ that end and the reading end here reports the end of file: an orderly stop follo
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, final
+from typing import final
 
 from s5.errors import say
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE, Exit
@@ -20,22 +21,22 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 ORPHAN_GRACE_S = 25.0
 
 
-class StopRequest(Protocol):
+class StopRequest(ABC):
     """Tells the training loop whether to stop."""
 
     @property
+    @abstractmethod
     def stopping(self) -> bool:
         """Whether the run has been asked to stop."""
-        ...
 
     @property
+    @abstractmethod
     def reason(self) -> str:
         """Who asked, in words; empty before anyone did."""
-        ...
 
 
 @final
-class LocalStopRequest:
+class LocalStopRequest(StopRequest):
     """A stop request to this process. Handles signals from its construction on.
 
     Args:

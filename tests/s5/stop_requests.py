@@ -1,7 +1,9 @@
 """A stop request that a test decides."""
 
+from s5.process.shutdown import StopRequest
 
-class StopsAt:
+
+class StopsAt(StopRequest):
     """A request that says stop when it is read for the n-th time; never for n = 0."""
 
     def __init__(self, n: int = 0) -> None:

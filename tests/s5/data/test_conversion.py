@@ -143,7 +143,7 @@ import os, signal, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_conversion import INFO, make_plan, squares
-from s5.data.conversion import stored
+from s5.data.conversion import open_or_convert
 WORKERS = int(sys.argv[3])
 
 def dies(numbers):
@@ -154,7 +154,7 @@ def dies(numbers):
     return squares(numbers)
 
 if __name__ == "__main__":
-    stored(INFO, sys.argv[2], lambda: make_plan(dies), workers=WORKERS)
+    open_or_convert(INFO, sys.argv[2], lambda: make_plan(dies), workers=WORKERS)
 """
 
 
@@ -210,8 +210,8 @@ def test_two_at_once_convert_once(tmp_path):
 import sys
 sys.path.insert(0, sys.argv[1])
 from test_conversion import INFO, make_plan
-from s5.data.conversion import stored
-stored(INFO, sys.argv[2], make_plan)
+from s5.data.conversion import open_or_convert
+open_or_convert(INFO, sys.argv[2], make_plan)
 """
     command = [sys.executable, "-c", code, os.path.dirname(__file__), tmp_path / "cache"]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
