@@ -30,7 +30,7 @@ from launch.supervise.classify import ExitInfo, classify, read_tail
 from launch.supervise.container_session import ContainerSession, end_container
 from launch.supervise.host import Host
 from launch.supervise.retry_policy import TooManyNodeFailures, may_retry
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
