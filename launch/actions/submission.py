@@ -6,7 +6,7 @@ import fnmatch
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from launch.grammar import format_value
 from launch.profiles.profile import Profile
 from launch.results.latest import drop_superseded
 from launch.store.attempts import adopt_result, has_result
-from launch.store.manifest import ListedRun, Manifest, same_but_for_time
+from launch.store.manifest import Manifest, same_but_for_time
 from launch.store.records import OVER, ManifestEntry, ManifestHeader, RunView, State, row_of
 from launch.store.run_dirs import WriteReport
 from launch.store.store import Store, SweepStore
@@ -139,14 +139,7 @@ def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEnt
 
 def view_runs(sweep: SweepStore, entries: Sequence[ManifestEntry]) -> tuple[RunView, ...]:
     """Return the views of runs, listed or not yet."""
-    manifest = sweep.manifest()
-    listed, coming = manifest.listed, manifest.newest + 1
-    if any(entry.run_id not in listed or listed[entry.run_id].entry != entry for entry in entries):
-        for entry in entries:  # as they will be listed
-            found = listed.get(entry.run_id) or ListedRun(entry=entry, generation=0)
-            listed[entry.run_id] = replace(found, entry=entry, submitted=coming)
-    views = [sweep.view_of(listed[entry.run_id], fed=False) for entry in entries]
-    return tuple(sweep.annotate_waiting(views, manifest))
+    return tuple(sweep.state(fed=()).with_entries(entries).views(entry.run_id for entry in entries))
 
 
 def find_predecessors(chosen: Sequence[Run], planned: Sequence[Run]) -> list[Run]:

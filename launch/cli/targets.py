@@ -133,7 +133,7 @@ def damage(sweep: SweepStore) -> list[str]:
         return []
     manifest = sweep.manifest()
     mended = manifest.newest == max(sweep.generations(), default=0)
-    return [] if mended and _stored_runs(sweep.path) <= manifest.listed.keys() else manifest.problems
+    return [] if mended and _stored_runs(sweep.path) <= manifest.listed.keys() else list(manifest.problems)
 
 
 def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:

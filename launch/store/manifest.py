@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from launch.errors import StoreError
@@ -21,8 +21,10 @@ from launch.store.records import ManifestEntry, ManifestHeader
 # Among the settings of a line: the name of the run's block, where it has one. No key of a config is called so.
 BLOCK = "block"
 
+_FOLDER = "manifest"  # in the sweep's folder
 
-@dataclass(kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ListedRun:
     """A run as the manifest knows it.
 
@@ -39,9 +41,9 @@ class ListedRun:
     submitted: int = 0
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Every generation of a sweep, read at one moment.
+    """Every generation of a sweep, read at one moment. Immutable.
 
     Attributes:
         headers: By generation.
@@ -50,34 +52,68 @@ class Manifest:
         problems: What could not be read, one line each, naming the file.
     """
 
-    headers: dict[int, ManifestHeader] = field(default_factory=dict[int, ManifestHeader])
-    run_ids: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
-    listed: dict[str, ListedRun] = field(default_factory=dict[str, ListedRun])
-    problems: list[str] = field(default_factory=list[str])
+    headers: Mapping[int, ManifestHeader] = field(default_factory=dict[int, ManifestHeader])
+    run_ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    listed: Mapping[str, ListedRun] = field(default_factory=dict[str, ListedRun])
+    problems: tuple[str, ...] = ()
 
     @property
     def newest(self) -> int:
-        """The newest generation that can be read; 0 for none."""
+        """The newest generation that can be read; 0 if there is none."""
         return max(self.headers, default=0)
 
     @property
     def has_dependencies(self) -> bool:
-        """Whether any run comes after others."""
+        """Whether any run waits for others."""
         return any(one.entry.after for one in self.listed.values())
 
     def newest_header(self) -> ManifestHeader:
         """Return the first line of the newest generation that can be read.
 
         Raises:
-            StoreError: Where there is none.
+            StoreError: If no generation can be read.
         """
         if not self.headers:
             raise StoreError(self.problems[0] if self.problems else "the sweep has no manifest")
         return self.headers[self.newest]
 
+    def with_generation(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> Manifest:
+        """Return this manifest with one more generation, the newest."""
+        generation = header.generation
+        retried = generation if header.why == "retry" else 0
+        submitted = generation - retried
+        listed = dict(self.listed)
+        for entry in entries:
+            known = listed.get(entry.run_id)
+            listed[entry.run_id] = ListedRun(
+                entry=entry,
+                generation=generation,
+                retried=retried or (known.retried if known else 0),
+                submitted=submitted or (known.submitted if known else 0),
+            )
+        return replace(
+            self,
+            headers={**self.headers, generation: header},
+            run_ids={**self.run_ids, generation: tuple(entry.run_id for entry in entries)},
+            listed=listed,
+        )
 
-def generation_numbers(folder: str) -> list[int]:
-    """Return the numbers of the generations in a manifest's folder, oldest first."""
+    def with_planned(self, entries: Sequence[ManifestEntry]) -> Manifest:
+        """Return this manifest as if a generation to come listed runs too."""
+        listed = dict(self.listed)
+        for entry in entries:
+            found = listed.get(entry.run_id) or ListedRun(entry=entry, generation=0)
+            listed[entry.run_id] = replace(found, entry=entry, submitted=self.newest + 1)
+        return replace(self, listed=listed)
+
+
+def generation_numbers(sweep: str) -> list[int]:
+    """Return the numbers of a sweep's generations, oldest first.
+
+    Args:
+        sweep: The sweep's folder, `runs/<sweep>`, as in all functions here.
+    """
+    folder = os.path.join(sweep, _FOLDER)
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -87,82 +123,71 @@ def generation_numbers(folder: str) -> list[int]:
     return sorted(int(name[:-6]) for name in names if name.endswith(".jsonl") and name[:-6].isdigit())
 
 
-def generation_path(folder: str, generation: int) -> str:
+def generation_path(sweep: str, generation: int) -> str:
     """Return the file of a generation."""
-    return os.path.join(folder, f"{generation:04d}.jsonl")
+    return os.path.join(sweep, _FOLDER, f"{generation:04d}.jsonl")
 
 
-def read_manifest(folder: str) -> Manifest:
-    """Read every generation in a manifest's folder. What cannot be read becomes a problem, not an error."""
-    manifest = Manifest()
+def read_manifest(sweep: str, known: Manifest | None = None) -> Manifest:
+    """Read the generations of a sweep. What cannot be read becomes a problem, not an error.
+
+    Args:
+        sweep: The sweep's folder.
+        known: The same manifest, read earlier: only generations that were added since are read, as none ever changes.
+    """
+    numbers = generation_numbers(sweep)
+    if known is None or known.problems or not known.headers.keys() <= set(numbers):
+        known = Manifest()
+    manifest, problems = known, list[str]()
     parsed: dict[bytes, ManifestEntry] = {}
-    for generation in generation_numbers(folder):
-        path = generation_path(folder, generation)
+    for generation in numbers:
+        if generation in known.headers:
+            continue
+        path = generation_path(sweep, generation)
         try:
             lines = _lines(path)
             header = _header(path, lines)
         except StoreError as error:
-            manifest.problems.append(error.message)
+            problems.append(error.message)
             continue
-        manifest.headers[generation] = header
-        _list(manifest, path, header, lines[1:], parsed)
-    return manifest
+        manifest = manifest.with_generation(header, _entries(path, lines[1:], parsed, problems))
+    return replace(manifest, problems=tuple(problems)) if problems else manifest
 
 
-def _list(
-    manifest: Manifest, path: str, header: ManifestHeader, lines: list[bytes], parsed: dict[bytes, ManifestEntry]
-) -> None:
-    """Enter the lines of one generation."""
-    generation = header.generation
-    retried = generation if header.why == "retry" else 0
-    submitted = generation - retried
-    run_ids: list[str] = []
-    listed = manifest.listed
+def _entries(
+    path: str, lines: list[bytes], parsed: dict[bytes, ManifestEntry], problems: list[str]
+) -> list[ManifestEntry]:
+    """Return the runs of one generation. A line that an earlier generation has too is parsed once."""
+    entries: list[ManifestEntry] = []
     for number, line in enumerate(lines, 2):
         entry = parsed.get(line)
         if entry is None:
             try:
                 entry = parsed[line] = _entry(path, number, line)
             except StoreError as error:
-                manifest.problems.append(error.message)
+                problems.append(error.message)
                 continue
-        run_ids.append(entry.run_id)
-        known = listed.get(entry.run_id)
-        if known is None:
-            listed[entry.run_id] = ListedRun(entry=entry, generation=generation, retried=retried, submitted=submitted)
-        else:
-            known.entry, known.generation = entry, generation
-            known.retried, known.submitted = max(retried, known.retried), max(submitted, known.submitted)
-    manifest.run_ids[generation] = tuple(run_ids)
+        entries.append(entry)
+    return entries
 
 
-def read_header(folder: str, generation: int) -> ManifestHeader:
+def read_header(sweep: str, generation: int) -> ManifestHeader:
     """Return the first line of a generation.
 
     Raises:
-        StoreError: Where it cannot be read; the message names the file.
+        StoreError: If it cannot be read; the message names the file.
     """
-    path = generation_path(folder, generation)
+    path = generation_path(sweep, generation)
     return _header(path, _lines(path))
 
 
-def read_entries(folder: str, generation: int) -> list[ManifestEntry]:
-    """Return the runs of a generation.
-
-    Raises:
-        StoreError: Where a line cannot be read; the message names the file and the line.
-    """
-    path = generation_path(folder, generation)
-    return [_entry(path, number, line) for number, line in enumerate(_lines(path)[1:], 2)]
-
-
-def find_entry(folder: str, generation: int, run_id: str) -> ManifestEntry:
+def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
     """Return the line of one run of a generation, without parsing the others.
 
     Raises:
-        StoreError: Where there is none.
+        StoreError: If the generation cannot be read, or does not list the run.
     """
-    path = generation_path(folder, generation)
+    path = generation_path(sweep, generation)
     label = json.dumps(run_id).encode()
     for number, line in enumerate(_lines(path)[1:], 2):
         if label in line:
@@ -172,31 +197,32 @@ def find_entry(folder: str, generation: int, run_id: str) -> ManifestEntry:
     raise StoreError(f"{path}: lists no run {run_id}")
 
 
-def freeze(folder: str, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> int | None:
-    """Add a generation: whole, durable, and never changed again.
+def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> ManifestHeader:
+    """Add a generation to a sweep's manifest: whole, durable, and never changed again.
 
     Args:
-        folder: The manifest's folder.
-        header: Its first line, whose `generation` is the number after the newest.
+        sweep: The sweep's folder.
+        header: Its first line, whose `generation` is set here.
         entries: Its runs.
 
     Returns:
-        Its number; None where somebody else added a generation of this number first.
+        The header with the number of the generation.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If it cannot be written.
     """
-    lines = [json.dumps(to_json(header), sort_keys=True)]
-    lines += [entry_line(entry) for entry in entries]
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.join(sweep, _FOLDER), exist_ok=True)
     except OSError as error:
-        raise store_error(error, f"make {folder}") from error
+        raise store_error(error, f"make {os.path.join(sweep, _FOLDER)}") from error
     fault_point("freeze.before")
-    if not create_file(generation_path(folder, header.generation), ("\n".join(lines) + "\n").encode()):
-        return None
-    fault_point("freeze.after")
-    return header.generation
+    while True:
+        frozen = replace(header, generation=max(generation_numbers(sweep), default=0) + 1)
+        lines = [json.dumps(to_json(frozen), sort_keys=True), *map(entry_line, entries)]
+        # Of two launchers that add the same number one is first; the other one takes the next number.
+        if create_file(generation_path(sweep, frozen.generation), ("\n".join(lines) + "\n").encode()):
+            fault_point("freeze.after")
+            return frozen
 
 
 def entry_line(entry: ManifestEntry) -> str:

@@ -29,7 +29,7 @@ def write_dependencies(run_dir: str, folder: str) -> str:
         OSError: Where the file cannot be written.
     """
     sweep, run_id = os.path.split(run_dir)
-    known = DependencyGraph(read_manifest(os.path.join(sweep, "manifest")))
+    known = DependencyGraph(read_manifest(sweep))
     found = {
         key[0]: [os.path.join(sweep, other) for other in known.providers(key)] for key in known.requirements(run_id)
     }

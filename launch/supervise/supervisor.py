@@ -61,9 +61,9 @@ class Supervisor:
         self._order = order
         self._surroundings = surroundings or Host()
         self._run_dir = order.run_dir
-        manifest = os.path.join(os.path.dirname(order.run_dir), "manifest")
-        self._header: ManifestHeader = read_header(manifest, order.generation)
-        self._entry: ManifestEntry = find_entry(manifest, order.generation, os.path.basename(order.run_dir))
+        sweep = os.path.dirname(order.run_dir)
+        self._header: ManifestHeader = read_header(sweep, order.generation)
+        self._entry: ManifestEntry = find_entry(sweep, order.generation, os.path.basename(order.run_dir))
         file = os.path.join(order.run_dir, "run.json")
         self._run: RunRecord = from_json(RunRecord, attempts.read_json(file), file)
         self._enclosure = ContainerSession(

@@ -84,7 +84,7 @@ class SlurmTask(Host):
         """
         if self.restarts:
             own = find_task(self._record, self.index)
-            header = read_header(os.path.join(self.sweep, "manifest"), own.generation)
+            header = read_header(self.sweep, own.generation)
             check_nodes(header.retry, os.path.join(self.sweep, own.run_id), since=own.retried)
         if self._record.resources.tasks == 1 and call.step is None:
             return call
@@ -190,7 +190,7 @@ class SlurmTask(Host):
             return None
         run_id = find_task(self._record, self.index).run_id
         # Not what its array waits for: that may be whole arrays, of which every task would look at every run.
-        runs = DependencyGraph(read_manifest(os.path.join(self.sweep, "manifest"))).predecessors(run_id)
+        runs = DependencyGraph(read_manifest(self.sweep)).predecessors(run_id)
         before = [os.path.join(self.sweep, other) for other in runs]
         deadline = time.monotonic() + _SEEN_S
         while before:

@@ -76,7 +76,7 @@ def found(root: Path) -> dict[Path, str]:
 def name_in_manifest(root: Path, place: Path) -> None:
     sweep = make_sweep(root, "named", [DONE])
     header = replace(sweep.header(1), image=replace(image_of("0"), file=f"/elsewhere/{place.name}"))
-    sweep.freeze(header, sweep.entries(1))
+    sweep.freeze(header, [one.entry for one in sweep.manifest().listed.values()])
 
 
 def name_in_attempt(root: Path, place: Path) -> None:

@@ -116,7 +116,7 @@ def test_generations_are_numbered_and_never_change(sweep: SweepStore) -> None:
     assert sweep.generations() == [1, 2]
     assert (sweep.path / "manifest" / "0001.jsonl").read_bytes() == first
     assert sweep.header(2) == replace(HEADER, generation=2)
-    assert sweep.entries(1) == entries_of(plans)
+    assert [one.entry for one in sweep.manifest().listed.values()] == entries_of(plans)
     assert {view.run_id: view.generation for view in sweep.views()} == {
         plans[0].record.run_id: 2,
         plans[1].record.run_id: 1,

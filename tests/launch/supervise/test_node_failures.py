@@ -73,7 +73,7 @@ def test_a_job_that_leaves_does_not_keep_a_retry_waiting(
     sweep = make_sweep(tmp_path, "w", [Made(seed=0, state=State.FAILED)])
     (view,) = sweep.views()
     attempts(Path(view.run_dir), {"backend": "slurm", "host": "elsewhere", "ended": 2.0, "reason": reason})
-    sweep.freeze(replace(sweep.header(1), why="retry"), sweep.entries(1))
+    sweep.freeze(replace(sweep.header(1), why="retry"), [one.entry for one in sweep.manifest().listed.values()])
     said = SchedulerView(tasks={view.run_id: ""}, running=frozenset(running), taken=2e9)
     assert SweepStore(sweep.path, lambda _: said).views()[0].state is state
 
