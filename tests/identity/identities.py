@@ -1,0 +1,42 @@
+"""Computes the identities that `pins.json` holds: `python -m tests.identity.identities` prints today's in its form.
+
+All imports of the project stand in `planned` and `alone`, so that a renaming touches one place.
+"""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "s5/conf/experiment"
+
+
+def planned(file: Path) -> list[tuple[str, str]]:
+    """Return the id and the full science hash of each run of a sweep file, in order, as the launcher has them."""
+    from launch.compose.composer import Composer
+    from launch.sweepfile.sweep import load_sweep
+
+    runs = Composer().plan_all(load_sweep(file).runs)
+    return [(run.record.run_id, run.record.science_hash) for run in runs]
+
+
+def alone(recipe: str) -> str:
+    """Return the full science hash of a recipe as `python -m s5 experiment=RECIPE` has it, without the launcher."""
+    from s5.config.identity import science_hash, to_dict
+    from s5.config.compose import compose
+
+    return science_hash(to_dict(compose([f"experiment={recipe}"])))
+
+
+def recipes() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.yaml"))
+
+
+def main() -> None:
+    """Print today's identities."""
+    sweeps = {path.stem: dict(planned(path)) for path in sorted((ROOT / "sweeps").glob("*.yaml"))}
+    print(json.dumps({"recipes": {recipe: alone(recipe) for recipe in recipes()}, "sweeps": sweeps}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
