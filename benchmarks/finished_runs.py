@@ -6,7 +6,8 @@ from pathlib import Path
 
 from launch.specs.resources import Resources
 from launch.store.record_json import to_json
-from launch.store.records import AttemptRecord, Reason
+from launch.store.records import AttemptRecord
+from launch.store.state import Reason
 from s5.run_dir.result import metrics_line, publish, write_result
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy import stats
 
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from s5.config.choices import Precision
 from s5.run_dir.result import read_metrics, read_result

@@ -19,7 +19,7 @@ from launch.actions.submit import submit_runs
 from launch.backends.local.backend import LocalBackend
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep
 from tests.launch.command_sweep import code_under, command_runs

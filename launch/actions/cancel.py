@@ -9,10 +9,11 @@ from launch.actions.orphans import StuckContainer, end_orphans
 from launch.backends.choose import find_backend
 from launch.errors import StoreError
 from launch.profiles.profile import Profile
-from launch.store.attempts import write_cancelled
+from launch.store.cancel_mark import write_cancelled
 from launch.store.files import fault_point
-from launch.store.records import OVER, RunView, State
+from launch.store.state import OVER, State
 from launch.store.store import Store, SweepStore
+from launch.store.view import RunView
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 from launch.store.attempts import attempt_path, read_raw_record
 from launch.store.files import CONFIG, RUN
-from launch.store.records import Reason, RunView, State
 from launch.store.run_dirs import PlannedRun, WriteReport
+from launch.store.state import Reason, State
+from launch.store.view import RunView
 from s5.config.identity import science_subset
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from launch.actions.submission import Submission, backend_of, entry_of, queue_reader, refuse_second
 from launch.profiles.profile import load_profile
-from launch.store.records import OVER, RunView, State
+from launch.store.state import OVER, State
 from launch.store.store import Store
+from launch.store.view import RunView
 
 if TYPE_CHECKING:
     from launch.backends.base import Submitted

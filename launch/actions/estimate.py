@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
 from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
-from launch.store.records import RunView, State
+from launch.store.state import State
 from launch.store.store import Store
+from launch.store.view import RunView
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run

@@ -19,12 +19,12 @@ from launch.containers.images.convert import note_of
 from launch.containers.images.prune import find_left, find_made, hide_image, is_being_made
 from launch.errors import StoreError
 from launch.store.files import SNAPSHOTS
-from launch.store.records import State
+from launch.store.state import State
 from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
 if TYPE_CHECKING:
-    from launch.store.records import RunView
     from launch.store.store import Store
+    from launch.store.view import RunView
 
 # A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: what
 # is younger than this may belong to a command that is under way.

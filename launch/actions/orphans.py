@@ -8,8 +8,9 @@ from typing import Any
 
 from launch.errors import BackendError, StoreError
 from launch.store import processes
-from launch.store.attempts import attempt_path, is_here, read_raw_record
-from launch.store.records import RunView
+from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.liveness import is_here
+from launch.store.view import RunView
 from launch.supervise.container_session import end_container
 
 # Each has its own time for a checkpoint, and an engine that is away is waited for as long: one after the other, what a

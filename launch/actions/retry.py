@@ -11,8 +11,8 @@ from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.submission import Submission, backend_of, queue_reader, refuse_second, snapshot_of, view_runs
 from launch.profiles.profile import Profile, load_profile
 from launch.store.dependencies import DependencyGraph
-from launch.store.records import OVER, State
 from launch.store.run_dirs import WriteReport
+from launch.store.state import OVER, State
 from launch.store.store import Store
 
 

@@ -14,11 +14,13 @@ from launch.errors import LaunchError, StoreError, nearest
 from launch.grammar import format_value
 from launch.profiles.profile import Profile
 from launch.results.latest import drop_superseded
-from launch.store.attempts import adopt_result, has_result
 from launch.store.manifest import Manifest, same_but_for_time
-from launch.store.records import OVER, ManifestEntry, ManifestHeader, RunView, State, row_of
+from launch.store.records import ManifestEntry, ManifestHeader, row_of
 from launch.store.run_dirs import WriteReport
+from launch.store.run_result import adopt_result, has_result
+from launch.store.state import OVER, State
 from launch.store.store import Store, SweepStore
+from launch.store.view import RunView
 
 if TYPE_CHECKING:
     from launch.actions.container_plan import ContainerPlan

@@ -28,9 +28,10 @@ from launch.actions.submission import (
 )
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
-from launch.store.attempts import has_result
 from launch.store.files import fault_point
-from launch.store.records import OVER, ManifestEntry, ManifestHeader, State
+from launch.store.records import ManifestEntry, ManifestHeader
+from launch.store.run_result import has_result
+from launch.store.state import OVER, State
 from launch.store.store import Store, SweepStore
 
 if TYPE_CHECKING:

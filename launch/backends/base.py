@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from launch.store.records import ManifestEntry, RunView
+from launch.store.records import ManifestEntry
 from launch.store.store import SweepStore
+from launch.store.view import RunView
 
 OnChange = Callable[[list[RunView]], None]
 

@@ -19,7 +19,7 @@ from launch.checks.runtimes import examine_runtimes
 from launch.checks.slurm import examine_cluster
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 
 _REPOSITORY = Path(__file__).resolve().parents[2]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console
 from launch.errors import ExitCode
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 EXAMPLES = """
 launch cancel mnist5k                         every run of the sweep that has not ended

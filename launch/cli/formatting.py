@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 # What a person wants to know first comes first.
 STATE_ORDER = (

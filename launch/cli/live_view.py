@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from launch.cli import console, formatting
 from launch.cli.console import STATE_COLOURS
 from launch.cli.progress import ProgressTracker
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 _BAR = 10  # columns of one run's progress bar
 _STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from launch.cli import console
 from launch.cli.parser import whole
 from launch.errors import ExitCode, LaunchError
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     import argparse

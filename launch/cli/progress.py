@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 ENDED_WITHOUT_RESULT = frozenset({State.FAILED, State.CANCELLED})
 

@@ -15,7 +15,7 @@ from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
 from launch.errors import BackendError, ExitCode
 from launch.profiles.profile import load_profile
-from launch.store.records import OVER, Reason, State
+from launch.store.state import OVER, Reason, State
 
 if TYPE_CHECKING:
     import argparse
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from launch.actions.estimate import Estimate
     from launch.actions.submission import Submission
     from launch.specs.resources import Resources
-    from launch.store.records import RunView
     from launch.store.store import Store
+    from launch.store.view import RunView
     from launch.sweepfile.sweep import Sweep
 
 _NEW = "new"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
 from launch.errors import ExitCode
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
     from launch.cli.parser import Parser
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 EXAMPLES = """
 launch status                                 every sweep, one line each
@@ -110,7 +110,7 @@ def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, optio
 
 
 def as_json(views: Sequence[RunView]) -> str:
-    """Return runs as a JSON list of objects, one field per attribute of `launch.store.records.RunView`."""
+    """Return runs as a JSON list of objects, one field per attribute of `launch.store.view.RunView`."""
     from dataclasses import asdict
 
     return json.dumps([asdict(view) for view in views], indent=2, ensure_ascii=False, default=str)

@@ -9,14 +9,14 @@ from launch.cli.progress import ProgressTracker
 from launch.errors import StoreError
 from launch.results.table import MISSING
 from launch.store.manifest import BLOCK
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from launch.results.table import ResultRow
-    from launch.store.records import RunView
     from launch.store.store import SweepStore
+    from launch.store.view import RunView
 
 
 def runs_table(views: Sequence[RunView], now: float) -> str:

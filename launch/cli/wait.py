@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 EXAMPLES = """
 launch sweep sweeps/mnist5k.yaml --detach && launch wait mnist5k && launch results mnist5k

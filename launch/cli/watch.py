@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from launch.cli import console, formatting
 from launch.cli.live_view import LiveView
 from launch.errors import BackendError, ExitCode, LaunchError
-from launch.store.records import State
+from launch.store.state import State
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
-    from launch.store.records import RunView
     from launch.store.store import Store, SweepStore
+    from launch.store.view import RunView
 
 EXAMPLES = """
 launch watch                                  everything that runs here

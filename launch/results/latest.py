@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from launch.store.manifest import Manifest
-    from launch.store.records import RunView
+    from launch.store.view import RunView
 
 _SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.results.table import MISSING, ResultRow, difference_text, in_percent, mean_text, number_text
-from launch.store.records import RunView
+from launch.store.view import RunView
 from s5.run_dir.result import read_metrics
 
 _WIDTH, _HEIGHT = 640, 300

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import LaunchError, StoreError, nearest
-from launch.store.records import RunView, State, row_of
+from launch.store.records import row_of
+from launch.store.state import State
+from launch.store.view import RunView
 from s5.run_dir.result import ResultError, read_result
 
 if TYPE_CHECKING:

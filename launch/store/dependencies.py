@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from launch.store.manifest import Manifest
-from launch.store.records import RunView, State
+from launch.store.state import State
+from launch.store.view import RunView
 
 # A token, and the submission from which on the runs that give it count.
 Key = tuple[str, int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 from typing import Any, TypeVar, cast
 
@@ -10,15 +11,16 @@ from launch.specs.container import ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
+from launch.store.files import read_bytes, store_error
 from launch.store.records import (
     FORMAT_VERSION,
     AttemptRecord,
     ManifestEntry,
     ManifestHeader,
     PublishedNumber,
-    Reason,
     RunRecord,
 )
+from launch.store.state import Reason
 
 Record = TypeVar("Record", RunRecord, ManifestEntry, ManifestHeader, AttemptRecord)
 
@@ -59,6 +61,20 @@ def from_json(kind: type[Record], values: Any, where: str) -> Record:
         return kind(**{name: _read(name, value) for name, value in document.items()})
     except (TypeError, ValueError) as error:
         raise StoreError(f"{where}: {error}") from error
+
+
+def read_json(file: str) -> object:
+    """Return what a JSON file holds.
+
+    Raises:
+        StoreError: Where it cannot be read; the message names the file.
+    """
+    try:
+        return json.loads(read_bytes(file))
+    except OSError as error:
+        raise store_error(error, f"read {file}") from error
+    except ValueError as error:
+        raise StoreError(f"{file}: not JSON: {error}") from error
 
 
 def _read(name: str, value: Any) -> Any:

@@ -8,49 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from launch.specs.container import ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
+from launch.store.state import Reason
 
 FORMAT_VERSION = 1
-
-
-class State(StrEnum):
-    """Where a run stands. The same words for every backend."""
-
-    PLANNED = "PLANNED"  # on disk, and nobody is there to start it
-    PENDING = "PENDING"  # waiting for a slot or for the scheduler
-    RUNNING = "RUNNING"
-    PREEMPTED = "PREEMPTED"  # stopped in good order before its end; it goes on from its checkpoint
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    LOST = "LOST"  # its supervisor is gone and left no word; two independent proofs
-
-
-# What only a retry starts again.
-OVER = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
-
-
-class Reason(StrEnum):
-    """Why an attempt ended."""
-
-    SUCCESS = "success"
-    INTERRUPTED = "interrupted"  # the user or the launcher asked it to stop
-    PREEMPTED = "preempted"  # the scheduler asked it to stop
-    TIMEOUT = "timeout"  # timeout_min was reached
-    CANCELLED = "cancelled"
-    OUT_OF_MEMORY = "out_of_memory"
-    NAN = "nan"
-    USER_ERROR = "user_error"  # a config or a data set it cannot run with
-    KILLED = "killed"  # by a signal nobody here sent
-    NODE_FAILURE = "node_failure"  # the machine went away under it, which its scheduler says: it left no word itself
-    CRASH = "crash"  # any other non-zero exit
-    START = "start"  # the command could not be started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,53 +198,6 @@ class AttemptRecord:
     config_crc: int | None = None
     engine: str | None = None
     version: int = FORMAT_VERSION
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunView:
-    """What `status` knows of one run: computed from the files, never stored.
-
-    Attributes:
-        sweep: Name of the sweep.
-        run_id: Which run.
-        experiment: Its recipe.
-        settings: What distinguishes it.
-        seed: The seed.
-        state: Where it stands.
-        attempts: How many executions it has had.
-        generation: The newest manifest generation that lists it.
-        reason: Why the last attempt ended; None where none has.
-        message: That attempt's last words.
-        host: Where the last attempt ran.
-        pid: The last attempt's supervisor.
-        started: Start of the last attempt, seconds since the epoch.
-        ended: Its end.
-        step: Steps done, for a run that is running.
-        steps: Steps in all.
-        run_dir: The run directory.
-        resources: What it asks for.
-        waits: Tokens of runs that come before it and have not all succeeded.
-    """
-
-    sweep: str
-    run_id: str
-    experiment: str
-    settings: dict[str, Any]
-    seed: int
-    state: State
-    attempts: int
-    generation: int
-    reason: Reason | None
-    message: str | None
-    host: str | None
-    pid: int | None
-    started: float | None
-    ended: float | None
-    step: int | None
-    steps: int | None
-    run_dir: str
-    resources: Resources
-    waits: tuple[str, ...] = ()
 
 
 def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from launch.store.attempts import ATTEMPT, CANCELLED, attempt_path, cancelled_generation, is_alive
+from launch.store.attempts import ATTEMPT, attempt_path
+from launch.store.cancel_mark import CANCELLED, cancelled_generation
 from launch.store.files import CONFIG, RUN, read_bytes
+from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
-from launch.store.records import OVER, Reason, RunView, State
 from launch.store.scheduler_view import SchedulerView
+from launch.store.state import OVER, Reason, State
+from launch.store.view import RunView
 from s5.run_dir.result import ATTEMPTS, RESULT, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.

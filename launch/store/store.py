@@ -16,10 +16,11 @@ from launch.store.dependencies import DependencyGraph
 from launch.store.files import store_error
 from launch.store.manifest import ListedRun, Manifest, freeze, generation_numbers, read_header
 from launch.store.queue_lock import QueueOwner, busy_error, lock_queue, read_queue_owner
-from launch.store.records import ManifestEntry, ManifestHeader, RunView
+from launch.store.records import ManifestEntry, ManifestHeader
 from launch.store.run_dirs import PlannedRun, RunDirWriter, WriteReport
 from launch.store.status import read_view
 from launch.store.sweep_state import Scheduler, SweepState
+from launch.store.view import RunView
 
 RUNS_VARIABLE = "LAUNCH_RUNS"
 

@@ -11,9 +11,10 @@ from launch.errors import StoreError
 from launch.store.dependencies import DependencyGraph
 from launch.store.manifest import Manifest, freeze, read_manifest
 from launch.store.queue_lock import read_queue_owner
-from launch.store.records import ManifestEntry, ManifestHeader, RunView
+from launch.store.records import ManifestEntry, ManifestHeader
 from launch.store.scheduler_view import SchedulerView
 from launch.store.status import read_view
+from launch.store.view import RunView
 
 # Returns what a scheduler knows of the sweep in a folder; None if it has nothing to do with that sweep.
 Scheduler = Callable[[str], SchedulerView | None]

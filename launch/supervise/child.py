@@ -12,8 +12,9 @@ from contextlib import suppress
 
 from launch.containers.runtimes import HostCommand
 from launch.store import processes
-from launch.store.attempts import LOG, is_locked
-from launch.store.records import Reason
+from launch.store.attempts import LOG
+from launch.store.liveness import is_locked
+from launch.store.state import Reason
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 # Ask to stop; the scheduler's own words among them.

@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 
-from launch.store.records import Reason
+from launch.store.state import Reason
 from s5.run_dir.result import Exit
 
 _TAIL_BYTES = 64 * 1024

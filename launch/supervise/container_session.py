@@ -14,8 +14,9 @@ from launch.containers.runtimes import REFUSED, ContainerCall, HostCommand, Runt
 from launch.errors import StoreError
 from launch.specs.mount import Mount
 from launch.store import processes
-from launch.store.attempts import is_here
-from launch.store.records import ManifestHeader, Reason
+from launch.store.liveness import is_here
+from launch.store.records import ManifestHeader
+from launch.store.state import Reason
 from launch.supervise.child import Child
 from launch.supervise.classify import ExitInfo, machine_oom_kills, oom_kills
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CONFIG

@@ -11,7 +11,7 @@ from typing import Any
 
 from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
-from launch.store.records import Reason
+from launch.store.state import Reason
 
 GRACE_VARIABLE = "LAUNCH_GRACE_S"
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from launch.errors import LaunchError
 from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
-from launch.store.records import Reason
+from launch.store.state import Reason
 from s5.run_dir.result import CHECKPOINTS
 
 # Of sweeps that were submitted before there was such a number.

@@ -18,11 +18,24 @@ from enum import IntEnum
 from launch.containers.runtimes import ContainerCall, HostCommand
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
-from launch.store import attempts, processes
+from launch.store import processes
+from launch.store.attempts import LOG, attempt_numbers, attempt_path, read_raw_record, write_record
+from launch.store.cancel_mark import cancelled_generation
+from launch.store.claims import Claim, claim_attempt, remove_torn_claims
 from launch.store.files import CONFIG, SNAPSHOTS, crc_of, fault_point, store_error
+from launch.store.liveness import is_alive, is_here, is_locked
 from launch.store.manifest import find_entry, read_header
-from launch.store.record_json import from_json
-from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, Reason, RunRecord
+from launch.store.record_json import from_json, read_json
+from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, RunRecord
+from launch.store.run_result import (
+    InvalidResult,
+    adopt_result,
+    has_result,
+    publish_result,
+    set_aside_result,
+    write_empty_result,
+)
+from launch.store.state import Reason
 from launch.supervise.after_file import AFTER_VARIABLE, write_dependencies
 from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE, SupervisorArgs
 from launch.supervise.child import FORWARDED_SIGNALS, KILL, STOP, Child, NotStarted, end_orphan
@@ -65,7 +78,7 @@ class Supervisor:
         self._header: ManifestHeader = read_header(sweep, order.generation)
         self._entry: ManifestEntry = find_entry(sweep, order.generation, os.path.basename(order.run_dir))
         file = os.path.join(order.run_dir, "run.json")
-        self._run: RunRecord = from_json(RunRecord, attempts.read_json(file), file)
+        self._run: RunRecord = from_json(RunRecord, read_json(file), file)
         self._enclosure = ContainerSession(
             self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.after)
         )
@@ -76,20 +89,20 @@ class Supervisor:
         Raises:
             StoreError: Where the run directory cannot be read or written.
         """
-        attempts.remove_torn_claims(self._run_dir)
+        remove_torn_claims(self._run_dir)
         while True:
-            earlier = attempts.attempt_numbers(self._run_dir)
-            outcome = self._end_previous_attempt(attempts.attempt_path(self._run_dir, earlier[-1])) if earlier else None
+            earlier = attempt_numbers(self._run_dir)
+            outcome = self._end_previous_attempt(attempt_path(self._run_dir, earlier[-1])) if earlier else None
             if outcome is not None:
                 return outcome
-            if attempts.adopt_result(self._run_dir):
+            if adopt_result(self._run_dir):
                 return Outcome.DONE
             if self._is_cancelled():
                 return Outcome.FINAL
             if signal.sigpending() & {*STOP, KILL}:
                 return Outcome.AGAIN
             attempt = earlier[-1] + 1 if earlier else 0
-            claim = attempts.claim(self._run_dir, attempt, self._record(attempt))
+            claim = claim_attempt(self._run_dir, attempt, self._record(attempt))
             if claim is not None:
                 return self._execute(claim)
 
@@ -99,14 +112,14 @@ class Supervisor:
         Raises:
             StoreError: Where its container may be at work, and cannot be ended.
         """
-        record = attempts.read_raw_record(path)
-        if record.get("ended") is not None and not attempts.is_locked(path):
+        record = read_raw_record(path)
+        if record.get("ended") is not None and not is_locked(path):
             return None
-        alive, _ = attempts.is_alive(path, record)
-        if not alive or (record and not attempts.is_here(record) and self._surroundings.has_lost(record)):
+        alive, _ = is_alive(path, record)
+        if not alive or (record and not is_here(record) and self._surroundings.has_lost(record)):
             end_container(path, record)
             return None
-        if not record or (attempts.is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
+        if not record or (is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
             if not end_orphan(path):
                 return Outcome.BUSY
             end_container(path, record)
@@ -114,7 +127,7 @@ class Supervisor:
         return Outcome.BUSY
 
     def _is_cancelled(self) -> bool:
-        generation = attempts.cancelled_generation(self._run_dir)
+        generation = cancelled_generation(self._run_dir)
         return generation is not None and generation >= self._order.retried
 
     def _record(self, attempt: int) -> AttemptRecord:
@@ -157,7 +170,7 @@ class Supervisor:
             program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
         return (program, *words)
 
-    def _execute(self, claim: attempts.Claim) -> Outcome:
+    def _execute(self, claim: Claim) -> Outcome:
         """Start the command, wait for its end, and record it."""
         fault_point("supervise.claimed")
         if self._is_cancelled():  # while it was being claimed; whoever cancels now sees the attempt and signals it
@@ -197,7 +210,7 @@ class Supervisor:
         runs, snapshot = os.path.dirname(os.path.dirname(self._run_dir)), self._header.snapshot
         return None if snapshot is None else os.path.join(runs, SNAPSHOTS, snapshot)
 
-    def _container_call(self, claim: attempts.Claim, held: Sequence[int]) -> HostCommand:
+    def _container_call(self, claim: Claim, held: Sequence[int]) -> HostCommand:
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: claim.path,
@@ -237,15 +250,15 @@ class Supervisor:
         threads = str(self._resources.cpus_per_task)
         return {"CUDA_VISIBLE_DEVICES": "", **dict.fromkeys(_THREAD_VARIABLES, threads)}
 
-    def _classify(self, claim: attempts.Claim, code: int, asked: Reason | None) -> ExitInfo:
+    def _classify(self, claim: Claim, code: int, asked: Reason | None) -> ExitInfo:
         """Say why the command ended."""
-        finished = attempts.has_result(claim.path)
+        finished = has_result(claim.path)
         if not finished and code == 0 and self._run.command is not None:
-            attempts.write_empty_result(claim.path)
+            write_empty_result(claim.path)
             finished = True
         if asked and self._is_cancelled():
             asked = Reason.CANCELLED
-        log = "" if finished else read_tail(os.path.join(claim.path, attempts.LOG))
+        log = "" if finished else read_tail(os.path.join(claim.path, LOG))
         found = None if finished or asked else self._enclosure.find(code, log)
         oom_killed = code < 0 and self._enclosure.ran_out_of_memory()
         ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
@@ -253,14 +266,14 @@ class Supervisor:
             return replace(ending, message=_reached(self._resources))
         return ending
 
-    def _finish(self, claim: attempts.Claim, ending: ExitInfo) -> Outcome:
+    def _finish(self, claim: Claim, ending: ExitInfo) -> Outcome:
         """Publish the result, record the end, and say what is to become of the run."""
         if ending.reason is Reason.SUCCESS:
             ending = self._publish(claim, ending)
         self.reason = ending.reason
         fault_point("supervise.published")
         retry = may_retry(self._header.retry, ending.reason, claim.path, since=self._order.retried)
-        attempts.write_record(
+        write_record(
             claim.path,
             replace(
                 claim.record,
@@ -278,12 +291,12 @@ class Supervisor:
         goes_on = retry or ending.reason in (Reason.INTERRUPTED, Reason.PREEMPTED)
         return Outcome.AGAIN if goes_on else Outcome.FINAL
 
-    def _publish(self, claim: attempts.Claim, ending: ExitInfo) -> ExitInfo:
+    def _publish(self, claim: Claim, ending: ExitInfo) -> ExitInfo:
         """Publish the attempt's result; where it is none, the attempt has failed."""
         try:
-            attempts.publish_result(claim.path)
-        except attempts.InvalidResult as error:
-            attempts.set_aside_result(claim.path)
+            publish_result(claim.path)
+        except InvalidResult as error:
+            set_aside_result(claim.path)
             return replace(ending, reason=Reason.CRASH, message=error.message)
         return ending
 

@@ -20,7 +20,8 @@ from launch.profiles.profile import Profile
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.store.attempts import read_attempt
-from launch.store.records import AttemptRecord, Reason
+from launch.store.records import AttemptRecord
+from launch.store.state import Reason
 from launch.store.store import Store
 from launch.supervise.arguments import SupervisorArgs
 from s5.run_dir.result import read_metrics

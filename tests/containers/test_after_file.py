@@ -8,7 +8,7 @@ import pytest
 from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
 from launch.profiles.profile import Profile
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.dependencies import RunOrder
 from tests.launch.command_sweep import code_under, command_runs, sweep_of

@@ -21,9 +21,12 @@ from launch.errors import ExitCode, LaunchError, StoreError
 from launch.profiles.profile import Profile
 from launch.specs.container import ContainerSettings
 from launch.specs.resources import Resources
-from launch.store.attempts import CANCELLED, read_attempt
-from launch.store.records import AttemptRecord, Reason, RunView, State
+from launch.store.attempts import read_attempt
+from launch.store.cancel_mark import CANCELLED
+from launch.store.records import AttemptRecord
+from launch.store.state import Reason, State
 from launch.store.store import Store
+from launch.store.view import RunView
 from launch.supervise import container_session
 from launch.supervise.supervisor import Outcome, Supervisor
 from tests.containers.contained import Contained

@@ -9,7 +9,7 @@ import pytest
 
 from launch.specs.image import Image
 from launch.store import processes
-from launch.store.records import Reason
+from launch.store.state import Reason
 from launch.supervise.supervisor import Outcome
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 from tests.containers.contained import Contained, profile_of

@@ -16,7 +16,7 @@ from launch.containers.runtimes.base import Runtime
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
-from launch.store.records import Reason
+from launch.store.state import Reason
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE
 
 _NOBODY = 65534

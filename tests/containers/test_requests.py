@@ -13,7 +13,7 @@ from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
-from launch.store.records import Reason
+from launch.store.state import Reason
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,7 @@ import pytest
 
 from launch.profiles.profile import Profile
 from launch.specs.image import Image
-from launch.store.records import Reason
+from launch.store.state import Reason
 from tests.containers.contained import Trained, profile_of, train
 from tests.engines.docker import BASE
 

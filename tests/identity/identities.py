@@ -21,8 +21,8 @@ def planned(file: Path) -> list[tuple[str, str]]:
 
 def alone(recipe: str) -> str:
     """Return the full science hash of a recipe as `python -m s5 experiment=RECIPE` has it, without the launcher."""
-    from s5.config.identity import science_hash, to_dict
     from s5.config.compose import compose
+    from s5.config.identity import science_hash, to_dict
 
     return science_hash(to_dict(compose([f"experiment={recipe}"])))
 

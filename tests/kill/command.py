@@ -25,7 +25,7 @@ def main() -> int:
     from launch.backends.choose import find_backend
     from launch.errors import LaunchError
     from launch.profiles.profile import load_profile
-    from launch.store.records import State
+    from launch.store.state import State
     from launch.store.store import Store
     from launch.sweepfile.dependencies import RunOrder
     from launch.sweepfile.sweep import Sweep

@@ -9,18 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from launch.specs.resources import Resources
-from launch.store.attempts import write_cancelled
+from launch.store.cancel_mark import write_cancelled
 from launch.store.processes import boot_id, host, start_time
 from launch.store.record_json import to_json
-from launch.store.records import (
-    AttemptRecord,
-    ManifestEntry,
-    ManifestHeader,
-    PublishedNumber,
-    Reason,
-    RunRecord,
-    State,
-)
+from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, PublishedNumber, RunRecord
+from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import publish, write_result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.specs.resources import Resources
-from launch.store import attempts
+from launch.store.claims import claim_attempt
 from launch.store.processes import boot_id, host
 from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, RunRecord
 from launch.store.store import SweepStore
@@ -102,7 +102,7 @@ def listed(sweep: SweepStore, count: int = 1) -> list[Plan]:
 
 def attempted(sweep: SweepStore, plan: Plan, record: AttemptRecord = RECORD) -> Path:
     """Put an attempt on the disk of which nobody holds the lock."""
-    claim = attempts.claim(str(sweep.run_dir(plan.record.run_id)), record.attempt, record)
+    claim = claim_attempt(str(sweep.run_dir(plan.record.run_id)), record.attempt, record)
     assert claim is not None
     os.close(claim.lock)
     return Path(claim.path)

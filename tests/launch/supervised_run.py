@@ -7,7 +7,8 @@ from pathlib import Path
 from launch.backends.local.start import build_request, send_request
 from launch.specs.resources import Resources
 from launch.store.attempts import read_attempt
-from launch.store.records import AttemptRecord, State
+from launch.store.records import AttemptRecord
+from launch.store.state import State
 from launch.store.store import Store
 from launch.supervise.arguments import SupervisorArgs
 from tests.kill.harness import wait_until

@@ -12,8 +12,9 @@ import pytest
 
 from launch.backends.slurm.scheduler_view import read_queue
 from launch.cli import main
-from launch.store.records import RunView, State
+from launch.store.state import State
 from launch.store.store import Store
+from launch.store.view import RunView
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 

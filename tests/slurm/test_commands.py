@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from launch.store.records import State
+from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from launch.store.records import State
+from launch.store.state import State
 from tests.containers.places import ENGINES, place_of
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm

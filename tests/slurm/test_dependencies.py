@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from launch.cli import watch
-from launch.store.records import State
+from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.store.records import State
+from launch.store.state import State
 from launch.supervise.retry_policy import failed_nodes
 from s5.run_dir.result import read_metrics
 from tests.engines.daemon import EngineError, wait_until

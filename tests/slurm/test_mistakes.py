@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from launch.errors import ExitCode
-from launch.store.records import State
+from launch.store.state import State
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
 

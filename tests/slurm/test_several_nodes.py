@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.store.records import State
+from launch.store.state import State
 from s5.run_dir.result import read_metrics
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm

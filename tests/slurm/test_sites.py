@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from launch.cli import watch
-from launch.store.records import State
+from launch.store.state import State
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
 

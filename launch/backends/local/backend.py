@@ -17,10 +17,13 @@ from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
 from launch.self_command import python_command
 from launch.store import processes
-from launch.store.attempts import attempt_path, is_here, read_raw_record
+from launch.store.attempts import attempt_path, read_raw_record
 from launch.store.files import store_error
-from launch.store.records import ManifestEntry, RunView, State
+from launch.store.liveness import is_here
+from launch.store.records import ManifestEntry
+from launch.store.state import State
 from launch.store.store import Store, SweepStore
+from launch.store.view import RunView
 from launch.supervise.arguments import CWD_VARIABLE
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 

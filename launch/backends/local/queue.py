@@ -22,11 +22,13 @@ from launch.backends.local.stop_signals import StopSignals
 from launch.errors import StoreError
 from launch.specs.resources import Resources
 from launch.store import processes
-from launch.store.attempts import attempt_path, is_here, is_locked, read_raw_record
+from launch.store.attempts import attempt_path, read_raw_record
 from launch.store.files import fault_point, store_error
+from launch.store.liveness import is_here, is_locked
 from launch.store.manifest import ListedRun, Manifest
-from launch.store.records import OVER, RunView, State
+from launch.store.state import OVER, State
 from launch.store.store import SweepStore
+from launch.store.view import RunView
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.supervisor import Outcome
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from launch.store.dependencies import DependencyGraph, Key
 from launch.store.manifest import Manifest
-from launch.store.records import RunView, State
+from launch.store.state import State
+from launch.store.view import RunView
 
 
 class ReadySet:

@@ -22,8 +22,8 @@ from typing import Any
 
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
-from launch.store.attempts import read_json
 from launch.store.files import create_file, fault_point, read_bytes, replace_file, store_error
+from launch.store.record_json import read_json
 
 VERSION = 1
 FOLDER = ".slurm"  # in a sweep's folder its arrays, beside all sweeps what was asked last

@@ -25,8 +25,10 @@ from launch.errors import BackendError
 from launch.profiles.profile import Profile
 from launch.store.dependencies import DependencyGraph
 from launch.store.manifest import ListedRun, Manifest
-from launch.store.records import ManifestEntry, RunView, State
+from launch.store.records import ManifestEntry
+from launch.store.state import State
 from launch.store.store import SweepStore
+from launch.store.view import RunView
 
 
 class SlurmBackend(Backend):

@@ -30,8 +30,9 @@ from launch.profiles.profile import Profile, load_profile
 from launch.specs.resources import Resources
 from launch.store.files import SNAPSHOTS, fault_point
 from launch.store.manifest import Manifest
-from launch.store.records import RunView, State
+from launch.store.state import State
 from launch.store.store import SweepStore
+from launch.store.view import RunView
 from launch.supervise.arguments import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from launch.backends.slurm.arrays import Array, ArrayRecord
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.store.dependencies import DependencyGraph, Key
-from launch.store.records import State
+from launch.store.state import State
 
 # Of one array more tasks than this are not named one by one: all of it is waited for.
 _MOST_TASKS = 32

@@ -19,8 +19,9 @@ from launch.backends.slurm.squeue import QueueSnapshot
 from launch.errors import StoreError
 from launch.store.dependencies import DependencyGraph
 from launch.store.manifest import Manifest
-from launch.store.records import RunView, State
+from launch.store.state import State
 from launch.store.store import SweepStore
+from launch.store.view import RunView
 
 # Of these something becomes without anybody's doing.
 _ALIVE = (State.RUNNING, State.PENDING)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
 from launch.store.manifest import Manifest
-from launch.store.records import Reason, RunView, State
+from launch.store.state import Reason, State
+from launch.store.view import RunView
 from launch.supervise.retry_policy import failed_nodes, node_failures
 
 # An attempt that ends so may have been the node's fault.

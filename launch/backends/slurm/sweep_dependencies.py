@@ -11,7 +11,7 @@ from launch.backends.slurm.scheduler_view import read_queue
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.errors import LaunchError
 from launch.results.latest import drop_superseded
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import SweepStore
 
 

@@ -25,11 +25,13 @@ from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.srun import name_of, srun_call
 from launch.containers.runtimes import HostCommand
 from launch.errors import BackendError, LaunchError
-from launch.store.attempts import attempt_path, has_result, is_locked
+from launch.store.attempts import attempt_path
 from launch.store.dependencies import DependencyGraph
 from launch.store.files import fault_point
+from launch.store.liveness import is_locked
 from launch.store.manifest import read_header, read_manifest
-from launch.store.records import Reason
+from launch.store.run_result import has_result
+from launch.store.state import Reason
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.host import Host
 from launch.supervise.retry_policy import check_nodes

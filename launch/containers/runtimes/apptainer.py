@@ -9,7 +9,7 @@ from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime,
 from launch.containers.runtimes.environment import container_environment, is_secret
 from launch.containers.runtimes.image_file import find_refusal, from_step, image_file
 from launch.specs.mount import Mount, outermost_first
-from launch.store.records import Reason
+from launch.store.state import Reason
 
 # What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")

@@ -12,7 +12,7 @@ from launch.specs.container import ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
-from launch.store.records import Reason
+from launch.store.state import Reason
 
 # What an engine's command line returns where it has failed itself: Docker's convention, and Podman's.
 REFUSED = 125

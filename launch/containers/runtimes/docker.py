@@ -11,7 +11,7 @@ from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, H
 from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
 from launch.containers.runtimes.request import build_request, own_user, run_words, to_plain
 from launch.self_command import python_command
-from launch.store.records import Reason
+from launch.store.state import Reason
 
 # What the driver says of a container, and the supervisor reads at the end of an attempt's log.
 SAYS = "docker: "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from launch.containers.runtimes.base import ContainerCall, StartFailure, last_line
 from launch.errors import LaunchError
 from launch.specs.mount import Mount
-from launch.store.records import Reason
+from launch.store.state import Reason
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 # What Slurm and the step say to each task, and which GPUs are its node's.

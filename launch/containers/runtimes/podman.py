@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure, last_line
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
-from launch.store.records import Reason
+from launch.store.state import Reason
 
 # What `podman run` hands in from 3 on: the lifeline, the attempt's lock, the slot's locks.
 LIFELINE = 3

@@ -9,7 +9,7 @@ from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime,
 from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import check_mount, image_file
 from launch.specs.mount import Mount, outermost_first
-from launch.store.records import Reason
+from launch.store.state import Reason
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 # What srun and Enroot themselves read, beside what the command may find.

@@ -13,7 +13,7 @@ from launch.actions.cancel import cancel
 from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
 from launch.store.attempts import attempt_path, read_raw_record
-from launch.store.records import Reason, State
+from launch.store.state import Reason, State
 from launch.store.store import Store
 from s5.run_dir.result import Exit
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of

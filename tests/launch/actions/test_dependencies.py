@@ -20,8 +20,10 @@ from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.manifest import entry_line
-from launch.store.records import ManifestEntry, RunView, State
+from launch.store.records import ManifestEntry
+from launch.store.state import State
 from launch.store.store import Store
+from launch.store.view import RunView
 from launch.sweepfile.dependencies import RunOrder
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import code_under, command_runs, python, sweep_of
@@ -114,7 +116,7 @@ def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_pa
 
 
 def test_a_retry_of_failures_alone_waits_for_what_was_cancelled(store: Store, tmp_path: Path) -> None:
-    from launch.store.attempts import write_cancelled
+    from launch.store.cancel_mark import write_cancelled
 
     (tmp_path / "fail-a0").touch()
     submission = submit(store)

@@ -9,8 +9,8 @@ from launch.actions.submission import Submission
 from launch.actions.submit import estimate_left, submit_runs
 from launch.compose.composer import Run, identity_of
 from launch.compose.run_id import make_run_id
-from launch.store import attempts
-from launch.store.records import Reason
+from launch.store.claims import claim_attempt
+from launch.store.state import Reason
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep
 from s5.run_dir.result import publish, write_result
@@ -41,7 +41,7 @@ def finish(submission: Submission, *times: tuple[float, float], number: int = 0)
     for attempt, (started, ended) in enumerate(times):
         reason = Reason.SUCCESS if attempt == len(times) - 1 else Reason.INTERRUPTED
         record = replace(RECORD, attempt=attempt, started=started, ended=ended, reason=reason)
-        claim = attempts.claim(run_dir, attempt, record)
+        claim = claim_attempt(run_dir, attempt, record)
         assert claim is not None
         os.close(claim.lock)
     write_result(Path(claim.path), {})

@@ -10,7 +10,7 @@ import pytest
 from launch.actions import gc
 from launch.cli import main
 from launch.errors import StoreError
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 

@@ -27,7 +27,7 @@ from launch.containers.images.lease import Lease
 from launch.specs.image import Image
 from launch.store import processes
 from launch.store.record_json import to_json
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 

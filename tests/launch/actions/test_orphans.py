@@ -10,9 +10,9 @@ from launch.actions.drive import run_queue
 from launch.cli import main
 from launch.errors import ExitCode
 from launch.specs.image import Image
-from launch.store import attempts
-from launch.store.attempts import write_record
-from launch.store.records import State
+from launch.store.attempts import attempt_numbers, attempt_path, read_attempt, write_record
+from launch.store.liveness import is_locked
+from launch.store.state import State
 from launch.store.store import Store
 from launch.supervise import container_session
 from launch.supervise.supervisor import Outcome
@@ -32,7 +32,7 @@ def test_of_two_supervisors_one_executes(tmp_path: Path) -> None:
     codes = [started.close()[0] for started in [case.start() for _ in range(4)]]
     assert codes.count(Outcome.DONE) >= 1
     assert set(codes) <= {Outcome.DONE, Outcome.BUSY}
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0]
+    assert attempt_numbers(str(case.run_dir)) == [0]
 
 
 def test_live_attempt_is_left_alone(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_orphan_is_ended_in_good_order_before_the_next_attempt(tmp_path: Path, c
         (case.path() / "pipe").write_text("")
     until_ready(case, 1)
     assert ("asked" in case.log()) == (code == WAITING)
-    assert not attempts.is_locked(str(case.path(0)))
+    assert not is_locked(str(case.path(0)))
     again.send(signal.SIGQUIT)
     again.close()
 
@@ -77,7 +77,7 @@ def test_cancelling_ends_an_orphan(tmp_path: Path, torn: bool) -> None:
     (view,) = cancel(case.store, ["work"]).views
     assert view.attempts == 1
     assert wait_until(lambda: case.state is State.CANCELLED, 20)
-    assert not attempts.is_locked(str(case.path()))
+    assert not is_locked(str(case.path()))
 
 
 def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
     started.send(signal.SIGKILL)
     started.close()
     assert case.supervise() == Outcome.DONE
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0], "published, not executed again"
+    assert attempt_numbers(str(case.run_dir)) == [0], "published, not executed again"
     assert (case.run_dir / "result.json").samefile(case.path() / "result.json")
 
 
@@ -97,7 +97,7 @@ def test_torn_record_of_a_dead_attempt_does_not_stand_in_the_way(tmp_path: Path)
     assert case.supervise() == Outcome.AGAIN
     (case.path() / "attempt.json").write_text('{"attempt"')
     assert case.supervise() == Outcome.DONE
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1]
+    assert attempt_numbers(str(case.run_dir)) == [0, 1]
 
 
 def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
     for file in case.path().iterdir():
         os.utime(file, (1e9, 1e9))
     assert case.supervise() == Outcome.AGAIN
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0, 1], "it has been silent for too long"
+    assert attempt_numbers(str(case.run_dir)) == [0, 1], "it has been silent for too long"
 
 
 def test_all_that_an_engine_may_still_have_is_told_of_at_once(
@@ -120,9 +120,9 @@ def test_all_that_an_engine_may_still_have_is_told_of_at_once(
     store = Store(tmp_path / "runs")
     views = run_queue(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]), store)
     for view in views:
-        path = attempts.attempt_path(view.run_dir, 0)
+        path = attempt_path(view.run_dir, 0)
         image, engine = Image(name="x", reference="x"), f"unix://{tmp_path}/away.sock"
-        record = replace(attempts.read_attempt(path), ended=None, reason=None, exit_code=None, message=None)
+        record = replace(read_attempt(path), ended=None, reason=None, exit_code=None, message=None)
         write_record(path, replace(record, runtime="docker", image=image, engine=engine))
     assert {view.state for view in store.sweep("work").views()} == {State.LOST}
     assert main(["cancel", "work", "--runs", str(store.root)]) == ExitCode.UNREACHABLE

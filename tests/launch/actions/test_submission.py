@@ -8,7 +8,8 @@ from launch.actions.submission import check_after, select
 from launch.compose.composer import Run
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
-from launch.store.records import RunRecord, State
+from launch.store.records import RunRecord
+from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.runs import RunSpec
 from tests.launch.made_sweep import Made, make_sweep

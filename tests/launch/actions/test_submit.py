@@ -17,8 +17,9 @@ from launch.errors import LaunchError, StoreError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_path, read_attempt, write_record
-from launch.store.records import Reason, RunView, State
+from launch.store.state import Reason, State
 from launch.store.store import Store
+from launch.store.view import RunView
 from launch.sweepfile.runs import RunSpec
 from launch.sweepfile.sweep import Sweep
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of

@@ -8,7 +8,7 @@ import pytest
 from launch.checks import doctor
 from launch.checks.check import Check, Level
 from launch.cli import main
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from tests.launch.made_sweep import Made, make_sweep
 

@@ -9,7 +9,8 @@ import pytest
 from launch.cli import ACTIONS, EXIT_CODES, VERBS, main
 from launch.cli.parser import load_verb, make_parser
 from launch.errors import ExitCode
-from launch.store.records import PublishedNumber, Reason, State
+from launch.store.records import PublishedNumber
+from launch.store.state import Reason, State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 

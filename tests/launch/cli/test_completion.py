@@ -8,7 +8,7 @@ import pytest
 from launch.cli import ACTIONS, VERBS, main
 from launch.cli.completion import SCRIPTS, candidates
 from launch.cli.parser import load_verb, make_parser
-from launch.store.records import State
+from launch.store.state import State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 RUN = Made(state=State.SUCCEEDED, settings={"lr": 1})

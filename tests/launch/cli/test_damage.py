@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from launch.cli import main
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from tests.launch.command_sweep import python, submitted
 from tests.launch.made_sweep import Made, make_sweep, run_id_of

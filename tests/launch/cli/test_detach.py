@@ -12,8 +12,9 @@ from launch.backends.local.backend import LocalBackend
 from launch.errors import BackendError, LaunchError
 from launch.store import processes
 from launch.store.attempts import attempt_path
-from launch.store.records import RunView, State
+from launch.store.state import State
 from launch.store.store import Store
+from launch.store.view import RunView
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import LOCAL, python, submitted
 

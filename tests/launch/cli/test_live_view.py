@@ -6,7 +6,8 @@ import pytest
 from launch.cli.live_view import LiveView, seconds_left, shorten
 from launch.cli.progress import ProgressTracker
 from launch.specs.resources import Resources
-from launch.store.records import Reason, RunView, State
+from launch.store.state import Reason, State
+from launch.store.view import RunView
 
 
 def view(number: int, state: State = State.PENDING, step: int | None = None, attempts: int = 1) -> RunView:

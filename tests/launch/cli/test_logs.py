@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from launch.cli import main
-from launch.store.records import Reason, State
+from launch.store.state import Reason, State
 from launch.store.store import SweepStore
 from s5.run_dir.result import publish, write_result
 from tests.launch.made_sweep import Made, make_sweep, run_id_of

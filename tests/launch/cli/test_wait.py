@@ -1,7 +1,7 @@
 import pytest
 
 from launch.cli import main
-from launch.store.records import State
+from launch.store.state import State
 from tests.launch.made_sweep import Made, make_sweep
 
 

@@ -12,7 +12,7 @@ from launch.cli.tables import gather
 from launch.errors import LaunchError
 from launch.results import latest
 from launch.specs.resources import Resources
-from launch.store.attempts import write_cancelled
+from launch.store.cancel_mark import write_cancelled
 from launch.store.store import Store, SweepStore
 from launch.sweepfile.runs import RunSpec
 from launch.sweepfile.sweep import Sweep, load_sweep

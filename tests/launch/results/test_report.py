@@ -4,7 +4,7 @@ from pathlib import Path
 
 from launch.cli import main
 from launch.results import report
-from launch.store.records import State
+from launch.store.state import State
 from s5.run_dir.result import metrics_line
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 

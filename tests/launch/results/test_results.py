@@ -8,7 +8,9 @@ import pytest
 from launch.errors import LaunchError, StoreError
 from launch.results import table as results
 from launch.specs.resources import Resources
-from launch.store.records import PublishedNumber, RunView, State
+from launch.store.records import PublishedNumber
+from launch.store.state import State
+from launch.store.view import RunView
 
 METRIC = "test/accuracy"
 

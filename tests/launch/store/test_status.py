@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from launch.errors import LaunchError
-from launch.store import attempts
-from launch.store.attempts import ATTEMPT, CANCELLED, SILENT_S, write_cancelled
+from launch.store.attempts import ATTEMPT, write_record
+from launch.store.cancel_mark import CANCELLED, write_cancelled
+from launch.store.liveness import SILENT_S
 from launch.store.locks import acquire
 from launch.store.manifest import ListedRun
 from launch.store.processes import host, start_time
-from launch.store.records import AttemptRecord, Reason, State
+from launch.store.records import AttemptRecord
+from launch.store.state import Reason, State
 from launch.store.status import Facts, derive
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import write_result
@@ -120,7 +122,7 @@ def test_lost_needs_two_proofs(sweep: SweepStore) -> None:
     alive = replace(RECORD, pid=os.getpid(), pid_start=start_time(os.getpid()) or 0)
 
     def state(record: AttemptRecord) -> State:
-        attempts.write_record(str(path), record)
+        write_record(str(path), record)
         return sweep.view(plan.record.run_id).state
 
     assert state(RECORD) is State.LOST
@@ -159,7 +161,7 @@ def test_attempt_of_a_machine_that_is_gone_is_lost_once_it_is_silent(sweep: Swee
     assert held is not None
     assert state(SILENT_S + 60) is State.RUNNING, "silent, and the lock is held"
     os.close(held)
-    attempts.write_record(str(path), replace(RECORD, boot_id="there", host="elsewhere", backend="slurm"))
+    write_record(str(path), replace(RECORD, boot_id="there", host="elsewhere", backend="slurm"))
     assert state(SILENT_S + 60) is State.RUNNING, "its scheduler knows"
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from launch.errors import StoreError
-from launch.store import attempts, files
+from launch.store import files
+from launch.store.attempts import write_record
+from launch.store.claims import claim_attempt
 from launch.store.processes import host, start_time
-from launch.store.records import Reason, State
+from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import write_result
 from tests.launch.stored_runs import GONE, HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
@@ -197,8 +199,8 @@ def test_disk_that_refuses_is_explained(
     steps = {
         "plan": lambda: sweep.write_run_dirs([plan_of(7)]),
         "freeze": lambda: sweep.freeze(HEADER, entries_of([plan])),
-        "claim": lambda: attempts.claim(str(sweep.run_dir(plan.record.run_id)), 1, RECORD),
-        "record": lambda: attempts.write_record(str(path), RECORD),
+        "claim": lambda: claim_attempt(str(sweep.run_dir(plan.record.run_id)), 1, RECORD),
+        "record": lambda: write_record(str(path), RECORD),
     }
     with pytest.raises(StoreError, match=os.strerror(number)) as caught:
         steps[step]()

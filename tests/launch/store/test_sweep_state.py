@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from launch.store import manifest as manifest_module
-from launch.store.attempts import write_cancelled
-from launch.store.records import State
+from launch.store.cancel_mark import write_cancelled
 from launch.store.scheduler_view import SchedulerView
+from launch.store.state import State
 from launch.store.store import Store, SweepStore
 from launch.store.sweep_state import SweepState
 from tests.launch.stored_runs import HEADER, entries_of, listed

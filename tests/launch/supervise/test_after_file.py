@@ -12,7 +12,7 @@ from launch.actions.drive import run_queue
 from launch.actions.submission import Submission
 from launch.actions.submit import submit_runs
 from launch.compose.composer import Composer, Run
-from launch.store.records import State
+from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.dependencies import RunOrder
 from launch.sweepfile.sweep import load_sweep

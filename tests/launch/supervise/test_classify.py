@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.store.records import Reason
+from launch.store.state import Reason
 from launch.supervise.classify import classify, last_words, oom_kills, read_tail
 
 TRACEBACK = """step 3

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm.resubmission import excluded_nodes, should_resubmit
-from launch.store.records import Reason, State
 from launch.store.scheduler_view import SchedulerView
+from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from launch.supervise.retry_policy import TooManyNodeFailures, check_nodes, failed_nodes, may_retry
 from tests.launch.made_sweep import Made, make_sweep

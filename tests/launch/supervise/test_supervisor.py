@@ -12,10 +12,13 @@ import pytest
 from launch.containers.runtimes import ContainerCall, find_runtime
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
-from launch.store import attempts
-from launch.store.attempts import write_cancelled
+from launch.store.attempts import attempt_numbers
+from launch.store.cancel_mark import write_cancelled
+from launch.store.claims import Claim, claim_attempt
+from launch.store.liveness import is_locked
 from launch.store.processes import find_by_environment, wait_any
-from launch.store.records import AttemptRecord, Reason, State
+from launch.store.records import AttemptRecord
+from launch.store.state import Reason, State
 from launch.supervise.arguments import CWD_VARIABLE, SupervisorArgs
 from launch.supervise.child import Child
 from launch.supervise.supervisor import Outcome, Supervisor
@@ -33,9 +36,9 @@ def test_result_is_published_and_the_attempt_recorded(tmp_path: Path) -> None:
     record = case.attempt()
     assert (record.reason, record.exit_code, record.signal, record.retry) == (Reason.SUCCESS, 0, None, False)
     assert record.ended is not None and record.ended >= record.started
-    assert not attempts.is_locked(str(case.path()))
+    assert not is_locked(str(case.path()))
     assert case.supervise() == Outcome.DONE
-    assert attempts.attempt_numbers(str(case.run_dir)) == [0], "a run that is done is not executed again"
+    assert attempt_numbers(str(case.run_dir)) == [0], "a run that is done is not executed again"
 
 
 def test_command_that_leaves_no_result_has_succeeded_with_none(tmp_path: Path) -> None:
@@ -187,7 +190,7 @@ def test_helpers_of_a_command_end_with_it(tmp_path: Path) -> None:
     code = "import os, time; os.fork() or time.sleep(60)"
     case = Case(tmp_path, python(code))
     assert case.supervise() == Outcome.DONE
-    assert not attempts.is_locked(str(case.path()))
+    assert not is_locked(str(case.path()))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ def test_cancelled_run_does_not_start(tmp_path: Path) -> None:
     case = Case(tmp_path, python("pass"))
     write_cancelled(str(case.run_dir), 1)
     assert case.supervise() == Outcome.FINAL
-    assert attempts.attempt_numbers(str(case.run_dir)) == []
+    assert attempt_numbers(str(case.run_dir)) == []
     assert case.supervise(order=replace(case.order, retried=2)) == Outcome.DONE, "a later retry sets the mark aside"
 
 
@@ -225,14 +228,14 @@ def test_run_that_is_cancelled_while_it_is_claimed_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = Case(tmp_path, python("pass"))
-    claim = attempts.claim
+    claim = claim_attempt
 
-    def claim_then_cancel(run_dir: str, attempt: int, record: AttemptRecord) -> attempts.Claim | None:
+    def claim_then_cancel(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
         claimed = claim(run_dir, attempt, record)
         write_cancelled(run_dir, 1)
         return claimed
 
-    monkeypatch.setattr(attempts, "claim", claim_then_cancel)
+    monkeypatch.setattr("launch.supervise.supervisor.claim_attempt", claim_then_cancel)
     monkeypatch.setattr(Child, "start", lambda *_: pytest.fail("a cancelled run was started"))
     assert Supervisor(case.order).run() == Outcome.FINAL
     assert case.attempt().reason is Reason.CANCELLED

@@ -18,8 +18,9 @@ from launch.errors import BackendError, LaunchError, StoreError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_numbers, attempt_path, read_attempt
-from launch.store.records import Reason, RunView, State
+from launch.store.state import Reason, State
 from launch.store.store import Store
+from launch.store.view import RunView
 from tests.kill.harness import wait_until
 from tests.launch.backends.local.test_slots import fake_nvidia_smi
 from tests.launch.command_sweep import LOCAL, python, submitted

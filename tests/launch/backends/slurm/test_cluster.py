@@ -14,7 +14,7 @@ from launch.backends.slurm.squeue_format import parse_rows
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
-from launch.store.records import Reason, State
+from launch.store.state import Reason, State
 from tests.launch.made_sweep import Made, make_sweep
 
 CONFIG = """Configuration data as of 2026-01-01T00:00:00

@@ -22,7 +22,7 @@ from launch.backends.slurm.throttle import share
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
-from launch.store.records import State
+from launch.store.state import State
 
 
 def requests(runs, after, *, spots=None, most=1001, **more):

@@ -14,7 +14,7 @@ from launch.backends.slurm.scheduler_view import read_queue, scheduler_views
 from launch.backends.slurm.squeue_format import parse_rows, task_words
 from launch.errors import BackendError
 from launch.specs.resources import Resources
-from launch.store.attempts import is_alive
+from launch.store.liveness import is_alive
 from launch.store.scheduler_view import SchedulerView
 
 NAME = "lra.0123456789abcdef"

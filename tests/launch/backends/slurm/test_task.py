@@ -16,7 +16,7 @@ from launch.backends.slurm.task import SlurmTask, execute
 from launch.containers.runtimes import HostCommand
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
-from launch.store.records import Reason
+from launch.store.state import Reason
 from launch.store.store import SweepStore
 from launch.supervise.supervisor import Outcome
 from tests.launch.stored_runs import HEADER, entries_of, plan_of

@@ -1,0 +1,90 @@
+"""The result of a run: an attempt writes it, and it is published once for the run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from launch.errors import StoreError
+from launch.store.attempts import attempt_numbers, attempt_path
+from launch.store.files import fault_point, store_error, sync_file
+from launch.store.liveness import is_locked
+from s5.run_dir.result import RESULT, ResultError, publish, read_result, write_result
+
+
+class InvalidResult(StoreError):
+    """A result file that is none."""
+
+
+def has_result(path: str) -> bool:
+    """Say whether a run directory, or an attempt's folder, holds a result."""
+    return os.path.lexists(os.path.join(path, RESULT))
+
+
+def write_empty_result(path: str) -> None:
+    """Write the result of a command that ended well and left none of its own.
+
+    Raises:
+        StoreError: Where it cannot be written.
+    """
+    try:
+        write_result(Path(path), {})
+    except OSError as error:
+        raise store_error(error, f"write {os.path.join(path, RESULT)}") from error
+
+
+def publish_result(path: str) -> bool:
+    """Make an attempt's result the run's, durably, unless the run has one.
+
+    Args:
+        path: The attempt's folder, which holds a result.
+
+    Returns:
+        Whether this call did it.
+
+    Raises:
+        BadResult: Where it is none.
+        StoreError: Where it cannot be read or linked.
+    """
+    result = os.path.join(path, RESULT)
+    try:
+        read_result(Path(path))
+        sync_file(result)
+        fault_point("publish.synced")
+        published = publish(Path(path))
+        fault_point("publish.linked")
+    except OSError as error:
+        raise store_error(error, f"publish {result}") from error
+    except ResultError as error:
+        raise InvalidResult(str(error), hint="a result.json must be in the format of s5.run_dir.result") from error
+    return published
+
+
+def set_aside_result(path: str) -> None:
+    """Rename what stands in the place of an attempt's result and is none, so that it does not stand there for ever."""
+    with suppress(OSError):
+        os.replace(os.path.join(path, RESULT), os.path.join(path, f"{RESULT}.bad"))
+
+
+def adopt_result(run_dir: str) -> bool:
+    """Publish the result of an attempt whose supervisor died before it could.
+
+    Args:
+        run_dir: The run directory.
+
+    Returns:
+        Whether the run has a result now.
+    """
+    if has_result(run_dir):
+        return True
+    for attempt in reversed(attempt_numbers(run_dir)):
+        path = attempt_path(run_dir, attempt)
+        if has_result(path) and not is_locked(path):
+            try:
+                publish_result(path)
+            except InvalidResult:
+                set_aside_result(path)
+                continue
+            return True
+    return False
