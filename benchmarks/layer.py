@@ -27,7 +27,6 @@ from flax import nnx
 from jax import lax
 
 from benchmarks.plain_layer import plain_layer
-from s5.config.run import ModelConfig
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.ssm.s5 import S5SSM
 
@@ -38,8 +37,8 @@ Program = Callable[..., Any]
 
 def make_layer(H: int, P: int, bidirectional: bool = False) -> tuple[Program, dict[str, jax.Array]]:
     """Return our layer as a function of its parameters and inputs, and the parameters."""
-    config = ModelConfig(d_model=H, d_state=2 * P, n_blocks=1, bidirectional=bidirectional)
-    graph, state = nnx.split(S5SSM(config, np.random.default_rng(0)))
+    layer = S5SSM(H, 2 * P, bidirectional=bidirectional, rngs=np.random.default_rng(0))
+    graph, state = nnx.split(layer)
     return lambda params, u: nnx.merge(graph, _state_of(state, params))(u), nnx.to_pure_dict(state)
 
 

@@ -44,7 +44,7 @@ def by_depth(repeats: int) -> Iterator[dict[str, Any]]:
         graph, params = nnx.split(make_model(config, 1, 10, nnx.Rngs(0)))
 
         def loss(params: nnx.State, inputs: jax.Array, graph: Any = graph) -> jax.Array:
-            return (nnx.merge(graph, params)(inputs, None, train=True) ** 2).mean()
+            return (nnx.merge(graph, params)(inputs, train=True) ** 2).mean()
 
         yield {"n_layers": n_layers, **_figures(jax.value_and_grad(loss), (params, inputs), repeats)}
 

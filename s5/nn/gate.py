@@ -1,4 +1,4 @@
-"""The non-linearity after an SSM: gelu, or one of three gated linear units, with dropout.
+"""The non-linearity after a sequence mixer: gelu, or one of three gated linear units, with dropout.
 
 Source: Smith et al. 2023 (arXiv:2208.04933), the layer options of its repository.
 """
@@ -19,8 +19,8 @@ from s5.nn.dense import Dense
 from s5.nn.matmul import matmul
 
 
-class Gate(nnx.Module):
-    """The non-linearity after an SSM, with dropout after the gelu and, in the GLUs, after the gate too.
+class GatedActivation(nnx.Module):
+    """The non-linearity after a sequence mixer, with dropout after the gelu and, in the GLUs, after the gate too.
 
     gate: The map under the sigmoid; the GLUs have it.
     value: The map of the gated value; only `full_glu` has it.
@@ -33,32 +33,37 @@ class Gate(nnx.Module):
         self.kind, self.rate = kind, config.dropout
 
     def __call__(self, y: Float[Array, "batch L H"], key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
-        """Apply the non-linearity; the key draws the dropout, None for none."""
+        """Apply the non-linearity.
+
+        Args:
+            y: The mixer's outputs.
+            key: Random key of the dropout; None for no dropout.
+        """
         inner, outer = (None, None) if key is None else jax.random.split(key)
-        keep = draw_keep(y, self.rate, inner)
+        factors = dropout_factors(y, self.rate, inner)
         if self.gate is None:
-            return gelu(y, keep)
+            return gelu(y, factors)
         W, b = self.gate.weight[...], self.gate.bias[...]
         if self.value is None:
-            out: Array = gated(y, keep, W, b, self.kind is Activation.half_glu2)
+            out: Array = gated(y, factors, W, b, self.kind is Activation.half_glu2)
         else:
-            x = gelu(y, keep)
+            x = gelu(y, factors)
             out = (self.value(x) * jax.nn.sigmoid(matmul(x, W, jnp.float32) + b)).astype(y.dtype)
         return dropout(out, self.rate, outer)
 
 
-def draw_keep(
+def dropout_factors(
     x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None
 ) -> Float[Array, "batch 1 H"] | None:
     """Return what dropout multiplies each feature of a sequence by: 0 with probability `rate`, else 1 / (1 - rate).
 
     Args:
-        x: What it will be multiplied with; gives the shape.
+        x: The array to multiply; gives the shape.
         rate: Probability, in [0, 1).
         key: Random key; None for no dropout (evaluation).
 
     Returns:
-        The factors, the same at all steps; None where nothing is dropped.
+        The factors, the same at all steps; None if nothing is dropped.
     """
     if key is None or rate == 0:
         return None
@@ -76,31 +81,31 @@ def dropout(x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | Non
     Returns:
         Values with the same mean.
     """
-    keep = draw_keep(x, rate, key)
-    return x if keep is None else (x * keep).astype(x.dtype)
+    factors = dropout_factors(x, rate, key)
+    return x if factors is None else (x * factors).astype(x.dtype)
 
 
-def gelu(y: Float[Array, "batch L H"], keep: Float[Array, "batch 1 H"] | None) -> Float[Array, "batch L H"]:
-    """Return gelu of y times keep, computed in float32, in the precision of y."""
+def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch 1 H"] | None) -> Float[Array, "batch L H"]:
+    """Return the gelu of y times the factors of the dropout, computed in float32, in the precision of y."""
     x = jax.nn.gelu(y.astype(jnp.float32))
-    return (x if keep is None else x * keep).astype(y.dtype)
+    return (x if factors is None else x * factors).astype(y.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def gated(
     y: Float[Array, "batch L H"],
-    keep: Float[Array, "batch 1 H"] | None,
+    factors: Float[Array, "batch 1 H"] | None,
     W: Float[Array, "H H"],
     b: Float[Array, " H"],
     by_output: bool,
 ) -> Float[Array, "batch L H"]:
-    """Return v sigmoid(x W + b) with x = keep gelu(y).
+    """Return v sigmoid(x W + b) with x = factors gelu(y).
 
-    The derivative is written out: it keeps two arrays of the size of y, y itself and x W, where JAX's own keeps nine.
+    The derivative is written out: it saves two arrays of the size of y, y itself and x W; JAX's own saves nine.
 
     Args:
-        y: The SSM's outputs.
-        keep: What dropout multiplies gelu(y) by; None for 1.
+        y: The mixer's outputs.
+        factors: What dropout multiplies gelu(y) by; None for 1.
         W: The gate's weight.
         b: The gate's bias.
         by_output: Whether v is y (`half_glu2`) or x (`half_glu1`).
@@ -108,19 +113,19 @@ def gated(
     Returns:
         The gated values.
     """
-    return _gated(y, keep, W, b, by_output)[0]
+    return _gated(y, factors, W, b, by_output)[0]
 
 
-def _gated(y, keep, W, b, by_output):
-    x = gelu(y, keep)
+def _gated(y, factors, W, b, by_output):
+    x = gelu(y, factors)
     z = matmul(x, W)
     out = (y if by_output else x) * jax.nn.sigmoid(z + b)
-    return out.astype(y.dtype), (y, keep, W, b, z)
+    return out.astype(y.dtype), (y, factors, W, b, z)
 
 
 def _gated_backward(by_output, saved, out_bar):
-    y, keep, W, b, z = saved
-    x, slope = _gelu_and_slope(y, keep)
+    y, factors, W, b, z = saved
+    x, slope = _gelu_and_slope(y, factors)
     sigmoid = jax.nn.sigmoid(z + b)
     z_bar = (out_bar * (y if by_output else x) * sigmoid * (1 - sigmoid)).astype(y.dtype)
     rows, z_rows = (array.reshape(-1, array.shape[-1]) for array in (x, z_bar))
@@ -129,16 +134,16 @@ def _gated_backward(by_output, saved, out_bar):
     by_x = matmul(z_bar, W.T, jnp.float32)
     by_v = out_bar * sigmoid
     by_y = by_x * slope + by_v if by_output else (by_x + by_v) * slope
-    by_keep = None if keep is None else jnp.zeros_like(keep)  # a constant: nothing depends on its derivative
-    return by_y.astype(y.dtype), by_keep, by_W, by_b
+    by_factors = None if factors is None else jnp.zeros_like(factors)  # a constant: nothing depends on its derivative
+    return by_y.astype(y.dtype), by_factors, by_W, by_b
 
 
 gated.defvjp(_gated, _gated_backward)
 
 
-def _gelu_and_slope(y, keep):
-    """Return keep gelu(y), in the precision of y, and its derivative by y, in float32."""
+def _gelu_and_slope(y, factors):
+    """Return factors gelu(y), in the precision of y, and its derivative by y, in float32."""
     y32, c = y.astype(jnp.float32), math.sqrt(2 / math.pi)
     t = jnp.tanh(c * (y32 + 0.044715 * y32**3))
     slope = 0.5 * (1 + t) + 0.5 * y32 * (1 - t * t) * c * (1 + 3 * 0.044715 * y32 * y32)
-    return gelu(y, keep), slope if keep is None else slope * keep
+    return gelu(y, factors), slope if factors is None else slope * factors

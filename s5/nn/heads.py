@@ -1,45 +1,44 @@
-"""What a model makes of its features: one answer per sequence, per pair of sequences, or per step.
+"""From the features of each step to a model's output: one per sequence, per pair of sequences, or per step.
 
 Source: Smith et al. 2023 (arXiv:2208.04933) and its repository; the retrieval head is that of the Long Range Arena
 (Tay et al. 2021, arXiv:2011.04006).
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, PyTree
 
 from s5.config.choices import Head, Pooling
 from s5.config.run import ModelConfig
 from s5.nn.dense import Dense
+from s5.nn.steps import REGULAR, Steps
 
 _GAUSSIAN_WIDTH = 30
 
-# What a head carries along a stream: for mean pooling the sum of the features so far and their number.
-HeadState = Any
 
-
-def pool(
-    x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, pooling: Pooling
-) -> Float[Array, "batch H"]:
+def pool(x: Float[Array, "batch L H"], steps: Steps, pooling: Pooling) -> Float[Array, "batch H"]:
     """Reduce each sequence to one vector, in float32.
 
     Args:
         x: Sequences.
-        mask: True at valid steps, which form a prefix; None where all are valid.
+        steps: What is known about their steps. Of a row with resets the last segment is pooled, so that a stream
+            answers for the sequence that it is in.
         pooling: The mean over valid steps, or the last of them.
 
     Returns:
         One vector per sequence; zero for a sequence without valid steps.
     """
-    if mask is None:
-        return x.mean(1, dtype=jnp.float32) if pooling is Pooling.mean else x[:, -1].astype(jnp.float32)
-    count = mask.sum(1, keepdims=True)
     if pooling is Pooling.mean:
+        mask = steps.last_segment()
+        if mask is None:
+            return x.mean(1, dtype=jnp.float32)
+        count = mask.sum(1, keepdims=True)
         return jnp.where(mask[..., None], x, 0).sum(1, dtype=jnp.float32) / jnp.maximum(count, 1)
+    if steps.mask is None:
+        return x[:, -1].astype(jnp.float32)
+    count = steps.mask.sum(1, keepdims=True)
     last = jnp.take_along_axis(x, jnp.maximum(count - 1, 0)[..., None], axis=1)[:, 0]
     return jnp.where(count > 0, last, 0).astype(jnp.float32)
 
@@ -51,21 +50,19 @@ class ClassificationHead(nnx.Module):
         self.decoder = Dense(config.d_model, d_output, rng)
         self.pooling = config.pooling
 
-    def __call__(
-        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None
-    ) -> Float[Array, "batch d_output"]:
+    def __call__(self, x: Float[Array, "batch L H"], steps: Steps) -> Float[Array, "batch d_output"]:
         """Return the logits of each sequence."""
-        return self.decoder(pool(x, mask, self.pooling))
+        return self.decoder(pool(x, steps, self.pooling))
 
-    def initial_state(self, batch: int) -> HeadState:
+    def initial_state(self, batch: int) -> PyTree:
         """Return the state before the first step."""
-        return _no_steps(batch, self.decoder.weight.shape[0], self.pooling)
+        return _empty_pool(batch, self.decoder.weight.shape[0], self.pooling)
 
     def advance(
-        self, state: HeadState, x: Float[Array, "batch L H"]
-    ) -> tuple[HeadState, Float[Array, "batch d_output"]]:
-        """Return the state and the logits after further steps: those of the sequence so far."""
-        state, pooled = _pool_on(state, x, self.pooling)
+        self, state: PyTree, x: Float[Array, "batch L H"], steps: Steps
+    ) -> tuple[PyTree, Float[Array, "batch d_output"]]:
+        """Return the state after a chunk, and the logits of the sequence so far."""
+        state, pooled = _update_pool(state, x, steps, self.pooling)
         return state, self.decoder(pooled)
 
 
@@ -77,21 +74,19 @@ class RetrievalHead(nnx.Module):
         self.decoder = Dense(config.d_model, d_output, rng)
         self.pooling = config.pooling
 
-    def __call__(
-        self, x: Float[Array, "documents L H"], mask: Bool[Array, "documents L"] | None
-    ) -> Float[Array, "batch d_output"]:
+    def __call__(self, x: Float[Array, "documents L H"], steps: Steps) -> Float[Array, "batch d_output"]:
         """Return the logits of each pair; a pair's documents are neighbours in the batch."""
-        return self._compare(pool(x, mask, self.pooling))
+        return self._compare(pool(x, steps, self.pooling))
 
-    def initial_state(self, batch: int) -> HeadState:
+    def initial_state(self, batch: int) -> PyTree:
         """Return the state before the first step."""
-        return _no_steps(batch, self.decoder.weight.shape[0], self.pooling)
+        return _empty_pool(batch, self.decoder.weight.shape[0], self.pooling)
 
     def advance(
-        self, state: HeadState, x: Float[Array, "documents L H"]
-    ) -> tuple[HeadState, Float[Array, "batch d_output"]]:
-        """Return the state and the logits after further steps of both documents."""
-        state, pooled = _pool_on(state, x, self.pooling)
+        self, state: PyTree, x: Float[Array, "documents L H"], steps: Steps
+    ) -> tuple[PyTree, Float[Array, "batch d_output"]]:
+        """Return the state after a chunk of both documents, and the logits of the pair so far."""
+        state, pooled = _update_pool(state, x, steps, self.pooling)
         return state, self._compare(pooled)
 
     def _compare(self, pooled: Float[Array, "documents H"]) -> Float[Array, "batch d_output"]:
@@ -106,23 +101,21 @@ class RegressionHead(nnx.Module):
     def __init__(self, config: ModelConfig, d_output: int, rng: np.random.Generator) -> None:
         self.decoder = Dense(config.d_model, d_output, rng)
 
-    def __call__(
-        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None
-    ) -> Float[Array, "batch L d_output"]:
-        """Return the output of each step; those of padded steps mean nothing."""
-        del mask
+    def __call__(self, x: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L d_output"]:
+        """Return the output of each step; those of padded steps have no meaning."""
+        del steps
         return self.decoder(x.astype(jnp.float32))
 
-    def initial_state(self, batch: int) -> HeadState:
-        """Return the state before the first step: nothing."""
+    def initial_state(self, batch: int) -> PyTree:
+        """Return an empty state: each step is answered by itself."""
         del batch
         return ()
 
     def advance(
-        self, state: HeadState, x: Float[Array, "batch L H"]
-    ) -> tuple[HeadState, Float[Array, "batch L d_output"]]:
-        """Return the outputs of further steps."""
-        return state, self(x, None)
+        self, state: PyTree, x: Float[Array, "batch L H"], steps: Steps
+    ) -> tuple[PyTree, Float[Array, "batch L d_output"]]:
+        """Return the state and the outputs of a chunk's steps."""
+        return state, self(x, steps)
 
 
 class GaussianHead(nnx.Module):
@@ -137,11 +130,9 @@ class GaussianHead(nnx.Module):
         self.variance_hidden = Dense(config.d_model, _GAUSSIAN_WIDTH, rng)
         self.variance = Dense(_GAUSSIAN_WIDTH, d_output, rng)
 
-    def __call__(
-        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None
-    ) -> Float[Array, "batch L two_d_output"]:
-        """Return the means of each step, then the variances, side by side; those of padded steps mean nothing."""
-        del mask
+    def __call__(self, x: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L two_d_output"]:
+        """Return the means of each step, then the variances; those of padded steps have no meaning."""
+        del steps
         x = x.astype(jnp.float32)
         mean = self.mean(jnp.tanh(self.mean_hidden(x)))
         raw = self.variance(jnp.tanh(self.variance_hidden(x)))
@@ -149,16 +140,16 @@ class GaussianHead(nnx.Module):
         variance = jnp.where(raw > 0, raw + 1, jnp.exp(jnp.minimum(raw, 0)))
         return jnp.concatenate([mean, variance], axis=-1)
 
-    def initial_state(self, batch: int) -> HeadState:
-        """Return the state before the first step: nothing."""
+    def initial_state(self, batch: int) -> PyTree:
+        """Return an empty state: each step is answered by itself."""
         del batch
         return ()
 
     def advance(
-        self, state: HeadState, x: Float[Array, "batch L H"]
-    ) -> tuple[HeadState, Float[Array, "batch L two_d_output"]]:
-        """Return the means and variances of further steps."""
-        return state, self(x, None)
+        self, state: PyTree, x: Float[Array, "batch L H"], steps: Steps
+    ) -> tuple[PyTree, Float[Array, "batch L two_d_output"]]:
+        """Return the state, and the means and variances of a chunk's steps."""
+        return state, self(x, steps)
 
 
 HEADS = {
@@ -169,16 +160,21 @@ HEADS = {
 }
 
 
-def _no_steps(batch: int, d_model: int, pooling: Pooling) -> HeadState:
-    return (jnp.zeros((batch, d_model)), jnp.zeros(())) if pooling is Pooling.mean else ()
+def _empty_pool(batch: int, d_model: int, pooling: Pooling) -> PyTree:
+    """Return what mean pooling carries along a stream: the sum of the features so far, and their number."""
+    return (jnp.zeros((batch, d_model)), jnp.zeros((batch, 1))) if pooling is Pooling.mean else ()
 
 
-def _pool_on(
-    state: HeadState, x: Float[Array, "batch L H"], pooling: Pooling
-) -> tuple[HeadState, Float[Array, "batch H"]]:
-    """Return the pooled features of all steps so far."""
+def _update_pool(
+    state: PyTree, x: Float[Array, "batch L H"], steps: Steps, pooling: Pooling
+) -> tuple[PyTree, Float[Array, "batch H"]]:
+    """Return the state after a chunk, and the pooled features of the sequence so far."""
     if pooling is Pooling.last:
-        return (), pool(x, None, pooling)
+        return (), pool(x, steps, pooling)
     total, count = state
-    total, count = total + x.sum(1, dtype=jnp.float32), count + x.shape[1]
+    last, length = steps.last_segment(), x.shape[1]
+    if steps.resets is not None and last is not None:
+        x, length = jnp.where(last[..., None], x, 0), last.sum(1, keepdims=True)
+        total, count = (jnp.where(steps.resets.any(1, keepdims=True), 0, before) for before in (total, count))
+    total, count = total + x.sum(1, dtype=jnp.float32), count + length
     return (total, count), total / count

@@ -3,8 +3,11 @@
 import math
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float64
+from flax import nnx
+from jaxtyping import Array, Float32, Float64
 
 # Standard deviation of a standard normal that is truncated to ±2.
 _TRUNCATED_STD = 0.8796256610342398
@@ -30,3 +33,23 @@ def init_truncated_normal(rng: np.random.Generator, shape: Sequence[int], std: f
 def init_lecun_normal(rng: np.random.Generator, shape: Sequence[int], fan_in: int) -> Float64[np.ndarray, "..."]:
     """Draw a truncated normal of variance 1/fan_in."""
     return init_truncated_normal(rng, shape, 1 / math.sqrt(fan_in))
+
+
+def generator_of(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
+    """Return a generator seeded by one key of `rngs.params`; a generator is returned as it is.
+
+    Initial values are drawn by NumPy, in float64, so that the eigenvectors they meet stay exact.
+    """
+    if isinstance(rngs, np.random.Generator):
+        return rngs
+    return np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
+
+
+def to_float32(values: np.ndarray) -> Float32[Array, "..."]:
+    """Return values as a parameter stores them."""
+    return jnp.asarray(values, dtype=jnp.float32)
+
+
+def to_planes(values: np.ndarray) -> tuple[Float32[Array, "..."], Float32[Array, "..."]]:
+    """Return the real and the imaginary parts of complex values as parameters store them."""
+    return to_float32(np.real(values)), to_float32(np.imag(values))

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from s5.nn.params import NormParam
-from s5.nn.remat import keep
+from s5.nn.remat import save_for_backward
 
 BATCH_EPSILON, LAYER_EPSILON = 1e-5, 1e-6
 
@@ -76,7 +76,7 @@ def _normalize(x, scale, bias, mask):
     off = _valid(x.astype(jnp.float32) - shift, mask)
     off_mean, square = off.sum((0, 1)) / n, (off * off).sum((0, 1)) / n
     mean, var = shift + off_mean, jnp.maximum(square - off_mean * off_mean, 0)
-    mean, inverse = keep((mean, jax.lax.rsqrt(var + BATCH_EPSILON)))
+    mean, inverse = save_for_backward((mean, jax.lax.rsqrt(var + BATCH_EPSILON)))
     y = ((x - mean) * (inverse * scale) + bias).astype(x.dtype)
     return (y, mean, var), (x, scale, mean, inverse, mask)
 

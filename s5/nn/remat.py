@@ -1,12 +1,12 @@
-"""What a backward pass had better read than compute again, where the rest of a layer is computed again."""
+"""Which values of a layer the backward pass reads instead of computing them again."""
 
 from typing import Any
 
 from jax.ad_checkpoint import checkpoint_name
 
-KEPT = "kept"
+SAVED = "saved"
 
 
-def keep(values: Any) -> Any:
-    """Mark arrays, of any tree, as what `Remat.states` keeps: dear to compute and smaller than a layer's features."""
-    return checkpoint_name(values, KEPT)
+def save_for_backward(values: Any) -> Any:
+    """Mark arrays, of any tree, that `Remat.states` saves: costly to compute and smaller than a layer's features."""
+    return checkpoint_name(values, SAVED)

@@ -19,9 +19,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from s5.nn.remat import keep
+from s5.nn.remat import save_for_backward
 
 # Steps of a chunk: its matrix of powers multiplies the work by half of this, and divides the tree's by all of it.
 _CHUNK = 32
@@ -32,23 +32,28 @@ def linear_recurrence(
     Bu: Float[Array, "batch L 2 P"],
     reverse: bool = False,
     initial: Float[Array, "batch 2 P"] | None = None,
+    resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
     """Return the states of a diagonal linear recurrence, in the form that suits the platform and the size.
 
     Args:
-        Lambda_bar: Discrete eigenvalues, as planes: (2, P), or (batch, L, 2, P) where every step has its own.
+        Lambda_bar: Discrete eigenvalues, as planes: (2, P), or (batch, L, 2, P) if every step has its own.
         Bu: The driven input B_bar u_k, as planes.
         reverse: Run from the last step to the first.
         initial: The state before the first step, as planes; None for zero.
+        resets: True at the first step of a segment: no state passes between it and the step before, in either
+            direction. None if each row is one segment.
 
     Returns:
         The state after each step, as planes.
     """
+    if resets is not None and reverse:
+        resets = jnp.pad(resets[:, 1:], ((0, 0), (0, 1)))
     if initial is not None:
         k = Bu.shape[1] - 1 if reverse else 0
-        first = Lambda_bar if Lambda_bar.ndim == 2 else Lambda_bar[:, k]
-        Bu = Bu.at[:, k].add(multiply(first, initial))
-    return _recurrence(Lambda_bar, Bu, reverse)
+        entering = multiply(Lambda_bar if Lambda_bar.ndim == 2 else Lambda_bar[:, k], initial)
+        Bu = Bu.at[:, k].add(entering if resets is None else _cut(entering, resets[:, k]))
+    return _recurrence(Lambda_bar, Bu, resets, reverse)
 
 
 def _forms(L: int) -> dict[str, "Form"]:
@@ -73,35 +78,53 @@ def conjugate(a: Float[Array, "*axes 2 P"]) -> Float[Array, "*axes 2 P"]:
 
 
 def sequential(
-    Lambda_bar: Float[Array, "*axes 2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+    Lambda_bar: Float[Array, "*axes 2 P"],
+    Bu: Float[Array, "batch L 2 P"],
+    reverse: bool = False,
+    resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Step through time, each state written over the input that drove it. See `linear_recurrence`."""
+    """Step through time, each state written over the input that drove it.
+
+    In this and the other forms `resets` is True at steps that take no state over from the step that the recurrence
+    took before them, in its own direction. See `linear_recurrence`.
+    """
     L, shared = Bu.shape[1], Lambda_bar.ndim == 2
 
-    # Not unrolled: XLA would fuse the steps of one turn and compute each of them again for every later one.
-    def turn(i, carry):
+    # Not unrolled: XLA would fuse the steps of one iteration and compute each of them again for every later one.
+    def body(i, carry):
         x, states = carry
         k = L - 1 - i if reverse else i
-        x = multiply(Lambda_bar if shared else _row(Lambda_bar, k), x) + _row(states, k)
+        x = multiply(Lambda_bar if shared else _row(Lambda_bar, k), x)
+        if resets is not None:
+            x = _cut(x, _row(resets, k))
+        x = x + _row(states, k)
         return x, _put(states, x, k)
 
-    return _loop(L, turn, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
+    return _loop(L, body, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
 
 
 def associative(
-    Lambda_bar: Float[Array, "*axes 2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+    Lambda_bar: Float[Array, "*axes 2 P"],
+    Bu: Float[Array, "batch L 2 P"],
+    reverse: bool = False,
+    resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
     """Combine neighbours in a tree of log L rounds. See `linear_recurrence`."""
+    Lambda_bar = _with_resets(Lambda_bar, resets)
     return _tree(Lambda_bar if Lambda_bar.ndim > 2 else _per_step(Lambda_bar, Bu.shape[1]), Bu, reverse)[1]
 
 
 def chunked(
-    Lambda_bar: Float[Array, "*axes 2 P"], Bu: Float[Array, "batch L 2 P"], reverse: bool = False
+    Lambda_bar: Float[Array, "*axes 2 P"],
+    Bu: Float[Array, "batch L 2 P"],
+    reverse: bool = False,
+    resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
     """Solve chunks from a zero state, pass their last states on in a tree, then add what enters each chunk.
 
     With equal steps a chunk is a product with a matrix of powers of Lambda_bar. See `linear_recurrence`.
     """
+    Lambda_bar = _with_resets(Lambda_bar, resets)
     if reverse:
         flipped = Lambda_bar if Lambda_bar.ndim == 2 else jnp.flip(Lambda_bar, 1)
         return jnp.flip(chunked(flipped, jnp.flip(Bu, 1)), 1)
@@ -132,6 +155,7 @@ def sequential_adjoint(
     x: Float[Array, "batch L 2 P"],
     x_bar: Float[Array, "batch L 2 P"],
     reverse: bool = False,
+    resets: Bool[Array, "batch L"] | None = None,
 ) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "batch L 2 P"]]:
     """Return the derivatives by Lambda_bar and by Bu, in one pass against the direction of the recurrence.
 
@@ -144,17 +168,20 @@ def sequential_adjoint(
         x: The states that the recurrence returned, as planes.
         x_bar: The derivative by the states, as planes.
         reverse: Whether the recurrence ran from the last step to the first.
+        resets: Those of the recurrence.
 
     Returns:
         Both derivatives, as planes.
     """
     L, shared = x.shape[1], Lambda_bar.ndim == 2
 
-    def turn(i, carry):
+    def body(i, carry):
         s, by, states = carry
         k = i if reverse else L - 1 - i
         # Beyond either end the step is that of the end, and s is zero.
         following = k - 1 if reverse else k + 1
+        if resets is not None:
+            s = _cut(s, _row(resets, following))
         now = _row(x, k)
         if shared:
             # Summed here, where x and s lie in the cache; a pass of its own over both costs as much as the loop.
@@ -167,7 +194,7 @@ def sequential_adjoint(
 
     zero = jnp.zeros_like(x[:, 0])
     start = (zero, zero) if shared else jnp.zeros_like(x)
-    _, by, s = _loop(L, turn, (zero, start, x_bar))
+    _, by, s = _loop(L, body, (zero, start, x_bar))
     if not shared:
         return by, s
     same, crossed = by
@@ -178,13 +205,17 @@ def sequential_adjoint(
 def adjoint_of(form: "Form") -> "Adjoint":
     """Return `sequential_adjoint` computed by another form of the recurrence."""
 
-    def adjoint(Lambda_bar, x, x_bar, reverse=False):
+    def adjoint(Lambda_bar, x, x_bar, reverse=False, resets=None):
         def shift(steps, by):
             """Move steps by one, to later ones for `by` = 1, against the direction of the recurrence for −1."""
             kept = steps[:, 1:] if (by > 0) == reverse else steps[:, :-1]
             return jnp.pad(kept, ((0, 0), (0, 1) if (by > 0) == reverse else (1, 0), (0, 0), (0, 0)))
 
         shared = Lambda_bar.ndim == 2
+        if resets is not None:
+            by_steps, s = adjoint(_with_resets(Lambda_bar, resets), x, x_bar, reverse)
+            by_steps = _cut(by_steps, resets)
+            return by_steps.sum((0, 1)) if shared else by_steps, s
         s = form(conjugate(Lambda_bar if shared else shift(Lambda_bar, -1)), x_bar, not reverse)
         by = multiply(conjugate(shift(x, 1)), s)
         return by.sum((0, 1)) if shared else by, s
@@ -192,10 +223,10 @@ def adjoint_of(form: "Form") -> "Adjoint":
     return adjoint
 
 
-def _loop(count, turn, start) -> Any:
-    """Return `fori_loop(0, count, turn, start)` as a while loop: a scan's counters are kept for a backward pass."""
+def _loop(count, body, start) -> Any:
+    """Return `fori_loop(0, count, body, start)` as a while loop: a scan's counters are kept for a backward pass."""
     carry = (jnp.zeros((), jnp.int32), start)
-    return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, turn(*carry)), carry)[1]
+    return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, body(*carry)), carry)[1]
 
 
 def _row(steps, k):
@@ -204,6 +235,17 @@ def _row(steps, k):
 
 def _put(steps, row, k):
     return lax.dynamic_update_index_in_dim(steps, row, k, 1, allow_negative_indices=False)
+
+
+def _cut(x, resets):
+    """Return states, as planes, with zero at resets."""
+    # Not a product with zero: what overflowed in one segment must not reach the next one as nan.
+    return jnp.where(resets[..., None, None], 0, x)
+
+
+def _with_resets(Lambda_bar, resets):
+    """Return Lambda_bar with zero at the steps that take no state over, which gives each step its own."""
+    return Lambda_bar if resets is None else _cut(Lambda_bar, resets)
 
 
 def _per_step(Lambda_bar, L):
@@ -237,8 +279,8 @@ def _times_powers(powers, b):
     return jnp.stack([product(re, b_re) - product(im, b_im), product(re, b_im) + product(im, b_re)], axis=2)
 
 
-Form = Callable[[Array, Array, bool], Array]
-Adjoint = Callable[[Array, Array, Array, bool], tuple[Array, Array]]
+Form = Callable[..., Array]
+Adjoint = Callable[..., tuple[Array, Array]]
 
 ADJOINTS: dict[Form, Adjoint] = {
     sequential: sequential_adjoint,
@@ -250,23 +292,30 @@ ADJOINTS: dict[Form, Adjoint] = {
 @functools.cache
 def _jit(function, reverse):
     """Trace an implementation once per shape, not once per layer."""
-    return jax.jit(functools.partial(function, reverse=reverse))
+
+    def traced(*arrays):
+        *values, resets = arrays
+        return function(*values, reverse, resets)
+
+    traced.__name__ = function.__name__  # for the profiler, and for the tests that count recurrences in a program
+    return jax.jit(traced)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _recurrence(Lambda_bar, Bu, reverse):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _recurrence(Lambda_bar, Bu, resets, reverse):
     forms = {platform: _jit(form, reverse) for platform, form in _forms(Bu.shape[1]).items()}
-    return lax.platform_dependent(Lambda_bar, Bu, **forms)
+    return lax.platform_dependent(Lambda_bar, Bu, resets, **forms)
 
 
-def _forward(Lambda_bar, Bu, reverse):
-    x = keep(_recurrence(Lambda_bar, Bu, reverse))
-    return x, (Lambda_bar, x)
+def _forward(Lambda_bar, Bu, resets, reverse):
+    x = save_for_backward(_recurrence(Lambda_bar, Bu, resets, reverse))
+    return x, (Lambda_bar, x, resets)
 
 
 def _backward(reverse, saved, x_bar):
+    Lambda_bar, x, resets = saved
     adjoints = {platform: _jit(ADJOINTS[form], reverse) for platform, form in _forms(x_bar.shape[1]).items()}
-    return lax.platform_dependent(*saved, x_bar, **adjoints)
+    return *lax.platform_dependent(Lambda_bar, x, x_bar, resets, **adjoints), None
 
 
 _recurrence.defvjp(_forward, _backward)

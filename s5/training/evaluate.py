@@ -2,7 +2,7 @@
 
 from s5.training.evaluate import load_run
 config, model = load_run("runs/quickstart/digits-s5-...")
-logits = model(inputs, None, train=False)
+logits = model(inputs, train=False)
 """
 
 from collections.abc import Callable, Iterable
@@ -22,6 +22,7 @@ from s5.data import Dataset, load
 from s5.data.batch import Batch, eval_batches
 from s5.errors import Stopped, UserError
 from s5.models.sequence_model import SequenceModel, make_model
+from s5.nn.steps import Steps
 from s5.process.sharding import Devices
 from s5.training import checkpoints
 from s5.training.metrics import MetricSums, batch_metrics
@@ -118,7 +119,8 @@ def make_eval_step(
 
     def eval_step(params: PyTree, stats: PyTree, sums: MetricSums, batch: Batch) -> MetricSums:
         model, lengths = nnx.merge(graphdef, params, stats), lengths_of(batch)
-        outputs = model(batch.inputs, lengths, train=False, step_rescale=step_rescale, times=batch.times)
+        steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times, rate=step_rescale)
+        outputs = model(batch.inputs, steps, train=False)
         return sums + batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
 
     return (devices or Devices(1)).jit(eval_step)

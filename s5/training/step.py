@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from s5.config.choices import Head
 from s5.data.batch import Batch
+from s5.nn.steps import Steps
 from s5.process.sharding import Devices
 from s5.training.metrics import MetricSums, batch_metrics, loss_denominator
 
@@ -77,7 +78,8 @@ def make_train_step(
     def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""], weight: Array) -> Any:
         model = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
         lengths = lengths_of(batch)
-        outputs = model(batch.inputs, lengths, train=True, key=key, times=batch.times)
+        steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times)
+        outputs = model(batch.inputs, steps, train=True, key=key)
         sums = batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
         return sums.loss / weight, (sums, nnx.split(model, nnx.Param, ...)[2])
 

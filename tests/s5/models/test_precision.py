@@ -11,6 +11,7 @@ from flax import nnx
 from s5.config.choices import Activation, Precision
 from s5.config.run import ModelConfig
 from s5.models.sequence_model import make_model
+from s5.nn.steps import Steps
 
 SMALL = ModelConfig(n_layers=2, d_model=16, d_state=8, n_blocks=1, bidirectional=True)
 batch, L, d_input, d_output = 3, 24, 2, 4
@@ -29,7 +30,7 @@ def step_of(**changes):
 
     def loss(params):
         net = nnx.merge(graphdef, params, stats, copy=True)
-        logits = net(x, LENGTHS, train=True)
+        logits = net(x, Steps.of(x.shape[1], LENGTHS), train=True)
         return jnp.sin(logits).sum(), (logits, nnx.state(net, nnx.BatchStat))
 
     def step(params):

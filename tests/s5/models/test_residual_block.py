@@ -7,10 +7,11 @@ import pytest
 
 from s5.config.choices import Activation, Norm
 from s5.config.run import ModelConfig
-from s5.models.residual_block import SequenceLayer
+from s5.models.residual_block import ResidualBlock
 from s5.nn.dense import Dense
-from s5.nn.gate import Gate, dropout, gated
+from s5.nn.gate import GatedActivation, dropout, gated
 from s5.nn.norm import BatchNorm, LayerNorm, normalize
+from s5.nn.steps import Steps
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6
@@ -34,7 +35,7 @@ def sigmoid(x):
 
 @pytest.mark.parametrize("kind", Activation)
 def test_activation_is_the_published_gate(kind):
-    gate = Gate(dataclasses.replace(SMALL, activation=kind), np.random.default_rng(0))
+    gate = GatedActivation(dataclasses.replace(SMALL, activation=kind), np.random.default_rng(0))
     for dense in (gate.gate, gate.value):
         if dense is not None:
             dense.bias[...] = draw(H, seed=1)
@@ -157,21 +158,21 @@ def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean():
 @pytest.mark.parametrize("norm", Norm)
 @pytest.mark.parametrize("prenorm", [True, False], ids=["pre", "post"])
 def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm, norm):
-    layer = SequenceLayer(dataclasses.replace(SMALL, prenorm=prenorm, norm=norm), np.random.default_rng(0))
+    layer = ResidualBlock(dataclasses.replace(SMALL, prenorm=prenorm, norm=norm), np.random.default_rng(0))
     x, mask = draw(batch, L, H), prefix(7, 2, 4)
 
     def normed(x):
         return layer.norm(x, mask, False)
 
-    inner = layer.gate(layer.ssm(normed(x) if prenorm else x, mask), None)
+    inner = layer.gate(layer.ssm(normed(x) if prenorm else x, Steps(mask)), None)
     want = x + inner if prenorm else normed(x + inner)
-    np.testing.assert_allclose(layer(x, mask, train=False), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer(x, Steps(mask), train=False), want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", Activation)
 def test_every_activation_drops_as_often_as_published(kind):
     config = dataclasses.replace(SMALL, activation=kind, dropout=0.5)
-    gate = Gate(config, np.random.default_rng(0))
+    gate = GatedActivation(config, np.random.default_rng(0))
     y = jnp.full((400, 1, SMALL.d_model), 1.5)
     out = np.asarray(gate(y, jax.random.key(0)))
     # gelu drops once; the GLUs drop what enters the sigmoid, and what comes out. half_glu2 multiplies y, never zero.

@@ -11,6 +11,7 @@ from s5.config.choices import Compat, Norm, Pooling
 from s5.config.run import ModelConfig, OptimConfig
 from s5.models.sequence_model import make_model
 from s5.nn.heads import pool
+from s5.nn.steps import Steps
 from s5.training.optimizer import make_optimizer
 
 SMALL = ModelConfig(n_layers=2, d_model=8, d_state=8, n_blocks=2)
@@ -46,7 +47,7 @@ def test_padding_changes_no_output_statistic_or_gradient(bidirectional, prenorm,
     longer = jnp.where((jnp.arange(L + 5) < lengths[:, None])[..., None], longer, garbage)
     got, want = gradients(net, longer, lengths), gradients(net, x, lengths)
     assert_near(got, want)
-    evaluate = jax.jit(lambda x: net(x, lengths, train=False))
+    evaluate = jax.jit(lambda x: net(x, Steps.of(x.shape[1], lengths), train=False))
     assert_near(evaluate(longer), evaluate(x))
 
 
@@ -54,7 +55,7 @@ def run(net, x, lengths, train):
     """Return the logits and the statistics after them, leaving `net` as it is."""
     graph, state = nnx.split(net)
     net = nnx.merge(graph, state, copy=True)
-    return net(x, lengths, train=train), nnx.state(net, nnx.BatchStat)
+    return net(x, Steps.of(L, lengths), train=train), nnx.state(net, nnx.BatchStat)
 
 
 def test_full_lengths_are_no_lengths():
@@ -67,7 +68,7 @@ def test_full_lengths_are_no_lengths():
 
 def test_a_batch_is_its_sequences_one_by_one():
     net, x, lengths = model(bidirectional=True), sequences(), jnp.array([12, 3, 7, 1])
-    apply = jax.jit(lambda x, n=None: net(x, n, train=False))
+    apply = jax.jit(lambda x, n=None: net(x, Steps.of(x.shape[1], n), train=False))
     alone = [apply(x[i : i + 1, :n])[0] for i, n in enumerate(lengths.tolist())]
     np.testing.assert_allclose(apply(x, lengths), jnp.stack(alone), rtol=1e-4, atol=1e-5)
 
@@ -80,7 +81,7 @@ def gradients(net, x, lengths, rows=slice(None)):
     def step(params, x, lengths):
         def loss(params):
             net = nnx.merge(graph, params, stats, copy=True)
-            logits = net(x, lengths, train=True)
+            logits = net(x, Steps.of(x.shape[1], lengths), train=True)
             return jnp.sin(logits)[rows].sum(), (logits, nnx.state(net, nnx.BatchStat))
 
         (_, (logits, moved)), grads = jax.value_and_grad(loss, has_aux=True)(params)
@@ -144,12 +145,12 @@ def test_upstream_refuses_the_last_step_of_padded_sequences():
     last = dataclasses.replace(SMALL, pooling=Pooling.last)
     net = make_model(last, d_input, n_classes, nnx.Rngs(0), compat=Compat.upstream)
     with pytest.raises(ValueError, match=r"no model\.pooling=last for padded"):
-        net(sequences(), jnp.full(batch, L), train=False)
+        net(sequences(), Steps.of(L, jnp.full(batch, L)), train=False)
 
 
 def test_pooling_takes_valid_steps_only():
-    x, mask = sequences(), jnp.arange(L) < jnp.array([12, 3, 7, 1])[:, None]
-    last, mean = (np.asarray(pool(x, mask, kind)) for kind in (Pooling.last, Pooling.mean))
+    x, steps = sequences(), Steps.of(L, jnp.array([12, 3, 7, 1]))
+    last, mean = (np.asarray(pool(x, steps, kind)) for kind in (Pooling.last, Pooling.mean))
     for i, n in enumerate((12, 3, 7, 1)):
         np.testing.assert_array_equal(last[i], x[i, n - 1])
         np.testing.assert_allclose(mean[i], np.asarray(x[i, :n]).mean(0), rtol=1e-5, atol=1e-6)
@@ -158,7 +159,7 @@ def test_pooling_takes_valid_steps_only():
 def test_logits_look_ahead_in_no_forward_layer():
     net = model(pooling=Pooling.last)
     x, lengths = sequences(), jnp.full(batch, 6)
-    by_input = jax.jit(jax.grad(lambda x: net(x, lengths, train=False).sum()))(x)
+    by_input = jax.jit(jax.grad(lambda x: net(x, Steps.of(L, lengths), train=False).sum()))(x)
     assert (np.abs(by_input).sum((0, 2)) > 0).tolist() == [k < 6 for k in range(L)]
 
 
@@ -171,8 +172,8 @@ def test_the_seed_decides_the_parameters():
 def test_dropout_needs_a_key_and_follows_it():
     net, x = model(dropout=0.5, norm=Norm.layer), sequences()
     with pytest.raises(ValueError, match=r"dropout=0\.5 needs a key"):
-        net(x, None, train=True)
-    apply = jax.jit(lambda x, key, train: net(x, None, train=train, key=key), static_argnums=2)
+        net(x, train=True)
+    apply = jax.jit(lambda x, key, train: net(x, train=train, key=key), static_argnums=2)
     one, same, other = (apply(x, jax.random.key(seed), True) for seed in (0, 0, 1))
     assert (one == same).all()
     assert (one != other).any()
@@ -184,7 +185,7 @@ def train_step(net, optimizer, opt_state, x, labels):
     graph, params, rest = nnx.split(net, nnx.Param, ...)
 
     def loss(params):
-        logits = nnx.merge(graph, params, rest, copy=True)(x, None, train=True)
+        logits = nnx.merge(graph, params, rest, copy=True)(x, train=True)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     value, grads = jax.value_and_grad(loss)(params)
@@ -225,7 +226,7 @@ def test_one_shape_compiles_once():
     @jax.jit
     def apply(x, lengths):
         traces.append(x.shape)
-        return net(x, lengths, train=False)
+        return net(x, Steps.of(L, lengths), train=False)
 
     for seed in range(3):
         apply(sequences(seed=seed), jnp.full(batch, seed + 1))

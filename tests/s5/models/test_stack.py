@@ -11,6 +11,7 @@ from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
 from s5.models.stack import Stack
+from s5.nn.steps import Steps
 from s5.training.optimizer import make_optimizer
 from s5.training.step import MetricWindow, TrainState, make_train_step
 
@@ -33,12 +34,12 @@ def layer_of(layers, i):
 
 @pytest.mark.parametrize("norm", Norm)
 def test_a_stack_is_its_layers_one_by_one_with_a_key_each(norm):
-    layers, x, mask = stack(norm=norm), draw(batch, L, H), jnp.arange(L) < jnp.array([[5], [3]])
+    layers, x, steps = stack(norm=norm), draw(batch, L, H), Steps.of(L, jnp.array([5, 3]))
     key, each = jax.random.key(1), [layer_of(layers, i) for i in range(3)]
     want = x
     for layer, layer_key in zip(each, jax.random.split(key, 3), strict=True):
-        want = layer(want, mask, train=True, key=layer_key)
-    got = layers(x, mask, train=True, key=key)
+        want = layer(want, steps, train=True, key=layer_key)
+    got = layers(x, steps, train=True, key=key)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
     if norm is Norm.batch:
         means = jnp.stack([layer.norm.mean[...] for layer in each])
@@ -57,13 +58,13 @@ def test_layers_start_different_and_share_a_leading_axis():
 @pytest.fixture(scope="module")
 def gradients():
     """Return a stack's gradient under each policy, with its jaxpr."""
-    x, key, mask = draw(batch, L, H), jax.random.key(0), jnp.arange(L) < jnp.array([[5], [3]])
+    x, key, steps = draw(batch, L, H), jax.random.key(0), Steps.of(L, jnp.array([5, 3]))
 
     def gradient(remat):
         graphdef, params, stats = nnx.split(stack(remat=remat), nnx.Param, ...)
 
         def loss(params):
-            return jnp.sin(nnx.merge(graphdef, params, stats, copy=True)(x, mask, train=True, key=key)).sum()
+            return jnp.sin(nnx.merge(graphdef, params, stats, copy=True)(x, steps, train=True, key=key)).sum()
 
         traced = jax.jit(jax.grad(loss)).trace(params)
         return traced.lower().compile()(params), str(traced.jaxpr)

@@ -13,6 +13,7 @@ from s5.config.choices import Encoder, Head, Likelihood, Norm, Pooling, Precisio
 from s5.config.run import ModelConfig, picture_side
 from s5.models.sequence_model import make_model
 from s5.nn.cnn_encoder import N_FEATURES, Convolution, PictureFeatures, pool
+from s5.nn.steps import Steps
 from s5.training.metrics import LEAST_VARIANCE, MetricSums, batch_metrics, gaussian_nll
 
 batch, L, side, d_output = 2, 6, 8, 2
@@ -112,7 +113,7 @@ def test_tokens_are_no_pictures_however_many_there_are():
     with pytest.raises(ValueError, match=r"model\.encoder=picture: .* it is a token"):
         SMALL.check_fits(256, Head.classification, tokens=True)
     with pytest.raises(ValueError, match=r"tokens, which model\.encoder=picture cannot read"):
-        model()._encode(jnp.zeros((1, 2, 1), jnp.int32), None)
+        model()._encode(jnp.zeros((1, 2, 1), jnp.int32), Steps())
 
 
 def test_times_that_are_not_there_become_no_feature():
@@ -120,10 +121,10 @@ def test_times_that_are_not_there_become_no_feature():
         with pytest.raises(ValueError, match=rf"model\.times={times.name}: all intervals of these data are 1"):
             dataclasses.replace(SMALL, times=times).check_fits(64, Head.regression, times=False)
     with pytest.raises(ValueError, match=r"model\.times=append: it must be known when"):
-        model(times=Times.append)(pictures(), None, train=False)
+        model(times=Times.append)(pictures(), train=False)
     words = dataclasses.replace(SMALL, times=Times.append, encoder=Encoder.dense, likelihood=Likelihood.fixed)
     with pytest.raises(ValueError, match=r"tokens, which model\.times=append cannot read"):
-        make_model(words, 64, 2, nnx.Rngs(0))(jnp.zeros((1, 2, 1), jnp.int32), None, train=False)
+        make_model(words, 64, 2, nnx.Rngs(0))(jnp.zeros((1, 2, 1), jnp.int32), train=False)
 
 
 def test_a_likelihood_of_classes_is_refused():
@@ -134,7 +135,7 @@ def test_a_likelihood_of_classes_is_refused():
 def test_the_gaussian_head_is_two_networks_of_one_hidden_layer():
     head, x = model().head, draw(batch, L, 6, seed=3)
     assert head.mean_hidden.weight.shape == head.variance_hidden.weight.shape == (6, 30)
-    mean, variance = np.split(np.asarray(head(x, None)), 2, axis=-1)
+    mean, variance = np.split(np.asarray(head(x)), 2, axis=-1)
 
     def network(hidden, out):
         y = np.tanh(np.asarray(x) @ np.asarray(hidden.weight[...]) + np.asarray(hidden.bias[...]))
@@ -179,7 +180,7 @@ def loss_of(net):
     @jax.jit
     @jax.value_and_grad
     def loss(params):
-        outputs = nnx.merge(graph, params, rest)(x, None, train=False, times=times)
+        outputs = nnx.merge(graph, params, rest)(x, Steps.of(x.shape[1], times=times), train=False)
         return batch_metrics(outputs, labels, jnp.ones(batch), Head.gaussian).loss
 
     return loss, params
@@ -203,8 +204,8 @@ def test_a_stream_of_pictures_is_the_whole_sequence(times):
     net, x = model(times=times), pictures()
     intervals = jnp.asarray(np.random.default_rng(1).uniform(0.2, 3, (batch, L)), jnp.float32).at[:, 0].set(1)
     observed = jnp.cumsum(intervals, axis=1)
-    whole = jax.jit(lambda x, t: net(x, None, train=False, step_rescale=1.5, times=t))
-    step = jax.jit(lambda state, x, i: net.step(state, x, step_rescale=1.5, interval=i))
+    whole = jax.jit(lambda x, t: net(x, Steps.of(L, times=t, rate=1.5), train=False))
+    step = jax.jit(lambda state, x, i: net.step(state, x, Steps(intervals=i, rate=1.5)))
     state, outputs = net.initial_state(batch), []
     for k in range(L):  # `advance` by more than one step is tested with the other heads
         state, out = step(state, x[:, k], intervals[:, k])
@@ -219,7 +220,7 @@ def test_padded_pictures_change_no_answer():
     net, x, lengths = model(times=Times.append, bidirectional=True), pictures(), jnp.array([4, 6])
     observed = jnp.cumsum(jnp.abs(draw(batch, L, seed=4)), axis=1)
     valid = jnp.arange(L) < lengths[:, None]
-    apply = jax.jit(lambda x, t: jnp.where(valid[..., None], net(x, lengths, train=False, times=t), 0))
+    apply = jax.jit(lambda x, t: jnp.where(valid[..., None], net(x, Steps.of(L, lengths, times=t), train=False), 0))
     garbage = apply(jnp.where(valid[..., None], x, 99.0), jnp.where(valid, observed, 1e3))
     np.testing.assert_allclose(garbage, apply(x, observed), rtol=1e-4, atol=1e-5)
 
@@ -227,7 +228,7 @@ def test_padded_pictures_change_no_answer():
 def test_answers_are_float32_whatever_is_computed_in():
     @nnx.jit
     def answers(net, x):
-        return net(x, None, train=False)
+        return net(x, train=False)
 
     half, single = (
         answers(model(precision=precision), pictures()) for precision in (Precision.bfloat16, Precision.float32)

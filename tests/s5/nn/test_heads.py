@@ -11,6 +11,7 @@ from s5.config.choices import Head, Pooling
 from s5.config.run import ModelConfig
 from s5.models.sequence_model import make_model
 from s5.nn.heads import pool
+from s5.nn.steps import Steps
 
 SMALL = ModelConfig(n_layers=2, d_model=6, d_state=4, n_blocks=1)
 batch, L, d_input, d_output = 3, 8, 2, 4
@@ -42,9 +43,9 @@ def test_retrieval_compares_two_pooled_documents():
 
     @jax.jit
     def both(pairs, lengths):
-        rows, mask = pairs.reshape(-1, L, d_input), jnp.arange(L) < lengths.reshape(-1, 1)
-        pooled = pool(net.layers(net.encoder(rows), mask, train=False), mask, Pooling.mean)
-        return net(pairs, lengths, train=False), pooled.reshape(batch, 2, -1)
+        rows, steps = pairs.reshape(-1, L, d_input), Steps.of(L, lengths.reshape(-1))
+        pooled = pool(net.layers(net.encoder(rows), steps, train=False), steps, Pooling.mean)
+        return net(pairs, Steps.of(L, lengths), train=False), pooled.reshape(batch, 2, -1)
 
     got, pooled = both(pairs, lengths)
     one, two = np.asarray(pooled[:, 0]), np.asarray(pooled[:, 1])
@@ -58,18 +59,18 @@ def test_retrieval_compares_two_pooled_documents():
 
 def test_retrieval_refuses_single_documents():
     with pytest.raises(ValueError, match="takes pairs"):
-        model(Head.retrieval)(draw(batch, L, d_input)[:, :, None], None, train=False)
+        model(Head.retrieval)(draw(batch, L, d_input)[:, :, None], train=False)
 
 
 def test_regression_answers_each_step_and_looks_at_none_after_it():
     net, x = model(Head.regression), inputs_of(Head.regression)
 
     def at_step(x, k):
-        return net(x, None, train=False)[:, k].sum()
+        return net(x, train=False)[:, k].sum()
 
     by_input = jax.jit(jax.vmap(jax.grad(at_step), (None, 0)))(x, jnp.arange(L))
     seen = np.abs(by_input).sum((1, 3)) > 0
-    assert net(x, None, train=False).shape == (batch, L, d_output)
+    assert net(x, train=False).shape == (batch, L, d_output)
     np.testing.assert_array_equal(seen, np.tril(np.ones((L, L), bool)))
 
 
@@ -79,9 +80,9 @@ STREAMS = [(Head.regression, Pooling.mean), *itertools.product((Head.classificat
 @pytest.mark.parametrize(("head", "pooling"), STREAMS, ids=lambda choice: choice.name)
 def test_a_stream_is_the_whole_sequence(head, pooling):
     net, x = model(head, pooling=pooling), inputs_of(head)
-    whole = jax.jit(lambda x: net(x, None, train=False, step_rescale=1.5))
-    advance = jax.jit(lambda state, x: net.advance(state, x, step_rescale=1.5))
-    step = jax.jit(lambda state, x: net.step(state, x, step_rescale=1.5))
+    whole = jax.jit(lambda x: net(x, Steps(rate=1.5), train=False))
+    advance = jax.jit(lambda state, x: net.advance(state, x, Steps(rate=1.5)))
+    step = jax.jit(lambda state, x: net.step(state, x, Steps(rate=1.5)))
     state, regression = net.initial_state(batch), head is Head.regression
     state, out = advance(state, x[..., :3, :])
     np.testing.assert_allclose(out, whole(x)[:, :3] if regression else whole(x[..., :3, :]), rtol=1e-4, atol=1e-5)
@@ -93,13 +94,13 @@ def test_a_stream_is_the_whole_sequence(head, pooling):
 def test_an_irregular_stream_is_the_whole_sequence():
     net, x = model(Head.regression), inputs_of(Head.regression)
     intervals = jnp.asarray(np.random.default_rng(1).uniform(0.2, 3, (batch, L)), jnp.float32).at[:, 0].set(1)
-    whole = net(x, None, train=False, times=jnp.cumsum(intervals, axis=1))
-    state, first = net.advance(net.initial_state(batch), x[:, :5], intervals=intervals[:, :5])
-    state, second = net.advance(state, x[:, 5:7], intervals=intervals[:, 5:7])
-    _, last = net.step(state, x[:, 7], interval=intervals[:, 7])
+    whole = net(x, Steps.of(L, times=jnp.cumsum(intervals, axis=1)), train=False)
+    state, first = net.advance(net.initial_state(batch), x[:, :5], Steps(intervals=intervals[:, :5]))
+    state, second = net.advance(state, x[:, 5:7], Steps(intervals=intervals[:, 5:7]))
+    _, last = net.step(state, x[:, 7], Steps(intervals=intervals[:, 7]))
     got = jnp.concatenate([first, second, last[:, None]], axis=1)
     np.testing.assert_allclose(got, whole, rtol=1e-4, atol=1e-5)
-    assert (jnp.abs(whole - net(x, None, train=False)) > 1e-3).any()
+    assert (jnp.abs(whole - net(x, train=False)) > 1e-3).any()
 
 
 def test_a_bidirectional_model_refuses_to_stream():

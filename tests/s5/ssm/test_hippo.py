@@ -5,7 +5,8 @@ import pytest
 
 from s5.config.choices import CInit
 from s5.nn.initializers import init_lecun_normal, init_truncated_normal
-from s5.ssm.hippo import init_B, init_C, init_log_step, make_block_hippo, make_hippo_legs, make_hippo_normal
+from s5.ssm.hippo import make_block_hippo, make_hippo_legs, make_hippo_normal
+from s5.ssm.initializers import init_B, init_C, init_log_step
 
 
 def normal_part(N):

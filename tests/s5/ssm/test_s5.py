@@ -11,6 +11,7 @@ from jax.extend.core import jaxprs_in_params
 
 from s5.config.choices import CInit, Discretization
 from s5.config.run import ModelConfig
+from s5.nn.steps import Steps
 from s5.ssm.s5 import S5SSM
 
 SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)
@@ -19,7 +20,7 @@ TIMES = jnp.asarray(np.cumsum(np.random.default_rng(5).integers(1, 4, (3, 11)), 
 
 
 def layer(seed=0, **changes):
-    return S5SSM(dataclasses.replace(SMALL, **changes), np.random.default_rng(seed))
+    return S5SSM.from_config(dataclasses.replace(SMALL, **changes), np.random.default_rng(seed))
 
 
 def inputs(seed=0, steps=L):
@@ -93,9 +94,9 @@ def test_step_by_step_and_chunk_by_chunk_are_the_whole_sequence(discretization, 
     ssm, u = layer(discretization=discretization, step_rescale=0.5), inputs()
     times = TIMES if irregular else None
     intervals = jnp.diff(TIMES, axis=1, prepend=TIMES[:, :1] - 1) if irregular else None
-    whole = ssm(u, times=times, step_rescale=1.5)
-    step = nnx.jit(lambda ssm, x, u, interval: ssm.step(x, u, step_rescale=1.5, interval=interval))
-    advance = nnx.jit(lambda ssm, x, u, intervals: ssm.advance(x, u, step_rescale=1.5, intervals=intervals))
+    whole = ssm(u, Steps.of(L, times=times, rate=1.5))
+    step = nnx.jit(lambda ssm, x, u, interval: ssm.step(x, u, Steps(intervals=interval, rate=1.5)))
+    advance = nnx.jit(lambda ssm, x, u, intervals: ssm.advance(x, u, Steps(intervals=intervals, rate=1.5)))
     x, outputs = ssm.initial_state(batch), []
     for k in range(L):
         x, y = step(ssm, x, u[:, k], None if intervals is None else intervals[:, k])
@@ -166,15 +167,15 @@ def test_irregular_steps_are_the_definition(bidirectional):
             Lambda_bar = np.exp(z * delta[:, k])
             x = Lambda_bar * x + (Lambda_bar - 1) / Lambda * (u[:, k] @ B.T)
             y[:, k] += 2 * (x @ columns.T).real
-    np.testing.assert_allclose(ssm(inputs(), times=TIMES), y, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ssm(inputs(), Steps.of(L, times=TIMES)), y, rtol=1e-4, atol=1e-4)
 
 
 def test_step_rescale_is_a_factor_on_every_step():
     ssm, u = layer(), inputs()
-    scaled = ssm(u, step_rescale=2.0)
+    scaled = ssm(u, Steps(rate=2.0))
     np.testing.assert_allclose(layer(step_rescale=2.0)(u), scaled, rtol=1e-6)
     np.testing.assert_allclose(
-        ssm(u, times=2.0 * jnp.broadcast_to(jnp.arange(L), (batch, L)))[:, 0], ssm(u)[:, 0], 1e-5
+        ssm(u, Steps.of(L, times=2.0 * jnp.broadcast_to(jnp.arange(L), (batch, L))))[:, 0], ssm(u)[:, 0], 1e-5
     )
     ssm.log_step[...] += np.log(2)
     np.testing.assert_allclose(ssm(u), scaled, rtol=1e-4, atol=1e-5)
@@ -182,11 +183,11 @@ def test_step_rescale_is_a_factor_on_every_step():
 
 def test_observations_at_one_time_and_a_step_of_zero_hold_the_state():
     ssm, u = layer(), inputs()
-    times = jnp.zeros((batch, L))
-    gradients = nnx.grad(lambda ssm: (ssm(u, times=times) ** 2).sum())(ssm)
+    steps = Steps.of(L, times=jnp.zeros((batch, L)))
+    gradients = nnx.grad(lambda ssm: (ssm(u, steps) ** 2).sum())(ssm)
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     _, first = ssm.step(ssm.initial_state(batch), u[:, 0])
-    x_last = ssm(u, times=times)[:, -1] - ssm.D[...] * u[:, -1]
+    x_last = ssm(u, steps)[:, -1] - ssm.D[...] * u[:, -1]
     np.testing.assert_allclose(x_last, first - ssm.D[...] * u[:, 0], rtol=1e-4, atol=1e-5)
     ssm.log_step[...] = jnp.full_like(ssm.log_step[...], -jnp.inf)
     np.testing.assert_array_equal(ssm(u), ssm.D[...] * u)
@@ -226,7 +227,8 @@ def test_padding_changes_no_valid_output_and_no_gradient(irregular):
     padded_times = jnp.concatenate([TIMES, -1e4 * jnp.ones((batch, 5))], axis=1)
 
     def loss(state, u, mask, times):
-        y = nnx.merge(graph, state)(u, mask, times=times if irregular else None)[:, :L]
+        steps = Steps.of(u.shape[1], times=times if irregular else None)._replace(mask=mask)
+        y = nnx.merge(graph, state)(u, steps)[:, :L]
         return (y * weight).sum(), y
 
     run = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
@@ -242,17 +244,17 @@ def test_padding_changes_no_valid_output_and_no_gradient(irregular):
 def test_a_row_of_padding_alone_and_a_sequence_of_one_step():
     ssm, u = layer(bidirectional=True), inputs()
     mask = jnp.ones((batch, L), bool).at[1].set(False)
-    y = ssm(u, mask)
+    y = ssm(u, Steps(mask))
     np.testing.assert_allclose(y[1], ssm.D[...] * u[1], rtol=1e-6)  # the state never leaves zero
     np.testing.assert_allclose(y[0], ssm(u)[0], rtol=1e-5, atol=1e-5)
     one = ssm(u[:, :1])
-    np.testing.assert_allclose(one, ssm(u, jnp.arange(L) < jnp.ones((batch, 1)))[:, :1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(one, ssm(u, Steps.of(L, jnp.ones(batch, int)))[:, :1], rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_of_padding_alone_moves_no_parameter_of_the_states():
     ssm, u, weight = layer(bidirectional=True), inputs(), inputs(seed=2)
     graph, state = nnx.split(ssm)
-    run = jax.jit(jax.grad(lambda state, u, mask: (nnx.merge(graph, state)(u, mask) * weight).sum(), (0, 1)))
+    run = jax.jit(jax.grad(lambda state, u, mask: (nnx.merge(graph, state)(u, Steps(mask)) * weight).sum(), (0, 1)))
     mask = jnp.ones((batch, L), bool).at[1].set(False)
     by_state, by_u = run(state, u, mask)
     np.testing.assert_allclose(by_u[1], ssm.D[...] * weight[1], rtol=1e-6)

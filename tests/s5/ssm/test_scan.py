@@ -44,24 +44,36 @@ def problem(L, irregular=False, batch=3, P=5):
     return Lambda_bar, Bu
 
 
-def definition(Lambda_bar, Bu, reverse):
+def draw_resets(L, batch=3):
+    """Resets at a fifth of the steps, the first and the last among them in one row."""
+    resets = np.random.default_rng(L).random((batch, L)) < 0.2
+    resets[0, [0, -1]] = True
+    return resets
+
+
+def definition(Lambda_bar, Bu, reverse, resets=None):
+    """x_k = (1 − r_k) Lambda_bar_k x + Bu_k with the state x of the step that the recurrence took before k."""
     x, states = np.zeros_like(Bu[:, 0]), np.zeros_like(Bu)
+    passes = np.ones(Bu.shape[:2]) if resets is None else 1.0 - resets
     steps = range(Bu.shape[1])
     for k in reversed(steps) if reverse else steps:
-        x = (Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, k]) * x + Bu[:, k]
+        a = Lambda_bar if Lambda_bar.ndim == 1 else Lambda_bar[:, k]
+        x = passes[:, k, None] * a * x + Bu[:, k]
         states[:, k] = x
     return states
 
 
-def derivatives(Lambda_bar, Bu, x_bar, reverse):
+def derivatives(Lambda_bar, Bu, x_bar, reverse, resets=None):
     """By Lambda_bar and by Bu, from their definition: s_k = x_bar_k + conj(Lambda_bar) s of the step after k."""
     batch, L, P = Bu.shape
-    x, a = definition(Lambda_bar, Bu, reverse), np.broadcast_to(Lambda_bar, (batch, L, P))
+    x, a = definition(Lambda_bar, Bu, reverse, resets), np.broadcast_to(Lambda_bar, (batch, L, P))
     s, by_Bu, by_steps = np.zeros((batch, P), complex), np.zeros_like(Bu), np.zeros_like(Bu)
+    passes = np.ones((batch, L)) if resets is None else 1.0 - resets
     before = 1 if reverse else -1
     for k in range(L) if reverse else range(L - 1, -1, -1):
         s = s + x_bar[:, k]
         by_Bu[:, k] = s
+        s = passes[:, k, None] * s
         if 0 <= k + before < L:
             by_steps[:, k] = x[:, k + before].conj() * s
         s = a[:, k].conj() * s
@@ -86,6 +98,60 @@ def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reve
     got = ADJOINT_OF[form](planes(Lambda_bar), x, planes(x_bar), reverse)
     for one, want in zip(got, derivatives(Lambda_bar, Bu, x_bar, reverse), strict=True):
         np.testing.assert_allclose(one, planes(want), rtol=1e-4, atol=2e-5 * L)
+
+
+@directions
+@steps
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_and_its_adjoint_start_again_at_resets(form, irregular, reverse):
+    Lambda_bar, Bu = problem(37, irregular)
+    resets, x_bar = draw_resets(37), np.resize(problem(1037)[1], Bu.shape)
+    x = definition(Lambda_bar, Bu, reverse, resets)
+    got = FORMS[form](planes(Lambda_bar), planes(Bu), reverse, jnp.asarray(resets))
+    np.testing.assert_allclose(got, planes(x), atol=1e-5)
+    adjoint = ADJOINT_OF[form](planes(Lambda_bar), planes(x), planes(x_bar), reverse, jnp.asarray(resets))
+    for one, want in zip(adjoint, derivatives(Lambda_bar, Bu, x_bar, reverse, resets), strict=True):
+        np.testing.assert_allclose(one, planes(want), rtol=1e-4, atol=1e-3)
+
+
+@directions
+@steps
+def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular, reverse):
+    Lambda_bar, Bu = (planes(values) for values in problem(11, irregular))
+    initial = planes(problem(5)[1][:, 0])
+    resets = jnp.zeros((3, 11), bool).at[:, jnp.array([4, 5])].set(True)
+
+    def run(Lambda_bar, Bu, initial, resets=None):
+        return linear_recurrence(Lambda_bar, Bu, reverse, initial, resets)
+
+    def apart(Lambda_bar, Bu, initial):
+        parts = []
+        for part in (slice(0, 4), slice(4, 5), slice(5, 11)):
+            own = Lambda_bar[:, part] if irregular else Lambda_bar
+            entered = part.stop == 11 if reverse else part.start == 0
+            parts.append(run(own, Bu[:, part], initial if entered else jnp.zeros_like(initial)))
+        return jnp.concatenate(parts, axis=1)
+
+    x_bar = planes(np.resize(problem(12)[1], Bu.shape[:2] + Bu.shape[3:]))
+    for one, other in zip(
+        jax.tree.leaves(jax.vjp(lambda *of: run(*of, resets), Lambda_bar, Bu, initial)[1](x_bar)),
+        jax.tree.leaves(jax.vjp(apart, Lambda_bar, Bu, initial)[1](x_bar)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(run(Lambda_bar, Bu, initial, resets), apart(Lambda_bar, Bu, initial), atol=1e-5)
+    # A reset at the first step stops the state that enters there.
+    first = jnp.zeros((3, 11), bool).at[:, 0].set(True)
+    fresh = jnp.zeros_like(initial)
+    stopped = run(Lambda_bar, Bu, initial, first)
+    np.testing.assert_allclose(stopped, run(Lambda_bar, Bu, initial if reverse else fresh), atol=1e-6)
+
+
+def test_what_overflows_in_one_segment_does_not_reach_the_next():
+    resets = jnp.zeros((1, 400), bool).at[:, 300].set(True)
+    states = np.asarray(sequential(jnp.array([[2.0], [0.0]]), jnp.ones((1, 400, 2, 1)), False, resets))
+    assert not np.isfinite(states[:, 299]).any()
+    assert np.isfinite(states[:, 300:]).all()
 
 
 @pytest.mark.parametrize(("irregular", "reverse"), [(False, True), (True, False)], ids=["regular", "irregular"])

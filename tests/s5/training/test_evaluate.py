@@ -39,7 +39,7 @@ def test_a_finished_run_scores_what_its_result_says(
 def test_a_loaded_run_is_a_model_to_call(finished_run: tuple[Path, str, str]) -> None:
     config, model = load_run(str(finished_run[0]))
     batch = next(eval_batches(load(config.data).splits["val"], 5))
-    assert model(jnp.asarray(batch.inputs), None, train=False).shape == (5, 10)
+    assert model(jnp.asarray(batch.inputs), train=False).shape == (5, 10)
 
 
 def test_an_unknown_split_is_refused(finished_run: tuple[Path, str, str]) -> None:

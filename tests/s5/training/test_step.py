@@ -13,6 +13,7 @@ from s5.config.choices import Head, Norm
 from s5.config.run import ModelConfig, OptimConfig
 from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
+from s5.nn.steps import Steps
 from s5.training.metrics import MetricSums, batch_metrics
 from s5.training.optimizer import make_optimizer
 from s5.training.step import MetricWindow, TrainState, make_train_step
@@ -55,7 +56,12 @@ def gradient_of_the_mean(head, batch):
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
 
     def mean(params):
-        outputs, weight = nnx.merge(graphdef, params, rest)(batch.inputs, batch.lengths, train=False), batch.weight
+        outputs, weight = (
+            nnx.merge(graphdef, params, rest)(
+                batch.inputs, Steps.of(batch.inputs.shape[1], batch.lengths), train=False
+            ),
+            batch.weight,
+        )
         if head is Head.classification:
             probability = jax.nn.softmax(outputs)[np.arange(BATCH), batch.labels]
             return -(jnp.log(probability) * weight).sum() / weight.sum()
