@@ -73,7 +73,7 @@ def _modules_after(statement: str) -> set[str]:
         ("import launch.cli, launch.actions.submit, launch.results.table", {"jax", "flax", "optax", "hydra"}),
         ("import launch.supervise.supervisor", {"jax", "yaml", "omegaconf", "hydra", "rich", "submitit", "argparse"}),
         ("import s5.config.run, s5.run_dir.result, s5.catalog", {"jax", "flax", "numpy", "launch", "omegaconf"}),
-        ("import s5.training.loop, s5.training.evaluate", {"launch", "torch", "wandb", "sklearn"}),
+        ("import s5.training.loop, s5.training.stored_run", {"launch", "torch", "wandb", "sklearn"}),
     ],
     ids=["launcher", "supervisor", "vestibule", "training"],
 )

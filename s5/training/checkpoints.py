@@ -29,6 +29,9 @@ from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 CHECKPOINT_VERSION = 2
 META = "checkpoint.json"
 STATE = "state"
+# How the names of the best model's arrays begin.
+BEST = "best/"
+BEST_PARAMS, BEST_STATS = f"{BEST}params", f"{BEST}stats"
 
 Arrays = dict[str, np.ndarray]
 

@@ -21,10 +21,11 @@ from s5.process.sharding import Devices
 from s5.process.shutdown import LocalStopRequest, StopRequest
 from s5.run_dir.result import FINAL_METRICS, write_result
 from s5.training import checkpoints
-from s5.training.evaluate import BEST, Task, check_same_task
+from s5.training.checkpoints import BEST
 from s5.training.metrics_writer import MetricsWriter, NullWriter
 from s5.training.schedule import has_plateaued
 from s5.training.step import MetricWindow
+from s5.training.task import Task, check_same_task
 from s5.training.trainer import Trainer
 
 _OTHER_DATA = "bring back the files and the config that the run began with, or start it again in another folder"
@@ -39,7 +40,7 @@ class Progress:
     best_step: The evaluated step with the best validation score; None before the first.
     best: Its scores.
     data: Where the iterator of the training batches stands.
-    task: What the data ask of the model, as `s5.training.evaluate.Task` has it.
+    task: What the data ask of the model, as `s5.training.task.Task` has it.
     """
 
     step: int = 0
@@ -294,7 +295,7 @@ class Loop:
             f"on {device.describe(self._devices.count)}"
         )
         if self.progress.step:
-            self._say(f"s5: going on after step {self.progress.step}")
+            self._say(f"s5: resuming after step {self.progress.step}")
         self._writer.write_timing(self.progress.step, self.total_steps, self.progress.step / self.steps_per_epoch)
 
     def _say(self, message: str) -> None:

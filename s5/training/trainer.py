@@ -16,7 +16,8 @@ from s5.errors import UserError
 from s5.models.sequence_model import make_model
 from s5.process.sharding import Devices
 from s5.training import checkpoints
-from s5.training.evaluate import BEST_PARAMS, BEST_STATS, EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
+from s5.training.checkpoints import BEST_PARAMS, BEST_STATS
+from s5.training.evaluate import EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
 from s5.training.optimizer import make_optimizer
 from s5.training.schedule import make_schedule
 from s5.training.step import MetricWindow, TrainState, TrainStep, make_train_step

@@ -11,7 +11,7 @@ import pytest
 
 from s5.run_dir.result import read_result
 from s5.training import checkpoints
-from s5.training.evaluate import load_run
+from s5.training.stored_run import load_run
 from tests.quickly import QUICKLY
 
 ROOT = Path(__file__).parents[2]

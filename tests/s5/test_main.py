@@ -71,7 +71,7 @@ def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: 
     assert read_result(cut) is None
     code, _, err = program.run("train", cut)
     assert code == Exit.OK, err
-    assert "going on after step" in err
+    assert "resuming after step" in err
     assert len(attempt_dirs(cut)) == 4
     assert read_metrics(cut) == read_metrics(whole)
     assert final_arrays(cut) == final_arrays(whole)
@@ -93,7 +93,7 @@ def test_typed_again_a_finished_run_repeats_its_result(finished_run: tuple[Path,
     run_dir, out, _ = finished_run
     code, again, err = program.run(*tiny, "--run-dir", run_dir)
     assert (code, again) == (Exit.OK, out)
-    assert "done before" in err
+    assert "already done" in err
     assert len(attempt_dirs(run_dir)) == 1
 
 
@@ -216,7 +216,7 @@ def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_
     monkeypatch.setenv("LAUNCH_RUNS", "file")
     assert main([*tiny, *words]) == Exit.USER_ERROR
     err = capsys.readouterr().err
-    assert "a file stands where a folder must be" in err
+    assert "is a file, and a folder is needed" in err
     assert "hint:" in err
 
 

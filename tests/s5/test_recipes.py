@@ -12,8 +12,8 @@ from s5.config.compose import CONF_DIR, compose, config_text
 from s5.data import convert
 from s5.process.shutdown import LocalStopRequest
 from s5.run_dir.result import read_result
-from s5.training.evaluate import evaluate_run, load_run
 from s5.training.loop import train
+from s5.training.stored_run import evaluate_run, load_run
 from tests.s5 import tiny_catalog
 
 RECIPES = sorted(

@@ -121,7 +121,7 @@ def test_two_processes_train_one_run(program, tiny: list[str], tmp_path: Path) -
     pair = start_pair(program, words)
     codes, outs, errors = ends(pair)
     assert codes == [Exit.OK, Exit.OK], errors
-    assert "going on after step" in errors[0]
+    assert "resuming after step" in errors[0]
     assert outs[1] == ""
     assert [line.split()[0] for line in outs[0].splitlines()] == [
         "test/accuracy", "test/loss", "val/accuracy", "val/loss",

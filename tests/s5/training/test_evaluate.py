@@ -13,8 +13,10 @@ from s5.data.batch import eval_batches
 from s5.errors import Stopped, UserError
 from s5.run_dir.result import read_result
 from s5.training import checkpoints
-from s5.training.evaluate import Task, check_same_task, evaluate, evaluate_run, load_run, valid_lengths
+from s5.training.evaluate import evaluate, valid_lengths
 from s5.training.metrics import MetricSums
+from s5.training.stored_run import evaluate_run, load_run
+from s5.training.task import Task, check_same_task
 
 
 @pytest.mark.parametrize(("split", "devices"), [("test", None), ("val", 64)])

@@ -18,8 +18,8 @@ from s5.errors import NonFiniteLoss, Stopped, UserError
 from s5.process import device
 from s5.run_dir.result import METRICS, TIMING, read_lines, read_metrics
 from s5.training import checkpoints, loop
-from s5.training.evaluate import evaluate_run
 from s5.training.step import MetricWindow
+from s5.training.stored_run import evaluate_run
 from tests.s5.stop_requests import StopsAt
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
     assert attempt(config, tmp_path) == whole[1]
     said = capsys.readouterr().err
     assert "damaged" in said
-    assert f"going on after step {steps[0]}" in said
+    assert f"resuming after step {steps[0]}" in said
     assert read_metrics(tmp_path) == read_metrics(whole[0])
     assert final_arrays(tmp_path) == final_arrays(whole[0])
 

@@ -1,0 +1,59 @@
+"""What data ask of a model, and whether a trained model can read other data."""
+
+from dataclasses import dataclass, replace
+
+from s5.catalog import DatasetInfo
+from s5.config.choices import Head
+from s5.data import Dataset
+from s5.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What data ask of a model. A checkpoint holds it, since files that are read may differ from what was expected.
+
+    d_input: Features of a step, or different tokens.
+    n_classes: Classes; for a regression the features of a target.
+    head: The name of the head they ask for.
+    vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and where
+        the catalog alone is asked.
+    """
+
+    d_input: int
+    n_classes: int
+    head: str
+    vocabulary: str | None = None
+
+    @classmethod
+    def of(cls, data: Dataset | DatasetInfo) -> "Task":
+        """Return that of a data set, or of what the catalog expects of one."""
+        vocabulary = data.vocabulary if isinstance(data, Dataset) else None
+        return cls(d_input=data.d_input, n_classes=data.n_classes, head=data.head.name, vocabulary=vocabulary)
+
+    def __str__(self) -> str:
+        return f"{self.head} of steps of {self.d_input} with {Head[self.head].answers(self.n_classes)}"
+
+
+def check_same_task(
+    key: str, dataset: Dataset, own: Task, hint: str = "name a data set of the same kind, whose tokens are the same"
+) -> None:
+    """Raise where a model that was trained for a task cannot read a data set.
+
+    Args:
+        key: What named the data set, for the message.
+        dataset: The data set.
+        own: The model's task.
+        hint: What to do about it.
+
+    Raises:
+        UserError: Where the data ask for another model, or where their tokens stand for other symbols.
+    """
+    asked = Task.of(dataset)
+    if replace(asked, vocabulary=own.vocabulary) != own:
+        raise UserError(f"{key}: {dataset.name} is a {asked}, and the model was trained for a {own}", hint=hint)
+    if own.vocabulary not in (None, asked.vocabulary):
+        raise UserError(
+            f"{key}: the tokens of {dataset.name} are {asked.vocabulary or 'features'}, "
+            f"and those that the model was trained on are {own.vocabulary or 'features'}",
+            hint=hint,
+        )
