@@ -11,7 +11,7 @@ LOCKS := docker/locks
 EXTRAS := --extra cpu --extra data --extra wandb --extra parquet
 COMPILE = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help env sweep test check format lock lock-check clean
+.PHONY: help env sweep test quick check docs format lock lock-check clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ sweep: .venv/.runs ## Run the quickstart sweep and print its table
 test: .venv/.develops ## Run the tests
 	$(BIN)/pytest -n 4 --dist loadscope
 
+quick: .venv/.develops ## Run the tests that need no engine, no cluster and no long training
+	$(BIN)/pytest -n 4 --dist loadscope -m "not engine and not cluster and not slow"
+
 check: .venv/.develops ## Lint, types, import contracts, the image's recipe, locks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -31,6 +34,9 @@ check: .venv/.develops ## Lint, types, import contracts, the image's recipe, loc
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/shellcheck --severity=warning .ci/run $(wildcard slurm/*.sbatch)
 	$(MAKE) --no-print-directory lock-check
+
+docs: .venv/.develops ## Build the documentation in docs/_build; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
 format: .venv/.develops ## Format the code
 	$(BIN)/ruff check --fix-only
@@ -61,7 +67,7 @@ lock-check: .venv/.develops ## Fail where the locks no longer follow from pyproj
 	echo "locks follow from pyproject.toml"
 
 clean: ## Remove the environment and the caches; runs and data stay
-	rm -rf .venv build ./*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build docs/_api docs/_build ./*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -37,6 +37,8 @@ from tests.engines.podman import Podman
 from tests.launch.backends.local.test_slots import fake_nvidia_smi
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
+pytestmark = pytest.mark.engine
+
 GIB_AND_MORE = "x = bytearray(1 << 30)"
 ENDS: list[tuple[str, tuple[Reason, int | None, int | None]]] = [
     (GIB_AND_MORE, (Reason.OUT_OF_MEMORY, None, signal.SIGKILL)),

@@ -13,6 +13,8 @@ from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 from tests.containers.places import ENGINES, Place, place_of
 from tests.kill.harness import PAYLOAD, Harness, wait_until
 
+pytestmark = pytest.mark.engine
+
 # An orphan has 30 s, and a machine that is busy with other tests some more.
 _GONE_S = 60
 

@@ -13,6 +13,8 @@ import pytest
 from tests.containers.places import ENGINES, place_of
 from tests.engines.daemon import wait_until
 
+pytestmark = pytest.mark.engine
+
 # Neither its half nor its whole stands in this file, which a snapshot could hold.
 KEY = hashlib.sha256(b"planted").hexdigest()[:40]
 LAUNCHER = """

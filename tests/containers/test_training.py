@@ -11,6 +11,8 @@ from launch.store.state import Reason
 from tests.containers.contained import Trained, profile_of, train
 from tests.engines.docker import BASE
 
+pytestmark = pytest.mark.engine
+
 _RUNTIMES = ("docker", "podman", "apptainer", "charliecloud")
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.kill.harness import LAUNCHER_POINTS, PAYLOAD_POINTS, SUPERVISOR_POINTS, Harness
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -14,6 +14,8 @@ from s5.training import checkpoints
 from s5.training.stored_run import load_run
 from tests.quickly import QUICKLY
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TASKS = ("lra/listops", "lra/text", "lra/retrieval", "lra/image", "lra/pathfinder", "lra/pathx")
 # Narrower and fewer, so that a test can wait for it; lengths, loaders, heads and groups are the recipes' own.

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from s5.process.shutdown import STOP_SIGNALS
+from tests.engines.session import locked
 from tests.quickly import QUICKLY
 
 # A run that trains in a second or two, with everything in it that a checkpoint must carry.
@@ -93,9 +94,18 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A finished run in its default place, compiled as users do; and what it printed on stdout and stderr."""
-    folder = tmp_path_factory.mktemp("finished")
-    code, out, err = Program(folder, xla_flags="").run(*TINY, "wandb.mode=offline")
-    assert code == 0, err
+    """A finished run in its default place, compiled as users do; and what it printed on stdout and stderr.
+
+    The workers of a session share it, and no test writes in it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    folder.mkdir(exist_ok=True)
+    with locked(folder / "lock"):
+        if not (folder / "err").exists():
+            code, out, err = Program(folder, xla_flags="").run(*TINY, "wandb.mode=offline")
+            assert code == 0, err
+            (folder / "out").write_text(out)
+            (folder / "err").write_text(err)
     (run_dir,) = (folder / "runs" / "_single").iterdir()
-    return run_dir, out, err
+    return run_dir, (folder / "out").read_text(), (folder / "err").read_text()

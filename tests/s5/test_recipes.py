@@ -16,6 +16,8 @@ from s5.training.loop import train
 from s5.training.stored_run import evaluate_run, load_run
 from tests.s5 import tiny_catalog
 
+pytestmark = pytest.mark.slow
+
 RECIPES = sorted(
     path.relative_to(CONF_DIR / "experiment").with_suffix("").as_posix() for path in CONF_DIR.rglob("*/*/*.yaml")
 )

@@ -14,6 +14,8 @@ from s5.nn.heads import pool
 from s5.nn.steps import Steps
 from s5.training.optimizer import make_optimizer
 
+pytestmark = pytest.mark.slow
+
 SMALL = ModelConfig(n_layers=2, d_model=8, d_state=8, n_blocks=2)
 batch, L, d_input, n_classes = 4, 12, 3, 5
 

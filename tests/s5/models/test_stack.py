@@ -15,6 +15,8 @@ from s5.nn.steps import Steps
 from s5.training.optimizer import make_optimizer
 from s5.training.step import MetricWindow, TrainState, make_train_step
 
+pytestmark = pytest.mark.slow
+
 SMALL = ModelConfig(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=True, dropout=0.3)
 batch, L, H = 2, 5, 6
 

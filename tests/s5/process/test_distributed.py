@@ -12,6 +12,8 @@ from s5.errors import PeerLost, UserError
 from s5.process.distributed import ProcessGroup, is_peer_failure, read_process_group
 from s5.run_dir.result import Exit, attempt_dirs, read_lines, read_metrics, read_result
 
+pytestmark = pytest.mark.slow
+
 STEP = {"SLURM_STEP_NODELIST": "node[003-005,9],x", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
 JAX = {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1", "JAX_COORDINATOR_ADDRESS": "host:1"}
 

@@ -16,6 +16,8 @@ from s5.process.sharding import Devices
 from tests.quickly import QUICKLY
 from tests.s5.stop_requests import StopsAt
 
+pytestmark = pytest.mark.slow
+
 # Sums over devices are added in another order than on one: float32 rounding, which Adam's division can enlarge.
 TOLERANCE = 2e-5
 

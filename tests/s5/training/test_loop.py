@@ -22,6 +22,8 @@ from s5.training.step import MetricWindow
 from s5.training.stored_run import evaluate_run
 from tests.s5.stop_requests import StopsAt
 
+pytestmark = pytest.mark.slow
+
 
 def attempt(config: Config, run_dir: Path, stops_at: int = 0) -> dict[str, float] | None:
     """Execute the run's next attempt; return its metrics, None where it was stopped."""
