@@ -18,7 +18,8 @@ SCIENCE_VERSION = 1
 class _Slot:
     """What a field holds, looked up once: a sweep of ten thousand runs asks a million times.
 
-    before: The plain value that says what was so before the field was there; MISSING where it was always there.
+    Attributes:
+        before: The plain value that says what was so before the field was there; MISSING where it was always there.
     """
 
     section: type | None

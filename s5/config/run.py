@@ -45,17 +45,18 @@ def _added(default: Any) -> Any:
 class DataConfig:
     """Which data, and how they are read.
 
-    name: A data set of `s5.catalog`.
-    version: Which version of it; the catalog's goes up where data are made otherwise than before.
-    permutation: The order of an image's pixels.
-    split_seed: Seed of the split into training and validation, where the data set has no official one.
-    zero_shot: A data set of the same kind on whose test split the best model is scored too, though it was never trained
-        on it: the same recordings at another sampling rate, say; None for none.
-    zero_shot_version: Which version of that.
-    zero_shot_rescale: Factor on every step there: its sampling interval over that of the data trained on.
-    root: Folder with the raw files; None for the catalog's default places.
-    cache: Folder for converted files.
-    prefetch: Batches prepared ahead.
+    Attributes:
+        name: A data set of `s5.catalog`.
+        version: Which version of it; the catalog's goes up where data are made otherwise than before.
+        permutation: The order of an image's pixels.
+        split_seed: Seed of the split into training and validation, where the data set has no official one.
+        zero_shot: A data set of the same kind on whose test split the best model is scored too, without being trained
+            on it: the same recordings at another sampling rate, say; None for none.
+        zero_shot_version: Which version of that.
+        zero_shot_rescale: Factor on every step there: its sampling interval over that of the data trained on.
+        root: Folder with the raw files; None for the catalog's default places.
+        cache: Folder for converted files.
+        prefetch: Batches prepared ahead.
     """
 
     name: str = "digits"
@@ -85,14 +86,15 @@ class DataConfig:
 class ModelConfig:
     """The model. The defaults are those of the S5 repository's command line.
 
-    d_model: H, features of a layer.
-    d_state: P, states of a layer before conjugate symmetry halves them.
-    n_blocks: J, blocks of the initial state matrix.
-    step_rescale: Factor on every step: the sampling interval of these data over that of the data trained on.
-    remat: What the backward pass computes again: time for memory.
-    encoder: What makes features of an input step.
-    times: What irregular intervals do, where the data have some.
-    likelihood: What a regression answers with; data of classes have `fixed`.
+    Attributes:
+        d_model: H, features of a layer.
+        d_state: P, states of a layer before conjugate symmetry halves them.
+        n_blocks: J, blocks of the initial state matrix.
+        step_rescale: Factor on every step: the sampling interval of these data over that of the data trained on.
+        remat: What the backward pass computes again: time for memory.
+        encoder: What makes features of an input step.
+        times: What irregular intervals do, where the data have some.
+        likelihood: What a regression answers with; data of classes have `fixed`.
     """
 
     kind: ModelKind = ModelKind.s5
@@ -185,14 +187,15 @@ def picture_side(n_pixels: int) -> int | None:
 class OptimConfig:
     """The optimizer. Learning rates are absolute, never factors of each other.
 
-    lr: Learning rate of the regular parameters.
-    ssm_lr: Learning rate of the SSM's own parameters.
-    weight_decay: Decoupled decay of the groups that decay.
-    warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
-    lr_min: Where the cosine ends, and what a plateau never goes below.
-    lr_patience_epochs: With `schedule=plateau`, epochs without a better validation score before the rates fall.
-    lr_reduce_factor: With `schedule=plateau`, what the rates are multiplied by then.
-    clip_norm: The largest global norm of a gradient; None for any.
+    Attributes:
+        lr: Learning rate of the regular parameters.
+        ssm_lr: Learning rate of the SSM's own parameters.
+        weight_decay: Decoupled decay of the groups that decay.
+        warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
+        lr_min: Where the cosine ends, and what a plateau never goes below.
+        lr_patience_epochs: With `schedule=plateau`, epochs without a better validation score before the rates fall.
+        lr_reduce_factor: With `schedule=plateau`, what the rates are multiplied by then.
+        clip_norm: The largest global norm of a gradient; None for any.
     """
 
     lr: float = 1e-3
@@ -231,16 +234,17 @@ class OptimConfig:
 class TrainConfig:
     """The loop.
 
-    epochs: Passes over the training split.
-    batch_size: Examples per step.
-    microbatches: Equal parts of a batch that are computed one after the other; their gradients are added up.
-    devices: Local devices that a batch is divided over; None for all.
-    eval_batch_size: Examples per evaluation step.
-    eval_every_epochs: Epochs between evaluations on the validation split.
-    early_stop_epochs: Epochs without a better validation score after which training ends; None never.
-    log_every_steps: Steps between lines of `metrics.jsonl`.
-    checkpoint_every_steps: Steps between checkpoints; None for the end of each epoch.
-    keep_checkpoints: How many of the last checkpoints are kept; each holds the best model so far too.
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Examples per step.
+        microbatches: Equal parts of a batch that are computed one after the other; their gradients are added up.
+        devices: Local devices that a batch is divided over; None for all.
+        eval_batch_size: Examples per evaluation step.
+        eval_every_epochs: Epochs between evaluations on the validation split.
+        early_stop_epochs: Epochs without a better validation score after which training ends; None never.
+        log_every_steps: Steps between lines of `metrics.jsonl`.
+        checkpoint_every_steps: Steps between checkpoints; None for the end of each epoch.
+        keep_checkpoints: How many of the last checkpoints are kept; each holds the best model so far too.
     """
 
     epochs: int = 100
@@ -288,10 +292,11 @@ class WandbConfig:
 class Config:
     """One run, whole.
 
-    recipe: Name of the experiment's recipe, for the reader; it does not change the numbers.
-    seed: Seed of initialisation, data order and dropout.
-    platform: The device that must be found.
-    compat: Whether the S5 repository's faults are brought back, to reproduce a published number as it was made.
+    Attributes:
+        recipe: Name of the experiment's recipe, for the reader; it does not change the numbers.
+        seed: Seed of initialisation, data order and dropout.
+        platform: The device that must be found.
+        compat: Whether the S5 repository's faults are brought back, to reproduce a published number as it was made.
     """
 
     recipe: str = _not_science("")

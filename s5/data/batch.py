@@ -21,11 +21,12 @@ _ENDLESS = 1 << 50
 class Batch(NamedTuple):
     """Examples for one step; a pytree.
 
-    inputs: Sequences, scaled; or tokens, as they are stored.
-    labels: The class of each, or targets of every step.
-    lengths: How many steps of each are valid.
-    weight: 1 for an example, 0 for a row that only fills the shape.
-    times: When each step was observed, in units of the regular interval; None where all intervals are 1.
+    Attributes:
+        inputs: Sequences, scaled; or tokens, as they are stored.
+        labels: The class of each, or targets of every step.
+        lengths: How many steps of each are valid.
+        weight: 1 for an example, 0 for a row that only fills the shape.
+        times: When each step was observed, in units of the regular interval; None where all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "batch *documents L d_stored"]

@@ -33,9 +33,10 @@ _PAIRS_OF_A_CHUNK = 500
 class Passage:
     """A passage of a document.
 
-    path: The document.
-    half: Of which half, 0 or 1.
-    place: Where in that half it begins, from 0 for its beginning to below 1 for the last place that leaves room.
+    Attributes:
+        path: The document.
+        half: Of which half, 0 or 1.
+        place: Where in that half it begins, from 0 for its beginning to below 1 for the last place that leaves room.
     """
 
     path: Path

@@ -34,9 +34,10 @@ _PLAN, _JOURNAL = "plan.json", "journal"
 class Chunk:
     """Some neighbouring rows.
 
-    start: The first.
-    stop: The one after the last.
-    source: What they are made of; what the plan's `convert` takes.
+    Attributes:
+        start: The first.
+        stop: The one after the last.
+        source: What they are made of; what the plan's `convert` takes.
     """
 
     start: int
@@ -48,12 +49,13 @@ class Chunk:
 class ConversionPlan:
     """A conversion before anything is done.
 
-    arrays: Shape and type of each array; the first axis is that of all rows.
-    chunks: Who makes which rows.
-    convert: Makes the rows of a chunk; a function of a module, since other processes call it.
-    facts: What is known before: goes into the header, and a conversion is resumed only where it is the same.
-    sources: The raw files; a conversion is resumed only where they have not changed.
-    finish: Finds further facts in the whole arrays, and raises `DataError` where they cannot be right.
+    Attributes:
+        arrays: Shape and type of each array; the first axis is that of all rows.
+        chunks: Who makes which rows.
+        convert: Makes the rows of a chunk; a function of a module, since other processes call it.
+        facts: What is known before: goes into the header, and a conversion is resumed only where it is the same.
+        sources: The raw files; a conversion is resumed only where they have not changed.
+        finish: Finds further facts in the whole arrays, and raises `DataError` where they cannot be right.
     """
 
     arrays: Mapping[str, tuple[tuple[int, ...], str]]

@@ -14,15 +14,16 @@ from s5.config.choices import Head
 class Split:
     """The examples of one split. An example of a retrieval is a pair of documents: axis 1 of inputs and lengths.
 
-    inputs: Sequences as they are stored; pixels stay uint8 until a batch is made of them.
-    labels: The class of each; for a regression float32 targets of every step, (n, L, d_output).
-    lengths: How many steps of each are valid; the rest is padding.
-    full_scale: The difference from `offset` that becomes 1.0 in a batch; one for all features, or one for each.
-    offset: The stored value that becomes 0.0 in a batch.
-    tokens: Whether inputs are whole numbers that stand for tokens: they stay what they are, one feature of a step,
-        and the encoder treats them as one-hot vectors of the data set's `d_input`.
-    rows: Which rows of `inputs` the examples are, where a split of a mapped file is scattered over it; None for all.
-    times: When each step was observed, in units of the regular interval; None where all intervals are 1.
+    Attributes:
+        inputs: Sequences as they are stored; pixels stay uint8 until a batch is made of them.
+        labels: The class of each; for a regression float32 targets of every step, (n, L, d_output).
+        lengths: How many steps of each are valid; the rest is padding.
+        full_scale: The difference from `offset` that becomes 1.0 in a batch; one for all features, or one for each.
+        offset: The stored value that becomes 0.0 in a batch.
+        tokens: Whether inputs are whole numbers that stand for tokens: they stay what they are, one feature of a step,
+            and the encoder treats them as one-hot vectors of the data set's `d_input`.
+        rows: Which rows of `inputs` the examples are, if a split is scattered over a mapped file; None for all.
+        times: When each step was observed, in units of the regular interval; None where all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "rows *documents L d_stored"]
@@ -42,12 +43,13 @@ class Split:
 class Dataset:
     """A data set.
 
-    n_classes: Classes; for a regression the features of a target.
-    length: L, steps of a sequence.
-    d_input: Features of a step, or different tokens.
-    splits: `train`, `val` and `test`.
-    head: What a model returns for an example, and so how it is scored.
-    vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty where it has none.
+    Attributes:
+        n_classes: Classes; for a regression the features of a target.
+        length: L, steps of a sequence.
+        d_input: Features of a step, or different tokens.
+        splits: `train`, `val` and `test`.
+        head: What a model returns for an example, and so how it is scored.
+        vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty where it has none.
     """
 
     name: str

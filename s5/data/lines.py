@@ -15,10 +15,11 @@ _BLOCK = 1 << 22
 class LineRange:
     """Neighbouring lines of a file.
 
-    path: The file.
-    offset: Where the first begins, in bytes.
-    first: Its number, from 1.
-    count: How many.
+    Attributes:
+        path: The file.
+        offset: Where the first begins, in bytes.
+        first: Its number, from 1.
+        count: How many.
     """
 
     path: Path

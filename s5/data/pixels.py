@@ -18,8 +18,9 @@ Scale = float | Float32[np.ndarray, " d_input"]
 class Images:
     """Labelled images.
 
-    pixels: The pixels of each image, row by row; in colour with an axis for the three values of a pixel.
-    labels: The class of each.
+    Attributes:
+        pixels: The pixels of each image, row by row; in colour with an axis for the three values of a pixel.
+        labels: The class of each.
     """
 
     pixels: UInt8[np.ndarray, "n L *colours"]

@@ -28,8 +28,9 @@ _BLOCK = 1 << 22
 class StoredArrays:
     """What a folder holds.
 
-    arrays: Its arrays, mapped from the disk; one row for every example.
-    facts: What else the conversion found: a vocabulary, a mean.
+    Attributes:
+        arrays: Its arrays, mapped from the disk; one row for every example.
+        facts: What else the conversion found: a vocabulary, a mean.
     """
 
     arrays: Arrays

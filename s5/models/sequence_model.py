@@ -23,8 +23,9 @@ DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
 class StreamState(NamedTuple):
     """What a model carries from step to step of a stream; a pytree.
 
-    layers: The states of all layers; every array begins with (n_layers, batch).
-    head: The head's state; every array begins with (batch,).
+    Attributes:
+        layers: The states of all layers; every array begins with (n_layers, batch).
+        head: The head's state; every array begins with (batch,).
     """
 
     layers: PyTree

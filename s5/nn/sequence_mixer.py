@@ -17,8 +17,9 @@ class SequenceMixer(nnx.Module):
     any pytree of arrays whose first axis is the batch. Whatever the form, the outputs are those of a call on the
     whole, and segments (`Steps.resets`) and sequences that are padded (`Steps.mask`) do not see each other.
 
-    d_model: H, features of inputs and outputs.
-    bidirectional: Whether outputs depend on later inputs, so that there is no stream.
+    Attributes:
+        d_model: H, features of inputs and outputs.
+        bidirectional: Whether outputs depend on later inputs, so that there is no stream.
     """
 
     d_model: int

@@ -30,10 +30,11 @@ _PORTS = 4096  # the highest ports: those that nobody is given by name
 class ProcessGroup:
     """Which of the processes of a run this one is.
 
-    rank: Its number, from 0.
-    size: How many there are.
-    coordinator: `HOST:PORT` at which process 0 is found; empty for a process that is alone.
-    local_devices: Which of the devices it sees are its own; None for all.
+    Attributes:
+        rank: Its number, from 0.
+        size: How many there are.
+        coordinator: `HOST:PORT` at which process 0 is found; empty for a process that is alone.
+        local_devices: Which of the devices it sees are its own; None for all.
     """
 
     rank: int = 0

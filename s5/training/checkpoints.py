@@ -44,11 +44,12 @@ class CorruptCheckpoint(Exception):
 class Checkpoint:
     """What a checkpoint holds.
 
-    attempt: The attempt that wrote it.
-    step: Optimizer steps done.
-    arrays: Every array of the training state by its path.
-    progress: What the loop keeps on the host, as plain values.
-    environment: The library versions, device and threads it was computed with.
+    Attributes:
+        attempt: The attempt that wrote it.
+        step: Optimizer steps done.
+        arrays: Every array of the training state by its path.
+        progress: What the loop keeps on the host, as plain values.
+        environment: The library versions, device and threads it was computed with.
     """
 
     attempt: int

@@ -35,12 +35,13 @@ _OTHER_DATA = "bring back the files and the config that the run began with, or s
 class Progress:
     """What the loop keeps on the host, and every checkpoint with it.
 
-    step: Steps done.
-    evaluated_step: The last step whose evaluation is written.
-    best_step: The evaluated step with the best validation score; None before the first.
-    best: Its scores.
-    data: Where the iterator of the training batches stands.
-    task: What the data ask of the model, as `s5.training.task.Task` has it.
+    Attributes:
+        step: Steps done.
+        evaluated_step: The last step whose evaluation is written.
+        best_step: The evaluated step with the best validation score; None before the first.
+        best: Its scores.
+        data: Where the iterator of the training batches stands.
+        task: What the data ask of the model, as `s5.training.task.Task` has it.
     """
 
     step: int = 0

@@ -23,11 +23,12 @@ Lengths = Int[Array | np.ndarray, " batch *documents"] | None
 class MetricSums(NamedTuple):
     """Sums over what is scored, from which means are made when somebody asks.
 
-    loss: Cross-entropy in nats, or averaged over the features of a step: squared error, or a Gaussian's negative
-        log-likelihood in nats.
-    correct: Examples whose most probable class is the right one; None for a regression.
-    weight: Examples; for a regression their valid steps.
-    squared: Squared error of a Gaussian's mean, averaged over the features of a step; None for all else.
+    Attributes:
+        loss: Cross-entropy in nats, or averaged over the features of a step: squared error, or a Gaussian's negative
+            log-likelihood in nats.
+        correct: Examples whose most probable class is the right one; None for a regression.
+        weight: Examples; for a regression their valid steps.
+        squared: Squared error of a Gaussian's mean, averaged over the features of a step; None for all else.
     """
 
     loss: Float[Array, ""]

@@ -18,8 +18,9 @@ from s5.config.run import OptimConfig
 class PlateauState(NamedTuple):
     """How often the rates have fallen since they no longer helped, and when; `schedule=plateau` alone lets them.
 
-    times: How often.
-    step: Updates done at the last time; 0 before it.
+    Attributes:
+        times: How often.
+        step: Updates done at the last time; 0 before it.
     """
 
     times: Int[Array, ""]

@@ -19,8 +19,9 @@ from s5.training.metrics import MetricSums, batch_metrics, loss_denominator
 class TrainState(NamedTuple):
     """Everything on the device that a step changes, beside the sums of the log window.
 
-    step: Steps done.
-    key: What each step's dropout key is folded from.
+    Attributes:
+        step: Steps done.
+        key: What each step's dropout key is folded from.
     """
 
     step: Int[Array, ""]
@@ -33,8 +34,9 @@ class TrainState(NamedTuple):
 class MetricWindow(NamedTuple):
     """What is gathered over the steps of a log window. In every checkpoint, since an interruption may cut one.
 
-    sums: Scores of the training batches.
-    bad_step: The first step whose loss, or whose new state, was not finite; 0 while there is none.
+    Attributes:
+        sums: Scores of the training batches.
+        bad_step: The first step whose loss, or whose new state, was not finite; 0 while there is none.
     """
 
     sums: MetricSums

@@ -12,11 +12,12 @@ from s5.errors import UserError
 class Task:
     """What data ask of a model. A checkpoint holds it, since files that are read may differ from what was expected.
 
-    d_input: Features of a step, or different tokens.
-    n_classes: Classes; for a regression the features of a target.
-    head: The name of the head they ask for.
-    vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and where
-        the catalog alone is asked.
+    Attributes:
+        d_input: Features of a step, or different tokens.
+        n_classes: Classes; for a regression the features of a target.
+        head: The name of the head they ask for.
+        vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and where
+            the catalog alone is asked.
     """
 
     d_input: int

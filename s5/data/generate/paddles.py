@@ -17,20 +17,21 @@ from s5.data.pictures import image_draw, pillow
 class Pathfinder:
     """How pictures of one size are made; lengths in pixels.
 
-    side: Width and height.
-    padding: Border that no dash touches.
-    fineness: Fine pixels to a pixel.
-    length: Of a dash.
-    thickness: Of a dash.
-    margins: Gaps between dashes; one is chosen for each picture.
-    marker_radius: Of the two dots.
-    seed_distance: Between the beginnings of the two long lines.
-    continuity: How straight the lines are.
-    contour_length: Dashes of a long line.
-    distractor_length: Dashes of a short line.
-    n_distractors: Short lines.
-    snake_contrast: Of a line.
-    paddle_contrast: Of the dashes of the long lines, times that.
+    Attributes:
+        side: Width and height.
+        padding: Border that no dash touches.
+        fineness: Fine pixels to a pixel.
+        length: Of a dash.
+        thickness: Of a dash.
+        margins: Gaps between dashes; one is chosen for each picture.
+        marker_radius: Of the two dots.
+        seed_distance: Between the beginnings of the two long lines.
+        continuity: How straight the lines are.
+        contour_length: Dashes of a long line.
+        distractor_length: Dashes of a short line.
+        n_distractors: Short lines.
+        snake_contrast: Of a line.
+        paddle_contrast: Of the dashes of the long lines, times that.
     """
 
     side: int
@@ -85,8 +86,9 @@ SIZES = {
 class Stamps:
     """All dashes with one margin, by the fine pixel they end at.
 
-    lines: Each dash, from 0 to 1, centred on the pixel it begins at.
-    occupied: What each keeps free of others, likewise.
+    Attributes:
+        lines: Each dash, from 0 to 1, centred on the pixel it begins at.
+        occupied: What each keeps free of others, likewise.
     """
 
     lines: Float64[np.ndarray, "ends ends size size"]

@@ -33,10 +33,11 @@ _LOW_END, _HIGH_START = 0.25, 0.75
 class Sequences:
     """Some pendulums of a set, before their pictures.
 
-    angles: Without noise, in rad.
-    seen: With the noise of the observation, in rad; what the pictures show.
-    factors: How much of each picture is left under its noise, from 0 to 1.
-    noise: State of the generator from which the noise of the pictures comes.
+    Attributes:
+        angles: Without noise, in rad.
+        seen: With the noise of the observation, in rad; what the pictures show.
+        factors: How much of each picture is left under its noise, from 0 to 1.
+        noise: State of the generator from which the noise of the pictures comes.
     """
 
     angles: Float64[np.ndarray, "n frames"]
