@@ -49,7 +49,7 @@ class Dataset:
         d_input: Features of a step, or different tokens.
         splits: `train`, `val` and `test`.
         head: What a model returns for an example, and so how it is scored.
-        vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty where it has none.
+        vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty if none.
     """
 
     name: str

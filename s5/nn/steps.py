@@ -15,9 +15,9 @@ class Steps(NamedTuple):
 
     Attributes:
         mask: True at valid steps, which form a prefix; None if all are valid.
-        intervals: Time since the step before, in units of the regular interval; None if all are 1. Taken as 1 at resets.
-        resets: True at the first step of each segment after the first: a packed sequence, or an episode. Segments do not
-            see each other. None if each row is one segment.
+        intervals: Time since the step before, in units of the regular interval (1 at resets); None if all are 1.
+        resets: True at the first step of each segment after the first: a packed sequence, or an episode. Segments do
+            not see each other. None if each row is one segment.
         rate: Factor on every step, on top of the configured one: the sampling interval of these data over that of the
             data trained on.
     """

@@ -16,8 +16,8 @@ class Task:
         d_input: Features of a step, or different tokens.
         n_classes: Classes; for a regression the features of a target.
         head: The name of the head they ask for.
-        vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and where
-            the catalog alone is asked.
+        vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and
+            if only the catalog is asked.
     """
 
     d_input: int
