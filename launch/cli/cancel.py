@@ -37,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
     """Cancel, and show what that changed."""
     from launch.actions.cancel import cancel
     from launch.actions.orphans import refuse_stuck
-    from launch.cli.targets import find_target, open_store
+    from launch.actions.targets import find_target, open_store
 
     store = open_store(args.runs)
     targets = [find_target(store, word) for word in args.targets]

@@ -36,7 +36,7 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """List it, then delete it."""
     from launch.actions import gc
-    from launch.cli.targets import open_store, sweep_name
+    from launch.actions.targets import open_store, sweep_name
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]

@@ -40,7 +40,7 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the log."""
-    from launch.cli.targets import find_run, open_store
+    from launch.actions.targets import find_run, open_store
 
     store = open_store(args.runs)
     name, run_id = find_run(store, args.run)

@@ -28,14 +28,17 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the page."""
-    from launch.cli.tables import gather
-    from launch.cli.targets import open_sweep
-    from launch.results import report
+    from launch.actions.targets import find_sweep, open_store
+    from launch.cli.problems import warn_of_damage, warn_of_unreadable
+    from launch.results.gather import gather
+    from launch.results.report import make_page
 
-    sweep = open_sweep(args.sweep, args.runs)
-    gathered = gather(sweep, args.metric)
-    page = report.page(sweep.name, gathered.rows, sweep.views())
-    code = ExitCode.SOME_FAILED if gathered.damaged else ExitCode.OK
+    sweep = find_sweep(open_store(args.runs), args.sweep)
+    results = gather(sweep, args.metric)
+    warn_of_damage([sweep])
+    warn_of_unreadable(results)
+    page = make_page(sweep.name, results.rows, results.views)
+    code = ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
     if args.output == "-":
         console.data(page)
         return code

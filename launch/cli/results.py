@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 from launch.cli import console, setting_columns
 from launch.errors import ExitCode, LaunchError
-from launch.results import table as results_table
-from launch.results.table import MISSING
+from launch.results import export, format
+from launch.results.gather import gather
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from launch.cli.parser import Parser
-    from launch.cli.tables import Gathered
     from launch.results.table import ResultRow
 
 EXAMPLES = """
@@ -39,42 +38,44 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table, or write it to a file."""
-    from launch.cli.tables import gather
-    from launch.cli.targets import open_sweep
+    from launch.actions.targets import find_sweep, open_store
+    from launch.cli.problems import warn_of_damage, warn_of_unreadable
 
-    sweep = open_sweep(args.sweep, args.runs)
-    gathered = gather(sweep, args.metric)
-    rows, damaged, _ = gathered
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise LaunchError(
             "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
         )
-    if {state for row in rows for state in row.states} <= {"PLANNED"}:
+    sweep = find_sweep(open_store(args.runs), args.sweep)
+    results = gather(sweep, args.metric)
+    warn_of_damage([sweep])
+    warn_of_unreadable(results)
+    states = sum((Counter(row.states) for row in results.rows), Counter[str]())
+    if states.keys() <= {"PLANNED"}:
         console.hint(f"no run of {sweep.name} has been started; `launch sweep FILE` starts them")
-    if args.format == "table" and args.output is None and has_nothing_to_show(gathered):
-        states = sum((Counter(row.states) for row in rows), Counter[str]())
+    if args.format == "table" and args.output is None and results.is_empty:
         counts = ", ".join(f"{count:,} {state.lower()}" for state, count in states.items())
         console.note(f"{sweep.name}: {counts}; no run left a metric")
         return ExitCode.OK
-    content = _render(rows, args.format)
+    content = _render(results.rows, args.format)
     if args.output is None:
         console.raw(content) if args.format == "parquet" else console.data(content.decode().removesuffix("\n"))
     else:
         _write(Path(args.output), content)
         console.note(f"wrote {args.output}")
-    return ExitCode.SOME_FAILED if damaged else ExitCode.OK
+    return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
 
 
 def _render(rows: Sequence[ResultRow], form: str) -> bytes:
     match form:
-        case "json":
-            return (results_table.to_json(rows) + "\n").encode(errors="surrogateescape")
-        case "csv":
-            return results_table.to_csv(rows).encode(errors="surrogateescape")
         case "parquet":
-            return results_table.to_parquet(rows)
+            return export.to_parquet(rows)
+        case "json":
+            text = export.to_json(rows) + "\n"
+        case "csv":
+            text = export.to_csv(rows)
         case _:
-            return (table(rows) + "\n").encode(errors="surrogateescape")
+            text = table(rows) + "\n"
+    return text.encode(errors="surrogateescape")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -84,19 +85,12 @@ def _write(path: Path, content: bytes) -> None:
         raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
 
 
-def has_nothing_to_show(gathered: Gathered) -> bool:
-    """Say whether a table would be all dashes though runs have succeeded, since none left a metric."""
-    done = any("SUCCEEDED" in row.states for row in gathered.rows)
-    published = any(row.published is not None for row in gathered.rows)
-    return done and not (gathered.measured or gathered.damaged or published)
-
-
 def table(rows: Sequence[ResultRow]) -> str:
     """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash.
 
-    The columns of the published number are there where any row has one.
+    The columns of the published number are there if any row has one.
     """
-    keys = setting_columns.setting_keys([row.settings for row in rows])
+    keys = export.setting_names(rows)
     names = setting_columns.short_names(keys)
     compared = any(row.published is not None for row in rows)
     numeric = ["seeds", _heading(rows), *(["published", "difference"] if compared else [])]
@@ -111,15 +105,15 @@ def table(rows: Sequence[ResultRow]) -> str:
 
 def _heading(rows: Sequence[ResultRow]) -> str:
     metric = rows[0].metric if rows else "metric"
-    return f"{metric} %" if results_table.in_percent(metric) else metric
+    return f"{metric} %" if format.is_percent(metric) else metric
 
 
 def _numbers(row: ResultRow) -> list[str]:
     total = sum(row.states.values())
     seeds = f"{len(row.seeds)}" if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
-    published = results_table.number_text(row.published, row.metric)
-    return [seeds, results_table.mean_text(row), published, results_table.difference_text(row)]
+    published = format.number_text(row.published, row.metric)
+    return [seeds, format.mean_text(row), published, format.difference_text(row)]
 
 
 def _states(row: ResultRow) -> str:
-    return ", ".join(f"{count} {state.lower()}" for state, count in row.states.items()) or MISSING
+    return ", ".join(f"{count} {state.lower()}" for state, count in row.states.items()) or format.MISSING

@@ -37,8 +37,8 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """List the runs in a new generation, and see them through."""
     from launch.actions.retry import retry
+    from launch.actions.targets import open_store, sweep_name
     from launch.cli.start import container_options, start
-    from launch.cli.targets import open_store, sweep_name
     from launch.profiles.profile import load_profile
 
     store = open_store(args.runs)

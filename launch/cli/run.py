@@ -33,7 +33,7 @@ def execute(args: argparse.Namespace) -> int:
     check_overrides(args.overrides)
     if args.experiment.endswith((".yaml", ".yml")):
         raise LaunchError(
-            f"{args.experiment} is a sweep file; an experiment is wanted, such as digits/s5",
+            f"{args.experiment} is a sweep file, not an experiment, such as digits/s5",
             hint=f"`launch sweep {args.experiment}` runs it",
         )
     return plan_and_start(single_run(args.experiment, args.overrides), args, only=None)

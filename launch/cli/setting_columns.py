@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from launch.results.table import MISSING
+from launch.results.format import MISSING, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return each key's shortest ending that no other key shares: `optim.lr` becomes `lr` where that is clear."""
+    """Return each key's shortest ending that no other key shares: `optim.lr` becomes `lr` if no other key ends so."""
     names: dict[str, str] = {}
     for key in keys:
         parts = key.split(".")
@@ -31,19 +30,5 @@ def setting_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def setting_cells(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """Return one cell per key; a key that the row does not vary is missing."""
+    """Return one cell per key: a dash for a key that the row does not vary."""
     return [value_text(settings[key]) if key in settings else MISSING for key in keys]
-
-
-def value_text(value: Any) -> str:
-    """Return a setting's value as it would be typed."""
-    match value:
-        case str():
-            return value
-        case bool() | None:
-            return json.dumps(value)
-        case float():
-            exact = repr(value)
-            return exact if len(exact) <= 10 else f"{value:.6g}"
-        case _:
-            return json.dumps(value, ensure_ascii=False, default=str)

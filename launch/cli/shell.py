@@ -52,7 +52,7 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Become the container."""
     from launch.actions.container_plan import ContainerOptions, plan_containers
-    from launch.cli.targets import open_store
+    from launch.actions.targets import open_store
     from launch.containers.runtimes import ContainerCall, find_runtime
     from launch.containers.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
     from launch.profiles.profile import load_profile

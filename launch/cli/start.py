@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from launch.actions import drive
 from launch.actions.container_plan import ContainerOptions
 from launch.actions.submit import estimate_left, submit
+from launch.actions.targets import open_store
 from launch.cli import console, formatting, setting_columns
 from launch.cli.live_view import LiveView
 from launch.cli.status import advise
-from launch.cli.targets import open_store
 from launch.cli.watch import exit_code
 from launch.errors import BackendError, ExitCode
 from launch.profiles.profile import load_profile
@@ -279,9 +279,13 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
 
 
 def _show_results(name: str, store: Store) -> None:
-    from launch.cli.results import has_nothing_to_show, table
-    from launch.cli.tables import gather
+    from launch.cli.problems import warn_of_damage, warn_of_unreadable
+    from launch.cli.results import table
+    from launch.results.gather import gather
 
-    gathered = gather(store.sweep(name))
-    if not has_nothing_to_show(gathered):
-        console.data(table(gathered.rows))
+    sweep = store.sweep(name)
+    results = gather(sweep)
+    warn_of_damage([sweep])
+    warn_of_unreadable(results)
+    if not results.is_empty:
+        console.data(table(results.rows))

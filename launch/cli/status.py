@@ -38,22 +38,17 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table or the list."""
-    from launch.cli.targets import (
-        REPAIR_HINT,
-        open_store,
-        sweep_name,
-        warn_of_damage,
-        warn_of_silence,
-        without_manifest,
-    )
+    from launch.actions.targets import open_store, sweep_name
+    from launch.cli.problems import warn_of_damage, warn_of_silent_scheduler
+    from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     stores = [store.sweep(name) for name in names]
     sweeps = {each.name: each.views() for each in stores}
     damaged = warn_of_damage(stores)
-    warn_of_silence(stores)
-    if args.sweep is None and (lost := without_manifest(store)):
+    warn_of_silent_scheduler(stores)
+    if args.sweep is None and (lost := sweeps_without_manifest(store)):
         damaged = True
         console.warn(f"no manifest under {store.root} for {', '.join(map(console.printable, lost))}")
         console.hint(REPAIR_HINT)

@@ -75,7 +75,7 @@ def _refuse_experiment(word: str) -> None:
     from launch.compose.experiments import default_conf_dir, experiment_names
 
     if word in experiment_names(default_conf_dir()):
-        raise LaunchError(f"{word} is an experiment; a sweep file is wanted", hint=f"`launch run {word}` runs it")
+        raise LaunchError(f"{word} is an experiment, not a sweep file", hint=f"`launch run {word}` runs it")
 
 
 def execute(args: argparse.Namespace) -> int:

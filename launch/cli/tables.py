@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
 from launch.cli.progress import ProgressTracker
-from launch.errors import StoreError
-from launch.results.table import MISSING
+from launch.results.format import MISSING
 from launch.store.manifest import BLOCK
 from launch.store.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from launch.results.table import ResultRow
-    from launch.store.store import SweepStore
     from launch.store.view import RunView
 
 
@@ -72,64 +69,3 @@ def sweeps_table(sweeps: Mapping[str, Sequence[RunView]]) -> str:
         for name, views in sweeps.items()
     ]
     return console.table(header, rows, right=header[1:], elastic="sweep")
-
-
-class Gathered(NamedTuple):
-    """A sweep's results.
-
-    Attributes:
-        rows: The rows.
-        damaged: Runs whose result cannot be read; they are left out of the means.
-        measured: Whether any run left any metric: a `command:` need not.
-    """
-
-    rows: list[ResultRow]
-    damaged: list[str]
-    measured: bool
-
-
-def gather(sweep: SweepStore, metric: str | None = None) -> Gathered:
-    """Return the rows of a sweep's results, and tell on stderr what could not be read.
-
-    Args:
-        sweep: The sweep.
-        metric: The metric to show; None for the sweep's own.
-
-    Raises:
-        LaunchError: Where `metric` is given and no result has it.
-    """
-    from launch.cli.targets import warn_of_damage
-    from launch.results import latest, table
-
-    views = sweep.views()
-    warn_of_damage([sweep])
-    manifest = sweep.manifest()
-    views = latest.drop_superseded(views, manifest)
-    header = manifest.newest_header()
-    metrics, damaged = _read_each(views)
-    if metric is not None:
-        table.check_metric(metric, metrics)
-    shown = metric or table.metric_to_show(header.metric, metrics)
-    if metric is None and shown != header.metric:
-        console.note(f"{sweep.name}: no run has {header.metric}; {shown} is shown, --metric chooses another")
-    return Gathered(table.rows(views, metrics, shown, header.published), damaged, any(metrics.values()))
-
-
-def _read_each(views: Sequence[RunView]) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Return the metrics of the runs that have some, and the runs whose result is damaged, which are told of."""
-    from launch.results.table import read_metrics
-
-    metrics: dict[str, dict[str, float]] = {}
-    damaged: list[str] = []
-    for view in views:
-        try:
-            metrics |= read_metrics([view])
-        except (StoreError, ValueError, TypeError) as error:
-            damaged.append(view.run_id)
-            what = (
-                error.message if isinstance(error, StoreError) else f"the result of {view.run_id} is damaged: {error}"
-            )
-            console.warn(console.printable(what))
-    if damaged:
-        console.hint("move the folder of a damaged run away and type the sweep's command again: that run runs anew")
-    return metrics, damaged

@@ -33,10 +33,11 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Wait until nothing of the sweep is alive: 0 where every run has succeeded, 1 otherwise."""
+    from launch.actions.targets import find_sweep, open_store
+    from launch.cli.problems import warn_of_damage
     from launch.cli.status import advise
-    from launch.cli.targets import open_sweep, warn_of_damage
 
-    sweep = open_sweep(args.sweep, args.runs)
+    sweep = find_sweep(open_store(args.runs), args.sweep)
     limit = None if args.timeout is None else time.monotonic() + 60 * args.timeout
     while is_going([sweep]) or any(view.state in ALIVE for view in sweep.views()):
         if limit is not None and time.monotonic() >= limit:

@@ -39,8 +39,9 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Show it until nothing is alive any more, or until Ctrl-C, which stops the watching and nothing else."""
+    from launch.actions.targets import open_store, sweep_name
+    from launch.cli.problems import warn_of_damage, warn_of_silent_scheduler
     from launch.cli.status import advise
-    from launch.cli.targets import open_store, sweep_name, warn_of_damage, warn_of_silence
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
@@ -54,7 +55,7 @@ def execute(args: argparse.Namespace) -> int:
         console.note("stopped watching; the runs go on")
         return ExitCode.OK
     damaged = warn_of_damage(sweeps)
-    warn_of_silence(sweeps)
+    warn_of_silent_scheduler(sweeps)
     counts = formatting.count_states(views)
     console.note(f"{title}: {formatting.state_words(counts)}")
     advise(title if len(names) == 1 else "SWEEP", formatting.count_free(views))

@@ -88,8 +88,8 @@ def test_every_example_is_a_command_line_that_parses(name):
         (["zzzzzz"], "launch: unknown verb 'zzzzzz'", "launch --help"),
         (["--versoin"], "launch: unknown option '--versoin'; did you mean --version?", "launch --help"),
         (["sweep", "x.yaml", "--dry-rnu"], "unknown option '--dry-rnu'; did you mean --dry-run?", "sweep --help"),
-        (["sweep", "digits/s5"], "digits/s5 is an experiment; a sweep file is wanted", "`launch run digits/s5`"),
-        (["run", "tiny.yaml"], "tiny.yaml is a sweep file; an experiment is wanted", "`launch sweep tiny.yaml`"),
+        (["sweep", "digits/s5"], "digits/s5 is an experiment, not a sweep file", "`launch run digits/s5`"),
+        (["run", "tiny.yaml"], "tiny.yaml is a sweep file, not an experiment", "`launch sweep tiny.yaml`"),
         (["sweep", "-dash.yaml"], "'-dash.yaml' looks like an option", "./-dash.yaml"),
         (["run", "digits/s5", "seed=3", "seeds=4"], "seed=3 and seeds=4 both say which seeds", "keep one"),
         (["wait", "x", "--timeout", "-3"], "-3 is no duration", "launch wait --help"),
@@ -133,9 +133,9 @@ def test_a_misspelt_sweep_and_run_show_the_nearest(runs, capsys):
     launch("logs", run_id_of(GOOD).replace("digits", "digts"), code=2)
     assert f"did you mean {run_id_of(GOOD)}?" in capsys.readouterr().err
     launch("logs", "quickstart", code=2)
-    assert "'quickstart' is a sweep; a run is wanted" in capsys.readouterr().err
+    assert "'quickstart' is a sweep, not a run" in capsys.readouterr().err
     launch("retry", run_id_of(GOOD), code=2)
-    assert "is a run of the sweep quickstart; a sweep is wanted" in " ".join(capsys.readouterr().err.split())
+    assert "is a run of the sweep quickstart, not a sweep" in " ".join(capsys.readouterr().err.split())
 
 
 def test_verbose_shows_the_traceback_of_a_mistake(runs, capsys):

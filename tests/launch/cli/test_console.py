@@ -5,6 +5,7 @@ import pytest
 
 from launch.cli import console, formatting, setting_columns
 from launch.errors import LaunchError
+from launch.results.format import value_text
 
 
 class Terminal(io.StringIO):
@@ -81,7 +82,7 @@ def test_settings_go_by_the_shortest_clear_name(keys, names):
     ],
 )
 def test_values_are_shown_as_typed(value, text):
-    assert setting_columns.value_text(value) == text
+    assert value_text(value) == text
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from launch.actions.retry import retry
 from launch.actions.submission import check_after
 from launch.actions.submit import submit
-from launch.cli.tables import gather
 from launch.errors import LaunchError
 from launch.results import latest
+from launch.results.gather import gather
 from launch.specs.resources import Resources
 from launch.store.cancel_mark import write_cancelled
 from launch.store.store import Store, SweepStore

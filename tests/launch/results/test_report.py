@@ -3,7 +3,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from launch.cli import main
-from launch.results import report
+from launch.results.curves import Curve, draw_curves, thin
+from launch.results.report import make_page
 from launch.store.state import State
 from s5.run_dir.result import metrics_line
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
@@ -65,19 +66,19 @@ def test_curves_stay_inside_the_picture(tmp_path, monkeypatch):
 
 def test_a_sweep_without_metrics_is_a_table(tmp_path):
     sweep = make_sweep(tmp_path, "x", [Made()])
-    assert "<svg" not in report.page("x", [], sweep.views())
+    assert "<svg" not in make_page("x", [], sweep.views())
 
 
 def test_a_level_curve_can_be_drawn():
-    curve = report.Curve(points=[(1, 2.0), (2, 2.0)], colour="#000000", name="x")
-    assert "nan" not in report.picture([curve], percent=False)
+    curve = Curve(points=[(1, 2.0), (2, 2.0)], colour="#000000", name="x")
+    assert "nan" not in draw_curves([curve], percent=False)
 
 
 def test_thinning_keeps_both_ends():
     points = [(float(n), 0.0) for n in range(1000)]
-    thinned = report.thin(points, 7)
+    thinned = thin(points, 7)
     assert (len(thinned), thinned[0], thinned[-1]) == (7, points[0], points[-1])
-    assert report.thin(points[:5], 7) == points[:5]
+    assert thin(points[:5], 7) == points[:5]
 
 
 def test_the_page_can_go_to_stdout(tmp_path, monkeypatch, capsys):

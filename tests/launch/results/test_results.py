@@ -1,11 +1,13 @@
 import csv
 import io
 import json
+import re
 import statistics
 
 import pytest
 
-from launch.errors import LaunchError, StoreError
+from launch.errors import LaunchError
+from launch.results import export
 from launch.results import table as results
 from launch.specs.resources import Resources
 from launch.store.records import PublishedNumber
@@ -46,7 +48,7 @@ def scored(*values: float, **settings: object) -> tuple[list[RunView], dict[str,
 
 def test_a_row_holds_mean_and_sample_deviation_over_its_seeds():
     views, metrics = scored(0.95, 0.97, 0.99)
-    (row,) = results.rows(views, metrics, METRIC)
+    (row,) = results.make_rows(views, metrics, METRIC)
     assert row.seeds == [0, 1, 2]
     assert row.mean == pytest.approx(0.97)
     assert row.std == pytest.approx(statistics.stdev([0.95, 0.97, 0.99]))
@@ -54,27 +56,27 @@ def test_a_row_holds_mean_and_sample_deviation_over_its_seeds():
 
 
 def test_one_seed_has_no_deviation():
-    (row,) = results.rows(*scored(0.5), METRIC)
+    (row,) = results.make_rows(*scored(0.5), METRIC)
     assert (row.mean, row.std) == (0.5, None)
 
 
 def test_runs_without_a_result_count_in_the_states_only():
     views, metrics = scored(0.9, 0.8)
     views += [view(2, State.FAILED), view(3, State.RUNNING)]
-    (row,) = results.rows(views, metrics, METRIC)
+    (row,) = results.make_rows(views, metrics, METRIC)
     assert row.seeds == [0, 1]
     assert row.states == {"SUCCEEDED": 2, "FAILED": 1, "RUNNING": 1}
 
 
 def test_a_succeeded_run_without_the_metric_is_no_seed_of_the_row():
-    (row,) = results.rows([view(0)], {}, METRIC)
+    (row,) = results.make_rows([view(0)], {}, METRIC)
     assert (row.seeds, row.mean, row.states) == ([], None, {"SUCCEEDED": 1})
 
 
 def test_settings_make_rows_in_the_order_of_the_sweep():
     first, one = scored(0.9, lr=0.1)
     second, two = scored(0.8, lr=0.01)
-    table = results.rows(first + second, one | two, METRIC)
+    table = results.make_rows(first + second, one | two, METRIC)
     assert [row.settings for row in table] == [{"lr": 0.1}, {"lr": 0.01}]
 
 
@@ -84,14 +86,14 @@ def number(value: float, metric: str = METRIC, experiment: str = "digits/s5", **
 
 def test_the_published_number_that_names_most_settings_wins():
     views, metrics = scored(0.9, lr=0.1, n=2)
-    row = results.rows(views, metrics, METRIC, [number(0.5), number(0.7, lr=0.1), number(0.6, lr=0.2)])[0]
+    row = results.make_rows(views, metrics, METRIC, [number(0.5), number(0.7, lr=0.1), number(0.6, lr=0.2)])[0]
     assert row.published == 0.7
     assert row.difference == pytest.approx(0.2)
 
 
 def test_a_published_number_without_runs_is_a_row_that_misses_its_mean():
     views, metrics = scored(0.9)
-    table = results.rows(views, metrics, METRIC, [number(0.8), number(0.6, experiment="other/s5", lr=0.2)])
+    table = results.make_rows(views, metrics, METRIC, [number(0.8), number(0.6, experiment="other/s5", lr=0.2)])
     assert [row.experiment for row in table] == ["digits/s5", "other/s5"]
     missing = table[1]
     assert (missing.mean, missing.difference, missing.published) == (None, None, 0.6)
@@ -99,14 +101,14 @@ def test_a_published_number_without_runs_is_a_row_that_misses_its_mean():
 
 
 def test_numbers_for_another_metric_are_left_out():
-    (row,) = results.rows(*scored(0.9), METRIC, [number(0.8, metric="val/accuracy")])
+    (row,) = results.make_rows(*scored(0.9), METRIC, [number(0.8, metric="val/accuracy")])
     assert row.published is None
 
 
 def test_json_has_exactly_the_promised_keys():
     views, metrics = scored(0.9, 0.7, lr=0.1)
-    table = results.rows(views, metrics, METRIC, [number(0.75)])
-    (row,) = json.loads(results.to_json(table))
+    table = results.make_rows(views, metrics, METRIC, [number(0.75)])
+    (row,) = json.loads(export.to_json(table))
     assert row == {
         "experiment": "digits/s5",
         "settings": {"lr": 0.1},
@@ -122,8 +124,8 @@ def test_json_has_exactly_the_promised_keys():
 
 def test_csv_has_a_column_per_setting_and_empty_cells_for_what_is_missing():
     views, metrics = scored(0.9, **{"optim.lr": 0.1})
-    table = results.rows([*views, view(0, State.FAILED, kind='a "quoted", one')], metrics, METRIC)
-    first, second = csv.DictReader(io.StringIO(results.to_csv(table)))
+    table = results.make_rows([*views, view(0, State.FAILED, kind='a "quoted", one')], metrics, METRIC)
+    first, second = csv.DictReader(io.StringIO(export.to_csv(table)))
     assert (first["optim.lr"], first["kind"], first["mean"], first["std"]) == ("0.1", "", "0.9", "")
     assert (second["optim.lr"], second["kind"], second["mean"]) == ("", 'a "quoted", one', "")
 
@@ -132,7 +134,7 @@ def test_parquet_carries_the_same_table():
     parquet = pytest.importorskip("pyarrow.parquet")
     views, metrics = scored(0.9, 0.7, lr=0.1, depth=2)
     views += [view(0, State.FAILED, lr="choice", depth=None)]
-    content = results.to_parquet(results.rows(views, metrics, METRIC))
+    content = export.to_parquet(results.make_rows(views, metrics, METRIC))
     rows = parquet.read_table(io.BytesIO(content)).to_pylist()
     assert rows[0]["seeds"] == [0, 1]
     assert rows[0]["mean"] == pytest.approx(0.8)
@@ -144,16 +146,16 @@ def test_parquet_carries_the_same_table():
 def test_parquet_without_pyarrow_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(LaunchError, match="pyarrow") as caught:
-        results.to_parquet([])
+        export.to_parquet([])
     assert "pip install" in (caught.value.hint or "")
 
 
 def test_runs_without_the_sweeps_metric_are_shown_by_what_they_have():
     errors = {"a": {"test/loss": 0.5, "test/mse": 0.1}, "b": {"test/loss": 0.4, "test/mse": 0.2}}
-    assert results.metric_to_show("test/accuracy", errors) == "test/mse"
-    assert results.metric_to_show("test/loss", errors) == "test/loss"
-    assert results.metric_to_show("test/accuracy", {"a": {"score": 1.0}}) == "test/accuracy"
-    assert results.metric_to_show("test/accuracy", {}) == "test/accuracy"
+    assert results.choose_metric("test/accuracy", errors) == "test/mse"
+    assert results.choose_metric("test/loss", errors) == "test/loss"
+    assert results.choose_metric("test/accuracy", {"a": {"score": 1.0}}) == "test/accuracy"
+    assert results.choose_metric("test/accuracy", {}) == "test/accuracy"
 
 
 def test_an_unknown_metric_shows_the_nearest():
@@ -166,10 +168,11 @@ def test_an_unknown_metric_shows_the_nearest():
 def test_results_are_read_from_the_run_directories(tmp_path):
     (tmp_path / "result.json").write_text('{"version": 1, "metrics": {"test/accuracy": 0.5, "test/loss": null}}')
     done, failed = view(0, run_dir=str(tmp_path)), view(1, State.FAILED, run_dir=str(tmp_path))
-    assert results.read_metrics([done, failed]) == {done.run_id: {METRIC: 0.5}}
+    assert results.read_metrics([done, failed]) == ({done.run_id: {METRIC: 0.5}}, {})
 
 
 def test_a_corrupted_result_names_its_run(tmp_path):
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(StoreError, match=r"digits-s5--s0.*not JSON"):
-        results.read_metrics([view(0, run_dir=str(tmp_path))])
+    metrics, unreadable = results.read_metrics([view(0, run_dir=str(tmp_path))])
+    assert metrics == {}
+    assert re.search(r"digits-s5--s0.*not JSON", unreadable[view(0).run_id])

@@ -13,7 +13,7 @@ from launch.cli.tables import runs_table
 from launch.compose.composer import Composer
 from launch.errors import SweepError
 from launch.profiles.profile import Profile
-from launch.results.table import rows
+from launch.results.table import make_rows
 from launch.store.store import Store
 from launch.sweepfile.sweep import load_sweep
 from tests.launch.command_sweep import code_under
@@ -262,7 +262,7 @@ def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
     runs = Composer().plan_all(sweep.runs)
     store = Store(tmp_path / "runs")
     submission = submit_runs(sweep, runs, store, Profile(name="local"), source=code_under(tmp_path))
-    table = rows(submission.views, {}, "test/accuracy", sweep.published)
+    table = make_rows(submission.views, {}, "test/accuracy", sweep.published)
     assert [(row.settings, row.states, row.published) for row in table] == [
         ({"block": "pre"}, {"PLANNED": 2}, 0.9),
         ({"block": "tuned"}, {"PLANNED": 2}, 0.8),

@@ -1,0 +1,151 @@
+"""From the word for a sweep or a run to its name: a name, a file, a run id, the beginning of one, a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.errors import LaunchError, did_you_mean
+from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
+from launch.store.files import RUN
+from launch.store.store import Store
+
+if TYPE_CHECKING:
+    from launch.store.store import SweepStore
+
+_MAX_COMPARED = 2_000  # run ids: with more, finding the nearest takes too long
+_YAML = (".yaml", ".yml")
+
+
+def open_store(root: str | os.PathLike[str] | None = None) -> Store:
+    """Return the store of all runs, whose views include what Slurm's queue says.
+
+    Args:
+        root: Its folder; None for `$LAUNCH_RUNS`, else `./runs`.
+    """
+    from launch.backends.slurm.scheduler_view import read_queue
+
+    return Store(None if root is None else Path(root), read_queue)
+
+
+def find_sweep(store: Store, word: str) -> SweepStore:
+    """Return the sweep that a word names.
+
+    Args:
+        store: The runs.
+        word: Its name, or its file.
+
+    Returns:
+        The sweep, which has at least one generation.
+
+    Raises:
+        LaunchError: If there is no such sweep; the nearest name is shown.
+    """
+    return store.sweep(sweep_name(store, word))
+
+
+def sweep_name(store: Store, word: str) -> str:
+    """Return the name of the sweep that `word` names: itself, or the name in the sweep file.
+
+    Raises:
+        LaunchError: If the store has no such sweep.
+    """
+    names = store.sweeps()
+    if word in names:
+        return word
+    name = _name_in_file(Path(word)) if word.endswith(_YAML) else word.rstrip("/")
+    if name in names:
+        return name
+    if word.endswith(_YAML) and not Path(word).exists():
+        raise LaunchError(f"{word}: no such sweep file", hint=_sweeps_hint(names))
+    if name in sweeps_without_manifest(store):
+        raise LaunchError(f"{store.root / name}: the sweep's manifest is missing", hint=REPAIR_HINT)
+    for sweep, run_id in _matching_runs(store, word):
+        if run_id == word.rpartition("/")[2]:
+            raise LaunchError(f"{word} is a run of the sweep {sweep}, not a sweep", hint=f"its sweep is {sweep}")
+    raise LaunchError(f"no sweep {name!r} under {store.root}{did_you_mean(name, names)}", hint=_sweeps_hint(names))
+
+
+def find_run(store: Store, word: str) -> tuple[str, str]:
+    """Return the sweep and the id of the run that a word names.
+
+    Args:
+        store: The run directories.
+        word: A run id, the beginning of one, `SWEEP/RUN` with either, or a run's folder.
+
+    Returns:
+        Name of the sweep and run id.
+
+    Raises:
+        LaunchError: If it names no run, or more than one.
+    """
+    found = _matching_runs(store, word)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise _no_run(store, word)
+    # Two sweeps may hold the same run id; then only the sweep tells the runs apart.
+    shown = ", ".join("/".join(each) for each in found[:3]) + (" …" if len(found) > 3 else "")
+    raise LaunchError(f"{word!r} is the beginning of {len(found)} runs: {shown}", hint="type more of it, or SWEEP/RUN")
+
+
+def find_target(store: Store, word: str) -> str:
+    """Return what `word` names in full: `SWEEP` or `SWEEP/RUN`.
+
+    Raises:
+        LaunchError: If it names neither a sweep nor one run.
+    """
+    if word.rstrip("/") in store.sweeps() or word.endswith(_YAML):
+        return sweep_name(store, word)
+    return "/".join(find_run(store, word))
+
+
+def _matching_runs(store: Store, word: str) -> list[tuple[str, str]]:
+    folder = Path(word)
+    if (folder / RUN).is_file() and folder.resolve().parent.parent == store.root.resolve():
+        return [(folder.resolve().parent.name, folder.resolve().name)]
+    sweep, _, beginning = word.rpartition("/")
+    sweeps = [sweep] if sweep else store.sweeps()
+    runs = [(name, run_id) for name in sweeps for run_id in _run_ids(store, name)]
+    exact = [run for run in runs if run[1] == beginning]
+    return exact or [run for run in runs if run[1].startswith(beginning)]
+
+
+def _run_ids(store: Store, sweep: str) -> list[str]:
+    """Return the ids of a sweep's runs, sorted, without reading any of them."""
+    try:
+        with os.scandir(store.root / sweep) as entries:
+            return sorted(e.name for e in entries if e.is_dir() and e.name != "manifest" and not e.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _no_run(store: Store, word: str) -> LaunchError:
+    sweeps = store.sweeps()
+    if word in sweeps:
+        return LaunchError(f"{word!r} is a sweep, not a run", hint=f"`launch status {word}` lists its runs")
+    runs = [run_id for name in sweeps for run_id in _run_ids(store, name)]
+    near = did_you_mean(word.rpartition("/")[2], runs) if len(runs) <= _MAX_COMPARED else ""
+    return LaunchError(
+        f"no run {word!r} under {store.root}{near}", hint="`launch status SWEEP` lists the runs of a sweep"
+    )
+
+
+def _name_in_file(file: Path) -> str:
+    """Return the name that a sweep file gives itself, else the file's own name."""
+    try:
+        for line in file.read_text(errors="replace").splitlines():
+            if line.startswith("name:"):
+                import yaml  # most sweep files have no name of their own
+
+                return str(yaml.safe_load(line)["name"])
+    except (OSError, ValueError):
+        pass
+    return file.stem
+
+
+def _sweeps_hint(names: list[str]) -> str:
+    if not names:
+        return "there are no sweeps yet; `launch sweep FILE` starts one, --runs names another folder"
+    return f"the sweeps are {', '.join(names[:8])}" + (" …" if len(names) > 8 else "")

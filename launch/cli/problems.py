@@ -1,0 +1,41 @@
+"""Warnings about what a command found wrong in the stored runs, written to stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launch.cli import console
+from launch.store.damage import REPAIR_HINT, manifest_damage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from launch.results.gather import Results
+    from launch.store.store import SweepStore
+
+
+def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:
+    """Warn of what cannot be read in the sweeps' manifests; return whether there is anything."""
+    problems = [problem for sweep in sweeps for problem in manifest_damage(sweep)]
+    for problem in problems:
+        console.warn(problem)
+    if problems:
+        console.hint(REPAIR_HINT)
+    return bool(problems)
+
+
+def warn_of_silent_scheduler(sweeps: Iterable[SweepStore]) -> None:
+    """Warn that what is shown of the sweeps may be old because their scheduler does not answer."""
+    for error in dict.fromkeys(sweep.scheduler_error for sweep in sweeps):
+        if error is not None:
+            console.warn(f"{error}; shown is what the run directories say, and what the queue held when last asked")
+
+
+def warn_of_unreadable(results: Results) -> None:
+    """Warn of the runs whose result cannot be read, and of a metric that is not the sweep's own."""
+    for problem in results.unreadable.values():
+        console.warn(console.printable(problem))
+    if results.unreadable:
+        console.hint("move the folder of a damaged run away and type the sweep's command again: it runs that run again")
+    if results.note is not None:
+        console.note(results.note)

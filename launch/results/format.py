@@ -1,0 +1,52 @@
+"""Numbers and values as a person reads them in a table or on a page."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from launch.results.table import ResultRow
+
+MISSING = "—"  # the cell of a value that is not there
+
+_MAX_FLOAT_WIDTH = 10
+
+
+def value_text(value: Any, *, exact: bool = False) -> str:
+    """Return a setting's value as it would be typed.
+
+    Args:
+        value: A plain value.
+        exact: Whether to keep every digit of a float, as files do; a table shortens long ones.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not exact and len(repr(value)) > _MAX_FLOAT_WIDTH:
+        return f"{value:.6g}"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def is_percent(metric: str) -> bool:
+    """Return whether a person reads the metric in percent: accuracies, which files carry as fractions."""
+    return metric.rsplit("/", 1)[-1].endswith("accuracy")
+
+
+def number_text(value: float | None, metric: str) -> str:
+    """Return a number of a metric as a person reads it, or a dash if it is missing."""
+    if value is None:
+        return MISSING
+    return f"{100 * value:.2f}" if is_percent(metric) else f"{value:.4g}"
+
+
+def mean_text(row: ResultRow) -> str:
+    """Return a row's mean and standard deviation."""
+    if row.mean is None:
+        return MISSING
+    return f"{number_text(row.mean, row.metric)} ± {number_text(row.std, row.metric)}"
+
+
+def difference_text(row: ResultRow) -> str:
+    """Return the signed difference between a row's mean and the published number."""
+    text = number_text(row.difference, row.metric)
+    return text if row.difference is None or text.startswith("-") else f"+{text}"

@@ -1,0 +1,75 @@
+"""The results of a sweep, read and composed into rows; what could not be read comes with them. Prints nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launch.results.latest import drop_superseded
+from launch.results.table import ResultRow, check_metric, choose_metric, make_rows, read_metrics
+
+if TYPE_CHECKING:
+    from launch.store.view import RunView
+    from launch.store.store import SweepStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The results of a sweep.
+
+    Attributes:
+        sweep: Name of the sweep.
+        metric: The metric of the rows.
+        rows: One per experiment and setting.
+        views: Every run of the sweep, superseded ones too.
+        unreadable: By run id, why its result cannot be read; these runs are left out of the means.
+        has_metrics: Whether any run left any metric: a `command:` need not.
+        note: Why another metric is shown than the sweep's own; None if it is the sweep's own or was asked for.
+    """
+
+    sweep: str
+    metric: str
+    rows: list[ResultRow]
+    views: list[RunView]
+    unreadable: dict[str, str]
+    has_metrics: bool
+    note: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a table would show only dashes although runs have succeeded: none of them left a metric."""
+        succeeded = any("SUCCEEDED" in row.states for row in self.rows)
+        published = any(row.published is not None for row in self.rows)
+        return succeeded and not (self.has_metrics or self.unreadable or published)
+
+
+def gather(sweep: SweepStore, metric: str | None = None) -> Results:
+    """Read the results of a sweep's current runs.
+
+    Args:
+        sweep: The sweep.
+        metric: The metric to show; None for the sweep's own.
+
+    Raises:
+        LaunchError: If `metric` is given and no result has it.
+    """
+    views = sweep.views()
+    manifest = sweep.manifest()
+    header = manifest.newest_header()
+    current = drop_superseded(views, manifest)
+    metrics, unreadable = read_metrics(current)
+    if metric is not None:
+        check_metric(metric, metrics)
+    shown = metric or choose_metric(header.metric, metrics)
+    note = None
+    if metric is None and shown != header.metric:
+        note = f"{sweep.name}: no run has {header.metric}; {shown} is shown, --metric chooses another"
+    return Results(
+        sweep=sweep.name,
+        metric=shown,
+        rows=make_rows(current, metrics, shown, header.published),
+        views=views,
+        unreadable=unreadable,
+        has_metrics=any(metrics.values()),
+        note=note,
+    )

@@ -1,0 +1,46 @@
+"""What is wrong with stored sweeps: manifests that are missing or cannot be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.store.files import RUN
+
+if TYPE_CHECKING:
+    from launch.store.store import Store, SweepStore
+
+REPAIR_HINT = "type the sweep's command again: it finds what has run, and runs nothing twice"
+
+
+def sweeps_without_manifest(store: Store) -> list[str]:
+    """Return the folders that hold runs and no manifest, which only damage leaves behind."""
+    known = set(store.sweeps())
+    try:
+        with os.scandir(store.root) as entries:
+            names = sorted(e.name for e in entries if e.name[0] not in "._" and e.name not in known and e.is_dir())
+    except OSError:
+        return []
+    return [name for name in names if _stored_runs(store.root / name)]
+
+
+def manifest_damage(sweep: SweepStore) -> list[str]:
+    """Return what cannot be read in a sweep's manifest, one line each; nothing if a newer generation replaces it.
+
+    Args:
+        sweep: The sweep, whose `views` or `manifest` have been read.
+    """
+    if not sweep.problems:
+        return []
+    manifest = sweep.manifest()
+    repaired = manifest.newest == max(sweep.generations(), default=0)
+    return [] if repaired and _stored_runs(sweep.path) <= manifest.listed.keys() else manifest.problems
+
+
+def _stored_runs(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {e.name for e in entries if e.name[0] != "." and os.path.exists(f"{e.path}/{RUN}")}
+    except OSError:
+        return set()
