@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from launch.errors import LaunchError, StoreError, nearest
 from launch.grammar import format_value
 from launch.profiles.profile import Profile
-from launch.results.latest import drop_superseded
+from launch.results.latest import current_views
 from launch.store.manifest import Manifest, same_but_for_time
 from launch.store.records import ManifestEntry, ManifestHeader, row_of
 from launch.store.run_dirs import WriteReport
@@ -205,7 +205,7 @@ def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
                 f"there is no sweep {name!r} that this one could come after", hint=f"{hint}See `after:` in its file"
             )
         sweep = store.sweep(name)
-        left = [view for view in drop_superseded(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
+        left = [view for view in current_views(sweep.state()) if view.state is not State.SUCCEEDED]
         if left and attended:
             bad = [view for view in left if view.state in OVER]
             shown = bad or left

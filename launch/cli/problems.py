@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from launch.results.gather import Results
-    from launch.store.store import SweepStore
+    from launch.store.sweep_state import SweepState
 
 
-def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:
+def warn_of_damage(states: Iterable[SweepState]) -> bool:
     """Warn of what cannot be read in the sweeps' manifests; return whether there is anything."""
-    problems = [problem for sweep in sweeps for problem in manifest_damage(sweep)]
+    problems = [problem for state in states for problem in manifest_damage(state)]
     for problem in problems:
         console.warn(problem)
     if problems:
@@ -24,9 +24,9 @@ def warn_of_damage(sweeps: Iterable[SweepStore]) -> bool:
     return bool(problems)
 
 
-def warn_of_silent_scheduler(sweeps: Iterable[SweepStore]) -> None:
+def warn_of_silent_scheduler(states: Iterable[SweepState]) -> None:
     """Warn that what is shown of the sweeps may be old because their scheduler does not answer."""
-    for error in dict.fromkeys(sweep.scheduler_error for sweep in sweeps):
+    for error in dict.fromkeys(state.scheduler_error for state in states):
         if error is not None:
             console.warn(f"{error}; shown is what the run directories say, and what the queue held when last asked")
 

@@ -33,16 +33,16 @@ def execute(args: argparse.Namespace) -> int:
     from launch.results.gather import gather
     from launch.results.report import make_page
 
-    sweep = find_sweep(open_store(args.runs), args.sweep)
-    results = gather(sweep, args.metric)
-    warn_of_damage([sweep])
+    state = find_sweep(open_store(args.runs), args.sweep).state()
+    results = gather(state, args.metric)
+    warn_of_damage([state])
     warn_of_unreadable(results)
-    page = make_page(sweep.name, results.rows, results.views)
+    page = make_page(state.name, results.rows, results.views)
     code = ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
     if args.output == "-":
         console.data(page)
         return code
-    path = Path(args.output or f"{sweep.name}.html")
+    path = Path(args.output or f"{state.name}.html")
     try:
         path.write_text(page, errors="replace")
     except OSError as error:

@@ -45,16 +45,16 @@ def execute(args: argparse.Namespace) -> int:
         raise LaunchError(
             "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
         )
-    sweep = find_sweep(open_store(args.runs), args.sweep)
-    results = gather(sweep, args.metric)
-    warn_of_damage([sweep])
+    state = find_sweep(open_store(args.runs), args.sweep).state()
+    results = gather(state, args.metric)
+    warn_of_damage([state])
     warn_of_unreadable(results)
     states = sum((Counter(row.states) for row in results.rows), Counter[str]())
     if states.keys() <= {"PLANNED"}:
-        console.hint(f"no run of {sweep.name} has been started; `launch sweep FILE` starts them")
+        console.hint(f"no run of {state.name} has been started; `launch sweep FILE` starts them")
     if args.format == "table" and args.output is None and results.is_empty:
         counts = ", ".join(f"{count:,} {state.lower()}" for state, count in states.items())
-        console.note(f"{sweep.name}: {counts}; no run left a metric")
+        console.note(f"{state.name}: {counts}; no run left a metric")
         return ExitCode.OK
     content = _render(results.rows, args.format)
     if args.output is None:

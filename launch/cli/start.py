@@ -283,9 +283,9 @@ def _show_results(name: str, store: Store) -> None:
     from launch.cli.results import table
     from launch.results.gather import gather
 
-    sweep = store.sweep(name)
-    results = gather(sweep)
-    warn_of_damage([sweep])
+    state = store.sweep(name).state()
+    results = gather(state)
+    warn_of_damage([state])
     warn_of_unreadable(results)
     if not results.is_empty:
         console.data(table(results.rows))

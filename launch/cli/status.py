@@ -44,10 +44,10 @@ def execute(args: argparse.Namespace) -> int:
 
     store = open_store(args.runs)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
-    stores = [store.sweep(name) for name in names]
-    sweeps = {each.name: each.views() for each in stores}
-    damaged = warn_of_damage(stores)
-    warn_of_silent_scheduler(stores)
+    states = [store.sweep(name).state() for name in names]
+    sweeps = {state.name: state.views() for state in states}
+    damaged = warn_of_damage(states)
+    warn_of_silent_scheduler(states)
     if args.sweep is None and (lost := sweeps_without_manifest(store)):
         damaged = True
         console.warn(f"no manifest under {store.root} for {', '.join(map(console.printable, lost))}")

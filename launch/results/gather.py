@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launch.results.latest import drop_superseded
+from launch.results.latest import current_views
 from launch.results.table import ResultRow, check_metric, choose_metric, make_rows, read_metrics
 
 if TYPE_CHECKING:
+    from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
-    from launch.store.store import SweepStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +43,30 @@ class Results:
         return succeeded and not (self.has_metrics or self.unreadable or published)
 
 
-def gather(sweep: SweepStore, metric: str | None = None) -> Results:
+def gather(state: SweepState, metric: str | None = None) -> Results:
     """Read the results of a sweep's current runs.
 
     Args:
-        sweep: The sweep.
+        state: The sweep.
         metric: The metric to show; None for the sweep's own.
 
     Raises:
         LaunchError: If `metric` is given and no result has it.
     """
-    views = sweep.views()
-    manifest = sweep.manifest()
-    header = manifest.newest_header()
-    current = drop_superseded(views, manifest)
+    header = state.manifest.newest_header()
+    current = current_views(state)
     metrics, unreadable = read_metrics(current)
     if metric is not None:
         check_metric(metric, metrics)
     shown = metric or choose_metric(header.metric, metrics)
     note = None
     if metric is None and shown != header.metric:
-        note = f"{sweep.name}: no run has {header.metric}; {shown} is shown, --metric chooses another"
+        note = f"{state.name}: no run has {header.metric}; {shown} is shown, --metric chooses another"
     return Results(
-        sweep=sweep.name,
+        sweep=state.name,
         metric=shown,
         rows=make_rows(current, metrics, shown, header.published),
-        views=views,
+        views=state.views(),
         unreadable=unreadable,
         has_metrics=any(metrics.values()),
         note=note,

@@ -1,7 +1,7 @@
-"""Which runs of a sweep are today's: a recipe or a sweep file that was edited leaves runs behind that are not.
+"""Which runs of a sweep are current: an edited recipe or sweep file leaves superseded runs behind.
 
-A row of the table is of one configuration, which is all that changes the numbers but the seed. It is not stored: it is
-computed from what lies in the run directory, and only where the generations of a row leave a doubt.
+A row of the table has one configuration: everything that changes the numbers except the seed. It is not stored but
+computed from the run directory, and only if the generations of a row leave it open.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from launch.store.manifest import Manifest
+    from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
 _SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
+
+
+def current_views(state: SweepState) -> list[RunView]:
+    """Return the runs of a sweep that are current: those of every row's newest configuration."""
+    return drop_superseded(state.views(), state.manifest)
 
 
 def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
@@ -31,46 +37,45 @@ def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunVie
 
     Args:
         views: The runs of a sweep.
-        manifest: What says which of them were asked for last.
+        manifest: What says which of them were submitted last.
 
     Returns:
-        Of the runs with the same experiment and settings those with the configuration that was submitted last, whatever
-        generation lists them: one that was narrowed to some seeds takes none from the others.
+        Of the runs with the same experiment and settings those with the configuration that was submitted last,
+        whichever generation lists them: a submission of some seeds alone does not drop the others.
     """
-    asked = _asked(manifest)
+    submitted = _last_submissions(manifest)
     groups: dict[tuple[str, str], list[RunView]] = {}
     for view in views:
         groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
-    return _drop_stale([view for group in groups.values() for view in _latest_configuration(group, asked)], manifest)
+    latest = [view for group in groups.values() for view in _latest_configuration(group, submitted)]
+    return _drop_stale(latest, DependencyGraph(manifest)) if manifest.has_dependencies else latest
 
 
-def _asked(manifest: Manifest) -> dict[str, int]:
-    """Return the last submission of every run. A retry does not count: it lists runs of whatever configuration."""
-    submitted = [number for number in sorted(manifest.headers) if manifest.headers[number].why == "submit"]
-    return {run_id: number for number in submitted for run_id in manifest.run_ids[number]}
+def _last_submissions(manifest: Manifest) -> dict[str, int]:
+    """Return the last submission of every run. A retry does not count: it lists runs of any configuration."""
+    numbers = [number for number in sorted(manifest.headers) if manifest.headers[number].why == "submit"]
+    return {run_id: number for number in numbers for run_id in manifest.run_ids[number]}
 
 
-def _latest_configuration(group: Sequence[RunView], asked: dict[str, int]) -> list[RunView]:
-    numbers = {view.run_id: asked.get(view.run_id, 0) for view in group}
+def _latest_configuration(group: Sequence[RunView], submitted: dict[str, int]) -> list[RunView]:
+    numbers = {view.run_id: submitted.get(view.run_id, 0) for view in group}
     last = max(numbers.values())
-    if min(numbers.values()) == last:  # nearly always; then nothing need be read
+    if min(numbers.values()) == last:  # nearly always; then no file need be read
         return list(group)
-    today = {_configuration(view) for view in group if numbers[view.run_id] == last} - {None}
-    return [view for view in group if numbers[view.run_id] == last or _configuration(view) in today]
+    latest = {_configuration(view) for view in group if numbers[view.run_id] == last} - {None}
+    return [view for view in group if numbers[view.run_id] == last or _configuration(view) in latest]
 
 
-def _drop_stale(views: list[RunView], manifest: Manifest) -> list[RunView]:
-    """Leave out commands before which something came that is not today's: they are other runs today."""
-    if not manifest.has_dependencies:
-        return views
-    before, todays = DependencyGraph(manifest), {view.run_id for view in views}
+def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
+    """Leave out commands of which a predecessor is superseded: with its successor they are another run."""
     while True:
-        keys = {key for view in views for key in before.requirements(view.run_id)}
-        lost = {key for key in keys if not todays.issuperset(before.providers(key))}
-        kept = [view for view in views if lost.isdisjoint(before.requirements(view.run_id)) or not _has_command(view)]
+        current = {view.run_id for view in views}
+        keys = {key for view in views for key in graph.requirements(view.run_id)}
+        stale = {key for key in keys if not current.issuperset(graph.providers(key))}
+        kept = [view for view in views if stale.isdisjoint(graph.requirements(view.run_id)) or not _has_command(view)]
         if len(kept) == len(views):
             return views
-        views, todays = kept, {view.run_id for view in kept}
+        views = kept
 
 
 def _has_command(view: RunView) -> bool:
@@ -81,7 +86,7 @@ def _has_command(view: RunView) -> bool:
 
 
 def _configuration(view: RunView) -> str | None:
-    """Return what changes a run's numbers beside its seed; None where its files cannot be read."""
+    """Return what changes a run's numbers besides its seed; None if its files cannot be read."""
     try:
         record = json.loads(Path(view.run_dir, RUN).read_bytes())
         text = Path(view.run_dir, CONFIG).read_text()
@@ -92,8 +97,8 @@ def _configuration(view: RunView) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _science(text: str) -> str:
-    """Return the scientific part of a config. Runs that differ in their seed alone are parsed once."""
-    import yaml  # only where something has changed
+    """Return the scientific part of a config. Runs that differ only in their seed are parsed once."""
+    import yaml  # only if the configuration has changed
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

@@ -12,8 +12,8 @@ from launch.results.curves import MAX_POINTS, Curve, draw_curves, thin
 from launch.results.export import setting_names
 from launch.results.format import MISSING, difference_text, is_percent, mean_text, number_text, value_text
 from launch.results.table import ResultRow
-from launch.store.view import RunView
 from launch.store.records import row_of
+from launch.store.view import RunView
 from s5.run_dir.result import read_metrics
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import LaunchError, unknown
-from launch.store.view import RunView
-from launch.store.state import State
 from launch.store.records import row_of
+from launch.store.state import State
+from launch.store.view import RunView
 from s5.run_dir.result import ResultError, read_result
 
 if TYPE_CHECKING:

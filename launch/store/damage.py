@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.store.files import RUN
+from launch.store.manifest import generation_numbers
 
 if TYPE_CHECKING:
-    from launch.store.store import Store, SweepStore
+    from launch.store.store import Store
+    from launch.store.sweep_state import SweepState
 
 REPAIR_HINT = "type the sweep's command again: it finds what has run, and runs nothing twice"
 
@@ -25,17 +27,13 @@ def sweeps_without_manifest(store: Store) -> list[str]:
     return [name for name in names if _stored_runs(store.root / name)]
 
 
-def manifest_damage(sweep: SweepStore) -> list[str]:
-    """Return what cannot be read in a sweep's manifest, one line each; nothing if a newer generation replaces it.
-
-    Args:
-        sweep: The sweep, whose `views` or `manifest` have been read.
-    """
-    if not sweep.problems:
-        return []
-    manifest = sweep.manifest()
-    repaired = manifest.newest == max(sweep.generations(), default=0)
-    return [] if repaired and _stored_runs(sweep.path) <= manifest.listed.keys() else manifest.problems
+def manifest_damage(state: SweepState) -> tuple[str, ...]:
+    """Return what cannot be read in a sweep's manifest, one line each; nothing if a newer generation replaces it."""
+    manifest = state.manifest
+    if not manifest.problems:
+        return ()
+    repaired = manifest.newest == max(generation_numbers(state.folder), default=0)
+    return () if repaired and _stored_runs(Path(state.folder)) <= manifest.listed.keys() else manifest.problems
 
 
 def _stored_runs(folder: Path) -> set[str]:

@@ -12,7 +12,14 @@ from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.files import read_bytes, store_error
-from launch.store.records import FORMAT_VERSION, AttemptRecord, ManifestEntry, ManifestHeader, PublishedNumber, RunRecord
+from launch.store.records import (
+    FORMAT_VERSION,
+    AttemptRecord,
+    ManifestEntry,
+    ManifestHeader,
+    PublishedNumber,
+    RunRecord,
+)
 from launch.store.state import Reason
 
 Record = TypeVar("Record", RunRecord, ManifestEntry, ManifestHeader, AttemptRecord)

@@ -10,7 +10,7 @@ from launch.backends.slurm.arrays import live_arrays
 from launch.backends.slurm.scheduler_view import read_queue
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.errors import LaunchError
-from launch.results.latest import drop_superseded
+from launch.results.latest import current_views
 from launch.store.state import State
 from launch.store.store import SweepStore
 
@@ -29,7 +29,7 @@ def jobs_of_predecessors(root: Path, names: Sequence[str], listing: QueueSnapsho
     jobs: list[str] = []
     for name in names:
         sweep = SweepStore(root / name, read_queue)
-        left = [view for view in drop_superseded(sweep.views(), sweep.manifest()) if view.state is not State.SUCCEEDED]
+        left = [view for view in current_views(sweep.state()) if view.state is not State.SUCCEEDED]
         stuck = [view for view in left if view.state not in (State.PENDING, State.RUNNING)]
         if stuck:
             state = stuck[0].state

@@ -56,7 +56,7 @@ def test_an_interrupt_stops_the_watching_only(runs, capsys, monkeypatch):
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("launch.cli.watch.time.sleep", interrupt)
+    monkeypatch.setattr("launch.actions.wait.time.sleep", interrupt)
     assert main(["watch", "x"]) == 0
     assert "stopped watching; the runs go on" in capsys.readouterr().err
 
@@ -67,6 +67,6 @@ def test_an_interrupt_elsewhere_ends_with_130(runs, capsys, monkeypatch):
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("launch.cli.wait.time.sleep", interrupt)
+    monkeypatch.setattr("launch.actions.wait.time.sleep", interrupt)
     assert main(["wait", "x"]) == 130
     assert capsys.readouterr().err == "interrupted\n"

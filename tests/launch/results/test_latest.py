@@ -49,9 +49,7 @@ class Edited:
 
     def shown(self) -> list[tuple[int, int]]:
         """Return the generation and the seed of the runs that count."""
-        return [
-            (view.generation, view.seed) for view in latest.drop_superseded(self.sweep.views(), self.sweep.manifest())
-        ]
+        return [(view.generation, view.seed) for view in latest.current_views(self.sweep.state())]
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def test_seeds_of_an_earlier_configuration_leave_the_row(edited: Edited) -> None
     edited.submit(20, range(5))
     edited.submit(40, range(3))
     assert edited.shown() == [(2, 0), (2, 1), (2, 2)]
-    (row,) = gather(edited.sweep).rows
+    (row,) = gather(edited.sweep.state()).rows
     assert row.states == {"PLANNED": 3}
 
 

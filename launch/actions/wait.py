@@ -1,0 +1,101 @@
+"""Waiting until no process works on sweeps any more, and submitting meanwhile what a queue had no room for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, final
+
+from launch.errors import BackendError
+from launch.store.queue_lock import read_queue_owner
+from launch.store.state import State
+from launch.store.view import RunView
+
+if TYPE_CHECKING:
+    from launch.store.store import Store
+    from launch.store.sweep_state import SweepState
+
+_ALIVE = frozenset({State.PENDING, State.RUNNING})
+# How often a scheduler's queue is asked whether it has room: less and less often while it has none.
+_FEED_S = 30.0
+_MAX_FEED_S = 180.0
+
+
+@final
+class Feeder:
+    """Submits what a cluster's queue had no room for, as the queue empties.
+
+    Args:
+        store: The runs.
+        names: The sweeps.
+        say: Called with a line when runs were submitted.
+        warn: Called with a line when the scheduler does not answer; it is asked again later.
+    """
+
+    def __init__(
+        self, store: Store, names: Sequence[str], *, say: Callable[[str], None], warn: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._names = names
+        self._say = say
+        self._warn = warn
+        self._next = 0.0
+        self._pause_s = _FEED_S
+
+    def feed(self) -> bool:
+        """Submit what there is room for, if it is time to; return whether something is left."""
+        from launch.actions import drive
+
+        if time.monotonic() < self._next:
+            return True
+        left = 0
+        for name in self._names:
+            try:
+                submitted = drive.feed(self._store, name)
+            except BackendError as error:
+                self._warn(error.message)
+                left += 1
+                continue
+            left += submitted.left if submitted is not None else 0
+            if submitted is not None and submitted.submitted:
+                self._say(f"{name}: {submitted.words}")
+                self._pause_s = _FEED_S
+        self._next = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _MAX_FEED_S)
+        return left > 0
+
+
+def wait_for_end(
+    states: Sequence[SweepState],
+    *,
+    timeout_s: float | None = None,
+    poll_s: float = 0.5,
+    on_change: Callable[[list[RunView]], None] | None = None,
+    feeder: Feeder | None = None,
+) -> tuple[list[SweepState], bool]:
+    """Wait until no process works on sweeps, or is going to.
+
+    Args:
+        states: The sweeps.
+        timeout_s: Seconds after which to give up; None to wait for ever.
+        poll_s: Seconds between two looks.
+        on_change: Called with the views of all runs after each look.
+        feeder: Submits what waits for room; None to submit nothing.
+
+    Returns:
+        The sweeps as they are at the end, and whether they have ended.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left = feeder is not None and feeder.feed()
+        # Asked before the views are read: a queue that is gone then has left its last word in them.
+        active = left or any(read_queue_owner(state.folder) is not None for state in states)
+        states = [state.refreshed() for state in states]
+        views = [view for state in states for view in state.views()]
+        if on_change is not None:
+            on_change(views)
+        if not active and not any(view.state in _ALIVE for view in views):
+            return list(states), True
+        if deadline is not None and time.monotonic() >= deadline:
+            return list(states), False
+        time.sleep(poll_s)
