@@ -95,32 +95,15 @@ def plan_containers(
     """
     runtime = choice.runtime or profile.runtime
     if runtime == "bare":
-        if choice.image is not None or choice.mounts:
-            word = "--image" if choice.image is not None else "--mount"
-            raise LaunchError(
-                f"{word}: the runtime bare executes on the host itself",
-                hint="name another with --runtime: docker, podman, apptainer, charliecloud",
-            )
+        _refuse_container_options(choice)
         return ContainerPlan(runtime=runtime)
-    here = profile.backend == "local"
     check_word("runtime", runtime)
     obstacles: list[LaunchError] = []
     more: list[Mount] = []
     warnings: list[str] = []
     with _told(obstacles, dry=dry):
-        more, warnings = _checked(_asked(choice, profile), root, profile, here=here, writable=runtime == "charliecloud")
-    from launch.containers.engine.network import check_network  # most runs have no container
-    from launch.containers.images.engine_images import ENGINES
-    from launch.containers.images.resolve import resolve_image
-
-    if here and profile.container.network is not None and runtime in ENGINES:
-        with _told(obstacles, dry=dry), _said_in(profile, "network"):
-            check_network(profile.container.network, runtime)
-    image: Image | None = None
-    word = profile.image if choice.image is None else choice.image
-    said = profile if choice.image is None and profile.image is not None else None
-    with _told(obstacles, dry=dry), _said_in(said, "image"):
-        image = resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
+        more, warnings = _checked(_asked(choice, profile), root, profile, runtime)
+    image = _find_image(choice, profile, root, obstacles, gpus=gpus, dry=dry)
     own = _own_mounts(configs, make=not dry)
     with _told(obstacles, dry=dry):
         _refuse_hidden(more, own)
@@ -138,6 +121,34 @@ def plan_containers(
         warnings=tuple(warnings),
         obstacles=tuple(obstacles),
     )
+
+
+def _refuse_container_options(choice: ContainerOptions) -> None:
+    """Raise if an option asks for what only a container has."""
+    if choice.image is not None or choice.mounts:
+        raise LaunchError(
+            f"{'--mount' if choice.image is None else '--image'}: the runtime bare executes on the host itself",
+            hint="name another with --runtime: docker, podman, apptainer, charliecloud",
+        )
+
+
+def _find_image(
+    choice: ContainerOptions, profile: Profile, root: Path, obstacles: list[LaunchError], *, gpus: bool, dry: bool
+) -> Image | None:
+    """Return the image of runs; None if something is in the way of a dry run."""
+    from launch.containers.engine.network import check_network  # most runs have no container
+    from launch.containers.images.engine_images import ENGINES
+    from launch.containers.images.resolve import resolve_image
+
+    here, runtime = profile.backend == "local", choice.runtime or profile.runtime
+    if here and profile.container.network is not None and runtime in ENGINES:
+        with _told(obstacles, dry=dry), _said_in(profile, "network"):
+            check_network(profile.container.network, runtime)
+    word = profile.image if choice.image is None else choice.image
+    said = profile if choice.image is None and profile.image is not None else None
+    with _told(obstacles, dry=dry), _said_in(said, "image"):
+        return resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=not dry, here=here, say=choice.say)
+    return None
 
 
 @contextmanager
@@ -174,7 +185,7 @@ def _asked(choice: ContainerOptions, profile: Profile) -> list[tuple[str, Mount]
 
 
 def _checked(
-    asked: list[tuple[str, Mount]], root: Path, profile: Profile, *, here: bool, writable: bool
+    asked: list[tuple[str, Mount]], root: Path, profile: Profile, runtime: str
 ) -> tuple[list[Mount], list[str]]:
     """Return the mounts if they are there and in nobody's way, and remarks."""
     found: dict[str, Mount] = {}
@@ -183,10 +194,10 @@ def _checked(
     for where, mount in asked:
         message = f"{where}: {mount.source}: no such file or folder"
         if not os.path.exists(mount.source):
-            if here:
+            if profile.backend == "local":
                 raise LaunchError(message, hint="make it, or leave it out; it would be mounted at " + mount.target)
             warnings.append(f"{message} on this machine; the nodes of {profile.name} must have it")
-        if writable and not mount.writable:
+        if runtime == "charliecloud" and not mount.writable:
             warnings.append(
                 f"{where}: {mount.source} can be written in the container: charliecloud has no other mounts"
             )
