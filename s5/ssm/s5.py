@@ -10,13 +10,13 @@ from jaxtyping import Array, Float
 from s5.config.choices import CInit, Discretization
 from s5.config.run import ModelConfig
 from s5.nn.initializers import generator_of, to_float32, to_planes
-from s5.nn.matmul import matmul_transposed
 from s5.nn.params import InputParam, OutputParam, StateParam, StepParam
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
 from s5.ssm.discretize import DISCRETIZE
 from s5.ssm.hippo import make_block_hippo
 from s5.ssm.initializers import init_B, init_C, init_log_step
+from s5.ssm.projections import project_in, project_out
 from s5.ssm.scan import linear_recurrence, multiply
 
 
@@ -141,36 +141,19 @@ class S5SSM(SequenceMixer):
         discretize = DISCRETIZE[self.discretization]
 
         B_re, B_im = self.B_re[...], self.B_im[...]
-
-        def drive(B_re, B_im):
-            B = jnp.concatenate([B_re, B_im])
-            Bu = matmul_transposed(u, B, jnp.float32).reshape(*u.shape[:2], 2, -1)
-            # With zeros at padded steps, the backward state is still zero when it meets the last valid step.
-            return Bu if steps.mask is None else jnp.where(steps.mask[..., None, None], Bu, 0)
-
         gaps = [gap for reverse in directions if (gap := steps.gaps(reverse)) is not None]
         if not gaps:
             Lambda_bar, gain = discretize(Lambda, step)
             g_re, g_im = gain[0, :, None], gain[1, :, None]
-            return [(Lambda_bar, drive(g_re * B_re - g_im * B_im, g_re * B_im + g_im * B_re))] * len(directions)
+            Bu = project_in(u, g_re * B_re - g_im * B_im, g_re * B_im + g_im * B_re, steps.mask)
+            return [(Lambda_bar, Bu)] * len(directions)
         # The gain of every step multiplies B_tilde u, of size L × P: no B_bar, L × P × H, exists.
         systems = [discretize(Lambda, gap[..., None] * step) for gap in gaps]
-        B_u = drive(B_re, B_im)
+        B_u = project_in(u, B_re, B_im, steps.mask)
         return [(Lambda_bar, multiply(gain, B_u)) for Lambda_bar, gain in systems]
 
     def _output(
         self, states: list[Float[Array, "batch L 2 P"]], u: Float[Array, "batch L H"]
     ) -> Float[Array, "batch L H"]:
-        """Return C_tilde x + D u, with the states of each direction."""
-        factor = 2.0 if self.conj_sym else 1.0  # the other half of the spectrum adds the complex conjugate
-        H, P = u.shape[-1], self.Lambda_re.shape[0]
-        re, im = (plane[...].reshape(H, -1, 1, P) for plane in (self.C_re, self.C_im))
-        C = factor * jnp.concatenate([re, -im], axis=2).reshape(H, -1)  # direction after direction, plane after plane
-        x = [one.reshape(*u.shape[:2], -1).astype(u.dtype) for one in states]
-        # Joining the directions copies the states; reading them apart adds up outputs. The narrower one is cheaper.
-        if 2 * P * len(x) <= H:
-            x = [jnp.concatenate(x, axis=-1)]
-        y = self.D[...] * u
-        for one, columns in zip(x, jnp.split(C, len(x), axis=1), strict=True):
-            y += matmul_transposed(one, columns, jnp.float32)
-        return y.astype(u.dtype)
+        factor = 2.0 if self.conj_sym else 1.0
+        return project_out(states, u, self.C_re[...], self.C_im[...], self.D[...], factor)
