@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from launch.actions.submission import Submission, backend_of, entry_of, queue_reader, refuse_second
-from launch.profiles.profile import load_profile
+from launch.backends.base import AttendedBackend, SchedulerBackend, Submitted
+from launch.errors import BackendError
+from launch.profiles.profile import Profile, load_profile
 from launch.store.state import OVER, State
 from launch.store.store import Store
 from launch.store.view import RunView
-
-if TYPE_CHECKING:
-    from launch.backends.base import Submitted
 
 
 def run_queue(
@@ -35,7 +33,11 @@ def run_queue(
     """
     sweep = store.sweep(submission.sweep)
     generation = _generation(submission)
-    backend_of(submission.profile).drive(sweep, generation, on_change)
+    backend = backend_of(submission.profile)
+    if isinstance(backend, AttendedBackend):
+        backend.run(sweep, generation, on_change)
+    else:
+        submit_to_queue(submission, store)
     manifest = sweep.manifest()
     return sweep.annotate_waiting(
         [sweep.view_of(manifest.listed[view.run_id], fed=False) for view in submission.views], manifest
@@ -59,12 +61,16 @@ def run_in_background(submission: Submission, store: Store) -> int:
     """
     sweep = store.sweep(submission.sweep)
     refuse_second(sweep, submission.profile)
-    return backend_of(submission.profile).detach(sweep, _generation(submission))
+    backend = backend_of(submission.profile)
+    if not isinstance(backend, AttendedBackend):
+        name = submission.profile.name
+        raise BackendError(f"profile {name}: its runs go to a scheduler's queue and need no process in the background")
+    return backend.run_in_background(sweep, _generation(submission))
 
 
 def needs_process(submission: Submission) -> bool:
     """Say whether a process here must stay until the runs of a submission have ended."""
-    return backend_of(submission.profile).attended
+    return isinstance(backend_of(submission.profile), AttendedBackend)
 
 
 def submit_to_queue(submission: Submission, store: Store, *, asked: bool = True) -> Submitted:
@@ -82,20 +88,20 @@ def submit_to_queue(submission: Submission, store: Store, *, asked: bool = True)
         LaunchError: Where it does not answer, or refuses; it has nothing of them then.
     """
     sweep = store.sweep(submission.sweep)
-    return backend_of(submission.profile).submit(sweep, _generation(submission), asked=asked)
+    return _scheduler(submission.profile).submit(sweep, _generation(submission), asked=asked)
 
 
 def feed(store: Store, sweep: str) -> Submitted | None:
     """Give a scheduler what it had no room for before; None for a sweep of this machine's own."""
     own = store.sweep(sweep)
     header = own.manifest().newest_header()
-    if backend_of(queue_reader(header)).attended:
+    if isinstance(backend_of(queue_reader(header)), AttendedBackend):
         return None
-    return backend_of(load_profile(header.profile)).submit(own, header.generation, asked=False)
+    return _scheduler(load_profile(header.profile)).submit(own, header.generation, asked=False)
 
 
 def preview(submission: Submission, store: Store) -> list[str]:
-    """Return what a scheduler that needs nobody here would be asked for the runs that are left, as texts.
+    """Return what a scheduler would be asked for the runs that are left, as texts; nothing for this machine.
 
     Args:
         submission: A dry run's.
@@ -103,4 +109,17 @@ def preview(submission: Submission, store: Store) -> list[str]:
     """
     ids = {view.run_id for view in submission.views if view.state not in (*OVER, State.RUNNING, State.PENDING)}
     entries = [entry for run in submission.runs if (entry := entry_of(run)).run_id in ids]
-    return backend_of(submission.profile).preview(store.sweep(submission.sweep), entries, submission.max_parallel)
+    backend, sweep = backend_of(submission.profile), store.sweep(submission.sweep)
+    return backend.preview(sweep, entries, submission.max_parallel) if isinstance(backend, SchedulerBackend) else []
+
+
+def _scheduler(profile: Profile) -> SchedulerBackend:
+    """Return the backend of a profile that submits to a scheduler.
+
+    Raises:
+        BackendError: If the profile's runs execute on this machine.
+    """
+    backend = backend_of(profile)
+    if not isinstance(backend, SchedulerBackend):
+        raise BackendError(f"profile {profile.name}: its runs execute on this machine, not in a scheduler's queue")
+    return backend

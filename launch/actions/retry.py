@@ -65,7 +65,7 @@ def retry(
         return submission
     refuse_stuck(end_orphans(views))
     chosen = {view.run_id for view in views}
-    waiting = DependencyGraph(manifest).successors(chosen)
+    waiting = DependencyGraph(manifest).dependents(chosen)
     chosen |= {view.run_id for view in known if view.run_id in waiting and view.state not in OVER}
     entries = [manifest.listed[view.run_id].entry for view in known if view.run_id in chosen]
     backend_of(profile).check(entries)

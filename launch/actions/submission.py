@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.backends.base import AttendedBackend, Backend
 from launch.errors import LaunchError, StoreError, nearest
 from launch.grammar import format_value
 from launch.profiles.profile import Profile
-from launch.results.latest import current_views
+from launch.results.latest import runs_left
 from launch.store.manifest import Manifest, same_but_for_time
 from launch.store.records import ManifestEntry, ManifestHeader, row_of
 from launch.store.run_dirs import WriteReport
@@ -24,7 +25,6 @@ from launch.store.view import RunView
 
 if TYPE_CHECKING:
     from launch.actions.container_plan import ContainerPlan
-    from launch.backends.base import Backend
     from launch.compose.composer import Run
 
 # How long to wait for another process that hands over to a scheduler.
@@ -104,8 +104,8 @@ def entry_of(run: Run) -> ManifestEntry:
         settings=run.settings,
         seed=record.seed,
         resources=run.spec.resources,
-        gives=run.spec.turn.gives,
-        after=run.spec.turn.after,
+        gives=run.spec.dependencies.provides,
+        after=run.spec.dependencies.requires,
     )
 
 
@@ -152,8 +152,10 @@ def find_predecessors(chosen: Sequence[Run], planned: Sequence[Run]) -> list[Run
         planned: All runs of the sweep.
     """
     own = {run.record.run_id for run in chosen}
-    tokens = {token for run in chosen for token in run.spec.turn.after}
-    return [run for run in planned if run.record.run_id not in own and not tokens.isdisjoint(run.spec.turn.gives)]
+    tokens = {token for run in chosen for token in run.spec.dependencies.requires}
+    return [
+        run for run in planned if run.record.run_id not in own and not tokens.isdisjoint(run.spec.dependencies.provides)
+    ]
 
 
 def find_left_out(chosen: Sequence[Run], before: Sequence[Run], sweep: SweepStore) -> list[LaunchError]:
@@ -170,8 +172,8 @@ def find_left_out(chosen: Sequence[Run], before: Sequence[Run], sweep: SweepStor
             other, token = next(
                 (other.record.run_id, token)
                 for other in chosen
-                for token in other.spec.turn.after
-                if token in run.spec.turn.gives
+                for token in other.spec.dependencies.requires
+                if token in run.spec.dependencies.provides
             )
             message = f"{other} comes after {token}, of which {run_id} has not succeeded and is left out"
             return [LaunchError(message, hint="choose both with --only, or run what comes first before")]
@@ -204,8 +206,7 @@ def check_after(names: Sequence[str], store: Store, *, attended: bool) -> None:
             raise StoreError(
                 f"there is no sweep {name!r} that this one could come after", hint=f"{hint}See `after:` in its file"
             )
-        sweep = store.sweep(name)
-        left = [view for view in current_views(sweep.state()) if view.state is not State.SUCCEEDED]
+        left = runs_left(store.sweep(name).state())
         if left and attended:
             bad = [view for view in left if view.state in OVER]
             shown = bad or left
@@ -232,7 +233,8 @@ def queue_reader(header: ManifestHeader) -> Profile:
 
 def refuse_second(sweep: SweepStore, profile: Profile) -> None:
     """Refuse to touch a sweep that another process feeds; one that hands over to a scheduler soon lets go of it."""
-    deadline = time.monotonic() + (0.0 if backend_of(profile).attended else _PATIENCE_S)
+    patience_s = 0.0 if isinstance(backend_of(profile), AttendedBackend) else _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while sweep.queue() is not None:
         if time.monotonic() >= deadline:
             raise sweep.busy_error()

@@ -26,6 +26,7 @@ from launch.actions.submission import (
     snapshot_of,
     view_runs,
 )
+from launch.backends.base import AttendedBackend
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.store.files import fault_point
@@ -100,7 +101,7 @@ def submit_runs(
     own = store.sweep(sweep.name)
     refuse_second(own, profile)
     obstacles: list[LaunchError] = []
-    attended = backend_of(profile).attended
+    attended = isinstance(backend_of(profile), AttendedBackend)
     _tried(lambda: check_after(sweep.after, store, attended=attended), obstacles, dry=dry_run)
     before = find_predecessors(runs, planned)
     obstacles += find_left_out(runs, before, own)

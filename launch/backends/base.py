@@ -1,4 +1,4 @@
-"""What a backend is: who schedules the attempts of a sweep."""
+"""What a backend is: the part that decides when and where the attempts of a sweep execute."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OnChange = Callable[[list[RunView]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """What was given to a scheduler that needs nobody here.
+    """What was given to a scheduler.
 
     Attributes:
-        submitted: Runs that it has now and had not before.
-        left: Runs that it has no room for.
-        words: The same in words, one line.
+        submitted: How many runs the scheduler has now and did not have before.
+        left: How many runs it has no room for.
+        words: The same in one line for a person.
     """
 
     submitted: int
@@ -29,13 +29,7 @@ class Submitted:
 
 
 class Backend(ABC):
-    """Schedules attempts. The run directories hold the truth; a backend fills in what they cannot know.
-
-    Attributes:
-        attended: Whether a process here must stay until the runs have ended.
-    """
-
-    attended = True
+    """Schedules attempts. The run directories hold the truth; a backend adds what they cannot know."""
 
     @abstractmethod
     def check(self, entries: Sequence[ManifestEntry]) -> None:
@@ -46,8 +40,20 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
-        """See the runs of a generation through, in the foreground.
+    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+        """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
+
+        Raises:
+            BackendError: If a scheduler does not answer.
+        """
+
+
+class AttendedBackend(Backend):
+    """A backend whose runs need a process of the launcher until they have ended."""
+
+    @abstractmethod
+    def run(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
+        """Execute the runs of a generation; return when none is left to start or to wait for.
 
         Args:
             sweep: The sweep.
@@ -55,25 +61,24 @@ class Backend(ABC):
             on_change: Called with the views of its runs when one changes, and about once a second.
 
         Raises:
-            LaunchError: Where another process feeds the sweep, or its folder cannot be written.
+            LaunchError: If another process runs the sweep, or its folder cannot be written.
         """
 
     @abstractmethod
-    def detach(self, sweep: SweepStore, generation: int) -> int:
-        """See the runs of a generation through in the background; return the pid of who does."""
+    def run_in_background(self, sweep: SweepStore, generation: int) -> int:
+        """Do as `run` in a process that outlives the terminal; return its pid.
 
-    def preview(self, sweep: SweepStore, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
-        """Return what a scheduler would be asked for runs, as texts; nothing where there is none.
-
-        Args:
-            sweep: The sweep.
-            entries: Its runs.
-            max_parallel: How many of them may execute at once.
+        Raises:
+            BackendError: If that process does not start.
         """
-        return []
 
+
+class SchedulerBackend(Backend):
+    """A backend that hands its runs to the scheduler of a cluster, which keeps them."""
+
+    @abstractmethod
     def submit(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Submitted:
-        """Give the runs of a generation to a scheduler that needs nobody here.
+        """Submit the runs of a generation, as many as the queue has room for.
 
         Args:
             sweep: The sweep.
@@ -81,10 +86,15 @@ class Backend(ABC):
             asked: Whether a person asked for it.
 
         Raises:
-            LaunchError: Where it does not answer, or refuses; it has nothing of them then.
+            LaunchError: If the scheduler does not answer or refuses; then it has nothing of this call.
         """
-        raise NotImplementedError
 
     @abstractmethod
-    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
-        """Take runs that wait out of the queue, and ask those at work to end in good order."""
+    def preview(self, sweep: SweepStore, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
+        """Return the commands and scripts that `submit` would use for runs, as texts.
+
+        Args:
+            sweep: The sweep.
+            entries: Its runs.
+            max_parallel: How many of them may execute at once; None for no limit.
+        """

@@ -180,7 +180,7 @@ def plan_text(submission: Submission, estimate: Estimate) -> str:
     new = set(submission.report.created)
     keys = setting_columns.setting_keys([view.settings for view in submission.views])
     names = setting_columns.short_names(keys)
-    after = [", ".join(run.spec.turn.after) for run in submission.runs]
+    after = [", ".join(run.spec.dependencies.requires) for run in submission.runs]
     ordered = any(after)
     header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state"]
     header += ["after"] if ordered else []

@@ -129,13 +129,13 @@ class Composer:
         runs: dict[int, Run] = {}
         given: dict[str, set[str]] = {}
         hashes: dict[str, str] = {}
-        for index in sorted(range(len(specs)), key=lambda index: specs[index].turn.rank):
-            turn = specs[index].turn
-            for token in turn.after:
+        for index in sorted(range(len(specs)), key=lambda index: specs[index].dependencies.depth):
+            turn = specs[index].dependencies
+            for token in turn.requires:
                 if token not in hashes:  # all that give it are of a lower rank
                     hashes[token] = _hash(*sorted(given[token]))
-            run = runs[index] = self.plan(specs[index], [hashes[token] for token in turn.after])
-            for token in turn.gives:
+            run = runs[index] = self.plan(specs[index], [hashes[token] for token in turn.requires])
+            for token in turn.provides:
                 given.setdefault(token, set()).add(_hash(run.record.experiment, run.record.science_hash))
         return [runs[index] for index in range(len(specs))]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from launch.store.dependencies import DependencyGraph
 from launch.store.files import CONFIG, RUN
 from launch.store.records import row_of
+from launch.store.state import State
 from s5.config.identity import science_subset
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ _SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
 def current_views(state: SweepState) -> list[RunView]:
     """Return the runs of a sweep that are current: those of every row's newest configuration."""
     return drop_superseded(state.views(), state.manifest)
+
+
+def runs_left(state: SweepState) -> list[RunView]:
+    """Return the current runs of a sweep that have not succeeded."""
+    return [view for view in current_views(state) if view.state is not State.SUCCEEDED]
 
 
 def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:

@@ -1,132 +1,171 @@
-"""Which runs come before which: what a manifest's tokens mean, and what to say of a run that waits.
+"""Which runs of a manifest wait for which, and what to say of a run that waits.
 
-A run waits for tokens, and a token for every run that gives it and was submitted together with the one that waits, or
-later. Of earlier ones the submission made sure that they had succeeded, or an edit of the sweep file left them behind.
+A label that a run requires stands for the runs that provide it and were submitted with it or later. Of those submitted
+earlier, the submission made sure that they had succeeded, or an edit of the sweep file replaced them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import NamedTuple, final
 
 from launch.store.manifest import Manifest
+from launch.store.records import ManifestEntry
 from launch.store.state import State
 from launch.store.view import RunView
 
-# A token, and the submission from which on the runs that give it count.
-Key = tuple[str, int]
-# What only somebody's doing changes.
+# A run that waits for one of these waits until a person does something.
 _ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
 
+class Requirement(NamedTuple):
+    """What a run waits for.
+
+    Attributes:
+        label: The label that its providers have.
+        since: The first generation whose providers count.
+    """
+
+    label: str
+    since: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRequirements:
+    """Which runs wait, and for what.
+
+    Attributes:
+        of: For each run that waits, the requirements that are not met.
+        left: For each of those, the runs that have not succeeded.
+    """
+
+    of: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict[str, tuple[Requirement, ...]])
+    left: Mapping[Requirement, tuple[str, ...]] = field(default_factory=dict[Requirement, tuple[str, ...]])
+
+    def levels(self, run_ids: Iterable[str], present: Collection[str]) -> Iterator[list[str]]:
+        """Yield runs in lists, each after the lists it waits for; runs that wait for others than these are left out.
+
+        Args:
+            run_ids: The runs.
+            present: Runs outside these that may be waited for.
+        """
+        waiting, placed = list(run_ids), set(present)
+        while waiting:
+            closed = {one for one, runs in self.left.items() if not placed.issuperset(runs)}
+            ready = [run_id for run_id in waiting if closed.isdisjoint(self.of.get(run_id, ()))]
+            if not ready:
+                return
+            yield ready
+            placed.update(ready)
+            waiting = [run_id for run_id in waiting if run_id not in placed]
+
+
+def blocks_of(entry: ManifestEntry) -> tuple[str, ...]:
+    """Return the blocks that a run is part of and that other runs wait for."""
+    return tuple(dict.fromkeys(label.partition(" ")[0] for label in entry.gives))
+
+
+@final
 class DependencyGraph:
-    """The runs of a sweep that come before others.
+    """The runs of a sweep and the order between them.
 
     Args:
-        manifest: What lists them.
+        manifest: The manifest that lists them.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         self._listed = manifest.listed
-        self._runs: dict[Key, tuple[str, ...]] = {}
-        self._givers: dict[str, list[str]] = {}
-        self._since: dict[str, set[int]] = {}
+        self._providers: dict[Requirement, tuple[str, ...]] = {}
+        self._by_label: dict[str, list[str]] = {}
         for run_id, one in manifest.listed.items():
-            for token in one.entry.gives:
-                self._givers.setdefault(token, []).append(run_id)
-            for token in one.entry.after:
-                self._since.setdefault(token, set()).add(one.submitted)
+            for label in one.entry.gives:
+                self._by_label.setdefault(label, []).append(run_id)
 
-    def requirements(self, run_id: str) -> tuple[Key, ...]:
+    def requirements(self, run_id: str) -> tuple[Requirement, ...]:
         """Return what a run waits for."""
         one = self._listed.get(run_id)
-        return () if one is None else tuple((token, one.submitted) for token in one.entry.after)
+        return () if one is None else tuple(Requirement(label, one.submitted) for label in one.entry.after)
 
-    def providers(self, key: Key) -> tuple[str, ...]:
+    def providers(self, requirement: Requirement) -> tuple[str, ...]:
         """Return the runs that must have succeeded, in the order of the manifest."""
-        if key not in self._runs:
-            token, since = key
-            givers = self._givers.get(token, ())
-            self._runs[key] = tuple(run_id for run_id in givers if self._listed[run_id].submitted >= since)
-        return self._runs[key]
+        if requirement not in self._providers:
+            named = self._by_label.get(requirement.label, ())
+            self._providers[requirement] = tuple(r for r in named if self._listed[r].submitted >= requirement.since)
+        return self._providers[requirement]
 
     def predecessors(self, run_id: str) -> tuple[str, ...]:
-        """Return the runs that a run comes after: in the order of what it waits for, then of the manifest."""
-        return tuple(dict.fromkeys(other for key in self.requirements(run_id) for other in self.providers(key)))
+        """Return the runs that must succeed before a run, by its requirements and then by the manifest."""
+        return tuple(dict.fromkeys(other for one in self.requirements(run_id) for other in self.providers(one)))
 
-    def provided(self, run_id: str) -> list[Key]:
-        """Return what somebody may wait for that a run gives."""
-        one = self._listed[run_id]
-        return [
-            (token, since)
-            for token in one.entry.gives
-            for since in self._since.get(token, ())
-            if since <= one.submitted
-        ]
+    def dependents(self, run_ids: Iterable[str]) -> set[str]:
+        """Return the runs that were submitted together with some and wait for them, directly or through others."""
+        given = set(run_ids)
+        found = set(given)
+        while True:
+            open_ = {
+                Requirement(label, self._listed[r].submitted) for r in found for label in self._listed[r].entry.gives
+            }
+            more = {r for r in self._listed if r not in found and not open_.isdisjoint(self.requirements(r))}
+            if not more:
+                return found - given
+            found |= more
 
-    def successors(self, run_ids: Iterable[str]) -> set[str]:
-        """Return the runs that wait for some, directly or for one another, and were submitted together with them."""
-        waiting: dict[Key, list[str]] = {}
-        for run_id in self._listed:
-            for key in self.requirements(run_id):
-                waiting.setdefault(key, []).append(run_id)
-        found: set[str] = set()
-        left = list(run_ids)
-        while left:
-            one = self._listed[left.pop()]
-            for token in one.entry.gives:
-                new = [run_id for run_id in waiting.pop((token, one.submitted), ()) if run_id not in found]
-                found.update(new)
-                left += new
-        return found
+    def open_requirements(self, run_ids: Iterable[str], state: Callable[[str], State]) -> OpenRequirements:
+        """Return what runs still wait for.
+
+        Args:
+            run_ids: The runs.
+            state: Returns the state of any run; asked once for each.
+        """
+        state = cache(state)
+        left: dict[Requirement, tuple[str, ...]] = {}
+        of: dict[str, tuple[Requirement, ...]] = {}
+        for run_id in run_ids:
+            own = self.requirements(run_id)
+            for one in own:
+                if one not in left:
+                    left[one] = tuple(other for other in self.providers(one) if state(other) is not State.SUCCEEDED)
+            if unmet := tuple(one for one in own if left[one]):
+                of[run_id] = unmet
+        return OpenRequirements(of=of, left={one: runs for one, runs in left.items() if runs})
 
     def describe_waiting(
         self, views: Sequence[RunView], look: Callable[[str], RunView], *, fed: Collection[str] = ()
     ) -> list[RunView]:
-        """Return views in which every run that has not begun says what it waits for.
+        """Return the views, in which each run that has not begun now says what it waits for.
 
         Args:
             views: Views of runs.
-            look: Returns the view of any run.
-            fed: Runs that a living queue would start: one whose turn cannot come is none of them.
+            look: Returns the view of any other run.
+            fed: Runs that a living queue would start. One that waits for a failed run is `PLANNED` all the same.
         """
-        known = {view.run_id: view for view in views}
-        said: dict[Key, tuple[str, bool] | None] = {}
+        known, fed = {view.run_id: view.state for view in views}, frozenset(fed)
 
+        @cache
         def state(run_id: str) -> State:
-            if run_id not in known:
-                known[run_id] = look(run_id)
-            return known[run_id].state
+            return known.get(run_id) or look(run_id).state
 
-        def say(key: Key) -> tuple[str, bool] | None:
-            if key not in said:
-                said[key] = _words(key[0], {run_id: state(run_id) for run_id in self.providers(key)})
-            return said[key]
-
+        waiting = [view.run_id for view in views if view.state in (State.PLANNED, State.PENDING)]
+        unmet = self.open_requirements(waiting, state)
+        words = {one: self._words(one, runs, state) for one, runs in unmet.left.items()}
         told: list[RunView] = []
         for view in views:
-            if view.state not in (State.PLANNED, State.PENDING):
-                told.append(view)
-                continue
-            waits = {key[0]: words for key in self.requirements(view.run_id) if (words := say(key)) is not None}
-            if waits:
-                message, stuck = max(waits.values(), key=lambda one: one[1])
-                planned = stuck and view.run_id in fed
-                view = replace(
-                    view, waits=tuple(waits), message=message, state=State.PLANNED if planned else view.state
-                )
+            if own := unmet.of.get(view.run_id):
+                message, is_stuck = max((words[one] for one in own), key=lambda said: said[1])
+                planned = is_stuck and view.run_id in fed
+                labels = tuple(one.label for one in own)
+                view = replace(view, waits=labels, message=message, state=State.PLANNED if planned else view.state)
             told.append(view)
         return told
 
-
-def _words(token: str, states: dict[str, State]) -> tuple[str, bool] | None:
-    """Return what a run waits for, and whether in vain; None where all of them have succeeded."""
-    left = [run_id for run_id, state in states.items() if state is not State.SUCCEEDED]
-    if not left:
-        return None
-    runs = f"of {len(states):,} run{'' if len(states) == 1 else 's'}"
-    bad = [run_id for run_id in left if states[run_id] in _ENDED_BADLY]
-    if bad:
-        same = [run_id for run_id in bad if states[run_id] is states[bad[0]]]
-        return f"waits for {token}: {len(same):,} {runs} {states[bad[0]]} ({bad[0]})", True
-    return f"waits for {token}: {len(left):,} {runs} left", False
+    def _words(self, one: Requirement, left: Sequence[str], state: Callable[[str], State]) -> tuple[str, bool]:
+        """Return a requirement in words, and whether only a person can have it met."""
+        count = len(self.providers(one))
+        runs = f"of {count:,} run{'' if count == 1 else 's'}"
+        bad = [run_id for run_id in left if state(run_id) in _ENDED_BADLY]
+        if not bad:
+            return f"waits for {one.label}: {len(left):,} {runs} left", False
+        same = [run_id for run_id in bad if state(run_id) is state(bad[0])]
+        return f"waits for {one.label}: {len(same):,} {runs} {state(bad[0])} ({bad[0]})", True

@@ -1,4 +1,4 @@
-"""The key `after` of a block: which blocks of the sweep come first, for all of its runs or for those that match."""
+"""The key `after` of a block: which blocks come first, either all of their runs or those that match by some keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 from launch.yaml_file import Place, describe
 
 MAX_NAME = 80
-# Of a sweep or a block. It stands in messages, and before the keys of a token: neither spaces nor `=` are in it.
+# The name of a sweep or a block. Labels such as `pretrain seed=0` begin with it, so it has no spaces and no `=`.
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 _EXAMPLE = "such as `after: pretrain`, `after: [a, b]` or `after: {pretrain: [seed]}`"
 
@@ -19,13 +19,13 @@ class AfterClause:
     """A block that comes first.
 
     Attributes:
-        name: Its name.
-        keys: The keys of which its runs have the same values; None for all of its runs.
-        place: Where it is named.
+        name: The block's name.
+        keys: The keys by which runs are matched, as written; empty for all runs of the block.
+        place: Where the sweep file says so.
     """
 
     name: str
-    keys: tuple[str, ...] | None
+    keys: tuple[str, ...]
     place: Place
 
 
@@ -33,7 +33,7 @@ def read_block_name(raw: Any, place: Place) -> str:
     """Return the name of a block.
 
     Raises:
-        SweepError: Where it is none.
+        SweepError: If it is not a name.
     """
     if not isinstance(raw, str) or not NAME.fullmatch(raw):
         rule = "letters, digits, `.`, `_` and `-` are allowed, a letter or digit first"
@@ -42,31 +42,29 @@ def read_block_name(raw: Any, place: Place) -> str:
 
 
 def read_after(raw: Any, place: Place) -> tuple[AfterClause, ...]:
-    """Return what a block waits for: a name, a mapping of names to keys, or a list of either.
+    """Return the blocks that a block comes after: a name, a mapping of names to keys, or a list of either.
 
     Raises:
-        SweepError: Where it cannot be understood.
+        SweepError: If it is none of these.
     """
-    if isinstance(raw, list):
-        items = place.sequence(cast("list[Any]", raw))
-        if not items:
-            raise place.error("the list of blocks is empty", "name a block, or leave it out")
-        return tuple(wait for i, item in enumerate(items) for wait in _read_item(item, place.item(i)))
-    return tuple(_read_item(raw, place))
+    if not isinstance(raw, list):
+        return _read_item(raw, place)
+    items = cast("list[Any]", raw)
+    if not items:
+        raise place.error("the list of blocks is empty", "name a block, or leave it out")
+    return tuple(clause for i, item in enumerate(items) for clause in _read_item(item, place.item(i)))
 
 
-def _read_item(raw: Any, place: Place) -> list[AfterClause]:
+def _read_item(raw: Any, place: Place) -> tuple[AfterClause, ...]:
+    if raw == {}:
+        raise place.error("the mapping is empty", _EXAMPLE)
     if isinstance(raw, dict):
         named = place.mapping(cast("dict[Any, Any]", raw))
-        if not named:
-            raise place.error("the mapping is empty", _EXAMPLE)
-        return [
-            AfterClause(name=name, keys=_read_keys(keys, place.key(name)), place=place.key(name))
-            for name, keys in named.items()
-        ]
+        at = {name: place.key(name) for name in named}
+        return tuple(AfterClause(name=n, keys=_read_keys(keys, at[n]), place=at[n]) for n, keys in named.items())
     if not isinstance(raw, str) or not raw:
         raise place.error(f"{describe(raw)} is not the name of a block", _EXAMPLE)
-    return [AfterClause(name=raw, keys=None, place=place)]
+    return (AfterClause(name=raw, keys=(), place=place),)
 
 
 def _read_keys(raw: Any, place: Place) -> tuple[str, ...]:
@@ -76,4 +74,4 @@ def _read_keys(raw: Any, place: Place) -> tuple[str, ...]:
     for key in keys:
         if not isinstance(key, str) or not key:
             raise place.error(f"{describe(key)} is not a key", "such as seed, or a key of base or grid")
-    return tuple(dict.fromkeys(keys))
+    return tuple(keys)

@@ -1,8 +1,8 @@
-"""When the turn of a run comes: what its success is worth to others, and what it waits for, as tokens.
+"""Which runs of a sweep come before which.
 
-A token is the name of a block, or the name with the values of some keys: `pretrain`, `pretrain seed=0`. A run of the
-block gives it, a run that comes after waits until every run that gives it has succeeded. So a sweep holds a few words a
-run, however many runs wait for however many.
+A *label* is the name of a block, alone or with values: `pretrain`, `pretrain seed=0`. The runs of the block *provide*
+it; a run that *requires* it waits until all runs that provide it have succeeded. So a sweep stores a few words per run,
+however many runs wait for however many.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, final
 
-from launch.errors import FileError, nearest
+from launch.errors import FileError, did_you_mean
 from launch.grammar import format_value
 from launch.sweepfile.after import AfterClause
 from launch.sweepfile.blocks import Block
@@ -23,118 +23,116 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOrder:
-    """When the turn of a run comes.
+class RunDependencies:
+    """What a run waits for, and what waits for it.
 
     Attributes:
-        gives: The tokens that need its success.
-        after: The tokens that it waits for.
-        rank: How many blocks come before it at most, one after the other.
+        provides: The labels that other runs require and to which this run belongs.
+        requires: The labels whose runs must succeed first.
+        depth: The length of the longest chain of blocks before the run's own.
     """
 
-    gives: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    rank: int = 0
+    provides: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    depth: int = 0
 
 
+@final
 class DependencyResolver:
-    """The turns of the runs of a sweep.
+    """Finds the dependencies of the runs of a sweep.
 
     Args:
-        top: The file's block.
-        leaves: Its leaves.
+        top: The file's outermost block.
+        leaves: The blocks that have runs.
 
     Raises:
         SweepError: For an unknown block or key, two blocks of one name, or a cycle.
     """
 
     def __init__(self, top: Block, leaves: Sequence[ResolvedBlock]) -> None:
-        names = _names(top)
-        self._inside: dict[str, list[ResolvedBlock]] = {name: [] for name in names}
+        self._members: dict[str, list[ResolvedBlock]] = {name: [] for name in _block_names(top)}
         for leaf in leaves:
             for name in leaf.block.names:
-                self._inside[name].append(leaf)
-        for wait in (wait for leaf in leaves for wait in leaf.block.after):
-            if wait.name not in names:
-                raise _unknown(wait, list(names))
-        self._ranks = self._rank(leaves)
-        self._keys = {wait.place: self._resolve(wait) for leaf in leaves for wait in leaf.block.after}
-        # By block the keys by which somebody matches its runs, each with the first place that says so.
+                self._members[name].append(leaf)
+        clauses = [clause for leaf in leaves for clause in leaf.block.after]
+        for clause in clauses:
+            if clause.name not in self._members:
+                raise _unknown_block(clause, list(self._members))
+        self._depths = self._find_depths()
+        self._keys = {clause.place: self._full_keys(clause) for clause in clauses}
+        # By block, the keys by which its runs are matched, each with the first place that says so.
         self._asked: dict[str, dict[tuple[str, ...], Place]] = {}
-        for wait in (wait for leaf in leaves for wait in leaf.block.after):
-            self._asked.setdefault(wait.name, {}).setdefault(self._keys[wait.place], wait.place)
+        for clause in clauses:
+            self._asked.setdefault(clause.name, {}).setdefault(self._keys[clause.place], clause.place)
 
-    def of(self, leaf: ResolvedBlock, experiment: str, settings: Mapping[str, Any], seed: int) -> RunOrder:
-        """Return the turn of a run of a leaf.
+    def of(self, leaf: ResolvedBlock, experiment: str, settings: Mapping[str, Any], seed: int) -> RunDependencies:
+        """Return the dependencies of a run.
 
         Raises:
-            SweepError: Where it lacks a key that decides which runs belong together.
+            SweepError: If it lacks a key by which runs are matched.
         """
         block = leaf.block
-        if not block.after and not any(name in self._asked for name in block.names):
-            return RunOrder()
-        base = {key: value for key, (value, _) in leaf.base.items()}
-        facts = base | dict(settings) | leaf.fixed.values | {"experiment": experiment, "seed": seed}
-        asked = [(name, keys, at) for name in block.names for keys, at in self._asked.get(name, {}).items()]
-        waits = [(wait.name, self._keys[wait.place], wait.place) for wait in block.after]
-        gives = [_token(name, keys, facts, leaf, at) for name, keys, at in asked]
-        after = [_token(name, keys, facts, leaf, at) for name, keys, at in waits]
-        rank = max((1 + self._ranks[wait.name] for wait in block.after), default=0)
-        return RunOrder(gives=tuple(gives), after=tuple(dict.fromkeys(after)), rank=rank)
+        if not block.after and self._asked.keys().isdisjoint(block.names):
+            return RunDependencies()
+        values = leaf.values(experiment, settings, seed)
 
-    def check(self, turns: Sequence[tuple[ResolvedBlock, RunOrder]]) -> None:
-        """Refuse a run that would wait for no run.
+        def label(name: str, keys: tuple[str, ...], place: Place) -> str:
+            if missing := next((key for key in keys if key not in values), None):
+                message = f"a run of {block.place} sets no {missing}, by which runs are matched"
+                raise place.error(message, f"set it there under base, or leave {missing} out here")
+            return " ".join((name, *(f"{key}={_value_text(values[key])}" for key in keys)))
+
+        asked = [(name, keys, at) for name in block.names for keys, at in self._asked.get(name, {}).items()]
+        return RunDependencies(
+            provides=tuple(label(*one) for one in asked),
+            requires=tuple(dict.fromkeys(label(c.name, self._keys[c.place], c.place) for c in block.after)),
+            depth=max((1 + self._depths[clause.name] for clause in block.after), default=0),
+        )
+
+    def check(self, runs: Sequence[tuple[ResolvedBlock, RunDependencies]]) -> None:
+        """Refuse a run that requires a label that no run provides.
 
         Raises:
-            SweepError: Naming what no run gives.
+            SweepError: Naming the label, and those that there are.
         """
-        given = {token: None for _, turn in turns for token in turn.gives}
-        for leaf, turn in turns:
-            for token in turn.after:
-                if token not in given:
-                    raise self._empty(leaf, token, list(given))
+        provided = {label: None for _, run in runs for label in run.provides}
+        for leaf, run in runs:
+            for label in run.requires:
+                if label not in provided:
+                    raise _unprovided(leaf, label, list(provided))
 
-    def _rank(self, leaves: Sequence[ResolvedBlock]) -> dict[str, int]:
-        """Return the rank of every named block: its runs come after so many others at most."""
+    def _find_depths(self) -> dict[str, int]:
+        """Return for each named block the length of the longest chain of blocks before it."""
         graph = {
-            name: {wait.name for leaf in inside for wait in leaf.block.after} for name, inside in self._inside.items()
+            name: {clause.name for leaf in members for clause in leaf.block.after}
+            for name, members in self._members.items()
         }
-        ranks: dict[str, int] = {}
+        depths: dict[str, int] = {}
         try:
             for name in TopologicalSorter(graph).static_order():
-                ranks[name] = max((1 + ranks[before] for before in graph[name]), default=0)
+                depths[name] = max((1 + depths[before] for before in graph[name]), default=0)
         except CycleError as error:
             circle: list[str] = list(reversed(error.args[1]))
             one, other = circle[:2]
-            place = next(w.place for leaf in self._inside[one] for w in leaf.block.after if w.name == other)
+            place = next(c.place for leaf in self._members[one] for c in leaf.block.after if c.name == other)
             hint = "a block's name covers all of its runs, those of the blocks inside it too"
             raise place.error("cyclic after: " + " -> ".join(circle), hint) from error
-        return ranks
+        return depths
 
-    def _resolve(self, wait: AfterClause) -> tuple[str, ...]:
-        """Return the full keys of a wait, sorted; none where it is for every run."""
-        known = sorted({key for leaf in self._inside[wait.name] for key in leaf.facts()})
-        return tuple(sorted({_full(key, known, wait) for key in wait.keys or ()}))
-
-    def _empty(self, leaf: ResolvedBlock, token: str, given: list[str]) -> FileError:
-        name = token.partition(" ")[0]
-        wait = next(wait for wait in leaf.block.after if wait.name == name)
-        if token == name:
-            return wait.place.error(f"no run of {name} is left to wait for", "loosen its rules of exclude")
-        own = [other.removeprefix(f"{name} ") for other in given if other.startswith(f"{name} ")]
-        shown = ", ".join(own[:_SHOWN]) + (", …" if len(own) > _SHOWN else "") or "none left"
-        message = f"no run of {name} has {token.removeprefix(f'{name} ')}"
-        return wait.place.error(message, f"its runs have {shown}; or wait for all of them: `after: {name}`")
+    def _full_keys(self, clause: AfterClause) -> tuple[str, ...]:
+        """Return the keys of a clause, each completed and sorted: one may be written by its ending, `lr`."""
+        known = sorted({key for leaf in self._members[clause.name] for key in leaf.facts()})
+        return tuple(sorted({_full_key(key, known, clause) for key in clause.keys}))
 
 
-def _names(top: Block) -> dict[str, None]:
-    """Return the names of all blocks."""
+def _block_names(top: Block) -> dict[str, Place]:
+    """Return the names of all blocks, each with its place."""
     names: dict[str, Place] = {}
     for name, place in _walk(top):
         if name in names:
             raise place.error(f"a second block of the name {name}; the first is {names[name]}", "give one another name")
         names[name] = place
-    return dict.fromkeys(names)
+    return names
 
 
 def _walk(block: Block) -> Iterator[tuple[str, Place]]:
@@ -144,36 +142,36 @@ def _walk(block: Block) -> Iterator[tuple[str, Place]]:
         yield from _walk(child)
 
 
-def _unknown(wait: AfterClause, names: list[str]) -> FileError:
-    near = nearest(wait.name, names)
-    message = f"no block is named {wait.name!r}" + (f"; did you mean {near}?" if near else "")
+def _unknown_block(clause: AfterClause, names: list[str]) -> FileError:
     hint = f"the named blocks are {', '.join(names)}" if names else "a block is named by its key `name`"
-    return wait.place.error(message, hint)
+    return clause.place.error(f"no block is named {clause.name!r}{did_you_mean(clause.name, names)}", hint)
 
 
-def _full(key: str, known: Sequence[str], wait: AfterClause) -> str:
-    """Return the key that is meant: itself, or the one key that ends with it."""
+def _unprovided(leaf: ResolvedBlock, label: str, provided: list[str]) -> FileError:
+    name, _, values = label.partition(" ")
+    place = next(clause.place for clause in leaf.block.after if clause.name == name)
+    if not values:
+        return place.error(f"no run of {name} is left to wait for", "loosen its rules of exclude")
+    known = [other.removeprefix(f"{name} ") for other in provided if other.startswith(f"{name} ")]
+    shown = ", ".join(known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "") or "none left"
+    return place.error(
+        f"no run of {name} has {values}", f"its runs have {shown}; or wait for all of them: `after: {name}`"
+    )
+
+
+def _full_key(key: str, known: Sequence[str], clause: AfterClause) -> str:
+    """Return the key that is meant: the key itself, or the only one that ends with it."""
     found = [key] if key in known else [other for other in known if other.endswith(f".{key}")]
     if len(found) == 1:
         return found[0]
     if found:
-        raise wait.place.error(f"{key} may be {' or '.join(found)}", "write the whole key")
-    near = nearest(key, list(known))
-    message = f"no run of {wait.name} sets {key}" + (f"; did you mean {near}?" if near else "")
-    raise wait.place.error(message, f"its runs set {', '.join(known)}")
+        raise clause.place.error(f"{key} may be {' or '.join(found)}", "write the whole key")
+    message = f"no run of {clause.name} sets {key}{did_you_mean(key, known)}"
+    raise clause.place.error(message, f"its runs set {', '.join(known)}")
 
 
-def _token(name: str, keys: tuple[str, ...], facts: Mapping[str, Any], leaf: ResolvedBlock, place: Place) -> str:
-    """Return the token of a block for a run with these values."""
-    for key in keys:
-        if key not in facts:
-            message = f"a run of {leaf.block.place} sets no {key}, by which runs are matched"
-            raise place.error(message, f"set it there under base, or leave {key} out here")
-    return " ".join((name, *(f"{key}={_text(facts[key])}" for key in keys)))
-
-
-def _text(value: Any) -> str:
-    """Return a value as it stands in a token: equal values have one text, and 1 is 1.0."""
+def _value_text(value: Any) -> str:
+    """Return a value as it stands in a label. Equal values have one text: 1.0 is written 1."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return format_value(value)

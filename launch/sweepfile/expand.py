@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -57,6 +57,11 @@ class ResolvedBlock:
         """Return every key that a rule can speak of."""
         return {"experiment", "seed", *self.base, *self.settings(), *self.fixed.values}
 
+    def values(self, experiment: str, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Return the values of one run by key: those of `facts`."""
+        base = {key: value for key, (value, _) in self.base.items()}
+        return base | dict(settings) | self.fixed.values | {"experiment": experiment, "seed": seed}
+
     def points(self) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
         """Yield every combination: the settings, and the overrides of a run."""
         fixed = tuple(self.fixed.texts.values())
@@ -72,11 +77,10 @@ class ResolvedBlock:
             matched: Collects the places of the rules that removed a run.
         """
         rules = self.block.excludes
-        base = {key: value for key, (value, _) in self.base.items()}
         points = list(self.points())
         for experiment, (settings, overrides), seed in product(self.experiments, points, self.seeds):
             if rules:
-                facts = base | settings | self.fixed.values | {"experiment": experiment, "seed": seed}
+                facts = self.values(experiment, settings, seed)
                 hits = [rule.place for rule in rules if rule.matches(facts)]
                 matched.update(hits)
                 if hits:

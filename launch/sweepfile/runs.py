@@ -10,7 +10,7 @@ from typing import Any
 from launch.specs.resources import Resources
 from launch.store.records import row_of
 from launch.sweepfile.blocks import Block
-from launch.sweepfile.dependencies import DependencyResolver, RunOrder
+from launch.sweepfile.dependencies import DependencyResolver, RunDependencies
 from launch.sweepfile.expand import ResolvedBlock
 from launch.yaml_file import Place
 
@@ -29,7 +29,7 @@ class RunSpec:
         seed: The seed.
         resources: What an attempt asks for.
         command: What to execute instead of training; None for that.
-        turn: What it waits for, and who waits for it.
+        dependencies: What it waits for, and what waits for it.
         block: Name of its block, or of the nearest around it that has one; None where none has.
         where: The place in the sweep file, for messages.
         places: Key to the place where the file (or the command line) sets it, for messages.
@@ -41,21 +41,22 @@ class RunSpec:
     seed: int
     resources: Resources
     command: tuple[str, ...] | None = None
-    turn: RunOrder = field(default_factory=RunOrder)
+    dependencies: RunDependencies = field(default_factory=RunDependencies)
     block: str | None = None
     where: str = "command line"
     places: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
 
     def joined(self, other: RunSpec) -> RunSpec:
-        """Return this one for two that are one run: its success counts for both, and the earlier turn is its turn.
+        """Return one spec for two that are the same run: it provides the labels of both and waits as the earlier does.
 
-        So no run waits for itself, directly or over others, whichever blocks contain it.
+        The earlier one is the one of least depth, so a run never waits for itself, directly or through others.
         """
-        if self.turn == other.turn:
+        one, two = self.dependencies, other.dependencies
+        if one == two:
             return self
-        first = min(self.turn, other.turn, key=lambda turn: turn.rank)
-        gives = tuple(dict.fromkeys((*self.turn.gives, *other.turn.gives)))
-        return replace(self, turn=replace(first, gives=gives))
+        provides = tuple(dict.fromkeys((*one.provides, *two.provides)))
+        earlier = min(one, two, key=lambda run: run.depth)
+        return replace(self, dependencies=replace(earlier, provides=provides))
 
 
 def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
@@ -72,13 +73,13 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
     total = sum(leaf.count() for leaf in leaves)
     if total > MAX_RUNS:
         raise place.error(f"{total:,} runs; a sweep has at most {MAX_RUNS:,}", "split it, or draw some with random")
-    turns = DependencyResolver(top, leaves)
+    resolver = DependencyResolver(top, leaves)
     matched: set[Place] = set()
     runs: dict[object, RunSpec] = {}
     taken: list[tuple[ResolvedBlock, RunSpec]] = []
     warnings = _fixed_keys(leaves)
     for leaf in leaves:
-        specs = list(_specs(leaf, matched, turns))
+        specs = list(_specs(leaf, matched, resolver))
         taken += [(leaf, spec) for spec in specs]
         for spec in specs:
             key = _same_run(spec)
@@ -89,24 +90,25 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
     rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
     if not runs:
         raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
-    turns.check([(leaf, spec.turn) for leaf, spec in taken])
-    warnings += _other_turns(taken, runs)
+    resolver.check([(leaf, spec.dependencies) for leaf, spec in taken])
+    warnings += _waiting_less(taken, runs)
     warnings += _mixed(runs.values()) if len(leaves) > 1 else ()
     warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
     return tuple(runs.values()), tuple(dict.fromkeys(warnings))
 
 
 def _same_run(spec: RunSpec) -> object:
-    """Return what specs of one run share. A command is told what came before it, and a training is not."""
-    after = None if spec.command is None else spec.turn.after
-    return spec.experiment, spec.overrides, spec.seed, spec.command, after
+    """Return what specs of one run share. A command is told what came before it, a training is not."""
+    requires = None if spec.command is None else spec.dependencies.requires
+    return spec.experiment, spec.overrides, spec.seed, spec.command, requires
 
 
-def _other_turns(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
-    """Return which blocks have runs that do not wait for what the block says."""
-    found = Counter(
-        str(leaf.block.place) for leaf, spec in taken if spec.turn.after != runs[_same_run(spec)].turn.after
-    )
+def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
+    """Return a warning for each block with runs that do not wait for what the block says."""
+    found: Counter[str] = Counter()
+    for leaf, spec in taken:
+        if spec.dependencies.requires != runs[_same_run(spec)].dependencies.requires:
+            found[str(leaf.block.place)] += 1
     return [
         f"{place}: runs of this block stand in one that comes earlier too ({count:,}), and wait for nothing more than "
         "there: trainings that are equal are one run"
@@ -125,7 +127,7 @@ def _mixed(runs: Iterable[RunSpec]) -> list[str]:
     return [f"{one} and {two} are one row of the results: give blocks that differ a `name`" for one, two in found]
 
 
-def _specs(leaf: ResolvedBlock, matched: set[Place], turns: DependencyResolver) -> Iterator[RunSpec]:
+def _specs(leaf: ResolvedBlock, matched: set[Place], resolver: DependencyResolver) -> Iterator[RunSpec]:
     """Yield the runs of a leaf."""
     where = str(leaf.block.place)
     for experiment, settings, overrides, seed in leaf.remaining_points(matched):
@@ -136,7 +138,7 @@ def _specs(leaf: ResolvedBlock, matched: set[Place], turns: DependencyResolver) 
             seed=seed,
             resources=leaf.resources,
             command=leaf.block.command,
-            turn=turns.of(leaf, experiment, settings, seed),
+            dependencies=resolver.of(leaf, experiment, settings, seed),
             block=leaf.name,
             where=where,
             places=leaf.places,

@@ -10,7 +10,7 @@ from launch.actions.submit import submit_runs
 from launch.profiles.profile import Profile
 from launch.store.state import State
 from launch.store.store import Store
-from launch.sweepfile.dependencies import RunOrder
+from launch.sweepfile.dependencies import RunDependencies
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 
 COMMANDS = (
@@ -25,9 +25,9 @@ def test_a_run_reads_what_those_before_it_left(
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     runtime, image = contained
     store, profile = Store(tmp_path / "runs"), Profile(name="local", runtime=runtime, image=image)
-    turns = (RunOrder(gives=("first",)), RunOrder(after=("first",)))
+    turns = (RunDependencies(provides=("first",)), RunDependencies(requires=("first",)))
     runs = [
-        replace(run, spec=replace(run.spec, turn=turn))
+        replace(run, spec=replace(run.spec, dependencies=turn))
         for run, turn in zip(command_runs([["bash", "-c", text] for text in COMMANDS]), turns, strict=True)
     ]
     views = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(tmp_path)), store)

@@ -22,12 +22,13 @@ def main() -> int:
     sys.path[0] = str(Path(__file__).parents[2])
     from launch.actions.drive import run_queue
     from launch.actions.submit import submit_runs
+    from launch.backends.base import SchedulerBackend
     from launch.backends.choose import find_backend
     from launch.errors import LaunchError
     from launch.profiles.profile import load_profile
     from launch.store.state import State
     from launch.store.store import Store
-    from launch.sweepfile.dependencies import RunOrder
+    from launch.sweepfile.dependencies import RunDependencies
     from launch.sweepfile.sweep import Sweep
     from tests.launch.command_sweep import code_under, command_runs
 
@@ -41,8 +42,13 @@ def main() -> int:
     python = sys.executable if profile.runtime == "bare" else "python3"  # an image has its own
     composed = command_runs([(python, "-S", payload, str(root / "journal.jsonl"), steps, step_s)] * runs)
     if first := int(sys.argv[7]):
-        turns = [RunOrder(gives=("first",)) if number < first else RunOrder(after=("first",)) for number in range(runs)]
-        composed = [replace(run, spec=replace(run.spec, turn=t)) for run, t in zip(composed, turns, strict=True)]
+        turns = [
+            RunDependencies(provides=("first",)) if number < first else RunDependencies(requires=("first",))
+            for number in range(runs)
+        ]
+        composed = [
+            replace(run, spec=replace(run.spec, dependencies=t)) for run, t in zip(composed, turns, strict=True)
+        ]
     sweep = Sweep(
         name=sweep_of(root), file=None, runs=tuple(run.spec for run in composed), retry={"killed": int(sys.argv[5])}
     )
@@ -50,7 +56,7 @@ def main() -> int:
     try:
         submission = submit_runs(sweep, composed, store, profile, source=source)
         views = run_queue(submission, store)
-        if not find_backend(profile).attended:
+        if isinstance(find_backend(profile), SchedulerBackend):
             return 0
     except LaunchError as error:
         sys.stderr.write(f"{error.message}\n")

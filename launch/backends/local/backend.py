@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import final
 
-from launch.backends.base import Backend, OnChange
-from launch.backends.local.queue import LocalQueue
+from launch.backends.base import AttendedBackend, OnChange
+from launch.backends.local.queue import QUEUE_LOG, QueueOptions, run_queue
 from launch.backends.local.slots import check_fits, find_machine
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
@@ -27,10 +28,9 @@ from launch.store.view import RunView
 from launch.supervise.arguments import CWD_VARIABLE
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
-QUEUE_LOG = "queue.log"
 
-
-class LocalBackend(Backend):
+@final
+class LocalBackend(AttendedBackend):
     """Runs attempts on this machine, as many at once as its slots allow.
 
     Args:
@@ -47,24 +47,22 @@ class LocalBackend(Backend):
         for resources in asked:
             check_fits(resources, machine)
 
-    def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
-        """Start runs as slots become free until none is left; see `LocalQueue`."""
-        environment = {**os.environ, **self._profile.variables}
-        queue = LocalQueue(
-            sweep,
-            generation,
+    def run(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
+        """Start runs as slots become free, until none is left."""
+        options = QueueOptions(
             slots=self._profile.slots,
             slots_per_gpu=self._profile.slots_per_gpu,
-            environment=environment,
+            environment={**os.environ, **self._profile.variables},
             on_change=on_change,
         )
-        queue.run()
+        run_queue(sweep, generation, options)
 
-    def detach(self, sweep: SweepStore, generation: int) -> int:
-        """Start a process of its own session that drives; it returns once that one holds the sweep's queue."""
+    def run_in_background(self, sweep: SweepStore, generation: int) -> int:
+        """Start a process with a session of its own; return its pid once it holds the sweep's queue."""
         reading, ready = os.pipe()
         words = [os.fspath(sweep.path), str(generation), str(self._profile.slots or 0)]
         words += [str(self._profile.slots_per_gpu), str(ready)]
+        cwd = os.environ.get(CWD_VARIABLE) or os.getcwd()
         log_path = sweep.path / QUEUE_LOG
         try:
             log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -77,25 +75,21 @@ class LocalBackend(Backend):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={
-                        **os.environ,
-                        **self._profile.variables,
-                        CWD_VARIABLE: os.environ.get(CWD_VARIABLE) or os.getcwd(),
-                    },
+                    env={**os.environ, **self._profile.variables, CWD_VARIABLE: cwd},
                     pass_fds=[ready],
                     start_new_session=True,
                 )
             finally:
                 os.close(log)
                 os.close(ready)
-            said = answer.read()  # until the queue has begun, or is gone
-        started.wait()  # it hands over to a process of its own at once
+            said = answer.read()  # returns when the queue has begun, or when its process has ended
+        started.wait()  # it forks at once, and only the fork goes on
         if not said:
             raise BackendError(f"the queue in the background did not start: {_last_line(log_path)}")
         return int(said)
 
     def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
-        """Ask the supervisors of live attempts to end them; where one is gone, ask what it started."""
+        """Ask the supervisors of live attempts to end them; if a supervisor is gone, ask the processes it left."""
         for view in (view for view in views if view.state is State.RUNNING):
             fd = open_supervisor(view)
             for process in _orphans(view) if fd is None else [fd]:
@@ -104,7 +98,7 @@ class LocalBackend(Backend):
 
 
 def open_supervisor(view: RunView) -> int | None:
-    """Return a descriptor of the process that supervises a run's last attempt; None where there is none here."""
+    """Return a descriptor of the process that supervises a run's last attempt, or None if none does so here."""
     record = read_raw_record(attempt_path(view.run_dir, view.attempts - 1))
     if not record or record.get("ended") is not None or not is_here(record):
         return None
@@ -121,34 +115,29 @@ def _last_line(path: Path) -> str:
         lines = [
             line for line in path.read_text(errors="replace").splitlines() if line and not line.startswith("hint:")
         ]
-        return lines[-1] if lines else "it said nothing"
-    return "it said nothing"
+        return lines[-1] if lines else "it printed nothing"
+    return "it printed nothing"
 
 
 def main(words: Sequence[str]) -> int:
-    """Drive a generation in the background.
+    """Run a generation in the background.
 
     `python -m launch.backends.local.backend SWEEP_DIR GENERATION SLOTS PER_GPU FD`
     """
     folder, generation, slots, slots_per_gpu, ready = words
     if os.fork():
-        return 0  # the terminal's process need not wait for the one that goes on
+        return 0  # the process that started this one is not kept waiting
     path = Path(folder)
 
     def begun() -> None:
         os.write(int(ready), str(os.getpid()).encode())
         os.close(int(ready))
 
-    queue = LocalQueue(
-        Store(path.parent).sweep(path.name),
-        int(generation),
-        slots=int(slots) or None,
-        slots_per_gpu=int(slots_per_gpu),
-        environment=os.environ,
-        on_begin=begun,
+    options = QueueOptions(
+        slots=int(slots) or None, slots_per_gpu=int(slots_per_gpu), environment=os.environ, on_begin=begun
     )
     try:
-        queue.run()
+        run_queue(Store(path.parent).sweep(path.name), int(generation), options)
     except LaunchError as error:
         sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code

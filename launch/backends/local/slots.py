@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from launch.errors import LaunchError, StoreError
@@ -132,8 +133,16 @@ class Slots:
         self._slots_per_gpu = slots_per_gpu
         self._folder = _slots_folder()
 
+    def leaves_room(self, taken: Iterable[Slot], resources: Resources) -> bool:
+        """Return whether a run would fit beside these slots if no other process held any."""
+        taken = list(taken)
+        if resources.gpus_per_node:
+            shares = len(self._machine.gpus) * self._slots_per_gpu
+            return shares - sum(len(slot.gpus) for slot in taken) >= resources.gpus_per_node
+        return len(self._machine.cores) - sum(len(slot.cores) for slot in taken) >= resources.cpus_per_task
+
     def take(self, resources: Resources) -> Slot | None:
-        """Take a slot for a run; None where there is none free."""
+        """Take a slot for a run; return None if none is free."""
         # All or nothing under one door: two queues that each held half of what they need would wait for ever.
         door = acquire(os.path.join(self._folder, "door"), wait=True)
         try:

@@ -9,21 +9,21 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import final
 
-from launch.backends.base import Backend, OnChange, Submitted
+from launch.backends.base import SchedulerBackend, Submitted
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, live_arrays
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.cluster import check_partition, read_partitions
 from launch.backends.slurm.feed import FeedResult, feed
-from launch.backends.slurm.job_dependencies import find_requirements
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.sbatch import sbatch
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
 from launch.backends.slurm.squeue_format import task_words
 from launch.errors import BackendError
 from launch.profiles.profile import Profile
-from launch.store.dependencies import DependencyGraph
+from launch.store.dependencies import DependencyGraph, blocks_of
 from launch.store.manifest import ListedRun, Manifest
 from launch.store.records import ManifestEntry
 from launch.store.state import State
@@ -31,14 +31,13 @@ from launch.store.store import SweepStore
 from launch.store.view import RunView
 
 
-class SlurmBackend(Backend):
+@final
+class SlurmBackend(SchedulerBackend):
     """Runs attempts as tasks of job arrays.
 
     Args:
-        profile: What the cluster wants to be told.
+        profile: The cluster's settings.
     """
-
-    attended = False
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -92,22 +91,14 @@ class SlurmBackend(Backend):
             max_parallel=max_parallel,
             cwd=os.getcwd(),
             now=time.time(),
-            needs=find_requirements(listed, DependencyGraph(Manifest(listed=listed)), lambda _: State.PLANNED),
+            unmet=DependencyGraph(Manifest(listed=listed)).open_requirements(listed, lambda _: State.PLANNED),
+            blocks={entry.run_id: blocks_of(entry) for entry in entries},
         )
         numbers = itertools.count()
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
 
-    def drive(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
-        """Submit the runs of a generation and return: the queue has them."""
-        self.submit(sweep, generation)
-
-    def detach(self, sweep: SweepStore, generation: int) -> int:
-        """Submit the runs of a generation and return: the queue has them."""
-        self.submit(sweep, generation)
-        return 0
-
     def submit(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Submitted:
-        """Submit the runs of a generation that nobody works on, as many as the queue has room for."""
+        """Submit the runs of a generation that nothing works on, as many as the queue has room for."""
         fed = feed(sweep, generation, self._profile, asked=asked)
         return Submitted(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
 

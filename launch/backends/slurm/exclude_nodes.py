@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from launch.backends.slurm.arrays import Array, excluded_nodes, record_excluded_nodes
 from launch.backends.slurm.client import ClientError, run_client
-from launch.backends.slurm.job_dependencies import pending_indices
+from launch.backends.slurm.job_dependencies import pending_tasks
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.squeue_format import task_words
 
@@ -28,7 +28,7 @@ def exclude_failed_nodes(
         BackendError: Where Slurm does not answer.
     """
     for array in arrays if nodes else ():
-        waiting = pending_indices(array, listing)
+        waiting = list(pending_tasks(array, listing))
         if not waiting or array.job is None or excluded_nodes(folder, array.record.uuid).issuperset(nodes):
             continue
         names = ",".join([*([always] if always else []), *nodes])

@@ -9,30 +9,30 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launch.backends.slurm import squeue
-from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue
+from launch.backends.slurm.arrays import ArrayTask, record_left_queue
 from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.exclude_nodes import exclude_failed_nodes
-from launch.backends.slurm.queue_state import QueueState, cancel_pending
-from launch.backends.slurm.reconcile import reconcile, throttle
-from launch.backends.slurm.request import Limits, SubmissionInput, build_requests
+from launch.backends.slurm.queue_state import QueueState, cancel_pending, without_pending
+from launch.backends.slurm.reconcile import Reconciled, reconcile, throttle
+from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
-from launch.backends.slurm.scheduler_view import scheduler_views
-from launch.backends.slurm.send import send
+from launch.backends.slurm.send import SentArrays, send
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.sweep_dependencies import jobs_of_predecessors
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile, load_profile
 from launch.specs.resources import Resources
+from launch.store.dependencies import blocks_of
 from launch.store.files import SNAPSHOTS, fault_point
-from launch.store.manifest import Manifest
+from launch.store.manifest import read_manifest
+from launch.store.records import ManifestHeader
 from launch.store.state import State
 from launch.store.store import SweepStore
-from launch.store.view import RunView
 from launch.supervise.arguments import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
@@ -69,20 +69,20 @@ class FeedResult:
 def feed(
     sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
 ) -> FeedResult:
-    """Submit the runs of a generation that nobody works on, as many as the queue has room for.
+    """Submit the runs of a generation that nothing works on, as many as the queue has room for.
 
     Args:
         sweep: The sweep.
         generation: The generation.
-        profile: What the cluster wants to be told.
-        asked: Whether a person asked for it: then everything is tried again that was not judged.
-        leaving: The task that feeds as its last deed: its own run may be what is to be submitted.
+        profile: The cluster's settings.
+        asked: Whether a person asked for it. If not, runs that a person stopped and runs whose policy is used up wait.
+        leaving: The task that feeds just before it ends: its own run may be one of those to submit.
 
     Returns:
         What was submitted, and what was not.
 
     Raises:
-        LaunchError: Where Slurm does not answer or refuses. Nothing of this call is in its queue then.
+        LaunchError: If Slurm does not answer or refuses. Then nothing of this call is in its queue.
     """
     lock = sweep.lock_queue(generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
@@ -95,76 +95,94 @@ def feed(
 
 def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None) -> FeedResult:
     folder = os.fspath(path)
-    listing = squeue.refresh(os.fspath(path.parent))
-    found = reconcile(folder, listing)
-    fault_point("feed.reconciled")
-    seen = without_runs(listing, leaving)
-    sweep = SweepStore(path, lambda folder: scheduler_views(live_arrays(folder), seen))
-    manifest = sweep.manifest()
-    header = manifest.headers[generation]
-    standing = QueueState(folder, found.live, seen, sweep, manifest)
-    loose = standing.stale_jobs()
-    if loose:
-        cancel_pending(loose)
-        seen, listing = _less(seen, loose), _less(listing, loose)
-        found = replace(found, lanes=tuple(lane for lane in found.lanes if lane.array not in loose))
-        sweep.manifest()  # it asks the scheduler anew, which has less now
-        standing = QueueState(folder, found.live, seen, sweep, manifest)
+    found, listing, state, taken_out = _settle_queue(path, leaving)
+    header = state.manifest.headers[generation]
     lanes = throttle(found, header.max_parallel, listing)
-    # What was taken out goes in again, whichever generation it was submitted for.
-    own = dict.fromkeys((*manifest.run_ids[generation], *(run_id for runs in loose.values() for run_id in runs)))
-    views = [standing.refresh(run_id) for run_id in own]
+    views = [state.view(run_id) for run_id in dict.fromkeys((*state.manifest.run_ids[generation], *taken_out))]
     bad = excluded_nodes(views, profile.site.exclude_after)
-    exclude_failed_nodes(folder, found.live, seen, bad, profile.site.exclude)
-    waiting = {v.run_id: v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, manifest))}
-    in_turn, may_come = standing.submittable(waiting)
-    if not in_turn:
-        record_left_queue(folder, may_come)
-        return FeedResult(adopted=found.adopted, removed=found.removed, left=may_come, blocked=len(waiting) - may_come)
-    limits = read_limits(profile.site)
-    chosen = in_turn[: free_places(limits, sum(max(1, len(row.tasks)) for row in listing.rows))]
-    want = SubmissionInput(
-        sweep=sweep.name,
-        folder=folder,
-        generation=generation,
-        tasks=_tasks([waiting[run_id] for run_id in chosen], manifest),
-        max_parallel=header.max_parallel,
-        live=lanes,
-        exclude=bad,
-        after=jobs_of_predecessors(sweep.path.parent, header.after, listing),
-        needs=standing.requirements(chosen),
-        spots=standing.spots,
-        cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
-        now=time.time(),
-        home=_home(sweep, header.snapshot),
-    )
-    requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
-    sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
-    submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
+    exclude_failed_nodes(folder, found.live, state.listing, bad, profile.site.exclude)
+    to_submit = [v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, state.manifest))]
+    ready, may_come = state.submittable([view.run_id for view in to_submit])
+    submitted, sent = 0, SentArrays()
+    if ready:
+        limits = read_limits(profile.site)
+        want = replace(
+            _submission(state, path, ready[: free_places(limits, listing.count)], header),
+            live=lanes,
+            exclude=bad,
+            after=jobs_of_predecessors(path.parent, header.after, listing),
+        )
+        requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
+        sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
+        submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
     record_left_queue(folder, may_come - submitted)
     return FeedResult(
         arrays=len(sent.jobs),
         submitted=submitted,
         left=may_come - submitted,
-        blocked=len(waiting) - may_come,
+        blocked=len(to_submit) - may_come,
         adopted=found.adopted,
         removed=found.removed,
         full=sent.full,
     )
 
 
-def _home(sweep: SweepStore, snapshot: str | None) -> str | None:
-    """Return the snapshot where it holds the launcher too: an edit must not reach what waits in the queue."""
-    folder = None if snapshot is None else sweep.path.parent / SNAPSHOTS / snapshot
-    return os.fspath(folder) if folder and (folder / "launch" / "supervise" / "task.py").is_file() else None
+def _settle_queue(path: Path, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
+    """Bring the sweep's records and its jobs into agreement.
+
+    Returns:
+        The arrays in the queue, the queue, the state of the sweep without the task that leaves, and the runs that were
+        taken out of the queue since they waited for the wrong jobs. These go in again, whatever their generation.
+    """
+    listing = squeue.refresh(os.fspath(path.parent))
+    found = reconcile(os.fspath(path), listing)
+    fault_point("feed.reconciled")
+    manifest = read_manifest(os.fspath(path))
+    state = QueueState(path, manifest, found.live, without_task(listing, leaving))
+    stale = state.stale_jobs()
+    if stale:
+        cancel_pending(stale)
+        state, listing = state.without(stale), without_pending(listing, stale)
+        found = replace(found, lanes=tuple(lane for lane in found.lanes if lane.array not in stale))
+    return found, listing, state, [run_id for runs in stale.values() for run_id in runs]
+
+
+def _submission(state: QueueState, path: Path, chosen: Sequence[str], header: ManifestHeader) -> SubmissionInput:
+    """Return what sbatch is to be asked for some runs, but for what depends on the rest of the queue."""
+    tasks: list[tuple[ArrayTask, Resources]] = []
+    blocks: dict[str, tuple[str, ...]] = {}
+    for run_id in chosen:
+        listed = state.manifest.listed[run_id]
+        task = ArrayTask(run_id=run_id, generation=listed.generation, retried=listed.retried)
+        tasks.append((task, resources_for_retry(state.view(run_id), listed.retried)))
+        blocks[run_id] = blocks_of(listed.entry)
+    return SubmissionInput(
+        sweep=path.name,
+        folder=os.fspath(path),
+        generation=header.generation,
+        tasks=tasks,
+        max_parallel=header.max_parallel,
+        unmet=state.unmet(chosen),
+        positions=state.positions,
+        blocks=blocks,
+        cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
+        now=time.time(),
+        home=_launcher_in(path.parent, header.snapshot),
+    )
+
+
+def _launcher_in(root: Path, snapshot: str | None) -> str | None:
+    """Return the snapshot if it contains the launcher: an edit of the code must not reach what waits in the queue."""
+    folder = None if snapshot is None else root / SNAPSHOTS / snapshot
+    return os.fspath(folder) if folder and (folder / f"{TASK_MODULE.replace('.', '/')}.py").is_file() else None
 
 
 def free_places(limits: Limits, queued: int) -> int | None:
-    """Return how many tasks more the queue takes of this user; None for no limit."""
+    """Return how many more tasks of this user the queue takes; None for no limit."""
     return None if limits.submit is None else max(0, limits.submit - queued)
 
 
-def without_runs(listing: QueueSnapshot, task: str | None) -> QueueSnapshot:
+def without_task(listing: QueueSnapshot, task: str | None) -> QueueSnapshot:
     """Return a listing without a task of an array."""
     job, _, index = (task or "").partition("_")
     rows = [
@@ -172,20 +190,6 @@ def without_runs(listing: QueueSnapshot, task: str | None) -> QueueSnapshot:
         for row in listing.rows
     ]
     return replace(listing, rows=tuple(rows))
-
-
-def _less(listing: QueueSnapshot, jobs: Collection[str]) -> QueueSnapshot:
-    """Return a listing without what waits of some jobs."""
-    return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))
-
-
-def _tasks(views: Sequence[RunView], manifest: Manifest) -> list[tuple[ArrayTask, Resources]]:
-    tasks: list[tuple[ArrayTask, Resources]] = []
-    for view in views:
-        listed = manifest.listed[view.run_id]
-        task = ArrayTask(run_id=view.run_id, generation=listed.generation, retried=listed.retried)
-        tasks.append((task, resources_for_retry(view, listed.retried)))
-    return tasks
 
 
 def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:

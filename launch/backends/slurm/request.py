@@ -11,23 +11,23 @@ from typing import Any
 
 from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
 from launch.backends.slurm.executor import ScriptExecutor
-from launch.backends.slurm.job_dependencies import QueuePosition, Requirements
+from launch.backends.slurm.job_dependencies import QueuePosition, name_jobs
 from launch.backends.slurm.job_names import job_name
 from launch.backends.slurm.throttle import Slot, share
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.self_command import isolated_command
 from launch.specs.resources import Resources
-from launch.store.dependencies import Key
+from launch.store.dependencies import OpenRequirements, Requirement
 from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE
+
+TASK_MODULE = "launch.backends.slurm.task"  # what a batch script executes
 
 # A task reads its array's record whole: at this size that takes some milliseconds.
 _MOST_TASKS = 10_000
 # With more arrays than this that differ in what they wait for, those of equal resources wait for all of it together.
 _MOST_WAITS = 32
-# What tasks are given, what they wait for, and the tasks.
-_Group = tuple[Resources, tuple[Key, ...], Sequence[ArrayTask]]
-# A run must have most of its time for itself.
+# A run keeps most of its time for itself.
 _MOST_DELAY = 0.25
 
 
@@ -56,11 +56,12 @@ class SubmissionInput:
         generation: The manifest generation.
         tasks: Runs with what each is given, in the order they are to start.
         max_parallel: How many runs of the sweep may execute at once; None for no limit.
-        live: Lanes of the arrays of the sweep that are in the queue already.
+        live: The shares of `max_parallel` of the arrays that are in the queue already.
         exclude: Nodes to be avoided.
-        after: Jobs whose success is waited for.
-        needs: Which of the runs come after which.
-        spots: Where those stand that come before, and are in the queue already.
+        after: Jobs of other sweeps that must succeed first.
+        unmet: Which of the runs wait for which.
+        positions: Where runs that are waited for stand in the queue already.
+        blocks: By run, the blocks that it is part of and that other runs wait for.
         cwd: Where the user typed the command.
         now: Seconds since the epoch.
         home: The folder with the code of the supervisors; None for where this very launcher lies.
@@ -74,8 +75,9 @@ class SubmissionInput:
     live: Sequence[Slot] = ()
     exclude: Sequence[str] = ()
     after: Sequence[str] = ()
-    needs: Requirements = field(default_factory=Requirements)
-    spots: Mapping[str, QueuePosition] = field(default_factory=dict[str, QueuePosition])
+    unmet: OpenRequirements = field(default_factory=OpenRequirements)
+    positions: Mapping[str, QueuePosition] = field(default_factory=dict[str, QueuePosition])
+    blocks: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     cwd: str = "/"
     now: float = 0.0
     home: str | None = None
@@ -126,7 +128,7 @@ def build_requests(
         make_uuid: Returns 16 hexadecimal digits that nobody else has.
     """
     arrays = list(_arrays(want, min(limits.array_tasks, _MOST_TASKS), make_uuid))
-    ready = sum(not array.ties for array in arrays)
+    ready = sum(not array.waits for array in arrays)
     lanes = share(want.max_parallel, want.live, [array.uuid for array in arrays], ready)
     executor = ScriptExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
@@ -146,7 +148,7 @@ def build_requests(
             requeue=profile.site.requeue,
             feeds=profile.site.sbatch_from_nodes,
             accounts=limits.accounts,
-            waits=array.ties,
+            waits=array.waits,
         )
         script = executor.text(_command(want, record), _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, array.uuid, "sh")))
@@ -164,48 +166,48 @@ class _Array:
         uuid: Its own.
         resources: What its tasks are given.
         tasks: The tasks.
-        ties: What must end well before it begins.
+        waits: What must succeed before it begins, as `ArrayRecord.waits` names it.
     """
 
     uuid: str
     resources: Resources
     tasks: tuple[ArrayTask, ...]
-    ties: tuple[str, ...]
+    waits: tuple[str, ...]
 
 
 def _arrays(want: SubmissionInput, most: int, make_uuid: Callable[[], str]) -> Iterator[_Array]:
-    """Yield the arrays, each after those that it waits for. What waits for runs that are nowhere is left out."""
+    """Yield the arrays, each after those it waits for. A run that waits for one that is nowhere is left out."""
     known = {task.run_id: (task, resources) for task, resources in want.tasks}
-    spots = dict(want.spots)
-    for level in list(want.needs.levels(known, spots)):
-        for resources, keys, tasks in _groups([known[run_id] for run_id in level], want.needs):
-            ties = want.needs.dependencies(keys, spots)
+    positions = dict(want.positions)
+    for level in list(want.unmet.levels(known, positions)):
+        for resources, requirements, tasks in _groups([known[run_id] for run_id in level], want):
+            waits = name_jobs((run_id for one in requirements for run_id in want.unmet.left[one]), positions)
             for start in range(0, len(tasks), most):
-                array = _Array(
-                    uuid=make_uuid(), resources=resources, tasks=tuple(tasks[start : start + most]), ties=ties
-                )
+                own = tuple(tasks[start : start + most])
+                array = _Array(uuid=make_uuid(), resources=resources, tasks=own, waits=waits)
                 yield array
-                places = enumerate(array.tasks)
-                size = len(array.tasks)
-                spots |= {
-                    task.run_id: QueuePosition(array=array.uuid, index=index, size=size) for index, task in places
-                }
+                for index, task in enumerate(own):
+                    positions[task.run_id] = QueuePosition(array=array.uuid, index=index, size=len(own))
 
 
-def _groups(tasks: Sequence[tuple[ArrayTask, Resources]], needs: Requirements) -> Iterator[_Group]:
-    """Yield the tasks that may share an array, of equal resources and waiting for the same, with what they wait for."""
-    groups: dict[tuple[Resources, tuple[Key, ...]], list[ArrayTask]] = {}
+def _groups(
+    tasks: Sequence[tuple[ArrayTask, Resources]], want: SubmissionInput
+) -> Iterator[tuple[Resources, tuple[Requirement, ...], list[ArrayTask]]]:
+    """Yield the tasks that may share an array: of equal resources, waiting for the same, part of the same blocks.
+
+    Blocks that others wait for have arrays of their own, so that one `afterok` for each array says all.
+    """
+    unmet = want.unmet.of
+    if len({(resources, unmet[task.run_id]) for task, resources in tasks if task.run_id in unmet}) > _MOST_WAITS:
+        together: dict[Resources, dict[Requirement, None]] = {}
+        for task, resources in tasks:
+            together.setdefault(resources, {}).update(dict.fromkeys(unmet.get(task.run_id, ())))
+        unmet = {task.run_id: tuple(together[resources]) for task, resources in tasks if task.run_id in unmet}
+    groups: dict[tuple[Resources, tuple[Requirement, ...], tuple[str, ...]], list[ArrayTask]] = {}
     for task, resources in tasks:
-        groups.setdefault((resources, needs.keys.get(task.run_id, ())), []).append(task)
-    if sum(bool(keys) for _, keys in groups) <= _MOST_WAITS:
-        yield from ((resources, keys, own) for (resources, keys), own in groups.items())
-        return
-    fewer: dict[tuple[Resources, bool], tuple[dict[Key, None], list[ArrayTask]]] = {}
-    for (resources, keys), own in groups.items():
-        all_keys, together = fewer.setdefault((resources, bool(keys)), ({}, []))
-        all_keys.update(dict.fromkeys(keys))
-        together += own
-    yield from ((resources, tuple(keys), together) for (resources, _), (keys, together) in fewer.items())
+        kind = (resources, unmet.get(task.run_id, ()), want.blocks.get(task.run_id, ()))
+        groups.setdefault(kind, []).append(task)
+    yield from ((resources, requirements, own) for (resources, requirements, _), own in groups.items())
 
 
 def delay_of(site: SlurmSettings, resources: Resources) -> float:
@@ -277,5 +279,5 @@ def _exports(want: SubmissionInput, profile: Profile) -> list[str]:
 
 def _command(want: SubmissionInput, record: ArrayRecord) -> str:
     """Return the shell line that becomes the supervisor: on the host's own Python, in the place of the shell."""
-    words = isolated_command("launch.backends.slurm.task", [array_path(want.folder, record.uuid)], want.home)
+    words = isolated_command(TASK_MODULE, [array_path(want.folder, record.uuid)], want.home)
     return "exec " + shlex.join(words)

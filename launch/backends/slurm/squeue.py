@@ -33,6 +33,11 @@ class QueueSnapshot:
     taken: float = 0.0
     problem: str | None = None
 
+    @property
+    def count(self) -> int:
+        """How many tasks and other jobs the queue holds."""
+        return sum(max(1, len(row.tasks)) for row in self.rows)
+
 
 def ask() -> QueueSnapshot:
     """Ask `squeue` now.

@@ -24,7 +24,7 @@ from launch.store.records import ManifestEntry
 from launch.store.state import State
 from launch.store.store import Store
 from launch.store.view import RunView
-from launch.sweepfile.dependencies import RunOrder
+from launch.sweepfile.dependencies import RunDependencies
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import code_under, command_runs, python, sweep_of
 
@@ -50,8 +50,8 @@ def store(tmp_path: Path) -> Store:
 def runs_of(folder: Path, names: Sequence[str] = tuple(SOURCE)) -> list[Run]:
     """Return runs that note when they begin: `b` comes after `a0` and `a1`, `c` after `b`."""
     runs = command_runs([[*python(NOTING), str(folder), name] for name in SOURCE])
-    turns = [RunOrder(after=after, gives=gives) for after, gives in SOURCE.values()]
-    turned = [replace(run, spec=replace(run.spec, turn=turn)) for run, turn in zip(runs, turns, strict=True)]
+    turns = [RunDependencies(requires=after, provides=gives) for after, gives in SOURCE.values()]
+    turned = [replace(run, spec=replace(run.spec, dependencies=turn)) for run, turn in zip(runs, turns, strict=True)]
     return [turned[list(SOURCE).index(name)] for name in names]
 
 
@@ -153,7 +153,7 @@ def test_a_plan_says_what_each_run_would_wait_for(store: Store) -> None:
 def test_another_after_is_another_generation(store: Store, tmp_path: Path) -> None:
     assert [submit(store).generation for _ in range(2)] == [1, 1]
     runs = runs_of(tmp_path)
-    runs[3] = replace(runs[3], spec=replace(runs[3].spec, turn=RunOrder()))
+    runs[3] = replace(runs[3], spec=replace(runs[3].spec, dependencies=RunDependencies()))
     changed = submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code")
     assert changed.generation == 2
     assert [view.waits for view in changed.views] == [(), (), ("a",), (), ()]

@@ -14,7 +14,7 @@ from launch.actions.submit import submit_runs
 from launch.compose.composer import Composer, Run
 from launch.store.state import State
 from launch.store.store import Store
-from launch.sweepfile.dependencies import RunOrder
+from launch.sweepfile.dependencies import RunDependencies
 from launch.sweepfile.sweep import load_sweep
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 from tests.launch.sweepfile.test_docs import EXAMPLES
@@ -40,7 +40,7 @@ def told_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
 def submit(store: Store, names: Sequence[str] = tuple(SOURCE)) -> Submission:
     runs: list[Run] = []
     for run, (after, gives) in zip(command_runs([python(TELLING)] * 4), SOURCE.values(), strict=True):
-        runs.append(replace(run, spec=replace(run.spec, turn=RunOrder(after=after, gives=gives))))
+        runs.append(replace(run, spec=replace(run.spec, dependencies=RunDependencies(requires=after, provides=gives))))
     chosen = [runs[list(SOURCE).index(name)] for name in names]
     code = code_under(store.root.parent)
     return submit_runs(sweep_of(runs), chosen, store, LOCAL, planned=runs, source=code)

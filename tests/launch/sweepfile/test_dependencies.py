@@ -20,7 +20,7 @@ from tests.launch.command_sweep import code_under
 
 
 def turns(sweep):
-    return [(run.turn.gives, run.turn.after) for run in sweep.runs]
+    return [(run.dependencies.provides, run.dependencies.requires) for run in sweep.runs]
 
 
 def test_a_block_waits_for_all_runs_of_another_and_of_the_blocks_inside_it(load):
@@ -42,10 +42,10 @@ def test_runs_are_matched_by_values_whatever_names_the_keys(load):
           - {after: {pre: [seed, lr]}, seeds: [1], base: {optim.lr: 1, d: 1}}
           - {after: [{pre: optim.lr}, {pre: seed}], base: {optim.lr: 2, d: 2}}
     """)
-    first = [run.turn.gives for run in sweep.runs[:4]]
+    first = [run.dependencies.provides for run in sweep.runs[:4]]
     assert first[1] == ("pre optim.lr=1 seed=1", "pre optim.lr=1", "pre seed=1")
-    assert sweep.runs[4].turn.after == ("pre optim.lr=1 seed=1",)
-    assert sweep.runs[5].turn.after == ("pre optim.lr=2", "pre seed=0")
+    assert sweep.runs[4].dependencies.requires == ("pre optim.lr=1 seed=1",)
+    assert sweep.runs[5].dependencies.requires == ("pre optim.lr=2", "pre seed=0")
 
 
 def test_a_block_inherits_what_the_block_around_it_waits_for(load):
@@ -86,7 +86,7 @@ def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load):
           - {name: first, seeds: [0]}
           - {after: last, seeds: [9]}
     """)
-    by_seed = {run.seed: (set(run.turn.gives), run.turn.after) for run in sweep.runs}
+    by_seed = {run.seed: (set(run.dependencies.provides), run.dependencies.requires) for run in sweep.runs}
     assert by_seed[0] == ({"last", "middle", "first"}, ())
     assert by_seed[1] == ({"last"}, ("middle",))
     assert by_seed[2] == ({"middle"}, ("first",))
@@ -136,8 +136,8 @@ def test_runs_whose_configs_are_one_are_joined_when_they_are_composed(load):
           - {after: [early, late], seeds: [1]}
     """)
     first, last = Composer().plan_all(sweep.runs)
-    assert (first.spec.turn.gives, first.spec.turn.after) == (("late", "early"), ())
-    assert last.spec.turn.after == ("early", "late")
+    assert (first.spec.dependencies.provides, first.spec.dependencies.requires) == (("late", "early"), ())
+    assert last.spec.dependencies.requires == ("early", "late")
 
 
 MISTAKES = {
@@ -224,15 +224,17 @@ def test_whatever_is_accepted_can_be_executed_and_is_small(tmp_path_factory, blo
     except SweepError:
         assume(False)
     left = list(runs)
-    assert {token for run in runs for token in run.turn.after} <= {token for run in runs for token in run.turn.gives}
+    assert {token for run in runs for token in run.dependencies.requires} <= {
+        token for run in runs for token in run.dependencies.provides
+    }
     while left:
-        missing = {token for run in left for token in run.turn.gives}
-        ready = [run for run in left if missing.isdisjoint(run.turn.after)]
+        missing = {token for run in left for token in run.dependencies.provides}
+        ready = [run for run in left if missing.isdisjoint(run.dependencies.requires)]
         assert ready, "they wait for one another"
         left = [run for run in left if run not in ready]
     for run in runs:  # whatever number of runs waits for it
-        assert len(run.turn.gives) <= 2 * len(named)
-        assert len(run.turn.after) <= 2 * len(named)
+        assert len(run.dependencies.provides) <= 2 * len(named)
+        assert len(run.dependencies.requires) <= 2 * len(named)
 
 
 def _inside(block):

@@ -5,7 +5,7 @@ import pytest
 from launch.backends.slurm import sbatch as sbatch_module
 from launch.backends.slurm.client import ClientError, Unreachable
 from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
-from launch.backends.slurm.feed import free_places, without_runs
+from launch.backends.slurm.feed import free_places, without_task
 from launch.backends.slurm.request import Limits
 from launch.backends.slurm.resubmission import excluded_nodes
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
@@ -161,5 +161,5 @@ def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(tmp_path, m
 
 def test_a_task_that_leaves_does_not_count_itself_as_queued():
     rows = parse_rows("12_1|RUNNING|None|n1|x\n12_[2-3]|PENDING|Resources||x\n7|RUNNING|None|n1|y\n")
-    assert [row.tasks for row in without_runs(QueueSnapshot(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
-    assert without_runs(QueueSnapshot(rows=tuple(rows)), None).rows == tuple(rows)
+    assert [row.tasks for row in without_task(QueueSnapshot(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
+    assert without_task(QueueSnapshot(rows=tuple(rows)), None).rows == tuple(rows)

@@ -1,5 +1,6 @@
 """Which arrays wait for which: runs that come after others, as sbatch is asked for them."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -7,14 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask, read_array, write_array
-from launch.backends.slurm.job_dependencies import (
-    QueuePosition,
-    Requirements,
-    find_positions,
-    is_tied_to_jobs,
-    may_still_succeed,
-    pending_tasks,
-)
+from launch.backends.slurm.job_dependencies import QueuePosition, find_positions, pending_tasks
+from launch.backends.slurm.queue_state import QueueState
 from launch.backends.slurm.request import Limits, SubmissionInput, build_requests
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.squeue_format import QueueRow
@@ -22,20 +17,22 @@ from launch.backends.slurm.throttle import share
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
-from launch.store.state import State
+from launch.store.dependencies import OpenRequirements, Requirement
+from launch.store.manifest import ListedRun, Manifest
+from launch.store.records import ManifestEntry, ManifestHeader
 
 
-def requests(runs, after, *, spots=None, most=1001, **more):
-    """Ask for runs, of which some wait for others: by token the runs that give it, by run its tokens."""
-    keys = {run: tuple((token, 1) for token in tokens) for run, tokens in after["waits"].items()}
-    left = {(token, 1): tuple(given) for token, given in after["left"].items()}
+def requests(runs, after, *, positions=None, most=1001, **more):
+    """Ask for runs, of which some wait for others: by label the runs that provide it, by run its labels."""
+    of = {run: tuple(Requirement(label, 1) for label in labels) for run, labels in after["waits"].items()}
+    left = {Requirement(label, 1): tuple(given) for label, given in after["left"].items()}
     want = SubmissionInput(
         sweep="x",
         folder="/runs/x",
         generation=1,
         tasks=[(ArrayTask(run_id=run, generation=1), Resources()) for run in runs],
-        needs=Requirements(keys=keys, left=left),
-        spots=spots or {},
+        unmet=OpenRequirements(of=of, left=left),
+        positions=positions or {},
         **more,
     )
     numbers = count()
@@ -46,11 +43,11 @@ def requests(runs, after, *, spots=None, most=1001, **more):
 def held(found):
     """Return which runs each array holds, and what it waits for, with short names of arrays."""
     short = {request.record.uuid: f"A{number}" for number, request in enumerate(found)}
-    ties = [[tie.replace(tie[:16], short.get(tie[:16], tie[:16])) for tie in r.record.waits] for r in found]
-    return [(" ".join(t.run_id for t in r.record.tasks), " ".join(tied)) for r, tied in zip(found, ties, strict=True)]
+    waits = [[name.replace(name[:16], short.get(name[:16], name[:16])) for name in r.record.waits] for r in found]
+    return [(" ".join(t.run_id for t in r.record.tasks), " ".join(own)) for r, own in zip(found, waits, strict=True)]
 
 
-def test_what_comes_first_is_submitted_first_and_the_rest_tied_to_it():
+def test_what_comes_first_is_submitted_first_and_the_rest_waits_for_it():
     after = {"waits": {"b": ["a"], "c": ["b"]}, "left": {"a": ["a0", "a1"], "b": ["b"]}}
     found = requests(["c", "b", "a0", "free", "a1"], after)
     assert held(found) == [("a0 free a1", ""), ("b", "A0_0 A0_2"), ("c", "A1")]
@@ -65,17 +62,28 @@ def test_runs_that_wait_for_the_same_share_an_array():
     assert held(found) == [("a0 a1", ""), ("b0 c0", "A0_0"), ("b1", "A0_1")]
 
 
+def test_a_block_that_others_wait_for_has_arrays_of_its_own():
+    after = {"waits": {"b": ["a"]}, "left": {"a": ["a0", "a1", "a2"]}}
+    blocks = {"a0": ("a",), "a1": ("a",), "a2": ("a",)}
+    assert held(requests(["a0", "free", "a1", "b", "a2"], after, blocks=blocks, most=2)) == [
+        ("a0 a1", ""),
+        ("a2", ""),
+        ("free", ""),
+        ("b", "A0 A1"),
+    ]
+
+
 def test_with_too_many_arrays_all_waits_for_all():
     many = range(40)
     after = {"waits": {f"b{n}": [f"s{n}"] for n in many}, "left": {f"s{n}": [f"a{n}"] for n in many}}
     found = requests([f"a{n}" for n in many] + [f"b{n}" for n in many], after)
-    assert [ties for _, ties in held(found)] == ["", "A0"]
+    assert [waits for _, waits in held(found)] == ["", "A0"]
 
 
 def test_what_is_in_the_queue_already_is_waited_for_there_and_what_is_nowhere_keeps_a_run_out():
     after = {"waits": {"b": ["a"], "c": ["z"]}, "left": {"a": ["a0", "a1"], "z": ["gone"]}}
     live = "f" * 16
-    found = requests(["b", "c", "a1"], after, spots={"a0": QueuePosition(array=live, index=7, size=9)})
+    found = requests(["b", "c", "a1"], after, positions={"a0": QueuePosition(array=live, index=7, size=9)})
     assert held(found) == [("a1", ""), ("b", f"{live}_7 A0")]
 
 
@@ -106,34 +114,79 @@ def test_the_record_of_an_array_says_what_it_waits_for(tmp_path):
         assert ("waits" in file.read_text()) == bool(waits)
 
 
-def test_an_array_is_bound_only_to_where_those_before_it_stand_now():
-    old, new, own = "a" * 16, "b" * 16, record(uuid="c" * 16, runs=("d",), waits=(f"{'a' * 16}_0",))
-    needs = Requirements(keys={"d": (("t", 1),)}, left={("t", 1): ("r0",)})
-    here = {"r0": QueuePosition(array=old, index=0, size=3)}
-    assert is_tied_to_jobs(own, ["d"], needs, here)
-    assert is_tied_to_jobs(record(uuid="c" * 16, runs=("d",), waits=(old,)), ["d"], needs, here)
-    assert not is_tied_to_jobs(own, ["d"], needs, {"r0": QueuePosition(array=old, index=1, size=3)})
-    assert not is_tied_to_jobs(own, ["d"], needs, {"r0": QueuePosition(array=new, index=0, size=1)})
-    assert not is_tied_to_jobs(own, ["d"], needs, {})
-    assert is_tied_to_jobs(own, ["d"], Requirements(), {})  # its turn has come
+A, B, C = "a" * 16, "b" * 16, "c" * 16
+
+
+def stale(tmp_path, waits, rows, succeeded=(), *, requires=("t",), reason="Dependency"):
+    """Return whether an array that waits, of the run `d` that comes after `r0` and `r2`, has to be submitted again."""
+    provides = {"r0": ("t",), "r1": (), "r2": ("t", "two"), "d": ()}
+    listed = {
+        run: ListedRun(
+            entry=ManifestEntry(
+                run_id=run,
+                experiment="e",
+                settings={},
+                seed=0,
+                resources=Resources(),
+                gives=labels,
+                after=requires if run == "d" else (),
+            ),
+            generation=1,
+            submitted=1,
+        )
+        for run, labels in provides.items()
+    }
+    for run in succeeded:
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "result.json").write_text("{}")
+    arrays = [
+        Array(record=record(A), job="12"),
+        Array(record=record(B, ("r0", "r2")), job="13"),
+        Array(record=record(C, ("d",), waits), job="14"),
+    ]
+    own = replace(row(C, (0,)), job="14", reason=reason)
+    listing = QueueSnapshot(rows=(*(row(uuid, tasks) for uuid, tasks in rows), own))
+    header = ManifestHeader(
+        sweep="x",
+        generation=1,
+        why="submit",
+        file=None,
+        backend="slurm",
+        profile="big",
+        runtime="bare",
+        snapshot=None,
+        metric="m",
+        retry={},
+        published=(),
+        created=1.0,
+    )
+    return QueueState(tmp_path, Manifest(headers={1: header}, listed=listed), arrays, listing).stale_jobs() == {
+        "14": ["d"]
+    }
 
 
 @pytest.mark.parametrize(
-    ("tie", "there", "succeeded", "may"),
+    ("waits", "rows", "succeeded", "is_stale"),
     [
-        ("a", {0, 1, 2}, set(), True),
-        ("a", {0}, {"r1", "r2"}, True),
-        ("a", {0}, {"r1"}, False),
-        ("a_0", {0}, set(), True),
-        ("a_1", {0}, set(), False),
-        ("a_1", {0}, {"r1"}, True),
+        ((f"{A}_0", f"{A}_2"), [(A, (0, 1, 2))], (), False),
+        ((A,), [(A, (0, 1, 2))], (), False),
+        ((A,), [(A, (0, 2))], ("r1",), False),
+        ((f"{A}_0", f"{A}_2"), [(A, (0,))], ("r2",), False),
+        ((f"{A}_0", f"{A}_2"), [(A, (0,))], (), True),  # r2 is nowhere
+        ((A,), [(A, (0,))], (), True),
+        ((f"{A}_0", f"{A}_1"), [(A, (0, 1, 2))], (), True),  # of r2 it does not know
+        ((f"{A}_0", f"{A}_2"), [(B, (0, 1))], (), True),  # both were submitted again
+        ((B,), [(B, (0, 1))], (), False),
+        ((A,), [(A, (0, 1, 2))], ("r0", "r2"), True),  # both have results, and Slurm makes it wait
     ],
 )
-def test_what_has_failed_is_waited_for_in_vain(tie, there, succeeded, may):
-    spots = {f"r{n}": QueuePosition(array="a" * 16, index=n, size=3) for n in there}
-    full = tie.replace("a", "a" * 16, 1)
-    state = {True: State.SUCCEEDED, False: State.FAILED}
-    assert may_still_succeed(full, record(), spots, lambda run: state[run in succeeded]) is may
+def test_an_array_waits_only_for_where_those_before_it_stand_now(tmp_path, waits, rows, succeeded, is_stale):
+    assert stale(tmp_path, waits, rows, succeeded) is is_stale
+
+
+def test_an_array_that_slurm_lets_begin_is_left_alone(tmp_path):
+    assert not stale(tmp_path, (A,), [], ("r0", "r2"), reason="Priority")
+    assert not stale(tmp_path / "other", (), [(A, (0, 1, 2))], requires=())
 
 
 def test_places_in_the_queue_are_read_from_it():
@@ -142,7 +195,7 @@ def test_places_in_the_queue_are_read_from_it():
     assert find_positions(arrays, listing) == {
         r: QueuePosition(array="a" * 16, index=n, size=3) for r, n in (("r0", 0), ("r2", 2))
     }
-    assert pending_tasks(arrays[0], listing) == ["r2"]
+    assert pending_tasks(arrays[0], listing) == {2: "r2"}
 
 
 @settings(max_examples=60, deadline=None)
