@@ -44,7 +44,7 @@ def draw_picture(side: int, seed: int, index: int) -> tuple[UInt8[np.ndarray, "s
     margin = parameters.margins[int(len(parameters.margins) * snakes.uniform(state))]
     stamps = _stamps(side, margin)
     lines, occupied = np.empty((side, side)), np.empty((side, side))
-    common = (state, lines, occupied, stamps.lines, stamps.occupied)
+    common = (state, (lines, occupied), (stamps.lines, stamps.occupied))
     tips = snakes.draw_contours(
         *common,
         parameters.snake_contrast * parameters.paddle_contrast,

@@ -9,6 +9,7 @@ import math
 from typing import no_type_check
 
 import numpy as np
+from jaxtyping import Float64, Int64, UInt64
 
 from s5.catalog import DataError
 
@@ -20,13 +21,25 @@ except ImportError as error:
 SEED_ATTEMPTS, PADDLE_ATTEMPTS, DISTRACTOR_ATTEMPTS = 3, 3, 5
 MAX_OVERLAP, LEAST_WEIGHT, LEAST_FREE, NEARLY_FREE = 1.8, 1e-4, 0.01, 0.3
 
+State = UInt64[np.ndarray, "1"]  # of the stream of random numbers
+Picture = Float64[np.ndarray, "height width"]
+Stamps = Float64[np.ndarray, "ends ends size size"]
+Canvas = tuple[Picture, Picture]  # the picture, and what is kept free of other lines
+Dashes = tuple[Stamps, Stamps]  # every dash, and what it keeps free of others
+Point = tuple[float, float]  # row and column
+Line = Float64[np.ndarray, "9"]
+Pixels = Int64[np.ndarray, "..."]  # as numbers in raster order, or as rows and columns
+Weights = Float64[np.ndarray, " pixels"]
+Dash = tuple[int, int, int, int]  # length, margin, half the side of its canvas; fine pixels to a pixel
+Shape = tuple[int, int, int, int, int, int]
+
 # Of a line's record: its pivot, its direction, and of its last dash the pixel it begins at and where it ends.
 _PIVOT_Y, _PIVOT_X, _ANGLE, _START_Y, _START_X, _END_Y, _END_X, _HEAD_Y, _HEAD_X = range(9)
 
 
 @njit(cache=True)
 @no_type_check
-def uniform(state):
+def uniform(state: State) -> float:
     """Return the next number of a stream, in [0, 1): splitmix64 (Steele et al. 2014)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
@@ -38,20 +51,22 @@ def uniform(state):
 
 @njit(cache=True)
 @no_type_check
-def _move(y, x, angle, distance):
+def _move(y: float, x: float, angle: float, distance: float) -> tuple[int, int]:
     return math.ceil(y + distance * math.sin(angle)), math.ceil(x + distance * math.cos(angle))
 
 
 @njit(cache=True)
 @no_type_check
-def _inside(y, x, side):
+def _inside(y: int, x: int, side: int) -> bool:
     return 0 <= y < side and 0 <= x < side
 
 
 @njit(cache=True)
 @no_type_check
-def _end(angle, half, fineness, reach):
+def _end(angle: float, dash: Dash) -> tuple[int, int]:
     """Return which stamp a direction has."""
+    length, _, half, fineness = dash
+    reach = length * fineness
     centre = half * fineness
     y, x = _move(centre, centre, angle, reach)
     return y - centre + reach, x - centre + reach
@@ -59,7 +74,7 @@ def _end(angle, half, fineness, reach):
 
 @njit(cache=True)
 @no_type_check
-def _draw(target, stamp, y, x, contrast):
+def _draw(target: Picture, stamp: Picture, y: int, x: int, contrast: float) -> None:
     """Lay a stamp over a picture, whichever is brighter."""
     half, side = stamp.shape[0] // 2, target.shape[0]
     for j in range(max(0, y - half), min(side, y + half + 1)):
@@ -69,7 +84,7 @@ def _draw(target, stamp, y, x, contrast):
 
 @njit(cache=True)
 @no_type_check
-def _overlap(occupied, stamp, y, x):
+def _overlap(occupied: Picture, stamp: Picture, y: int, x: int) -> float:
     half, side, most = stamp.shape[0] // 2, occupied.shape[0], 0.0
     for j in range(max(0, y - half), min(side, y + half + 1)):
         for i in range(max(0, x - half), min(side, x + half + 1)):
@@ -79,7 +94,7 @@ def _overlap(occupied, stamp, y, x):
 
 @njit(cache=True)
 @no_type_check
-def _occupied_near(occupied, y, x, margin):
+def _occupied_near(occupied: Picture, y: int, x: int, margin: int) -> float:
     most = 0.0
     for dy in range(-margin, margin + 1):
         for dx in range(-margin, margin + 1):
@@ -90,7 +105,7 @@ def _occupied_near(occupied, y, x, margin):
 
 @njit(cache=True)
 @no_type_check
-def _free_tails(occupied, border, stamp, length, margin):
+def _free_tails(occupied: Picture, border: int, stamp: Picture, length: int, margin: int) -> Pixels:
     """Return the pixels from which a dash lies in the open, as numbers in raster order.
 
     There are none where some pixel's dash would lie outside altogether: the published program dilates with OpenCV,
@@ -127,63 +142,70 @@ def _free_tails(occupied, border, stamp, length, margin):
 
 @njit(cache=True)
 @no_type_check
-def _record(line, pivot_y, pivot_x, angle, start_y, start_x, end_y, end_x, head_y, head_x):
-    line[_PIVOT_Y], line[_PIVOT_X], line[_ANGLE] = pivot_y, pivot_x, angle
-    line[_START_Y], line[_START_X], line[_END_Y], line[_END_X] = start_y, start_x, end_y, end_x
-    line[_HEAD_Y], line[_HEAD_X] = head_y, head_x
+def _record(line: Line, pivot: Point, angle: float, start: Point, end: Point, head: Point) -> None:
+    line[_PIVOT_Y], line[_PIVOT_X] = pivot
+    line[_ANGLE] = angle
+    line[_START_Y], line[_START_X] = start
+    line[_END_Y], line[_END_X] = end
+    line[_HEAD_Y], line[_HEAD_X] = head
 
 
 @njit(cache=True)
 @no_type_check
-def _begin(line, y, x, angle, length, margin, half, fineness, side):
+def _begin(line: Line, y: int, x: int, angle: float, dash: Dash, side: int) -> bool:
     """Put a line's first dash at a pixel; return whether it lies inside the picture."""
+    length, margin, _, _ = dash
     head_y, head_x = _move(y, x, angle, length)
     pivot_y, pivot_x = _move(head_y, head_x, angle + math.pi, length + margin)
-    end_y, end_x = _end(angle, half, fineness, length * fineness)
-    _record(line, pivot_y, pivot_x, angle, y, x, end_y, end_x, head_y, head_x)
+    end_y, end_x = _end(angle, dash)
+    _record(line, (pivot_y, pivot_x), angle, (y, x), (end_y, end_x), (head_y, head_x))
     return _inside(y, x, side) and _inside(head_y, head_x, side) and _inside(pivot_y, pivot_x, side)
 
 
 @njit(cache=True)
 @no_type_check
-def _random_angle(state):
+def _random_angle(state: State) -> float:
     return (int(uniform(state) * 360) - 180) * math.pi / 180
 
 
 @njit(cache=True)
 @no_type_check
-def _seed(state, line, occupied, occupancies, border, length, margin, half, fineness):
+def _seed(state: State, line: Line, occupied: Picture, occupancies: Stamps, border: int, dash: Dash) -> bool:
     """Begin a line where there is room for it; return whether there was."""
+    length, margin, _, _ = dash
     side = occupied.shape[0]
     for _ in range(SEED_ATTEMPTS):
         angle = _random_angle(state)
-        end_y, end_x = _end(angle, half, fineness, length * fineness)
+        end_y, end_x = _end(angle, dash)
         free = _free_tails(occupied, border, occupancies[end_y, end_x], length, margin)
         if len(free) == 0:
             return False
         number = free[int(uniform(state) * len(free))]
-        if _begin(line, number // side, number % side, angle, length, margin, half, fineness, side):
+        if _begin(line, number // side, number % side, angle, dash, side):
             return True
     return False
 
 
 @njit(cache=True)
 @no_type_check
-def _seed_beside(state, line, other, distance, length, margin, half, fineness, side):
+def _seed_beside(state: State, line: Line, other: Line, distance: int, dash: Dash, side: int) -> bool:
     """Begin a line at a distance from another's beginning; return whether it lies inside the picture."""
     for _ in range(SEED_ATTEMPTS):
         away = int(uniform(state) * 360) * math.pi / 180
         y = int(np.round(other[_START_Y] + distance * math.sin(away)))
         x = int(np.round(other[_START_X] + distance * math.cos(away)))
-        if _begin(line, y, x, _random_angle(state), length, margin, half, fineness, side):
+        if _begin(line, y, x, _random_angle(state), dash, side):
             return True
     return False
 
 
 @njit(cache=True)
 @no_type_check
-def _weigh(keys, weights, line, occupied, pivot_y, pivot_x, margin, continuity):
+def _weigh(
+    keys: Pixels, weights: Weights, line: Line, occupied: Picture, pivot: Point, margin: int, continuity: float
+) -> float:
     """Find how likely each candidate is; return the sum."""
+    pivot_y, pivot_x = pivot
     side, total = occupied.shape[0], 0.0
     for k in range(len(keys)):
         y, x = keys[k] // side, keys[k] % side
@@ -196,7 +218,7 @@ def _weigh(keys, weights, line, occupied, pivot_y, pivot_x, margin, continuity):
 
 @njit(cache=True)
 @no_type_check
-def _candidates(pivot_y, pivot_x, radius, side):
+def _candidates(pivot_y: float, pivot_x: float, radius: int, side: int) -> Pixels:
     """Return the pixels of a circle that lie inside the picture, as numbers in raster order."""
     count = math.ceil(2 * math.pi * radius)
     keys, n = np.empty(count, np.int64), 0
@@ -211,13 +233,17 @@ def _candidates(pivot_y, pivot_x, radius, side):
 
 @njit(cache=True)
 @no_type_check
-def _extend(state, line, lines, occupied, stamps, occupancies, contrast, length, margin, half, fineness, continuity):
+def _extend(
+    state: State, line: Line, canvas: Canvas, dashes: Dashes, contrast: float, dash: Dash, continuity: float
+) -> bool:
     """Add a dash to a line; return whether there was room for one."""
+    (lines, occupied), (stamps, occupancies) = canvas, dashes
+    length, margin, _, _ = dash
     side = occupied.shape[0]
     pivot_y, pivot_x = _move(line[_PIVOT_Y], line[_PIVOT_X], line[_ANGLE], length + 2 * margin)
     keys = _candidates(pivot_y, pivot_x, length + margin, side)
     weights = np.empty(len(keys), np.float64)
-    total = _weigh(keys, weights, line, occupied, pivot_y, pivot_x, margin, continuity)
+    total = _weigh(keys, weights, line, occupied, (pivot_y, pivot_x), margin, continuity)
     if total < LEAST_WEIGHT:
         return False
     for _ in range(PADDLE_ATTEMPTS):
@@ -227,18 +253,18 @@ def _extend(state, line, lines, occupied, stamps, occupancies, contrast, length,
             k += 1
         y, x = keys[k] // side, keys[k] % side
         angle = math.atan2(y - pivot_y, x - pivot_x)
-        end_y, end_x = _end(angle + math.pi, half, fineness, length * fineness)
+        end_y, end_x = _end(angle + math.pi, dash)
         if _overlap(occupied, occupancies[end_y, end_x], y, x) < MAX_OVERLAP:
             _draw(lines, stamps[end_y, end_x], y, x, contrast)
             _occupy(line, occupied, occupancies)
-            _record(line, pivot_y, pivot_x, angle, y, x, end_y, end_x, y, x)
+            _record(line, (pivot_y, pivot_x), angle, (y, x), (end_y, end_x), (y, x))
             return True
     return False
 
 
 @njit(cache=True)
 @no_type_check
-def _occupy(line, occupied, occupancies):
+def _occupy(line: Line, occupied: Picture, occupancies: Stamps) -> None:
     """Keep free of others what the last dash of a line occupies."""
     stamp = occupancies[int(line[_END_Y]), int(line[_END_X])]
     _draw(occupied, stamp, int(line[_START_Y]), int(line[_START_X]), 1.0)
@@ -246,22 +272,22 @@ def _occupy(line, occupied, occupancies):
 
 @njit(cache=True)
 @no_type_check
-def _draw_first(line, lines, stamps, contrast):
+def _draw_first(line: Line, lines: Picture, stamps: Stamps, contrast: float) -> None:
     stamp = stamps[int(line[_END_Y]), int(line[_END_X])]
     _draw(lines, stamp, int(line[_START_Y]), int(line[_START_X]), contrast)
 
 
 @njit(cache=True)
 @no_type_check
-def draw_contours(state, lines, occupied, stamps, occupancies, contrast, shape, continuity):
+def draw_contours(
+    state: State, canvas: Canvas, dashes: Dashes, contrast: float, shape: Shape, continuity: float
+) -> Pixels:
     """Draw the two long lines; begin again until they fit.
 
     Args:
         state: Of the stream of random numbers; moves on.
-        lines: The picture; what was on it is lost.
-        occupied: What is kept free of others; what was in it is lost.
-        stamps: All dashes.
-        occupancies: What each keeps free.
+        canvas: The picture, and what is kept free of other lines; both are overwritten.
+        dashes: Every dash, and what each keeps free of others.
         contrast: Of the dashes.
         shape: Padding, fineness, length, margin, seed distance, dashes of a line.
         continuity: How straight the lines are.
@@ -269,25 +295,24 @@ def draw_contours(state, lines, occupied, stamps, occupancies, contrast, shape, 
     Returns:
         The first tips of both lines, then their last heads: a row each.
     """
-    padding, fineness, length, margin, distance, dashes = shape
-    side, half = lines.shape[0], stamps.shape[2] // 2
+    (lines, occupied), (stamps, occupancies) = canvas, dashes
+    padding, fineness, length, margin, distance, count = shape
+    side, dash = lines.shape[0], (length, margin, stamps.shape[2] // 2, fineness)
     both, tips = np.empty((2, 9)), np.empty((4, 2), np.int64)
     while True:
         lines[:], occupied[:] = 0.0, 1.0
         occupied[padding : side - padding, padding : side - padding] = 0.0
-        if not _seed(state, both[0], occupied, occupancies, 2 * distance, length, margin, half, fineness):
+        if not _seed(state, both[0], occupied, occupancies, 2 * distance, dash):
             continue
-        if not _seed_beside(state, both[1], both[0], distance, length, margin, half, fineness, side):
+        if not _seed_beside(state, both[1], both[0], distance, dash, side):
             continue
         for k in range(2):
             _draw_first(both[k], lines, stamps, contrast)
             tips[k, 0], tips[k, 1] = int(both[k, _START_Y]), int(both[k, _START_X])
         fits = True
-        for turn in range(2 * (dashes - 1)):
-            fits = fits and _extend(
-                state, both[turn % 2], lines, occupied, stamps, occupancies, contrast,
-                length, margin, half, fineness, continuity,
-            )  # fmt: skip
+        for turn in range(2 * (count - 1)):
+            line = both[turn % 2]
+            fits = fits and _extend(state, line, canvas, dashes, contrast, dash, continuity)
             if not fits:
                 break
         if fits:
@@ -299,23 +324,23 @@ def draw_contours(state, lines, occupied, stamps, occupancies, contrast, shape, 
 
 @njit(cache=True)
 @no_type_check
-def draw_distractors(state, lines, occupied, stamps, occupancies, contrast, shape, continuity, count):
+def draw_distractors(
+    state: State, canvas: Canvas, dashes: Dashes, contrast: float, shape: Shape, continuity: float, count: int
+) -> None:
     """Add short lines to a picture; those that do not fit are left out. Arguments as of `draw_contours`."""
-    _, fineness, length, margin, _, dashes = shape
-    half, line = stamps.shape[2] // 2, np.empty(9)
+    (lines, occupied), (stamps, occupancies) = canvas, dashes
+    _, fineness, length, margin, _, length_of_line = shape
+    dash, line = (length, margin, stamps.shape[2] // 2, fineness), np.empty(9)
     for _ in range(count):
         for _ in range(DISTRACTOR_ATTEMPTS):
             new_lines, new_occupied = lines.copy(), occupied.copy()
             if (occupied <= NEARLY_FREE).mean() < LEAST_FREE:
                 continue
-            fits = _seed(state, line, new_occupied, occupancies, 1, length, margin, half, fineness)
+            fits = _seed(state, line, new_occupied, occupancies, 1, dash)
             if fits:
                 _draw_first(line, new_lines, stamps, contrast)
-            for _ in range(dashes - 1):
-                fits = fits and _extend(
-                    state, line, new_lines, new_occupied, stamps, occupancies, contrast,
-                    length, margin, half, fineness, continuity,
-                )  # fmt: skip
+            for _ in range(length_of_line - 1):
+                fits = fits and _extend(state, line, (new_lines, new_occupied), dashes, contrast, dash, continuity)
             if fits:
                 _occupy(line, new_occupied, occupancies)
                 lines[:], occupied[:] = new_lines, new_occupied
