@@ -6,46 +6,10 @@ import os
 import sys
 
 from launch.cli import console
+from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
 from launch.errors import ExitCode, LaunchError, nearest
 
-# In the order of their use; the one line each has in `launch --help` and at the top of its own help.
-VERBS = {
-    "sweep": "run a sweep file: every run that has not succeeded yet",
-    "run": "run one experiment: a sweep of one",
-    "status": "show the sweeps, or the runs of one",
-    "watch": "show a sweep while it runs, without touching it",
-    "wait": "return when a sweep has ended",
-    "logs": "show what a run printed",
-    "cancel": "stop sweeps or runs for good",
-    "retry": "run again what failed or was cancelled",
-    "results": "show the table of a sweep: mean and standard deviation over seeds",
-    "report": "write a sweep's results and learning curves as one HTML page",
-    "gc": "delete what finished runs no longer need",
-    "data": "prepare data sets: find or make their files, check them, convert them",
-    "shell": "open the container that runs execute in, for a person",
-    "image": "build container images, list, check, convert, push and pull them",
-    "doctor": "check this machine: what is there, what is missing, what to do",
-    "completion": "print the completion script of a shell",
-}
-
-# The verbs that name a thing: what can be done with it, each with a line, a help and options of its own.
-ACTIONS = {
-    "data": {
-        "prepare": "find or make the files of data sets, check them, convert them",
-    },
-    "image": {
-        "build": "build an image of docker/images.yaml",
-        "list": "show which images are built, and whether their recipes have changed since",
-        "check": "execute an image: is JAX on the right device, does it train",
-        "convert": "write an image as the file or folder that a runtime without an engine executes",
-        "push": "give an image to a registry, and print its digest",
-        "pull": "get an image from a registry by its digest",
-    },
-}
-
 _HELP = ("-h", "--help")
-
-EXIT_CODES = "exit codes: 0 ok, 1 some runs failed, 2 usage or config error, 3 backend unreachable, 130 interrupted"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.cli import ACTIONS, VERBS, console
+from launch.cli import console
+from launch.cli.verbs import ACTIONS, VERBS
 from launch.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
-from launch.cli import ACTIONS, EXIT_CODES, VERBS, console
+from launch.cli import console
+from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
 from launch.errors import LaunchError, nearest
 
 if TYPE_CHECKING:

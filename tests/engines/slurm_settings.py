@@ -136,13 +136,19 @@ def slurm_conf(site: Site, settings: Settings) -> str:
         *(_accounting(site) if settings.accounting else ["AccountingStorageType=accounting_storage/none"]),
         "GresTypes=gpu" if settings.gpus else "",
         *_nodes(site, settings),
+        *_partitions(settings),
+        *settings.extra,
+    ]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def _partitions(settings: Settings) -> list[str]:
+    return [
         f"PartitionName={MAIN} Nodes=ALL Default=YES MaxTime=7-0 DefaultTime=60 State=UP PriorityTier=10 "
         "PreemptMode=OFF",
         f"PartitionName={LOW} Nodes=ALL MaxTime=7-0 DefaultTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE "
         f"GraceTime={settings.grace_s}",
-        *settings.extra,
     ]
-    return "".join(f"{line}\n" for line in lines if line)
 
 
 def _unbound() -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import ACTIONS, EXIT_CODES, VERBS, main
+from launch.cli import main
 from launch.cli.parser import load_verb, make_parser
+from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
 from launch.errors import ExitCode
 from launch.store.records import PublishedNumber
 from launch.store.state import Reason, State

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import ACTIONS, VERBS, main
+from launch.cli import main
 from launch.cli.completion import SCRIPTS, candidates
 from launch.cli.parser import load_verb, make_parser
+from launch.cli.verbs import ACTIONS, VERBS
 from launch.store.state import State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
