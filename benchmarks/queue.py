@@ -54,7 +54,7 @@ def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
         store, profile = Store(folder / "runs"), Profile(name="local")
         submission = submit_runs(sweep, composed, store, profile, source=code_under(folder))
         began = time.monotonic()
-        LocalBackend(profile).run(store.sweep("queue"), submission.generation or 0, None)
+        LocalBackend(profile).run(store.sweep("queue").state(), submission.generation or 0, None)
         wall_s = time.monotonic() - began
         intervals = [json.loads(line) for line in (folder / "journal").read_text().splitlines()]
         views = store.sweep("queue").views()

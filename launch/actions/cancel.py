@@ -11,8 +11,9 @@ from launch.errors import StoreError
 from launch.profiles.profile import Profile
 from launch.store.cancel_mark import write_cancelled
 from launch.store.files import fault_point
+from launch.store.manifest import Manifest
 from launch.store.state import OVER, State
-from launch.store.store import Store, SweepStore
+from launch.store.store import Store
 from launch.store.view import RunView
 
 
@@ -51,8 +52,9 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
     for sweep in dict.fromkeys(view.sweep for view in after):
         own = [view for view in after if view.sweep == sweep]
         # A sweep that was begun on one machine may have been taken up on another.
-        for profile in _all_profiles(store.sweep(sweep)):
-            find_backend(profile).stop(store.sweep(sweep), own)
+        state = store.sweep(sweep).state()
+        for profile in _all_profiles(state.manifest):
+            find_backend(profile).stop(state, own)
     before = [view for view in chosen if view.state is State.CANCELLED]
     return Cancellation(views=after, unended=end_orphans([*after, *before]))
 
@@ -70,9 +72,8 @@ def _targets(store: Store, target: str) -> list[RunView]:
     raise StoreError(f"no sweep and no run {target!r} under {store.root}", hint="`launch status` lists the sweeps")
 
 
-def _all_profiles(sweep: SweepStore) -> list[Profile]:
+def _all_profiles(manifest: Manifest) -> list[Profile]:
     """Return as much of the profiles of all of a sweep's generations as says who schedules, each backend once."""
-    manifest = sweep.manifest()
     headers = {header.backend: header for header in manifest.headers.values()}
     return [
         Profile(name=header.profile, backend=header.backend)

@@ -35,7 +35,7 @@ def run_queue(
     generation = _generation(submission)
     backend = backend_of(submission.profile)
     if isinstance(backend, AttendedBackend):
-        backend.run(sweep, generation, on_change)
+        backend.run(sweep.state(), generation, on_change)
     else:
         submit_to_queue(submission, store)
     manifest = sweep.manifest()
@@ -65,7 +65,7 @@ def run_in_background(submission: Submission, store: Store) -> int:
     if not isinstance(backend, AttendedBackend):
         name = submission.profile.name
         raise BackendError(f"profile {name}: its runs go to a scheduler's queue and need no process in the background")
-    return backend.run_in_background(sweep, _generation(submission))
+    return backend.run_in_background(sweep.state(), _generation(submission))
 
 
 def needs_process(submission: Submission) -> bool:
@@ -87,14 +87,14 @@ def submit_to_queue(submission: Submission, store: Store, *, asked: bool = True)
     Raises:
         LaunchError: Where it does not answer, or refuses; it has nothing of them then.
     """
-    sweep = store.sweep(submission.sweep)
+    sweep = store.sweep(submission.sweep).state()
     return _scheduler(submission.profile).submit(sweep, _generation(submission), asked=asked)
 
 
 def feed(store: Store, sweep: str) -> Submitted | None:
     """Give a scheduler what it had no room for before; None for a sweep of this machine's own."""
-    own = store.sweep(sweep)
-    header = own.manifest().newest_header()
+    own = store.sweep(sweep).state()
+    header = own.manifest.newest_header()
     if isinstance(backend_of(queue_reader(header)), AttendedBackend):
         return None
     return _scheduler(load_profile(header.profile)).submit(own, header.generation, asked=False)
@@ -109,7 +109,7 @@ def preview(submission: Submission, store: Store) -> list[str]:
     """
     ids = {view.run_id for view in submission.views if view.state not in (*OVER, State.RUNNING, State.PENDING)}
     entries = [entry for run in submission.runs if (entry := entry_of(run)).run_id in ids]
-    backend, sweep = backend_of(submission.profile), store.sweep(submission.sweep)
+    backend, sweep = backend_of(submission.profile), store.sweep(submission.sweep).state()
     return backend.preview(sweep, entries, submission.max_parallel) if isinstance(backend, SchedulerBackend) else []
 
 

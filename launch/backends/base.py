@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from launch.store.records import ManifestEntry
-from launch.store.store import SweepStore
+from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 
 OnChange = Callable[[list[RunView]], None]
@@ -40,7 +40,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
         """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
 
         Raises:
@@ -52,7 +52,7 @@ class AttendedBackend(Backend):
     """A backend whose runs need a process of the launcher until they have ended."""
 
     @abstractmethod
-    def run(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
+    def run(self, sweep: SweepState, generation: int, on_change: OnChange | None) -> None:
         """Execute the runs of a generation; return when none is left to start or to wait for.
 
         Args:
@@ -65,7 +65,7 @@ class AttendedBackend(Backend):
         """
 
     @abstractmethod
-    def run_in_background(self, sweep: SweepStore, generation: int) -> int:
+    def run_in_background(self, sweep: SweepState, generation: int) -> int:
         """Do as `run` in a process that outlives the terminal; return its pid.
 
         Raises:
@@ -77,7 +77,7 @@ class SchedulerBackend(Backend):
     """A backend that hands its runs to the scheduler of a cluster, which keeps them."""
 
     @abstractmethod
-    def submit(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Submitted:
+    def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
         """Submit the runs of a generation, as many as the queue has room for.
 
         Args:
@@ -90,7 +90,7 @@ class SchedulerBackend(Backend):
         """
 
     @abstractmethod
-    def preview(self, sweep: SweepStore, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
+    def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
         """Return the commands and scripts that `submit` would use for runs, as texts.
 
         Args:

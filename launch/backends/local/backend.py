@@ -23,7 +23,7 @@ from launch.store.files import store_error
 from launch.store.liveness import is_here
 from launch.store.records import ManifestEntry
 from launch.store.state import State
-from launch.store.store import Store, SweepStore
+from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 from launch.supervise.arguments import CWD_VARIABLE
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
@@ -47,7 +47,7 @@ class LocalBackend(AttendedBackend):
         for resources in asked:
             check_fits(resources, machine)
 
-    def run(self, sweep: SweepStore, generation: int, on_change: OnChange | None) -> None:
+    def run(self, sweep: SweepState, generation: int, on_change: OnChange | None) -> None:
         """Start runs as slots become free, until none is left."""
         options = QueueOptions(
             slots=self._profile.slots,
@@ -57,13 +57,13 @@ class LocalBackend(AttendedBackend):
         )
         run_queue(sweep, generation, options)
 
-    def run_in_background(self, sweep: SweepStore, generation: int) -> int:
+    def run_in_background(self, sweep: SweepState, generation: int) -> int:
         """Start a process with a session of its own; return its pid once it holds the sweep's queue."""
         reading, ready = os.pipe()
-        words = [os.fspath(sweep.path), str(generation), str(self._profile.slots or 0)]
+        words = [sweep.folder, str(generation), str(self._profile.slots or 0)]
         words += [str(self._profile.slots_per_gpu), str(ready)]
         cwd = os.environ.get(CWD_VARIABLE) or os.getcwd()
-        log_path = sweep.path / QUEUE_LOG
+        log_path = Path(sweep.folder, QUEUE_LOG)
         try:
             log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         except OSError as error:
@@ -88,7 +88,7 @@ class LocalBackend(AttendedBackend):
             raise BackendError(f"the queue in the background did not start: {_last_line(log_path)}")
         return int(said)
 
-    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
         """Ask the supervisors of live attempts to end them; if a supervisor is gone, ask the processes it left."""
         for view in (view for view in views if view.state is State.RUNNING):
             fd = open_supervisor(view)
@@ -127,7 +127,6 @@ def main(words: Sequence[str]) -> int:
     folder, generation, slots, slots_per_gpu, ready = words
     if os.fork():
         return 0  # the process that started this one is not kept waiting
-    path = Path(folder)
 
     def begun() -> None:
         os.write(int(ready), str(os.getpid()).encode())
@@ -137,7 +136,7 @@ def main(words: Sequence[str]) -> int:
         slots=int(slots) or None, slots_per_gpu=int(slots_per_gpu), environment=os.environ, on_begin=begun
     )
     try:
-        run_queue(Store(path.parent).sweep(path.name), int(generation), options)
+        run_queue(SweepState.read(folder), int(generation), options)
     except LaunchError as error:
         sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return error.exit_code

@@ -22,10 +22,11 @@ from launch.backends.local.watcher import Watched, Watcher
 from launch.errors import StoreError
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_path, read_raw_record
-from launch.store.dependencies import DependencyGraph
 from launch.store.files import fault_point, store_error
+from launch.store.manifest import read_header
+from launch.store.queue_lock import lock_queue
 from launch.store.state import OVER, State
-from launch.store.store import SweepStore
+from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.supervisor import Outcome
@@ -53,13 +54,13 @@ class QueueOptions:
     on_begin: Callable[[], None] | None = None
 
 
-def run_queue(sweep: SweepStore, generation: int, options: QueueOptions) -> None:
+def run_queue(sweep: SweepState, generation: int, options: QueueOptions) -> None:
     """Start every run of a generation that is left, and return when none is.
 
     Raises:
         LaunchError: If another process runs the sweep, or its folder cannot be written.
     """
-    lock = sweep.lock_queue(generation)
+    lock = lock_queue(sweep.folder, generation)
     try:
         with StopSignals() as signals, Watcher(signals) as watcher:
             fault_point("queue.held")
@@ -78,21 +79,20 @@ class LocalQueue:
     A run that is over stays over, one that is at work is waited for, and the others are to be started.
 
     Args:
-        sweep: The sweep, locked by this process.
+        sweep: The sweep, whose queue this process has locked.
         generation: The generation.
         options: How to feed it.
         watcher: Waits for its processes.
     """
 
-    def __init__(self, sweep: SweepStore, generation: int, options: QueueOptions, watcher: Watcher) -> None:
-        self._sweep = sweep
+    def __init__(self, sweep: SweepState, generation: int, options: QueueOptions, watcher: Watcher) -> None:
+        self._sweep = sweep = sweep.refreshed(fed=frozenset(sweep.manifest.run_ids.get(generation, ())))
         self._options = options
         self._watcher = watcher
-        self._manifest = sweep.manifest()
+        self._manifest = sweep.manifest
         if generation not in self._manifest.headers:
-            sweep.header(generation)  # raises, and says why it cannot be read
+            read_header(sweep.folder, generation)  # raises, and says why it cannot be read
         self._run_ids = self._manifest.run_ids[generation]
-        self._graph = DependencyGraph(self._manifest)
         gpus = any(self._manifest.listed[run_id].entry.resources.gpus_per_node for run_id in self._run_ids)
         self._slots = Slots(find_machine(gpus=gpus), options.slots_per_gpu)
         limits = (options.slots, self._manifest.headers[generation].max_parallel)
@@ -103,7 +103,9 @@ class LocalQueue:
         self._is_blocked = False
         self._reported = 0.0
         self._error: StoreError | None = None
-        self._ready = ReadySet(self._graph.open_requirements(self._run_ids, lambda run_id: self._look(run_id).state))
+        self._ready = ReadySet(
+            sweep.dependencies.open_requirements(self._run_ids, lambda run_id: self._look(run_id).state)
+        )
         for run_id in self._run_ids:
             self._enqueue(run_id, self._look(run_id))
 
@@ -123,7 +125,7 @@ class LocalQueue:
             raise self._error
 
     def _look(self, run_id: str) -> RunView:
-        view = self._views[run_id] = self._sweep.view_of(self._manifest.listed[run_id], fed=True)
+        view = self._views[run_id] = self._sweep.read_view(run_id)
         return view
 
     def _enqueue(self, run_id: str, view: RunView) -> None:
@@ -233,7 +235,7 @@ class LocalQueue:
     def _log(self, said: str) -> None:
         """Append what a supervisor printed to the sweep's log."""
         try:
-            with open(self._sweep.path / QUEUE_LOG, "a") as log:
+            with open(os.path.join(self._sweep.folder, QUEUE_LOG), "a") as log:
                 log.write(said + "\n")
         except OSError:
             pass  # the error that is raised at the end says it again
@@ -247,7 +249,7 @@ class LocalQueue:
         self._reported = time.monotonic()
         views = [self._views[run_id] for run_id in self._run_ids]
         if self._manifest.has_dependencies:
-            views = self._graph.describe_waiting(views, self._look, fed=self._run_ids)
+            views = self._sweep.dependencies.describe_waiting(views, self._look, fed=self._run_ids)
         self._options.on_change(views)
 
 

@@ -27,7 +27,7 @@ from launch.store.dependencies import DependencyGraph, blocks_of
 from launch.store.manifest import ListedRun, Manifest
 from launch.store.records import ManifestEntry
 from launch.store.state import State
-from launch.store.store import SweepStore
+from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 
 
@@ -73,9 +73,9 @@ class SlurmBackend(SchedulerBackend):
         kinds = {entry.resources: entry for entry in reversed(entries)}
         return self._requests("test", folder, list(kinds.values()), None)
 
-    def preview(self, sweep: SweepStore, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
+    def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
         """Return every command and its script, as far as they are known before anything is submitted."""
-        requests = self._requests(sweep.name, os.fspath(sweep.path), entries, max_parallel)
+        requests = self._requests(sweep.name, sweep.folder, entries, max_parallel)
         return [f"$ {shlex.join(request.words({}))}\n{request.script}" for request in requests]
 
     def _requests(
@@ -97,12 +97,12 @@ class SlurmBackend(SchedulerBackend):
         numbers = itertools.count()
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
 
-    def submit(self, sweep: SweepStore, generation: int, *, asked: bool = True) -> Submitted:
+    def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
         """Submit the runs of a generation that nothing works on, as many as the queue has room for."""
         fed = feed(sweep, generation, self._profile, asked=asked)
         return Submitted(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
 
-    def stop(self, sweep: SweepStore, views: Sequence[RunView]) -> None:
+    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
         """Take runs out of the queue, and ask those at work to end in good order.
 
         A task that begins in between sees its run's mark, and ends at once.
@@ -111,8 +111,8 @@ class SlurmBackend(SchedulerBackend):
             BackendError: Where Slurm does not answer. What is marked ends all the same, once it begins.
         """
         wanted = {view.run_id for view in views}
-        root = os.fspath(sweep.path.parent)
-        names = {array.record.name: array.record for array in live_arrays(os.fspath(sweep.path))}
+        root = os.path.dirname(sweep.folder)
+        names = {array.record.name: array.record for array in live_arrays(sweep.folder)}
         waiting: list[str] = []
         working: list[str] = []
         for row in squeue.refresh(root).rows if names else ():

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, record_left_queue
@@ -29,10 +28,10 @@ from launch.profiles.profile import Profile, load_profile
 from launch.specs.resources import Resources
 from launch.store.dependencies import blocks_of
 from launch.store.files import SNAPSHOTS, fault_point
-from launch.store.manifest import read_manifest
+from launch.store.queue_lock import lock_queue
 from launch.store.records import ManifestHeader
 from launch.store.state import State
-from launch.store.store import SweepStore
+from launch.store.sweep_state import SweepState
 from launch.supervise.arguments import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
@@ -67,7 +66,7 @@ class FeedResult:
 
 
 def feed(
-    sweep: SweepStore, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
+    sweep: SweepState, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
 ) -> FeedResult:
     """Submit the runs of a generation that nothing works on, as many as the queue has room for.
 
@@ -84,18 +83,20 @@ def feed(
     Raises:
         LaunchError: If Slurm does not answer or refuses. Then nothing of this call is in its queue.
     """
-    lock = sweep.lock_queue(generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
+    lock = lock_queue(sweep.folder, generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
         fault_point("feed.held")
-        return _feed(sweep.path, generation, profile, lock, asked=asked, leaving=leaving)
+        return _feed(sweep, generation, profile, lock, asked=asked, leaving=leaving)
     finally:
         os.close(lock)
-        squeue.invalidate(os.fspath(sweep.path.parent))
+        squeue.invalidate(os.path.dirname(sweep.folder))
 
 
-def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None) -> FeedResult:
-    folder = os.fspath(path)
-    found, listing, state, taken_out = _settle_queue(path, leaving)
+def _feed(
+    sweep: SweepState, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None
+) -> FeedResult:
+    folder, root = sweep.folder, os.path.dirname(sweep.folder)
+    found, listing, state, taken_out = _settle_queue(sweep.refreshed(), leaving)
     header = state.manifest.headers[generation]
     lanes = throttle(found, header.max_parallel, listing)
     views = [state.view(run_id) for run_id in dict.fromkeys((*state.manifest.run_ids[generation], *taken_out))]
@@ -107,10 +108,10 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
     if ready:
         limits = read_limits(profile.site)
         want = replace(
-            _submission(state, path, ready[: free_places(limits, listing.count)], header),
+            _submission(state, sweep.folder, ready[: free_places(limits, listing.count)], header),
             live=lanes,
             exclude=bad,
-            after=jobs_of_predecessors(path.parent, header.after, listing),
+            after=jobs_of_predecessors(root, header.after, listing),
         )
         requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
         sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
@@ -127,18 +128,17 @@ def _feed(path: Path, generation: int, profile: Profile, lock: int, *, asked: bo
     )
 
 
-def _settle_queue(path: Path, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
+def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
     """Bring the sweep's records and its jobs into agreement.
 
     Returns:
         The arrays in the queue, the queue, the state of the sweep without the task that leaves, and the runs that were
         taken out of the queue since they waited for the wrong jobs. These go in again, whatever their generation.
     """
-    listing = squeue.refresh(os.fspath(path.parent))
-    found = reconcile(os.fspath(path), listing)
+    listing = squeue.refresh(os.path.dirname(sweep.folder))
+    found = reconcile(sweep.folder, listing)
     fault_point("feed.reconciled")
-    manifest = read_manifest(os.fspath(path))
-    state = QueueState(path, manifest, found.live, without_task(listing, leaving))
+    state = QueueState(sweep, found.live, without_task(listing, leaving))
     stale = state.stale_jobs()
     if stale:
         cancel_pending(stale)
@@ -147,7 +147,7 @@ def _settle_queue(path: Path, leaving: str | None) -> tuple[Reconciled, QueueSna
     return found, listing, state, [run_id for runs in stale.values() for run_id in runs]
 
 
-def _submission(state: QueueState, path: Path, chosen: Sequence[str], header: ManifestHeader) -> SubmissionInput:
+def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: ManifestHeader) -> SubmissionInput:
     """Return what sbatch is to be asked for some runs, but for what depends on the rest of the queue."""
     tasks: list[tuple[ArrayTask, Resources]] = []
     blocks: dict[str, tuple[str, ...]] = {}
@@ -157,8 +157,8 @@ def _submission(state: QueueState, path: Path, chosen: Sequence[str], header: Ma
         tasks.append((task, resources_for_retry(state.view(run_id), listed.retried)))
         blocks[run_id] = blocks_of(listed.entry)
     return SubmissionInput(
-        sweep=path.name,
-        folder=os.fspath(path),
+        sweep=os.path.basename(folder),
+        folder=folder,
         generation=header.generation,
         tasks=tasks,
         max_parallel=header.max_parallel,
@@ -167,14 +167,15 @@ def _submission(state: QueueState, path: Path, chosen: Sequence[str], header: Ma
         blocks=blocks,
         cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
         now=time.time(),
-        home=_launcher_in(path.parent, header.snapshot),
+        home=_launcher_in(os.path.dirname(folder), header.snapshot),
     )
 
 
-def _launcher_in(root: Path, snapshot: str | None) -> str | None:
+def _launcher_in(root: str, snapshot: str | None) -> str | None:
     """Return the snapshot if it contains the launcher: an edit of the code must not reach what waits in the queue."""
-    folder = None if snapshot is None else root / SNAPSHOTS / snapshot
-    return os.fspath(folder) if folder and (folder / f"{TASK_MODULE.replace('.', '/')}.py").is_file() else None
+    folder = "" if snapshot is None else os.path.join(root, SNAPSHOTS, snapshot)
+    has_task = bool(folder) and os.path.isfile(os.path.join(folder, *TASK_MODULE.split(".")) + ".py")
+    return folder if has_task else None
 
 
 def free_places(limits: Limits, queued: int) -> int | None:
@@ -196,10 +197,9 @@ def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> i
     """Feed a sweep from a node, on behalf of a run that leaves. Whatever stands in the way is for the next one."""
     folder, name, generation, job = words
     os.chdir(environment.get(CWD_VARIABLE) or "/")
-    path = Path(folder)
     try:
         profile = replace(load_profile(name), name=name)
-        feed(SweepStore(path), int(generation), profile, asked=False, leaving=job)
+        feed(SweepState.read(folder), int(generation), profile, asked=False, leaving=job)
     except LaunchError as error:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code

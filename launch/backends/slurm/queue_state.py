@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import final
 
 from launch.backends.slurm.arrays import Array
@@ -13,10 +12,9 @@ from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.job_dependencies import find_positions, pending_tasks
 from launch.backends.slurm.scheduler_view import scheduler_views
 from launch.backends.slurm.squeue import QueueSnapshot
-from launch.store.dependencies import DependencyGraph, OpenRequirements
-from launch.store.manifest import Manifest
+from launch.store.dependencies import OpenRequirements
 from launch.store.state import State
-from launch.store.store import SweepStore
+from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 
 # Runs in these states go on without a person.
@@ -28,34 +26,30 @@ class QueueState:
     """A sweep and its part of the queue.
 
     Args:
-        path: The sweep's folder.
-        manifest: The manifest that lists its runs.
+        sweep: The sweep.
         arrays: Its arrays that are in the queue.
         listing: The queue.
 
     Attributes:
-        manifest: The same.
-        listing: The same.
+        manifest: The manifest of the sweep.
+        listing: The queue.
         positions: Where the runs stand in the queue that will begin or have begun.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, arrays: Sequence[Array], listing: QueueSnapshot) -> None:
-        self.manifest = manifest
+    def __init__(self, sweep: SweepState, arrays: Sequence[Array], listing: QueueSnapshot) -> None:
+        self.manifest = sweep.manifest
         self.listing = listing
         self._arrays = arrays
-        self._sweep = SweepStore(path, lambda _: scheduler_views(list(arrays), listing))
-        self._graph = DependencyGraph(manifest)
-        self._views: dict[str, RunView] = {}
+        # With this very listing: views and positions must not disagree about what the queue holds.
+        self._sweep = SweepState(sweep.folder, sweep.manifest, lambda _: scheduler_views(arrays, listing), fed=())
         self.positions = find_positions(arrays, listing)
-        if manifest.has_dependencies:
+        if sweep.manifest.has_dependencies:
             # Slurm may still list a job that is about to leave, whose run is to be submitted again.
             self.positions = {run: at for run, at in self.positions.items() if self._state(run) in _ALIVE}
 
     def view(self, run_id: str) -> RunView:
         """Return the view of a run as it was when it was first asked for."""
-        if run_id not in self._views:
-            self._views[run_id] = self._sweep.view_of(self.manifest.listed[run_id], fed=False)
-        return self._views[run_id]
+        return self._sweep.view(run_id)
 
     def _state(self, run_id: str) -> State:
         # An array may hold a run whose line in the manifest cannot be read.
@@ -63,7 +57,7 @@ class QueueState:
 
     def unmet(self, run_ids: Iterable[str]) -> OpenRequirements:
         """Return what runs still wait for."""
-        return self._graph.open_requirements(run_ids, self._state)
+        return self._sweep.dependencies.open_requirements(run_ids, self._state)
 
     def submittable(self, waiting: Collection[str]) -> tuple[list[str], int]:
         """Return the runs that may be submitted now, in order, and how many will be without a person's doing.
@@ -106,7 +100,7 @@ class QueueState:
 
     def without(self, jobs: Collection[str]) -> QueueState:
         """Return the state after the waiting tasks of some jobs have left the queue."""
-        return QueueState(self._sweep.path, self.manifest, self._arrays, without_pending(self.listing, jobs))
+        return QueueState(self._sweep, self._arrays, without_pending(self.listing, jobs))
 
 
 def without_pending(listing: QueueSnapshot, jobs: Collection[str]) -> QueueSnapshot:

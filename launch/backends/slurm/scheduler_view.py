@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from launch.backends.slurm.arrays import Array, live_arrays
@@ -24,7 +25,7 @@ def read_queue(sweep: str) -> SchedulerView | None:
     return replace(scheduler_views(arrays, listing), ends=lambda: read_job_ends(arrays))
 
 
-def scheduler_views(arrays: list[Array], listing: QueueSnapshot) -> SchedulerView:
+def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> SchedulerView:
     """Return what a listing says of the runs of arrays. Pure.
 
     Args:

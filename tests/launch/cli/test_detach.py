@@ -64,10 +64,10 @@ def test_queue_in_the_background_outlives_its_terminal(store: Store, monkeypatch
 def leave() -> None:
     """Be the shell's process in the test above."""
     store = Store(Path(sys.argv[1]))
-    print(LocalBackend(LOCAL).run_in_background(store.sweep("work"), 1))
+    print(LocalBackend(LOCAL).run_in_background(store.sweep("work").state(), 1))
 
 
 def test_queue_that_does_not_start_in_the_background_says_why(store: Store) -> None:
     submitted(store, [python("pass")])
     with pytest.raises(BackendError, match=r"did not start: .*/manifest/0009\.jsonl: No such file"):
-        LocalBackend(LOCAL).run_in_background(store.sweep("work"), 9)
+        LocalBackend(LOCAL).run_in_background(store.sweep("work").state(), 9)

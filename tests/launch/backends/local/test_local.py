@@ -73,7 +73,7 @@ from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.store.store import Store
 try:
-    LocalBackend(Profile(name="local")).run(Store(Path(sys.argv[1])).sweep("work"), int(sys.argv[2]), None)
+    LocalBackend(Profile(name="local")).run(Store(Path(sys.argv[1])).sweep("work").state(), int(sys.argv[2]), None)
 except LaunchError as error:
     sys.exit(error.message)
 """
@@ -129,7 +129,9 @@ def test_gpus_are_given_out_as_often_as_allowed(store: Store, tmp_path: Path, mo
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     journal = tmp_path / "journal"
     submission = submitted(store, [interval(0.1, journal)] * 8, resources=Resources(gpus_per_node=1))
-    LocalBackend(Profile(name="local", slots_per_gpu=2)).run(store.sweep("work"), submission.generation or 0, None)
+    LocalBackend(Profile(name="local", slots_per_gpu=2)).run(
+        store.sweep("work").state(), submission.generation or 0, None
+    )
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert len(lines) == 8
     for gpu in ("0", "1"):
@@ -145,7 +147,7 @@ def test_limits_of_sweep_and_profile_are_kept(
 ) -> None:
     journal = tmp_path / "journal"
     submission = submitted(store, [interval(0.05, journal)] * 4, **settings)
-    LocalBackend(profile).run(store.sweep("work"), submission.generation or 0, None)
+    LocalBackend(profile).run(store.sweep("work").state(), submission.generation or 0, None)
     assert most_at_once([json.loads(line) for line in journal.read_text().splitlines()]) == 1
 
 

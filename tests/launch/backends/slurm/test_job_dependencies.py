@@ -20,6 +20,7 @@ from launch.specs.resources import Resources
 from launch.store.dependencies import OpenRequirements, Requirement
 from launch.store.manifest import ListedRun, Manifest
 from launch.store.records import ManifestEntry, ManifestHeader
+from launch.store.sweep_state import SweepState
 
 
 def requests(runs, after, *, positions=None, most=1001, **more):
@@ -160,9 +161,8 @@ def stale(tmp_path, waits, rows, succeeded=(), *, requires=("t",), reason="Depen
         published=(),
         created=1.0,
     )
-    return QueueState(tmp_path, Manifest(headers={1: header}, listed=listed), arrays, listing).stale_jobs() == {
-        "14": ["d"]
-    }
+    sweep = SweepState(str(tmp_path), Manifest(headers={1: header}, listed=listed))
+    return QueueState(sweep, arrays, listing).stale_jobs() == {"14": ["d"]}
 
 
 @pytest.mark.parametrize(
