@@ -15,7 +15,7 @@ import optax
 from jax import lax
 
 from s5.config.choices import Activation
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 
 SSM = ("Lambda_re", "Lambda_im", "log_step", "B", "norm")
 
@@ -76,7 +76,7 @@ def _batch_norm(p: dict[str, Any], stats: dict[str, Any], x: jax.Array, momentum
     return (x - mean) * (lax.rsqrt(var + 1e-5) * p["scale"]) + p["bias"], stats
 
 
-def _model(params: dict[str, Any], stats: Any, inputs: Any, length: Any, config: ModelConfig) -> tuple[jax.Array, Any]:
+def _model(params: dict[str, Any], stats: Any, inputs: Any, length: Any, config: S5Config) -> tuple[jax.Array, Any]:
     """Return the logits of one sequence, (L, d_input), and the statistics."""
     x, new_stats = _dense(params["encoder"], inputs), []
     for p, s in zip(params["layers"], stats, strict=True):
@@ -92,7 +92,7 @@ def _model(params: dict[str, Any], stats: Any, inputs: Any, length: Any, config:
 
 
 def make_plain_step(
-    config: ModelConfig, params: dict[str, Any], padded: bool
+    config: S5Config, params: dict[str, Any], padded: bool
 ) -> tuple[Callable[..., Any], tuple[Any, Any, Any]]:
     """Return the published training step, not yet compiled, and its first state.
 

@@ -19,7 +19,7 @@ from flax import nnx
 
 from benchmarks.layer import compile_seconds, make_layer, race, with_backward
 from s5.config.choices import Norm
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 from s5.models.sequence_model import make_model
 from s5.process.huge_pages import restart_with_huge_pages
 
@@ -40,7 +40,7 @@ def by_depth(repeats: int) -> Iterator[dict[str, Any]]:
     """Yield the figures of a model at each depth."""
     inputs = jnp.ones((4, 1024, 1))
     for n_layers in DEPTHS:
-        config = ModelConfig(n_layers=n_layers, d_model=64, d_state=64, n_blocks=1, norm=Norm.layer, bidirectional=True)
+        config = S5Config(n_layers=n_layers, d_model=64, d_state=64, n_blocks=1, norm=Norm.layer, bidirectional=True)
         graph, params = nnx.split(make_model(config, 1, 10, nnx.Rngs(0)))
 
         def loss(params: nnx.State, inputs: jax.Array, graph: Any = graph) -> jax.Array:

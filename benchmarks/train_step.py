@@ -30,9 +30,11 @@ from flax import nnx
 
 from benchmarks.plain_step import make_plain_step, plain_params
 from s5.catalog import dataset_info
-from s5.config.choices import Compat, Precision
+from s5.config.choices import Precision
+from s5.config.compat import OURS, UPSTREAM, Compat
 from s5.config.compose import compose
-from s5.config.run import ModelConfig, OptimConfig
+from s5.config.families import S5Config
+from s5.config.training import OptimConfig
 from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
 from s5.process.huge_pages import restart_with_huge_pages
@@ -48,7 +50,7 @@ class Recipe:
     one_hot: Whether the inputs are one-hot vectors.
     """
 
-    model: ModelConfig
+    model: S5Config
     optim: OptimConfig
     batch: int
     L: int
@@ -110,7 +112,7 @@ class Side:
         return time.perf_counter() - start, out
 
 
-def our_side(recipe: Recipe, compat: Compat = Compat.none) -> Side:
+def our_side(recipe: Recipe, compat: Compat = OURS) -> Side:
     """Return our training step."""
     model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0), compat=compat)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
@@ -146,7 +148,7 @@ def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
     ours, plain = compiled[-1]
     sides = {"ours_s": ours, "plain_s": plain}
     if recipe.lengths:
-        sides["upstream_s"] = our_side(recipe, Compat.upstream)
+        sides["upstream_s"] = our_side(recipe, UPSTREAM)
     first = {name: side.run()[1] for name, side in sides.items()}  # warms up, too
     sums = first.get("upstream_s", first["ours_s"]).sums
     seconds = race(sides, repeats)

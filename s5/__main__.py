@@ -69,7 +69,7 @@ def _train_verb(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m s5 train")
     parser.add_argument("run_dir", type=Path)
     run_dir = parser.parse_args(words).run_dir.absolute()
-    from s5.config.compose import check_identity, read_config
+    from s5.config.config_file import check_identity, read_config
 
     config = read_config(run_dir)
     check_identity(run_dir, config)
@@ -117,7 +117,7 @@ def _default_run_dir(config: Config) -> Path:
 
 def _prepare(run_dir: Path, config: Config) -> None:
     """Create the run directory, or check that the one that exists holds the same science."""
-    from s5.config.compose import config_text, read_config
+    from s5.config.config_file import config_text, read_config
 
     if not (run_dir / CONFIG).exists():
         try:
@@ -149,7 +149,7 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     asked = parser.parse_args(words)
     if not 0 < asked.step_rescale < math.inf:
         parser.error(f"--step-rescale {asked.step_rescale}: must be a finite factor above 0")
-    from s5.config.compose import read_config
+    from s5.config.config_file import read_config
 
     config = read_config(asked.run_dir)
     device.select_platform(config.platform)

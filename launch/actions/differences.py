@@ -13,7 +13,7 @@ from launch.store.files import CONFIG, RUN
 from launch.store.run_dirs import PlannedRun, WriteReport
 from launch.store.state import Reason, State
 from launch.store.view import RunView
-from s5.config.identity import science_subset
+from s5.config.identity import is_science
 
 
 def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
@@ -112,15 +112,10 @@ def describe_changed(views: Sequence[RunView], *, dry: bool = False) -> list[str
 
 def _effect(key: str, would: str) -> str:
     """Say what comes of a key that differs in the config of a run that keeps its id."""
-    if science_subset(_nested(key)):
+    if is_science(key):
         # The id is a hash of the science, so no submission can have written the other value.
         return f"the run is not what config.yaml said, which somebody changed; the file {would or 'is '}put right"
     return "their numbers do not depend on it"
-
-
-def _nested(key: str) -> dict[str, Any]:
-    first, _, rest = key.partition(".")
-    return {first: _nested(rest) if rest else 1}
 
 
 def _is_yaml(text: str) -> bool:

@@ -72,9 +72,9 @@ def _refuse_experiment(word: str) -> None:
     """Refuse the name of an experiment where a file is wanted."""
     if Path(word).exists():
         return
-    from launch.compose.experiments import default_conf_dir, experiment_names
+    from s5.config.search_path import experiment_names
 
-    if word in experiment_names(default_conf_dir()):
+    if word in experiment_names():
         raise LaunchError(f"{word} is an experiment, not a sweep file", hint=f"`launch run {word}` runs it")
 
 

@@ -10,22 +10,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from launch.compose.config_errors import combination_error, experiment_error, refused_error
-from launch.compose.config_text import config_text
-from launch.compose.experiments import default_conf_dir, experiment_names
-from launch.compose.hydra import BaseConfig, RecipeError, ValueRefused, compose_base, plain_values
+from launch.compose.base_config import BaseConfig
+from launch.compose.places import combination_error, placed
 from launch.compose.run_id import make_run_id
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
 from launch.store.manifest import BLOCK
 from launch.store.records import RunRecord
 from launch.sweepfile.runs import RunSpec
+from s5.config.compose import plain_values
 from s5.config.identity import SCIENCE_VERSION, from_dict, science_hash
+from s5.config.refusal import is_kind, refuse_kind, refuse_option
 from s5.config.run import Config
+from s5.config.search_path import conf_dirs, experiment_names, is_group
+from s5.config.yaml_text import yaml_text
+from s5.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +52,26 @@ class Run:
 
     def config_text(self) -> str:
         """Return the config as YAML; OmegaConf reads it back equal."""
-        return config_text(self.config)
+        return yaml_text(self.config)
 
 
 class Composer:
     """Composes, checks and identifies runs.
 
     Args:
-        conf_dir: The folder with `config.yaml`; None for that of the `s5` package.
+        folders: Where recipes and models lie, the folder with `config.yaml` first; None for those of the `s5` package
+            and its plug-ins.
 
     Attributes:
         warnings: What `plan_all` found suspicious: specs that are one run.
     """
 
-    def __init__(self, conf_dir: Path | None = None) -> None:
-        self.conf_dir = conf_dir or default_conf_dir()
+    def __init__(self, folders: Sequence[Path] | None = None) -> None:
+        self.conf_dirs = folders or conf_dirs()
         self.warnings: list[str] = []
         self._bases: dict[tuple[str, ...], BaseConfig] = {}
         self._groups: dict[str, bool] = {}
-        self._experiments = frozenset(experiment_names(self.conf_dir))
+        self._experiments = frozenset(experiment_names(self.conf_dirs))
 
     def plan(self, spec: RunSpec, before: Sequence[str] = ()) -> Run:
         """Compose one run.
@@ -145,39 +148,38 @@ class Composer:
         Raises:
             ConfigError: As `plan` does.
         """
-        self._check_experiment(spec)
         overrides = [_read_override(text, spec) for text in (*spec.overrides, f"seed={spec.seed}")]
-        values = [o for o in overrides if o.change is Change.SET and o.package is None and not self._is_group(o.key)]
+        values = [o for o in overrides if o.change is Change.SET and o.package is None and not self._is_choice(o)]
         rest = [o for o in overrides if o not in values]
         try:
-            if any(_overlap(one.key, other.key) for one in values for other in rest if not self._is_group(other.key)):
+            for override in overrides:
+                if is_kind(override.key):
+                    raise refuse_kind(override.key, override.value)
+            changed = [o.key for o in rest if not self._is_choice(o)]
+            if any(_overlap(o.key, key) for o in values for key in changed):
                 return plain_values(self._base(spec, overrides).config)
-            base = self._base(spec, rest)
-            if base.values is not None and all(o.key in base.nodes and _is_scalar(o.value) for o in values):
-                return _set_values(base, base.values, values)
-            return base.updated((o.key, o.value) for o in values)
-        except ValueRefused as error:
-            raise refused_error(spec, error) from error
-        except RecipeError:
-            raise
-        except ConfigError as error:
-            raise ConfigError(f"{spec.where}: {error.message}", hint=error.hint) from error
+            return self._base(spec, rest).with_values(values)
+        except UserError as error:
+            raise placed(spec, error) from error
 
     def _base(self, spec: RunSpec, overrides: list[Override]) -> BaseConfig:
         """Return Hydra's own composition, once per list of overrides."""
+        self._check_experiment(spec)
         texts = (f"experiment={format_value(spec.experiment)}", *(o.text for o in overrides))
         if texts not in self._bases:
-            self._bases[texts] = compose_base(self.conf_dir, texts)
+            self._bases[texts] = BaseConfig.composed(self.conf_dirs, texts)
         return self._bases[texts]
 
-    def _is_group(self, key: str) -> bool:
+    def _is_choice(self, override: Override) -> bool:
+        """Return whether an override chooses a file of a group; a mapping sets values of a section."""
+        key = override.key
         if key not in self._groups:
-            self._groups[key] = (self.conf_dir / key).is_dir()
-        return self._groups[key]
+            self._groups[key] = is_group(key, self.conf_dirs)
+        return self._groups[key] and not isinstance(override.value, dict)
 
     def _check_experiment(self, spec: RunSpec) -> None:
         if spec.experiment not in self._experiments:
-            raise experiment_error(spec, sorted(self._experiments))
+            raise refuse_option("experiment", spec.experiment, sorted(self._experiments))
 
 
 def _read_override(text: str, spec: RunSpec) -> Override:
@@ -193,41 +195,6 @@ def _read_override(text: str, spec: RunSpec) -> Override:
 def _overlap(one: str, other: str) -> bool:
     """Return whether two dotted paths are one, or one holds the other."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
-
-
-def _is_scalar(value: Any) -> bool:
-    """Return whether a value can be set without OmegaConf: neither a container nor an interpolation nor missing."""
-    return not isinstance(value, list | dict) and not (isinstance(value, str) and ("${" in value or value == "???"))
-
-
-def _set_values(base: BaseConfig, values: dict[str, Any], overrides: list[Override]) -> dict[str, Any]:
-    """Return `values` with the overrides set; what they do not touch is shared."""
-    values = dict(values)
-    copied: dict[str, dict[str, Any]] = {"": values}
-    for override in overrides:
-        path, _, last = override.key.rpartition(".")
-        _section(values, copied, path)[last] = _convert(base.nodes[override.key], override.key, override.value)
-    return values
-
-
-def _section(values: dict[str, Any], copied: dict[str, dict[str, Any]], path: str) -> dict[str, Any]:
-    """Return the mapping at `path`, copied once together with all above it."""
-    if path not in copied:
-        above, _, last = path.rpartition(".")
-        parent = _section(values, copied, above)
-        copied[path] = parent[last] = dict(parent[last])
-    return copied[path]
-
-
-def _convert(node: Any, key: str, value: Any) -> Any:
-    """Return the plain value that a node makes of `value`."""
-    from omegaconf.errors import ValidationError
-
-    try:
-        converted = node.validate_and_convert(value)
-    except ValidationError as error:
-        raise ValueRefused(key, value, str(error).splitlines()[0], node=node) from error
-    return converted.name if isinstance(converted, Enum) else converted
 
 
 def identity_of(config: Mapping[str, Any], spec: RunSpec, before: Sequence[str] = ()) -> str:

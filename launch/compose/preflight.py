@@ -11,7 +11,7 @@ from launch.errors import ConfigError, LaunchError
 from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
 from s5.config.choices import Encoder, Likelihood, Permutation, Times
 from s5.config.identity import from_dict
-from s5.config.run import ModelConfig
+from s5.config.model import ModelConfig
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run

@@ -1,1 +1,1 @@
-"""The configuration of a run: what there is to set, which of it is science, how it is composed. Free of JAX."""
+"""The configuration of a run: its keys, which of them are science, how it is composed. Free of JAX."""

@@ -3,12 +3,6 @@
 from enum import Enum
 
 
-class ModelKind(Enum):
-    """Which sequence layer the model is made of."""
-
-    s5 = "s5"
-
-
 class CInit(Enum):
     """How the output matrix C is drawn."""
 
@@ -72,7 +66,7 @@ class Permutation(Enum):
 
 
 class WandbMode(Enum):
-    """Whether metrics are mirrored to Weights & Biases."""
+    """Whether metrics are copied to Weights & Biases."""
 
     disabled = "disabled"
     offline = "offline"
@@ -80,7 +74,7 @@ class WandbMode(Enum):
 
 
 class Platform(Enum):
-    """The device a run must find; `any` takes what is there."""
+    """The device a run must find; `any` accepts every device."""
 
     any = "any"
     cpu = "cpu"
@@ -90,14 +84,14 @@ class Platform(Enum):
 
 
 class Precision(Enum):
-    """What activations and matrix products are computed in; parameters, states and statistics stay float32."""
+    """The number type of activations and matrix products; parameters, states and statistics stay float32."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
 
 
 class Remat(Enum):
-    """What of a layer the backward pass computes again: nothing, all but the SSM's states and statistics, or all."""
+    """What the backward pass computes again: nothing, all of a layer but its states and statistics, or all."""
 
     none = "none"
     states = "states"
@@ -112,7 +106,7 @@ class Encoder(Enum):
 
 
 class Times(Enum):
-    """What the intervals between irregular observations do: stretch the SSM's steps, nothing, or become a feature."""
+    """How the intervals between irregular observations enter: as longer steps, not at all, or as one more feature."""
 
     steps = "steps"
     ignore = "ignore"
@@ -120,7 +114,7 @@ class Times(Enum):
 
 
 class Likelihood(Enum):
-    """What a regression answers each step with: a value, or a Gaussian with a variance of its own."""
+    """The answer of a regression to each step: a value, or a Gaussian with its own variance."""
 
     fixed = "fixed"
     gaussian = "gaussian"
@@ -136,16 +130,16 @@ class Head(Enum):
 
     @property
     def per_step(self) -> bool:
-        """Whether each step has an answer and a target of its own."""
+        """Return whether each step has its own answer and target."""
         return self in (Head.regression, Head.gaussian)
 
     def answers(self, n: int) -> str:
-        """Return in words what it tells apart or answers with: `n` classes, or values of each step."""
+        """Return the answer in words: `n` classes, or `n` values a step."""
         return f"{n} value{'s' * (n != 1)} a step" if self.per_step else f"{n} classes"
 
 
-class Compat(Enum):
-    """Whose behaviour is reproduced where ours differs on purpose."""
+class CompatWith(Enum):
+    """Whose behaviour is reproduced where ours differs on purpose; `s5.config.compat` says what that switches."""
 
     none = "none"
     upstream = "upstream"

@@ -1,192 +1,282 @@
-"""How a run's config comes to be and lies on disk: composed by Hydra from a recipe and overrides, kept as YAML."""
+"""How a run's config is composed: by Hydra, from the schema, a recipe, a model and overrides.
 
-import difflib
-import json
+`python -m s5` and the launcher both compose here, so both take the same words and refuse them with the same text.
+"""
+
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from s5.config.identity import from_dict, science_hash, to_dict
+from s5.config.families import FAMILIES, layer_fields
+from s5.config.identity import from_dict
+from s5.config.model import ModelConfig
+from s5.config.refusal import (
+    Refused,
+    is_kind,
+    refuse_deletion,
+    refuse_key,
+    refuse_kind,
+    refuse_option,
+    refuse_value,
+)
 from s5.config.run import Config
+from s5.config.search_path import conf_dirs, group_options, is_group, model_groups
 from s5.errors import UserError
-from s5.run_dir.result import CONFIG, RUN
-
-CONF_DIR = Path(__file__).parents[1] / "conf"
-
-# What Hydra and OmegaConf add to a message that helps nobody who typed an override.
-_NOISE = ("See http", "full_key:", "object_type=", "reference_type=")
 
 
 def compose(overrides: Sequence[str]) -> Config:
-    """Compose a config as the launcher does: the schema, the recipe of `experiment=`, then the overrides.
+    """Compose and check the config of one run.
 
     Args:
-        overrides: In Hydra's override grammar, such as `experiment=digits/s5` and `model.n_layers=3`.
+        overrides: In Hydra's override grammar, such as `experiment=digits/s5`, `model=s5` and `model.n_layers=3`.
 
     Returns:
-        The config, checked.
+        The config.
 
     Raises:
-        UserError: For an unknown recipe or key, a value of the wrong type, or a combination that cannot be.
+        UserError: For an unknown recipe, model or key, a value of the wrong type, or a combination that cannot be.
     """
-    import hydra
+    try:
+        config = from_dict(Config, plain_values(compose_nodes(overrides)))
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error), hint="python -m s5 --help shows the form of an override") from error
+    return cast("Config", config)
+
+
+def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = None) -> Any:
+    """Compose through Hydra.
+
+    Args:
+        overrides: In Hydra's override grammar.
+        folders: Where recipes and models lie, the one with `config.yaml` first; None for `conf_dirs()`.
+
+    Returns:
+        OmegaConf's object, before interpolations are resolved and before the checks across fields.
+
+    Raises:
+        Refused: For a key, a value or an option that does not exist; `file` names the recipe that has it.
+        UserError: For whatever else Hydra does not take.
+    """
     import yaml
-    from hydra.core.config_store import ConfigStore
+    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    ConfigStore.instance().store("schema", Config)
+    folders = [folder.resolve() for folder in folders or conf_dirs()]
+    for text in overrides:
+        _check_override(text, folders)
+    _store_schemas(tuple(FAMILIES))
     try:
-        with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            composed = hydra.compose("config", overrides=list(overrides))
-        _refuse_other_keys(OmegaConf.to_container(composed), to_dict(Config()))
-        config = OmegaConf.to_object(composed)
+        with initialize_config_dir(str(folders[0]), **_version_base()):
+            config = compose("config", overrides=[*_search(folders[1:]), *overrides])
     except yaml.YAMLError as error:
-        raise UserError(_syntax_message(error), hint="mend the recipe") from error
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise _explained(error, overrides) from error
-    assert isinstance(config, Config)
+        raise Refused("", _syntax_problem(error), file=_syntax_file(error), hint="correct the recipe") from error
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
+        # Hydra has no error of its own for some odd overrides: `group=null` is a ValueError.
+        raise _explained(error, overrides, folders) from error
+    _check_nodes(config)
     return config
 
 
-def _refuse_other_keys(values: Any, schema: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise for a key that `+` has added, and for a section that `~` has deleted: neither makes a config."""
-    for name, value in values.items():
-        if name not in schema:
-            known = sorted(_keys(to_dict(Config())))
-            key = f"{prefix}{name}"
-            raise UserError(f"{key}: unknown key" + _did_you_mean(key, known), hint=f"the keys are {', '.join(known)}")
-        if isinstance(value, Mapping) and isinstance(schema[name], Mapping):
-            _refuse_other_keys(value, schema[name], f"{prefix}{name}.")
-    for name in schema:
-        if name not in values:
-            raise _no_deletion(f"{prefix}{name}")
+def _search(folders: Sequence[Path]) -> list[str]:
+    """Return the override that makes Hydra look into further folders."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    places = [QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in folders]
+    return [f"hydra.searchpath=[{','.join(places)}]"] if places else []
 
 
-def _no_deletion(key: str) -> UserError:
-    return UserError(f"{key}: this key cannot be deleted: every run has it", hint="set it to another value")
+@cache
+def _version_base() -> dict[str, Any]:
+    """Return how Hydra is told to behave as its own version does: 1.3 warns without the argument, 1.4 with it."""
+    import hydra
+
+    return {"version_base": None} if hydra.__version__.startswith("1.3.") else {}
 
 
-def _syntax_message(error: Any) -> str:
-    """Return the file, the line, the column and the problem of a recipe that is not YAML."""
+@cache
+def _store_schemas(kinds: tuple[str, ...]) -> None:
+    """Tell Hydra of `Config` and of the families, once for each set of them.
+
+    A family is an option of the group `model` by its name. One that holds another model needs a YAML file to choose
+    which, so it is stored as `KIND_schema`, for that file's defaults list.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    schema = Config()
+    schema.model = cast("Any", "???")  # OmegaConf's missing value: an instance of S5 would refuse the other families
+    store.store("schema", schema)
+    for group in model_groups():
+        for kind in kinds:
+            store.store(f"{kind}_schema" if layer_fields(FAMILIES[kind]) else kind, FAMILIES[kind], group=group)
+
+
+def _check_override(text: str, folders: Sequence[Path]) -> None:
+    """Refuse what Hydra would explain badly: an option that does not exist, and the kind of a model."""
+    key, value = _key(text), text.partition("=")[2].strip("'\"")
+    if text.startswith("~") and key in model_groups():
+        raise refuse_deletion(key)
+    if is_kind(key):
+        raise refuse_kind(key, value)
+    if is_group(key, folders) and re.fullmatch(r"[\w./-]*", value) and value != "null":
+        options = group_options(key, folders)
+        if value not in options and not text.startswith("~"):
+            raise refuse_option(key, value, options)
+
+
+def _key(override: str) -> str:
+    """Return the key of an override such as `+key@package=value`."""
+    return override.partition("=")[0].partition("@")[0].lstrip("+~")
+
+
+def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> UserError:
+    """Return the error to raise for what Hydra raised."""
+    from omegaconf import OmegaConf, ValueNode
+    from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
+
+    cause: Any = error.__cause__ or error.__context__ or error
+    recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))
+    file = shown_path(_file_of(f"{recipe[1]}.yaml", folders)) if recipe else None
+    if recipe and recipe[2]:
+        if recipe[1] == "config":  # Hydra names the root, and the experiment's recipe has overridden its choice
+            name = next((text.partition("=")[2] for text in overrides if _key(text) == "experiment"), "")
+            file = shown_path(_file_of(f"experiment/{name}.yaml", folders))
+        return refuse_option(recipe[2], recipe[3], group_options(recipe[2], folders), file)
+    if not isinstance(cause, OmegaConfBaseException) or not cause.full_key:
+        override = getattr(error, "override", None)  # the text that Hydra's grammar does not take
+        return Refused(f"{override}: not an override" if override else "", first_line(cause), file=file)
+    key, section = cast("str", cause.full_key), cause.object_type
+    if recipe is None:  # Hydra stops at the first part of a key that does not exist
+        key = next((whole for text in overrides if (whole := _key(text)).startswith(f"{key}.")), key)
+    if isinstance(cause, ConfigTypeError) and "deletion" in str(cause):
+        return refuse_deletion(key)
+    model = section if isinstance(section, type) and issubclass(section, ModelConfig) else FAMILIES["s5"]
+    schema = OmegaConf.structured(Config)
+    schema.model = OmegaConf.structured(model)
+    nodes = {path: node for path, node in walk(schema) if isinstance(node, ValueNode)}
+    return refused(cause, nodes, key, cause.value, file)
+
+
+def refused(error: Any, nodes: Mapping[str, Any], key: str, value: Any, file: str | None = None) -> Refused:
+    """Return the error for what OmegaConf refused.
+
+    Args:
+        error: OmegaConf's error.
+        nodes: Every key that exists to the node that holds its value.
+        key: The key that was to be set.
+        value: The value that it was to have; the error may be about a key inside it.
+        file: The recipe that has it; None for an override.
+    """
+    if (error.full_key or "").startswith(f"{key}."):
+        key, value = error.full_key, error.value
+    if key in nodes:
+        return refuse_value(key, value, nodes[key], first_line(error), file)
+    section = error.object_type
+    return refuse_key(key, nodes, section if isinstance(section, type) else None, file)
+
+
+def _check_nodes(config: Any) -> None:
+    """Refuse a key that the schema lacks, a section that was deleted, a kind that is not its keys' family."""
+    from omegaconf import DictConfig, OmegaConf, ValueNode
+
+    for key in Config.__dataclass_fields__:
+        if key not in config or OmegaConf.is_missing(config, key):
+            raise refuse_deletion(key)
+    nodes = {path: node for path, node in walk(config) if isinstance(node, ValueNode)}
+    for path, node in walk(config):
+        parent, name = node._get_parent(), path.rpartition(".")[2]
+        section: Any = Config if parent is config else OmegaConf.get_type(parent)
+        if isinstance(parent, DictConfig) and name not in getattr(section, "__dataclass_fields__", ()):
+            known = {other: 0 for other in nodes if other != path and not other.startswith(f"{path}.")}
+            raise refuse_key(path, known, section)
+        if is_kind(path) and node._value() != section.kind:
+            raise Refused(path, f"{node._value()} is not the family of these keys, which is {section.kind}")
+
+
+def _file_of(name: str, folders: Sequence[Path]) -> Path:
+    """Return the file that Hydra means by a name inside the search path."""
+    return next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
+
+
+def _syntax_problem(error: Any) -> str:
+    """Return the line, the column and the problem of a recipe that is not YAML."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    where = f"{mark.name}: line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return where + (getattr(error, "problem", None) or str(error).strip())
+    if mark is None:
+        return f"a recipe is not YAML: {first_line(error)}"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or first_line(error)}"
 
 
-def _recipe_error(error: Exception) -> UserError | None:
-    """Return the error for a key or a value that a recipe has and the schema does not; None for another error."""
-    recipe, cause = re.match(r"In '([^']+)': ", str(error)), error.__cause__ or error.__context__
-    if recipe is None or cause is None:
-        return None
-    file, key = CONF_DIR / f"{recipe[1]}.yaml", getattr(cause, "full_key", None)
-    head = f"{file}: {key}" if key else str(file)
-    if "not in" in str(cause) and key:
-        near = _did_you_mean(key, sorted(_keys(to_dict(Config()))))
-        return UserError(f"{head}: unknown key{near}", hint="mend the recipe")
-    return UserError(f"{head}: {str(cause).strip().splitlines()[0]}", hint="mend the recipe")
+def _syntax_file(error: Any) -> str | None:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return None if mark is None else shown_path(Path(mark.name))
 
 
-def _explained(error: Exception, overrides: Sequence[str]) -> UserError:
-    """Turn what Hydra says into what is wrong and what to type."""
-    if found := _recipe_error(error):
-        return found
-    if "does not support deletion" in str(error.__cause__):
-        return _no_deletion(str(getattr(error.__cause__, "full_key", "")))
-    names = {word.split("=", 1)[0].lstrip("+~"): word for word in overrides}
-    experiment = names.get("experiment", "=").split("=", 1)[1]
-    recipes = sorted(
-        str(path.relative_to(CONF_DIR / "experiment"))[:-5] for path in CONF_DIR.glob("experiment/**/*.yaml")
-    )
-    if "experiment" in names and experiment not in recipes:
-        return UserError(
-            f"experiment={experiment}: no such recipe" + _did_you_mean(experiment, recipes),
-            hint=f"the recipes are {', '.join(recipes)}",
-        )
-    known = {*_keys(to_dict(Config())), "experiment"}
-    groups = {key.rsplit(".", depth)[0] for key in known for depth in range(1, key.count(".") + 1)}
-    for name in names:
-        if name not in known | groups:
-            return UserError(f"{name}: unknown key" + _did_you_mean(name, sorted(known)), hint="python -m s5 --help")
-    return UserError("; ".join(_said(error)), hint="python -m s5 --help shows the form of an override")
+def shown_path(path: Path) -> str:
+    """Return a path as short as it can be typed here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _said(error: BaseException | None) -> Iterator[str]:
-    """Yield what an error and its causes say, without Hydra's links and OmegaConf's inner names."""
-    override = getattr(error, "override", None)
-    if override:
-        yield f"{override}: not an override"
-    while error is not None:
-        for line in str(error).splitlines():
-            if line.strip() and not line.strip().startswith(_NOISE):
-                key = getattr(error, "full_key", None) if line.startswith("Interpolation key") else None
-                yield f"{key}: {line.strip()}" if key else line.strip()
+def plain_values(config: Any) -> dict[str, Any]:
+    """Return a composed config as nested plain values, its interpolations resolved, an enum by its name.
+
+    Raises:
+        Refused: If a value is missing, or an interpolation leads nowhere.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    try:
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
+    except MissingMandatoryValue as error:
+        raise Refused(str(error.full_key), "a value is needed") from error
+    except OmegaConfBaseException as error:
+        raise Refused(str(error.full_key or ""), first_line(error)) from error
+    for text in _texts(values):
+        if "${" in text:
+            # config.yaml is read by OmegaConf, which would take it for an interpolation.
+            raise UserError(f"the text {text!r} holds `${{`, which a config cannot store")
+    return cast("dict[str, Any]", values)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the innermost cause: Hydra wraps what is worth knowing."""
+    while error.__cause__ is not None:
         error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
-def _did_you_mean(word: str, words: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the path and the node of everything inside one of OmegaConf's containers."""
+    from omegaconf import DictConfig, ListConfig
 
-
-def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
-def config_text(config: Config) -> str:
-    """Return a config as YAML."""
-    import yaml
-
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
-
-
-def read_config(run_dir: Path) -> Config:
-    """Read a run's `config.yaml`.
-
-    Raises:
-        UserError: Where it is missing or is no config.
-    """
-    from omegaconf import OmegaConf  # PyYAML alone reads 1e-3 as text
-
-    path = run_dir / CONFIG
-    try:
-        values = OmegaConf.to_container(OmegaConf.load(path))
-        if not isinstance(values, dict):
-            raise TypeError("it holds no mapping")
-        return from_dict(Config, values)  # pyright: ignore[reportArgumentType]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file", hint="name a run directory: one with a config.yaml") from error
-    except Exception as error:  # YAML's, OmegaConf's and the schema's errors have no common base
-        raise UserError(f"{path}: {type(error).__name__}: {str(error).strip()}") from error
-
-
-def check_identity(run_dir: Path, config: Config) -> None:
-    """Refuse a config that is not the one by which the launcher knows the run: its result would bear a wrong name.
-
-    A run without `run.json` was not planned by the launcher; the identity of one with a command is not the config's.
-
-    Raises:
-        UserError: Where the two differ, or `run.json` cannot be read.
-    """
-    path = run_dir / RUN
-    try:
-        record = json.loads(path.read_text())
-        command, planned = record["command"], record["science_hash"]
-    except FileNotFoundError:
+    if not isinstance(config, DictConfig | ListConfig) or depends(config) or cast("Any", config)._is_none():
         return
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{path}: cannot be read: {type(error).__name__}: {error}"
-        raise UserError(message, hint="type the sweep's command again: it writes run.json anew") from error
-    found = science_hash(to_dict(config))
-    if command is None and found != planned:
-        raise UserError(
-            f"{run_dir / CONFIG} has the science hash {found}, and {path} says {planned}: "
-            "the config was changed after the run was planned",
-            hint="type the sweep's command again: it writes config.yaml anew",
-        )
+    mapping = isinstance(config, DictConfig)
+    keys: Any = config if mapping else range(len(config))
+    for key in keys:
+        node: Any = cast("Any", config)._get_node(key)
+        path = f"{prefix}{key}" if mapping else f"{prefix}[{key}]"
+        yield path, node
+        yield from walk(node, f"{path}.")
+
+
+def depends(node: Any) -> bool:
+    """Return whether a node has no value of its own: it is an interpolation, or missing."""
+    return bool(node._is_interpolation() or node._is_missing())
+
+
+def _texts(values: Any) -> Iterator[str]:
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, dict):
+        for key, value in cast("dict[Any, Any]", values).items():
+            yield from _texts(key)
+            yield from _texts(value)
+    elif isinstance(values, list):
+        for value in cast("list[Any]", values):
+            yield from _texts(value)

@@ -1,4 +1,4 @@
-"""A config as plain values: there, back, and the part of it that is a run's identity. Free of JAX."""
+"""A config as plain values, in both directions, and the part of it that is a run's identity. Free of JAX."""
 
 import hashlib
 import json
@@ -8,7 +8,10 @@ from enum import Enum
 from functools import cache
 from typing import Any, get_type_hints
 
+from s5.config.families import FAMILIES, S5Config, family_of
+from s5.config.model import ModelConfig
 from s5.config.run import Config
+from s5.errors import did_you_mean
 
 # Raise it when a field's meaning changes so that old results must not be taken for new ones.
 SCIENCE_VERSION = 1
@@ -19,7 +22,7 @@ class _Slot:
     """What a field holds, looked up once: a sweep of ten thousand runs asks a million times.
 
     Attributes:
-        before: The plain value that says what was so before the field was there; MISSING where it was always there.
+        before: The plain value that means what was so before the field existed; MISSING if it always existed.
     """
 
     section: type | None
@@ -42,31 +45,62 @@ def _slots(kind: type) -> dict[str, _Slot]:
     }
 
 
-def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+def _concrete(kind: type, values: Mapping[str, Any]) -> type:
+    """Return the dataclass of these values: that of its family for a model."""
+    return family_of(values.get("kind", S5Config.kind)) if kind is ModelConfig else kind
+
+
+def from_dict(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
     """Build a config dataclass from nested plain values, running every cross-field check.
 
     Args:
-        kind: The dataclass, such as `Config`.
-        values: Plain values as `to_dict` writes them: an enum by its name.
+        kind: The dataclass, such as `Config`; for `ModelConfig` the values name the family.
+        values: Plain values as `to_dict` writes them: an enum by its name, a model with its `kind`.
+        path: The key path of `values` with a dot at its end, for messages; "" for a whole config.
 
     Returns:
         The dataclass instance.
 
     Raises:
         TypeError: For an unknown key.
-        ValueError: Where a check refuses the values.
+        ValueError: If a check refuses the values, or a model's family is unknown.
     """
+    kind = _concrete(kind, values)
     slots = _slots(kind)
-    return kind(**{name: _value(slots.get(name), value) for name, value in values.items()})
+    for name in values:
+        if name not in slots:
+            raise TypeError(unknown_key(kind, name, path))
+    given = {name: _value(slots[name], value, f"{path}{name}.") for name, value in values.items()}
+    try:
+        return kind(**given)
+    except ValueError as error:
+        if issubclass(kind, ModelConfig) and path not in ("", "model."):
+            raise ValueError(str(error).replace("model.", path)) from error  # a model inside a model
+        raise
 
 
-def _value(slot: "_Slot | None", value: Any) -> Any:
+def _value(slot: _Slot, value: Any, path: str) -> Any:
     """Turn a plain value into what its field asks for."""
-    if slot and slot.section and isinstance(value, Mapping):
-        return from_dict(slot.section, value)
-    if slot and slot.choice and isinstance(value, str):
+    if slot.section and isinstance(value, Mapping):
+        return from_dict(slot.section, value, path)
+    if slot.choice and isinstance(value, str):
         return slot.choice[value]
     return list(value) if isinstance(value, list) else value
+
+
+def unknown_key(kind: type, name: str, path: str) -> str:
+    """Return the message about a key that a section of the config does not have.
+
+    Args:
+        kind: The section's dataclass.
+        name: The key in it.
+        path: The section's path with a dot at its end; "" for the root.
+    """
+    if issubclass(kind, ModelConfig) and any(name in _slots(other) for other in FAMILIES.values()):
+        own = [key for key in _slots(kind) if key not in _slots(ModelConfig)]
+        return f"{path}{name}: the family {kind.kind} has no such key; it has {', '.join(own) or 'none of its own'}"
+    near = did_you_mean(f"{path}{name}", [f"{path}{key}" for key in _slots(kind)])
+    return f"{path}{name}: unknown key{near}"
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -90,15 +124,34 @@ def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, 
     Returns:
         The same nesting without the fields declared `science=False`, and without those that were added later and
         have their default: a run that was stored before keeps its identity.
+
+    Raises:
+        ValueError: If a model's family is unknown.
     """
     subset: dict[str, Any] = {}
-    for name, slot in _slots(kind).items():
+    for name, slot in _slots(_concrete(kind, values)).items():
         if slot.science and name in values:
             value = values[name]
             if value == slot.before and slot.before is not MISSING:
                 continue
             subset[name] = science_subset(value, slot.section) if slot.section else value
     return {name: value for name, value in subset.items() if value != {}}
+
+
+def is_science(key: str) -> bool:
+    """Return whether a key, such as `model.d_state`, changes the numbers of a run; False for an unknown key."""
+    kinds: list[type] = [Config]
+    for name in key.split("."):
+        found = [slot for kind in kinds if (slot := _slots(kind).get(name)) and slot.science]
+        if not found:
+            return False
+        kinds = [kind for slot in found for kind in _kinds(slot.section)]
+    return True
+
+
+def _kinds(section: type | None) -> list[type]:
+    """Return the dataclasses that a section can have: those of all families for a model."""
+    return list(FAMILIES.values()) if section is ModelConfig else [section] if section else []
 
 
 def science_hash(values: Mapping[str, Any]) -> str:

@@ -4,8 +4,9 @@ from types import ModuleType
 
 from s5 import catalog
 from s5.catalog import DataError
-from s5.config.choices import Compat, Permutation
-from s5.config.run import DataConfig
+from s5.config.choices import Permutation
+from s5.config.compat import OURS, Compat
+from s5.config.data import DataConfig
 from s5.data import (
     aan,
     brown,
@@ -59,12 +60,12 @@ _MAPPED: dict[str, ModuleType] = {
 }
 
 
-def load(config: DataConfig, compat: Compat = Compat.none) -> Dataset:
+def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
     """Load a data set.
 
     Args:
         config: Which one, how its pixels are ordered and split, and where its files lie.
-        compat: Whose splits and scales, where ours differ on purpose.
+        compat: Whose splits and scales, ours or the S5 repository's.
 
     Returns:
         The data set with its splits `train`, `val` and `test`.

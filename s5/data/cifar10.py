@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from s5 import catalog
 from s5.catalog import DataError, DatasetInfo
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays, load_or_convert
 from s5.data.dataset import Dataset
 from s5.data.pixels import Images, Scale, pixel_dataset

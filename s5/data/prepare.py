@@ -8,7 +8,7 @@ from pathlib import Path
 
 from s5 import catalog
 from s5.catalog import Cache, DatasetInfo
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import convert, load
 from s5.data.archive import unpack
 from s5.data.download import fetch

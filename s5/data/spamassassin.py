@@ -15,8 +15,8 @@ import numpy as np
 
 from s5.catalog import DataError, DatasetInfo, find_files
 from s5.catalog.substitutes import MAILS
-from s5.config.choices import Compat
-from s5.config.run import DataConfig
+from s5.config.compat import Compat
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
 from s5.data.dataset import Dataset

@@ -16,8 +16,8 @@ from jaxtyping import Int16
 
 from s5.catalog import DataError, DatasetInfo, find_files
 from s5.catalog.speech import WORDS_10, WORDS_35
-from s5.config.choices import Compat
-from s5.config.run import DataConfig
+from s5.config.compat import Compat
+from s5.config.data import DataConfig
 from s5.data.cache import Arrays
 from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
 from s5.data.dataset import Dataset
@@ -72,7 +72,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
     count = sizes["train"] * _LENGTH
     mean = total / count
     std = float(np.sqrt(max(squares / count - mean * mean, 0.0)))
-    epsilon = _EPSILON * _FULL_SCALE * (_FULL_SCALE if compat is Compat.upstream else 1.0)
+    epsilon = _EPSILON * _FULL_SCALE * (_FULL_SCALE if compat.audio_scaled_twice else 1.0)
     every = _LENGTH // info.length
     sampled = {"inputs": arrays["inputs"][:, ::every], "labels": arrays["labels"]}
     splits = indexed_splits(parts, sampled, offset=float(mean), full_scale=std + epsilon)

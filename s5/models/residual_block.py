@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key, PyTree
 
 from s5.config.choices import Norm
-from s5.config.run import ModelConfig
+from s5.config.model import ModelConfig
 from s5.models.mixers import MIXERS
 from s5.nn.gate import GatedActivation
 from s5.nn.norm import BatchNorm, LayerNorm

@@ -8,8 +8,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from s5.config.choices import Compat, Encoder, Head, Likelihood, Pooling, Precision, Times
-from s5.config.run import ModelConfig
+from s5.config.choices import Encoder, Head, Likelihood, Pooling, Precision, Times
+from s5.config.compat import OURS, Compat
+from s5.config.model import ModelConfig
 from s5.models.stack import Stack
 from s5.nn.cnn_encoder import N_FEATURES, PictureFeatures
 from s5.nn.dense import Dense
@@ -79,12 +80,12 @@ class SequenceModel(nnx.Module):
         """
         if train and self.dropout and key is None:
             raise ValueError(f"training with dropout={self.dropout} needs a key")
-        upstream = self.compat is Compat.upstream
-        if upstream and steps.mask is not None and self.pooling is Pooling.last and not self.kind.per_step:
+        padded_layers = self.compat.padding_enters_layers
+        if padded_layers and steps.mask is not None and self.pooling is Pooling.last and not self.kind.per_step:
             raise ValueError("compat=upstream has no model.pooling=last for padded sequences")
         rows, steps = self._rows(inputs), self._row_steps(steps, inputs.shape[:-1])
         of_layers = self._steps_of_layers(steps)
-        if upstream:  # there, padding enters the scans and the statistics
+        if padded_layers:
             of_layers = of_layers._replace(mask=None)
         x = self.layers(self._encode(rows, steps), of_layers, train=train, key=key if train else None)
         return self.head(x, steps)
@@ -186,7 +187,7 @@ def make_model(
     rngs: nnx.Rngs,
     *,
     head: Head = Head.classification,
-    compat: Compat = Compat.none,
+    compat: Compat = OURS,
 ) -> SequenceModel:
     """Build a model with fresh parameters.
 
@@ -196,7 +197,7 @@ def make_model(
         d_output: Classes, or features of one output step.
         rngs: Random streams; one key of `params` is drawn.
         head: The task of the data; with `model.likelihood=gaussian` a regression becomes a Gaussian one.
-        compat: Whose behaviour at padded steps: with `upstream` they enter the scans and the batch statistics.
+        compat: Whether padded steps enter the scans and the batch statistics.
 
     Returns:
         The model. It holds parameters (`nnx.Param`) and batch statistics (`nnx.BatchStat`), no random state.

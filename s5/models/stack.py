@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from s5.config.choices import Remat
-from s5.config.run import ModelConfig
+from s5.config.model import ModelConfig
 from s5.models.residual_block import ResidualBlock
 from s5.nn.remat import SAVED
 from s5.nn.steps import REGULAR, Steps

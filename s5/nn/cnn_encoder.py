@@ -11,7 +11,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from s5.config.run import picture_side
+from s5.config.model import picture_side
 from s5.nn.dense import Dense
 from s5.nn.initializers import init_lecun_normal
 from s5.nn.params import BiasParam, WeightParam

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from s5.config.choices import Activation
-from s5.config.run import ModelConfig
+from s5.config.model import ModelConfig
 from s5.nn.dense import Dense
 from s5.nn.matmul import matmul
 

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from s5.config.choices import Head, Pooling
-from s5.config.run import ModelConfig
+from s5.config.model import ModelConfig
 from s5.nn.dense import Dense
 from s5.nn.steps import REGULAR, Steps
 

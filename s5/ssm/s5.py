@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from s5.config.choices import CInit, Discretization
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 from s5.nn.initializers import generator_of, to_float32, to_planes
 from s5.nn.params import InputParam, OutputParam, StateParam, StepParam
 from s5.nn.sequence_mixer import SequenceMixer
@@ -90,7 +90,7 @@ class S5SSM(SequenceMixer):
         self.bidirectional, self.discretization, self.step_rescale = bidirectional, discretization, step_rescale
 
     @classmethod
-    def from_config(cls, config: ModelConfig, rng: np.random.Generator) -> "S5SSM":
+    def from_config(cls, config: S5Config, rng: np.random.Generator) -> "S5SSM":
         """Build the layer that a model's configuration describes."""
         return cls(
             config.d_model,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from s5.catalog import check_version, dataset_info
-from s5.config.choices import Compat
+from s5.config.compat import Compat, compat_of
 from s5.config.run import Config
 from s5.data import Dataset, load
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
@@ -83,7 +83,7 @@ def train(
     distributed.initialize(processes)
     device.start(config.platform)
     devices = Devices(config.train.devices, processes)  # before the data, which may take their time
-    dataset = load(config.data, config.compat)
+    dataset = load(config.data, compat_of(config.compat))
     # What all processes come to alike they wait for together; one that leaves otherwise must not be waited for.
     try:
         with MetricsWriter(config, attempt_dir) if processes.is_main else NullWriter() as writer:
@@ -238,7 +238,7 @@ class Loop:
         """Score the model on the validation split and remember it if it is the best."""
         self._write_pending()
         _check_finite(self.trainer.window)  # before the validation can call such a model the best
-        progress, compat = self.progress, self._config.compat
+        progress, compat = self.progress, compat_of(self._config.compat)
         scores = self.trainer.evaluate("val", lambda: self._stop.stopping)
         if progress.best_step is None or _rank(scores, compat) > _rank(progress.best, compat):
             progress.best_step, progress.best = progress.step, scores
@@ -312,7 +312,7 @@ def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
         return None
     version = config.data.zero_shot_version
     check_version(dataset_info(name), version, "data.zero_shot_version")
-    other = load(dataclasses.replace(config.data, name=name, version=version), config.compat)
+    other = load(dataclasses.replace(config.data, name=name, version=version), compat_of(config.compat))
     check_same_task(f"data.zero_shot={name}", other, Task.of(dataset))
     return other
 
@@ -336,7 +336,7 @@ def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
         return (-scores["mse"],) if np.isfinite(scores["mse"]) else (-np.inf,)
     if "accuracy" not in scores:
         return (loss,)
-    return (scores["accuracy"],) if compat is Compat.upstream else (scores["accuracy"], loss)
+    return (scores["accuracy"],) if compat.ties_keep_first else (scores["accuracy"], loss)
 
 
 def _format_scores(split: str, scores: dict[str, float]) -> str:

@@ -14,8 +14,9 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PyTree
 
-from s5.config.choices import Compat, ParamGroups
-from s5.config.run import OptimConfig
+from s5.config.choices import ParamGroups
+from s5.config.compat import OURS, Compat
+from s5.config.training import OptimConfig
 from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
 from s5.training.schedule import PlateauState, make_schedule
 
@@ -47,14 +48,14 @@ RULES: dict[ParamGroups, dict[type[nnx.Param], Rule]] = {
 }
 
 
-def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = Compat.none) -> Rule:
+def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = OURS) -> Rule:
     """Return the rule of one parameter.
 
     Args:
         param: The variable; its type is its group.
         config: Names the table, and whether the step trains with the regular parameters.
         path: Where the parameter lies, for the message.
-        compat: `upstream` for the S5 repository's rule of normalisation parameters and biases.
+        compat: Whether normalisation parameters and biases decay.
 
     Returns:
         The rule.
@@ -68,7 +69,7 @@ def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = Co
         raise TypeError(f"parameter {path} is a {type(param).__name__}, which is no optimizer group; groups: {known}")
     if config.dt_global and isinstance(param, StepParam):
         return Rule.regular
-    if compat is Compat.upstream and isinstance(param, (NormParam, BiasParam)):
+    if compat.norms_and_biases_decay and isinstance(param, (NormParam, BiasParam)):
         return Rule.regular
     return table[type(param)]
 
@@ -86,7 +87,7 @@ class OptimizerState(NamedTuple):
 
 
 def make_optimizer(
-    config: OptimConfig, params: PyTree, steps_per_epoch: int, epochs: int, compat: Compat = Compat.none
+    config: OptimConfig, params: PyTree, steps_per_epoch: int, epochs: int, compat: Compat = OURS
 ) -> optax.GradientTransformation:
     """Return the optimizer of a model's parameters.
 
@@ -95,7 +96,7 @@ def make_optimizer(
         params: The parameters, as `nnx.state(model, nnx.Param)` returns them.
         steps_per_epoch: Updates per epoch.
         epochs: Epochs of the whole training.
-        compat: `upstream` for the S5 repository's groups and rates, faults and all.
+        compat: Whose groups and rates, ours or the S5 repository's.
 
     Returns:
         An optax transformation for trees like `params`. Its state is an `OptimizerState`.

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from s5.config.choices import Compat, Schedule
-from s5.config.run import OptimConfig
+from s5.config.choices import Schedule
+from s5.config.compat import OURS, Compat
+from s5.config.training import OptimConfig
 
 
 class PlateauState(NamedTuple):
@@ -64,7 +65,7 @@ def learning_rate(
     return jnp.where(step < warmup_steps, warm, after)
 
 
-def upstream_learning_rate(
+def learning_rate_set_after_update(
     step: Int[Array, ""] | int,
     peak: Float[Array, ""] | float,
     floor: float,
@@ -98,7 +99,7 @@ def upstream_learning_rate(
 
 
 def make_schedule(
-    config: OptimConfig, peak: float, steps_per_epoch: int, epochs: int, compat: Compat = Compat.none
+    config: OptimConfig, peak: float, steps_per_epoch: int, epochs: int, compat: Compat = OURS
 ) -> Callable[..., Float[Array, ""]]:
     """Return the rate of one group as a function of the step and of how often the rates have fallen.
 
@@ -107,7 +108,7 @@ def make_schedule(
         peak: `config.lr` or `config.ssm_lr`.
         steps_per_epoch: Updates per epoch.
         epochs: Epochs of the whole training.
-        compat: `upstream` for the S5 repository's rates.
+        compat: Whose rates, ours or the S5 repository's.
 
     Returns:
         A function (step, plateau) -> rate; without `plateau` they have not fallen.
@@ -115,13 +116,13 @@ def make_schedule(
     # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, and 3 steps.
     warmup_steps = math.ceil(round(config.warmup_epochs * steps_per_epoch, 6))
     total_steps = epochs * steps_per_epoch
-    rate = upstream_learning_rate if compat is Compat.upstream else learning_rate
+    rate = learning_rate_set_after_update if compat.rate_set_after_update else learning_rate
 
     def schedule(step: Int[Array, ""] | int, plateau: PlateauState | None = None) -> Float[Array, ""]:
         top = peak
         if config.schedule is Schedule.plateau and plateau is not None:
             # Upstream's first update after a fall still has the rate that was set before it.
-            count = plateau.times - ((compat is Compat.upstream) & (plateau.times > 0) & (plateau.step == step))
+            count = plateau.times - (compat.rate_set_after_update & (plateau.times > 0) & (plateau.step == step))
             top = jnp.maximum(peak * config.lr_reduce_factor ** count.astype(jnp.float32), min(config.lr_min, peak))
         return rate(step, top, config.lr_min, warmup_steps, total_steps, config.schedule)
 
@@ -135,7 +136,7 @@ def has_plateaued(config: OptimConfig, steps_without_gain: int, steps_per_epoch:
         config: The schedule and its patience.
         steps_without_gain: Updates since the best validation score, or since the rates fell last.
         steps_per_epoch: Updates per epoch.
-        compat: `upstream` waits for one epoch more, as the S5 repository does.
+        compat: Whether one epoch more passes first, as in the S5 repository.
     """
-    patience = config.lr_patience_epochs + (compat is Compat.upstream)
+    patience = config.lr_patience_epochs + compat.plateau_waits_longer
     return config.schedule is Schedule.plateau and steps_without_gain >= patience * steps_per_epoch

@@ -13,7 +13,8 @@ from flax import nnx
 
 from s5.catalog import dataset_info
 from s5.config.choices import Head
-from s5.config.compose import read_config
+from s5.config.compat import compat_of
+from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
 from s5.data.batch import eval_batches
@@ -64,7 +65,7 @@ def _load(run_dir: Path) -> tuple[Config, SequenceModel, Task]:
         task.n_classes,
         nnx.Rngs(config.seed),
         head=Head[task.head],
-        compat=config.compat,
+        compat=compat_of(config.compat),
     )
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     params = checkpoints.unflatten(params, checkpoint.arrays, BEST_PARAMS)
@@ -88,7 +89,7 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     config, model, task = _load(run_dir)
     if data is not None:
         config.data.name, config.data.version = data, dataset_info(data).version
-    dataset = load(config.data, config.compat)
+    dataset = load(config.data, compat_of(config.compat))
     check_same_task(f"data.name={dataset.name}" if data is None else f"--data {data}", dataset, task)
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")

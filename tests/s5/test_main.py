@@ -13,7 +13,8 @@ import pytest
 import s5.config.compose
 import s5.training.loop
 from s5.__main__ import main
-from s5.config.compose import compose, config_text, read_config
+from s5.config.compose import compose
+from s5.config.config_file import config_text, read_config
 from s5.config.identity import science_hash, to_dict
 from s5.run_dir.result import (
     ATTEMPT_DIR_VARIABLE,

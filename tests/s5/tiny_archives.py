@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from tests.s5.data import test_cifar10, test_listops, test_pathfinder, test_sets, test_speech, test_text
 
 

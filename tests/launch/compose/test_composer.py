@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from launch.compose.base_config import BaseConfig
 from launch.compose.composer import Composer
-from launch.compose.experiments import experiment_names
-from launch.compose.hydra import ValueRefused, compose_base
 from launch.errors import ConfigError
 from launch.specs.resources import Resources
 from launch.sweepfile.runs import RunSpec
 from launch.sweepfile.sweep import load_sweep, single_run
 from s5.config.identity import from_dict, science_hash, to_dict
 from s5.config.run import Config
+from s5.config.search_path import CONF_DIR, experiment_names
+from s5.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 COMPOSER = Composer()
@@ -43,7 +44,7 @@ def groups(tmp_path_factory):
     """Return a configuration folder with groups and interpolations."""
     conf = tmp_path_factory.mktemp("a 'conf' foldér")
     files = {
-        "config.yaml": "defaults: [schema, _self_, {optional experiment: null}, {optional size: null}]\n",
+        "config.yaml": "defaults: [schema, model: s5, _self_, {optional experiment: null}, {optional size: null}]\n",
         "experiment/plain.yaml": "# @package _global_\nrecipe: plain\nmodel: {d_model: 32}\n",
         "experiment/linked.yaml": "# @package _global_\nmodel: {d_model: 32, d_state: '${model.d_model}'}\n",
         "size/small.yaml": "# @package _global_\nmodel: {d_model: 8, n_layers: 1}\n",
@@ -58,20 +59,19 @@ def groups(tmp_path_factory):
 @pytest.fixture(scope="module")
 def composer(groups):
     """Return one composer for all examples: what it keeps from one must not show in the next."""
-    return Composer(groups)
+    return Composer([groups])
 
 
 def whole(conf_dir, run):
     """Return what Hydra makes of all overrides at once."""
     texts = (f"experiment={run.experiment}", *run.overrides, f"seed={run.seed}")
-    config = compose_base(conf_dir, texts)
-    return config.updated([])
+    return BaseConfig.composed([conf_dir], texts).updated([])
 
 
 def outcome(compose):
     try:
         return compose()
-    except (ConfigError, ValueRefused):
+    except (ConfigError, UserError):
         return "refused"
 
 
@@ -131,14 +131,12 @@ def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data):
         texts.append(f"{section}.{key}={text}")
     run = spec(*texts, experiment=data.draw(st.sampled_from(EXPERIMENTS)), seed=data.draw(st.integers(0, 9)))
     found = COMPOSER.compose(run)
-    assert repr(found) == repr(whole(COMPOSER.conf_dir, run))
+    assert repr(found) == repr(whole(CONF_DIR, run))
 
 
 def test_plain_values_cost_one_composition(monkeypatch):
-    from launch.compose import composer as compose
-
-    composed = []
-    monkeypatch.setattr(compose, "compose_base", lambda *args: composed.append(args) or compose_base(*args))
+    composed, whole = [], BaseConfig.composed
+    monkeypatch.setattr(BaseConfig, "composed", lambda *args: composed.append(args) or whole(*args))
     composer = Composer()
     composer.plan_all([spec(f"optim.lr={i}e-4", f"model.n_layers={i}", seed=i) for i in range(1, 50)])
     assert len(composed) == 1
@@ -183,7 +181,7 @@ MISTAKES = {
         "grid.modle.d_state: unknown key; did you mean model.d_state?",
         None,
     ),
-    "a section is no value": ("base: {model: 3}", "base.model: this is a section, not a value", "n_layers, norm"),
+    "a section is not a value": ("base: {optim: 3}", "base.optim: this is a section, not a value", "groups, lr"),
     "unknown key in a mapping": (
         "base: {model: '{n_layer: 1}'}",
         "base.model: model.n_layer: unknown key; did you mean model.n_layers?",
@@ -249,21 +247,26 @@ def test_a_mistake_is_explained(tmp_path, text, message, hint):
 
 
 RECIPE_MISTAKES = {
-    "no YAML": ("n_layers: 2", "n_layers: [2", ": line 14, column 10: expected ',' or ']'"),
-    "unknown key": ("n_layers: 2", "n_layer: 2", ": model.n_layer: unknown key; did you mean model.n_layers?"),
-    "unknown section": ("model:", "modle:", ": modle: unknown key; did you mean model?"),
-    "text for a whole number": ("n_layers: 2", "n_layers: two", ": model.n_layers: 'two' is not a whole number"),
+    "not YAML": ("epochs: 25", "epochs: [25", ": line 20, column 13: expected ',' or ']'"),
+    "unknown key": ("epochs: 25", "epoch: 25", ": train.epoch: unknown key; did you mean train.epochs?"),
+    "unknown section": ("optim:", "otpim:", ": otpim: unknown key; did you mean optim?"),
+    "text for a whole number": ("epochs: 25", "epochs: many", ": train.epochs: 'many' is not a whole number"),
     "a value for a section": ("data:\n  name: digits", "data: 3", ": "),
+    "unknown model": ("s5-digits", "s5-digit", ": model: unknown model 's5-digit'; did you mean s5-digits?"),
+    "unknown key of a model": ("n_layers: 2", "n_layer: 2", ": model.n_layer: unknown key; did you mean"),
+    "unknown base of a model": ("- s5\n", "- s6\n", ": model: unknown model 's6'; did you mean s5?"),
 }
 
 
 @pytest.mark.parametrize(("old", "new", "message"), RECIPE_MISTAKES.values(), ids=RECIPE_MISTAKES)
 def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path, old, new, message):
-    conf = shutil.copytree(COMPOSER.conf_dir, tmp_path / "conf")
-    recipe = conf / "experiment" / "digits" / "s5.yaml"
+    conf = shutil.copytree(CONF_DIR, tmp_path / "conf")
+    (recipe,) = (
+        file for file in (conf / "experiment/digits/s5.yaml", conf / "model/s5-digits.yaml") if old in file.read_text()
+    )
     recipe.write_text(recipe.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError) as caught:
-        Composer(conf).plan(spec())
+        Composer([conf]).plan(spec())
     assert caught.value.message.startswith(f"{recipe}{message}")
     assert "\n" not in caught.value.message
 
@@ -287,7 +290,7 @@ def test_a_value_that_must_be_given_is_asked_for():
 
 
 def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups):
-    linked = Composer(groups).plan_all([spec(f"model.d_model={n}", experiment="linked") for n in (16, 64)])
+    linked = Composer([groups]).plan_all([spec(f"model.d_model={n}", experiment="linked") for n in (16, 64)])
     assert [run.config["model"]["d_state"] for run in linked] == [16, 64]
     with pytest.raises(ConfigError, match="which a config cannot store"):
         COMPOSER.plan(spec(r"data.root='\${home}'"))

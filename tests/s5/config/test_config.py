@@ -4,10 +4,14 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from s5.config.choices import Compat, Encoder, Likelihood, Platform, Precision, Times
-from s5.config.compose import compose, config_text, read_config
+from s5.config.choices import CompatWith, Encoder, Likelihood, Platform, Precision, Times
+from s5.config.compose import compose
+from s5.config.config_file import config_text, read_config
+from s5.config.data import DataConfig
+from s5.config.families import S5Config
 from s5.config.identity import from_dict, science_hash, science_subset, to_dict
-from s5.config.run import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from s5.config.run import Config
+from s5.config.training import OptimConfig, TrainConfig
 from s5.errors import UserError
 
 
@@ -22,7 +26,7 @@ def test_identity_is_what_changes_the_numbers() -> None:
     plain = science_hash(to_dict(Config()))
     assert science_hash(to_dict(Config(platform=Platform.cpu, recipe="x"))) == plain
     assert science_hash(to_dict(Config(seed=1))) != plain
-    assert science_hash(to_dict(Config(model=ModelConfig(dropout=0.5)))) != plain
+    assert science_hash(to_dict(Config(model=S5Config(dropout=0.5)))) != plain
     subset = science_subset(to_dict(Config()))
     assert "wandb" not in subset
     assert "root" not in subset["data"]
@@ -34,7 +38,7 @@ def test_identity_is_what_changes_the_numbers() -> None:
     [
         ("model.d_stat=3", ["model.d_stat", "unknown key", "did you mean model.d_state?"]),
         ("modle.d_state=3", ["modle.d_state", "did you mean model.d_state?"]),
-        ("experiment=digit/s5", ["digit/s5", "no such recipe", "did you mean digits/s5?"]),
+        ("experiment=digit/s5", ["unknown experiment", "digit/s5", "did you mean digits/s5?"]),
         ("model.n_layers=three", ["three", "model.n_layers"]),
         ("model.norm=instance", ["instance", "batch", "layer"]),
         ("model.dropout=2", ["model.dropout=2", "[0, 1)"]),
@@ -56,7 +60,7 @@ def test_a_mistake_is_explained(override: str, words: list[str]) -> None:
 
 FLOATS = [
     f"{section}.{name}"
-    for section, kind in get_type_hints(Config).items()
+    for section, kind in {**get_type_hints(Config), "model": S5Config}.items()
     if is_dataclass(kind)
     for name, hint in get_type_hints(kind).items()
     if hint is float or float in get_args(hint)
@@ -83,7 +87,7 @@ def test_a_number_that_is_not_finite_is_a_mistake_and_no_traceback() -> None:
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
-    [("model: [", "config.yaml"), ("modle: {}", "modle"), ("- 1", "no mapping"), ("seed: -1", "seed=-1")],
+    [("model: [", "config.yaml"), ("modle: {}", "modle"), ("- 1", "not a mapping"), ("seed: -1", "seed=-1")],
     ids=["yaml", "key", "list", "value"],
 )
 def test_a_bad_config_file_is_named(tmp_path: Path, text: str, wrong: str) -> None:
@@ -107,14 +111,14 @@ def test_a_field_that_was_added_later_leaves_a_stored_run_its_identity() -> None
     del stored["model"]["encoder"], stored["model"]["times"], stored["model"]["likelihood"]
     assert science_hash(values) == science_hash(stored)
     for changed in (
-        Config(compat=Compat.upstream),
-        Config(model=ModelConfig(precision=Precision.bfloat16)),
+        Config(compat=CompatWith.upstream),
+        Config(model=S5Config(precision=Precision.bfloat16)),
         Config(data=DataConfig(zero_shot="mnist")),
         Config(data=DataConfig(version=2)),
         Config(data=DataConfig(zero_shot_version=2)),
-        Config(model=ModelConfig(encoder=Encoder.picture)),
-        Config(model=ModelConfig(times=Times.append)),
-        Config(model=ModelConfig(likelihood=Likelihood.gaussian)),
+        Config(model=S5Config(encoder=Encoder.picture)),
+        Config(model=S5Config(times=Times.append)),
+        Config(model=S5Config(likelihood=Likelihood.gaussian)),
         Config(optim=OptimConfig(clip_norm=1.0)),
         Config(train=TrainConfig(microbatches=2)),
     ):

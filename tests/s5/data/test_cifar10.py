@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from s5.catalog import CATALOG, DataError, Form
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import load
 from s5.data.archive import unpack
 from s5.data.batch import gather

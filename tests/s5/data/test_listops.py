@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import convert, load
 from s5.data.batch import gather
 from s5.data.generate.listops import OPERATORS, apply_operator, draw_sample

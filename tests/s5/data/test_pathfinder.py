@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import load
 from s5.data.batch import gather
 

@@ -6,7 +6,7 @@ import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData, cache_path
 from s5.config.choices import Head
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import convert, load
 from s5.data.batch import gather
 from s5.data.generate.pendulum import draw_pictures, draw_set, simulate

@@ -12,7 +12,7 @@ import pytest
 from s5 import catalog, data
 from s5.catalog import CATALOG, Cache, DataError, MissingData
 from s5.config.choices import Permutation
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import load
 from s5.data.csv import decode_csv
 from s5.data.permute import bit_reversal
@@ -236,7 +236,7 @@ def test_csv_of_another_width_or_with_other_values_is_refused():
 def test_loading_imports_neither_jax_nor_the_packages_that_ship_the_data(tmp_path):
     code = """
 import sys
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import load
 for name in ("digits", "mnist5k"):
     load(DataConfig(name=name))

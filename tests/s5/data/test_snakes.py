@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from s5.catalog import CATALOG, DataError
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import convert, load
 
 pytest.importorskip("numba")

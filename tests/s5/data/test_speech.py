@@ -8,8 +8,8 @@ import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData
 from s5.catalog.speech import WORDS_10, WORDS_35
-from s5.config.choices import Compat
-from s5.config.run import DataConfig
+from s5.config.compat import UPSTREAM
+from s5.config.data import DataConfig
 from s5.data import load
 from s5.data.batch import gather
 from s5.data.speech_commands import read_clip
@@ -79,7 +79,7 @@ def test_35_words_are_split_by_the_lists_and_padded(small):
 
 
 def test_upstream_s_scale_lets_its_constant_outweigh_the_deviation(small):
-    scaled = gather(load(small, Compat.upstream).splits["train"], np.arange(70)).inputs
+    scaled = gather(load(small, UPSTREAM).splits["train"], np.arange(70)).inputs
     raw = np.stack([np.pad(v, (0, 16_000 - len(v))) for w in WORDS_35 for v in (samples(w, 0), samples(w, 2))]) / 2**30
     np.testing.assert_allclose(scaled[:, :, 0], (raw - raw.mean()) / (raw.std() + 1e-5), atol=1e-5)
     assert 0.1 < scaled.std() < 0.3

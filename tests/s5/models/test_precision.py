@@ -9,11 +9,11 @@ import pytest
 from flax import nnx
 
 from s5.config.choices import Activation, Precision
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 from s5.models.sequence_model import make_model
 from s5.nn.steps import Steps
 
-SMALL = ModelConfig(n_layers=2, d_model=16, d_state=8, n_blocks=1, bidirectional=True)
+SMALL = S5Config(n_layers=2, d_model=16, d_state=8, n_blocks=1, bidirectional=True)
 batch, L, d_input, d_output = 3, 24, 2, 4
 LENGTHS = jnp.array([24, 9, 1])
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from s5.config.choices import Activation, Norm
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 from s5.models.residual_block import ResidualBlock
 from s5.nn.dense import Dense
 from s5.nn.gate import GatedActivation, dropout, gated
 from s5.nn.norm import BatchNorm, LayerNorm, normalize
 from s5.nn.steps import Steps
 
-SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=1)
+SMALL = S5Config(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6
 
 

@@ -7,8 +7,10 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.config.choices import Compat, Norm, Pooling
-from s5.config.run import ModelConfig, OptimConfig
+from s5.config.choices import Norm, Pooling
+from s5.config.compat import OURS, UPSTREAM
+from s5.config.families import S5Config
+from s5.config.training import OptimConfig
 from s5.models.sequence_model import make_model
 from s5.nn.heads import pool
 from s5.nn.steps import Steps
@@ -16,7 +18,7 @@ from s5.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.slow
 
-SMALL = ModelConfig(n_layers=2, d_model=8, d_state=8, n_blocks=2)
+SMALL = S5Config(n_layers=2, d_model=8, d_state=8, n_blocks=2)
 batch, L, d_input, n_classes = 4, 12, 3, 5
 
 
@@ -131,10 +133,10 @@ def test_one_sequence_of_one_step_has_finite_gradients(lengths):
 def test_upstream_lets_padding_into_scans_and_statistics():
     x, lengths = sequences(), jnp.array([12, 3, 7, 1])
     x = jnp.where((jnp.arange(L) < lengths[:, None])[..., None], x, 0)
-    make = {compat: make_model(SMALL, d_input, n_classes, nnx.Rngs(0), compat=compat) for compat in Compat}
-    logits, stats = jax.jit(lambda: run(make[Compat.upstream], x, lengths, True))()
-    _, full_stats = jax.jit(lambda: run(make[Compat.none], x, None, True))()
-    our_logits, our_stats = jax.jit(lambda: run(make[Compat.none], x, lengths, True))()
+    make = {compat: make_model(SMALL, d_input, n_classes, nnx.Rngs(0), compat=compat) for compat in (OURS, UPSTREAM)}
+    logits, stats = jax.jit(lambda: run(make[UPSTREAM], x, lengths, True))()
+    _, full_stats = jax.jit(lambda: run(make[OURS], x, None, True))()
+    our_logits, our_stats = jax.jit(lambda: run(make[OURS], x, lengths, True))()
     assert_near(stats, full_stats)
     assert (
         jnp.abs(stats["layers"]["layer"]["norm"]["mean"][...] - our_stats["layers"]["layer"]["norm"]["mean"][...])
@@ -145,7 +147,7 @@ def test_upstream_lets_padding_into_scans_and_statistics():
 
 def test_upstream_refuses_the_last_step_of_padded_sequences():
     last = dataclasses.replace(SMALL, pooling=Pooling.last)
-    net = make_model(last, d_input, n_classes, nnx.Rngs(0), compat=Compat.upstream)
+    net = make_model(last, d_input, n_classes, nnx.Rngs(0), compat=UPSTREAM)
     with pytest.raises(ValueError, match=r"no model\.pooling=last for padded"):
         net(sequences(), Steps.of(L, jnp.full(batch, L)), train=False)
 

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from s5.config.choices import Norm, Remat
-from s5.config.run import ModelConfig, OptimConfig
+from s5.config.families import S5Config
+from s5.config.training import OptimConfig
 from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
 from s5.models.stack import Stack
@@ -17,7 +18,7 @@ from s5.training.step import MetricWindow, TrainState, make_train_step
 
 pytestmark = pytest.mark.slow
 
-SMALL = ModelConfig(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=True, dropout=0.3)
+SMALL = S5Config(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=True, dropout=0.3)
 batch, L, H = 2, 5, 6
 
 

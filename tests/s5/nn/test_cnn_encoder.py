@@ -10,14 +10,15 @@ import pytest
 from flax import nnx
 
 from s5.config.choices import Encoder, Head, Likelihood, Norm, Pooling, Precision, Times
-from s5.config.run import ModelConfig, picture_side
+from s5.config.families import S5Config
+from s5.config.model import picture_side
 from s5.models.sequence_model import make_model
 from s5.nn.cnn_encoder import N_FEATURES, Convolution, PictureFeatures, pool
 from s5.nn.steps import Steps
 from s5.training.metrics import LEAST_VARIANCE, MetricSums, batch_metrics, gaussian_nll
 
 batch, L, side, d_output = 2, 6, 8, 2
-SMALL = ModelConfig(
+SMALL = S5Config(
     n_layers=2,
     d_model=6,
     d_state=4,
@@ -238,7 +239,5 @@ def test_answers_are_float32_whatever_is_computed_in():
 
 
 def test_other_models_have_no_picture_network():
-    plain = make_model(
-        ModelConfig(n_layers=1, d_model=4, d_state=4, n_blocks=1, pooling=Pooling.last), 3, 2, nnx.Rngs(0)
-    )
+    plain = make_model(S5Config(n_layers=1, d_model=4, d_state=4, n_blocks=1, pooling=Pooling.last), 3, 2, nnx.Rngs(0))
     assert "pictures" not in nnx.state(plain, nnx.Param)

@@ -8,12 +8,12 @@ import pytest
 from flax import nnx
 
 from s5.config.choices import Head, Pooling
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 from s5.models.sequence_model import make_model
 from s5.nn.heads import pool
 from s5.nn.steps import Steps
 
-SMALL = ModelConfig(n_layers=2, d_model=6, d_state=4, n_blocks=1)
+SMALL = S5Config(n_layers=2, d_model=6, d_state=4, n_blocks=1)
 batch, L, d_input, d_output = 3, 8, 2, 4
 
 

@@ -11,7 +11,8 @@ from flax import nnx
 
 from s5.config.choices import Head
 from s5.config.compose import compose
-from s5.config.run import ModelConfig, OptimConfig
+from s5.config.families import S5Config
+from s5.config.training import OptimConfig
 from s5.data.batch import Batch
 from s5.errors import Stopped
 from s5.models.sequence_model import make_model
@@ -24,9 +25,7 @@ from s5.training.step import MetricWindow, TrainState, make_train_step
 from tests.s5.stop_requests import StopsAt
 
 STEPS, BATCH, LENGTH, CLASSES = 4, 8, 12, 3
-SMALL = ModelConfig(
-    n_layers=2, d_model=8, d_state=8, n_blocks=1, bidirectional=True, dt_min=0.01, dt_max=0.3, dropout=0.1
-)
+SMALL = S5Config(n_layers=2, d_model=8, d_state=8, n_blocks=1, bidirectional=True, dt_min=0.01, dt_max=0.3, dropout=0.1)
 
 
 def batches(head: Head) -> list[Batch]:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from s5.config.choices import CInit, Discretization
-from s5.config.run import ModelConfig
+from s5.config.families import S5Config
 from s5.nn.steps import Steps
 from s5.ssm.s5 import S5SSM
 
-SMALL = ModelConfig(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)
+SMALL = S5Config(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)
 batch, L = 3, 11
 TIMES = jnp.asarray(np.cumsum(np.random.default_rng(5).integers(1, 4, (3, 11)), axis=1), jnp.float32)
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5.config.compose import config_text, read_config
-from s5.config.run import DataConfig
+from s5.config.config_file import config_text, read_config
+from s5.config.data import DataConfig
 from s5.data import load
 from s5.data.batch import eval_batches
 from s5.errors import Stopped, UserError

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from s5.catalog import DataError
-from s5.config.choices import Compat, Platform
-from s5.config.compose import compose, config_text
-from s5.config.run import Config, DataConfig
+from s5.config.choices import Platform
+from s5.config.compat import OURS, UPSTREAM
+from s5.config.compose import compose
+from s5.config.config_file import config_text
+from s5.config.data import DataConfig
+from s5.config.run import Config
 from s5.data import batch as train_data
 from s5.errors import NonFiniteLoss, Stopped, UserError
 from s5.process import device
@@ -274,9 +277,9 @@ NAN = float("nan")
     ],
 )
 def test_the_best_model_is_the_one_that_scores_better(better: dict[str, float], worse: dict[str, float]) -> None:
-    assert loop._rank(better, Compat.none) > loop._rank(worse, Compat.none)
+    assert loop._rank(better, OURS) > loop._rank(worse, OURS)
     tie = better.get("accuracy") == worse.get("accuracy") is not None
-    assert (loop._rank(better, Compat.upstream) > loop._rank(worse, Compat.upstream)) == (not tie)
+    assert (loop._rank(better, UPSTREAM) > loop._rank(worse, UPSTREAM)) == (not tie)
 
 
 def test_sums_count_no_filling_rows() -> None:

@@ -7,8 +7,10 @@ import optax
 import pytest
 from flax import nnx
 
-from s5.config.choices import Activation, Compat, Head, Norm, ParamGroups, Schedule
-from s5.config.run import ModelConfig, OptimConfig
+from s5.config.choices import Activation, Head, Norm, ParamGroups, Schedule
+from s5.config.compat import OURS, UPSTREAM
+from s5.config.families import S5Config
+from s5.config.training import OptimConfig
 from s5.models.sequence_model import make_model
 from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
 from s5.training.optimizer import RULES, Rule, clip, make_optimizer, rule_of
@@ -24,7 +26,7 @@ def config(**changes):
 
 
 def params_of(**changes):
-    small = ModelConfig(n_layers=1, d_model=4, d_state=4, n_blocks=1, activation=Activation.full_glu, **changes)
+    small = S5Config(n_layers=1, d_model=4, d_state=4, n_blocks=1, activation=Activation.full_glu, **changes)
     return nnx.state(make_model(small, 2, 3, nnx.Rngs(0)), nnx.Param)
 
 
@@ -60,11 +62,11 @@ def test_parameters_have_the_kinds_of_their_roles():
 @pytest.mark.parametrize("head", Head)
 @pytest.mark.parametrize("activation", Activation)
 def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head):
-    small = ModelConfig(n_layers=3, d_model=4, d_state=4, n_blocks=1, activation=activation, conj_sym=False)
+    small = S5Config(n_layers=3, d_model=4, d_state=4, n_blocks=1, activation=activation, conj_sym=False)
     params = nnx.state(make_model(small, 2, 3, nnx.Rngs(0), head=head), nnx.Param)
     assert all(param.shape[0] == 3 for path, param in variables(params).items() if path.startswith("layers"))
     for groups in ParamGroups:
-        for compat in Compat:
+        for compat in (OURS, UPSTREAM):
             make_optimizer(config(groups=groups), params, 10, 2, compat)
 
 
@@ -72,7 +74,7 @@ def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head
 def test_upstream_leaves_normalisation_and_biases_to_decay(groups):
     asked = config(groups=groups)
     for kind in KINDS:
-        rule = rule_of(kind(jnp.zeros(1)), asked, compat=Compat.upstream)
+        rule = rule_of(kind(jnp.zeros(1)), asked, compat=UPSTREAM)
         assert rule is (regular if kind in (NormParam, BiasParam) else rule_of(kind(jnp.zeros(1)), asked)), kind
 
 
@@ -220,19 +222,19 @@ def rates_of_ours(asked, steps_per_epoch, scores, compat):
 @pytest.mark.parametrize("schedule", Schedule)
 def test_upstream_rates_are_those_of_its_loop(schedule, warmup_epochs):
     asked = config(schedule=schedule, warmup_epochs=warmup_epochs, lr_min=0.002, lr_patience_epochs=1)
-    ours = rates_of_ours(asked, 3, SCORES, Compat.upstream)
+    ours = rates_of_ours(asked, 3, SCORES, UPSTREAM)
     np.testing.assert_allclose(ours, rates_of_upstream(asked, LR, 3, SCORES), rtol=1e-5)
     assert ours[0] == pytest.approx(LR)  # the first update is no warm-up
     if schedule is Schedule.cosine:
         assert (ours[-1] == pytest.approx(0.002)) == (warmup_epochs > 0)  # the last epochs, as many, are at the floor
-        assert ours != rates_of_ours(asked, 3, SCORES, Compat.none)
+        assert ours != rates_of_ours(asked, 3, SCORES, OURS)
 
 
 def test_rates_fall_at_a_plateau_and_stop_at_the_floor():
     asked = config(
         schedule=Schedule.plateau, warmup_epochs=0.0, lr_min=0.002, lr_patience_epochs=2, lr_reduce_factor=0.3
     )
-    ours = np.array(rates_of_ours(asked, 2, SCORES, Compat.none))[::2]  # of the first update of each epoch
+    ours = np.array(rates_of_ours(asked, 2, SCORES, OURS))[::2]  # of the first update of each epoch
     # The best scores are those of epochs 2 and 7; two epochs later, and then every two, the rates fall.
     wanted = [LR] * 4 + [0.3 * LR] * 2 + [0.002] * 6
     np.testing.assert_allclose(ours, np.float32(wanted), rtol=1e-5)

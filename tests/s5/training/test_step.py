@@ -10,7 +10,8 @@ import pytest
 from flax import nnx
 
 from s5.config.choices import Head, Norm
-from s5.config.run import ModelConfig, OptimConfig
+from s5.config.families import S5Config
+from s5.config.training import OptimConfig
 from s5.data.batch import Batch
 from s5.models.sequence_model import make_model
 from s5.nn.steps import Steps
@@ -19,7 +20,7 @@ from s5.training.optimizer import make_optimizer
 from s5.training.step import MetricWindow, TrainState, make_train_step
 
 BATCH, LENGTH, CLASSES = 6, 7, 3
-SMALL = ModelConfig(n_layers=2, d_model=4, d_state=4, n_blocks=1, bidirectional=True, norm=Norm.layer)
+SMALL = S5Config(n_layers=2, d_model=4, d_state=4, n_blocks=1, bidirectional=True, norm=Norm.layer)
 
 
 def make_batch(head=Head.classification, seed=0):

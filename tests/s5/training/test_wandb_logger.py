@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from s5.config.choices import WandbMode
-from s5.config.run import Config, WandbConfig
+from s5.config.run import Config
+from s5.config.wandb import WandbConfig
 from s5.run_dir.result import METRICS, TIMING, read_lines
 from s5.training.wandb_logger import WandbLogger, wandb_run_id
 
@@ -28,7 +29,7 @@ def test_an_offline_run_mirrors_its_metrics(finished_run: tuple[Path, str, str])
 
 
 def test_the_mirrored_run_bears_the_run_s_own_id(finished_run: tuple[Path, str, str]) -> None:
-    from s5.config.compose import read_config
+    from s5.config.config_file import read_config
 
     attempt_dir = finished_run[0] / "attempts" / "0"
     (file,) = (attempt_dir / "wandb").glob("offline-run-*/*.wandb")

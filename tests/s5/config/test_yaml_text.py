@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from launch.compose.config_text import config_text
+from s5.config.yaml_text import yaml_text
 
 leaf = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text().filter(lambda t: "${" not in t)
@@ -26,7 +26,7 @@ document = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatc
 @settings(deadline=None, max_examples=50)
 @given(document)
 def test_the_config_text_is_read_back_equal(config):
-    text = config_text(config)
+    text = yaml_text(config)
     assert repr(yaml.safe_load(text) or {}) == repr(config)
     if "???" not in text:
         assert OmegaConf.to_container(OmegaConf.create(text or "{}")) == config
@@ -36,5 +36,5 @@ def test_the_config_text_is_read_back_equal(config):
     "value", [1e-05, 1e16, 1e300, 5e-324, 0.1, -0.0, 1.0, 123456789.0, float("inf"), -float("inf")]
 )
 def test_a_float_stays_a_float_for_every_reader(value):
-    text = config_text({"lr": value})
+    text = yaml_text({"lr": value})
     assert repr(yaml.safe_load(text)["lr"]) == repr(OmegaConf.create(text).lr) == repr(value)

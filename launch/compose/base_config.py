@@ -1,0 +1,105 @@
+"""One of Hydra's compositions, ready to have single values set in it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, cast
+
+from launch.grammar import Override
+from s5.config.compose import compose_nodes, depends, plain_values, refused, walk
+from s5.config.refusal import refuse_value
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """A composed config.
+
+    Attributes:
+        config: OmegaConf's own object; nothing writes into it.
+        values: The same as nested plain values, an enum by its name, in which single values can be set; None if one
+            value depends on another.
+        nodes: Dotted path of every single value to the node that holds it.
+    """
+
+    config: Any
+    values: dict[str, Any] | None
+    nodes: Mapping[str, Any]
+
+    @classmethod
+    def composed(cls, folders: Sequence[Path], overrides: Sequence[str]) -> BaseConfig:
+        """Compose through Hydra.
+
+        Args:
+            folders: Where recipes and models lie.
+            overrides: In Hydra's grammar.
+
+        Raises:
+            UserError: As `compose_nodes` does.
+        """
+        from omegaconf import ValueNode
+
+        config = compose_nodes(overrides, folders)
+        found = dict(walk(config))
+        values = None if any(map(depends, found.values())) else plain_values(config)
+        return cls(config, values, {path: node for path, node in found.items() if isinstance(node, ValueNode)})
+
+    def with_values(self, overrides: Sequence[Override]) -> dict[str, Any]:
+        """Return plain values after setting each override, all of the form `key=value`.
+
+        Raises:
+            UserError: For a key that does not exist or a value that it does not take.
+        """
+        if self.values is not None and all(o.key in self.nodes and _is_scalar(o.value) for o in overrides):
+            return self._set(self.values, overrides)
+        return self.updated((o.key, o.value) for o in overrides)
+
+    def updated(self, changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        """Return plain values after OmegaConf itself has set `changes`, the slower of the two ways."""
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        config = copy.deepcopy(self.config)
+        for key, value in changes:
+            try:
+                OmegaConf.update(config, key, value, merge=True)
+            except OmegaConfBaseException as error:
+                raise refused(error, self.nodes, key, value) from error
+        return plain_values(config)
+
+    def _set(self, values: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
+        """Return `values` with the overrides set; what they do not touch is shared."""
+        values = dict(values)
+        copied: dict[str, dict[str, Any]] = {"": values}
+        for override in overrides:
+            path, _, last = override.key.rpartition(".")
+            _section(values, copied, path)[last] = _convert(self.nodes[override.key], override.key, override.value)
+        return values
+
+
+def _is_scalar(value: Any) -> bool:
+    """Return whether a value can be set without OmegaConf: it is no container, no interpolation, and not missing."""
+    return not isinstance(value, list | dict) and not (isinstance(value, str) and ("${" in value or value == "???"))
+
+
+def _section(values: dict[str, Any], copied: dict[str, dict[str, Any]], path: str) -> dict[str, Any]:
+    """Return the mapping at `path`, copied once together with all above it."""
+    if path not in copied:
+        above, _, last = path.rpartition(".")
+        parent = _section(values, copied, above)
+        copied[path] = parent[last] = dict(cast("dict[str, Any]", parent[last]))
+    return copied[path]
+
+
+def _convert(node: Any, key: str, value: Any) -> Any:
+    """Return the plain value that a node makes of `value`."""
+    from omegaconf.errors import ValidationError
+
+    try:
+        converted = node.validate_and_convert(value)
+    except ValidationError as error:
+        raise refuse_value(key, value, node, str(error).splitlines()[0]) from error
+    return converted.name if isinstance(converted, Enum) else converted

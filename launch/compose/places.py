@@ -1,0 +1,43 @@
+"""What is wrong with a run's config, told with the place in the sweep file where it is to be corrected."""
+
+from __future__ import annotations
+
+from launch.errors import ConfigError
+from launch.grammar import format_value
+from launch.sweepfile.runs import RunSpec
+from s5.config.refusal import Refused
+from s5.errors import UserError
+
+
+def placed(spec: RunSpec, error: UserError) -> ConfigError:
+    """Return the error of a run for what its configuration refused.
+
+    Args:
+        spec: What the sweep file says of the run.
+        error: What was refused; a recipe's mistake has the recipe's place instead.
+    """
+    if not isinstance(error, Refused) or not error.key:
+        in_recipe = isinstance(error, Refused) and error.file
+        return ConfigError(error.message if in_recipe else f"{spec.where}: {error.message}", hint=error.hint)
+    place = error.file or _place(spec, error.key)
+    head = place if place.endswith(error.key) else f"{place}: {error.key}"
+    return ConfigError(f"{head}: {error.problem}", hint=error.hint)
+
+
+def combination_error(spec: RunSpec, reason: str) -> ConfigError:
+    """Return the error for values that are each allowed, but not together."""
+    named = [key for key in spec.places if key in reason]
+    place = spec.places[named[-1]] if named else spec.where
+    varied = {key: value for key, value in spec.settings.items() if key in reason}
+    hint = None
+    if varied:
+        rule = ", ".join(f"{key}: {format_value(value)}" for key, value in varied.items())
+        hint = f"to leave such runs out: `exclude: [{{{rule}}}]`"
+    return ConfigError(f"{place}: {reason}", hint=hint)
+
+
+def _place(spec: RunSpec, key: str) -> str:
+    """Return where the key or a section around it is set."""
+    while key not in spec.places and "." in key:
+        key = key.rpartition(".")[0]
+    return spec.places.get(key, spec.where)

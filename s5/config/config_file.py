@@ -1,0 +1,62 @@
+"""A run's config as it lies on disk: `config.yaml`, held against what `run.json` says."""
+
+import json
+from pathlib import Path
+
+from s5.config.identity import from_dict, science_hash, to_dict
+from s5.config.run import Config
+from s5.config.yaml_text import yaml_text
+from s5.errors import UserError
+from s5.run_dir.result import CONFIG, RUN
+
+
+def config_text(config: Config) -> str:
+    """Return a config as YAML, as `config.yaml` holds it."""
+    return yaml_text(to_dict(config))
+
+
+def read_config(run_dir: Path) -> Config:
+    """Read a run's `config.yaml`.
+
+    Raises:
+        UserError: If it is missing or is not a config.
+    """
+    from omegaconf import OmegaConf  # PyYAML alone reads 1e-3 as text
+
+    path = run_dir / CONFIG
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path))
+        if not isinstance(values, dict):
+            raise TypeError("it is not a mapping")
+        return from_dict(Config, values)  # pyright: ignore[reportArgumentType]
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file", hint="name a run directory: one with a config.yaml") from error
+    except Exception as error:  # YAML's, OmegaConf's and the schema's errors have no common base
+        raise UserError(f"{path}: {type(error).__name__}: {str(error).strip()}") from error
+
+
+def check_identity(run_dir: Path, config: Config) -> None:
+    """Refuse a config other than the one the run was planned with: its result would have the wrong name.
+
+    A run without `run.json` was not planned by the launcher. The identity of a run with its own command is more than
+    its config's, so that is not compared.
+
+    Raises:
+        UserError: If the two differ, or `run.json` cannot be read.
+    """
+    path = run_dir / RUN
+    try:
+        record = json.loads(path.read_text())
+        command, planned = record["command"], record["science_hash"]
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{path}: cannot be read: {type(error).__name__}: {error}"
+        raise UserError(message, hint="type the sweep's command again: it writes run.json again") from error
+    found = science_hash(to_dict(config))
+    if command is None and found != planned:
+        raise UserError(
+            f"{run_dir / CONFIG} has the science hash {found}, and {path} says {planned}: "
+            "the config was changed after the run was planned",
+            hint="type the sweep's command again: it writes config.yaml again",
+        )

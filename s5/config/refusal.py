@@ -1,0 +1,124 @@
+"""What is wrong with a key or a value of the configuration, in words; one text for `python -m s5` and sweep files."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from s5.config.families import FAMILIES
+from s5.config.identity import unknown_key
+from s5.errors import UserError, did_you_mean, nearest, unknown
+
+
+class Refused(UserError):
+    """A key or a value that the configuration does not take.
+
+    Args:
+        key: The key; "" if the problem is with no single one.
+        problem: What is wrong with it.
+        hint: What to type or change.
+        file: The recipe that says so; None for an override.
+    """
+
+    def __init__(self, key: str, problem: str, *, hint: str | None = None, file: str | None = None) -> None:
+        super().__init__(": ".join(part for part in (file, key, problem) if part), hint=hint)
+        self.key = key
+        self.problem = problem
+        self.file = file
+
+
+def refuse_key(key: str, nodes: Mapping[str, Any], section: type | None = None, file: str | None = None) -> Refused:
+    """Return the error for a key that does not exist.
+
+    Args:
+        key: The key.
+        nodes: Every key that exists, to anything.
+        section: The dataclass of the section that lacks the key, if it is known.
+        file: The recipe that has it; None for an override.
+    """
+    known = sorted(nodes)
+    above, _, last = key.rpartition(".")
+    inside = [other.rpartition(".")[2] for other in known if other.startswith(f"{key}.")]
+    if inside:
+        return Refused(key, "this is a section, not a value", hint=f"its keys are {', '.join(inside)}", file=file)
+    if section in FAMILIES.values() and _is_of_another_family(last):
+        problem = unknown_key(cast("type", section), last, "")
+        return Refused(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
+    roots = [] if above else list(dict.fromkeys(other.partition(".")[0] for other in known))
+    near = nearest(key, roots) or nearest(key, known) or nearest(last, known)
+    siblings = [other.rpartition(".")[2] for other in known if above and other.rpartition(".")[0] == above]
+    hint = f"the keys of {above} are {', '.join(siblings)}" if siblings else f"the keys are {', '.join(known)}"
+    return Refused(key, "unknown key" + (f"; did you mean {near}?" if near else ""), hint=hint, file=file)
+
+
+def _is_of_another_family(name: str) -> bool:
+    return any(name in family.__dataclass_fields__ for family in FAMILIES.values())
+
+
+def _family_hint(name: str) -> str:
+    kinds = [kind for kind, family in FAMILIES.items() if name in family.__dataclass_fields__]
+    return f"{name} is a key of {', '.join(f'model={kind}' for kind in kinds)}"
+
+
+def refuse_value(key: str, value: Any, node: Any, reason: str, file: str | None = None) -> Refused:
+    """Return the error for a value that its key does not take.
+
+    Args:
+        key: The key.
+        value: The value.
+        node: OmegaConf's node that holds the key's value.
+        reason: What OmegaConf says.
+        file: The recipe that has it; None for an override.
+    """
+    from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
+
+    words = {FloatNode: "a number", IntegerNode: "a whole number", BooleanNode: "true or false", StringNode: "text"}
+    or_null = " or null" if node._is_optional() else ""
+    if isinstance(node, EnumNode):
+        names = [member.name for member in node.enum_type]
+        reason = f"{_shown(value)} is not one of {', '.join(names)}{or_null}{did_you_mean(value, names)}"
+    elif type(node) in words:
+        reason = f"{_shown(value)} is not {words[type(node)]}{or_null}"
+    return Refused(key, reason, file=file)
+
+
+def refuse_deletion(key: str) -> Refused:
+    """Return the error for a key that an override deletes."""
+    return Refused(key, "this key cannot be deleted: every run has it", hint="set it to another value")
+
+
+def refuse_option(group: str, name: Any, options: Sequence[str], file: str | None = None) -> Refused:
+    """Return the error for a file that a group does not have.
+
+    Args:
+        group: The group, such as `experiment` or `model/layer`.
+        name: What was to be chosen in it.
+        options: What there is to choose.
+        file: The recipe that chooses it; None for an override.
+    """
+    noun = group.rpartition("/")[2]
+    problem = unknown(noun, name, options) if isinstance(name, str) else f"{_shown(name)} is not a name"
+    return Refused(group, problem, hint=f"the {noun}s are {', '.join(options)}" if options else None, file=file)
+
+
+def refuse_kind(key: str, value: Any) -> Refused:
+    """Return the error for an override of `model.kind`: the group chooses the family, and its keys with it."""
+    group = key.rpartition(".")[0].replace(".", "/")
+    return Refused(key, "a family is not set by its kind", hint=f"choose it with its keys: {group}={value}")
+
+
+def is_kind(key: str) -> bool:
+    """Return whether a key is the `kind` of a model or of a model inside it."""
+    return key.startswith("model.") and key.endswith(".kind")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it."""
+    match value:
+        case None:
+            return "null"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case _:
+            text = repr(value)
+            return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,66 @@
+"""Where recipes and models' YAML files lie, and which names they have; found without Hydra."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from s5.config.families import FAMILIES, layer_fields
+
+CONF_DIR = Path(__file__).parents[1] / "conf"
+
+_added: list[Path] = []
+
+
+def add_conf_dir(folder: Path) -> None:
+    """Add a folder of recipes and models, such as a plug-in's: `experiment/GROUP/NAME.yaml`, `model/NAME.yaml`.
+
+    Its files are found beside our own; a name that both have is ours.
+
+    Args:
+        folder: An absolute path.
+    """
+    if folder not in _added:
+        _added.append(folder)
+
+
+def conf_dirs() -> tuple[Path, ...]:
+    """Return the folders that are searched; the first one holds `config.yaml`."""
+    return (CONF_DIR, *_added)
+
+
+def experiment_names(folders: Sequence[Path] | None = None) -> list[str]:
+    """Return the name of every recipe, such as `digits/s5`, sorted.
+
+    Args:
+        folders: Where to look; None for `conf_dirs()`.
+    """
+    return group_options("experiment", folders)
+
+
+def group_options(group: str, folders: Sequence[Path] | None = None) -> list[str]:
+    """Return what `GROUP=NAME` can choose, sorted: the files of a group and, of a model, the families.
+
+    Args:
+        group: A group's name, such as `experiment`, `model` or `model/layer`.
+        folders: Where to look; None for `conf_dirs()`.
+    """
+    roots = [folder / group for folder in folders or conf_dirs()]
+    names = {path.relative_to(root).with_suffix("").as_posix() for root in roots for path in root.rglob("*.yaml")}
+    if group in model_groups():
+        names |= {kind for kind, family in FAMILIES.items() if not layer_fields(family)}
+    return sorted(names)
+
+
+def is_group(key: str, folders: Sequence[Path] | None = None) -> bool:
+    """Return whether a key chooses a file of a group instead of setting a value.
+
+    Args:
+        key: An override's key, such as `experiment` or `optim.lr`.
+        folders: Where to look; None for `conf_dirs()`.
+    """
+    return key in model_groups() or any((folder / key).is_dir() for folder in folders or conf_dirs())
+
+
+def model_groups() -> list[str]:
+    """Return the groups that choose a family: `model`, and `model/FIELD` for each field that holds another model."""
+    inner = dict.fromkeys(f"model/{name}" for family in FAMILIES.values() for name in layer_fields(family))
+    return ["model", *inner]

@@ -1,0 +1,103 @@
+"""The optimizer and the training loop."""
+
+from dataclasses import dataclass
+
+from s5.config.checks import check_at_least, check_finite
+from s5.config.choices import ParamGroups, Schedule
+from s5.config.fields import added, not_science
+
+
+@dataclass(kw_only=True)
+class OptimConfig:
+    """The optimizer. Learning rates are absolute, never factors of each other.
+
+    Attributes:
+        lr: Learning rate of the regular parameters.
+        ssm_lr: Learning rate of the SSM's own parameters.
+        weight_decay: Decoupled decay of the groups that decay.
+        warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
+        lr_min: Where the cosine ends; a plateau never goes below it.
+        lr_patience_epochs: With `schedule=plateau`, epochs without a better validation score before the rates fall.
+        lr_reduce_factor: With `schedule=plateau`, the factor on the rates at each fall.
+        clip_norm: The largest global norm of a gradient; None for no limit.
+    """
+
+    lr: float = 1e-3
+    ssm_lr: float = 1e-3
+    weight_decay: float = 0.05
+    groups: ParamGroups = ParamGroups.standard
+    dt_global: bool = False
+    schedule: Schedule = Schedule.cosine
+    warmup_epochs: float = 1.0
+    lr_min: float = 0.0
+    lr_patience_epochs: int = added(10)
+    lr_reduce_factor: float = added(0.5)
+    clip_norm: float | None = added(None)
+
+    def __post_init__(self) -> None:
+        """Refuse rates that cannot train."""
+        check_finite("optim", self)
+        if self.lr <= 0 or self.ssm_lr <= 0:
+            raise ValueError(f"optim.lr={self.lr} and optim.ssm_lr={self.ssm_lr} must be positive")
+        check_at_least(
+            0, optim_weight_decay=self.weight_decay, optim_warmup_epochs=self.warmup_epochs, optim_lr_min=self.lr_min
+        )
+        check_at_least(1, optim_lr_patience_epochs=self.lr_patience_epochs)
+        if self.schedule is not Schedule.constant and self.lr_min > min(self.lr, self.ssm_lr):
+            raise ValueError(
+                f"optim.lr_min={self.lr_min} must not lie above optim.lr={self.lr} or optim.ssm_lr={self.ssm_lr}: "
+                "the rates would rise to it"
+            )
+        if not 0 < self.lr_reduce_factor <= 1:
+            raise ValueError(f"optim.lr_reduce_factor={self.lr_reduce_factor} must lie in (0, 1]")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"optim.clip_norm={self.clip_norm} must be positive")
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """The loop.
+
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Examples per step.
+        microbatches: Equal parts of a batch, computed one after the other; their gradients are added up.
+        devices: Local devices that a batch is divided over; None for all.
+        eval_batch_size: Examples per evaluation step.
+        eval_every_epochs: Epochs between evaluations on the validation split.
+        early_stop_epochs: Epochs without a better validation score after which training ends; None to never end early.
+        log_every_steps: Steps between lines of `metrics.jsonl`.
+        checkpoint_every_steps: Steps between checkpoints; None to save at the end of each epoch.
+        keep_checkpoints: How many of the last checkpoints are kept; each also holds the best model so far.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    eval_batch_size: int = 128
+    eval_every_epochs: int = 1
+    early_stop_epochs: int | None = None
+    microbatches: int = added(1)
+    devices: int | None = not_science(None)
+    log_every_steps: int = not_science(10)
+    checkpoint_every_steps: int | None = not_science(None)
+    keep_checkpoints: int = not_science(2)
+
+    def __post_init__(self) -> None:
+        """Refuse a loop that cannot run."""
+        check_at_least(
+            1,
+            train_epochs=self.epochs,
+            train_batch_size=self.batch_size,
+            train_microbatches=self.microbatches,
+            train_devices=self.devices,
+            train_eval_batch_size=self.eval_batch_size,
+            train_eval_every_epochs=self.eval_every_epochs,
+            train_early_stop_epochs=self.early_stop_epochs,
+            train_log_every_steps=self.log_every_steps,
+            train_checkpoint_every_steps=self.checkpoint_every_steps,
+            train_keep_checkpoints=self.keep_checkpoints,
+        )
+        if self.batch_size % self.microbatches:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} is not divisible by train.microbatches={self.microbatches}"
+            )

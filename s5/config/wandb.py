@@ -1,0 +1,15 @@
+"""The copy of a run's metrics at Weights & Biases."""
+
+from dataclasses import dataclass
+
+from s5.config.choices import WandbMode
+from s5.config.fields import not_science
+
+
+@dataclass(kw_only=True)
+class WandbConfig:
+    """The copy of the metrics at Weights & Biases; off unless asked for."""
+
+    mode: WandbMode = not_science(WandbMode.disabled)  # noqa: RUF009
+    project: str = not_science("s5-launch")
+    entity: str | None = not_science(None)
