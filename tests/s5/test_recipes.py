@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from s5 import catalog
-from s5.config.choices import Head
-from s5.config.compat import OURS
+from s5.config.choices import CompatWith, Head
 from s5.config.compose import compose
 from s5.config.config_file import config_text
 from s5.config.search_path import CONF_DIR
@@ -63,7 +62,7 @@ def test_a_recipe_has_the_published_hyper_parameters(name):
     assert (optim.dt_global, optim.warmup_epochs) == tuple(
         OTHERWISE.get(name, {}).get(key, default) for key, default in (("dt_global", False), ("warmup_epochs", 1.0))
     )
-    assert config.compat is OURS and model.conj_sym and model.pooling.name == "mean"
+    assert config.compat is CompatWith.none and model.conj_sym and model.pooling.name == "mean"
 
 
 @pytest.mark.parametrize("name", RECIPES)

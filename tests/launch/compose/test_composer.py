@@ -254,7 +254,7 @@ RECIPE_MISTAKES = {
     "a value for a section": ("data:\n  name: digits", "data: 3", ": "),
     "unknown model": ("s5-digits", "s5-digit", ": model: unknown model 's5-digit'; did you mean s5-digits?"),
     "unknown key of a model": ("n_layers: 2", "n_layer: 2", ": model.n_layer: unknown key; did you mean"),
-    "unknown base of a model": ("- s5\n", "- s6\n", ": model: unknown model 's6'; did you mean s5?"),
+    "unknown base of a model": ("- s5\n", "- s55\n", ": model: unknown model 's55'; did you mean s5?"),
 }
 
 
