@@ -1,20 +1,16 @@
 """One image, converted once: by two at the same time, after a kill, and not at all where there is no room."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from launch.containers.images import lease as turns
-from launch.containers.images.convert import Form, convert, place_of, read_origin
+from launch.containers.images.convert import Form, convert, lock_of, place_of, read_origin
 from launch.containers.images.converters import Conversion
-from launch.containers.images.lease import Lease
 from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.store import processes
@@ -83,7 +79,7 @@ def test_two_at_once(engine: EngineStandIn, tmp_path: Path) -> None:
     assert wait_until(lambda: "export" in engine.asked, 20)
     second = start(tmp_path / "runs")
     assert second.stdout
-    assert "is at it; waiting for it to finish" in second.stdout.readline()
+    assert "another process is converting this image; waiting" in second.stdout.readline()
     engine.hold(False)
     place = str(place_of(IMAGE, Form.FOLDER, tmp_path / "runs"))
     assert [process.communicate(timeout=30)[0].splitlines()[-1] for process in (first, second)] == [place, place]
@@ -159,7 +155,7 @@ def test_engine_that_fails(engine: EngineStandIn, tmp_path: Path) -> None:
 
 
 def test_what_a_program_complains_of_is_told_without_its_colours(tmp_path: Path) -> None:
-    maker = Conversion(image=IMAGE, held=None, scratch=tmp_path, say=print, beat=lambda: None)
+    maker = Conversion(image=IMAGE, held=None, scratch=tmp_path, say=print, heartbeat=lambda: None)
     words = r"printf '\033[31mFATAL:   \033[0m While building: MANIFEST UNKNOWN\nINFO:    bye\n'; exit 255"
     with pytest.raises(LaunchError) as caught:
         maker.run(["sh", "-c", words])
@@ -180,37 +176,23 @@ def test_image_that_no_engine_holds(engine: EngineStandIn, tmp_path: Path) -> No
     assert left(tmp_path / "runs") == []
 
 
-@pytest.mark.parametrize("lives", [True, False])
-def test_turn_of_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: bool) -> None:
-    """One that touches its turn is waited for, whatever its clock says; one that keeps still has lost it."""
-    monkeypatch.setattr(turns, "_SILENCE_S", 0.5)
-    monkeypatch.setattr(turns, "_POLL_S", 0.02)
-    path, said = tmp_path / "turn", list[str]()
-    path.write_text(json.dumps({"host": "elsewhere", "boot": "b", "pid": 7, "start": 1, "token": "t"}))
-    os.utime(path, (0, 0))
-    beats = 0
-
-    def sleep(_: float) -> None:
-        nonlocal beats
-        beats += 1
-        if lives and beats < 100:
-            os.utime(path, (0, beats))
-        elif lives:
-            path.unlink(missing_ok=True)
-        real(0.01)
-
-    real = time.sleep
-    monkeypatch.setattr(turns.time, "sleep", sleep)
-    with Lease(str(path), said.append):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-    assert not path.exists()
-    assert (beats >= 100) is lives
-    assert said == ["process 7 on elsewhere is at it; waiting for it to finish"]
-    assert os.listdir(tmp_path) == []
-
-
-def test_torn_turn_is_nobodys(tmp_path: Path) -> None:
-    path = tmp_path / "turn"
-    path.write_text('{"host": "her')
-    with Lease(str(path), lambda _: None):
-        assert json.loads(path.read_text())["host"] == processes.host()
+def test_machines_without_common_locks_convert_apart(
+    engine: EngineStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines whose file system has no locks between them: both convert, and one copy remains."""
+    runs = tmp_path / "runs"
+    engine.hold()
+    first = start(runs)
+    assert wait_until(lambda: "export" in engine.asked, 20)
+    lock_of(place_of(IMAGE, Form.FOLDER, runs)).unlink()  # another machine would not see who holds it
+    monkeypatch.setattr(processes, "host", lambda: "elsewhere")
+    monkeypatch.setenv("APPTAINER_TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "elsewhere").mkdir()
+    with monkeypatch.context() as there:
+        there.setenv("APPTAINER_TMPDIR", str(tmp_path / "elsewhere"))
+        engine.hold(False)
+        place = convert(IMAGE, Form.FOLDER, runs)
+    assert first.communicate(timeout=30)[0].splitlines()[-1] == str(place)
+    assert (place / "usr/bin/python").stat().st_size == 100
+    assert engine.asked.count("export") == 2
+    assert left(runs) == []

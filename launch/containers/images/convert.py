@@ -11,8 +11,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -22,10 +22,11 @@ from typing import Any
 from launch.containers.images.cleanup_on_signal import cleanup_on_signal
 from launch.containers.images.converters import Conversion, make_folder, make_sif, make_squashfs
 from launch.containers.images.engine_images import EngineImage, engines_here, find_engine_image
-from launch.containers.images.lease import Lease
 from launch.errors import LaunchError
 from launch.specs.image import Image
+from launch.store import processes
 from launch.store.files import fault_point, replace_file, store_error, sync_file, sync_folder
+from launch.store.locks import acquire
 
 IMAGES = ".images"  # the folder beside the sweeps that holds converted images
 _KEY_DIGITS = 32
@@ -111,11 +112,37 @@ def convert(
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store_error(error, f"make {place.parent}") from error
-    with cleanup_on_signal(), Lease(str(lock_of(place)), say) as turn:
-        if not claim_image(place):  # somebody else may have made it meanwhile
+    with cleanup_on_signal(), locked(place, say):
+        if not claim_image(place):  # another process may have made it meanwhile
             held = find_engine_image(image.id, engines_here()) if image.id else None
-            _make(ImageOrigin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, turn, say)
+            _make(ImageOrigin(image=replace(image, file=str(place)), recipe=recipe), held, form, place, say)
     return place
+
+
+@contextmanager
+def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
+    """Hold the lock on a place where an image is made or removed; wait for another process that holds it.
+
+    The lock keeps processes of one machine apart. Not every file system that machines share has locks between them:
+    there two machines may convert one image at once, each beside its place under its own name, and the first to finish
+    moves its copy there.
+
+    Args:
+        place: The image's place, in a folder that exists.
+        say: Told once if this process has to wait.
+    """
+    path = str(lock_of(place))
+    fd = acquire(path)
+    if fd is None:
+        say("another process is converting this image; waiting for it to finish")
+        fd = acquire(path, wait=True)
+    try:
+        yield
+    finally:
+        if fd is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # before the lock is released: who waits for it sees that the file is gone
+            os.close(fd)
 
 
 def claim_image(place: Path) -> bool:
@@ -135,18 +162,16 @@ def note_of(place: Path) -> Path:
 
 
 def lock_of(place: Path) -> Path:
-    """Return the file of whose turn it is to make a converted image."""
+    """Return the lock file of a converted image."""
     return place.with_name(f".{place.name}.lock")
 
 
 def beside(place: Path) -> Path:
-    """Return where a converted image grows before it is moved to its place."""
-    return place.with_name(f".{place.name}.tmp")
+    """Return where this machine builds an image before it is moved to its place."""
+    return place.with_name(f".{place.name}.{processes.host()}.tmp")
 
 
-def _make(
-    origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path, turn: Lease, say: Callable[[str], None]
-) -> None:
+def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path, say: Callable[[str], None]) -> None:
     """Make a file beside its place and in a folder of its own for what lies about meanwhile, then move it there."""
     image = origin.image
     if held is None and (image.digest is None or "@" not in image.reference):
@@ -155,20 +180,20 @@ def _make(
             hint=f"build it where there is docker or podman: `launch image build {image.name}`",
         )
     growing, scratch = beside(place), scratch_of(place)
-    # All have fixed names, so what a killed process left is found; its turn has come to an end, or this were not ours.
-    for left in (growing, scratch, place):  # an image without its note is nobody's
+    # Fixed names, so that what a killed process left is found. An image without its note is of no use.
+    for left in (growing, scratch, *([] if note_of(place).exists() else [place])):
         _remove(left)
     _check_room(held, place, scratch)
     started = time.monotonic()
     try:
         scratch.mkdir(mode=0o700, parents=True)
-        maker = Conversion(image=image, held=held, scratch=scratch, say=say, beat=turn.touch)
+        maker = Conversion(image=image, held=held, scratch=scratch, say=say, heartbeat=lambda: _touch(growing))
         _MAKERS[form](maker, growing)
         fault_point("convert.made")
         replace_file(str(note_of(place)), (json.dumps(asdict(origin), indent=2) + "\n").encode())
         if form is not Form.FOLDER:
             sync_file(str(growing))
-        os.rename(growing, place)
+        _move(growing, place)
         sync_folder(str(place.parent))
     except OSError as error:
         raise store_error(error, f"convert the image {image.name} to {place}") from error
@@ -176,6 +201,21 @@ def _make(
         for left in (growing, scratch):
             _remove(left)
     say(f"{image.name}: {place} is ready after {time.monotonic() - started:.0f} s")
+
+
+def _touch(path: Path) -> None:
+    """Keep a growing image young: `launch gc`, also of another machine, takes only what is old."""
+    with suppress(FileNotFoundError):
+        os.utime(path)
+
+
+def _move(growing: Path, place: Path) -> None:
+    """Move a finished image to its place; another machine's copy, there already, is as good."""
+    try:
+        os.rename(growing, place)
+    except OSError:
+        if not (place.exists() and growing.is_dir()):  # a file replaces a file, a folder cannot replace a folder
+            raise
 
 
 def scratch_of(place: Path) -> Path:

@@ -41,14 +41,14 @@ class Conversion:
         held: The engine that holds it; None for a registry's.
         scratch: A folder for what lies about meanwhile, removed afterwards.
         say: Told about progress.
-        beat: Called about once a second.
+        heartbeat: Called about once a second.
     """
 
     image: Image
     held: EngineImage | None
     scratch: Path
     say: Callable[[str], None]
-    beat: Callable[[], None]
+    heartbeat: Callable[[], None]
 
     def run(
         self,
@@ -73,7 +73,7 @@ class Conversion:
                 beats = 0
                 while not _has_ended(process):
                     beats += 1
-                    self.beat()
+                    self.heartbeat()
                     if beats % _SAY_EVERY == 0 and grows is not None and (written := _size(grows)):
                         self.say(f"{self.image.name}: {grows.name}: {written // _MIB} MiB so far")
             finally:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from launch.containers.images.convert import IMAGES, Form, beside, lock_of, note_of, read_origin, scratch_of
-from launch.containers.images.lease import Lease, is_taken
+from launch.containers.images.convert import IMAGES, Form, lock_of, locked, note_of, read_origin, scratch_of
+from launch.store.locks import is_held
 
 # A converted image, or what lies beside one: its note, its lock, what grows, what was being removed.
-_OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|\.tmp|\.\d+\.old(?:\.json)?)?")
-_HIDDEN = ".old", ".old.json"
+_OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|(?:\..+)?\.tmp|\.\d+\.old(?:\.json)?)?")
+_LEFT = ".tmp", ".old", ".old.json"  # unfinished, or being removed
 
 
 def find_made(root: Path) -> Iterator[Path]:
@@ -36,15 +36,15 @@ def find_left(root: Path) -> Iterator[tuple[Path, Path]]:
     for place in _places(root):
         if not is_being_made(place):
             lone = () if place.exists() else (note_of(place),)
-            hidden = [path for path in place.parent.glob(f".{place.name}.*") if path.name.endswith(_HIDDEN)]
-            for path in (beside(place), scratch_of(place), *lone, *hidden):
+            left = [path for path in sorted(place.parent.glob(f".{place.name}.*")) if path.name.endswith(_LEFT)]
+            for path in (*left, scratch_of(place), *lone):
                 if path.exists():
                     yield path, place
 
 
 def is_being_made(place: Path) -> bool:
-    """Say whether somebody may be making an image."""
-    return is_taken(str(lock_of(place)))
+    """Return whether a process of this machine is making an image."""
+    return is_held(str(lock_of(place)))
 
 
 def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> bool:
@@ -63,7 +63,7 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
     note, aside = note_of(place), note_of(hidden)
     if is_being_made(place):
         return False
-    with Lease(str(lock_of(place)), lambda _: None):
+    with locked(place, lambda _: None):
         if is_wanted(note):
             return False
         with suppress(FileNotFoundError):
