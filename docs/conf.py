@@ -31,12 +31,21 @@ def setup(app: Sphinx) -> None:
     """Write the reference's pages, and make links that leave `docs/` lead to the files themselves."""
     _write_reference(_DOCS / "_api")
     app.connect("source-read", _link_to_files)
+    app.connect("autodoc-process-docstring", _escape_shapes, priority=900)  # after napoleon, which adds the types
 
 
 def _link_to_files(app: Sphinx, name: str, source: list[str]) -> None:
     """Have a link to a Markdown file that is no page of the site lead to the file."""
     del app, name
     source[0] = re.sub(r"\]\((\.\./[^)#]+\.md)\)", r"](path:\1)", source[0])
+
+
+def _escape_shapes(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
+    """Have `*batch` in a shape stand for itself: it begins no emphasis."""
+    del app, what, name, item, options
+    for number, line in enumerate(lines):
+        shapes = r"\*" if line.lstrip().startswith(":vartype") else r"(?<![\w*`\\])\*(?=\w+[\])'\",])"
+        lines[number] = re.sub(shapes, r"\\*", line)
 
 
 def _write_reference(folder: Path) -> None:

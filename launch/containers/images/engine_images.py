@@ -52,7 +52,7 @@ class EngineImage:
 
     @property
     def digest(self) -> str | None:
-        """A registry's digest (`sha256:…`), or None if it was never pushed or pulled."""
+        """The digest in a registry, or None if it was never pushed or pulled."""
         return self.digests[0].rpartition("@")[2] if self.digests else None
 
 

@@ -1,0 +1,19 @@
+"""The documentation builds, and nothing in it is wrong: no broken link, no docstring that cannot be read."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(tmp_path / "doctrees")]
+    done = subprocess.run([*words, ROOT / "docs", tmp_path / "site"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shapes = (tmp_path / "site/_api/s5.ssm.html").read_text()
+    assert "Float[Array" in shapes
+    assert (tmp_path / "site/gallery.html").exists()
