@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.attempts import attempt_path, find_attempt
 from launch.store.files import CONFIG, RUN
 from launch.store.run_dirs import PlannedRun, WriteReport
 from launch.store.state import Reason, State
@@ -94,8 +94,8 @@ def changed_since_failure(views: Sequence[RunView], runs: Sequence[PlannedRun]) 
 
 
 def _saw_another(view: RunView, config: str) -> bool:
-    seen = read_raw_record(attempt_path(view.run_dir, view.attempts - 1)).get("config_crc")
-    return seen is not None and seen != crc32(config.encode())
+    record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
+    return record is not None and record.config_crc not in (None, crc32(config.encode()))
 
 
 def describe_changed(views: Sequence[RunView], *, dry: bool = False) -> list[str]:

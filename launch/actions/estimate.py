@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
-from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
+from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
 from launch.store.state import State
 from launch.store.store import Store
 from launch.store.view import RunView
@@ -133,7 +133,7 @@ def _hours(view: RunView) -> float:
     """Return what a run took over all its attempts."""
     spent_s = 0.0
     for attempt in attempt_numbers(view.run_dir):
-        record = read_raw_record(attempt_path(view.run_dir, attempt))
-        if record.get("ended"):
-            spent_s += max(0.0, record["ended"] - record["started"])  # a clock may go back
+        record = find_attempt(attempt_path(view.run_dir, attempt))
+        if record is not None and record.ended is not None:
+            spent_s += max(0.0, record.ended - record.started)  # a clock may go back
     return spent_s / 3600

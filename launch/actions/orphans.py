@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from launch.errors import BackendError, StoreError
 from launch.store import processes
-from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.attempts import attempt_path, find_attempt
 from launch.store.liveness import is_here
+from launch.store.records import AttemptRecord
 from launch.store.view import RunView
 from launch.supervise.container_session import end_container
 
@@ -61,15 +61,15 @@ def refuse_stuck(unended: Sequence[StuckContainer]) -> None:
         raise BackendError(first.message + more, hint=first.hint)
 
 
-def _unwatched(view: RunView) -> dict[str, Any]:
+def _unwatched(view: RunView) -> AttemptRecord | None:
     """Return the record of an attempt of which an engine here may hold a container, and no supervisor knows."""
-    record = read_raw_record(_path(view)) if view.attempts else {}
-    if record.get("image") is None or record.get("ended") is not None or not is_here(record):
-        return {}
-    return {} if processes.is_alive(record["pid"], record.get("pid_start", 0)) else record
+    record = find_attempt(_path(view)) if view.attempts else None
+    if record is None or record.image is None or record.has_ended or not is_here(record):
+        return None
+    return None if processes.is_alive(record.pid, record.pid_start) else record
 
 
-def _end(left: tuple[RunView, dict[str, Any]]) -> StuckContainer | None:
+def _end(left: tuple[RunView, AttemptRecord]) -> StuckContainer | None:
     view, record = left
     try:
         end_container(_path(view), record)

@@ -61,12 +61,12 @@ def execute(args: argparse.Namespace) -> int:
 
 def _tell_silent(run_dir: Path, attempt: int) -> None:
     """Say how an attempt ended that printed nothing, such as one whose program is not there."""
-    from launch.store.attempts import attempt_path, read_raw_record
+    from launch.store.attempts import attempt_path, find_attempt
 
     log = log_file(run_dir, attempt)
-    record = read_raw_record(attempt_path(str(run_dir), attempt))
-    if log.is_file() and log.stat().st_size == 0 and record.get("ended") is not None:
-        words = ": ".join(str(record[key]) for key in ("reason", "message") if record.get(key))
+    record = find_attempt(attempt_path(str(run_dir), attempt))
+    if log.is_file() and log.stat().st_size == 0 and record is not None and record.has_ended:
+        words = ": ".join(str(one) for one in (record.reason, record.message) if one)
         console.note(f"attempts/{attempt} printed nothing; it ended with {words}")
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
-from launch.store.files import read_bytes, replace_file
+from launch.errors import StoreError
+from launch.store.files import replace_file
 from launch.store.record_json import from_json, read_json, to_json
 from launch.store.records import AttemptRecord
 from s5.run_dir.result import ATTEMPTS
@@ -45,20 +45,18 @@ def read_attempt(path: str) -> AttemptRecord:
         path: The attempt's folder.
 
     Raises:
-        StoreError: Where it is missing or cannot be understood; the message names the file.
+        StoreError: If it is missing or does not fit; the message names the file.
     """
     file = os.path.join(path, ATTEMPT)
     return from_json(AttemptRecord, read_json(file), file)
 
 
-def read_raw_record(path: str) -> dict[str, Any]:
-    """Return the record of an attempt as plain values, unchecked; empty where it cannot be read."""
+def find_attempt(path: str) -> AttemptRecord | None:
+    """Return the record of an attempt; None if it cannot be read, as after a crash of the machine."""
     try:
-        record: dict[str, Any] = json.loads(read_bytes(os.path.join(path, ATTEMPT)))
-    except (OSError, ValueError):
-        return {}
-    usable = isinstance(record, dict) and isinstance(record.get("pid"), int)  # pyright: ignore[reportUnnecessaryIsInstance]
-    return record if usable else {}
+        return read_attempt(path)
+    except StoreError:
+        return None
 
 
 def write_record(path: str, record: AttemptRecord) -> None:

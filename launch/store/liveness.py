@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from launch.store import processes
 from launch.store.attempts import ATTEMPT, LOG
 from launch.store.locks import is_held
+from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CHECKPOINTS, LOCK, METRICS, TIMING
 
@@ -20,36 +19,37 @@ _SIGNS = (LOG, TIMING, METRICS, ATTEMPT, CHECKPOINTS)
 
 
 def is_locked(path: str) -> bool:
-    """Say whether a process on this machine works on an attempt: its supervisor, or what that started."""
+    """Return whether a process on this machine works on an attempt: its supervisor, or one that it started."""
     return is_held(os.path.join(path, LOCK))
 
 
-def is_alive(path: str, record: Mapping[str, Any], scheduled: SchedulerView | None = None) -> tuple[bool, str | None]:
-    """Say whether somebody may work on an attempt without an end. Only two proofs together say that nobody does.
+def is_alive(
+    path: str, record: AttemptRecord | None, scheduled: SchedulerView | None = None
+) -> tuple[bool, str | None]:
+    """Return whether a process may work on an attempt without an end, and a remark for the user.
+
+    It counts as dead only by two independent proofs: the free lock is one, and the other one depends on where it ran.
 
     Args:
         path: The attempt's folder.
-        record: Its record as plain values; empty where it cannot be read.
-        scheduled: What the scheduler says of the sweep; None where it was not asked.
-
-    Returns:
-        Whether, and a remark for a person.
+        record: Its record; None if it cannot be read.
+        scheduled: What the scheduler says of the sweep; None if no scheduler was asked.
     """
     if is_locked(path):
         return True, None
-    if not record:
+    if record is None:
         return processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
     if is_here(record):
-        if processes.is_alive(record["pid"], record.get("pid_start", 0)):
+        if processes.is_alive(record.pid, record.pid_start):
             return True, None
-        # An engine starts a container, and hands no lock into it: what works inside says so by its label alone.
-        return record.get("image") is not None and processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
-    if record.get("host") == processes.host():
+        # An engine starts a container and hands no lock into it: a process inside shows by its label alone.
+        return record.image is not None and processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
+    if record.host == processes.host():
         return False, None  # this machine has been started again since
-    where = f"it runs on {record.get('host')}, which cannot be seen from {processes.host()}"
-    if record.get("backend") != "local":
-        # The free lock is one proof, and the scheduler that has the job no more is the other.
-        lost = scheduled is not None and scheduled.has_lost(record.get("job_id"), record.get("started", 0.0))
+    where = f"it runs on {record.host}, which cannot be seen from {processes.host()}"
+    if record.backend != "local":
+        # The second proof is the scheduler, which no longer has the job.
+        lost = scheduled is not None and scheduled.has_lost(record.job_id, record.started)
         return not lost, None if lost or scheduled is not None else where
     if _is_silent(path):
         return False, None
@@ -57,10 +57,10 @@ def is_alive(path: str, record: Mapping[str, Any], scheduled: SchedulerView | No
 
 
 def _is_silent(path: str) -> bool:
-    """Say whether nothing has been written to an attempt for long.
+    """Return whether nothing has been written to an attempt for long.
 
-    A container with a new name, or a disk in another machine, leaves attempts of a machine that nobody will see
-    again: without this proof beside the free lock they would run for ever.
+    A container with a new name, or a disk in another machine, leaves attempts of a machine that never comes back:
+    without this proof besides the free lock they would count as running for ever.
     """
     newest = 0.0
     for name in _SIGNS:
@@ -69,6 +69,6 @@ def _is_silent(path: str) -> bool:
     return time.time() - newest > SILENT_S
 
 
-def is_here(record: Mapping[str, Any]) -> bool:
-    """Say whether an attempt was started on this machine since it booted: only then do its pids mean anything."""
-    return record.get("boot_id") == processes.boot_id()
+def is_here(record: AttemptRecord) -> bool:
+    """Return whether an attempt was started on this machine since it booted: only then do its pids mean anything."""
+    return record.boot_id == processes.boot_id()

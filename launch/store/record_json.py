@@ -1,28 +1,34 @@
-"""How records become JSON, and come back."""
+"""How records become JSON, and come back: every field by its type.
+
+The reader is tolerant of time: keys of later versions are ignored, and fields that an older version did not write keep
+their default. What does not fit a field's type is an error that names the file, the field and the value.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from launch.errors import StoreError
-from launch.specs.container import ContainerSettings
-from launch.specs.image import Image
-from launch.specs.mount import Mount
-from launch.specs.resources import Resources
 from launch.store.files import read_bytes, store_error
-from launch.store.records import (
-    FORMAT_VERSION,
-    AttemptRecord,
-    ManifestEntry,
-    ManifestHeader,
-    PublishedNumber,
-    RunRecord,
-)
-from launch.store.state import Reason
+from launch.store.records import FORMAT_VERSION
 
-Record = TypeVar("Record", RunRecord, ManifestEntry, ManifestHeader, AttemptRecord)
+T = TypeVar("T")
+_Reader = Callable[[Any], Any]
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 
 
 def to_json(record: Any) -> dict[str, Any]:
@@ -30,19 +36,16 @@ def to_json(record: Any) -> dict[str, Any]:
     return asdict(record)
 
 
-def from_json(kind: type[Record], values: Any, where: str) -> Record:
+def from_json(kind: type[T], values: object, where: str) -> T:
     """Build a record from what `to_json` made of it.
 
     Args:
-        kind: The record's class.
+        kind: The record's class, a dataclass.
         values: The parsed JSON.
         where: The file, for the message.
 
-    Returns:
-        The record.
-
     Raises:
-        StoreError: Where the version is unknown, or a field is missing, unknown or of the wrong kind.
+        StoreError: If the version is unknown, or a field is missing or of the wrong type.
     """
     if not isinstance(values, dict):
         raise StoreError(f"{where}: not a JSON object")
@@ -53,13 +56,9 @@ def from_json(kind: type[Record], values: Any, where: str) -> Record:
             f"{where}: format version {version!r}; this launcher reads version {FORMAT_VERSION}",
             hint="use the launcher that wrote it, or a newer one",
         )
-    names = {f.name for f in fields(kind)}
-    unknown = sorted(set(document) - names)
-    if unknown:
-        raise StoreError(f"{where}: unknown field {unknown[0]!r}")
     try:
-        return kind(**{name: _read(name, value) for name, value in document.items()})
-    except (TypeError, ValueError) as error:
+        return _build(kind, document)
+    except ValueError as error:
         raise StoreError(f"{where}: {error}") from error
 
 
@@ -67,7 +66,7 @@ def read_json(file: str) -> object:
     """Return what a JSON file holds.
 
     Raises:
-        StoreError: Where it cannot be read; the message names the file.
+        StoreError: If it cannot be read; the message names the file.
     """
     try:
         return json.loads(read_bytes(file))
@@ -77,24 +76,107 @@ def read_json(file: str) -> object:
         raise StoreError(f"{file}: not JSON: {error}") from error
 
 
-def _read(name: str, value: Any) -> Any:
-    """Turn the plain value of the field `name` into the field's own type."""
-    if value is None:
-        return None
-    match name:
-        case "resources":
-            return Resources(**value)
-        case "image":
-            return Image(**value)
-        case "mounts":
-            return tuple(Mount(**mount) for mount in value)
-        case "container":
-            return ContainerSettings(**value)
-        case "reason":
-            return Reason(value)
-        case "published":
-            return tuple(PublishedNumber(**number) for number in value)
-        case "overrides" | "command" | "devices" | "after" | "gives":
-            return tuple(value)
-        case _:
-            return value
+def _build(kind: type[T], document: Mapping[str, Any]) -> T:
+    found: dict[str, Any] = {}
+    for name, exact, read, required in _fields(kind):
+        if name in document:
+            value = document[name]
+            # Manifests have thousands of lines: a value of exactly the field's type costs no call.
+            if type(value) is not exact:
+                try:
+                    value = read(value)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+            found[name] = value
+        elif required:
+            raise ValueError(f"{name} is missing")
+    return kind(**found)
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, type | None, _Reader, bool], ...]:
+    """Return of each field its name, the type that is taken as it is, its reader, and whether it must be there."""
+    hints = get_type_hints(kind)
+    return tuple(
+        (
+            field.name,
+            hints[field.name] if hints[field.name] in (int, str, bool) else None,
+            _reader(hints[field.name]),
+            field.default is MISSING and field.default_factory is MISSING,
+        )
+        for field in fields(kind)
+    )
+
+
+def _reader(hint: Any) -> _Reader:
+    """Return what turns a plain value into a field's type, or raises ValueError."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return lambda value: value
+    if origin in (Union, UnionType):
+        (inner,) = (one for one in arguments if one is not NoneType)
+        return _optional(inner)
+    if origin is tuple:
+        return _sequence(_reader(arguments[0]))
+    if origin is dict:
+        return _mapping(_reader(arguments[1]))
+    if is_dataclass(hint):
+        return _shared(cast("type[Any]", hint))
+    if issubclass(hint, StrEnum):
+        return lambda value: _member(hint, value)
+    if issubclass(hint, tuple):
+        return _named_tuple(cast("type[tuple[Any, ...]]", hint))
+    return lambda value: _plain(hint, value)
+
+
+def _shared(kind: type[Any]) -> _Reader:
+    """Return a reader that gives equal values one object: a manifest's lines mostly ask for the same resources."""
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def read(value: Any) -> Any:
+        key = tuple(_plain(dict, value).items())
+        try:
+            if key not in known:
+                known[key] = _build(kind, value)
+            return known[key]
+        except TypeError:  # a field that is an object itself cannot be a key
+            return _build(kind, value)
+
+    return read
+
+
+def _optional(hint: Any) -> _Reader:
+    read = _reader(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        known: dict[str, StrEnum] = {str(member): member for member in hint}
+        # None for a word of a later version, such as a reason that this version cannot give.
+        return lambda value: known.get(value) if isinstance(value, str) else None
+    return lambda value: None if value is None else read(value)
+
+
+def _sequence(read: _Reader) -> _Reader:
+    return lambda value: tuple(read(one) for one in _plain(list, value))
+
+
+def _mapping(read: _Reader) -> _Reader:
+    return lambda value: {key: read(one) for key, one in _plain(dict, value).items()}
+
+
+def _named_tuple(kind: type[tuple[Any, ...]]) -> _Reader:
+    readers = [_reader(hint) for hint in get_type_hints(kind).values()]
+    return lambda value: kind(*(read(one) for read, one in zip(readers, _plain(list, value), strict=True)))
+
+
+def _member(kind: type[StrEnum], value: Any) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not one of {', '.join(kind)}") from None
+
+
+def _plain(kind: type, value: Any) -> Any:
+    """Return a value that JSON already has in the right type; a whole number is a number too."""
+    wanted = (int, float) if kind is float else kind
+    if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
+        raise ValueError(f"{value!r} is not {_WORDS[kind]}")
+    return value

@@ -199,6 +199,16 @@ class AttemptRecord:
     engine: str | None = None
     version: int = FORMAT_VERSION
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end was recorded: its supervisor saw it through."""
+        return self.ended is not None
+
+    @property
+    def machine(self) -> str:
+        """Where it ran, by the name that its scheduler knows the machine by, if it has one."""
+        return self.node or self.host
+
 
 def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
     """Return what the runs of one row of the results share."""

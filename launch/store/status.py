@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from launch.store.attempts import ATTEMPT, attempt_path
+from launch.errors import StoreError
+from launch.store.attempts import attempt_path, read_attempt
 from launch.store.cancel_mark import CANCELLED, cancelled_generation
 from launch.store.files import CONFIG, RUN, read_bytes
 from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
+from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import OVER, Reason, State
 from launch.store.view import RunView
@@ -112,7 +113,7 @@ def read_view(
     if state not in OVER and (scheduled := ask()) is not None:
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
         state = derive(facts)
-    message = message or record.get("message") or note
+    message = message or (record and record.message) or note
     if state is not State.SUCCEEDED:  # what is done needs neither file any more
         message = _bad_file(run_dir, names) or message
     step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
@@ -128,10 +129,10 @@ def read_view(
         generation=listed.generation,
         reason=facts.reason,
         message=message,
-        host=record.get("node") or record.get("host"),
-        pid=record.get("pid"),
-        started=record.get("started"),
-        ended=record.get("ended"),
+        host=record and record.machine,
+        pid=record and record.pid,
+        started=record and record.started,
+        ended=record and record.ended,
         step=step,
         steps=steps,
         run_dir=run_dir,
@@ -140,10 +141,10 @@ def read_view(
 
 
 def _facts(
-    run_dir: str, names: list[str], attempt: int, record: dict[str, Any], *, retried: int, fed: bool
+    run_dir: str, names: list[str], attempt: int, record: AttemptRecord | None, *, retried: int, fed: bool
 ) -> tuple[Facts, str | None]:
     """Gather what a run's state depends on, and a remark for a person."""
-    published, ended = RESULT in names, record.get("ended") is not None
+    published, ended = RESULT in names, record is not None and record.has_ended
     alive, note = False, None
     if attempt >= 0 and not ended and not published:
         alive, note = is_alive(attempt_path(run_dir, attempt), record)
@@ -155,53 +156,52 @@ def _facts(
         attempted=attempt >= 0,
         alive=alive,
         ended=ended,
-        reason=_reason(record.get("reason")),
-        retry=bool(record.get("retry")),
-        generation=record.get("generation", 0),
+        reason=record and record.reason,
+        retry=record is not None and record.retry,
+        generation=record.generation if record else 0,
     )
     return facts, note
 
 
 def _with_scheduler(
-    facts: Facts, note: str | None, path: str, record: dict[str, Any], scheduled: SchedulerView, listed: ListedRun
+    facts: Facts,
+    note: str | None,
+    path: str,
+    record: AttemptRecord | None,
+    scheduled: SchedulerView,
+    listed: ListedRun,
 ) -> tuple[Facts, str | None]:
     """Add what a scheduler knows: that it is going to start the run, or that it has the last attempt's job no more."""
-    run_id = listed.entry.run_id
+    run_id, job = listed.entry.run_id, record and record.job_id
     if facts.alive:
         alive, note = is_alive(path, record, scheduled)
         facts = replace(facts, alive=alive)
     # A job whose attempt ended for good is on its way out: it starts no run that is tried again since.
     leaves = facts.ended and not facts.retry and facts.reason not in _RESUMABLE
-    if run_id in scheduled.tasks and not (leaves and record.get("job_id") in scheduled.running):
+    if run_id in scheduled.tasks and not (leaves and job in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
     elif facts.attempted and not facts.ended and not facts.alive:
-        end = scheduled.ends().get(str(record.get("job_id")))
+        end = scheduled.ends().get(str(job))
         note = f"its job ended as {end}" if end else note
         if end in _NODE_FAILURES:
             facts = replace(facts, reason=Reason.NODE_FAILURE)
     return facts, note
 
 
-def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, dict[str, Any], str | None]:
-    """Return the number of the last attempt (-1 for none), its record as plain values, and what is wrong with it."""
+def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, AttemptRecord | None, str | None]:
+    """Return the number of the last attempt (-1 if there is none), its record, and what is wrong with it."""
     if ATTEMPTS not in names:
-        return -1, {}, None
+        return -1, None, None
     try:
         attempt = max((int(n) for n in os.listdir(os.path.join(run_dir, ATTEMPTS)) if n.isdigit()), default=-1)
     except OSError as error:
-        return -1, {}, f"{os.path.join(run_dir, ATTEMPTS)}: {os.strerror(error.errno or 0)}"
+        return -1, None, f"{os.path.join(run_dir, ATTEMPTS)}: {os.strerror(error.errno or 0)}"
     if attempt < 0:
-        return -1, {}, None
-    file = os.path.join(run_dir, ATTEMPTS, str(attempt), ATTEMPT)
+        return -1, None, None
     try:
-        record: dict[str, Any] = json.loads(read_bytes(file))
-        if isinstance(record, dict) and isinstance(record.get("pid"), int):  # pyright: ignore[reportUnnecessaryIsInstance]
-            return attempt, record, None
-        return attempt, {}, f"{file}: no record of an attempt"
-    except OSError as error:
-        return attempt, {}, f"{file}: {os.strerror(error.errno or 0)}"
-    except ValueError as error:
-        return attempt, {}, f"{file}: not JSON: {error}"
+        return attempt, read_attempt(attempt_path(run_dir, attempt)), None
+    except StoreError as error:
+        return attempt, None, error.message
 
 
 def _bad_file(run_dir: str, names: list[str]) -> str | None:
@@ -217,13 +217,6 @@ def _bad_file(run_dir: str, names: list[str]) -> str | None:
     except ValueError as error:
         return f"{file}: not JSON: {error}; {_MENDED}"
     return None
-
-
-def _reason(word: object) -> Reason | None:
-    try:
-        return Reason(word) if word is not None else None  # pyright: ignore[reportArgumentType]
-    except ValueError:
-        return None
 
 
 def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:

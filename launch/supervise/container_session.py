@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from launch.containers.runtimes import REFUSED, ContainerCall, HostCommand, Runtime, find_runtime
 from launch.errors import StoreError
 from launch.specs.mount import Mount
 from launch.store import processes
 from launch.store.liveness import is_here
-from launch.store.records import ManifestHeader
+from launch.store.records import AttemptRecord, ManifestHeader
 from launch.store.state import Reason
 from launch.supervise.child import Child
 from launch.supervise.classify import ExitInfo, machine_oom_kills, oom_kills
@@ -151,22 +149,22 @@ class ContainerSession:
             _end(self._header.runtime, self.engine, path, 0.0 if child.killed else ORPHAN_GRACE_S)
 
 
-def end_container(path: str, record: Mapping[str, Any]) -> None:
+def end_container(path: str, record: AttemptRecord | None) -> None:
     """End what an attempt whose supervisor is gone has left with an engine of this machine.
 
     Args:
         path: The attempt's folder.
-        record: Its record as plain values; empty where it cannot be read.
+        record: Its record; None if it cannot be read.
 
     Raises:
         StoreError: Where something of it may still run.
     """
-    if record.get("image") is None or not is_here(record):
+    if record is None or record.image is None or not is_here(record):
         return
     from launch.supervise.wandb_key import remove_left_keys
 
     remove_left_keys()
-    _end(str(record.get("runtime")), record.get("engine"), path, ORPHAN_GRACE_S)
+    _end(record.runtime, record.engine, path, ORPHAN_GRACE_S)
 
 
 def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:

@@ -6,11 +6,11 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
+from launch.store.records import AttemptRecord
 from launch.store.state import Reason
 
 GRACE_VARIABLE = "LAUNCH_GRACE_S"
@@ -55,10 +55,10 @@ class Host:
         """Return what a request to stop means. Asked once, after it was forwarded."""
         return Reason.INTERRUPTED
 
-    def has_lost(self, record: Mapping[str, Any]) -> bool:
+    def has_lost(self, record: AttemptRecord) -> bool:
         """Say whether the scheduler knows for certain that nobody works on an attempt of another machine.
 
         Args:
-            record: The attempt's record as plain values.
+            record: The attempt's record.
         """
         return False

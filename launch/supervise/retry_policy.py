@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 
 from launch.errors import LaunchError
-from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
+from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
 from launch.store.state import Reason
 from s5.run_dir.result import CHECKPOINTS
 
@@ -29,15 +29,17 @@ def failed_nodes(run_dir: str, *, since: int) -> list[str]:
         run_dir: The run directory.
         since: The generation from which on attempts count: the last that the user asked to retry.
     """
-    records = [read_raw_record(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
+    records = [find_attempt(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
     return [
-        str(one.get("node") or one.get("host"))
+        one.machine
         for one, after in itertools.pairwise(records)
-        if one.get("ended") is None
-        and one.get("generation", 0) >= since
-        and one.get("job_id") is not None
-        and one.get("job_id") == after.get("job_id")
-        and after.get("restarts", 0) > one.get("restarts", 0)
+        if one is not None
+        and after is not None
+        and not one.has_ended
+        and one.generation >= since
+        and one.job_id is not None
+        and one.job_id == after.job_id
+        and after.restarts > one.restarts
     ]
 
 
@@ -73,8 +75,8 @@ def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: in
     if allowed <= 0 or (reason is Reason.TIMEOUT and not made_progress(path)):
         return False
     run_dir, own = os.path.dirname(os.path.dirname(path)), int(os.path.basename(path))
-    earlier = [read_raw_record(attempt_path(run_dir, k)) for k in attempt_numbers(run_dir) if k < own]
-    return sum(e.get("reason") == reason.value and e.get("generation", 0) >= since for e in earlier) < allowed
+    earlier = [find_attempt(attempt_path(run_dir, k)) for k in attempt_numbers(run_dir) if k < own]
+    return sum(e is not None and e.reason is reason and e.generation >= since for e in earlier) < allowed
 
 
 def made_progress(path: str) -> bool:

@@ -19,7 +19,7 @@ from launch.containers.runtimes import ContainerCall, HostCommand
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store import processes
-from launch.store.attempts import LOG, attempt_numbers, attempt_path, read_raw_record, write_record
+from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attempt, write_record
 from launch.store.cancel_mark import cancelled_generation
 from launch.store.claims import Claim, claim_attempt, remove_torn_claims
 from launch.store.files import CONFIG, SNAPSHOTS, crc_of, fault_point, store_error
@@ -112,14 +112,14 @@ class Supervisor:
         Raises:
             StoreError: Where its container may be at work, and cannot be ended.
         """
-        record = read_raw_record(path)
-        if record.get("ended") is not None and not is_locked(path):
+        record = find_attempt(path)
+        if record is not None and record.has_ended and not is_locked(path):
             return None
         alive, _ = is_alive(path, record)
-        if not alive or (record and not is_here(record) and self._surroundings.has_lost(record)):
+        if not alive or (record is not None and not is_here(record) and self._surroundings.has_lost(record)):
             end_container(path, record)
             return None
-        if not record or (is_here(record) and not processes.is_alive(record["pid"], record["pid_start"])):
+        if record is None or (is_here(record) and not processes.is_alive(record.pid, record.pid_start)):
             if not end_orphan(path):
                 return Outcome.BUSY
             end_container(path, record)

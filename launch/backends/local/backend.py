@@ -18,7 +18,7 @@ from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
 from launch.self_command import python_command
 from launch.store import processes
-from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.attempts import attempt_path, find_attempt
 from launch.store.files import store_error
 from launch.store.liveness import is_here
 from launch.store.records import ManifestEntry
@@ -99,10 +99,10 @@ class LocalBackend(AttendedBackend):
 
 def open_supervisor(view: RunView) -> int | None:
     """Return a descriptor of the process that supervises a run's last attempt, or None if none does so here."""
-    record = read_raw_record(attempt_path(view.run_dir, view.attempts - 1))
-    if not record or record.get("ended") is not None or not is_here(record):
+    record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
+    if record is None or record.has_ended or not is_here(record):
         return None
-    return processes.open_process(record["pid"], record["pid_start"])
+    return processes.open_process(record.pid, record.pid_start)
 
 
 def _orphans(view: RunView) -> list[int]:

@@ -21,7 +21,7 @@ from launch.backends.local.stop_signals import StopSignals
 from launch.backends.local.watcher import Watched, Watcher
 from launch.errors import StoreError
 from launch.specs.resources import Resources
-from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.attempts import attempt_path, find_attempt
 from launch.store.files import fault_point, store_error
 from launch.store.manifest import read_header
 from launch.store.queue_lock import lock_queue
@@ -217,8 +217,8 @@ class LocalQueue:
         if self._watcher.is_stopping or self._error:
             return
         if view.state not in OVER and view.state is not State.RUNNING:
-            record = read_raw_record(attempt_path(view.run_dir, view.attempts - 1))
-            if not record.get("retry"):
+            record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
+            if record is None or not record.retry:
                 # Its supervisor was killed, or another process stopped it. The policy for killed runs limits this too:
                 # otherwise a run that kills its supervisor every time would be started without end.
                 self._restarts[run_id] += 1

@@ -14,7 +14,7 @@ from launch.backends.local.slots import Slot
 from launch.backends.local.start import StartedSupervisor
 from launch.backends.local.stop_signals import StopSignals
 from launch.store import processes
-from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.attempts import attempt_path, find_attempt
 from launch.store.liveness import is_here, is_locked
 from launch.store.view import RunView
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
@@ -99,10 +99,10 @@ class Watcher:
         to whoever started it there.
         """
         path = attempt_path(view.run_dir, view.attempts - 1)
-        record = read_raw_record(path)
+        record = find_attempt(path)
         if record and not is_here(record) and not is_locked(path):
             return
-        fd = processes.open_process(record["pid"], record["pid_start"]) if record else None
+        fd = processes.open_process(record.pid, record.pid_start) if record else None
         if fd is not None:
             self._add(fd, Watched(run_id=run_id))
             return

@@ -18,22 +18,21 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
 from launch.store.files import create_file, fault_point, read_bytes, replace_file, store_error
-from launch.store.record_json import read_json
+from launch.store.record_json import from_json, read_json, to_json
+from launch.store.records import FORMAT_VERSION
 
-VERSION = 1
 FOLDER = ".slurm"  # in a sweep's folder its arrays, beside all sweeps what was asked last
 POLL_S = 30.0
 _LEFT = "left"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ArrayTask:
-    """One task of an array.
+class ArrayTask(NamedTuple):
+    """One task of an array. Stored as a list of these three.
 
     Attributes:
         run_id: The run it executes.
@@ -81,6 +80,7 @@ class ArrayRecord:
     feeds: bool = False
     accounts: bool = False
     waits: tuple[str, ...] = ()
+    version: int = FORMAT_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,12 +195,7 @@ def _job(sweep: str, uuid: str) -> str | None:
 
 def encode(record: ArrayRecord) -> bytes:
     """Return the bytes of a record."""
-    plain: dict[str, Any] = {
-        **vars(record),
-        "version": VERSION,
-        "resources": record.resources.to_json(),
-        "tasks": [[task.run_id, task.generation, task.retried] for task in record.tasks],
-    }
+    plain = to_json(record)
     if not record.waits:
         del plain["waits"]
     return (json.dumps(plain, sort_keys=True) + "\n").encode()
@@ -212,15 +207,7 @@ def read_array(file: str) -> ArrayRecord:
     Raises:
         StoreError: Where it cannot be read; the message names the file.
     """
-    plain: Any = read_json(file)
-    try:
-        if plain.pop("version") != VERSION:
-            raise StoreError(f"{file}: another version of the format", hint="use the launcher that wrote it")
-        tasks = tuple(ArrayTask(run_id=r, generation=g, retried=t) for r, g, t in plain.pop("tasks"))
-        plain |= {"tasks": tasks, "resources": Resources(**plain["resources"]), "waits": tuple(plain.get("waits", ()))}
-        return ArrayRecord(**plain)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{file}: no record of an array: {error}") from error
+    return from_json(ArrayRecord, read_json(file), file)
 
 
 def find_task(record: ArrayRecord, index: int) -> ArrayTask:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from launch.specs.resources import Resources
-from launch.store.attempts import attempt_numbers, attempt_path, read_raw_record
+from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
 from launch.store.manifest import Manifest
 from launch.store.state import Reason, State
 from launch.store.view import RunView
@@ -27,8 +27,8 @@ def resources_for_retry(view: RunView, retried: int) -> Resources:
     resources = view.resources
     if view.reason is not Reason.OUT_OF_MEMORY or resources.mem_gb is None or resources.mem_growth <= 1:
         return resources
-    records = (read_raw_record(attempt_path(view.run_dir, number)) for number in attempt_numbers(view.run_dir))
-    times = sum(r.get("reason") == Reason.OUT_OF_MEMORY and r.get("generation", 0) >= retried for r in records)
+    records = (find_attempt(attempt_path(view.run_dir, number)) for number in attempt_numbers(view.run_dir))
+    times = sum(r is not None and r.reason is Reason.OUT_OF_MEMORY and r.generation >= retried for r in records)
     return replace(resources, mem_gb=round(resources.mem_gb * resources.mem_growth**times, 3))
 
 
@@ -49,7 +49,8 @@ def should_resubmit(view: RunView, manifest: Manifest) -> bool:
 
 
 def _left_no_word(run_dir: str, attempt: int) -> bool:
-    return read_raw_record(attempt_path(run_dir, attempt)).get("ended") is None
+    record = find_attempt(attempt_path(run_dir, attempt))
+    return record is None or not record.has_ended
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
@@ -72,8 +73,7 @@ def _bad_nodes(view: RunView) -> set[str]:
     last = view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
     found = {view.host} if view.host and last else set[str]()
     for number in range(view.attempts - 1):  # most runs have one
-        record = read_raw_record(attempt_path(view.run_dir, number))
-        node = record.get("node") or record.get("host")
-        if node and (record.get("ended") is None or record.get("reason") in _OF_THE_NODE):
-            found.add(node)
+        record = find_attempt(attempt_path(view.run_dir, number))
+        if record is not None and (not record.has_ended or record.reason in _OF_THE_NODE):
+            found.add(record.machine)
     return found

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from launch.backends.slurm.arrays import ArrayRecord, find_task, has_left_queue, live_arrays, read_array
 from launch.backends.slurm.client import ClientError, run_client
@@ -30,6 +29,7 @@ from launch.store.dependencies import DependencyGraph
 from launch.store.files import fault_point
 from launch.store.liveness import is_locked
 from launch.store.manifest import read_header, read_manifest
+from launch.store.records import AttemptRecord
 from launch.store.run_result import has_result
 from launch.store.state import Reason
 from launch.supervise.arguments import SupervisorArgs
@@ -141,18 +141,18 @@ class SlurmTask(Host):
         timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
-    def has_lost(self, record: Mapping[str, Any]) -> bool:
+    def has_lost(self, record: AttemptRecord) -> bool:
         """Say whether Slurm knows that nobody works on an attempt of another node."""
-        job = record.get("job_id")
-        if record.get("backend") != "slurm" or not isinstance(job, str):
+        job = record.job_id
+        if record.backend != "slurm" or job is None:
             return False
         # Of one job there is one supervisor at a time, and this is it: whatever else has its number is from before.
         return (job == self.job_id or _is_gone(job)) and self._is_let_go(record)
 
-    def _is_let_go(self, record: Mapping[str, Any]) -> bool:
+    def _is_let_go(self, record: AttemptRecord) -> bool:
         """Wait until the lock of an attempt is free whose machine is gone."""
         run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
-        path, deadline = attempt_path(run_dir, record["attempt"]), time.monotonic() + _LEASE_S
+        path, deadline = attempt_path(run_dir, record.attempt), time.monotonic() + _LEASE_S
         while is_locked(path):
             if time.monotonic() > deadline:
                 return False

@@ -12,7 +12,7 @@ import pytest
 from launch.actions.cancel import cancel
 from launch.actions.drive import run_queue
 from launch.actions.submit import submit_runs
-from launch.store.attempts import attempt_path, read_raw_record
+from launch.store.attempts import ATTEMPT, attempt_path
 from launch.store.state import Reason, State
 from launch.store.store import Store
 from s5.run_dir.result import Exit
@@ -79,7 +79,7 @@ def test_an_attempt_that_does_not_say_what_it_saw_stays_failed(store: Store, lef
     driven(store, "/wrong")
     view = store.sweep("work").views()[0]
     path = attempt_path(view.run_dir, 0)
-    record = {**read_raw_record(path), left_out: Reason.CRASH if left_out == "reason" else None}
+    record = {**json.loads(Path(path, ATTEMPT).read_text()), left_out: Reason.CRASH if left_out == "reason" else None}
     Path(path, "attempt.json").write_text(json.dumps(record))
     again = submitted(store, "/right")
     assert (said(again), again.views[0].state) == ([], State.FAILED)

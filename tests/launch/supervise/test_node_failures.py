@@ -7,20 +7,22 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm.resubmission import excluded_nodes, should_resubmit
+from launch.store.record_json import to_json
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from launch.supervise.retry_policy import TooManyNodeFailures, check_nodes, failed_nodes, may_retry
 from tests.launch.made_sweep import Made, make_sweep
+from tests.launch.stored_runs import RECORD
 
 
 def attempts(run_dir: Path, *said: dict[str, object]) -> str:
     """Write attempts, each with what is said of it; return the last one's folder."""
     for number, more in enumerate(said):
-        record = {"attempt": number, "generation": 1, "pid": 1, "job_id": "12_0", "restarts": number, "ended": None}
+        record = replace(RECORD, attempt=number, pid=1, job_id="12_0", restarts=number)
         folder = run_dir / "attempts" / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "attempt.json").write_text(json.dumps({**record, **more}))
+        (folder / "attempt.json").write_text(json.dumps({**to_json(record), **more}))
     return str(folder)
 
 

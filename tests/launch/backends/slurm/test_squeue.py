@@ -2,6 +2,7 @@
 
 import stat
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from launch.errors import BackendError
 from launch.specs.resources import Resources
 from launch.store.liveness import is_alive
 from launch.store.scheduler_view import SchedulerView
+from tests.launch.stored_runs import RECORD
 
 NAME = "lra.0123456789abcdef"
 LISTING = f"""12_[3-5,9%2]|PENDING|JobArrayTaskLimit||{NAME}
@@ -74,7 +76,7 @@ def test_what_a_listing_says_of_runs():
     ],
 )
 def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_it_no_more(tmp_path, said, alive):
-    attempt = {"pid": 1, "host": "elsewhere", "boot_id": "x", "backend": "slurm", "job_id": "12_0", "started": 100.0}
+    attempt = replace(RECORD, host="elsewhere", boot_id="x", backend="slurm", job_id="12_0", started=100.0)
     assert is_alive(str(tmp_path), attempt, said)[0] is alive
 
 

@@ -19,7 +19,7 @@ from launch.specs.resources import Resources
 from launch.store.state import Reason
 from launch.store.store import SweepStore
 from launch.supervise.supervisor import Outcome
-from tests.launch.stored_runs import HEADER, entries_of, plan_of
+from tests.launch.stored_runs import HEADER, RECORD, entries_of, plan_of
 
 ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}
 
@@ -219,7 +219,7 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(tmp_path, monk
 def test_an_attempt_of_another_node_is_lost_only_where_slurm_says_so(tmp_path, clients, job, says, code, error, lost):
     if says is not None:
         clients("squeue", says, code, error)
-    assert make(tmp_path).has_lost({"backend": "slurm", "job_id": job, "attempt": 0}) is lost
+    assert make(tmp_path).has_lost(replace(RECORD, backend="slurm", job_id=job)) is lost
 
 
 def test_what_is_no_task_says_so(tmp_path, monkeypatch):
