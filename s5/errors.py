@@ -1,11 +1,11 @@
-"""The mistakes a user can mend, and how the training side speaks: whole lines to stderr, flushed."""
+"""Errors that a user can fix, and messages to stderr: whole lines, flushed."""
 
 import sys
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A config, a data set or a device that a run cannot work with; printed without a traceback.
+    """A config, a data set or a device that a run cannot use; printed without a traceback.
 
     Args:
         message: What is wrong with which value.
@@ -19,19 +19,19 @@ class UserError(Exception):
 
 
 class NonFiniteLoss(Exception):
-    """The training loss is not finite any more."""
+    """The training loss is no longer finite."""
 
 
 class PeerLost(Exception):
-    """Another process of the run is gone, or never came."""
+    """Another process of the run ended, or never started."""
 
 
 class Stopped(Exception):
-    """The process was asked to stop, and what it has done is in a checkpoint."""
+    """The process was asked to stop and has written a checkpoint."""
 
 
 def say(message: str) -> None:
-    """Write one line for a person; flushed, since a kill may follow it."""
+    """Print one line to stderr; flushed, since a kill may follow."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 

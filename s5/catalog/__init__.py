@@ -59,7 +59,7 @@ def dataset_info(name: str) -> DatasetInfo:
     """Return what is known of a data set.
 
     Raises:
-        DataError: Where the catalog has no such name.
+        DataError: If the catalog has no such name.
     """
     if name in CATALOG:
         return CATALOG[name]
@@ -79,7 +79,7 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
 
     Raises:
         DataError: For an unknown name.
-        MissingData: Where neither is there.
+        MissingData: If neither is there.
     """
     info = dataset_info(name)
     if not is_cached(info, cache):
@@ -95,7 +95,7 @@ def check_version(info: DatasetInfo, version: int, key: str = "data.version") ->
         key: Where it asks for it.
 
     Raises:
-        DataError: Where it is another.
+        DataError: If it is another.
     """
     if version != info.version:
         raise DataError(

@@ -41,13 +41,13 @@ class FileInfo:
         name: Its name without `.gz`.
         is_folder: Whether it is a folder.
         gzipped: Whether it is taken gzipped too.
-        bytes: Its size, unpacked; None where that was never published.
+        bytes: Its size, unpacked; None if that was never published.
         sha256: SHA-256 of its unpacked bytes, since repacked archives differ and their content does not; None where
             no checksum was published.
         md5: MD5 of its unpacked bytes, where that alone was published.
-        url: Where it is published; None where only a package or an archive holds it.
+        url: Where it is published; None if only a package or an archive holds it.
         url_sha256: SHA-256 of the file as it is served there.
-        package: The Python package that ships it; None where a user has it as a file.
+        package: The Python package that ships it; None if a user has it as a file.
         package_path: Its path inside that package.
     """
 
@@ -92,8 +92,8 @@ class Archive:
         url: Its address; empty where it is a package.
         client: What fetches it where it is a package.
         package: The name of the package, with its version, as the client takes it.
-        bytes: Its size; None where that was never published.
-        sha256: Its SHA-256; None where none was published.
+        bytes: Its size; None if that was never published.
+        sha256: Its SHA-256; None if none was published.
         folder: The folder inside it that is wanted, at any depth; empty for the whole archive.
         into: The folder of the data folder it is unpacked into.
         skip: What below that folder is left out: names, or patterns of them.

@@ -73,7 +73,7 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
     Raises:
         DataError: For an unknown name, another version, pixels reordered where there are none, or a file that is not
             what it should be.
-        MissingData: Where the files are not there.
+        MissingData: If the files are not there.
     """
     info = catalog.dataset_info(config.name)
     catalog.check_version(info, config.version)
@@ -97,8 +97,8 @@ def convert(config: DataConfig, *, workers: int = 1) -> StoredArrays:
         workers: Processes that convert.
 
     Raises:
-        DataError: Where the raw files are damaged, or the cache cannot be written.
-        MissingData: Where there are none.
+        DataError: If the raw files are damaged, or the cache cannot be written.
+        MissingData: If there are none.
     """
     info = catalog.dataset_info(config.name)
     module = _MAPPED[info.name]

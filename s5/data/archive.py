@@ -36,7 +36,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
         The folder they are in now.
 
     Raises:
-        DataError: Where it is no such archive, is damaged, or lacks the files.
+        DataError: If it is no such archive, is damaged, or lacks the files.
     """
     archive = _find_archive(info, path)
     _verify_checksum(archive, path)
@@ -162,7 +162,7 @@ def _open_tar(path: Path, content: Any) -> Iterator[tarfile.TarFile]:
 
 
 def _member_path(name: str, archive: Archive) -> Path | None:
-    """Return where a member goes below the target, or None where it is not wanted."""
+    """Return where a member goes below the target, or None if it is not wanted."""
     parts = PurePosixPath(name).parts
     parts = tuple(part for part in parts if part not in (".", "/"))
     if archive.folder:

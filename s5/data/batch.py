@@ -26,7 +26,7 @@ class Batch(NamedTuple):
         labels: The class of each, or targets of every step.
         lengths: How many steps of each are valid.
         weight: 1 for an example, 0 for a row that only fills the shape.
-        times: When each step was observed, in units of the regular interval; None where all intervals are 1.
+        times: When each step was observed, in units of the regular interval; None if all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "batch *documents L d_stored"]
@@ -67,7 +67,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     """Return how many whole batches a split has.
 
     Raises:
-        DataError: Where it has none.
+        DataError: If it has none.
     """
     if not 1 <= batch_size <= len(split):
         raise DataError(
@@ -162,7 +162,7 @@ class TrainBatches:
         """Put the iterator where `get_state` found it, in constant time.
 
         Raises:
-            ValueError: Where the state is of other data, another batch size or another seed.
+            ValueError: If the state is of other data, another batch size or another seed.
         """
         for key, value in {"version": STATE_VERSION, **self._identity}.items():
             if state.get(key) != value:

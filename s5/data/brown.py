@@ -109,7 +109,7 @@ def read_document(path: Path) -> str:
     """Return a document's words without their tags, one space between them.
 
     Raises:
-        DataError: Where it is missing, or a word has no tag.
+        DataError: If it is missing, or a word has no tag.
     """
     try:
         words = path.read_bytes().decode("latin-1").split()

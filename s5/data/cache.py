@@ -44,7 +44,7 @@ def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], 
 
 
 def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
-    """Return the arrays of a cache, or None where it is absent, torn, of another version or of other raw files."""
+    """Return the arrays of a cache, or None if it is absent, torn, of another version or of other raw files."""
     try:
         # Reading a member to its end compares its CRC-32, so that a torn or rotten file is found here.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:

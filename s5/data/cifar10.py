@@ -88,7 +88,7 @@ def decode_records(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray
         The pixels and the class of each image.
 
     Raises:
-        DataError: Where it has another size, or a class is none.
+        DataError: If it has another size, or a class is none.
     """
     record = 1 + _N_COLOURS * _N_PIXELS
     if len(content) != n * record:
@@ -109,7 +109,7 @@ def decode_pickle(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray,
         The pixels and the class of each image.
 
     Raises:
-        DataError: Where it is no such file.
+        DataError: If it is no such file.
     """
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="latin1").load()

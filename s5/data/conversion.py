@@ -89,8 +89,8 @@ def open_or_convert(
         unit: What a row is, for the progress.
 
     Raises:
-        DataError: Where the raw files are damaged, or the folder cannot be written.
-        MissingData: Where there are none.
+        DataError: If the raw files are damaged, or the folder cannot be written.
+        MissingData: If there are none.
     """
     found = open_store(info, cache)
     if found is not None:

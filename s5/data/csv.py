@@ -18,7 +18,7 @@ def decode_csv(content: bytes, n_pixels: int, where: str) -> tuple[UInt8[np.ndar
         The images and the labels.
 
     Raises:
-        DataError: Where the content is no such table.
+        DataError: If the content is no such table.
     """
     rows = content.count(b"\n")
     try:

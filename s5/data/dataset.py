@@ -23,7 +23,7 @@ class Split:
         tokens: Whether inputs are whole numbers that stand for tokens: they stay what they are, one feature of a step,
             and the encoder treats them as one-hot vectors of the data set's `d_input`.
         rows: Which rows of `inputs` the examples are, if a split is scattered over a mapped file; None for all.
-        times: When each step was observed, in units of the regular interval; None where all intervals are 1.
+        times: When each step was observed, in units of the regular interval; None if all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "rows *documents L d_stored"]

@@ -23,7 +23,7 @@ def fetch(url: str, path: Path, *, sha256: str | None = None, size: int | None =
         size: Its published size in bytes.
 
     Raises:
-        DataError: Where it cannot be fetched, or is not what was published; the message says what to fetch by hand.
+        DataError: If it cannot be fetched, or is not what was published; the message says what to fetch by hand.
     """
     if path.is_file():
         return

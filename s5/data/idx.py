@@ -26,7 +26,7 @@ def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.n
         The values, read-only: they share the memory of `content`.
 
     Raises:
-        DataError: Where the magic number, the shape or the number of bytes is another.
+        DataError: If the magic number, the shape or the number of bytes is another.
     """
     magic, wanted = content[:4], bytes([0, 0, _UINT8, len(shape)])
     if magic != wanted:

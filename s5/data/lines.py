@@ -31,7 +31,7 @@ class LineRange:
         """Yield the number and the text of each line, without its end.
 
         Raises:
-            DataError: Where it is not UTF-8.
+            DataError: If it is not UTF-8.
         """
         with self.path.open("rb") as file:
             file.seek(self.offset)
@@ -57,7 +57,7 @@ def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -
         The chunks; their sources are `Lines`.
 
     Raises:
-        DataError: Where it has another number of lines.
+        DataError: If it has another number of lines.
     """
     pieces: list[LineRange] = []
     number = offset = end = 0  # lines that have ended; bytes before the block; where the last whole line ends

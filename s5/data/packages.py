@@ -22,7 +22,7 @@ def fetch_package(client: PackageClient, package: str, path: Path) -> bool:
         Whether it is there now; not so where the client is not installed.
 
     Raises:
-        DataError: Where the client fails; with what it said.
+        DataError: If the client fails; with what it said.
     """
     if path.is_file():
         return True

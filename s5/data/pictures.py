@@ -13,7 +13,7 @@ def pillow() -> ModuleType:
     """Return `PIL.Image`.
 
     Raises:
-        DataError: Where it is not installed.
+        DataError: If it is not installed.
     """
     try:
         from PIL import Image
@@ -26,7 +26,7 @@ def image_draw() -> ModuleType:
     """Return `PIL.ImageDraw`.
 
     Raises:
-        DataError: Where Pillow is not installed.
+        DataError: If Pillow is not installed.
     """
     pillow()
     from PIL import ImageDraw
@@ -42,7 +42,7 @@ def read_grey(path: Path, side: int) -> UInt8[np.ndarray, "side side"]:
         side: The width and height it must have.
 
     Raises:
-        DataError: Where it is none.
+        DataError: If it is none.
     """
     image = pillow()
     try:

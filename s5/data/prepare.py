@@ -31,8 +31,8 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
         What was found, line by line.
 
     Raises:
-        DataError: Where the files are damaged, or the cache cannot be written.
-        MissingData: Where neither the files nor a valid cache are there.
+        DataError: If the files are damaged, or the cache cannot be written.
+        MissingData: If neither the files nor a valid cache are there.
     """
     info = catalog.dataset_info(config.name)
     root = config.root
@@ -135,7 +135,7 @@ def _download(info: DatasetInfo, root: str | None) -> None:
 
 
 def _written(path: Path) -> tuple[int, int] | None:
-    """Return what becomes another when a cache is written anew; None where there is none."""
+    """Return what becomes another when a cache is written anew; None if there is none."""
     if not path.exists():
         return None
     facts = path.stat()

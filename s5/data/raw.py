@@ -20,8 +20,8 @@ def read_files(info: DatasetInfo, root: str | None) -> dict[str, bytes]:
         root: The config's `data.root`.
 
     Raises:
-        MissingData: Where a file is not there.
-        DataError: Where a file cannot be read or is not the one of the catalog; the message names it.
+        MissingData: If a file is not there.
+        DataError: If a file cannot be read or is not the one of the catalog; the message names it.
     """
     paths = find_files(info.name, root)
     files = [file for form in info.forms for file in form.files if file.name in paths]
@@ -39,7 +39,7 @@ def check_files(info: DatasetInfo, paths: Mapping[str, Path]) -> list[str]:
         What was found, a line for each.
 
     Raises:
-        DataError: Where a file cannot be read or is not the one of the catalog; the message names it.
+        DataError: If a file cannot be read or is not the one of the catalog; the message names it.
     """
     lines = []
     for file in (file for form in info.forms for file in form.files if file.name in paths and not file.is_folder):

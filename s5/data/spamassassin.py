@@ -101,7 +101,7 @@ def read_body(path: Path) -> bytes:
     """Return what follows a mail's headers.
 
     Raises:
-        DataError: Where it has none, or nothing follows them.
+        DataError: If it has none, or nothing follows them.
     """
     _, *body = _END_OF_HEADERS.split(path.read_bytes(), maxsplit=1)
     if not body:

@@ -120,7 +120,7 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
     """Return the samples of a clip.
 
     Raises:
-        DataError: Where it is no mono file of 16 bits at 16 kHz, or is cut off.
+        DataError: If it is no mono file of 16 bits at 16 kHz, or is cut off.
     """
     try:
         with wave.open(str(path), "rb") as file:

@@ -37,7 +37,7 @@ def stratified_split(labels: Integer[np.ndarray, " n"], sizes: Mapping[str, int]
         seed: The seed.
 
     Raises:
-        ValueError: Where the sizes do not sum to all examples.
+        ValueError: If the sizes do not sum to all examples.
 
     Returns:
         The examples of each split in ascending order. A class's share of a split is exact up to rounding.

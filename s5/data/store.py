@@ -38,7 +38,7 @@ class StoredArrays:
 
 
 def open_store(info: DatasetInfo, cache: str | None) -> StoredArrays | None:
-    """Return a data set's folder, or None where it is absent, torn, of another version or of other raw files."""
+    """Return a data set's folder, or None if it is absent, torn, of another version or of other raw files."""
     path = cache_path(info, cache)
     if not is_cached(info, cache):
         return None

@@ -39,7 +39,7 @@ class CharacterCounts:
             The code points; those that occur equally often in ascending order.
 
         Raises:
-            DataError: Where there are more than a byte can number.
+            DataError: If there are more than a byte can number.
         """
         codes = np.flatnonzero(self._counts >= least)
         if len(codes) + len(SPECIALS) > 256:

@@ -1,1 +1,1 @@
-"""The training process and its surroundings: devices, several processes, stop requests, memory pages."""
+"""What the training process needs of its host: devices, other processes, stop requests, memory pages."""

@@ -1,4 +1,4 @@
-"""The device a run computes on: the one that is asked for must be the one that is found."""
+"""The device a run computes on. It must be the one that the config asks for, or the run fails at once."""
 
 import os
 from importlib.metadata import version
@@ -13,15 +13,15 @@ _INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sve", "asimd")
 
 
 def select_platform(platform: Platform) -> None:
-    """Tell JAX which platform to start; call it before JAX is used.
+    """Tell JAX which platform to use; call it before JAX is imported elsewhere.
 
     Args:
-        platform: The config's; `any` leaves the choice to JAX.
+        platform: `config.platform`; `any` leaves the choice to JAX.
     """
     if platform is not Platform.any:
         os.environ["JAX_PLATFORMS"] = platform.name
     elif "JAX_PLATFORMS" not in os.environ and not _has_accelerator():
-        # Spares the search for accelerators and what it prints.
+        # JAX would search for accelerators and print that it found none.
         os.environ["JAX_PLATFORMS"] = "cpu"
 
 
@@ -32,40 +32,40 @@ def _has_accelerator() -> bool:
 
 
 def start(platform: Platform) -> None:
-    """Start the device and switch on the compilation cache where it is an accelerator.
+    """Start the device; enable the compilation cache if it is an accelerator.
 
     Raises:
-        UserError: Where JAX finds another device than the config's, or than the run was given.
+        UserError: If JAX finds a device other than the config's or the one that the run was allocated.
     """
     import jax
 
     try:
         devices = jax.devices() if platform is Platform.any else jax.devices(platform.name)
-    except (RuntimeError, AssertionError) as error:  # the latter where it has no plugin for what JAX_PLATFORMS names
-        said = str(error).splitlines() or ["it has no plugin for it"]
+    except (RuntimeError, AssertionError) as error:  # AssertionError: no plug-in for JAX_PLATFORMS
+        said = str(error).splitlines() or ["no plug-in is installed"]
         raise UserError(
             f"platform={platform.name}: JAX finds no such device ({said[0]})",
-            hint="run it where there is one, install the jaxlib for it, or set platform=any",
+            hint="use a machine that has one, install the jaxlib for it, or set platform=any",
         ) from error
     if devices[0].platform != jax.default_backend():
         raise UserError(
-            f"platform={platform.name}: JAX computes on {jax.default_backend()}",
+            f"platform={platform.name}: JAX uses {jax.default_backend()}",
             hint=f"unset JAX_PLATFORMS, or set platform={jax.default_backend()}",
         )
     given = os.environ.get(PLATFORM_VARIABLE)
     if given and given != jax.default_backend():
-        # JAX falls back to the CPU in silence, and a paid GPU would idle for days.
+        # JAX falls back to the CPU silently, and the GPU would idle for days.
         raise UserError(
-            f"the run was given a {given}, and JAX computes on {jax.default_backend()}",
-            hint="its image or installation needs JAX for that device, and a driver that fits: `launch doctor` looks; "
-            "or run with resources.gpus_per_node=0",
+            f"the run was allocated a {given}, but JAX uses {jax.default_backend()}",
+            hint="the image or the installation needs JAX for that device and a matching driver, which `launch doctor` "
+            "checks; or run with resources.gpus_per_node=0",
         )
     if jax.default_backend() != "cpu":
         _cache_compilations()
 
 
 def _cache_compilations() -> None:
-    """Keep compiled programs between runs. Not on CPUs: there it takes code from machines with other instructions."""
+    """Keep compiled programs between runs. Not on CPUs: the cache would mix code for different instruction sets."""
     import jax
 
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -74,16 +74,16 @@ def _cache_compilations() -> None:
         folder = Path(base) / "s5-launch" / "xla" / f"{kind}-jaxlib-{version('jaxlib')}"
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        say(f"s5: no compilation cache: {error}")
+        say(f"s5: the compilation cache is off: {error}")
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def describe(count: int) -> str:
-    """Return the devices of a run in words.
+    """Return the devices of a run as text, such as `2 x NVIDIA H100`.
 
     Args:
-        count: How many there are, in all its processes.
+        count: Devices of all its processes.
     """
     import jax
 
@@ -94,13 +94,13 @@ def describe(count: int) -> str:
 
 
 def threads() -> int:
-    """Return how many threads XLA computes with on a CPU: its sums depend on it."""
+    """Return the number of threads XLA uses on a CPU; the order of its sums, so the last bits, depend on it."""
     given = os.environ.get("NPROC", "")
     return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
 
 
 def environment() -> dict[str, Any]:
-    """Return what the numbers depend on beside the config: equal environments give equal bits, on CPUs."""
+    """Return what the numbers depend on besides the config. On CPUs, equal environments give equal bits."""
     import jax
 
     device = jax.devices()[0]

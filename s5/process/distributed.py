@@ -1,12 +1,12 @@
-"""The processes that train one run together: which of them this one is, how they find each other, and how they part.
+"""The processes that train one run together: which one this is, and how they connect and disconnect.
 
-A launcher says it through the environment, and what it says first holds:
+The environment says it. The first of these that is set counts:
 
-    JAX_NUM_PROCESSES, JAX_PROCESS_ID, JAX_COORDINATOR_ADDRESS      (JAX_NUM_PROCESSES=1: this process is alone)
-    the tasks of a step that srun has started: SLURM_STEP_NUM_TASKS, SLURM_PROCID, SLURM_STEP_NODELIST; the
-    coordinator is then the step's first node, and JAX_COORDINATOR_ADDRESS or JAX_COORDINATOR_PORT say otherwise
+    JAX_NUM_PROCESSES, JAX_PROCESS_ID, JAX_COORDINATOR_ADDRESS      (JAX_NUM_PROCESSES=1: a single process)
+    the tasks of an srun step: SLURM_STEP_NUM_TASKS, SLURM_PROCID, SLURM_STEP_NODELIST; the
+    coordinator is the step's first node, unless JAX_COORDINATOR_ADDRESS or JAX_COORDINATOR_PORT is set
 
-A process that is alone never starts any of it. Free of JAX until the processes join.
+A single process starts none of this. Free of JAX until `initialize`.
 """
 
 import os
@@ -18,23 +18,23 @@ from dataclasses import dataclass
 
 from s5.errors import PeerLost, UserError, say
 
-# The processes of a run may start minutes apart: one node pulls an image that another has.
+# The processes of a run may start minutes apart: one node pulls an image that another already has.
 INITIALIZATION_TIMEOUT_S = 300
-# Where a peer is silent for so long (a node without power; a process that ends is noticed at once), this one ends.
+# This process ends if a peer is silent for longer: a node lost power. A peer that exits is noticed at once.
 HEARTBEAT_TIMEOUT_S = 60
 
-_PORTS = 4096  # the highest ports: those that nobody is given by name
+_PORTS = 4096  # the highest ports, which no service is registered for
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """Which of the processes of a run this one is.
+    """The processes of a run, and which of them this one is.
 
     Attributes:
-        rank: Its number, from 0.
-        size: How many there are.
-        coordinator: `HOST:PORT` at which process 0 is found; empty for a process that is alone.
-        local_devices: Which of the devices it sees are its own; None for all.
+        rank: The number of this process, from 0.
+        size: The number of processes.
+        coordinator: `HOST:PORT` of process 0; empty for a single process.
+        local_devices: Which of the visible devices this process uses; None for all.
     """
 
     rank: int = 0
@@ -44,23 +44,23 @@ class ProcessGroup:
 
     @property
     def is_single(self) -> bool:
-        """Whether the run has one process, as most have."""
+        """Whether the run has one process, as most do."""
         return self.size == 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and speaks."""
+        """Whether this process is the one that writes files and messages."""
         return self.rank == 0
 
 
 def read_process_group(environment: Mapping[str, str]) -> ProcessGroup:
-    """Return the processes that an environment describes.
+    """Read the process group from environment variables.
 
     Args:
         environment: Such as `os.environ`.
 
     Raises:
-        UserError: Where it names more than one process and not which of them this is, or not where process 0 is.
+        UserError: If it names several processes, but not which one this is or where process 0 is.
     """
     in_step = "SLURM_STEP_NODELIST" in environment and "SLURM_STEP_NUM_TASKS" in environment
     size = _number(environment, "JAX_NUM_PROCESSES")
@@ -75,7 +75,7 @@ def read_process_group(environment: Mapping[str, str]) -> ProcessGroup:
     if rank is None or not 0 <= rank < size or not coordinator:
         raise UserError(
             f"JAX_NUM_PROCESSES={size}, JAX_PROCESS_ID={rank}, JAX_COORDINATOR_ADDRESS={coordinator or None}: "
-            "these do not say which process this is and where process 0 is",
+            "they do not say which process this is and where process 0 is",
             hint=f"set JAX_PROCESS_ID to 0 to {size - 1} and JAX_COORDINATOR_ADDRESS to HOST:PORT of process 0, "
             "or start the processes with srun",
         )
@@ -85,22 +85,22 @@ def read_process_group(environment: Mapping[str, str]) -> ProcessGroup:
 def _number(environment: Mapping[str, str], name: str) -> int | None:
     text = environment.get(name, "")
     if text and not text.isdigit():
-        raise UserError(f"{name}={text}: a whole number is needed", hint=f"unset {name} for a run of one process")
+        raise UserError(f"{name}={text}: must be a whole number", hint=f"unset {name} for a run of one process")
     return int(text) if text else None
 
 
 def _first_node(environment: Mapping[str, str]) -> str:
-    """Return the address on the first node of the step: `node[003-005],other` begins with node003."""
+    """Return the address of the step's first node: for `node[003-005],other` that is node003."""
     match = re.match(r"([^,\[]+)(?:\[([^\],-]+))?", environment["SLURM_STEP_NODELIST"])
     host = "".join(part or "" for part in match.groups()) if match else ""
-    # Of the job and the step, so that two steps of one job have two ports.
+    # From the numbers of job and step, so that two steps of one job get different ports.
     step = sum(_number(environment, name) or 0 for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     port = environment.get("JAX_COORDINATOR_PORT") or str(65536 - _PORTS + step % _PORTS)
     return f"{host}:{port}" if host else ""
 
 
 def _own_gpus(environment: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Return this task's share of a node's GPUs where several tasks of the node see all of them; None for all."""
+    """Return this task's GPUs if all tasks of a node see all its GPUs; None if it uses all it sees."""
     per_node = re.fullmatch(r"(\d+)(?:\(x\d+\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
     tasks, place = int(per_node[1]) if per_node else 1, _number(environment, "SLURM_LOCALID")
     visible = len(list(filter(None, environment.get("CUDA_VISIBLE_DEVICES", "").split(","))))
@@ -113,25 +113,25 @@ def _own_gpus(environment: Mapping[str, str]) -> tuple[int, ...] | None:
 
 
 def initialize(processes: ProcessGroup) -> None:
-    """Have the processes of a run find each other; does nothing for a process that is alone.
+    """Connect the processes of a run; do nothing for a single process.
 
-    Call it before JAX starts a device. Where they do not all come in time, JAX aborts the process.
+    Call it before JAX starts a device. If not all of them connect in time, JAX aborts the process.
 
     Raises:
-        PeerGone: Where this one cannot serve or reach them at all.
+        PeerLost: If this process cannot reach process 0, or process 0 cannot open its port.
     """
     if processes.is_single:
         return
     import jax
 
     say(
-        f"s5: process {processes.rank} of {processes.size} joins the others at {processes.coordinator} "
+        f"s5: process {processes.rank} of {processes.size} connects to {processes.coordinator} "
         f"(within {INITIALIZATION_TIMEOUT_S} s)"
     )
-    # Gloo greets on stdout, which is for data.
+    # Gloo prints a greeting to stdout, which is for data.
     sys.stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    # It would take SIGTERM away from s5.process.shutdown.
+    # It would replace the SIGTERM handler of s5.process.shutdown.
     jax.config.update("jax_enable_preemption_service", False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
     try:
@@ -144,9 +144,9 @@ def initialize(processes: ProcessGroup) -> None:
             initialization_timeout=INITIALIZATION_TIMEOUT_S,
             heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_S,
         )
-    except Exception as error:  # whatever the coordination service throws
+    except Exception as error:  # the coordination service raises several types
         raise PeerLost(
-            f"process {processes.rank} of {processes.size} does not reach the others at {processes.coordinator} "
+            f"process {processes.rank} of {processes.size} cannot connect to {processes.coordinator} "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from error
     for number, handler in handlers.items():
@@ -154,24 +154,24 @@ def initialize(processes: ProcessGroup) -> None:
 
 
 def shutdown(processes: ProcessGroup) -> None:
-    """Wait until every process has come to its end; call it where all of them come to the same end."""
+    """Wait until every process calls this; call it only at an exit that all of them reach."""
     if processes.is_single:
         return
     import jax
 
     try:
         jax.distributed.shutdown()
-    except Exception as error:  # a peer that ended otherwise
+    except Exception as error:  # a peer exited without calling it
         raise PeerLost(f"a process of this run ended before process {processes.rank} ({error})") from error
 
 
 def is_peer_failure(error: Exception) -> bool:
-    """Return whether an error of a step is that another process is gone, or out of reach."""
+    """Return whether an error of a step means that another process is gone or cannot be reached."""
     return isinstance(error, PeerLost) or re.search(r"Gloo|NCCL|coordination.?service", str(error), re.I) is not None
 
 
 def exit_now(code: int) -> None:
-    """End this process without waiting for the others, which may wait for it: they see it go, and end."""
+    """Exit without waiting for the other processes, which may be waiting for this one; they notice and exit too."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

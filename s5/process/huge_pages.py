@@ -1,9 +1,9 @@
 """Large memory pages for the training process.
 
-A training step on a CPU allocates and frees hundreds of megabytes. With pages of 4 KiB that is some 170,000 page faults
-a step for mnist5k/sequential, with huge pages 1,000 (`benchmarks/huge_pages.py` measures both). The C library asks the
-kernel for huge pages where a tunable says so, and reads it only at the start of a process: hence the process starts
-itself anew, once.
+A training step on a CPU allocates and frees hundreds of megabytes. With pages of 4 KiB that causes about 170,000 page
+faults a step for mnist5k/sequential, with huge pages 1,000 (`benchmarks/huge_pages.py` measures both). The C library
+asks the kernel for huge pages if a tunable says so, and reads the tunable only when a process starts. So the process
+restarts itself once.
 """
 
 import os
@@ -15,13 +15,13 @@ TUNABLE = "glibc.malloc.hugetlb"
 
 
 def with_huge_pages(environment: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the environment in which a process gets huge pages.
+    """Return an environment in which a process gets huge pages.
 
     Args:
-        environment: The present one.
+        environment: The current one.
 
     Returns:
-        It with the tunable added, or None where it says something about huge pages already.
+        The environment with the tunable added; None if the tunable is already set, to whatever value.
     """
     tunables = environment.get(VARIABLE, "")
     if TUNABLE in tunables:
@@ -31,10 +31,10 @@ def with_huge_pages(environment: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def restart_with_huge_pages() -> None:
-    """Start this process anew with huge pages, unless it has been; nothing happens where there is no glibc."""
+    """Restart this process with huge pages, unless it was already; do nothing without glibc."""
     environment = with_huge_pages(os.environ)
     if environment is not None and _has_glibc():
-        # The same process to the kernel: its number, its descriptors and the locks they hold stay.
+        # To the kernel it stays the same process: it keeps its number, its descriptors and their locks.
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

@@ -1,7 +1,7 @@
-"""The devices that a batch is divided over, in this process and in others: everything else is on each of them.
+"""Data parallelism: a batch is divided over the devices of all processes, and everything else is replicated.
 
-A step is one program for all devices. The batch is its only divided input; the compiler sums gradients and batch
-statistics over the devices, so that a step is the step of one device up to rounding.
+A step is one program for all devices. The batch is its only divided input. The compiler sums gradients and batch
+statistics over the devices, so a step equals the step of one device up to rounding.
 """
 
 import pickle
@@ -24,15 +24,15 @@ class Devices:
     """The devices of a run.
 
     Args:
-        wanted: Devices of this process to use; None for all.
-        processes: Which of the run's processes this is.
+        wanted: Number of this process's devices to use; None for all.
+        processes: The processes of the run, and which of them this one is.
 
     Attributes:
-        count: Devices of all processes together.
-        processes: As given.
+        count: Number of devices of all processes.
+        processes: The processes of the run.
 
     Raises:
-        UserError: Where this process has fewer devices than wanted, or the processes have different numbers.
+        UserError: If this process has fewer devices than wanted, or the processes have different numbers of them.
     """
 
     def __init__(self, wanted: int | None = None, processes: ProcessGroup | None = None) -> None:
@@ -41,22 +41,24 @@ class Devices:
         if wanted is not None and wanted > local:
             raise UserError(
                 f"train.devices={wanted}: this process has {local} device{'s' * (local != 1)}",
-                hint=f"choose 1 to {local}, or leave it out for all",
+                hint=f"choose 1 to {local}, or omit it for all",
             )
         by_process = [jax.local_devices(process_index=rank)[:wanted] for rank in range(self.processes.size)]
         if len({len(devices) for devices in by_process}) > 1:
             counts = ", ".join(str(len(devices)) for devices in by_process)
-            raise UserError(f"the processes of this run have {counts} devices", hint="set train.devices to the least")
+            raise UserError(
+                f"the processes of this run have {counts} devices", hint="set train.devices to the smallest of these"
+            )
         flat = [device for devices in by_process for device in devices]
         self.count = len(flat)
-        # One device needs no mesh: its programs stay what they were without one.
+        # Without a mesh the programs of one device stay bit-identical to those of a run that knows no mesh.
         self._mesh = Mesh(np.array(flat), (AXIS,)) if self.count > 1 else None
 
     def check_batch(self, batch_size: int, microbatches: int) -> None:
-        """Refuse a training batch that cannot be divided.
+        """Check that a training batch can be divided.
 
         Raises:
-            UserError: Where a device's part of a batch, or of a microbatch, would not be whole.
+            UserError: If a device would get a fraction of an example, of a batch or of a microbatch.
         """
         parts = self.count * microbatches
         if batch_size % parts:
@@ -67,22 +69,22 @@ class Devices:
             )
 
     def round_up(self, batch_size: int) -> int:
-        """Return the least multiple of the number of devices that holds a batch; an evaluation fills the rest."""
+        """Round a batch size up to a multiple of the number of devices; an evaluation pads the rest."""
         return -(-batch_size // self.count) * self.count
 
     def local_rows(self, batch_size: int) -> slice:
-        """Return which rows of a batch this process reads."""
+        """Return the rows of a batch that this process reads."""
         share = batch_size // self.processes.size
         return slice(self.processes.rank * share, (self.processes.rank + 1) * share)
 
     def jit(self, function: Callable[..., Any], **options: Any) -> Any:
-        """Compile a step for these devices; what it returns is on each of them, whole."""
+        """Compile a step for these devices; its outputs are replicated."""
         if self._mesh is not None:
             options["out_shardings"] = NamedSharding(self._mesh, PartitionSpec())
         return jax.jit(function, **options)
 
     def shard_batch(self, batch: Any) -> Any:
-        """Divide a batch over the devices; of several processes each gives its own rows."""
+        """Divide a batch over the devices; each process passes its own rows."""
         if self._mesh is None:
             return batch
         sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
@@ -91,20 +93,20 @@ class Devices:
         return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
 
     def replicate(self, tree: Any) -> Any:
-        """Put a copy of a tree on each device. All processes must give the same."""
+        """Copy a tree to each device. All processes must pass the same values."""
         if self._mesh is None:
             return tree
         everywhere = NamedSharding(self._mesh, PartitionSpec())
         return jax.device_put(tree, everywhere) if self.processes.is_single else jax.tree.map(_on(everywhere), tree)
 
     def constrain_microbatches(self, parts: Any) -> Any:
-        """Say inside a step that the second axis of these arrays is divided over the devices."""
+        """Tell the compiler, inside a step, that the second axis of these arrays is divided over the devices."""
         if self._mesh is None:
             return parts
         return jax.lax.with_sharding_constraint(parts, NamedSharding(self._mesh, PartitionSpec(None, AXIS)))
 
     def broadcast_from_main(self, value: Any) -> Any:
-        """Return what process 0 gives: arrays on the host and plain values, bit for bit."""
+        """Return the value that process 0 passes, bit for bit: arrays on the host and plain values."""
         if self.processes.is_single:
             return value
         payload = np.frombuffer(pickle.dumps(value) if self.processes.is_main else b"", np.uint8)
@@ -115,12 +117,12 @@ class Devices:
         return pickle.loads(received.view(np.uint8)[:length].tobytes())
 
     def shared_stop(self, stop: StopRequest) -> StopRequest:
-        """Return what says to all processes at the same look that one of them has been asked to stop."""
+        """Return a stop request that all processes of the run see after the same step."""
         return stop if self.processes.is_single or self._mesh is None else SharedStopRequest(stop, self._mesh)
 
 
 def _on(sharding: NamedSharding) -> Callable[[jax.Array], jax.Array]:
-    """Return what puts an array on devices that other processes have: random keys pass as their data only."""
+    """Return a function that copies an array to the devices of all processes; random keys travel as their data."""
 
     def put(leaf: jax.Array) -> jax.Array:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -14,13 +14,13 @@ AXIS = "data"  # the mesh's only axis: the one that a batch is divided along
 
 @final
 class SharedStopRequest(StopRequest):
-    """A stop that all processes of a run hold: when one is asked to stop, all see it at the same look.
+    """A stop request that all processes of a run share: they all see it at the same read of `stopping`.
 
-    All of them must look equally often. A look hands the answer of this process to the devices and returns what all
-    answered at the look before, so that nobody waits: the devices still have the step after that one to do.
+    All processes must read it equally often. A read sends this process's answer to the devices and returns the
+    combined answers of the read before. So no process waits: the devices still have the next step to do.
 
     Args:
-        own: What tells this process to stop.
+        own: The request to this process.
         mesh: The devices of all processes.
     """
 
@@ -34,7 +34,7 @@ class SharedStopRequest(StopRequest):
 
     @property
     def stopping(self) -> bool:
-        """Whether any process had been asked to stop when all looked last."""
+        """Whether any process had been asked to stop at the read before this one."""
         if not self._stopping:
             answer = np.full(self._local, self._own.stopping, np.int32)
             before, self._before = (

@@ -1,7 +1,7 @@
-"""When a training process must stop: a signal asks it to, or the process that watches over it is gone.
+"""When a training process must stop: a signal asks it to, or its supervisor is gone.
 
-The supervisor holds the writing end of a pipe and never writes. When it dies, however it dies, the kernel closes
-that end and the reading end here reports the end of file: an orderly stop follows, as after a signal.
+The supervisor holds the writing end of a pipe and never writes. However it dies, the kernel closes that end, and the
+reading end here reports the end of file. The run then stops in an orderly way, as after a signal.
 """
 
 import os
@@ -17,7 +17,8 @@ from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE, Exit
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
-# An orphan must be gone within 30 s. Where the orderly stop takes longer than this, the last checkpoint must do.
+# A process without a supervisor must be gone within 30 s. If the orderly stop takes longer than this, it is cut off,
+# and the run resumes from an earlier checkpoint.
 ORPHAN_GRACE_S = 25.0
 
 
@@ -40,15 +41,15 @@ class LocalStopRequest(StopRequest):
     """A stop request to this process. Handles signals from its construction on.
 
     Args:
-        fd: The reading end of the supervisor's pipe; None where there is no supervisor.
-        grace_s: Seconds an orphan may take to stop before it is cut off.
-        cut: What cuts it off; `os._exit`, or a test's own.
+        fd: The reading end of the supervisor's pipe; None without a supervisor.
+        grace_s: Seconds that the orderly stop may take once the supervisor is gone.
+        cut: Ends the process after that; a test passes a function of its own.
     """
 
     def __init__(
         self, fd: int | None = None, *, grace_s: float = ORPHAN_GRACE_S, cut: Callable[[int], object] = os._exit
     ) -> None:
-        # The whole state, and no lock about it: a handler that takes one can meet itself holding it.
+        # One attribute and no lock: a signal handler may interrupt itself while it holds a lock.
         self._reason = ""
         self._grace_s = grace_s
         self._cut = cut
@@ -59,23 +60,23 @@ class LocalStopRequest(StopRequest):
 
     @classmethod
     def from_environment(cls) -> "LocalStopRequest":
-        """Listen to the signals, and to the pipe that the environment names, if it names one."""
+        """Listen for signals, and for the end of the supervisor's pipe if the environment names one."""
         _inherit_nothing()
         text = os.environ.get(SUPERVISOR_PIPE_VARIABLE)
         return cls(int(text) if text else None)
 
     @property
     def stopping(self) -> bool:
-        """Whether the process has been asked to stop."""
+        """Whether this process has been asked to stop."""
         return bool(self._reason)
 
     @property
     def reason(self) -> str:
-        """What asked it to, in words."""
+        """Who asked, in words; empty before anyone did."""
         return self._reason
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        # Nothing may be written here: the signal can arrive in the middle of a write.
+        # Do not write here: the signal may arrive in the middle of a write.
         self._reason = self._reason or signal.Signals(number).name
 
     def _watch(self, fd: int) -> None:
@@ -85,7 +86,7 @@ class LocalStopRequest(StopRequest):
                     continue
             except InterruptedError:
                 continue
-            except OSError:  # no such pipe any more
+            except OSError:  # the pipe no longer exists
                 pass
             break
         self._reason = self._reason or "the supervisor is gone"
@@ -94,20 +95,20 @@ class LocalStopRequest(StopRequest):
         timer.start()
 
     def _cut_off(self) -> None:
-        with suppress(OSError, ValueError):  # nobody may be there to read it
-            say(f"s5: the supervisor is gone and no orderly end was reached in {self._grace_s:g} s; cut off")
+        with suppress(OSError, ValueError):  # stderr may be closed
+            say(f"s5: the supervisor is gone, and the orderly stop took longer than {self._grace_s:g} s; exiting now")
         self._cut(int(Exit.STOPPED))
 
 
 def _inherit_nothing() -> None:
-    """Keep what the supervisor handed down from going further.
+    """Keep inherited descriptors from the processes that this one starts.
 
-    It hands down the attempt's lock, whose being held means that the attempt is worked on. A helper process
-    of a library that outlived this one would go on holding it.
+    One of them holds the attempt's lock, which means that the attempt is running. A helper process of a library that
+    outlived this one would keep the lock.
     """
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         try:
             if int(name) > 2:
                 os.set_inheritable(int(name), False)
-        except OSError:  # the listing's own descriptor
+        except OSError:  # the descriptor of the listing itself
             continue

@@ -1,1 +1,1 @@
-"""What a run leaves behind in its folder, and who works on it. Free of JAX."""
+"""The files in a run directory, and the lock of the process that is writing them. Free of JAX."""

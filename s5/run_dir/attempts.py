@@ -1,7 +1,7 @@
-"""Claiming an attempt of a run where no supervisor does: `python -m s5` typed by hand.
+"""Claiming an attempt without a supervisor, for `python -m s5` typed by hand.
 
-It is done as a supervisor does it, so the two see each other: the folder is prepared beside its place with its lock
-held, and renamed to `attempts/K`, which succeeds for one process only.
+It works as in a supervisor, so the two see each other: the folder is prepared under a temporary name with its lock
+held, then renamed to `attempts/K`, which succeeds for one process only.
 """
 
 import errno
@@ -18,7 +18,7 @@ from s5.run_dir.result import ATTEMPTS, CLAIM, LOCK, attempt_dirs
 
 @contextmanager
 def claim_attempt(run_dir: Path) -> Iterator[Path]:
-    """Claim the next attempt of a run and hold its lock.
+    """Claim the next attempt of a run, and hold its lock in the block.
 
     Args:
         run_dir: The run directory.
@@ -27,7 +27,7 @@ def claim_attempt(run_dir: Path) -> Iterator[Path]:
         `RUN_DIR/attempts/K`.
 
     Raises:
-        UserError: Where somebody works on the run at this moment.
+        UserError: If another process is running the run.
     """
     prepared = run_dir / ATTEMPTS / f"{CLAIM}{socket.gethostname()}-{os.getpid()}"
     prepared.mkdir(parents=True, exist_ok=True)
@@ -43,13 +43,13 @@ def claim_attempt(run_dir: Path) -> Iterator[Path]:
 
 
 def _place(prepared: Path, run_dir: Path) -> Path:
-    """Move the prepared folder to its place after the last attempt; raise while somebody works on that."""
+    """Rename the prepared folder to the number after the last attempt's; raise if that one is running."""
     while True:
         earlier = attempt_dirs(run_dir)
         if earlier and _is_running(earlier[-1]):
             raise UserError(
                 f"{run_dir}: attempt {earlier[-1].name} is still running",
-                hint="wait for it, or stop its process; then type the command again",
+                hint="wait for it, or stop its process; then repeat the command",
             )
         place = run_dir / ATTEMPTS / str(int(earlier[-1].name) + 1 if earlier else 0)
         try:
@@ -57,7 +57,7 @@ def _place(prepared: Path, run_dir: Path) -> Path:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            continue  # somebody else was first, and is working on it now
+            continue  # another process was first, and is running it now
         return place
 
 

@@ -1,7 +1,7 @@
-"""The kernel's locks of an open file description: what says that somebody works on an attempt. Standard library only.
+"""Locks of open file descriptions: a held one means that an attempt is running. Standard library only.
 
-A process that inherits the descriptor holds the lock too, so a free lock proves that nobody of that family is left;
-a process that is killed holds nothing. Linux only: `fcntl(2)`, F_OFD_SETLK.
+A process that inherits the descriptor holds the lock too, so a free lock proves that no process of that tree is left.
+A killed process holds nothing. Linux only: `fcntl(2)`, F_OFD_SETLK.
 """
 
 import errno
@@ -14,17 +14,17 @@ _FLOCK = "hhqqi4x"
 
 
 def lock_fd(fd: int, *, wait: bool = False) -> bool:
-    """Take the lock on a file.
+    """Lock a file.
 
     Args:
         fd: A descriptor of the file, open for writing; the lock lasts until every copy of it is closed.
-        wait: Whether to wait for whoever holds it.
+        wait: Whether to wait for the process that holds it.
 
     Returns:
-        Whether it is ours now.
+        Whether this process holds it now.
 
     Raises:
-        OSError: Where the file system has no locks.
+        OSError: If the file system does not support locks.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
@@ -36,7 +36,7 @@ def lock_fd(fd: int, *, wait: bool = False) -> bool:
 
 
 def is_locked(fd: int) -> bool:
-    """Say whether another open file description than `fd`'s holds the lock on its file. Asking takes nothing."""
+    """Return whether another open file description than `fd` holds the lock on its file; does not take it."""
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK))
     return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
 

@@ -1,9 +1,9 @@
-"""What a run leaves behind: the names of its files, its exit codes, and how its metrics are read back.
+"""The files of a run directory, the exit codes of a run, and how its metrics are read.
 
-The training process writes these files and the launcher reads them; this page is all that the two share about a
+The training process writes these files, and the launcher reads them. This module is all that the two share about a
 run directory. Standard library only.
 
-    RUN_DIR/run.json                       what the launcher knows the run by; absent where it has no launcher
+    RUN_DIR/run.json                       the launcher's record of the run; absent without a launcher
     RUN_DIR/config.yaml                    the resolved config
     RUN_DIR/attempts/K/metrics.jsonl       numbers that a repeat of the run repeats bit for bit
     RUN_DIR/attempts/K/timing.jsonl        numbers that differ from run to run: wall time, throughput, progress
@@ -30,20 +30,20 @@ METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
-LOCK = "lock"  # of an attempt: held by whoever works on it
-CLAIM = ".claim-"  # how the folder of an attempt begins while it is being prepared
+LOCK = "lock"  # of an attempt: held while a process runs it
+CLAIM = ".claim-"  # the prefix of an attempt's folder while it is being prepared
 
-# The metrics in the `result.json` of a training process; another command leaves what it likes.
+# The metrics in the `result.json` of a training process. Another command writes metrics of its own.
 FINAL_METRICS = (
     *("test/accuracy", "test/loss", "test/mse", "val/accuracy", "val/loss", "val/mse"),
     *("zero_shot/accuracy", "zero_shot/loss", "zero_shot/mse"),
 )
 
-# What a supervisor tells the training process through its environment.
+# The variables through which a supervisor talks to the training process.
 RUN_DIR_VARIABLE = "LAUNCH_RUN_DIR"
 ATTEMPT_DIR_VARIABLE = "LAUNCH_ATTEMPT_DIR"
-SUPERVISOR_PIPE_VARIABLE = "LAUNCH_LIFELINE_FD"  # a pipe that closes when the supervisor is gone
-PLATFORM_VARIABLE = "S5_REQUIRE_PLATFORM"  # what JAX must compute on, such as `gpu`, where the run was given one
+SUPERVISOR_PIPE_VARIABLE = "LAUNCH_LIFELINE_FD"  # the pipe that closes when the supervisor is gone
+PLATFORM_VARIABLE = "S5_REQUIRE_PLATFORM"  # the JAX backend that the run was allocated, such as `gpu`
 
 
 class Exit(IntEnum):
@@ -52,17 +52,17 @@ class Exit(IntEnum):
     OK = 0
     CRASH = 1
     USER_ERROR = 2  # a config or data set it cannot run with
-    NAN = 3  # the loss is not a number any more
+    NAN = 3  # the loss is no longer finite
     OUT_OF_MEMORY = 4  # the device or the host refused an allocation
-    STOPPED = 75  # asked to stop; a checkpoint is written; run it again to go on
+    STOPPED = 75  # stopped on request, with a checkpoint; run it again to resume
 
 
 class ResultError(Exception):
-    """A result file that cannot be read."""
+    """A malformed result file."""
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace `path` with `text` so that a reader sees the old file or the new one, whole."""
+    """Write a file so that a reader sees either the whole old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text)
@@ -74,25 +74,25 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def write_result(attempt_dir: Path, metrics: Mapping[str, float], **facts: Any) -> None:
-    """Write an attempt's `result.json`: the last thing a successful training process does.
+    """Write an attempt's `result.json`, as the last act of a successful training process.
 
     Args:
         attempt_dir: The attempt's folder.
-        metrics: Final numbers by name, such as `test/accuracy` as a fraction; NaN is written as null.
-        **facts: More plain values, such as `steps` or `best_step`.
+        metrics: Final metrics by name, such as `test/accuracy` as a fraction; NaN is written as null.
+        **facts: Further plain values, such as `steps` or `best_step`.
     """
     document = {"version": RESULT_VERSION, "metrics": {k: _finite(v) for k, v in metrics.items()}, **facts}
     write_atomic(attempt_dir / RESULT, json.dumps(document, sort_keys=True) + "\n")
 
 
 def publish(attempt_dir: Path) -> bool:
-    """Make an attempt's result the run's, unless the run has one.
+    """Publish an attempt's result as the run's, unless the run has one.
 
     Args:
         attempt_dir: `RUN_DIR/attempts/K`, with its `result.json` written.
 
     Returns:
-        Whether this call did it. False: another attempt was first; its result stands.
+        Whether this call published it. If not, another attempt was first, and its result counts.
     """
     try:
         os.link(attempt_dir / RESULT, attempt_dir.parent.parent / RESULT)
@@ -102,10 +102,10 @@ def publish(attempt_dir: Path) -> bool:
 
 
 def read_result(run_dir: Path) -> dict[str, Any] | None:
-    """Return a run's published result, or None while there is none.
+    """Return a run's published result; None if it has no result yet.
 
     Raises:
-        ResultError: Where the file is there and is no result.
+        ResultError: If the file is malformed.
     """
     path = run_dir / RESULT
     try:
@@ -115,7 +115,7 @@ def read_result(run_dir: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise ResultError(f"{path}: not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
-        raise ResultError(f"{path}: no result: it has no `metrics`")
+        raise ResultError(f"{path}: not a result: it has no `metrics`")
     if document.get("version") != RESULT_VERSION:
         raise ResultError(f"{path}: format version {document.get('version')!r}; this code reads {RESULT_VERSION}")
     return document
@@ -130,20 +130,20 @@ def attempt_dirs(run_dir: Path) -> list[Path]:
 
 
 def metrics_line(step: int, values: Mapping[str, Any]) -> str:
-    """Return one line of `metrics.jsonl`: the step, then the values, NaN as null."""
+    """Return a line of `metrics.jsonl`: the step, then the values, with NaN as null."""
     return json.dumps({"step": step, **{k: _finite(v) for k, v in values.items()}}) + "\n"
 
 
 def resume_line(attempt: int, step: int) -> str:
-    """Return the first line of a resumed attempt's `metrics.jsonl`: it goes on after `step` of `attempt`."""
+    """Return the first line of a resumed attempt's `metrics.jsonl`: it continues after `step` of `attempt`."""
     return json.dumps({"resumed_from": {"attempt": attempt, "step": step}}) + "\n"
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the metrics of a run over all its attempts: no gap, no repeat.
+    """Return the metrics of a run over all its attempts, without gaps or repeats.
 
-    The newest attempt's lines stand. One that resumed after step S of attempt A stands on A's lines up to S, which
-    stand on others likewise; one that started afresh stands alone. A last line that a kill tore is left out.
+    The newest attempt's lines count. If it resumed after step S of attempt A, A's lines up to S come before them, and
+    before those the lines that A resumed from. A last line that was cut off by a kill is left out.
     """
     chains: dict[int, list[dict[str, Any]]] = {}
     newest: list[dict[str, Any]] = []
@@ -160,7 +160,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects of a `.jsonl` file, without a torn last line; empty where there is no file."""
+    """Return the JSON objects of a `.jsonl` file, without a cut-off last line; empty if there is no file."""
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
@@ -170,7 +170,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def last_line(path: Path, tail_bytes: int = 4096) -> dict[str, Any] | None:
-    """Return the last whole JSON object of a `.jsonl` file, reading only its end; None where there is none."""
+    """Return the last whole JSON object of a `.jsonl` file, reading only the end; None without one."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - tail_bytes))

@@ -85,7 +85,7 @@ def unflatten(template: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> A
         A tree like `template` with the stored values.
 
     Raises:
-        UserError: Where a name is missing or has another shape: the code or the config is another one.
+        UserError: If a name is missing or has another shape: the code or the config is another one.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(template)
     return treedef.unflatten(_from_host(f"{prefix}{jax.tree_util.keystr(path)}", leaf, arrays) for path, leaf in leaves)
@@ -173,8 +173,8 @@ def read(path: Path) -> Checkpoint:
         The checkpoint.
 
     Raises:
-        CorruptCheckpoint: Where anything is missing or differs.
-        UserError: Where it is whole and other code has written it.
+        CorruptCheckpoint: If anything is missing or differs.
+        UserError: If it is whole and other code has written it.
     """
     try:
         facts = json.loads((path / META).read_text())
@@ -212,7 +212,7 @@ def _refuse_version(path: Path, version: int) -> None:
 
 
 def newest(run_dir: Path) -> Checkpoint | None:
-    """Return the most advanced valid checkpoint of any attempt of a run; None where there is none.
+    """Return the most advanced valid checkpoint of any attempt of a run; None if there is none.
 
     A damaged one is passed over, and that is said aloud.
     """

@@ -80,7 +80,7 @@ def evaluate(
         devices: As the step's.
 
     Raises:
-        Stopped: Where `stopping` says so before the end.
+        Stopped: If `stopping` says so before the end.
     """
     devices = devices or Devices(1)
     sums = devices.replicate(MetricSums.zero(head))

@@ -68,7 +68,7 @@ def loss_denominator(
     Args:
         weight: 1 for an example, 0 for a row that only fills the shape.
         labels: Classes, or the targets of every step.
-        lengths: Valid steps of each sequence; None where all are valid.
+        lengths: Valid steps of each sequence; None if all are valid.
         head: What is scored.
     """
     weight = jnp.asarray(weight)
@@ -91,7 +91,7 @@ def batch_metrics(
         labels: The class of each example, or a target for every step: (batch, L, d_output).
         weight: 1 for an example, 0 for a row that only fills the shape.
         head: What the outputs are.
-        lengths: Valid steps of each sequence; None where all are valid.
+        lengths: Valid steps of each sequence; None if all are valid.
 
     Returns:
         The sums.

@@ -37,7 +37,7 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
         Its config, and the model with the parameters that scored best on the validation split so far.
 
     Raises:
-        UserError: Where the directory holds no config, or no valid checkpoint with an evaluated model.
+        UserError: If the directory holds no config, or no valid checkpoint with an evaluated model.
     """
     config, model, _ = _load(Path(run_dir))
     return config, model

@@ -47,7 +47,7 @@ def check_same_task(
         hint: What to do about it.
 
     Raises:
-        UserError: Where the data ask for another model, or where their tokens stand for other symbols.
+        UserError: If the data ask for another model, or where their tokens stand for other symbols.
     """
     asked = Task.of(dataset)
     if replace(asked, vocabulary=own.vocabulary) != own:

@@ -40,7 +40,7 @@ class Trainer:
         head: What the model returns.
 
     Raises:
-        UserError: Where a batch cannot be divided, or the model cannot read the data.
+        UserError: If a batch cannot be divided, or the model cannot read the data.
     """
 
     def __init__(self, config: Config, dataset: Dataset, devices: Devices) -> None:
@@ -79,7 +79,7 @@ class Trainer:
             arrays: What `arrays` returned; None to start afresh.
 
         Raises:
-            UserError: Where they are of another model.
+            UserError: If they are of another model.
         """
         if arrays is None and not self._devices.processes.is_single:
             # Two machines may differ in the last bits of the initial values.
@@ -134,7 +134,7 @@ class Trainer:
             step_rescale: Factor on every step of the model.
 
         Raises:
-            Stopped: Where `stopping` says so before the end.
+            Stopped: If `stopping` says so before the end.
         """
         dataset = dataset or self._dataset
         size = self._devices.round_up(self._config.train.eval_batch_size)

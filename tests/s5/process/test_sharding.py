@@ -62,7 +62,7 @@ def test_more_devices_than_there_are_is_refused() -> None:
     there = jax.local_device_count()
     with pytest.raises(UserError, match=rf"train\.devices=99: this process has {there} device") as caught:
         Devices(99)
-    assert caught.value.hint == f"choose 1 to {there}, or leave it out for all"
+    assert caught.value.hint == f"choose 1 to {there}, or omit it for all"
 
 
 def of(count: int, processes: ProcessGroup | None = None) -> Devices:

@@ -89,7 +89,7 @@ def test_an_orphan_that_does_not_stop_is_cut_off(capsys: pytest.CaptureFixture[s
     os.close(writing)
     assert cut.wait(10)
     assert codes == [Exit.STOPPED]
-    assert "cut off" in capsys.readouterr().err
+    assert "exiting now" in capsys.readouterr().err
 
 
 def test_what_the_supervisor_hands_down_goes_no_further(monkeypatch: pytest.MonkeyPatch) -> None:

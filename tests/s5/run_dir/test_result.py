@@ -94,7 +94,7 @@ def test_a_result_is_published_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
-    [("{", "not JSON"), ("[]", "no result"), ('{"version": 9, "metrics": {}}', "version 9")],
+    [("{", "not JSON"), ("[]", "not a result"), ('{"version": 9, "metrics": {}}', "version 9")],
     ids=["torn", "list", "version"],
 )
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, wrong: str) -> None:
