@@ -1,11 +1,11 @@
-"""Checkpoints: everything a run needs to go on as if nothing had happened, written by Orbax and checked when read.
+"""Checkpoints: everything a run needs to resume bit for bit, written by Orbax and verified when read.
 
     attempts/K/checkpoints/STEP/state/       the arrays, by Orbax
-                                checkpoint.json   step, progress, environment, and a digest over it all
+                                checkpoint.json   step, progress, environment, and a digest of everything
 
-A checkpoint is written beside its place and renamed into it, so a half-written one is never taken for one. The
-digest is over what a reader gets back, so whatever was damaged, and wherever, the reader sees it and takes the
-checkpoint before. Each holds the best model so far too: the last checkpoint is all that a finished run needs.
+A checkpoint is written under a temporary name and then renamed, so a half-written one is never read. The digest covers
+the arrays as a reader gets them back, so a reader notices any damage and falls back to the checkpoint before. Each
+checkpoint also holds the best model so far: the last one is all that a finished run needs.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ import numpy as np
 from s5.errors import UserError, say
 from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
-# 2: the parameters of all layers lie in one array each, stacked over depth.
+# 2: each parameter of all layers is one array, stacked over depth.
 CHECKPOINT_VERSION = 2
 META = "checkpoint.json"
 STATE = "state"
-# How the names of the best model's arrays begin.
+# The prefixes of the names of the best model's arrays.
 BEST = "best/"
 BEST_PARAMS, BEST_STATS = f"{BEST}params", f"{BEST}stats"
 
@@ -37,19 +37,19 @@ Arrays = dict[str, np.ndarray]
 
 
 class CorruptCheckpoint(Exception):
-    """A checkpoint whose content is not what was written."""
+    """A checkpoint with other content than was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-        attempt: The attempt that wrote it.
+        attempt: Number of the attempt that wrote it.
         step: Optimizer steps done.
-        arrays: Every array of the training state by its path.
-        progress: What the loop keeps on the host, as plain values.
-        environment: The library versions, device and threads it was computed with.
+        arrays: Every array of the training state, by its path.
+        progress: The state of the loop on the host, as plain values.
+        environment: Library versions, device and threads that computed it.
     """
 
     attempt: int
@@ -60,32 +60,32 @@ class Checkpoint:
 
 
 def flatten(tree: Any, prefix: str) -> Arrays:
-    """Copy a tree of arrays to the host as one flat table.
+    """Copy a pytree of arrays to the host as one flat table.
 
     Args:
         tree: Any pytree; random keys are stored as their data.
-        prefix: What each name starts with.
+        prefix: The start of each name.
 
     Returns:
-        Path to array. The arrays are copies: what the tree is a view of may change afterwards.
+        The arrays by name: the prefix and the path. They are copies, since an NNX state is a view of a live model.
     """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {f"{prefix}{jax.tree_util.keystr(path)}": _to_host(leaf) for path, leaf in leaves}
 
 
 def unflatten(template: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
-    """Put the arrays that `flatten` made back into a tree.
+    """Return a pytree of the arrays that `flatten` made.
 
     Args:
         template: A tree of the same structure.
-        arrays: What `flatten` returned, and perhaps more.
-        prefix: The prefix it was given.
+        arrays: The table that `flatten` returned; it may hold more.
+        prefix: The prefix that `flatten` was given.
 
     Returns:
         A tree like `template` with the stored values.
 
     Raises:
-        UserError: If a name is missing or has another shape: the code or the config is another one.
+        UserError: If a name is missing or has another shape: the code or the config has changed.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(template)
     return treedef.unflatten(_from_host(f"{prefix}{jax.tree_util.keystr(path)}", leaf, arrays) for path, leaf in leaves)
@@ -106,14 +106,14 @@ def _from_host(name: str, leaf: Any, arrays: Mapping[str, np.ndarray]) -> jax.Ar
         have = "is missing" if found is None else f"is {found.dtype}{list(found.shape)}"
         raise UserError(
             f"the checkpoint does not fit the model: {name} {have}, the model has {wanted.dtype}{list(wanted.shape)}",
-            hint="it was written by other code; check that code out, or start the run again in another folder",
+            hint="it was written by other code; check out that code, or start the run again in another folder",
         )
     array = jax.numpy.asarray(found)
     return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
 
 
 def digest(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
-    """Return a SHA-256 over arrays (name, type, shape, bytes) and plain values, 64 hex digits."""
+    """Return the SHA-256 of arrays (name, type, shape, bytes) and plain values, as 64 hex digits."""
     total = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -125,15 +125,15 @@ def digest(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
 def save(
     attempt_dir: Path, step: int, arrays: Arrays, progress: Mapping[str, Any], environment: Mapping[str, Any], keep: int
 ) -> Path:
-    """Write a checkpoint of an attempt and drop those that it makes superfluous.
+    """Write a checkpoint of an attempt and delete those that are no longer needed.
 
     Args:
         attempt_dir: `RUN_DIR/attempts/K`.
         step: Optimizer steps done.
-        arrays: What `flatten` made of the state.
-        progress: Plain values of the loop.
-        environment: Plain values: what it was computed with.
-        keep: How many checkpoints stay, over all attempts.
+        arrays: The state, from `flatten`.
+        progress: The state of the loop, as plain values.
+        environment: Versions, device and threads, as plain values.
+        keep: How many checkpoints to keep, over all attempts.
 
     Returns:
         The checkpoint's folder.
@@ -151,7 +151,7 @@ def save(
         "step": step,
         "progress": dict(progress),
         "environment": dict(environment),
-        # Orbax reads a scalar back as a Python number; this table gives it its type again.
+        # Orbax reads a scalar back as a Python number; this table restores its type.
         "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()},
     }
     with (temporary / META).open("w") as file:
@@ -164,7 +164,7 @@ def save(
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint and check that it is what was written.
+    """Read a checkpoint and verify it.
 
     Args:
         path: `RUN_DIR/attempts/K/checkpoints/STEP`.
@@ -173,8 +173,8 @@ def read(path: Path) -> Checkpoint:
         The checkpoint.
 
     Raises:
-        CorruptCheckpoint: If anything is missing or differs.
-        UserError: If it is whole and other code has written it.
+        CorruptCheckpoint: If anything is missing or damaged.
+        UserError: If it is intact but has the layout of another version of this code.
     """
     try:
         facts = json.loads((path / META).read_text())
@@ -187,10 +187,10 @@ def read(path: Path) -> Checkpoint:
         }
     except MemoryError:
         raise
-    except Exception as error:  # damage can surface as almost anything inside Orbax
+    except Exception as error:  # damage surfaces as almost any exception inside Orbax
         raise CorruptCheckpoint(f"{type(error).__name__}: {_first_line(error)}") from error
     if set(stored) != set(arrays) or digest(arrays, facts) != expected:
-        raise CorruptCheckpoint("its digest is not the one that was written with it")
+        raise CorruptCheckpoint("its digest differs from the one written with it")
     _refuse_version(path, facts["version"])
     return Checkpoint(
         attempt=int(path.parent.parent.name),
@@ -202,32 +202,32 @@ def read(path: Path) -> Checkpoint:
 
 
 def _refuse_version(path: Path, version: int) -> None:
-    """Raise where other code has written a checkpoint."""
+    """Raise if a checkpoint has the layout of another version of this code."""
     if version != CHECKPOINT_VERSION:
         age = "an earlier" if version < CHECKPOINT_VERSION else "a later"
         raise UserError(
             f"{path}: written by {age} version of this code (layout {version}; this one reads {CHECKPOINT_VERSION})",
-            hint="check that version out to go on with the run or to evaluate it, or start it again in another folder",
+            hint="check out that version to resume or evaluate the run, or start it again in another folder",
         )
 
 
 def newest(run_dir: Path) -> Checkpoint | None:
-    """Return the most advanced valid checkpoint of any attempt of a run; None if there is none.
+    """Return the most advanced valid checkpoint of a run, of whichever attempt; None without one.
 
-    A damaged one is passed over, and that is said aloud.
+    A damaged one is skipped with a message.
     """
     by_step = sorted(_checkpoints(run_dir), key=lambda path: (int(path.name), int(path.parent.parent.name)))
     for path in reversed(by_step):
         try:
             return read(path)
         except CorruptCheckpoint as error:
-            then = "there is no other" if path == by_step[0] else "falling back to the one before"
+            then = "there is no other" if path == by_step[0] else "using the one before it"
             say(f"s5: checkpoint {path} is damaged ({error}); {then}")
     return None
 
 
 def exist(run_dir: Path) -> bool:
-    """Return whether a run has a checkpoint at all, valid or damaged."""
+    """Return whether a run has any checkpoint, valid or damaged."""
     return any(True for _ in _checkpoints(run_dir))
 
 
@@ -241,11 +241,11 @@ def _checkpoints(run_dir: Path) -> Iterable[Path]:
 def _drop_old(run_dir: Path, keep: int) -> None:
     """Keep the last `keep` checkpoints.
 
-    The newest attempt's count as the last: an earlier attempt's more advanced ones were passed over as damaged.
+    Those of the newest attempt count as the last: more advanced ones of an earlier attempt were skipped as damaged.
     """
     by_age = sorted(_checkpoints(run_dir), key=lambda path: (int(path.parent.parent.name), int(path.name)))
     for path in by_age[:-keep]:
-        # First out of sight, so that a kill in the middle leaves nothing that looks whole.
+        # Renamed first, so that a kill in the middle leaves nothing that looks like a checkpoint.
         hidden = path.with_name(f".{path.name}.{os.getpid()}.old")
         try:
             os.rename(path, hidden)
@@ -256,7 +256,7 @@ def _drop_old(run_dir: Path, keep: int) -> None:
 
 @contextmanager
 def _harmless(folder: Path) -> Iterator[Path]:
-    """Yield the folder under a name that Orbax can use: it takes `[` for a pattern and a backslash for a slash."""
+    """Yield a path of the folder that Orbax can read: it takes `[` for a pattern and a backslash for a slash."""
     if not set("[]*?\\") & set(str(folder)):
         yield folder
         return
@@ -272,12 +272,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _checkpointer() -> Any:
-    # Imported where it is used: `python -m s5 --help` needs no Orbax.
+    # Imported late: `python -m s5 --help` needs no Orbax, which takes a second to import.
     from orbax.checkpoint import Checkpointer, PyTreeCheckpointHandler
     from orbax.checkpoint.options import MultiprocessingOptions
 
-    # One process writes or reads: it must not wait for the others of its run.
+    # One process writes or reads, so it must not wait for the others of its run.
     rank = jax.process_index()
-    alone = MultiprocessingOptions(primary_host=rank, active_processes={rank}, barrier_sync_key_prefix=f"s5-{rank}")
-    handler = PyTreeCheckpointHandler(multiprocessing_options=alone)
-    return Checkpointer(handler, multiprocessing_options=alone)
+    single = MultiprocessingOptions(primary_host=rank, active_processes={rank}, barrier_sync_key_prefix=f"s5-{rank}")
+    handler = PyTreeCheckpointHandler(multiprocessing_options=single)
+    return Checkpointer(handler, multiprocessing_options=single)

@@ -21,7 +21,7 @@ def is_padded(dataset: Dataset) -> bool:
 
 
 def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
-    """Return what takes a batch's lengths for the model: None where no sequence is padded, which is faster."""
+    """Return a function from a batch to the lengths for the model; to None, which is faster, if nothing is padded."""
     return (lambda batch: batch.lengths) if is_padded(dataset) else (lambda batch: None)
 
 
@@ -41,9 +41,9 @@ def make_eval_step(
     Args:
         graphdef: The model's structure, from `nnx.split`.
         lengths_of: From `valid_lengths`.
-        head: What the model returns.
-        devices: What a batch is divided over; None for one device.
-        step_rescale: Factor on every step of the model: 2 for data at half the sampling rate trained on.
+        head: The model's head.
+        devices: The devices that a batch is divided over; None for one device.
+        step_rescale: Factor on every step of the model: 2 for half the sampling rate of the training data.
 
     Returns:
         A pure function (params, stats, sums so far, batch) -> sums.
@@ -68,19 +68,19 @@ def evaluate(
     head: Head = Head.classification,
     devices: Devices | None = None,
 ) -> dict[str, float]:
-    """Return the mean loss, and of classes the accuracy, over batches.
+    """Return the mean metrics over batches: `loss`, and `accuracy` or `mse`.
 
     Args:
         step: From `make_eval_step`.
         params: The model's parameters.
-        stats: Its other state.
-        batches: The examples; of several processes, this one's rows.
-        stopping: Asked before every batch.
-        head: As the step's.
-        devices: As the step's.
+        stats: The rest of its state: running statistics.
+        batches: The examples; with several processes, the rows of this one.
+        stopping: Called before every batch; True ends the evaluation.
+        head: The model's head.
+        devices: As in `make_eval_step`.
 
     Raises:
-        Stopped: If `stopping` says so before the end.
+        Stopped: If `stopping` returns True.
     """
     devices = devices or Devices(1)
     sums = devices.replicate(MetricSums.zero(head))

@@ -1,6 +1,7 @@
-"""What a batch scores, as sums that can be added over batches.
+"""The metrics of a batch, as sums that can be added over batches.
 
-Of classes cross-entropy and accuracy; of values squared error; of Gaussians their likelihood and squared error.
+Classification: cross-entropy and accuracy. Regression: squared error. Gaussian regression: negative log-likelihood and
+squared error of the means.
 """
 
 import math
@@ -14,21 +15,21 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from s5.config.choices import Head
 
-# A variance below is taken for this one, as in the S5 repository: the likelihood has no upper bound otherwise.
+# The smallest variance, as in the S5 repository: without it the likelihood has no upper bound.
 LEAST_VARIANCE = 1e-6
 
 Lengths = Int[Array | np.ndarray, " batch *documents"] | None
 
 
 class MetricSums(NamedTuple):
-    """Sums over what is scored, from which means are made when somebody asks.
+    """Sums of metrics over examples, or over their valid steps; `means` divides them.
 
     Attributes:
-        loss: Cross-entropy in nats, or averaged over the features of a step: squared error, or a Gaussian's negative
-            log-likelihood in nats.
-        correct: Examples whose most probable class is the right one; None for a regression.
-        weight: Examples; for a regression their valid steps.
-        squared: Squared error of a Gaussian's mean, averaged over the features of a step; None for all else.
+        loss: Cross-entropy in nats; or squared error, or a Gaussian's negative log-likelihood in nats, averaged over
+            the features of a step.
+        correct: Examples whose most probable class is correct; None for a regression.
+        weight: Number of examples; for a regression, of their valid steps.
+        squared: Squared error of a Gaussian's mean, averaged over the features of a step; None for other heads.
     """
 
     loss: Float[Array, ""]
@@ -38,18 +39,18 @@ class MetricSums(NamedTuple):
 
     @classmethod
     def zero(cls, head: Head = Head.classification) -> "MetricSums":
-        """Return the sums over nothing."""
+        """Return the sums over no examples."""
         correct, squared = None if head.per_step else jnp.zeros(()), jnp.zeros(()) if head is Head.gaussian else None
         return cls(jnp.zeros(()), correct, jnp.zeros(()), squared)
 
     def __add__(self, other: "MetricSums") -> "MetricSums":  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the sums over both."""
+        """Return the sums over the examples of both."""
         return jax.tree.map(jnp.add, self, other)
 
     def means(self) -> dict[str, float]:
-        """Return the mean loss and, of classes, the accuracy as a fraction, or the squared error of Gaussians' means.
+        """Return the mean `loss`, the `accuracy` of classes as a fraction, and the `mse` of a Gaussian's means.
 
-        NaN over nothing. Waits for the device.
+        NaN over no examples. Waits for the device.
         """
         loss, correct, weight, squared = jax.device_get(tuple(self))
         sums = {"loss": loss, "accuracy": correct, "mse": squared}
@@ -63,13 +64,13 @@ def loss_denominator(
     lengths: Lengths,
     head: Head,
 ) -> Float[Array, ""]:
-    """Return what the loss of a batch is divided by: its examples, or their valid steps.
+    """Return the divisor of a batch's loss: the number of its examples, or of their valid steps.
 
     Args:
-        weight: 1 for an example, 0 for a row that only fills the shape.
-        labels: Classes, or the targets of every step.
+        weight: 1 for an example, 0 for a row of padding.
+        labels: Classes, (batch,); or targets of every step, (batch, L, d_output).
         lengths: Valid steps of each sequence; None if all are valid.
-        head: What is scored.
+        head: The model's head.
     """
     weight = jnp.asarray(weight)
     if not head.per_step:
@@ -84,13 +85,14 @@ def batch_metrics(
     head: Head = Head.classification,
     lengths: Lengths = None,
 ) -> MetricSums:
-    """Return the sums over one batch; rows of weight 0 count for nothing, and neither do padded steps.
+    """Return the metrics of a batch as sums; rows of weight 0 and padded steps do not count.
 
     Args:
-        outputs: What the model returns: logits, or for every step values, or means and variances side by side.
-        labels: The class of each example, or a target for every step: (batch, L, d_output).
-        weight: 1 for an example, 0 for a row that only fills the shape.
-        head: What the outputs are.
+        outputs: Logits, (batch, classes); or for every step values, or means and variances one after the other,
+            (batch, L, d_output or 2 d_output).
+        labels: The class of each example, (batch,); or a target for every step, (batch, L, d_output).
+        weight: 1 for an example, 0 for a row of padding.
+        head: The model's head.
         lengths: Valid steps of each sequence; None if all are valid.
 
     Returns:
@@ -98,13 +100,13 @@ def batch_metrics(
     """
     if not head.per_step:
         loss = optax.losses.softmax_cross_entropy_with_integer_labels(outputs, labels)
-        # The argmax of NaN is class 0: outputs that are no numbers are never right.
+        # The argmax of NaN is class 0, so outputs that are not finite must not count as correct.
         correct = ((outputs.argmax(-1) == labels) & jnp.isfinite(loss)).astype(jnp.float32)
         return MetricSums((loss * weight).sum(), (correct * weight).sum(), jnp.asarray(weight).sum())
 
     def total(of_step: Float[Array, "batch L"]) -> Float[Array, ""]:
         if lengths is not None:
-            # Chosen, not multiplied: a padded step may hold anything.
+            # `where` instead of a product: a padded step may hold NaN.
             of_step = jnp.where(jnp.arange(of_step.shape[1]) < jnp.asarray(lengths)[:, None], of_step, 0)
         return (of_step.sum(1) * weight).sum()
 
@@ -119,12 +121,12 @@ def batch_metrics(
 def gaussian_nll(
     mean: Float[Array, "*axes"], variance: Float[Array, "*axes"], value: Float[Array | np.ndarray, "*axes"]
 ) -> Float[Array, "*axes"]:
-    """Return the negative logarithm of a Gaussian density, in nats.
+    """Return the negative log-likelihood of a value under a Gaussian, in nats.
 
     Args:
-        mean: Its mean.
-        variance: Its variance, taken for `LEAST_VARIANCE` where it lies below.
-        value: Where the density is taken.
+        mean: μ.
+        variance: σ², raised to `LEAST_VARIANCE` if smaller.
+        value: y.
 
     Returns:
         ½ (log σ² + (μ − y)²/σ² + log 2π).

@@ -1,4 +1,4 @@
-"""The numbers a run writes as it goes: `metrics.jsonl`, which a repeat repeats, and `timing.jsonl`, which none does."""
+"""Writers of `metrics.jsonl`, which is reproducible bit for bit, and `timing.jsonl`, which is not."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from s5.training.wandb_logger import WandbLogger
 
 
 class MetricsWriter:
-    """Writes an attempt's metrics and timing, line by line, and repeats the metrics to the mirror.
+    """Writes an attempt's metrics and timing, line by line, and logs the metrics to W&B.
 
     Args:
-        config: The run's config, for the mirror.
-        attempt_dir: Where the two files are made; neither may exist.
+        config: The run's config, for W&B.
+        attempt_dir: The folder of the two files; neither may exist.
     """
 
     def __init__(self, config: Config, attempt_dir: Path) -> None:
-        # Unbuffered: a line is one write, and a kill tears at most the last.
+        # Unbuffered: each line is one write, so a kill can only cut off the last line.
         self._metrics = (attempt_dir / METRICS).open("xb", buffering=0)
         self._timing = (attempt_dir / TIMING).open("xb", buffering=0)
         self._wandb = WandbLogger(config, attempt_dir)
@@ -39,24 +39,24 @@ class MetricsWriter:
         self._wandb.close(succeeded=kind is None)
 
     def write_resumed_from(self, attempt: int, step: int) -> None:
-        """Say, before any line, that this attempt goes on after `step` of an earlier one."""
+        """Write, as the first line, that this attempt continues after `step` of an earlier one."""
         self._metrics.write(resume_line(attempt, step).encode())
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Write one line of metrics: numbers that depend on nothing but the config."""
+        """Write one line of metrics: values that depend on the config alone."""
         self._metrics.write(metrics_line(step, values).encode())
         self._wandb.log(step, values)
 
     def log_to_wandb(self, step: int, values: Mapping[str, Any]) -> None:
-        """Tell the mirror alone: of numbers that `result.json` holds."""
+        """Log to W&B alone the metrics that `result.json` holds."""
         self._wandb.log(step, values)
 
     def write_timing(self, step: int, of: int, epoch: float) -> None:
-        """Write one line of timing: where the run stands and how fast it goes.
+        """Write one line of timing: progress and speed.
 
         Args:
             step: Steps done.
-            of: Steps in all.
+            of: Steps of the whole training.
             epoch: Epochs done.
         """
         now = time.time()
@@ -67,12 +67,12 @@ class MetricsWriter:
         self._timing.write(json.dumps(line).encode() + b"\n")
 
     def flush(self) -> None:
-        """Have the metrics on the disk before a checkpoint that counts on them."""
+        """Flush the metrics to disk; a checkpoint that continues them is written next."""
         os.fsync(self._metrics.fileno())
 
 
 class NullWriter:
-    """The journal of a process that does not lead its run: another one writes."""
+    """The writer of every process but the first, which writes for all of them."""
 
     def __enter__(self) -> "NullWriter":
         return self
@@ -83,13 +83,13 @@ class NullWriter:
         pass
 
     def write_resumed_from(self, attempt: int, step: int) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Write nothing."""
 
     def log_to_wandb(self, step: int, values: Mapping[str, Any]) -> None:
-        """Tell nobody."""
+        """Log nothing."""
 
     def write_timing(self, step: int, of: int, epoch: float) -> None:
         """Write nothing."""

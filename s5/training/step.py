@@ -1,4 +1,4 @@
-"""The training step: a pure function of state, log window and batch, jitted once."""
+"""The training step: a pure function of state, metric window and batch, jitted once."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,11 +17,11 @@ from s5.training.metrics import MetricSums, batch_metrics, loss_denominator
 
 
 class TrainState(NamedTuple):
-    """Everything on the device that a step changes, beside the sums of the log window.
+    """Everything on the device that a step changes, besides the metric window.
 
     Attributes:
         step: Steps done.
-        key: What each step's dropout key is folded from.
+        key: The key from which each step's dropout key is folded.
     """
 
     step: Int[Array, ""]
@@ -32,11 +32,11 @@ class TrainState(NamedTuple):
 
 
 class MetricWindow(NamedTuple):
-    """What is gathered over the steps of a log window. In every checkpoint, since an interruption may cut one.
+    """Metrics accumulated since the last line of `metrics.jsonl`. Part of every checkpoint, which may fall in between.
 
     Attributes:
-        sums: Scores of the training batches.
-        bad_step: The first step whose loss, or whose new state, was not finite; 0 while there is none.
+        sums: Metrics of the training batches.
+        bad_step: The first step with a loss or a new state that is not finite; 0 before one.
     """
 
     sums: MetricSums
@@ -44,7 +44,7 @@ class MetricWindow(NamedTuple):
 
     @classmethod
     def empty(cls, head: Head = Head.classification) -> "MetricWindow":
-        """Return an window without steps."""
+        """Return a window without steps."""
         return cls(MetricSums.zero(head), jnp.zeros((), jnp.int32))
 
 
@@ -64,21 +64,21 @@ def make_train_step(
 
     Args:
         graphdef: The model's structure, from `nnx.split`.
-        optimizer: The optimizer of its parameters.
+        optimizer: The optimizer of its parameters, from `make_optimizer`.
         lengths_of: From `s5.training.evaluate.valid_lengths`.
-        head: What the model returns.
-        microbatches: Equal parts of a batch that are computed one after the other, for less memory. The gradient is
-            that of the whole batch; batch normalisation takes the statistics of each part and moves the running ones
-            once per part, and dropout is drawn for each part anew.
-        devices: What a batch is divided over; None for one device.
+        head: The model's head.
+        microbatches: Equal parts of a batch, computed one after the other to save memory. The gradient is that of the
+            whole batch. Batch normalisation uses the statistics of each part and updates the running ones once per
+            part; dropout is drawn separately for each part.
+        devices: The devices that a batch is divided over; None for one device.
 
     Returns:
-        A pure function (state, window, batch) -> (state, window). It may reuse the old state's memory.
+        A pure function (state, window, batch) -> (state, window). It donates the old state's memory.
     """
     devices = devices or Devices(1)
 
     def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""], weight: Array) -> Any:
-        model = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
+        model = nnx.merge(graphdef, params, stats, copy=True)  # a copy, since the model updates its statistics
         lengths = lengths_of(batch)
         steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times)
         outputs = model(batch.inputs, steps, train=True, key=key)
@@ -90,7 +90,7 @@ def make_train_step(
     def gradients(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[PyTree, PyTree, MetricSums]:
         """Return the gradient of a batch's mean loss, the new statistics and the batch's sums."""
         total = loss_denominator(batch.weight, batch.labels, lengths_of(batch), head)
-        weight = jnp.where(total > 0, total, 1)  # a batch of nothing has no loss and no gradient
+        weight = jnp.where(total > 0, total, 1)  # an empty batch has no loss and no gradient
         if microbatches == 1:
             (_, (sums, stats)), grads = gradient(state.params, state.stats, batch, key, weight)
             return grads, stats, sums
@@ -117,12 +117,12 @@ def make_train_step(
 
 
 def _split(rows: Array, parts: int) -> Array:
-    """Return rows as (parts, rows of a part). Part i has the rows i, i + parts, ...: so a device keeps its own."""
+    """Return rows as (parts, rows of a part). Part i has rows i, i + parts, ..., so each device keeps its rows."""
     return jnp.asarray(rows).reshape(-1, parts, *rows.shape[1:]).swapaxes(0, 1)
 
 
 def _finite(tree: PyTree) -> Bool[Array, ""]:
-    """Return whether all numbers of a tree are finite."""
+    """Return whether all floating-point numbers of a tree are finite."""
     floats = [leaf.ravel() for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    # As one vector: a test of each array for itself is a fifth of all kernels of a step, and of the time to compile it.
+    # As one vector: testing each array by itself takes a fifth of a step's kernels, and of the time to compile it.
     return jnp.isfinite(jnp.concatenate(floats)).all()

@@ -1,4 +1,4 @@
-"""What data ask of a model, and whether a trained model can read other data."""
+"""What a data set requires of a model, and whether a trained model can read another data set."""
 
 from dataclasses import dataclass, replace
 
@@ -10,12 +10,12 @@ from s5.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What data ask of a model. A checkpoint holds it, since files that are read may differ from what was expected.
+    """What a data set requires of a model. Checkpoints hold it, since files may differ from the catalog's entry.
 
     Attributes:
-        d_input: Features of a step, or different tokens.
+        d_input: Features of a step, or number of different tokens.
         n_classes: Classes; for a regression the features of a target.
-        head: The name of the head they ask for.
+        head: The name of the required head.
         vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and
             if only the catalog is asked.
     """
@@ -27,7 +27,7 @@ class Task:
 
     @classmethod
     def of(cls, data: Dataset | DatasetInfo) -> "Task":
-        """Return that of a data set, or of what the catalog expects of one."""
+        """Return the task of a data set, or of its entry in the catalog."""
         vocabulary = data.vocabulary if isinstance(data, Dataset) else None
         return cls(d_input=data.d_input, n_classes=data.n_classes, head=data.head.name, vocabulary=vocabulary)
 
@@ -36,25 +36,25 @@ class Task:
 
 
 def check_same_task(
-    key: str, dataset: Dataset, own: Task, hint: str = "name a data set of the same kind, whose tokens are the same"
+    key: str, dataset: Dataset, own: Task, hint: str = "name a data set of the same kind with the same tokens"
 ) -> None:
-    """Raise where a model that was trained for a task cannot read a data set.
+    """Check that a model trained for a task can read a data set.
 
     Args:
-        key: What named the data set, for the message.
+        key: The key or option that names the data set, for the message.
         dataset: The data set.
         own: The model's task.
-        hint: What to do about it.
+        hint: The hint of the error.
 
     Raises:
-        UserError: If the data ask for another model, or where their tokens stand for other symbols.
+        UserError: If the data require another model, or their tokens stand for other symbols.
     """
     asked = Task.of(dataset)
     if replace(asked, vocabulary=own.vocabulary) != own:
-        raise UserError(f"{key}: {dataset.name} is a {asked}, and the model was trained for a {own}", hint=hint)
+        raise UserError(f"{key}: {dataset.name} is a {asked}, but the model was trained for a {own}", hint=hint)
     if own.vocabulary not in (None, asked.vocabulary):
         raise UserError(
             f"{key}: the tokens of {dataset.name} are {asked.vocabulary or 'features'}, "
-            f"and those that the model was trained on are {own.vocabulary or 'features'}",
+            f"but those of the training data were {own.vocabulary or 'features'}",
             hint=hint,
         )

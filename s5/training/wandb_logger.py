@@ -1,4 +1,4 @@
-"""The mirror of `metrics.jsonl` at Weights & Biases. Off unless asked for; never the truth, never a reason to fail."""
+"""A copy of `metrics.jsonl` in Weights & Biases: off by default, and never a reason for a run to fail."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from s5.errors import say
 
 
 class WandbLogger:
-    """Repeats every line of the metrics to W&B, or does nothing.
+    """Logs every line of the metrics to W&B, or does nothing if W&B is disabled.
 
     Args:
-        config: The run's config. A resumed run goes on in the W&B run of its earlier attempts.
-        attempt_dir: Where W&B keeps its files: `attempts/K/wandb`.
+        config: The run's config. A resumed run continues the W&B run of its earlier attempts.
+        attempt_dir: The attempt's folder; W&B keeps its files in `attempts/K/wandb`.
     """
 
     def __init__(self, config: Config, attempt_dir: Path) -> None:
@@ -25,12 +25,12 @@ class WandbLogger:
             self._guard(lambda: self._open(config, attempt_dir))
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Repeat one line of the metrics."""
+        """Log one line of the metrics."""
         if self._run is not None:
             self._guard(lambda: self._run.log(dict(values), step=step))
 
     def close(self, *, succeeded: bool) -> None:
-        """Say how the attempt ended and let go."""
+        """Tell W&B how the attempt ended."""
         if self._run is not None:
             self._guard(lambda: self._run.finish(exit_code=0 if succeeded else 1))
             self._run = None
@@ -40,7 +40,7 @@ class WandbLogger:
             import wandb
         except ImportError:
             say(
-                f"s5: wandb.mode={config.wandb.mode.name}, but wandb is not installed; training goes on without it\n"
+                f"s5: wandb.mode={config.wandb.mode.name}, but wandb is not installed; training continues without it\n"
                 "hint: pip install 's5-launch[wandb]'"
             )
             return
@@ -54,7 +54,7 @@ class WandbLogger:
             name=f"{config.recipe or 'run'}-s{config.seed}",
             dir=str(attempt_dir),
             config=values,
-            # The log and the machine's load are the launcher's business, and nobody waits long for a mirror.
+            # The launcher keeps the log and measures the load. Short timeouts, since training waits for them.
             settings=wandb.Settings(
                 console="off",
                 silent=True,
@@ -66,19 +66,19 @@ class WandbLogger:
         )
 
     def _guard(self, action: Any) -> None:
-        """Do it; where it fails, say so once and go on without the mirror."""
+        """Call W&B; if that fails, print it once and switch logging off."""
         try:
             action()
-        except Exception as error:  # whatever a mirror can throw, the run does not end by it
+        except Exception as error:  # no error of W&B may end the run
             self._run = None
-            say(f"s5: the W&B mirror failed and is off from here on: {type(error).__name__}: {error}")
+            say(f"s5: W&B logging failed and is now off: {type(error).__name__}: {error}")
 
 
 def wandb_run_id(config: Config, attempt_dir: Path) -> str:
-    """Return the id of a run at W&B: one for all its attempts, and another where another sweep has the same science.
+    """Return the W&B id of a run: the same for all its attempts, different in two sweeps with the same science.
 
     Args:
-        config: The run's config. Two `--run-dir` of one name on different paths differ in it.
+        config: The run's config. It tells apart two `--run-dir` with the same last folders.
         attempt_dir: `<sweep>/<run>/attempts/K`.
 
     Returns:

@@ -159,4 +159,4 @@ def test_one_of_another_layout_is_refused_and_no_traceback(
         save_at(tmp_path, 0, 1)
     with pytest.raises(UserError, match=rf"written by {age} version of this code \(layout {version};") as caught:
         newest(tmp_path)
-    assert "check that version out" in (caught.value.hint or "")
+    assert "check out that version" in (caught.value.hint or "")
