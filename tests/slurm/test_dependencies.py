@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from launch.cli import watch
+from launch.actions import wait
 from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
@@ -151,7 +151,7 @@ def short_queue(slurm: Slurm) -> Iterator[None]:
 def test_what_waits_takes_no_room_from_those_before_it(
     project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_FEED_S", 0.5)
+    monkeypatch.setattr(wait, "_FEED_S", 0.5)
     write(project, {**POST, "seeds": 3}, {**PRE, "seeds": 4})
     project.launch("sweep", "x.yaml", "--on", "test")
     assert "3 submitted" in project.said and "4 wait for room in the queue" in project.said

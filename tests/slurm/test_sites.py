@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from launch.cli import watch
+from launch.actions import wait
 from launch.store.state import State
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_submitted_by_the_command_typed_again(project: Proj
 
 @pytest.mark.usefixtures("short_queue")
 def test_a_watcher_that_feeds_sees_everything_through(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_FEED_S", 0.5)
+    monkeypatch.setattr(wait, "_FEED_S", 0.5)
     project.sweep(runs=12)
     project.launch("sweep", "x.yaml", "--on", "test")
     assert "2 wait for room in the queue" in project.said
