@@ -168,7 +168,7 @@ class SequenceModel(nnx.Module):
             raise ValueError(f"a retrieval model takes pairs: axis 1 of size 2, not an input of shape {inputs.shape}")
         return inputs.reshape(-1, *inputs.shape[2:])
 
-    def _row_steps(self, steps: Steps, shape: tuple[int, ...]) -> Steps:
+    def _row_steps(self, steps: Steps, shape: tuple[Any, ...]) -> Steps:
         """Return the steps of `_rows`, after a check that they describe inputs of a shape."""
         check_steps(steps, shape)
         if self.kind is not Head.retrieval:

@@ -1,6 +1,6 @@
 """What is known about the steps of sequences besides their inputs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,12 +82,12 @@ class Steps(NamedTuple):
 REGULAR = Steps()
 
 
-def check_steps(steps: Steps, shape: tuple[int, ...]) -> None:
+def check_steps(steps: Steps, shape: tuple[Any, ...]) -> None:
     """Refuse what does not describe the steps of inputs.
 
     Args:
         steps: What a caller gave.
-        shape: The axes of the inputs without their features.
+        shape: The axes of the inputs without their features; `jax.export` has symbols in place of numbers.
 
     Raises:
         TypeError: If it is something else, lengths say.

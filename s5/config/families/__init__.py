@@ -8,13 +8,14 @@ from dataclasses import fields
 from functools import cache
 from typing import get_type_hints
 
+from s5.config.families.lru import LRUConfig
 from s5.config.families.s5 import S5Config
 from s5.config.model import ModelConfig
 from s5.errors import unknown
 
-__all__ = ["FAMILIES", "S5Config", "family_of", "layer_fields", "register_family"]
+__all__ = ["FAMILIES", "LRUConfig", "S5Config", "family_of", "layer_fields", "register_family"]
 
-FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config,)}
+FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, LRUConfig)}
 
 
 def register_family(config: type[ModelConfig]) -> None:

@@ -1,0 +1,228 @@
+"""What every family of models keeps to. A new family adds a line to CASES; so does an option that changes its form."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from flax import nnx
+from jax import export
+
+from s5.config.choices import Discretization, Head, Norm, Pooling, Precision
+from s5.config.families import LRUConfig, S5Config
+from s5.config.model import ModelConfig
+from s5.config.training import OptimConfig
+from s5.models.mixers import MIXERS
+from s5.models.sequence_model import SequenceModel, make_model
+from s5.nn.steps import Steps
+from s5.training.checkpoints import flatten, newest, save, unflatten
+from s5.training.optimizer import make_optimizer
+
+SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 6, "d_state": 4, "norm": Norm.layer}
+CASES: dict[str, ModelConfig] = {
+    "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
+    "s5-clipped": S5Config(**SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear),
+    "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
+    "lru": LRUConfig(**SIZES),
+    "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
+}
+families = pytest.mark.parametrize("config", CASES.values(), ids=CASES)
+streams = pytest.mark.parametrize(
+    "config", [pytest.param(config, id=name) for name, config in CASES.items() if not config.bidirectional]
+)
+BATCH, L, D_INPUT, D_OUTPUT = 3, 12, 2, 4
+TIMES = jnp.asarray(np.cumsum(np.random.default_rng(5).integers(1, 4, (BATCH, L)), axis=1), jnp.float32)
+SEGMENTS = (slice(0, 4), slice(4, 8), slice(8, 12))
+RESETS = jnp.zeros((BATCH, L), bool).at[:, jnp.array([4, 8])].set(True)
+LENGTHS = jnp.array([L, 4, 1])
+# Two forms of a sum differ by rounding.
+near = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
+
+
+def model(config: ModelConfig, head: Head = Head.regression, **changes: Any) -> SequenceModel:
+    return make_model(dataclasses.replace(config, **changes), D_INPUT, D_OUTPUT, nnx.Rngs(0), head=head)
+
+
+def draw(*shape: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def with_gradients(net: SequenceModel) -> Callable[[jax.Array, Steps, jax.Array], tuple[jax.Array, Any]]:
+    """Return a function of (inputs, steps, weight) to the outputs and the gradients of their weighted sum.
+
+    The gradients are those by every parameter and by the inputs; the weight may lack steps at the end.
+    """
+    graph, params, stats = nnx.split(net, nnx.Param, ...)
+
+    def loss(params: Any, x: jax.Array, steps: Steps, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y = nnx.merge(graph, params, stats, copy=True)(x, steps, train=True)
+        return (y[:, : weight.shape[1]] * weight).sum(), y
+
+    run = jax.jit(jax.grad(loss, (0, 1), has_aux=True))
+
+    def gradients(x: jax.Array, steps: Steps, weight: jax.Array) -> tuple[jax.Array, Any]:
+        grads, y = run(params, x, steps, weight)
+        return y, grads
+
+    return gradients
+
+
+def all_near(one: Any, other: Any) -> None:
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        near(a, b, atol=2e-4)
+
+
+def test_every_family_is_tested_here():
+    assert {config.kind for config in CASES.values()} == set(MIXERS)
+
+
+@families
+@pytest.mark.parametrize("head", [Head.classification, Head.regression], ids=lambda head: head.name)
+def test_outputs_have_their_shape_and_every_parameter_a_gradient_and_a_rule(config: ModelConfig, head: Head):
+    net = model(config, head)
+    axes = (BATCH, L) if head.per_step else (BATCH,)
+    gradients = with_gradients(net)
+    y, (by_params, _) = gradients(draw(BATCH, L, D_INPUT), Steps.of(L, LENGTHS), draw(*axes, D_OUTPUT, seed=1))
+    assert y.shape == (*axes, D_OUTPUT)
+    assert y.dtype == jnp.float32
+    for path, leaf in jax.tree.leaves_with_path(by_params):
+        assert np.isfinite(leaf).all(), path
+        assert np.abs(leaf).max() > 0, path
+    params = nnx.state(net, nnx.Param)
+    make_optimizer(OptimConfig(), params, steps_per_epoch=1, epochs=1).init(params)  # refuses a parameter without rule
+
+
+@families
+def test_training_without_dropout_is_evaluation(config: ModelConfig):
+    net, dropping, x = model(config), model(config, dropout=0.5), draw(BATCH, L, D_INPUT)
+    evaluated = net(x, train=False)
+    near(net(x, train=True), evaluated, rtol=1e-6)
+    near(dropping(x, train=False, key=jax.random.key(0)), evaluated, rtol=1e-6)
+    assert (jnp.abs(dropping(x, train=True, key=jax.random.key(0)) - evaluated) > 1e-3).any()
+
+
+@streams
+@pytest.mark.parametrize("head", [Head.classification, Head.regression], ids=lambda head: head.name)
+def test_a_stream_in_chunks_or_steps_is_the_whole(config: ModelConfig, head: Head):
+    net, x = model(config, head), draw(BATCH, L, D_INPUT)
+    steps = Steps.of(L, times=TIMES, resets=RESETS, rate=1.5)
+    whole = net(x, steps, train=False)
+    state, outputs = net.initial_state(BATCH), []
+    for leaf in jax.tree.leaves(state.layers):
+        assert leaf.shape[:2] == (config.n_layers, BATCH)
+
+    def at(part: Any) -> Steps:
+        return jax.tree.map(lambda array: array[:, part] if jnp.ndim(array) else array, steps)
+
+    for chunk in (slice(0, 5), slice(5, 7)):
+        state, y = net.advance(state, x[:, chunk], at(chunk))
+        outputs.append(y)
+    step = jax.jit(net.step)
+    for k in range(7, L):
+        state, y = step(state, x[:, k], at(k))
+        outputs.append(y[:, None] if head.per_step else y)
+    near(jnp.concatenate(outputs, axis=1) if head.per_step else outputs[-1], whole)
+
+
+@families
+def test_segments_of_a_row_are_sequences_of_their_own(config: ModelConfig):
+    net, x, weight = model(config), draw(BATCH, L, D_INPUT), draw(BATCH, L, D_OUTPUT, seed=1)
+    gradients = with_gradients(net)
+    y, grads = gradients(x, Steps.of(L, times=TIMES, resets=RESETS), weight)
+    apart = [gradients(x[:, own], Steps.of(4, times=TIMES[:, own]), weight[:, own]) for own in SEGMENTS]
+    near(y, jnp.concatenate([y for y, _ in apart], axis=1))
+    all_near(grads[0], jax.tree.map(lambda *each: sum(each), *(by_params for _, (by_params, _) in apart)))
+    near(grads[1], jnp.concatenate([by_x for _, (_, by_x) in apart], axis=1))
+    assert (jnp.abs(y - net(x, Steps.of(L, times=TIMES), train=False)) > 1e-3).any()
+
+
+@families
+@pytest.mark.parametrize("pooling", Pooling, ids=lambda pooling: pooling.name)
+def test_a_pooled_answer_is_that_of_the_last_segment(config: ModelConfig, pooling: Pooling):
+    net, x = model(config, Head.classification, pooling=pooling), draw(BATCH, L, D_INPUT)
+    near(net(x, Steps(resets=RESETS), train=False), net(x[:, SEGMENTS[-1]], train=False))
+    padded = Steps.of(L, jnp.full(BATCH, 8), resets=RESETS)  # padding begins where the last segment would
+    near(net(x, padded, train=False), net(x[:, SEGMENTS[1]], train=False))
+
+
+@families
+@pytest.mark.parametrize("norm", Norm, ids=lambda norm: norm.name)
+def test_padding_changes_nothing(config: ModelConfig, norm: Norm):
+    net, x = model(config, norm=norm), draw(BATCH, L, D_INPUT)
+    valid = jnp.arange(L) < LENGTHS[:, None]
+    weight = jnp.where(valid[..., None], draw(BATCH, L, D_OUTPUT, seed=1), 0)
+    longer = jnp.where(jnp.pad(valid, ((0, 0), (0, 4)))[..., None], jnp.pad(x, ((0, 0), (0, 4), (0, 0))), 1e2)
+    times = jnp.pad(jnp.where(valid, TIMES, -1e4), ((0, 0), (0, 4)))
+    gradients = with_gradients(net)
+    want, want_grads = gradients(x, Steps.of(L, LENGTHS, times=TIMES), weight)
+    got, grads = gradients(longer, Steps.of(L + 4, LENGTHS, times=times), weight)
+    near(jnp.where(valid[..., None], got[:, :L], 0), jnp.where(valid[..., None], want, 0))
+    all_near(grads[0], want_grads[0])
+    assert not jnp.where(jnp.pad(valid, ((0, 0), (0, 4)))[..., None], 0, grads[1]).any()
+
+
+@families
+def test_what_is_saved_is_loaded(config: ModelConfig, tmp_path: Path):
+    net, other, x = model(config), model(config), draw(BATCH, L, D_INPUT)
+    state = nnx.state(net)
+    attempt = tmp_path / "attempts" / "0"
+    attempt.mkdir(parents=True)
+    save(attempt, 1, flatten(state, "model"), {}, {}, keep=1)
+    nnx.update(other, jax.tree.map(jnp.zeros_like, nnx.state(other)))
+    checkpoint = newest(tmp_path)
+    assert checkpoint is not None
+    nnx.update(other, unflatten(nnx.state(other), checkpoint.arrays, "model"))
+    np.testing.assert_array_equal(other(x, train=False), net(x, train=False))
+
+
+@families
+def test_what_is_exported_is_the_live_model(config: ModelConfig, monkeypatch: pytest.MonkeyPatch):
+    net, x = model(config), draw(BATCH, L, D_INPUT)
+    batch = export.symbolic_shape(f"batch, {L}, {D_INPUT}")
+    # Type checks of shapes, which only tests have, do not know symbols.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    exported = export.export(jax.jit(lambda x: net(x, train=False)))(jax.ShapeDtypeStruct(batch, x.dtype))
+    loaded = export.deserialize(exported.serialize())
+    for rows in (x, x[:1]):
+        near(loaded.call(rows), net(rows, train=False), rtol=1e-5)
+
+
+@families
+def test_jax_transforms_a_model(config: ModelConfig):
+    net, x = model(config), draw(2, BATCH, L, D_INPUT)
+    steps = Steps.of(L, LENGTHS, times=TIMES, resets=RESETS)
+    each = jnp.stack([net(rows, steps, train=False) for rows in x])
+    near(jax.jit(jax.vmap(lambda rows: net(rows, steps, train=False)))(x), each)
+    _, scanned = jax.lax.scan(lambda carry, rows: (carry, net(rows, steps, train=False)), (), x)
+    near(scanned, each)
+    slope = jax.jit(jax.grad(lambda rows: jnp.sin(net(rows, steps, train=False)).sum()))
+    near(jax.vmap(slope)(x), jnp.stack([slope(rows) for rows in x]))
+
+
+@families
+def test_half_precision_stays_near(config: ModelConfig):
+    x = draw(BATCH, L, D_INPUT)
+    half = model(config, precision=Precision.bfloat16)(x, train=False)
+    assert half.dtype == jnp.float32
+    np.testing.assert_allclose(half, model(config)(x, train=False), atol=0.15)
+
+
+@families
+def test_a_layer_says_what_it_takes(config: ModelConfig):
+    mixer = MIXERS[config.kind].from_config(config, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"takes inputs of shape \(batch, L, 6\), not \(3, 12, 5\)$"):
+        mixer(draw(BATCH, L, 5))
+    with pytest.raises(ValueError, match=r"Steps\.mask has shape \(3, 11\) .* steps \(3, 12\); Steps\.of"):
+        mixer(draw(BATCH, L, 6), Steps.of(L - 1, LENGTHS))
+    if config.bidirectional:
+        with pytest.raises(ValueError, match="no streaming form"):
+            mixer.step(mixer.initial_state(BATCH), draw(BATCH, 6))
+    else:
+        with pytest.raises(ValueError, match=r"a stream takes no Steps\.mask"):
+            mixer.advance(mixer.initial_state(BATCH), draw(BATCH, L, 6), Steps.of(L, LENGTHS))
