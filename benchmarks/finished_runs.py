@@ -4,11 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-from launch.specs.resources import Resources
 from launch.store.record_json import to_json
-from launch.store.records import AttemptRecord
 from launch.store.state import Reason
 from s5.run_dir.result import metrics_line, publish, write_result
+from tests.launch.records import attempt_record
 
 
 def main() -> None:
@@ -22,34 +21,24 @@ def main() -> None:
 def _execute(run_dir: Path, reason: Reason) -> None:
     attempt = run_dir / "attempts" / "0"
     attempt.mkdir(parents=True)
-    record = AttemptRecord(
-        attempt=0,
-        generation=1,
-        backend="local",
-        profile="local",
-        runtime="bare",
-        image=None,
+    failed = reason != Reason.SUCCESS
+    record = attempt_record(
         snapshot="0" * 64,
-        resources=Resources(),
         command=("python", "-m", "s5", "train", str(run_dir)),
-        threads=1,
-        devices=(0,),
         host="localhost",
         boot_id="",
         pid=1,
-        pid_start=1,
-        job_id=None,
         started=1000.0,
         ended=1100.0,
         reason=reason,
-        exit_code=0 if reason == Reason.SUCCESS else 1,
-        message=None if reason == Reason.SUCCESS else "ValueError: something was not as it should be",
+        exit_code=int(failed),
+        message="ValueError: something was not as it should be" if failed else None,
     )
     (attempt / "attempt.json").write_text(json.dumps(to_json(record)))
     (attempt / "log.txt").write_text("epoch 1\n" * 100)
     (attempt / "metrics.jsonl").write_text("".join(metrics_line(step, {"train/loss": 1.0}) for step in range(100)))
     (attempt / "timing.jsonl").write_text('{"step": 100, "of": 100}\n')
-    if reason == Reason.SUCCESS:
+    if not failed:
         write_result(attempt, {"test/accuracy": 0.9})
         publish(attempt)
 

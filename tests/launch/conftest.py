@@ -3,6 +3,7 @@ from textwrap import dedent
 
 import pytest
 
+from launch.store.store import Store, SweepStore
 from launch.sweepfile.sweep import load_sweep
 
 
@@ -14,6 +15,18 @@ def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LAUNCH_SLOTS", str(slots))
     return slots
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def sweep(store: Store) -> SweepStore:
+    """A sweep `a` of which nothing is stored."""
+    return store.sweep("a")
 
 
 @pytest.fixture

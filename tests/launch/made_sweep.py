@@ -8,28 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.specs.resources import Resources
 from launch.store.cancel_mark import write_cancelled
-from launch.store.processes import boot_id, host, start_time
+from launch.store.processes import start_time
 from launch.store.record_json import to_json
-from launch.store.records import AttemptRecord, ManifestEntry, ManifestHeader, PublishedNumber, RunRecord
+from launch.store.records import PublishedNumber, RunRecord
 from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import publish, write_result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A run to be stored."""
-
-    record: RunRecord
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return self.record.settings
-
-    def config_text(self) -> str:
-        return f"seed: {self.record.seed}\n"
+from tests.launch.records import GONE, Planned, attempt_record, manifest_entry, manifest_header, run_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,37 +42,12 @@ def make_sweep(
     published: Sequence[PublishedNumber] = (),
     snapshot: str | None = None,
 ) -> SweepStore:
-    """Write a sweep of so many runs under `root`."""
+    """Write a sweep of these runs under `root`."""
     sweep = Store(root).sweep(name)
     records = [_record(made) for made in runs]
-    sweep.write_run_dirs([Planned(record=record) for record in records])
-    header = ManifestHeader(
-        sweep=name,
-        generation=0,
-        why="submit",
-        file=file,
-        backend="local",
-        profile="local",
-        runtime="bare",
-        snapshot=snapshot,
-        metric="test/accuracy",
-        retry={},
-        published=tuple(published),
-        created=time.time(),
-    )
-    sweep.freeze(
-        header,
-        [
-            ManifestEntry(
-                run_id=record.run_id,
-                experiment=record.experiment,
-                settings=record.settings,
-                seed=record.seed,
-                resources=Resources(),
-            )
-            for record in records
-        ],
-    )
+    sweep.write_run_dirs([Planned(record, f"seed: {record.seed}\n") for record in records])
+    header = manifest_header(sweep=name, file=file, snapshot=snapshot, published=tuple(published), created=time.time())
+    sweep.freeze(header, [manifest_entry(record) for record in records])
     for record, made in zip(records, runs, strict=True):
         _write_state(sweep.run_dir(record.run_id), made)
     return sweep
@@ -98,15 +59,7 @@ def run_id_of(made: Made) -> str:
 
 
 def _record(made: Made) -> RunRecord:
-    return RunRecord(
-        run_id=run_id_of(made),
-        experiment=made.experiment,
-        overrides=(),
-        settings=made.settings,
-        seed=made.seed,
-        science_version=1,
-        science_hash="0" * 64,
-    )
+    return run_record(run_id=run_id_of(made), experiment=made.experiment, settings=made.settings, seed=made.seed)
 
 
 def _write_state(run_dir: Path, made: Made) -> None:
@@ -122,31 +75,18 @@ def _write_attempt(folder: Path, made: Made, attempt: int, *, last: bool) -> Non
     folder.mkdir(parents=True)
     (folder / "log.txt").write_text(made.log)
     live = made.state in (State.RUNNING, State.LOST)
-    record = AttemptRecord(
+    running = made.state == State.RUNNING
+    record = attempt_record(
         attempt=attempt,
-        generation=1,
-        backend="local",
-        profile="local",
-        runtime="bare",
-        image=None,
-        snapshot=None,
-        resources=Resources(),
-        command=("python",),
-        threads=1,
-        devices=(0,),
-        host=host(),
-        boot_id=boot_id(),
-        pid=os.getpid() if made.state == State.RUNNING else 2**22 + 1,
-        pid_start=start_time(os.getpid()) or 0 if made.state == State.RUNNING else 0,
-        job_id=None,
+        pid=os.getpid() if running else GONE,
+        pid_start=start_time(os.getpid()) or 0 if running else 0,
         started=1000.0,
         ended=None if live and last else 1090.0,
         reason=None if live and last else made.reason or _REASONS.get(made.state, Reason.INTERRUPTED),
-        exit_code=None,
         message=made.message,
     )
     (folder / "attempt.json").write_text(json.dumps(to_json(record)))
-    if made.state == State.RUNNING:
+    if running:
         (folder / "timing.jsonl").write_text('{"step": 25, "of": 100}\n')
     if made.state == State.SUCCEEDED and last:
         write_result(folder, {} if made.accuracy is None else {"test/accuracy": made.accuracy})

@@ -27,11 +27,6 @@ CRASHES = python("raise SystemExit(1)")
 SAID = "ended with user_error under a config.yaml that has changed since"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def submitted(store: Store, root: str, *, dry_run: bool = False) -> Submission:
     """Submit one run that cannot run with a wrong folder, one that crashes, and one that does without a folder."""
     runs = command_runs([CANNOT_RUN, CRASHES, python("pass")], config={"data": {"root": root}})

@@ -42,11 +42,6 @@ SOURCE = {"a0": ((), ("a",)), "a1": ((), ("a",)), "b": (("a",), ("b",)), "c": ((
 LOCAL = Profile(name="local", slots=2)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def runs_of(folder: Path, names: Sequence[str] = tuple(SOURCE)) -> list[Run]:
     """Return runs that note when they begin: `b` comes after `a0` and `a1`, `c` after `b`."""
     runs = command_runs([[*python(NOTING), str(folder), name] for name in SOURCE])

@@ -5,7 +5,8 @@ import pytest
 
 from launch.actions.differences import describe_changes
 from launch.store.store import Store, SweepStore
-from tests.launch.stored_runs import HEADER, Plan, entries_of, plan_of
+from tests.launch.records import Planned
+from tests.launch.stored_runs import HEADER, entries_of, plan_of
 
 CONFIG = "seed: 0\noptim:\n  lr: 0.001\nwandb:\n  mode: disabled\n"
 
@@ -15,11 +16,11 @@ class Typed:
     """A sweep in which a run was submitted."""
 
     sweep: SweepStore
-    plan: Plan
+    plan: Planned
 
     def again(self, text: str, *, overrides: tuple[str, ...] = (), moved: bool = False, **how: bool) -> list[str]:
         facts = {"run_id": "digits-s0-ffffffff", "science_hash": "f" * 64} if moved else {}
-        runs = [Plan(plan_of(settings={}, overrides=overrides, **facts).record, text)]
+        runs = [Planned(plan_of(settings={}, overrides=overrides, **facts).record, text)]
         report = self.sweep.write_run_dirs(runs, dry=how.get("dry", False))
         return describe_changes(report, runs, self.sweep.path, **how)
 
@@ -31,7 +32,7 @@ class Typed:
 @pytest.fixture
 def typed(tmp_path) -> Typed:
     sweep = Store(tmp_path).sweep("run-digits")
-    plan = Plan(plan_of(settings={}, overrides=()).record, CONFIG)
+    plan = Planned(plan_of(settings={}, overrides=()).record, CONFIG)
     sweep.write_run_dirs([plan])
     sweep.freeze(HEADER, entries_of([plan]))
     return Typed(sweep, plan)

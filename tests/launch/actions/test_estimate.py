@@ -18,11 +18,6 @@ from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, 
 from tests.launch.stored_runs import RECORD
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def run(seed: int = 0, code: str = "pass", **config: Any) -> Run:
     (made,) = command_runs([python(code)], config={"seed": seed, "data": {"name": "digits"}, **config})
     identity = identity_of(made.config, made.spec)

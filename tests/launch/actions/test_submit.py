@@ -26,11 +26,6 @@ from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
-@pytest.fixture
 def code(tmp_path: Path) -> Path:
     return code_under(tmp_path)
 

@@ -14,15 +14,6 @@ from launch.store.records import PublishedNumber
 from launch.store.state import Reason, State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
-
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    """Where runs lie in a test; the current folder is its parent."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
-
-
 GOOD = Made(state=State.SUCCEEDED, accuracy=0.95, settings={"optim.lr": 0.001})
 ALSO_GOOD = Made(state=State.SUCCEEDED, accuracy=0.97, settings={"optim.lr": 0.001}, seed=1)
 BAD = Made(

@@ -12,13 +12,6 @@ GOOD = Made(state=State.SUCCEEDED, accuracy=0.95)
 ALSO_GOOD = Made(state=State.SUCCEEDED, accuracy=0.97, seed=1)
 
 
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
-
-
 def truncate(sweep) -> None:
     file = sweep.path / "manifest" / "0001.jsonl"
     file.write_bytes(file.read_bytes()[:-20])

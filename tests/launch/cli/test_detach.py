@@ -23,11 +23,6 @@ WAITING = "import signal, sys; signal.pthread_sigmask(0, {15}); print('ready', f
 STOPPING = WAITING + "sys.exit(75)"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def ready(view: RunView, attempt: int = 0) -> bool:
     """Say whether the command of an attempt has said that it is there."""
     log = Path(attempt_path(view.run_dir, attempt), "log.txt")

@@ -5,12 +5,6 @@ from launch.store.state import State
 from tests.launch.made_sweep import Made, make_sweep
 
 
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path))
-    return tmp_path
-
-
 @pytest.mark.parametrize("verb", ["wait", "watch"])
 @pytest.mark.parametrize(
     ("state", "code", "hint"),

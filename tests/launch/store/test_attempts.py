@@ -2,7 +2,6 @@ import json
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +13,10 @@ from launch.store.processes import host, start_time
 from launch.store.record_json import to_json
 from launch.store.run_result import adopt_result
 from launch.store.state import Reason
-from launch.store.store import Store, SweepStore
+from launch.store.store import SweepStore
 from s5.run_dir.result import write_result
-from tests.launch.stored_runs import GONE, RECORD, attempted, listed
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> SweepStore:
-    return Store(tmp_path / "runs").sweep("a")
+from tests.launch.records import GONE
+from tests.launch.stored_runs import RECORD, attempted, listed
 
 
 def test_of_two_claimants_one_gets_the_attempt(sweep: SweepStore) -> None:

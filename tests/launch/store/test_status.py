@@ -19,15 +19,10 @@ from launch.store.processes import host, start_time
 from launch.store.records import AttemptRecord
 from launch.store.state import Reason, State
 from launch.store.status import Facts, derive
-from launch.store.store import Store, SweepStore
+from launch.store.store import SweepStore
 from s5.run_dir.result import write_result
-from tests.launch.stored_runs import HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> SweepStore:
-    return Store(tmp_path / "runs").sweep("a")
-
+from tests.launch.records import Planned
+from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree
 
 ALL_FACTS = [
     Facts(
@@ -67,7 +62,7 @@ def test_every_combination_of_facts_is_one_state() -> None:
             assert facts.fed, facts
 
 
-def on_disk(sweep: SweepStore, plan: Plan, *, kind: str, result: bool, cancelled: bool) -> int | None:
+def on_disk(sweep: SweepStore, plan: Planned, *, kind: str, result: bool, cancelled: bool) -> int | None:
     """Write one combination of files; return a descriptor to close."""
     run_dir = sweep.run_dir(plan.record.run_id)
     held = None

@@ -14,12 +14,8 @@ from launch.store.processes import host, start_time
 from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import write_result
-from tests.launch.stored_runs import GONE, HEADER, RECORD, Plan, attempted, entries_of, listed, plan_of, tree
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> SweepStore:
-    return Store(tmp_path / "runs").sweep("a")
+from tests.launch.records import GONE, Planned
+from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree
 
 
 def test_root_is_the_argument_else_the_variable_else_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +80,7 @@ def test_run_directory_made_by_hand_is_completed(sweep: SweepStore) -> None:
 
 def test_same_eight_digits_of_another_science_are_refused(sweep: SweepStore) -> None:
     (plan,) = listed(sweep)
-    other = Plan(replace(plan.record, science_hash="f" * 64))
+    other = Planned(replace(plan.record, science_hash="f" * 64))
     with pytest.raises(StoreError, match=r"has the science hash f{64}, and this directory belongs to 0{64}") as caught:
         sweep.write_run_dirs([other])
     assert "sweep of another name" in (caught.value.hint or "")
@@ -104,7 +100,7 @@ def test_keys_outside_the_science_follow_until_there_is_a_result(sweep: SweepSto
 
 def test_run_whose_config_resolves_differently_is_reported(sweep: SweepStore) -> None:
     (plan,) = listed(sweep)
-    today = Plan(replace(plan.record, run_id="digits-lr=0-s0-ffffffff", science_hash="f" * 64))
+    today = Planned(replace(plan.record, run_id="digits-lr=0-s0-ffffffff", science_hash="f" * 64))
     (moved,) = sweep.write_run_dirs([today]).moved
     assert (moved.run_id, moved.earlier) == (today.record.run_id, plan.record.run_id)
     sweep.freeze(HEADER, entries_of([today]))

@@ -15,11 +15,6 @@ from tests.launch.stored_runs import HEADER, entries_of, listed
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> SweepStore:
-    return Store(tmp_path).sweep("a")
-
-
-@pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the generation files that are opened, as they are."""
     paths: list[str] = []

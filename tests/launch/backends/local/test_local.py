@@ -38,11 +38,6 @@ os.write(fd, (json.dumps([begin, time.monotonic(), *seen]) + "\\n").encode())
 """
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs")
-
-
 def interval(seconds: float, journal: Path) -> list[str]:
     """Return a command that notes when it began and ended, and what it was given."""
     return [*python(INTERVAL), str(seconds), str(journal)]
