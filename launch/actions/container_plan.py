@@ -137,8 +137,8 @@ def _find_image(
 ) -> Image | None:
     """Return the image of runs; None if something is in the way of a dry run."""
     from launch.containers.engine.network import check_network  # most runs have no container
-    from launch.containers.images.engine_images import ENGINES
     from launch.containers.images.resolve import resolve_image
+    from launch.specs.choices import ENGINES
 
     here, runtime = profile.backend == "local", choice.runtime or profile.runtime
     if here and profile.container.network is not None and runtime in ENGINES:

@@ -217,7 +217,7 @@ def _images() -> list[str]:
 
 
 def _runtimes() -> list[str]:
-    from launch.containers.runtimes import RUNTIMES
+    from launch.specs.choices import RUNTIMES
 
     return list(RUNTIMES)
 

@@ -12,13 +12,11 @@ from typing import Any
 from launch.errors import LaunchError, ProfileError, nearest
 from launch.grammar import looks_secret
 from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
+from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
 from launch.specs.mount import Mount, parse_mount
 from launch.yaml_file import Place, describe, printable, read_yaml
 
-BACKENDS = ("local", "slurm")
-RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
-_ENGINES = ("docker", "podman")
 _CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
 _MOUNT_FORM = "SRC[:DST][:rw], such as ~/corpora:/corpora"
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # which there are, the engine knows
@@ -229,8 +227,8 @@ def _mount_word(value: Any, place: Place) -> str:
 def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
     """Return what a profile says of its containers themselves."""
     said = next((key for key in _CONTAINER_KEYS if key in values), None)
-    if said is not None and values.get("runtime", "bare") not in ("bare", *_ENGINES):  # `--runtime` names another
-        raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(_ENGINES)}")
+    if said is not None and values.get("runtime", "bare") not in ("bare", *ENGINES):  # `--runtime` names another
+        raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(ENGINES)}")
     network, shm_gb = values.get("network"), values.get("shm_gb")
     if network is not None:
         at = place.key("network")

@@ -10,11 +10,12 @@ import pytest
 from launch.actions.container_plan import ContainerOptions, plan_containers
 from launch.cli.image.named import engine_image
 from launch.containers.images.catalog import find_image, load_images, recipe_hash
-from launch.containers.images.engine_images import ENGINES, silent_engines
+from launch.containers.images.engine_images import silent_engines
 from launch.containers.images.listing import list_images
 from launch.containers.images.resolve import resolve_image
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
+from launch.specs.choices import ENGINES
 from launch.specs.image import Image
 from tests.containers.engine_stand_in import ID, LABELS, EngineStandIn
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from launch.containers.engine.command_line import refusal
-from launch.containers.images.engine_images import ENGINES
 from launch.errors import LaunchError
+from launch.specs.choices import ENGINES
 
 _ASK_S = 60.0
 _PLUGIN_SINCE = 23  # docker's own BuildKit client moved to the plugin buildx

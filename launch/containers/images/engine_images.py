@@ -12,8 +12,7 @@ from typing import Any, TypeVar, cast
 from launch.containers.engine.command_line import ask, refusal
 from launch.containers.images.catalog import LABEL
 from launch.errors import BackendError, LaunchError
-
-ENGINES = ("docker", "podman")
+from launch.specs.choices import ENGINES
 
 Answer = TypeVar("Answer")
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")

@@ -12,7 +12,6 @@ from launch.containers.images.catalog import ImageSpec, find_image, load_images,
 from launch.containers.images.convert import IMAGES, claim_image, place_of, read_origin
 from launch.containers.images.convert import convert as make
 from launch.containers.images.engine_images import (
-    ENGINES,
     EngineImage,
     engines_here,
     find_engine_image,
@@ -22,6 +21,7 @@ from launch.containers.images.engine_images import (
 from launch.containers.images.file_image import image_from_file
 from launch.containers.images.request import ImageRequest
 from launch.errors import BackendError, LaunchError
+from launch.specs.choices import ENGINES
 from launch.specs.image import Image
 from launch.yaml_file import printable
 

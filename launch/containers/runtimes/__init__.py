@@ -1,30 +1,44 @@
-"""What wraps the command of an attempt. One file per runtime, imported when it is asked for."""
+"""What wraps the command of an attempt: one file per runtime, imported when it is asked for."""
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime
-from launch.errors import LaunchError
+from launch.errors import LaunchError, unknown
+from launch.specs.choices import RUNTIMES, RuntimeName
 
-__all__ = ["REFUSED", "RUNTIMES", "UNREACHED", "ContainerCall", "HostCommand", "Runtime", "find_runtime"]
-
-# The name of each is its module's, and with a capital its class's.
-RUNTIMES = ("bare", "docker", "podman", "apptainer", "pyxis", "charliecloud")
+__all__ = ["REFUSED", "UNREACHED", "ContainerCall", "HostCommand", "Runtime", "find_runtime"]
 
 
 def find_runtime(name: str) -> Runtime:
     """Return the runtime of a name.
 
     Raises:
-        LaunchError: Where there is none.
+        LaunchError: If there is no such runtime.
     """
-    if name not in RUNTIMES:
-        raise LaunchError(f"no runtime {name!r}", hint=f"the runtimes are {', '.join(RUNTIMES)}")
-    try:
-        module = import_module(f"launch.containers.runtimes.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"launch.containers.runtimes.{name}":
-            raise
-        raise LaunchError(f"the runtime {name} is not there yet") from error
-    return getattr(module, name.capitalize())()
+    match name:
+        case RuntimeName.BARE:
+            from launch.containers.runtimes.bare import Bare
+
+            return Bare()
+        case RuntimeName.DOCKER:
+            from launch.containers.runtimes.docker import Docker
+
+            return Docker()
+        case RuntimeName.PODMAN:
+            from launch.containers.runtimes.podman import Podman
+
+            return Podman()
+        case RuntimeName.APPTAINER:
+            from launch.containers.runtimes.apptainer import Apptainer
+
+            return Apptainer()
+        case RuntimeName.PYXIS:
+            from launch.containers.runtimes.pyxis import Pyxis
+
+            return Pyxis()
+        case RuntimeName.CHARLIECLOUD:
+            from launch.containers.runtimes.charliecloud import Charliecloud
+
+            return Charliecloud()
+        case _:
+            raise LaunchError(unknown("runtime", name, RUNTIMES), hint=f"the runtimes are {', '.join(RUNTIMES)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import final
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment, is_secret
@@ -24,6 +25,7 @@ _NOT_STARTED = re.compile(r"^\x1b\[\d+mERROR\s*: (.+)\n\x1b\[0m\s*\Z", re.MULTIL
 _FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 
 
+@final
 class Apptainer(Runtime):
     """Executes commands by `apptainer exec`, which forwards signals, ends as they end and hands descriptors on."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import final
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime
 
 
+@final
 class Bare(Runtime):
     """Runs commands as they are."""
 

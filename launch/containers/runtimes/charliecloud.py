@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import final
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment
@@ -21,6 +22,7 @@ _SHARED = ("/dev", "/proc", "/sys", "/tmp")
 _FATAL = r"ch-run\[\d+\]: error: (.+)"
 
 
+@final
 class Charliecloud(Runtime):
     """Executes commands by `ch-run` from a folder.
 

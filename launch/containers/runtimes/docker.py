@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from typing import final
 
 from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
@@ -25,6 +26,7 @@ _NOT_EXECUTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
 _PATIENCE_S = 60.0
 
 
+@final
 class Docker(Runtime):
     """Runs commands in containers of the Docker engine."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from typing import final
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure, last_line
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
@@ -26,6 +27,7 @@ _SILENT = "podman does not answer"
 _OF_A_TASK = ("JAX_*", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS*", "SLURM_PROCID", "SLURM_STEP*", "SLURM_TASK*")
 
 
+@final
 class Podman(Runtime):
     """Runs commands in containers of Podman."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import final
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment
@@ -23,6 +24,7 @@ _PYXIS = "error: pyxis: "
 _OF_SLURM = ("slurmstepd: ", "srun: ")
 
 
+@final
 class Pyxis(Runtime):
     """Has srun start commands in a SquashFS file that the nodes share."""
 

@@ -294,7 +294,7 @@ def test_module_can_be_called_by_name(tmp_path: Path) -> None:
 
 
 def test_unknown_runtime_is_refused() -> None:
-    with pytest.raises(LaunchError, match="no runtime 'podmam'"):
+    with pytest.raises(LaunchError, match="unknown runtime 'podmam'; did you mean podman"):
         find_runtime("podmam")
 
 

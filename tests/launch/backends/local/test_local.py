@@ -329,5 +329,5 @@ def test_disk_that_fills_up_is_survived(tmp_path: Path) -> None:
 
 
 def test_unknown_backend_is_refused() -> None:
-    with pytest.raises(BackendError, match="no backend 'slrm'"):
+    with pytest.raises(BackendError, match="unknown backend 'slrm'; did you mean slurm"):
         find_backend(Profile(name="x", backend="slrm"))
