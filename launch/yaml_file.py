@@ -1,7 +1,7 @@
-"""Read a YAML file strictly, and name the places inside it.
+"""Read a YAML file strictly, and keep the place of each value for messages.
 
-Scalars mean what they mean to Hydra: `1e-3` is a number; `yes`, `on`, `012`, `1:30` and dates are text. A key that
-stands twice is refused, where plain YAML would silently keep the last.
+Scalars have the types that Hydra gives them: `1e-3` is a number; `yes`, `on`, `012`, `1:30` and dates are text. A
+key that appears twice is refused; plain YAML would silently keep the last.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class _Loader(_Base):
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012  PyYAML fills it per class
 
     def flatten_mapping(self, node: Any) -> None:
-        # Called before a mapping's merge keys `<<` are unfolded, and again where an anchor is used; only the first
-        # time do the keys stand as they were written.
+        # Called before a mapping's merge keys `<<` are unfolded, and again when an anchor is used; only the first
+        # time are the keys as they were written.
         if not getattr(node, "checked", False):
             node.checked = True
             seen: set[str] = set()
             for key, _ in node.value:
                 if (text := str(key.value)) in seen:
-                    problem = f"the key {text!r} stands twice in one mapping"
+                    problem = f"the key {text!r} appears twice in one mapping"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(text)
         _Base.flatten_mapping(self, node)
@@ -95,10 +95,10 @@ class Place:
         """Return `value` if it is a mapping with text for keys.
 
         Raises:
-            FileError: Where it is anything else.
+            FileError: If it is anything else.
         """
         if not isinstance(value, dict):
-            raise self.error(f"{describe(value)} stands where a mapping `key: value` belongs")
+            raise self.error(f"{describe(value)} is not a mapping `key: value`")
         for key in cast("dict[Any, Any]", value):
             if not isinstance(key, str):
                 raise self.error(f"the key {key!r} is not text", "put quotes around it")
@@ -117,10 +117,10 @@ class Place:
         """Return `value` if it is a list.
 
         Raises:
-            FileError: Where it is anything else.
+            FileError: If it is anything else.
         """
         if not isinstance(value, list):
-            raise self.error(f"{describe(value)} stands where a list belongs")
+            raise self.error(f"{describe(value)} is not a list")
         return cast("list[Any]", value)
 
 
@@ -147,7 +147,7 @@ def read_yaml(path: Path, place: Place) -> dict[str, Any]:
         Plain values.
 
     Raises:
-        FileError: Where the file is missing, unreadable, empty, not UTF-8, not YAML, or not a mapping.
+        FileError: If the file is missing, unreadable, empty, not UTF-8, not YAML, or not a mapping.
     """
     text = _read_text(path, place)
     try:
@@ -199,7 +199,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, place: Place) -> FileError:
-    """Return an error with the line and the column where the parser gave up."""
+    """Return an error with the line and column at which the parser stopped."""
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     problem = error.problem or "not YAML"

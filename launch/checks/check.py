@@ -22,7 +22,7 @@ class Check:
         name: What was looked at.
         level: How it came out.
         message: What was found.
-        advice: What to do; None where nothing is to be done.
+        advice: What to do; None if nothing is to be done.
         unreachable: Whether nobody answered: the profile may be right for all that is known.
     """
 

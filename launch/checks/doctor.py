@@ -237,7 +237,7 @@ def check_sweeps(store: Store) -> Iterator[Check]:
 
 
 def _ask(*command: str) -> str | None:
-    """Return what a program prints; None where it is not there, fails or hangs."""
+    """Return what a program prints; None if it is not there, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -31,7 +31,7 @@ def check_image(held: EngineImage) -> Iterator[Check]:
         The checks.
 
     Raises:
-        LaunchError: Where it cannot be executed.
+        LaunchError: If it cannot be executed.
     """
     gpus = held.platform == "cuda" and _DEVICE.exists()
     if held.platform == "cuda" and not gpus:
@@ -45,7 +45,7 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
 
     Args:
         facts: What docker/check.py has found.
-        platform: What the image's JAX is to compute on; None where it does not say.
+        platform: What the image's JAX is to compute on; None if it does not say.
         min_driver: The oldest driver that its label allows; None for any.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
@@ -66,7 +66,7 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
         yield Check(name="training", level=Level.OK, message=f"one step of a tiny model, loss {loss:.3f}")
     else:
         message = facts.get("problem") or f"the loss of the first step is {loss}"
-        yield Check(name="training", level=Level.FAIL, message=message, advice="`launch image build` makes it anew")
+        yield Check(name="training", level=Level.FAIL, message=message, advice="`launch image build` makes it again")
 
 
 def _judge_driver(driver: str | None, min_driver: str | None) -> Iterator[Check]:

@@ -96,7 +96,7 @@ def _missing(name: str, *, elsewhere: bool) -> Check:
 
 
 def check_docker() -> Check | None:
-    """Does a Docker engine answer? None where there is no client."""
+    """Does a Docker engine answer? None if there is no client."""
     if shutil.which("docker") is None:
         return None
     answer = _ask("docker", "version", "--format", "{{.Server.Version}}")
@@ -114,7 +114,7 @@ def _docker_gpus() -> str:
 
 
 def check_podman() -> Check | None:
-    """Can this user start containers with Podman? None where it is not here."""
+    """Can this user start containers with Podman? None if it is not here."""
     if shutil.which("podman") is None:
         return None
     answer = _ask("podman", "version", "--format", "{{.Client.Version}}")
@@ -132,7 +132,7 @@ def check_podman() -> Check | None:
 
 
 def check_apptainer() -> Check | None:
-    """Can this user execute .sif files? None where Apptainer is not here."""
+    """Can this user execute .sif files? None if Apptainer is not here."""
     if shutil.which("apptainer") is None:
         return None
     answer = _ask("apptainer", "--version")
@@ -150,13 +150,13 @@ def check_apptainer() -> Check | None:
         advice = "`apt-get install fuse3`, or unpack: `apptainer build --sandbox FOLDER FILE.sif`, then image: FOLDER"
         return Check(name="apptainer", level=Level.FAIL, message=message, advice=advice)
     if _squashfuse() is None:
-        message = f"{version}; without squashfuse a .sif file is unpacked anew for every attempt"
+        message = f"{version}; without squashfuse a .sif file is unpacked again for every attempt"
         return Check(name="apptainer", level=Level.WARN, message=message, advice="`apt-get install squashfuse`")
     return check
 
 
 def check_charliecloud() -> Check | None:
-    """Can this user unshare what ch-run does? None where Charliecloud is not here."""
+    """Can this user unshare what ch-run does? None if Charliecloud is not here."""
     if shutil.which("ch-run") is None:
         return None
     answer = _ask("ch-run", "--version")
@@ -166,7 +166,7 @@ def check_charliecloud() -> Check | None:
 
 
 def check_pyxis() -> Check | None:
-    """Does Slurm's srun know Pyxis's options? None where it does not, or there is no srun."""
+    """Does Slurm's srun know Pyxis's options? None if it does not, or there is no srun."""
     if shutil.which("srun") is None or "--container-image" not in _ask("srun", "--help").text:
         return None
     return Check(name="pyxis", level=Level.OK, message="srun takes --container-image")

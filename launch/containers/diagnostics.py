@@ -27,7 +27,7 @@ _REMEDIES = (
     (r"no subuid|no subgid|/etc/subuid|/etc/subgid|fakeroot mapping", _SUBORDINATE),
     (r"user.{0,20}namespace|max_user_namespaces|clone_newuser", None),
     (r"must be owned by root", "give the file back to root, or use an installation without setuid"),
-    (r"couldn't parse configuration|could not parse configuration", "its installation lacks a file: install it anew"),
+    (r"couldn't parse configuration|could not parse configuration", "its installation lacks a file: install it again"),
     (
         r"error while loading shared libraries|glibc|exec format error|cannot execute",
         "it was built for another system: take the distribution's own package, or ask the site for its module",
@@ -74,7 +74,7 @@ def _graded(line: str) -> tuple[int, str]:
 
 
 def suggest_fix(said: str, user: str) -> str | None:
-    """Return what helps against what Apptainer, Charliecloud or Podman complains of; None where nobody knows.
+    """Return what helps against what Apptainer, Charliecloud or Podman complains of; None if nobody knows.
 
     Args:
         said: All that it printed.

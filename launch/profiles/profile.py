@@ -56,14 +56,14 @@ class Profile:
         backend: Who schedules: `local` or `slurm`.
         runtime: What wraps the command: `bare`, or what executes it in a container.
         image: The image its runs execute in; None for the one that fits what they ask for.
-        mounts: What of the host they see beside their own folders, the code, data and caches.
+        mounts: What runs see of the host besides their own folders, the code, data and caches.
         container: How an engine sets their containers up.
         slots: Runs at once on this machine; None for as many as its cores or GPUs allow.
         slots_per_gpu: Runs that share one GPU.
         runs_dir: Where run directories lie; None for `$LAUNCH_RUNS`, else `./runs`.
         env: Variables set for every run; no secrets.
         site: What the cluster wants to be told.
-        file: The profile's file, for messages; None where it needs none.
+        file: The profile's file, for messages; None if it needs none.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Profile:
 
 
 def profile_folders() -> list[Path]:
-    """Return where profiles are looked for: `slurm/` here and beside the launcher's code, then the user's own."""
+    """Return the folders of profiles: `slurm/` here and next to the launcher's code, then the user's own."""
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return [Path("slurm"), Path(__file__).parents[2] / "slurm", Path(config) / "launch"]
 
@@ -108,7 +108,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
         The profile.
 
     Raises:
-        LaunchError: Where there is none, or it says something that cannot be done.
+        LaunchError: If there is no such profile, or it is not valid.
     """
     folders = folders or profile_folders()
     if _NAME.fullmatch(name):
@@ -121,7 +121,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
     known = profile_names(folders)
     near = nearest(name, known)
     message = f"there is no profile {printable(name)!r}" + (f"; did you mean {near}?" if near else "")
-    # Typed in the repository, `slurm` is the folder beside the launcher's code too.
+    # In the repository both `slurm` folders are the same.
     places = {os.path.realpath(folder): os.path.normpath(folder) for folder in reversed(folders)}
     where = ", ".join(map(printable, reversed(places.values())))
     raise LaunchError(message, hint=f"the profiles are {', '.join(known)}; a new one is a file NAME.yaml in {where}")
@@ -133,10 +133,10 @@ def check_word(kind: str, word: Any, place: Place | None = None) -> str:
     Args:
         kind: `backend` or `runtime`.
         word: Its name.
-        place: Where it stands; None for the command line.
+        place: Its place in the file; None for the command line.
 
     Raises:
-        LaunchError: Where there is none.
+        LaunchError: If there is none.
     """
     allowed = {"backend": BACKENDS, "runtime": RUNTIMES}[kind]
     if word in allowed:
@@ -195,7 +195,7 @@ def _text(value: Any, place: Place) -> str:
 
 
 def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
-    """Return what a profile adds to what containers see: `SRC[:DST][:rw]` each, or SRC as a key of the rest."""
+    """Return the mounts that a profile adds: `SRC[:DST][:rw]` each, or a mapping of SRC to the rest."""
     if value is None:
         return ()
     if isinstance(value, dict):
@@ -204,7 +204,7 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
     elif isinstance(value, list):
         words = [(_mount_word(word, place.item(i)), place.item(i)) for i, word in enumerate(place.sequence(value))]
     else:
-        raise place.error(f"{describe(value)} stands where a list belongs", f"a list of {_MOUNT_FORM}")
+        raise place.error(f"{describe(value)} is not a list", f"a list of {_MOUNT_FORM}")
     found: dict[str, Mount] = {}
     for word, at in words:
         try:
@@ -218,14 +218,14 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
 
 
 def _mount_word(value: Any, place: Place) -> str:
-    """Return one item of a list of mounts; `SRC: DST` with a space is no text in YAML."""
+    """Return one item of a list of mounts; YAML reads `SRC: DST` with a space as a mapping."""
     if not isinstance(value, str) or not value:
-        raise place.error(f"{describe(value)} is no mount", f"{_MOUNT_FORM}, without a space after the colon")
+        raise place.error(f"{describe(value)} is not a mount", f"{_MOUNT_FORM}, without a space after the colon")
     return value
 
 
 def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
-    """Return what a profile says of its containers themselves."""
+    """Return how a profile sets containers up."""
     said = next((key for key in _CONTAINER_KEYS if key in values), None)
     if said is not None and values.get("runtime", "bare") not in ("bare", *ENGINES):  # `--runtime` names another
         raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(ENGINES)}")
@@ -249,17 +249,17 @@ def _limits(value: Any, place: Place) -> dict[str, int]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise place.error(f"{describe(value)} stands where a mapping belongs", "such as {memlock: -1, nofile: 4096}")
+        raise place.error(f"{describe(value)} is not a mapping", "such as {memlock: -1, nofile: 4096}")
     limits = place.mapping(value)
     for name, limit in limits.items():
         _one_of(name, _LIMITS, "limit", place.key(name))
         if isinstance(limit, bool) or not isinstance(limit, int) or not -1 <= limit <= _MOST_LIMIT:
-            raise place.key(name).error(f"{describe(limit)} is no limit", "a whole number; -1 for none")
+            raise place.key(name).error(f"{describe(limit)} is not a limit", "a whole number; -1 for none")
     return limits
 
 
 def _one_of(word: str, allowed: tuple[str, ...], kind: str, place: Place) -> None:
-    """Refuse a word that is none of those allowed."""
+    """Refuse a word that is not allowed."""
     if word not in allowed:
         near = nearest(word, allowed)
         message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
@@ -274,7 +274,7 @@ def _env(value: Any, place: Place) -> dict[str, str]:
         if not _VARIABLE.fullmatch(key):
             raise at.error("not the name of a variable", "letters, digits and _ are allowed, no digit first")
         if looks_secret(key):
-            raise at.error("looks like a secret, and profiles are no place for one", "export it where you log in")
+            raise at.error("looks like a secret; do not store one in a profile", "export it where you log in")
         if text != "":
             _text(text, at)
     return variables

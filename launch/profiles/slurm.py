@@ -32,7 +32,7 @@ _OWN = (
     "test-only",
     "wrap",
 )
-# Keys of their own, of which sbatch's spelling would silently win.
+# Options that have a key of their own: sbatch's spelling in `additional` would silently win.
 _KEYS = {
     "account": "account",
     "comment": "comment",
@@ -87,9 +87,9 @@ class SlurmSettings:
         licenses: Licences a run takes.
         nodelist: Nodes that must be among a run's.
         exclude: Nodes that no run may be given.
-        gpu_directive: How GPUs are asked for: `gres`, `gpus_per_node`, or `none` where the partition implies them.
+        gpu_directive: How GPUs are requested: `gres`, `gpus_per_node`, or `none` if the partition implies them.
         gpu_type: Kind of GPU, as the site names it.
-        mail_type: When Slurm writes mail, such as `FAIL,END`.
+        mail_type: The events for which Slurm sends mail, such as `FAIL,END`.
         mail_user: To whom.
         comment: What the job's comment says.
         wckey: The key that some sites account by.
@@ -137,14 +137,14 @@ SLURM_KEYS = tuple(f.name for f in fields(SlurmSettings))
 
 
 def read_slurm_settings(values: Mapping[str, Any], place: Place) -> SlurmSettings:
-    """Return what a profile says about its cluster.
+    """Return the settings of a cluster.
 
     Args:
         values: The profile's keys and values; keys of others are passed over.
         place: The profile's place, for messages.
 
     Raises:
-        FileError: Where a value cannot be understood.
+        FileError: If a value cannot be understood.
     """
     said: dict[str, Any] = {}
     for key in SLURM_KEYS:
@@ -225,7 +225,7 @@ def _setup(value: Any, place: Place) -> tuple[str, ...]:
             raise at.error(f"{describe(line)} is not one line of shell", "put quotes around it; one line each")
         name = line.removeprefix("export ").partition("=")[0].strip()
         if "=" in line and name.isidentifier() and looks_secret(name):
-            raise at.error("looks like a secret, and profiles are no place for one", "export it where you log in")
+            raise at.error("looks like a secret; do not store one in a profile", "export it where you log in")
         if line.startswith("#SBATCH"):
             raise at.error("sbatch does not read options after its own", "say it under additional")
     return tuple(lines)

@@ -1,4 +1,4 @@
-"""The sections of a sweep file that vary keys: grid, zip, list, random. Each is a factor; factors multiply."""
+"""The sections of a sweep file that vary keys: grid, zip, list, random. Each gives axes; a block is their product."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launch.yaml_file import Place, describe
 
 _RANDOM_KEYS = ("count", "seed", "values")
 MAX_POINTS = 100_000
-# After so many points in a row that it has had already, a random section holds that there are no more.
+# A random section gives up after drawing this many known points in a row.
 _MISSES_IN_A_ROW = 1000
 
 
@@ -32,12 +32,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Axis:
-    """Points of which a run takes one.
+    """One varied key, or several that vary together: a run takes one of the points.
 
     Attributes:
         points: At least one.
-        places: Key to the place that varies it.
-        notice: What is suspicious, or None.
+        places: Each key with the place that varies it.
+        notice: A warning, or None.
     """
 
     points: tuple[Point, ...]
@@ -45,7 +45,7 @@ class Axis:
     notice: str | None = None
 
     def without(self, keys: set[str]) -> Axis:
-        """Return the factor with `keys` left out; points that are then equal are one."""
+        """Return the axis without `keys`; points that become equal are merged."""
         if keys.isdisjoint(self.places):
             return self
         kept: dict[tuple[str, ...], Point] = {}
@@ -92,12 +92,12 @@ def refuse_special(key: str, place: Place) -> None:
     if without_force(key) in ("seed", "experiment"):
         section = "seeds" if without_force(key) == "seed" else "experiment"
         raise place.error(
-            f"{without_force(key)} cannot be set here", f"use the block's own key {section}, beside grid and base"
+            f"{without_force(key)} cannot be set here", f"use the block's own key {section}, next to grid and base"
         )
 
 
 def read_grid(raw: Any, place: Place) -> list[Axis]:
-    """Return a factor for each key of `grid`: every combination is a run."""
+    """Return an axis for each key of `grid`: every combination is a run."""
     axes, places = _axes(raw, place)
     return [
         _read_axis([_point({key: value}, places) for value in values], {key: places[key]})
@@ -106,10 +106,10 @@ def read_grid(raw: Any, place: Place) -> list[Axis]:
 
 
 def read_zip(raw: Any, place: Place) -> list[Axis]:
-    """Return a factor for each mapping of `zip`: its keys walk together.
+    """Return an axis for each mapping of `zip`: its keys vary together.
 
     Raises:
-        SweepError: Where the lists of one mapping differ in length.
+        SweepError: If the lists of one mapping differ in length.
     """
     many = isinstance(raw, list)
     return [_zip(r, place.item(i) if many else place) for i, r in enumerate(place.sequence(raw) if many else [raw])]
@@ -126,7 +126,7 @@ def _zip(raw: Any, place: Place) -> Axis:
 
 
 def read_list(raw: Any, place: Place) -> list[Axis]:
-    """Return the factor of `list`: points written out, each with its own keys."""
+    """Return the axis of `list`: explicit points, each with its own keys."""
     items = place.sequence(raw)
     if not items:
         raise place.error("the list of points is empty", "give it at least one point, or leave it out")
@@ -142,7 +142,7 @@ def read_list(raw: Any, place: Place) -> list[Axis]:
 
 
 def read_random(raw: Any, place: Place) -> list[Axis]:
-    """Return the factor of `random`: `count` different points, drawn by `seed`."""
+    """Return the axis of `random`: `count` different points, drawn with `seed`."""
     section = place.mapping(raw)
     place.known_keys(section, _RANDOM_KEYS)
     for needed in ("count", "values"):
@@ -165,7 +165,7 @@ def read_random(raw: Any, place: Place) -> list[Axis]:
 
 
 def _draw_different(distributions: dict[str, Choices | Interval], count: int, seed: int) -> list[dict[str, Any]]:
-    """Return up to `count` different points; fewer where no more seem to exist."""
+    """Return up to `count` different points; fewer if no more seem to exist."""
     found: dict[str, dict[str, Any]] = {}
     misses = 0
     for index in count_from(0):

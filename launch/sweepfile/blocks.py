@@ -1,4 +1,4 @@
-"""The tree of a sweep file: blocks, each inheriting what the one around it says, and included files as blocks."""
+"""The tree of a sweep file: blocks, each inheriting from the block around it, and included files as blocks."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ BLOCK_KEYS = (
     "after",
 )
 TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel")
-# At the top of a file these two speak of the whole sweep, and in a block of the block.
+# At the top of a file these two belong to the whole sweep, in a block to the block.
 _OF_THE_SWEEP = ("name", "after")
-_FACTORS = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
+_AXES = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
 _MAX_SEED = 2**32 - 1
 _MAX_SEEDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One block of a sweep file; None and empty mean that it says nothing of its own.
+    """One block of a sweep file; None and empty mean inherited.
 
     Attributes:
-        place: Where it stands.
-        names: Its name, after those of the blocks around it.
+        place: Its place in the file.
+        names: The names of the blocks around it, then its own.
         after: The blocks that come before it.
         experiments: The recipes.
         base: Overrides of every run: key, with its prefix, to value.
         places: Key to place, of the base and of `experiment`.
-        factors: What it varies.
-        excludes: Its rules.
+        axes: What it varies.
+        excludes: Its exclude rules.
         seeds: The seeds.
         resources: Resources that differ from the defaults.
-        command: What to execute instead of training.
-        published: Numbers of the paper.
+        command: The command to execute instead of training.
+        published: Numbers from the paper.
         children: The blocks and included files inside it.
     """
 
@@ -67,7 +67,7 @@ class Block:
     experiments: tuple[str, ...] | None = None
     base: dict[str, Any] = field(default_factory=dict[str, Any])
     places: dict[str, Place] = field(default_factory=dict[str, Place])
-    factors: tuple[Axis, ...] = ()
+    axes: tuple[Axis, ...] = ()
     excludes: tuple[Rule, ...] = ()
     seeds: tuple[int, ...] | None = None
     resources: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -81,7 +81,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
 
     Args:
         section: The YAML mapping; its keys are known.
-        place: Where it stands.
+        place: Its place in the file.
         path: The file, for relative includes.
         chain: The files that led here by include, outermost first.
 
@@ -89,7 +89,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         The block.
 
     Raises:
-        SweepError: Where something in it cannot be understood.
+        SweepError: If something in it cannot be read.
     """
     base = flatten(section["base"], place.key("base")) if "base" in section else {}
     for key, (_, at) in base.items():
@@ -102,9 +102,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         base={key: None if key.startswith("~") else read_value(value, at) for key, (value, at) in base.items()},
         places={without_force(key): at for key, (_, at) in base.items()}
         | ({"experiment": place.key("experiment")} if "experiment" in section else {}),
-        factors=tuple(
-            f for name, read in _FACTORS.items() if name in section for f in read(section[name], place.key(name))
-        ),
+        axes=tuple(f for name, read in _AXES.items() if name in section for f in read(section[name], place.key(name))),
         excludes=read_rules(section["exclude"], place.key("exclude")) if "exclude" in section else (),
         seeds=read_seeds(section["seeds"], place.key("seeds")) if "seeds" in section else None,
         resources=read_resources(section["resources"], place.key("resources")) if "resources" in section else {},
@@ -128,7 +126,7 @@ def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[d
     section = read_yaml(path, place)
     for key in section:
         if key not in TOP_KEYS and ("." in key or "/" in key or "=" in key):
-            raise place.key(key).error("unknown key", "overrides stand under base, varied keys under grid")
+            raise place.key(key).error("unknown key", "put overrides under base, and varied keys under grid")
     place.known_keys(section, TOP_KEYS)
     block = {key: value for key, value in section.items() if key not in _OF_THE_SWEEP}
     return section, read_block(block, place, path, (*chain, path))
@@ -172,7 +170,7 @@ def read_resources(raw: Any, place: Place) -> dict[str, Any]:
 def _read_command(raw: Any, place: Place) -> tuple[str, ...]:
     hint = "write it as a list: [python, -m, my_program]"
     if not isinstance(raw, list):
-        raise place.error(f"{describe(raw)} stands where a list belongs", hint)
+        raise place.error(f"{describe(raw)} is not a list", hint)
     words = place.sequence(raw)
     for i, word in enumerate(words):
         if not isinstance(word, str) or "\0" in word:
@@ -198,7 +196,7 @@ def _read_blocks(section: dict[str, Any], place: Place, path: Path, chain: tuple
 
 
 def _read_includes(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...]) -> list[Block]:
-    """Read the files that a block includes, each as a block of its own."""
+    """Read the files that a block includes, each as its own block."""
     if "include" not in section:
         return []
     place = place.key("include")
@@ -224,7 +222,7 @@ def _read_include(path: Path, place: Place, chain: tuple[Path, ...]) -> Block:
     try:
         return read_file(path, Place(file), chain)[1]
     except SweepError as error:
-        # A file that is not there is the mistake of the one that names it.
+        # A missing file is a mistake in the file that names it.
         if error.key is None and error.file == file and not path.is_file():
             raise place.error(error.message.removeprefix(f"{file}: ") + f": {file}", error.hint) from error
         raise

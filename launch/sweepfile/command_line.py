@@ -1,4 +1,4 @@
-"""The overrides that a user types after a sweep file or an experiment; they win over the file."""
+"""Overrides typed after a sweep file or an experiment. They take precedence over the file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PLACE = Place("command line")
 
 @dataclass(frozen=True, kw_only=True)
 class CommandLine:
-    """What the command line fixes.
+    """The overrides of the command line.
 
     Attributes:
-        experiments: From `experiment=…`; None leaves the file's.
-        seeds: From `seed=…` or `seeds=…`; None leaves the file's.
+        experiments: From `experiment=…`; None keeps the file's.
+        seeds: From `seed=…` or `seeds=…`; None keeps the file's.
         resources: From `resources.KEY=…`.
         texts: Every other override, by its key without prefix.
         values: The plain values of those.
@@ -35,7 +35,7 @@ class CommandLine:
 
 
 def read_command_line(arguments: Sequence[str]) -> CommandLine:
-    """Read `key=value` arguments; of one key the last counts.
+    """Read `key=value` arguments. If a key is given twice, the last counts.
 
     Args:
         arguments: In Hydra's override grammar; further `seeds=3` (0, 1, 2), `seed=7`, `seed=0,5`, `experiment=…` and
@@ -45,7 +45,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         What they fix.
 
     Raises:
-        SweepError: For one that cannot be understood.
+        SweepError: If one cannot be read.
     """
     fixed: dict[str, Any] = {}
     resources: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
             name = key.removeprefix("resources.")
             resources |= read_resources({name: override.value}, _PLACE.key("resources"))
         else:
-            texts.pop(key, None)  # what is typed again moves to the end
+            texts.pop(key, None)  # a key that is typed again moves to the end
             texts[key], values[key] = argument, _one(key, override.value)
     return CommandLine(**fixed, resources=resources, texts=texts, values=values)
 

@@ -1,4 +1,4 @@
-"""Rules that remove combinations from a sweep."""
+"""Rules of the `exclude` section: they remove combinations from a sweep."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Condition = Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule matches a run where every condition holds; a run without one of the keys is not matched.
+    """Matches a run if every condition holds; a run that lacks one of the keys does not match.
 
     Attributes:
-        place: Where the file states it.
+        place: Its place in the file.
         conditions: Key to the test of its value.
         places: Key to its place.
     """
@@ -48,14 +48,14 @@ class Rule:
             if key not in known:
                 near = nearest(key, sorted(known))
                 message = "no run sets this key" + (f"; did you mean {near}?" if near else "")
-                raise place.error(message, f"a rule can speak of {', '.join(sorted(known))}")
+                raise place.error(message, f"a rule can use {', '.join(sorted(known))}")
 
 
 def read_rules(raw: Any, place: Place) -> tuple[Rule, ...]:
     """Return the rules of an `exclude` section.
 
     Raises:
-        SweepError: Where it is not a list of mappings, or a condition cannot be understood.
+        SweepError: If it is not a list of mappings, or a condition cannot be understood.
     """
     return tuple(_read_rule(item, place.item(i)) for i, item in enumerate(place.sequence(raw)))
 
@@ -85,7 +85,7 @@ def _read_comparison(sign: str, text: str, place: Place) -> Condition:
     try:
         bound = parse_value(text)
     except GrammarError as error:
-        raise place.error(f"{describe(text)} is no value: {error}") from error
+        raise place.error(f"{describe(text)} is not a valid value: {error}") from error
     if sign == "!=":
         return lambda fact: not same_value(fact, bound)
     if not _is_number(bound):
@@ -99,5 +99,5 @@ def _is_number(value: Any) -> bool:
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Return whether two plain values are one: 1 is 1.0, but not true."""
+    """Return whether two plain values are equal: 1 equals 1.0, but not true."""
     return isinstance(one, bool) == isinstance(other, bool) and one == other

@@ -1,4 +1,4 @@
-"""From the tree of a sweep file to its leaves: blocks with all that they inherit, ready to be multiplied out."""
+"""From the tree of a sweep file to resolved blocks: each with everything it inherits, ready to be expanded."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from launch.yaml_file import Place
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedBlock:
-    """A block without blocks inside, with what it inherits and what the command line fixes.
+    """A block without inner blocks, with everything it inherits and the overrides of the command line.
 
     Attributes:
         block: The merged block.
         experiments: Its experiments.
         seeds: Its seeds.
         resources: What its runs ask for.
-        base: Key to value and text of the overrides that every run starts from.
-        factors: What varies.
+        base: Each key with the value and the text of the override that every run starts from.
+        axes: What varies.
         fixed: The overrides of the command line.
-        places: Key to the place that sets it.
+        places: Each key with the place that sets it.
     """
 
     block: Block
@@ -36,25 +36,25 @@ class ResolvedBlock:
     seeds: tuple[int, ...]
     resources: Resources
     base: dict[str, tuple[Any, str]]
-    factors: tuple[Axis, ...]
+    axes: tuple[Axis, ...]
     fixed: CommandLine
     places: dict[str, str]
 
     @property
     def name(self) -> str | None:
-        """The name of the block, or of the nearest around it that has one."""
+        """The name of the block, or of the nearest named block around it."""
         return self.block.names[-1] if self.block.names else None
 
     def count(self) -> int:
-        """Return how many runs it has before any rule removes one."""
-        return len(self.experiments) * len(self.seeds) * math.prod(len(f.points) for f in self.factors)
+        """Return the number of runs before any rule removes one."""
+        return len(self.experiments) * len(self.seeds) * math.prod(len(f.points) for f in self.axes)
 
     def settings(self) -> set[str]:
         """Return the varied keys."""
-        return {key for factor in self.factors for key in factor.places}
+        return {key for axis in self.axes for key in axis.places}
 
     def facts(self) -> set[str]:
-        """Return every key that a rule can speak of."""
+        """Return every key that a rule can use."""
         return {"experiment", "seed", *self.base, *self.settings(), *self.fixed.values}
 
     def values(self, experiment: str, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -63,18 +63,18 @@ class ResolvedBlock:
         return base | dict(settings) | self.fixed.values | {"experiment": experiment, "seed": seed}
 
     def points(self) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-        """Yield every combination: the settings, and the overrides of a run."""
+        """Yield the settings and the overrides of every combination."""
         fixed = tuple(self.fixed.texts.values())
-        for combination in product(*(factor.points for factor in self.factors)):
+        for combination in product(*(axis.points for axis in self.axes)):
             settings = {key: value for point in combination for key, value in point.values.items()}
             base = tuple(text for key, (_, text) in self.base.items() if key not in settings)
             yield settings, (*base, *(text for point in combination for text in point.texts), *fixed)
 
     def remaining_points(self, matched: set[Place]) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...], int]]:
-        """Yield experiment, settings, overrides and seed of every run that no rule removes.
+        """Yield the experiment, settings, overrides and seed of every run that no rule removes.
 
         Args:
-            matched: Collects the places of the rules that removed a run.
+            matched: Receives the places of the rules that removed a run.
         """
         rules = self.block.excludes
         points = list(self.points())
@@ -89,14 +89,14 @@ class ResolvedBlock:
 
 
 def resolve_blocks(top: Block, fixed: CommandLine) -> list[ResolvedBlock]:
-    """Return the leaves of a file, in its order.
+    """Return the resolved blocks of a file, in file order.
 
     Args:
         top: The file's block.
-        fixed: What the command line fixes.
+        fixed: The overrides of the command line.
 
     Raises:
-        SweepError: Where a leaf has no experiment, a key is varied twice, or a rule names a key that no run sets.
+        SweepError: If a block has no experiment, a key is varied twice, or a rule names a key that no run sets.
     """
     return list(_find(top, Block(place=top.place), fixed))
 
@@ -106,7 +106,7 @@ def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[ResolvedB
     if block.children:
         leaves = [leaf for child in block.children for leaf in _find(child, merged, fixed)]
     else:
-        leaves = [_leaf(merged, fixed)]
+        leaves = [_resolve(merged, fixed)]
     known = {key for leaf in leaves for key in leaf.facts()}
     for rule in block.excludes:
         rule.check_keys(known)
@@ -114,8 +114,8 @@ def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[ResolvedB
 
 
 def _merge(around: Block, block: Block) -> Block:
-    """Return `block` with what it inherits."""
-    varied = {key: place for factor in around.factors for key, place in factor.places.items()}
+    """Return `block` with everything it inherits."""
+    varied = {key: place for axis in around.axes for key, place in axis.places.items()}
     for key in block.base:
         if without_force(key) in varied:
             place = block.places[without_force(key)]
@@ -123,8 +123,8 @@ def _merge(around: Block, block: Block) -> Block:
                 f"{without_force(key)} is already varied at {varied[without_force(key)]}",
                 "take it out of one of the two",
             )
-    for factor in block.factors:
-        for key, place in factor.places.items():
+    for axis in block.axes:
+        for key, place in axis.places.items():
             if key in varied:
                 raise place.error(f"{key} is already varied at {varied[key]}", "take it out of one of the two")
             varied[key] = place
@@ -136,7 +136,7 @@ def _merge(around: Block, block: Block) -> Block:
         experiments=block.experiments or around.experiments,
         base={key: value for key, value in around.base.items() if without_force(key) not in own} | block.base,
         places=around.places | block.places,
-        factors=around.factors + block.factors,
+        axes=around.axes + block.axes,
         excludes=around.excludes + block.excludes,
         seeds=block.seeds or around.seeds,
         resources=around.resources | block.resources,
@@ -144,13 +144,13 @@ def _merge(around: Block, block: Block) -> Block:
     )
 
 
-def _leaf(block: Block, fixed: CommandLine) -> ResolvedBlock:
+def _resolve(block: Block, fixed: CommandLine) -> ResolvedBlock:
     experiments = fixed.experiments or block.experiments
     if not experiments:
         raise block.place.error("experiment is missing", "name the recipe, such as `experiment: digits/s5`")
-    factors = tuple(factor.without(set(fixed.texts)) for factor in block.factors)
+    axes = tuple(axis.without(set(fixed.texts)) for axis in block.axes)
     places = {key: str(place) for key, place in block.places.items()}
-    places |= {key: str(place) for factor in factors for key, place in factor.places.items()}
+    places |= {key: str(place) for axis in axes for key, place in axis.places.items()}
     places |= {key: "command line" for key in fixed.texts}
     if fixed.experiments:
         places["experiment"] = "command line"
@@ -164,7 +164,7 @@ def _leaf(block: Block, fixed: CommandLine) -> ResolvedBlock:
             for key, value in block.base.items()
             if without_force(key) not in fixed.texts
         },
-        factors=factors,
+        axes=axes,
         fixed=fixed,
         places=places,
     )

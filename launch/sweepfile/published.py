@@ -1,4 +1,4 @@
-"""The `paper` section of a sweep file: the numbers that a paper printed for its rows."""
+"""The `paper` section of a sweep file: published numbers for rows of the results table."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _KEYS = ("experiment", "settings", "metric", "value", "std", "source")
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One number, before the experiment and the metric it leaves out are filled in.
+    """One published number; the experiment and the metric may be missing and are filled in later.
 
     Attributes:
-        place: Where the file states it.
-        experiment: None for that of its block.
-        settings: The settings that pick the row.
+        place: Its place in the file.
+        experiment: None for the experiment of its block.
+        settings: The settings that select the row.
         places: Setting to its place.
-        metric: None for that of the sweep.
+        metric: None for the metric of the sweep.
         value: In the metric's own unit.
         std: Its standard deviation.
         source: Paper and table.
@@ -45,7 +45,7 @@ def read_published(raw: Any, place: Place) -> tuple[PublishedRow, ...]:
     """Return the rows of a `paper` section.
 
     Raises:
-        SweepError: Where it is no list of rows, or a row cannot be understood.
+        SweepError: If it is not a list of rows, or a row cannot be read.
     """
     return tuple(_read_row(item, place.item(i)) for i, item in enumerate(place.sequence(raw)))
 
@@ -82,7 +82,7 @@ def _number(value: Any, place: Place) -> float:
 
 
 def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> PublishedNumber:
-    """Return the number that a row states, with what it leaves out filled in.
+    """Return the number of a row, with the missing experiment and metric filled in.
 
     Args:
         row: The row.
@@ -90,7 +90,7 @@ def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> P
         metric: The metric of the sweep.
 
     Raises:
-        SweepError: Where the experiment is none of the block's, or several are possible, or an accuracy is in percent.
+        SweepError: If the block does not have the experiment, if several are possible, or if an accuracy is in percent.
     """
     known = list(dict.fromkeys(experiments))
     if row.experiment is None and len(known) > 1:
@@ -103,7 +103,7 @@ def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> P
     metric = row.metric or metric
     if metric.rpartition("/")[2] in ("accuracy", "error") and not 0 <= row.value <= 1:
         hint = f"a fraction, not percent: {row.value / 100:g}"
-        raise row.place.key("value").error(f"{row.value:g} is no {metric}: it lies outside 0 to 1", hint)
+        raise row.place.key("value").error(f"{row.value:g} is not a valid {metric}: it must be between 0 and 1", hint)
     return PublishedNumber(
         experiment=experiment,
         settings=dict(row.settings),
@@ -115,7 +115,7 @@ def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> P
 
 
 def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
-    """Raise for a setting of a row that no run of the sweep has: the row could never be shown."""
+    """Raise for a setting that no run of the sweep has: the row would never be shown."""
     known = sorted(set(settings))
     for key, place in row.places.items():
         if key not in known:
@@ -125,7 +125,7 @@ def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
 
 
 def check_metric(metric: str, place: Place) -> None:
-    """Raise for a metric that no training process leaves: its column would stay empty."""
+    """Raise for a metric that no training process writes: its column would stay empty."""
     if metric not in FINAL_METRICS:
         near = nearest(metric, FINAL_METRICS)
         message = f"a run has no metric {metric!r}" + (f"; did you mean {near}?" if near else "")

@@ -1,7 +1,7 @@
-"""Seeded random values that are the same on every machine and under every Python.
+"""Seeded random values that are equal on every machine and Python version.
 
-Each draw is a hash of (seed, key, index): no generator whose algorithm could change, no order of keys that matters.
-So a sweep whose `count` grows keeps its earlier points, and a key that is added leaves the other keys' values alone.
+Each draw is a hash of (seed, key, index): there is no generator whose algorithm could change, and the order of keys
+does not matter. So a sweep whose `count` grows keeps its points, and adding a key keeps the values of the others.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ DISTRIBUTIONS = (*_INTERVALS, "choice")
 
 
 def read_distribution(raw: Any, place: Place) -> Choices | Interval:
-    """Return what a random value is drawn from.
+    """Return the distribution or the choices that a random value is drawn from.
 
     Args:
         raw: `{uniform: [low, high]}` or another of `DISTRIBUTIONS`, a list to choose from, or a text in Hydra's
             grammar such as `interval(0,1)`, `tag(log,interval(1e-4,1))`, `choice(a,b)`.
-        place: Where the file says so.
+        place: Its place in the file.
 
     Raises:
-        SweepError: Where it is none of these, or its bounds are.
+        SweepError: If it is not one of these, or its bounds are not valid.
     """
     if not isinstance(raw, dict):
         return _from_grammar(raw, place)
@@ -59,7 +59,7 @@ def _from_grammar(raw: Any, place: Place) -> Choices | Interval:
         try:
             value = parse_value(raw)
         except GrammarError as error:
-            raise place.error(f"{describe(raw)} is no value: {error}") from error
+            raise place.error(f"{describe(raw)} is not a valid value: {error}") from error
         if isinstance(value, Interval):
             return _checked(value, place)
     return Choices(tuple(read_choices(raw, place)))

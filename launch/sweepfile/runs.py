@@ -1,4 +1,4 @@
-"""The runs that the leaves of a sweep file expand to, each once, before their configs are composed."""
+"""The runs of a sweep file, each once, before their configurations are composed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunSpec:
         resources: What an attempt asks for.
         command: What to execute instead of training; None for that.
         dependencies: What it waits for, and what waits for it.
-        block: Name of its block, or of the nearest around it that has one; None where none has.
+        block: Name of its block, or of the nearest around it that has one; None if none has.
         where: The place in the sweep file, for messages.
         places: Key to the place where the file (or the command line) sets it, for messages.
     """
@@ -60,15 +60,15 @@ class RunSpec:
 
 
 def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
-    """Return the runs of all leaves, each once, and what is suspicious about them.
+    """Return the runs of all resolved blocks, each once, and warnings about them.
 
     Args:
         top: The file's block.
-        leaves: Its leaves.
+        leaves: Its resolved blocks.
         place: The file, for messages.
 
     Raises:
-        SweepError: Where there are too many runs or none, or where one can never start.
+        SweepError: If there are too many runs or none, or where one can never start.
     """
     total = sum(leaf.count() for leaf in leaves)
     if total > MAX_RUNS:
@@ -86,7 +86,7 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
             runs[key] = runs[key].joined(spec) if key in runs else spec
         if not specs and len(leaves) > 1:
             warnings.append(f"{leaf.block.place}: the rules of exclude remove every run of this block")
-        warnings += [factor.notice for factor in leaf.factors if factor.notice]
+        warnings += [axis.notice for axis in leaf.axes if axis.notice]
     rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
     if not runs:
         raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
@@ -98,7 +98,7 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
 
 
 def _same_run(spec: RunSpec) -> object:
-    """Return what specs of one run share. A command is told what came before it, a training is not."""
+    """Return the facts that two specs of one run share. Only a command is told what ran before it."""
     requires = None if spec.command is None else spec.dependencies.requires
     return spec.experiment, spec.overrides, spec.seed, spec.command, requires
 
@@ -110,7 +110,7 @@ def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[
         if spec.dependencies.requires != runs[_same_run(spec)].dependencies.requires:
             found[str(leaf.block.place)] += 1
     return [
-        f"{place}: runs of this block stand in one that comes earlier too ({count:,}), and wait for nothing more than "
+        f"{place}: {count:,} runs of this block are already in an earlier block, and wait for nothing more than "
         "there: trainings that are equal are one run"
         for place, count in found.items()
     ]
@@ -128,7 +128,7 @@ def _mixed(runs: Iterable[RunSpec]) -> list[str]:
 
 
 def _specs(leaf: ResolvedBlock, matched: set[Place], resolver: DependencyResolver) -> Iterator[RunSpec]:
-    """Yield the runs of a leaf."""
+    """Yield the runs of a resolved block."""
     where = str(leaf.block.place)
     for experiment, settings, overrides, seed in leaf.remaining_points(matched):
         yield RunSpec(
@@ -150,7 +150,7 @@ def _fixed_keys(leaves: list[ResolvedBlock]) -> list[str]:
     return [
         f"{place}: the command line fixes {key}, so it is not varied"
         for leaf in leaves
-        for factor in leaf.block.factors
-        for key, place in factor.places.items()
+        for axis in leaf.block.axes
+        for key, place in axis.places.items()
         if key in leaf.fixed.values
     ]

@@ -20,7 +20,7 @@ from launch.sweepfile.published import PublishedRow, check_metric, check_setting
 from launch.sweepfile.runs import RunSpec, expand_runs
 from launch.yaml_file import Place, describe, printable
 
-# How often each reason of an attempt's end is tried again. A timeout counts only where the attempt made progress.
+# How often an attempt is retried, by the reason it ended. A timeout is retried only if the attempt made progress.
 RETRY_DEFAULTS: dict[str, int] = {
     "killed": 3,
     "node_failure": 3,
@@ -43,11 +43,11 @@ class Sweep:
         name: Name of the sweep: the folder under `runs/`.
         file: The file as the user named it; None for `launch run`.
         runs: Every run, in the order of the file.
-        published: Numbers of the paper.
+        published: Numbers from the paper.
         metric: The metric of the results table.
         retry: How often each reason of an attempt's end is tried again.
         max_parallel: How many runs may execute at once; None for as many as there are slots.
-        after: Sweeps of which every run must have succeeded before one of this starts.
+        after: Sweeps whose runs must all have succeeded before a run of this one starts.
         warnings: What is suspicious and not wrong, one line each.
     """
 
@@ -73,7 +73,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         The sweep.
 
     Raises:
-        SweepError: Where the file or an override cannot be understood.
+        SweepError: If the file or an override cannot be understood.
     """
     place = Place(printable(str(file)))
     fixed = read_command_line(overrides)
@@ -112,13 +112,13 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
         The sweep.
 
     Raises:
-        SweepError: Where an override cannot be understood.
+        SweepError: If an override cannot be understood.
     """
     place = Place("command line")
     fixed = read_command_line(overrides)
     if fixed.experiments:
         raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
-    # A name with other characters is no experiment's; composing says so.
+    # No experiment has a name with other characters; composing the run reports it.
     name = _name_of(experiment, overrides)
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
     runs, _ = expand_runs(block, resolve_blocks(block, fixed), place)
@@ -159,7 +159,7 @@ def _published(
 
 
 def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[PublishedRow, list[ResolvedBlock]]]:
-    """Yield every row of the tree with the leaves that it can speak of."""
+    """Yield every row of the tree with the resolved blocks that it applies to."""
     inside = [leaf for leaf in leaves if _contains(block, leaf.block.place)]
     for row in block.published:
         yield row, inside

@@ -21,10 +21,10 @@ def read_value(raw: Any, place: Place) -> Any:
 
     Args:
         raw: What the YAML file says.
-        place: Where it says so.
+        place: Its place in the file.
 
     Raises:
-        SweepError: Where it is several values, or none that an override can have.
+        SweepError: If it is several values, or none that an override can have.
     """
     value = _parse(raw, place)
     if isinstance(value, Choices | Interval):
@@ -38,7 +38,7 @@ def read_choices(raw: Any, place: Place) -> list[Any]:
     """Return the values of an axis: a YAML list, or a text such as `choice(a,b)` or `range(1,5)`, or one value.
 
     Raises:
-        SweepError: Where there is none, one stands twice, or one cannot be a value.
+        SweepError: If there are no values, one appears twice, or one is not a valid value.
     """
     if isinstance(raw, list):
         items = cast("list[Any]", raw)
@@ -53,7 +53,7 @@ def read_choices(raw: Any, place: Place) -> list[Any]:
     seen: set[str] = set()
     for value in values:
         if (text := format_value(value)) in seen:
-            raise place.error(f"the value {text} stands twice")
+            raise place.error(f"the value {text} is listed twice")
         seen.add(text)
     return values
 
@@ -66,11 +66,11 @@ def _parse(raw: Any, place: Place) -> Any:
         try:
             return parse_value(raw)
         except GrammarError as error:
-            raise place.error(f"{describe(raw)} is no value: {error}", _quote_hint(raw)) from error
+            raise place.error(f"{describe(raw)} is not a valid value: {error}", _quote_hint(raw)) from error
     if isinstance(raw, list):
         return [read_value(item, place.item(i)) for i, item in enumerate(cast("list[Any]", raw))]
     if isinstance(raw, dict):
-        raise place.error("a mapping stands where a value belongs", 'write a mapping as text: "{a:1}"')
+        raise place.error("a mapping is not a value", 'write a mapping as text: "{a:1}"')
     raise place.error(f"{describe(raw)} is neither text, a number, true, false, null nor a list")
 
 
@@ -79,14 +79,14 @@ def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any
 
     Args:
         raw: What the YAML file says.
-        place: Where it says so.
+        place: Its place in the file.
         deep: Whether a mapping inside is more path; otherwise it is a value.
 
     Returns:
         Key to raw value and place, in the order of the file.
 
     Raises:
-        SweepError: Where it is no mapping, or a key is none of Hydra's or stands twice.
+        SweepError: If it is not a mapping, or a key appears twice or is not a key of Hydra's grammar.
     """
     flat: dict[str, tuple[Any, Place]] = {}
     spelt: dict[str, str] = {}
@@ -94,13 +94,13 @@ def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any
         if problem := key_problem(key):
             raise at.error(*problem)
         if key in flat:
-            raise at.error(f"{key} stands twice, as `{spelt[key]}` and as `{spelling}`", "take one of the two out")
+            raise at.error(f"{key} appears twice, as `{spelt[key]}` and as `{spelling}`", "take one of the two out")
         flat[key], spelt[key] = (value, at), spelling
     return flat
 
 
 def _walk(prefix: str, raw: Any, place: Place, deep: bool, around: str) -> Iterator[tuple[str, Any, Place, str]]:
-    """Yield the path, the value, the place and the spelling of every key; `around` is what `{}` stands in."""
+    """Yield the path, the value, the place and the spelling of every key; `around` is the text around `{}`."""
     for key, value in place.mapping(raw).items():
         if deep and isinstance(value, dict) and value and not key.startswith("~"):
             inside = around.replace("{}", f"{key}: {{{{}}}}")

@@ -14,7 +14,7 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
     """Return what a command line of `docker` or `podman` says, whether it succeeds or not.
 
     Raises:
-        BackendError: Where it cannot be executed, or says nothing for long.
+        BackendError: If it cannot be executed, or says nothing for long.
     """
     try:
         return subprocess.run(

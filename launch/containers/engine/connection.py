@@ -22,7 +22,7 @@ def connect() -> DockerClient:
     """Return a client of the engine that docker's own command line would ask.
 
     Raises:
-        BackendError: Where none answers, or it does not want to talk to this user.
+        BackendError: If none answers, or it does not want to talk to this user.
     """
     try:
         from docker import from_env
@@ -37,7 +37,7 @@ def answering() -> Generator[None]:
     """Say in words what it means that the engine does not answer.
 
     Raises:
-        BackendError: Where it does not.
+        BackendError: If it does not.
     """
     from docker.errors import DockerException
     from requests.exceptions import RequestException

@@ -73,8 +73,8 @@ class Driver:
         """Start the container and wait until it is removed; return its exit code, 128 and more for a signal.
 
         Raises:
-            LaunchError: Where it cannot be started.
-            Gone: Where the engine went away meanwhile.
+            LaunchError: If it cannot be started.
+            Gone: If the engine went away meanwhile.
         """
         request = self._request
         end_labelled(self._api, request.labels.get(FOLDER_LABEL, ""), 0.0)  # nothing has: the place is ours

@@ -17,8 +17,8 @@ def check_network(name: str, engine: str) -> None:
         engine: `docker` or `podman`.
 
     Raises:
-        LaunchError: Where there is none of this name.
-        BackendError: Where the engine does not answer.
+        LaunchError: If there is none of this name.
+        BackendError: If the engine does not answer.
     """
     if name in _MODES[engine]:
         return

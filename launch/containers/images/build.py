@@ -72,8 +72,8 @@ def build(
         The image as the engine holds it.
 
     Raises:
-        LaunchError: Where it cannot be built.
-        BackendError: Where the engine does not answer.
+        LaunchError: If it cannot be built.
+        BackendError: If the engine does not answer.
     """
     builder = find_builder(options.builder)
     base = check_reference(options.base or spec.base)

@@ -48,7 +48,7 @@ def context_folder(name: str, *, keep: bool) -> Generator[Path]:
 
 
 def _lock_context(name: str) -> tuple[Path, int] | None:
-    """Return an image's own folder and the lock on it; None where another build has it, or there cannot be one."""
+    """Return an image's own folder and the lock on it; None if another build has it, or there cannot be one."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _KEPT / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,13 +75,13 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
         spec: The image.
         source: The folder that holds the code.
         folder: An empty one, or that of an earlier build.
-        wheels: Where every package of the lock lies; None where the build may use the network.
+        wheels: Where every package of the lock lies; None if the build may use the network.
 
     Returns:
         What was left out of the code, a line each.
 
     Raises:
-        LaunchError: Where the code, the lock or a wheel is missing, or the folder cannot be used.
+        LaunchError: If the code, the lock or a wheel is missing, or the folder cannot be used.
     """
     docker = folder / "docker"
     wanted = {docker / "Dockerfile": spec.dockerfile, folder / _LICENSE: source / _LICENSE}
@@ -113,7 +113,7 @@ def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
             path.chmod(0o755)
     except OSError as error:
         message = f"{printable(str(error.filename))}: cannot be used: {error.strerror}"
-        raise LaunchError(message, hint=f"remove {printable(str(folder))}; it is made anew") from error
+        raise LaunchError(message, hint=f"remove {printable(str(folder))}; it is made again") from error
 
 
 def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:

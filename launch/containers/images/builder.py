@@ -49,8 +49,8 @@ def find_builder(wanted: str | None = None) -> Builder:
         wanted: `docker` or `podman`; None for the first of them that is installed.
 
     Raises:
-        LaunchError: Where nobody can, saying what is missing.
-        BackendError: Where its engine does not answer.
+        LaunchError: If nobody can, saying what is missing.
+        BackendError: If its engine does not answer.
     """
     engine = find_engine(wanted)
     if engine == "podman":
@@ -69,7 +69,7 @@ def find_engine(wanted: str | None = None) -> str:
         wanted: `docker` or `podman`; None for the first of them that is installed.
 
     Raises:
-        LaunchError: Where there is none.
+        LaunchError: If there is none.
     """
     engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
     if engine is None:

@@ -38,7 +38,7 @@ class ImageSpec:
         base: The image it stands on, by digest where it is pinned.
         lock: The file of its packages.
         platform: What its JAX computes on: `cpu` or `cuda`.
-        min_driver: The oldest NVIDIA driver its CUDA libraries run under, such as 525; None where it has none.
+        min_driver: The oldest NVIDIA driver its CUDA libraries run under, such as 525; None if it has none.
         architectures: What the lock holds wheels for, such as `amd64`.
     """
 
@@ -67,7 +67,7 @@ def load_images(file: Path | None = None) -> dict[str, ImageSpec]:
         file: The file; None for `$LAUNCH_IMAGES`, else docker/images.yaml beside the launcher's code.
 
     Raises:
-        FileError: Where the file is missing or says something that cannot be.
+        FileError: If the file is missing or says something that cannot be.
     """
     said = os.environ.get(FILE_VARIABLE)
     path = file or (Path(said) if said else _FOLDER / "images.yaml")
@@ -84,7 +84,7 @@ def find_image(name: str, file: Path | None = None) -> ImageSpec:
     """Return the image of a name.
 
     Raises:
-        LaunchError: Where there is none.
+        LaunchError: If there is none.
     """
     images = load_images(file)
     if name in images:
@@ -105,7 +105,7 @@ def lock_hash(spec: ImageSpec) -> str:
     """Return the SHA-256 of the lock.
 
     Raises:
-        LaunchError: Where it cannot be read.
+        LaunchError: If it cannot be read.
     """
     return _sum(spec.lock)
 
@@ -124,7 +124,7 @@ def tag(spec: ImageSpec) -> str:
 
 
 def is_pinned(base: str) -> bool:
-    """Say whether the name of a base can never name another."""
+    """Return whether the name of a base can never name another."""
     return "sha256:" in base
 
 
@@ -132,7 +132,7 @@ def check_reference(base: str) -> str:
     """Return the name of an image if it can be one.
 
     Raises:
-        LaunchError: Where it cannot: also what would be read as an option.
+        LaunchError: If it cannot: also what would be read as an option.
     """
     if not _REFERENCE.fullmatch(base):
         raise LaunchError(

@@ -20,7 +20,7 @@ def file_checksum(file: Path, folder: Path) -> str:
         folder: Where it is remembered; where that cannot be written, it is computed each time.
 
     Raises:
-        LaunchError: Where the file cannot be read.
+        LaunchError: If the file cannot be read.
     """
     try:
         status = os.stat(file)

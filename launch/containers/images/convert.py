@@ -65,7 +65,7 @@ def place_of(image: Image, form: Form, runs_root: Path) -> Path:
     """Return where an image lies once it is converted, whether or not it is.
 
     Raises:
-        LaunchError: Where nothing says which image it is.
+        LaunchError: If nothing says which image it is.
     """
     key = image.content or image.id or image.digest  # a push gives an image a digest, and leaves its id
     if key is None:
@@ -74,7 +74,7 @@ def place_of(image: Image, form: Form, runs_root: Path) -> Path:
 
 
 def read_origin(place: Path) -> ImageOrigin | None:
-    """Return what a file was made from; None where it is none of ours."""
+    """Return what a file was made from; None if it is none of ours."""
     try:
         said: dict[str, Any] = json.loads(note_of(place).read_text())
         return ImageOrigin(image=Image(**said["image"]), recipe=said["recipe"])
@@ -103,7 +103,7 @@ def convert(
         The file or folder.
 
     Raises:
-        LaunchError: Where a program or the image is missing, or there is too little room: nothing half stays behind.
+        LaunchError: If a program or the image is missing, or there is too little room: nothing half stays behind.
     """
     place = place_of(image, form, runs_root)
     if claim_image(place):
@@ -146,7 +146,7 @@ def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
 
 
 def claim_image(place: Path) -> bool:
-    """Say whether a converted image is there, and that it is wanted: for a while nobody clears it up."""
+    """Return whether a converted image is there, and that it is wanted: for a while nobody clears it up."""
     try:
         os.utime(note_of(place))
     except FileNotFoundError:

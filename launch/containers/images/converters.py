@@ -65,7 +65,7 @@ class Conversion:
             variables: What its environment has beside this process's.
 
         Raises:
-            LaunchError: Where it is missing or fails: with its last words.
+            LaunchError: If it is missing or fails: with its last words.
         """
         with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # a disk that is full would not keep its words
             process = _start(words, said, variables)

@@ -46,7 +46,7 @@ class EngineImage:
 
     @property
     def platform(self) -> str | None:
-        """What its JAX computes on; None where it does not say."""
+        """What its JAX computes on; None if it does not say."""
         return self.labels.get(f"{LABEL}platform")
 
     @property
@@ -62,7 +62,7 @@ def engines_here(wanted: str | None = None) -> tuple[str, ...]:
         wanted: The one to look for; None for any.
 
     Raises:
-        LaunchError: Where the wanted one is not here.
+        LaunchError: If the wanted one is not here.
     """
     if wanted is not None and shutil.which(wanted) is None:
         raise LaunchError(
@@ -73,19 +73,19 @@ def engines_here(wanted: str | None = None) -> tuple[str, ...]:
 
 
 def is_id(word: str) -> bool:
-    """Say whether a word is an engine's identity of an image, or as much of it as a list shows."""
+    """Return whether a word is an engine's identity of an image, or as much of it as a list shows."""
     return _ID.fullmatch(word) is not None
 
 
 def find_engine_image(reference: str, engines: Sequence[str]) -> EngineImage | None:
-    """Return an image that one of the engines holds; None where none does.
+    """Return an image that one of the engines holds; None if none does.
 
     Args:
         reference: A name with a tag, a registry's name with a digest, or an id.
         engines: Whom to ask, in this order.
 
     Raises:
-        BackendError: Where one does not answer and none of the others holds it: that one may.
+        BackendError: If one does not answer and none of the others holds it: that one may.
     """
     return _first(engines, lambda engine: _inspect(engine, reference))
 
@@ -94,16 +94,16 @@ def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
     """Return the ids of the images that carry a label, the newest first: those of the first engine that has any.
 
     Raises:
-        BackendError: Where one does not answer and none of the others has any.
+        BackendError: If one does not answer and none of the others has any.
     """
     return _first(engines, lambda engine: _list(engine, f"label={LABEL}{label}={value}")) or []
 
 
 def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> Answer | None:
-    """Return the first answer that says something; None where all are empty.
+    """Return the first answer that says something; None if all are empty.
 
     Raises:
-        BackendError: Where one does not answer and the others have nothing.
+        BackendError: If one does not answer and the others have nothing.
     """
     silent: BackendError | None = None
     for engine in engines:

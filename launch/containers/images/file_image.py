@@ -28,7 +28,7 @@ def image_from_file(path: str, wanted: str | None, wish: ImageRequest) -> Image:
         wish: What else is wanted of it.
 
     Raises:
-        LaunchError: Where it is none that the runtime executes, or another file than was meant.
+        LaunchError: If it is none that the runtime executes, or another file than was meant.
     """
     file = Path(os.path.expanduser(path)).absolute()
     shown = printable(str(file))
@@ -93,7 +93,7 @@ def _check_folder(folder: Path, shown: str) -> None:
 
 
 def _begins_as(file: Path, form: Form, shown: str) -> bool:
-    """Say whether a file begins as those do that a runtime executes; a name says nothing."""
+    """Return whether a file begins as those do that a runtime executes; a name says nothing."""
     if not file.is_file():
         return False  # a device would be read for ever
     try:

@@ -20,7 +20,7 @@ class ListedImage:
         spec: What it is made from.
         state: `built` by today's recipe and lock; `outdated`, by earlier ones; `not built`; `unknown`: who may hold
             it does not answer.
-        held: The newest build; None where there is none.
+        held: The newest build; None if there is none.
     """
 
     spec: ImageSpec
@@ -44,7 +44,7 @@ def list_images(
 
 
 def newest(spec: ImageSpec, engines: Sequence[str]) -> EngineImage | None:
-    """Return the newest build of an image by today's recipe, or else by an earlier one; None where there is none."""
+    """Return the newest build of an image by today's recipe, or else by an earlier one; None if there is none."""
     wanted = recipe_hash(spec)
     builds = [
         held for image in list_labelled("name", spec.name, engines) if (held := find_engine_image(image, engines))

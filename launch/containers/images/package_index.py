@@ -32,7 +32,7 @@ def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -
         The files by the names that the recipe knows them by.
 
     Raises:
-        LaunchError: Where a file that was named is missing.
+        LaunchError: If a file that was named is missing.
     """
     for path in (pip_conf, ca_bundle):
         if path is not None and not path.is_file():

@@ -1,4 +1,4 @@
-"""The converted images that are there, what dead converters left of others, and the removal of an image."""
+"""Which converted images exist, what killed converters left behind, and the removal of an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEFT = ".tmp", ".old", ".old.json"  # unfinished, or being removed
 
 
 def find_made(root: Path) -> Iterator[Path]:
-    """Yield the converted images that nobody is making anew. A file without a note is not ours.
+    """Yield the finished images. A file without a note was not made by us.
 
     Args:
         root: The folder of all run directories.
@@ -48,17 +48,17 @@ def is_being_made(place: Path) -> bool:
 
 
 def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> bool:
-    """Put a converted image out of sight, unless somebody takes it up.
+    """Hide a converted image before it is deleted, unless a run wants it.
 
-    Its note goes first: whoever does not find that does not take the image up, and waits for this turn to make it anew.
+    Its note goes first: a process that finds no note does not use the image, but waits for the lock and converts it.
 
     Args:
         place: The image.
-        hidden: Where it is to lie.
-        is_wanted: Says by the note, wherever it lies now, whether the image must stay after all.
+        hidden: Its new path.
+        is_wanted: Tells by the note, at its present path, whether the image must stay after all.
 
     Returns:
-        Whether it is out of sight.
+        Whether it is hidden.
     """
     note, aside = note_of(place), note_of(hidden)
     if is_being_made(place):

@@ -25,7 +25,7 @@ def push(held: EngineImage, repository: str) -> str:
         repository: Where to, without a tag: `registry.example.org/group/s5`.
 
     Raises:
-        LaunchError: Where the name cannot be, or the registry refuses.
+        LaunchError: If the name cannot be, or the registry refuses.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise LaunchError(
@@ -56,7 +56,7 @@ def pull(reference: str, engine: str) -> EngineImage:
         engine: `docker` or `podman`.
 
     Raises:
-        LaunchError: Where no digest is named, the registry has no such image, or it gives another.
+        LaunchError: If no digest is named, the registry has no such image, or it gives another.
     """
     match = _PINNED.fullmatch(reference)
     if not match:

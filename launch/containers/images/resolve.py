@@ -56,7 +56,7 @@ def resolve_image(
         say: Told about the progress of a conversion, a line at a time.
 
     Raises:
-        LaunchError: Where there is no such image, it is not built, it is another than its digest says, the runtime's
+        LaunchError: If there is no such image, it is not built, it is another than its digest says, the runtime's
             program is missing, or it does not compute on what the runs ask for.
     """
     if word is not None and not word.strip():
@@ -163,7 +163,7 @@ def _built(spec: ImageSpec, recipe: str, wish: ImageRequest) -> tuple[EngineImag
 
 
 def _converted(spec: ImageSpec, recipe: str, wish: ImageRequest) -> Image | None:
-    """Return what an image was converted to where there was an engine; None where nothing of it lies here."""
+    """Return what an image was converted to where there was an engine; None if nothing of it lies here."""
     if wish.form is None:
         return None
     try:

@@ -33,7 +33,7 @@ class Apptainer(Runtime):
         """Return the command line; variables go in through the environment, not for every user to read.
 
         Raises:
-            LaunchError: Where the run has no image file.
+            LaunchError: If the run has no image file.
         """
         image = image_file(call)
         handed = container_environment(call, surroundings)

@@ -34,7 +34,7 @@ class ContainerCall:
         image: The image to execute in; None under `bare`.
         mounts: What it sees of the host, whole: its run's folder, the snapshot, data, caches and what the profile adds.
         labels: What it is found again by when its supervisor is gone.
-        cores: The cores it is kept to; empty where it may use whatever it finds.
+        cores: The cores it is kept to; empty if it may use whatever it finds.
         container: How an engine sets its container up.
         needs_network: Whether it talks to other machines.
         handed: How many descriptors it is handed, the lifeline first.
@@ -62,7 +62,7 @@ class HostCommand:
     Attributes:
         command: The command line.
         environment: Every variable.
-        step: Options of srun where the command must be started as a job step, as under Pyxis; None where it need not.
+        step: Options of srun where the command must be started as a job step, as under Pyxis; None if it need not.
         renumbers: Whether what it is handed (the lifeline first) must have the descriptors 3, 4 and so on, the only
             ones that some engines pass on.
     """
@@ -87,7 +87,7 @@ class StartFailure:
 
 
 def last_line(log: str) -> str:
-    """Return the last line of a log that says something; empty where none does."""
+    """Return the last line of a log that says something; empty if none does."""
     return next((line for line in reversed(log.splitlines()) if line.strip()), "")
 
 
@@ -124,7 +124,7 @@ class Runtime(ABC):
             call: The command.
 
         Raises:
-            LaunchError: Where the command could not be started.
+            LaunchError: If the command could not be started.
         """
         del call
 
@@ -137,7 +137,7 @@ class Runtime(ABC):
             terminal: Whether there is a terminal.
 
         Raises:
-            LaunchError: Where nobody can be.
+            LaunchError: If nobody can be.
         """
         del terminal
         self.prepare(call)
@@ -148,7 +148,7 @@ class Runtime(ABC):
         return 128 - code if self.contained and 128 < code <= 128 + signal.NSIG else code
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why a command ended where the runtime says so itself; None where the command speaks for itself.
+        """Return why a command ended where the runtime says so itself; None if the command speaks for itself.
 
         Args:
             code: The command's exit code, negative for a signal.
@@ -170,7 +170,7 @@ class Runtime(ABC):
         return False
 
     def engine(self, surroundings: Mapping[str, str]) -> str | None:
-        """Return where the engine answers that starts containers, without secrets; None where nobody else does.
+        """Return where the engine answers that starts containers, without secrets; None if nobody else does.
 
         Args:
             surroundings: The environment of the process that asks.
@@ -187,7 +187,7 @@ class Runtime(ABC):
             engine: Where that engine answers; None for the one that would be asked for a new container.
 
         Returns:
-            What is in the way, where something of it may still run; None where nothing does.
+            What is in the way, where something of it may still run; None if nothing does.
         """
         del folder, grace_s, engine
         return None

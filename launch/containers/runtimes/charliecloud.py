@@ -33,7 +33,7 @@ class Charliecloud(Runtime):
         """Return the command line. Values are taken as they stand; an image's own come before the run's.
 
         Raises:
-            LaunchError: Where the run has no image, or a path cannot be said.
+            LaunchError: If the run has no image, or a path cannot be said.
         """
         image = image_file(call)
         known, later = from_step(call, container_environment(call, surroundings))
@@ -61,11 +61,13 @@ class Charliecloud(Runtime):
         """Make the places of the mounts in the image, which is mounted read-only: once, and empty.
 
         Raises:
-            LaunchError: Where the image is gone, or must not be written.
+            LaunchError: If the image is gone, or must not be written.
         """
         image = Path(image_file(call))
         if not image.is_dir():
-            raise LaunchError(f"{image}: the image is gone", hint="type the sweep's command again: it converts it anew")
+            raise LaunchError(
+                f"{image}: the image is gone", hint="type the sweep's command again: it converts it again"
+            )
         try:
             for mount in outermost_first(call.mounts):
                 if not f"{mount.target}/".startswith(tuple(f"{place}/" for place in _SHARED)):

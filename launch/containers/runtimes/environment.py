@@ -53,5 +53,5 @@ def _data(surroundings: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Say whether a variable is named as secrets are, or is an address with a password in it."""
+    """Return whether a variable is named as secrets are, or is an address with a password in it."""
     return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.search(value) is not None

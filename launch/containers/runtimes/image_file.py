@@ -22,7 +22,7 @@ def image_file(call: ContainerCall) -> str:
     """Return the file or folder of a command's image.
 
     Raises:
-        LaunchError: Where it has none.
+        LaunchError: If it has none.
     """
     if call.image is None or call.image.file is None:
         name = "no image" if call.image is None else f"the image {call.image.name}, which is not converted"
@@ -53,7 +53,7 @@ def check_mount(mount: Mount, runtime: str) -> Mount:
     """Return a mount if a runtime's options can say it.
 
     Raises:
-        LaunchError: Where a path contains what separates one from another there.
+        LaunchError: If a path contains what separates one from another there.
     """
     for path in (mount.source, mount.target):
         found = next((character for character in _SEPARATORS.get(runtime, "") if character in path), None)

@@ -83,14 +83,14 @@ class Podman(Runtime):
 
 
 def _containers(folder: str, *filters: str) -> list[str] | None:
-    """Return the containers of an attempt's folder, running or not; None where Podman does not answer."""
+    """Return the containers of an attempt's folder, running or not; None if Podman does not answer."""
     label = f"label={FOLDER_LABEL}={folder}"
     said = _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label, *filters)
     return None if said is None else said.split()
 
 
 def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
-    """Return what Podman answers: nothing where it is not there, since nothing of it runs then; None where it fails."""
+    """Return what Podman answers: nothing where it is not there, since nothing of it runs then; None if it fails."""
     import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to ask
 
     try:

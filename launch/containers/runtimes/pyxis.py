@@ -34,7 +34,7 @@ class Pyxis(Runtime):
         Slurm has given the job its GPUs, so all that the step can reach are its own.
 
         Raises:
-            LaunchError: Where the run has no image file, or a path cannot be said.
+            LaunchError: If the run has no image file, or a path cannot be said.
         """
         image = image_file(call)
         handed = {**container_environment(call, surroundings), **(_GPUS if call.resources.gpus_per_node else _NO_GPUS)}

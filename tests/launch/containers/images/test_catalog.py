@@ -58,7 +58,7 @@ def test_the_build_takes_away_nothing_that_a_lock_holds(name):
     ("text", "says"),
     [
         ("images: {}\nimage: {}", "image: unknown key; did you mean images?"),
-        ("images: [a]", "images: a list stands where a mapping"),
+        ("images: [a]", "images: a list is not a mapping"),
         ("images: {A b: {}}", "images.A b: cannot be the name of an image"),
         (GOOD.replace("lock:", "lokc:"), "images.a.lokc: unknown key; did you mean lock?"),
         (GOOD.replace("lock: a.txt, ", ""), "images.a.lock: missing"),
