@@ -24,7 +24,6 @@ from typing import Any
 
 from benchmarks.command import run
 from launch.actions.container_plan import ContainerOptions
-from launch.actions.submit import submit_runs
 from launch.backends.local.start import build_request, send_request
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
@@ -32,7 +31,7 @@ from launch.store.store import Store
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.supervisor import Outcome
 from tests.engines.podman import Reaper
-from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 
 COMMAND = ("true",)
 _ROOT = Path(__file__).resolve().parents[1]
@@ -42,9 +41,9 @@ RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
 def orders(folder: Path, runtime: str, image: str, count: int) -> list[SupervisorArgs]:
     """Submit so many runs to a runtime; return what their supervisors are to do."""
     store, composed = Store(folder / runtime / "runs"), command_runs([COMMAND] * count)
-    choice = ContainerOptions() if runtime == "bare" else ContainerOptions(runtime=runtime, image=image)
+    options = ContainerOptions() if runtime == "bare" else ContainerOptions(runtime=runtime, image=image)
     source = code_under(folder)
-    submission = submit_runs(sweep_of(composed), composed, store, Profile(name="local"), choice=choice, source=source)
+    submission = submit_runs(sweep_of(composed), composed, store, Profile(name="local"), options=options, source=source)
     return [SupervisorArgs(run_dir=view.run_dir, generation=1) for view in submission.views]
 
 

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import run
-from launch.actions.submit import submit_runs
 from launch.backends.local.backend import LocalBackend
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep
-from tests.launch.command_sweep import code_under, command_runs
+from tests.launch.command_sweep import code_under, command_runs, submit_runs
 
 SLEEP = """
 import json, os, sys, time
@@ -54,7 +53,7 @@ def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
         store, profile = Store(folder / "runs"), Profile(name="local")
         submission = submit_runs(sweep, composed, store, profile, source=code_under(folder))
         began = time.monotonic()
-        LocalBackend(profile).run(store.sweep("queue").state(), submission.generation or 0, None)
+        LocalBackend(profile).run(submission.state, submission.generation, None)
         wall_s = time.monotonic() - began
         intervals = [json.loads(line) for line in (folder / "journal").read_text().splitlines()]
         views = store.sweep("queue").views()

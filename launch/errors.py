@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 from s5.errors import did_you_mean, nearest, unknown
@@ -15,8 +17,10 @@ __all__ = [
     "ProfileError",
     "StoreError",
     "SweepError",
+    "collect_errors",
     "did_you_mean",
     "nearest",
+    "raise_all",
     "unknown",
 ]
 
@@ -83,3 +87,27 @@ class BackendError(LaunchError):
     """What schedules the runs cannot be reached."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+@contextmanager
+def collect_errors(errors: list[LaunchError]) -> Generator[None]:
+    """Append an error that is raised inside to a list instead: a plan shows everything that is in the way at once."""
+    try:
+        yield
+    except LaunchError as error:
+        errors.append(error)
+
+
+def raise_all(errors: Sequence[LaunchError]) -> None:
+    """Raise if there are errors: the only one, or one that tells them all.
+
+    Raises:
+        LaunchError: With the exit code that the errors share; each hint stands below its message.
+    """
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        told = [error.message + (f"\n  hint: {error.hint}" if error.hint else "") for error in errors]
+        codes = {error.exit_code for error in errors}
+        kind = BackendError if codes == {ExitCode.UNREACHABLE} else ConfigError
+        raise kind(f"{len(errors)} things are in the way:\n\n" + "\n\n".join(told))

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 from launch.actions.orphans import StuckContainer, end_orphans
-from launch.backends.choose import find_backend
-from launch.errors import StoreError
-from launch.profiles.profile import Profile
+from launch.actions.targets import find_target
+from launch.backends.choose import find_backend, scheduling_profile
 from launch.store.cancel_mark import write_cancelled
 from launch.store.files import fault_point
-from launch.store.manifest import Manifest
 from launch.store.state import OVER, State
-from launch.store.store import Store
-from launch.store.view import RunView
+
+if TYPE_CHECKING:
+    from launch.profiles.profile import Profile
+    from launch.store.manifest import Manifest
+    from launch.store.store import Store
+    from launch.store.sweep_state import SweepState
+    from launch.store.view import RunView
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Cancellation:
-    """What came of a request to cancel.
+    """The outcome of a request to cancel.
 
     Attributes:
         views: The runs that were cancelled.
-        unended: Those of which something may still be at work, also of what was cancelled before.
+        stuck: Runs of which a container may still be at work, also of those that were cancelled before.
     """
 
     views: list[RunView]
-    unended: list[StuckContainer]
+    stuck: list[StuckContainer]
 
 
 def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
@@ -35,47 +40,34 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
 
     Args:
         store: Where the runs lie.
-        targets: Names of sweeps, run ids, or `sweep/run_id`.
+        targets: Sweeps and runs: names, files, run ids, beginnings of run ids, or `SWEEP/RUN`.
 
     Raises:
-        LaunchError: For a target that is neither.
+        LaunchError: If a target is none of these.
     """
-    chosen = [view for target in targets for view in _targets(store, target)]
+    states: dict[str, SweepState] = {}
+    chosen: list[RunView] = []
+    for target in targets:
+        sweep, _, run_id = find_target(store, target).partition("/")
+        state = states.setdefault(sweep, store.sweep(sweep).state())
+        chosen += state.views([run_id] if run_id else None)
     views = [view for view in chosen if view.state not in OVER]
     for view in views:
         write_cancelled(view.run_dir, view.generation)
     fault_point("cancel.marked")
-    # Looked at again: whatever began before the mark is seen here, whatever begins after it sees the mark.
-    names = {(view.sweep, view.run_id) for view in views}
-    after = [view for sweep in dict.fromkeys(view.sweep for view in views) for view in store.sweep(sweep).views()]
-    after = [view for view in after if (view.sweep, view.run_id) in names]
-    for sweep in dict.fromkeys(view.sweep for view in after):
-        own = [view for view in after if view.sweep == sweep]
-        # A sweep that was begun on one machine may have been taken up on another.
-        state = store.sweep(sweep).state()
-        for profile in _all_profiles(state.manifest):
+    cancelled: list[RunView] = []
+    for sweep in dict.fromkeys(view.sweep for view in views):
+        # Read again: an attempt that began before the mark is seen here, and one that begins later sees the mark.
+        state = states[sweep].refreshed()
+        own = state.views(dict.fromkeys(view.run_id for view in views if view.sweep == sweep))
+        for profile in _scheduling_profiles(state.manifest):
             find_backend(profile).stop(state, own)
+        cancelled += own
     before = [view for view in chosen if view.state is State.CANCELLED]
-    return Cancellation(views=after, unended=end_orphans([*after, *before]))
+    return Cancellation(views=cancelled, stuck=end_orphans([*cancelled, *before]))
 
 
-def _targets(store: Store, target: str) -> list[RunView]:
-    """Return the views of what a target names."""
-    if target in store.sweeps():
-        return store.sweep(target).views()
-    sweep, _, run_id = target.rpartition("/")
-    for name in [sweep] if sweep else store.sweeps():
-        own = store.sweep(name)
-        listed = own.manifest().listed.get(run_id)
-        if listed is not None:
-            return [own.view(run_id)]
-    raise StoreError(f"no sweep and no run {target!r} under {store.root}", hint="`launch status` lists the sweeps")
-
-
-def _all_profiles(manifest: Manifest) -> list[Profile]:
-    """Return as much of the profiles of all of a sweep's generations as says who schedules, each backend once."""
+def _scheduling_profiles(manifest: Manifest) -> list[Profile]:
+    """Return one profile for each backend that ever scheduled the sweep: it may have moved to another machine."""
     headers = {header.backend: header for header in manifest.headers.values()}
-    return [
-        Profile(name=header.profile, backend=header.backend)
-        for header in headers.values() or [manifest.newest_header()]
-    ]
+    return [scheduling_profile(header) for header in headers.values() or [manifest.newest_header()]]

@@ -1,4 +1,4 @@
-"""What resolves differently than it did: the keys, in words."""
+"""What resolves differently than when a run was stored: the keys and both values, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from launch.store.attempts import attempt_path, find_attempt
 from launch.store.files import CONFIG, RUN
-from launch.store.run_dirs import PlannedRun, WriteReport
+from launch.store.run_dirs import PlannedRun, RunDirPlan
 from launch.store.state import Reason, State
 from launch.store.view import RunView
 from s5.config.identity import is_science
@@ -24,9 +24,9 @@ def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
         after: Another.
 
     Returns:
-        Dotted key to both values; None stands for a key that is not there.
+        Dotted key to both values, None for a key that is not there.
     """
-    import yaml  # only where something has changed
+    import yaml  # only if something has changed
 
     old, new = dict(_leaves(yaml.safe_load(before))), dict(_leaves(yaml.safe_load(after)))
     keys = [*old, *(key for key in new if key not in old)]
@@ -41,39 +41,32 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def describe_changes(
-    report: WriteReport, runs: Sequence[PlannedRun], sweep: Path, *, from_file: bool = True, dry: bool = False
-) -> list[str]:
-    """Say what planning found changed, one line for each key and pair of values.
+def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True) -> list[str]:
+    """Return what has changed since the runs were stored, one line for each key and pair of values.
 
     Args:
-        report: What planning did.
+        plan: What is to be written.
         runs: The planned runs.
-        sweep: `runs/<sweep>`.
+        sweep: The sweep's folder, `runs/<sweep>`.
         from_file: Whether a sweep file says what the runs are. Without one, what is typed with other overrides is
             another run and no change of an earlier one.
-        dry: Whether planning only looked.
-
-    Returns:
-        The lines.
     """
-    would = "would be " if dry else ""
-    readable = [one for one in report.rewritten if one.before is not None and _is_yaml(one.before)]
-    broken = [one for one in report.rewritten if one not in readable]
-    lines = [f"{one.file}: could not be read; {would}written again" for one in broken]
-    followed = [(one.run_id, one.before, one.after) for one in readable]
-    for (key, before, after), run_ids in _by_key(followed).items():
-        lines.append(f"{key}: {before} before, {after} now, in {_runs(run_ids)}; {_effect(key, would)}")
-    texts = {run.record.run_id: run for run in runs}
-    moved = [
-        (one.earlier, _read(sweep / one.earlier / CONFIG), texts[one.run_id].config_text())
-        for one in report.moved
-        if from_file or _overrides(sweep / one.earlier) == list(texts[one.run_id].record.overrides)
+    readable = [repair for repair in plan.repairs if repair.before is not None and _is_yaml(repair.before)]
+    lines = [
+        f"{repair.file}: cannot be read, and is written again" for repair in plan.repairs if repair not in readable
     ]
-    for (key, before, after), run_ids in _by_key(moved).items():
+    for (key, before, after), run_ids in _by_key([(each.run_id, each.before, each.after) for each in readable]).items():
+        lines.append(f"{key}: {before} before, {after} now, in {_runs(run_ids)}; {_effect(key)}")
+    texts = {run.record.run_id: run for run in runs}
+    changed = [
+        (one.earlier, _read(Path(sweep, one.earlier, CONFIG)), texts[one.run_id].config_text())
+        for one in plan.changed
+        if from_file or _overrides(Path(sweep, one.earlier)) == list(texts[one.run_id].record.overrides)
+    ]
+    for (key, before, after), run_ids in _by_key(changed).items():
         lines.append(
             f"{key}: {before} when these were submitted before, {after} now: {_runs(run_ids)} stay as they are, "
-            "and run anew under a new id"
+            "and run again under a new id"
         )
     return lines
 
@@ -82,44 +75,43 @@ def changed_since_failure(views: Sequence[RunView], runs: Sequence[PlannedRun]) 
     """Return the failures that no longer count: of a config that could not run, and that has changed since.
 
     Args:
-        views: Where the runs stand.
-        runs: The runs with their configs of today.
+        views: The views of runs.
+        runs: The same runs with their configs of today.
 
     Returns:
-        The views of those whose last attempt ended with a user error, and wrote down that it saw another config.
+        The views of those whose last attempt ended with a user error, and recorded another config.
     """
     configs = {run.record.run_id: run for run in runs}
     failed = [view for view in views if view.state is State.FAILED and view.reason is Reason.USER_ERROR]
-    return [view for view in failed if _saw_another(view, configs[view.run_id].config_text())]
+    return [view for view in failed if _saw_other_config(view, configs[view.run_id].config_text())]
 
 
-def _saw_another(view: RunView, config: str) -> bool:
+def _saw_other_config(view: RunView, config: str) -> bool:
     record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
     return record is not None and record.config_crc not in (None, crc32(config.encode()))
 
 
-def describe_changed(views: Sequence[RunView], *, dry: bool = False) -> list[str]:
-    """Say which failures no longer count, and why, in one line; nothing where there is none."""
-    if not views:
+def describe_restarts(run_ids: Sequence[str]) -> list[str]:
+    """Return in one line which failures no longer count, and why; nothing if there are none."""
+    if not run_ids:
         return []
-    many = len(views) > 1
-    are = "would be" if dry else "are" if many else "is"
+    many = len(run_ids) > 1
     return [
-        f"{_runs([view.run_id for view in views])} ended with {Reason.USER_ERROR} under a {CONFIG} that has changed "
-        f"since: {'they' if many else 'it'} {are} started again"
+        f"{_runs(run_ids)} ended with {Reason.USER_ERROR} under a {CONFIG} that has changed since: "
+        f"{'they are' if many else 'it is'} started again"
     ]
 
 
-def _effect(key: str, would: str) -> str:
-    """Say what comes of a key that differs in the config of a run that keeps its id."""
+def _effect(key: str) -> str:
+    """Return what it means that a key differs in the config of a run that keeps its id."""
     if is_science(key):
         # The id is a hash of the science, so no submission can have written the other value.
-        return f"the run is not what config.yaml said, which somebody changed; the file {would or 'is '}put right"
+        return "the run is not what config.yaml said, which was edited by hand; the file is put right"
     return "their numbers do not depend on it"
 
 
 def _is_yaml(text: str) -> bool:
-    import yaml  # only where something has changed
+    import yaml  # only if something has changed
 
     try:
         return isinstance(yaml.safe_load(text), dict)
@@ -135,7 +127,7 @@ def _overrides(run_dir: Path) -> list[str] | None:
 
 
 def _by_key(changes: Sequence[tuple[str, str | None, str]]) -> dict[tuple[str, str, str], list[str]]:
-    """Return (key, before, after) to the runs in which it changed so."""
+    """Group changes of runs by (key, before, after)."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for run_id, before, after in changes:
         for key, (old, new) in changed_keys(before or "", after).items() if before else [("config.yaml", ("?", "?"))]:

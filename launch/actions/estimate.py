@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
 from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
-from launch.store.state import State
+from launch.store.state import OVER, State
 from launch.store.store import Store
 from launch.store.view import RunView
 
 if TYPE_CHECKING:
+    from launch.actions.plan import Plan
     from launch.compose.composer import Run
 
 
@@ -32,6 +33,12 @@ class Estimate:
     known: int
     core_hours: float | None
     gpu_hours: float | None
+
+
+def estimate_plan(plan: Plan, store: Store) -> Estimate:
+    """Estimate what the runs of a plan that are left will cost."""
+    left = [view for view in plan.views if view.state not in OVER]
+    return estimate_runs(left, plan.runs, store, plan.sweep.name)
 
 
 def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sweep: str) -> Estimate:

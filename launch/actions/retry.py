@@ -1,19 +1,25 @@
-"""Starting anew what has failed, or was cancelled or lost. Starts nothing and prints nothing."""
+"""Starting again what has failed, was cancelled or was lost. Starts nothing itself and prints nothing."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launch.actions.container_plan import ContainerOptions, plan_containers_for_retry
 from launch.actions.orphans import end_orphans, refuse_stuck
-from launch.actions.submission import Submission, backend_of, queue_reader, refuse_second, snapshot_of, view_runs
+from launch.actions.submission import Submission
+from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.profiles.profile import Profile, load_profile
-from launch.store.dependencies import DependencyGraph
-from launch.store.run_dirs import WriteReport
+from launch.store.snapshot import OWN_CODE, take_snapshot
 from launch.store.state import OVER, State
-from launch.store.store import Store
+
+if TYPE_CHECKING:
+    from launch.store.records import ManifestEntry
+    from launch.store.store import Store
+    from launch.store.sweep_state import SweepState
+    from launch.store.view import RunView
 
 
 def retry(
@@ -22,67 +28,71 @@ def retry(
     profile: Profile | None = None,
     *,
     failed_only: bool,
-    choice: ContainerOptions | None = None,
+    options: ContainerOptions | None = None,
     source: Path | None = None,
 ) -> Submission:
-    """List failed runs (and cancelled and lost ones, unless `failed_only`) in a new generation, which starts them anew.
+    """List runs that did not succeed in a new generation, which lets them start again.
 
-    Those that wait for them, and were submitted with them, are listed too: their turn comes then.
+    Runs that wait for them, and were submitted with them, are listed too: they can start then.
 
     Args:
         store: Where the runs lie.
         sweep: Name of the sweep.
-        profile: Where they execute; None for the one they were submitted with.
+        profile: Where they execute; None for the profile they were submitted with.
         failed_only: Whether to leave cancelled and lost runs alone.
-        choice: What they execute in; None for what they were submitted with.
+        options: What they execute in; None for what they were submitted with.
         source: The folder whose code the runs execute; None for the one this launcher was imported from.
 
     Returns:
-        The submission, to be driven; without views where there is nothing to retry.
+        The submission, to be driven; without views if there is nothing to retry.
 
     Raises:
-        LaunchError: Where another launcher has the sweep.
-        BackendError: Where a container of one of them may still be at work.
+        LaunchError: If another process feeds the sweep.
+        BackendError: If a container of one of them may still be at work.
     """
-    own = store.sweep(sweep)
-    refuse_second(own, profile or queue_reader(own.manifest().newest_header()))
-    states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
-    known = own.views()
-    views = [view for view in known if view.state in states]
-    manifest = own.manifest()
-    header = manifest.newest_header()
+    state = store.sweep(sweep).state()
+    check_queue(state.folder, profile or scheduling_profile(state.manifest.newest_header()))
+    state = state.refreshed(fed=())
+    header = state.manifest.newest_header()
     moved, profile = profile is not None, profile or load_profile(header.profile)
+    states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
+    views = [view for view in state.views() if view.state in states]
     submission = Submission(
         sweep=sweep,
-        generation=None,
+        generation=header.generation,
         profile=profile,
-        runs=(),
-        report=WriteReport(),
+        state=state,
         views=(),
-        warnings=tuple(own.problems),
+        warnings=state.manifest.problems,
     )
     if not views:
         return submission
     refuse_stuck(end_orphans(views))
-    chosen = {view.run_id for view in views}
-    waiting = DependencyGraph(manifest).dependents(chosen)
-    chosen |= {view.run_id for view in known if view.run_id in waiting and view.state not in OVER}
-    entries = [manifest.listed[view.run_id].entry for view in known if view.run_id in chosen]
-    backend_of(profile).check(entries)
-    containment = plan_containers_for_retry(own, choice or ContainerOptions(), profile, header, entries, moved=moved)
-    snapshot, notices = snapshot_of(source, store)
+    entries = _entries_to_retry(state, views)
+    find_backend(profile).check(entries)
+    containers = plan_containers_for_retry(state, options or ContainerOptions(), profile, entries, moved=moved)
+    snapshot = take_snapshot(source or OWN_CODE, store.root)
     header = replace(
-        containment.on(header),
+        containers.prepare().on(header),
         why="retry",
         backend=profile.backend,
         profile=profile.name,
-        snapshot=snapshot,
+        snapshot=snapshot.hash,
         created=time.time(),
     )
+    state = state.freeze(header, entries)
     return replace(
         submission,
-        generation=own.freeze(header, entries),
-        views=view_runs(own, entries),
-        warnings=(*notices, *own.problems, *containment.warnings),
-        containment=containment,
+        generation=state.manifest.newest,
+        state=state,
+        views=tuple(state.views(entry.run_id for entry in entries)),
+        warnings=(*snapshot.notices, *state.manifest.problems, *containers.warnings),
     )
+
+
+def _entries_to_retry(state: SweepState, views: list[RunView]) -> list[ManifestEntry]:
+    """Return the lines of runs to retry, and of the runs that wait for them, in the order of the manifest."""
+    chosen = {view.run_id for view in views}
+    waiting = state.dependencies.dependents(chosen)
+    chosen |= {run_id for run_id in waiting if state.view(run_id).state not in OVER}
+    return [listed.entry for run_id, listed in state.manifest.listed.items() if run_id in chosen]

@@ -12,7 +12,6 @@ from launch.store.state import State
 from launch.store.view import RunView
 
 if TYPE_CHECKING:
-    from launch.store.store import Store
     from launch.store.sweep_state import SweepState
 
 _ALIVE = frozenset({State.PENDING, State.RUNNING})
@@ -26,17 +25,15 @@ class Feeder:
     """Submits what a cluster's queue had no room for, as the queue empties.
 
     Args:
-        store: The runs.
-        names: The sweeps.
+        states: The sweeps.
         say: Called with a line when runs were submitted.
         warn: Called with a line when the scheduler does not answer; it is asked again later.
     """
 
     def __init__(
-        self, store: Store, names: Sequence[str], *, say: Callable[[str], None], warn: Callable[[str], None]
+        self, states: Sequence[SweepState], *, say: Callable[[str], None], warn: Callable[[str], None]
     ) -> None:
-        self._store = store
-        self._names = names
+        self._states = states
         self._say = say
         self._warn = warn
         self._next = 0.0
@@ -49,16 +46,16 @@ class Feeder:
         if time.monotonic() < self._next:
             return True
         left = 0
-        for name in self._names:
+        for state in self._states:
             try:
-                submitted = drive.feed(self._store, name)
+                submitted = drive.feed(state.refreshed())
             except BackendError as error:
                 self._warn(error.message)
                 left += 1
                 continue
             left += submitted.left if submitted is not None else 0
             if submitted is not None and submitted.submitted:
-                self._say(f"{name}: {submitted.words}")
+                self._say(f"{state.name}: {submitted.words}")
                 self._pause_s = _FEED_S
         self._next = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _MAX_FEED_S)

@@ -37,23 +37,21 @@ def execute(args: argparse.Namespace) -> int:
     """Cancel, and show what that changed."""
     from launch.actions.cancel import cancel
     from launch.actions.orphans import refuse_stuck
-    from launch.actions.targets import find_target, open_store
+    from launch.actions.targets import open_store
 
-    store = open_store(args.runs)
-    targets = [find_target(store, word) for word in args.targets]
-    cancelled = cancel(store, targets)
+    cancelled = cancel(open_store(args.runs), args.targets)
     views = cancelled.views
     for view in views:
         console.note(f"{_becomes(view):<9}  {view.sweep}/{console.printable(view.run_id)}")
     counts = Counter(_becomes(view) for view in views)
     if views:
         console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
-    refuse_stuck(cancelled.unended)
+    refuse_stuck(cancelled.stuck)
     if not views:
         console.note("nothing to cancel: everything named has ended")
     return ExitCode.OK
 
 
 def _becomes(view: RunView) -> str:
-    """Return what is to be said of a run that was asked to end; one that still works writes its checkpoint first."""
+    """Return the word for a run that was asked to end; one that still works writes its checkpoint first."""
     return "stopping" if view.state == State.RUNNING else str(view.state.lower())

@@ -44,15 +44,15 @@ def execute(args: argparse.Namespace) -> int:
     store = open_store(args.runs)
     name = sweep_name(store, args.sweep)
     profile = None if args.on is None else load_profile(args.on)
-    submission = retry(store, name, profile, failed_only=args.failed, choice=container_options(args))
+    submission = retry(store, name, profile, failed_only=args.failed, options=container_options(args))
     for warning in submission.warnings:
         console.warn(warning)
     if not submission.views:
         console.note(f"{name}: nothing to retry")
         return ExitCode.OK
-    # Whoever is interrupted goes on with the sweep's own command: a second retry would set its failures aside again.
-    file = store.sweep(name).manifest().newest_header().file
+    # An interrupted retry is resumed by the sweep's own command: a second retry would set its failures aside again.
+    file = submission.state.manifest.newest_header().file
     command = (
         f"launch run {submission.views[0].experiment} …" if file is None else shlex.join(["launch", "sweep", file])
     )
-    return start(submission, store, detach=args.detach, command=command)
+    return start(submission, detach=args.detach, command=command)

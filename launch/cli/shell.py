@@ -28,8 +28,6 @@ launch shell --on cluster -- python -m s5 --help
 
 # In the order in which they are taken where nobody names one, with their programs.
 _PROGRAMS = {"docker": "docker", "podman": "podman", "apptainer": "apptainer", "charliecloud": "ch-run"}
-# The code beside which this launcher lies: the working tree itself, not a snapshot.
-_SOURCE = Path(__file__).resolve().parents[2]
 
 
 def configure(parser: Parser) -> None:
@@ -57,13 +55,14 @@ def execute(args: argparse.Namespace) -> int:
     from launch.containers.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
     from launch.profiles.profile import load_profile
     from launch.specs.resources import Resources
+    from launch.store.snapshot import OWN_CODE
 
     profile = load_profile(args.on)
     root = open_store(args.runs or profile.runs_dir).root.absolute()
     runtime = args.runtime or _runtime_of(profile)
-    choice = ContainerOptions(runtime=runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
+    options = ContainerOptions(runtime=runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
     # It executes here, wherever the profile's runs do.
-    found = plan_containers(choice, replace(profile, backend="local"), [{}], root, gpus=args.gpus > 0)
+    found = plan_containers(options, replace(profile, backend="local"), [{}], root, gpus=args.gpus > 0).prepare()
     for warning in found.warnings:
         console.warn(warning)
     if found.image is None:
@@ -73,7 +72,7 @@ def execute(args: argparse.Namespace) -> int:
         command=tuple(args.command) or ("bash",),
         variables={} if args.gpus else {"CUDA_VISIBLE_DEVICES": ""},
         folder=os.getcwd(),
-        snapshot=str(_SOURCE),
+        snapshot=str(OWN_CODE),  # the working tree itself, not a copy
         resources=Resources(gpus_per_node=args.gpus),
         image=found.image,
         mounts=_mounts(found.mounts, root),
@@ -103,8 +102,9 @@ def _runtime_of(profile: Profile) -> str:
 def _mounts(found: tuple[Mount, ...], root: Path) -> tuple[Mount, ...]:
     """Return what a run sees, all runs instead of one, the code, and the folder that the command was typed in."""
     from launch.specs.mount import Mount
+    from launch.store.snapshot import OWN_CODE
 
-    folders = {str(_SOURCE): False, os.getcwd(): True, **({str(root): True} if root.is_dir() else {})}
+    folders = {str(OWN_CODE): False, os.getcwd(): True, **({str(root): True} if root.is_dir() else {})}
     taken = {mount.target for mount in found}
     own = [Mount(source=path, target=path, writable=rw) for path, rw in folders.items() if path not in taken]
     return (*own, *found)

@@ -6,9 +6,12 @@ import shlex
 from typing import TYPE_CHECKING
 
 from launch.actions import drive
-from launch.actions.container_plan import ContainerOptions
-from launch.actions.submit import estimate_left, submit
+from launch.actions.container_plan import ContainerOptions, ContainerPlan
+from launch.actions.estimate import estimate_plan
+from launch.actions.plan import Plan, plan_sweep
+from launch.actions.submit import submit
 from launch.actions.targets import open_store
+from launch.backends.choose import check_queue
 from launch.cli import console, formatting, setting_columns
 from launch.cli.live_view import LiveView
 from launch.cli.status import advise
@@ -19,21 +22,21 @@ from launch.store.state import OVER, Reason, State
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from launch.actions.estimate import Estimate
     from launch.actions.submission import Submission
     from launch.specs.resources import Resources
     from launch.store.store import Store
+    from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
     from launch.sweepfile.sweep import Sweep
 
-_NEW = "new"
 _SHOWN = 10  # failures that are spelled out at the end
 
 
 def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
-    """Plan a sweep, and do with it what the options ask for.
+    """Plan a sweep, and do with the plan what the options ask for.
 
     Args:
         sweep: The sweep.
@@ -45,35 +48,38 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
     """
     profile = load_profile(args.on)
     store = open_store(args.runs or profile.runs_dir)
-    submission = submit(sweep, store, profile, only=only, choice=container_options(args), dry_run=args.dry_run)
+    plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args))
+    if args.dry_run:
+        return _show_plan(plan, store)
+    submission = submit(plan)
     for warning in submission.warnings:
         console.warn(warning)
-    if args.dry_run:
-        console.data(plan_text(submission, estimate_left(submission, store)))
-        if not submission.obstacles:
-            for request in drive.preview(submission, store):
-                console.data(f"\n{request.rstrip()}")
-        return _show_problems(submission)
     command = command_again(args)
     if args.plan_only:
-        console.note(f"{submission.sweep}: {_counts(submission)}; nothing is started")
+        console.note(f"{submission.sweep}: {_counts(submission.views, submission.new)}; nothing is started")
         console.hint(f"`{command}` starts it")
         return ExitCode.OK
-    return start(submission, store, detach=args.detach, command=command, options=_container_options(args))
+    return start(submission, detach=args.detach, command=command, options=_container_options(args))
+
+
+def _show_plan(plan: Plan, store: Store) -> int:
+    """Show a plan and everything that would keep it from starting here, and return the exit code."""
+    for warning in plan.warnings:
+        console.warn(warning)
+    console.data(plan_text(plan, estimate_plan(plan, store)))
+    if not plan.obstacles:
+        for request in drive.preview(plan):
+            console.data(f"\n{request.rstrip()}")
+    for obstacle in plan.obstacles:
+        console.note("")
+        console.error(obstacle)
+    codes = {obstacle.exit_code for obstacle in plan.obstacles}
+    return ExitCode.USAGE if len(codes) > 1 else next(iter(codes), ExitCode.OK)
 
 
 def container_options(args: argparse.Namespace) -> ContainerOptions:
     """Return what the options say of images and runtimes."""
     return ContainerOptions(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
-
-
-def _show_problems(submission: Submission) -> int:
-    """Say after a plan what would keep it from starting here, all of it, and return the exit code."""
-    for obstacle in submission.obstacles:
-        console.note("")
-        console.error(obstacle)
-    codes = {obstacle.exit_code for obstacle in submission.obstacles}
-    return ExitCode.USAGE if len(codes) > 1 else next(iter(codes), ExitCode.OK)
 
 
 def command_again(args: argparse.Namespace) -> str:
@@ -94,12 +100,11 @@ def _container_options(args: argparse.Namespace) -> str:
     return "".join(f" {shlex.quote(word)}" for word in words)
 
 
-def start(submission: Submission, store: Store, *, detach: bool, command: str, options: str = "") -> int:
+def start(submission: Submission, *, detach: bool, command: str, options: str = "") -> int:
     """Run what is planned, in the foreground or in the background.
 
     Args:
         submission: The plan.
-        store: Where its runs lie.
         detach: Whether to return at once.
         command: What to type to go on after an interruption.
         options: What was typed of images and runtimes. A run that failed before has seen nothing of it.
@@ -109,35 +114,35 @@ def start(submission: Submission, store: Store, *, detach: bool, command: str, o
     """
     name = submission.sweep
     if not drive.needs_process(submission):
-        return _submit_to_queue(submission, store, command, options)
+        return _submit_to_queue(submission, command, options)
     if detach and not all(view.state in OVER for view in submission.views):
-        pid = _detach(submission, store)
-        console.note(f"{name}: {_counts(submission)}; process {pid} runs it in the background")
+        pid = _detach(submission)
+        console.note(f"{name}: {_counts(submission.views, submission.new)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
         return ExitCode.OK
     if all(view.state == State.SUCCEEDED for view in submission.views):
         console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
-        _show_results(name, store)
+        _show_results(submission.state)
         return ExitCode.OK
     with LiveView(name) as board:
-        views = drive.run_queue(submission, store, on_change=_Display(board).show)
+        views = drive.run_queue(submission, on_change=_Display(board).show)
     if all(view.state in OVER for view in views):
-        _show_results(name, store)
+        _show_results(submission.state)
     _say_how_it_ended(name, views, command, options)
     if board.stopped_by is not None and not all(view.state in OVER for view in views):
         return 128 + board.stopped_by
     return exit_code(views)
 
 
-def _submit_to_queue(submission: Submission, store: Store, command: str, options: str) -> int:
+def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
     """Give the runs to a scheduler, and say what it has."""
     name = submission.sweep
     if all(view.state == State.SUCCEEDED for view in submission.views):
         console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
-        _show_results(name, store)
+        _show_results(submission.state)
         return ExitCode.OK
-    given = drive.submit_to_queue(submission, store)
-    console.note(f"{name}: {_counts(submission)}: {given.words}")
+    given = drive.submit_to_queue(submission)
+    console.note(f"{name}: {_counts(submission.views, submission.new)}: {given.words}")
     if given.left:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
     else:
@@ -146,13 +151,11 @@ def _submit_to_queue(submission: Submission, store: Store, command: str, options
     return ExitCode.OK
 
 
-def _detach(submission: Submission, store: Store) -> int:
+def _detach(submission: Submission) -> int:
     try:
-        return drive.run_in_background(submission, store)
+        return drive.run_in_background(submission)
     except BackendError:
-        sweep = store.sweep(submission.sweep)
-        if sweep.queue() is not None:  # another launcher was quicker: the mistake that it is in the foreground
-            raise sweep.busy_error() from None
+        check_queue(submission.state.folder, submission.profile)  # another process got the lock: raise that error
         raise
 
 
@@ -170,17 +173,16 @@ class _Display:
         self._board.show(views)
 
 
-def plan_text(submission: Submission, estimate: Estimate) -> str:
-    """Return what `--dry-run` shows: every run, what distinguishes it, what it asks for, where it stands, and the sums.
+def plan_text(plan: Plan, estimate: Estimate) -> str:
+    """Return what `--dry-run` shows: every run, what distinguishes it, what it asks for, its state, and the sums.
 
     Args:
-        submission: A dry run's.
-        estimate: What the runs that are left cost.
+        plan: The plan.
+        estimate: The cost of the runs that are left.
     """
-    new = set(submission.report.created)
-    keys = setting_columns.setting_keys([view.settings for view in submission.views])
+    keys = setting_columns.setting_keys([view.settings for view in plan.views])
     names = setting_columns.short_names(keys)
-    after = [", ".join(run.spec.dependencies.requires) for run in submission.runs]
+    after = [", ".join(run.spec.dependencies.requires) for run in plan.runs]
     ordered = any(after)
     header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state"]
     header += ["after"] if ordered else []
@@ -191,39 +193,36 @@ def plan_text(submission: Submission, estimate: Estimate) -> str:
             *setting_columns.setting_cells(view.settings, keys),
             str(view.seed),
             resources_text(view.resources),
-            _NEW if view.run_id in new else view.state,
+            "new" if view.run_id in plan.new else view.state,
             *([tokens] if ordered else []),
         ]
-        for view, tokens in zip(submission.views, after, strict=True)
+        for view, tokens in zip(plan.views, after, strict=True)
     ]
     table = console.table(header, rows, right=["seed"], elastic="run")
-    lines = [f"{submission.sweep}: {_counts(submission)}", *_containment_lines(submission), estimate_text(estimate)]
-    return "\n".join([table, "", *lines])
+    counts = f"{plan.sweep.name}: {_counts(plan.views, plan.new)}"
+    return "\n".join([table, "", counts, *_container_lines(plan.containers), estimate_text(estimate)])
 
 
-def _containment_lines(submission: Submission) -> list[str]:
-    """Return which image runs execute in, by every name that proves it the same, and what they see of the host."""
-    found = submission.containment
-    if found is None or found.image is None:
+def _container_lines(containers: ContainerPlan) -> list[str]:
+    """Return the image that runs execute in, with everything that identifies it, and what they see of the host."""
+    image = containers.image
+    if image is None:
         return []
-    image = found.image
     names = {"content": image.content, "id": image.id, "digest": image.digest, "file": image.file}
-    said = ", ".join(f"{kind} {name}" for kind, name in names.items() if name is not None)
-    lines = [f"image: {image.name} ({found.runtime} executes {image.reference}; {said or 'of unknown origin'})"]
-    for mount in found.mounts:
+    known = ", ".join(f"{kind} {name}" for kind, name in names.items() if name is not None) or "of unknown origin"
+    lines = [f"image: {image.name} ({containers.runtime} executes {image.reference}; {known})"]
+    for mount in containers.mounts:
         place = mount.source if mount.source == mount.target else f"{mount.source} at {mount.target}"
         lines.append(f"mount: {place}{', writable' if mount.writable else ''}")
     return lines
 
 
-def _counts(submission: Submission) -> str:
-    """Return how many runs there are, how many of them are new, and where the others stand."""
-    new = set(submission.report.created)
-    known = [view for view in submission.views if view.run_id not in new]
-    states = formatting.count_states(known)
+def _counts(views: Sequence[RunView], new: Set[str]) -> str:
+    """Return how many runs there are, how many of them are new, and the states of the others."""
+    states = formatting.count_states(view for view in views if view.run_id not in new)
     words = [f"{len(new):,} new"] if new else []
     words += [formatting.state_words(states)] if states else []
-    total = formatting.plural(len(submission.views), "run")
+    total = formatting.plural(len(views), "run")
     return f"{total}: {', '.join(words)}" if words else total
 
 
@@ -278,12 +277,12 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
         advise(name, formatting.count_free(views), failed[0].run_id if failed else "RUN", options=options)
 
 
-def _show_results(name: str, store: Store) -> None:
+def _show_results(state: SweepState) -> None:
     from launch.cli.problems import warn_of_damage, warn_of_unreadable
     from launch.cli.results import table
     from launch.results.gather import gather
 
-    state = store.sweep(name).state()
+    state = state.refreshed()
     results = gather(state)
     warn_of_damage([state])
     warn_of_unreadable(results)

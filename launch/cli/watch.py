@@ -41,8 +41,8 @@ def execute(args: argparse.Namespace) -> int:
     if not names:
         raise LaunchError(f"no sweeps under {store.root}", hint="`launch sweep FILE` starts one")
     title = names[0] if len(names) == 1 else formatting.plural(len(names), "sweep")
-    feeder = Feeder(store, names, say=console.note, warn=console.warn) if args.feed else None
     states = [store.sweep(name).state() for name in names]
+    feeder = Feeder(states, say=console.note, warn=console.warn) if args.feed else None
     try:
         with LiveView(title) as live:
             states, _ = wait_for_end(states, poll_s=1.0, on_change=live.show, feeder=feeder)

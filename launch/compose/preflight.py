@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from launch.errors import ConfigError, LaunchError
+from launch.errors import ConfigError
 from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
 from s5.config.choices import Encoder, Likelihood, Permutation, Times
 from s5.config.identity import from_dict
@@ -38,19 +38,6 @@ def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[
     trained = [run for run in runs if run.record.command is None]
     first = next((error for run in trained for error in _mistakes(run, environment)), None)
     return [*_missing_data(trained), *([] if first is None else [first])]
-
-
-def refuse_obstacles(obstacles: Sequence[LaunchError]) -> None:
-    """Raise where something keeps runs from starting.
-
-    Raises:
-        ConfigError: All obstacles in one; the hint of a single one, and else each hint below its message.
-    """
-    if len(obstacles) == 1:
-        raise obstacles[0]
-    if obstacles:
-        told = [e.message + (f"\n  hint: {e.hint}" if e.hint else "") for e in obstacles]
-        raise ConfigError(f"{len(obstacles)} things are in the way:\n\n" + "\n\n".join(told))
 
 
 def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:

@@ -16,6 +16,9 @@ _FILE = "queue.lock"  # in the sweep's folder
 _NOTE_S = 1.0  # within which a process that has the lock has written who it is
 _POLL_S = 0.05
 
+# How long to wait for another process that submits to a scheduler: longer than an sbatch may take.
+SUBMIT_PATIENCE_S = 130.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class QueueOwner:
@@ -71,6 +74,23 @@ def lock_queue(sweep: str, generation: int, *, patience_s: float = 0.0) -> int:
     os.pwrite(fd, note.encode(), 0)
     os.ftruncate(fd, len(note))
     return fd
+
+
+def check_not_busy(sweep: str, *, patience_s: float = 0.0) -> None:
+    """Refuse to touch a sweep that another process feeds.
+
+    Args:
+        sweep: The sweep's folder.
+        patience_s: Seconds to wait for that process to finish.
+
+    Raises:
+        LaunchError: If another process feeds the sweep.
+    """
+    deadline = time.monotonic() + patience_s
+    while read_queue_owner(sweep) is not None:
+        if time.monotonic() >= deadline:
+            raise busy_error(sweep)
+        time.sleep(_POLL_S)
 
 
 def busy_error(sweep: str) -> LaunchError:

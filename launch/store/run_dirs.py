@@ -6,8 +6,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from launch.errors import StoreError
@@ -15,7 +15,7 @@ from launch.store.files import CONFIG, RUN, fault_point, read_bytes, replace_fil
 from launch.store.manifest import Manifest
 from launch.store.processes import host, is_alive, start_time
 from launch.store.record_json import from_json, to_json
-from launch.store.records import RunRecord
+from launch.store.records import ManifestEntry, RunRecord
 from launch.store.run_result import has_result
 
 _NEW = ".new-"
@@ -40,14 +40,14 @@ class PlannedRun(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepairedFile:
-    """A file of a run that the plan replaced.
+class FileRepair:
+    """A file of a run that must be written again.
 
     Attributes:
         run_id: Which run.
         file: Its path.
-        before: What stood there; None where it was missing or could not be read.
-        after: What stands there now.
+        before: What it holds; None if it is missing or cannot be read.
+        after: What it must hold.
     """
 
     run_id: str
@@ -69,143 +69,140 @@ class ChangedIdentity:
     earlier: str
 
 
-@dataclass(kw_only=True)
-class WriteReport:
-    """What planning did.
+@dataclass(frozen=True, kw_only=True)
+class RunDirPlan:
+    """What is to be written so that the directories of runs are complete. A value: nothing of it is written yet.
 
     Attributes:
-        created: Runs whose directories it made.
-        existing: Runs whose directories were there.
-        rewritten: Files that could not be read and were written again, and configs whose keys outside the
-            science follow today's.
-        moved: Runs whose config resolves differently than in an earlier generation.
+        missing: Runs without a directory, by id.
+        repairs: Files that cannot be read, and configs whose keys outside the science differ from today's.
+        changed: Runs whose config resolves differently than in an earlier generation.
     """
 
-    created: list[str] = field(default_factory=list[str])
-    existing: list[str] = field(default_factory=list[str])
-    rewritten: list[RepairedFile] = field(default_factory=list[RepairedFile])
-    moved: list[ChangedIdentity] = field(default_factory=list[ChangedIdentity])
+    missing: Mapping[str, PlannedRun]
+    repairs: Sequence[FileRepair]
+    changed: Sequence[ChangedIdentity]
 
 
-class RunDirWriter:
-    """Makes the run directories of one sweep.
+def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) -> RunDirPlan:
+    """Compare runs with their directories. Writes nothing.
 
     Args:
-        folder: `runs/<sweep>`.
+        sweep: The sweep's folder, `runs/<sweep>`.
         manifest: What is listed already.
-        dry: Whether only to say what would be done.
+        runs: The runs that the directories must hold.
+
+    Raises:
+        StoreError: If a directory cannot be read, or belongs to a run of another science.
     """
-
-    def __init__(self, folder: str, manifest: Manifest, *, dry: bool = False) -> None:
-        self._folder = folder
-        self._listed = manifest.listed
-        self._earlier = {
-            _point(one.entry.experiment, one.entry.settings, one.entry.seed): run_id
-            for run_id, one in manifest.listed.items()
-        }
-        self._dry = dry
-        self._new = os.path.join(folder, f"{_NEW}{host()}-{os.getpid()}-{start_time(os.getpid())}")
-
-    def write(self, runs: Iterable[PlannedRun]) -> WriteReport:
-        """Make the directories of runs, as far as they are missing.
-
-        Raises:
-            StoreError: Where a directory cannot be written, or belongs to a run of another science.
-        """
-        report = WriteReport()
-        try:
-            if not self._dry:
-                os.makedirs(self._folder, exist_ok=True)
-                self._remove_leftovers()
-            for run in runs:
-                self._place(run, report)
-        except OSError as error:
-            shutil.rmtree(self._new, ignore_errors=True)
-            raise store_error(error, f"write {error.filename or self._folder}") from error
-        return report
-
-    def _remove_leftovers(self) -> None:
-        """Remove what planners of this machine left that died in the middle of a run."""
-        own = f"{_NEW}{host()}-"
-        for name in os.listdir(self._folder):
-            if name.startswith(own):
-                pid, _, start = name[len(own) :].partition("-")
-                if not (pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))):
-                    shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
-
-    def _place(self, run: PlannedRun, report: WriteReport) -> None:
-        record = run.record
-        if record.run_id not in self._listed:
-            earlier = self._earlier.get(_point(record.experiment, run.settings, record.seed))
+    missing: dict[str, PlannedRun] = {}
+    repairs: list[FileRepair] = []
+    changed: list[ChangedIdentity] = []
+    known = {_row_and_seed(one.entry): run_id for run_id, one in manifest.listed.items()}
+    for run in runs:
+        run_id = run.record.run_id
+        if run_id not in manifest.listed:
+            earlier = known.get((run.record.experiment, json.dumps(run.settings, sort_keys=True), run.record.seed))
             if earlier is not None:
-                report.moved.append(ChangedIdentity(run_id=record.run_id, earlier=earlier))
-        run_dir = f"{self._folder}/{record.run_id}"
-        if os.path.isdir(run_dir) or not self._create(run_dir, run):
-            self._check(run_dir, run, report)
-            report.existing.append(record.run_id)
+                changed.append(ChangedIdentity(run_id=run_id, earlier=earlier))
+        run_dir = f"{sweep}/{run_id}"
+        if os.path.isdir(run_dir):
+            repairs += _find_repairs(run_dir, run)
         else:
-            report.created.append(record.run_id)
+            missing[run_id] = run
+    return RunDirPlan(missing=missing, repairs=repairs, changed=changed)
 
-    def _create(self, run_dir: str, run: PlannedRun) -> bool:
-        """Make a run directory; return whether this call did."""
-        if self._dry:
-            return True
-        # Not made to survive a power cut, which would cost a thousand runs seconds: what is lost is planned again.
-        os.mkdir(self._new)
-        write_file(f"{self._new}/{RUN}", _encode(run.record))
-        write_file(f"{self._new}/{CONFIG}", run.config_text().encode())
-        fault_point("plan.written")
-        try:
-            os.rename(self._new, run_dir)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            shutil.rmtree(self._new)
-            return False
-        fault_point("plan.placed")
-        return True
 
-    def _check(self, run_dir: str, run: PlannedRun, report: WriteReport) -> None:
-        """Hold a run directory that is there against what it must hold, and mend what can be derived."""
-        record, config = _encode(run.record), run.config_text().encode()
-        file = f"{run_dir}/{RUN}"
-        before = _read(file)
-        if before != record and not self._same_run(file, before, run.record):
-            self._rewrite(run.record.run_id, file, None, record, report)
-        file = f"{run_dir}/{CONFIG}"
-        before = _read(file)
-        # Its science cannot differ: the identity is a hash of it. The other keys follow the user's last word as
-        # long as it makes a difference; a wrong data folder would otherwise stay wrong for ever.
-        if before != config and (before is None or not has_result(run_dir)):
-            self._rewrite(run.record.run_id, file, before, config, report)
+def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:
+    """Make the directories that are missing, each whole, and repair the others. Doing it twice changes nothing.
 
-    def _same_run(self, file: str, before: bytes | None, record: RunRecord) -> bool:
-        """Say whether `run.json` stands for the run; False where it cannot be read.
+    Args:
+        sweep: The sweep's folder, `runs/<sweep>`.
+        plan: What to write.
 
-        Raises:
-            StoreError: Where it stands for another run.
-        """
-        try:
-            found = from_json(RunRecord, json.loads(before or b""), file)
-        except (ValueError, StoreError):
-            return False
-        if found.science_hash != record.science_hash:
-            raise StoreError(
-                f"{file}: the run {record.run_id} has the science hash {record.science_hash}, and this directory "
-                f"belongs to {found.science_hash}",
-                hint="two configs share the eight digits of the name; move one of them to a sweep of another name",
-            )
-        return found.command == record.command
+    Raises:
+        StoreError: If a directory cannot be written, or belongs to a run of another science.
+    """
+    new = os.path.join(sweep, f"{_NEW}{host()}-{os.getpid()}-{start_time(os.getpid())}")
+    repairs = list(plan.repairs)
+    try:
+        os.makedirs(sweep, exist_ok=True)
+        _remove_leftovers(sweep)
+        for run_id, run in plan.missing.items():
+            if not _create(f"{sweep}/{run_id}", run, new):
+                repairs += _find_repairs(f"{sweep}/{run_id}", run)  # another process made it meanwhile
+        for repair in repairs:
+            replace_file(repair.file, repair.after.encode())
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise store_error(error, f"write {error.filename or sweep}") from error
 
-    def _rewrite(self, run_id: str, file: str, before: bytes | None, after: bytes, report: WriteReport) -> None:
+
+def _remove_leftovers(sweep: str) -> None:
+    """Remove what processes of this machine left that died while they made a directory."""
+    own = f"{_NEW}{host()}-"
+    for name in os.listdir(sweep):
+        if name.startswith(own):
+            pid, _, start = name[len(own) :].partition("-")
+            if not (pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))):
+                shutil.rmtree(os.path.join(sweep, name), ignore_errors=True)
+
+
+def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
+    """Make a run directory in `new` and rename it into place; return whether this call made it."""
+    # Not synced to the disk, which would cost a thousand runs seconds: what a power cut loses is written again.
+    os.mkdir(new)
+    write_file(f"{new}/{RUN}", _encode(run.record))
+    write_file(f"{new}/{CONFIG}", run.config_text().encode())
+    fault_point("plan.written")
+    try:
+        os.rename(new, run_dir)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(new)
+        return False
+    fault_point("plan.placed")
+    return True
+
+
+def _find_repairs(run_dir: str, run: PlannedRun) -> Iterator[FileRepair]:
+    """Yield the files of a run directory that do not hold what they must."""
+    run_id, record, config = run.record.run_id, _encode(run.record), run.config_text().encode()
+    file = f"{run_dir}/{RUN}"
+    before = _read(file)
+    if before != record and not _is_same_run(file, before, run.record):
+        yield FileRepair(run_id=run_id, file=file, before=None, after=record.decode())
+    file = f"{run_dir}/{CONFIG}"
+    before = _read(file)
+    # Its science cannot differ: the identity is a hash of it. The other keys follow the newest submission until there
+    # is a result; a wrong data folder would otherwise stay wrong for ever.
+    if before != config and (before is None or not has_result(run_dir)):
         text = None if before is None else before.decode(errors="replace")
-        report.rewritten.append(RepairedFile(run_id=run_id, file=file, before=text, after=after.decode()))
-        if not self._dry:
-            replace_file(file, after)
+        yield FileRepair(run_id=run_id, file=file, before=text, after=config.decode())
 
 
-def _point(experiment: str, settings: dict[str, Any], seed: int) -> tuple[str, str, int]:
-    return experiment, json.dumps(settings, sort_keys=True), seed
+def _is_same_run(file: str, before: bytes | None, record: RunRecord) -> bool:
+    """Return whether `run.json` describes the run; False if it cannot be read.
+
+    Raises:
+        StoreError: If it describes another run.
+    """
+    try:
+        found = from_json(RunRecord, json.loads(before or b""), file)
+    except (ValueError, StoreError):
+        return False
+    if found.science_hash != record.science_hash:
+        raise StoreError(
+            f"{file}: the run {record.run_id} has the science hash {record.science_hash}, and this directory "
+            f"belongs to {found.science_hash}",
+            hint="two configs share the eight digits of the name; move one of them to a sweep of another name",
+        )
+    return found.command == record.command
+
+
+def _row_and_seed(entry: ManifestEntry) -> tuple[str, str, int]:
+    return entry.experiment, json.dumps(entry.settings, sort_keys=True), entry.seed
 
 
 def _encode(record: RunRecord) -> bytes:

@@ -19,7 +19,10 @@ from launch.store.source_files import SourceFile, find_source_files
 
 _TEMPORARY = ".tmp-"
 _HASH_DIGITS = 32
-# How often the files may change under the copying hand before it gives up.
+# The code that this launcher was imported from.
+OWN_CODE = Path(__file__).resolve().parents[2]
+
+# How often the files may change while they are copied before it gives up.
 _TRIES = 5
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from launch.errors import LaunchError, StoreError
@@ -17,7 +17,6 @@ from launch.store.files import store_error
 from launch.store.manifest import ListedRun, Manifest, freeze, generation_numbers, read_header
 from launch.store.queue_lock import QueueOwner, busy_error, lock_queue, read_queue_owner
 from launch.store.records import ManifestEntry, ManifestHeader
-from launch.store.run_dirs import PlannedRun, RunDirWriter, WriteReport
 from launch.store.status import read_view
 from launch.store.sweep_state import Scheduler, SweepState
 from launch.store.view import RunView
@@ -186,21 +185,3 @@ class SweepStore:
     def busy_error(self) -> LaunchError:
         """Return the error of a second launcher, which names the first."""
         return busy_error(self._folder)
-
-    def write_run_dirs(
-        self, runs: Iterable[PlannedRun], known: Manifest | None = None, *, dry: bool = False
-    ) -> WriteReport:
-        """Make the directories of runs, as far as they are missing.
-
-        Args:
-            runs: Runs with their configs.
-            known: The manifest; None to read it.
-            dry: Whether only to say what would be done.
-
-        Returns:
-            What was done, and what resolves differently than before.
-
-        Raises:
-            StoreError: Where a directory cannot be written, or belongs to a run of another science.
-        """
-        return RunDirWriter(self._folder, known or self.manifest(), dry=dry).write(runs)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from launch.actions.submit import submit_runs
 from launch.backends.local.start import build_request, send_request
 from launch.cli import main
 from launch.profiles.profile import Profile
@@ -26,7 +25,7 @@ from launch.store.store import Store
 from launch.supervise.arguments import SupervisorArgs
 from s5.run_dir.result import read_metrics
 from tests.engines.daemon import wait_until
-from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 from tests.slurm.trained import TINY, parameters
 
 # Five checkpoints, so that there is time to stop it after the first.

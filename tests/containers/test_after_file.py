@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from launch.actions.drive import run_queue
-from launch.actions.submit import submit_runs
 from launch.profiles.profile import Profile
 from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.dependencies import RunDependencies
-from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 
 COMMANDS = (
     "echo forty-two > $LAUNCH_RUN_DIR/word; echo told: $LAUNCH_AFTER.",
@@ -30,7 +29,7 @@ def test_a_run_reads_what_those_before_it_left(
         replace(run, spec=replace(run.spec, dependencies=turn))
         for run, turn in zip(command_runs([["bash", "-c", text] for text in COMMANDS]), turns, strict=True)
     ]
-    views = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(tmp_path)), store)
+    views = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(tmp_path)))
     assert {view.state for view in views} == {State.SUCCEEDED}, [view.message for view in views]
     first, second = (Path(view.run_dir) for view in views)
     assert (first / "attempts/0/log.txt").read_text() == "told: .\n"

@@ -13,7 +13,6 @@ import pytest
 from launch.actions.cancel import cancel
 from launch.actions.container_plan import ContainerOptions
 from launch.actions.drive import run_queue
-from launch.actions.submit import submit_runs
 from launch.cli import main
 from launch.containers.runtimes import find_runtime
 from launch.containers.runtimes.request import FOLDER_LABEL
@@ -35,7 +34,7 @@ from tests.engines.daemon import wait_until
 from tests.engines.docker import BASE, Docker
 from tests.engines.podman import Podman
 from tests.launch.backends.local.test_slots import fake_nvidia_smi
-from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 
 pytestmark = pytest.mark.engine
 
@@ -65,11 +64,11 @@ def execute(
 ) -> tuple[list[RunView], list[AttemptRecord]]:
     """Run commands in containers; return how they stand and what is recorded of their last attempts."""
     store, runs = Store(folder / "runs"), command_runs(commands, resources=resources)
-    choice = ContainerOptions(runtime=place.runtime, image=place.image)
+    options = ContainerOptions(runtime=place.runtime, image=place.image)
     # One after the other: of Podman's containers only the machine's own count says that the kernel killed one.
     sweep = sweep_of(runs, retry={}, max_parallel=1 if place.runtime == "podman" else None)
-    submission = submit_runs(sweep, runs, store, Profile(name="local"), choice=choice, source=code_under(folder))
-    views = run_queue(submission, store)
+    submission = submit_runs(sweep, runs, store, Profile(name="local"), options=options, source=code_under(folder))
+    views = run_queue(submission)
     return views, [read_attempt(f"{view.run_dir}/attempts/{view.attempts - 1}") for view in views]
 
 
@@ -175,7 +174,7 @@ def test_status_sees_what_nobody_watches_and_cancel_ends_it(
     assert place.containers()
     monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.5)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/another.sock")  # its own is asked, not the present one
-    assert not cancel(run.store, ["work"]).unended
+    assert not cancel(run.store, ["work"]).stuck
     assert not place.containers()
     assert [view.state for view in sweep.views()] == [State.CANCELLED]
 

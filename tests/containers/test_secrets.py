@@ -25,16 +25,16 @@ from launch.actions.container_plan import ContainerOptions
 from launch.store.store import Store
 from launch.profiles.profile import Profile
 from launch.actions.drive import run_queue
-from launch.actions.submit import submit_runs
+from tests.launch.command_sweep import submit_runs
 from tests.launch.command_sweep import code_under, command_runs, sweep_of
 root = Path(sys.argv[2])
 config = {"data": {"name": "digits", "root": None, "cache": None}, "train": {"batch_size": 1},
           "wandb": {"project": "x", "mode": "offline"}}
 runs = command_runs([("python3", "-S", "-c", Path(root, "payload.py").read_text())], config=config)
-choice = ContainerOptions(runtime=sys.argv[3], image=sys.argv[4])
+options = ContainerOptions(runtime=sys.argv[3], image=sys.argv[4])
 store = Store(root / "runs")
-submission = submit_runs(sweep_of(runs), runs, store, Profile(name="local"), choice=choice, source=code_under(root))
-print([view.state.value for view in run_queue(submission, store)])
+submission = submit_runs(sweep_of(runs), runs, store, Profile(name="local"), options=options, source=code_under(root))
+print([view.state.value for view in run_queue(submission)])
 """
 # It proves that it could read the key without saying it, and waits until it has been looked at from outside.
 PAYLOAD = """

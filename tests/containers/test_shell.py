@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from launch.actions.drive import run_queue
-from launch.actions.submit import submit_runs
 from launch.profiles.profile import Profile
 from launch.specs.mount import parse_mount
 from launch.store.state import State
 from launch.store.store import Store
-from tests.launch.command_sweep import code_under, command_runs, sweep_of
+from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 
 _UNTIL_S = 60
 # What is mounted from this machine, one place and how a line.
@@ -90,7 +89,7 @@ def test_a_shell_sees_what_a_run_sees(contained: tuple[str, str], place: Path) -
     profile = Profile(name="local", runtime=runtime, image=image, mounts=(parse_mount(f"{place}/extra:/extra"),))
     store = Store(place / "runs")
     runs = command_runs([["bash", "-c", MOUNTS]])
-    (view,) = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(place)), store)
+    (view,) = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(place)))
     assert view.state is State.SUCCEEDED, view.message
     of_run = mounts(Path(view.run_dir, "attempts/0/log.txt").read_text())
     done = subprocess.run(

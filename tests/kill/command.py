@@ -21,7 +21,6 @@ def main() -> int:
     """
     sys.path[0] = str(Path(__file__).parents[2])
     from launch.actions.drive import run_queue
-    from launch.actions.submit import submit_runs
     from launch.backends.base import SchedulerBackend
     from launch.backends.choose import find_backend
     from launch.errors import LaunchError
@@ -30,7 +29,7 @@ def main() -> int:
     from launch.store.store import Store
     from launch.sweepfile.dependencies import RunDependencies
     from launch.sweepfile.sweep import Sweep
-    from tests.launch.command_sweep import code_under, command_runs
+    from tests.launch.command_sweep import code_under, command_runs, submit_runs
 
     root, runs, steps, step_s = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     payload = str(Path(__file__).with_name("payload.py"))
@@ -55,7 +54,7 @@ def main() -> int:
     store, source = Store(root / "runs"), code_under(root)
     try:
         submission = submit_runs(sweep, composed, store, profile, source=source)
-        views = run_queue(submission, store)
+        views = run_queue(submission)
         if isinstance(find_backend(profile), SchedulerBackend):
             return 0
     except LaunchError as error:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from launch.actions.container_plan import ContainerOptions
+from launch.actions.plan import plan_runs
 from launch.actions.submission import Submission
-from launch.actions.submit import submit_runs
+from launch.actions.submit import submit
 from launch.compose.composer import Run
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
@@ -56,6 +58,21 @@ def command_runs(
 def sweep_of(runs: Sequence[Run], **settings: Any) -> Sweep:
     """Return a sweep of runs."""
     return Sweep(name="work", file=None, runs=tuple(run.spec for run in runs), **settings)
+
+
+def submit_runs(
+    sweep: Sweep,
+    runs: Sequence[Run],
+    store: Store,
+    profile: Profile,
+    *,
+    source: Path,
+    sweep_runs: Sequence[Run] = (),
+    options: ContainerOptions | None = None,
+) -> Submission:
+    """Plan composed runs and submit them."""
+    plan = plan_runs(sweep, runs, store, profile, sweep_runs=sweep_runs, options=options)
+    return submit(plan, source=source)
 
 
 def submitted(

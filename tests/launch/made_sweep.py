@@ -16,6 +16,7 @@ from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import publish, write_result
 from tests.launch.records import GONE, Planned, attempt_record, manifest_entry, manifest_header, run_record
+from tests.launch.stored_runs import write_runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def make_sweep(
     """Write a sweep of these runs under `root`."""
     sweep = Store(root).sweep(name)
     records = [_record(made) for made in runs]
-    sweep.write_run_dirs([Planned(record, f"seed: {record.seed}\n") for record in records])
+    write_runs(sweep, [Planned(record, f"seed: {record.seed}\n") for record in records])
     header = manifest_header(sweep=name, file=file, snapshot=snapshot, published=tuple(published), created=time.time())
     sweep.freeze(header, [manifest_entry(record) for record in records])
     for record, made in zip(records, runs, strict=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from launch.store.claims import claim_attempt
 from launch.store.records import AttemptRecord, ManifestEntry
+from launch.store.run_dirs import PlannedRun, RunDirPlan, plan_run_dirs, write_run_dirs
 from launch.store.store import SweepStore
 from tests.launch.records import Planned, attempt_record, manifest_entry, manifest_header, run_record
 
@@ -27,10 +28,17 @@ def entries_of(plans: Sequence[Planned]) -> list[ManifestEntry]:
     return [manifest_entry(plan.record) for plan in plans]
 
 
+def write_runs(sweep: SweepStore, runs: Sequence[PlannedRun]) -> RunDirPlan:
+    """Make the directories of runs, and return what was written."""
+    plan = plan_run_dirs(str(sweep.path), sweep.state().manifest, runs)
+    write_run_dirs(str(sweep.path), plan)
+    return plan
+
+
 def listed(sweep: SweepStore, count: int = 1) -> list[Planned]:
     """Plan and freeze some runs."""
     plans = [plan_of(number) for number in range(count)]
-    sweep.write_run_dirs(plans)
+    write_runs(sweep, plans)
     sweep.freeze(HEADER, entries_of(plans))
     return plans
 

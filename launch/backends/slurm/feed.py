@@ -28,7 +28,7 @@ from launch.profiles.profile import Profile, load_profile
 from launch.specs.resources import Resources
 from launch.store.dependencies import blocks_of
 from launch.store.files import SNAPSHOTS, fault_point
-from launch.store.queue_lock import lock_queue
+from launch.store.queue_lock import SUBMIT_PATIENCE_S, lock_queue
 from launch.store.records import ManifestHeader
 from launch.store.state import State
 from launch.store.sweep_state import SweepState
@@ -36,8 +36,6 @@ from launch.supervise.arguments import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 
-# How long to wait for another feeder, or for an sbatch that outlived the command that started it.
-_PATIENCE_S = 130.0
 # A run that leaves waits for another that feeds: who came before it saw it in the queue still, and left no room.
 _LEAVING_PATIENCE_S = 60.0
 
@@ -83,7 +81,7 @@ def feed(
     Raises:
         LaunchError: If Slurm does not answer or refuses. Then nothing of this call is in its queue.
     """
-    lock = lock_queue(sweep.folder, generation, patience_s=_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
+    lock = lock_queue(sweep.folder, generation, patience_s=SUBMIT_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
         fault_point("feed.held")
         return _feed(sweep, generation, profile, lock, asked=asked, leaving=leaving)

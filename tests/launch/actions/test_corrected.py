@@ -11,7 +11,8 @@ import pytest
 
 from launch.actions.cancel import cancel
 from launch.actions.drive import run_queue
-from launch.actions.submit import submit_runs
+from launch.actions.plan import Plan, plan_runs
+from launch.actions.submit import submit
 from launch.store.attempts import ATTEMPT, attempt_path
 from launch.store.state import Reason, State
 from launch.store.store import Store
@@ -27,31 +28,34 @@ CRASHES = python("raise SystemExit(1)")
 SAID = "ended with user_error under a config.yaml that has changed since"
 
 
-def submitted(store: Store, root: str, *, dry_run: bool = False) -> Submission:
-    """Submit one run that cannot run with a wrong folder, one that crashes, and one that does without a folder."""
+def planned(store: Store, root: str) -> Plan:
+    """Plan one run that cannot run with a wrong folder, one that crashes, and one that does without a folder."""
     runs = command_runs([CANNOT_RUN, CRASHES, python("pass")], config={"data": {"root": root}})
-    source = code_under(store.root.parent)
-    return submit_runs(sweep_of(runs), runs, store, LOCAL, source=source, dry_run=dry_run)
+    return plan_runs(sweep_of(runs), runs, store, LOCAL)
+
+
+def submitted(store: Store, root: str) -> Submission:
+    return submit(planned(store, root), source=code_under(store.root.parent))
 
 
 def driven(store: Store, root: str) -> list[tuple[State, int]]:
-    return [(view.state, view.attempts) for view in run_queue(submitted(store, root), store)]
+    return [(view.state, view.attempts) for view in run_queue(submitted(store, root))]
 
 
-def said(submission: Submission) -> list[str]:
+def said(submission: Submission | Plan) -> list[str]:
     return [warning for warning in submission.warnings if SAID in warning]
 
 
 def test_a_corrected_config_starts_its_run_again_and_no_other(store: Store) -> None:
     assert driven(store, "/wrong") == [(State.FAILED, 1), (State.FAILED, 1), (State.SUCCEEDED, 1)]
-    dry = submitted(store, "/right", dry_run=True)
-    assert said(dry) == [f"command-s0-00000000 {SAID}: it would be started again"]
+    dry = planned(store, "/right")
+    assert said(dry) == [f"command-s0-00000000 {SAID}: it is started again"]
     assert [view.state for view in dry.views] == [State.PLANNED, State.FAILED, State.SUCCEEDED]
     assert store.sweep("work").generations() == [1]
     submission = submitted(store, "/right")
     assert said(submission) == [f"command-s0-00000000 {SAID}: it is started again"]
     assert [view.state for view in submission.views] == [State.PLANNED, State.FAILED, State.SUCCEEDED]
-    assert [view.state for view in run_queue(submission, store)] == [State.SUCCEEDED, State.FAILED, State.SUCCEEDED]
+    assert [view.state for view in run_queue(submission)] == [State.SUCCEEDED, State.FAILED, State.SUCCEEDED]
     manifest = store.sweep("work").manifest()
     assert [header.why for header in manifest.headers.values()] == ["submit", "retry", "submit"]
     assert [len(run_ids) for run_ids in manifest.run_ids.values()] == [3, 1, 3]

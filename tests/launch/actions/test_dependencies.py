@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from launch.actions.drive import run_in_background, run_queue
+from launch.actions.plan import Plan, plan_runs
 from launch.actions.retry import retry
 from launch.actions.submission import Submission
-from launch.actions.submit import submit_runs
+from launch.actions.submit import submit as submit_plan
 from launch.cli.formatting import count_free
 from launch.compose.composer import Run
 from launch.errors import LaunchError
@@ -26,7 +27,7 @@ from launch.store.store import Store
 from launch.store.view import RunView
 from launch.sweepfile.dependencies import RunDependencies
 from tests.kill.harness import wait_until
-from tests.launch.command_sweep import code_under, command_runs, python, sweep_of
+from tests.launch.command_sweep import code_under, command_runs, python, submit_runs, sweep_of
 
 # Notes its name, then fails where a file says so, or waits while one does.
 NOTING = """
@@ -50,10 +51,13 @@ def runs_of(folder: Path, names: Sequence[str] = tuple(SOURCE)) -> list[Run]:
     return [turned[list(SOURCE).index(name)] for name in names]
 
 
-def submit(store: Store, names: Sequence[str] = tuple(SOURCE), **more: object) -> Submission:
-    folder = store.root.parent
-    runs, planned = runs_of(folder, names), runs_of(folder)
-    return submit_runs(sweep_of(runs), runs, store, LOCAL, planned=planned, source=code_under(folder), **more)  # type: ignore[arg-type]
+def plan(store: Store, names: Sequence[str] = tuple(SOURCE)) -> Plan:
+    runs = runs_of(store.root.parent, names)
+    return plan_runs(sweep_of(runs), runs, store, LOCAL, sweep_runs=runs_of(store.root.parent))
+
+
+def submit(store: Store, names: Sequence[str] = tuple(SOURCE)) -> Submission:
+    return submit_plan(plan(store, names), source=code_under(store.root.parent))
 
 
 def order(folder: Path) -> list[str]:
@@ -78,7 +82,7 @@ def test_what_waits_begins_after_those_before_it_blocks_nobody_and_says_so(store
         if seen[-1]["free"].state is State.SUCCEEDED and seen[-1]["a0"].state is State.SUCCEEDED:
             (tmp_path / "hold-a1").unlink(missing_ok=True)
 
-    run_queue(submit(store, ["c", "b", "a1", "free", "a0"]), store, on_change=watch)
+    run_queue(submit(store, ["c", "b", "a1", "free", "a0"]), on_change=watch)
     assert in_order(order(tmp_path))
     waiting = next(views for views in seen if views["a0"].state is State.SUCCEEDED != views["a1"].state)
     assert (waiting["b"].state, waiting["b"].waits) == (State.PENDING, ("a",))
@@ -89,7 +93,7 @@ def test_what_waits_begins_after_those_before_it_blocks_nobody_and_says_so(store
 
 def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-a1").touch()
-    views = run_queue(submit(store), store)
+    views = run_queue(submit(store))
     assert states(views) == {
         "a0": State.SUCCEEDED,
         "a1": State.FAILED,
@@ -100,12 +104,12 @@ def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_pa
     assert views[2].message == f"waits for a: 1 of 2 runs FAILED ({views[1].run_id})"
     assert store.sweep("work").view(views[2].run_id) == store.sweep("work").views()[2] == views[2]
     assert "b" not in order(tmp_path)
-    again = run_queue(submit(store), store)  # typed again, it leaves alone what failed, and what waits for it
+    again = run_queue(submit(store))  # typed again, it leaves alone what failed, and what waits for it
     assert states(again) == states(views)
     (tmp_path / "fail-a1").unlink()
     retried = retry(store, "work", failed_only=True, source=tmp_path / "code")
     assert [view.run_id for view in retried.views] == [views[1].run_id, views[2].run_id, views[3].run_id]
-    run_queue(retried, store)
+    run_queue(retried)
     assert {view.state for view in store.sweep("work").views()} == {State.SUCCEEDED}
     assert order(tmp_path)[-3:] == ["a1", "b", "c"]
 
@@ -116,13 +120,13 @@ def test_a_retry_of_failures_alone_waits_for_what_was_cancelled(store: Store, tm
     (tmp_path / "fail-a0").touch()
     submission = submit(store)
     write_cancelled(submission.views[1].run_dir, 1)
-    run_queue(submission, store)
+    run_queue(submission)
     (tmp_path / "fail-a0").unlink()
-    run_queue(retry(store, "work", failed_only=True, source=tmp_path / "code"), store)
+    run_queue(retry(store, "work", failed_only=True, source=tmp_path / "code"))
     views = store.sweep("work").views()
     assert states(views)["a0"] is State.SUCCEEDED
     assert views[2].message == f"waits for a: 1 of 2 runs CANCELLED ({views[1].run_id})"
-    run_queue(retry(store, "work", failed_only=False, source=tmp_path / "code"), store)
+    run_queue(retry(store, "work", failed_only=False, source=tmp_path / "code"))
     assert in_order(order(tmp_path))
 
 
@@ -131,18 +135,18 @@ def test_some_runs_are_chosen_without_others_only_when_those_have_succeeded(stor
         submit(store, ["b", "c"])
     assert "--only" in (caught.value.hint or "")
     assert not store.root.exists()
-    assert len(submit(store, ["b", "c"], dry_run=True).obstacles) == 1
-    run_queue(submit(store, ["a0", "a1"]), store)
-    views = run_queue(submit(store, ["b", "c"]), store)
+    assert len(plan(store, ["b", "c"]).obstacles) == 1
+    run_queue(submit(store, ["a0", "a1"]))
+    views = run_queue(submit(store, ["b", "c"]))
     assert [view.state for view in views] == [State.SUCCEEDED, State.SUCCEEDED]
     assert in_order(order(tmp_path))
 
 
 def test_a_plan_says_what_each_run_would_wait_for(store: Store) -> None:
-    views = submit(store, dry_run=True).views
+    views = plan(store).views
     assert [view.waits for view in views] == [(), (), ("a",), ("b",), ()]
-    run_queue(submit(store, ["a0", "a1"]), store)
-    assert [view.waits for view in submit(store, dry_run=True).views] == [(), (), (), ("b",), ()]
+    run_queue(submit(store, ["a0", "a1"]))
+    assert [view.waits for view in plan(store).views] == [(), (), (), ("b",), ()]
 
 
 def test_another_after_is_another_generation(store: Store, tmp_path: Path) -> None:
@@ -156,9 +160,9 @@ def test_another_after_is_another_generation(store: Store, tmp_path: Path) -> No
 
 def test_what_an_edit_left_behind_keeps_nobody_waiting(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-a1").touch()
-    run_queue(submit(store), store)
+    run_queue(submit(store))
     runs = runs_of(tmp_path, ["a0", "b", "c"])
-    views = run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code"), store)
+    views = run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=tmp_path / "code"))
     assert {view.state for view in views} == {State.SUCCEEDED}
 
 
@@ -173,13 +177,13 @@ def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp
     for name in ("a1", "b"):
         (tmp_path / f"hold-{name}").touch()
         code = f"from tests.launch.actions.test_dependencies import *; store = Store(Path({str(store.root)!r})); "
-        words = [sys.executable, "-c", code + "run_queue(submit(store), store)"]
+        words = [sys.executable, "-c", code + "run_queue(submit(store))"]
         launcher = subprocess.Popen(words, cwd=Path(__file__).parents[3], start_new_session=True)
         assert wait_until(lambda name=name: name in order(tmp_path), 30)
         os.kill(launcher.pid, signal.SIGKILL)
         launcher.wait()
         (tmp_path / f"hold-{name}").unlink()
-    views = run_queue(submit(store), store)
+    views = run_queue(submit(store))
     assert {view.state for view in views} == {State.SUCCEEDED}
     assert sorted(order(tmp_path)) == sorted(SOURCE) and in_order(order(tmp_path))
     assert submission.generation == 1
@@ -187,7 +191,7 @@ def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp
 
 def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-b").touch()
-    run_in_background(submit(store), store)
+    run_in_background(submit(store))
     sweep = store.sweep("work")
     assert wait_until(lambda: sweep.queue() is None, 30)
     assert states(sweep.views()) == dict.fromkeys(SOURCE, State.SUCCEEDED) | {"b": State.FAILED, "c": State.PLANNED}
@@ -196,5 +200,5 @@ def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
 def test_what_waits_goes_on_with_the_rest_unless_that_is_to_be_retried(store: Store, tmp_path: Path) -> None:
     assert count_free(submit(store).views) == {State.PLANNED: 5}
     (tmp_path / "fail-a1").touch()
-    views = run_queue(submit(store), store)
+    views = run_queue(submit(store))
     assert count_free(views) == {State.FAILED: 1, State.SUCCEEDED: 2}

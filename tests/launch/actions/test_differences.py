@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from launch.actions.differences import describe_changes
+from launch.store.run_dirs import plan_run_dirs, write_run_dirs
 from launch.store.store import Store, SweepStore
 from tests.launch.records import Planned
-from tests.launch.stored_runs import HEADER, entries_of, plan_of
+from tests.launch.stored_runs import HEADER, entries_of, plan_of, write_runs
 
 CONFIG = "seed: 0\noptim:\n  lr: 0.001\nwandb:\n  mode: disabled\n"
 
@@ -18,11 +19,23 @@ class Typed:
     sweep: SweepStore
     plan: Planned
 
-    def again(self, text: str, *, overrides: tuple[str, ...] = (), moved: bool = False, **how: bool) -> list[str]:
+    def again(
+        self,
+        text: str,
+        *,
+        overrides: tuple[str, ...] = (),
+        moved: bool = False,
+        from_file: bool = True,
+        write: bool = True,
+    ) -> list[str]:
         facts = {"run_id": "digits-s0-ffffffff", "science_hash": "f" * 64} if moved else {}
         runs = [Planned(plan_of(settings={}, overrides=overrides, **facts).record, text)]
-        report = self.sweep.write_run_dirs(runs, dry=how.get("dry", False))
-        return describe_changes(report, runs, self.sweep.path, **how)
+        folder = str(self.sweep.path)
+        plan = plan_run_dirs(folder, self.sweep.state().manifest, runs)
+        lines = describe_changes(plan, runs, folder, from_file=from_file)
+        if write:
+            write_run_dirs(folder, plan)
+        return lines
 
     @property
     def config(self) -> Path:
@@ -33,7 +46,7 @@ class Typed:
 def typed(tmp_path) -> Typed:
     sweep = Store(tmp_path).sweep("run-digits")
     plan = Planned(plan_of(settings={}, overrides=()).record, CONFIG)
-    sweep.write_run_dirs([plan])
+    write_runs(sweep, [plan])
     sweep.freeze(HEADER, entries_of([plan]))
     return Typed(sweep, plan)
 
@@ -50,7 +63,7 @@ def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed):
     typed.config.write_text(CONFIG.replace("0.001", "0.5").replace("disabled", "offline"))
     science, other = typed.again(CONFIG)
     assert science.startswith("optim.lr: 0.5 before, 0.001 now") and "do not depend" not in science
-    assert science.endswith("which somebody changed; the file is put right")
+    assert science.endswith("which was edited by hand; the file is put right")
     assert other.startswith("wandb.mode: offline before") and other.endswith("their numbers do not depend on it")
     assert typed.again(CONFIG) == []
 
@@ -58,7 +71,7 @@ def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed):
 @pytest.mark.parametrize("damage", ["{", "[", "just words", ""])
 def test_a_config_that_is_none_is_written_again(typed, damage):
     typed.config.write_text(damage)
-    assert typed.again(CONFIG, dry=True) == [f"{typed.config}: could not be read; would be written again"]
+    assert typed.again(CONFIG, write=False) == [f"{typed.config}: cannot be read, and is written again"]
     assert typed.config.read_text() == damage
-    assert typed.again(CONFIG) == [f"{typed.config}: could not be read; written again"]
+    assert typed.again(CONFIG) == [f"{typed.config}: cannot be read, and is written again"]
     assert typed.config.read_text() == CONFIG

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from launch.actions.estimate import Estimate, estimate_plan
+from launch.actions.plan import plan_runs
 from launch.actions.submission import Submission
-from launch.actions.submit import estimate_left, submit_runs
 from launch.compose.composer import Run, identity_of
 from launch.compose.run_id import make_run_id
 from launch.store.claims import claim_attempt
@@ -14,7 +15,7 @@ from launch.store.state import Reason
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep
 from s5.run_dir.result import publish, write_result
-from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
+from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submit_runs, sweep_of
 from tests.launch.stored_runs import RECORD
 
 
@@ -43,15 +44,20 @@ def finish(submission: Submission, *times: tuple[float, float], number: int = 0)
     publish(Path(claim.path))
 
 
+def estimated(store: Store, *runs: Run, sweep: str = "work") -> Estimate:
+    sheet: Sweep = replace(sweep_of(runs), name=sweep)
+    return estimate_plan(plan_runs(sheet, runs, store, LOCAL), store)
+
+
 def core_hours(store: Store, *runs: Run, sweep: str = "work") -> tuple[int, float | None]:
-    guess = estimate_left(submitted(store, *runs, sweep=sweep), store)
+    guess = estimated(store, *runs, sweep=sweep)
     assert guess.runs == len(runs)
     return guess.known, guess.core_hours
 
 
 def test_other_seeds_are_judged_by_all_attempts_of_a_finished_run(store):
     first = submitted(store, run(0))
-    assert estimate_left(first, store).core_hours is None
+    assert estimated(store, run(0)).core_hours is None
     finish(first, (1000.0, 4600.0), (9000.0, 12600.0))
     assert core_hours(store, run(1), run(2)) == (2, 4.0)
     assert core_hours(store, run(3), sweep="another") == (1, 2.0)

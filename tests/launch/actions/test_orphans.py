@@ -118,7 +118,7 @@ def test_all_that_an_engine_may_still_have_is_told_of_at_once(
     """Of three lost runs each may have a container with an engine that is away: they are waited for together."""
     monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.0)
     store = Store(tmp_path / "runs")
-    views = run_queue(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]), store)
+    views = run_queue(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]))
     for view in views:
         path = attempt_path(view.run_dir, 0)
         image, engine = Image(name="x", reference="x"), f"unix://{tmp_path}/away.sock"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from launch.actions.submission import check_after, select
+from launch.actions.dependencies import check_sweeps_before
+from launch.actions.select import select
 from launch.compose.composer import Run
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
@@ -56,14 +57,14 @@ def test_a_glob_picks_runs_by_id_experiment_and_settings(only: str, seeds: list[
     [
         ("failed", r"failed, which .* has not succeeded: 1 FAILED, 1 PLANNED \(", "launch retry failed"),
         ("open", r"open, which .* has not succeeded: 1 PLANNED \(", "launch wait open"),
-        ("opem", "no sweep 'opem'", "did you mean open"),
+        ("opem", "`after: opem`: no such sweep; did you mean open", "submit it first"),
     ],
 )
 def test_a_sweep_whose_turn_has_not_come_says_what_it_waits_for(tmp_path, name, message, hint):
     sweeps = {"failed": [State.FAILED, State.PLANNED], "open": [State.PLANNED], "done": [State.SUCCEEDED]}
     for sweep, states in sweeps.items():
         make_sweep(tmp_path, sweep, [Made(state=state, settings={"n": n}) for n, state in enumerate(states)])
-    check_after(["done"], Store(tmp_path), attended=True)
+    check_sweeps_before(["done"], Store(tmp_path), attended=True)
     with pytest.raises(LaunchError, match=message) as caught:
-        check_after(["done", name], Store(tmp_path), attended=True)
+        check_sweeps_before(["done", name], Store(tmp_path), attended=True)
     assert hint in (caught.value.hint or "")

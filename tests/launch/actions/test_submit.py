@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from launch.actions.cancel import cancel
 from launch.actions.container_plan import ContainerOptions
 from launch.actions.differences import changed_keys
 from launch.actions.drive import run_queue
+from launch.actions.plan import plan_sweep
 from launch.actions.retry import retry
 from launch.actions.submission import Submission
-from launch.actions.submit import submit, submit_runs
+from launch.actions.submit import submit
 from launch.compose.composer import Run
-from launch.errors import LaunchError, StoreError
+from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_path, read_attempt, write_record
@@ -22,7 +24,7 @@ from launch.store.store import Store
 from launch.store.view import RunView
 from launch.sweepfile.runs import RunSpec
 from launch.sweepfile.sweep import Sweep
-from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submitted, sweep_of
+from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submit_runs, submitted, sweep_of
 
 
 @pytest.fixture
@@ -46,48 +48,50 @@ def sweep_file(*specs: RunSpec) -> Sweep:
     return Sweep(name="digits", file="sweeps/x.yaml", runs=specs)
 
 
+def counts(submission: Submission) -> dict[State, int]:
+    return Counter(view.state for view in submission.views)
+
+
 def states(views: list[RunView]) -> list[State]:
     return [view.state for view in views]
 
 
 def test_sweep_is_composed_stored_driven_and_resumed(store: Store, code: Path) -> None:
     sweep = sweep_file(spec_of(0), spec_of(1), spec_of(0, "model.n_layers=5"))
-    dry = submit(sweep, store, LOCAL, source=code, dry_run=True)
-    assert (len(dry.runs), len(dry.report.created), dry.generation) == (3, 3, None)
-    assert [view.state for view in dry.views] == [State.PLANNED] * 3
+    plan = plan_sweep(sweep, store, LOCAL)
+    assert (len(plan.runs), len(plan.new), plan.obstacles) == (3, 3, ())
+    assert plan.counts == {State.PLANNED: 3}
     assert not store.root.exists(), "a dry run writes nothing"
-    submission = submit(sweep, store, LOCAL, source=code)
-    assert submission.counts == {State.PLANNED: 3}
+    submission = submit(plan, source=code)
+    assert counts(submission) == {State.PLANNED: 3}
     header = store.sweep("digits").header(1)
     assert (header.file, header.why, header.backend, header.runtime) == ("sweeps/x.yaml", "submit", "local", "bare")
     assert (store.root / ".snapshots" / (header.snapshot or "")).is_dir()
-    assert states(run_queue(submission, store)) == [State.SUCCEEDED] * 3
-    again = submit(sweep, store, LOCAL, source=code)
-    assert (again.generation, again.counts) == (1, {State.SUCCEEDED: 3})
-    with pytest.raises(ValueError, match="dry run"):
-        run_queue(dry, store)
+    assert states(run_queue(submission)) == [State.SUCCEEDED] * 3
+    again = submit(plan_sweep(sweep, store, LOCAL), source=code)
+    assert (again.generation, counts(again)) == (1, {State.SUCCEEDED: 3})
 
 
 def test_only_selects_by_glob(store: Store, code: Path) -> None:
     sweep = sweep_file(spec_of(0), spec_of(1))
-    submission = submit(sweep, store, LOCAL, source=code, only="*-s1-*")
+    submission = submit(plan_sweep(sweep, store, LOCAL, only="*-s1-*"), source=code)
     assert [view.seed for view in submission.views] == [1]
-    assert states(run_queue(submission, store)) == [State.SUCCEEDED]
-    assert [view.seed for view in submit(sweep, store, LOCAL, source=code).views] == [0, 1]
+    assert states(run_queue(submission)) == [State.SUCCEEDED]
+    assert [view.seed for view in submit(plan_sweep(sweep, store, LOCAL), source=code).views] == [0, 1]
     with pytest.raises(LaunchError, match=r"--only 'x\*' matches none of the 2 runs") as caught:
-        submit(sweep, store, LOCAL, source=code, only="x*")
+        plan_sweep(sweep, store, LOCAL, only="x*")
     assert "digits" in (caught.value.hint or "")
 
 
 def test_mistake_dies_before_anything_is_written(store: Store, code: Path) -> None:
     sweep = sweep_file(spec_of(0))
-    for broken in (
-        lambda: submit(sweep, store, LOCAL, source=code, choice=ContainerOptions(runtime="dokcer")),
-        lambda: submit(sweep, store, Profile(name="x", backend="slrm"), source=code),
-        lambda: submit(sweep_file(replace(spec_of(0), resources=Resources(nodes=3))), store, LOCAL, source=code),
+    for planned in (
+        lambda: plan_sweep(sweep, store, LOCAL, options=ContainerOptions(runtime="dokcer")),
+        lambda: plan_sweep(sweep, store, Profile(name="x", backend="slrm")),
+        lambda: plan_sweep(sweep_file(replace(spec_of(0), resources=Resources(nodes=3))), store, LOCAL),
     ):
         with pytest.raises(LaunchError):
-            broken()
+            submit(planned(), source=code)
     assert not store.root.exists()
 
 
@@ -110,9 +114,9 @@ def test_generation_is_added_only_where_something_has_changed(store: Store, code
 
 def test_changed_code_reaches_the_runs_that_are_left(store: Store, code: Path) -> None:
     runs = command_runs([python("raise SystemExit(75)")])
-    run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=code), store)
+    run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=code))
     (code / "s5" / "new.py").write_text("x = 1\n")
-    (view,) = run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=code), store)
+    (view,) = run_queue(submit_runs(sweep_of(runs), runs, store, LOCAL, source=code))
     first, last = (read_attempt(attempt_path(view.run_dir, k)) for k in (0, view.attempts - 1))
     assert (first.generation, last.generation) == (1, 2)
     assert first.snapshot != last.snapshot
@@ -130,7 +134,7 @@ def test_code_that_was_changed_and_changed_back_is_what_runs(store: Store, code:
     more.unlink()
     submission = submitted_again()
     assert submission.generation == 3, "the second has superseded the first, though that says the same"
-    (view,) = run_queue(submission, store)
+    (view,) = run_queue(submission)
     snapshots = [store.sweep("work").header(generation).snapshot for generation in (1, 2, 3)]
     assert snapshots[0] != snapshots[1]
     assert read_attempt(attempt_path(view.run_dir, 0)).snapshot == snapshots[0] == snapshots[2]
@@ -140,12 +144,12 @@ def test_missing_snapshot_is_taken_anew_by_submitting_and_by_retrying(store: Sto
     submission = submitted(store, [python("pass")])
     snapshots = store.root / ".snapshots"
     shutil.rmtree(snapshots)
-    (view,) = run_queue(submission, store)
+    (view,) = run_queue(submission)
     assert (view.state, view.reason) == (State.FAILED, Reason.START)
     assert submitted(store, [python("pass")]).generation == 1
     assert [path.name for path in snapshots.iterdir()] == [store.sweep("work").header(1).snapshot]
     shutil.rmtree(snapshots)
-    assert states(run_queue(retry(store, "work", failed_only=True, source=code), store)) == [State.SUCCEEDED]
+    assert states(run_queue(retry(store, "work", failed_only=True, source=code))) == [State.SUCCEEDED]
 
 
 def test_key_outside_the_science_follows_and_is_named(store: Store, code: Path) -> None:
@@ -183,7 +187,7 @@ def test_unreadable_files_are_written_again_and_named(store: Store, code: Path) 
     assert any(str(run_dir / "run.json") in warning for warning in again.warnings)
     assert any("0001.jsonl: its end is missing" in warning for warning in again.warnings)
     assert again.generation == 2
-    assert states(run_queue(again, store)) == [State.SUCCEEDED]
+    assert states(run_queue(again)) == [State.SUCCEEDED]
 
 
 def test_changed_keys_of_nested_configs() -> None:
@@ -208,31 +212,31 @@ def lost(store: Store, submission: Submission, *, result: bool) -> RunView:
 @pytest.mark.parametrize(("result", "attempts"), [(True, 1), (False, 2)], ids=["adopted", "executed again"])
 def test_lost_run(store: Store, result: bool, attempts: int) -> None:
     submission = submitted(store, [python("pass")])
-    run_queue(submission, store)
+    run_queue(submission)
     assert lost(store, submission, result=result).state is State.LOST
     again = submitted(store, [python("pass")])
     assert again.views[0].state is (State.SUCCEEDED if result else State.LOST)
-    (view,) = run_queue(again, store)
+    (view,) = run_queue(again)
     assert (view.state, view.attempts) == (State.SUCCEEDED, attempts)
 
 
 def test_retry_starts_failures_anew_and_leaves_the_rest(store: Store, code: Path, tmp_path: Path) -> None:
     flag = tmp_path / "mended"
     fails = python(f"import os, sys; sys.exit(not os.path.exists({str(flag)!r}))")
-    views = run_queue(submitted(store, [fails, python("pass"), fails]), store)
+    views = run_queue(submitted(store, [fails, python("pass"), fails]))
     assert states(views) == [State.FAILED, State.SUCCEEDED, State.FAILED]
     flag.touch()
     submission = retry(store, "work", failed_only=True, source=code)
     assert [view.run_id for view in submission.views] == [views[0].run_id, views[2].run_id]
     assert store.sweep("work").header(submission.generation or 0).why == "retry"
-    assert states(run_queue(submission, store)) == [State.SUCCEEDED] * 2
+    assert states(run_queue(submission)) == [State.SUCCEEDED] * 2
     assert states(store.sweep("work").views()) == [State.SUCCEEDED] * 3
     assert retry(store, "work", failed_only=True, source=code).views == ()
 
 
 def test_retry_counts_the_policy_anew(store: Store, code: Path) -> None:
-    run_queue(submitted(store, [python("raise SystemExit(3)")], retry={"nan": 1}), store)
-    (view,) = run_queue(retry(store, "work", failed_only=True, source=code), store)
+    run_queue(submitted(store, [python("raise SystemExit(3)")], retry={"nan": 1}))
+    (view,) = run_queue(retry(store, "work", failed_only=True, source=code))
     assert (view.state, view.attempts) == (State.FAILED, 4)
 
 
@@ -240,16 +244,16 @@ def test_cancelled_runs_are_left_alone_until_they_are_retried(store: Store, code
     submission = submitted(store, [python("pass")] * 2)
     run_id = submission.views[0].run_id
     assert states(cancel(store, [f"work/{run_id}"]).views) == [State.CANCELLED]
-    assert states(run_queue(submission, store)) == [State.CANCELLED, State.SUCCEEDED]
+    assert states(run_queue(submission)) == [State.CANCELLED, State.SUCCEEDED]
     again = submitted(store, [python("pass")] * 2)
     assert [view.run_id for view in again.left_alone] == [run_id]
     assert retry(store, "work", failed_only=True, source=code).views == ()
-    assert states(run_queue(retry(store, "work", failed_only=False, source=code), store)) == [State.SUCCEEDED]
+    assert states(run_queue(retry(store, "work", failed_only=False, source=code))) == [State.SUCCEEDED]
     assert cancel(store, [run_id]).views == [], "a run that is done is not cancelled"
 
 
 def test_nothing_of_that_name_to_cancel(store: Store) -> None:
     submitted(store, [python("pass")])
-    with pytest.raises(StoreError, match="no sweep and no run 'x'") as caught:
+    with pytest.raises(LaunchError, match="no run 'x'") as caught:
         cancel(store, ["x"])
     assert "launch status" in (caught.value.hint or "")

@@ -50,7 +50,7 @@ def test_queue_in_the_background_outlives_its_terminal(store: Store, monkeypatch
     assert os.getsid(pid) not in (os.getsid(0), shell.pid)
     assert wait_until(lambda: ready(submission.views[0]), 20)
     with pytest.raises(LaunchError, match=f"process {pid} on"):
-        run_in_background(submission, store)
+        run_in_background(submission)
     os.kill(pid, signal.SIGTERM)
     assert wait_until(lambda: processes.start_time(pid) is None, 20)
     assert store.sweep("work").views()[0].state is State.PREEMPTED

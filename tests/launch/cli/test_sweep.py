@@ -97,7 +97,7 @@ def test_a_dry_run_shows_the_plan_whatever_is_in_the_way(
     assert main(["sweep", "later.yaml", "--dry-run"]) == 2
     out, err = capsys.readouterr()
     assert "estimate: " in out
-    assert "there is no sweep 'nowhere'" in err
+    assert "`after: nowhere`: no such sweep" in err
 
 
 def test_a_dry_run_shows_every_run_and_writes_nothing(control, capsys):
@@ -214,7 +214,7 @@ def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foregr
     (control / "hold").touch()
     assert main(["sweep", "x.yaml", "--detach"]) == 0
     # The second looked before the first had the queue.
-    monkeypatch.setattr("launch.actions.drive.refuse_second", lambda *_: None)
+    monkeypatch.setattr("launch.actions.drive.check_queue", lambda *_: None)
     assert main(["sweep", "x.yaml", "--detach"]) == 2
     err = capfd.readouterr().err
     assert "error: the sweep x is being run by process" in err and "hint: launch watch x" in err

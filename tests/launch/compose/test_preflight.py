@@ -5,15 +5,15 @@ import re
 import pytest
 
 from launch.compose.composer import Composer
-from launch.compose.preflight import find_obstacles, refuse_obstacles
-from launch.errors import ConfigError, LaunchError
+from launch.compose.preflight import find_obstacles
+from launch.errors import ConfigError, LaunchError, raise_all
 from launch.sweepfile.sweep import load_sweep
 
 COMPOSER = Composer()
 
 
 def check_data(runs, **variables):
-    refuse_obstacles(find_obstacles(runs, variables))
+    raise_all(find_obstacles(runs, variables))
 
 
 def test_missing_data_is_found_before_anything_starts(tmp_path):
@@ -59,7 +59,7 @@ def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_
         "speech_commands35",
     ]
     with pytest.raises(ConfigError) as caught:
-        refuse_obstacles(obstacles)
+        raise_all(obstacles)
     assert caught.value.message.startswith("2 things are in the way:\n\n")
     assert all(one.message in caught.value.message and one.hint in caught.value.message for one in obstacles)
 

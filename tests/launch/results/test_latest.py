@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from launch.actions.dependencies import check_sweeps_before
+from launch.actions.plan import plan_sweep
 from launch.actions.retry import retry
-from launch.actions.submission import check_after
 from launch.actions.submit import submit
 from launch.errors import LaunchError
 from launch.results import latest
@@ -41,7 +42,7 @@ class Edited:
             for seed in seeds
         )
         sweep = Sweep(name="digits", file="sweeps/x.yaml", runs=specs)
-        return submit(sweep, self.store, LOCAL, source=self.code, only=only).generation or 0
+        return submit(plan_sweep(sweep, self.store, LOCAL, only=only), source=self.code).generation
 
     @property
     def sweep(self) -> SweepStore:
@@ -151,7 +152,7 @@ def test_what_came_after_an_edited_command_leaves_the_table_with_it(edited: Edit
     def submitted(text: str, only: str | None = None) -> int:
         (tmp_path / "x.yaml").write_text(CHAIN % text)
         sweep = load_sweep(tmp_path / "x.yaml")
-        return submit(sweep, edited.store, LOCAL, source=edited.code, only=only).generation or 0
+        return submit(plan_sweep(sweep, edited.store, LOCAL, only=only), source=edited.code).generation
 
     assert submitted("data") == 1
     assert submitted("data", "seed=0") == 2
@@ -166,7 +167,7 @@ def test_a_sweep_that_comes_after_waits_for_no_run_that_an_edit_has_left_behind(
     write_cancelled(view.run_dir, 1)
     edited.submit(40, range(1))
     with pytest.raises(LaunchError, match=r"has not succeeded: 1 PLANNED \(") as caught:
-        check_after(["digits"], edited.store, attended=True)
+        check_sweeps_before(["digits"], edited.store, attended=True)
     assert caught.value.hint == "`launch wait digits` returns when it has ended"
 
 

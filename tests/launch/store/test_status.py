@@ -22,7 +22,7 @@ from launch.store.status import Facts, derive
 from launch.store.store import SweepStore
 from s5.run_dir.result import write_result
 from tests.launch.records import Planned
-from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree
+from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree, write_runs
 
 ALL_FACTS = [
     Facts(
@@ -225,7 +225,7 @@ def test_unreadable_run_record_is_named(sweep: SweepStore) -> None:
     file.write_text('{"run_id"')
     (view,) = sweep.views()
     assert (view.message or "").startswith(f"{file}: not JSON")
-    sweep.write_run_dirs([plan])
+    write_runs(sweep, [plan])
     assert sweep.views()[0].message is None
 
 

@@ -11,11 +11,12 @@ from launch.store import files
 from launch.store.attempts import write_record
 from launch.store.claims import claim_attempt
 from launch.store.processes import host, start_time
+from launch.store.run_dirs import plan_run_dirs
 from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
 from s5.run_dir.result import write_result
 from tests.launch.records import GONE, Planned
-from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree
+from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree, write_runs
 
 
 def test_root_is_the_argument_else_the_variable_else_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,17 +36,17 @@ def test_name_of_a_sweep_must_be_a_folder(tmp_path: Path, name: str) -> None:
 
 def test_planning_again_changes_nothing(sweep: SweepStore) -> None:
     plans = [plan_of(number) for number in range(5)]
-    report = sweep.write_run_dirs(plans)
-    assert (len(report.created), report.existing) == (5, [])
+    report = write_runs(sweep, plans)
+    assert sorted(report.missing) == sorted(plan.record.run_id for plan in plans)
     assert sorted(p.name for p in sweep.run_dir(plans[0].record.run_id).iterdir()) == ["config.yaml", "run.json"]
     before = tree(sweep.path)
-    again = sweep.write_run_dirs(plans)
-    assert (again.created, len(again.existing), again.rewritten, again.moved) == ([], 5, [], [])
+    again = write_runs(sweep, plans)
+    assert (again.missing, again.repairs, again.changed) == ({}, [], [])
     assert tree(sweep.path) == before
 
 
-def test_dry_plan_writes_nothing(sweep: SweepStore) -> None:
-    assert len(sweep.write_run_dirs([plan_of(1)], dry=True).created) == 1
+def test_a_plan_writes_nothing(sweep: SweepStore) -> None:
+    assert len(plan_run_dirs(str(sweep.path), sweep.state().manifest, [plan_of(1)]).missing) == 1
     assert not sweep.path.exists()
 
 
@@ -54,7 +55,7 @@ def test_what_a_dead_planner_left_is_removed(sweep: SweepStore) -> None:
     (sweep.path / f".new-{host()}-{GONE}-1").mkdir()
     mine = sweep.path / f".new-{host()}-{os.getpid()}-{start_time(os.getpid())}0"
     mine.mkdir()
-    sweep.write_run_dirs([plan_of(1)])
+    write_runs(sweep, [plan_of(1)])
     assert not list(sweep.path.glob(".new-*"))
 
 
@@ -64,8 +65,8 @@ def test_unreadable_run_record_is_written_again(sweep: SweepStore, found: str | 
     file = sweep.run_dir(plan.record.run_id) / "run.json"
     whole = file.read_bytes()
     file.unlink() if found is None else file.write_text(found)
-    report = sweep.write_run_dirs([plan])
-    assert [(one.file, one.before) for one in report.rewritten] == [(str(file), None)]
+    report = write_runs(sweep, [plan])
+    assert [(one.file, one.before) for one in report.repairs] == [(str(file), None)]
     assert file.read_bytes() == whole
 
 
@@ -74,7 +75,7 @@ def test_run_directory_made_by_hand_is_completed(sweep: SweepStore) -> None:
     run_dir = sweep.run_dir(plan.record.run_id)
     run_dir.mkdir(parents=True)
     (run_dir / "notes.txt").write_text("mine")
-    sweep.write_run_dirs([plan])
+    write_runs(sweep, [plan])
     assert sorted(p.name for p in run_dir.iterdir()) == ["config.yaml", "notes.txt", "run.json"]
 
 
@@ -82,7 +83,7 @@ def test_same_eight_digits_of_another_science_are_refused(sweep: SweepStore) -> 
     (plan,) = listed(sweep)
     other = Planned(replace(plan.record, science_hash="f" * 64))
     with pytest.raises(StoreError, match=r"has the science hash f{64}, and this directory belongs to 0{64}") as caught:
-        sweep.write_run_dirs([other])
+        write_runs(sweep, [other])
     assert "sweep of another name" in (caught.value.hint or "")
 
 
@@ -90,21 +91,21 @@ def test_keys_outside_the_science_follow_until_there_is_a_result(sweep: SweepSto
     (plan,) = listed(sweep)
     run_dir = sweep.run_dir(plan.record.run_id)
     online = replace(plan, text=plan.text.replace("disabled", "offline"))
-    (one,) = sweep.write_run_dirs([online]).rewritten
+    (one,) = write_runs(sweep, [online]).repairs
     assert (one.before, one.after) == (plan.text, online.text)
     assert (run_dir / "config.yaml").read_text() == online.text
     write_result(run_dir, {})
-    assert sweep.write_run_dirs([plan]).rewritten == []
+    assert write_runs(sweep, [plan]).repairs == []
     assert (run_dir / "config.yaml").read_text() == online.text
 
 
 def test_run_whose_config_resolves_differently_is_reported(sweep: SweepStore) -> None:
     (plan,) = listed(sweep)
     today = Planned(replace(plan.record, run_id="digits-lr=0-s0-ffffffff", science_hash="f" * 64))
-    (moved,) = sweep.write_run_dirs([today]).moved
-    assert (moved.run_id, moved.earlier) == (today.record.run_id, plan.record.run_id)
+    (changed,) = write_runs(sweep, [today]).changed
+    assert (changed.run_id, changed.earlier) == (today.record.run_id, plan.record.run_id)
     sweep.freeze(HEADER, entries_of([today]))
-    assert sweep.write_run_dirs([today]).moved == []
+    assert write_runs(sweep, [today]).changed == []
 
 
 def test_generations_are_numbered_and_never_change(sweep: SweepStore) -> None:
@@ -193,7 +194,7 @@ def test_disk_that_refuses_is_explained(
 
     monkeypatch.setattr(files.os, "write", refuse)
     steps = {
-        "plan": lambda: sweep.write_run_dirs([plan_of(7)]),
+        "plan": lambda: write_runs(sweep, [plan_of(7)]),
         "freeze": lambda: sweep.freeze(HEADER, entries_of([plan])),
         "claim": lambda: claim_attempt(str(sweep.run_dir(plan.record.run_id)), 1, RECORD),
         "record": lambda: write_record(str(path), RECORD),
@@ -211,7 +212,7 @@ def test_disk_that_refuses_is_explained(
 def test_file_in_the_place_of_the_runs_is_explained(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StoreError, match=r"runs/a/manifest: Not a directory") as caught:
-        Store(tmp_path / "runs").sweep("a").write_run_dirs([plan_of()])
+        write_runs(Store(tmp_path / "runs").sweep("a"), [plan_of()])
     assert "a file stands where a folder must be" in (caught.value.hint or "")
 
 

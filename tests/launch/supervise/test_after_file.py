@@ -10,13 +10,12 @@ import pytest
 
 from launch.actions.drive import run_queue
 from launch.actions.submission import Submission
-from launch.actions.submit import submit_runs
 from launch.compose.composer import Composer, Run
 from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.dependencies import RunDependencies
 from launch.sweepfile.sweep import load_sweep
-from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
+from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submit_runs, sweep_of
 from tests.launch.sweepfile.test_docs import EXAMPLES
 
 # Leaves a word that those after it read, and prints what it was told.
@@ -43,12 +42,12 @@ def submit(store: Store, names: Sequence[str] = tuple(SOURCE)) -> Submission:
         runs.append(replace(run, spec=replace(run.spec, dependencies=RunDependencies(requires=after, provides=gives))))
     chosen = [runs[list(SOURCE).index(name)] for name in names]
     code = code_under(store.root.parent)
-    return submit_runs(sweep_of(runs), chosen, store, LOCAL, planned=runs, source=code)
+    return submit_runs(sweep_of(runs), chosen, store, LOCAL, sweep_runs=runs, source=code)
 
 
 def told(submission: Submission, store: Store) -> list[list[object]]:
     """Run a submission; return what each of its commands printed."""
-    views = run_queue(submission, store)
+    views = run_queue(submission)
     assert {view.state for view in views} == {State.SUCCEEDED}
     return [json.loads(Path(view.run_dir, "attempts", "0", "log.txt").read_text()) for view in views]
 
@@ -99,6 +98,6 @@ def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
     file.write_text(next(text for text, name, _ in EXAMPLES if name == file.name))
     sweep, store = load_sweep(file), Store(tmp_path / "runs")
     runs = Composer().plan_all(sweep.runs)
-    views = run_queue(submit_runs(sweep, runs, store, LOCAL, planned=runs, source=code_under(tmp_path)), store)
+    views = run_queue(submit_runs(sweep, runs, store, LOCAL, sweep_runs=runs, source=code_under(tmp_path)))
     logs = [Path(view.run_dir, "attempts", "0", "log.txt").read_text() for view in views]
     assert logs == ["", "", "learned\n", "learned\n"]

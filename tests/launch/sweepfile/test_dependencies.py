@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from launch.actions.submission import select
-from launch.actions.submit import submit_runs
+from launch.actions.plan import plan_runs
+from launch.actions.select import select
 from launch.cli.tables import runs_table
 from launch.compose.composer import Composer
 from launch.errors import SweepError
@@ -16,7 +16,7 @@ from launch.profiles.profile import Profile
 from launch.results.table import make_rows
 from launch.store.store import Store
 from launch.sweepfile.sweep import load_sweep
-from tests.launch.command_sweep import code_under
+from tests.launch.command_sweep import code_under, submit_runs
 
 
 def turns(sweep):
@@ -275,7 +275,7 @@ def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
     assert [heads[1], first[1], last[1]] == ["block", "pre", "—"]
     assert {len(select(runs, only)) for only in ("block=pre", "block=tuned")} == {2}
     assert "block" not in runs[0].record.settings and "block" not in runs[0].record.run_id
-    assert submit_runs(sweep, runs, store, Profile(name="local"), source=tmp_path / "code").report.moved == []
+    assert plan_runs(sweep, runs, store, Profile(name="local")).run_dirs.changed == []
 
 
 def test_blocks_that_would_have_one_mean_are_told(load):

@@ -87,32 +87,32 @@ def driver(store: Store, generation: int = 1) -> "subprocess.Popen[str]":
 
 def test_every_run_succeeds_and_typing_it_again_starts_nothing(store: Store) -> None:
     commands = [python("pass")] * 5
-    views = run_queue(submitted(store, commands), store)
+    views = run_queue(submitted(store, commands))
     assert [view.state for view in views] == [State.SUCCEEDED] * 5
     again = submitted(store, commands)
     assert again.generation == 1
-    assert [view.attempts for view in run_queue(again, store)] == [1] * 5
+    assert [view.attempts for view in run_queue(again)] == [1] * 5
     assert store.sweep("work").queue() is None
 
 
 def test_failed_run_is_reported_and_does_not_stop_the_others(store: Store) -> None:
-    views = run_queue(submitted(store, [python("raise ValueError('no')"), python("pass")]), store)
+    views = run_queue(submitted(store, [python("raise ValueError('no')"), python("pass")]))
     assert [(view.state, view.message) for view in views] == [(State.FAILED, "ValueError: no"), (State.SUCCEEDED, None)]
     again = submitted(store, [python("raise ValueError('no')"), python("pass")])
     assert [view.run_id for view in again.left_alone] == [views[0].run_id]
-    assert [view.attempts for view in run_queue(again, store)] == [1, 1]
+    assert [view.attempts for view in run_queue(again)] == [1, 1]
 
 
 def test_policy_is_applied_without_being_asked(store: Store) -> None:
     third = "import os, sys; sys.exit(3 if os.environ['LAUNCH_ATTEMPT_DIR'][-1] < '2' else 0)"
-    (view,) = run_queue(submitted(store, [python(third)], retry={"nan": 2}), store)
+    (view,) = run_queue(submitted(store, [python(third)], retry={"nan": 2}))
     assert (view.state, view.attempts) == (State.SUCCEEDED, 3)
 
 
 def test_cores_are_given_out_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cores = sorted(os.sched_getaffinity(0))
     journal = tmp_path / "journal"
-    run_queue(submitted(store, [interval(0.05, journal)] * (2 * len(cores))), store)
+    run_queue(submitted(store, [interval(0.05, journal)] * (2 * len(cores))))
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     for core in cores:
         assert most_at_once([line for line in lines if line[3] == [core]]) == 1
@@ -124,9 +124,7 @@ def test_gpus_are_given_out_as_often_as_allowed(store: Store, tmp_path: Path, mo
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     journal = tmp_path / "journal"
     submission = submitted(store, [interval(0.1, journal)] * 8, resources=Resources(gpus_per_node=1))
-    LocalBackend(Profile(name="local", slots_per_gpu=2)).run(
-        store.sweep("work").state(), submission.generation or 0, None
-    )
+    LocalBackend(Profile(name="local", slots_per_gpu=2)).run(store.sweep("work").state(), submission.generation, None)
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert len(lines) == 8
     for gpu in ("0", "1"):
@@ -142,7 +140,7 @@ def test_limits_of_sweep_and_profile_are_kept(
 ) -> None:
     journal = tmp_path / "journal"
     submission = submitted(store, [interval(0.05, journal)] * 4, **settings)
-    LocalBackend(profile).run(store.sweep("work").state(), submission.generation or 0, None)
+    LocalBackend(profile).run(store.sweep("work").state(), submission.generation, None)
     assert most_at_once([json.loads(line) for line in journal.read_text().splitlines()]) == 1
 
 
@@ -156,7 +154,6 @@ def test_changes_are_told_as_they_happen(store: Store) -> None:
     told: list[list[State]] = []
     run_queue(
         submitted(store, [python("pass")] * 3, max_parallel=1),
-        store,
         on_change=lambda views: told.append([view.state for view in views]),
     )
     assert told[0] != told[-1] == [State.SUCCEEDED] * 3
@@ -191,7 +188,7 @@ def test_waiting_for_another_sweep_is_said(store: Store) -> None:
         if len(said) == 1:
             held.close()
 
-    (view,) = run_queue(submitted(store, [python("pass")]), store, on_change=on_change)
+    (view,) = run_queue(submitted(store, [python("pass")]), on_change=on_change)
     assert said[0] == "waits for 1 core that other sweeps on this machine hold"
     assert (view.state, view.message) == (State.SUCCEEDED, None)
 
@@ -201,7 +198,7 @@ def test_second_launcher_is_turned_away(store: Store) -> None:
     first = driver(store)
     assert wait_until(lambda: ready(submission.views[0]), 20)
     words = rf"the sweep work is being run by process {first.pid} on "
-    for attempt in (lambda: submitted(store, [python(STOPPING)]), lambda: run_queue(submission, store)):
+    for attempt in (lambda: submitted(store, [python(STOPPING)]), lambda: run_queue(submission)):
         with pytest.raises(LaunchError, match=words) as caught:
             attempt()
         assert "launch watch work" in (caught.value.hint or "")
@@ -262,7 +259,7 @@ def test_supervisors_outlive_their_launcher_and_the_next_one_waits_for_them(stor
 
 def test_killed_supervisor_is_replaced_as_often_as_the_policy_says(store: Store) -> None:
     code = "import os; os.kill(os.getppid(), 9)"
-    (view,) = run_queue(submitted(store, [python(code + "; import time; time.sleep(0.2)")], retry={"killed": 2}), store)
+    (view,) = run_queue(submitted(store, [python(code + "; import time; time.sleep(0.2)")], retry={"killed": 2}))
     assert view.attempts == 3
     assert view.state in (State.LOST, State.RUNNING), "what the last one started may still be ending"
 
@@ -271,7 +268,7 @@ def test_supervisor_that_cannot_write_stops_the_sweep_with_its_words(store: Stor
     submission = submitted(store, [python("pass")] * 3, max_parallel=1)
     Path(submission.views[0].run_dir, "attempts").write_text("")
     with pytest.raises(StoreError, match="Not a directory"):
-        run_queue(submission, store)
+        run_queue(submission)
     assert [view.attempts for view in store.sweep("work").views()[1:]] == [0, 0]
     assert "Not a directory" in (store.root / "work" / "queue.log").read_text()
 
@@ -284,7 +281,7 @@ def test_supervisor_that_fails_itself_stops_the_sweep_with_its_words(
     (manifest,) = (store.root / "work" / "manifest").iterdir()
     manifest.write_text(manifest.read_text().replace('"timeout_min": null', '"timeout_min": 1.0'))
     with pytest.raises(StoreError, match="could not convert string to float: 'no number'"):
-        run_queue(submission, store)
+        run_queue(submission)
 
 
 def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
@@ -296,13 +293,13 @@ def test_cancelling_ends_what_runs_and_what_waits(store: Store) -> None:
     assert process.communicate()[1] == "", "nothing is left to do"
     assert [view.state for view in store.sweep("work").views()] == [State.CANCELLED] * 3
     assert [len(attempt_numbers(view.run_dir)) for view in submission.views] == [1, 0, 0]
-    assert [view.attempts for view in run_queue(submitted(store, [python(STOPPING)] * 3), store)] == [1, 0, 0]
+    assert [view.attempts for view in run_queue(submitted(store, [python(STOPPING)] * 3))] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["with space", "quo'te\"s", "ünïcødé-运行", "new\nline", "semi;$(x)`y`", "a:b", "-n"])
 def test_hostile_path(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / name / "runs")
-    views = run_queue(submitted(store, [python("import os; print(os.environ['LAUNCH_RUN_DIR'])")]), store)
+    views = run_queue(submitted(store, [python("import os; print(os.environ['LAUNCH_RUN_DIR'])")]))
     assert [view.state for view in views] == [State.SUCCEEDED]
     assert Path(views[0].run_dir, "attempts", "0", "log.txt").read_text() == f"{views[0].run_dir}\n"
 

@@ -1,0 +1,130 @@
+"""What containers see of the host: the mounts a person asks for, and those that every run needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from launch.errors import LaunchError
+from launch.profiles.profile import Profile
+from launch.specs.mount import Mount, lies_in, parse_mount
+from s5.catalog import CATALOG, cache_folder, data_root
+
+# Where JAX keeps compiled programs too, so that the runs of a sweep share them.
+_CACHE = "s5-launch"
+_HINT = "mount it at another place: SRC:DST"
+
+
+def requested_mounts(words: Sequence[str], profile: Profile) -> list[tuple[str, Mount]]:
+    """Return the mounts that a person asks for, each with where that is written.
+
+    Args:
+        words: Those of the command line: `SRC[:DST][:rw]` each.
+        profile: The profile, which names others.
+
+    Raises:
+        LaunchError: If a word is not a mount.
+    """
+    requested = [(f"{profile.file or profile.name}: mounts", mount) for mount in profile.mounts]
+    for word in words:
+        try:
+            requested.append(("--mount", parse_mount(word)))
+        except ValueError as error:
+            raise LaunchError(f"--mount {word}: {error}", hint="SRC[:DST][:rw], such as ~/corpora:/corpora") from error
+    return requested
+
+
+def check_mounts(
+    requested: Sequence[tuple[str, Mount]], root: Path, profile: Profile, runtime: str
+) -> tuple[list[Mount], list[str]]:
+    """Return the mounts, each once, and warnings about them.
+
+    Args:
+        requested: The mounts, each with where it is asked for.
+        root: The folder of all run directories.
+        profile: Where the runs execute.
+        runtime: What wraps their commands.
+
+    Raises:
+        LaunchError: If one is missing on this machine, or two take one place, or one hides the runs.
+    """
+    found: dict[str, Mount] = {}
+    warnings: list[str] = []
+    runs = str(root.absolute())
+    for where, mount in requested:
+        message = f"{where}: {mount.source}: no such file or folder"
+        if not os.path.exists(mount.source):
+            if profile.backend == "local":
+                raise LaunchError(message, hint="make it, or leave it out; it would be mounted at " + mount.target)
+            warnings.append(f"{message} on this machine; the nodes of {profile.name} must have it")
+        if runtime == "charliecloud" and not mount.writable:
+            warnings.append(
+                f"{where}: {mount.source} can be written in the container: charliecloud has no other mounts"
+            )
+        taken = found.setdefault(mount.target, mount)
+        if taken != mount:
+            raise LaunchError(
+                f"{where}: {mount.source} and {taken.source} are both to be mounted at {mount.target}",
+                hint="give one of them another place: SRC:DST",
+            )
+        if mount.source != mount.target and (lies_in(mount.target, runs) or lies_in(runs, mount.target)):
+            raise LaunchError(f"{where}: {mount.target} is where the runs lie", hint="mount it at another place")
+    return list(found.values()), warnings
+
+
+def refuse_hidden(requested: Sequence[Mount], needed: Sequence[Mount]) -> None:
+    """Refuse mounts that hide what every run needs, or that have no mount point inside another mount.
+
+    Raises:
+        LaunchError: If a run would not find what it needs, or its runtime would not start it.
+    """
+    for mount in requested:
+        if mount.source != mount.target and any(mount.target == other.target for other in needed):
+            raise LaunchError(f"{mount.source}: {mount.target} is where data or caches of the runs lie", hint=_HINT)
+    for outer in (*needed, *requested):
+        for inner in (*needed, *requested):
+            if not (outer in needed and inner in needed):
+                _check_mount_point(outer, inner)
+
+
+def _check_mount_point(outer: Mount, inner: Mount) -> None:
+    """Refuse a mount inside another folder that has no place for it: a runtime would have to make one there."""
+    if outer.target == inner.target or not os.path.isdir(outer.source):
+        return
+    if not lies_in(inner.target, outer.target) or not os.path.exists(inner.source):
+        return
+    place = os.path.join(outer.source, os.path.relpath(inner.target, outer.target))
+    if os.path.isdir(place) != os.path.isdir(inner.source) or not os.path.exists(place):
+        kind = "folder" if os.path.isdir(inner.source) else "file"
+        message = f"{inner.source} is to be mounted at {inner.target}, inside {outer.source}"
+        raise LaunchError(f"{message}: there is no {kind} {place}", hint=_HINT)
+
+
+def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], list[Path]]:
+    """Return what every run needs, and the folders among it that must be made: caches that it may write.
+
+    Args:
+        configs: The runs' configurations; they name the data. Data that are not here are left out.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
+    caches, roots, systems = {base: None}, dict[Path, None](), dict[Path, None]()
+    for config in configs:
+        data: Mapping[str, Any] = config.get("data") or {}
+        roots[data_root(data.get("root"))] = None
+        caches[cache_folder(data.get("cache"))] = None
+        for name in map(str, (data.get("name"), data.get("zero_shot"))):
+            folders = CATALOG[name].system_folders if name in CATALOG else ()
+            systems.update(dict.fromkeys(map(Path, folders)))
+    found = [Mount(source=str(folder), target=str(folder), writable=True) for folder in caches]
+    for folder in (*roots, *systems):
+        if folder.is_dir():
+            found += [Mount(source=str(place), target=str(place)) for place in (folder, *_link_targets(folder))]
+    return list({mount.target: mount for mount in reversed(found)}.values())[::-1], list(caches)
+
+
+def _link_targets(folder: Path) -> list[Path]:
+    """Return what the links in a folder of data point to, so that they work in the container too."""
+    links = [child.resolve() for child in sorted(folder.iterdir()) if child.is_symlink()]
+    return [place for place in links if place.exists() and not place.is_relative_to(folder)]

@@ -1,0 +1,83 @@
+"""The manifest generation of a submission: one that says the same already, or a new one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from launch.store.manifest import Manifest, same_but_for_time
+from launch.store.records import ManifestEntry, ManifestHeader, row_of
+
+if TYPE_CHECKING:
+    from launch.compose.composer import Run
+    from launch.profiles.profile import Profile
+    from launch.store.sweep_state import SweepState
+    from launch.sweepfile.sweep import Sweep
+
+
+def entry_of(run: Run) -> ManifestEntry:
+    """Return the line that lists a run."""
+    record = run.record
+    return ManifestEntry(
+        run_id=record.run_id,
+        experiment=record.experiment,
+        settings=run.settings,
+        seed=record.seed,
+        resources=run.spec.resources,
+        gives=run.spec.dependencies.provides,
+        after=run.spec.dependencies.requires,
+    )
+
+
+def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
+    """Return the first line of a submission's generation, without its number and its containers."""
+    return ManifestHeader(
+        sweep=sweep.name,
+        generation=0,
+        why="submit",
+        file=sweep.file,
+        backend=profile.backend,
+        profile=profile.name,
+        runtime=profile.runtime,
+        snapshot=snapshot,
+        metric=sweep.metric,
+        retry=sweep.retry,
+        published=sweep.published,
+        created=time.time(),
+        max_parallel=sweep.max_parallel,
+        after=sweep.after,
+    )
+
+
+def freeze_or_reuse(
+    state: SweepState, header: ManifestHeader, entries: Sequence[ManifestEntry]
+) -> tuple[SweepState, int]:
+    """Return the number of a generation that says this, added if there is none, and the state that has it."""
+    manifest = state.manifest
+    for generation in sorted(manifest.headers, reverse=True):
+        found = manifest.headers[generation]
+        if not same_but_for_time(found, header):
+            break  # it supersedes all that came before it
+        if found.why == "submit":
+            if _lists(manifest, generation, entries):
+                return state, generation
+            if _replaces(manifest, generation, entries):
+                break  # a reused older generation would still be superseded by this one
+    state = state.freeze(header, entries)
+    return state, state.manifest.newest
+
+
+def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
+    """Return whether a generation lists exactly these runs, and none newer asks for other resources."""
+    return manifest.run_ids[generation] == tuple(entry.run_id for entry in entries) and all(
+        manifest.listed[entry.run_id].entry == entry for entry in entries
+    )
+
+
+def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
+    """Return whether a generation has other runs in the rows of these, as after an edit of the sweep file."""
+    own = {entry.run_id for entry in entries}
+    rows = {row_of(entry.experiment, entry.settings) for entry in entries}
+    others = [manifest.listed[run_id].entry for run_id in manifest.run_ids[generation] if run_id not in own]
+    return any(row_of(other.experiment, other.settings) in rows for other in others)

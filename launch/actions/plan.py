@@ -1,0 +1,178 @@
+"""What submitting a sweep would do, as a value: found and checked, and nothing of it written."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, final
+
+from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_containers_of_sweep
+from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
+from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
+from launch.actions.generation import entry_of
+from launch.actions.select import select
+from launch.backends.base import AttendedBackend
+from launch.backends.choose import check_queue, find_backend
+from launch.errors import LaunchError, collect_errors
+from launch.store.run_dirs import RunDirPlan, plan_run_dirs
+from launch.store.state import State
+
+if TYPE_CHECKING:
+    from launch.compose.composer import Run
+    from launch.profiles.profile import Profile
+    from launch.store.records import ManifestEntry
+    from launch.store.store import Store
+    from launch.store.sweep_state import SweepState
+    from launch.store.view import RunView
+    from launch.sweepfile.sweep import Sweep
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What submitting a sweep would do.
+
+    Attributes:
+        sweep: The sweep.
+        profile: Where its runs are to execute.
+        state: What is stored of the sweep.
+        runs: The selected runs.
+        predecessors: Runs that were not selected and that selected ones come after: they are listed too.
+        views: The selected runs as they would stand before anything starts.
+        run_dirs: What is to be written in their directories.
+        containers: What they execute in.
+        warnings: What the user should know, one line each.
+        obstacles: What keeps the runs from starting.
+    """
+
+    sweep: Sweep
+    profile: Profile
+    state: SweepState
+    runs: tuple[Run, ...]
+    predecessors: tuple[Run, ...]
+    views: tuple[RunView, ...]
+    run_dirs: RunDirPlan
+    containers: ContainerPlan
+    warnings: tuple[str, ...]
+    obstacles: tuple[LaunchError, ...]
+
+    @cached_property
+    def entries(self) -> list[ManifestEntry]:
+        """The lines that list the selected runs."""
+        return [entry_of(run) for run in self.runs]
+
+    @property
+    def new(self) -> frozenset[str]:
+        """The runs that have no directory yet."""
+        return frozenset(self.run_dirs.missing)
+
+    @property
+    def counts(self) -> Counter[State]:
+        """How many of the selected runs are in each state."""
+        return Counter(view.state for view in self.views)
+
+
+def plan_sweep(
+    sweep: Sweep, store: Store, profile: Profile, *, only: str | None = None, options: ContainerOptions | None = None
+) -> Plan:
+    """Compose and check the runs of a sweep. Writes nothing.
+
+    Args:
+        sweep: The sweep.
+        store: Where its runs lie.
+        profile: Where they are to execute.
+        only: A glob over run ids, experiments and `key=value` settings; None for every run.
+        options: What they execute in, if that is not what the profile says.
+
+    Returns:
+        The plan; what is in the way is among its obstacles.
+
+    Raises:
+        LaunchError: If the runs cannot be composed, or another process feeds the sweep.
+    """
+    from launch.compose.composer import Composer  # Hydra takes its time, and the other verbs do without
+
+    check_queue(str(store.sweep(sweep.name).path), profile)
+    composer = Composer()
+    runs = composer.plan_all(sweep.runs)
+    plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, options=options)
+    return replace(plan, warnings=(*composer.warnings, *plan.warnings))
+
+
+def plan_runs(
+    sweep: Sweep,
+    runs: Sequence[Run],
+    store: Store,
+    profile: Profile,
+    *,
+    sweep_runs: Sequence[Run] = (),
+    options: ContainerOptions | None = None,
+) -> Plan:
+    """Check composed runs; see `plan_sweep`.
+
+    Args:
+        sweep: The sweep.
+        runs: The selected runs.
+        store: Where they lie.
+        profile: Where they are to execute.
+        sweep_runs: All runs of the sweep, if those are only some.
+        options: What they execute in, if that is not what the profile says.
+    """
+    own = store.sweep(sweep.name)
+    check_queue(str(own.path), profile)
+    state = own.state(fed=())
+    predecessors = find_predecessors(runs, sweep_runs)
+    entries = [entry_of(run) for run in runs]
+    views = state.with_entries(entries).views(entry.run_id for entry in entries)
+    left = [entry for entry, view in zip(entries, views, strict=True) if view.state is not State.SUCCEEDED]
+    obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile)
+    containers = plan_containers_of_sweep(
+        state, options or ContainerOptions(), profile, [run.config for run in runs], left
+    )
+    run_dirs = plan_run_dirs(state.folder, state.manifest, runs)
+    restarts = {view.run_id for view in changed_since_failure(views, runs)}
+    return Plan(
+        sweep=sweep,
+        profile=profile,
+        state=state,
+        runs=tuple(runs),
+        predecessors=tuple(predecessors),
+        views=tuple(replace(view, state=State.PLANNED) if view.run_id in restarts else view for view in views),
+        run_dirs=run_dirs,
+        containers=containers,
+        warnings=(
+            *describe_changes(run_dirs, runs, state.folder, from_file=sweep.file is not None),
+            *state.manifest.problems,
+            *containers.warnings,
+            *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
+        ),
+        obstacles=(*obstacles, *containers.obstacles),
+    )
+
+
+def _find_obstacles(
+    sweep: Sweep,
+    runs: Sequence[Run],
+    predecessors: Sequence[Run],
+    left: Sequence[ManifestEntry],
+    state: SweepState,
+    store: Store,
+    profile: Profile,
+) -> list[LaunchError]:
+    """Return everything but containers that keeps runs from starting."""
+    from launch.compose.preflight import find_obstacles
+
+    backend = find_backend(profile)
+    obstacles: list[LaunchError] = []
+    with collect_errors(obstacles):
+        check_sweeps_before(sweep.after, store, attended=isinstance(backend, AttendedBackend))
+    with collect_errors(obstacles):
+        check_predecessors(runs, predecessors, state)
+    obstacles += find_obstacles(runs, {**os.environ, **profile.env})
+    if left:  # runs that are done ask nothing of a machine or a cluster
+        with collect_errors(obstacles):
+            backend.check(left)
+    return obstacles
