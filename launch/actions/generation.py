@@ -25,8 +25,8 @@ def entry_of(run: Run) -> ManifestEntry:
         settings=run.settings,
         seed=record.seed,
         resources=run.spec.resources,
-        gives=run.spec.dependencies.provides,
-        after=run.spec.dependencies.requires,
+        provides=run.spec.dependencies.provides,
+        requires=run.spec.dependencies.requires,
     )
 
 

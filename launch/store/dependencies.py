@@ -64,7 +64,7 @@ class OpenRequirements:
 
 def blocks_of(entry: ManifestEntry) -> tuple[str, ...]:
     """Return the blocks that a run is part of and that other runs wait for."""
-    return tuple(dict.fromkeys(label.partition(" ")[0] for label in entry.gives))
+    return tuple(dict.fromkeys(label.partition(" ")[0] for label in entry.provides))
 
 
 @final
@@ -80,13 +80,13 @@ class DependencyGraph:
         self._providers: dict[Requirement, tuple[str, ...]] = {}
         self._by_label: dict[str, list[str]] = {}
         for run_id, one in manifest.listed.items():
-            for label in one.entry.gives:
+            for label in one.entry.provides:
                 self._by_label.setdefault(label, []).append(run_id)
 
     def requirements(self, run_id: str) -> tuple[Requirement, ...]:
         """Return what a run waits for."""
         one = self._listed.get(run_id)
-        return () if one is None else tuple(Requirement(label, one.submitted) for label in one.entry.after)
+        return () if one is None else tuple(Requirement(label, one.submitted) for label in one.entry.requires)
 
     def providers(self, requirement: Requirement) -> tuple[str, ...]:
         """Return the runs that must have succeeded, in the order of the manifest."""
@@ -105,7 +105,7 @@ class DependencyGraph:
         found = set(given)
         while True:
             open_ = {
-                Requirement(label, self._listed[r].submitted) for r in found for label in self._listed[r].entry.gives
+                Requirement(label, self._listed[r].submitted) for r in found for label in self._listed[r].entry.provides
             }
             more = {r for r in self._listed if r not in found and not open_.isdisjoint(self.requirements(r))}
             if not more:

@@ -65,7 +65,7 @@ class Manifest:
     @property
     def has_dependencies(self) -> bool:
         """Whether any run waits for others."""
-        return any(one.entry.after for one in self.listed.values())
+        return any(one.entry.requires for one in self.listed.values())
 
     def newest_header(self) -> ManifestHeader:
         """Return the first line of the newest generation that can be read.
@@ -235,7 +235,7 @@ def entry_line(entry: ManifestEntry) -> str:
         "settings": entry.settings,
     }
     # Only where there are any: the line of a run that has to do with no other is as it was before there were these.
-    plain |= {name: tokens for name, tokens in (("after", entry.after), ("gives", entry.gives)) if tokens}
+    plain |= {name: labels for name, labels in (("after", entry.requires), ("gives", entry.provides)) if labels}
     return json.dumps(plain, sort_keys=True)
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 from launch.errors import StoreError
 from launch.store.files import read_bytes, store_error
-from launch.store.records import FORMAT_VERSION
+from launch.store.records import FORMAT_VERSION, JSON_NAME
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]
@@ -33,7 +33,8 @@ _WORDS = {
 
 def to_json(record: Any) -> dict[str, Any]:
     """Return a record's fields as plain values, ready for `json.dumps`."""
-    return asdict(record)
+    names = {field.name: field.metadata.get(JSON_NAME, field.name) for field in fields(record)}
+    return {names[name]: value for name, value in asdict(record).items()}
 
 
 def from_json(kind: type[T], values: object, where: str) -> T:
@@ -78,28 +79,29 @@ def read_json(file: str) -> object:
 
 def _build(kind: type[T], document: Mapping[str, Any]) -> T:
     found: dict[str, Any] = {}
-    for name, exact, read, required in _fields(kind):
-        if name in document:
-            value = document[name]
+    for name, key, exact, read, required in _fields(kind):
+        if key in document:
+            value = document[key]
             # Manifests have thousands of lines: a value of exactly the field's type costs no call.
             if type(value) is not exact:
                 try:
                     value = read(value)
                 except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from error
+                    raise ValueError(f"{key}: {error}") from error
             found[name] = value
         elif required:
-            raise ValueError(f"{name} is missing")
+            raise ValueError(f"{key} is missing")
     return kind(**found)
 
 
 @cache
-def _fields(kind: type) -> tuple[tuple[str, type | None, _Reader, bool], ...]:
-    """Return of each field its name, the type that is taken as it is, its reader, and whether it must be there."""
+def _fields(kind: type) -> tuple[tuple[str, str, type | None, _Reader, bool], ...]:
+    """Return of each field its names, the type that is taken as it is, its reader, and whether it must be there."""
     hints = get_type_hints(kind)
     return tuple(
         (
             field.name,
+            field.metadata.get(JSON_NAME, field.name),
             hints[field.name] if hints[field.name] in (int, str, bool) else None,
             _reader(hints[field.name]),
             field.default is MISSING and field.default_factory is MISSING,

@@ -17,6 +17,7 @@ from launch.specs.resources import Resources
 from launch.store.state import Reason
 
 FORMAT_VERSION = 1
+JSON_NAME = "json"  # in the metadata of a field: its name on disk, if another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,8 @@ class ManifestEntry:
         settings: What distinguishes it, likewise, and the name of its block where that has one.
         seed: Likewise.
         resources: What an attempt asks for.
-        gives: Tokens of which its success is a part.
-        after: Tokens that it waits for: every run that gives one of them comes first.
+        provides: The labels that other runs require and to which it belongs; `gives` on disk.
+        requires: The labels whose runs must succeed first; `after` on disk.
     """
 
     run_id: str
@@ -86,8 +87,8 @@ class ManifestEntry:
     settings: dict[str, Any]
     seed: int
     resources: Resources
-    gives: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
+    provides: tuple[str, ...] = field(default=(), metadata={JSON_NAME: "gives"})
+    requires: tuple[str, ...] = field(default=(), metadata={JSON_NAME: "after"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ class Supervisor:
         file = os.path.join(order.run_dir, "run.json")
         self._run: RunRecord = from_json(RunRecord, read_json(file), file)
         self._enclosure = ContainerSession(
-            self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.after)
+            self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.requires)
         )
 
     def run(self) -> Outcome:
@@ -215,7 +215,7 @@ class Supervisor:
             RUN_DIR_VARIABLE: self._run_dir,
             ATTEMPT_DIR_VARIABLE: claim.path,
             SUPERVISOR_PIPE_VARIABLE: str(held[0]),
-            AFTER_VARIABLE: write_dependencies(self._run_dir, claim.path) if self._entry.after else "",
+            AFTER_VARIABLE: write_dependencies(self._run_dir, claim.path) if self._entry.requires else "",
             **self._devices(),
         }
         if self._resources.gpus_per_node:

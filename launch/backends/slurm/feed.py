@@ -141,7 +141,7 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
     if stale:
         cancel_pending(stale)
         state, listing = state.without(stale), without_pending(listing, stale)
-        found = replace(found, lanes=tuple(lane for lane in found.lanes if lane.array not in stale))
+        found = replace(found, lanes=tuple(lane for lane in found.shares if lane.array not in stale))
     return found, listing, state, [run_id for runs in stale.values() for run_id in runs]
 
 

@@ -12,7 +12,7 @@ from launch.backends.slurm.job_names import uuid_in
 from launch.backends.slurm.send import release
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.squeue_format import QueueRow
-from launch.backends.slurm.throttle import Slot, share
+from launch.backends.slurm.throttle import Share, share
 from launch.store.files import fault_point
 
 
@@ -28,7 +28,7 @@ class Reconciled:
     """
 
     live: tuple[Array, ...] = ()
-    lanes: tuple[Slot, ...] = ()
+    shares: tuple[Share, ...] = ()
     adopted: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
@@ -62,19 +62,19 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
         adopted += [row.job for row in own if row.is_held]
     _release(adopted)
     removed = _remove(folder, rows)
-    lanes = tuple(_slot(array.job or "", rows[array.record.name]) for array in live)
-    return Reconciled(live=tuple(live), lanes=lanes, adopted=tuple(dict.fromkeys(adopted)), removed=tuple(removed))
+    lanes = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
+    return Reconciled(live=tuple(live), shares=lanes, adopted=tuple(dict.fromkeys(adopted)), removed=tuple(removed))
 
 
-def _slot(job: str, rows: Sequence[QueueRow]) -> Slot:
+def _share(job: str, rows: Sequence[QueueRow]) -> Share:
     """Return the room that an array takes up: what may run of it at once, or what does where nothing waits."""
     waiting = [row for row in rows if not row.runs]
     if waiting:
-        return Slot(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
-    return Slot(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
+        return Share(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
+    return Share(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
 
 
-def throttle(found: Reconciled, most: int | None, listing: QueueSnapshot) -> tuple[Slot, ...]:
+def throttle(found: Reconciled, most: int | None, listing: QueueSnapshot) -> tuple[Share, ...]:
     """Change how many tasks of the arrays in the queue may run at once, where the sweep says otherwise now.
 
     Args:
@@ -86,16 +86,16 @@ def throttle(found: Reconciled, most: int | None, listing: QueueSnapshot) -> tup
         The room that they take up then.
     """
     waiting = {row.job: row for row in listing.rows if not row.runs}
-    changeable = [lane for lane in found.lanes if lane.array in waiting and waiting[lane.array].reason != "Dependency"]
-    others = [lane for lane in found.lanes if lane not in changeable]
+    changeable = [lane for lane in found.shares if lane.array in waiting and waiting[lane.array].reason != "Dependency"]
+    others = [lane for lane in found.shares if lane not in changeable]
     wanted = {lane.array: lane for lane in share(most, others, [lane.array for lane in changeable])}
-    changed: list[Slot] = []
+    changed: list[Share] = []
     for lane in changeable:
         limit = wanted[lane.array].throttle
         if limit != lane.throttle and wanted[lane.array].behind is None:
             with suppress(ClientError):  # it has ended since
                 run_client(["scontrol", "update", f"jobid={lane.array}", f"arraytaskthrottle={limit or 0}"])
-            lane = Slot(array=lane.array, throttle=limit)
+            lane = Share(array=lane.array, throttle=limit)
         changed.append(lane)
     return (*others, *changed)
 

@@ -13,7 +13,7 @@ from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arr
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.job_dependencies import QueuePosition, name_jobs
 from launch.backends.slurm.job_names import job_name
-from launch.backends.slurm.throttle import Slot, share
+from launch.backends.slurm.throttle import Share, share
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.self_command import isolated_command
@@ -72,9 +72,9 @@ class SubmissionInput:
     generation: int
     tasks: Sequence[tuple[ArrayTask, Resources]]
     max_parallel: int | None = None
-    live: Sequence[Slot] = ()
+    shares: Sequence[Share] = ()
     exclude: Sequence[str] = ()
-    after: Sequence[str] = ()
+    predecessor_jobs: Sequence[str] = ()
     unmet: OpenRequirements = field(default_factory=OpenRequirements)
     positions: Mapping[str, QueuePosition] = field(default_factory=dict[str, QueuePosition])
     blocks: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
@@ -129,7 +129,7 @@ def build_requests(
     """
     arrays = list(_arrays(want, min(limits.array_tasks, _MOST_TASKS), make_uuid))
     ready = sum(not array.waits for array in arrays)
-    lanes = share(want.max_parallel, want.live, [array.uuid for array in arrays], ready)
+    lanes = share(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)
     executor = ScriptExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
     for lane, array in zip(lanes, arrays, strict=True):
@@ -153,7 +153,7 @@ def build_requests(
         script = executor.text(_command(want, record), _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, array.uuid, "sh")))
         command = (words[0], "--hold", *words[1:])
-        after = tuple(want.after)
+        after = tuple(want.predecessor_jobs)
         requests.append(SubmitRequest(record=record, script=script, command=command, behind=lane.behind, after=after))
     return tuple(requests)
 
@@ -261,7 +261,7 @@ def _additional(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings)
     }
     for key in ("reservation", "licenses"):
         options[key] = getattr(site, key)
-    if want.after or record.waits:
+    if want.predecessor_jobs or record.waits:
         options["kill-on-invalid-dep"] = "yes"  # else it waits for ever for what has failed
     said = {key: value for key, value in options.items() if value is not None or key == "signal"}
     return {**site.additional, **said}

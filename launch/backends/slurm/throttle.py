@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slot:
+class Share:
     """Room for some runs at once, which one array fills after another.
 
     Attributes:
@@ -21,7 +21,7 @@ class Slot:
     behind: str | None = None
 
 
-def share(most: int | None, live: Sequence[Slot], arrays: Sequence[str], ready: int | None = None) -> list[Slot]:
+def share(most: int | None, live: Sequence[Share], arrays: Sequence[str], ready: int | None = None) -> list[Share]:
     """Give every new array a lane, so that no more than `most` tasks run at once.
 
     Args:
@@ -35,14 +35,14 @@ def share(most: int | None, live: Sequence[Slot], arrays: Sequence[str], ready: 
         A lane for each.
     """
     if most is None:
-        return [Slot(array=array, throttle=None) for array in arrays]
+        return [Share(array=array, throttle=None) for array in arrays]
     free = most - sum(lane.throttle or 0 for lane in live)
     heads = max(0, min(ready or len(arrays), free))
-    lanes: list[Slot] = []
+    lanes: list[Share] = []
     for number, array in enumerate(arrays):
         if number < heads:
-            lanes.append(Slot(array=array, throttle=free // heads + (number < free % heads)))
+            lanes.append(Share(array=array, throttle=free // heads + (number < free % heads)))
         else:
             before = lanes[number - heads] if heads else (*live, *lanes)[number]
-            lanes.append(Slot(array=array, throttle=before.throttle or most, behind=before.array))
+            lanes.append(Share(array=array, throttle=before.throttle or most, behind=before.array))
     return lanes

@@ -169,7 +169,7 @@ def test_what_an_edit_left_behind_keeps_nobody_waiting(store: Store, tmp_path: P
 def test_the_line_of_a_run_that_has_to_do_with_no_other_is_as_ever() -> None:
     entry = ManifestEntry(run_id="r", experiment="e", settings={}, seed=0, resources=Resources())
     assert "after" not in entry_line(entry) and "gives" not in entry_line(entry)
-    assert '"after": ["a"]' in entry_line(replace(entry, after=("a",)))
+    assert '"after": ["a"]' in entry_line(replace(entry, requires=("a",)))
 
 
 def test_the_launcher_is_killed_between_the_first_and_the_last(store: Store, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ IMAGE = Image(name="cpu", reference="s5-launch/cpu:0", platform="cpu")
 RECORDS = [
     plan_of().record,
     replace(RECORD, image=IMAGE, ended=2.0, reason=Reason.TIMEOUT, resources=Resources(mem_gb=4, timeout_min=1.5)),
-    ManifestEntry(run_id="r", experiment="e", settings={"a": [1, None]}, seed=0, resources=Resources(), after=("x",)),
+    ManifestEntry(
+        run_id="r", experiment="e", settings={"a": [1, None]}, seed=0, resources=Resources(), requires=("x",)
+    ),
     replace(
         HEADER,
         generation=3,

@@ -10,7 +10,7 @@ from launch.backends.slurm.arrays import ArrayTask
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.job_names import job_name, uuid_in
 from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, delay_of
-from launch.backends.slurm.throttle import Slot, share
+from launch.backends.slurm.throttle import Share, share
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
@@ -137,7 +137,7 @@ def test_the_script_of_a_site_that_says_everything_is_this_one():
         cwd="/home/my self",
         max_parallel=1,
         exclude=["worse2"],
-        after=["7"],
+        predecessor_jobs=["7"],
     )
     (request,) = requests(wanted, site, env={"XLA_FLAGS": "--a --b"})
     assert request.script == EVERYTHING
@@ -201,9 +201,9 @@ def test_more_arrays_than_may_run_at_once_wait_for_each_other():
     ("most", "live", "arrays", "throttles", "behind"),
     [
         (None, [], ["a"], [None], [None]),
-        (5, [Slot(array="9", throttle=3)], ["a"], [2], [None]),
-        (3, [Slot(array="9", throttle=3)], ["a", "b"], [3, 3], ["9", "a"]),
-        (3, [Slot(array="8", throttle=2), Slot(array="9", throttle=1)], ["a", "b", "c"], [2, 1, 2], ["8", "9", "a"]),
+        (5, [Share(array="9", throttle=3)], ["a"], [2], [None]),
+        (3, [Share(array="9", throttle=3)], ["a", "b"], [3, 3], ["9", "a"]),
+        (3, [Share(array="8", throttle=2), Share(array="9", throttle=1)], ["a", "b", "c"], [2, 1, 2], ["8", "9", "a"]),
         (4, [], ["a", "b", "c"], [2, 1, 1], [None, None, None]),
     ],
 )
