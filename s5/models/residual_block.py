@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from s5.config.choices import Norm
 from s5.config.model import ModelConfig
-from s5.models.mixers import MIXERS
+from s5.models.mixers import make_mixer
 from s5.nn.gate import GatedActivation
 from s5.nn.norm import BatchNorm, LayerNorm
 from s5.nn.sequence_mixer import SequenceMixer
@@ -21,7 +21,7 @@ class ResidualBlock(nnx.Module):
 
     def __init__(self, config: ModelConfig, rng: np.random.Generator) -> None:
         # Named after the first family: checkpoints store parameters under this name.
-        self.ssm: SequenceMixer = MIXERS[config.kind].from_config(config, rng)
+        self.ssm: SequenceMixer = make_mixer(config, rng)
         self.gate = GatedActivation(config, rng)
         batch = config.norm is Norm.batch
         self.norm = BatchNorm(config.d_model, config.bn_momentum) if batch else LayerNorm(config.d_model)

@@ -91,7 +91,11 @@ class SequenceModel(nnx.Module):
         return self.head(x, steps)
 
     def initial_state(self, batch: int) -> StreamState:
-        """Return the state before the first step of a stream of so many examples."""
+        """Return the state before the first step of a stream.
+
+        Args:
+            batch: Examples.
+        """
         rows = batch * (2 if self.kind is Head.retrieval else 1)
         return StreamState(self.layers.initial_state(rows), self.head.initial_state(rows))
 

@@ -35,7 +35,7 @@ class Convolution(nnx.Module):
         self.stride, self.padding = stride, padding
 
     def __call__(self, x: Float[Array, "n rows columns c_in"]) -> Float[Array, "n rows_out columns_out c_out"]:
-        """Return the convolution, in the precision of x; what lies outside a picture is zero."""
+        """Return the convolution, in the precision of x; pictures are padded with zeros."""
         W = self.weight[...].astype(x.dtype)
         around = ((self.padding, self.padding),) * 2
         y = lax.conv_general_dilated(x, W, (self.stride,) * 2, around, dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -47,7 +47,7 @@ class PictureFeatures(nnx.Module):
 
     Args:
         n_pixels: Pixels of a picture, row by row.
-        rng: Where initial values are drawn from.
+        rng: Draws the initial values.
     """
 
     def __init__(self, n_pixels: int, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The affine map of features that encoder, gate and head are made of."""
+"""The affine map of features in encoders, gates and heads."""
 
 from typing import Any
 
@@ -29,10 +29,10 @@ class Dense(nnx.Module):
         return (matmul(x, self.weight[...], jnp.float32) + self.bias[...]).astype(x.dtype)
 
     def lookup(self, tokens: Integer[Array, "*axes"], dtype: Any) -> Float[Array, "*axes d_out"]:
-        """Return what a call returns for one-hot vectors of the tokens, without making any.
+        """Return the same as a call for one-hot vectors of the tokens, without making any.
 
         Args:
-            tokens: Whole numbers from 0 to d_in - 1; another one gives NaN, not another's row.
+            tokens: Whole numbers from 0 to d_in - 1; any other number gives NaN, not another token's row.
             dtype: Precision of the result.
         """
         W = self.weight[...]

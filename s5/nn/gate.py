@@ -55,7 +55,7 @@ class GatedActivation(nnx.Module):
 def dropout_factors(
     x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None
 ) -> Float[Array, "batch 1 H"] | None:
-    """Return what dropout multiplies each feature of a sequence by: 0 with probability `rate`, else 1 / (1 - rate).
+    """Draw the factor of each feature of a sequence: 0 with probability `rate`, else 1 / (1 - rate).
 
     Args:
         x: The array to multiply; gives the shape.
@@ -71,7 +71,7 @@ def dropout_factors(
 
 
 def dropout(x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
-    """Zero each feature of each sequence with probability `rate`, at all steps alike, and rescale the others.
+    """Zero each feature of a sequence with probability `rate`, at all its steps, and rescale the others.
 
     Args:
         x: Values.

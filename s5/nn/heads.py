@@ -161,7 +161,7 @@ HEADS = {
 
 
 def _empty_pool(batch: int, d_model: int, pooling: Pooling) -> PyTree:
-    """Return what mean pooling carries along a stream: the sum of the features so far, and their number."""
+    """Return the state of mean pooling in a stream: the sum of the features so far, and their number."""
     return (jnp.zeros((batch, d_model)), jnp.zeros((batch, 1))) if pooling is Pooling.mean else ()
 
 

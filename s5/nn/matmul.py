@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 def matmul_transposed(
     x: Float[Array, "*axes d_in"], W: Float[Array, "d_out d_in"], dtype: DTypeLike | None = None
 ) -> Float[Array, "*axes d_out"]:
-    """Return x Wᵀ as `matmul` does, for a matrix that is stored with an output in a row."""
+    """Return x Wᵀ as `matmul` does, for a matrix that stores one output per row."""
     return _matmul(x, W, True, jnp.dtype(dtype or x.dtype))
 
 
@@ -26,7 +26,7 @@ def matmul(
 
     Args:
         x: Anything whose last axis is the features.
-        W: The matrix; its derivative has its own precision, whatever that of x.
+        W: The matrix; its derivative has its precision, not that of x.
         dtype: Type of the result; None for that of x.
 
     Returns:
@@ -41,7 +41,7 @@ def _matmul(x, W, transposed, dtype):
 
 
 def _product(x, W, transposed):
-    """Contract the last axis of x with the second axis of W, or else with its first."""
+    """Contract the last axis of x with the first axis of W, or with the second if it is transposed."""
     return _contract(x, W.astype(x.dtype), (x.ndim - 1,), (int(transposed),))
 
 
@@ -59,7 +59,7 @@ def _backward(transposed, dtype, saved, y_bar):
     x, W = saved
     y_bar = y_bar.astype(x.dtype)
     x_rows, y_rows = x.reshape(-1, x.shape[-1]), y_bar.reshape(-1, y_bar.shape[-1])
-    # With the narrower one on the left, which takes a CPU half the time, and then the small result is turned.
+    # The narrower one on the left takes a CPU half the time; the small result is transposed afterwards.
     narrow_y = y_rows.shape[1] < x_rows.shape[1]
     by_W = _contract(*((y_rows, x_rows) if narrow_y else (x_rows, y_rows)), (0,), (0,))
     by_W = by_W.T if narrow_y != transposed else by_W

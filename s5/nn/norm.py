@@ -30,9 +30,9 @@ class BatchNorm(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
     ) -> Float[Array, "batch L H"]:
-        """Normalise; in training with the batch's statistics, which also move the running ones.
+        """Normalise; in training by the batch's statistics, which also update the running ones.
 
-        A batch without a valid step moves nothing.
+        A batch without a valid step updates nothing.
         """
         if not train:
             scale = self.scale[...] * jax.lax.rsqrt(self.var[...] + BATCH_EPSILON)
@@ -53,14 +53,14 @@ def normalize(
 ) -> tuple[Float[Array, "batch L H"], Float[Array, " H"], Float[Array, " H"]]:
     """Normalise each feature by its mean and variance over valid steps.
 
-    The derivative is written out: with it, forward and backward are one pass for sums and one for values each. The
-    statistics are constants to it: they only move the running ones.
+    The derivative is written out, so that forward and backward each take one pass for sums and one for values. It
+    treats the returned statistics as constants: they only update the running ones.
 
     Args:
         x: Values.
         scale: What the normalised values are multiplied by.
         bias: What is added to them then.
-        mask: True at valid steps; None where all are.
+        mask: True at valid steps; None if all are.
 
     Returns:
         The normalised values, in the precision of x; mean and variance, float32.
@@ -71,8 +71,8 @@ def normalize(
 def _normalize(x, scale, bias, mask):
     n = _count(x, mask)
     shift = _some_step(x, mask)
-    # Far from zero the mean of squares minus the square of the mean is lost in rounding; about any value of the
-    # feature itself it is not, and needs one pass where the centred variance needs two.
+    # For values far from zero, the mean of squares minus the square of the mean drowns in rounding. After subtracting
+    # any value of the feature it does not, and it takes one pass; the centred variance takes two.
     off = _valid(x.astype(jnp.float32) - shift, mask)
     off_mean, square = off.sum((0, 1)) / n, (off * off).sum((0, 1)) / n
     mean, var = shift + off_mean, jnp.maximum(square - off_mean * off_mean, 0)
@@ -103,8 +103,8 @@ def _count(x, mask):
 
 def _some_step(x, mask):
     """Return features that are near those of valid steps: the mean over the batch of each sequence's middle step."""
-    # In the middle: the first steps often differ from all others. Of every sequence: one sequence's step would be
-    # sent from device to device where the batch is divided over them.
+    # The middle, since the first steps often differ from all others. Of every sequence, since a step of one sequence
+    # would be sent to all devices that the batch is divided over.
     if mask is None:
         return x[:, x.shape[1] // 2].astype(jnp.float32).mean(0)
     lengths = mask.sum(1)
@@ -125,7 +125,7 @@ class LayerNorm(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
     ) -> Float[Array, "batch L H"]:
-        """Normalise; a step sees only itself, so neither padding nor training matter."""
+        """Normalise; a step sees only itself, so padding and training make no difference."""
         del mask, train
         wide = x.astype(jnp.float32)
         mean, var = wide.mean(-1, keepdims=True), wide.var(-1, keepdims=True)

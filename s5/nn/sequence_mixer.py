@@ -1,9 +1,8 @@
 """The contract of what mixes information over time inside a layer: an SSM, an RNN, a convolution."""
 
 from abc import abstractmethod
-from typing import Any, final
+from typing import final
 
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
@@ -24,11 +23,6 @@ class SequenceMixer(nnx.Module):
 
     d_model: int
     bidirectional: bool
-
-    @classmethod
-    @abstractmethod
-    def from_config(cls, config: Any, rng: np.random.Generator) -> "SequenceMixer":
-        """Build the mixer that a model's configuration, of the family's own class, describes."""
 
     @abstractmethod
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from s5.config.choices import Discretization
 
-# Below this |Lambda step|² the quotient (e^z − 1)/z is taken from its series, whose error is then under 1e-10.
+# Below this |Lambda step|², (e^z − 1)/z comes from its series, whose error there is under 1e-10.
 _SERIES_BELOW = 1e-4
 
 
@@ -24,7 +24,7 @@ def zoh(
 
     Args:
         Lambda: Eigenvalues of the continuous state matrix, in 1/time, as planes.
-        step: The step of each state, in time; with axes in front where it differs between steps of a sequence.
+        step: The step of each state, in time; with axes in front if it differs between steps of a sequence.
 
     Returns:
         Lambda_bar and the gain, as planes.
@@ -47,7 +47,7 @@ def _over(
     """Return (e^z − 1)/z for z = re + i im and the given e^z − 1, with a finite derivative at 0."""
     square = re**2 + im**2
     near = square < _SERIES_BELOW
-    # Both branches of a `where` are differentiated: keep each away from where it is singular or overflows.
+    # Both branches of a `where` are differentiated, so each gets arguments at which it is finite.
     inverse = 1 / jnp.where(near, 1.0, square)
     far_re, far_im = (top_re * re + top_im * im) * inverse, (top_im * re - top_re * im) * inverse
     x, y = jnp.where(near, re, 0.0), jnp.where(near, im, 0.0)
@@ -66,7 +66,7 @@ def bilinear(
 
     Args:
         Lambda: Eigenvalues of the continuous state matrix, in 1/time, as planes.
-        step: The step of each state, in time; with axes in front where it differs between steps of a sequence.
+        step: The step of each state, in time; with axes in front if it differs between steps of a sequence.
 
     Returns:
         Lambda_bar and the gain, as planes.

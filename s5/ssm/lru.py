@@ -7,7 +7,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from s5.config.families import LRUConfig
 from s5.nn.initializers import generator_of, to_float32, to_planes
 from s5.nn.params import InputParam, OutputParam, StateParam
 from s5.nn.sequence_mixer import SequenceMixer
@@ -22,8 +21,8 @@ class LRU(SequenceMixer):
 
     x_k = Lambda x_{k-1} + e^gamma_log B u_k, y_k = Re(C x_k) + D u_k, with Lambda = exp(−e^nu + i e^theta).
 
-    It has no step. An interval of n regular steps moves the state as n steps do of which the last alone has an input:
-    by Lambda^n, which `Steps.rate` multiplies too.
+    It has no continuous time: an interval of n regular steps multiplies the state by Lambda^n, as n steps do if only
+    the last one has an input. `Steps.rate` is a factor on n.
 
     nu, theta: (P,), logarithms of −log |Lambda| and of the phase.
     gamma_log: (P,), logarithm of the inputs' normalisation.
@@ -54,7 +53,7 @@ class LRU(SequenceMixer):
             max_phase: Largest phase, in radians.
             bidirectional: Add a second recurrence from the last step to the first.
             step_rescale: Factor on every step.
-            rngs: Random streams, of which one key of `params` is drawn, or a generator.
+            rngs: Random streams, from which one key of `params` is taken, or a generator.
         """
         H, P, rng = d_model, d_state, generator_of(rngs)
         decay = -0.5 * np.log(rng.uniform(r_min**2, r_max**2, P))  # −log of a modulus whose square is uniform
@@ -69,20 +68,6 @@ class LRU(SequenceMixer):
         self.C_re, self.C_im = (OutputParam(plane) for plane in to_planes(C))
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.d_model, self.bidirectional, self.step_rescale = d_model, bidirectional, step_rescale
-
-    @classmethod
-    def from_config(cls, config: LRUConfig, rng: np.random.Generator) -> "LRU":
-        """Build the layer that a model's configuration describes."""
-        return cls(
-            config.d_model,
-            config.d_state,
-            r_min=config.r_min,
-            r_max=config.r_max,
-            max_phase=config.max_phase,
-            bidirectional=config.bidirectional,
-            step_rescale=config.step_rescale,
-            rngs=rng,
-        )
 
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences; see `SequenceMixer`."""

@@ -8,7 +8,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from s5.config.choices import CInit, Discretization
-from s5.config.families import S5Config
 from s5.nn.initializers import generator_of, to_float32, to_planes
 from s5.nn.params import InputParam, OutputParam, StateParam, StepParam
 from s5.nn.sequence_mixer import SequenceMixer
@@ -30,7 +29,7 @@ class S5SSM(SequenceMixer):
     Training may drive an eigenvalue to a positive real part. Its state then grows by e^(Lambda_re step) at every step,
     and a long sequence overflows to inf and nan, in the outputs and in all gradients: the training step notices that
     its new state is not finite. `clip_eigs` keeps every real part at or below −1e-4 and so every state bounded; an
-    eigenvalue beyond gets no gradient to its real part, and stays where it is.
+    eigenvalue beyond gets no gradient to its real part, and stays as it is.
 
     Matrix products are computed in the precision of the inputs and added up in float32; the state and its recurrence
     are float32 whatever the inputs are.
@@ -72,7 +71,7 @@ class S5SSM(SequenceMixer):
             dt_min: The shortest initial step.
             dt_max: The longest initial step.
             step_rescale: Factor on every step.
-            rngs: Random streams, of which one key of `params` is drawn, or a generator.
+            rngs: Random streams, from which one key of `params` is taken, or a generator.
 
         Raises:
             ValueError: If the blocks do not fit the states.
@@ -88,24 +87,6 @@ class S5SSM(SequenceMixer):
         self.log_step = StepParam(to_float32(init_log_step(rng, Lambda.size, dt_min, dt_max)))
         self.d_model, self.conj_sym, self.clip_eigs = d_model, conj_sym, clip_eigs
         self.bidirectional, self.discretization, self.step_rescale = bidirectional, discretization, step_rescale
-
-    @classmethod
-    def from_config(cls, config: S5Config, rng: np.random.Generator) -> "S5SSM":
-        """Build the layer that a model's configuration describes."""
-        return cls(
-            config.d_model,
-            config.d_state,
-            n_blocks=config.n_blocks,
-            C_init=config.C_init,
-            discretization=config.discretization,
-            conj_sym=config.conj_sym,
-            clip_eigs=config.clip_eigs,
-            bidirectional=config.bidirectional,
-            dt_min=config.dt_min,
-            dt_max=config.dt_max,
-            step_rescale=config.step_rescale,
-            rngs=rng,
-        )
 
     def __call__(self, u: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L H"]:
         """Apply the layer to whole sequences; see `SequenceMixer`."""

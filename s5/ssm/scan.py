@@ -2,13 +2,13 @@
 
 A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part.
 
-- `sequential` steps through time in place. It does the least work and is what a CPU runs at every size: a turn of the
-  loop costs half a microsecond, the whole pass about as much as copying its input twice.
+- `sequential` steps through time in place. It does the least work, and a CPU runs it at every size: an iteration of
+  the loop costs half a microsecond, the whole pass about as much as copying its input twice.
 - `associative` combines neighbours in a tree of log L rounds.
 - `chunked` turns the steps within a chunk into a product with a triangular matrix of powers, and combines chunks in a
-  tree: fewer and larger operations where a launch is what costs.
+  tree: fewer and larger operations, for devices on which starting one is the cost.
 
-The derivative is the same recurrence run backwards; only the states are kept for it. Sources: Smith et al. 2023
+The derivative is the same recurrence run backwards; only the states are saved for it. Sources: Smith et al. 2023
 (arXiv:2208.04933) for the associative form; Dao and Gu 2024 (arXiv:2405.21060) for chunks as matrix products.
 """
 
@@ -57,9 +57,9 @@ def linear_recurrence(
 
 
 def _forms(L: int) -> dict[str, "Form"]:
-    """Return the form of each platform. Those but the CPU's are chosen by reasoning: we have timed none elsewhere."""
+    """Return the form of each platform. Only the CPU's was chosen by timing, the others by reasoning."""
     forms = {"cpu": sequential, "default": chunked if L >= 32 * _CHUNK else associative}
-    # Where there is nothing but a CPU, the others are not even traced.
+    # Without an accelerator the other forms are not even traced.
     return {"default": sequential} if jax.default_backend() == "cpu" else forms
 
 
@@ -160,7 +160,7 @@ def sequential_adjoint(
     """Return the derivatives by Lambda_bar and by Bu, in one pass against the direction of the recurrence.
 
     s_k = x_bar_k + conj(Lambda_bar_{k+1}) s_{k+1} is the derivative by Bu_k, and conj(x_k) s_{k+1} the one by
-    Lambda_bar_{k+1}, summed over batch and time where all steps share it; k + 1 is the step that the recurrence takes
+    Lambda_bar_{k+1}, summed over batch and time if all steps share it; k + 1 is the step that the recurrence takes
     after k.
 
     Args:
@@ -184,7 +184,7 @@ def sequential_adjoint(
             s = _cut(s, _row(resets, following))
         now = _row(x, k)
         if shared:
-            # Summed here, where x and s lie in the cache; a pass of its own over both costs as much as the loop.
+            # Summed here, while x and s lie in the cache; another pass over both costs as much as the loop.
             by = (by[0] + now * s, by[1] + now * jnp.flip(s, 1))
         else:
             by = _put(by, multiply(conjugate(now), s), following)
@@ -224,7 +224,7 @@ def adjoint_of(form: "Form") -> "Adjoint":
 
 
 def _loop(count, body, start) -> Any:
-    """Return `fori_loop(0, count, body, start)` as a while loop: a scan's counters are kept for a backward pass."""
+    """Return `fori_loop(0, count, body, start)` as a while loop: a scan's counters are saved for a backward pass."""
     carry = (jnp.zeros((), jnp.int32), start)
     return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, body(*carry)), carry)[1]
 

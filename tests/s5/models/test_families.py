@@ -18,7 +18,7 @@ from s5.config.choices import Discretization, Head, Norm, Pooling, Precision
 from s5.config.families import LRUConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.config.training import OptimConfig
-from s5.models.mixers import MIXERS
+from s5.models.mixers import MIXERS, make_mixer
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.steps import Steps
 from s5.training.checkpoints import flatten, newest, save, unflatten
@@ -215,7 +215,7 @@ def test_half_precision_stays_near(config: ModelConfig):
 
 @families
 def test_a_layer_says_what_it_takes(config: ModelConfig):
-    mixer = MIXERS[config.kind].from_config(config, np.random.default_rng(0))
+    mixer = make_mixer(config, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"takes inputs of shape \(batch, L, 6\), not \(3, 12, 5\)$"):
         mixer(draw(BATCH, L, 5))
     with pytest.raises(ValueError, match=r"Steps\.mask has shape \(3, 11\) .* steps \(3, 12\); Steps\.of"):

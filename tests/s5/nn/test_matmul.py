@@ -23,7 +23,7 @@ def test_product_and_its_derivatives_are_those_of_jax(transposed):
 def test_half_precision_is_added_up_in_float32_and_leaves_the_matrix_its_own():
     x, W = jnp.ones((1, 4096), jnp.bfloat16), jnp.ones((4096, 1))
     assert matmul(x, W).dtype == jnp.bfloat16
-    # 4097 is no bfloat16, and a sum of ones in bfloat16 stops at 256.
+    # bfloat16 cannot hold 4097, and a sum of ones in bfloat16 stops at 256.
     y, pull = jax.vjp(lambda x, W: matmul(x, W, jnp.float32), jnp.ones((1, 4097), jnp.bfloat16), jnp.ones((4097, 1)))
     assert y == 4097
     by_x, by_W = pull(jnp.ones_like(y))

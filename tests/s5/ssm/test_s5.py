@@ -1,8 +1,7 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from hypothesis import given, settings
@@ -10,21 +9,20 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from s5.config.choices import CInit, Discretization
-from s5.config.families import S5Config
 from s5.nn.steps import Steps
 from s5.ssm.s5 import S5SSM
 
-SMALL = S5Config(d_model=6, d_state=8, n_blocks=2, dt_min=0.01, dt_max=0.5)
-batch, L = 3, 11
+SMALL = {"d_model": 6, "d_state": 8, "n_blocks": 2, "dt_min": 0.01, "dt_max": 0.5}
+batch, L, H = 3, 11, 6
 TIMES = jnp.asarray(np.cumsum(np.random.default_rng(5).integers(1, 4, (3, 11)), axis=1), jnp.float32)
 
 
 def layer(seed=0, **changes):
-    return S5SSM.from_config(dataclasses.replace(SMALL, **changes), np.random.default_rng(seed))
+    return S5SSM(**SMALL | changes, rngs=np.random.default_rng(seed))
 
 
 def inputs(seed=0, steps=L):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal((batch, steps, SMALL.d_model)), jnp.float32)
+    return jnp.asarray(np.random.default_rng(seed).standard_normal((batch, steps, H)), jnp.float32)
 
 
 whole = nnx.jit(lambda ssm, u: ssm(u))
@@ -146,7 +144,7 @@ def both_ways():
     """Return a layer of both directions, and the same with their columns of C exchanged."""
     ssm, mirrored = layer(bidirectional=True), layer(bidirectional=True)
     for name in ("C_re", "C_im"):
-        getattr(mirrored, name)[...] = jnp.roll(getattr(ssm, name)[...], SMALL.d_state // 2, axis=1)
+        getattr(mirrored, name)[...] = jnp.roll(getattr(ssm, name)[...], SMALL["d_state"] // 2, axis=1)
     return ssm, mirrored
 
 
@@ -270,7 +268,7 @@ def test_clipped_eigenvalues_decay():
     free, clipped = layer(clip_eigs=False), layer(clip_eigs=True)
     for ssm in (free, clipped):
         ssm.Lambda_re[...] = jnp.full_like(ssm.Lambda_re[...], 5.0)
-    u = jnp.zeros((batch, 400, SMALL.d_model)).at[:, 0].set(1.0)
+    u = jnp.zeros((batch, 400, H)).at[:, 0].set(1.0)
     assert not jnp.isfinite(free(u)).all() or jnp.abs(free(u)[:, -1]).max() > 1e3
     assert jnp.abs(clipped(u)[:, -1]).max() < 10
     free.Lambda_re[...] = jnp.full_like(free.Lambda_re[...], -1e-4)
@@ -286,6 +284,41 @@ def test_parameters_are_real_and_shaped_as_documented():
         "B_re": (P, H), "B_im": (P, H), "C_re": (H, 2 * P), "C_im": (H, 2 * P),
     }  # fmt: skip
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(ssm))} == {jnp.dtype("float32")}
+
+
+def test_a_bare_layer_is_built_from_plain_arguments_and_says_what_fits():
+    ssm = S5SSM(16, 20, rngs=nnx.Rngs(0))
+    assert ssm(jnp.ones((2, 5, 16))).shape == (2, 5, 16)
+    with pytest.raises(ValueError, match=r"n_blocks=8 equal blocks of even size; n_blocks may be 1, 2, 5, 10$"):
+        S5SSM(16, 20, n_blocks=8, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"d_state=7 .* with conj_sym, d_state must be even"):
+        S5SSM(16, 7, rngs=nnx.Rngs(0))
+    for key in ("params", "default"):  # a key of either stream, and another each time
+        rngs = nnx.Rngs(**{key: 0})
+        one, other = S5SSM(16, 20, rngs=rngs), S5SSM(16, 20, rngs=rngs)
+        assert (one.D[...] != other.D[...]).all()
+
+
+def test_a_bare_layer_trains_in_a_loop_of_flax():
+    class Model(nnx.Module):
+        def __init__(self, rngs):
+            self.ssm, self.out = S5SSM(16, 32, rngs=rngs), nnx.Linear(16, 1, rngs=rngs)
+
+        def __call__(self, u):
+            return self.out(self.ssm(u).mean(1))
+
+    model = Model(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((8, L, 16)), jnp.float32)
+
+    @nnx.jit
+    def step(model, optimizer):
+        loss, grads = nnx.value_and_grad(lambda model: ((model(u)[:, 0] - u[:, 0, 0]) ** 2).mean())(model)
+        optimizer.update(model, grads)
+        return loss
+
+    losses = [float(step(model, optimizer)) for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def arrays_of(jaxpr):

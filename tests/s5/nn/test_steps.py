@@ -1,0 +1,58 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s5.nn.steps import REGULAR, Steps, check_steps
+
+TIMES = np.array([[0.0, 2.0, 3.0, 7.0, 8.0], [5.0, 6.0, 9.0, -1.0, 4.0]], np.float32)
+LENGTHS = np.array([5, 3])
+RESETS = np.array([[False, False, True, False, False], [False, True, False, False, False]])
+
+
+def test_what_is_not_said_costs_nothing():
+    assert Steps.of(5) == REGULAR == Steps(None, None, None, 1.0)
+    assert REGULAR.gaps(reverse=True) is None
+    assert REGULAR.last_segment() is None
+    assert jax.tree.leaves(REGULAR) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "resets", "forward", "backward"),
+    [
+        (None, None, [[1, 2, 1, 4, 1], [1, 1, 3, -10, 5]], [[2, 1, 4, 1, 1], [1, 3, -10, 5, 1]]),
+        (LENGTHS, None, [[1, 2, 1, 4, 1], [1, 1, 3, 1, 1]], [[2, 1, 4, 1, 1], [1, 3, 1, 1, 1]]),
+        (LENGTHS, RESETS, [[1, 2, 1, 4, 1], [1, 1, 3, 1, 1]], [[2, 1, 4, 1, 1], [1, 3, 1, 1, 1]]),
+    ],
+    ids=["full", "padded", "segments"],
+)
+def test_each_direction_moves_by_the_interval_behind_it(lengths, resets, forward, backward):
+    steps = Steps.of(5, lengths, times=TIMES, resets=resets)
+    np.testing.assert_array_equal(steps.gaps(reverse=False), forward)
+    np.testing.assert_array_equal(steps.gaps(reverse=True), backward)
+
+
+def test_between_segments_there_is_no_interval():
+    times = np.array([[3.0, 4.0, 100.0, 103.0]], np.float32)
+    steps = Steps.of(4, times=times, resets=np.array([[False, False, True, False]]))
+    np.testing.assert_array_equal(steps.gaps(reverse=False), [[1, 1, 1, 3]])
+    np.testing.assert_array_equal(steps.gaps(reverse=True), [[1, 1, 3, 1]])
+
+
+def test_the_last_segment_is_that_of_the_last_valid_step():
+    got = Steps.of(5, np.array([5, 1]), resets=RESETS).last_segment()
+    np.testing.assert_array_equal(got, [[False, False, True, True, True], [True, False, False, False, False]])
+    np.testing.assert_array_equal(Steps.of(5, np.array([4, 0])).last_segment(), [[True] * 4 + [False], [False] * 5])
+
+
+def test_documents_of_a_pair_have_an_axis_of_their_own():
+    steps = Steps.of(5, np.array([[5, 3], [1, 0]]), times=np.stack([TIMES, TIMES], axis=1))
+    check_steps(steps, (2, 2, 5))
+    assert int(steps.mask.sum()) == 9
+
+
+def test_what_describes_other_steps_is_refused():
+    with pytest.raises(ValueError, match=r"mask has shape \(2, 5\) and the inputs have steps \(2, 6\); Steps\.of"):
+        check_steps(Steps.of(5, LENGTHS), (2, 6))
+    with pytest.raises(ValueError, match=r"Steps\.resets has shape \(2, 5\)"):
+        check_steps(Steps(resets=jnp.asarray(RESETS)), (3, 5))
