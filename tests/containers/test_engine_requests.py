@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ HOST = {
 }
 
 
-def test_what_a_command_finds_inside():
+def test_what_a_command_finds_inside() -> None:
     assert container_environment(CALL, HOST) == {
         "CORPUS": "x",
         "CUDA_VISIBLE_DEVICES": "",
@@ -62,7 +63,7 @@ def test_what_a_command_finds_inside():
     }
 
 
-def test_the_container_of_a_run_without_gpus():
+def test_the_container_of_a_run_without_gpus() -> None:
     request = build_request(CALL, HOST, user="7:8", lifeline=0)
     assert (request.image, request.user, request.network, request.gpu_count) == ("sha256:1", "7:8", "none", 0)
     assert request.environment["LAUNCH_LIFELINE_FD"] == "0"
@@ -87,7 +88,7 @@ def test_the_container_of_a_run_without_gpus():
     ],
     ids=["slots", "fenced", "uuids", "unknown"],
 )
-def test_gpus_are_named_as_the_machine_numbers_them(gpus, surroundings, ids):
+def test_gpus_are_named_as_the_machine_numbers_them(gpus, surroundings: dict[str, str] | dict[str, Any], ids) -> None:
     call = replace(CALL, gpus=gpus, resources=Resources(gpus_per_node=2, mem_gb=4), cores=(0, 2), needs_network=True)
     request = build_request(call, surroundings, user="7:8", lifeline=3)
     assert (request.gpus, request.gpu_count) == (ids, 2)
@@ -102,7 +103,7 @@ def test_gpus_are_named_as_the_machine_numbers_them(gpus, surroundings, ids):
     assert words[-5:] == ["sha256:1", "-m", "s5", "train", "/runs/lra/listops-s0-1a2b"]
 
 
-def test_a_profile_sets_the_container_up():
+def test_a_profile_sets_the_container_up() -> None:
     settings = ContainerSettings(network="bridge", shm_gb=1, ulimits={"memlock": -1})
     several = Resources(tasks_per_node=2)
     words = run_words(
@@ -122,7 +123,7 @@ def test_a_profile_sets_the_container_up():
         ("TLS handshake", "cannot be used: TLS handshake", "DOCKER_HOST"),
     ],
 )
-def test_an_engine_that_does_not_answer_is_explained(error, message, hint):
+def test_an_engine_that_does_not_answer_is_explained(error: str, message: str, hint: str) -> None:
     found = unreachable("unix:///x", OSError(error))
     assert message in found.message
     assert hint in (found.hint or "")

@@ -95,7 +95,9 @@ def _layers(docker: Docker, held: EngineImage) -> list[str]:
     return json.loads(docker.call("image", "inspect", "--format", "{{json .RootFS.Layers}}", held.id))
 
 
-def test_a_touched_source_file_leaves_the_packages_alone(docker, tiny, source, built, capfd):
+def test_a_touched_source_file_leaves_the_packages_alone(
+    docker: Docker, tiny: ImageSpec, source: Path, built: EngineImage, capfd: pytest.CaptureFixture[str]
+) -> None:
     (source / "s5" / "touched.py").write_text('"""New."""\n')
     again = build(tiny, BuildOptions(), source=source)
     ends = _ends_of_steps(capfd.readouterr().err)
@@ -107,7 +109,7 @@ def test_a_touched_source_file_leaves_the_packages_alone(docker, tiny, source, b
     assert again.content == built.content
 
 
-def test_nothing_secret_is_in_an_image(docker, built, tmp_path):
+def test_nothing_secret_is_in_an_image(docker: Docker, built: EngineImage, tmp_path: Path) -> None:
     saved = tmp_path / "image.tar"
     docker.call("save", "--output", str(saved), built.id)
     assert SECRET.encode() not in saved.read_bytes()
@@ -115,13 +117,13 @@ def test_nothing_secret_is_in_an_image(docker, built, tmp_path):
     assert SECRET not in docker.call("image", "inspect", built.id)
 
 
-def test_a_secret_in_a_layer_would_be_found(docker, small, tmp_path):
+def test_a_secret_in_a_layer_would_be_found(docker: Docker, small: EngineImage, tmp_path: Path) -> None:
     """The search above reads what it must."""
     docker.call("save", "--output", str(tmp_path / "image.tar"), small.id)
     assert SECRET.encode() in (tmp_path / "image.tar").read_bytes()
 
 
-def test_an_image_says_what_it_is(docker, tiny, built):
+def test_an_image_says_what_it_is(docker: Docker, tiny: ImageSpec, built: EngineImage) -> None:
     labels = built.labels
     assert labels["s5-launch.name"] == "tiny"
     assert labels["s5-launch.platform"] == "cpu"
@@ -137,7 +139,9 @@ def test_an_image_says_what_it_is(docker, tiny, built):
     assert not {"gcc", "make"} & set(listed.split("/"))
 
 
-def test_the_list_tells_a_build_of_today_from_an_earlier_one(docker, tiny, built, tmp_path):
+def test_the_list_tells_a_build_of_today_from_an_earlier_one(
+    docker: Docker, tiny: ImageSpec, built: EngineImage, tmp_path: Path
+) -> None:
     (tmp_path / "other.txt").write_text(tiny.lock.read_text() + "# refreshed\n")
     specs = {"tiny": tiny, "new": replace(tiny, name="new")}
     assert [each.state for each in list_images(specs, ("docker",))] == [BUILT, ABSENT]
@@ -145,7 +149,9 @@ def test_the_list_tells_a_build_of_today_from_an_earlier_one(docker, tiny, built
     assert [each.state for each in list_images({"tiny": touched}, ("docker",))] == [EARLIER]
 
 
-def test_without_network_packages_come_from_a_folder(docker, tiny, source, built, tmp_path, capfd):
+def test_without_network_packages_come_from_a_folder(
+    docker: Docker, tiny: ImageSpec, source: Path, built: EngineImage, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     wheels = tmp_path / "wheels"
     locks = ("-r", str(tiny.build_lock), "-r", str(tiny.lock))
     words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", *locks, "-d", str(wheels)]
@@ -157,13 +163,15 @@ def test_without_network_packages_come_from_a_folder(docker, tiny, source, built
     assert "iniconfig" in docker.call("run", "--rm", "--network=none", "--entrypoint=ls", held.id, packages)
 
 
-def test_a_base_that_is_not_here_stops_a_build_without_network(docker, tiny, source):
+def test_a_base_that_is_not_here_stops_a_build_without_network(docker: Docker, tiny: ImageSpec, source: Path) -> None:
     with pytest.raises(LaunchError, match="docker does not hold the base nowhere/base:1") as caught:
         build(tiny, BuildOptions(base="nowhere/base:1", network="none"), source=source)
     assert "--base" in str(caught.value.hint)
 
 
-def test_a_build_that_fails_says_whose_words_to_read(docker, tiny, source, tmp_path, capfd):
+def test_a_build_that_fails_says_whose_words_to_read(
+    docker: Docker, tiny: ImageSpec, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     lock = tmp_path / "wrong.txt"
     lock.write_text(re.sub(r"sha256:\w{64}", f"sha256:{'0' * 64}", tiny.lock.read_text()))
     with pytest.raises(LaunchError, match="docker could not build tiny; what it wrote above says why"):
@@ -171,7 +179,7 @@ def test_a_build_that_fails_says_whose_words_to_read(docker, tiny, source, tmp_p
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
 
 
-def test_an_image_travels_by_its_digest(docker, small):
+def test_an_image_travels_by_its_digest(docker: Docker, small: EngineImage) -> None:
     repository = f"{docker.start_registry()}/group/s5"
     name = push(small, repository)
     assert re.fullmatch(rf"{repository}@sha256:[0-9a-f]{{64}}", name)
@@ -192,7 +200,9 @@ def test_an_image_travels_by_its_digest(docker, small):
         push(small, f"{repository}:latest")
 
 
-def test_the_cpu_image_trains_as_anyone_on_a_read_only_root_without_network(docker, cpu_image, tmp_path):
+def test_the_cpu_image_trains_as_anyone_on_a_read_only_root_without_network(
+    docker: Docker, cpu_image: EngineImage, tmp_path: Path
+) -> None:
     runs = tmp_path / "runs"
     runs.mkdir()
     shutil.chown(runs, 1234, 1234)
@@ -204,7 +214,9 @@ def test_the_cpu_image_trains_as_anyone_on_a_read_only_root_without_network(dock
     assert "test/accuracy" in json.loads(result.read_text())["metrics"]
 
 
-def test_the_cpu_image_passes_its_check(docker, cpu_image, capsys):
+def test_the_cpu_image_passes_its_check(
+    docker: Docker, cpu_image: EngineImage, capsys: pytest.CaptureFixture[str]
+) -> None:
     checks = {check.name: check for check in check_image(cpu_image)}
     assert checks["platform"].message == "cpu: cpu"
     assert "one step of a tiny model" in checks["training"].message
@@ -212,7 +224,7 @@ def test_the_cpu_image_passes_its_check(docker, cpu_image, capsys):
     assert re.search(r"^cpu +built +cpu ", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_an_image_that_cannot_execute_fails_its_check(docker):
+def test_an_image_that_cannot_execute_fails_its_check(docker: Docker) -> None:
     held = find_engine_image(BASE, ("docker",))
     assert held is not None
     with pytest.raises(LaunchError, match="nothing can be executed in the image"):
@@ -220,7 +232,7 @@ def test_an_image_that_cannot_execute_fails_its_check(docker):
 
 
 @pytest.mark.parametrize("name", ["cpu"])
-def test_a_convenient_name_points_to_the_newest(docker, cpu_image, name):
+def test_a_convenient_name_points_to_the_newest(docker: Docker, cpu_image: EngineImage, name: str) -> None:
     found = find_engine_image(f"s5-launch/{name}:latest", ("docker",))
     assert found is not None
     assert found.id == cpu_image.id

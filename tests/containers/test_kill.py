@@ -62,7 +62,7 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Containe
             os.kill(pid, signal.SIGKILL)
 
 
-def test_a_preempted_and_a_killed_sweep_goes_on_and_leaves_nothing(harness: ContainedHarness):
+def test_a_preempted_and_a_killed_sweep_goes_on_and_leaves_nothing(harness: ContainedHarness) -> None:
     """SIGTERM first, for a checkpoint; then everything on the host is killed at once; then it is left to finish."""
     command = harness.type_command()
     assert wait_until(lambda: harness.steps_done() >= 2, 60), harness.place.containers()

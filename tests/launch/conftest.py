@@ -30,10 +30,10 @@ def sweep(store: Store) -> SweepStore:
 
 
 @pytest.fixture
-def load(tmp_path):
+def load(tmp_path: Path):
     """Return what writes a sweep file, and others beside it, and loads it."""
 
-    def load(text, overrides=(), name="x.yaml", **others):
+    def load(text: str, overrides=(), name: str = "x.yaml", **others):
         for other, content in others.items():
             (tmp_path / f"{other}.yaml").write_text(dedent(content))
         path = tmp_path / name

@@ -26,7 +26,7 @@ plain = st.recursive(
 
 @configure(deadline=None)
 @given(plain)
-def test_a_value_survives_the_grammar(value):
+def test_a_value_survives_the_grammar(value) -> None:
     text = format_value(value)
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
@@ -39,7 +39,7 @@ numbers_and_words = st.from_regex(
 
 @configure(deadline=None)
 @given(numbers_and_words | st.sampled_from(["TRUE", "Null", "inf", "-inf", "nan", "+.5", "00", "-0", "1_0", "1__0"]))
-def test_the_fast_reading_of_a_value_is_hydras(text):
+def test_the_fast_reading_of_a_value_is_hydras(text) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -52,7 +52,7 @@ def test_the_fast_reading_of_a_value_is_hydras(text):
         assert repr(parse_value(text)) == repr(expected)
 
 
-def test_sweep_values():
+def test_sweep_values() -> None:
     assert parse_value("1,2") == Choices((1, 2))
     assert parse_value("tag(log,interval(1e-4,1))") == Interval(1e-4, 1.0, True, False)
     assert parse_value("int(interval(1,8))") == Interval(1, 8, False, True)

@@ -25,6 +25,7 @@ from s5.run_dir.result import (
     read_result,
 )
 from s5.training import checkpoints
+from tests.s5.conftest import Program
 
 
 def make_run(folder: Path, overrides: list[str]) -> Path:
@@ -39,7 +40,7 @@ def final_arrays(run_dir: Path) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in checkpoint.arrays.items()}
 
 
-def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: Path) -> None:
+def test_a_run_killed_three_ways_is_the_run(program: Program, tiny: list[str], tmp_path: Path) -> None:
     overrides = [*tiny, "train.batch_size=256", "train.epochs=30", "train.checkpoint_every_steps=13"]
     whole, cut = make_run(tmp_path / "whole", overrides), make_run(tmp_path / "cut", overrides)
     assert program.run("train", whole)[0] == Exit.OK
@@ -79,7 +80,9 @@ def test_a_run_killed_three_ways_is_the_run(program, tiny: list[str], tmp_path: 
     assert read_result(cut) == read_result(whole)
 
 
-def test_a_single_run_makes_its_own_folder_and_says_its_scores(finished_run: tuple[Path, str, str], tiny) -> None:
+def test_a_single_run_makes_its_own_folder_and_says_its_scores(
+    finished_run: tuple[Path, str, str], tiny: list[str]
+) -> None:
     run_dir, out, err = finished_run
     result = read_result(run_dir)
     assert result is not None
@@ -90,7 +93,9 @@ def test_a_single_run_makes_its_own_folder_and_says_its_scores(finished_run: tup
     assert os.stat(run_dir / "result.json").st_nlink == 2
 
 
-def test_typed_again_a_finished_run_repeats_its_result(finished_run: tuple[Path, str, str], program, tiny) -> None:
+def test_typed_again_a_finished_run_repeats_its_result(
+    finished_run: tuple[Path, str, str], program: Program, tiny: list[str]
+) -> None:
     run_dir, out, _ = finished_run
     code, again, err = program.run(*tiny, "--run-dir", run_dir)
     assert (code, again) == (Exit.OK, out)
@@ -98,7 +103,9 @@ def test_typed_again_a_finished_run_repeats_its_result(finished_run: tuple[Path,
     assert len(attempt_dirs(run_dir)) == 1
 
 
-def test_a_folder_of_another_run_is_refused(finished_run: tuple[Path, str, str], tiny, capsys) -> None:
+def test_a_folder_of_another_run_is_refused(
+    finished_run: tuple[Path, str, str], tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*tiny, "seed=9", "--run-dir", str(finished_run[0])]) == Exit.USER_ERROR
     assert "another config" in capsys.readouterr().err
 
@@ -111,7 +118,9 @@ def trained_as(run_dir: Path, monkeypatch: pytest.MonkeyPatch, record: str) -> i
     return main(["train", str(run_dir)])
 
 
-def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_dir = make_run(tmp_path / "run", tiny)
     planned = science_hash(to_dict(read_config(run_dir)))
     record = json.dumps({"science_hash": planned, "command": None})
@@ -130,7 +139,9 @@ def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(tiny, tmp_pa
     assert "run.json: cannot be read" in capsys.readouterr().err
 
 
-def test_a_run_that_is_being_trained_is_refused(tiny, tmp_path: Path, capsys) -> None:
+def test_a_run_that_is_being_trained_is_refused(
+    tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from s5.run_dir.attempts import claim_attempt
 
     run_dir = make_run(tmp_path / "run", tiny)
@@ -141,7 +152,7 @@ def test_a_run_that_is_being_trained_is_refused(tiny, tmp_path: Path, capsys) ->
         assert attempt_dir.name == "1"
 
 
-def test_help_says_what_to_type(capsys) -> None:
+def test_help_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == Exit.OK
     said = capsys.readouterr().out
     for words in ("experiment=NAME", "train RUN_DIR", "evaluate RUN_DIR", "exit codes"):
@@ -163,7 +174,9 @@ def test_help_says_what_to_type(capsys) -> None:
     ],
     ids=["recipe", "key", "added", "deleted", "section deleted", "interpolation", "verb", "train", "evaluate"],
 )
-def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_mistake_is_a_message_and_a_hint(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(words) == Exit.USER_ERROR
     err = capsys.readouterr().err
@@ -181,7 +194,9 @@ def test_a_mistake_is_a_message_and_a_hint(words: list[str], said: str, tmp_path
     ],
     ids=["no YAML", "key", "value"],
 )
-def test_a_mistake_in_a_recipe_names_the_recipe(new: str, said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_mistake_in_a_recipe_names_the_recipe(
+    new: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     conf = shutil.copytree(s5.config.compose.CONF_DIR, tmp_path / "conf")
     recipe = conf / "experiment" / "digits" / "s5.yaml"
     recipe.write_text(recipe.read_text().replace("n_layers: 2", new))
@@ -190,7 +205,9 @@ def test_a_mistake_in_a_recipe_names_the_recipe(new: str, said: str, tmp_path: P
     assert f"s5: {recipe}: {said}" in capsys.readouterr().err
 
 
-def test_a_batch_larger_than_the_training_split_is_refused(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_batch_larger_than_the_training_split_is_refused(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     words = [*tiny, "train.batch_size=100000", "--run-dir", str(tmp_path / "run")]
     assert main(words) == Exit.USER_ERROR
@@ -199,7 +216,9 @@ def test_a_batch_larger_than_the_training_split_is_refused(tiny, tmp_path: Path,
     assert "hint: choose 1 to 1257" in err
 
 
-def test_missing_data_are_named(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_missing_data_are_named(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("S5_CACHE", str(tmp_path))
     words = [*tiny, "data.name=mnist", f"data.root={tmp_path}", "--run-dir", "run"]
@@ -211,7 +230,13 @@ def test_missing_data_are_named(tiny, tmp_path: Path, monkeypatch, capsys) -> No
 
 
 @pytest.mark.parametrize("words", [[], ["--run-dir", "file"], ["--run-dir", "file/run"]])
-def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_path, monkeypatch, capsys) -> None:
+def test_a_file_where_the_runs_must_be_is_a_message(
+    words: list[str],
+    tiny: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LAUNCH_RUNS", "file")
@@ -236,14 +261,20 @@ def test_a_file_where_the_runs_must_be_is_a_message(words: list[str], tiny, tmp_
     ids=["host", "device", "disk", "disk in orbax", "read-only", "nan", "stopped", "package"],
 )
 def test_an_end_has_its_exit_code(
-    error: Exception, code: Exit, said: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    error: Exception,
+    code: Exit,
+    said: str,
+    tiny: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(s5.training.loop, "train", _raising(error))
     assert main([*tiny, "--run-dir", str(tmp_path / "run")]) == code
     assert said in capsys.readouterr().err
 
 
-def test_a_bug_keeps_its_traceback(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s5.training.loop, "train", _raising(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main([*tiny, "--run-dir", str(tmp_path / "run")])
@@ -256,7 +287,9 @@ def _raising(error: Exception) -> Callable[..., None]:
     return train
 
 
-def test_a_hostile_path_is_a_path(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_a_hostile_path_is_a_path(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     run_dir = tmp_path / "a b'c\"d\nΛ=[1]\\*"
     assert main([*tiny, "train.epochs=1", "--run-dir", str(run_dir)]) == Exit.OK

@@ -43,7 +43,7 @@ class Typed:
 
 
 @pytest.fixture
-def typed(tmp_path) -> Typed:
+def typed(tmp_path: Path) -> Typed:
     sweep = Store(tmp_path).sweep("run-digits")
     plan = Planned(plan_of(settings={}, overrides=()).record, CONFIG)
     write_runs(sweep, [plan])
@@ -51,7 +51,7 @@ def typed(tmp_path) -> Typed:
     return Typed(sweep, plan)
 
 
-def test_another_run_of_the_same_experiment_is_no_change(typed):
+def test_another_run_of_the_same_experiment_is_no_change(typed: Typed) -> None:
     other = CONFIG.replace("0.001", "0.1")
     assert typed.again(other, overrides=("optim.lr=0.1",), moved=True, from_file=False) == []
     (line,) = typed.again(other, moved=True, from_file=False)  # the same words: the recipe has changed
@@ -59,7 +59,7 @@ def test_another_run_of_the_same_experiment_is_no_change(typed):
     assert typed.again(other, overrides=("optim.lr=0.1",), moved=True) == [line]  # a file that was edited
 
 
-def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed):
+def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed: Typed) -> None:
     typed.config.write_text(CONFIG.replace("0.001", "0.5").replace("disabled", "offline"))
     science, other = typed.again(CONFIG)
     assert science.startswith("optim.lr: 0.5 before, 0.001 now") and "do not depend" not in science
@@ -69,7 +69,7 @@ def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed):
 
 
 @pytest.mark.parametrize("damage", ["{", "[", "just words", ""])
-def test_a_config_that_is_none_is_written_again(typed, damage):
+def test_a_config_that_is_none_is_written_again(typed: Typed, damage: str) -> None:
     typed.config.write_text(damage)
     assert typed.again(CONFIG, write=False) == [f"{typed.config}: cannot be read, and is written again"]
     assert typed.config.read_text() == damage

@@ -55,7 +55,7 @@ def core_hours(store: Store, *runs: Run, sweep: str = "work") -> tuple[int, floa
     return guess.known, guess.core_hours
 
 
-def test_other_seeds_are_judged_by_all_attempts_of_a_finished_run(store):
+def test_other_seeds_are_judged_by_all_attempts_of_a_finished_run(store: Store) -> None:
     first = submitted(store, run(0))
     assert estimated(store, run(0)).core_hours is None
     finish(first, (1000.0, 4600.0), (9000.0, 12600.0))
@@ -64,17 +64,17 @@ def test_other_seeds_are_judged_by_all_attempts_of_a_finished_run(store):
 
 
 @pytest.mark.parametrize("other", [run(1, model={"d_model": 64}), run(1, code="1"), run(1, train={"epochs": 25})])
-def test_a_run_of_another_configuration_is_no_evidence(store, other):
+def test_a_run_of_another_configuration_is_no_evidence(store: Store, other) -> None:
     finish(submitted(store, run(0, model={"d_model": 8}, train={"epochs": 2})), (0.0, 3600.0))
     assert core_hours(store, other) == (0, None)
 
 
-def test_the_same_sweep_counts_before_others(store):
+def test_the_same_sweep_counts_before_others(store: Store) -> None:
     finish(submitted(store, run(0), sweep="old"), (0.0, 36000.0))
     finish(submitted(store, run(0)), (0.0, 3600.0))
     assert core_hours(store, run(1)) == (1, 1.0)
 
 
-def test_a_clock_that_went_back_does_not_make_time(store):
+def test_a_clock_that_went_back_does_not_make_time(store: Store) -> None:
     finish(submitted(store, run(0)), (9000.0, 1.0))
     assert core_hours(store, run(1)) == (1, 0.0)

@@ -45,7 +45,7 @@ def found(runs: Path) -> dict[Path, str]:
     return {item.path: item.kind for item in gc.find_garbage(store, store.sweeps())}
 
 
-def test_a_succeeded_run_keeps_its_newest_checkpoint(tmp_path):
+def test_a_succeeded_run_keeps_its_newest_checkpoint(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "x", [DONE])
     run_dir = sweep.run_dir(run_id_of(DONE))
     old = [add_checkpoint(run_dir, 0, 10), add_checkpoint(run_dir, 0, 20), add_checkpoint(run_dir, 1, 9)]
@@ -59,7 +59,7 @@ def test_a_succeeded_run_keeps_its_newest_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("state", OPEN)
-def test_what_has_not_succeeded_keeps_everything(tmp_path, state):
+def test_what_has_not_succeeded_keeps_everything(tmp_path: Path, state) -> None:
     sweep = make_sweep(tmp_path, "x", [OPEN[state]])
     run_dir = sweep.run_dir(run_id_of(OPEN[state]))
     assert sweep.views()[0].state == state
@@ -69,7 +69,7 @@ def test_what_has_not_succeeded_keeps_everything(tmp_path, state):
     assert found(tmp_path) == {}
 
 
-def test_torn_temporary_files_of_a_succeeded_run_go_once_they_are_old(tmp_path):
+def test_torn_temporary_files_of_a_succeeded_run_go_once_they_are_old(tmp_path: Path) -> None:
     run_dir = make_sweep(tmp_path, "x", [DONE]).run_dir(run_id_of(DONE))
     add_checkpoint(run_dir, 1, 5)
     torn = add_old(run_dir / ".run.json.7.tmp")
@@ -78,7 +78,7 @@ def test_torn_temporary_files_of_a_succeeded_run_go_once_they_are_old(tmp_path):
     assert found(tmp_path) == {torn: "temporary", half: "temporary"}
 
 
-def test_snapshots_go_only_where_nothing_names_them(tmp_path):
+def test_snapshots_go_only_where_nothing_names_them(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "x", [DONE], snapshot="of-manifest")
     record = sweep.run_dir(run_id_of(DONE)) / "attempts/0/attempt.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"snapshot": "of-attempt"}))
@@ -89,7 +89,7 @@ def test_snapshots_go_only_where_nothing_names_them(tmp_path):
     assert found(tmp_path) == {unused: "snapshot"}
 
 
-def test_a_read_only_snapshot_can_be_removed(tmp_path):
+def test_a_read_only_snapshot_can_be_removed(tmp_path: Path) -> None:
     folder = tmp_path / gc.SNAPSHOTS / "abc" / "launch"
     folder.mkdir(parents=True)
     (folder / "x.py").write_text("")
@@ -128,7 +128,9 @@ def at_rename(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object] | None)
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the removal", "at the renaming"])
 @pytest.mark.parametrize("take_up", [touch, freeze])
-def test_a_snapshot_that_is_taken_up_meanwhile_stays(tmp_path, monkeypatch, take_up, late):
+def test_a_snapshot_that_is_taken_up_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take_up, late: bool
+) -> None:
     snapshot = add_old(tmp_path / gc.SNAPSHOTS / "again", folder=True)
     (snapshot / "x.py").write_text("")
     add_old(snapshot.with_name("other"), folder=True)
@@ -144,7 +146,7 @@ def test_a_snapshot_that_is_taken_up_meanwhile_stays(tmp_path, monkeypatch, take
     assert (snapshot / "x.py").exists()
 
 
-def test_a_snapshot_that_is_copied_anew_meanwhile_stays(tmp_path, monkeypatch):
+def test_a_snapshot_that_is_copied_anew_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = add_old(tmp_path / gc.SNAPSHOTS / "again", folder=True)
     garbage = gc.find_garbage(Store(tmp_path), [])
     rename = os.rename
@@ -162,7 +164,9 @@ def test_a_snapshot_that_is_copied_anew_meanwhile_stays(tmp_path, monkeypatch):
     assert (snapshot / "new.py").exists()
 
 
-def test_a_manifest_that_became_unreadable_puts_the_snapshot_back(tmp_path, monkeypatch):
+def test_a_manifest_that_became_unreadable_puts_the_snapshot_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshot = add_old(tmp_path / gc.SNAPSHOTS / "unused", folder=True)
     sweep = make_sweep(tmp_path, "x", [DONE])
     garbage = gc.find_garbage(Store(tmp_path), [])
@@ -173,7 +177,9 @@ def test_a_manifest_that_became_unreadable_puts_the_snapshot_back(tmp_path, monk
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the removal", "at the renaming"])
-def test_a_temporary_file_that_is_written_meanwhile_stays(tmp_path, monkeypatch, late):
+def test_a_temporary_file_that_is_written_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
     run_dir = make_sweep(tmp_path, "x", [DONE]).run_dir(run_id_of(DONE))
     torn = add_old(run_dir / ".run.json.7.tmp")
     garbage = gc.find_garbage(Store(tmp_path), ["x"])
@@ -185,7 +191,9 @@ def test_a_temporary_file_that_is_written_meanwhile_stays(tmp_path, monkeypatch,
     assert torn.exists()
 
 
-def test_an_unreadable_manifest_stops_the_removal_of_snapshots(tmp_path, capsys):
+def test_an_unreadable_manifest_stops_the_removal_of_snapshots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = make_sweep(tmp_path, "x", [DONE])
     add_old(tmp_path / gc.SNAPSHOTS / "unused", folder=True)
     (sweep.path / "manifest" / "0002.jsonl").write_text("{")
@@ -194,7 +202,7 @@ def test_an_unreadable_manifest_stops_the_removal_of_snapshots(tmp_path, capsys)
     assert (tmp_path / gc.SNAPSHOTS / "unused").exists()
 
 
-def test_the_verb_says_what_goes_and_a_dry_run_keeps_it(tmp_path, capsys):
+def test_the_verb_says_what_goes_and_a_dry_run_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_dir = make_sweep(tmp_path, "x", [DONE]).run_dir(run_id_of(DONE))
     old, _ = add_checkpoint(run_dir, 0, 10), add_checkpoint(run_dir, 1, 20)
     assert main(["gc", "--dry-run", "--runs", str(tmp_path)]) == 0

@@ -1,5 +1,6 @@
 """Which runs of a sweep `--only` picks, and which sweeps come before it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,7 +61,9 @@ def test_a_glob_picks_runs_by_id_experiment_and_settings(only: str, seeds: list[
         ("opem", "`after: opem`: no such sweep; did you mean open", "submit it first"),
     ],
 )
-def test_a_sweep_whose_turn_has_not_come_says_what_it_waits_for(tmp_path, name, message, hint):
+def test_a_sweep_whose_turn_has_not_come_says_what_it_waits_for(
+    tmp_path: Path, name: str, message: str, hint: str
+) -> None:
     sweeps = {"failed": [State.FAILED, State.PLANNED], "open": [State.PLANNED], "done": [State.SUCCEEDED]}
     for sweep, states in sweeps.items():
         make_sweep(tmp_path, sweep, [Made(state=state, settings={"n": n}) for n, state in enumerate(states)])

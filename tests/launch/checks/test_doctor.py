@@ -23,7 +23,7 @@ def executable(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_it_looks_at_everything_and_changes_nothing(tmp_path):
+def test_it_looks_at_everything_and_changes_nothing(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     checks = by_name(doctor.examine(runs))
     assert {"python", "launcher", "cpu", "runs", "data"} <= set(checks)
@@ -31,14 +31,14 @@ def test_it_looks_at_everything_and_changes_nothing(tmp_path):
     assert not runs.exists()
 
 
-def test_a_missing_package_fails_with_what_to_type(monkeypatch):
+def test_a_missing_package_fails_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_TRAINING", ("jax", "no-such-package"))
     check = by_name(doctor.check_packages())["training"]
     assert (check.level, check.message) == (Level.FAIL, "missing: no-such-package")
     assert "make env" in (check.advice or "")
 
 
-def test_versions_are_held_against_the_lock(tmp_path):
+def test_versions_are_held_against_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "cpu.txt"
     lock.write_text("rich==0.0.1 \\\n    --hash=sha256:00\nnot-here==1\n# pytest==2\n")
     check = by_name(doctor.check_packages(lock))["lock"]
@@ -46,14 +46,14 @@ def test_versions_are_held_against_the_lock(tmp_path):
     assert check.message.startswith("rich ") and check.message.endswith("(lock: 0.0.1)")
 
 
-def test_a_lock_that_names_a_package_twice_allows_both(tmp_path):
+def test_a_lock_that_names_a_package_twice_allows_both(tmp_path: Path) -> None:
     lock = tmp_path / "cpu.txt"
     installed = doctor.metadata.version("rich")
     lock.write_text(f"rich=={installed} ; python_version < '3.12'\nrich==99 ; python_version >= '3.12'\n")
     assert by_name(doctor.check_packages(lock))["lock"].level is Level.OK
 
 
-def test_gpus_are_named_and_a_missing_plugin_is_told(tmp_path, monkeypatch):
+def test_gpus_are_named_and_a_missing_plugin_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     executable(tmp_path / "bin", "nvidia-smi", "echo 'NVIDIA H100, 81559 MiB, 570.1'")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     checks = by_name(doctor.check_gpu())
@@ -61,34 +61,34 @@ def test_gpus_are_named_and_a_missing_plugin_is_told(tmp_path, monkeypatch):
     assert ("gpu jax" in checks) == (doctor._version("jax-cuda12-plugin") is None)
 
 
-def test_a_driver_that_is_not_loaded_is_a_warning(tmp_path, monkeypatch):
+def test_a_driver_that_is_not_loaded_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     executable(tmp_path / "bin", "nvidia-smi", "exit 9")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     assert by_name(doctor.check_gpu())["gpu"].level is Level.WARN
 
 
-def test_runs_that_cannot_be_written_fail(tmp_path, monkeypatch):
+def test_runs_that_cannot_be_written_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Asked of the system, since root, who may run the tests, may write into every folder.
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     (check,) = doctor.check_runs(tmp_path / "runs")
     assert (check.level, check.message) == (Level.FAIL, f"{tmp_path} cannot be written")
 
 
-def test_a_file_in_the_place_of_runs_fails(tmp_path):
+def test_a_file_in_the_place_of_runs_fails(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     (check,) = doctor.check_runs(tmp_path / "runs")
     assert check.level is Level.FAIL and "is not a folder" in check.message
 
 
 @pytest.mark.parametrize(("free", "level"), [(100 << 30, Level.OK), (5 << 30, Level.WARN), (1 << 20, Level.FAIL)])
-def test_little_room_is_told(tmp_path, monkeypatch, free, level):
+def test_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, level: Level) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": free}))
     (check,) = doctor.check_runs(tmp_path)
     assert check.level is level
     assert (check.advice is None) == (level is Level.OK)
 
 
-def test_missing_data_says_how_to_get_it(tmp_path, monkeypatch):
+def test_missing_data_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S5_DATA", str(tmp_path))
     monkeypatch.setenv("S5_CACHE", str(tmp_path))
     checks = by_name(doctor.check_data())
@@ -97,13 +97,15 @@ def test_missing_data_says_how_to_get_it(tmp_path, monkeypatch):
     assert "launch data prepare NAME" in (checks["other data"].advice or "")
 
 
-def test_without_git_it_says_what_that_means(monkeypatch, tmp_path):
+def test_without_git_it_says_what_that_means(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (check,) = doctor.check_git()
     assert check.level is Level.WARN and "snapshot" in (check.advice or "")
 
 
-def test_git_is_asked_about_the_code_and_not_about_the_current_folder(monkeypatch, tmp_path):
+def test_git_is_asked_about_the_code_and_not_about_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (elsewhere := tmp_path / "elsewhere").mkdir()
     (code := tmp_path / "code").mkdir()
     subprocess.run(["git", "init", "-q", str(elsewhere)], check=True)
@@ -112,7 +114,7 @@ def test_git_is_asked_about_the_code_and_not_about_the_current_folder(monkeypatc
     assert check.message.endswith(f"the code in {code} is in no repository")
 
 
-def test_unfinished_sweeps_are_named(tmp_path):
+def test_unfinished_sweeps_are_named(tmp_path: Path) -> None:
     make_sweep(tmp_path, "done", [Made(state=State.SUCCEEDED)])
     make_sweep(tmp_path, "left", [Made(state=State.LOST), Made(state=State.PLANNED, seed=1)])
     (check,) = doctor.check_sweeps(Store(tmp_path))
@@ -120,7 +122,7 @@ def test_unfinished_sweeps_are_named(tmp_path):
     assert check.message == "1 lost, 1 planned, and nobody works on it"
 
 
-def test_a_check_that_breaks_is_a_failed_check(tmp_path, monkeypatch):
+def test_a_check_that_breaks_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken():
         raise PermissionError(13, "Permission denied", "/proc/x")
         yield
@@ -131,7 +133,9 @@ def test_a_check_that_breaks_is_a_failed_check(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("level", "code"), [(Level.OK, 0), (Level.WARN, 0), (Level.FAIL, 1)])
-def test_the_verb_prints_a_line_per_check_and_its_code_tells(monkeypatch, capsys, level, code):
+def test_the_verb_prints_a_line_per_check_and_its_code_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: Level, code: int
+) -> None:
     check = Check(name="runs", level=level, message="full\x1b[2J", advice="launch gc")
     monkeypatch.setattr(doctor, "examine", lambda runs, profile: iter([check]))
     assert main(["doctor"]) == code

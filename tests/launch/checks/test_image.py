@@ -22,7 +22,7 @@ def level_of(name: str, facts: dict[str, Any], platform: str = "cuda", driver: s
     return next(check.level for check in judge(facts, platform, driver) if check.name == name)
 
 
-def test_an_image_that_works():
+def test_an_image_that_works() -> None:
     checks = {check.name: check for check in judge(GOOD, "cuda", "525")}
     assert {check.level for check in checks.values()} == {Level.OK}
     assert checks["cuda"].message == "libcudnn.so 9.28.0, libcudart.so 12.9"
@@ -38,10 +38,10 @@ def test_an_image_that_works():
         ("training", {"loss": None, "problem": "ImportError: libcudnn"}),
     ],
 )
-def test_what_does_not_work_is_a_failure(name, facts):
+def test_what_does_not_work_is_a_failure(name: str, facts: dict[str, Any]) -> None:
     assert level_of(name, {**GOOD, **facts}) is Level.FAIL
 
 
-def test_an_image_for_the_cpu_needs_no_driver():
+def test_an_image_for_the_cpu_needs_no_driver() -> None:
     facts = {**GOOD, "driver": None, "platform": "cpu", "loaded": {}}
     assert {check.level for check in judge(facts, "cpu", None)} == {Level.OK}

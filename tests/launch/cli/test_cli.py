@@ -34,7 +34,7 @@ def launch(*words: str, code: int = ExitCode.OK) -> None:
     assert main(list(words)) == code
 
 
-def test_help_names_every_verb_and_the_exit_codes(capsys):
+def test_help_names_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     launch("--help")
     out = capsys.readouterr().out
     assert all(f"  {verb} " in out for verb in VERBS)
@@ -42,7 +42,7 @@ def test_help_names_every_verb_and_the_exit_codes(capsys):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_verb_and_action_explains_itself(name, capsys):
+def test_every_verb_and_action_explains_itself(name, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*name.split(), "--help"])
     assert caught.value.code == 0
@@ -56,7 +56,7 @@ def test_every_verb_and_action_explains_itself(name, capsys):
 
 
 @pytest.mark.parametrize("verb", ACTIONS)
-def test_a_verb_with_actions_lists_them(verb, capsys):
+def test_a_verb_with_actions_lists_them(verb, capsys: pytest.CaptureFixture[str]) -> None:
     launch(verb, "-h")
     out = capsys.readouterr().out
     assert out.startswith(f"usage: launch {verb} ACTION …")
@@ -64,7 +64,7 @@ def test_a_verb_with_actions_lists_them(verb, capsys):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_example_is_a_command_line_that_parses(name):
+def test_every_example_is_a_command_line_that_parses(name) -> None:
     for line in load_verb(name).EXAMPLES.strip().splitlines():
         for command in line.split("  ")[0].split(" && "):
             words = [word.strip("'") for word in command.split(">")[0].split("|")[0].removesuffix(" 2").split()]
@@ -108,7 +108,9 @@ def test_every_example_is_a_command_line_that_parses(name):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_ends_with_2_a_message_and_a_hint(words, message, hint, runs, capsys):
+def test_a_mistake_ends_with_2_a_message_and_a_hint(
+    words: list[str], message: str, hint: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     launch(*words, code=ExitCode.USAGE)
     out, err = capsys.readouterr()
     assert out == ""
@@ -118,7 +120,7 @@ def test_a_mistake_ends_with_2_a_message_and_a_hint(words, message, hint, runs, 
     assert last.startswith("hint: ") and hint in last
 
 
-def test_a_misspelt_sweep_and_run_show_the_nearest(runs, capsys):
+def test_a_misspelt_sweep_and_run_show_the_nearest(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "quickstart", [GOOD])
     launch("status", "quikstart", code=2)
     assert "did you mean quickstart?" in capsys.readouterr().err
@@ -130,30 +132,30 @@ def test_a_misspelt_sweep_and_run_show_the_nearest(runs, capsys):
     assert "is a run of the sweep quickstart, not a sweep" in " ".join(capsys.readouterr().err.split())
 
 
-def test_verbose_shows_the_traceback_of_a_mistake(runs, capsys):
+def test_verbose_shows_the_traceback_of_a_mistake(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launch("status", "gone", "--verbose", code=2)
     assert "Traceback (most recent call last)" in capsys.readouterr().err
     launch("--verbose", "status", "gone", code=2)
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_bug_keeps_its_traceback(runs, monkeypatch):
+def test_a_bug_keeps_its_traceback(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("launch.store.store.Store.sweeps", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["status"])
 
 
-def test_options_are_never_abbreviated(runs, capsys):
+def test_options_are_never_abbreviated(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launch("sweep", "x.yaml", "--dry", code=2)
     assert "unknown option '--dry'" in capsys.readouterr().err
 
 
-def test_options_may_stand_between_overrides():
+def test_options_may_stand_between_overrides() -> None:
     args = make_parser("sweep", load_verb("sweep")).parse(["x.yaml", "a=1", "--on", "here", "b=2", "--dry-run", "~c"])
     assert (args.file, args.overrides, args.on, args.dry_run) == ("x.yaml", ["a=1", "b=2", "~c"], "here", True)
 
 
-def test_status_lists_the_sweeps(runs, capsys):
+def test_status_lists_the_sweeps(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [GOOD, BAD])
     make_sweep(runs, "two", [OPEN])
     launch("status")
@@ -164,14 +166,14 @@ def test_status_lists_the_sweeps(runs, capsys):
     ]
 
 
-def test_status_of_nothing_says_so(runs, capsys):
+def test_status_of_nothing_says_so(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launch("status")
     out, err = capsys.readouterr()
     assert out == ""
     assert f"no sweeps under {runs}" in err
 
 
-def test_status_of_a_sweep_shows_every_run_and_what_to_type(runs, capsys):
+def test_status_of_a_sweep_shows_every_run_and_what_to_type(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [GOOD, BAD, OPEN], file="sweeps/one.yaml")
     launch("status", "one")
     out, err = capsys.readouterr()
@@ -183,7 +185,7 @@ def test_status_of_a_sweep_shows_every_run_and_what_to_type(runs, capsys):
     assert "hint: nobody works on 1 run" in err
 
 
-def test_status_takes_the_file_of_a_sweep(runs, capsys):
+def test_status_takes_the_file_of_a_sweep(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "quickstart", [GOOD])
     make_sweep(runs, "named", [BAD])
     Path("named-otherwise.yaml").write_text("# a sweep\nname: named\n")
@@ -193,7 +195,7 @@ def test_status_takes_the_file_of_a_sweep(runs, capsys):
     assert run_id_of(BAD) in capsys.readouterr().out
 
 
-def test_status_json_is_one_object_per_run(runs, capsys):
+def test_status_json_is_one_object_per_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [GOOD, BAD])
     make_sweep(runs, "two", [OPEN])
     launch("status", "--json")
@@ -205,7 +207,7 @@ def test_status_json_is_one_object_per_run(runs, capsys):
     assert (view["settings"], view["run_id"]) == ({"optim.lr": 0.1}, run_id_of(BAD))
 
 
-def test_status_changes_nothing(runs):
+def test_status_changes_nothing(runs: Path) -> None:
     make_sweep(runs, "one", [GOOD, BAD, OPEN])
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
     launch("status", "one")
@@ -213,7 +215,7 @@ def test_status_changes_nothing(runs):
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
 
 
-def test_results_show_percent_published_and_difference(runs, capsys):
+def test_results_show_percent_published_and_difference(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     numbers = [
         PublishedNumber(experiment="digits/s5", settings={"optim.lr": 0.001}, metric="test/accuracy", value=0.94),
         PublishedNumber(experiment="digits/lru", metric="test/accuracy", value=0.9),
@@ -231,12 +233,14 @@ digits/s5   0.1      0/2                —          —           —  1 failed
 digits/lru  —          0                —      90.00           —  —"""
 
 
-def test_what_is_required_is_what_has_no_default(capsys):
+def test_what_is_required_is_what_has_no_default(capsys: pytest.CaptureFixture[str]) -> None:
     launch("sweep", code=2)
     assert capsys.readouterr().err.splitlines()[0].endswith("the following arguments are required: FILE")
 
 
-def test_results_without_published_numbers_have_no_columns_for_them(runs, capsys):
+def test_results_without_published_numbers_have_no_columns_for_them(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_sweep(runs, "one", [GOOD])
     launch("results", "one")
     assert capsys.readouterr().out == (
@@ -246,19 +250,19 @@ def test_results_without_published_numbers_have_no_columns_for_them(runs, capsys
     assert "published,difference" in capsys.readouterr().out
 
 
-def test_runs_that_leave_no_metric_have_no_table(runs, capsys):
+def test_runs_that_leave_no_metric_have_no_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [Made(state=State.SUCCEEDED, seed=0), Made(state=State.SUCCEEDED, seed=1), BAD])
     launch("results", "one")
     assert capsys.readouterr() == ("", "one: 2 succeeded, 1 failed; no run left a metric\n")
 
 
-def test_results_of_what_was_never_started_say_what_to_type(runs, capsys):
+def test_results_of_what_was_never_started_say_what_to_type(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [OPEN])
     launch("results", "one")
     assert "hint: no run of one has been started; `launch sweep FILE` starts them" in capsys.readouterr().err
 
 
-def test_results_go_to_a_file(runs, capsys):
+def test_results_go_to_a_file(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [GOOD])
     launch("results", "one", "--format", "json", "--output", "x.json")
     out, err = capsys.readouterr()
@@ -268,7 +272,7 @@ def test_results_go_to_a_file(runs, capsys):
     assert "no/such/folder: No such file or directory" in capsys.readouterr().err
 
 
-def test_results_of_an_unknown_metric_show_the_nearest(runs, capsys):
+def test_results_of_an_unknown_metric_show_the_nearest(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sweep(runs, "one", [GOOD])
     launch("results", "one", "--metric", "test/acc", code=2)
     assert "did you mean test/accuracy?" in capsys.readouterr().err
@@ -283,7 +287,7 @@ def command(*words: str, **variables: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_closed_pipe_is_silent(runs):
+def test_a_closed_pipe_is_silent(runs: Path) -> None:
     make_sweep(runs, "one", [Made(seed=seed) for seed in range(300)])
     process = command("status", "one", "--json")
     assert process.stdout is not None and process.stderr is not None
@@ -295,7 +299,7 @@ def test_a_closed_pipe_is_silent(runs):
 
 
 @pytest.mark.parametrize("words", ["--help", "gc --help", "status one", "status one --json"])
-def test_a_full_disk_behind_stdout_is_a_message(words, runs):
+def test_a_full_disk_behind_stdout_is_a_message(words: str, runs: Path) -> None:
     make_sweep(runs, "one", [GOOD])
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "launch.cli", *words.split()], stdout=full, stderr=subprocess.PIPE)
@@ -304,13 +308,15 @@ def test_a_full_disk_behind_stdout_is_a_message(words, runs):
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
 
 
-def test_closed_streams_are_no_bug(runs):
+def test_closed_streams_are_no_bug(runs: Path) -> None:
     make_sweep(runs, "one", [GOOD])
     script = f"{sys.executable} -m launch.cli status one <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", script], check=False).returncode == 0
 
 
-def test_a_folder_that_is_gone_is_a_message(runs, tmp_path, monkeypatch, capsys):
+def test_a_folder_that_is_gone_is_a_message(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -319,7 +325,9 @@ def test_a_folder_that_is_gone_is_a_message(runs, tmp_path, monkeypatch, capsys)
     assert "the folder that this was typed in is gone" in capsys.readouterr().err
 
 
-def test_a_long_description_fits_the_terminal(monkeypatch, capsys):
+def test_a_long_description_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     for verb in ("gc", "cancel", "retry"):
         with pytest.raises(SystemExit):
@@ -328,7 +336,7 @@ def test_a_long_description_fits_the_terminal(monkeypatch, capsys):
         assert 20 < max(map(len, description.splitlines())) < 60
 
 
-def test_a_start_imports_nothing_heavy():
+def test_a_start_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom launch.cli import main\nmain(['--help'])\n"
         "heavy = {'hydra', 'omegaconf', 'yaml', 'rich', 'jax', 'numpy', 'argparse', 'subprocess'} & set(sys.modules)\n"
@@ -337,7 +345,7 @@ def test_a_start_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_status_imports_nothing_heavy(runs):
+def test_status_imports_nothing_heavy(runs: Path) -> None:
     make_sweep(runs, "one", [GOOD, BAD])
     code = (
         "import sys\nfrom launch.cli import main\nmain(['status', 'one'])\n"

@@ -16,7 +16,7 @@ RUN = Made(state=State.SUCCEEDED, settings={"lr": 1})
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LAUNCH_RUNS", raising=False)
     Path("sweeps").mkdir()
@@ -71,25 +71,25 @@ def place(tmp_path, monkeypatch):
         ("image pull", "c", []),
     ],
 )
-def test_a_word_becomes(before, word, found):
+def test_a_word_becomes(before: str, word: str, found) -> None:
     assert [c for c in candidates(before.split(), word) if c in found or not found] == found
     assert all(c.startswith(word) for c in candidates(before.split(), word))
 
 
-def test_every_option_of_every_verb_is_offered():
+def test_every_option_of_every_verb_is_offered() -> None:
     for verb in VERBS:
         assert "--help" in candidates([verb], "-")
         assert ("--runs" in candidates([verb], "-")) == (verb not in ("completion", *ACTIONS))
 
 
-def test_every_option_of_every_action_is_offered_and_no_other():
+def test_every_option_of_every_action_is_offered_and_no_other() -> None:
     for verb, actions in ACTIONS.items():
         for action in actions:
             name = f"{verb} {action}"
             assert candidates(name.split(), "-") == make_parser(name, load_verb(name)).options()
 
 
-def test_the_script_asks_with_the_index_of_the_word(capsys):
+def test_the_script_asks_with_the_index_of_the_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "--words", "1", "status", "quick"]) == 0
     assert capsys.readouterr().out == "quickstart\n"
     assert main(["completion", "--words", "1", "status", "zzz"]) == 0
@@ -98,12 +98,12 @@ def test_the_script_asks_with_the_index_of_the_word(capsys):
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
-def test_the_script_is_printed(shell, capsys):
+def test_the_script_is_printed(shell, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     assert "launch completion --words" in capsys.readouterr().out
 
 
-def test_bash_completes(place):
+def test_bash_completes(place: Path) -> None:
     """The script in a real bash: COMP_WORDS as it sets them, `launch` as this interpreter runs it."""
     script = f"""
         launch() {{ {sys.executable} -m launch.cli "$@"; }}
@@ -123,7 +123,7 @@ def test_bash_completes(place):
     assert done.stdout.split() == ["status", "quickstart", "json", "convert", "--to"]
 
 
-def test_fish_completes_and_falls_back_to_files(place, monkeypatch):
+def test_fish_completes_and_falls_back_to_files(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed: apt-get install fish")
     monkeypatch.setenv("HOME", str(place))
@@ -140,13 +140,13 @@ def test_fish_completes_and_falls_back_to_files(place, monkeypatch):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_valid_in_its_shell(shell):
+def test_the_script_is_valid_in_its_shell(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed: apt-get install {shell}")
     subprocess.run([shell, "-n"], input=SCRIPTS[shell], text=True, check=True)
 
 
-def test_completing_imports_nothing_heavy():
+def test_completing_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom launch.cli import main\n"
         "main(['completion', '--words', '1', 'logs', 'd'])\nmain(['completion', '--words', '2', 'sweep', 'x', '--'])\n"

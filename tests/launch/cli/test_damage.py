@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,9 @@ def delete(sweep) -> None:
 
 
 @pytest.mark.parametrize("words", [["status", "tiny"], ["status"], ["wait", "tiny"], ["watch", "tiny"]])
-def test_a_truncated_manifest_is_told_of_and_is_no_success(words, runs, capsys):
+def test_a_truncated_manifest_is_told_of_and_is_no_success(
+    words: list[str], runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     truncate(make_sweep(runs, "tiny", [GOOD]))
     assert main(words) == 2
     err = capsys.readouterr().err
@@ -31,7 +34,9 @@ def test_a_truncated_manifest_is_told_of_and_is_no_success(words, runs, capsys):
 
 
 @pytest.mark.parametrize(("words", "text"), [(["status", "tiny"], "manifest is missing"), (["status"], "no manifest")])
-def test_a_deleted_manifest_is_told_of(words, text, runs, capsys):
+def test_a_deleted_manifest_is_told_of(
+    words: list[str], text: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_sweep(runs, "whole", [GOOD])
     delete(make_sweep(runs, "tiny", [GOOD]))
     assert main(words) == 2
@@ -41,7 +46,7 @@ def test_a_deleted_manifest_is_told_of(words, text, runs, capsys):
 
 
 @pytest.mark.parametrize("damage", [truncate, delete])
-def test_typing_the_command_again_mends_a_manifest(damage, runs, capsys):
+def test_typing_the_command_again_mends_a_manifest(damage, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(runs)
     submitted(store, [python("pass")] * 2)
     damage(store.sweep("work"))
@@ -53,7 +58,7 @@ def test_typing_the_command_again_mends_a_manifest(damage, runs, capsys):
     assert len(store.sweep("work").views()) == 2
 
 
-def test_a_manifest_that_is_mended_in_part_is_still_damaged(runs, capsys):
+def test_a_manifest_that_is_mended_in_part_is_still_damaged(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(runs)
     submitted(store, [python("pass")] * 2)
     truncate(store.sweep("work"))
@@ -63,7 +68,7 @@ def test_a_manifest_that_is_mended_in_part_is_still_damaged(runs, capsys):
 
 
 @pytest.mark.parametrize("content", ["{", '{"version": 1, "metrics": {"test/accuracy": "high"}}'])
-def test_one_damaged_result_hides_no_other(content, runs, capsys):
+def test_one_damaged_result_hides_no_other(content: str, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = make_sweep(runs, "x", [GOOD, ALSO_GOOD])
     (sweep.run_dir(run_id_of(GOOD)) / "result.json").write_text(content)
     assert main(["results", "x"]) == 1

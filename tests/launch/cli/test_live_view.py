@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -56,13 +57,13 @@ def shown(board: LiveView, columns: int, rows: int) -> list[str]:
 
 @pytest.mark.parametrize("count", [1, 7, 1000])
 @pytest.mark.parametrize(("columns", "rows"), [(40, 8), (60, 15), (89, 24), (90, 24), (120, 30), (200, 60)])
-def test_the_picture_never_overflows_the_screen(count, columns, rows):
+def test_the_picture_never_overflows_the_screen(count: int, columns: int, rows: int) -> None:
     lines = drawn(mixed(count), columns, rows)
     assert len(lines) < rows
     assert max(map(len, lines)) <= columns
 
 
-def test_what_needs_a_person_is_shown_first_where_not_all_fits():
+def test_what_needs_a_person_is_shown_first_where_not_all_fits() -> None:
     lines = drawn(mixed(1000), 120, 12)
     states = [line.split()[1] for line in lines[3:-1]]
     assert set(states) == {"RUNNING"}
@@ -70,24 +71,24 @@ def test_what_needs_a_person_is_shown_first_where_not_all_fits():
     assert "a sweep" in lines[0]
 
 
-def test_running_shows_its_share_and_failing_its_last_words():
+def test_running_shows_its_share_and_failing_its_last_words() -> None:
     lines = drawn([view(0, State.RUNNING, step=50), view(1, State.FAILED)], 160, 20)
     assert "━━━━━╌╌╌╌╌  50 %" in lines[3]
     assert "crash: a very long message" in lines[4]
 
 
-def test_long_ids_lose_their_middle():
+def test_long_ids_lose_their_middle() -> None:
     assert shorten("abcdefghij-s0", 20) == "abcdefghij-s0"
     assert shorten("mnist5k-s5-lr=1-s0-0123abcd", 16) == "mnist…0-0123abcd"
 
 
-def test_share_done_counts_steps_of_what_runs():
+def test_share_done_counts_steps_of_what_runs() -> None:
     views = [view(0, State.SUCCEEDED), view(1, State.RUNNING, step=50), view(2), view(3)]
     assert ProgressTracker().done(views) == ProgressTracker().ended(views) == 0.375
     assert ProgressTracker().done([]) == ProgressTracker().ended([]) == 1
 
 
-def test_what_failed_or_was_cancelled_is_over_and_not_done():
+def test_what_failed_or_was_cancelled_is_over_and_not_done() -> None:
     views = [view(0, State.CANCELLED), view(1, State.FAILED), view(2, State.SUCCEEDED), view(3)]
     assert ProgressTracker().done(views) == 0.25
     assert ProgressTracker().ended(views) == 0.75
@@ -96,7 +97,7 @@ def test_what_failed_or_was_cancelled_is_over_and_not_done():
 
 @pytest.mark.parametrize("state", [State.PREEMPTED, State.CANCELLED, State.PENDING, State.RUNNING, State.FAILED])
 @pytest.mark.parametrize("seen", [True, False])
-def test_an_interruption_takes_no_progress_back(state, seen, tmp_path):
+def test_an_interruption_takes_no_progress_back(state: State, seen: bool, tmp_path: Path) -> None:
     for attempt, line in enumerate(['{"step": 40, "of": 100}\n', ""]):  # the second has not said how far it is
         (tmp_path / "attempts" / str(attempt)).mkdir(parents=True)
         (tmp_path / "attempts" / str(attempt) / "timing.jsonl").write_text(line)
@@ -110,7 +111,7 @@ def test_an_interruption_takes_no_progress_back(state, seen, tmp_path):
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(60, 24), (80, 24), (120, 24)])
-def test_what_blocks_the_queue_and_why_runs_ended_is_never_cut(columns, rows):
+def test_what_blocks_the_queue_and_why_runs_ended_is_never_cut(columns: int, rows: int) -> None:
     words = "waits for 1 core that other sweeps on this machine hold"
     blocked = replace(view(0), reason=Reason.INTERRUPTED, message=words)
     text = " ".join(" ".join(drawn([blocked, view(1, State.PREEMPTED)], columns, rows)).split())
@@ -120,7 +121,7 @@ def test_what_blocks_the_queue_and_why_runs_ended_is_never_cut(columns, rows):
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
-def test_what_a_second_interrupt_does_is_never_cut(columns):
+def test_what_a_second_interrupt_does_is_never_cut(columns: int) -> None:
     board = LiveView("a sweep of some name")
     board._draws, board._stops = True, 1
     board.show(mixed(100))
@@ -129,7 +130,7 @@ def test_what_a_second_interrupt_does_is_never_cut(columns):
     assert len(lines) < 12
 
 
-def test_a_pipe_is_told_once_what_blocks_the_queue(capsys):
+def test_a_pipe_is_told_once_what_blocks_the_queue(capsys: pytest.CaptureFixture[str]) -> None:
     blocked = replace(view(0), message="waits for 1 core that other sweeps on this machine hold")
     with LiveView("x") as board:
         for views in ([view(0)], [blocked], [blocked], [view(0, State.RUNNING)]):
@@ -147,11 +148,11 @@ def test_a_pipe_is_told_once_what_blocks_the_queue(capsys):
         ([(0, 0.9), (9, 1)], None),
     ],
 )
-def test_time_left_follows_the_pace(pace, left):
+def test_time_left_follows_the_pace(pace, left: float | None) -> None:
     assert seconds_left(pace) == left
 
 
-def test_a_pipe_gets_one_line_per_change(capsys):
+def test_a_pipe_gets_one_line_per_change(capsys: pytest.CaptureFixture[str]) -> None:
     with LiveView("mnist5k") as board:
         board.show([view(0), view(1), view(2, State.SUCCEEDED)])
         board.show([view(0, State.RUNNING), view(1), view(2, State.SUCCEEDED)])

@@ -37,7 +37,7 @@ metrics = {"test/accuracy": 0.9}
 
 
 @pytest.fixture
-def control(tmp_path, monkeypatch) -> Path:
+def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which a sweep `x.yaml` of three runs lies, and the files that tell its runs what to do."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "runs"))
@@ -100,7 +100,7 @@ def test_a_dry_run_shows_the_plan_whatever_is_in_the_way(
     assert "`after: nowhere`: no such sweep" in err
 
 
-def test_a_dry_run_shows_every_run_and_writes_nothing(control, capsys):
+def test_a_dry_run_shows_every_run_and_writes_nothing(control: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "x.yaml", "--dry-run"]) == 0
     out, err = capsys.readouterr()
     header, *rows = out.split("\n\n")[0].splitlines()
@@ -116,7 +116,9 @@ def test_a_dry_run_shows_every_run_and_writes_nothing(control, capsys):
     assert not (control / "runs").exists()
 
 
-def test_a_sweep_in_a_pipe_writes_lines_and_ends_with_the_table(control, capfd):
+def test_a_sweep_in_a_pipe_writes_lines_and_ends_with_the_table(
+    control: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["sweep", "x.yaml"]) == 0
     out, err = capfd.readouterr()
     assert out.splitlines()[0].split() == ["experiment", "lr", "seeds", "test/accuracy", "%"]
@@ -129,7 +131,7 @@ def test_a_sweep_in_a_pipe_writes_lines_and_ends_with_the_table(control, capfd):
     assert "\x1b" not in out + err
 
 
-def test_typing_it_again_does_nothing_and_says_so(control, capfd):
+def test_typing_it_again_does_nothing_and_says_so(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     main(["sweep", "x.yaml"])
     first = capfd.readouterr().out
     assert main(["sweep", "x.yaml"]) == 0
@@ -140,7 +142,9 @@ def test_typing_it_again_does_nothing_and_says_so(control, capfd):
     assert "x: 3 runs: 3 succeeded\nestimate: nothing is left to run" in capfd.readouterr().out
 
 
-def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(control, capfd):
+def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(
+    control: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (control / "fail").touch()
     assert main(["sweep", "x.yaml"]) == 1
     out, err = capfd.readouterr()
@@ -159,7 +163,7 @@ def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(control, capf
     assert capfd.readouterr().err == "x: nothing to retry\n"
 
 
-def test_a_user_error_is_mended_in_the_file_or_tried_again(control, capfd):
+def test_a_user_error_is_mended_in_the_file_or_tried_again(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (control / "payload.py").write_text("raise SystemExit(2)\n")
     assert main(["sweep", "x.yaml"]) == 1
     hint = capfd.readouterr().err.splitlines()[-1]
@@ -167,7 +171,7 @@ def test_a_user_error_is_mended_in_the_file_or_tried_again(control, capfd):
     assert "as they are `launch retry x` does" in hint
 
 
-def test_plan_only_writes_directories_and_starts_nothing(control, capfd):
+def test_plan_only_writes_directories_and_starts_nothing(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "x.yaml", "--plan-only"]) == 0
     out, err = capfd.readouterr()
     assert out == ""
@@ -177,12 +181,12 @@ def test_plan_only_writes_directories_and_starts_nothing(control, capfd):
     assert {view["state"] for view in json.loads(capfd.readouterr().out)} == {"PLANNED"}
 
 
-def test_only_selects_runs(control, capfd):
+def test_only_selects_runs(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "x.yaml", "--only", "*lr=0.002*"]) == 0
     assert capfd.readouterr().err.splitlines()[-1] == "x: 1 succeeded"
 
 
-def test_an_interrupt_stops_in_good_order_and_names_the_command_again(control):
+def test_an_interrupt_stops_in_good_order_and_names_the_command_again(control: Path) -> None:
     (control / "hold").touch()
     process = start("sweep", "x.yaml", "optim.weight_decay=0.01")
     lines_until(process, "RUNNING")
@@ -198,7 +202,7 @@ def test_an_interrupt_stops_in_good_order_and_names_the_command_again(control):
     assert again.returncode == 0
 
 
-def test_a_second_launcher_is_refused(control, capfd):
+def test_a_second_launcher_is_refused(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (control / "hold").touch()
     process = start("sweep", "x.yaml")
     lines_until(process, "RUNNING")
@@ -210,7 +214,9 @@ def test_a_second_launcher_is_refused(control, capfd):
     assert process.returncode == 0
 
 
-def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foreground(control, capfd, monkeypatch):
+def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foreground(
+    control: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (control / "hold").touch()
     assert main(["sweep", "x.yaml", "--detach"]) == 0
     # The second looked before the first had the queue.
@@ -222,7 +228,7 @@ def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foregr
     assert main(["wait", "x", "--timeout", "1"]) == 0
 
 
-def test_the_background_is_waited_for_and_cancelled(control, capfd):
+def test_the_background_is_waited_for_and_cancelled(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (control / "hold").touch()
     assert main(["sweep", "x.yaml", "--detach"]) == 0
     err = capfd.readouterr().err
@@ -239,14 +245,14 @@ def test_the_background_is_waited_for_and_cancelled(control, capfd):
     assert main(["wait", "x", "--timeout", "1"]) == 0
 
 
-def test_one_run_is_a_sweep_of_one(control, capfd):
+def test_one_run_is_a_sweep_of_one(control: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "digits/s5", "seed=3", "--dry-run"]) == 0
     out = capfd.readouterr().out
     assert "run-digits-s5-seed-3: 1 run: 1 new" in out
     assert out.splitlines()[1].split()[2] == "3"
 
 
-def test_a_terminal_gets_the_live_picture_and_the_table(control):
+def test_a_terminal_gets_the_live_picture_and_the_table(control: Path) -> None:
     screen, terminal = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     command = [sys.executable, "-m", "launch.cli", "sweep", "x.yaml"]
@@ -265,7 +271,7 @@ def test_a_terminal_gets_the_live_picture_and_the_table(control):
     assert "90.00" in text and "x: 3 succeeded" in text
 
 
-def test_the_command_is_told_as_it_must_be_typed_again():
+def test_the_command_is_told_as_it_must_be_typed_again() -> None:
     words = ["a b.yaml", "x=[1,2]", "--on", "here", "--only", "*-s0-*", "--detach", "--verbose"]
     args = make_parser("sweep", load_verb("sweep")).parse(words)
     assert command_again(args) == "launch sweep 'a b.yaml' 'x=[1,2]' --on here --only '*-s0-*'"
@@ -283,11 +289,11 @@ def test_the_command_is_told_as_it_must_be_typed_again():
         ),
     ],
 )
-def test_the_estimate_in_words(estimate, text):
+def test_the_estimate_in_words(estimate: Estimate, text: str) -> None:
     assert text in estimate_text(estimate)
 
 
-def test_resources_in_words():
+def test_resources_in_words() -> None:
     assert resources_text(Resources()) == "1 core"
     everything = Resources(nodes=2, tasks_per_node=4, gpus_per_node=1, cpus_per_task=8, mem_gb=1.5, timeout_min=10)
     assert resources_text(everything) == "8 cores, 1 GPU, 1.5 GiB, 10 min, 2 nodes, 4 tasks per node"

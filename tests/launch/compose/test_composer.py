@@ -26,7 +26,7 @@ COMPOSER = Composer()
 EXPERIMENTS = experiment_names()
 
 
-def spec(*overrides, experiment="digits/s5", seed=0, settings=None, command=None, places=None):
+def spec(*overrides, experiment: str = "digits/s5", seed: int = 0, settings=None, command=None, places=None) -> RunSpec:
     return RunSpec(
         experiment=experiment,
         overrides=overrides,
@@ -40,7 +40,7 @@ def spec(*overrides, experiment="digits/s5", seed=0, settings=None, command=None
 
 
 @pytest.fixture(scope="module")
-def groups(tmp_path_factory):
+def groups(tmp_path_factory: pytest.TempPathFactory):
     """Return a configuration folder with groups and interpolations."""
     conf = tmp_path_factory.mktemp("a 'conf' foldér")
     files = {
@@ -57,7 +57,7 @@ def groups(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def composer(groups):
+def composer(groups) -> Composer:
     """Return one composer for all examples: what it keeps from one must not show in the next."""
     return Composer([groups])
 
@@ -103,7 +103,7 @@ override = st.sampled_from(VALUES).flatmap(
     overrides=st.lists(override, max_size=5),
     seed=st.integers(0, 3),
 )
-def test_the_fast_way_is_hydras(groups, composer, experiment, overrides, seed):
+def test_the_fast_way_is_hydras(groups, composer: Composer, experiment, overrides, seed) -> None:
     run = spec(*overrides, experiment=experiment, seed=seed)
     expected = outcome(lambda: whole(groups, run))
     found = outcome(lambda: composer.compose(run))
@@ -113,7 +113,7 @@ def test_the_fast_way_is_hydras(groups, composer, experiment, overrides, seed):
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
-def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data):
+def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data) -> None:
     """The same for the real recipes, with nothing but values that are allowed, so that none of it is refused."""
     config = COMPOSER.compose(spec())
     texts = []
@@ -134,7 +134,7 @@ def test_allowed_values_of_every_field_are_set_as_hydra_sets_them(data):
     assert repr(found) == repr(whole(CONF_DIR, run))
 
 
-def test_plain_values_cost_one_composition(monkeypatch):
+def test_plain_values_cost_one_composition(monkeypatch: pytest.MonkeyPatch) -> None:
     composed, whole = [], BaseConfig.composed
     monkeypatch.setattr(BaseConfig, "composed", lambda *args: composed.append(args) or whole(*args))
     composer = Composer()
@@ -142,7 +142,7 @@ def test_plain_values_cost_one_composition(monkeypatch):
     assert len(composed) == 1
 
 
-def test_a_run_is_what_the_training_reads(tmp_path):
+def test_a_run_is_what_the_training_reads(tmp_path: Path) -> None:
     run = COMPOSER.plan(spec("optim.lr=1e-05", "model.norm=layer", "data.root='/a b/é'", seed=4))
     assert run.config == to_dict(from_dict(Config, run.config))
     assert run.record.science_hash == science_hash(run.config)
@@ -151,7 +151,7 @@ def test_a_run_is_what_the_training_reads(tmp_path):
     assert (run.config["optim"]["lr"], run.config["seed"], run.config["recipe"]) == (1e-05, 4, "digits/s5")
 
 
-def test_what_is_no_science_leaves_the_identity_alone():
+def test_what_is_no_science_leaves_the_identity_alone() -> None:
     one, other = COMPOSER.plan(spec()), COMPOSER.plan(spec("platform=cpu", "wandb.mode=offline", "data.root=/x"))
     assert one.record.science_hash == other.record.science_hash
     assert COMPOSER.plan(spec("optim.lr=0.01")).record.science_hash == one.record.science_hash  # the recipe's own
@@ -159,7 +159,7 @@ def test_what_is_no_science_leaves_the_identity_alone():
     assert len({COMPOSER.plan(s).record.science_hash for s in changed} | {one.record.science_hash}) == 5
 
 
-def test_specs_with_the_same_numbers_are_one_run():
+def test_specs_with_the_same_numbers_are_one_run() -> None:
     composer = Composer()
     same = spec("platform=cpu", settings={"platform": "cpu"})
     runs = composer.plan_all([spec(), spec(), same, spec(seed=1)])
@@ -235,7 +235,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_explained(tmp_path, text, message, hint):
+def test_a_mistake_is_explained(tmp_path: Path, text, message, hint) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(f"experiment: digits/s5\n{text}\n")
     with pytest.raises(ConfigError) as caught:
@@ -259,7 +259,7 @@ RECIPE_MISTAKES = {
 
 
 @pytest.mark.parametrize(("old", "new", "message"), RECIPE_MISTAKES.values(), ids=RECIPE_MISTAKES)
-def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path, old, new, message):
+def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path: Path, old, new, message) -> None:
     conf = shutil.copytree(CONF_DIR, tmp_path / "conf")
     (recipe,) = (
         file for file in (conf / "experiment/digits/s5.yaml", conf / "model/s5-digits.yaml") if old in file.read_text()
@@ -271,7 +271,7 @@ def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path, old, new, message):
     assert "\n" not in caught.value.message
 
 
-def test_an_unknown_experiment_shows_the_nearest_and_all(tmp_path):
+def test_an_unknown_experiment_shows_the_nearest_and_all(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("blocks:\n  - experiment: [digits/s5, digits/s4]\n")
     with pytest.raises(ConfigError) as caught:
@@ -284,24 +284,24 @@ def test_an_unknown_experiment_shows_the_nearest_and_all(tmp_path):
             COMPOSER.plan(spec(experiment=hostile))
 
 
-def test_a_value_that_must_be_given_is_asked_for():
+def test_a_value_that_must_be_given_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"x\.yaml: model\.d_model: a value is needed"):
         COMPOSER.plan(spec("model.d_model='???'"))
 
 
-def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups):
+def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups) -> None:
     linked = Composer([groups]).plan_all([spec(f"model.d_model={n}", experiment="linked") for n in (16, 64)])
     assert [run.config["model"]["d_state"] for run in linked] == [16, 64]
     with pytest.raises(ConfigError, match="which a config cannot store"):
         COMPOSER.plan(spec(r"data.root='\${home}'"))
 
 
-def test_a_mistake_on_the_command_line_names_it(tmp_path):
+def test_a_mistake_on_the_command_line_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^command line: optim\.lrr: unknown key; did you mean optim\.lr\?"):
         COMPOSER.plan_all(single_run("digits/s5", ["optim.lrr=1"]).runs)
 
 
-def test_planning_imports_neither_jax_nor_numpy():
+def test_planning_imports_neither_jax_nor_numpy() -> None:
     code = (
         "import sys; from launch.compose.composer import Composer; from launch.sweepfile.sweep import single_run\n"
         "Composer().plan_all(single_run('digits/s5').runs)\n"

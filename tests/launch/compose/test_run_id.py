@@ -16,7 +16,7 @@ leaf = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | 
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(deadline=None)
-def test_a_run_id_is_safe_everywhere(experiment, values, seed):
+def test_a_run_id_is_safe_everywhere(experiment, values, seed) -> None:
     run_id = make_run_id(experiment, values, seed, "0123456789abcdef" * 4)
     assert re.fullmatch(r"[A-Za-z0-9._=-]+", run_id)
     assert run_id.endswith(f"-s{seed}-01234567")
@@ -24,7 +24,7 @@ def test_a_run_id_is_safe_everywhere(experiment, values, seed):
     assert len(make_slug(values)) <= MAX_SLUG
 
 
-def test_a_run_id_is_readable():
+def test_a_run_id_is_readable() -> None:
     values = {"optim.lr": 1e-05, "model.norm": "layer", "a.b": "x/y z", "c": None}
     assert make_run_id("digits/s5", values, 3, "ab" * 32) == "digits-s5-lr=1e-05-norm=layer-b=x_y_z-c=null-s3-abababab"
     assert make_run_id("digits/s5", {}, 0, "ab" * 32) == "digits-s5-s0-abababab"

@@ -14,19 +14,19 @@ from launch.specs.mount import Mount
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path: Path):
     repository, home = tmp_path / "slurm", tmp_path / "config"
     repository.mkdir()
     home.mkdir()
     return [repository, home, tmp_path / "nowhere"]
 
 
-def test_local_needs_no_file(folders):
+def test_local_needs_no_file(folders) -> None:
     assert load_profile("local", folders) == load_profile(folders=folders) == Profile(name="local")
     assert profile_names(folders) == ["local"]
 
 
-def test_a_file_says_everything(folders):
+def test_a_file_says_everything(folders) -> None:
     text = "slots: 3\nslots_per_gpu: 2\nruns_dir: ~/runs\nenv: {XLA_FLAGS: --a=b, EMPTY: ''}\n"
     (folders[1] / "desk.yaml").write_text(f"backend: local\nruntime: bare\n{text}")
     profile = load_profile("desk", folders)
@@ -35,7 +35,7 @@ def test_a_file_says_everything(folders):
     assert profile.runs_dir is not None and profile.runs_dir.startswith("/")
 
 
-def test_a_cluster_is_told_what_its_profile_says(folders):
+def test_a_cluster_is_told_what_its_profile_says(folders) -> None:
     text = "partition: [gpu, long]\naccount: x12\nlicenses: matlab:1\nsetup: [module load cuda, conda activate s5]\n"
     more = "python: python\nadditional: {switches: 1, spread_job: true}\nenv: {XLA_FLAGS: ''}\nsignal: false\n"
     (folders[0] / "big.yaml").write_text(f"backend: slurm\n{text}{more}")
@@ -47,7 +47,7 @@ def test_a_cluster_is_told_what_its_profile_says(folders):
     assert profile.file == str(folders[0] / "big.yaml")
 
 
-def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(folders):
+def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(folders) -> None:
     (folders[0] / "desk.yaml").write_text("slots: 1")
     (folders[1] / "desk.yaml").write_text("slots: 2")
     (folders[1] / "local.yaml").write_text("slots: 5")
@@ -56,7 +56,7 @@ def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(fo
     assert profile_names(folders) == ["local", "desk"]
 
 
-def test_the_users_folder_follows_xdg(monkeypatch, tmp_path):
+def test_the_users_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "launch").mkdir()
     (tmp_path / "launch" / "mine.yaml").write_text("slots: 4")
@@ -122,7 +122,7 @@ def test_the_users_folder_follows_xdg(monkeypatch, tmp_path):
         ("slots: [", "line ", None),
     ],
 )
-def test_a_mistake_is_explained(folders, text, message, hint):
+def test_a_mistake_is_explained(folders, text: str, message: str, hint: str | None) -> None:
     file = folders[0] / "x.yaml"
     file.write_text(text)
     with pytest.raises(ProfileError) as caught:
@@ -133,7 +133,7 @@ def test_a_mistake_is_explained(folders, text, message, hint):
 
 
 @pytest.mark.parametrize("name", ["dsek", "../desk", "desk.yaml", "", "a\nb", "/etc/passwd"])
-def test_an_unknown_profile_shows_what_there_is(folders, name):
+def test_an_unknown_profile_shows_what_there_is(folders, name: str) -> None:
     (folders[0] / "desk.yaml").write_text("slots: 1")
     with pytest.raises(LaunchError) as caught:
         load_profile(name, folders)
@@ -144,24 +144,24 @@ def test_an_unknown_profile_shows_what_there_is(folders, name):
         assert "did you mean desk?" in caught.value.message
 
 
-def test_a_folder_that_has_two_names_is_named_once(folders, monkeypatch):
+def test_a_folder_that_has_two_names_is_named_once(folders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folders[0].parent)
     with pytest.raises(LaunchError, match="there is no profile") as caught:
         load_profile("nope", [Path(folders[0].name), *folders])
     assert (caught.value.hint or "").endswith(f" in {folders[0].name}, {folders[1]}, {folders[2]}")
 
 
-def test_a_runtime_of_the_command_line_is_checked():
+def test_a_runtime_of_the_command_line_is_checked() -> None:
     assert check_word("runtime", "bare") == "bare"
     with pytest.raises(LaunchError, match=r"unknown runtime 'aptainer'; did you mean apptainer\?"):
         check_word("runtime", "aptainer")
 
 
-def test_the_runtimes_of_a_profile_are_those_with_code():
+def test_the_runtimes_of_a_profile_are_those_with_code() -> None:
     assert RUNTIMES == runtimes.RUNTIMES
 
 
-def test_mounts_and_settings_of_containers(folders, monkeypatch):
+def test_mounts_and_settings_of_containers(folders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     (folders[0] / "x.yaml").write_text(
         "runtime: docker\nimage: cpu\nnetwork: host\nshm_gb: 16\nulimits: {memlock: -1}\n"
@@ -177,7 +177,7 @@ def test_mounts_and_settings_of_containers(folders, monkeypatch):
     assert profile.container == ContainerSettings(network="host", shm_gb=16, ulimits={"memlock": -1})
 
 
-def test_the_example_explains_every_key_with_its_default():
+def test_the_example_explains_every_key_with_its_default() -> None:
     slurm = Path(__file__).parents[3] / "slurm"
     said = yaml.safe_load((slurm / "example.yaml").read_text())
     shared = {"backend", "runtime", "image", "mounts", "network", "shm_gb", "ulimits", "runs_dir", "env"}
@@ -185,7 +185,7 @@ def test_the_example_explains_every_key_with_its_default():
     assert load_profile("example", [slurm]).site == SlurmSettings(partition="gpu")
 
 
-def test_the_profiles_of_the_repository_can_be_loaded():
+def test_the_profiles_of_the_repository_can_be_loaded() -> None:
     slurm = Path(__file__).parents[3] / "slurm"
     assert {path.stem for path in slurm.glob("*.yaml")} >= {"example", "modules"}
     for path in slurm.glob("*.yaml"):

@@ -2,6 +2,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from launch.cli import main
 from launch.results.curves import Curve, draw_curves, thin
 from launch.results.report import make_page
@@ -20,19 +22,19 @@ class Balanced(HTMLParser):
         self.open: list[str] = []
         self.text = ""
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag, attrs) -> None:
         assert not {"src", "href"} & {name for name, _ in attrs}
         if tag != "meta":
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data) -> None:
         self.text += data
 
 
-def write(tmp_path: Path, monkeypatch, *words: str) -> str:
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
     monkeypatch.chdir(tmp_path)
     sweep = make_sweep(tmp_path / "runs", "x", RUNS)
     for made in RUNS:
@@ -42,7 +44,9 @@ def write(tmp_path: Path, monkeypatch, *words: str) -> str:
     return (tmp_path / "x.html").read_text() if not words else ""
 
 
-def test_the_page_holds_table_and_curves_and_needs_nothing_else(tmp_path, monkeypatch):
+def test_the_page_holds_table_and_curves_and_needs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = write(tmp_path, monkeypatch)
     page = Balanced()
     page.feed(text)
@@ -53,7 +57,7 @@ def test_the_page_holds_table_and_curves_and_needs_nothing_else(tmp_path, monkey
     assert "val/accuracy" in page.text and "train/loss" in page.text
 
 
-def test_curves_stay_inside_the_picture(tmp_path, monkeypatch):
+def test_curves_stay_inside_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = write(tmp_path, monkeypatch)
     curves = re.findall(r'points="([^"]+)"', text)
     assert len(curves) == 4
@@ -64,24 +68,26 @@ def test_curves_stay_inside_the_picture(tmp_path, monkeypatch):
         assert [x for x, _ in pairs] == sorted(x for x, _ in pairs)
 
 
-def test_a_sweep_without_metrics_is_a_table(tmp_path):
+def test_a_sweep_without_metrics_is_a_table(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "x", [Made()])
     assert "<svg" not in make_page("x", [], sweep.views())
 
 
-def test_a_level_curve_can_be_drawn():
+def test_a_level_curve_can_be_drawn() -> None:
     curve = Curve(points=[(1, 2.0), (2, 2.0)], colour="#000000", name="x")
     assert "nan" not in draw_curves([curve], percent=False)
 
 
-def test_thinning_keeps_both_ends():
+def test_thinning_keeps_both_ends() -> None:
     points = [(float(n), 0.0) for n in range(1000)]
     thinned = thin(points, 7)
     assert (len(thinned), thinned[0], thinned[-1]) == (7, points[0], points[-1])
     assert thin(points[:5], 7) == points[:5]
 
 
-def test_the_page_can_go_to_stdout(tmp_path, monkeypatch, capsys):
+def test_the_page_can_go_to_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tmp_path, monkeypatch, "--output", "-")
     assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
     assert not (tmp_path / "x.html").exists()

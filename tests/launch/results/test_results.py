@@ -3,6 +3,7 @@ import io
 import json
 import re
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def scored(*values: float, **settings: object) -> tuple[list[RunView], dict[str,
     return views, {v.run_id: {METRIC: value} for v, value in zip(views, values, strict=True)}
 
 
-def test_a_row_holds_mean_and_sample_deviation_over_its_seeds():
+def test_a_row_holds_mean_and_sample_deviation_over_its_seeds() -> None:
     views, metrics = scored(0.95, 0.97, 0.99)
     (row,) = results.make_rows(views, metrics, METRIC)
     assert row.seeds == [0, 1, 2]
@@ -55,12 +56,12 @@ def test_a_row_holds_mean_and_sample_deviation_over_its_seeds():
     assert row.states == {"SUCCEEDED": 3}
 
 
-def test_one_seed_has_no_deviation():
+def test_one_seed_has_no_deviation() -> None:
     (row,) = results.make_rows(*scored(0.5), METRIC)
     assert (row.mean, row.std) == (0.5, None)
 
 
-def test_runs_without_a_result_count_in_the_states_only():
+def test_runs_without_a_result_count_in_the_states_only() -> None:
     views, metrics = scored(0.9, 0.8)
     views += [view(2, State.FAILED), view(3, State.RUNNING)]
     (row,) = results.make_rows(views, metrics, METRIC)
@@ -68,12 +69,12 @@ def test_runs_without_a_result_count_in_the_states_only():
     assert row.states == {"SUCCEEDED": 2, "FAILED": 1, "RUNNING": 1}
 
 
-def test_a_succeeded_run_without_the_metric_is_no_seed_of_the_row():
+def test_a_succeeded_run_without_the_metric_is_no_seed_of_the_row() -> None:
     (row,) = results.make_rows([view(0)], {}, METRIC)
     assert (row.seeds, row.mean, row.states) == ([], None, {"SUCCEEDED": 1})
 
 
-def test_settings_make_rows_in_the_order_of_the_sweep():
+def test_settings_make_rows_in_the_order_of_the_sweep() -> None:
     first, one = scored(0.9, lr=0.1)
     second, two = scored(0.8, lr=0.01)
     table = results.make_rows(first + second, one | two, METRIC)
@@ -84,14 +85,14 @@ def number(value: float, metric: str = METRIC, experiment: str = "digits/s5", **
     return PublishedNumber(experiment=experiment, settings=settings, metric=metric, value=value)
 
 
-def test_the_published_number_that_names_most_settings_wins():
+def test_the_published_number_that_names_most_settings_wins() -> None:
     views, metrics = scored(0.9, lr=0.1, n=2)
     row = results.make_rows(views, metrics, METRIC, [number(0.5), number(0.7, lr=0.1), number(0.6, lr=0.2)])[0]
     assert row.published == 0.7
     assert row.difference == pytest.approx(0.2)
 
 
-def test_a_published_number_without_runs_is_a_row_that_misses_its_mean():
+def test_a_published_number_without_runs_is_a_row_that_misses_its_mean() -> None:
     views, metrics = scored(0.9)
     table = results.make_rows(views, metrics, METRIC, [number(0.8), number(0.6, experiment="other/s5", lr=0.2)])
     assert [row.experiment for row in table] == ["digits/s5", "other/s5"]
@@ -100,12 +101,12 @@ def test_a_published_number_without_runs_is_a_row_that_misses_its_mean():
     assert (missing.settings, missing.seeds, missing.states) == ({"lr": 0.2}, [], {})
 
 
-def test_numbers_for_another_metric_are_left_out():
+def test_numbers_for_another_metric_are_left_out() -> None:
     (row,) = results.make_rows(*scored(0.9), METRIC, [number(0.8, metric="val/accuracy")])
     assert row.published is None
 
 
-def test_json_has_exactly_the_promised_keys():
+def test_json_has_exactly_the_promised_keys() -> None:
     views, metrics = scored(0.9, 0.7, lr=0.1)
     table = results.make_rows(views, metrics, METRIC, [number(0.75)])
     (row,) = json.loads(export.to_json(table))
@@ -122,7 +123,7 @@ def test_json_has_exactly_the_promised_keys():
     }
 
 
-def test_csv_has_a_column_per_setting_and_empty_cells_for_what_is_missing():
+def test_csv_has_a_column_per_setting_and_empty_cells_for_what_is_missing() -> None:
     views, metrics = scored(0.9, **{"optim.lr": 0.1})
     table = results.make_rows([*views, view(0, State.FAILED, kind='a "quoted", one')], metrics, METRIC)
     first, second = csv.DictReader(io.StringIO(export.to_csv(table)))
@@ -130,7 +131,7 @@ def test_csv_has_a_column_per_setting_and_empty_cells_for_what_is_missing():
     assert (second["optim.lr"], second["kind"], second["mean"]) == ("", 'a "quoted", one', "")
 
 
-def test_parquet_carries_the_same_table():
+def test_parquet_carries_the_same_table() -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     views, metrics = scored(0.9, 0.7, lr=0.1, depth=2)
     views += [view(0, State.FAILED, lr="choice", depth=None)]
@@ -143,14 +144,14 @@ def test_parquet_carries_the_same_table():
     assert json.loads(rows[1]["states"]) == {"FAILED": 1}
 
 
-def test_parquet_without_pyarrow_says_how_to_get_it(monkeypatch):
+def test_parquet_without_pyarrow_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(LaunchError, match="pyarrow") as caught:
         export.to_parquet([])
     assert "pip install" in (caught.value.hint or "")
 
 
-def test_runs_without_the_sweeps_metric_are_shown_by_what_they_have():
+def test_runs_without_the_sweeps_metric_are_shown_by_what_they_have() -> None:
     errors = {"a": {"test/loss": 0.5, "test/mse": 0.1}, "b": {"test/loss": 0.4, "test/mse": 0.2}}
     assert results.choose_metric("test/accuracy", errors) == "test/mse"
     assert results.choose_metric("test/loss", errors) == "test/loss"
@@ -158,20 +159,20 @@ def test_runs_without_the_sweeps_metric_are_shown_by_what_they_have():
     assert results.choose_metric("test/accuracy", {}) == "test/accuracy"
 
 
-def test_an_unknown_metric_shows_the_nearest():
+def test_an_unknown_metric_shows_the_nearest() -> None:
     with pytest.raises(LaunchError, match="did you mean test/accuracy") as caught:
         results.check_metric("test/acuracy", {"a": {METRIC: 1.0, "test/loss": 0.1}})
     assert "test/loss" in (caught.value.hint or "")
     results.check_metric("anything", {})
 
 
-def test_results_are_read_from_the_run_directories(tmp_path):
+def test_results_are_read_from_the_run_directories(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"version": 1, "metrics": {"test/accuracy": 0.5, "test/loss": null}}')
     done, failed = view(0, run_dir=str(tmp_path)), view(1, State.FAILED, run_dir=str(tmp_path))
     assert results.read_metrics([done, failed]) == ({done.run_id: {METRIC: 0.5}}, {})
 
 
-def test_a_corrupted_result_names_its_run(tmp_path):
+def test_a_corrupted_result_names_its_run(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{")
     metrics, unreadable = results.read_metrics([view(0, run_dir=str(tmp_path))])
     assert metrics == {}

@@ -20,14 +20,14 @@ from launch.store.source_files import is_secret
 ROOT = Path(__file__).parents[3]
 
 
-def git(folder, *words):
+def git(folder: Path, *words) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     identity = ["-c", "user.name=n", "-c", "user.email=e", "-c", "protocol.file.allow=always"]
     subprocess.run(["git", "-C", folder, *identity, *words], check=True, capture_output=True, env=environment)
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path: Path) -> Path:
     """Return a repository with a package, an ignored folder and a commit."""
     source = tmp_path / "repo"
     for name, text in {
@@ -47,15 +47,15 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def listing(path):
+def listing(path: Path):
     return {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
 
 
-def test_it_holds_tracked_modified_and_new_files_but_no_ignored_and_no_deleted(source, runs):
+def test_it_holds_tracked_modified_and_new_files_but_no_ignored_and_no_deleted(source: Path, runs: Path) -> None:
     (source / "s5" / "train.py").write_text("print(2)\n")
     (source / "s5" / "new.py").write_text("new\n")
     (source / "s5" / "__init__.py").unlink()
@@ -68,13 +68,13 @@ def test_it_holds_tracked_modified_and_new_files_but_no_ignored_and_no_deleted(s
     assert taken.bytes == sum((taken.path / name).stat().st_size for name in listing(taken.path))
 
 
-def test_files_are_read_only_and_keep_their_execution_bit(source, runs):
+def test_files_are_read_only_and_keep_their_execution_bit(source: Path, runs: Path) -> None:
     path = take_snapshot(source, runs).path
     assert stat.S_IMODE((path / "run.sh").stat().st_mode) & 0o333 == 0o111
     assert stat.S_IMODE((path / "s5" / "train.py").stat().st_mode) & 0o333 == 0
 
 
-def test_the_same_code_is_the_same_snapshot_and_other_code_another(source, runs):
+def test_the_same_code_is_the_same_snapshot_and_other_code_another(source: Path, runs: Path) -> None:
     first = take_snapshot(source, runs)
     inode = first.path.stat().st_ino
     os.utime(source / "s5" / "train.py")
@@ -91,11 +91,11 @@ def test_the_same_code_is_the_same_snapshot_and_other_code_another(source, runs)
     assert (first.path / "s5" / "train.py").read_text() == "print(1)\n"
 
 
-def test_a_part_of_a_repository_is_taken_by_itself(source, runs):
+def test_a_part_of_a_repository_is_taken_by_itself(source: Path, runs: Path) -> None:
     assert listing(take_snapshot(source / "s5", runs).path) == {"__init__.py", "train.py"}
 
 
-def test_the_runs_folder_is_never_code(source):
+def test_the_runs_folder_is_never_code(source: Path) -> None:
     first = take_snapshot(source, source / "runs")
     assert take_snapshot(source, source / "runs").hash == first.hash
     assert not any(name.startswith("runs/") for name in listing(first.path))
@@ -131,11 +131,13 @@ def test_the_runs_folder_is_never_code(source):
         ("s5/keys.py", False),
     ],
 )
-def test_secrets_are_known_by_their_names(name, secret):
+def test_secrets_are_known_by_their_names(name: str, secret: bool) -> None:
     assert is_secret(name) == secret
 
 
-def test_what_does_not_belong_is_left_out_with_a_notice(source, runs, monkeypatch):
+def test_what_does_not_belong_is_left_out_with_a_notice(
+    source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source_files, "MAX_FILE_BYTES", 1000)
     (source / ".env").write_text("KEY=1")
     (source / "weights.bin").write_bytes(b"0" * 1001)
@@ -164,7 +166,7 @@ def test_what_does_not_belong_is_left_out_with_a_notice(source, runs, monkeypatc
     assert "s5/pipe" not in listing(taken.path)
 
 
-def test_hostile_names(source, runs):
+def test_hostile_names(source: Path, runs: Path) -> None:
     names = ["a b", "it's", 'quo"te', "new\nline", "é", "-rf", "$(x)", "\udcff"]
     for name in names:
         (source / name).write_text(name.encode("utf-8", "surrogateescape").hex())
@@ -175,7 +177,7 @@ def test_hostile_names(source, runs):
     assert take_snapshot(source, hostile).hash != taken.hash
 
 
-def test_code_that_is_too_large_names_the_largest(source, runs, monkeypatch):
+def test_code_that_is_too_large_names_the_largest(source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_files, "MAX_TOTAL_BYTES", 100)
     (source / "big.py").write_text("#" * 200)
     with pytest.raises(LaunchError, match=r"limit 0; the largest are big\.py") as caught:
@@ -184,7 +186,7 @@ def test_code_that_is_too_large_names_the_largest(source, runs, monkeypatch):
     assert not runs.exists()
 
 
-def plain_folder(tmp_path):
+def plain_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "plain"
     (folder / "s5" / "__pycache__").mkdir(parents=True)
     (folder / "s5" / "a.py").write_text("1")
@@ -193,21 +195,27 @@ def plain_folder(tmp_path):
     return folder
 
 
-def test_without_a_repository_the_packages_are_taken(tmp_path, runs, monkeypatch):
+def test_without_a_repository_the_packages_are_taken(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     taken = take_snapshot(plain_folder(tmp_path), runs)
     assert listing(taken.path) == {"s5/a.py"}
     assert taken.notices == ()
 
 
-def test_without_git_the_packages_are_taken_and_it_is_said(source, runs, monkeypatch, tmp_path):
+def test_without_git_the_packages_are_taken_and_it_is_said(
+    source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     taken = take_snapshot(source, runs)
     assert listing(taken.path) == {"s5/__init__.py", "s5/train.py"}
     assert "git is not installed" in taken.notices[0]
 
 
-def test_a_repository_that_git_refuses_is_taken_by_its_packages_and_it_is_said(source, runs, monkeypatch, tmp_path):
+def test_a_repository_that_git_refuses_is_taken_by_its_packages_and_it_is_said(
+    source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     refusing = tmp_path / "bin" / "git"
     refusing.parent.mkdir()
     refusing.write_text("#!/bin/sh\necho \"fatal: detected dubious ownership in repository at 'x'\" >&2\nexit 128\n")
@@ -218,23 +226,27 @@ def test_a_repository_that_git_refuses_is_taken_by_its_packages_and_it_is_said(s
     assert "safe.directory" in taken.notices[0]
 
 
-def test_a_folder_without_code_is_refused(tmp_path, runs, monkeypatch):
+def test_a_folder_without_code_is_refused(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(LaunchError, match="no code found"):
         take_snapshot(tmp_path / "empty", runs)
 
 
-def test_variables_of_a_git_hook_do_not_lead_elsewhere(source, runs, monkeypatch, tmp_path):
+def test_variables_of_a_git_hook_do_not_lead_elsewhere(
+    source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
     assert "run.sh" in listing(take_snapshot(source, runs).path)
 
 
-def test_a_file_that_changes_while_it_is_copied_is_taken_again(source, runs, monkeypatch):
+def test_a_file_that_changes_while_it_is_copied_is_taken_again(
+    source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy_file, edits = snapshot._copy_file, iter(["print(4)\n", "print(5)\n"])
 
-    def edit_then_copy(folder, target, file, total):
+    def edit_then_copy(folder: Path, target, file, total) -> None:
         if file.path == "s5/train.py" and (text := next(edits, None)):
             (source / file.path).write_text(text)
         copy_file(folder, target, file, total)
@@ -245,7 +257,7 @@ def test_a_file_that_changes_while_it_is_copied_is_taken_again(source, runs, mon
     assert [p.name for p in (runs / SNAPSHOTS).iterdir()] == [taken.hash]
 
 
-def test_a_damaged_snapshot_is_made_anew(source, runs):
+def test_a_damaged_snapshot_is_made_anew(source: Path, runs: Path) -> None:
     taken = take_snapshot(source, runs)
     (taken.path / "s5" / "train.py").unlink()
     (taken.path / "run.sh").chmod(0o644)
@@ -256,11 +268,13 @@ def test_a_damaged_snapshot_is_made_anew(source, runs):
     assert [p.name for p in (runs / SNAPSHOTS).iterdir()] == [taken.hash]
 
 
-def test_a_snapshot_that_is_cleaned_away_while_it_is_taken_up_is_made_anew(source, runs, monkeypatch):
+def test_a_snapshot_that_is_cleaned_away_while_it_is_taken_up_is_made_anew(
+    source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = take_snapshot(source, runs)
     utime = os.utime
 
-    def too_late(path):
+    def too_late(path: Path) -> None:
         if taken.path.exists():
             os.rename(path, path.with_name(".hidden.old"))
         utime(path)
@@ -270,15 +284,15 @@ def test_a_snapshot_that_is_cleaned_away_while_it_is_taken_up_is_made_anew(sourc
     assert "s5/train.py" in listing(taken.path)
 
 
-def test_a_full_or_closed_disk_is_explained(source, tmp_path):
+def test_a_full_or_closed_disk_is_explained(source: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(LaunchError, match=r"the code cannot be copied: .*Not a directory"):
         take_snapshot(source, blocked / "runs")
 
 
-def test_a_full_disk_is_named_with_what_to_do(source, runs, monkeypatch):
-    def full(*_):
+def test_a_full_disk_is_named_with_what_to_do(source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("launch.store.snapshot._take", full)
@@ -287,7 +301,7 @@ def test_a_full_disk_is_named_with_what_to_do(source, runs, monkeypatch):
     assert "free some space" in (caught.value.hint or "")
 
 
-def test_takers_at_once_agree(source, runs):
+def test_takers_at_once_agree(source: Path, runs: Path) -> None:
     for i in range(30):
         (source / f"s5/m{i}.py").write_text(str(i))
     with ThreadPoolExecutor(8) as pool:
@@ -298,7 +312,7 @@ def test_takers_at_once_agree(source, runs):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
-def test_a_taker_killed_in_the_middle_leaves_nothing_that_counts(source, runs, after):
+def test_a_taker_killed_in_the_middle_leaves_nothing_that_counts(source: Path, runs: Path, after: int) -> None:
     code = f"""
         import os, signal, sys
         from pathlib import Path
@@ -318,7 +332,7 @@ def test_a_taker_killed_in_the_middle_leaves_nothing_that_counts(source, runs, a
     assert listing(taken.path) == {".gitignore", "run.sh", "s5/__init__.py", "s5/train.py"}
 
 
-def test_this_repository_can_be_taken(runs):
+def test_this_repository_can_be_taken(runs: Path) -> None:
     taken = take_snapshot(ROOT, runs)
     assert {"s5/training/loop.py", "s5/conf/config.yaml"} <= listing(taken.path)
     done = subprocess.run(

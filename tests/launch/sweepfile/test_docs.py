@@ -19,7 +19,7 @@ COMMANDS = re.findall(r"^\$ launch sweep (.+?)\s+# (\d+) runs?", PAGE, re.MULTIL
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("examples")
     for text, name, _ in EXAMPLES:
         (folder / name).write_text(text)
@@ -27,17 +27,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def composer():
+def composer() -> Composer:
     return Composer()
 
 
-def test_every_yaml_block_is_an_example():
+def test_every_yaml_block_is_an_example() -> None:
     assert len(EXAMPLES) == PAGE.count("```yaml") >= 20
     assert len(COMMANDS) == PAGE.count("$ launch sweep") >= 6
 
 
 @pytest.mark.parametrize(("name", "promise"), [e[1:] for e in EXAMPLES], ids=[e[1] for e in EXAMPLES])
-def test_example(folder, composer, name, promise):
+def test_example(folder, composer: Composer, name, promise) -> None:
     if promise.startswith("error: "):
         with pytest.raises(LaunchError) as caught:
             composer.plan_all(load_sweep(folder / name).runs)
@@ -49,18 +49,18 @@ def test_example(folder, composer, name, promise):
 
 
 @pytest.mark.parametrize(("words", "count"), COMMANDS)
-def test_command_line(folder, composer, words, count):
+def test_command_line(folder, composer: Composer, words, count) -> None:
     name, *overrides = shlex.split(words)
     assert len(composer.plan_all(load_sweep(folder / name, overrides).runs)) == int(count)
 
 
-def test_every_key_is_explained():
+def test_every_key_is_explained() -> None:
     keys = [*TOP_KEYS, *RETRY_DEFAULTS, *Resources().to_json()]
     assert [key for key in keys if not re.search(rf"\b{key}\b", PAGE)] == []
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_sweep(file, composer):
+def test_shipped_sweep(file, composer: Composer) -> None:
     sweep = load_sweep(file)
     assert composer.plan_all(sweep.runs)
     assert sweep.warnings == ()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -220,7 +221,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_explained(load, tmp_path, text, message, hint):
+def test_a_mistake_is_explained(load, tmp_path: Path, text, message, hint) -> None:
     with pytest.raises(SweepError) as caught:
         load(text)
     assert caught.value.message.startswith(f"{tmp_path}/x.yaml: ")
@@ -230,7 +231,7 @@ def test_a_mistake_is_explained(load, tmp_path, text, message, hint):
 
 
 @pytest.mark.parametrize("text", ["/data/my digits, 'quoted'", "f(x", "é", 'a "b", c', "a\\b, c"])
-def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load, text):
+def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load, text: str) -> None:
     with pytest.raises(SweepError) as caught:
         load(f"experiment: e\nbase: {{a: {json.dumps(text)}}}")
     shown = (caught.value.hint or "").partition("to take it as it is: ")[2]
@@ -238,7 +239,7 @@ def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load, text):
     assert run.settings == {"a": text}
 
 
-def test_a_cyclic_include_shows_the_circle(load, tmp_path):
+def test_a_cyclic_include_shows_the_circle(load, tmp_path: Path) -> None:
     with pytest.raises(SweepError) as caught:
         load("include: a.yaml", a="experiment: e\ninclude: [b.yaml]", b="include: ./a.yaml")
     assert caught.value.message == (
@@ -248,14 +249,14 @@ def test_a_cyclic_include_shows_the_circle(load, tmp_path):
         load("experiment: e\ninclude: x.yaml")
 
 
-def test_a_mistake_in_an_included_file_is_shown_there(load, tmp_path):
+def test_a_mistake_in_an_included_file_is_shown_there(load, tmp_path: Path) -> None:
     with pytest.raises(SweepError) as caught:
         load("include: a.yaml", a="experiment: e\ngrid: {}")
     assert caught.value.message.startswith(f"{tmp_path}/a.yaml: grid: ")
 
 
-def test_files_that_cannot_be_read(tmp_path):
-    def message(path):
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    def message(path: Path):
         with pytest.raises(SweepError) as caught:
             load_sweep(path)
         return caught.value.message, caught.value.hint
@@ -280,7 +281,7 @@ def test_files_that_cannot_be_read(tmp_path):
         assert "cannot be read: Permission denied" in message(tmp_path / "closed.yaml")[0]
 
 
-def test_a_hostile_folder_is_no_obstacle_and_a_hostile_file_name_asks_for_a_name(tmp_path):
+def test_a_hostile_folder_is_no_obstacle_and_a_hostile_file_name_asks_for_a_name(tmp_path: Path) -> None:
     folder = tmp_path / 'it\'s "a" foldér\nof mine'
     folder.mkdir()
     (folder / "good.yaml").write_text("experiment: e\ninclude: ' b.yaml'")
@@ -314,7 +315,7 @@ def test_a_hostile_folder_is_no_obstacle_and_a_hostile_file_name_asks_for_a_name
         ("resources.mem_gb=lots", "command line: resources.mem_gb: 'lots' is not a number", None),
     ],
 )
-def test_a_mistake_on_the_command_line_is_explained(load, argument, message, hint):
+def test_a_mistake_on_the_command_line_is_explained(load, argument: str, message: str, hint: str | None) -> None:
     with pytest.raises(SweepError) as caught:
         load("experiment: e", [argument])
     assert message in caught.value.message

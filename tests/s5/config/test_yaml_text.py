@@ -25,7 +25,7 @@ document = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatc
 
 @settings(deadline=None, max_examples=50)
 @given(document)
-def test_the_config_text_is_read_back_equal(config):
+def test_the_config_text_is_read_back_equal(config) -> None:
     text = yaml_text(config)
     assert repr(yaml.safe_load(text) or {}) == repr(config)
     if "???" not in text:
@@ -35,6 +35,6 @@ def test_the_config_text_is_read_back_equal(config):
 @pytest.mark.parametrize(
     "value", [1e-05, 1e16, 1e300, 5e-324, 0.1, -0.0, 1.0, 123456789.0, float("inf"), -float("inf")]
 )
-def test_a_float_stays_a_float_for_every_reader(value):
+def test_a_float_stays_a_float_for_every_reader(value: float) -> None:
     text = yaml_text({"lr": value})
     assert repr(yaml.safe_load(text)["lr"]) == repr(OmegaConf.create(text).lr) == repr(value)

@@ -21,7 +21,7 @@ FILES = {"basic_train.tsv": b"train", "basic_val.tsv": random.Random(0).randbyte
 INFO = CATALOG["listops"]
 
 
-def make_archive(path, above="lra_release/lra_release/listops-1000/", mode="w:gz", **more):
+def make_archive(path: Path, above: str = "lra_release/lra_release/listops-1000/", mode: str = "w:gz", **more) -> Path:
     members = {above + name: content for name, content in FILES.items()} | more
     with tarfile.open(path, mode) as tar:
         for name, content in {"lra_release/lra_release/other/x": b"no", **members}.items():
@@ -31,13 +31,13 @@ def make_archive(path, above="lra_release/lra_release/listops-1000/", mode="w:gz
     return path
 
 
-def contents(folder):
+def contents(folder: Path):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w", "w:xz"])
 @pytest.mark.parametrize("above", ["lra_release/lra_release/listops-1000/", "./listops-1000/", "listops-1000/"])
-def test_the_wanted_folder_is_unpacked_from_any_depth(tmp_path, mode, above):
+def test_the_wanted_folder_is_unpacked_from_any_depth(tmp_path: Path, mode: str, above: str) -> None:
     path = make_archive(tmp_path / "lra_release.gz", above, mode)
     unpack(INFO, path, str(tmp_path / "data"))
     assert contents(tmp_path / "data/listops-1000") == FILES
@@ -45,7 +45,7 @@ def test_the_wanted_folder_is_unpacked_from_any_depth(tmp_path, mode, above):
     assert set(catalog.find_files("listops", str(tmp_path / "data"))) == set(FILES)
 
 
-def test_what_would_leave_the_folder_and_what_is_skipped_is_not_unpacked(tmp_path):
+def test_what_would_leave_the_folder_and_what_is_skipped_is_not_unpacked(tmp_path: Path) -> None:
     above = "listops-1000/"
     path = make_archive(tmp_path / "x.gz", above, **{above + "../../evil": b"x", above + "extra/y": b"y"})
     archive = dataclasses.replace(INFO.archives[0], skip=("extra",))
@@ -54,22 +54,22 @@ def test_what_would_leave_the_folder_and_what_is_skipped_is_not_unpacked(tmp_pat
     assert not list(tmp_path.rglob("evil"))
 
 
-def cut(path):
+def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
-def flip(path):
+def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
 
 
-def replace(path):
+def replace(path: Path) -> None:
     path.write_bytes(b"<html>403 Forbidden</html>")
 
 
 @pytest.mark.parametrize("harm", [cut, flip, replace])
-def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path, harm):
+def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path: Path, harm) -> None:
     path = make_archive(tmp_path / "lra_release.gz")
     harm(path)
     with pytest.raises(DataError, match=r"lra_release.gz: (damaged archive|no tar archive|lacks )"):
@@ -77,14 +77,14 @@ def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path, harm):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_an_archive_without_the_folder_is_refused(tmp_path):
+def test_an_archive_without_the_folder_is_refused(tmp_path: Path) -> None:
     path = make_archive(tmp_path / "lra_release.gz", above="lra_release/lra_release/listops-99/")
     with pytest.raises(DataError, match=r"lacks basic_train.tsv, basic_val.tsv, basic_test.tsv of listops") as error:
         unpack(INFO, path, str(tmp_path / "data"))
     assert INFO.archives[0].url in error.value.hint
 
 
-def test_a_published_checksum_is_compared(tmp_path):
+def test_a_published_checksum_is_compared(tmp_path: Path) -> None:
     path = make_archive(tmp_path / "lra_release.gz")
     wrong = dataclasses.replace(INFO, archives=(dataclasses.replace(INFO.archives[0], sha256="ab" * 32, bytes=5),))
     with pytest.raises(
@@ -97,7 +97,7 @@ def test_a_published_checksum_is_compared(tmp_path):
     unpack(right, path, str(tmp_path / "data"))
 
 
-def test_a_folder_that_is_there_is_not_touched(tmp_path):
+def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "data/listops-1000").mkdir(parents=True)
     (tmp_path / "data/listops-1000/basic_val.tsv").touch()
     message = r"listops-1000: is there already, and lacks basic_train.tsv, basic_test.tsv of listops"
@@ -116,7 +116,7 @@ unpack(CATALOG["listops"], Path(sys.argv[1]), sys.argv[2])
 """
 
 
-def test_a_kill_leaves_no_half_folder_and_the_remnant_goes(tmp_path):
+def test_a_kill_leaves_no_half_folder_and_the_remnant_goes(tmp_path: Path) -> None:
     path, data = make_archive(tmp_path / "lra_release.gz"), tmp_path / "data"
     killed = subprocess.run([sys.executable, "-c", KILLED, path, data], stderr=subprocess.DEVNULL)
     assert killed.returncode == -signal.SIGKILL
@@ -136,7 +136,7 @@ class Server(http.server.ThreadingHTTPServer):
     asked: list[str | None]
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             asked = self.headers.get("Range")
             self.server.asked.append(asked)
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.ranges else 0
@@ -149,7 +149,7 @@ class Server(http.server.ThreadingHTTPServer):
             self.end_headers()
             self.wfile.write(body[: self.server.cut_after])
 
-        def log_message(self, *_arguments):
+        def log_message(self, *_arguments) -> None:
             pass
 
 
@@ -170,7 +170,7 @@ def digest(server):
     return hashlib.sha256(server.content).hexdigest()
 
 
-def test_fetches_once(server, tmp_path):
+def test_fetches_once(server, tmp_path: Path) -> None:
     for _ in range(2):
         fetch(server.url, tmp_path / "d/a.gz", sha256=digest(server))
     assert (tmp_path / "d/a.gz").read_bytes() == server.content
@@ -179,7 +179,7 @@ def test_fetches_once(server, tmp_path):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_goes_on_where_the_connection_ended(server, tmp_path, ranges):
+def test_goes_on_where_the_connection_ended(server, tmp_path: Path, ranges: bool) -> None:
     server.cut_after, server.ranges = 300_000, ranges
     with pytest.raises(DataError, match=r"cannot be fetched: .*300,000 of 1,048,576 bytes"):
         fetch(server.url, tmp_path / "a.gz", sha256=digest(server))
@@ -190,19 +190,19 @@ def test_goes_on_where_the_connection_ended(server, tmp_path, ranges):
     assert (tmp_path / "a.gz").read_bytes() == server.content
 
 
-def test_what_was_whole_before_the_kill_is_not_fetched_again(server, tmp_path):
+def test_what_was_whole_before_the_kill_is_not_fetched_again(server, tmp_path: Path) -> None:
     (tmp_path / "a.gz.part").write_bytes(server.content)
     fetch(server.url, tmp_path / "a.gz", sha256=digest(server))
     assert (tmp_path / "a.gz").read_bytes() == server.content
 
 
-def test_another_content_is_refused_and_thrown_away(server, tmp_path):
+def test_another_content_is_refused_and_thrown_away(server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="what came has sha256"):
         fetch(server.url, tmp_path / "a.gz", sha256="ab" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_network_it_says_what_to_fetch_and_where_to_put_it(tmp_path):
+def test_without_network_it_says_what_to_fetch_and_where_to_put_it(tmp_path: Path) -> None:
     path = Path(tmp_path / "a.gz")
     with pytest.raises(DataError, match=r"http://127.0.0.1:9/a.gz: cannot be fetched") as error:
         fetch("http://127.0.0.1:9/a.gz", path, sha256="ab" * 32, size=12345)

@@ -17,7 +17,7 @@ from s5.data.dataset import Dataset, Split
 SETTINGS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63)).filter(lambda s: s[1] <= s[0])
 
 
-def make_split(n, length=3):
+def make_split(n, length: int = 3) -> Split:
     """Return a split whose labels number its examples and whose inputs can be told from them."""
     inputs = (np.arange(n)[:, None] + np.arange(length)) % 256
     return Split(
@@ -34,7 +34,7 @@ def take(batches, n):
 
 @settings(deadline=None)
 @given(SETTINGS)
-def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings):
+def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings) -> None:
     n, batch_size, seed = settings
     steps = BatchSequence(make_split(n), batch_size, seed)
     assert steps.steps_per_epoch == n // batch_size
@@ -42,7 +42,7 @@ def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings):
     assert len(seen) == len(set(seen)) == n // batch_size * batch_size
 
 
-def test_every_epoch_and_every_seed_has_an_order_of_its_own():
+def test_every_epoch_and_every_seed_has_an_order_of_its_own() -> None:
     split = make_split(64)
     orders = {tuple(BatchSequence(split, 64, seed)[epoch].labels) for seed in range(4) for epoch in range(8)}
     assert len(orders) == 32
@@ -50,7 +50,7 @@ def test_every_epoch_and_every_seed_has_an_order_of_its_own():
 
 @settings(max_examples=40, deadline=None)
 @given(SETTINGS, st.integers(0, 100), st.integers(0, 3), st.integers(0, 3))
-def test_restored_at_any_step_the_same_batches_follow(settings, step, prefetch, other_prefetch):
+def test_restored_at_any_step_the_same_batches_follow(settings, step, prefetch, other_prefetch) -> None:
     n, batch_size, seed = settings
     split = make_split(n)
     whole = TrainBatches(split, batch_size, seed, prefetch=prefetch)
@@ -67,7 +67,7 @@ def test_restored_at_any_step_the_same_batches_follow(settings, step, prefetch, 
     assert take(whole, 7) == expected
 
 
-def test_restoring_far_out_takes_no_time():
+def test_restoring_far_out_takes_no_time() -> None:
     # Whatever walked there step by step, or kept a list of epochs, would never arrive.
     far = 2**45 + 17
     batches = TrainBatches(make_split(100), 7, 0, far)
@@ -76,7 +76,7 @@ def test_restoring_far_out_takes_no_time():
     batches.close()
 
 
-def test_batches_prepared_ahead_do_not_count_in_the_state():
+def test_batches_prepared_ahead_do_not_count_in_the_state() -> None:
     batches = TrainBatches(make_split(100), 10, 0, prefetch=5)
     assert batches.get_state()["step"] == 0
     next(batches)
@@ -86,26 +86,26 @@ def test_batches_prepared_ahead_do_not_count_in_the_state():
 @pytest.mark.parametrize(
     ("key", "other"), [("seed", 2), ("batch_size", 11), ("examples", 99), ("version", 2)], ids=lambda value: str(value)
 )
-def test_a_state_of_something_else_is_refused(key, other):
+def test_a_state_of_something_else_is_refused(key: str, other: int) -> None:
     batches = TrainBatches(make_split(100), 10, 1)
     state = {**batches.get_state(), key: other}
     with pytest.raises(ValueError, match=f"batches are of {key}={other}, and not of"):
         batches.set_state(state)
 
 
-def test_a_step_below_zero_is_refused():
+def test_a_step_below_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="step -1 cannot be"):
         TrainBatches(make_split(10), 2, 0, -1)
 
 
 @pytest.mark.parametrize("batch_size", [0, 11])
-def test_a_batch_that_the_split_cannot_fill_is_refused(batch_size):
+def test_a_batch_that_the_split_cannot_fill_is_refused(batch_size: int) -> None:
     with pytest.raises(DataError, match=f"train.batch_size={batch_size}: .* from 10 examples") as error:
         TrainBatches(make_split(10), batch_size, 0)
     assert error.value.hint == "choose 1 to 10"
 
 
-def test_pixels_are_scaled_to_one_when_a_batch_is_made():
+def test_pixels_are_scaled_to_one_when_a_batch_is_made() -> None:
     split = Split(
         inputs=np.arange(256, dtype=np.uint8)[:, None, None],
         labels=np.arange(256, dtype=np.int32),
@@ -118,7 +118,7 @@ def test_pixels_are_scaled_to_one_when_a_batch_is_made():
     assert batch.inputs.max() == 1.0
 
 
-def test_inputs_lengths_and_labels_stay_together():
+def test_inputs_lengths_and_labels_stay_together() -> None:
     split = make_split(50)
     batch = next(TrainBatches(split, 20, 3))
     np.testing.assert_array_equal(batch.inputs, split.inputs[batch.labels] / np.float32(255))
@@ -128,7 +128,7 @@ def test_inputs_lengths_and_labels_stay_together():
 
 @settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 20))
-def test_evaluation_sees_every_example_once_in_one_shape(n, batch_size):
+def test_evaluation_sees_every_example_once_in_one_shape(n, batch_size) -> None:
     batches = list(eval_batches(make_split(n), batch_size))
     assert {tuple(part.shape for part in jax.tree.leaves(batch)) for batch in batches} == {
         ((batch_size, 3, 1), (batch_size,), (batch_size,), (batch_size,))
@@ -137,13 +137,13 @@ def test_evaluation_sees_every_example_once_in_one_shape(n, batch_size):
     assert sum(batch.weight.sum() for batch in batches) == n
 
 
-def test_a_batch_is_a_pytree_of_four_arrays():
+def test_a_batch_is_a_pytree_of_four_arrays() -> None:
     batch = next(eval_batches(make_split(4), 4))
     assert [leaf.shape for leaf in jax.tree.leaves(batch)] == [(4, 3, 1), (4,), (4,), (4,)]
 
 
-def test_an_error_on_the_thread_reaches_the_loop(monkeypatch):
-    def fail(*_arguments):
+def test_an_error_on_the_thread_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments) -> None:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr("s5.data.batch.gather", fail)
@@ -151,7 +151,7 @@ def test_an_error_on_the_thread_reaches_the_loop(monkeypatch):
         take(TrainBatches(make_split(10), 10, 0), 1)
 
 
-def test_closed_iteration_ends():
+def test_closed_iteration_ends() -> None:
     batches = TrainBatches(make_split(10), 2, 0)
     next(batches)
     batches.close()
@@ -159,7 +159,7 @@ def test_closed_iteration_ends():
     assert list(batches) == []
 
 
-def test_a_process_ends_with_batches_still_in_preparation():
+def test_a_process_ends_with_batches_still_in_preparation() -> None:
     code = """
 import numpy as np
 from s5.data.batch import TrainBatches
@@ -173,7 +173,7 @@ print("done")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
 
 
-def test_what_the_catalog_says_of_the_steps_is_what_is_loaded():
+def test_what_the_catalog_says_of_the_steps_is_what_is_loaded() -> None:
     info, split = CATALOG["spamassassin_bytes"], dataclasses.replace(make_split(4), tokens=True, full_scale=1.0)
     Dataset.of(info, {"train": split}, vocabulary="bytes")
     with pytest.raises(AssertionError, match="tokens have a vocabulary, and features none"):

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,32 +18,32 @@ from s5.data.cache import load_or_convert, read_cache, write_cache
 INFO = catalog.CATALOG["mnist5k"]
 
 
-def arrays(value=0):
+def arrays(value: int = 0) -> dict[str, Any]:
     return {"images": np.full((20, 30), value, np.uint8), "labels": np.arange(20, dtype=np.uint8)}
 
 
-def assert_same(found, expected):
+def assert_same(found, expected) -> None:
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
 
 
-def refuse_to_convert():
+def refuse_to_convert() -> None:
     raise AssertionError("the raw files are read again")
 
 
-def test_converts_once(tmp_path):
+def test_converts_once(tmp_path: Path) -> None:
     assert_same(load_or_convert(INFO, str(tmp_path), arrays), arrays())
     assert_same(load_or_convert(INFO, str(tmp_path), refuse_to_convert), arrays())
     assert [path.name for path in tmp_path.iterdir()] == ["mnist5k-v1.npz"]
 
 
-def test_a_cache_of_other_raw_files_is_made_anew(tmp_path):
+def test_a_cache_of_other_raw_files_is_made_anew(tmp_path: Path) -> None:
     write_cache(catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path)), catalog.CATALOG["mnist"], arrays(1))
     assert_same(load_or_convert(INFO, str(tmp_path), arrays), arrays())
 
 
-def test_a_cache_of_another_version_is_made_anew(tmp_path):
+def test_a_cache_of_another_version_is_made_anew(tmp_path: Path) -> None:
     path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     older = dataclasses.replace(INFO, version=0)
     assert catalog.cache_path(older, str(tmp_path)) != path
@@ -51,7 +53,7 @@ def test_a_cache_of_another_version_is_made_anew(tmp_path):
     assert_same(read_cache(path, INFO), arrays())
 
 
-def test_a_torn_cache_is_made_anew(tmp_path):
+def test_a_torn_cache_is_made_anew(tmp_path: Path) -> None:
     path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     write_cache(path, INFO, arrays(1))
     os.truncate(path, path.stat().st_size // 2)
@@ -60,7 +62,7 @@ def test_a_torn_cache_is_made_anew(tmp_path):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_damaged_byte_is_found_or_harmless(tmp_path, data):
+def test_a_damaged_byte_is_found_or_harmless(tmp_path: Path, data) -> None:
     path = tmp_path / "x.npz"
     write_cache(path, INFO, arrays())
     content = bytearray(path.read_bytes())
@@ -73,22 +75,22 @@ def test_a_damaged_byte_is_found_or_harmless(tmp_path, data):
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_cache_cut_anywhere_is_refused(tmp_path, data):
+def test_a_cache_cut_anywhere_is_refused(tmp_path: Path, data) -> None:
     path = tmp_path / "x.npz"
     write_cache(path, INFO, arrays())
     os.truncate(path, data.draw(st.integers(0, path.stat().st_size - 1)))
     assert read_cache(path, INFO) is None
 
 
-def test_a_cache_that_cannot_be_written_warns_and_the_data_are_there(tmp_path):
+def test_a_cache_that_cannot_be_written_warns_and_the_data_are_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match=r"mnist5k-v1.npz: the cache cannot be written: Not a directory"):
         found = load_or_convert(INFO, str(tmp_path / "file/below"), arrays)
     assert_same(found, arrays())
 
 
-def test_a_full_disk_leaves_no_half_cache(tmp_path, monkeypatch):
-    def fill_up(file, **_members):
+def test_a_full_disk_leaves_no_half_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_up(file, **_members) -> None:
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
@@ -115,7 +117,7 @@ write_cache(Path(sys.argv[1]), catalog.CATALOG["mnist5k"], {})
 """
 
 
-def test_kill_during_the_write_leaves_the_old_cache_and_a_remnant_that_goes(tmp_path):
+def test_kill_during_the_write_leaves_the_old_cache_and_a_remnant_that_goes(tmp_path: Path) -> None:
     path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     killed = subprocess.run([sys.executable, "-c", KILLED_HALFWAY, path])
     assert killed.returncode == -signal.SIGKILL
@@ -145,7 +147,7 @@ for n in itertools.count():
 """
 
 
-def test_readers_see_whole_caches_while_writers_race_and_are_killed(tmp_path):
+def test_readers_see_whole_caches_while_writers_race_and_are_killed(tmp_path: Path) -> None:
     path = catalog.cache_path(catalog.CATALOG["mnist5k"], str(tmp_path))
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITES_FOR_EVER, path], stdout=subprocess.PIPE, text=True)

@@ -44,12 +44,12 @@ def as_pickle(pixels, labels):
 
 
 @pytest.fixture(params=["binary", "python"])
-def small(request, monkeypatch, tmp_path):
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     """Make the catalog's CIFAR-10 one of 36 pictures, whose files lie in the data folder."""
     return make_small(request.param, monkeypatch, tmp_path, PIXELS, LABELS, SIZES)
 
 
-def make_small(kind, monkeypatch, tmp_path, pixels, labels, sizes):
+def make_small(kind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pixels, labels, sizes) -> DataConfig:
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     encode, folder, end = (
         (as_records, "cifar-10-batches-bin", ".bin") if kind == "binary" else (as_pickle, "cifar-10-batches-py", "")
@@ -59,7 +59,7 @@ def make_small(kind, monkeypatch, tmp_path, pixels, labels, sizes):
     for name, content in contents.items():
         (tmp_path / "raw" / folder / name).write_bytes(content)
 
-    def form(old):
+    def form(old) -> Form:
         files = [
             dataclasses.replace(f, bytes=None, md5=f.md5 and hashlib.md5(contents.get(f.name, b"")).hexdigest())
             for f in old.files
@@ -73,7 +73,7 @@ def make_small(kind, monkeypatch, tmp_path, pixels, labels, sizes):
     return DataConfig(name="cifar10", root=str(tmp_path / "raw"))
 
 
-def test_colours_follow_each_other_within_a_pixel(small):
+def test_colours_follow_each_other_within_a_pixel(small: DataConfig) -> None:
     dataset = load(small)
     assert (dataset.n_classes, dataset.length, dataset.d_input) == (10, 1024, 3)
     assert {name: len(split) for name, split in dataset.splits.items()} == SIZES
@@ -85,7 +85,7 @@ def test_colours_follow_each_other_within_a_pixel(small):
     assert {row.tobytes() for row in seen} == {row.tobytes() for row in every}
 
 
-def test_scales_are_those_of_the_S5_repository(small):
+def test_scales_are_those_of_the_S5_repository(small: DataConfig) -> None:
     examples = np.arange(6)
     colour = gather(load(small).splits["test"], examples).inputs
     mean, std = np.array([0.4914, 0.4822, 0.4465]), np.array([0.247, 0.243, 0.261])
@@ -97,7 +97,7 @@ def test_scales_are_those_of_the_S5_repository(small):
     np.testing.assert_allclose(grey[:, :, 0], (luma / 255 - 122.6 / 255) / (61 / 255), atol=2e-6)
 
 
-def test_both_data_sets_share_splits_and_one_cache(small, tmp_path):
+def test_both_data_sets_share_splits_and_one_cache(small: DataConfig, tmp_path: Path) -> None:
     colour = load(small)
     for path in (tmp_path / "raw").rglob("*batch*"):
         path.unlink() if path.is_file() else None
@@ -109,7 +109,7 @@ def test_both_data_sets_share_splits_and_one_cache(small, tmp_path):
         np.testing.assert_array_equal(grey.splits[name].labels, colour.splits[name].labels)
 
 
-def test_luma_is_pillow_s():
+def test_luma_is_pillow_s() -> None:
     image = pytest.importorskip("PIL.Image")
     colours = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     np.testing.assert_array_equal(to_grey(colours), np.asarray(image.fromarray(colours).convert("L")))
@@ -123,7 +123,9 @@ def test_luma_is_pillow_s():
     ],
     ids=["cut", "class"],
 )
-def test_a_damaged_binary_file_is_named_and_leaves_no_cache(monkeypatch, tmp_path, harm, message):
+def test_a_damaged_binary_file_is_named_and_leaves_no_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm, message: str
+) -> None:
     config = make_small("binary", monkeypatch, tmp_path, PIXELS, LABELS, SIZES)
     path = tmp_path / "raw/cifar-10-batches-bin/data_batch_3.bin"
     path.write_bytes(harm(path.read_bytes()))
@@ -142,7 +144,9 @@ def test_a_damaged_binary_file_is_named_and_leaves_no_cache(monkeypatch, tmp_pat
     ],
     ids=["callable", "cut", "count", "other"],
 )
-def test_a_pickle_that_is_no_batch_is_named_and_calls_nothing(monkeypatch, tmp_path, content, message):
+def test_a_pickle_that_is_no_batch_is_named_and_calls_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content, message: str
+) -> None:
     config = make_small("python", monkeypatch, tmp_path, PIXELS, LABELS, SIZES)
     (tmp_path / "raw/cifar-10-batches-py/test_batch").write_bytes(content)
     with pytest.raises(DataError, match="not the test_batch of cifar10: its content has md5"):
@@ -155,7 +159,9 @@ def test_a_pickle_that_is_no_batch_is_named_and_calls_nothing(monkeypatch, tmp_p
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_archive_is_unpacked_to_where_it_is_found(small, monkeypatch, tmp_path):
+def test_the_archive_is_unpacked_to_where_it_is_found(
+    small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (folder,) = (tmp_path / "raw").iterdir()
     archives = tuple(dataclasses.replace(a, sha256=None) for a in CATALOG["cifar10"].archives)
     info = dataclasses.replace(CATALOG["cifar10"], archives=archives)
@@ -172,7 +178,9 @@ def test_the_archive_is_unpacked_to_where_it_is_found(small, monkeypatch, tmp_pa
 
 @pytest.mark.skipif(not importlib.util.find_spec("foolbox"), reason="foolbox ships the first 20 test images")
 @pytest.mark.parametrize("kind", ["binary", "python"])
-def test_the_first_real_test_images_have_their_labels_and_colours(monkeypatch, tmp_path, kind):
+def test_the_first_real_test_images_have_their_labels_and_colours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
     image = pytest.importorskip("PIL.Image")
     spec = importlib.util.find_spec("foolbox")
     assert spec and spec.submodule_search_locations

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,28 +28,28 @@ INFO = DatasetInfo(
 )
 
 
-def squares(numbers):
+def squares(numbers) -> dict[str, Any]:
     return {"inputs": np.array([[n, n * n] for n in numbers], np.int32), "labels": np.array(numbers, np.int32) % 2}
 
 
-def make_plan(convert=squares, facts=None, **changed):
+def make_plan(convert=squares, facts=None, **changed) -> ConversionPlan:
     arrays = {"inputs": ((100, 2), "int32"), "labels": ((100,), "int32")}
     return ConversionPlan(
         arrays=arrays, chunks=chunks_of(100, 7), convert=convert, facts=facts or {"seed": 1}, **changed
     )
 
 
-def assert_right(found):
+def assert_right(found) -> None:
     np.testing.assert_array_equal(found.arrays["inputs"], [[n, n * n] for n in range(100)])
     np.testing.assert_array_equal(found.arrays["labels"], np.arange(100) % 2)
 
 
-def refuse(_numbers):
+def refuse(_numbers) -> None:
     raise AssertionError("converted again")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_converts_once_and_maps(tmp_path, workers, capsys):
+def test_converts_once_and_maps(tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]) -> None:
     found = open_or_convert(INFO, str(tmp_path), make_plan, workers=workers)
     assert_right(found)
     assert isinstance(found.arrays["inputs"], np.memmap) and not found.arrays["inputs"].flags.writeable
@@ -59,7 +61,7 @@ def test_converts_once_and_maps(tmp_path, workers, capsys):
     assert capsys.readouterr().err.startswith("numbers: 100 examples in ")
 
 
-def test_what_finish_finds_is_kept(tmp_path):
+def test_what_finish_finds_is_kept(tmp_path: Path) -> None:
     found = open_or_convert(
         INFO, str(tmp_path), lambda: make_plan(finish=lambda arrays: {"sum": int(arrays["inputs"].sum())})
     )
@@ -68,7 +70,7 @@ def test_what_finish_finds_is_kept(tmp_path):
 
 @pytest.mark.parametrize("name", ["inputs.npy", "header.json"])
 @pytest.mark.parametrize("harm", ["cut", "gone"])
-def test_a_torn_folder_is_made_anew(tmp_path, name, harm):
+def test_a_torn_folder_is_made_anew(tmp_path: Path, name: str, harm: str) -> None:
     open_or_convert(INFO, str(tmp_path), make_plan)
     file = tmp_path / "numbers-v1" / name
     os.truncate(file, file.stat().st_size - 9) if harm == "cut" else file.unlink()
@@ -78,7 +80,7 @@ def test_a_torn_folder_is_made_anew(tmp_path, name, harm):
     assert sorted(os.listdir(tmp_path)) == [".numbers-v1.lock", "numbers-v1"]
 
 
-def test_a_rotten_byte_is_found_by_its_sum(tmp_path):
+def test_a_rotten_byte_is_found_by_its_sum(tmp_path: Path) -> None:
     open_or_convert(INFO, str(tmp_path), make_plan)
     assert verify_store(tmp_path / "numbers-v1")
     with (tmp_path / "numbers-v1" / "inputs.npy").open("r+b") as file:
@@ -88,44 +90,44 @@ def test_a_rotten_byte_is_found_by_its_sum(tmp_path):
     assert not verify_store(tmp_path / "numbers-v1")
 
 
-def test_a_folder_of_another_version_is_made_anew(tmp_path):
+def test_a_folder_of_another_version_is_made_anew(tmp_path: Path) -> None:
     open_or_convert(INFO, str(tmp_path), lambda: make_plan(facts={"seed": 2}))
     header = tmp_path / "numbers-v1" / "header.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 0}))
     assert open_or_convert(INFO, str(tmp_path), make_plan).facts == {"seed": 1}
 
 
-def damaged(numbers):
+def damaged(numbers) -> dict[str, Any]:
     if 50 in numbers:
         raise DataError("raw file: damaged")
     return squares(numbers)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_raw_file_leaves_nothing(tmp_path, workers):
+def test_a_damaged_raw_file_leaves_nothing(tmp_path: Path, workers: int) -> None:
     with pytest.raises(DataError, match="raw file: damaged"):
         open_or_convert(INFO, str(tmp_path), lambda: make_plan(damaged), workers=workers)
     assert os.listdir(tmp_path) == [".numbers-v1.lock"]
 
 
-def refuse_sum(_arrays):
+def refuse_sum(_arrays) -> None:
     raise DataError("the sum is wrong")
 
 
-def test_what_finish_refuses_leaves_nothing(tmp_path):
+def test_what_finish_refuses_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the sum is wrong"):
         open_or_convert(INFO, str(tmp_path), lambda: make_plan(finish=refuse_sum))
     assert os.listdir(tmp_path) == [".numbers-v1.lock"]
 
 
-def test_a_cache_that_cannot_be_written_is_an_error(tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="file/below: Not a directory"):
         open_or_convert(INFO, str(tmp_path / "file/below"), make_plan)
 
 
-def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path, monkeypatch):
-    def full(*_arguments):
+def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -159,7 +161,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_kill_then_again_goes_on_and_is_right(tmp_path, workers, capsys):
+def test_kill_then_again_goes_on_and_is_right(tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     cache = tmp_path / "cache"
@@ -176,11 +178,13 @@ def test_kill_then_again_goes_on_and_is_right(tmp_path, workers, capsys):
     assert sorted(os.listdir(cache)) == [".numbers-v1.lock", "numbers-v1"]
 
 
-def test_what_a_kill_left_of_another_plan_or_of_changed_files_is_not_gone_on_with(tmp_path, capsys):
+def test_what_a_kill_left_of_another_plan_or_of_changed_files_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     raw = tmp_path / "raw"
     raw.write_text("1")
 
-    def stop(numbers):
+    def stop(numbers) -> dict[str, Any]:
         if 50 in numbers:
             raise KeyboardInterrupt
         return squares(numbers)
@@ -193,8 +197,8 @@ def test_what_a_kill_left_of_another_plan_or_of_changed_files_is_not_gone_on_wit
     assert "going on" not in capsys.readouterr().err
 
 
-def test_an_interrupted_conversion_goes_on(tmp_path, capsys):
-    def stop(numbers):
+def test_an_interrupted_conversion_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(numbers) -> dict[str, Any]:
         if 50 in numbers:
             raise KeyboardInterrupt
         return squares(numbers)
@@ -205,7 +209,7 @@ def test_an_interrupted_conversion_goes_on(tmp_path, capsys):
     assert "numbers: going on at 49 of 100 examples\n" in capsys.readouterr().err
 
 
-def test_two_at_once_convert_once(tmp_path):
+def test_two_at_once_convert_once(tmp_path: Path) -> None:
     code = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ FILES = {"train": "basic_train.tsv", "val": "basic_val.tsv", "test": "basic_test
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     """Make the catalog's ListOps one of 16 samples."""
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     for name in ("listops", "listops_regenerated"):
@@ -41,7 +42,7 @@ def source_text(tokens):
     return done
 
 
-def write(config, folder="listops-1000", end="\r\n", change=lambda text: text):
+def write(config, folder: str = "listops-1000", end: str = "\r\n", change=lambda text: text):
     """Write the three files as the generator of the Long Range Arena does."""
     from pathlib import Path
 
@@ -75,7 +76,7 @@ def plain_sample(seed, index):
         values = [value(child) for child in node[1]]
         return int({"[MIN": min, "[MAX": max, "[MED": np.median, "[SM": lambda v: sum(v) % 10}[node[0]](values))
 
-    def text(node):
+    def text(node) -> str:
         if isinstance(node, int):
             return str(node)
         out = node[0]
@@ -89,13 +90,13 @@ def plain_sample(seed, index):
             return text(node), value(node), length(node)
 
 
-def test_the_fast_generator_is_the_plain_one():
+def test_the_fast_generator_is_the_plain_one() -> None:
     for index in range(12):
         tokens, value = draw_sample(5, index)
         assert (source_text(tokens), value, len(tokens)) == plain_sample(5, index)
 
 
-def test_the_published_example_is_written_and_read_alike():
+def test_the_published_example_is_written_and_read_alike() -> None:
     tokens = [LISTOPS[symbol] for symbol in ("[MAX", "2", "6", "X")]
     assert source_text(bytes(tokens)) == "( ( ( [MAX 2 ) 6 ) ] )"
 
@@ -104,25 +105,25 @@ def test_the_published_example_is_written_and_read_alike():
     ("operator", "values", "result"),
     [("[MIN", [3, 1], 1), ("[MAX", [3, 9, 0], 9), ("[MED", [1, 4], 2), ("[MED", [9, 0, 5], 5), ("[SM", [9, 9, 4], 2)],
 )
-def test_operators(operator, values, result):
+def test_operators(operator: str, values: list[int], result: int) -> None:
     assert apply_operator(operator, values) == result
 
 
-def test_a_sample_depends_on_seed_and_index_alone():
+def test_a_sample_depends_on_seed_and_index_alone() -> None:
     assert draw_sample(0, 3) == draw_sample(0, 3)
     assert len({draw_sample(seed, index)[0] for seed in range(3) for index in range(3)}) == 9
     # Python's generator takes [21] and [21, 20] for the same key, which were an attempt for each of these.
     assert draw_sample(0, 0) != draw_sample(0, 20)
 
 
-def test_the_draws_are_pinned():
+def test_the_draws_are_pinned() -> None:
     tokens, value = draw_sample(0, 0)
     assert (len(tokens), value) == PINNED, "if the procedure was meant to change, raise its version and change this"
 
 
 @pytest.mark.parametrize("folder", ["listops-1000", "lra_release/lra_release/listops-1000", "listops"])
 @pytest.mark.parametrize("end", ["\r\n", "\n"], ids=["crlf", "lf"])
-def test_files_become_tokens(small, folder, end):
+def test_files_become_tokens(small: DataConfig, folder: str, end: str) -> None:
     write(small, folder, end)
     dataset = load(small)
     assert (dataset.n_classes, dataset.length, dataset.d_input) == (10, 2048, 20)
@@ -139,7 +140,7 @@ def test_files_become_tokens(small, folder, end):
             np.testing.assert_array_equal(split.inputs[row, :, 0], expected)
 
 
-def test_made_samples_are_those_that_a_file_of_them_gives(small):
+def test_made_samples_are_those_that_a_file_of_them_gives(small: DataConfig) -> None:
     write(small)
     made_config = DataConfig(name="listops_regenerated")
     with pytest.raises(MissingData, match="has not been made yet") as error:
@@ -152,7 +153,7 @@ def test_made_samples_are_those_that_a_file_of_them_gives(small):
         np.testing.assert_array_equal(read.splits[name].labels, made.splits[name].labels)
 
 
-def test_tokens_stay_whole_numbers_in_a_batch(small):
+def test_tokens_stay_whole_numbers_in_a_batch(small: DataConfig) -> None:
     write(small)
     batch = gather(load(small).splits["train"], np.array([3, 1]))
     assert batch.inputs.dtype == np.uint8 and batch.inputs.shape == (2, 2048, 1)
@@ -173,7 +174,7 @@ def test_tokens_stay_whole_numbers_in_a_batch(small):
     ],
     ids=["a-row-less", "cut-in-a-row", "a-row-more", "symbol", "header", "bytes", "encoding", "empty"],
 )
-def test_damaged_files_are_named_and_leave_nothing(small, tmp_path, change, message):
+def test_damaged_files_are_named_and_leave_nothing(small: DataConfig, tmp_path: Path, change, message: str) -> None:
     write(small, change=change)
     with pytest.raises(DataError, match=message):
         load(small)
@@ -181,7 +182,7 @@ def test_damaged_files_are_named_and_leave_nothing(small, tmp_path, change, mess
     assert [path.name for path in left] in ([".listops-v1.lock"], [])
 
 
-def test_missing_files_name_the_archive_and_the_generator(small):
+def test_missing_files_name_the_archive_and_the_generator(small: DataConfig) -> None:
     with pytest.raises(MissingData, match=r"basic_train.tsv(.|\n)*lra_release.gz") as error:
         load(small)
     assert "launch data prepare listops --from lra_release.gz" in error.value.hint
@@ -191,7 +192,9 @@ def test_missing_files_name_the_archive_and_the_generator(small):
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 @pytest.mark.parametrize("last", ["\n", ""], ids=["end", "no-end"])
 @pytest.mark.parametrize("header", [True, False])
-def test_lines_are_shared_out_whole(tmp_path, monkeypatch, size, last, header):
+def test_lines_are_shared_out_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, last: str, header: bool
+) -> None:
     monkeypatch.setattr("s5.data.lines._BLOCK", 5)
     path = tmp_path / "x"
     lines = ["", "a", "bcdefgh", "ü", "", "z"]

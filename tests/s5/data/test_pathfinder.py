@@ -18,17 +18,17 @@ BATCHES = {"0": range(0, 9), "2": range(9, 15), "10": range(15, 24)}
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(CATALOG, "pathfinder32", dataclasses.replace(CATALOG["pathfinder32"], sizes=SIZES))
     return DataConfig(name="pathfinder32", root=str(tmp_path / "raw"))
 
 
-def words(batch, number, label):
+def words(batch, number, label) -> list[str]:
     return [f"imgs/{batch}", f"sample_{number}.png", str(number), str(label), "1.0", "14", "4", "2", "0.5", "1", "1"]
 
 
-def write(config, folder="pathfinder32", numpy_file=False):
+def write(config, folder: str = "pathfinder32", numpy_file: bool = False) -> Path:
     level = Path(config.root) / folder / "curv_contour_length_14"
     (level / "metadata").mkdir(parents=True)
     for batch, indices in BATCHES.items():
@@ -46,7 +46,7 @@ def write(config, folder="pathfinder32", numpy_file=False):
 
 @pytest.mark.parametrize("folder", ["pathfinder32", "pathfinder/pathfinder32", "lra_release/lra_release/pathfinder32"])
 @pytest.mark.parametrize("numpy_file", [False, True], ids=["text", "npy"])
-def test_pictures_become_pixels_from_minus_one_to_one(small, folder, numpy_file):
+def test_pictures_become_pixels_from_minus_one_to_one(small: DataConfig, folder: str, numpy_file: bool) -> None:
     write(small, folder, numpy_file)
     dataset = load(small)
     assert (dataset.n_classes, dataset.length, dataset.d_input) == (2, 1024, 1)
@@ -63,13 +63,13 @@ def test_pictures_become_pixels_from_minus_one_to_one(small, folder, numpy_file)
         assert (batch.lengths == 1024).all()
 
 
-def test_the_split_follows_its_seed(small):
+def test_the_split_follows_its_seed(small: DataConfig) -> None:
     write(small)
     one, other = load(small), load(dataclasses.replace(small, split_seed=1))
     assert not np.array_equal(one.splits["test"].rows, other.splits["test"].rows)
 
 
-def test_an_empty_file_is_left_out_and_told_of(small):
+def test_an_empty_file_is_left_out_and_told_of(small: DataConfig) -> None:
     level = write(small)
     (level / "imgs/2/sample_3.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="pathfinder32: 1 pictures are empty files"):
@@ -79,38 +79,38 @@ def test_an_empty_file_is_left_out_and_told_of(small):
     np.testing.assert_array_equal(stored, np.delete(PICTURES, 12, axis=0))
 
 
-def cut(level):
+def cut(level) -> None:
     path = level / "imgs/10/sample_4.png"
     path.write_bytes(path.read_bytes()[:-200])
 
 
-def enlarge(level):
+def enlarge(level) -> None:
     image.fromarray(np.zeros((33, 32), np.uint8)).save(level / "imgs/10/sample_4.png")
 
 
-def colour(level):
+def colour(level) -> None:
     image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(level / "imgs/10/sample_4.png")
 
 
-def remove(level):
+def remove(level) -> None:
     (level / "imgs/10/sample_4.png").unlink()
 
 
-def shorten(level):
+def shorten(level) -> None:
     path = level / "metadata/2.npy"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
 
-def misspell(level):
+def misspell(level) -> None:
     path = level / "metadata/2.npy"
     path.write_text(path.read_text().replace(" 1 1.0 ", " 7 1.0 ", 1))
 
 
-def garble(level):
+def garble(level) -> None:
     (level / "metadata/2.npy").write_bytes("ünder".encode("utf-16"))
 
 
-def cut_numpy(level):
+def cut_numpy(level) -> None:
     (level / "metadata/2.npy").write_bytes(b"\x93NUMPY\x01\x00")
 
 
@@ -127,13 +127,13 @@ def cut_numpy(level):
         (cut_numpy, r"metadata/2.npy: neither text nor a NumPy file"),
     ],
 )
-def test_damage_is_named_and_leaves_nothing(small, tmp_path, harm, message):
+def test_damage_is_named_and_leaves_nothing(small: DataConfig, tmp_path: Path, harm, message: str) -> None:
     harm(write(small))
     with pytest.raises(DataError, match=message):
         load(small)
     assert os.listdir(tmp_path / "cache") == [".pathfinder32-v1.lock"]
 
 
-def test_missing_pictures_name_the_archive(small):
+def test_missing_pictures_name_the_archive(small: DataConfig) -> None:
     with pytest.raises(MissingData, match=r"curv_contour_length_14/imgs/\n(.|\n)*lra_release.gz"):
         load(small)

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def plain_set(rng, n):
     return states, pictures
 
 
-def test_draws_are_those_of_the_plain_procedure_bit_for_bit():
+def test_draws_are_those_of_the_plain_procedure_bit_for_bit() -> None:
     plain, ours = np.random.RandomState(42), np.random.RandomState(42)
     for n in (4, 3):  # the second set begins where the first has ended
         states, pictures = plain_set(plain, n)
@@ -68,13 +69,13 @@ def test_draws_are_those_of_the_plain_procedure_bit_for_bit():
     assert plain.uniform() == ours.uniform()
 
 
-def test_the_first_draws_are_pinned():
+def test_the_first_draws_are_pinned() -> None:
     states = simulate(np.random.RandomState(42), 2000)
     np.testing.assert_array_equal(states[:3, 0, 0], np.random.RandomState(42).uniform(0, 2 * np.pi, 3) - np.pi)
     np.testing.assert_allclose(states[0, [1, 50, 99], 0], PINNED, rtol=0, atol=1e-7)
 
 
-def test_a_pendulum_without_kicks_and_friction_keeps_its_energy(monkeypatch):
+def test_a_pendulum_without_kicks_and_friction_keeps_its_energy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("s5.data.generate.pendulum._TRANSITION_STD", 0.0)
     monkeypatch.setattr("s5.data.generate.pendulum._FRICTION", 0.0)
     states = simulate(np.random.RandomState(0), 50)
@@ -83,13 +84,13 @@ def test_a_pendulum_without_kicks_and_friction_keeps_its_energy(monkeypatch):
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(CATALOG, "pendulum", dataclasses.replace(CATALOG["pendulum"], sizes=SIZES))
     return DataConfig(name="pendulum")
 
 
-def test_half_of_the_frames_are_kept_with_their_times(small):
+def test_half_of_the_frames_are_kept_with_their_times(small: DataConfig) -> None:
     with pytest.raises(MissingData, match="has not been made yet"):
         load(small)
     convert(small)
@@ -110,7 +111,7 @@ def test_half_of_the_frames_are_kept_with_their_times(small):
             np.testing.assert_allclose(batch.labels[row], np.stack([np.sin(angle), np.cos(angle)], -1), atol=1e-6)
 
 
-def write_npz(path, **changed):
+def write_npz(path: Path, **changed):
     rng, arrays = np.random.default_rng(0), {}
     for split, name in (("train", "train"), ("val", "valid"), ("test", "test")):
         n = SIZES[split]
@@ -121,7 +122,7 @@ def write_npz(path, **changed):
     return arrays
 
 
-def test_the_published_file_is_read(small, monkeypatch, tmp_path):
+def test_the_published_file_is_read(small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
     arrays = write_npz(tmp_path / "pend_regression.npz")
     dataset = load(DataConfig(name="pendulum_npz", root=str(tmp_path)))
@@ -134,7 +135,9 @@ def test_the_published_file_is_read(small, monkeypatch, tmp_path):
             np.testing.assert_array_equal(found.times[row], kept)
 
 
-def test_the_bare_file_is_taken_from_where_it_is(small, monkeypatch, tmp_path, capsys):
+def test_the_bare_file_is_taken_from_where_it_is(
+    small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
     file = tmp_path / "pend_regression.npz"
     write_npz(file)
@@ -152,7 +155,9 @@ def test_the_bare_file_is_taken_from_where_it_is(small, monkeypatch, tmp_path, c
     assert "50 steps of 576; 2 values a step" in out and "not converted" not in out
 
 
-def test_what_is_given_and_not_needed_is_said_to_be_left_alone(small, monkeypatch, tmp_path, capsys):
+def test_what_is_given_and_not_needed_is_said_to_be_left_alone(
+    small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
     for folder in ("one", "other", "empty"):
         (tmp_path / folder).mkdir()
@@ -169,19 +174,19 @@ def test_what_is_given_and_not_needed_is_said_to_be_left_alone(small, monkeypatc
     assert f"{tmp_path}/empty/pendulum" in capsys.readouterr().err
 
 
-def cut(path):
+def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5000])
 
 
-def other_shape(path):
+def other_shape(path: Path) -> None:
     write_npz(path, valid_obs=np.zeros((9, 100, 24, 24, 1), np.uint8))
 
 
-def other_type(path):
+def other_type(path: Path) -> None:
     write_npz(path, valid_obs=np.zeros((SIZES["val"], 100, 24, 24, 1), np.float32))
 
 
-def lacking(path):
+def lacking(path: Path) -> None:
     np.savez(path, train_obs=np.zeros(3))
 
 
@@ -195,7 +200,9 @@ def lacking(path):
         (lacking, r"train_obs is float64 of shape \(3,\)"),
     ],
 )
-def test_another_file_is_named_and_leaves_nothing(small, monkeypatch, tmp_path, harm, message):
+def test_another_file_is_named_and_leaves_nothing(
+    small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm, message: str
+) -> None:
     monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
     write_npz(tmp_path / "pend_regression.npz")
     harm(tmp_path / "pend_regression.npz")
@@ -204,7 +211,7 @@ def test_another_file_is_named_and_leaves_nothing(small, monkeypatch, tmp_path, 
     assert os.listdir(tmp_path / "cache") == [".pendulum_npz-v1.lock"]
 
 
-def test_which_frames_are_kept_follows_the_published_seeds():
+def test_which_frames_are_kept_follows_the_published_seeds() -> None:
     for split, offset in (("train", 2000), ("val", 1000), ("test", 0)):
         n = {"train": 2000}.get(split, 1000)
         expected = np.sort(np.random.default_rng(7 + offset).choice(100, 50, replace=False))

@@ -1,6 +1,7 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_prepares_and_prints_the_sizes(tmp_path, capsys):
+def test_prepares_and_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["digits", "mnist5k", "--cache", str(tmp_path)]) == Exit.OK
     out = capsys.readouterr().out
     assert "train 1,257, val 270, test 270; 64 steps of 1; 10 classes" in out
@@ -23,7 +24,7 @@ def test_prepares_and_prints_the_sizes(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["mnist5k-v1.npz"]
 
 
-def test_four_at_once_leave_one_whole_cache(tmp_path):
+def test_four_at_once_leave_one_whole_cache(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "s5.data.prepare", "mnist5k", "--cache", str(tmp_path)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     outputs = [process.communicate()[0] for process in running]
@@ -33,10 +34,12 @@ def test_four_at_once_leave_one_whole_cache(tmp_path):
     assert "raw files" not in outputs[0]
 
 
-def test_works_from_the_cache_where_the_raw_files_are_gone(tmp_path, capsys, monkeypatch):
+def test_works_from_the_cache_where_the_raw_files_are_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     main(["mnist5k", "--cache", str(tmp_path)])
 
-    def missing(*_arguments):
+    def missing(*_arguments) -> None:
         raise catalog.MissingData("gone")
 
     monkeypatch.setattr(catalog, "find_files", missing)
@@ -44,7 +47,7 @@ def test_works_from_the_cache_where_the_raw_files_are_gone(tmp_path, capsys, mon
     assert "raw files: none, and none needed" in capsys.readouterr().out
 
 
-def test_missing_data_end_with_a_hint_and_no_traceback(tmp_path, capsys):
+def test_missing_data_end_with_a_hint_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mnist", "--root", str(tmp_path), "--cache", str(tmp_path)]) == Exit.USER_ERROR
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -53,7 +56,7 @@ def test_missing_data_end_with_a_hint_and_no_traceback(tmp_path, capsys):
     assert "\nhint: download the four files" in captured.err
 
 
-def test_an_unwritable_cache_is_an_error_here(tmp_path, capsys):
+def test_an_unwritable_cache_is_an_error_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="cannot be written"):
         assert main(["mnist5k", "--cache", str(tmp_path / "file")]) == Exit.USER_ERROR
@@ -61,14 +64,14 @@ def test_an_unwritable_cache_is_an_error_here(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["digits", "listops_regenerated"])
-def test_what_is_read_from_no_file_takes_none(tmp_path, name, capsys):
+def test_what_is_read_from_no_file_takes_none(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for given in ("x.gz", "."):
         (tmp_path / "x.gz").touch()
         assert main([name, "--from", str(tmp_path / given), "--cache", str(tmp_path)]) == Exit.USER_ERROR
         assert f"{given.strip('.')}: {name} is read from no file that you have\n\nhint: " in capsys.readouterr().err
 
 
-def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path):
+def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path: Path) -> None:
     info = catalog.CATALOG["listops"]
     for file in info.files:
         (tmp_path / "listops").mkdir(exist_ok=True)
@@ -81,7 +84,9 @@ def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path):
         _unpack_archive(info, "/nowhere/a.gz", str(tmp_path))
 
 
-def test_what_nobody_publishes_says_so_and_words_are_one_line(tmp_path, capsys):
+def test_what_nobody_publishes_says_so_and_words_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--root", str(tmp_path), "--cache", str(tmp_path)]
     assert main(["espeak_commands35", "--download", *options]) == Exit.USER_ERROR
     error = capsys.readouterr().err

@@ -5,6 +5,7 @@ import importlib.util
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def make_contents():
 
 
 @pytest.fixture(params=["mnist", "fashion_mnist"])
-def small(request, monkeypatch, tmp_path):
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     """Make the catalog's MNIST one of 40 pictures, whose files `write` puts on disk."""
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     _, contents = make_contents()
@@ -60,7 +61,7 @@ def small(request, monkeypatch, tmp_path):
     return DataConfig(name=request.param, root=str(tmp_path / "raw"))
 
 
-def write(config, zipped=False, **changed):
+def write(config, zipped: bool = False, **changed):
     _, contents = make_contents()
     for name, content in contents.items():
         path = catalog.data_root(config.root) / (name + ".gz" * zipped)
@@ -76,7 +77,7 @@ def cache_files(config):
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gz"])
-def test_idx_files_become_pixel_sequences(small, zipped):
+def test_idx_files_become_pixel_sequences(small: DataConfig, zipped: bool) -> None:
     write(small, zipped)
     arrays, _ = make_contents()
     dataset = load(small)
@@ -94,7 +95,7 @@ def test_idx_files_become_pixel_sequences(small, zipped):
     assert sorted([*dataset.splits["train"].labels, *dataset.splits["val"].labels]) == list(range(30))
 
 
-def test_the_cache_gives_the_same_and_needs_no_raw_files(small):
+def test_the_cache_gives_the_same_and_needs_no_raw_files(small: DataConfig) -> None:
     folder = write(small)
     first = load(small)
     for path in folder.iterdir():
@@ -105,7 +106,7 @@ def test_the_cache_gives_the_same_and_needs_no_raw_files(small):
     catalog.check_available(small.name, small.root)
 
 
-def test_bit_reversal_reorders_every_sequence(small):
+def test_bit_reversal_reorders_every_sequence(small: DataConfig) -> None:
     write(small)
     plain = load(small)
     permuted = load(dataclasses.replace(small, permutation=Permutation.bit_reversal))
@@ -113,21 +114,21 @@ def test_bit_reversal_reorders_every_sequence(small):
         np.testing.assert_array_equal(permuted.splits[name].inputs, split.inputs[:, bit_reversal(784)])
 
 
-def test_split_seed_moves_validation_and_never_test(small):
+def test_split_seed_moves_validation_and_never_test(small: DataConfig) -> None:
     write(small)
     one, other = load(small), load(dataclasses.replace(small, split_seed=43))
     assert not np.array_equal(one.splits["val"].labels, other.splits["val"].labels)
     np.testing.assert_array_equal(one.splits["test"].inputs, other.splits["test"].inputs)
 
 
-def test_missing_files_are_reported_by_load(small):
+def test_missing_files_are_reported_by_load(small: DataConfig) -> None:
     with pytest.raises(MissingData, match=f"data set {small.name}: its files are missing"):
         load(small)
     with pytest.raises(MissingData):
         catalog.check_available(small.name, small.root)
 
 
-def test_a_damaged_file_is_named_and_leaves_no_cache(small):
+def test_a_damaged_file_is_named_and_leaves_no_cache(small: DataConfig) -> None:
     _, contents = make_contents()
     write(small, train_labels_idx1_ubyte=contents["train-labels-idx1-ubyte"][:-1])
     with pytest.raises(DataError, match=r"raw/train-labels-idx1-ubyte: not the .* and 37 bytes, not 38") as error:
@@ -136,7 +137,7 @@ def test_a_damaged_file_is_named_and_leaves_no_cache(small):
     assert cache_files(small) == []
 
 
-def test_another_data_set_s_file_is_named(small):
+def test_another_data_set_s_file_is_named(small: DataConfig) -> None:
     _, contents = make_contents()
     other = contents["t10k-images-idx3-ubyte"][:-1] + b"\0"
     write(small, t10k_images_idx3_ubyte=other)
@@ -147,7 +148,7 @@ def test_another_data_set_s_file_is_named(small):
 @pytest.mark.parametrize(
     "damage", [lambda z: z[: len(z) // 2], lambda z: b"no gzip" + z, lambda z: z[:60] + b"x" * 9 + z[69:]]
 )
-def test_a_damaged_gzip_file_is_named_and_leaves_no_cache(small, damage):
+def test_a_damaged_gzip_file_is_named_and_leaves_no_cache(small: DataConfig, damage) -> None:
     folder = write(small, zipped=True)
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
@@ -156,7 +157,7 @@ def test_a_damaged_gzip_file_is_named_and_leaves_no_cache(small, damage):
     assert cache_files(small) == []
 
 
-def test_an_unreadable_file_is_named(small, monkeypatch):
+def test_an_unreadable_file_is_named(small: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(small)
     path = folder / "train-images-idx3-ubyte"
     found = catalog.find_files(small.name, small.root)
@@ -167,19 +168,19 @@ def test_an_unreadable_file_is_named(small, monkeypatch):
         load(small)
 
 
-def test_every_data_set_of_the_catalog_has_a_loader():
+def test_every_data_set_of_the_catalog_has_a_loader() -> None:
     mapped = {name for name, info in CATALOG.items() if info.cache is Cache.folder}
     assert data._MAPPED.keys() == mapped
     assert data._LOADERS.keys() == CATALOG.keys() - mapped
 
 
-def test_an_unknown_data_set_is_refused():
+def test_an_unknown_data_set_is_refused() -> None:
     with pytest.raises(DataError, match=r"data.name=mnist_5k: unknown data set; did you mean mnist5k\?"):
         load(DataConfig(name="mnist_5k"))
 
 
 @shipped
-def test_digits_are_the_real_ones():
+def test_digits_are_the_real_ones() -> None:
     dataset = load(DataConfig(name="digits"))
     splits = dataset.splits.values()
     assert (dataset.length, dataset.d_input, dataset.n_classes) == (64, 1, 10)
@@ -193,7 +194,7 @@ def test_digits_are_the_real_ones():
 
 
 @shipped
-def test_mnist5k_is_the_real_one(tmp_path):
+def test_mnist5k_is_the_real_one(tmp_path: Path) -> None:
     dataset = load(DataConfig(name="mnist5k", cache=str(tmp_path)))
     splits = dataset.splits
     assert {n: np.bincount(s.labels).tolist() for n, s in splits.items()} == {
@@ -208,7 +209,7 @@ def test_mnist5k_is_the_real_one(tmp_path):
     assert len(np.unique(pixels[:, :, 0], axis=0)) == 5000
 
 
-def test_fashion_mnist_is_the_real_one(tmp_path):
+def test_fashion_mnist_is_the_real_one(tmp_path: Path) -> None:
     try:
         catalog.find_files("fashion_mnist")
     except MissingData as error:
@@ -221,7 +222,7 @@ def test_fashion_mnist_is_the_real_one(tmp_path):
     assert np.bincount(dataset.splits["test"].labels).tolist() == [1000] * 10
 
 
-def test_csv_of_another_width_or_with_other_values_is_refused():
+def test_csv_of_another_width_or_with_other_values_is_refused() -> None:
     images, labels = decode_csv(b"1,2,3\n4,5,6\n", 2, "x")
     np.testing.assert_array_equal(images, [[1, 2], [4, 5]])
     np.testing.assert_array_equal(labels, [3, 6])
@@ -233,7 +234,7 @@ def test_csv_of_another_width_or_with_other_values_is_refused():
 
 
 @shipped
-def test_loading_imports_neither_jax_nor_the_packages_that_ship_the_data(tmp_path):
+def test_loading_imports_neither_jax_nor_the_packages_that_ship_the_data(tmp_path: Path) -> None:
     code = """
 import sys
 from s5.config.data import DataConfig

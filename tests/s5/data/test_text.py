@@ -28,7 +28,7 @@ def review(split, kind, number):
 
 
 @pytest.fixture
-def reviews(monkeypatch, tmp_path):
+def reviews(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     """Make the catalog's IMDB one of 12 and 8 reviews."""
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     for name in ("imdb", "imdb_bytes"):
@@ -37,7 +37,7 @@ def reviews(monkeypatch, tmp_path):
     return DataConfig(name="imdb", root=str(tmp_path / "raw"))
 
 
-def write_reviews(folder):
+def write_reviews(folder: Path) -> None:
     for split, count in (("train", 6), ("test", 4)):
         for kind, rating in (("neg", 2), ("pos", 9)):
             (folder / split / kind).mkdir(parents=True)
@@ -49,7 +49,7 @@ def write_reviews(folder):
     (folder / "train/neg/README").write_text("no review")
 
 
-def vocabulary(length=512):
+def vocabulary(length: int = 512):
     texts = [review("train", kind, number)[: length - 1] for kind in ("neg", "pos") for number in range(6)]
     counts = Counter("".join(texts))
     kept = sorted((c for c in counts if counts[c] >= 15), key=lambda c: (-counts[c], ord(c)))
@@ -57,7 +57,7 @@ def vocabulary(length=512):
 
 
 @pytest.mark.parametrize("folder", ["aclImdb", "imdb/aclImdb"])
-def test_reviews_become_characters(reviews, folder):
+def test_reviews_become_characters(reviews: DataConfig, folder: str) -> None:
     write_reviews(Path(reviews.root) / folder)
     dataset = load(reviews)
     assert (dataset.n_classes, dataset.length, dataset.d_input) == (2, 512, 135)
@@ -74,7 +74,7 @@ def test_reviews_become_characters(reviews, folder):
     assert (batch.lengths == 512).sum() == 2
 
 
-def test_a_part_of_the_training_reviews_validates_unless_upstream_s_way_is_asked_for(reviews):
+def test_a_part_of_the_training_reviews_validates_unless_upstream_s_way_is_asked_for(reviews: DataConfig) -> None:
     write_reviews(Path(reviews.root) / "aclImdb")
     ours, theirs = load(reviews), load(reviews, UPSTREAM)
     assert {name: len(split) for name, split in ours.splits.items()} == {"train": 10, "val": 2, "test": 8}
@@ -88,7 +88,7 @@ def test_a_part_of_the_training_reviews_validates_unless_upstream_s_way_is_asked
     assert not np.array_equal(other.splits["val"].rows, rows[1])
 
 
-def test_bytes_are_shifted_by_one_and_have_no_end(reviews):
+def test_bytes_are_shifted_by_one_and_have_no_end(reviews: DataConfig) -> None:
     write_reviews(Path(reviews.root) / "aclImdb")
     dataset = load(dataclasses.replace(reviews, name="imdb_bytes"))
     batch = gather(dataset.splits["test"], np.arange(8))
@@ -98,7 +98,9 @@ def test_bytes_are_shifted_by_one_and_have_no_end(reviews):
     assert not batch.inputs[5, len(content) :].any()
 
 
-def test_reviews_missing_or_in_another_encoding_are_named_and_leave_nothing(reviews, tmp_path):
+def test_reviews_missing_or_in_another_encoding_are_named_and_leave_nothing(
+    reviews: DataConfig, tmp_path: Path
+) -> None:
     folder = Path(reviews.root) / "aclImdb"
     with pytest.raises(MissingData, match=r"train/neg/\n(.|\n)*aclImdb_v1.tar.gz(.|\n)*c40f74a18d3b"):
         load(reviews)
@@ -113,14 +115,14 @@ def test_reviews_missing_or_in_another_encoding_are_named_and_leave_nothing(revi
     assert os.listdir(tmp_path / "cache") == [".imdb-v1.lock"]
 
 
-def test_more_characters_than_inputs_are_refused(reviews, monkeypatch):
+def test_more_characters_than_inputs_are_refused(reviews: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     write_reviews(Path(reviews.root) / "aclImdb")
     monkeypatch.setitem(CATALOG, "imdb", dataclasses.replace(CATALOG["imdb"], d_input=12))
     with pytest.raises(DataError, match="characters occur 15 times; a model has 12 inputs"):
         load(reviews)
 
 
-def test_the_archive_s_unlabelled_reviews_are_left_out(reviews, tmp_path):
+def test_the_archive_s_unlabelled_reviews_are_left_out(reviews: DataConfig, tmp_path: Path) -> None:
     write_reviews(tmp_path / "aclImdb")
     with tarfile.open(tmp_path / "aclImdb_v1.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "aclImdb", "aclImdb")
@@ -140,7 +142,7 @@ PAIRS = {
 
 
 @pytest.fixture
-def pairs(monkeypatch, tmp_path):
+def pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     """Make the catalog's AAN one of six pairs of at most 63 characters."""
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     sizes = {split: len(rows) for split, rows in PAIRS.items()}
@@ -149,7 +151,7 @@ def pairs(monkeypatch, tmp_path):
     return DataConfig(name="aan", root=str(tmp_path / "raw"))
 
 
-def write_pairs(config, folder="tsv_data", change=lambda text: text):
+def write_pairs(config, folder: str = "tsv_data", change=lambda text: text) -> None:
     path = Path(config.root) / folder
     path.mkdir(parents=True)
     for split, name in (("train", "train"), ("val", "eval"), ("test", "test")):
@@ -159,7 +161,7 @@ def write_pairs(config, folder="tsv_data", change=lambda text: text):
 
 
 @pytest.mark.parametrize("folder", ["tsv_data", "lra_release/lra_release/tsv_data", "aan"])
-def test_pairs_become_two_documents(pairs, folder):
+def test_pairs_become_two_documents(pairs: DataConfig, folder: str) -> None:
     write_pairs(pairs, folder)
     counts = Counter("".join(one[:63] + two[:63] for _, one, two in PAIRS["train"]))
     numbers = {c: n for n, c in enumerate(sorted(counts, key=lambda c: (-counts[c], ord(c))), 3)}
@@ -189,7 +191,7 @@ def test_pairs_become_two_documents(pairs, folder):
     ],
     ids=["a-row-less", "cut", "label", "columns", "encoding"],
 )
-def test_damaged_pairs_are_named_and_leave_nothing(pairs, tmp_path, change, message):
+def test_damaged_pairs_are_named_and_leave_nothing(pairs: DataConfig, tmp_path: Path, change, message: str) -> None:
     write_pairs(pairs, change=change)
     with pytest.raises(DataError, match=message):
         load(pairs)

@@ -18,7 +18,7 @@ batch, L, d_input, d_output = 3, 24, 2, 4
 LENGTHS = jnp.array([24, 9, 1])
 
 
-def draw(*shape, seed=0):
+def draw(*shape, seed: int = 0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
@@ -55,7 +55,7 @@ def is_sequence(var):
 
 
 @pytest.mark.parametrize("activation", [Activation.half_glu2, Activation.full_glu], ids=lambda kind: kind.name)
-def test_products_are_bfloat16_and_sums_float32(activation):
+def test_products_are_bfloat16_and_sums_float32(activation: Activation) -> None:
     step, params = step_of(precision=Precision.bfloat16, activation=activation)
     found = list(equations(jax.make_jaxpr(step)(params).jaxpr))
     products = [eqn for eqn in found if eqn.primitive.name == "dot_general" and any(map(is_sequence, eqn.invars))]
@@ -75,7 +75,7 @@ def test_products_are_bfloat16_and_sums_float32(activation):
     assert {aval.dtype for aval in handed_on} == {jnp.dtype(jnp.bfloat16)}
 
 
-def test_bfloat16_is_near_float32_and_all_else_stays_float32():
+def test_bfloat16_is_near_float32_and_all_else_stays_float32() -> None:
     (logits, stats, grads), (near, near_stats, near_grads) = (
         jax.jit(step)(params) for step, params in (step_of(), step_of(precision=Precision.bfloat16))
     )

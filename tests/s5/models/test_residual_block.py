@@ -17,11 +17,11 @@ SMALL = S5Config(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6
 
 
-def draw(*shape, seed=0):
+def draw(*shape, seed: int = 0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def prefix(*lengths):
+def prefix(*lengths) -> bool:
     return jnp.arange(L) < jnp.array(lengths)[:, None]
 
 
@@ -34,7 +34,7 @@ def sigmoid(x):
 
 
 @pytest.mark.parametrize("kind", Activation)
-def test_activation_is_the_published_gate(kind):
+def test_activation_is_the_published_gate(kind) -> None:
     gate = GatedActivation(dataclasses.replace(SMALL, activation=kind), np.random.default_rng(0))
     for dense in (gate.gate, gate.value):
         if dense is not None:
@@ -52,7 +52,7 @@ def test_activation_is_the_published_gate(kind):
     np.testing.assert_allclose(gate(y, None), want, rtol=1e-4, atol=1e-6)
 
 
-def test_dense_is_affine_and_has_the_derivative_of_one():
+def test_dense_is_affine_and_has_the_derivative_of_one() -> None:
     dense, x = Dense(4, 5, np.random.default_rng(0)), draw(batch, L, 4)
     dense.bias[...] = draw(5, seed=1)
     W, b = dense.weight[...], dense.bias[...]
@@ -72,7 +72,7 @@ def test_dense_is_affine_and_has_the_derivative_of_one():
 
 @pytest.mark.parametrize("by_output", [True, False], ids=["half_glu2", "half_glu1"])
 @pytest.mark.parametrize("drops", [True, False], ids=["dropout", "whole"])
-def test_the_gate_has_the_derivative_of_its_definition(by_output, drops):
+def test_the_gate_has_the_derivative_of_its_definition(by_output: bool, drops: bool) -> None:
     y, W, b = 2 * draw(batch, L, H), draw(H, H, seed=1), draw(H, seed=2)
     keep = (draw(batch, 1, H, seed=3) > 0) * 1.5 if drops else None
 
@@ -89,7 +89,7 @@ def test_the_gate_has_the_derivative_of_its_definition(by_output, drops):
 
 
 @pytest.mark.parametrize("lengths", [None, (7, 2, 0)], ids=["full", "padded"])
-def test_batch_norm_has_the_derivative_of_its_definition(lengths):
+def test_batch_norm_has_the_derivative_of_its_definition(lengths: tuple[int, ...] | None) -> None:
     x, scale, bias = 3 + 2 * draw(batch, L, H), draw(H, seed=1), draw(H, seed=2)
     mask = None if lengths is None else prefix(*lengths)
     weight = jnp.ones((batch, L, 1), bool) if mask is None else mask[..., None]
@@ -106,7 +106,7 @@ def test_batch_norm_has_the_derivative_of_its_definition(lengths):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_batch_norm_counts_valid_steps_only():
+def test_batch_norm_counts_valid_steps_only() -> None:
     norm, x, mask = BatchNorm(H, momentum=0.9), 3 + 2 * draw(batch, L, H), prefix(7, 2, 4)
     norm.scale[...], norm.bias[...] = draw(H, seed=1), draw(H, seed=2)
     valid = np.asarray(x)[np.asarray(mask)]
@@ -117,14 +117,14 @@ def test_batch_norm_counts_valid_steps_only():
     np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * var, rtol=1e-5)
 
 
-def test_batch_norm_evaluates_with_its_running_statistics():
+def test_batch_norm_evaluates_with_its_running_statistics() -> None:
     norm, x = BatchNorm(H, momentum=0.9), draw(batch, L, H)
     norm.mean[...], norm.var[...] = draw(H, seed=1), jnp.full(H, 2e-5)
     np.testing.assert_allclose(norm(x, None, False), (x - norm.mean[...]) / np.sqrt(2e-5 + 1e-5), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(norm.var[...], jnp.float32(2e-5))
 
 
-def test_batch_norm_is_exact_far_from_zero():
+def test_batch_norm_is_exact_far_from_zero() -> None:
     # The variance as a difference of two large numbers would be off by whole units here.
     x = 1000 + draw(batch, L, H)
     got = BatchNorm(H, momentum=0.9)(x, None, True)
@@ -132,7 +132,7 @@ def test_batch_norm_is_exact_far_from_zero():
     np.testing.assert_allclose(got, want, atol=1e-3)
 
 
-def test_layer_norm_normalises_each_step():
+def test_layer_norm_normalises_each_step() -> None:
     norm, x = LayerNorm(H), 3 + 2 * draw(batch, L, H)
     got = np.asarray(norm(x, prefix(7, 2, 4), True))
     np.testing.assert_allclose(got.mean(-1), 0, atol=1e-5)
@@ -140,13 +140,15 @@ def test_layer_norm_normalises_each_step():
 
 
 @pytest.mark.parametrize(("norm", "axes", "epsilon"), [(BatchNorm(H, 0.9), (0, 1), 1e-5), (LayerNorm(H), -1, 1e-6)])
-def test_what_hardly_varies_is_not_blown_up(norm, axes, epsilon):
+def test_what_hardly_varies_is_not_blown_up(
+    norm: BatchNorm | LayerNorm, axes: tuple[int, ...] | int, epsilon: float
+) -> None:
     x = np.asarray(1e-3 * draw(batch, L, H))
     want = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
     np.testing.assert_allclose(norm(jnp.asarray(x), None, True), want, rtol=1e-3, atol=1e-5)
 
 
-def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean():
+def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean() -> None:
     x = jnp.ones((200, L, 50))
     dropped = np.asarray(dropout(x, 0.25, jax.random.key(0)))
     assert (dropped == dropped[:, :1]).all()
@@ -157,7 +159,7 @@ def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean():
 
 @pytest.mark.parametrize("norm", Norm)
 @pytest.mark.parametrize("prenorm", [True, False], ids=["pre", "post"])
-def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm, norm):
+def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm: bool, norm) -> None:
     layer = ResidualBlock(dataclasses.replace(SMALL, prenorm=prenorm, norm=norm), np.random.default_rng(0))
     x, mask = draw(batch, L, H), prefix(7, 2, 4)
 
@@ -170,7 +172,7 @@ def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm, norm):
 
 
 @pytest.mark.parametrize("kind", Activation)
-def test_every_activation_drops_as_often_as_published(kind):
+def test_every_activation_drops_as_often_as_published(kind) -> None:
     config = dataclasses.replace(SMALL, activation=kind, dropout=0.5)
     gate = GatedActivation(config, np.random.default_rng(0))
     y = jnp.full((400, 1, SMALL.d_model), 1.5)

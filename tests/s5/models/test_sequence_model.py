@@ -22,11 +22,11 @@ SMALL = S5Config(n_layers=2, d_model=8, d_state=8, n_blocks=2)
 batch, L, d_input, n_classes = 4, 12, 3, 5
 
 
-def model(seed=0, **changes):
+def model(seed: int = 0, **changes):
     return make_model(dataclasses.replace(SMALL, **changes), d_input, n_classes, nnx.Rngs(seed))
 
 
-def sequences(steps=L, seed=0):
+def sequences(steps=L, seed: int = 0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal((batch, steps, d_input)), jnp.float32)
 
 
@@ -42,7 +42,9 @@ def sequences(steps=L, seed=0):
         (False, True, Pooling.last, Norm.batch),
     ],
 )
-def test_padding_changes_no_output_statistic_or_gradient(bidirectional, prenorm, pooling, norm):
+def test_padding_changes_no_output_statistic_or_gradient(
+    bidirectional: bool, prenorm: bool, pooling: Pooling, norm: Norm
+) -> None:
     net = model(bidirectional=bidirectional, prenorm=prenorm, pooling=pooling, norm=norm)
     lengths = jnp.array([12, 3, 7, 1])
     x = sequences()
@@ -62,7 +64,7 @@ def run(net, x, lengths, train):
     return net(x, Steps.of(L, lengths), train=train), nnx.state(net, nnx.BatchStat)
 
 
-def test_full_lengths_are_no_lengths():
+def test_full_lengths_are_no_lengths() -> None:
     net, x = model(bidirectional=True), sequences()
     apply = jax.jit(lambda x, n=None: run(net, x, n, True))
     got, want = apply(x, jnp.full(batch, L)), apply(x)
@@ -70,7 +72,7 @@ def test_full_lengths_are_no_lengths():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_a_batch_is_its_sequences_one_by_one():
+def test_a_batch_is_its_sequences_one_by_one() -> None:
     net, x, lengths = model(bidirectional=True), sequences(), jnp.array([12, 3, 7, 1])
     apply = jax.jit(lambda x, n=None: net(x, Steps.of(x.shape[1], n), train=False))
     alone = [apply(x[i : i + 1, :n])[0] for i, n in enumerate(lengths.tolist())]
@@ -94,13 +96,13 @@ def gradients(net, x, lengths, rows=slice(None)):
     return step(params, x, lengths)
 
 
-def assert_near(got, want):
+def assert_near(got, want) -> None:
     for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("pooling", Pooling)
-def test_a_row_of_padding_is_pooled_to_zero_and_moves_nothing(pooling):
+def test_a_row_of_padding_is_pooled_to_zero_and_moves_nothing(pooling) -> None:
     net, x = model(pooling=pooling, bidirectional=True), sequences()
     lengths = jnp.array([12, 0, 7, 1])
     x = x.at[1].set(1e6)
@@ -113,7 +115,7 @@ def test_a_row_of_padding_is_pooled_to_zero_and_moves_nothing(pooling):
     assert_near((grads["encoder"], grads["layers"]), (want_grads["encoder"], want_grads["layers"]))
 
 
-def test_a_batch_of_padding_moves_nothing():
+def test_a_batch_of_padding_moves_nothing() -> None:
     net, before = model(), nnx.state(model(), nnx.BatchStat)
     grads, stats, _ = gradients(net, sequences(), jnp.zeros(batch, int))
     assert_near(stats, before)
@@ -121,7 +123,7 @@ def test_a_batch_of_padding_moves_nothing():
 
 
 @pytest.mark.parametrize("lengths", [None, [1]], ids=["full", "padded"])
-def test_one_sequence_of_one_step_has_finite_gradients(lengths):
+def test_one_sequence_of_one_step_has_finite_gradients(lengths: list[int] | None) -> None:
     x = sequences()[:1, : 1 if lengths is None else L]
     grads, stats, logits = gradients(model(bidirectional=True), x, None if lengths is None else jnp.array(lengths))
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((grads, stats, logits)))
@@ -130,7 +132,7 @@ def test_one_sequence_of_one_step_has_finite_gradients(lengths):
     assert_near((grads, stats, logits), want)
 
 
-def test_upstream_lets_padding_into_scans_and_statistics():
+def test_upstream_lets_padding_into_scans_and_statistics() -> None:
     x, lengths = sequences(), jnp.array([12, 3, 7, 1])
     x = jnp.where((jnp.arange(L) < lengths[:, None])[..., None], x, 0)
     make = {compat: make_model(SMALL, d_input, n_classes, nnx.Rngs(0), compat=compat) for compat in (OURS, UPSTREAM)}
@@ -145,14 +147,14 @@ def test_upstream_lets_padding_into_scans_and_statistics():
     assert (jnp.abs(logits - our_logits) > 1e-3).any()
 
 
-def test_upstream_refuses_the_last_step_of_padded_sequences():
+def test_upstream_refuses_the_last_step_of_padded_sequences() -> None:
     last = dataclasses.replace(SMALL, pooling=Pooling.last)
     net = make_model(last, d_input, n_classes, nnx.Rngs(0), compat=UPSTREAM)
     with pytest.raises(ValueError, match=r"no model\.pooling=last for padded"):
         net(sequences(), Steps.of(L, jnp.full(batch, L)), train=False)
 
 
-def test_pooling_takes_valid_steps_only():
+def test_pooling_takes_valid_steps_only() -> None:
     x, steps = sequences(), Steps.of(L, jnp.array([12, 3, 7, 1]))
     last, mean = (np.asarray(pool(x, steps, kind)) for kind in (Pooling.last, Pooling.mean))
     for i, n in enumerate((12, 3, 7, 1)):
@@ -160,20 +162,20 @@ def test_pooling_takes_valid_steps_only():
         np.testing.assert_allclose(mean[i], np.asarray(x[i, :n]).mean(0), rtol=1e-5, atol=1e-6)
 
 
-def test_logits_look_ahead_in_no_forward_layer():
+def test_logits_look_ahead_in_no_forward_layer() -> None:
     net = model(pooling=Pooling.last)
     x, lengths = sequences(), jnp.full(batch, 6)
     by_input = jax.jit(jax.grad(lambda x: net(x, Steps.of(L, lengths), train=False).sum()))(x)
     assert (np.abs(by_input).sum((0, 2)) > 0).tolist() == [k < 6 for k in range(L)]
 
 
-def test_the_seed_decides_the_parameters():
+def test_the_seed_decides_the_parameters() -> None:
     one, same, other = (jax.tree.leaves(nnx.state(model(seed), nnx.Param)) for seed in (0, 0, 1))
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-def test_dropout_needs_a_key_and_follows_it():
+def test_dropout_needs_a_key_and_follows_it() -> None:
     net, x = model(dropout=0.5, norm=Norm.layer), sequences()
     with pytest.raises(ValueError, match=r"dropout=0\.5 needs a key"):
         net(x, train=True)
@@ -197,7 +199,7 @@ def train_step(net, optimizer, opt_state, x, labels):
     return value, optax.tree.norm(grads), optax.tree.norm(updates)
 
 
-def test_one_step_has_its_pinned_metrics():
+def test_one_step_has_its_pinned_metrics() -> None:
     net = model(n_layers=1)
     params = nnx.state(net, nnx.Param)
     optimizer = make_optimizer(OptimConfig(warmup_epochs=0.0), params, steps_per_epoch=10, epochs=2)
@@ -216,14 +218,14 @@ def test_one_step_has_its_pinned_metrics():
 PINNED = (1.507030, 0.670855, 0.017720)
 
 
-def test_jit_changes_nothing():
+def test_jit_changes_nothing() -> None:
     net, x, lengths = model(n_layers=1), sequences(), jnp.array([12, 3, 7, 1])
     jitted = jax.jit(lambda x: run(net, x, lengths, True))(x)
     for got, want in zip(jax.tree.leaves(jitted), jax.tree.leaves(run(net, x, lengths, True)), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-def test_one_shape_compiles_once():
+def test_one_shape_compiles_once() -> None:
     traces = []
     net = model(n_layers=1)
 
@@ -237,7 +239,7 @@ def test_one_shape_compiles_once():
     assert len(traces) == 1
 
 
-def test_tokens_are_one_hot_vectors():
+def test_tokens_are_one_hot_vectors() -> None:
     net = model()
     tokens = np.random.default_rng(0).integers(0, d_input, (batch, L, 1)).astype(np.uint8)
     one_hot = jax.nn.one_hot(tokens[..., 0], d_input)

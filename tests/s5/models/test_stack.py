@@ -22,11 +22,11 @@ SMALL = S5Config(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=Tru
 batch, L, H = 2, 5, 6
 
 
-def stack(**changes):
+def stack(**changes) -> Stack:
     return Stack(dataclasses.replace(SMALL, **changes), np.random.default_rng(0))
 
 
-def draw(*shape, seed=0):
+def draw(*shape, seed: int = 0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
@@ -36,7 +36,7 @@ def layer_of(layers, i):
 
 
 @pytest.mark.parametrize("norm", Norm)
-def test_a_stack_is_its_layers_one_by_one_with_a_key_each(norm):
+def test_a_stack_is_its_layers_one_by_one_with_a_key_each(norm) -> None:
     layers, x, steps = stack(norm=norm), draw(batch, L, H), Steps.of(L, jnp.array([5, 3]))
     key, each = jax.random.key(1), [layer_of(layers, i) for i in range(3)]
     want = x
@@ -50,7 +50,7 @@ def test_a_stack_is_its_layers_one_by_one_with_a_key_each(norm):
         assert (np.abs(means).max(1) > 0).all()
 
 
-def test_layers_start_different_and_share_a_leading_axis():
+def test_layers_start_different_and_share_a_leading_axis() -> None:
     params = jax.tree.leaves(nnx.state(stack(), nnx.Param))
     assert {leaf.shape[0] for leaf in params} == {3}
     drawn = [leaf for leaf in params if leaf.ndim > 2]
@@ -76,12 +76,12 @@ def gradients():
 
 
 @pytest.mark.parametrize("remat", [Remat.states, Remat.full])
-def test_what_is_computed_again_has_the_same_gradient(gradients, remat):
+def test_what_is_computed_again_has_the_same_gradient(gradients, remat: Remat) -> None:
     for one, other in zip(jax.tree.leaves(gradients[Remat.none][0]), jax.tree.leaves(gradients[remat][0]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_only_where_nothing_is_kept_are_the_states_computed_again(gradients):
+def test_only_where_nothing_is_kept_are_the_states_computed_again(gradients) -> None:
     recurrences = {remat: text.count("name=sequential\n") for remat, (_, text) in gradients.items()}
     assert recurrences[Remat.states] == recurrences[Remat.none] > 0
     assert recurrences[Remat.full] == recurrences[Remat.none] + 2  # two directions
@@ -103,7 +103,7 @@ def lowered_step(n_layers):
     return step.lower(state, MetricWindow.empty(), rows).as_text()
 
 
-def test_the_program_of_a_step_does_not_grow_with_depth():
+def test_the_program_of_a_step_does_not_grow_with_depth() -> None:
     # Not 2 layers: where two sizes are equal, JAX shares some helpers between them.
     shallow, deep = lowered_step(4).splitlines(), lowered_step(16).splitlines()
     assert len(shallow) == len(deep)

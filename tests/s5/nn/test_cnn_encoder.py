@@ -49,7 +49,7 @@ def nudged(params, ways, by):
     return jax.tree.map(lambda p, w: jnp.asarray(np.asarray(p) + np.float32(by) * w), params, ways)
 
 
-def draw(*shape, seed=0):
+def draw(*shape, seed: int = 0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
@@ -76,7 +76,7 @@ def plain_pool(x):
 
 
 @pytest.mark.parametrize(("stride", "padding", "size"), [(1, 2, 5), (2, 1, 3)])
-def test_a_convolution_is_the_sum_over_its_window(stride, padding, size):
+def test_a_convolution_is_the_sum_over_its_window(stride: int, padding: int, size: int) -> None:
     rng = np.random.default_rng(0)
     net = Convolution(2, 3, size, stride, padding, rng)
     net.bias[...] = draw(3, seed=1)
@@ -85,7 +85,7 @@ def test_a_convolution_is_the_sum_over_its_window(stride, padding, size):
     np.testing.assert_allclose(net(x), want, rtol=1e-4, atol=1e-5)
 
 
-def test_picture_features_are_the_published_network():
+def test_picture_features_are_the_published_network() -> None:
     net, x = model().pictures, np.asarray(pictures())
     by_name = {name: np.asarray(getattr(net, part).weight[...]) for name, part in (("a", "first"), ("b", "second"))}
     assert [w.shape for w in by_name.values()] == [(5, 5, 1, 12), (3, 3, 12, 12)]
@@ -97,27 +97,27 @@ def test_picture_features_are_the_published_network():
     np.testing.assert_allclose(got, np.maximum(y, 0), rtol=1e-4, atol=1e-5)
 
 
-def test_the_pendulum_s_pictures_become_108_numbers_before_the_dense_map():
+def test_the_pendulum_s_pictures_become_108_numbers_before_the_dense_map() -> None:
     net = PictureFeatures(576, np.random.default_rng(0))
     assert net.dense.weight.shape == (108, 30)
     np.testing.assert_array_equal(pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0], [[5, 7], [13, 15]])
 
 
 @pytest.mark.parametrize("n_pixels", [0, 1, 63, 100, 784])
-def test_other_pictures_are_refused_by_name(n_pixels):
+def test_other_pictures_are_refused_by_name(n_pixels: int) -> None:
     assert picture_side(n_pixels) is None
     with pytest.raises(ValueError, match=rf"model\.encoder=picture: .* it has {n_pixels} feature"):
         SMALL.check_fits(n_pixels, Head.regression)
 
 
-def test_tokens_are_no_pictures_however_many_there_are():
+def test_tokens_are_no_pictures_however_many_there_are() -> None:
     with pytest.raises(ValueError, match=r"model\.encoder=picture: .* it is a token"):
         SMALL.check_fits(256, Head.classification, tokens=True)
     with pytest.raises(ValueError, match=r"tokens, which model\.encoder=picture cannot read"):
         model()._encode(jnp.zeros((1, 2, 1), jnp.int32), Steps())
 
 
-def test_times_that_are_not_there_become_no_feature():
+def test_times_that_are_not_there_become_no_feature() -> None:
     for times in (Times.append, Times.ignore):
         with pytest.raises(ValueError, match=rf"model\.times={times.name}: all intervals of these data are 1"):
             dataclasses.replace(SMALL, times=times).check_fits(64, Head.regression, times=False)
@@ -128,12 +128,12 @@ def test_times_that_are_not_there_become_no_feature():
         make_model(words, 64, 2, nnx.Rngs(0))(jnp.zeros((1, 2, 1), jnp.int32), train=False)
 
 
-def test_a_likelihood_of_classes_is_refused():
+def test_a_likelihood_of_classes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.likelihood=gaussian: .* this is a classification"):
         SMALL.check_fits(64, Head.classification)
 
 
-def test_the_gaussian_head_is_two_networks_of_one_hidden_layer():
+def test_the_gaussian_head_is_two_networks_of_one_hidden_layer() -> None:
     head, x = model().head, draw(batch, L, 6, seed=3)
     assert head.mean_hidden.weight.shape == head.variance_hidden.weight.shape == (6, 30)
     mean, variance = np.split(np.asarray(head(x)), 2, axis=-1)
@@ -148,7 +148,7 @@ def test_the_gaussian_head_is_two_networks_of_one_hidden_layer():
     np.testing.assert_allclose(variance, np.where(raw > 0, raw, np.expm1(raw)) + 1, rtol=1e-4, atol=1e-5)
 
 
-def test_the_likelihood_is_that_of_a_gaussian():
+def test_the_likelihood_is_that_of_a_gaussian() -> None:
     rng = np.random.default_rng(0)
     mean, value, variance = rng.standard_normal(50), rng.standard_normal(50), rng.uniform(0.01, 3, 50)
     density = np.exp(-((value - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
@@ -160,7 +160,7 @@ def test_the_likelihood_is_that_of_a_gaussian():
     assert float(exact) == pytest.approx((math.log(LEAST_VARIANCE) + math.log(2 * math.pi)) / 2, rel=1e-5)
 
 
-def test_scores_of_gaussians_leave_padding_and_filling_rows_out():
+def test_scores_of_gaussians_leave_padding_and_filling_rows_out() -> None:
     outputs = jnp.concatenate([draw(3, 4, 2), jnp.abs(draw(3, 4, 2, seed=1)) + 0.1], axis=-1)
     labels, lengths = draw(3, 4, 2, seed=2), np.array([4, 2, 3], np.int32)
     garbage = outputs.at[1, 2:].set(1e9)
@@ -187,7 +187,7 @@ def loss_of(net):
     return loss, params
 
 
-def test_the_gradient_is_the_slope_of_the_loss():
+def test_the_gradient_is_the_slope_of_the_loss() -> None:
     loss, params = loss_of(model(times=Times.append))
     (_, grads), every = loss(params), normal_like(params, seed=5)
     for part in ("pictures", "encoder", "layers", "head"):
@@ -201,7 +201,7 @@ def test_the_gradient_is_the_slope_of_the_loss():
 
 
 @pytest.mark.parametrize("times", Times)
-def test_a_stream_of_pictures_is_the_whole_sequence(times):
+def test_a_stream_of_pictures_is_the_whole_sequence(times) -> None:
     net, x = model(times=times), pictures()
     intervals = jnp.asarray(np.random.default_rng(1).uniform(0.2, 3, (batch, L)), jnp.float32).at[:, 0].set(1)
     observed = jnp.cumsum(intervals, axis=1)
@@ -217,7 +217,7 @@ def test_a_stream_of_pictures_is_the_whole_sequence(times):
     assert (times is Times.ignore) == np.allclose(want, whole(x, 2 * observed), atol=1e-4)
 
 
-def test_padded_pictures_change_no_answer():
+def test_padded_pictures_change_no_answer() -> None:
     net, x, lengths = model(times=Times.append, bidirectional=True), pictures(), jnp.array([4, 6])
     observed = jnp.cumsum(jnp.abs(draw(batch, L, seed=4)), axis=1)
     valid = jnp.arange(L) < lengths[:, None]
@@ -226,7 +226,7 @@ def test_padded_pictures_change_no_answer():
     np.testing.assert_allclose(garbage, apply(x, observed), rtol=1e-4, atol=1e-5)
 
 
-def test_answers_are_float32_whatever_is_computed_in():
+def test_answers_are_float32_whatever_is_computed_in() -> None:
     @nnx.jit
     def answers(net, x):
         return net(x, train=False)
@@ -238,6 +238,6 @@ def test_answers_are_float32_whatever_is_computed_in():
     np.testing.assert_allclose(half, single, atol=0.15)
 
 
-def test_other_models_have_no_picture_network():
+def test_other_models_have_no_picture_network() -> None:
     plain = make_model(S5Config(n_layers=1, d_model=4, d_state=4, n_blocks=1, pooling=Pooling.last), 3, 2, nnx.Rngs(0))
     assert "pictures" not in nnx.state(plain, nnx.Param)

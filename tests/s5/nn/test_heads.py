@@ -25,7 +25,7 @@ def model(head, **changes):
     return net
 
 
-def draw(*shape, seed=0):
+def draw(*shape, seed: int = 0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
@@ -37,7 +37,7 @@ def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def test_retrieval_compares_two_pooled_documents():
+def test_retrieval_compares_two_pooled_documents() -> None:
     net, pairs = model(Head.retrieval, bidirectional=True), inputs_of(Head.retrieval)
     lengths = jnp.array([[8, 3], [1, 8], [5, 5]])
 
@@ -57,12 +57,12 @@ def test_retrieval_compares_two_pooled_documents():
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_retrieval_refuses_single_documents():
+def test_retrieval_refuses_single_documents() -> None:
     with pytest.raises(ValueError, match="takes pairs"):
         model(Head.retrieval)(draw(batch, L, d_input)[:, :, None], train=False)
 
 
-def test_regression_answers_each_step_and_looks_at_none_after_it():
+def test_regression_answers_each_step_and_looks_at_none_after_it() -> None:
     net, x = model(Head.regression), inputs_of(Head.regression)
 
     def at_step(x, k):
@@ -78,7 +78,7 @@ STREAMS = [(Head.regression, Pooling.mean), *itertools.product((Head.classificat
 
 
 @pytest.mark.parametrize(("head", "pooling"), STREAMS, ids=lambda choice: choice.name)
-def test_a_stream_is_the_whole_sequence(head, pooling):
+def test_a_stream_is_the_whole_sequence(head, pooling) -> None:
     net, x = model(head, pooling=pooling), inputs_of(head)
     whole = jax.jit(lambda x: net(x, Steps(rate=1.5), train=False))
     advance = jax.jit(lambda state, x: net.advance(state, x, Steps(rate=1.5)))
@@ -91,7 +91,7 @@ def test_a_stream_is_the_whole_sequence(head, pooling):
     np.testing.assert_allclose(out, whole(x)[:, -1] if regression else whole(x), rtol=1e-4, atol=1e-5)
 
 
-def test_an_irregular_stream_is_the_whole_sequence():
+def test_an_irregular_stream_is_the_whole_sequence() -> None:
     net, x = model(Head.regression), inputs_of(Head.regression)
     intervals = jnp.asarray(np.random.default_rng(1).uniform(0.2, 3, (batch, L)), jnp.float32).at[:, 0].set(1)
     whole = net(x, Steps.of(L, times=jnp.cumsum(intervals, axis=1)), train=False)
@@ -103,7 +103,7 @@ def test_an_irregular_stream_is_the_whole_sequence():
     assert (jnp.abs(whole - net(x, train=False)) > 1e-3).any()
 
 
-def test_a_bidirectional_model_refuses_to_stream():
+def test_a_bidirectional_model_refuses_to_stream() -> None:
     net = model(Head.regression, bidirectional=True)
     with pytest.raises(ValueError, match="bidirectional"):
         net.step(net.initial_state(batch), draw(batch, d_input))

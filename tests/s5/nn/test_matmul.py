@@ -11,7 +11,7 @@ def draw(*shape):
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["matmul", "transposed"])
-def test_product_and_its_derivatives_are_those_of_jax(transposed):
+def test_product_and_its_derivatives_are_those_of_jax(transposed: bool) -> None:
     x, W, y_bar = draw(3, 5, 4), draw(4, 2), draw(3, 5, 2)
     got, pull = jax.vjp(lambda x, W: matmul_transposed(x, W.T) if transposed else matmul(x, W), x, W)
     want, plain = jax.vjp(lambda x, W: x @ W, x, W)
@@ -20,7 +20,7 @@ def test_product_and_its_derivatives_are_those_of_jax(transposed):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_half_precision_is_added_up_in_float32_and_leaves_the_matrix_its_own():
+def test_half_precision_is_added_up_in_float32_and_leaves_the_matrix_its_own() -> None:
     x, W = jnp.ones((1, 4096), jnp.bfloat16), jnp.ones((4096, 1))
     assert matmul(x, W).dtype == jnp.bfloat16
     # bfloat16 cannot hold 4097, and a sum of ones in bfloat16 stops at 256.

@@ -11,6 +11,7 @@ import pytest
 from s5.errors import PeerLost, UserError
 from s5.process.distributed import ProcessGroup, is_peer_failure, read_process_group
 from s5.run_dir.result import Exit, attempt_dirs, read_lines, read_metrics, read_result
+from tests.s5.conftest import Program
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +97,7 @@ def ends(pair: list[subprocess.Popen[str]]) -> tuple[list[int], list[str], list[
     return [process.returncode for process in pair], [out for out, _ in said], [err for _, err in said]
 
 
-def test_two_processes_train_one_run(program, tiny: list[str], tmp_path: Path) -> None:
+def test_two_processes_train_one_run(program: Program, tiny: list[str], tmp_path: Path) -> None:
     # Few steps in an epoch: what two processes tell one another in each costs them more than what they compute.
     sizes = ["train.batch_size=256", "train.eval_batch_size=256", "train.checkpoint_every_steps=10"]
     overrides = [*tiny, *sizes, "train.epochs=12", "train.log_every_steps=2", "train.microbatches=2"]
@@ -143,7 +144,9 @@ def test_two_processes_train_one_run(program, tiny: list[str], tmp_path: Path) -
     assert read_lines(run_dir / "attempts" / "2" / "metrics.jsonl")[0]["resumed_from"]["attempt"] == 1
 
 
-def test_typed_again_a_finished_pair_is_done(program, finished_run: tuple[Path, str, str], tiny: list[str]) -> None:
+def test_typed_again_a_finished_pair_is_done(
+    program: Program, finished_run: tuple[Path, str, str], tiny: list[str]
+) -> None:
     run_dir, out, _ = finished_run
     codes, outs, errors = ends(start_pair(program, [*tiny, "--run-dir", run_dir]))
     assert codes == [Exit.OK, Exit.OK], errors

@@ -20,7 +20,7 @@ def numbers(planes):
     return np.asarray(planes[0]) + 1j * np.asarray(planes[1])
 
 
-def test_zoh_is_the_matrix_exponential():
+def test_zoh_is_the_matrix_exponential() -> None:
     Lambda_bar, gain = (numbers(p) for p in zoh(planes(LAMBDA), jnp.asarray(STEP, jnp.float32)))
     for k, (eigenvalue, step) in enumerate(zip(LAMBDA, STEP, strict=True)):
         # The input, constant over the step, is a state whose derivative is zero.
@@ -29,13 +29,13 @@ def test_zoh_is_the_matrix_exponential():
         assert gain[k] == pytest.approx(exact[0, 1], rel=2e-5)
 
 
-def test_zoh_is_smooth_where_it_changes_to_its_series():
+def test_zoh_is_smooth_where_it_changes_to_its_series() -> None:
     z = np.geomspace(1e-4, 1, 400) * np.exp(1j * np.linspace(0, 50, 400))
     _, gain = zoh(planes(z), jnp.ones(z.size))
     np.testing.assert_allclose(numbers(gain), np.expm1(z) / z, rtol=1e-6)
 
 
-def test_zoh_has_its_limit_and_its_derivative_at_zero():
+def test_zoh_has_its_limit_and_its_derivative_at_zero() -> None:
     zero, step = jnp.zeros((2, 1)), jnp.full(1, 0.3)
     Lambda_bar, gain = zoh(zero, step)
     assert numbers(Lambda_bar) == 1
@@ -45,7 +45,7 @@ def test_zoh_has_its_limit_and_its_derivative_at_zero():
     np.testing.assert_allclose(by_step, [1], rtol=1e-6)
 
 
-def test_bilinear_is_the_trapezoidal_rule_of_the_matrix():
+def test_bilinear_is_the_trapezoidal_rule_of_the_matrix() -> None:
     Lambda_bar, gain = (numbers(p) for p in bilinear(planes(LAMBDA), jnp.asarray(STEP, jnp.float32)))
     A, step = np.diag(LAMBDA), np.diag(STEP)
     left = np.linalg.inv(np.eye(LAMBDA.size) - step @ A / 2)
@@ -54,7 +54,7 @@ def test_bilinear_is_the_trapezoidal_rule_of_the_matrix():
 
 
 @pytest.mark.parametrize("kind", Discretization)
-def test_every_discretization_holds_the_steady_state(kind):
+def test_every_discretization_holds_the_steady_state(kind) -> None:
     # A constant input of 1 settles at −1/Lambda, whatever the step.
     Lambda, step = planes(LAMBDA[:4]), jnp.asarray(STEP[:4], jnp.float32)
     Lambda_bar, gain = (numbers(p) for p in DISCRETIZE[kind](Lambda, step))

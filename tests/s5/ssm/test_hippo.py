@@ -14,7 +14,7 @@ def normal_part(N):
     return make_hippo_legs(N) + np.outer(p, p)
 
 
-def test_hippo_legs_is_the_published_matrix():
+def test_hippo_legs_is_the_published_matrix() -> None:
     A = make_hippo_legs(4)
     for n in range(4):
         for k in range(4):
@@ -23,7 +23,7 @@ def test_hippo_legs_is_the_published_matrix():
 
 
 @pytest.mark.parametrize("N", [1, 2, 7, 64, 256])
-def test_eigenvectors_rebuild_hippo(N):
+def test_eigenvectors_rebuild_hippo(N: int) -> None:
     Lambda, V = make_hippo_normal(N)
     np.testing.assert_allclose(V @ np.diag(Lambda) @ V.conj().T, normal_part(N), atol=1e-9 * N**2)
     np.testing.assert_allclose(V.conj().T @ V, np.eye(N), atol=1e-12 * N)
@@ -31,7 +31,7 @@ def test_eigenvectors_rebuild_hippo(N):
 
 
 @pytest.mark.parametrize("conj_sym", [True, False], ids=["half", "full"])
-def test_blocks_rebuild_a_block_diagonal_hippo(conj_sym):
+def test_blocks_rebuild_a_block_diagonal_hippo(conj_sym: bool) -> None:
     Lambda, V = make_block_hippo(24, 3, conj_sym)
     assert V.shape == (24, 12 if conj_sym else 24)
     rebuilt = V @ np.diag(Lambda) @ V.conj().T
@@ -41,14 +41,14 @@ def test_blocks_rebuild_a_block_diagonal_hippo(conj_sym):
     np.testing.assert_allclose(rebuilt, np.kron(np.eye(3), normal_part(8)), atol=1e-10)
 
 
-def test_truncated_normal_has_the_asked_deviation_after_the_cut():
+def test_truncated_normal_has_the_asked_deviation_after_the_cut() -> None:
     draws = init_truncated_normal(np.random.default_rng(0), (400, 500), std=0.3)
     assert draws.std() == pytest.approx(0.3, rel=0.01)
     assert np.abs(draws).max() <= 2 * 0.3 / 0.8796256610342398
     assert init_lecun_normal(np.random.default_rng(0), (400, 500), fan_in=25).std() == pytest.approx(0.2, rel=0.01)
 
 
-def test_B_is_a_real_matrix_of_variance_one_over_P_in_the_eigenbasis():
+def test_B_is_a_real_matrix_of_variance_one_over_P_in_the_eigenbasis() -> None:
     _, V = make_block_hippo(64, 2, conj_sym=False)
     B = V @ init_B(np.random.default_rng(0), V, 500)
     np.testing.assert_allclose(B.imag, 0, atol=1e-12)
@@ -66,7 +66,7 @@ def test_B_is_a_real_matrix_of_variance_one_over_P_in_the_eigenbasis():
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_C_has_its_published_statistics(kind, deviation):
+def test_C_has_its_published_statistics(kind: CInit, deviation) -> None:
     _, V = make_block_hippo(64, 2, conj_sym=True)
     C = init_C(np.random.default_rng(0), kind, V, 500)
     assert C.shape == (500, 32)
@@ -76,21 +76,21 @@ def test_C_has_its_published_statistics(kind, deviation):
 
 
 @pytest.mark.parametrize("kind", [CInit.trunc_standard_normal, CInit.lecun_normal], ids=lambda kind: kind.name)
-def test_C_was_drawn_outside_the_eigenbasis(kind):
+def test_C_was_drawn_outside_the_eigenbasis(kind: CInit) -> None:
     _, V = make_block_hippo(64, 2, conj_sym=False)
     drawn = init_C(np.random.default_rng(0), kind, V, 500) @ V.conj().T
     for part in (drawn.real, drawn.imag):
         assert np.abs(part).max() <= 2 / 0.8796 * part.std() * 1.02
 
 
-def test_log_step_is_uniform_in_the_logarithm():
+def test_log_step_is_uniform_in_the_logarithm() -> None:
     log_step = init_log_step(np.random.default_rng(0), 20_000, 1e-3, 1e-1)
     assert math.log(1e-3) <= log_step.min() <= log_step.max() <= math.log(1e-1)
     quartiles = np.quantile(log_step, [0.25, 0.5, 0.75])
     np.testing.assert_allclose(np.exp(quartiles), 10 ** np.array([-2.5, -2, -1.5]), rtol=0.05)
 
 
-def test_initial_values_repeat_with_their_seed():
+def test_initial_values_repeat_with_their_seed() -> None:
     _, V = make_block_hippo(8, 1, conj_sym=True)
     one, same, other = (init_C(np.random.default_rng(s), CInit.lecun_normal, V, 3) for s in (1, 1, 2))
     assert (one == same).all()

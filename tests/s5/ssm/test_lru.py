@@ -37,12 +37,12 @@ def definition(lru, u):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
-def test_layer_is_the_definition(bidirectional):
+def test_layer_is_the_definition(bidirectional: bool) -> None:
     lru, u = layer(bidirectional=bidirectional, r_min=0.5, r_max=0.99), inputs()
     np.testing.assert_allclose(lru(u), definition(lru, u), rtol=1e-4, atol=1e-5)
 
 
-def test_an_interval_is_as_many_steps_of_which_the_last_has_an_input():
+def test_an_interval_is_as_many_steps_of_which_the_last_has_an_input() -> None:
     lru, u = layer(), inputs()
     within = TIMES - TIMES[:, :1]
     regular = np.zeros((batch, within.max() + 1, H), np.float32)
@@ -53,7 +53,7 @@ def test_an_interval_is_as_many_steps_of_which_the_last_has_an_input():
     np.testing.assert_allclose(layer(step_rescale=2.0)(u), lru(u, Steps(rate=2.0)), rtol=1e-6)
 
 
-def test_eigenvalues_begin_in_their_ring_with_states_of_equal_variance():
+def test_eigenvalues_begin_in_their_ring_with_states_of_equal_variance() -> None:
     p = float64(LRU(H, 20_000, r_min=0.6, r_max=0.9, max_phase=0.3, rngs=np.random.default_rng(0)))
     modulus, phase = np.exp(-np.exp(p["nu"])), np.exp(p["theta"])
     assert 0.6 <= modulus.min() < modulus.max() <= 0.9
@@ -64,7 +64,7 @@ def test_eigenvalues_begin_in_their_ring_with_states_of_equal_variance():
     assert p["C_im"].var() == pytest.approx(1 / 20_000, rel=0.02)
 
 
-def test_parameters_are_real_and_shaped_as_documented():
+def test_parameters_are_real_and_shaped_as_documented() -> None:
     shapes = {name: value.shape for name, value in float64(layer(bidirectional=True)).items()}
     assert shapes == {
         "nu": (P,), "theta": (P,), "gamma_log": (P,), "D": (H,),

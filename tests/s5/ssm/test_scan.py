@@ -36,7 +36,7 @@ def planes(values):
     return jnp.asarray(np.stack([values.real, values.imag], axis=-2), jnp.float32)
 
 
-def problem(L, irregular=False, batch=3, P=5):
+def problem(L, irregular: bool = False, batch: int = 3, P: int = 5):
     rng = np.random.default_rng(L)
     shape = (batch, L, P) if irregular else (P,)
     Lambda_bar = rng.uniform(0.5, 0.98, shape) * np.exp(1j * rng.uniform(-3, 3, shape))
@@ -44,7 +44,7 @@ def problem(L, irregular=False, batch=3, P=5):
     return Lambda_bar, Bu
 
 
-def draw_resets(L, batch=3):
+def draw_resets(L, batch: int = 3) -> bool:
     """Resets at a fifth of the steps, the first and the last among them in one row."""
     resets = np.random.default_rng(L).random((batch, L)) < 0.2
     resets[0, [0, -1]] = True
@@ -82,7 +82,7 @@ def derivatives(Lambda_bar, Bu, x_bar, reverse, resets=None):
 
 @cases
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_definition(form, irregular, reverse, L):
+def test_every_form_is_the_definition(form, irregular, reverse, L) -> None:
     Lambda_bar, Bu = problem(L, irregular)
     got = FORMS[form](planes(Lambda_bar), planes(Bu), reverse)
     np.testing.assert_allclose(got, planes(definition(Lambda_bar, Bu, reverse)), atol=1e-5)
@@ -90,7 +90,7 @@ def test_every_form_is_the_definition(form, irregular, reverse, L):
 
 @cases
 @pytest.mark.parametrize("form", ADJOINT_OF)
-def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reverse, L):
+def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reverse, L) -> None:
     Lambda_bar, Bu = problem(L, irregular)
     _, x_bar = problem(L + 1000)
     x_bar = np.resize(x_bar, Bu.shape)
@@ -103,7 +103,7 @@ def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reve
 @directions
 @steps
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_and_its_adjoint_start_again_at_resets(form, irregular, reverse):
+def test_every_form_and_its_adjoint_start_again_at_resets(form, irregular, reverse) -> None:
     Lambda_bar, Bu = problem(37, irregular)
     resets, x_bar = draw_resets(37), np.resize(problem(1037)[1], Bu.shape)
     x = definition(Lambda_bar, Bu, reverse, resets)
@@ -116,7 +116,7 @@ def test_every_form_and_its_adjoint_start_again_at_resets(form, irregular, rever
 
 @directions
 @steps
-def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular, reverse):
+def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular, reverse) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(11, irregular))
     initial = planes(problem(5)[1][:, 0])
     resets = jnp.zeros((3, 11), bool).at[:, jnp.array([4, 5])].set(True)
@@ -147,7 +147,7 @@ def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular
     np.testing.assert_allclose(stopped, run(Lambda_bar, Bu, initial if reverse else fresh), atol=1e-6)
 
 
-def test_what_overflows_in_one_segment_does_not_reach_the_next():
+def test_what_overflows_in_one_segment_does_not_reach_the_next() -> None:
     resets = jnp.zeros((1, 400), bool).at[:, 300].set(True)
     states = np.asarray(sequential(jnp.array([[2.0], [0.0]]), jnp.ones((1, 400, 2, 1)), False, resets))
     assert not np.isfinite(states[:, 299]).any()
@@ -155,7 +155,7 @@ def test_what_overflows_in_one_segment_does_not_reach_the_next():
 
 
 @pytest.mark.parametrize(("irregular", "reverse"), [(False, True), (True, False)], ids=["regular", "irregular"])
-def test_forms_agree_on_the_longest_sequences(irregular, reverse):
+def test_forms_agree_on_the_longest_sequences(irregular: bool, reverse: bool) -> None:
     L = 16_384
     Lambda_bar, Bu = problem(L, irregular, batch=1, P=2)
     want = planes(definition(Lambda_bar, Bu, reverse))
@@ -169,7 +169,7 @@ def test_forms_agree_on_the_longest_sequences(irregular, reverse):
     [(1001, False, True, list(ADJOINT_OF)), (4097, True, False, ["sequential", "chunked"])],
     ids=["regular", "irregular"],
 )
-def test_adjoints_agree_on_long_odd_sequences(L, irregular, reverse, forms):
+def test_adjoints_agree_on_long_odd_sequences(L: int, irregular: bool, reverse: bool, forms) -> None:
     Lambda_bar, Bu = problem(L, irregular, batch=1, P=2)
     _, x_bar = problem(L + 1, batch=1, P=2)
     x_bar = x_bar[:, :L]
@@ -182,7 +182,7 @@ def test_adjoints_agree_on_long_odd_sequences(L, irregular, reverse, forms):
 
 
 @pytest.mark.parametrize(("irregular", "reverse"), [(False, True), (True, False)], ids=["regular", "irregular"])
-def test_derivative_of_the_public_function_is_that_of_the_definition(irregular, reverse):
+def test_derivative_of_the_public_function_is_that_of_the_definition(irregular: bool, reverse: bool) -> None:
     Lambda_bar, Bu = problem(37, irregular)
     initial, x_bar = problem(5)[1][:, 0], np.resize(problem(38)[1], Bu.shape)
 
@@ -224,7 +224,7 @@ def in_two(Lambda_bar, Bu, reverse, cut):
 @steps
 @settings(max_examples=15, deadline=None)
 @given(cut=st.integers(1, 36))
-def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut):
+def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37, irregular))
     whole = FORMS["sequential"](Lambda_bar, Bu, reverse)
     np.testing.assert_allclose(in_two(Lambda_bar, Bu, reverse, cut), whole, atol=1e-5)
@@ -233,14 +233,14 @@ def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut):
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), factor=st.floats(-4, 4, width=32))
-def test_every_form_is_linear_in_its_input(form, seed, factor):
+def test_every_form_is_linear_in_its_input(form, seed, factor) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37))
     other = jnp.asarray(np.random.default_rng(seed).standard_normal(Bu.shape), jnp.float32)
     run = functools.partial(FORMS[form], Lambda_bar, reverse=False)
     np.testing.assert_allclose(run(Bu=Bu + factor * other), run(Bu=Bu) + factor * run(Bu=other), atol=2e-4)
 
 
-def test_an_unstable_eigenvalue_grows_until_it_overflows():
+def test_an_unstable_eigenvalue_grows_until_it_overflows() -> None:
     states = np.asarray(sequential(jnp.array([[2.0], [0.0]]), jnp.ones((1, 200, 2, 1))))
     assert np.isfinite(states[:, :120]).all()
     assert not np.isfinite(states[:, 199]).any()
@@ -249,7 +249,7 @@ def test_an_unstable_eigenvalue_grows_until_it_overflows():
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_reverse_is_the_flipped_scan(form, seed):
+def test_reverse_is_the_flipped_scan(form, seed) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37))
     Bu = jnp.asarray(np.random.default_rng(seed).standard_normal(Bu.shape), jnp.float32)
     flipped = FORMS[form](Lambda_bar, Bu[:, ::-1], False)[:, ::-1]
@@ -257,7 +257,7 @@ def test_reverse_is_the_flipped_scan(form, seed):
 
 
 @directions
-def test_a_state_depends_on_no_later_step(reverse):
+def test_a_state_depends_on_no_later_step(reverse) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(9))
     k = 4
     by_input = jax.grad(lambda b: chosen(Lambda_bar, b, reverse)[:, k].sum())(Bu)
@@ -265,7 +265,7 @@ def test_a_state_depends_on_no_later_step(reverse):
     assert reached.tolist() == [(step >= k) if reverse else (step <= k) for step in range(9)]
 
 
-def test_nothing_but_the_states_is_kept_for_the_derivative():
+def test_nothing_but_the_states_is_kept_for_the_derivative() -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37))
     _, pull = jax.vjp(lambda a, b: linear_recurrence(a, b), Lambda_bar, Bu)
     assert sorted(leaf.shape for leaf in jax.tree.leaves(pull)) == sorted([Lambda_bar.shape, Bu.shape])

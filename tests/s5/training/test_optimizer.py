@@ -21,7 +21,7 @@ KINDS = (StateParam, StepParam, InputParam, OutputParam, NormParam, WeightParam,
 regular, no_decay, ssm, ssm_decay = Rule.regular, Rule.regular_no_decay, Rule.ssm, Rule.ssm_decay
 
 
-def config(**changes):
+def config(**changes) -> OptimConfig:
     return OptimConfig(lr=LR, ssm_lr=SSM_LR, weight_decay=DECAY, **changes)
 
 
@@ -37,7 +37,7 @@ def variables(params):
 
 @pytest.mark.parametrize("norm", Norm)
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
-def test_every_parameter_is_in_exactly_one_group(bidirectional, norm):
+def test_every_parameter_is_in_exactly_one_group(bidirectional: bool, norm) -> None:
     found = variables(params_of(norm=norm, bidirectional=bidirectional))
     assert {type(param) for param in found.values()} == set(KINDS)
     for groups in ParamGroups:
@@ -45,7 +45,7 @@ def test_every_parameter_is_in_exactly_one_group(bidirectional, norm):
         assert all(isinstance(rule_of(param, config(groups=groups)), Rule) for param in found.values())
 
 
-def test_parameters_have_the_kinds_of_their_roles():
+def test_parameters_have_the_kinds_of_their_roles() -> None:
     kinds = {path.removeprefix("layers.layer."): type(param) for path, param in variables(params_of()).items()}
     assert kinds == {
         "ssm.Lambda_re": StateParam, "ssm.Lambda_im": StateParam, "ssm.log_step": StepParam,
@@ -61,7 +61,7 @@ def test_parameters_have_the_kinds_of_their_roles():
 
 @pytest.mark.parametrize("head", Head)
 @pytest.mark.parametrize("activation", Activation)
-def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head):
+def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head) -> None:
     small = S5Config(n_layers=3, d_model=4, d_state=4, n_blocks=1, activation=activation, conj_sym=False)
     params = nnx.state(make_model(small, 2, 3, nnx.Rngs(0), head=head), nnx.Param)
     assert all(param.shape[0] == 3 for path, param in variables(params).items() if path.startswith("layers"))
@@ -71,7 +71,7 @@ def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head
 
 
 @pytest.mark.parametrize("groups", ParamGroups)
-def test_upstream_leaves_normalisation_and_biases_to_decay(groups):
+def test_upstream_leaves_normalisation_and_biases_to_decay(groups) -> None:
     asked = config(groups=groups)
     for kind in KINDS:
         rule = rule_of(kind(jnp.zeros(1)), asked, compat=UPSTREAM)
@@ -91,12 +91,12 @@ def test_upstream_leaves_normalisation_and_biases_to_decay(groups):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_groups_train_by_their_table(groups, dt_global, rules):
+def test_groups_train_by_their_table(groups: ParamGroups, dt_global: bool, rules) -> None:
     asked = config(groups=groups, dt_global=dt_global)
     assert tuple(rule_of(kind(jnp.zeros(1)), asked) for kind in KINDS) == rules
 
 
-def test_the_legend_shows_the_tables():
+def test_the_legend_shows_the_tables() -> None:
     rows = {"Λ, log Δ": StateParam, "B̃": InputParam, "C̃, D": OutputParam, "normalisation": NormParam,
             "weights": WeightParam, "biases": BiasParam}  # fmt: skip
     words = {ssm: "`ssm_lr`", ssm_decay: "`ssm_lr`, decay", regular: "`lr`, decay", no_decay: "`lr`"}
@@ -106,14 +106,14 @@ def test_the_legend_shows_the_tables():
         assert f"| {name} | {' | '.join(wanted)} |" in lines
 
 
-def test_a_parameter_of_no_group_is_refused_by_its_path():
+def test_a_parameter_of_no_group_is_refused_by_its_path() -> None:
     params = nnx.state(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), nnx.Param)
     with pytest.raises(TypeError, match=r"parameter bias is a Param, which is no optimizer group; groups: StateParam"):
         make_optimizer(config(), params, 10, 2)
 
 
 @pytest.mark.parametrize("groups", ParamGroups)
-def test_update_is_adamw_with_each_groups_rate_and_decay(groups):
+def test_update_is_adamw_with_each_groups_rate_and_decay(groups) -> None:
     asked, params = config(groups=groups, warmup_epochs=0.2), params_of()
     optimizer, rng = make_optimizer(asked, params, 10, 2), np.random.default_rng(0)
     state, update = optimizer.init(params), jax.jit(optimizer.update)
@@ -134,7 +134,7 @@ def test_update_is_adamw_with_each_groups_rate_and_decay(groups):
         np.testing.assert_allclose(param[...], wanted[path], rtol=1e-4, atol=1e-6, err_msg=path)
 
 
-def test_normalisation_and_biases_never_decay():
+def test_normalisation_and_biases_never_decay() -> None:
     params = params_of()
     for groups in ParamGroups:
         optimizer = make_optimizer(config(groups=groups, warmup_epochs=0.0), params, 10, 2)
@@ -145,11 +145,11 @@ def test_normalisation_and_biases_never_decay():
                 assert not update[...].any(), path
 
 
-def rate(step, warmup=4, total=20, schedule=Schedule.cosine):
+def rate(step, warmup: int = 4, total: int = 20, schedule: Schedule = Schedule.cosine) -> float:
     return float(learning_rate(step, 1.0, 0.1, warmup, total, schedule))
 
 
-def test_schedule_has_its_endpoints():
+def test_schedule_has_its_endpoints() -> None:
     assert rate(0) == 0
     assert rate(1) == 0.25
     assert rate(4) == 1
@@ -162,13 +162,13 @@ def test_schedule_has_its_endpoints():
     assert rate(19, schedule=Schedule.constant) == 1
 
 
-def test_schedule_never_jumps():
+def test_schedule_never_jumps() -> None:
     rates = np.array([rate(step, warmup=10, total=100) for step in range(101)])
     assert np.abs(np.diff(rates)).max() < 0.1 + 1e-6
     assert (np.diff(rates[10:]) < 0).all()
 
 
-def test_schedule_counts_epochs():
+def test_schedule_counts_epochs() -> None:
     schedule = make_schedule(config(warmup_epochs=0.5, lr_min=1e-4), LR, steps_per_epoch=8, epochs=3)
     assert float(schedule(4)) == pytest.approx(LR)
     assert float(schedule(2)) == pytest.approx(LR / 2)
@@ -220,7 +220,7 @@ def rates_of_ours(asked, steps_per_epoch, scores, compat):
 
 @pytest.mark.parametrize("warmup_epochs", [0.0, 2.0])
 @pytest.mark.parametrize("schedule", Schedule)
-def test_upstream_rates_are_those_of_its_loop(schedule, warmup_epochs):
+def test_upstream_rates_are_those_of_its_loop(schedule, warmup_epochs: float) -> None:
     asked = config(schedule=schedule, warmup_epochs=warmup_epochs, lr_min=0.002, lr_patience_epochs=1)
     ours = rates_of_ours(asked, 3, SCORES, UPSTREAM)
     np.testing.assert_allclose(ours, rates_of_upstream(asked, LR, 3, SCORES), rtol=1e-5)
@@ -230,7 +230,7 @@ def test_upstream_rates_are_those_of_its_loop(schedule, warmup_epochs):
         assert ours != rates_of_ours(asked, 3, SCORES, OURS)
 
 
-def test_rates_fall_at_a_plateau_and_stop_at_the_floor():
+def test_rates_fall_at_a_plateau_and_stop_at_the_floor() -> None:
     asked = config(
         schedule=Schedule.plateau, warmup_epochs=0.0, lr_min=0.002, lr_patience_epochs=2, lr_reduce_factor=0.3
     )
@@ -240,14 +240,14 @@ def test_rates_fall_at_a_plateau_and_stop_at_the_floor():
     np.testing.assert_allclose(ours, np.float32(wanted), rtol=1e-5)
 
 
-def test_a_plateau_warms_up_to_where_the_rates_have_fallen():
+def test_a_plateau_warms_up_to_where_the_rates_have_fallen() -> None:
     asked = config(schedule=Schedule.plateau, warmup_epochs=2.0, lr_min=0.0)
     fallen = PlateauState(jnp.int32(1), jnp.int32(1))
     assert float(make_schedule(asked, LR, 4, 9)(4, fallen)) == pytest.approx(LR / 4)
     assert float(make_schedule(asked, LR, 4, 9)(8, fallen)) == pytest.approx(LR / 2)
 
 
-def test_a_gradient_is_clipped_by_its_global_norm():
+def test_a_gradient_is_clipped_by_its_global_norm() -> None:
     gradient = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[4.0]])}
     short = clip(gradient, 1.0)
     np.testing.assert_allclose(short["a"], [0.6, 0.0], rtol=1e-6)
@@ -259,7 +259,7 @@ def test_a_gradient_is_clipped_by_its_global_norm():
     assert not np.any(clip({"a": jnp.zeros(2)}, 1.0)["a"])
 
 
-def test_clipping_comes_before_adam():
+def test_clipping_comes_before_adam() -> None:
     params = params_of()
     grads = jax.tree.map(lambda p: jnp.full(p.shape, 7.0), params)
     moments = {}

@@ -23,7 +23,7 @@ BATCH, LENGTH, CLASSES = 6, 7, 3
 SMALL = S5Config(n_layers=2, d_model=4, d_state=4, n_blocks=1, bidirectional=True, norm=Norm.layer)
 
 
-def make_batch(head=Head.classification, seed=0):
+def make_batch(head: Head = Head.classification, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES, BATCH).astype(np.int32)
     if head is Head.regression:
@@ -33,7 +33,13 @@ def make_batch(head=Head.classification, seed=0):
     return Batch(inputs, labels, lengths, np.array([1, 1, 0, 1, 1, 1], np.float32))
 
 
-def make_step(head=Head.classification, norm=Norm.layer, optimizer=None, microbatches=1, dropout=0.0):
+def make_step(
+    head: Head = Head.classification,
+    norm: Norm = Norm.layer,
+    optimizer=None,
+    microbatches: int = 1,
+    dropout: float = 0.0,
+):
     small = dataclasses.replace(SMALL, norm=norm, dropout=dropout)
     model = make_model(small, 2, CLASSES, nnx.Rngs(params=jax.random.key(0)), head=head)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
@@ -73,7 +79,7 @@ def gradient_of_the_mean(head, batch):
 
 
 @pytest.mark.parametrize("head", [Head.classification, Head.regression])
-def test_microbatches_are_one_batch_and_its_gradient_is_that_of_the_mean(head):
+def test_microbatches_are_one_batch_and_its_gradient_is_that_of_the_mean(head: Head) -> None:
     batch = make_batch(head)
     after = {}
     for microbatches in (1, 3):
@@ -90,7 +96,7 @@ def test_microbatches_are_one_batch_and_its_gradient_is_that_of_the_mean(head):
         np.testing.assert_allclose(three, one, rtol=1e-5)
 
 
-def test_microbatches_move_the_statistics_once_for_each_part():
+def test_microbatches_move_the_statistics_once_for_each_part() -> None:
     start, step = make_step(norm=Norm.batch, microbatches=2)
     state, _ = step(*start(), make_batch())
     parts = [jax.tree.map(lambda rows, part=part: rows[part::2], make_batch()) for part in range(2)]
@@ -102,7 +108,7 @@ def test_microbatches_move_the_statistics_once_for_each_part():
         np.testing.assert_allclose(whole, twice, rtol=1e-4, atol=1e-6)
 
 
-def test_every_step_and_every_part_of_one_drops_what_it_draws():
+def test_every_step_and_every_part_of_one_drops_what_it_draws() -> None:
     start, step = make_step(optimizer=optax.set_to_zero(), microbatches=2, dropout=0.5)
     alike = jax.tree.map(lambda rows: np.repeat(rows[::2], 2, axis=0), make_batch())  # both parts hold the same
     first_part = alike._replace(weight=alike.weight * (np.arange(BATCH) % 2 == 0))
@@ -122,7 +128,7 @@ def batch_norm_step():
     return make_step(norm=Norm.batch)
 
 
-def test_a_batch_with_a_number_that_is_none_is_named_by_its_step(batch_norm_step):
+def test_a_batch_with_a_number_that_is_none_is_named_by_its_step(batch_norm_step) -> None:
     start, step = batch_norm_step
     good, bad = make_batch(), make_batch(seed=1)
     bad.inputs[0, 0, 0] = np.nan
@@ -135,7 +141,7 @@ def test_a_batch_with_a_number_that_is_none_is_named_by_its_step(batch_norm_step
 
 
 @pytest.mark.parametrize("empty", ["row", "all rows", "no weight"])
-def test_batches_that_hold_nothing_leave_all_finite(batch_norm_step, empty):
+def test_batches_that_hold_nothing_leave_all_finite(batch_norm_step, empty: str) -> None:
     start, step = batch_norm_step
     batch = make_batch()
     if empty == "no weight":
@@ -150,7 +156,7 @@ def test_batches_that_hold_nothing_leave_all_finite(batch_norm_step, empty):
         assert float(window.sums.weight) == 0
 
 
-def test_parameters_that_are_no_numbers_are_seen_before_the_next_loss():
+def test_parameters_that_are_no_numbers_are_seen_before_the_next_loss() -> None:
     nan = optax.GradientTransformation(
         lambda params: optax.EmptyState(), lambda g, s, p=None: (jax.tree.map(lambda x: x * jnp.nan, g), s)
     )
@@ -160,7 +166,7 @@ def test_parameters_that_are_no_numbers_are_seen_before_the_next_loss():
     assert int(window.bad_step) == 1
 
 
-def test_a_regression_scores_valid_steps():
+def test_a_regression_scores_valid_steps() -> None:
     outputs = jnp.arange(12, dtype=jnp.float32).reshape(2, 3, 2)
     labels = np.zeros((2, 3, 2), np.float32)
     labels[0, 2] = np.nan  # padding may hold anything
@@ -171,12 +177,12 @@ def test_a_regression_scores_valid_steps():
     assert whole.means() == {"loss": pytest.approx(np.mean(errors[2:]))}
 
 
-def test_nothing_has_no_mean():
+def test_nothing_has_no_mean() -> None:
     assert np.isnan(list(MetricSums.zero().means().values())).all()
     assert list(MetricSums.zero(Head.regression).means()) == ["loss"]
 
 
-def test_the_times_of_a_batch_reach_the_model():
+def test_the_times_of_a_batch_reach_the_model() -> None:
     start, step = make_step(Head.regression)
     batch = make_batch(Head.regression)
     regular = np.tile(np.arange(LENGTH, dtype=np.float32), (BATCH, 1))
@@ -185,7 +191,7 @@ def test_the_times_of_a_batch_reach_the_model():
     assert abs(losses[2] - losses[0]) > 1e-3
 
 
-def test_outputs_that_are_no_numbers_are_never_right():
+def test_outputs_that_are_no_numbers_are_never_right() -> None:
     outputs = jnp.array([[jnp.nan, 0.0], [jnp.nan, jnp.nan], [1.0, 0.0]])
     sums = batch_metrics(outputs, np.zeros(3, np.int32), np.ones(3, np.float32))
     assert float(sums.correct) == 1.0

@@ -1,5 +1,7 @@
 """A cluster's limits as its clients print them, and its refusals in words that name the key."""
 
+from pathlib import Path
+
 import pytest
 
 from launch.backends.slurm import sbatch as sbatch_module
@@ -26,7 +28,7 @@ SchedulerParameters     = bf_interval=1,max_array_tasks=500,foo
 PARTITIONS = "main*|7-00:00:00\nshort|30:00\nlong|infinite\nmid|1-12:00:00\n"
 
 
-def test_limits_are_the_clusters_own():
+def test_limits_are_the_clusters_own() -> None:
     settings = read_settings(CONFIG)
     assert has_accounts(settings)
     assert limits_of(settings, SlurmSettings(), []) == Limits(array_tasks=500, submit=10000)
@@ -36,13 +38,13 @@ def test_limits_are_the_clusters_own():
         limits_of({"MaxArraySize": "0"}, SlurmSettings(), [])
 
 
-def test_room():
+def test_room() -> None:
     assert free_places(Limits(submit=10), 4) == 6
     assert free_places(Limits(submit=10), 14) == 0
     assert free_places(Limits(), 14) is None
 
 
-def test_partitions():
+def test_partitions() -> None:
     found = read_partitions(PARTITIONS)
     assert [(p.name, p.is_default, p.most_min) for p in found] == [
         ("main", True, 7 * 24 * 60),
@@ -66,7 +68,7 @@ def test_partitions():
         ("main,nope", 5, "the cluster has no partition 'nope'"),
     ],
 )
-def test_a_partition_must_let_runs_start(partition, minutes, message):
+def test_a_partition_must_let_runs_start(partition: str | None, minutes: int | None, message: str | None) -> None:
     site, found = SlurmSettings(partition=partition), read_partitions(PARTITIONS)
     if message is None:
         check_partition(site, minutes, found, "x.yaml")
@@ -95,7 +97,7 @@ def test_a_partition_must_let_runs_start(partition, minutes, message):
         ("sbatch: error: Something nobody has heard of", "sbatch: Something nobody", 3),
     ],
 )
-def test_a_refusal_names_the_key_and_keeps_slurms_words(said, place, code):
+def test_a_refusal_names_the_key_and_keeps_slurms_words(said: str, place: str, code: int) -> None:
     profile = Profile(name="x", backend="slurm", file="x.yaml", site=SlurmSettings(partition="nope"))
     error = ClientError("sbatch", said)
     found = explain_refusal(error, profile)
@@ -106,13 +108,13 @@ def test_a_refusal_names_the_key_and_keeps_slurms_words(said, place, code):
     assert not is_full(error)
 
 
-def test_a_full_queue_is_no_mistake():
+def test_a_full_queue_is_no_mistake() -> None:
     said = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates …"
     assert is_full(ClientError("sbatch", said))
     assert is_full(ClientError("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit"))
 
 
-def test_a_node_that_kills_runs_is_avoided_where_another_does_not(tmp_path):
+def test_a_node_that_kills_runs_is_avoided_where_another_does_not(tmp_path: Path) -> None:
     killed = [Made(seed=n, state=State.FAILED, reason=Reason.KILLED) for n in range(2)]
     views = make_sweep(tmp_path, "w", [*killed, Made(seed=2, state=State.SUCCEEDED)]).views()
     assert excluded_nodes(views, 2) == []  # all of them on this machine
@@ -133,7 +135,9 @@ REFUSED = "echo allocation failure: node configuration is not available >&2; exi
         ("unk* idle*", Unreachable, "(1 unk*, 1 idle*)"),
     ],
 )
-def test_what_no_node_takes_is_a_mistake_only_where_nodes_take_jobs(tmp_path, monkeypatch, states, kind, words):
+def test_what_no_node_takes_is_a_mistake_only_where_nodes_take_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: str, kind, words: str
+) -> None:
     (tmp_path / "sbatch").write_text(
         "#!/bin/sh\necho allocation failure: node configuration is not available >&2; exit 1\n"
     )
@@ -149,7 +153,9 @@ def test_what_no_node_takes_is_a_mistake_only_where_nodes_take_jobs(tmp_path, mo
     assert words in caught.value.message
 
 
-def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(tmp_path, monkeypatch):
+def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "sbatch").write_text(f"#!/bin/sh\n[ -e {tmp_path}/up ] && exec echo 7\ntouch {tmp_path}/up\n{REFUSED}")
     (tmp_path / "sinfo").write_text("#!/bin/sh\necho n1 'idle*'\n")
     for name in ("sbatch", "sinfo"):
@@ -159,7 +165,7 @@ def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(tmp_path, m
     assert sbatch_module.sbatch(["sbatch", "x.sh"]) == "7\n"
 
 
-def test_a_task_that_leaves_does_not_count_itself_as_queued():
+def test_a_task_that_leaves_does_not_count_itself_as_queued() -> None:
     rows = parse_rows("12_1|RUNNING|None|n1|x\n12_[2-3]|PENDING|Resources||x\n7|RUNNING|None|n1|y\n")
     assert [row.tasks for row in without_task(QueueSnapshot(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
     assert without_task(QueueSnapshot(rows=tuple(rows)), None).rows == tuple(rows)

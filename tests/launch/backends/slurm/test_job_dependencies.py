@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -23,7 +24,7 @@ from launch.store.records import ManifestEntry, ManifestHeader
 from launch.store.sweep_state import SweepState
 
 
-def requests(runs, after, *, positions=None, most=1001, **more):
+def requests(runs, after, *, positions=None, most: int = 1001, **more):
     """Ask for runs, of which some wait for others: by label the runs that provide it, by run its labels."""
     of = {run: tuple(Requirement(label, 1) for label in labels) for run, labels in after["waits"].items()}
     left = {Requirement(label, 1): tuple(given) for label, given in after["left"].items()}
@@ -48,7 +49,7 @@ def held(found):
     return [(" ".join(t.run_id for t in r.record.tasks), " ".join(own)) for r, own in zip(found, waits, strict=True)]
 
 
-def test_what_comes_first_is_submitted_first_and_the_rest_waits_for_it():
+def test_what_comes_first_is_submitted_first_and_the_rest_waits_for_it() -> None:
     after = {"waits": {"b": ["a"], "c": ["b"]}, "left": {"a": ["a0", "a1"], "b": ["b"]}}
     found = requests(["c", "b", "a0", "free", "a1"], after)
     assert held(found) == [("a0 free a1", ""), ("b", "A0_0 A0_2"), ("c", "A1")]
@@ -57,13 +58,13 @@ def test_what_comes_first_is_submitted_first_and_the_rest_waits_for_it():
     assert "kill-on-invalid-dep" in found[1].script and "kill-on-invalid-dep" not in found[0].script
 
 
-def test_runs_that_wait_for_the_same_share_an_array():
+def test_runs_that_wait_for_the_same_share_an_array() -> None:
     after = {"waits": {"b0": ["s0"], "b1": ["s1"], "c0": ["s0"]}, "left": {"s0": ["a0"], "s1": ["a1"]}}
     found = requests(["a0", "a1", "b0", "b1", "c0"], after)
     assert held(found) == [("a0 a1", ""), ("b0 c0", "A0_0"), ("b1", "A0_1")]
 
 
-def test_a_block_that_others_wait_for_has_arrays_of_its_own():
+def test_a_block_that_others_wait_for_has_arrays_of_its_own() -> None:
     after = {"waits": {"b": ["a"]}, "left": {"a": ["a0", "a1", "a2"]}}
     blocks = {"a0": ("a",), "a1": ("a",), "a2": ("a",)}
     assert held(requests(["a0", "free", "a1", "b", "a2"], after, blocks=blocks, most=2)) == [
@@ -74,21 +75,21 @@ def test_a_block_that_others_wait_for_has_arrays_of_its_own():
     ]
 
 
-def test_with_too_many_arrays_all_waits_for_all():
+def test_with_too_many_arrays_all_waits_for_all() -> None:
     many = range(40)
     after = {"waits": {f"b{n}": [f"s{n}"] for n in many}, "left": {f"s{n}": [f"a{n}"] for n in many}}
     found = requests([f"a{n}" for n in many] + [f"b{n}" for n in many], after)
     assert [waits for _, waits in held(found)] == ["", "A0"]
 
 
-def test_what_is_in_the_queue_already_is_waited_for_there_and_what_is_nowhere_keeps_a_run_out():
+def test_what_is_in_the_queue_already_is_waited_for_there_and_what_is_nowhere_keeps_a_run_out() -> None:
     after = {"waits": {"b": ["a"], "c": ["z"]}, "left": {"a": ["a0", "a1"], "z": ["gone"]}}
     live = "f" * 16
     found = requests(["b", "c", "a1"], after, positions={"a0": QueuePosition(array=live, index=7, size=9)})
     assert held(found) == [("a1", ""), ("b", f"{live}_7 A0")]
 
 
-def test_arrays_that_wait_take_no_room_from_those_that_do_not():
+def test_arrays_that_wait_take_no_room_from_those_that_do_not() -> None:
     after = {"waits": {"b": ["a"]}, "left": {"a": ["a0"]}}
     first, second = requests(["b", "a0", "a1"], after, max_parallel=4)
     assert (first.record.throttle, second.record.throttle, second.behind) == (4, 4, first.record.uuid)
@@ -96,17 +97,17 @@ def test_arrays_that_wait_take_no_room_from_those_that_do_not():
     assert [lane.behind for lane in share(2, [], ["a", "b"], 0)] == [None, None]
 
 
-def record(uuid="a" * 16, runs=("r0", "r1", "r2"), waits=()):
+def record(uuid: str = "a" * 16, runs: tuple[str, ...] = ("r0", "r1", "r2"), waits=()) -> ArrayRecord:
     tasks = tuple(ArrayTask(run_id=run, generation=1) for run in runs)
     known = {"uuid": uuid, "name": f"x.{uuid}", "generation": 1, "profile": "big", "resources": Resources()}
     return ArrayRecord(**known, tasks=tasks, throttle=None, signal_delay_s=1.0, created=1.0, waits=waits)
 
 
-def row(uuid, tasks, state="PENDING"):
+def row(uuid, tasks, state: str = "PENDING") -> QueueRow:
     return QueueRow(job="12", tasks=tasks, throttle=None, state=state, reason="", nodes="", name=f"x.{uuid}")
 
 
-def test_the_record_of_an_array_says_what_it_waits_for(tmp_path):
+def test_the_record_of_an_array_says_what_it_waits_for(tmp_path: Path) -> None:
     for waits in ((), ("b" * 16, f"{'c' * 16}_3")):
         one = record(uuid=f"{len(waits):016x}", waits=waits)
         write_array(str(tmp_path), one, "")
@@ -118,7 +119,9 @@ def test_the_record_of_an_array_says_what_it_waits_for(tmp_path):
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 
 
-def stale(tmp_path, waits, rows, succeeded=(), *, requires=("t",), reason="Dependency"):
+def stale(
+    tmp_path: Path, waits, rows, succeeded=(), *, requires: tuple[str, ...] = ("t",), reason: str = "Dependency"
+) -> bool:
     """Return whether an array that waits, of the run `d` that comes after `r0` and `r2`, has to be submitted again."""
     provides = {"r0": ("t",), "r1": (), "r2": ("t", "two"), "d": ()}
     listed = {
@@ -180,16 +183,18 @@ def stale(tmp_path, waits, rows, succeeded=(), *, requires=("t",), reason="Depen
         ((A,), [(A, (0, 1, 2))], ("r0", "r2"), True),  # both have results, and Slurm makes it wait
     ],
 )
-def test_an_array_waits_only_for_where_those_before_it_stand_now(tmp_path, waits, rows, succeeded, is_stale):
+def test_an_array_waits_only_for_where_those_before_it_stand_now(
+    tmp_path: Path, waits, rows, succeeded, is_stale: bool
+) -> None:
     assert stale(tmp_path, waits, rows, succeeded) is is_stale
 
 
-def test_an_array_that_slurm_lets_begin_is_left_alone(tmp_path):
+def test_an_array_that_slurm_lets_begin_is_left_alone(tmp_path: Path) -> None:
     assert not stale(tmp_path, (A,), [], ("r0", "r2"), reason="Priority")
     assert not stale(tmp_path / "other", (), [(A, (0, 1, 2))], requires=())
 
 
-def test_places_in_the_queue_are_read_from_it():
+def test_places_in_the_queue_are_read_from_it() -> None:
     arrays = [Array(record=record(), job="12")]
     listing = QueueSnapshot(rows=(row("a" * 16, (0,), "RUNNING"), row("a" * 16, (2, 7)), row("f" * 16, (1,))))
     assert find_positions(arrays, listing) == {
@@ -204,7 +209,7 @@ def test_places_in_the_queue_are_read_from_it():
     gives=st.lists(st.integers(0, 7), min_size=40, max_size=40),
     most=st.integers(1, 9),
 )
-def test_every_array_waits_for_all_that_comes_before_its_runs(waits, gives, most):
+def test_every_array_waits_for_all_that_comes_before_its_runs(waits, gives, most) -> None:
     runs = [f"r{n}" for n in range(len(waits))]
     # Tokens of lower numbers only: no cycles.
     after = {run: [f"t{t}" for t in own if t < gives[n]] for n, (run, own) in enumerate(zip(runs, waits, strict=True))}

@@ -94,7 +94,7 @@ def tasks(*resources):
     return [(ArrayTask(run_id=f"r{n}", generation=1), each) for n, each in enumerate(resources)]
 
 
-def want(*resources, **more):
+def want(*resources, **more) -> SubmissionInput:
     settings = {"sweep": "lra", "folder": "/runs/lra", "generation": 1, "cwd": "/home/me"} | more
     return SubmissionInput(tasks=tasks(*resources), **settings)
 
@@ -104,13 +104,13 @@ def requests(wanted, site=None, limits=None, **profile):
     return build_requests(wanted, own, limits or Limits(), numbered())
 
 
-def test_the_script_of_a_plain_site_is_this_one():
+def test_the_script_of_a_plain_site_is_this_one() -> None:
     (request,) = requests(want(Resources(), Resources()))
     assert request.script == PLAIN
     assert request.command == ("sbatch", "--hold", "/runs/lra/.slurm/0000000000000000.sh")
 
 
-def test_the_script_of_a_site_that_says_everything_is_this_one():
+def test_the_script_of_a_site_that_says_everything_is_this_one() -> None:
     site = SlurmSettings(
         partition="gpu,long",
         account="x12",
@@ -154,19 +154,19 @@ def test_the_script_of_a_site_that_says_everything_is_this_one():
         (SlurmSettings(signal=False), "--requeue\n", "signal"),
     ],
 )
-def test_what_a_site_does_not_want_is_not_said(site, there, not_there):
+def test_what_a_site_does_not_want_is_not_said(site: SlurmSettings, there: str, not_there: str) -> None:
     (request,) = requests(want(Resources(gpus_per_node=2)), site)
     assert there in request.script
     assert not_there not in request.script.replace(str(HOME), "")
 
 
-def test_memory_below_a_gib_and_minutes_that_are_not_whole_are_rounded_for_the_run():
+def test_memory_below_a_gib_and_minutes_that_are_not_whole_are_rounded_for_the_run() -> None:
     (request,) = requests(want(Resources(mem_gb=0.5, timeout_min=1.2)))
     assert "--mem=512MB\n" in request.script
     assert "--time=2\n" in request.script
 
 
-def test_an_array_holds_equal_resources_and_no_more_tasks_than_the_cluster_allows():
+def test_an_array_holds_equal_resources_and_no_more_tasks_than_the_cluster_allows() -> None:
     small, large = Resources(), Resources(mem_gb=4)
     found = requests(want(small, large, small, small, large), limits=Limits(array_tasks=2))
     runs = [[task.run_id for task in request.record.tasks] for request in found]
@@ -175,13 +175,13 @@ def test_an_array_holds_equal_resources_and_no_more_tasks_than_the_cluster_allow
     assert ["--array=0-1\n" in r.script for r in found] == [True, False, True]
 
 
-def test_ten_thousand_runs_are_ten_arrays():
+def test_ten_thousand_runs_are_ten_arrays() -> None:
     found = requests(want(*[Resources()] * 10_000))
     assert [len(request.record.tasks) for request in found] == [1001] * 9 + [991]
     assert len({request.record.name for request in found}) == 10
 
 
-def test_arrays_share_what_may_run_at_once():
+def test_arrays_share_what_may_run_at_once() -> None:
     kinds = [Resources(cpus_per_task=n) for n in (1, 2, 3)]
     found = requests(want(*kinds, max_parallel=7))
     assert [request.record.throttle for request in found] == [3, 2, 2]
@@ -189,7 +189,7 @@ def test_arrays_share_what_may_run_at_once():
     assert "--array=0-0%3\n" in found[0].script
 
 
-def test_more_arrays_than_may_run_at_once_wait_for_each_other():
+def test_more_arrays_than_may_run_at_once_wait_for_each_other() -> None:
     kinds = [Resources(cpus_per_task=n) for n in (1, 2, 3, 4)]
     found = requests(want(*kinds, max_parallel=2))
     uuids = [request.record.uuid for request in found]
@@ -207,29 +207,31 @@ def test_more_arrays_than_may_run_at_once_wait_for_each_other():
         (4, [], ["a", "b", "c"], [2, 1, 1], [None, None, None]),
     ],
 )
-def test_lanes(most, live, arrays, throttles, behind):
+def test_lanes(
+    most: int | None, live, arrays: list[str], throttles: list[int | None], behind: list[str | None]
+) -> None:
     lanes = share(most, live, arrays)
     assert [lane.throttle for lane in lanes] == throttles
     assert [lane.behind for lane in lanes] == behind
 
 
 @pytest.mark.parametrize(("minutes", "delay"), [(None, 120), (1, 15), (8, 120), (600, 120)])
-def test_a_short_run_keeps_most_of_its_time(minutes, delay):
+def test_a_short_run_keeps_most_of_its_time(minutes: int | None, delay: int) -> None:
     assert delay_of(SlurmSettings(), Resources(timeout_min=minutes)) == delay
 
 
-def test_names_carry_the_uuid():
+def test_names_carry_the_uuid() -> None:
     name = job_name("a-long-name" * 10, "0123456789abcdef")
     assert uuid_in(name) == "0123456789abcdef"
     assert uuid_in("somebody.elses") is None
     assert uuid_in("0123456789abcdef") is None
 
 
-def test_a_parameter_that_submitit_does_not_know_is_refused(tmp_path):
+def test_a_parameter_that_submitit_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Unavailable parameter"):
         ScriptExecutor(tmp_path).text("true", {"partitoin": "gpu"})
 
 
-def test_sbatch_says_the_job():
+def test_sbatch_says_the_job() -> None:
     assert ScriptExecutor.job_in("Submitted batch job 12\n") == "12"
     assert ScriptExecutor.job_in("Submitted batch job 12 on cluster big\n") == "12"

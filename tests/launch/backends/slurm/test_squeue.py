@@ -3,6 +3,7 @@
 import stat
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -29,14 +30,14 @@ slurm_load_jobs error: nonsense
 """
 
 
-def record(runs=10, **more):
+def record(runs: int = 10, **more) -> ArrayRecord:
     tasks = tuple(ArrayTask(run_id=f"r{n}", generation=1) for n in range(runs))
     known = {"uuid": NAME[-16:], "name": NAME, "generation": 1, "profile": "big", "resources": Resources()}
     known |= {"tasks": tasks, "throttle": None, "signal_delay_s": 120.0, "created": 1.0}
     return ArrayRecord(**(known | more))
 
 
-def test_rows():
+def test_rows() -> None:
     rows = parse_rows(LISTING)
     assert [row.job for row in rows] == ["12", "12", "12", "7", "8"]
     assert rows[0].tasks == (3, 4, 5, 9)
@@ -49,11 +50,11 @@ def test_rows():
         assert parse_rows(f"9_1|PENDING|{reason}||x")[0].is_held
 
 
-def test_tasks_in_words():
+def test_tasks_in_words() -> None:
     assert task_words("12", [4, 0, 1, 2, 9]) == "12_[0-2,4,9]"
 
 
-def test_what_a_listing_says_of_runs():
+def test_what_a_listing_says_of_runs() -> None:
     found = scheduler_views(
         [Array(record=record(), job="12")], squeue.QueueSnapshot(rows=tuple(parse_rows(LISTING)), taken=5.0)
     )
@@ -75,13 +76,15 @@ def test_what_a_listing_says_of_runs():
         (SchedulerView(taken=time.time(), problem="slurmctld is away"), True),
     ],
 )
-def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_it_no_more(tmp_path, said, alive):
+def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_it_no_more(
+    tmp_path: Path, said: SchedulerView | None, alive: bool
+) -> None:
     attempt = replace(RECORD, host="elsewhere", boot_id="x", backend="slurm", job_id="12_0", started=100.0)
     assert is_alive(str(tmp_path), attempt, said)[0] is alive
 
 
 @pytest.fixture
-def fake_squeue(tmp_path, monkeypatch):
+def fake_squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A squeue that prints a file and counts its calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -93,11 +96,11 @@ def fake_squeue(tmp_path, monkeypatch):
     return tmp_path
 
 
-def calls(folder):
+def calls(folder: Path):
     return (folder / "calls").read_text().splitlines()
 
 
-def test_one_squeue_a_poll_serves_every_sweep_and_every_process(fake_squeue):
+def test_one_squeue_a_poll_serves_every_sweep_and_every_process(fake_squeue: Path) -> None:
     root = str(fake_squeue / "runs")
     first = squeue.cached(root, 30.0)
     assert [squeue.cached(root, 30.0) for _ in range(3)] == [first] * 3
@@ -107,7 +110,7 @@ def test_one_squeue_a_poll_serves_every_sweep_and_every_process(fake_squeue):
     assert len(calls(fake_squeue)) == 2
 
 
-def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(fake_squeue):
+def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(fake_squeue: Path) -> None:
     root = str(fake_squeue / "runs")
     first = squeue.cached(root)
     (fake_squeue / "rows").unlink()
@@ -116,7 +119,7 @@ def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(
     assert again.problem is not None
 
 
-def test_a_sweep_with_nothing_in_the_queue_costs_no_call(fake_squeue):
+def test_a_sweep_with_nothing_in_the_queue_costs_no_call(fake_squeue: Path) -> None:
     sweep = fake_squeue / "runs" / "lra"
     assert read_queue(str(sweep)) is None
     arrays_of.write_array(str(sweep), record(), "")
@@ -126,7 +129,7 @@ def test_a_sweep_with_nothing_in_the_queue_costs_no_call(fake_squeue):
     assert len(calls(fake_squeue)) == 1
 
 
-def test_an_array_comes_back_from_the_disk(tmp_path):
+def test_an_array_comes_back_from_the_disk(tmp_path: Path) -> None:
     own = record(throttle=3, resources=Resources(mem_gb=2.5), feeds=True)
     arrays_of.write_array(str(tmp_path), own, "#!/bin/bash\n")
     assert arrays_of.live_arrays(str(tmp_path)) == [Array(record=own, job=None)]
@@ -153,7 +156,9 @@ def test_an_array_comes_back_from_the_disk(tmp_path):
         ("exit 1", ClientError, "squeue: it failed and said nothing"),
     ],
 )
-def test_who_does_not_answer_is_named(fake_squeue, monkeypatch, script, kind, words):
+def test_who_does_not_answer_is_named(
+    fake_squeue: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, kind, words: str
+) -> None:
     monkeypatch.setenv("PATH", str(fake_squeue / "bin"))
     program = fake_squeue / "bin" / "squeue"
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -165,6 +170,6 @@ def test_who_does_not_answer_is_named(fake_squeue, monkeypatch, script, kind, wo
     assert caught.value.exit_code == 3
 
 
-def test_the_newest_end_of_each_job_is_what_the_accounts_say():
+def test_the_newest_end_of_each_job_is_what_the_accounts_say() -> None:
     text = "12_0|NODE_FAIL|\n12_0|OUT_OF_MEMORY\n12_1|CANCELLED by 0\n12_2|TIMEOUT\n12_2|RUNNING\n12_[3-4]|PENDING\n\n?"
     assert parse_ends(text) == {"12_0": "OUT_OF_MEMORY", "12_1": "CANCELLED by 0", "12_2": "TIMEOUT"}

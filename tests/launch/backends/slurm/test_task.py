@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.launch.stored_runs import HEADER, RECORD, entries_of, plan_of
 ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}
 
 
-def record(**more):
+def record(**more) -> ArrayRecord:
     tasks = tuple(ArrayTask(run_id=f"r{n}", generation=1) for n in range(2))
     known = {"uuid": "0123456789abcdef", "name": "x.0123456789abcdef", "generation": 1, "profile": "big"}
     known |= {"resources": Resources(timeout_min=60), "tasks": tasks, "throttle": None}
@@ -32,13 +33,13 @@ def record(**more):
 
 
 @pytest.fixture
-def clients(tmp_path, monkeypatch):
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that makes a client command print something; what was asked lies in `asked`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
-    def client(name, says="", code=0, error=""):
+    def client(name, says: str = "", code: int = 0, error: str = "") -> None:
         script = folder / name
         script.write_text(
             f"#!/bin/sh\necho {name} $@ >> {tmp_path}/asked\necho '{says}'\necho '{error}' >&2\nexit {code}\n"
@@ -52,7 +53,7 @@ def asked(folder: Path) -> list[str]:
     return (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []
 
 
-def make(tmp_path, environment=None, **more):
+def make(tmp_path: Path, environment=None, **more) -> SlurmTask:
     return SlurmTask(record(**more), str(tmp_path), ENVIRONMENT | (environment or {}))
 
 
@@ -64,12 +65,12 @@ def in_seconds(moment: float) -> float:
     return moment - time.monotonic()
 
 
-def test_it_is_known_by_its_array(tmp_path):
+def test_it_is_known_by_its_array(tmp_path: Path) -> None:
     task = make(tmp_path, {"SLURM_RESTART_COUNT": "2", "SLURM_JOB_ID": "12"})
     assert (task.job_id, task.node, task.restarts) == ("12_1", "n3", 2)
 
 
-def test_the_end_is_slurms_where_it_says_so(tmp_path, clients):
+def test_the_end_is_slurms_where_it_says_so(tmp_path: Path, clients) -> None:
     limits = make(tmp_path, {"SLURM_JOB_END_TIME": str(int(time.time()) + 1000)}).limits(60)
     ask, kill = limits()
     assert 870 < in_seconds(ask) < 890
@@ -79,7 +80,7 @@ def test_the_end_is_slurms_where_it_says_so(tmp_path, clients):
     assert 1870 < in_seconds(limits()[0]) < 1890
 
 
-def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path, clients):
+def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path: Path, clients) -> None:
     clients("squeue", in_slurms_words(500))
     limits = make(tmp_path).limits(60)
     assert 0 < in_seconds(limits()[0]) < 5  # not yet: a run that ends at once is not kept waiting
@@ -90,7 +91,9 @@ def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path, client
 
 
 @pytest.mark.parametrize(("minutes", "least"), [(60, 3400), (None, math.inf)])
-def test_without_an_answer_the_end_is_the_one_that_was_asked_for(tmp_path, clients, minutes, least):
+def test_without_an_answer_the_end_is_the_one_that_was_asked_for(
+    tmp_path: Path, clients, minutes: int | None, least
+) -> None:
     clients("squeue", "N/A")
     limits = make(tmp_path).limits(minutes)
     limits()
@@ -115,7 +118,9 @@ def test_without_an_answer_the_end_is_the_one_that_was_asked_for(tmp_path, clien
         (None, 3000, Reason.PREEMPTED, False),
     ],
 )
-def test_what_a_signal_means(tmp_path, clients, said, left, reason, ending):
+def test_what_a_signal_means(
+    tmp_path: Path, clients, said: str | None, left: int | None, reason: Reason, ending: bool
+) -> None:
     # A test's name holds no time of day: every worker must collect the same.
     says = re.sub(r"in (-?\d+) s", lambda match: in_slurms_words(int(match[1])), said or "")
     clients("scontrol", says, code=0 if said else 1)
@@ -138,15 +143,23 @@ def test_what_a_signal_means(tmp_path, clients, said, left, reason, ending):
         (Outcome.AGAIN, Reason.OUT_OF_MEMORY, {"resources": Resources(mem_gb=1, mem_growth=2)}, 75, False),
     ],
 )
-def test_who_is_started_again(tmp_path, clients, outcome, reason, more, code, requeued):
+def test_who_is_started_again(
+    tmp_path: Path,
+    clients,
+    outcome: Outcome,
+    reason: Reason | None,
+    more: dict[str, Any],
+    code: int,
+    requeued: bool,
+) -> None:
     clients("scontrol")
     assert make(tmp_path, **more).leave(outcome, reason) == code
     assert asked(tmp_path) == (["scontrol requeue 12_1"] if requeued else [])
 
 
 def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_is_refused(
-    tmp_path, clients, capfd, monkeypatch
-):
+    tmp_path: Path, clients, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(task_module, "_REQUEUE_PAUSE_S", 0.01)
     monkeypatch.setattr(task_module, "_REQUEUE_PATIENCE_S", 0.5)
     clients("scontrol", code=1, error="slurm_requeue error: Unable to contact slurm controller (connect failure)")
@@ -168,7 +181,9 @@ def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_
         (Outcome.AGAIN, True, 0, True),
     ],
 )
-def test_a_run_that_leaves_feeds_where_there_is_something_left(tmp_path, monkeypatch, outcome, feeds, left, fed):
+def test_a_run_that_leaves_feeds_where_there_is_something_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, feeds: bool, left: int, fed: bool
+) -> None:
     calls: list[object] = []
     monkeypatch.setattr(SlurmTask, "_feed", lambda self, leaving: calls.append((self.sweep, leaving)))
     write_array(str(tmp_path), record(), "")
@@ -178,7 +193,9 @@ def test_a_run_that_leaves_feeds_where_there_is_something_left(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(("outcome", "fed"), [(Outcome.FINAL, True), (Outcome.DONE, False)])
-def test_a_run_that_fails_feeds_where_others_wait_for_its_array(tmp_path, monkeypatch, outcome, fed):
+def test_a_run_that_fails_feeds_where_others_wait_for_its_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, fed: bool
+) -> None:
     calls: list[object] = []
     monkeypatch.setattr(SlurmTask, "_feed", lambda self, leaving: calls.append(leaving))
     make(tmp_path, feeds=True).leave(outcome, Reason.CRASH)
@@ -188,7 +205,9 @@ def test_a_run_that_fails_feeds_where_others_wait_for_its_array(tmp_path, monkey
     assert calls == (["12_1"] if fed else [])
 
 
-def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(tmp_path, monkeypatch, capfd):
+def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(task_module, "_SEEN_S", 0.0)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -216,13 +235,15 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(tmp_path, monk
         (None, None, 0, "", False),
     ],
 )
-def test_an_attempt_of_another_node_is_lost_only_where_slurm_says_so(tmp_path, clients, job, says, code, error, lost):
+def test_an_attempt_of_another_node_is_lost_only_where_slurm_says_so(
+    tmp_path: Path, clients, job: str | None, says: str | None, code: int, error: str, lost: bool
+) -> None:
     if says is not None:
         clients("squeue", says, code, error)
     assert make(tmp_path).has_lost(replace(RECORD, backend="slurm", job_id=job)) is lost
 
 
-def test_what_is_no_task_says_so(tmp_path, monkeypatch):
+def test_what_is_no_task_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SLURM")]:
         monkeypatch.delenv(name)
     write_array(str(tmp_path), record(), "")
@@ -230,7 +251,7 @@ def test_what_is_no_task_says_so(tmp_path, monkeypatch):
         execute(str(tmp_path / ".slurm" / "0123456789abcdef.json"))
 
 
-def test_several_processes_are_one_step():
+def test_several_processes_are_one_step() -> None:
     call = HostCommand(command=("python", "-m", "s5"), environment={"A": "b", "LAUNCH_LIFELINE_FD": "7"})
     resources = Resources(nodes=2, tasks_per_node=4, cpus_per_task=3)
     step = srun_call(call, resources, {"SLURM_JOB_ID": "5000", "SLURM_RESTART_COUNT": "1"}, "n3")

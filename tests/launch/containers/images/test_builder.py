@@ -35,7 +35,7 @@ def put(folder: Path, name: str, answers: dict[str, tuple[int, str]]) -> str:
     return str(folder)
 
 
-def test_nobody_is_here(tmp_path, monkeypatch):
+def test_nobody_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LaunchError, match="neither docker nor podman is on the PATH") as caught:
         find_builder()
@@ -44,14 +44,14 @@ def test_nobody_is_here(tmp_path, monkeypatch):
         find_builder("podman")
 
 
-def test_a_new_docker_without_its_plugin_cannot_build(tmp_path, monkeypatch):
+def test_a_new_docker_without_its_plugin_cannot_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", put(tmp_path, "docker", NO_PLUGIN))
     with pytest.raises(LaunchError, match=r"docker 28\.2\.2 cannot build this image: its plugin buildx") as caught:
         find_builder()
     assert "--builder podman" in str(caught.value.hint)
 
 
-def test_an_older_docker_behind_it_can(tmp_path, monkeypatch):
+def test_an_older_docker_behind_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = put(tmp_path / "new", "docker", NO_PLUGIN), put(tmp_path / "old", "docker", OLD)
     unreadable = "/" + "x" * 300  # the system refuses to look there, as where one may not enter
     monkeypatch.setenv("PATH", f"{unreadable}:{first}:{second}")
@@ -60,7 +60,7 @@ def test_an_older_docker_behind_it_can(tmp_path, monkeypatch):
     assert found.variables == {"DOCKER_BUILDKIT": "1"}
 
 
-def test_the_plugin_is_taken_where_it_is(tmp_path, monkeypatch):
+def test_the_plugin_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"buildx": (0, "buildx 0.20"), "version": (0, "28.2.2")}
     monkeypatch.setenv("PATH", put(tmp_path, "docker", answers))
     assert find_builder().words[1:] == ("buildx", "build", "--load")
@@ -77,14 +77,16 @@ def test_the_plugin_is_taken_where_it_is(tmp_path, monkeypatch):
         ("dial unix /var/run/docker.sock: connect: no such file or directory", "no Docker engine answers", "start it"),
     ],
 )
-def test_an_engine_that_does_not_answer(tmp_path, monkeypatch, said, message, hint):
+def test_an_engine_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str, hint: str
+) -> None:
     monkeypatch.setenv("PATH", put(tmp_path, "docker", {**OLD, "version": (1, said)}))
     with pytest.raises(BackendError, match=message) as caught:
         find_builder()
     assert hint in str(caught.value.hint)
 
 
-def test_a_command_line_tells_no_secret(tmp_path, monkeypatch):
+def test_a_command_line_tells_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy:3128")
     conf = tmp_path / "pip.conf"
     conf.write_text("[global]\nindex-url = https://me:hunter2@index.example/simple\n")
@@ -100,7 +102,7 @@ def test_a_command_line_tells_no_secret(tmp_path, monkeypatch):
     assert "--build-arg=HTTPS_PROXY" not in build_command(find_image("cpu"), "python", builder, "none", {})
 
 
-def test_settings_that_hold_on_this_machine_alone_stay_here(tmp_path):
+def test_settings_that_hold_on_this_machine_alone_stay_here(tmp_path: Path) -> None:
     conf = tmp_path / "pip.conf"
     conf.write_text(
         "[global]\nindex-url = https://index.example/simple\nextra-index-url = file:///opt/example https://b.example/simple\n"
@@ -114,7 +116,7 @@ def test_settings_that_hold_on_this_machine_alone_stay_here(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["pip_conf", "ca_bundle"])
-def test_a_file_that_is_not_there(tmp_path, option):
+def test_a_file_that_is_not_there(tmp_path: Path, option: str) -> None:
     with pytest.raises(LaunchError, match="nowhere: no such file"), index_secrets(**{option: tmp_path / "nowhere"}):
         pass
 
@@ -126,7 +128,7 @@ def code(folder: Path) -> Path:
     return folder
 
 
-def test_a_build_sees_the_code_and_nothing_else(tmp_path):
+def test_a_build_sees_the_code_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "context").mkdir()
     source = code(tmp_path / "source")
     notices = stage(find_image("cpu"), source, tmp_path / "context")
@@ -136,7 +138,9 @@ def test_a_build_sees_the_code_and_nothing_else(tmp_path):
     assert any("s5/token.json looks like a secret" in notice for notice in notices)
 
 
-def test_the_next_build_sees_today_s_code_and_only_what_changed_is_new(tmp_path, monkeypatch):
+def test_the_next_build_sees_today_s_code_and_only_what_changed_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source, spec = code(tmp_path / "source"), find_image("cpu")
     (source / "s5/gone").mkdir()
@@ -167,11 +171,11 @@ def test_the_next_build_sees_today_s_code_and_only_what_changed_is_new(tmp_path,
     assert (first / "s5/__init__.py").read_text() == "2"
 
 
-def test_what_another_user_left_in_the_way_is_named(tmp_path, monkeypatch):
+def test_what_another_user_left_in_the_way_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sudo launch image build` leaves folders in the user's cache that are root's."""
     (tmp_path / "context").mkdir()
 
-    def refuse(path, mode):
+    def refuse(path: Path, mode) -> None:
         raise PermissionError(1, "Operation not permitted", str(path))
 
     monkeypatch.setattr(Path, "chmod", refuse)
@@ -180,7 +184,7 @@ def test_what_another_user_left_in_the_way_is_named(tmp_path, monkeypatch):
     assert caught.value.hint == f"remove {tmp_path}/context; it is made anew"
 
 
-def test_a_wheel_that_is_missing_is_named_before_anything_is_built(tmp_path):
+def test_a_wheel_that_is_missing_is_named_before_anything_is_built(tmp_path: Path) -> None:
     (tmp_path / "context").mkdir()
     (tmp_path / "wheels").mkdir()
     with pytest.raises(

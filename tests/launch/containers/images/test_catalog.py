@@ -19,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_images_of_the_repository_can_be_built():
+def test_the_images_of_the_repository_can_be_built() -> None:
     images = load_images()
     assert list(images) == ["cpu", "cuda12", "cuda13"]
     assert [image.min_driver for image in images.values()] == [None, 525, 580]
@@ -28,7 +28,7 @@ def test_the_images_of_the_repository_can_be_built():
 
 
 @pytest.mark.parametrize("name", ["cuda12", "cuda13"])
-def test_every_image_computes_with_the_same_versions(name):
+def test_every_image_computes_with_the_same_versions(name: str) -> None:
     """What an accelerator needs comes on top: results of different images can be compared."""
 
     def pins(lock: Path) -> set[str]:
@@ -41,7 +41,7 @@ def test_every_image_computes_with_the_same_versions(name):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda12", "cuda13"])
-def test_a_lock_holds_wheels_for_both_architectures(name):
+def test_a_lock_holds_wheels_for_both_architectures(name: str) -> None:
     """jaxlib's wheels carry the machine in their hashes alone; uv locked one for each, and says so by their number."""
     text = find_image(name).lock.read_text()
     jaxlib = text[text.index("\njaxlib==") :].split("\n    # via")[0]
@@ -49,7 +49,7 @@ def test_a_lock_holds_wheels_for_both_architectures(name):
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda12", "cuda13"])
-def test_the_build_takes_away_nothing_that_a_lock_holds(name):
+def test_the_build_takes_away_nothing_that_a_lock_holds(name: str) -> None:
     lines = find_image(name).lock.read_text().splitlines()
     assert not [line for line in lines if line.startswith(("pip==", "setuptools=="))]
 
@@ -72,7 +72,7 @@ def test_the_build_takes_away_nothing_that_a_lock_holds(name):
         (GOOD.replace("cpu}", "cpu, architectures: []}"), "images.a.architectures: at least one is needed"),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path, text, says):
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text, says: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(LaunchError) as caught:
         load_images(path)
@@ -80,20 +80,20 @@ def test_a_mistake_is_named_with_its_place(tmp_path, text, says):
     assert caught.value.message.startswith(str(path))
 
 
-def test_a_site_has_images_of_its_own(tmp_path, monkeypatch):
+def test_a_site_has_images_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAUNCH_IMAGES", str(write(tmp_path, GOOD)))
     assert find_image("a").lock == tmp_path / "a.txt"
     with pytest.raises(LaunchError, match="there is no image 'cpu'"):
         find_image("cpu")
 
 
-def test_an_unknown_image_gets_the_nearest():
+def test_an_unknown_image_gets_the_nearest() -> None:
     with pytest.raises(LaunchError, match="there is no image 'cuda_12'; did you mean cuda12\\?") as caught:
         find_image("cuda_12")
     assert caught.value.hint == "the images are cpu, cuda12, cuda13"
 
 
-def test_the_identity_follows_what_an_image_is_made_of(tmp_path):
+def test_the_identity_follows_what_an_image_is_made_of(tmp_path: Path) -> None:
     spec = find_image("cpu")
     other = tmp_path / "cpu.txt"
     other.write_bytes(spec.lock.read_bytes())
@@ -106,12 +106,12 @@ def test_the_identity_follows_what_an_image_is_made_of(tmp_path):
     assert content_hash(mirrored) == content_hash(replace(spec, base=PINNED))
 
 
-def test_a_lock_that_is_missing_is_named(tmp_path):
+def test_a_lock_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match=r"cuda9\.txt: cannot be read: No such file"):
         content_hash(replace(find_image("cpu"), lock=tmp_path / "cuda9.txt"))
 
 
 @pytest.mark.parametrize("word", ["-v", "a b", "", "a@sha256:12", "a;b"])
-def test_what_is_no_name_of_an_image_reaches_no_command_line(word):
+def test_what_is_no_name_of_an_image_reaches_no_command_line(word: str) -> None:
     with pytest.raises(LaunchError, match="cannot be the name of an image"):
         check_reference(word)
