@@ -1,10 +1,12 @@
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from launch.store.store import Store, SweepStore
-from launch.sweepfile.sweep import load_sweep
+from launch.sweepfile.sweep import Sweep, load_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +32,10 @@ def sweep(store: Store) -> SweepStore:
 
 
 @pytest.fixture
-def load(tmp_path: Path):
+def load(tmp_path: Path) -> Callable[..., Sweep]:
     """Return what writes a sweep file, and others beside it, and loads it."""
 
-    def load(text: str, overrides=(), name: str = "x.yaml", **others):
+    def load(text: str, overrides: tuple[Any, ...] = (), name: str = "x.yaml", **others: Any) -> Sweep:
         for other, content in others.items():
             (tmp_path / f"{other}.yaml").write_text(dedent(content))
         path = tmp_path / name

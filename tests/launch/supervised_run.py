@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.backends.local.start import build_request, send_request
+from launch.backends.local.start import StartedSupervisor, build_request, send_request
 from launch.specs.resources import Resources
 from launch.store.attempts import read_attempt
 from launch.store.records import AttemptRecord
@@ -45,7 +45,9 @@ class Case:
         code, self.said = self.start(environment=environment, order=order).close()
         return code
 
-    def start(self, *, environment: dict[str, str] | None = None, order: SupervisorArgs | None = None):
+    def start(
+        self, *, environment: dict[str, str] | None = None, order: SupervisorArgs | None = None
+    ) -> StartedSupervisor:
         surroundings = {**os.environ, **(environment or {})}
         return send_request(build_request(order or self.order, surroundings, os.getcwd()))
 

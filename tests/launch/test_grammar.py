@@ -39,7 +39,7 @@ numbers_and_words = st.from_regex(
 
 @configure(deadline=None)
 @given(numbers_and_words | st.sampled_from(["TRUE", "Null", "inf", "-inf", "nan", "+.5", "00", "-0", "1_0", "1__0"]))
-def test_the_fast_reading_of_a_value_is_hydras(text) -> None:
+def test_the_fast_reading_of_a_value_is_hydras(text: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ OTHERWISE = {"lra/text": {"dt_global": True, "warmup_epochs": 0.0}, "lra/retriev
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_recipe_has_the_published_hyper_parameters(name) -> None:
+def test_a_recipe_has_the_published_hyper_parameters(name: str) -> None:
     config = compose([f"experiment={name}"])
     model, optim, train_ = config.model, config.optim, config.train
     found = (
@@ -66,7 +67,7 @@ def test_a_recipe_has_the_published_hyper_parameters(name) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_names_itself_and_data_of_the_catalog(name) -> None:
+def test_a_recipe_names_itself_and_data_of_the_catalog(name: str) -> None:
     config, text = compose([f"experiment={name}"]), (CONF_DIR / "experiment" / f"{name}.yaml").read_text()
     assert config.recipe == name
     info = catalog.dataset_info(config.data.name)
@@ -86,7 +87,7 @@ NARROW = "model.n_layers=1 model.d_model=6 model.d_state=4 model.n_blocks=1 trai
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.s5.tiny_archives import write_others  # needs Pillow, as the pendulum does
 
     folder = tmp_path_factory.mktemp("tiny")
@@ -95,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def tiny(folder, monkeypatch: pytest.MonkeyPatch):
+def tiny(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in tiny_catalog.SIZES:
         monkeypatch.setitem(catalog.CATALOG, name, tiny_catalog.shrunk(catalog.CATALOG[name]))
     monkeypatch.setenv("S5_DATA", str(folder / "raw"))
@@ -104,7 +105,7 @@ def tiny(folder, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_recipe_trains(name, tiny: Path) -> None:
+def test_a_recipe_trains(name: str, tiny: Path) -> None:
     pytest.importorskip("PIL.Image")
     batch_size = {"speech": 35, "pendulum": 3}.get(name.partition("/")[0], 8)
     config = compose([f"experiment={name}", *NARROW.format(batch_size).split(), "train.epochs=1"])

@@ -42,7 +42,7 @@ def test_help_names_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_verb_and_action_explains_itself(name, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_and_action_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*name.split(), "--help"])
     assert caught.value.code == 0
@@ -64,7 +64,7 @@ def test_a_verb_with_actions_lists_them(verb, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_example_is_a_command_line_that_parses(name) -> None:
+def test_every_example_is_a_command_line_that_parses(name: str) -> None:
     for line in load_verb(name).EXAMPLES.strip().splitlines():
         for command in line.split("  ")[0].split(" && "):
             words = [word.strip("'") for word in command.split(">")[0].split("|")[0].removesuffix(" 2").split()]

@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("image pull", "c", []),
     ],
 )
-def test_a_word_becomes(before: str, word: str, found) -> None:
+def test_a_word_becomes(before: str, word: str, found: Any) -> None:
     assert [c for c in candidates(before.split(), word) if c in found or not found] == found
     assert all(c.startswith(word) for c in candidates(before.split(), word))
 

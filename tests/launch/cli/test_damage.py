@@ -1,11 +1,13 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from launch.cli import main
 from launch.store.state import State
-from launch.store.store import Store
+from launch.store.store import Store, SweepStore
 from tests.launch.command_sweep import python, submitted
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
@@ -13,12 +15,12 @@ GOOD = Made(state=State.SUCCEEDED, accuracy=0.95)
 ALSO_GOOD = Made(state=State.SUCCEEDED, accuracy=0.97, seed=1)
 
 
-def truncate(sweep) -> None:
+def truncate(sweep: SweepStore) -> None:
     file = sweep.path / "manifest" / "0001.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
 
 
-def delete(sweep) -> None:
+def delete(sweep: SweepStore) -> None:
     shutil.rmtree(sweep.path / "manifest")
 
 
@@ -46,7 +48,9 @@ def test_a_deleted_manifest_is_told_of(
 
 
 @pytest.mark.parametrize("damage", [truncate, delete])
-def test_typing_the_command_again_mends_a_manifest(damage, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_typing_the_command_again_mends_a_manifest(
+    damage: Callable[..., Any], runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store(runs)
     submitted(store, [python("pass")] * 2)
     damage(store.sweep("work"))

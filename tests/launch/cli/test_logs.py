@@ -41,7 +41,7 @@ def follow(*words: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("tail", [[], ["--tail", "99"], ["--tail", "5"]])
-def test_a_log_is_printed_whole(sweep: SweepStore, capfdbinary, tail) -> None:
+def test_a_log_is_printed_whole(sweep: SweepStore, capfdbinary, tail: str) -> None:
     (folder(sweep, DONE, 1) / "log.txt").write_bytes(b"\xff\x00 raw\n1\n2\n3\n4")
     assert main(["logs", run_id_of(DONE), *tail]) == 0
     assert capfdbinary.readouterr().out == b"\xff\x00 raw\n1\n2\n3\n4"
@@ -58,7 +58,7 @@ def test_a_part_of_it(sweep: SweepStore, capfd: pytest.CaptureFixture[str], word
 
 
 @pytest.mark.parametrize("word", ["digits-s5-s0", "x/digits-s5-s", run_id_of(DONE), f"x/{run_id_of(DONE)}"])
-def test_a_run_goes_by_any_clear_name(sweep: SweepStore, capfd: pytest.CaptureFixture[str], word) -> None:
+def test_a_run_goes_by_any_clear_name(sweep: SweepStore, capfd: pytest.CaptureFixture[str], word: str) -> None:
     assert main(["logs", word]) == 0
     assert capfd.readouterr().out == DONE.log
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,14 @@ COMPOSER = Composer()
 EXPERIMENTS = experiment_names()
 
 
-def spec(*overrides, experiment: str = "digits/s5", seed: int = 0, settings=None, command=None, places=None) -> RunSpec:
+def spec(
+    *overrides: Any,
+    experiment: str = "digits/s5",
+    seed: int = 0,
+    settings: dict[str, Any] | None = None,
+    command: Any = None,
+    places: Any = None,
+) -> RunSpec:
     return RunSpec(
         experiment=experiment,
         overrides=overrides,
@@ -40,7 +48,7 @@ def spec(*overrides, experiment: str = "digits/s5", seed: int = 0, settings=None
 
 
 @pytest.fixture(scope="module")
-def groups(tmp_path_factory: pytest.TempPathFactory):
+def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a configuration folder with groups and interpolations."""
     conf = tmp_path_factory.mktemp("a 'conf' foldér")
     files = {
@@ -62,13 +70,13 @@ def composer(groups) -> Composer:
     return Composer([groups])
 
 
-def whole(conf_dir, run):
+def whole(conf_dir, run) -> dict[str, Any]:
     """Return what Hydra makes of all overrides at once."""
     texts = (f"experiment={run.experiment}", *run.overrides, f"seed={run.seed}")
     return BaseConfig.composed([conf_dir], texts).updated([])
 
 
-def outcome(compose):
+def outcome(compose) -> Any | str:
     try:
         return compose()
     except (ConfigError, UserError):
@@ -103,7 +111,7 @@ override = st.sampled_from(VALUES).flatmap(
     overrides=st.lists(override, max_size=5),
     seed=st.integers(0, 3),
 )
-def test_the_fast_way_is_hydras(groups, composer: Composer, experiment, overrides, seed) -> None:
+def test_the_fast_way_is_hydras(groups, composer: Composer, experiment, overrides, seed: int) -> None:
     run = spec(*overrides, experiment=experiment, seed=seed)
     expected = outcome(lambda: whole(groups, run))
     found = outcome(lambda: composer.compose(run))
@@ -235,7 +243,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_explained(tmp_path: Path, text, message, hint) -> None:
+def test_a_mistake_is_explained(tmp_path: Path, text: str, message: str, hint: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(f"experiment: digits/s5\n{text}\n")
     with pytest.raises(ConfigError) as caught:
@@ -259,7 +267,7 @@ RECIPE_MISTAKES = {
 
 
 @pytest.mark.parametrize(("old", "new", "message"), RECIPE_MISTAKES.values(), ids=RECIPE_MISTAKES)
-def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path: Path, old, new, message) -> None:
+def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path: Path, old, new, message: str) -> None:
     conf = shutil.copytree(CONF_DIR, tmp_path / "conf")
     (recipe,) = (
         file for file in (conf / "experiment/digits/s5.yaml", conf / "model/s5-digits.yaml") if old in file.read_text()

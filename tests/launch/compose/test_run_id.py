@@ -16,7 +16,7 @@ leaf = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | 
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(deadline=None)
-def test_a_run_id_is_safe_everywhere(experiment, values, seed) -> None:
+def test_a_run_id_is_safe_everywhere(experiment, values, seed: int) -> None:
     run_id = make_run_id(experiment, values, seed, "0123456789abcdef" * 4)
     assert re.fullmatch(r"[A-Za-z0-9._=-]+", run_id)
     assert run_id.endswith(f"-s{seed}-01234567")

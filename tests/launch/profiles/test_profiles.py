@@ -14,7 +14,7 @@ from launch.specs.mount import Mount
 
 
 @pytest.fixture
-def folders(tmp_path: Path):
+def folders(tmp_path: Path) -> list[Path]:
     repository, home = tmp_path / "slurm", tmp_path / "config"
     repository.mkdir()
     home.mkdir()

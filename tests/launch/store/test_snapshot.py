@@ -9,6 +9,7 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from launch.store.source_files import is_secret
 ROOT = Path(__file__).parents[3]
 
 
-def git(folder: Path, *words) -> None:
+def git(folder: Path, *words: Any) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     identity = ["-c", "user.name=n", "-c", "user.email=e", "-c", "protocol.file.allow=always"]
     subprocess.run(["git", "-C", folder, *identity, *words], check=True, capture_output=True, env=environment)
@@ -51,7 +52,7 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def listing(path: Path):
+def listing(path: Path) -> set[str]:
     return {p.relative_to(path).as_posix() for p in path.rglob("*") if not p.is_dir() or p.is_symlink()}
 
 
@@ -292,7 +293,7 @@ def test_a_full_or_closed_disk_is_explained(source: Path, tmp_path: Path) -> Non
 
 
 def test_a_full_disk_is_named_with_what_to_do(source: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_) -> None:
+    def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("launch.store.snapshot._take", full)

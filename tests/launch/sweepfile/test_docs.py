@@ -19,7 +19,7 @@ COMMANDS = re.findall(r"^\$ launch sweep (.+?)\s+# (\d+) runs?", PAGE, re.MULTIL
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples")
     for text, name, _ in EXAMPLES:
         (folder / name).write_text(text)
@@ -37,7 +37,7 @@ def test_every_yaml_block_is_an_example() -> None:
 
 
 @pytest.mark.parametrize(("name", "promise"), [e[1:] for e in EXAMPLES], ids=[e[1] for e in EXAMPLES])
-def test_example(folder, composer: Composer, name, promise) -> None:
+def test_example(folder: Path, composer: Composer, name: str, promise) -> None:
     if promise.startswith("error: "):
         with pytest.raises(LaunchError) as caught:
             composer.plan_all(load_sweep(folder / name).runs)
@@ -49,7 +49,7 @@ def test_example(folder, composer: Composer, name, promise) -> None:
 
 
 @pytest.mark.parametrize(("words", "count"), COMMANDS)
-def test_command_line(folder, composer: Composer, words, count) -> None:
+def test_command_line(folder: Path, composer: Composer, words, count) -> None:
     name, *overrides = shlex.split(words)
     assert len(composer.plan_all(load_sweep(folder / name, overrides).runs)) == int(count)
 

@@ -2,12 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from launch.errors import SweepError
-from launch.sweepfile.sweep import load_sweep
+from launch.sweepfile.sweep import Sweep, load_sweep
 
 MISTAKES = {
     "unknown key": ("grids: {a: 1}", "grids: unknown key; did you mean grid?", "the keys here are name, experiment"),
@@ -221,7 +222,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_explained(load, tmp_path: Path, text, message, hint) -> None:
+def test_a_mistake_is_explained(load: Callable[..., Sweep], tmp_path: Path, text: str, message: str, hint: str) -> None:
     with pytest.raises(SweepError) as caught:
         load(text)
     assert caught.value.message.startswith(f"{tmp_path}/x.yaml: ")
@@ -231,7 +232,7 @@ def test_a_mistake_is_explained(load, tmp_path: Path, text, message, hint) -> No
 
 
 @pytest.mark.parametrize("text", ["/data/my digits, 'quoted'", "f(x", "é", 'a "b", c', "a\\b, c"])
-def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load, text: str) -> None:
+def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load: Callable[..., Sweep], text: str) -> None:
     with pytest.raises(SweepError) as caught:
         load(f"experiment: e\nbase: {{a: {json.dumps(text)}}}")
     shown = (caught.value.hint or "").partition("to take it as it is: ")[2]
@@ -239,7 +240,7 @@ def test_the_hint_quotes_a_text_so_that_it_is_read_as_it_is(load, text: str) -> 
     assert run.settings == {"a": text}
 
 
-def test_a_cyclic_include_shows_the_circle(load, tmp_path: Path) -> None:
+def test_a_cyclic_include_shows_the_circle(load: Callable[..., Sweep], tmp_path: Path) -> None:
     with pytest.raises(SweepError) as caught:
         load("include: a.yaml", a="experiment: e\ninclude: [b.yaml]", b="include: ./a.yaml")
     assert caught.value.message == (
@@ -249,14 +250,14 @@ def test_a_cyclic_include_shows_the_circle(load, tmp_path: Path) -> None:
         load("experiment: e\ninclude: x.yaml")
 
 
-def test_a_mistake_in_an_included_file_is_shown_there(load, tmp_path: Path) -> None:
+def test_a_mistake_in_an_included_file_is_shown_there(load: Callable[..., Sweep], tmp_path: Path) -> None:
     with pytest.raises(SweepError) as caught:
         load("include: a.yaml", a="experiment: e\ngrid: {}")
     assert caught.value.message.startswith(f"{tmp_path}/a.yaml: grid: ")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    def message(path: Path):
+    def message(path: Path) -> tuple[str, str | None]:
         with pytest.raises(SweepError) as caught:
             load_sweep(path)
         return caught.value.message, caught.value.hint
@@ -315,7 +316,9 @@ def test_a_hostile_folder_is_no_obstacle_and_a_hostile_file_name_asks_for_a_name
         ("resources.mem_gb=lots", "command line: resources.mem_gb: 'lots' is not a number", None),
     ],
 )
-def test_a_mistake_on_the_command_line_is_explained(load, argument: str, message: str, hint: str | None) -> None:
+def test_a_mistake_on_the_command_line_is_explained(
+    load: Callable[..., Sweep], argument: str, message: str, hint: str | None
+) -> None:
     with pytest.raises(SweepError) as caught:
         load("experiment: e", [argument])
     assert message in caught.value.message

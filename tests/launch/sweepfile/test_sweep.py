@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,14 +16,14 @@ from launch.grammar import Interval, parse_override
 from launch.specs.resources import Resources
 from launch.store.records import PublishedNumber
 from launch.sweepfile.random_values import draw
-from launch.sweepfile.sweep import RETRY_DEFAULTS, single_run
+from launch.sweepfile.sweep import RETRY_DEFAULTS, Sweep, single_run
 
 
-def settings(sweep):
+def settings(sweep: Sweep) -> list[Any]:
     return [run.settings for run in sweep.runs]
 
 
-def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load) -> None:
+def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         base: {train.epochs: 3}
@@ -57,7 +59,7 @@ def test_a_grid_multiplies_with_the_first_key_slowest_and_the_seed_fastest(load)
         ("""["'line\\nbreak'"]""", ["line\nbreak"]),
     ],
 )
-def test_values_speak_hydras_grammar(load, written: str, values) -> None:
+def test_values_speak_hydras_grammar(load: Callable[..., Sweep], written: str, values) -> None:
     sweep = load(f"experiment: digits/s5\ngrid:\n  k: {written}\n")
     found = [s["k"] for s in settings(sweep)]
     assert found == values
@@ -65,7 +67,7 @@ def test_values_speak_hydras_grammar(load, written: str, values) -> None:
     assert [parse_override(run.overrides[0]).value for run in sweep.runs] == values
 
 
-def test_the_sections_multiply(load) -> None:
+def test_the_sections_multiply(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: [digits/s5, mnist5k/sequential]
         grid: {a: [1, 2]}
@@ -79,7 +81,7 @@ def test_the_sections_multiply(load) -> None:
     assert {"d" in s for s in settings(sweep)} == {True, False}
 
 
-def test_random_points_are_the_same_everywhere(load) -> None:
+def test_random_points_are_the_same_everywhere(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         random:
@@ -100,7 +102,7 @@ def test_random_points_are_the_same_everywhere(load) -> None:
     ]
 
 
-def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load) -> None:
+def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load: Callable[..., Sweep]) -> None:
     text = "experiment: e\nrandom: {{count: {}, values: {{a: {{uniform: [0, 1]}}{}}}}}"
     few = [s["a"] for s in settings(load(text.format(5, "")))]
     many = [s["a"] for s in settings(load(text.format(50, "")))]
@@ -117,7 +119,7 @@ def test_a_larger_count_keeps_the_points_and_an_added_key_the_values(load) -> No
     seed=st.integers(0, 2**40),
     index=st.integers(0, 10**6),
 )
-def test_a_drawn_value_lies_within_its_bounds(low, factor, log, seed, index) -> None:
+def test_a_drawn_value_lies_within_its_bounds(low, factor: float, log, seed: int, index: int) -> None:
     value = draw(Interval(low, low * factor, log, False), seed, "key", index)
     assert low <= value <= low * factor
     whole = draw(Interval(3, 3 + int(factor), log, True), seed, "key", index)
@@ -130,13 +132,13 @@ def test_both_ends_of_an_integer_range_are_drawn_evenly() -> None:
     assert all(900 < drawn.count(n) < 1100 for n in (1, 2, 3, 4))
 
 
-def test_a_random_section_that_runs_out_of_points_says_so(load) -> None:
+def test_a_random_section_that_runs_out_of_points_says_so(load: Callable[..., Sweep]) -> None:
     sweep = load("experiment: e\nrandom: {count: 9, values: {a: [1, 2]}}")
     assert len(sweep.runs) == 2
     assert "only 2 of 9 points" in sweep.warnings[0]
 
 
-def test_exclude_removes_what_matches_whole(load) -> None:
+def test_exclude_removes_what_matches_whole(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: [digits/s5, mnist5k/sequential]
         base: {train.epochs: 1}
@@ -160,16 +162,16 @@ def test_exclude_removes_what_matches_whole(load) -> None:
     assert sweep.warnings == ()
 
 
-def test_exclude_keeps_true_apart_from_one(load) -> None:
+def test_exclude_keeps_true_apart_from_one(load: Callable[..., Sweep]) -> None:
     assert settings(load("experiment: e\ngrid: {a: [true, 1]}\nexclude: [{a: 1.0}]")) == [{"a": True}]
 
 
-def test_a_rule_that_matches_nothing_is_a_warning(load, tmp_path: Path) -> None:
+def test_a_rule_that_matches_nothing_is_a_warning(load: Callable[..., Sweep], tmp_path: Path) -> None:
     sweep = load("experiment: e\ngrid: {a: [1, 2]}\nexclude: [{a: 3}]")
     assert sweep.warnings == (f"{tmp_path}/x.yaml: exclude[0]: the rule matches no run",)
 
 
-def test_blocks_inherit_and_replace(load) -> None:
+def test_blocks_inherit_and_replace(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         base: {train.epochs: 5, model.norm: batch}
@@ -196,7 +198,7 @@ def test_blocks_inherit_and_replace(load) -> None:
     assert last.where.endswith("x.yaml: blocks[1]")
 
 
-def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load) -> None:
+def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load: Callable[..., Sweep]) -> None:
     sweep = load(
         "include: [a.yaml, b.yaml]\nbase: {train.epochs: 1}\nname: both",
         a="experiment: digits/s5\ngrid: {x: [1, 2]}\nname: other\nmetric: val/loss",
@@ -213,7 +215,7 @@ def test_an_included_file_is_a_block_and_a_run_of_two_files_is_one(load) -> None
     assert len(twice.runs) == 2
 
 
-def test_the_command_line_wins(load) -> None:
+def test_the_command_line_wins(load: Callable[..., Sweep]) -> None:
     text = """
         experiment: digits/s5
         base: {train.epochs: 5, optim.lr: 1}
@@ -230,7 +232,7 @@ def test_the_command_line_wins(load) -> None:
     assert [r.seed for r in load("experiment: e", ["seeds=2"]).runs] == [0, 1]
 
 
-def test_published_numbers(load) -> None:
+def test_published_numbers(load: Callable[..., Sweep]) -> None:
     text = """
         experiment: digits/s5
         grid: {model.norm: [batch, layer]}
@@ -252,7 +254,7 @@ def test_published_numbers(load) -> None:
     assert (left.settings, left.value) == ({}, 0.8)
 
 
-def test_a_command_may_have_metrics_of_its_own(load) -> None:
+def test_a_command_may_have_metrics_of_its_own(load: Callable[..., Sweep]) -> None:
     text = """
         experiment: digits/s5
         metric: hits

@@ -30,7 +30,7 @@ def test_needs_no_package() -> None:
 
 
 @pytest.mark.parametrize("name", CATALOG)
-def test_every_entry_is_complete(name) -> None:
+def test_every_entry_is_complete(name: str) -> None:
     info = CATALOG[name]
     assert info.name == name
     assert set(info.sizes) == {"train", "val", "test"}

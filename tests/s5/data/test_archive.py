@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tarfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,9 @@ FILES = {"basic_train.tsv": b"train", "basic_val.tsv": random.Random(0).randbyte
 INFO = CATALOG["listops"]
 
 
-def make_archive(path: Path, above: str = "lra_release/lra_release/listops-1000/", mode: str = "w:gz", **more) -> Path:
+def make_archive(
+    path: Path, above: str = "lra_release/lra_release/listops-1000/", mode: str = "w:gz", **more: Any
+) -> Path:
     members = {above + name: content for name, content in FILES.items()} | more
     with tarfile.open(path, mode) as tar:
         for name, content in {"lra_release/lra_release/other/x": b"no", **members}.items():
@@ -31,7 +35,7 @@ def make_archive(path: Path, above: str = "lra_release/lra_release/listops-1000/
     return path
 
 
-def contents(folder: Path):
+def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -69,7 +73,7 @@ def replace(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [cut, flip, replace])
-def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path: Path, harm) -> None:
+def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path: Path, harm: Callable[..., Any]) -> None:
     path = make_archive(tmp_path / "lra_release.gz")
     harm(path)
     with pytest.raises(DataError, match=r"lra_release.gz: (damaged archive|no tar archive|lacks )"):
@@ -149,12 +153,12 @@ class Server(http.server.ThreadingHTTPServer):
             self.end_headers()
             self.wfile.write(body[: self.server.cut_after])
 
-        def log_message(self, *_arguments) -> None:
+        def log_message(self, *_arguments: Any) -> None:
             pass
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Server]:
     server = Server(("127.0.0.1", 0), Server.Handler)
     server.asked, server.content = [], bytes(range(256)) * 4096
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -166,11 +170,11 @@ def server():
     server.server_close()
 
 
-def digest(server):
+def digest(server: Any) -> str:
     return hashlib.sha256(server.content).hexdigest()
 
 
-def test_fetches_once(server, tmp_path: Path) -> None:
+def test_fetches_once(server: Any, tmp_path: Path) -> None:
     for _ in range(2):
         fetch(server.url, tmp_path / "d/a.gz", sha256=digest(server))
     assert (tmp_path / "d/a.gz").read_bytes() == server.content
@@ -179,7 +183,7 @@ def test_fetches_once(server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_goes_on_where_the_connection_ended(server, tmp_path: Path, ranges: bool) -> None:
+def test_goes_on_where_the_connection_ended(server: Any, tmp_path: Path, ranges: bool) -> None:
     server.cut_after, server.ranges = 300_000, ranges
     with pytest.raises(DataError, match=r"cannot be fetched: .*300,000 of 1,048,576 bytes"):
         fetch(server.url, tmp_path / "a.gz", sha256=digest(server))
@@ -190,13 +194,13 @@ def test_goes_on_where_the_connection_ended(server, tmp_path: Path, ranges: bool
     assert (tmp_path / "a.gz").read_bytes() == server.content
 
 
-def test_what_was_whole_before_the_kill_is_not_fetched_again(server, tmp_path: Path) -> None:
+def test_what_was_whole_before_the_kill_is_not_fetched_again(server: Any, tmp_path: Path) -> None:
     (tmp_path / "a.gz.part").write_bytes(server.content)
     fetch(server.url, tmp_path / "a.gz", sha256=digest(server))
     assert (tmp_path / "a.gz").read_bytes() == server.content
 
 
-def test_another_content_is_refused_and_thrown_away(server, tmp_path: Path) -> None:
+def test_another_content_is_refused_and_thrown_away(server: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="what came has sha256"):
         fetch(server.url, tmp_path / "a.gz", sha256="ab" * 32)
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@ import itertools
 import json
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from s5.data.dataset import Dataset, Split
 SETTINGS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**63)).filter(lambda s: s[1] <= s[0])
 
 
-def make_split(n, length: int = 3) -> Split:
+def make_split(n: int, length: int = 3) -> Split:
     """Return a split whose labels number its examples and whose inputs can be told from them."""
     inputs = (np.arange(n)[:, None] + np.arange(length)) % 256
     return Split(
@@ -28,13 +29,13 @@ def make_split(n, length: int = 3) -> Split:
     )
 
 
-def take(batches, n):
+def take(batches, n: int) -> list[Any]:
     return [batch.labels.tolist() for batch in itertools.islice(batches, n)]
 
 
 @settings(deadline=None)
 @given(SETTINGS)
-def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings) -> None:
+def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings: dict[str, Any] | None) -> None:
     n, batch_size, seed = settings
     steps = BatchSequence(make_split(n), batch_size, seed)
     assert steps.steps_per_epoch == n // batch_size
@@ -50,7 +51,9 @@ def test_every_epoch_and_every_seed_has_an_order_of_its_own() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(SETTINGS, st.integers(0, 100), st.integers(0, 3), st.integers(0, 3))
-def test_restored_at_any_step_the_same_batches_follow(settings, step, prefetch, other_prefetch) -> None:
+def test_restored_at_any_step_the_same_batches_follow(
+    settings: dict[str, Any] | None, step, prefetch, other_prefetch
+) -> None:
     n, batch_size, seed = settings
     split = make_split(n)
     whole = TrainBatches(split, batch_size, seed, prefetch=prefetch)
@@ -128,7 +131,7 @@ def test_inputs_lengths_and_labels_stay_together() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 20))
-def test_evaluation_sees_every_example_once_in_one_shape(n, batch_size) -> None:
+def test_evaluation_sees_every_example_once_in_one_shape(n: int, batch_size: int) -> None:
     batches = list(eval_batches(make_split(n), batch_size))
     assert {tuple(part.shape for part in jax.tree.leaves(batch)) for batch in batches} == {
         ((batch_size, 3, 1), (batch_size,), (batch_size,), (batch_size,))
@@ -143,7 +146,7 @@ def test_a_batch_is_a_pytree_of_four_arrays() -> None:
 
 
 def test_an_error_on_the_thread_reaches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments) -> None:
+    def fail(*_arguments: Any) -> None:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr("s5.data.batch.gather", fail)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ def arrays(value: int = 0) -> dict[str, Any]:
     return {"images": np.full((20, 30), value, np.uint8), "labels": np.arange(20, dtype=np.uint8)}
 
 
-def assert_same(found, expected) -> None:
+def assert_same(found: Any, expected) -> None:
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
 
 
-def refuse_to_convert() -> None:
+def refuse_to_convert() -> NoReturn:
     raise AssertionError("the raw files are read again")
 
 
@@ -90,7 +90,7 @@ def test_a_cache_that_cannot_be_written_warns_and_the_data_are_there(tmp_path: P
 
 
 def test_a_full_disk_leaves_no_half_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill_up(file, **_members) -> None:
+    def fill_up(file, **_members: Any) -> None:
         file.write(b"half")
         raise OSError(28, "No space left on device")
 

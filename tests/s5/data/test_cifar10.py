@@ -5,7 +5,9 @@ import io
 import re
 import struct
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +25,14 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (6, 6, 3, 32, 32), np.uint8) 
 LABELS = np.arange(36, dtype=np.uint8).reshape(6, 6) % 10
 
 
-def as_records(pixels, labels):
+def as_records(pixels: np.ndarray, labels: np.ndarray) -> bytes:
     return np.concatenate([labels[:, None], pixels.reshape(len(labels), -1)], 1).tobytes()
 
 
-def as_pickle(pixels, labels):
+def as_pickle(pixels: np.ndarray, labels: np.ndarray) -> Any:
     """Write what Python 2's pickle and NumPy 1 write, opcode by opcode, as in the published files."""
 
-    def text(value):
+    def text(value) -> Any:
         return b"U" + bytes([len(value)]) + value
 
     n, data = len(labels), pixels.tobytes()
@@ -49,7 +51,9 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
     return make_small(request.param, monkeypatch, tmp_path, PIXELS, LABELS, SIZES)
 
 
-def make_small(kind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pixels, labels, sizes) -> DataConfig:
+def make_small(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pixels: np.ndarray, labels: np.ndarray, sizes
+) -> DataConfig:
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     encode, folder, end = (
         (as_records, "cifar-10-batches-bin", ".bin") if kind == "binary" else (as_pickle, "cifar-10-batches-py", "")
@@ -124,7 +128,7 @@ def test_luma_is_pillow_s() -> None:
     ids=["cut", "class"],
 )
 def test_a_damaged_binary_file_is_named_and_leaves_no_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm, message: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm: Callable[..., Any], message: str
 ) -> None:
     config = make_small("binary", monkeypatch, tmp_path, PIXELS, LABELS, SIZES)
     path = tmp_path / "raw/cifar-10-batches-bin/data_batch_3.bin"

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,14 @@ def squares(numbers) -> dict[str, Any]:
     return {"inputs": np.array([[n, n * n] for n in numbers], np.int32), "labels": np.array(numbers, np.int32) % 2}
 
 
-def make_plan(convert=squares, facts=None, **changed) -> ConversionPlan:
+def make_plan(convert: Callable[..., Any] = squares, facts: Any = None, **changed: Any) -> ConversionPlan:
     arrays = {"inputs": ((100, 2), "int32"), "labels": ((100,), "int32")}
     return ConversionPlan(
         arrays=arrays, chunks=chunks_of(100, 7), convert=convert, facts=facts or {"seed": 1}, **changed
     )
 
 
-def assert_right(found) -> None:
+def assert_right(found: Any) -> None:
     np.testing.assert_array_equal(found.arrays["inputs"], [[n, n * n] for n in range(100)])
     np.testing.assert_array_equal(found.arrays["labels"], np.arange(100) % 2)
 
@@ -127,7 +128,7 @@ def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_and_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_arguments) -> None:
+    def full(*_arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

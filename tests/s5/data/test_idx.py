@@ -1,4 +1,5 @@
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from s5.catalog import DataError
 from s5.data.idx import decode_idx
 
 
-def encode_idx(array):
+def encode_idx(array) -> Any:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 

@@ -1,7 +1,9 @@
 import dataclasses
 import itertools
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     return DataConfig(name="listops", root=str(tmp_path / "raw"))
 
 
-def source_text(tokens):
+def source_text(tokens: Iterable[int]) -> str:
     """Return the text that the published files hold for a tree: one argument is applied at a time."""
     symbols = {number: symbol for symbol, number in LISTOPS.items()}
     open_nodes, done = [], ""
@@ -42,7 +44,9 @@ def source_text(tokens):
     return done
 
 
-def write(config, folder: str = "listops-1000", end: str = "\r\n", change=lambda text: text):
+def write(
+    config, folder: str = "listops-1000", end: str = "\r\n", change: Callable[..., Any] = lambda text: text
+) -> Path:
     """Write the three files as the generator of the Long Range Arena does."""
     from pathlib import Path
 
@@ -58,19 +62,19 @@ def write(config, folder: str = "listops-1000", end: str = "\r\n", change=lambda
     return path.parent
 
 
-def plain_sample(seed, index):
+def plain_sample(seed: int, index: int) -> tuple[str, int, int] | None:
     """Draw a sample as the source describes it: a whole tree first, then its length, its value and its text."""
 
-    def tree(draw, depth):
+    def tree(draw, depth) -> int | tuple[str, Any]:
         if (draw() if depth < 10 else 1.0) > 0.25:
             return int(10 * draw())
         arguments = [tree(draw, depth + 1) for _ in range(2 + int(9 * draw()))]
         return ("[MIN", "[MAX", "[MED", "[SM")[int(4 * draw())], arguments
 
-    def length(node):
+    def length(node) -> int:
         return 1 if isinstance(node, int) else 2 + sum(map(length, node[1]))
 
-    def value(node):
+    def value(node) -> Any:
         if isinstance(node, int):
             return node
         values = [value(child) for child in node[1]]
@@ -174,7 +178,9 @@ def test_tokens_stay_whole_numbers_in_a_batch(small: DataConfig) -> None:
     ],
     ids=["a-row-less", "cut-in-a-row", "a-row-more", "symbol", "header", "bytes", "encoding", "empty"],
 )
-def test_damaged_files_are_named_and_leave_nothing(small: DataConfig, tmp_path: Path, change, message: str) -> None:
+def test_damaged_files_are_named_and_leave_nothing(
+    small: DataConfig, tmp_path: Path, change: Callable[..., Any], message: str
+) -> None:
     write(small, change=change)
     with pytest.raises(DataError, match=message):
         load(small)

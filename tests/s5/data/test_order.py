@@ -13,7 +13,7 @@ SEEDS = st.integers(0, 2**40)
 
 @settings(deadline=None)
 @given(st.integers(0, 300), SEEDS, SEEDS)
-def test_order_holds_everything_once(n, seed, stream) -> None:
+def test_order_holds_everything_once(n: int, seed: int, stream) -> None:
     assert sorted(permutation(n, seed, stream)) == list(range(n))
 
 
@@ -33,7 +33,7 @@ def test_all_orders_are_equally_likely() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 200), st.data(), SEEDS)
-def test_random_split_shares_everything_out(n, data, seed) -> None:
+def test_random_split_shares_everything_out(n: int, data, seed: int) -> None:
     held_out = data.draw(st.integers(0, n))
     kept, out = random_split(n, held_out, seed)
     assert len(out) == held_out
@@ -42,7 +42,7 @@ def test_random_split_shares_everything_out(n, data, seed) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=200), st.data(), SEEDS)
-def test_every_class_has_its_share_of_every_split(labels, data, seed) -> None:
+def test_every_class_has_its_share_of_every_split(labels: np.ndarray, data, seed: int) -> None:
     n = len(labels)
     first, second = sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))
     sizes = {"train": first, "val": second - first, "test": n - second}

@@ -1,6 +1,8 @@
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     return DataConfig(name="pathfinder32", root=str(tmp_path / "raw"))
 
 
-def words(batch, number, label) -> list[str]:
+def words(batch, number: int, label) -> list[str]:
     return [f"imgs/{batch}", f"sample_{number}.png", str(number), str(label), "1.0", "14", "4", "2", "0.5", "1", "1"]
 
 
@@ -79,38 +81,38 @@ def test_an_empty_file_is_left_out_and_told_of(small: DataConfig) -> None:
     np.testing.assert_array_equal(stored, np.delete(PICTURES, 12, axis=0))
 
 
-def cut(level) -> None:
+def cut(level: Path) -> None:
     path = level / "imgs/10/sample_4.png"
     path.write_bytes(path.read_bytes()[:-200])
 
 
-def enlarge(level) -> None:
+def enlarge(level: Path) -> None:
     image.fromarray(np.zeros((33, 32), np.uint8)).save(level / "imgs/10/sample_4.png")
 
 
-def colour(level) -> None:
+def colour(level: Path) -> None:
     image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(level / "imgs/10/sample_4.png")
 
 
-def remove(level) -> None:
+def remove(level: Path) -> None:
     (level / "imgs/10/sample_4.png").unlink()
 
 
-def shorten(level) -> None:
+def shorten(level: Path) -> None:
     path = level / "metadata/2.npy"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
 
-def misspell(level) -> None:
+def misspell(level: Path) -> None:
     path = level / "metadata/2.npy"
     path.write_text(path.read_text().replace(" 1 1.0 ", " 7 1.0 ", 1))
 
 
-def garble(level) -> None:
+def garble(level: Path) -> None:
     (level / "metadata/2.npy").write_bytes("ünder".encode("utf-16"))
 
 
-def cut_numpy(level) -> None:
+def cut_numpy(level: Path) -> None:
     (level / "metadata/2.npy").write_bytes(b"\x93NUMPY\x01\x00")
 
 
@@ -127,7 +129,9 @@ def cut_numpy(level) -> None:
         (cut_numpy, r"metadata/2.npy: neither text nor a NumPy file"),
     ],
 )
-def test_damage_is_named_and_leaves_nothing(small: DataConfig, tmp_path: Path, harm, message: str) -> None:
+def test_damage_is_named_and_leaves_nothing(
+    small: DataConfig, tmp_path: Path, harm: Callable[..., Any], message: str
+) -> None:
     harm(write(small))
     with pytest.raises(DataError, match=message):
         load(small)

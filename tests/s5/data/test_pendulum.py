@@ -1,6 +1,8 @@
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ PINNED = (-0.78723427, 0.72863184, -0.2407236)
 SIZES = {"train": 6, "val": 3, "test": 2}
 
 
-def plain_set(rng, n):
+def plain_set(rng, n: int):
     """Draw a set as the source describes it: one number of the world at a time, and every frame of every picture."""
     from PIL import ImageDraw
 
@@ -111,7 +113,7 @@ def test_half_of_the_frames_are_kept_with_their_times(small: DataConfig) -> None
             np.testing.assert_allclose(batch.labels[row], np.stack([np.sin(angle), np.cos(angle)], -1), atol=1e-6)
 
 
-def write_npz(path: Path, **changed):
+def write_npz(path: Path, **changed: Any) -> dict[Any, Any]:
     rng, arrays = np.random.default_rng(0), {}
     for split, name in (("train", "train"), ("val", "valid"), ("test", "test")):
         n = SIZES[split]
@@ -201,7 +203,7 @@ def lacking(path: Path) -> None:
     ],
 )
 def test_another_file_is_named_and_leaves_nothing(
-    small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm, message: str
+    small: DataConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm: Callable[..., Any], message: str
 ) -> None:
     monkeypatch.setitem(CATALOG, "pendulum_npz", dataclasses.replace(CATALOG["pendulum_npz"], sizes=SIZES))
     write_npz(tmp_path / "pend_regression.npz")

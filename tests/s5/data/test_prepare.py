@@ -2,6 +2,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_works_from_the_cache_where_the_raw_files_are_gone(
 ) -> None:
     main(["mnist5k", "--cache", str(tmp_path)])
 
-    def missing(*_arguments) -> None:
+    def missing(*_arguments: Any) -> None:
         raise catalog.MissingData("gone")
 
     monkeypatch.setattr(catalog, "find_files", missing)

@@ -5,7 +5,9 @@ import importlib.util
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +27,11 @@ shipped = pytest.mark.skipif(
 SIZES = {"train": 24, "val": 6, "test": 10}
 
 
-def encode_idx(array):
+def encode_idx(array) -> Any:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-def make_contents():
+def make_contents() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the four files of a small data set in MNIST's layout, and its arrays."""
     rng = np.random.default_rng(0)
     arrays = {
@@ -61,7 +63,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
     return DataConfig(name=request.param, root=str(tmp_path / "raw"))
 
 
-def write(config, zipped: bool = False, **changed):
+def write(config, zipped: bool = False, **changed: Any) -> Path:
     _, contents = make_contents()
     for name, content in contents.items():
         path = catalog.data_root(config.root) / (name + ".gz" * zipped)
@@ -71,7 +73,7 @@ def write(config, zipped: bool = False, **changed):
     return path.parent
 
 
-def cache_files(config):
+def cache_files(config) -> list[str]:
     folder = catalog.cache_folder(config.cache)
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
@@ -148,7 +150,7 @@ def test_another_data_set_s_file_is_named(small: DataConfig) -> None:
 @pytest.mark.parametrize(
     "damage", [lambda z: z[: len(z) // 2], lambda z: b"no gzip" + z, lambda z: z[:60] + b"x" * 9 + z[69:]]
 )
-def test_a_damaged_gzip_file_is_named_and_leaves_no_cache(small: DataConfig, damage) -> None:
+def test_a_damaged_gzip_file_is_named_and_leaves_no_cache(small: DataConfig, damage: Callable[..., Any]) -> None:
     folder = write(small, zipped=True)
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))

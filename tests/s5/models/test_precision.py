@@ -1,5 +1,5 @@
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -18,22 +18,22 @@ batch, L, d_input, d_output = 3, 24, 2, 4
 LENGTHS = jnp.array([24, 9, 1])
 
 
-def draw(*shape, seed: int = 0):
+def draw(*shape: Any, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def step_of(**changes):
+def step_of(**changes: Any) -> tuple[Callable[..., tuple[Any, Any, Any]], Any]:
     """Return a function of the parameters: logits, new statistics and gradients of a training step."""
     config = dataclasses.replace(SMALL, **changes)
     graphdef, params, stats = nnx.split(make_model(config, d_input, d_output, nnx.Rngs(0)), nnx.Param, ...)
     x = draw(batch, L, d_input)
 
-    def loss(params):
+    def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
         net = nnx.merge(graphdef, params, stats, copy=True)
         logits = net(x, Steps.of(x.shape[1], LENGTHS), train=True)
         return jnp.sin(logits).sum(), (logits, nnx.state(net, nnx.BatchStat))
 
-    def step(params):
+    def step(params: Any) -> tuple[Any, Any, Any]:
         (_, (logits, stats)), grads = jax.value_and_grad(loss, has_aux=True)(params)
         return logits, stats, grads
 
@@ -50,7 +50,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
                 yield from equations(inner)
 
 
-def is_sequence(var):
+def is_sequence(var) -> Any:
     return var.aval.ndim >= 2 and var.aval.size >= batch * L * SMALL.d_model
 
 

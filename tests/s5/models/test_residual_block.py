@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,24 +18,24 @@ SMALL = S5Config(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6
 
 
-def draw(*shape, seed: int = 0):
+def draw(*shape: int, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def prefix(*lengths) -> bool:
+def prefix(*lengths: int) -> jax.Array:
     return jnp.arange(L) < jnp.array(lengths)[:, None]
 
 
-def gelu(x):
+def gelu(x: jax.Array | np.ndarray) -> Any:
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def sigmoid(x):
+def sigmoid(x: jax.Array | np.ndarray) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
 @pytest.mark.parametrize("kind", Activation)
-def test_activation_is_the_published_gate(kind) -> None:
+def test_activation_is_the_published_gate(kind: Activation) -> None:
     gate = GatedActivation(dataclasses.replace(SMALL, activation=kind), np.random.default_rng(0))
     for dense in (gate.gate, gate.value):
         if dense is not None:
@@ -58,10 +59,10 @@ def test_dense_is_affine_and_has_the_derivative_of_one() -> None:
     W, b = dense.weight[...], dense.bias[...]
     np.testing.assert_allclose(dense(x), np.asarray(x) @ np.asarray(W) + np.asarray(b), rtol=1e-5, atol=1e-6)
 
-    def plain(x, W):
+    def plain(x: jax.Array | np.ndarray, W: jax.Array | np.ndarray) -> jax.Array:
         return jnp.sin(x @ W + b).sum()
 
-    def ours(x, W):
+    def ours(x: jax.Array | np.ndarray, W: jax.Array | np.ndarray) -> jax.Array:
         dense = Dense(4, 5, np.random.default_rng(0))
         dense.weight, dense.bias = type(dense.weight)(W), type(dense.bias)(b)
         return jnp.sin(dense(x)).sum()
@@ -76,11 +77,11 @@ def test_the_gate_has_the_derivative_of_its_definition(by_output: bool, drops: b
     y, W, b = 2 * draw(batch, L, H), draw(H, H, seed=1), draw(H, seed=2)
     keep = (draw(batch, 1, H, seed=3) > 0) * 1.5 if drops else None
 
-    def plain(y, W, b):
+    def plain(y, W: jax.Array | np.ndarray, b) -> jax.Array:
         x = jax.nn.gelu(y) * (1 if keep is None else keep)
         return jnp.sin((y if by_output else x) * jax.nn.sigmoid(x @ W + b)).sum()
 
-    def ours(y, W, b):
+    def ours(y, W: jax.Array | np.ndarray, b) -> jax.Array:
         return jnp.sin(gated(y, keep, W, b, by_output)).sum()
 
     assert ours(y, W, b) == pytest.approx(float(plain(y, W, b)), rel=1e-4)
@@ -94,11 +95,11 @@ def test_batch_norm_has_the_derivative_of_its_definition(lengths: tuple[int, ...
     mask = None if lengths is None else prefix(*lengths)
     weight = jnp.ones((batch, L, 1), bool) if mask is None else mask[..., None]
 
-    def plain(x, scale, bias):
+    def plain(x: jax.Array | np.ndarray, scale, bias) -> jax.Array:
         mean, var = x.mean((0, 1), where=weight), x.var((0, 1), where=weight)
         return jnp.where(weight, jnp.sin((x - mean) * jax.lax.rsqrt(var + 1e-5) * scale + bias), 0).sum()
 
-    def ours(x, scale, bias):
+    def ours(x: jax.Array | np.ndarray, scale, bias) -> jax.Array:
         return jnp.where(weight, jnp.sin(normalize(x, scale, bias, mask)[0]), 0).sum()
 
     got, want = (jax.grad(function, (0, 1, 2))(x, scale, bias) for function in (ours, plain))
@@ -163,7 +164,7 @@ def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm: bool, norm) -> 
     layer = ResidualBlock(dataclasses.replace(SMALL, prenorm=prenorm, norm=norm), np.random.default_rng(0))
     x, mask = draw(batch, L, H), prefix(7, 2, 4)
 
-    def normed(x):
+    def normed(x: jax.Array | np.ndarray) -> jax.Array:
         return layer.norm(x, mask, False)
 
     inner = layer.gate(layer.ssm(normed(x) if prenorm else x, Steps(mask)), None)
@@ -172,7 +173,7 @@ def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm: bool, norm) -> 
 
 
 @pytest.mark.parametrize("kind", Activation)
-def test_every_activation_drops_as_often_as_published(kind) -> None:
+def test_every_activation_drops_as_often_as_published(kind: Activation) -> None:
     config = dataclasses.replace(SMALL, activation=kind, dropout=0.5)
     gate = GatedActivation(config, np.random.default_rng(0))
     y = jnp.full((400, 1, SMALL.d_model), 1.5)

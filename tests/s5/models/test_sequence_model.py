@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from s5.config.choices import Norm, Pooling
 from s5.config.compat import OURS, UPSTREAM
 from s5.config.families import S5Config
 from s5.config.training import OptimConfig
-from s5.models.sequence_model import make_model
+from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.heads import pool
 from s5.nn.steps import Steps
 from s5.training.optimizer import make_optimizer
@@ -22,11 +23,11 @@ SMALL = S5Config(n_layers=2, d_model=8, d_state=8, n_blocks=2)
 batch, L, d_input, n_classes = 4, 12, 3, 5
 
 
-def model(seed: int = 0, **changes):
+def model(seed: int = 0, **changes: Any) -> SequenceModel:
     return make_model(dataclasses.replace(SMALL, **changes), d_input, n_classes, nnx.Rngs(seed))
 
 
-def sequences(steps=L, seed: int = 0):
+def sequences(steps=L, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal((batch, steps, d_input)), jnp.float32)
 
 
@@ -57,7 +58,7 @@ def test_padding_changes_no_output_statistic_or_gradient(
     assert_near(evaluate(longer), evaluate(x))
 
 
-def run(net, x, lengths, train):
+def run(net: Any, x: jax.Array | np.ndarray, lengths, train) -> tuple[Any, Any]:
     """Return the logits and the statistics after them, leaving `net` as it is."""
     graph, state = nnx.split(net)
     net = nnx.merge(graph, state, copy=True)
@@ -79,13 +80,13 @@ def test_a_batch_is_its_sequences_one_by_one() -> None:
     np.testing.assert_allclose(apply(x, lengths), jnp.stack(alone), rtol=1e-4, atol=1e-5)
 
 
-def gradients(net, x, lengths, rows=slice(None)):
+def gradients(net: Any, x: jax.Array | np.ndarray, lengths, rows=slice(None)) -> Any:
     """Return the gradient of a training step's loss over some rows, and the statistics after it."""
     graph, params, stats = nnx.split(net, nnx.Param, ...)
 
     @jax.jit
-    def step(params, x, lengths):
-        def loss(params):
+    def step(params: Any, x: jax.Array | np.ndarray, lengths) -> tuple[Any, Any, Any]:
+        def loss(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
             net = nnx.merge(graph, params, stats, copy=True)
             logits = net(x, Steps.of(x.shape[1], lengths), train=True)
             return jnp.sin(logits)[rows].sum(), (logits, nnx.state(net, nnx.BatchStat))
@@ -186,11 +187,13 @@ def test_dropout_needs_a_key_and_follows_it() -> None:
     np.testing.assert_array_equal(apply(x, jax.random.key(0), False), apply(x, None, False))
 
 
-def train_step(net, optimizer, opt_state, x, labels):
+def train_step(
+    net: Any, optimizer, opt_state, x: jax.Array | np.ndarray, labels: np.ndarray
+) -> tuple[Any, jax.Array, jax.Array]:
     """One step as the training loop does it."""
     graph, params, rest = nnx.split(net, nnx.Param, ...)
 
-    def loss(params):
+    def loss(params: Any) -> jax.Array:
         logits = nnx.merge(graph, params, rest, copy=True)(x, train=True)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
@@ -205,7 +208,7 @@ def test_one_step_has_its_pinned_metrics() -> None:
     optimizer = make_optimizer(OptimConfig(warmup_epochs=0.0), params, steps_per_epoch=10, epochs=2)
     graph, state = nnx.split(net)
 
-    def step(state, x, labels):
+    def step(state: Any, x: jax.Array | np.ndarray, labels: np.ndarray) -> tuple[Any, jax.Array, jax.Array]:
         return train_step(nnx.merge(graph, state, copy=True), optimizer, optimizer.init(params), x, labels)
 
     got = jax.jit(step)(state, sequences(), jnp.array([0, 1, 2, 3]))
@@ -230,7 +233,7 @@ def test_one_shape_compiles_once() -> None:
     net = model(n_layers=1)
 
     @jax.jit
-    def apply(x, lengths):
+    def apply(x: jax.Array | np.ndarray, lengths) -> jax.Array:
         traces.append(x.shape)
         return net(x, Steps.of(L, lengths), train=False)
 

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,15 +23,15 @@ SMALL = S5Config(n_layers=3, d_model=6, d_state=4, n_blocks=1, bidirectional=Tru
 batch, L, H = 2, 5, 6
 
 
-def stack(**changes) -> Stack:
+def stack(**changes: Any) -> Stack:
     return Stack(dataclasses.replace(SMALL, **changes), np.random.default_rng(0))
 
 
-def draw(*shape, seed: int = 0):
+def draw(*shape: Any, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def layer_of(layers, i):
+def layer_of(layers, i) -> Any:
     graphdef, arrays = nnx.split(layers.layer)
     return nnx.merge(graphdef, jax.tree.map(lambda stacked: stacked[i], arrays))
 
@@ -59,14 +60,14 @@ def test_layers_start_different_and_share_a_leading_axis() -> None:
 
 
 @pytest.fixture(scope="module")
-def gradients():
+def gradients() -> dict[Remat, tuple[Any, str]]:
     """Return a stack's gradient under each policy, with its jaxpr."""
     x, key, steps = draw(batch, L, H), jax.random.key(0), Steps.of(L, jnp.array([5, 3]))
 
-    def gradient(remat):
+    def gradient(remat) -> tuple[Any, str]:
         graphdef, params, stats = nnx.split(stack(remat=remat), nnx.Param, ...)
 
-        def loss(params):
+        def loss(params: Any) -> jax.Array:
             return jnp.sin(nnx.merge(graphdef, params, stats, copy=True)(x, steps, train=True, key=key)).sum()
 
         traced = jax.jit(jax.grad(loss)).trace(params)
@@ -76,18 +77,18 @@ def gradients():
 
 
 @pytest.mark.parametrize("remat", [Remat.states, Remat.full])
-def test_what_is_computed_again_has_the_same_gradient(gradients, remat: Remat) -> None:
+def test_what_is_computed_again_has_the_same_gradient(gradients: Any, remat: Remat) -> None:
     for one, other in zip(jax.tree.leaves(gradients[Remat.none][0]), jax.tree.leaves(gradients[remat][0]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_only_where_nothing_is_kept_are_the_states_computed_again(gradients) -> None:
+def test_only_where_nothing_is_kept_are_the_states_computed_again(gradients: Any) -> None:
     recurrences = {remat: text.count("name=sequential\n") for remat, (_, text) in gradients.items()}
     assert recurrences[Remat.states] == recurrences[Remat.none] > 0
     assert recurrences[Remat.full] == recurrences[Remat.none] + 2  # two directions
 
 
-def lowered_step(n_layers):
+def lowered_step(n_layers) -> Any:
     """Return the text of a whole training step as XLA gets it."""
     model = make_model(dataclasses.replace(SMALL, n_layers=n_layers), 2, 3, nnx.Rngs(0))
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from flax import nnx
 from s5.config.choices import Encoder, Head, Likelihood, Norm, Pooling, Precision, Times
 from s5.config.families import S5Config
 from s5.config.model import picture_side
-from s5.models.sequence_model import make_model
+from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.cnn_encoder import N_FEATURES, Convolution, PictureFeatures, pool
 from s5.nn.steps import Steps
 from s5.training.metrics import LEAST_VARIANCE, MetricSums, batch_metrics, gaussian_nll
@@ -30,7 +31,7 @@ SMALL = S5Config(
 )
 
 
-def model(**changes):
+def model(**changes: Any) -> SequenceModel:
     config = dataclasses.replace(SMALL, **changes)
     net = make_model(config, side * side, d_output, nnx.Rngs(0), head=Head.regression)
     # Biases of a fresh model are zero, and would hide a mistake about them.
@@ -39,25 +40,25 @@ def model(**changes):
     return net
 
 
-def normal_like(params, seed):
+def normal_like(params: Any, seed: int) -> Any:
     # In NumPy, here and below: JAX compiles each operation on each shape.
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda p: rng.standard_normal(p.shape).astype(np.float32), params)
 
 
-def nudged(params, ways, by):
+def nudged(params: Any, ways, by) -> Any:
     return jax.tree.map(lambda p, w: jnp.asarray(np.asarray(p) + np.float32(by) * w), params, ways)
 
 
-def draw(*shape, seed: int = 0):
+def draw(*shape: Any, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def pictures(steps=L):
+def pictures(steps=L) -> jax.Array:
     return jnp.abs(draw(batch, steps, side * side))
 
 
-def plain_convolution(x, weight, bias, stride, padding):
+def plain_convolution(x: jax.Array | np.ndarray, weight, bias, stride, padding):
     """The sum over the window, one output number at a time."""
     x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     k = weight.shape[0]
@@ -70,7 +71,7 @@ def plain_convolution(x, weight, bias, stride, padding):
     return out
 
 
-def plain_pool(x):
+def plain_pool(x: jax.Array | np.ndarray) -> Any:
     n, rows, columns, c = x.shape
     return x.reshape(n, rows // 2, 2, columns // 2, 2, c).max(axis=(2, 4))
 
@@ -138,7 +139,7 @@ def test_the_gaussian_head_is_two_networks_of_one_hidden_layer() -> None:
     assert head.mean_hidden.weight.shape == head.variance_hidden.weight.shape == (6, 30)
     mean, variance = np.split(np.asarray(head(x)), 2, axis=-1)
 
-    def network(hidden, out):
+    def network(hidden, out) -> np.ndarray:
         y = np.tanh(np.asarray(x) @ np.asarray(hidden.weight[...]) + np.asarray(hidden.bias[...]))
         return y @ np.asarray(out.weight[...]) + np.asarray(out.bias[...])
 
@@ -174,13 +175,13 @@ def test_scores_of_gaussians_leave_padding_and_filling_rows_out() -> None:
     }
 
 
-def loss_of(net):
+def loss_of(net: Any):
     graph, params, rest = nnx.split(net, nnx.Param, ...)
     x, labels, times = pictures(), draw(batch, L, d_output, seed=7), jnp.cumsum(jnp.abs(draw(batch, L, seed=8)), axis=1)
 
     @jax.jit
     @jax.value_and_grad
-    def loss(params):
+    def loss(params: Any) -> jax.Array:
         outputs = nnx.merge(graph, params, rest)(x, Steps.of(x.shape[1], times=times), train=False)
         return batch_metrics(outputs, labels, jnp.ones(batch), Head.gaussian).loss
 
@@ -228,7 +229,7 @@ def test_padded_pictures_change_no_answer() -> None:
 
 def test_answers_are_float32_whatever_is_computed_in() -> None:
     @nnx.jit
-    def answers(net, x):
+    def answers(net: Any, x: jax.Array | np.ndarray) -> Any:
         return net(x, train=False)
 
     half, single = (

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from flax import nnx
 
 from s5.config.choices import Head, Pooling
 from s5.config.families import S5Config
-from s5.models.sequence_model import make_model
+from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.heads import pool
 from s5.nn.steps import Steps
 
@@ -17,7 +18,7 @@ SMALL = S5Config(n_layers=2, d_model=6, d_state=4, n_blocks=1)
 batch, L, d_input, d_output = 3, 8, 2, 4
 
 
-def model(head, **changes):
+def model(head, **changes: Any) -> SequenceModel:
     net = make_model(dataclasses.replace(SMALL, **changes), d_input, d_output, nnx.Rngs(0), head=head)
     # Running statistics that are not those of a fresh model, which normalise by nothing.
     net.layers.layer.norm.mean[...] = 0.3 * draw(2, 6, seed=5)
@@ -25,15 +26,15 @@ def model(head, **changes):
     return net
 
 
-def draw(*shape, seed: int = 0):
+def draw(*shape: Any, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
-def inputs_of(head, steps=L):
+def inputs_of(head, steps=L) -> jax.Array:
     return draw(batch, *(2,) * (head is Head.retrieval), steps, d_input)
 
 
-def gelu(x):
+def gelu(x: jax.Array | np.ndarray) -> Any:
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
@@ -42,7 +43,7 @@ def test_retrieval_compares_two_pooled_documents() -> None:
     lengths = jnp.array([[8, 3], [1, 8], [5, 5]])
 
     @jax.jit
-    def both(pairs, lengths):
+    def both(pairs, lengths) -> tuple[jax.Array, jax.Array]:
         rows, steps = pairs.reshape(-1, L, d_input), Steps.of(L, lengths.reshape(-1))
         pooled = pool(net.layers(net.encoder(rows), steps, train=False), steps, Pooling.mean)
         return net(pairs, Steps.of(L, lengths), train=False), pooled.reshape(batch, 2, -1)
@@ -65,7 +66,7 @@ def test_retrieval_refuses_single_documents() -> None:
 def test_regression_answers_each_step_and_looks_at_none_after_it() -> None:
     net, x = model(Head.regression), inputs_of(Head.regression)
 
-    def at_step(x, k):
+    def at_step(x: jax.Array | np.ndarray, k: int) -> jax.Array:
         return net(x, train=False)[:, k].sum()
 
     by_input = jax.jit(jax.vmap(jax.grad(at_step), (None, 0)))(x, jnp.arange(L))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from s5.nn.matmul import matmul, matmul_transposed
 
 
-def draw(*shape):
+def draw(*shape: Any) -> jax.Array:
     return jnp.asarray(np.random.default_rng(len(shape)).standard_normal(shape), jnp.float32)
 
 

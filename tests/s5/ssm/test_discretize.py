@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +14,11 @@ LAMBDA = np.array([-0.5 + 300j, -0.5 - 2j, -4.0, -1e-2 + 1e-2j, -1e-5 - 3e-6j, 1
 STEP = np.array([1e-3, 0.1, 1.0, 0.7, 0.01, 1.0, 0.3, 0.5])
 
 
-def planes(values):
+def planes(values: Any) -> jax.Array:
     return jnp.asarray(np.stack([values.real, values.imag]), jnp.float32)
 
 
-def numbers(planes):
+def numbers(planes) -> np.ndarray:
     return np.asarray(planes[0]) + 1j * np.asarray(planes[1])
 
 
@@ -54,7 +56,7 @@ def test_bilinear_is_the_trapezoidal_rule_of_the_matrix() -> None:
 
 
 @pytest.mark.parametrize("kind", Discretization)
-def test_every_discretization_holds_the_steady_state(kind) -> None:
+def test_every_discretization_holds_the_steady_state(kind: Discretization) -> None:
     # A constant input of 1 settles at −1/Lambda, whatever the step.
     Lambda, step = planes(LAMBDA[:4]), jnp.asarray(STEP[:4], jnp.float32)
     Lambda_bar, gain = (numbers(p) for p in DISCRETIZE[kind](Lambda, step))

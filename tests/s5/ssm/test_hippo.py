@@ -9,7 +9,7 @@ from s5.ssm.hippo import make_block_hippo, make_hippo_legs, make_hippo_normal
 from s5.ssm.initializers import init_B, init_C, init_log_step
 
 
-def normal_part(N):
+def normal_part(N) -> np.ndarray:
     p = np.sqrt(np.arange(N) + 0.5)
     return make_hippo_legs(N) + np.outer(p, p)
 

@@ -1,3 +1,6 @@
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ batch, L, H, P = 3, 11, 6, 4
 TIMES = np.cumsum(np.random.default_rng(5).integers(1, 4, (batch, L)), axis=1)
 
 
-def layer(**options):
+def layer(**options: Any) -> LRU:
     return LRU(H, P, rngs=np.random.default_rng(0), **options)
 
 
@@ -18,11 +21,11 @@ def inputs(steps=L):
     return jnp.asarray(np.random.default_rng(1).standard_normal((batch, steps, H)), jnp.float32)
 
 
-def float64(lru):
+def float64(lru) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, np.float64) for name, value in nnx.to_pure_dict(nnx.state(lru)).items()}
 
 
-def definition(lru, u):
+def definition(lru, u: jax.Array | np.ndarray) -> np.ndarray:
     """The paper's equations, one step after the other, in float64."""
     p, u = float64(lru), np.asarray(u, np.float64)
     Lambda = np.exp(-np.exp(p["nu"]) + 1j * np.exp(p["theta"]))

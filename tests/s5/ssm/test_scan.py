@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +33,11 @@ cases = pytest.mark.parametrize(
 )
 
 
-def planes(values):
+def planes(values: Any) -> jax.Array:
     return jnp.asarray(np.stack([values.real, values.imag], axis=-2), jnp.float32)
 
 
-def problem(L, irregular: bool = False, batch: int = 3, P: int = 5):
+def problem(L: int, irregular: bool = False, batch: int = 3, P: int = 5) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(L)
     shape = (batch, L, P) if irregular else (P,)
     Lambda_bar = rng.uniform(0.5, 0.98, shape) * np.exp(1j * rng.uniform(-3, 3, shape))
@@ -44,14 +45,19 @@ def problem(L, irregular: bool = False, batch: int = 3, P: int = 5):
     return Lambda_bar, Bu
 
 
-def draw_resets(L, batch: int = 3) -> bool:
+def draw_resets(L: int, batch: int = 3) -> np.ndarray:
     """Resets at a fifth of the steps, the first and the last among them in one row."""
     resets = np.random.default_rng(L).random((batch, L)) < 0.2
     resets[0, [0, -1]] = True
     return resets
 
 
-def definition(Lambda_bar, Bu, reverse, resets=None):
+def definition(
+    Lambda_bar: jax.Array | np.ndarray,
+    Bu: jax.Array | np.ndarray,
+    reverse: bool,
+    resets: jax.Array | np.ndarray | None = None,
+) -> Any:
     """x_k = (1 − r_k) Lambda_bar_k x + Bu_k with the state x of the step that the recurrence took before k."""
     x, states = np.zeros_like(Bu[:, 0]), np.zeros_like(Bu)
     passes = np.ones(Bu.shape[:2]) if resets is None else 1.0 - resets
@@ -63,7 +69,13 @@ def definition(Lambda_bar, Bu, reverse, resets=None):
     return states
 
 
-def derivatives(Lambda_bar, Bu, x_bar, reverse, resets=None):
+def derivatives(
+    Lambda_bar: jax.Array | np.ndarray,
+    Bu: jax.Array | np.ndarray,
+    x_bar: jax.Array | np.ndarray,
+    reverse: bool,
+    resets: jax.Array | np.ndarray | None = None,
+) -> tuple[Any, Any]:
     """By Lambda_bar and by Bu, from their definition: s_k = x_bar_k + conj(Lambda_bar) s of the step after k."""
     batch, L, P = Bu.shape
     x, a = definition(Lambda_bar, Bu, reverse, resets), np.broadcast_to(Lambda_bar, (batch, L, P))
@@ -82,7 +94,7 @@ def derivatives(Lambda_bar, Bu, x_bar, reverse, resets=None):
 
 @cases
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_definition(form, irregular, reverse, L) -> None:
+def test_every_form_is_the_definition(form: str, irregular: bool, reverse: bool, L: int) -> None:
     Lambda_bar, Bu = problem(L, irregular)
     got = FORMS[form](planes(Lambda_bar), planes(Bu), reverse)
     np.testing.assert_allclose(got, planes(definition(Lambda_bar, Bu, reverse)), atol=1e-5)
@@ -90,7 +102,7 @@ def test_every_form_is_the_definition(form, irregular, reverse, L) -> None:
 
 @cases
 @pytest.mark.parametrize("form", ADJOINT_OF)
-def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reverse, L) -> None:
+def test_every_adjoint_is_the_derivative_of_the_definition(form: str, irregular: bool, reverse: bool, L: int) -> None:
     Lambda_bar, Bu = problem(L, irregular)
     _, x_bar = problem(L + 1000)
     x_bar = np.resize(x_bar, Bu.shape)
@@ -103,7 +115,7 @@ def test_every_adjoint_is_the_derivative_of_the_definition(form, irregular, reve
 @directions
 @steps
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_and_its_adjoint_start_again_at_resets(form, irregular, reverse) -> None:
+def test_every_form_and_its_adjoint_start_again_at_resets(form: str, irregular: bool, reverse: bool) -> None:
     Lambda_bar, Bu = problem(37, irregular)
     resets, x_bar = draw_resets(37), np.resize(problem(1037)[1], Bu.shape)
     x = definition(Lambda_bar, Bu, reverse, resets)
@@ -116,15 +128,20 @@ def test_every_form_and_its_adjoint_start_again_at_resets(form, irregular, rever
 
 @directions
 @steps
-def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular, reverse) -> None:
+def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular: bool, reverse: bool) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(11, irregular))
     initial = planes(problem(5)[1][:, 0])
     resets = jnp.zeros((3, 11), bool).at[:, jnp.array([4, 5])].set(True)
 
-    def run(Lambda_bar, Bu, initial, resets=None):
+    def run(
+        Lambda_bar: jax.Array | np.ndarray,
+        Bu: jax.Array | np.ndarray,
+        initial: jax.Array,
+        resets: jax.Array | np.ndarray | None = None,
+    ) -> jax.Array:
         return linear_recurrence(Lambda_bar, Bu, reverse, initial, resets)
 
-    def apart(Lambda_bar, Bu, initial):
+    def apart(Lambda_bar: jax.Array | np.ndarray, Bu: jax.Array | np.ndarray, initial: jax.Array) -> jax.Array:
         parts = []
         for part in (slice(0, 4), slice(4, 5), slice(5, 11)):
             own = Lambda_bar[:, part] if irregular else Lambda_bar
@@ -186,7 +203,7 @@ def test_derivative_of_the_public_function_is_that_of_the_definition(irregular: 
     Lambda_bar, Bu = problem(37, irregular)
     initial, x_bar = problem(5)[1][:, 0], np.resize(problem(38)[1], Bu.shape)
 
-    def run(Lambda_bar, Bu, initial):
+    def run(Lambda_bar: jax.Array | np.ndarray, Bu: jax.Array | np.ndarray, initial: jax.Array) -> jax.Array:
         return linear_recurrence(Lambda_bar, Bu, reverse, initial)
 
     arguments = (planes(Lambda_bar), planes(Bu), planes(initial))
@@ -207,7 +224,7 @@ def test_derivative_of_the_public_function_is_that_of_the_definition(irregular: 
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def in_two(Lambda_bar, Bu, reverse, cut):
+def in_two(Lambda_bar: jax.Array | np.ndarray, Bu: jax.Array | np.ndarray, reverse: bool, cut: int) -> Any:
     """The states of two parts, each of them run in a window of the whole length, so that any cut is one program."""
     L, early = Bu.shape[1], jnp.arange(Bu.shape[1])[:, None, None] < cut
     parts = [(jnp.where(early, Bu, 0), L - cut), (jnp.where(early, 0, Bu), -cut)]  # zeros lead in, or follow after
@@ -224,7 +241,7 @@ def in_two(Lambda_bar, Bu, reverse, cut):
 @steps
 @settings(max_examples=15, deadline=None)
 @given(cut=st.integers(1, 36))
-def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut) -> None:
+def test_a_sequence_may_be_cut_anywhere(irregular: bool, reverse: bool, cut: int) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37, irregular))
     whole = FORMS["sequential"](Lambda_bar, Bu, reverse)
     np.testing.assert_allclose(in_two(Lambda_bar, Bu, reverse, cut), whole, atol=1e-5)
@@ -233,7 +250,7 @@ def test_a_sequence_may_be_cut_anywhere(irregular, reverse, cut) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), factor=st.floats(-4, 4, width=32))
-def test_every_form_is_linear_in_its_input(form, seed, factor) -> None:
+def test_every_form_is_linear_in_its_input(form: str, seed: int, factor: float) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37))
     other = jnp.asarray(np.random.default_rng(seed).standard_normal(Bu.shape), jnp.float32)
     run = functools.partial(FORMS[form], Lambda_bar, reverse=False)
@@ -249,7 +266,7 @@ def test_an_unstable_eigenvalue_grows_until_it_overflows() -> None:
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_reverse_is_the_flipped_scan(form, seed) -> None:
+def test_reverse_is_the_flipped_scan(form: str, seed: int) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(37))
     Bu = jnp.asarray(np.random.default_rng(seed).standard_normal(Bu.shape), jnp.float32)
     flipped = FORMS[form](Lambda_bar, Bu[:, ::-1], False)[:, ::-1]
@@ -257,7 +274,7 @@ def test_reverse_is_the_flipped_scan(form, seed) -> None:
 
 
 @directions
-def test_a_state_depends_on_no_later_step(reverse) -> None:
+def test_a_state_depends_on_no_later_step(reverse: bool) -> None:
     Lambda_bar, Bu = (planes(values) for values in problem(9))
     k = 4
     by_input = jax.grad(lambda b: chosen(Lambda_bar, b, reverse)[:, k].sum())(Bu)

@@ -1,6 +1,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +73,7 @@ def test_a_finished_run_whose_only_checkpoint_is_damaged_is_told_so(
 def test_an_evaluation_stops_between_batches() -> None:
     asked = iter([False, True])
 
-    def step(params, stats, sums: MetricSums, batch: object) -> MetricSums:
+    def step(params: Any, stats: Any, sums: MetricSums, batch: object) -> MetricSums:
         return sums
 
     with pytest.raises(Stopped):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,16 +22,16 @@ KINDS = (StateParam, StepParam, InputParam, OutputParam, NormParam, WeightParam,
 regular, no_decay, ssm, ssm_decay = Rule.regular, Rule.regular_no_decay, Rule.ssm, Rule.ssm_decay
 
 
-def config(**changes) -> OptimConfig:
+def config(**changes: Any) -> OptimConfig:
     return OptimConfig(lr=LR, ssm_lr=SSM_LR, weight_decay=DECAY, **changes)
 
 
-def params_of(**changes):
+def params_of(**changes: Any) -> Any:
     small = S5Config(n_layers=1, d_model=4, d_state=4, n_blocks=1, activation=Activation.full_glu, **changes)
     return nnx.state(make_model(small, 2, 3, nnx.Rngs(0)), nnx.Param)
 
 
-def variables(params):
+def variables(params: Any) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=lambda node: isinstance(node, nnx.Variable))
     return {jax.tree_util.keystr(path, simple=True, separator="."): param for path, param in leaves}
 
@@ -71,7 +72,7 @@ def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head
 
 
 @pytest.mark.parametrize("groups", ParamGroups)
-def test_upstream_leaves_normalisation_and_biases_to_decay(groups) -> None:
+def test_upstream_leaves_normalisation_and_biases_to_decay(groups: Any) -> None:
     asked = config(groups=groups)
     for kind in KINDS:
         rule = rule_of(kind(jnp.zeros(1)), asked, compat=UPSTREAM)
@@ -113,7 +114,7 @@ def test_a_parameter_of_no_group_is_refused_by_its_path() -> None:
 
 
 @pytest.mark.parametrize("groups", ParamGroups)
-def test_update_is_adamw_with_each_groups_rate_and_decay(groups) -> None:
+def test_update_is_adamw_with_each_groups_rate_and_decay(groups: Any) -> None:
     asked, params = config(groups=groups, warmup_epochs=0.2), params_of()
     optimizer, rng = make_optimizer(asked, params, 10, 2), np.random.default_rng(0)
     state, update = optimizer.init(params), jax.jit(optimizer.update)
@@ -179,7 +180,7 @@ def test_schedule_counts_epochs() -> None:
     assert float(begun(3)) == pytest.approx(LR * 3 / 4)  # a step that is begun counts
 
 
-def rates_of_upstream(asked, peak, steps_per_epoch, scores):
+def rates_of_upstream(asked, peak, steps_per_epoch: int, scores) -> list[Any]:
     """Return every update's rate as the S5 repository comes to it: set after each update, for the next one."""
     rates, now, warmup = [], peak, int(asked.warmup_epochs)
     best, waited, epochs = -1.0, 0, len(scores)
@@ -203,7 +204,7 @@ def rates_of_upstream(asked, peak, steps_per_epoch, scores):
 SCORES = [0.1, 0.3, 0.2, 0.2, 0.3, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1]
 
 
-def rates_of_ours(asked, steps_per_epoch, scores, compat):
+def rates_of_ours(asked, steps_per_epoch: int, scores, compat) -> list[Any]:
     """Return every update's rate in a loop that evaluates after each epoch, as `s5.training.loop` does."""
     schedule = make_schedule(asked, LR, steps_per_epoch, len(scores), compat)
     plateau, best_step, best, rates = PlateauState.initial(), 0, -1.0, []

@@ -1,6 +1,7 @@
 """One training step, and what it makes of batches that hold nothing or no numbers."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def make_batch(head: Head = Head.classification, seed: int = 0) -> Batch:
 def make_step(
     head: Head = Head.classification,
     norm: Norm = Norm.layer,
-    optimizer=None,
+    optimizer: Any = None,
     microbatches: int = 1,
     dropout: float = 0.0,
 ):
@@ -46,23 +47,23 @@ def make_step(
     optimizer = optimizer or make_optimizer(OptimConfig(warmup_epochs=0.0), params, 10, 2)
     step = make_train_step(graphdef, optimizer, lambda batch: batch.lengths, head=head, microbatches=microbatches)
 
-    def start():
+    def start() -> tuple[TrainState, MetricWindow]:
         copies = jax.tree.map(jnp.array, (params, stats, optimizer.init(params)))  # a step takes its state's memory
         return TrainState(jnp.int32(0), jax.random.key(1), *copies), MetricWindow.empty(head)
 
     return start, step
 
 
-def numbers(tree):
+def numbers(tree: Any) -> list[np.ndarray]:
     return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
 
 
-def gradient_of_the_mean(head, batch):
+def gradient_of_the_mean(head, batch) -> list[np.ndarray]:
     """Return the gradient of the loss, averaged over examples or over their valid steps, from its definition."""
     model = make_model(SMALL, 2, CLASSES, nnx.Rngs(params=jax.random.key(0)), head=head)
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
 
-    def mean(params):
+    def mean(params: Any) -> Any:
         outputs, weight = (
             nnx.merge(graphdef, params, rest)(
                 batch.inputs, Steps.of(batch.inputs.shape[1], batch.lengths), train=False
@@ -113,7 +114,7 @@ def test_every_step_and_every_part_of_one_drops_what_it_draws() -> None:
     alike = jax.tree.map(lambda rows: np.repeat(rows[::2], 2, axis=0), make_batch())  # both parts hold the same
     first_part = alike._replace(weight=alike.weight * (np.arange(BATCH) % 2 == 0))
 
-    def loss(batch, state):
+    def loss(batch, state: Any) -> tuple[float, TrainState]:
         state, window = step(state, start()[1], batch)
         return float(window.sums.loss), state
 

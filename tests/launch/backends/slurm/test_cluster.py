@@ -136,7 +136,7 @@ REFUSED = "echo allocation failure: node configuration is not available >&2; exi
     ],
 )
 def test_what_no_node_takes_is_a_mistake_only_where_nodes_take_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: str, kind, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states: str, kind: type[LaunchError], words: str
 ) -> None:
     (tmp_path / "sbatch").write_text(
         "#!/bin/sh\necho allocation failure: node configuration is not available >&2; exit 1\n"

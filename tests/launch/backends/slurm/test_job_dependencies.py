@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask, read_array, write_array
 from launch.backends.slurm.job_dependencies import QueuePosition, find_positions, pending_tasks
 from launch.backends.slurm.queue_state import QueueState
-from launch.backends.slurm.request import Limits, SubmissionInput, build_requests
+from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.squeue_format import QueueRow
 from launch.backends.slurm.throttle import share
@@ -24,7 +25,7 @@ from launch.store.records import ManifestEntry, ManifestHeader
 from launch.store.sweep_state import SweepState
 
 
-def requests(runs, after, *, positions=None, most: int = 1001, **more):
+def requests(runs, after, *, positions: Any = None, most: int = 1001, **more: Any) -> tuple[SubmitRequest, ...]:
     """Ask for runs, of which some wait for others: by label the runs that provide it, by run its labels."""
     of = {run: tuple(Requirement(label, 1) for label in labels) for run, labels in after["waits"].items()}
     left = {Requirement(label, 1): tuple(given) for label, given in after["left"].items()}
@@ -42,7 +43,7 @@ def requests(runs, after, *, positions=None, most: int = 1001, **more):
     return build_requests(want, own, Limits(array_tasks=most), lambda: f"{next(numbers):016x}")
 
 
-def held(found):
+def held(found: Any) -> list[tuple[str, str]]:
     """Return which runs each array holds, and what it waits for, with short names of arrays."""
     short = {request.record.uuid: f"A{number}" for number, request in enumerate(found)}
     waits = [[name.replace(name[:16], short.get(name[:16], name[:16])) for name in r.record.waits] for r in found]
@@ -97,7 +98,9 @@ def test_arrays_that_wait_take_no_room_from_those_that_do_not() -> None:
     assert [lane.behind for lane in share(2, [], ["a", "b"], 0)] == [None, None]
 
 
-def record(uuid: str = "a" * 16, runs: tuple[str, ...] = ("r0", "r1", "r2"), waits=()) -> ArrayRecord:
+def record(
+    uuid: str = "a" * 16, runs: tuple[str, ...] = ("r0", "r1", "r2"), waits: tuple[Any, ...] = ()
+) -> ArrayRecord:
     tasks = tuple(ArrayTask(run_id=run, generation=1) for run in runs)
     known = {"uuid": uuid, "name": f"x.{uuid}", "generation": 1, "profile": "big", "resources": Resources()}
     return ArrayRecord(**known, tasks=tasks, throttle=None, signal_delay_s=1.0, created=1.0, waits=waits)
@@ -120,7 +123,13 @@ A, B, C = "a" * 16, "b" * 16, "c" * 16
 
 
 def stale(
-    tmp_path: Path, waits, rows, succeeded=(), *, requires: tuple[str, ...] = ("t",), reason: str = "Dependency"
+    tmp_path: Path,
+    waits: Any,
+    rows,
+    succeeded: tuple[Any, ...] = (),
+    *,
+    requires: tuple[str, ...] = ("t",),
+    reason: str = "Dependency",
 ) -> bool:
     """Return whether an array that waits, of the run `d` that comes after `r0` and `r2`, has to be submitted again."""
     provides = {"r0": ("t",), "r1": (), "r2": ("t", "two"), "d": ()}
@@ -184,7 +193,7 @@ def stale(
     ],
 )
 def test_an_array_waits_only_for_where_those_before_it_stand_now(
-    tmp_path: Path, waits, rows, succeeded, is_stale: bool
+    tmp_path: Path, waits: Any, rows, succeeded, is_stale: bool
 ) -> None:
     assert stale(tmp_path, waits, rows, succeeded) is is_stale
 
@@ -209,7 +218,7 @@ def test_places_in_the_queue_are_read_from_it() -> None:
     gives=st.lists(st.integers(0, 7), min_size=40, max_size=40),
     most=st.integers(1, 9),
 )
-def test_every_array_waits_for_all_that_comes_before_its_runs(waits, gives, most) -> None:
+def test_every_array_waits_for_all_that_comes_before_its_runs(waits: Any, gives, most) -> None:
     runs = [f"r{n}" for n in range(len(waits))]
     # Tokens of lower numbers only: no cycles.
     after = {run: [f"t{t}" for t in own if t < gives[n]] for n, (run, own) in enumerate(zip(runs, waits, strict=True))}

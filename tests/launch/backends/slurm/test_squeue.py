@@ -4,6 +4,7 @@ import stat
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ slurm_load_jobs error: nonsense
 """
 
 
-def record(runs: int = 10, **more) -> ArrayRecord:
+def record(runs: int = 10, **more: Any) -> ArrayRecord:
     tasks = tuple(ArrayTask(run_id=f"r{n}", generation=1) for n in range(runs))
     known = {"uuid": NAME[-16:], "name": NAME, "generation": 1, "profile": "big", "resources": Resources()}
     known |= {"tasks": tasks, "throttle": None, "signal_delay_s": 120.0, "created": 1.0}
@@ -96,7 +97,7 @@ def fake_squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def calls(folder: Path):
+def calls(folder: Path) -> list[str]:
     return (folder / "calls").read_text().splitlines()
 
 
@@ -157,7 +158,7 @@ def test_an_array_comes_back_from_the_disk(tmp_path: Path) -> None:
     ],
 )
 def test_who_does_not_answer_is_named(
-    fake_squeue: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, kind, words: str
+    fake_squeue: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, kind: str, words: str
 ) -> None:
     monkeypatch.setenv("PATH", str(fake_squeue / "bin"))
     program = fake_squeue / "bin" / "squeue"

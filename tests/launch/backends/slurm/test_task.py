@@ -4,6 +4,7 @@ import math
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.launch.stored_runs import HEADER, RECORD, entries_of, plan_of
 ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}
 
 
-def record(**more) -> ArrayRecord:
+def record(**more: Any) -> ArrayRecord:
     tasks = tuple(ArrayTask(run_id=f"r{n}", generation=1) for n in range(2))
     known = {"uuid": "0123456789abcdef", "name": "x.0123456789abcdef", "generation": 1, "profile": "big"}
     known |= {"resources": Resources(timeout_min=60), "tasks": tasks, "throttle": None}
@@ -33,13 +34,13 @@ def record(**more) -> ArrayRecord:
 
 
 @pytest.fixture
-def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes a client command print something; what was asked lies in `asked`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
-    def client(name, says: str = "", code: int = 0, error: str = "") -> None:
+    def client(name: str, says: str = "", code: int = 0, error: str = "") -> None:
         script = folder / name
         script.write_text(
             f"#!/bin/sh\necho {name} $@ >> {tmp_path}/asked\necho '{says}'\necho '{error}' >&2\nexit {code}\n"
@@ -53,7 +54,7 @@ def asked(folder: Path) -> list[str]:
     return (folder / "asked").read_text().splitlines() if (folder / "asked").exists() else []
 
 
-def make(tmp_path: Path, environment=None, **more) -> SlurmTask:
+def make(tmp_path: Path, environment: Any = None, **more: Any) -> SlurmTask:
     return SlurmTask(record(**more), str(tmp_path), ENVIRONMENT | (environment or {}))
 
 
@@ -70,7 +71,7 @@ def test_it_is_known_by_its_array(tmp_path: Path) -> None:
     assert (task.job_id, task.node, task.restarts) == ("12_1", "n3", 2)
 
 
-def test_the_end_is_slurms_where_it_says_so(tmp_path: Path, clients) -> None:
+def test_the_end_is_slurms_where_it_says_so(tmp_path: Path, clients: Callable[..., None]) -> None:
     limits = make(tmp_path, {"SLURM_JOB_END_TIME": str(int(time.time()) + 1000)}).limits(60)
     ask, kill = limits()
     assert 870 < in_seconds(ask) < 890
@@ -80,7 +81,7 @@ def test_the_end_is_slurms_where_it_says_so(tmp_path: Path, clients) -> None:
     assert 1870 < in_seconds(limits()[0]) < 1890
 
 
-def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path: Path, clients) -> None:
+def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path: Path, clients: Callable[..., None]) -> None:
     clients("squeue", in_slurms_words(500))
     limits = make(tmp_path).limits(60)
     assert 0 < in_seconds(limits()[0]) < 5  # not yet: a run that ends at once is not kept waiting
@@ -92,7 +93,7 @@ def test_the_end_is_asked_of_an_older_slurm_for_this_task_alone(tmp_path: Path, 
 
 @pytest.mark.parametrize(("minutes", "least"), [(60, 3400), (None, math.inf)])
 def test_without_an_answer_the_end_is_the_one_that_was_asked_for(
-    tmp_path: Path, clients, minutes: int | None, least
+    tmp_path: Path, clients: Callable[..., None], minutes: int | None, least
 ) -> None:
     clients("squeue", "N/A")
     limits = make(tmp_path).limits(minutes)
@@ -119,7 +120,7 @@ def test_without_an_answer_the_end_is_the_one_that_was_asked_for(
     ],
 )
 def test_what_a_signal_means(
-    tmp_path: Path, clients, said: str | None, left: int | None, reason: Reason, ending: bool
+    tmp_path: Path, clients: Callable[..., None], said: str | None, left: int | None, reason: Reason, ending: bool
 ) -> None:
     # A test's name holds no time of day: every worker must collect the same.
     says = re.sub(r"in (-?\d+) s", lambda match: in_slurms_words(int(match[1])), said or "")
@@ -145,7 +146,7 @@ def test_what_a_signal_means(
 )
 def test_who_is_started_again(
     tmp_path: Path,
-    clients,
+    clients: Callable[..., None],
     outcome: Outcome,
     reason: Reason | None,
     more: dict[str, Any],
@@ -158,7 +159,7 @@ def test_who_is_started_again(
 
 
 def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_is_refused(
-    tmp_path: Path, clients, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clients: Callable[..., None], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_module, "_REQUEUE_PAUSE_S", 0.01)
     monkeypatch.setattr(task_module, "_REQUEUE_PATIENCE_S", 0.5)
@@ -236,7 +237,7 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(
     ],
 )
 def test_an_attempt_of_another_node_is_lost_only_where_slurm_says_so(
-    tmp_path: Path, clients, job: str | None, says: str | None, code: int, error: str, lost: bool
+    tmp_path: Path, clients: Callable[..., None], job: str | None, says: str | None, code: int, error: str, lost: bool
 ) -> None:
     if says is not None:
         clients("squeue", says, code, error)

@@ -72,7 +72,7 @@ def test_the_build_takes_away_nothing_that_a_lock_holds(name: str) -> None:
         (GOOD.replace("cpu}", "cpu, architectures: []}"), "images.a.architectures: at least one is needed"),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, text, says: str) -> None:
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, says: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(LaunchError) as caught:
         load_images(path)
