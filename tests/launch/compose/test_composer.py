@@ -65,7 +65,7 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def composer(groups) -> Composer:
+def composer(groups: Path) -> Composer:
     """Return one composer for all examples: what it keeps from one must not show in the next."""
     return Composer([groups])
 
@@ -111,7 +111,7 @@ override = st.sampled_from(VALUES).flatmap(
     overrides=st.lists(override, max_size=5),
     seed=st.integers(0, 3),
 )
-def test_the_fast_way_is_hydras(groups, composer: Composer, experiment, overrides, seed: int) -> None:
+def test_the_fast_way_is_hydras(groups: Path, composer: Composer, experiment, overrides, seed: int) -> None:
     run = spec(*overrides, experiment=experiment, seed=seed)
     expected = outcome(lambda: whole(groups, run))
     found = outcome(lambda: composer.compose(run))
@@ -297,7 +297,7 @@ def test_a_value_that_must_be_given_is_asked_for() -> None:
         COMPOSER.plan(spec("model.d_model='???'"))
 
 
-def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups) -> None:
+def test_interpolations_are_resolved_and_cannot_be_stored_as_text(groups: Path) -> None:
     linked = Composer([groups]).plan_all([spec(f"model.d_model={n}", experiment="linked") for n in (16, 64)])
     assert [run.config["model"]["d_state"] for run in linked] == [16, 64]
     with pytest.raises(ConfigError, match="which a config cannot store"):

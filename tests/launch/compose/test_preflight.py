@@ -1,6 +1,8 @@
 """What stands in the way of runs, found before anything starts: data that are missing, models that cannot read them."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +14,11 @@ from launch.sweepfile.sweep import load_sweep
 COMPOSER = Composer()
 
 
-def check_data(runs, **variables):
+def check_data(runs, **variables: Any) -> None:
     raise_all(find_obstacles(runs, variables))
 
 
-def test_missing_data_is_found_before_anything_starts(tmp_path):
+def test_missing_data_is_found_before_anything_starts(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("experiment: digits/s5\nblocks:\n  - seeds: 1\n  - base: {data.name: mnist, data.root: /nowhere}\n")
     runs = COMPOSER.plan_all(load_sweep(file).runs)
@@ -33,7 +35,7 @@ def test_missing_data_is_found_before_anything_starts(tmp_path):
     check_data(COMPOSER.plan_all(load_sweep(file).runs))
 
 
-def test_a_batch_larger_than_the_training_split_is_found_before_anything_starts(tmp_path):
+def test_a_batch_larger_than_the_training_split_is_found_before_anything_starts(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("experiment: digits/s5\ngrid: {train.batch_size: [1257, 1258]}\n")
     runs = COMPOSER.plan_all(load_sweep(file).runs)
@@ -47,7 +49,7 @@ def test_a_batch_larger_than_the_training_split_is_found_before_anything_starts(
     check_data(COMPOSER.plan_all(load_sweep(file).runs))
 
 
-def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_path):
+def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(
         f"base: {{data.root: {tmp_path}, data.cache: {tmp_path}}}\nexperiment: [lra/text, speech/sc35, digits/s5]\n"
@@ -64,7 +66,7 @@ def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_
     assert all(one.message in caught.value.message and one.hint in caught.value.message for one in obstacles)
 
 
-def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_path):
+def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("experiment: digits/s5\nbase: {data.zero_shot: mnist5, data.zero_shot_rescale: 2}\n")
     with pytest.raises(ConfigError, match=r"base\.data\.zero_shot: .*mnist5: unknown data set; did you mean mnist5k"):
@@ -82,7 +84,9 @@ def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_
         ("digits/s5", "model.likelihood: gaussian", "model.likelihood=gaussian: only a regression has one"),
     ],
 )
-def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_path, experiment, setting, words):
+def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(
+    tmp_path: Path, experiment: str, setting: str, words: str
+) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(f"experiment: {experiment}\nbase: {{{setting}}}\n")
     found = find_obstacles(COMPOSER.plan_all(load_sweep(file).runs), {})[-1].message  # the data may be missing too
@@ -108,7 +112,7 @@ def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(tmp_p
         ("data.zero_shot: mnist5k, data.zero_shot_version: 3", "data.zero_shot_version=3: mnist5k is version 1"),
     ],
 )
-def test_data_of_another_kind_are_found_before_anything_starts(tmp_path, setting, words):
+def test_data_of_another_kind_are_found_before_anything_starts(tmp_path: Path, setting: str, words: str | None) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(f"experiment: digits/s5\nbase: {{{setting}, data.cache: {tmp_path}}}\n")
     found = [error.message for error in find_obstacles(COMPOSER.plan_all(load_sweep(file).runs), {})]
@@ -117,7 +121,7 @@ def test_data_of_another_kind_are_found_before_anything_starts(tmp_path, setting
     assert words is None or re.match(rf".*base\.(data\.\w+): {words}", found[0])
 
 
-def test_a_factor_for_data_that_are_not_named_is_refused(tmp_path):
+def test_a_factor_for_data_that_are_not_named_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("experiment: digits/s5\nbase: {data.zero_shot_rescale: 2}\n")
     with pytest.raises(ConfigError, match=r"data\.zero_shot_rescale=2\.0 needs a data\.zero_shot, and it is null"):
@@ -134,7 +138,9 @@ def test_a_factor_for_data_that_are_not_named_is_refused(tmp_path):
         ("{gpus_per_node: 4, tasks_per_node: 2}", {}, 2),
     ],
 )
-def test_more_devices_than_a_process_will_have_are_refused_before_anything_starts(tmp_path, asked, variables, there):
+def test_more_devices_than_a_process_will_have_are_refused_before_anything_starts(
+    tmp_path: Path, asked: str, variables: dict[str, Any], there: int
+) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(f"experiment: digits/s5\ngrid: {{train.devices: [{there}, {there + 1}]}}\nresources: {asked}\n")
     runs = COMPOSER.plan_all(load_sweep(file).runs)

@@ -21,12 +21,12 @@ def folders(tmp_path: Path) -> list[Path]:
     return [repository, home, tmp_path / "nowhere"]
 
 
-def test_local_needs_no_file(folders) -> None:
+def test_local_needs_no_file(folders: list[Path]) -> None:
     assert load_profile("local", folders) == load_profile(folders=folders) == Profile(name="local")
     assert profile_names(folders) == ["local"]
 
 
-def test_a_file_says_everything(folders) -> None:
+def test_a_file_says_everything(folders: list[Path]) -> None:
     text = "slots: 3\nslots_per_gpu: 2\nruns_dir: ~/runs\nenv: {XLA_FLAGS: --a=b, EMPTY: ''}\n"
     (folders[1] / "desk.yaml").write_text(f"backend: local\nruntime: bare\n{text}")
     profile = load_profile("desk", folders)
@@ -35,7 +35,7 @@ def test_a_file_says_everything(folders) -> None:
     assert profile.runs_dir is not None and profile.runs_dir.startswith("/")
 
 
-def test_a_cluster_is_told_what_its_profile_says(folders) -> None:
+def test_a_cluster_is_told_what_its_profile_says(folders: list[Path]) -> None:
     text = "partition: [gpu, long]\naccount: x12\nlicenses: matlab:1\nsetup: [module load cuda, conda activate s5]\n"
     more = "python: python\nadditional: {switches: 1, spread_job: true}\nenv: {XLA_FLAGS: ''}\nsignal: false\n"
     (folders[0] / "big.yaml").write_text(f"backend: slurm\n{text}{more}")
@@ -47,7 +47,7 @@ def test_a_cluster_is_told_what_its_profile_says(folders) -> None:
     assert profile.file == str(folders[0] / "big.yaml")
 
 
-def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(folders) -> None:
+def test_the_repositorys_file_comes_before_the_users_and_a_file_changes_local(folders: list[Path]) -> None:
     (folders[0] / "desk.yaml").write_text("slots: 1")
     (folders[1] / "desk.yaml").write_text("slots: 2")
     (folders[1] / "local.yaml").write_text("slots: 5")
@@ -122,7 +122,7 @@ def test_the_users_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("slots: [", "line ", None),
     ],
 )
-def test_a_mistake_is_explained(folders, text: str, message: str, hint: str | None) -> None:
+def test_a_mistake_is_explained(folders: list[Path], text: str, message: str, hint: str | None) -> None:
     file = folders[0] / "x.yaml"
     file.write_text(text)
     with pytest.raises(ProfileError) as caught:
@@ -133,7 +133,7 @@ def test_a_mistake_is_explained(folders, text: str, message: str, hint: str | No
 
 
 @pytest.mark.parametrize("name", ["dsek", "../desk", "desk.yaml", "", "a\nb", "/etc/passwd"])
-def test_an_unknown_profile_shows_what_there_is(folders, name: str) -> None:
+def test_an_unknown_profile_shows_what_there_is(folders: list[Path], name: str) -> None:
     (folders[0] / "desk.yaml").write_text("slots: 1")
     with pytest.raises(LaunchError) as caught:
         load_profile(name, folders)
@@ -144,7 +144,7 @@ def test_an_unknown_profile_shows_what_there_is(folders, name: str) -> None:
         assert "did you mean desk?" in caught.value.message
 
 
-def test_a_folder_that_has_two_names_is_named_once(folders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_has_two_names_is_named_once(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folders[0].parent)
     with pytest.raises(LaunchError, match="there is no profile") as caught:
         load_profile("nope", [Path(folders[0].name), *folders])
@@ -161,7 +161,7 @@ def test_the_runtimes_of_a_profile_are_those_with_code() -> None:
     assert RUNTIMES == runtimes.RUNTIMES
 
 
-def test_mounts_and_settings_of_containers(folders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mounts_and_settings_of_containers(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     (folders[0] / "x.yaml").write_text(
         "runtime: docker\nimage: cpu\nnetwork: host\nshm_gb: 16\nulimits: {memlock: -1}\n"

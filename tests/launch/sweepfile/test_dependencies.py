@@ -1,6 +1,7 @@
 """Which runs of a sweep come before which: `name` and `after` of its blocks."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from launch.errors import SweepError
 from launch.profiles.profile import Profile
 from launch.results.table import make_rows
 from launch.store.store import Store
-from launch.sweepfile.sweep import load_sweep
+from launch.sweepfile.sweep import Sweep, load_sweep
 from tests.launch.command_sweep import code_under, submit_runs
 
 
@@ -23,7 +24,7 @@ def turns(sweep):
     return [(run.dependencies.provides, run.dependencies.requires) for run in sweep.runs]
 
 
-def test_a_block_waits_for_all_runs_of_another_and_of_the_blocks_inside_it(load) -> None:
+def test_a_block_waits_for_all_runs_of_another_and_of_the_blocks_inside_it(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         blocks:
@@ -34,7 +35,7 @@ def test_a_block_waits_for_all_runs_of_another_and_of_the_blocks_inside_it(load)
     assert turns(sweep) == [((), ("pre",)), (("pre",), ()), (("pre",), ()), (("pre",), ())]
 
 
-def test_runs_are_matched_by_values_whatever_names_the_keys(load) -> None:
+def test_runs_are_matched_by_values_whatever_names_the_keys(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         blocks:
@@ -48,7 +49,7 @@ def test_runs_are_matched_by_values_whatever_names_the_keys(load) -> None:
     assert sweep.runs[5].dependencies.requires == ("pre optim.lr=2", "pre seed=0")
 
 
-def test_a_block_inherits_what_the_block_around_it_waits_for(load) -> None:
+def test_a_block_inherits_what_the_block_around_it_waits_for(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         blocks:
@@ -61,7 +62,7 @@ def test_a_block_inherits_what_the_block_around_it_waits_for(load) -> None:
     assert [after for _, after in turns(sweep)[2:]] == [("a", "b"), ("a",)]
 
 
-def test_blocks_of_included_files_are_known_by_their_names(load) -> None:
+def test_blocks_of_included_files_are_known_by_their_names(load: Callable[..., Sweep]) -> None:
     own = "name: other\nafter: something\nexperiment: digits/s5\nblocks: [{name: pre}, {base: {b: 1}}]"
     sweep = load(
         """
@@ -77,7 +78,7 @@ def test_blocks_of_included_files_are_known_by_their_names(load) -> None:
     assert sweep.after == ("lra",)
 
 
-def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load) -> None:
+def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         blocks:
@@ -92,14 +93,14 @@ def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load) 
     assert by_seed[2] == ({"middle"}, ("first",))
 
 
-def test_a_training_that_stands_in_an_earlier_block_too_is_told_of(load) -> None:
+def test_a_training_that_stands_in_an_earlier_block_too_is_told_of(load: Callable[..., Sweep]) -> None:
     sweep = load("experiment: digits/s5\nblocks: [{name: one}, {name: two, after: one}, {after: two, seeds: [1]}]")
     assert len(sweep.runs) == 2
     assert [warning for warning in sweep.warnings if "1 runs of this block are already in an earlier block" in warning]
     assert "blocks[1]" in sweep.warnings[0]
 
 
-def test_a_command_is_another_run_where_something_else_comes_before_it(load) -> None:
+def test_a_command_is_another_run_where_something_else_comes_before_it(load: Callable[..., Sweep]) -> None:
     """It is told where that lies, and may do something else with it."""
     text = """
         experiment: digits/s5
@@ -118,7 +119,7 @@ def test_a_command_is_another_run_where_something_else_comes_before_it(load) -> 
     assert ids[6:] == others[6:]
 
 
-def test_a_training_is_the_same_run_whatever_comes_before_it(load) -> None:
+def test_a_training_is_the_same_run_whatever_comes_before_it(load: Callable[..., Sweep]) -> None:
     text = """
         experiment: digits/s5
         blocks: [{name: one, command: [make, %s]}, {after: one}]
@@ -127,7 +128,7 @@ def test_a_training_is_the_same_run_whatever_comes_before_it(load) -> None:
     assert run.record.run_id == other.record.run_id
 
 
-def test_runs_whose_configs_are_one_are_joined_when_they_are_composed(load) -> None:
+def test_runs_whose_configs_are_one_are_joined_when_they_are_composed(load: Callable[..., Sweep]) -> None:
     sweep = load("""
         experiment: digits/s5
         blocks:
@@ -184,7 +185,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("blocks", "message", "hint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_explained(load, tmp_path: Path, blocks, message, hint) -> None:
+def test_a_mistake_is_explained(load: Callable[..., Sweep], tmp_path: Path, blocks, message, hint) -> None:
     with pytest.raises(SweepError) as caught:
         load(f"experiment: digits/s5\nblocks: [{blocks}]")
     assert caught.value.message.startswith(f"{tmp_path}/x.yaml: blocks")
@@ -278,7 +279,7 @@ def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
     assert plan_runs(sweep, runs, store, Profile(name="local")).run_dirs.changed == []
 
 
-def test_blocks_that_would_have_one_mean_are_told(load) -> None:
+def test_blocks_that_would_have_one_mean_are_told(load: Callable[..., Sweep]) -> None:
     assert load("{experiment: digits/s5, blocks: [{seeds: 2}, {seeds: [1, 2]}]}").warnings == ()
     text = "{experiment: digits/s5, blocks: [{base: {d: 1}, grid: {e: [1, 2]}}, {%sbase: {d: 2}, grid: {e: [2, 3]}}]}"
     (warning,) = load(text % "").warnings
