@@ -23,6 +23,7 @@ from s5.config.refusal import (
 )
 from s5.config.run import Config
 from s5.config.search_path import conf_dirs, group_options, is_group, model_groups
+from s5.config.source_run import resolve_source
 from s5.errors import UserError
 
 
@@ -36,12 +37,14 @@ def compose(overrides: Sequence[str]) -> Config:
         The config.
 
     Raises:
-        UserError: For an unknown recipe, model or key, a value of the wrong type, or a combination that cannot be.
+        UserError: For an unknown recipe, model or key, a value of the wrong type, a combination that cannot be, or a
+            `train.init_from` that is not the directory of a finished run.
     """
     try:
         config = from_dict(Config, plain_values(compose_nodes(overrides)))
     except (ValueError, TypeError) as error:
         raise UserError(str(error), hint="python -m s5 --help shows the form of an override") from error
+    resolve_source(config)
     return cast("Config", config)
 
 

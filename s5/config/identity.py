@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, get_type_hints
@@ -31,6 +31,10 @@ class _Slot:
     before: Any
 
 
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 @cache
 def _slots(kind: type) -> dict[str, _Slot]:
     hints = get_type_hints(kind)
@@ -39,7 +43,7 @@ def _slots(kind: type) -> dict[str, _Slot]:
             section=hints[f.name] if is_dataclass(hints[f.name]) else None,
             choice=hints[f.name] if isinstance(hints[f.name], type) and issubclass(hints[f.name], Enum) else None,
             science=f.metadata.get("science", True),
-            before=_plain(f.default) if f.metadata.get("added") else MISSING,
+            before=_plain(_default(f)) if f.metadata.get("added") else MISSING,
         )
         for f in fields(kind)
     }

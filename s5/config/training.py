@@ -1,6 +1,6 @@
 """The optimizer and the training loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s5.config.checks import check_at_least, check_finite
 from s5.config.choices import ParamGroups, Schedule
@@ -69,6 +69,10 @@ class TrainConfig:
         log_every_steps: Steps between lines of `metrics.jsonl`.
         checkpoint_every_steps: Steps between checkpoints; None to save at the end of each epoch.
         keep_checkpoints: How many of the last checkpoints are kept; each also holds the best model so far.
+        init_from: The run whose best parameters the run starts from: its directory or, in a sweep, a block that the run
+            comes after; None to initialise at random.
+        init_hash: The science hash of that run; filled in when the config is composed.
+        init_skip: Parameters that start fresh although `init_from` is set: patterns such as `head*`.
     """
 
     epochs: int = 100
@@ -81,6 +85,9 @@ class TrainConfig:
     log_every_steps: int = not_science(10)
     checkpoint_every_steps: int | None = not_science(None)
     keep_checkpoints: int = not_science(2)
+    init_from: str | None = not_science(None)
+    init_hash: str | None = added(None)
+    init_skip: list[str] = field(default_factory=list, metadata={"added": True})
 
     def __post_init__(self) -> None:
         """Refuse a loop that cannot run."""
@@ -101,3 +108,5 @@ class TrainConfig:
             raise ValueError(
                 f"train.batch_size={self.batch_size} is not divisible by train.microbatches={self.microbatches}"
             )
+        if self.init_from is None and (self.init_hash is not None or self.init_skip):
+            raise ValueError("train.init_hash and train.init_skip need train.init_from, which is null")

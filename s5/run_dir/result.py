@@ -30,6 +30,7 @@ METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
+AFTER = "after.json"  # of an attempt, by the launcher: the runs that its run comes after, by block
 LOCK = "lock"  # of an attempt: held while a process runs it
 CLAIM = ".claim-"  # the prefix of an attempt's folder while it is being prepared
 

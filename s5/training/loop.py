@@ -1,17 +1,15 @@
-"""Training: the loop, which only orders effects; `s5.training.step` holds what is computed.
+"""The training loop. It only orders effects; `s5.training.step` computes.
 
-The order of effects of one step is: the step, its lines of metrics, its evaluation, its checkpoint, the stop. A run
-can be cut between any two of them; what is in a checkpoint says what of its step is still to be done.
+The effects of one step are, in this order: the step, its lines of metrics, its evaluation, its checkpoint, the stop. A
+run can be killed between any two of them, and a checkpoint records which of them are still to be done.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from s5.catalog import check_version, dataset_info
-from s5.config.compat import Compat, compat_of
+from s5.config.compat import compat_of
 from s5.config.run import Config
 from s5.data import Dataset, load
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
@@ -22,26 +20,29 @@ from s5.process.shutdown import LocalStopRequest, StopRequest
 from s5.run_dir.result import FINAL_METRICS, write_result
 from s5.training import checkpoints
 from s5.training.checkpoints import BEST
+from s5.training.initial_parameters import describe_initial
 from s5.training.metrics_writer import MetricsWriter, NullWriter
 from s5.training.schedule import has_plateaued
+from s5.training.scores import format_scores, rank
 from s5.training.step import MetricWindow
 from s5.training.task import Task, check_same_task
 from s5.training.trainer import Trainer
 
-_OTHER_DATA = "bring back the files and the config that the run began with, or start it again in another folder"
+_OTHER_DATA = "restore the files and the config that the run began with, or start it again in another folder"
 
 
 @dataclasses.dataclass(kw_only=True)
 class Progress:
-    """What the loop keeps on the host, and every checkpoint with it.
+    """The state of the loop on the host; part of every checkpoint.
 
     Attributes:
         step: Steps done.
-        evaluated_step: The last step whose evaluation is written.
+        evaluated_step: The last step with a written evaluation.
         best_step: The evaluated step with the best validation score; None before the first.
-        best: Its scores.
-        data: Where the iterator of the training batches stands.
-        task: What the data ask of the model, as `s5.training.task.Task` has it.
+        best: The scores of that evaluation.
+        data: The position of the iterator over the training batches.
+        task: The fields of the data's `s5.training.task.Task`.
+        init_from: The record of the parameters that the run started from; None if they were random.
     """
 
     step: int = 0
@@ -50,6 +51,7 @@ class Progress:
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     task: dict[str, Any] = dataclasses.field(default_factory=dict)
+    init_from: dict[str, Any] | None = None
 
 
 def train(
@@ -63,28 +65,28 @@ def train(
 
     Args:
         config: The run's config.
-        run_dir: The run directory; earlier attempts' checkpoints are looked for in it.
-        attempt_dir: `RUN_DIR/attempts/K`, claimed by the caller; all that is written goes there.
-        stop: What says when to stop; None listens to signals and to the environment's pipe.
+        run_dir: The run directory, with the checkpoints of earlier attempts.
+        attempt_dir: `RUN_DIR/attempts/K`, claimed by the caller; all output goes there.
+        stop: Tells when to stop; None to listen for signals and the end of the supervisor's pipe.
         processes: The processes of the run, and which of them this one is; None for a run of one. Only process 0 reads
             and writes in the run directory.
 
     Returns:
-        The final metrics: the scores of the best validated model on `test` and `val`, and on another data set's test
-        split where `data.zero_shot` names one.
+        The final metrics: the scores of the best model by validation on `test` and `val`, and on the test split of
+        `data.zero_shot` if that is set.
 
     Raises:
-        Stopped: Asked to stop; a checkpoint at the current step is written.
-        NonFiniteLoss: The loss is not finite; the message names the step.
-        PeerLost: Another process of the run is gone.
-        UserError: For data, a device or a config that cannot work.
+        Stopped: On request; a checkpoint of the current step is written.
+        NonFiniteLoss: If the loss is not finite; the message names the step.
+        PeerLost: If another process of the run is gone.
+        UserError: If the data, the device or the config cannot work.
     """
     stop, processes = stop or LocalStopRequest.from_environment(), processes or ProcessGroup()
     distributed.initialize(processes)
     device.start(config.platform)
-    devices = Devices(config.train.devices, processes)  # before the data, which may take their time
+    devices = Devices(config.train.devices, processes)  # before the data, which may take long to load
     dataset = load(config.data, compat_of(config.compat))
-    # What all processes come to alike they wait for together; one that leaves otherwise must not be waited for.
+    # All processes reach these exits together, so they can synchronise; after any other error they cannot.
     try:
         with MetricsWriter(config, attempt_dir) if processes.is_main else NullWriter() as writer:
             loop = Loop(config, dataset, run_dir, attempt_dir, devices.shared_stop(stop), writer, devices)
@@ -104,13 +106,13 @@ class Loop:
         dataset: Its data.
         run_dir: The run directory.
         attempt_dir: The attempt's folder.
-        stop: What says when to stop, to all processes of the run alike.
-        writer: Where the numbers go.
-        devices: What the batches are divided over; None for one device.
+        stop: Tells all processes of the run at the same step when to stop.
+        writer: Writes metrics and timing.
+        devices: The devices that batches are divided over; None for one device.
 
     Attributes:
-        trainer: What computes.
-        progress: What the loop keeps.
+        trainer: The state on the devices, and its steps.
+        progress: The state on the host.
     """
 
     def __init__(
@@ -139,10 +141,13 @@ class Loop:
         self._resume(run_dir)
 
     def _resume(self, run_dir: Path) -> None:
-        """Take over the newest valid checkpoint of the run's attempts, if there is one."""
+        """Restore the newest valid checkpoint of the run; without one, start from `train.init_from` or at random."""
         checkpoint = self._devices.broadcast_from_main(checkpoints.newest(run_dir) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
             check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
+        if checkpoint is None and self._config.train.init_from is not None and self._is_main:
+            self.progress.init_from = self.trainer.load_initial(self._attempt_dir)
+            self._say(f"s5: {describe_initial(self.progress.init_from)}")
         self.trainer.initialize(checkpoint and checkpoint.arrays)
         if checkpoint is None:
             return
@@ -153,10 +158,10 @@ class Loop:
         changed = [k for k, v in self._environment.items() if checkpoint.environment.get(k) != v]
         for key in changed:
             before, now = checkpoint.environment.get(key), self._environment[key]
-            self._say(f"s5: {key} was {before} and is {now}: the numbers may differ from an uninterrupted run's")
+            self._say(f"s5: {key} was {before} and is {now}: results may differ from an uninterrupted run")
 
     def run(self) -> dict[str, float]:
-        """Train, evaluate the best model on the test split, write the result."""
+        """Train, evaluate the best model on the test split, and write the result."""
         progress, stopping = self.progress, lambda: self._stop.stopping
         self._log_start()
         try:
@@ -168,13 +173,14 @@ class Loop:
             self._save()
             self._say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._stop.reason})")
             raise
-        # Not in metrics.jsonl: a kill between that line and the result would have it repeated.
+        # Not in metrics.jsonl: after a kill between that line and the result the line would be repeated.
         every = {f"{split}/{kind}": value for split, kinds in scores.items() for kind, value in kinds.items()}
         metrics = {name: every[name] for name in FINAL_METRICS if name in every}
         self._writer.log_to_wandb(
             progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")}
         )
         if self._is_main:
+            source = {} if progress.init_from is None else {"init_from": progress.init_from}
             write_result(
                 self._attempt_dir,
                 metrics,
@@ -182,12 +188,13 @@ class Loop:
                 best_step=progress.best_step,
                 parameters=self.trainer.n_parameters,
                 environment=self._environment,
+                **source,
             )
-        self._say(f"s5: done; {_format_scores('test', scores['test'])}, best validation at step {progress.best_step}")
+        self._say(f"s5: done; {format_scores('test', scores['test'])}, best validation at step {progress.best_step}")
         return metrics
 
     def _evaluate_zero_shot(self, dataset: Dataset) -> dict[str, float]:
-        """Return the scores of the best model on data that it was never trained on."""
+        """Return the scores of the best model on a data set that it was not trained on."""
         scores = self.trainer.evaluate(
             "test",
             lambda: self._stop.stopping,
@@ -195,11 +202,11 @@ class Loop:
             dataset=dataset,
             step_rescale=self._config.data.zero_shot_rescale,
         )
-        self._say(f"s5: never trained on {_format_scores(dataset.name, scores)}")
+        self._say(f"s5: zero-shot: {format_scores(dataset.name, scores)}")
         return scores
 
     def _train(self) -> None:
-        """Do the steps that are left, with all that belongs to each."""
+        """Do the remaining steps, each with its effects."""
         train, progress = self._config.train, self.progress
         batches = self.trainer.batches()
         try:
@@ -210,7 +217,7 @@ class Loop:
             self._finish_step()
             while progress.step < self.total_steps and not self._should_stop_early():
                 self.trainer.step(next(batches))
-                # The interval before is read only now that the device has work again.
+                # Read the last window only now: reading waits for the device, which now has work again.
                 self._write_pending()
                 progress.step, progress.data = progress.step + 1, batches.get_state()
                 if progress.step % train.log_every_steps == 0:
@@ -220,7 +227,7 @@ class Loop:
             batches.close()
 
     def _finish_step(self) -> None:
-        """Evaluate, save and stop where the current step asks for it; what a resumed run has done is not repeated."""
+        """Evaluate, save and stop if the current step is due for it; a resumed run does not repeat what it has done."""
         step, train = self.progress.step, self._config.train
         if self._stop.stopping:
             raise Stopped
@@ -235,12 +242,12 @@ class Loop:
             self._save()
 
     def _evaluate(self) -> None:
-        """Score the model on the validation split and remember it if it is the best."""
+        """Score the model on the validation split, and keep it if it is the best so far."""
         self._write_pending()
-        _check_finite(self.trainer.window)  # before the validation can call such a model the best
+        _check_finite(self.trainer.window)  # before validation could rank such a model the best
         progress, compat = self.progress, compat_of(self._config.compat)
         scores = self.trainer.evaluate("val", lambda: self._stop.stopping)
-        if progress.best_step is None or _rank(scores, compat) > _rank(progress.best, compat):
+        if progress.best_step is None or rank(scores, compat) > rank(progress.best, compat):
             progress.best_step, progress.best = progress.step, scores
             self._best_arrays = self.trainer.model_arrays()
         progress.evaluated_step = progress.step
@@ -250,7 +257,7 @@ class Loop:
             self.trainer.reduce_lr(progress.step)
         self._say(
             f"s5: step {progress.step}/{self.total_steps}  epoch {progress.step / self.steps_per_epoch:g}  "
-            + _format_scores("val", scores)
+            + format_scores("val", scores)
         )
 
     def _should_stop_early(self) -> bool:
@@ -260,7 +267,7 @@ class Loop:
         return self.progress.evaluated_step - self.progress.best_step >= patience * self.steps_per_epoch
 
     def _write_pending(self) -> None:
-        """Write the line of the last log interval; waits for the device."""
+        """Write the metrics of the last window; waits for the device."""
         if self._pending is None:
             return
         (step, window), self._pending = self._pending, None
@@ -271,7 +278,7 @@ class Loop:
         self._writer.write_timing(step, self.total_steps, step / self.steps_per_epoch)
 
     def _save(self) -> None:
-        """Write a checkpoint of the current step, after all its lines are on disk."""
+        """Write a checkpoint of the current step, once all its metrics are on disk."""
         self._write_pending()
         _check_finite(self.trainer.window)
         now = (self.progress.step, self.progress.evaluated_step)
@@ -300,13 +307,13 @@ class Loop:
         self._writer.write_timing(self.progress.step, self.total_steps, self.progress.step / self.steps_per_epoch)
 
     def _say(self, message: str) -> None:
-        """Say it once, however many processes the run has."""
+        """Print a message in the first process only."""
         if self._is_main:
             say(message)
 
 
 def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
-    """Return the data set that the best model is scored on at the end too: loaded first, since a mistake is seen so."""
+    """Return the data set of `data.zero_shot`; loaded before the training, so that errors show at once."""
     name = config.data.zero_shot
     if name is None:
         return None
@@ -321,26 +328,3 @@ def _check_finite(window: MetricWindow) -> None:
     bad_step = int(window.bad_step)
     if bad_step:
         raise NonFiniteLoss(f"the loss or the updated parameters are not finite from step {bad_step} on")
-
-
-def _rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
-    """Return what is compared: the higher accuracy; among equals the lower loss; among those the earlier wins.
-
-    A regression has its loss alone, and a Gaussian one the squared error of its means, by which it is judged. Scores
-    whose loss is no number are worse than all others.
-    """
-    if not np.isfinite(scores["loss"]):
-        return (-np.inf,)
-    loss = -scores["loss"]
-    if "mse" in scores:
-        return (-scores["mse"],) if np.isfinite(scores["mse"]) else (-np.inf,)
-    if "accuracy" not in scores:
-        return (loss,)
-    return (scores["accuracy"],) if compat.ties_keep_first else (scores["accuracy"], loss)
-
-
-def _format_scores(split: str, scores: dict[str, float]) -> str:
-    loss = f"{split} loss {scores['loss']:.4f}"
-    if "mse" in scores:
-        return f"{split} mse {scores['mse']:.4g}  {loss}"
-    return f"{split} accuracy {100 * scores['accuracy']:.2f} %  {loss}" if "accuracy" in scores else loss

@@ -22,6 +22,7 @@ from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.process.sharding import Devices
 from s5.training import checkpoints
+from s5.training.best_model import read_best
 from s5.training.checkpoints import BEST_PARAMS, BEST_STATS
 from s5.training.evaluate import evaluate, make_eval_step, valid_lengths
 from s5.training.task import Task, check_same_task
@@ -31,33 +32,23 @@ def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
     """Load the best model of a run, to evaluate it or to train it further.
 
     Args:
-        run_dir: A run directory; its training may have ended or not.
+        run_dir: A run directory; the run may still be training.
 
     Returns:
         Its config, and the model with the parameters that scored best on the validation split so far.
 
     Raises:
-        UserError: If the directory holds no config, or no valid checkpoint with an evaluated model.
+        UserError: If the directory has no config, or no valid checkpoint with an evaluated model.
     """
     config, model, _ = _load(Path(run_dir))
     return config, model
 
 
 def _load(run_dir: Path) -> tuple[Config, SequenceModel, Task]:
-    """Return what `load_run` does, and what the model was made for."""
+    """Load a run's config, its best model, and the task of its data."""
     config = read_config(run_dir)
-    checkpoint = checkpoints.newest(run_dir)
-    if checkpoint is None and checkpoints.exist(run_dir):
-        raise UserError(
-            f"{run_dir}: every checkpoint is damaged, and there is no other",
-            hint="train the run again in another folder, or bring the checkpoint back from a copy",
-        )
-    if checkpoint is None or checkpoint.progress["best_step"] is None:
-        raise UserError(
-            f"{run_dir}: no valid checkpoint with an evaluated model",
-            hint="let the run train for at least one evaluation",
-        )
-    # Checkpoints without a task are older than the data sets whose files may differ from what the catalog expects.
+    checkpoint = read_best(run_dir)
+    # Older checkpoints hold no task. They are also older than the data sets whose files may differ from the catalog.
     task = Task(**checkpoint.progress.get("task") or asdict(Task.of(dataset_info(config.data.name))))
     model = make_model(
         config.model,
@@ -79,12 +70,12 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     Args:
         run_dir: The run directory.
         split: The split's name.
-        data: Another data set than the run's, with the same features and classes: the same recordings at another
-            sampling rate, say. None for the run's own.
+        data: Another data set with the same features and classes, such as the same recordings at another sampling
+            rate; None for the run's own.
         step_rescale: As in `make_eval_step`.
 
     Raises:
-        UserError: For an unknown split, data that the model cannot read, or a run that cannot be loaded.
+        UserError: If the split is unknown, the model cannot read the data, or the run cannot be loaded.
     """
     config, model, task = _load(run_dir)
     if data is not None:
@@ -95,7 +86,7 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     here = jax.local_device_count()
-    devices = Devices(min(config.train.devices or here, here))  # what four have trained, one can score
+    devices = Devices(min(config.train.devices or here, here))  # a run trained on four devices can be scored on one
     step = make_eval_step(graphdef, valid_lengths(dataset), head=model.kind, devices=devices, step_rescale=step_rescale)
     batches = eval_batches(dataset.splits[split], devices.round_up(config.train.eval_batch_size))
     params, stats = devices.replicate((params, stats))

@@ -1,6 +1,8 @@
-"""What a run computes with: the model's state on its devices, the jitted steps, and both as plain arrays."""
+"""The trainer: a model's state on its devices, and the jitted steps that train and evaluate it."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,25 +21,27 @@ from s5.process.sharding import Devices
 from s5.training import checkpoints
 from s5.training.checkpoints import BEST_PARAMS, BEST_STATS
 from s5.training.evaluate import EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
+from s5.training.initial_parameters import load_initial
 from s5.training.optimizer import make_optimizer
 from s5.training.schedule import make_schedule
 from s5.training.step import MetricWindow, TrainState, TrainStep, make_train_step
+from s5.training.task import Task
 
 
 class Trainer:
-    """The state of a training and the programs that change it.
+    """The state of a training and the jitted functions that change it.
 
     Args:
         config: The run's config.
         dataset: Its data.
-        devices: What its batches are divided over.
+        devices: The devices that batches are divided over.
 
     Attributes:
         state: The state after the last step.
-        window: What the steps of the present log interval have gathered.
+        window: Metrics since the last line of `metrics.jsonl`.
         steps_per_epoch: Updates per epoch.
-        n_parameters: Trained numbers of the model.
-        head: What the model returns.
+        n_parameters: Number of trained values of the model.
+        head: The model's head.
 
     Raises:
         UserError: If a batch cannot be divided, or the model cannot read the data.
@@ -72,17 +76,34 @@ class Trainer:
         self.state = TrainState(jnp.zeros((), jnp.int32), dropout_key, params, stats, optimizer.init(params))
         self.window = MetricWindow.empty(self.head)
 
-    def initialize(self, arrays: checkpoints.Arrays | None) -> None:
-        """Put the state on the devices: fresh, or as a checkpoint holds it.
+    def load_initial(self, attempt_dir: Path) -> dict[str, Any]:
+        """Replace the initial parameters and statistics by those of the run that `train.init_from` names.
 
         Args:
-            arrays: What `arrays` returned; None to start afresh.
+            attempt_dir: The attempt's folder.
+
+        Returns:
+            The record of what was loaded.
 
         Raises:
-            UserError: If they are of another model.
+            UserError: If that run cannot be loaded, or its parameters do not fit.
+        """
+        state, task = self.state, Task.of(self._dataset)
+        params, stats, record = load_initial(self._config.train, state.params, state.stats, task, attempt_dir)
+        self.state = state._replace(params=params, stats=stats)
+        return record
+
+    def initialize(self, arrays: checkpoints.Arrays | None) -> None:
+        """Copy the state to the devices, as initialised or from a checkpoint.
+
+        Args:
+            arrays: The arrays of a checkpoint, from `arrays`; None to start at step 0.
+
+        Raises:
+            UserError: If the arrays belong to another model.
         """
         if arrays is None and not self._devices.processes.is_single:
-            # Two machines may differ in the last bits of the initial values.
+            # The initial values of two machines may differ in the last bits.
             arrays = self._devices.broadcast_from_main(self.arrays())
         if arrays is not None:
             self.state = checkpoints.unflatten(self.state, arrays, "state")
@@ -90,28 +111,28 @@ class Trainer:
         self.state, self.window = self._devices.replicate((self.state, self.window))
 
     def arrays(self) -> checkpoints.Arrays:
-        """Return state and interval as arrays on the host."""
+        """Return state and window as arrays on the host."""
         return {**checkpoints.flatten(self.state, "state"), **checkpoints.flatten(self.window, "interval")}
 
     def model_arrays(self) -> checkpoints.Arrays:
-        """Return the model as arrays on the host: what a checkpoint keeps of the best one."""
+        """Return parameters and statistics as arrays on the host, as a checkpoint keeps those of the best model."""
         return {
             **checkpoints.flatten(self.state.params, BEST_PARAMS),
             **checkpoints.flatten(self.state.stats, BEST_STATS),
         }
 
     def batches(self) -> TrainBatches:
-        """Return the training batches from the first on: those rows that this process reads."""
+        """Return the training batches from step 0 on, with the rows that this process reads."""
         train, rows = self._config.train, self._devices.local_rows(self._config.train.batch_size)
         split, prefetch = self._dataset.splits["train"], self._config.data.prefetch
         return TrainBatches(split, train.batch_size, self._config.seed, prefetch=prefetch, rows=rows)
 
     def step(self, batch: Batch) -> None:
-        """Do one step."""
+        """Do one training step."""
         self.state, self.window = self.train_step(self.state, self.window, self._devices.shard_batch(batch))
 
     def take_window(self) -> MetricWindow:
-        """Return the log interval and begin a new one."""
+        """Return the metrics since the last call, and start a new window."""
         taken, self.window = self.window, self._devices.replicate(MetricWindow.empty(self.head))
         return taken
 
@@ -128,13 +149,13 @@ class Trainer:
 
         Args:
             split: The split's name.
-            stopping: Asked before every batch.
-            model: What `model_arrays` returned; None for the present one.
-            dataset: Whose split; None for the data trained on.
+            stopping: Called before every batch; True ends the evaluation.
+            model: The model, from `model_arrays`; None for the current one.
+            dataset: The data set of the split; None for the training data.
             step_rescale: Factor on every step of the model.
 
         Raises:
-            Stopped: If `stopping` says so before the end.
+            Stopped: If `stopping` returns True.
         """
         dataset = dataset or self._dataset
         size = self._devices.round_up(self._config.train.eval_batch_size)
@@ -144,7 +165,7 @@ class Trainer:
         return evaluate(step, params, stats, batches, stopping, head=self.head, devices=self._devices)
 
     def _eval_step(self, dataset: Dataset, step_rescale: float) -> EvalStep:
-        """Return the step of an evaluation, the same one for data that are alike."""
+        """Return the jitted evaluation step, shared by data sets that compile to the same program."""
         key = (is_padded(dataset), step_rescale)
         if key not in self._eval_steps:
             self._eval_steps[key] = make_eval_step(
@@ -161,16 +182,16 @@ class Trainer:
         return self._devices.replicate((params, checkpoints.unflatten(self.state.stats, model, BEST_STATS)))
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of the update after `step` others."""
+        """Return the learning rate of the update that follows `step` others."""
         return float(self._lr(np.int32(step), self.state.opt_state.falls))
 
     @property
     def reduced_at(self) -> int:
-        """After how many steps the rates fell last; 0 before."""
+        """Step of the last reduction of the learning rates; 0 before the first."""
         return int(self.state.opt_state.falls.step)
 
     def reduce_lr(self, step: int) -> None:
-        """Let the learning rates fall once more, from the next update on.
+        """Reduce the learning rates at a plateau, from the next update on.
 
         Args:
             step: Steps done.
@@ -181,7 +202,7 @@ class Trainer:
 
 
 def _check_fits(config: Config, dataset: Dataset) -> None:
-    """Refuse a model that cannot read the data."""
+    """Check that the model can read the data."""
     try:
         split = dataset.splits["train"]
         config.model.check_fits(dataset.d_input, dataset.head, tokens=split.tokens, times=split.times is not None)
@@ -190,7 +211,7 @@ def _check_fits(config: Config, dataset: Dataset) -> None:
 
 
 def _check_pooling(config: Config, dataset: Dataset) -> None:
-    """Refuse what the S5 repository cannot do where its behaviour is asked for."""
+    """Refuse what the S5 repository cannot do if its behaviour is to be reproduced."""
     last = config.model.pooling is Pooling.last and not dataset.head.per_step
     if compat_of(config.compat).padding_enters_layers and last and is_padded(dataset):
         raise UserError(

@@ -21,6 +21,7 @@ from s5.errors import NonFiniteLoss, Stopped, UserError
 from s5.process import device
 from s5.run_dir.result import METRICS, TIMING, read_lines, read_metrics
 from s5.training import checkpoints, loop
+from s5.training.scores import rank
 from s5.training.step import MetricWindow
 from s5.training.stored_run import evaluate_run
 from tests.s5.stop_requests import StopsAt
@@ -193,7 +194,7 @@ def test_the_best_model_is_tested_and_not_the_last_and_on_other_data_at_their_ow
     other = ("data.zero_shot=digits", "data.zero_shot_rescale=3")
     config = compose([*tiny, *other, "train.batch_size=256", "optim.warmup_epochs=0"])
     (tmp_path / "config.yaml").write_text(config_text(config))
-    monkeypatch.setattr(loop, "_rank", lambda scores, compat: (0.0,))  # none is better than the first
+    monkeypatch.setattr(loop, "rank", lambda scores, compat: (0.0,))  # none is better than the first
     metrics = attempt(config, tmp_path)
     first, last = (line["val/loss"] for line in read_metrics(tmp_path) if "val/loss" in line)
     assert metrics is not None and metrics["val/loss"] == first != last
@@ -277,9 +278,9 @@ NAN = float("nan")
     ],
 )
 def test_the_best_model_is_the_one_that_scores_better(better: dict[str, float], worse: dict[str, float]) -> None:
-    assert loop._rank(better, OURS) > loop._rank(worse, OURS)
+    assert rank(better, OURS) > rank(worse, OURS)
     tie = better.get("accuracy") == worse.get("accuracy") is not None
-    assert (loop._rank(better, UPSTREAM) > loop._rank(worse, UPSTREAM)) == (not tie)
+    assert (rank(better, UPSTREAM) > rank(worse, UPSTREAM)) == (not tie)
 
 
 def test_sums_count_no_filling_rows() -> None:

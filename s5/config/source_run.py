@@ -1,0 +1,117 @@
+"""The run whose parameters another run starts from: `train.init_from`, resolved to a directory and an identity.
+
+`train.init_from` says where the source run is, `train.init_hash` which run it is. Only the hash is science, since run
+directories may move. Both are resolved when the config is composed, before it is stored:
+
+- A path: `find_source` returns the absolute run directory and the science hash of its run, the values of the two keys.
+  `compose` calls it for `python -m s5`; the launcher calls it for a path in a sweep file.
+- The name of a block that the run comes after: the launcher keeps the name in `train.init_from`, and sets
+  `train.init_hash` to the science hash of the one run of that block to start from. `after.json` in the attempt's folder
+  maps the name to run directories, and `locate_source` picks the one with that hash.
+
+In a container the launcher makes the directory visible under the same path. `s5.training.initial_parameters` loads it.
+"""
+
+import json
+from pathlib import Path
+
+from s5.config.config_file import read_config
+from s5.config.identity import science_hash, to_dict
+from s5.config.run import Config
+from s5.errors import UserError, did_you_mean
+from s5.run_dir.result import AFTER, RESULT
+
+_HINT = "name the directory of a finished run, one with a result.json; in a sweep, or a block that this one comes after"
+
+
+def find_source(path: str) -> tuple[str, str]:
+    """Find the finished run at a path.
+
+    Args:
+        path: A run directory, absolute or relative to the working directory.
+
+    Returns:
+        Its absolute path, and the science hash of its run: `train.init_from` and `train.init_hash`.
+
+    Raises:
+        UserError: If it is not the directory of a finished run.
+    """
+    run_dir = Path(path).absolute()
+    if not run_dir.is_dir():
+        raise UserError(f"train.init_from={path}: no such run directory", hint=_HINT)
+    _check_finished(run_dir, path)
+    return str(run_dir), _hash_of(run_dir)
+
+
+def resolve_source(config: Config) -> None:
+    """Resolve the path in `train.init_from` of a composed config, if it has one, and set `train.init_hash`.
+
+    Raises:
+        UserError: If it is not the directory of a finished run, or not of the run that `train.init_hash` names.
+    """
+    train = config.train
+    if train.init_from is None:
+        return
+    path, found = find_source(train.init_from)
+    if train.init_hash not in (None, found):
+        raise _other_run(train.init_from, path, found, train.init_hash)
+    train.init_from, train.init_hash = path, found
+
+
+def locate_source(init_from: str, init_hash: str | None, attempt_dir: Path) -> Path:
+    """Return the directory of the source run, for the training process.
+
+    Args:
+        init_from: `train.init_from`: an absolute path, or a name in `after.json`.
+        init_hash: `train.init_hash`.
+        attempt_dir: The attempt's folder.
+
+    Raises:
+        UserError: If there is no such directory, the run in it has not finished, or is not the run of `init_hash`.
+    """
+    if init_hash is None:
+        raise UserError(
+            f"train.init_from={init_from}, but train.init_hash is null: this config was not resolved when composed",
+            hint="train with `python -m s5 experiment=NAME train.init_from=RUN_DIR`, or with the launcher",
+        )
+    places = [Path(init_from)] if Path(init_from).is_absolute() else _runs_before(init_from, attempt_dir)
+    hashes = {run_dir: _hash_of(run_dir) for run_dir in places}
+    for run_dir, found in hashes.items():
+        if found == init_hash:
+            _check_finished(run_dir, init_from)
+            return run_dir
+    raise _other_run(init_from, ", ".join(map(str, hashes)), ", ".join(hashes.values()), init_hash)
+
+
+def _runs_before(name: str, attempt_dir: Path) -> list[Path]:
+    """Return the directories of the runs of a block, which the launcher has written down for the attempt."""
+    file = attempt_dir / AFTER
+    try:
+        runs = json.loads(file.read_text())
+    except FileNotFoundError:
+        runs = {}
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON: {error}") from error
+    if not runs.get(name):
+        raise UserError(
+            f"train.init_from={name}: neither an absolute path nor a block in {file}{did_you_mean(name, runs)}",
+            hint=_HINT,
+        )
+    return [Path(run_dir) for run_dir in runs[name]]
+
+
+def _check_finished(run_dir: Path, init_from: str) -> None:
+    # The science hash tells which parameters a run ends with; those of one that is still training are any.
+    if not (run_dir / RESULT).exists():
+        raise UserError(f"train.init_from={init_from}: {run_dir} has no {RESULT}: its run has not finished", hint=_HINT)
+
+
+def _hash_of(run_dir: Path) -> str:
+    return science_hash(to_dict(read_config(run_dir)))
+
+
+def _other_run(init_from: str, where: str, found: str, wanted: str) -> UserError:
+    return UserError(
+        f"train.init_from={init_from}: {where} has the science hash {found}, but train.init_hash={wanted}",
+        hint="the source run was changed or replaced after this run was planned; plan this one again",
+    )
