@@ -15,7 +15,7 @@ from launch.profiles.profile import Profile, check_word
 from launch.specs.container import ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount, outermost_first
-from launch.store.files import CONFIG
+from s5.run_dir.result import CONFIG
 
 if TYPE_CHECKING:
     from launch.store.records import ManifestEntry, ManifestHeader

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from launch.store.attempts import attempt_path, find_attempt
-from launch.store.files import CONFIG, RUN
 from launch.store.run_dirs import PlannedRun, RunDirPlan
 from launch.store.state import Reason, State
 from launch.store.view import RunView
 from s5.config.identity import is_science
+from s5.run_dir.result import CONFIG, RUN
 
 
 def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:

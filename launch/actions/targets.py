@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from launch.errors import LaunchError, did_you_mean
 from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
-from launch.store.files import RUN
 from launch.store.store import Store
+from s5.run_dir.result import RUN
 
 if TYPE_CHECKING:
     from launch.store.store import SweepStore

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.store.dependencies import DependencyGraph
-from launch.store.files import CONFIG, RUN
 from launch.store.records import row_of
 from launch.store.state import State
 from s5.config.identity import science_subset
+from s5.run_dir.result import CONFIG, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

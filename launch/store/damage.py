@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.store.files import RUN
 from launch.store.manifest import generation_numbers
+from s5.run_dir.result import RUN
 
 if TYPE_CHECKING:
     from launch.store.store import Store

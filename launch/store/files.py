@@ -18,10 +18,6 @@ FAULT_VARIABLE = "LAUNCH_FAULT"
 # The folder beside the sweeps that holds the code of all runs: `.snapshots/<hash>`.
 SNAPSHOTS = ".snapshots"
 
-# What a run directory holds of its run: `run.json` says what it is, `config.yaml` how it is executed.
-RUN = "run.json"
-CONFIG = "config.yaml"
-
 _passed: dict[str, int] = {}
 
 _HINTS = {

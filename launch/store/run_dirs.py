@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from launch.errors import StoreError
-from launch.store.files import CONFIG, RUN, fault_point, read_bytes, replace_file, store_error, write_file
+from launch.store.files import fault_point, read_bytes, replace_file, store_error, write_file
 from launch.store.manifest import Manifest
 from launch.store.processes import host, is_alive, start_time
 from launch.store.record_json import from_json, to_json
 from launch.store.records import ManifestEntry, RunRecord
 from launch.store.run_result import has_result
+from s5.run_dir.result import CONFIG, RUN
 
 _NEW = ".new-"
 

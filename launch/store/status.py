@@ -11,14 +11,14 @@ from pathlib import Path
 from launch.errors import StoreError
 from launch.store.attempts import attempt_path, read_attempt
 from launch.store.cancel_mark import CANCELLED, cancelled_generation
-from launch.store.files import CONFIG, RUN, read_bytes
+from launch.store.files import read_bytes
 from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
 from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import OVER, Reason, State
 from launch.store.view import RunView
-from s5.run_dir.result import ATTEMPTS, RESULT, TIMING, last_line
+from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 
 # Ended in good order before its end, because somebody asked: it goes on without being judged.
 _RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED)

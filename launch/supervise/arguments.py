@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from launch.errors import LaunchError
 
-# Where the user typed the command. `s5.catalog` reads it too; importing it from there would cost milliseconds.
-CWD_VARIABLE = "LAUNCH_CWD"
 # The interpreter of training, where it is not the launcher's own.
 PYTHON_VARIABLE = "LAUNCH_PYTHON"
 

@@ -15,6 +15,7 @@ from launch.store import processes
 from launch.store.attempts import LOG
 from launch.store.liveness import is_locked
 from launch.store.state import Reason
+from s5.run_dir.orphan_grace import KILL_ORPHAN_S
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 # Ask to stop; the scheduler's own words among them.
@@ -25,8 +26,6 @@ FORWARDED_SIGNALS = frozenset((*STOP, KILL, signal.SIGCHLD))
 # What a shell, nohup or this interpreter may have set aside; the command gets the defaults back.
 _DEFAULTS = frozenset((*FORWARDED_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
 
-# How long an orphan may take to write a checkpoint; its own lifeline ends it within 30 s.
-_ORPHAN_GRACE_S = 35.0
 _ORPHAN_POLL_S = 0.1
 
 # The first descriptor after those of input, output and errors.
@@ -165,13 +164,13 @@ def end_orphan(path: str) -> bool:
     try:
         while is_locked(path) and not signal.sigpending() & {*STOP, KILL}:
             waited_s = time.monotonic() - started
-            if waited_s > 2 * _ORPHAN_GRACE_S:
+            if waited_s > 2 * KILL_ORPHAN_S:
                 break
             if not left:  # none yet, or one that was about to be started when its supervisor died
                 left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
                 for fd in left:
                     processes.send(fd, signal.SIGTERM)
-            for fd in left if waited_s > _ORPHAN_GRACE_S else ():
+            for fd in left if waited_s > KILL_ORPHAN_S else ():
                 processes.send(fd, signal.SIGKILL)
             processes.wait_any(left, _ORPHAN_POLL_S)
             left = processes.without_ended(left)

@@ -17,10 +17,9 @@ from launch.store.records import AttemptRecord, ManifestHeader
 from launch.store.state import Reason
 from launch.supervise.child import Child
 from launch.supervise.classify import ExitInfo, machine_oom_kills, oom_kills
+from s5.run_dir.orphan_grace import KILL_ORPHAN_S
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CONFIG
 
-# How long what has lost its supervisor may take to write a checkpoint; its own lifeline ends it within 30 s.
-ORPHAN_GRACE_S = 35.0
 _LOOK_S = 0.1
 
 
@@ -146,7 +145,7 @@ class ContainerSession:
         # Whoever stood for the container was killed, or has lost sight of it.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen:
-            _end(self._header.runtime, self.engine, path, 0.0 if child.killed else ORPHAN_GRACE_S)
+            _end(self._header.runtime, self.engine, path, 0.0 if child.killed else KILL_ORPHAN_S)
 
 
 def end_container(path: str, record: AttemptRecord | None) -> None:
@@ -164,7 +163,7 @@ def end_container(path: str, record: AttemptRecord | None) -> None:
     from launch.supervise.wandb_key import remove_left_keys
 
     remove_left_keys()
-    _end(record.runtime, record.engine, path, ORPHAN_GRACE_S)
+    _end(record.runtime, record.engine, path, KILL_ORPHAN_S)
 
 
 def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:

@@ -22,7 +22,7 @@ from launch.store import processes
 from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attempt, write_record
 from launch.store.cancel_mark import cancelled_generation
 from launch.store.claims import Claim, claim_attempt, remove_torn_claims
-from launch.store.files import CONFIG, SNAPSHOTS, crc_of, fault_point, store_error
+from launch.store.files import SNAPSHOTS, crc_of, fault_point, store_error
 from launch.store.liveness import is_alive, is_here, is_locked
 from launch.store.manifest import find_entry, read_header
 from launch.store.record_json import from_json, read_json
@@ -37,13 +37,21 @@ from launch.store.run_result import (
 )
 from launch.store.state import Reason
 from launch.supervise.after_file import AFTER_VARIABLE, write_dependencies
-from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE, SupervisorArgs
+from launch.supervise.arguments import PYTHON_VARIABLE, SupervisorArgs
 from launch.supervise.child import FORWARDED_SIGNALS, KILL, STOP, Child, NotStarted, end_orphan
 from launch.supervise.classify import ExitInfo, classify, read_tail
 from launch.supervise.container_session import ContainerSession, end_container
 from launch.supervise.host import Host
 from launch.supervise.retry_policy import TooManyNodeFailures, may_retry
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, PLATFORM_VARIABLE, RUN_DIR_VARIABLE, SUPERVISOR_PIPE_VARIABLE
+from s5.run_dir.result import (
+    ATTEMPT_DIR_VARIABLE,
+    CONFIG,
+    CWD_VARIABLE,
+    PLATFORM_VARIABLE,
+    RUN,
+    RUN_DIR_VARIABLE,
+    SUPERVISOR_PIPE_VARIABLE,
+)
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -77,7 +85,7 @@ class Supervisor:
         sweep = os.path.dirname(order.run_dir)
         self._header: ManifestHeader = read_header(sweep, order.generation)
         self._entry: ManifestEntry = find_entry(sweep, order.generation, os.path.basename(order.run_dir))
-        file = os.path.join(order.run_dir, "run.json")
+        file = os.path.join(order.run_dir, RUN)
         self._run: RunRecord = from_json(RunRecord, read_json(file), file)
         self._enclosure = ContainerSession(
             self._header, order.run_dir, self._snapshot, sees_others=bool(self._entry.requires)

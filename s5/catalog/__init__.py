@@ -11,7 +11,6 @@ from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substit
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData, PackageClient
 from s5.catalog.paths import (
     CACHE_VARIABLE,
-    CWD_VARIABLE,
     HEADER_NAME,
     ROOT_VARIABLE,
     absolute,
@@ -26,7 +25,6 @@ from s5.errors import did_you_mean
 __all__ = [
     "CACHE_VARIABLE",
     "CATALOG",
-    "CWD_VARIABLE",
     "HEADER_NAME",
     "ROOT_VARIABLE",
     "Archive",

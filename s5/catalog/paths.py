@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 from s5.catalog.entry import Cache, DatasetInfo
+from s5.run_dir.result import CWD_VARIABLE
 
 ROOT_VARIABLE = "S5_DATA"  # the folder of raw files
 CACHE_VARIABLE = "S5_CACHE"  # the folder of converted files
-# Where the user typed the command, told by whoever runs it elsewhere. Relative paths are meant from there.
-CWD_VARIABLE = "LAUNCH_CWD"
 
 # Of a cache that is a folder: what it holds, written last.
 HEADER_NAME = "header.json"

@@ -17,13 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from s5.errors import PeerLost, UserError, say
+from s5.run_dir.coordinator import coordinator_port
 
 # The processes of a run may start minutes apart: one node pulls an image that another already has.
 INITIALIZATION_TIMEOUT_S = 300
 # This process ends if a peer is silent for longer: a node lost power. A peer that exits is noticed at once.
 HEARTBEAT_TIMEOUT_S = 60
-
-_PORTS = 4096  # the highest ports, which no service is registered for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,7 @@ def _first_node(environment: Mapping[str, str]) -> str:
     host = "".join(part or "" for part in match.groups()) if match else ""
     # From the numbers of job and step, so that two steps of one job get different ports.
     step = sum(_number(environment, name) or 0 for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
-    port = environment.get("JAX_COORDINATOR_PORT") or str(65536 - _PORTS + step % _PORTS)
+    port = environment.get("JAX_COORDINATOR_PORT") or str(coordinator_port(step))
     return f"{host}:{port}" if host else ""
 
 

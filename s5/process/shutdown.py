@@ -13,13 +13,10 @@ from contextlib import suppress
 from typing import final
 
 from s5.errors import say
+from s5.run_dir.orphan_grace import TRAINING_EXITS_S
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE, Exit
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-
-# A process without a supervisor must be gone within 30 s. If the orderly stop takes longer than this, it is cut off,
-# and the run resumes from an earlier checkpoint.
-ORPHAN_GRACE_S = 25.0
 
 
 class StopRequest(ABC):
@@ -47,7 +44,7 @@ class LocalStopRequest(StopRequest):
     """
 
     def __init__(
-        self, fd: int | None = None, *, grace_s: float = ORPHAN_GRACE_S, cut: Callable[[int], object] = os._exit
+        self, fd: int | None = None, *, grace_s: float = TRAINING_EXITS_S, cut: Callable[[int], object] = os._exit
     ) -> None:
         # One attribute and no lock: a signal handler may interrupt itself while it holds a lock.
         self._reason = ""

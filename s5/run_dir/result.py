@@ -45,6 +45,7 @@ RUN_DIR_VARIABLE = "LAUNCH_RUN_DIR"
 ATTEMPT_DIR_VARIABLE = "LAUNCH_ATTEMPT_DIR"
 SUPERVISOR_PIPE_VARIABLE = "LAUNCH_LIFELINE_FD"  # the pipe that closes when the supervisor is gone
 PLATFORM_VARIABLE = "S5_REQUIRE_PLATFORM"  # the JAX backend that the run was allocated, such as `gpu`
+CWD_VARIABLE = "LAUNCH_CWD"  # the folder that the user typed the command in: relative paths start there
 
 
 class Exit(IntEnum):

@@ -114,7 +114,7 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
     supervisor.send(signal.SIGKILL)
     supervisor.close()
     docker.daemon.kill()
-    monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.5)
+    monkeypatch.setattr(container_session, "KILL_ORPHAN_S", 0.5)
     with pytest.raises(StoreError, match=r"its container may still be at work, .*: no Docker engine answers at unix:"):
         Supervisor(run.order).run()
     for verb in ("retry", "cancel", "cancel"):
@@ -172,7 +172,7 @@ def test_status_sees_what_nobody_watches_and_cancel_ends_it(
     sweep = run.store.sweep("work")
     assert [view.state for view in sweep.views()] == [State.RUNNING]
     assert place.containers()
-    monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.5)
+    monkeypatch.setattr(container_session, "KILL_ORPHAN_S", 0.5)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/another.sock")  # its own is asked, not the present one
     assert not cancel(run.store, ["work"]).stuck
     assert not place.containers()

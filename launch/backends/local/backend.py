@@ -25,8 +25,7 @@ from launch.store.records import ManifestEntry
 from launch.store.state import State
 from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
-from launch.supervise.arguments import CWD_VARIABLE
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CWD_VARIABLE
 
 
 @final

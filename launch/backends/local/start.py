@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from launch.self_command import python_command
 from launch.store import processes
-from launch.supervise.arguments import CWD_VARIABLE, SupervisorArgs
+from launch.supervise.arguments import SupervisorArgs
+from s5.run_dir.result import CWD_VARIABLE
 
 
 @dataclass(frozen=True, kw_only=True)

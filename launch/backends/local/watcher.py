@@ -17,10 +17,10 @@ from launch.store import processes
 from launch.store.attempts import attempt_path, find_attempt
 from launch.store.liveness import is_here, is_locked
 from launch.store.view import RunView
+from s5.run_dir.orphan_grace import KILL_ORPHAN_S
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
 _POLL_S = 0.2  # no event tells when a slot, or a run of a process that cannot be watched, becomes free
-_ORPHAN_GRACE_S = 35.0  # an orphan that has lost its supervisor ends by itself within 30 s
 
 
 @dataclass(kw_only=True)
@@ -109,7 +109,7 @@ class Watcher:
         orphans = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
         for fd in orphans:
             processes.send(fd, signal.SIGTERM)
-            self._add(fd, Watched(run_id=run_id, kill_at=time.monotonic() + _ORPHAN_GRACE_S))
+            self._add(fd, Watched(run_id=run_id, kill_at=time.monotonic() + KILL_ORPHAN_S))
         if not orphans:
             self.remote.add(run_id)
 

@@ -32,7 +32,7 @@ from launch.store.queue_lock import SUBMIT_PATIENCE_S, lock_queue
 from launch.store.records import ManifestHeader
 from launch.store.state import State
 from launch.store.sweep_state import SweepState
-from launch.supervise.arguments import CWD_VARIABLE
+from s5.run_dir.result import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 

@@ -19,7 +19,8 @@ from launch.profiles.slurm import SlurmSettings
 from launch.self_command import isolated_command
 from launch.specs.resources import Resources
 from launch.store.dependencies import OpenRequirements, Requirement
-from launch.supervise.arguments import CWD_VARIABLE, PYTHON_VARIABLE
+from launch.supervise.arguments import PYTHON_VARIABLE
+from s5.run_dir.result import CWD_VARIABLE
 
 TASK_MODULE = "launch.backends.slurm.task"  # what a batch script executes
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
+from s5.run_dir.coordinator import coordinator_port
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 # How long the others may go on once one has ended: a checkpoint is not cut short, and a peer's death ends them all.
 _WAIT_S = 60
-# The ports that JAX itself takes under Slurm: the highest, which nobody is given by name.
-_PORTS = 4096
 
 
 def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str, str], node: str) -> HostCommand:
@@ -37,7 +36,7 @@ def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str,
     job = int(environment.get("SLURM_JOB_ID") or 0) + int(environment.get("SLURM_RESTART_COUNT") or 0)
     variables = {
         "JAX_NUM_PROCESSES": str(tasks),
-        "JAX_COORDINATOR_ADDRESS": f"{node}:{65536 - _PORTS + job % _PORTS}",
+        "JAX_COORDINATOR_ADDRESS": f"{node}:{coordinator_port(job)}",
         **call.environment,
     }
     variables.pop(SUPERVISOR_PIPE_VARIABLE, None)  # a pipe does not reach other nodes; Slurm ends the step with its job

@@ -29,11 +29,10 @@ from launch.containers.runtimes.docker import GONE, OUT_OF_MEMORY, SAYS
 from launch.containers.runtimes.environment import is_secret
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, from_plain
 from launch.errors import BackendError, LaunchError
+from s5.run_dir.orphan_grace import ORPHAN_LIMIT_S
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-# The training process needs less, by itself, once nobody watches over it.
-_ORPHAN_GRACE_S = 30.0
 _LOOK_S = 0.25
 # After the end of a container, for what it had printed last.
 _DRAIN_S = 5.0
@@ -147,7 +146,7 @@ class Driver:
                 self._asked = True
                 self._signal(container, value)
             elif kind == "orphaned":
-                self._kill_at = time.monotonic() + _ORPHAN_GRACE_S
+                self._kill_at = time.monotonic() + ORPHAN_LIMIT_S
                 self._signal(container, signal.SIGTERM)
             elif kind == "event" and self._has_ended(value):
                 return

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from launch.containers.runtimes.base import ContainerCall
 from launch.specs.container import PASS_VARIABLE
+from s5.run_dir.result import CWD_VARIABLE
 
 # What schedulers, JAX, its libraries, this launcher and the training process read.
 _FAMILIES = ("CUDA_", "JAX_", "LAUNCH_", "NCCL_", "S5_", "SLURM", "TF_CPP_", "WANDB_", "XLA_")
@@ -48,7 +49,7 @@ def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) 
 
 def _data(surroundings: Mapping[str, str]) -> dict[str, str]:
     """Return where data lie by default, in words that an image with a place of its own understands."""
-    typed = surroundings.get("LAUNCH_CWD")
+    typed = surroundings.get(CWD_VARIABLE)
     return {} if typed is None else {"S5_DATA": os.path.join(typed, "data")}
 
 

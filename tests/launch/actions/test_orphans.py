@@ -116,7 +116,7 @@ def test_all_that_an_engine_may_still_have_is_told_of_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of three lost runs each may have a container with an engine that is away: they are waited for together."""
-    monkeypatch.setattr(container_session, "ORPHAN_GRACE_S", 0.0)
+    monkeypatch.setattr(container_session, "KILL_ORPHAN_S", 0.0)
     store = Store(tmp_path / "runs")
     views = run_queue(submitted(store, [python(f"raise SystemExit({number})") for number in (4, 5, 6)]))
     for view in views:

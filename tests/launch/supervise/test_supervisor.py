@@ -19,11 +19,10 @@ from launch.store.liveness import is_locked
 from launch.store.processes import find_by_environment, wait_any
 from launch.store.records import AttemptRecord
 from launch.store.state import Reason, State
-from launch.supervise.arguments import CWD_VARIABLE, SupervisorArgs
+from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.child import Child
 from launch.supervise.supervisor import Outcome, Supervisor
-from s5 import catalog
-from s5.run_dir.result import read_result
+from s5.run_dir.result import CWD_VARIABLE, read_result
 from tests.launch.command_sweep import python
 from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready
 
@@ -303,10 +302,6 @@ def test_bare_runtime_leaves_the_command_and_the_path_alone_without_a_snapshot()
     wrapped = find_runtime("bare").wrap(call, {"PYTHONPATH": "/own", "B": "2"})
     assert wrapped.command == ("x",)
     assert wrapped.environment == {"A": "1", "B": "2", "PYTHONPATH": "/own", "PYTHONUNBUFFERED": "1"}
-
-
-def test_catalog_and_launcher_agree_on_the_name_of_the_folder() -> None:
-    assert catalog.CWD_VARIABLE == CWD_VARIABLE
 
 
 def test_nothing_that_tests_started_is_left(tmp_path: Path) -> None:
