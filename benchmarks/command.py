@@ -18,7 +18,7 @@ def run(
         name: The benchmark's module.
         summary: What it measures, for its help.
         measure: Returns the figures; takes the options by their names.
-        options: Name to default, or to a tuple of choices, of which the first is the default.
+        options: Name to default, or to a tuple of choices; the first is the default.
 
     Returns:
         What was printed.
@@ -49,7 +49,7 @@ def run(
 
 
 def machine() -> dict[str, Any]:
-    """Return what figures depend on beside the code, and the commit of the code."""
+    """Return the facts that figures depend on besides the code, and the commit of the code."""
     return {
         "machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
         "cores": len(os.sched_getaffinity(0)),

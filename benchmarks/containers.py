@@ -39,7 +39,7 @@ RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
 
 
 def orders(folder: Path, runtime: str, image: str, count: int) -> list[SupervisorArgs]:
-    """Submit so many runs to a runtime; return what their supervisors are to do."""
+    """Submit runs to a runtime; return what their supervisors are to do."""
     store, composed = Store(folder / runtime / "runs"), command_runs([COMMAND] * count)
     options = ContainerOptions() if runtime == "bare" else ContainerOptions(runtime=runtime, image=image)
     source = code_under(folder)

@@ -1,4 +1,4 @@
-"""What the loader feeds beside what training consumes, in the shapes of the LRA recipes, and the memory it takes.
+"""What the loader feeds and what training consumes, in the shapes of the LRA recipes, and the memory it takes.
 
     python -m benchmarks.data [--json] [--recipe NAME]... [--repeats N] [--batches N]
 

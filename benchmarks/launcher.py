@@ -64,7 +64,7 @@ def _fresh(root: Path) -> Path:
 
 
 def write_sweep(where: Path, count: int) -> str:
-    """Write a sweep of so many runs of the digits recipe, three keys varied, ten seeds; return the file's name."""
+    """Write a sweep of `count` runs of the digits recipe, three keys varied, ten seeds; return the file's name."""
     grid = {
         "optim.lr": [round(0.0005 * step, 6) for step in range(1, count // 100 + 1)],
         "model.n_layers": [1, 2, 3, 4, 5],
@@ -76,7 +76,7 @@ def write_sweep(where: Path, count: int) -> str:
 
 
 def status(repeats: int, root: Path) -> tuple[float, float]:
-    """Return the median seconds and megabytes of showing 1,000 runs, most of which have been executed."""
+    """Return the median seconds and megabytes of showing 1,000 runs, most of them executed."""
     where = _fresh(root)
     wall([*_LAUNCH, "sweep", write_sweep(where, 1000), "--plan-only"], where)
     subprocess.run([sys.executable, "-m", "benchmarks.finished_runs", str(where / "runs" / "big")], check=True)
@@ -88,7 +88,7 @@ def status(repeats: int, root: Path) -> tuple[float, float]:
 
 
 def overhead(repeats: int, alone: float, root: Path) -> float:
-    """Return the median seconds that a run costs beside its command."""
+    """Return the median seconds that a run costs besides its command."""
     return statistics.median(_sweep_of_nothing(_fresh(root)) / _RUNS_OF_OVERHEAD - alone for _ in range(repeats))
 
 
@@ -107,7 +107,7 @@ def measure(repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
         root = Path(folder)
         here = _fresh(root)
-        wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by whoever comes first
+        wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by the first process
         python_start = statistics.median(wall(_PASS, here)[0] for _ in range(4 * repeats))
         help_s = statistics.median(wall([*_LAUNCH, "--help"], here)[0] for _ in range(4 * repeats))
         seconds, megabytes = status(2 * repeats, root)

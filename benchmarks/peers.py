@@ -26,12 +26,12 @@ _COUNTED = ("runs", "lost", "twice", "orphans", "attempts")
 
 
 def is_installed(tool: str, python: str) -> bool:
-    """Say whether an interpreter has a tool."""
+    """Return whether an interpreter has a tool."""
     return not subprocess.run([python, "-c", f"import {_MODULES[tool]}"], capture_output=True, check=False).returncode
 
 
 def recover(slurm: Slurm, rounds: int, seed: int, python: str) -> dict[str, Any]:
-    """Return what is left of each tool's sweeps that are killed at the same random instants.
+    """Return the rest of each tool's sweeps when they are killed at the same random instants.
 
     Every round types the command three times and kills one to three of its processes, of its jobs' or Slurm's daemons,
     then types it once more. One more round kills the command as soon as sbatch has answered.

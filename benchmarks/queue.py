@@ -33,7 +33,7 @@ os.write(os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT), (line + "
 
 
 def fake_gpus(folder: Path, count: int) -> None:
-    """Put an `nvidia-smi` first on the path that lists so many GPUs."""
+    """Put an `nvidia-smi` first on the path that lists `count` GPUs."""
     lines = "\n".join(f"GPU {n}: Fake (UUID: GPU-{n})" for n in range(count))
     (folder / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
     (folder / "nvidia-smi").chmod(0o755)

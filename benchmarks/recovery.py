@@ -4,7 +4,7 @@
 
 Each round is a sweep of its own: the command is typed, processes of it are killed with SIGKILL at random instants,
 the command is typed once more, and the files are held against a journal that the runs wrote themselves. Every named
-fault point gets a round of its own beside them. With `--on slurm` a real cluster is brought up on this machine; its
+fault point gets a round of its own in addition. With `--on slurm` a real cluster is brought up on this machine; its
 daemons are among what is killed, and its queue is searched for orphans.
 """
 

@@ -134,7 +134,7 @@ class Bench:
         return took, dict(calls), done.stdout
 
     def submit(self, count: int) -> dict[str, Any]:
-        """Return the seconds that each takes to submit so many runs, and the clients it called."""
+        """Return the seconds that each takes to submit `count` runs, and the clients it called."""
         where = self.fresh()
         write_sweep(where, count)
         commands = {
@@ -183,7 +183,7 @@ class Bench:
         return float(self._returned.read_text()) - start
 
     def status(self, count: int = 1000) -> dict[str, Any]:
-        """Return the seconds of asking after so many runs, and the clients that were called."""
+        """Return the seconds of asking after `count` runs, and the clients that were called."""
         where = self.fresh()
         write_sweep(where, count)
         self.wall([*_LAUNCH, "sweep", "big.yaml", "--on", _CLOSED], where)
@@ -204,7 +204,7 @@ class Bench:
         }
 
     def overhead(self) -> dict[str, float]:
-        """Return the seconds that a task costs beside its payload, before and after it, for us and a plain script."""
+        """Return the seconds that a task costs besides its payload, before and after it, for us and a plain script."""
         where = self.fresh()
         payload = ["/bin/sh", "-c", "date +%s.%N"]
         begin = f"date +%s.%N > {where}/begin.$SLURM_ARRAY_TASK_ID"
@@ -281,7 +281,7 @@ def measure(repeats: int, recovery_rounds: int, hydra: str) -> dict[str, Any]:
     """Return every figure."""
     with cluster() as slurm, tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
         bench = Bench(Path(folder), slurm, hydra)
-        bench.submit(100)  # bytecode is compiled once, by whoever comes first
+        bench.submit(100)  # bytecode is compiled once, by the first process
         thousand = [bench.submit(1000) for _ in range(repeats)]
         many = [bench.submit(10_000) for _ in range(max(1, repeats // 3))]
         asked = [bench.status() for _ in range(repeats)]
@@ -303,7 +303,7 @@ def measure(repeats: int, recovery_rounds: int, hydra: str) -> dict[str, Any]:
 
 
 def _seconds(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the median of each tool's; what is no number says why."""
+    """Return the median of each tool's; what is not a number says why."""
     return {
         name: first
         if isinstance(first := rounds[0][name][0], str)

@@ -46,7 +46,7 @@ from s5.training.step import MetricWindow, TrainState, make_train_step
 class Recipe:
     """One shape to measure.
 
-    lengths: The shortest and the longest sequence; None where none is padded.
+    lengths: The shortest and the longest sequence; None if no sequence is padded.
     one_hot: Whether the inputs are one-hot vectors.
     """
 
@@ -106,7 +106,7 @@ class Side:
         self._state, self._batch = state, batch
 
     def run(self) -> tuple[float, Any]:
-        """Take a step; return the seconds and what it returned beside the state."""
+        """Take a step; return the seconds and what it returned besides the state."""
         start = time.perf_counter()
         self._state, out = jax.block_until_ready(self._step(self._state, *self._batch))
         return time.perf_counter() - start, out
@@ -166,7 +166,7 @@ def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
 
 
 def measure_precision(recipe: Recipe, repeats: int) -> dict[str, float]:
-    """Return what half precision is worth on this device."""
+    """Return the gain by half precision on this device."""
     half = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, precision=Precision.bfloat16))
     sides = {"float32_s": our_side(recipe), "bfloat16_s": our_side(half)}
     race(sides, 1)

@@ -13,7 +13,7 @@ TINY = ("model.n_layers=1", "model.d_model=8", "model.d_state=8", "model.n_block
 
 
 def find() -> dict[str, Any]:
-    """Return what is here: versions, devices, the driver; and the loss of one training step, or why there is none."""
+    """Return the versions, the devices, the driver, and the loss of one training step or why it failed."""
     facts: dict[str, Any] = {"python": sys.version.split()[0], "packages": _packages(), "driver": _driver()}
     try:
         import jax
@@ -44,7 +44,7 @@ def _driver() -> str | None:
 
 
 def _loaded() -> dict[str, int]:
-    """Return what the CUDA libraries that this process has loaded say of themselves, as their headers number it."""
+    """Return the versions of the CUDA libraries that this process has loaded, numbered as in their headers."""
     asked = {"libcudnn.so": "cudnnGetVersion", "libcudart.so": "cudaRuntimeGetVersion"}
     found: dict[str, int] = {}
     for line in Path("/proc/self/maps").read_text().splitlines():

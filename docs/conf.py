@@ -35,7 +35,7 @@ def setup(app: Sphinx) -> None:
 
 
 def _link_to_files(app: Sphinx, name: str, source: list[str]) -> None:
-    """Have a link to a Markdown file that is no page of the site lead to the file."""
+    """Have a link to a Markdown file outside of the site lead to the file."""
     del app, name
     source[0] = re.sub(r"\]\((\.\./[^)#]+\.md)\)", r"](path:\1)", source[0])
 

@@ -237,7 +237,7 @@ def main() -> int:
     out = absolute(options.out) if options.out else data_root() / TREE
     try:
         if out.exists():
-            raise DataError(f"{out}: is there already", hint="remove it to make it anew")
+            raise DataError(f"{out}: is there already", hint="remove it to make it again")
         with tempfile.TemporaryDirectory() as folder:
             wheel = options.wheel
             library = unpack_package(Path(wheel), Path(folder)) if wheel else fetch_package(Path(folder))

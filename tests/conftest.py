@@ -5,7 +5,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
-import submitit as submitit  # it sets up logging anew, and closes what handlers there are: absl's, and with it pytest's
+import submitit as submitit  # its import sets up logging and closes all handlers: absl's, and with it pytest's
 
 from tests.durations import Durations, LongestFirst
 from tests.engines.docker_fixtures import cpu_image, docker, docker_engine

@@ -54,7 +54,7 @@ class EngineStandIn:
                 tar.addfile(entry, io.BytesIO(b"\0" * size))
 
     def describe(self, size: int = 1000) -> None:
-        """Say of the image that it holds so many bytes."""
+        """Have the image hold `size` bytes."""
         config = {"Labels": LABELS, "Env": ["PATH=/opt/venv/bin:/usr/bin", "LANG=C.UTF-8"]}
         said = {"Id": ID, "RepoDigests": [], "Size": size, "Config": config}
         (self.folder / "image.json").write_text(json.dumps(said))

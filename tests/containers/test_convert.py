@@ -53,7 +53,7 @@ def start(runs: Path, *before: str, **variables: str) -> subprocess.Popen[str]:
 
 
 def left(runs: Path) -> list[str]:
-    """Return what a conversion left beside its result, here and where it worked."""
+    """Return the files that a conversion left besides its result, here and where it worked."""
     place = place_of(IMAGE, Form.FOLDER, runs)
     there = {path.name for path in place.parent.iterdir()} if place.parent.exists() else set[str]()
     return sorted(there - {place.name, f"{place.name}.json"}) + os.listdir(os.environ["APPTAINER_TMPDIR"])

@@ -1,4 +1,4 @@
-"""A folder that somebody names for an engine of the tests, by mistake: nothing in it is touched."""
+"""A folder that is named for an engine of the tests by mistake: nothing in it is touched."""
 
 from pathlib import Path
 

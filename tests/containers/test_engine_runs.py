@@ -93,7 +93,7 @@ def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker,
     supervisor = run.start()
     assert wait_until(lambda: "ready" in run.log(), 60)
     docker.daemon.kill()
-    docker.start()  # as whoever watches over it does
+    docker.start()  # as its service manager does
     assert supervisor.close()[0] == Outcome.AGAIN, run.attempt()
     assert run.attempt().reason is Reason.KILLED
     assert "the engine went away" in (run.attempt().message or "")
@@ -151,7 +151,7 @@ def test_an_engine_that_is_not_there_is_no_reason_to_wait(
 ) -> None:
     """Nothing was asked of it, so nothing of the attempt can be at work."""
     run = contained_in(docker, tmp_path)("true")
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
     assert run.start().close()[0] == Outcome.FINAL
     assert run.attempt().reason is Reason.START
     assert "docker: no Docker engine answers at" in (run.attempt().message or "")
@@ -202,7 +202,7 @@ def test_an_image_that_was_removed_is_named(docker: Docker, tmp_path: Path) -> N
 
 
 def contained_in(docker: Docker, folder: Path, image: str = BASE) -> Callable[..., Contained]:
-    """Return what submits one command to an engine."""
+    """Submit one command to an engine."""
     profile = Profile(name="local", runtime="docker", image=image)
     return lambda *command: Contained(folder, profile, command)
 

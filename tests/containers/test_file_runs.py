@@ -44,7 +44,7 @@ def contained(
 
 
 def at_work(run: Contained, number: int = 0) -> bool:
-    """Say whether a process lives that was started for an attempt."""
+    """Return whether a process lives that was started for an attempt."""
     found = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, str(run.path(number)))
     for fd in found:
         os.close(fd)

@@ -190,7 +190,7 @@ def test_an_image_travels_by_its_digest(docker: Docker, small: EngineImage) -> N
     wrong = f"{repository}@sha256:{'0' * 64}"
     with pytest.raises(LaunchError, match="the registry has no such image"):
         pull(wrong, "docker")
-    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9"):  # nobody listens there
+    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9"):  # no process listens there
         push(pulled, "127.0.0.1:9/group/s5")
     docker.call("tag", pulled.id, "small:2")
     with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9"):

@@ -120,7 +120,7 @@ def test_what_a_command_finds(place: Place, monkeypatch: pytest.MonkeyPatch, tmp
     assert found["hosts"] > 0
     variables = found["env"]
     assert (variables["XLA_FLAGS"], variables["CUDA_VISIBLE_DEVICES"]) == (odd, "")
-    assert variables["LANG"] == "C.UTF-8"  # the image's own, where nobody says otherwise
+    assert variables["LANG"] == "C.UTF-8"  # the image's own, unless something else is asked for
     assert "SOMETHING_ELSE" not in variables and "0123456789" not in said
 
 

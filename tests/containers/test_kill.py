@@ -43,7 +43,7 @@ class ContainedHarness(Harness):
         return len(found)
 
     def left(self) -> list[str]:
-        """Return what works on attempts of the sweep: containers, and processes of any."""
+        """Return the containers and the processes that work on attempts of the sweep."""
         paths = [str(path) for path in self.sweep.glob("*/attempts/*")]
         labelled = [fd for path in paths for fd in find_by_environment(ATTEMPT_DIR_VARIABLE, path)]
         for fd in labelled:

@@ -93,7 +93,7 @@ def test_the_engine_is_named_without_a_password() -> None:
 
 
 def test_the_engine_is_that_of_the_context(tmp_path: Path) -> None:
-    """As `docker context use` leaves it; DOCKER_HOST stands above it, and the context `default` is none."""
+    """As `docker context use` leaves it; DOCKER_HOST stands above it, and `default` stands for no context."""
     digest = hashlib.sha256(b"desk").hexdigest()
     meta = tmp_path / "contexts/meta" / digest
     meta.mkdir(parents=True)

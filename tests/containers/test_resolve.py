@@ -66,7 +66,7 @@ def test_place_of_what_is_not_converted_yet(engine: EngineStandIn, tmp_path: Pat
 def test_converted_image_is_found_without_an_engine(
     engine: EngineStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a cluster nobody has Docker: the file says what it was made from."""
+    """On a cluster no user has Docker: the file says what it was made from."""
     folder = tmp_path / "runs/.images"
     folder.mkdir(parents=True)
     (engine.folder / "docker").unlink()
@@ -89,7 +89,7 @@ SILENT = "permission denied while trying to connect: dial unix %2Frun%2Fdocker.s
 def test_an_engine_that_is_silent_may_hold_the_image(
     engine: EngineStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    """Another one answers, and has none: to build it anew would help nobody."""
+    """Another one answers and does not have it: to build it again would not help."""
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     (engine.folder / "docker").rename(engine.folder / "podman")
     (engine.folder / "docker").write_text(f"#!/bin/sh\necho '{SILENT}' >&2\nexit 1\n")
@@ -139,7 +139,7 @@ DIGEST = "sha256:" + "12" * 32
         ("there:1", "docker", {"gpus": True}, "ask for GPUs, and the image there:1 computes on the CPU"),
         ("there:1", "apptainer", {"gpus": True, "convert": True}, "ask for GPUs, and the image there:1 computes on"),
         ("gone.sif", "apptainer", {}, "gone.sif: there is no such image"),
-        ("~nobody-here/gone.sif", "apptainer", {}, "~nobody-here/gone.sif: there is no such image"),
+        ("~no-such-user/gone.sif", "apptainer", {}, "~no-such-user/gone.sif: there is no such image"),
         ("s5.sif", "docker", {}, "s5.sif: docker executes images of its engine, not files"),
         ("s5.sqsh", "charliecloud", {}, "charliecloud executes folders here"),
         ("./empty", "charliecloud", {}, "a folder without usr, or bin and etc, is no image"),

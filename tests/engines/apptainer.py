@@ -2,7 +2,7 @@
 
     python -m tests.engines.apptainer [FOLDER]
 
-It links a newer C library than this machine's, which is put beside it, and named in its two programs.
+It links a newer C library than this machine's, which is put next to it, and named in its two programs.
 """
 
 import os
@@ -45,7 +45,7 @@ class Apptainer:
 
     @property
     def version(self) -> tuple[int, ...] | None:
-        """Its version; None where it is not there."""
+        """Its version; None if it is not there."""
         try:
             said = _run(str(self.programs / "apptainer"), "--version")
         except (OSError, EngineError):
@@ -95,7 +95,7 @@ class Apptainer:
         shutil.rmtree(apt)
 
     def _relocate(self) -> None:
-        """Have its programs find their libraries, and their settings beside themselves."""
+        """Have its programs find their libraries, and their settings next to themselves."""
         lib = f"usr/lib/{platform.machine()}-linux-gnu"
         libraries = self.folder / "libs" / lib
         loader = next(libraries.glob("ld-linux-*.so.*"))

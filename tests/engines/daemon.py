@@ -18,7 +18,7 @@ class EngineError(Exception):
 
 
 class Daemon:
-    """One daemon, known by a file with its pid and its start time: whoever finds the file can end it.
+    """One daemon, known by a file with its pid and its start time: any process that finds the file can end it.
 
     Args:
         name: Its name; its output goes to `<folder>/log/<name>.out`.
@@ -32,13 +32,13 @@ class Daemon:
 
     @property
     def pid(self) -> int | None:
-        """Its pid; None where it does not run."""
+        """Its pid; None if it does not run."""
         try:
             pid, start = map(int, self._note.read_text().split())
         except (OSError, ValueError):
             return None
         with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)  # where this process started it, nobody else reaps it
+            os.waitpid(pid, os.WNOHANG)  # if this process started it, no other reaps it
         return pid if processes.is_alive(pid, start) else None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:

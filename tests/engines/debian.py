@@ -41,7 +41,7 @@ def _apt_sources(suite: str) -> list[str]:
 
 
 def run(*words: str, **variables: str) -> str:
-    """Return what a program of the system prints.
+    """Run a program of the system and return its output.
 
     Raises:
         EngineError: If it fails.

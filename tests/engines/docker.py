@@ -59,7 +59,7 @@ class Docker:
         }
 
     def call(self, *words: str, check: bool = True) -> str:
-        """Return what `docker` prints."""
+        """Run `docker` and return its output."""
         done = subprocess.run(
             [str(self.folder / "bin/docker"), *words],
             env={**os.environ, **self.environment},
@@ -189,7 +189,7 @@ class Docker:
         shutil.rmtree(self.folder / "exec", ignore_errors=True)
 
     def _is_ours(self, entry: Path) -> bool:
-        """Say whether a process is a container's shim or the containerd of this engine."""
+        """Return whether a process is a container's shim or the containerd of this engine."""
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace")
         except OSError:

@@ -48,7 +48,7 @@ class Podman:
         }
 
     def call(self, *words: str, check: bool = True) -> str:
-        """Return what `podman` prints."""
+        """Run `podman` and return its output."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         done = subprocess.run(
             ["podman", *words],
@@ -98,7 +98,7 @@ def podman_images(docker_engine: Docker) -> Iterator[Podman]:
 
 @pytest.fixture
 def podman(podman_images: Podman, monkeypatch: pytest.MonkeyPatch) -> Iterator[Podman]:
-    """Podman without containers, of which every command of the test knows where its images lie."""
+    """Podman without containers; every command of the test knows where its images lie."""
     for name in [name for name in os.environ if name.startswith("DOCKER_")]:
         monkeypatch.delenv(name)  # Podman reads Docker's settings, and refuses a folder of them without any
     for name, value in podman_images.environment.items():

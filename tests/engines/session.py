@@ -1,7 +1,7 @@
 """One engine for all of pytest's workers: started by the first that wants it, removed after the last.
 
 `LAUNCH_TEST_DOCKER=FOLDER`, and so for every kind, names one that is up already, or is brought up there, and stays: for
-whoever works on these tests.
+the work on these tests.
 """
 
 import fcntl

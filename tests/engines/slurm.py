@@ -61,7 +61,7 @@ class Slurm:
         return {"SLURM_CONF": str(self.folder / "etc/slurm.conf"), "PATH": path + PATH, "LC_ALL": "C"}
 
     def call(self, *words: str, check: bool = True) -> str:
-        """Return what a command prints that speaks to this cluster."""
+        """Run a command that speaks to this cluster and return its output."""
         done = subprocess.run(
             words, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False, timeout=120
         )
@@ -281,7 +281,7 @@ def _accepts(address: str, port: int) -> bool:
 
 
 def _free_port() -> int:
-    """Return the first of a row of ports that nobody listens on."""
+    """Return the first of a row of ports that no process listens on."""
     start = _FIRST_PORT + os.getpid() % 200 * _PORTS
     for port in [*range(start, _LAST_PORT, _PORTS), *range(_FIRST_PORT, start, _PORTS)]:
         if not any(_accepts("127.0.0.1", port + offset) for offset in range(_PORTS)):

@@ -33,7 +33,7 @@ def slurm(slurm_cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slu
         yield slurm_cluster
         if slurm_cluster.settings != first:
             if slurm_cluster.answers:
-                slurm_cluster.cancel_all()  # one that starts anew may wait long for jobs that it finds completing
+                slurm_cluster.cancel_all()  # one that starts again may wait long for jobs that it finds completing
             slurm_cluster.configure(first)
         slurm_cluster.start()
         slurm_cluster.resume()

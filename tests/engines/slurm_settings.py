@@ -16,7 +16,7 @@ class Settings:
     Attributes:
         nodes: Virtual nodes, `node1` and so on.
         cpus: What each is said to have; the machine's own are shared by all.
-        mem_mb: Likewise.
+        mem_mb: The memory of each, in MiB.
         gpus: Fake GPUs of each: device files that do nothing, but jobs get `CUDA_VISIBLE_DEVICES`. Root alone can make
             them.
         accounting: Whether there is sacct, and with it accounts and limits.

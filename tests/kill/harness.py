@@ -151,7 +151,7 @@ class Harness:
         return found
 
     def left_processes(self) -> list[int]:
-        """Return what still runs of all that was started."""
+        """Return the started processes that still run."""
         return self._processes(b"")
 
     def check(self) -> dict[str, int]:

@@ -3,7 +3,7 @@
 usage: payload.py JOURNAL STEPS STEP_S
 
 It behaves as a run must: it goes on from the newest checkpoint of any attempt, stops with one when it is asked to or
-when its supervisor is gone, and writes its result last. The journal, of which each line is one O_APPEND write,
+when its supervisor is gone, and writes its result last. The journal, each line of it one O_APPEND write,
 witnesses from outside what really happened. Standard library only.
 """
 
@@ -58,7 +58,7 @@ def _watch(fd: int, stop: threading.Event) -> None:
 
 
 def newest_step(run_dir: str) -> int:
-    """Return the newest step of which any attempt has a checkpoint; -1 for none."""
+    """Return the newest step that any attempt has a checkpoint of; -1 without one."""
     found = -1
     attempts = os.path.join(run_dir, "attempts")
     for attempt in filter(str.isdigit, os.listdir(attempts)):

@@ -119,15 +119,15 @@ class SlurmHarness(Harness):
         wait_until(self.is_quiet, _RUN_S, poll_s=0.1)
 
     def is_quiet(self) -> bool:
-        """Say whether nothing runs or is about to; what is held stays so."""
+        """Return whether nothing runs or is about to; what is held stays so."""
         return all(" PENDING " in line and "held" in line.lower() for line in self.jobs())
 
     def is_done(self) -> bool:
-        """Say whether no job of the sweep is left."""
+        """Return whether no job of the sweep is left."""
         return not self.jobs()
 
     def is_complete(self) -> bool:
-        """Say whether every run has a result: Slurm removes what waits for a job that failed in its eyes."""
+        """Return whether every run has a result: Slurm removes what waits for a job that failed in its eyes."""
         return len(list(self.sweep.glob("*/result.json"))) == self.runs
 
     def jobs(self) -> list[str]:

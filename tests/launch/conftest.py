@@ -11,7 +11,7 @@ from launch.sweepfile.sweep import Sweep, load_sweep
 
 @pytest.fixture(autouse=True)
 def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test the slots of a machine of its own, and no settings of whoever runs the tests."""
+    """Give every test the slots of a machine of its own, and no settings of the user who runs the tests."""
     slots = tmp_path_factory.mktemp("slots")
     for name in ("LAUNCH_RUNS", "LAUNCH_FAULT", "LAUNCH_GRACE_S", "LAUNCH_CWD", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
@@ -27,13 +27,13 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def sweep(store: Store) -> SweepStore:
-    """A sweep `a` of which nothing is stored."""
+    """A sweep `a` without anything stored."""
     return store.sweep("a")
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Sweep]:
-    """Return what writes a sweep file, and others beside it, and loads it."""
+    """Return a function that writes a sweep file, and others next to it, and loads it."""
 
     def load(text: str, overrides: tuple[Any, ...] = (), name: str = "x.yaml", **others: Any) -> Sweep:
         for other, content in others.items():

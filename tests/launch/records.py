@@ -69,7 +69,7 @@ class Planned:
 
 
 def run_record(**facts: Any) -> RunRecord:
-    """Return what `run.json` says of a run."""
+    """Return the record in a run's `run.json`."""
     return replace(_RUN, **facts)
 
 
@@ -90,5 +90,5 @@ def manifest_entry(record: RunRecord) -> ManifestEntry:
 
 
 def attempt_record(**facts: Any) -> AttemptRecord:
-    """Return what `attempt.json` says of an attempt whose supervisor is gone."""
+    """Return the record in the `attempt.json` of an attempt whose supervisor is gone."""
     return replace(_ATTEMPT, **facts)

@@ -44,7 +44,7 @@ def listed(sweep: SweepStore, count: int = 1) -> list[Planned]:
 
 
 def attempted(sweep: SweepStore, plan: Planned, record: AttemptRecord = RECORD) -> Path:
-    """Put an attempt on the disk of which nobody holds the lock."""
+    """Put an attempt on the disk whose lock is free."""
     claim = claim_attempt(str(sweep.run_dir(plan.record.run_id)), record.attempt, record)
     assert claim is not None
     os.close(claim.lock)

@@ -104,7 +104,7 @@ class Project:
         return []
 
     def until_started(self, count: int) -> None:
-        """Wait until so many payloads have begun."""
+        """Wait until `count` payloads have begun."""
         assert wait_until(lambda: len(self.starts()) >= count, _END_S, poll_s=0.05), self.slurm.jobs()
 
     def reasons(self, run_dir: str) -> list[str | None]:
@@ -113,7 +113,7 @@ class Project:
         return [self.attempt(run_dir, number)["reason"] for number in numbers]
 
     def attempt(self, run_dir: str, number: int) -> dict[str, Any]:
-        """Return what is written down about an attempt."""
+        """Return the record of an attempt."""
         return json.loads(Path(run_dir, "attempts", str(number), "attempt.json").read_text())
 
 

@@ -70,7 +70,7 @@ def test_slurm_says_how_a_job_ended_whose_supervisor_could_not(project: Project)
     project.launch("sweep", "x.yaml", "--on", "test")
     project.until_started(1)
     os.kill(project.views()[0].pid or 0, signal.SIGKILL)
-    project.hold(False)  # its payload ends too, with a result that nobody is there to publish
+    project.hold(False)  # its payload ends too, with a result that no process is there to publish
     project.until(State.LOST)
     assert wait_until(lambda: project.views()[0].message == "its job ended as FAILED", 20), project.views()
     project.launch("sweep", "x.yaml", "--on", "test")

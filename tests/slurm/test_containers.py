@@ -19,7 +19,7 @@ _OF_THE_NODES = shutil.which("sbatch")  # no image of the tests has it
 
 
 def keys_of(request: pytest.FixtureRequest, project: Project, runtime: str) -> dict[str, Any]:
-    """Return what a profile says so that runs execute in a container on the nodes, and bring the payload's folder."""
+    """Return the settings of a profile whose runs execute in a container on the nodes and see the payload's folder."""
     if runtime == "apptainer":
         programs = request.getfixturevalue("apptainer_engine").programs
         image = request.getfixturevalue("file_images")[runtime].file

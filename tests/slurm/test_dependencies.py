@@ -75,15 +75,15 @@ def test_a_run_begins_once_those_before_it_have_succeeded_and_no_later(project: 
 
 def test_a_run_that_fails_is_tried_again_and_waited_for(project: Project) -> None:
     project.profile("requeued", requeue=True)
-    project.profile("anew", requeue=False, sbatch_from_nodes=True)
-    for name in ("requeued", "anew"):
+    project.profile("again", requeue=False, sbatch_from_nodes=True)
+    for name in ("requeued", "again"):
         write(project, PRE, POST, name=name, retry={"crash": 1})
         touch(project, "fail-pre1")
         project.launch("sweep", "x.yaml", "--on", name)
         assert wait_until(lambda: not (project.folder / "fail-pre1").exists(), 60)
-    for name in ("requeued", "anew"):
+    for name in ("requeued", "again"):
         project.until(State.SUCCEEDED, sweep=name)
-    jobs = [project.attempt(project.views("anew")[1].run_dir, number)["job_id"] for number in (0, 1)]
+    jobs = [project.attempt(project.views("again")[1].run_dir, number)["job_id"] for number in (0, 1)]
     assert jobs[0] != jobs[1]
     assert sorted(order(project)) == sorted(2 * ["pre0", "pre1", "pre1", "post0"])
     # Of either sweep, whichever was quicker: the first end of all comes after three of its own.

@@ -1,4 +1,4 @@
-"""kill -9 of whoever takes part, and the command typed again. One by one: `benchmarks.recovery --on slurm`."""
+"""kill -9 of every process that takes part, and the command again. One by one: `benchmarks.recovery --on slurm`."""
 
 import random
 import signal

@@ -88,7 +88,7 @@ def test_images_go_only_where_nothing_names_them(tmp_path: Path) -> None:
     name_in_manifest(tmp_path, make(tmp_path, "a"))
     name_in_attempt(tmp_path, make(tmp_path, "b"))
     make(tmp_path, "c", old=False)
-    (tmp_path / ".images" / "of-somebody.sif").write_text("without a note")
+    (tmp_path / ".images" / "of-a-user.sif").write_text("without a note")
     (tmp_path / ".images" / ".sum-0123.json").write_text("{}")
     make_old(*(tmp_path / ".images").glob("*some*"), tmp_path / ".images/.sum-0123.json")
     one, other = make(tmp_path, "d"), make(tmp_path, "e", Form.FOLDER)
@@ -136,7 +136,7 @@ def test_what_a_killed_converter_left_goes_once_it_is_old(tmp_path: Path, machin
     growing.write_text("half")
     left = [growing, note_of(place)]
     if machine == "this machine":
-        lock_of(place).touch()  # a kill leaves the file, and nobody holds it
+        lock_of(place).touch()  # a kill leaves the file, and no process holds it
         scratch_of(place).mkdir(parents=True)
         (scratch_of(place) / "image.tar").write_text("half")
         left.append(scratch_of(place))

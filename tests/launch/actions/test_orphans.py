@@ -20,7 +20,7 @@ from tests.kill.harness import wait_until
 from tests.launch.command_sweep import python, submitted
 from tests.launch.supervised_run import RESULT, WAITING, WRITE, Case, until_ready
 
-# Hears that it is to stop, and goes on until somebody writes into its pipe.
+# Hears that it is to stop, and goes on until the test writes into its pipe.
 DEAF = (
     "import os, signal; signal.signal(15, lambda *_: os.write(1, b'heard')); os.mkfifo('pipe');"
     "print('ready', flush=True); open('pipe').read()"

@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def put_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Called by the test itself: pytest sets stdout anew between a fixture and its test."""
+    """Called by the test itself: pytest replaces stdout between a fixture and its test."""
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -24,7 +24,7 @@ STOPPING = WAITING + "sys.exit(75)"
 
 
 def ready(view: RunView, attempt: int = 0) -> bool:
-    """Say whether the command of an attempt has said that it is there."""
+    """Return whether the command of an attempt has said that it is there."""
     log = Path(attempt_path(view.run_dir, attempt), "log.txt")
     return log.exists() and "ready" in log.read_text()
 

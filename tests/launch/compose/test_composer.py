@@ -71,7 +71,7 @@ def composer(groups: Path) -> Composer:
 
 
 def whole(conf_dir, run) -> dict[str, Any]:
-    """Return what Hydra makes of all overrides at once."""
+    """Compose all overrides by Hydra at once."""
     texts = (f"experiment={run.experiment}", *run.overrides, f"seed={run.seed}")
     return BaseConfig.composed([conf_dir], texts).updated([])
 

@@ -71,7 +71,7 @@ def test_result_without_a_supervisor_is_adopted_once(sweep: SweepStore) -> None:
     write_result(path, {"test/accuracy": 0.5})
     held = acquire(str(path / "lock"))
     assert held is not None
-    assert not adopt_result(run_dir), "whoever works on it publishes it"
+    assert not adopt_result(run_dir), "the process that works on it publishes it"
     os.close(held)
     assert adopt_result(run_dir)
     assert adopt_result(run_dir)

@@ -1,4 +1,4 @@
-"""Snapshots of the code: what is in them, and that they appear whole, whoever takes them and whatever kills it."""
+"""Snapshots of the code: what they hold, and that they appear whole, whatever takes or kills them."""
 
 import errno
 import os

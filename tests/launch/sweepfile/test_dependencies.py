@@ -115,7 +115,7 @@ def test_a_command_is_another_run_where_something_else_comes_before_it(load: Cal
     runs, edited = (Composer().plan_all(load(text % word).runs) for word in ("data", "more"))
     assert len({run.record.run_id for run in runs}) == len(runs) == 8, "two and four are the same runs"
     ids, others = ([run.record.run_id for run in found] for found in (runs, edited))
-    assert set(ids[:6]).isdisjoint(others[:6]), "what comes after an edited command is done anew"
+    assert set(ids[:6]).isdisjoint(others[:6]), "what comes after an edited command is done again"
     assert ids[6:] == others[6:]
 
 
@@ -179,7 +179,7 @@ MISTAKES = {
     "empty mapping": ("{after: {}}", "[0].after: the mapping is empty", "such as"),
     "no keys": ("{name: a}, {after: {a: []}}", "[1].after.a: the list of keys is empty", "all of its runs"),
     "a number": ("{after: 3}", "[0].after: 3 is not the name of a block", "such as"),
-    "key that is none": ("{name: a}, {after: {a: [3]}}", "[1].after.a: 3 is not a key", "such as seed"),
+    "key that does not exist": ("{name: a}, {after: {a: [3]}}", "[1].after.a: 3 is not a key", "such as seed"),
     "bad name": ("{name: a b}", "[0].name: 'a b' is not the name of a block", "letters"),
 }
 

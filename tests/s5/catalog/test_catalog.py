@@ -153,16 +153,16 @@ def test_relative_root_is_meant_from_where_the_command_was_typed(
 
 def test_the_home_of_nobody_is_a_folder_as_it_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert catalog.cache_folder("~nobody-here/c") == tmp_path / "~nobody-here/c"
+    assert catalog.cache_folder("~no-such-user/c") == tmp_path / "~no-such-user/c"
 
 
 def test_cache_folder_follows_config_then_variable_then_xdg_then_home(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert str(catalog.cache_folder()) == "/home/somebody/.cache/s5-launch"
+    monkeypatch.setenv("HOME", "/home/user")
+    assert str(catalog.cache_folder()) == "/home/user/.cache/s5-launch"
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
-    assert str(catalog.cache_folder()) == "/home/somebody/.cache/s5-launch"
+    assert str(catalog.cache_folder()) == "/home/user/.cache/s5-launch"
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     assert str(catalog.cache_folder()) == "/xdg/s5-launch"
     monkeypatch.setenv("S5_CACHE", "/s5")

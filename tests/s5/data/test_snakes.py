@@ -1,4 +1,4 @@
-"""Pathfinder's generator: the compiled search against a plain one that draws every dash anew."""
+"""Pathfinder's generator: the compiled search against a plain one that draws every dash again."""
 
 import dataclasses
 import math
@@ -166,13 +166,13 @@ class Plain:
         tails, begun = [tail], [(angle, pivot)]
         for _ in range(3):
             away = self.draw.below(360) * math.pi / 180
-            beside = (
+            next_to = (
                 round(tail[0] + p.seed_distance * math.sin(away)),
                 round(tail[1] + p.seed_distance * math.cos(away)),
             )
             angle = (self.draw.below(360) - 180) * math.pi / 180
-            if found := self.begun(beside, angle):
-                tails.append(beside)
+            if found := self.begun(next_to, angle):
+                tails.append(next_to)
                 begun.append((angle, found[1]))
                 break
         else:
@@ -201,7 +201,7 @@ class Plain:
         return lines, np.maximum(free_of, line.occupancy)
 
 
-# Pictures that are begun anew a few times only, since the plain search takes its time.
+# Pictures that are begun again a few times only, since the plain search takes its time.
 @pytest.mark.parametrize(("side", "indices"), [(32, (275, 261, 342, 212)), (128, (105,))])
 def test_the_compiled_search_is_the_plain_one(side: int, indices: tuple[int, ...]) -> None:
     for index in indices:

@@ -88,7 +88,7 @@ def compare(head: Head, microbatches: int) -> dict[str, object]:
 
 
 def run(overrides: list[str], plan: list[tuple[int, int]], folder: Path) -> list[dict[str, float]]:
-    """Return the metrics of a run whose attempts have so many devices and are stopped at such looks."""
+    """Return the metrics of a run whose attempts have these numbers of devices and are stopped at these looks."""
     for number, (n_devices, look) in enumerate(plan):
         attempt = folder / "attempts" / str(number)
         attempt.mkdir(parents=True)

@@ -60,7 +60,7 @@ def final_arrays(run_dir: Path) -> dict[str, bytes]:
 
 
 # How often a run looks: once before the first step and once after each of 38; an evaluation of 3 batches, after
-# steps 19 and 38, looks 3 times. A resumed one starts anew with one look.
+# steps 19 and 38, looks 3 times. A resumed one starts again with one look.
 @pytest.mark.parametrize(
     "stops",
     [

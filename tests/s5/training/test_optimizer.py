@@ -225,7 +225,7 @@ def test_upstream_rates_are_those_of_its_loop(schedule, warmup_epochs: float) ->
     asked = config(schedule=schedule, warmup_epochs=warmup_epochs, lr_min=0.002, lr_patience_epochs=1)
     ours = rates_of_ours(asked, 3, SCORES, UPSTREAM)
     np.testing.assert_allclose(ours, rates_of_upstream(asked, LR, 3, SCORES), rtol=1e-5)
-    assert ours[0] == pytest.approx(LR)  # the first update is no warm-up
+    assert ours[0] == pytest.approx(LR)  # the first update is not a warm-up
     if schedule is Schedule.cosine:
         assert (ours[-1] == pytest.approx(0.002)) == (warmup_epochs > 0)  # the last epochs, as many, are at the floor
         assert ours != rates_of_ours(asked, 3, SCORES, OURS)

@@ -12,7 +12,7 @@ from s5.training.trainer import Trainer
 
 
 def drawn_by(seed: int, tiny: list[str]) -> dict[str, bytes]:
-    """Return what a seed decides: the initial values, the first batch, and what dropout is drawn from."""
+    """Return the initial values, the first batch and the dropout that a seed decides."""
     config = dataclasses.replace(compose(tiny), seed=seed)
     trainer = Trainer(config, load(config.data), Devices(1))
     batches = trainer.batches()

@@ -19,7 +19,7 @@ TWO_GPUS = Machine(cores=(0, 1), gpus=(0, 1))
 
 
 def fake_nvidia_smi(folder: Path, gpus: int) -> None:
-    """Put an `nvidia-smi` into a folder that lists so many GPUs."""
+    """Put an `nvidia-smi` into a folder that lists `count` GPUs."""
     folder.mkdir(exist_ok=True)
     lines = "\n".join(f"GPU {n}: NVIDIA H100 80GB HBM3 (UUID: GPU-{n:08x}-aaaa)" for n in range(gpus))
     script = folder / "nvidia-smi"

@@ -94,7 +94,7 @@ def test_a_partition_must_let_runs_start(partition: str | None, minutes: int | N
         ("sbatch: error: Memory specification can not be satisfied", "resources.mem_gb: ", 2),
         ("sbatch: unrecognized option '--nope'", "x.yaml: additional: ", 2),
         ("allocation failure: Invalid node name specified", "x.yaml: nodelist: ", 2),
-        ("sbatch: error: Something nobody has heard of", "sbatch: Something nobody", 3),
+        ("sbatch: error: Something unheard of", "sbatch: Something unheard", 3),
     ],
 )
 def test_a_refusal_names_the_key_and_keeps_slurms_words(said: str, place: str, code: int) -> None:

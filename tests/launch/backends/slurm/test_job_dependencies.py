@@ -26,7 +26,7 @@ from launch.store.sweep_state import SweepState
 
 
 def requests(runs, after, *, positions: Any = None, most: int = 1001, **more: Any) -> tuple[SubmitRequest, ...]:
-    """Ask for runs, of which some wait for others: by label the runs that provide it, by run its labels."""
+    """Ask for runs; some wait for others: by label the runs that provide it, by run its labels."""
     of = {run: tuple(Requirement(label, 1) for label in labels) for run, labels in after["waits"].items()}
     left = {Requirement(label, 1): tuple(given) for label, given in after["left"].items()}
     want = SubmissionInput(

@@ -1,4 +1,4 @@
-"""Who builds here, what is missing where nobody does, and a command line that tells no secret."""
+"""What builds here, what is missing if nothing does, and a command line that tells no secret."""
 
 import shutil
 import sys
