@@ -14,13 +14,16 @@ import pytest
 from flax import nnx
 from jax import export
 
+from s5.config import families as families_module
 from s5.config.choices import Discretization, Head, Norm, Pooling, Precision
 from s5.config.families import LRUConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.config.training import OptimConfig
-from s5.models.mixers import MIXERS, make_mixer
+from s5.models import mixers
+from s5.models.mixers import MIXERS, make_mixer, register_family
 from s5.models.sequence_model import SequenceModel, make_model
-from s5.nn.steps import Steps
+from s5.nn.sequence_mixer import SequenceMixer
+from s5.nn.steps import REGULAR, Steps
 from s5.training.checkpoints import flatten, newest, save, unflatten
 from s5.training.optimizer import make_optimizer
 
@@ -80,6 +83,39 @@ def all_near(one: Any, other: Any) -> None:
 
 def test_every_family_is_tested_here():
     assert {config.kind for config in CASES.values()} == set(MIXERS)
+
+
+def test_a_family_from_outside_is_registered_with_its_mixer(monkeypatch: pytest.MonkeyPatch):
+    @dataclasses.dataclass(kw_only=True)
+    class ScaledConfig(ModelConfig):
+        kind: str = "scaled"
+        factor: float = 2.0
+
+    class Scaled(SequenceMixer):
+        """A mixer that looks at one step only."""
+
+        def __init__(self, d_model: int, factor: float, bidirectional: bool, rngs: Any) -> None:
+            self.d_model, self.factor, self.bidirectional = d_model, factor, bidirectional
+
+        def __call__(self, u: jax.Array, steps: Steps = REGULAR) -> jax.Array:
+            return self.factor * u
+
+        def initial_state(self, batch: int) -> Any:
+            return ()
+
+        def advance(self, state: Any, u: jax.Array, steps: Steps = REGULAR) -> tuple[Any, jax.Array]:
+            return state, self(u)
+
+    monkeypatch.setattr(mixers, "MIXERS", dict(MIXERS))
+    monkeypatch.setattr(families_module, "FAMILIES", dict(families_module.FAMILIES))
+    register_family(ScaledConfig, Scaled)
+    register_family(ScaledConfig, Scaled)  # a module may be imported twice
+    net, x = model(ScaledConfig(n_layers=2, d_model=6, factor=3.0)), draw(BATCH, L, D_INPUT)
+    assert net.layers.layer.ssm.factor == 3.0
+    _, first = net.advance(net.initial_state(BATCH), x[:, :5])
+    near(first, net(x, train=False)[:, :5])
+    with pytest.raises(ValueError, match=r"model family 's5': S5Config has this name already"):
+        register_family(dataclasses.make_dataclass("Other", [("kind", str, "s5")], bases=(ModelConfig,)), Scaled)
 
 
 @families
