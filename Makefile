@@ -26,11 +26,12 @@ test: .venv/.develops ## Run the tests
 quick: .venv/.develops ## Run the tests that need no engine, no cluster and no long training
 	$(BIN)/pytest -n 4 --dist loadscope -m "not engine and not cluster and not slow"
 
-check: .venv/.develops ## Lint, types, import contracts, the image's recipe, locks
+check: .venv/.develops ## Lint, types, import contracts, dead code, the image's recipe, locks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/shellcheck --severity=warning .ci/run $(wildcard slurm/*.sbatch)
 	$(MAKE) --no-print-directory lock-check

@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from launch.errors import LaunchError, StoreError
-from launch.store.dependencies import DependencyGraph
 from launch.store.files import store_error
 from launch.store.manifest import ListedRun, Manifest, freeze, generation_numbers, read_header
 from launch.store.queue_lock import QueueOwner, busy_error, lock_queue, read_queue_owner
@@ -145,24 +144,6 @@ class SweepStore:
         """
         self._state = self.state()
         return self._state.views([run_id])[0]
-
-    def annotate_waiting(
-        self, views: Sequence[RunView], manifest: Manifest, fed: Collection[str] = ()
-    ) -> list[RunView]:
-        """Return views in which every run that has not begun says which others it waits for.
-
-        Args:
-            views: Views of runs that the manifest lists.
-            manifest: The manifest.
-            fed: Runs that a living queue feeds.
-        """
-        if not manifest.has_dependencies:
-            return list(views)
-
-        def look(run_id: str) -> RunView:
-            return self.view_of(manifest.listed[run_id], fed=run_id in fed)
-
-        return DependencyGraph(manifest).describe_waiting(views, look, fed=fed)
 
     def view_of(self, listed: ListedRun, *, fed: bool) -> RunView:
         """Return what is known of a run without reading the manifest again.

@@ -8,7 +8,7 @@ from jaxtyping import Integer, UInt8
 
 from s5.catalog import DataError
 
-PAD, UNK, EOS = 0, 1, 2
+UNK, EOS = 1, 2  # 0 is padding
 _CODES = 0x110000  # code points of Unicode
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 

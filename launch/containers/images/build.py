@@ -27,7 +27,6 @@ from launch.containers.images.engine_images import EngineImage, find_engine_imag
 from launch.containers.images.package_index import index_secrets
 from launch.errors import BackendError, LaunchError
 
-NETWORKS = ("default", "host", "none")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _SOURCE = Path(__file__).resolve().parents[3]
 _ASK_S = 30.0
