@@ -13,10 +13,9 @@ from pathlib import Path
 
 from launch.errors import LaunchError, StoreError
 from launch.store.files import store_error
-from launch.store.manifest import ListedRun, Manifest, freeze, generation_numbers, read_header
+from launch.store.manifest import Manifest, freeze, generation_numbers, read_header
 from launch.store.queue_lock import QueueOwner, busy_error, lock_queue, read_queue_owner
 from launch.store.records import ManifestEntry, ManifestHeader
-from launch.store.status import read_view
 from launch.store.sweep_state import Scheduler, SweepState
 from launch.store.view import RunView
 
@@ -144,16 +143,6 @@ class SweepStore:
         """
         self._state = self.state()
         return self._state.views([run_id])[0]
-
-    def view_of(self, listed: ListedRun, *, fed: bool) -> RunView:
-        """Return what is known of a run without reading the manifest again.
-
-        Args:
-            listed: The run in the manifest.
-            fed: Whether a living queue is going to start it.
-        """
-        run_dir = f"{self._folder}/{listed.entry.run_id}"
-        return read_view(self.name, run_dir, listed, fed=fed, ask=lambda: self._state.scheduled)
 
     def queue(self) -> QueueOwner | None:
         """Return the process that feeds the sweep; None if no process does."""
