@@ -24,7 +24,7 @@ class LRU(SequenceMixer):
     It has no continuous time: an interval of n regular steps multiplies the state by Lambda^n, as n steps do if only
     the last one has an input. `Steps.rate` is a factor on n.
 
-    nu, theta: (P,), logarithms of −log |Lambda| and of the phase.
+    nu, theta: (P,), logarithms of minus the log of the modulus of Lambda, and of its phase.
     gamma_log: (P,), logarithm of the inputs' normalisation.
     B_re, B_im: (P, H), B.
     C_re, C_im: (H, P), C, or (H, 2P) for two directions: first the forward states' columns.
