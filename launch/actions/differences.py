@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from launch.store.attempts import attempt_path, find_attempt
-from launch.store.run_dirs import PlannedRun, RunDirPlan
+from launch.store.run_dirs import PlannedRun, RunDirPlan, same_config
 from launch.store.state import Reason, State
 from launch.store.view import RunView
 from s5.config.identity import is_science
@@ -88,7 +89,11 @@ def changed_since_failure(views: Sequence[RunView], runs: Sequence[PlannedRun]) 
 
 def _saw_other_config(view: RunView, config: str) -> bool:
     record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
-    return record is not None and record.config_crc not in (None, crc32(config.encode()))
+    today = config.encode()
+    with suppress(OSError):
+        stored = Path(view.run_dir, CONFIG).read_bytes()
+        today = stored if same_config(stored, today) else today
+    return record is not None and record.config_crc not in (None, crc32(today))
 
 
 def describe_restarts(run_ids: Sequence[str]) -> list[str]:

@@ -128,8 +128,9 @@ class _Finished:
         found: list[float] = []
         for seed, views in self._by_seed.items():
             from launch.compose.composer import identity_of  # Hydra takes its time; whoever composed has it loaded
+            from s5.config.identity import science_hash
 
-            identity = identity_of({**run.config, "seed": seed}, run.spec)
+            identity = identity_of(science_hash({**run.config, "seed": seed}), run.spec)
             view = views.get((run.record.experiment, identity_digits(identity)))
             if view is not None:
                 found.append(_hours(view))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ class BaseConfig:
     config: Any
     values: dict[str, Any] | None
     nodes: Mapping[str, Any]
+    _sections: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict[tuple[str, ...], dict[str, Any]])
 
     @classmethod
     def composed(cls, folders: Sequence[Path], overrides: Sequence[str]) -> BaseConfig:
@@ -71,13 +72,42 @@ class BaseConfig:
         return plain_values(config)
 
     def _set(self, values: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
-        """Return `values` with the overrides set; what they do not touch is shared."""
-        values = dict(values)
-        copied: dict[str, dict[str, Any]] = {"": values}
+        """Return `values` with the overrides set; runs share the sections that they do not touch, or set alike."""
+        values, changes = dict(values), dict[str, list[Override]]()
         for override in overrides:
-            path, _, last = override.key.rpartition(".")
-            _section(values, copied, path)[last] = _convert(self.nodes[override.key], override.key, override.value)
+            section, dot, _ = override.key.partition(".")
+            if dot:
+                changes.setdefault(section, []).append(override)
+            else:
+                values[override.key] = self._convert(override)
+        for section, inside in changes.items():
+            key = (section, *(override.text for override in inside))
+            if key not in self._sections:
+                self._sections[key] = self._set_inside(section, values[section], inside)
+            values[section] = self._sections[key]
         return values
+
+    def _set_inside(self, section: str, values: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
+        """Return a copy of a section with the overrides set."""
+        values = _copied(values)
+        for override in overrides:
+            *path, last = override.key.removeprefix(f"{section}.").split(".")
+            inner = values
+            for name in path:
+                inner = inner[name]
+            inner[last] = self._convert(override)
+        return values
+
+    def _convert(self, override: Override) -> Any:
+        """Return the plain value that the override's node makes of its value."""
+        from omegaconf.errors import ValidationError
+
+        node: Any = self.nodes[override.key]
+        try:
+            converted = node.validate_and_convert(override.value)
+        except ValidationError as error:
+            raise refuse_value(override.key, override.value, node, str(error).splitlines()[0]) from error
+        return converted.name if isinstance(converted, Enum) else converted
 
 
 def _is_scalar(value: Any) -> bool:
@@ -85,21 +115,8 @@ def _is_scalar(value: Any) -> bool:
     return not isinstance(value, list | dict) and not (isinstance(value, str) and ("${" in value or value == "???"))
 
 
-def _section(values: dict[str, Any], copied: dict[str, dict[str, Any]], path: str) -> dict[str, Any]:
-    """Return the mapping at `path`, copied once together with all above it."""
-    if path not in copied:
-        above, _, last = path.rpartition(".")
-        parent = _section(values, copied, above)
-        copied[path] = parent[last] = dict(cast("dict[str, Any]", parent[last]))
-    return copied[path]
-
-
-def _convert(node: Any, key: str, value: Any) -> Any:
-    """Return the plain value that a node makes of `value`."""
-    from omegaconf.errors import ValidationError
-
-    try:
-        converted = node.validate_and_convert(value)
-    except ValidationError as error:
-        raise refuse_value(key, value, node, str(error).splitlines()[0]) from error
-    return converted.name if isinstance(converted, Enum) else converted
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _copied(cast("dict[str, Any]", value)) if isinstance(value, dict) else value
+        for key, value in values.items()
+    }

@@ -8,25 +8,24 @@ Everything else (groups, `+`, `~`, lists, interpolations) goes through Hydra who
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from launch.compose.base_config import BaseConfig
 from launch.compose.places import combination_error, placed
 from launch.compose.run_id import make_run_id
+from launch.compose.sections import Sections
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
 from launch.store.manifest import BLOCK
 from launch.store.records import RunRecord
 from launch.sweepfile.runs import RunSpec
 from s5.config.compose import plain_values
-from s5.config.identity import SCIENCE_VERSION, from_dict, science_hash
+from s5.config.identity import SCIENCE_VERSION
 from s5.config.refusal import is_kind, refuse_kind, refuse_option
-from s5.config.run import Config
 from s5.config.search_path import conf_dirs, experiment_names, is_group
-from s5.config.yaml_text import yaml_text
 from s5.errors import UserError
 
 
@@ -38,11 +37,13 @@ class Run:
         record: What it is.
         config: Its resolved config as nested plain values; runs share parts of it, so nobody writes into it.
         spec: What the sweep file said.
+        sections: What has been made of the parts that runs share.
     """
 
     record: RunRecord
     config: dict[str, Any]
     spec: RunSpec
+    sections: Sections = field(default_factory=Sections, repr=False, compare=False)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -52,7 +53,7 @@ class Run:
 
     def config_text(self) -> str:
         """Return the config as YAML; OmegaConf reads it back equal."""
-        return yaml_text(self.config)
+        return self.sections.text(self.config)
 
 
 class Composer:
@@ -71,6 +72,7 @@ class Composer:
         self.warnings: list[str] = []
         self._bases: dict[tuple[str, ...], BaseConfig] = {}
         self._groups: dict[str, bool] = {}
+        self._sections = Sections()
         self._experiments = frozenset(experiment_names(self.conf_dirs))
 
     def plan(self, spec: RunSpec, before: Sequence[str] = ()) -> Run:
@@ -85,8 +87,8 @@ class Composer:
         """
         config = self.compose(spec)
         try:
-            from_dict(Config, config)
-            identity = identity_of(config, spec, before)
+            self._sections.check(config)
+            identity = identity_of(self._sections.science_hash(config), spec, before)
         except (ValueError, TypeError) as error:
             raise combination_error(spec, str(error)) from error
         record = RunRecord(
@@ -99,7 +101,7 @@ class Composer:
             science_hash=identity,
             command=spec.command,
         )
-        return Run(record=record, config=config, spec=spec)
+        return Run(record=record, config=config, spec=spec, sections=self._sections)
 
     def plan_all(self, specs: Iterable[RunSpec]) -> list[Run]:
         """Compose every run, each once.
@@ -197,13 +199,12 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
-def identity_of(config: Mapping[str, Any], spec: RunSpec, before: Sequence[str] = ()) -> str:
+def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:
     """Return the hash of what changes the numbers of a run.
 
     It is that of the config's scientific subset; for another command, of its words too, and of what it comes after,
     since it is told where that lies. A training only comes later.
     """
-    science = science_hash(config)
     if spec.command is None:
         return science
     own = _hash(science, *spec.command)

@@ -178,7 +178,7 @@ def _find_repairs(run_dir: str, run: PlannedRun) -> Iterator[FileRepair]:
     before = _read(file)
     # Its science cannot differ: the identity is a hash of it. The other keys follow the newest submission until there
     # is a result; a wrong data folder would otherwise stay wrong for ever.
-    if before != config and (before is None or not has_result(run_dir)):
+    if before is None or not (same_config(before, config) or has_result(run_dir)):
         text = None if before is None else before.decode(errors="replace")
         yield FileRepair(run_id=run_id, file=file, before=text, after=config.decode())
 
@@ -200,6 +200,11 @@ def _is_same_run(file: str, before: bytes | None, record: RunRecord) -> bool:
             hint="two configs share the eight digits of the name; move one of them to a sweep of another name",
         )
     return found.command == record.command
+
+
+def same_config(one: bytes, other: bytes) -> bool:
+    """Return whether two texts of `config.yaml` say the same: earlier versions wrote the keys in another order."""
+    return one == other or sorted(one.splitlines()) == sorted(other.splitlines())
 
 
 def _row_and_seed(entry: ManifestEntry) -> tuple[str, str, int]:

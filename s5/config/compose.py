@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from s5.config.families import FAMILIES, layer_fields
+from s5.config.fields import REQUIRED
 from s5.config.identity import from_dict
 from s5.config.model import ModelConfig
 from s5.config.refusal import (
@@ -110,7 +111,7 @@ def _store_schemas(kinds: tuple[str, ...]) -> None:
 
     store = ConfigStore.instance()
     schema = Config()
-    schema.model = cast("Any", "???")  # OmegaConf's missing value: an instance of S5 would refuse the other families
+    schema.model = REQUIRED  # an instance of S5 would refuse the other families
     store.store("schema", schema)
     for group in model_groups():
         for kind in kinds:
@@ -124,10 +125,10 @@ def _check_override(text: str, folders: Sequence[Path]) -> None:
         raise refuse_deletion(key)
     if is_kind(key):
         raise refuse_kind(key, value)
-    if is_group(key, folders) and re.fullmatch(r"[\w./-]*", value) and value != "null":
+    if is_group(key, folders) and re.fullmatch(r"[\w./-]*", value) and not text.startswith("~"):
         options = group_options(key, folders)
-        if value not in options and not text.startswith("~"):
-            raise refuse_option(key, value, options)
+        if value not in options and (value != "null" or key in model_groups()):
+            raise refuse_option(key, None if value == "null" else value, options)
 
 
 def _key(override: str) -> str:
@@ -141,6 +142,8 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
     from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
     cause: Any = error.__cause__ or error.__context__ or error
+    if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
+        return Refused(unmatched[1], "this config chooses nothing by such a group")
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))
     file = shown_path(_file_of(f"{recipe[1]}.yaml", folders)) if recipe else None
     if recipe and recipe[2]:

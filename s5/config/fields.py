@@ -12,3 +12,7 @@ def not_science(default: Any) -> Any:
 def added(default: Any) -> Any:
     """Declare a field that is younger than some stored runs; with its default a run keeps the identity it had."""
     return field(default=default, metadata={"added": True})
+
+
+REQUIRED: Any = "???"
+"""The default of a field that the YAML or an override must give, such as the layer of a model made of layers."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -83,6 +83,12 @@ def from_dict(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
         raise
 
 
+def from_section(name: str, values: Any) -> Any:
+    """Return what `from_dict` makes of one key of a whole config; the values themselves if there is no such key."""
+    slot = _slots(Config).get(name)
+    return _value(slot, values, f"{name}.") if slot else values
+
+
 def _value(slot: _Slot, value: Any, path: str) -> Any:
     """Turn a plain value into what its field asks for."""
     if slot.section and isinstance(value, Mapping):
@@ -158,15 +164,26 @@ def _kinds(section: type | None) -> list[type]:
     return list(FAMILIES.values()) if section is ModelConfig else [section] if section else []
 
 
-def science_hash(values: Mapping[str, Any]) -> str:
+def science_entry(name: str, value: Any) -> str:
+    """Return one key of a whole config and its scientific value as canonical JSON, "" if it has none."""
+    subset = science_subset({name: value})
+    text = json.dumps(subset, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text[1:-1]
+
+
+def science_hash(values: Mapping[str, Any], entry: Callable[[str, Any], str] = science_entry) -> str:
     """Return the identity of a resolved config: SHA-256 over the canonical JSON of its scientific subset.
 
     Args:
         values: The config as nested plain values.
+        entry: What returns the JSON of a key, such as `science_entry` with a memory.
 
     Returns:
         64 hex digits.
+
+    Raises:
+        ValueError: If a model's family is unknown.
     """
-    document = {"version": SCIENCE_VERSION, "config": science_subset(values)}
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    entries = (entry(name, values[name]) for name in sorted(values))
+    config = ",".join(text for text in entries if text)
+    return hashlib.sha256(f'{{"config":{{{config}}},"version":{SCIENCE_VERSION}}}'.encode()).hexdigest()

@@ -34,7 +34,7 @@ def refuse_key(key: str, nodes: Mapping[str, Any], section: type | None = None, 
         section: The dataclass of the section that lacks the key, if it is known.
         file: The recipe that has it; None for an override.
     """
-    known = sorted(nodes)
+    known = sorted(name for name in nodes if not is_kind(name))
     above, _, last = key.rpartition(".")
     inside = [other.rpartition(".")[2] for other in known if other.startswith(f"{key}.")]
     if inside:

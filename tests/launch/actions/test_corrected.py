@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from binascii import crc32
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,22 @@ def test_what_has_not_changed_or_not_helped_stays_failed(store: Store) -> None:
     again = submitted(store, "/wronger")
     assert (said(again), again.views[0].state) == ([], State.FAILED)
     assert driven(store, "/wrong")[0] == (State.FAILED, 3), "the last attempt saw another"
+
+
+def test_a_config_whose_keys_stand_in_another_order_has_not_changed(store: Store) -> None:
+    """Earlier versions wrote the keys of a model in another order."""
+    driven(store, "/wrong")
+    view = store.sweep("work").views()[0]
+    file, record = Path(view.run_dir, "config.yaml"), Path(attempt_path(view.run_dir, 0), "attempt.json")
+    earlier = "model:\n  other: 1\n" + file.read_text()
+    file.write_text(earlier)
+    record.write_text(json.dumps({**json.loads(record.read_text()), "config_crc": crc32(earlier.encode())}))
+    runs = command_runs(
+        [CANNOT_RUN, CRASHES, python("pass")], config={"data": {"root": "/wrong"}, "model": {"other": 1}}
+    )
+    again = submit(plan_runs(sweep_of(runs), runs, store, LOCAL), source=code_under(store.root.parent))
+    assert (said(again), again.views[0].state) == ([], State.FAILED)
+    assert file.read_text() == earlier
 
 
 @pytest.mark.parametrize("left_out", ["config_crc", "reason"])

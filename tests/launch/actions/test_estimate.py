@@ -14,6 +14,7 @@ from launch.store.claims import claim_attempt
 from launch.store.state import Reason
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep
+from s5.config.identity import science_hash
 from s5.run_dir.result import publish, write_result
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, submit_runs, sweep_of
 from tests.launch.stored_runs import RECORD
@@ -21,7 +22,7 @@ from tests.launch.stored_runs import RECORD
 
 def run(seed: int = 0, code: str = "pass", **config: Any) -> Run:
     (made,) = command_runs([python(code)], config={"seed": seed, "data": {"name": "digits"}, **config})
-    identity = identity_of(made.config, made.spec)
+    identity = identity_of(science_hash(made.config), made.spec)
     facts = {"run_id": make_run_id(made.record.experiment, {}, seed, identity), "science_hash": identity, "seed": seed}
     return replace(made, record=replace(made.record, **facts), spec=replace(made.spec, seed=seed))
 

@@ -1,0 +1,52 @@
+"""What is made of the sections of configs, once for all runs in a row that share a section.
+
+Most runs of a sweep share all sections but one or two; checking, hashing and writing each section of ten thousand runs
+would take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from s5.config.identity import from_dict, from_section, science_entry, science_hash
+from s5.config.run import Config
+from s5.config.yaml_text import yaml_text
+
+
+class Sections:
+    """The checks, the identity and the text of configs whose sections are shared and never written into."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], tuple[object, Any]] = {}
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Run every check of a config.
+
+        Raises:
+            ValueError: If a check refuses the values.
+            TypeError: For an unknown key.
+        """
+        from_dict(Config, {name: self._made("built", name, value, from_section) for name, value in config.items()})
+
+    def science_hash(self, config: Mapping[str, Any]) -> str:
+        """Return the identity of a config, as `s5.config.identity.science_hash` does."""
+        return science_hash(config, lambda name, value: self._made("science", name, value, science_entry))
+
+    def text(self, config: Mapping[str, Any]) -> str:
+        """Return a config as YAML; OmegaConf reads it back equal."""
+        return "".join(self._made("text", name, value, _entry_text) for name, value in config.items())
+
+    def _made(self, what: str, name: str, value: Any, make: Callable[[str, Any], Any]) -> Any:
+        """Return `make(name, value)`, remembered as long as the section is the same object."""
+        if not isinstance(value, dict):
+            return make(name, value)
+        section, made = self._last.get((what, name), (None, None))
+        if section is not value:
+            made = make(name, value)
+            self._last[what, name] = value, made
+        return made
+
+
+def _entry_text(name: str, value: Any) -> str:
+    return yaml_text({name: value})
