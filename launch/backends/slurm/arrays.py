@@ -1,14 +1,15 @@
-"""What is written down about every job array of a sweep, before and after it is submitted.
+"""The records of a sweep's job arrays, before and after they are submitted.
 
-    runs/<sweep>/.slurm/UUID.json   what it is to run; written before sbatch, never changed
-                        UUID.sh     what sbatch is given
-                        UUID.job    the number Slurm gave it
-                        UUID.avoids nodes that its tasks are kept from since they wait; there where there are any
-                        UUID.over   nothing of it is in the queue any more, or ever will be
-                        UUID.log    what its batch shells printed, which is nothing when all is well
+    runs/<sweep>/.slurm/UUID.json      what the array executes; written before sbatch, never changed
+                        UUID.sh        what sbatch is given
+                        UUID.job       the number that Slurm gave it
+                        UUID.released  there once it was released: it is submitted held
+                        UUID.avoids    nodes that its waiting tasks were kept from later; there if there are any
+                        UUID.over      nothing of it is in the queue any more, or ever will be
+                        UUID.log       what its batch shells printed: nothing if all is well
 
-A task finds its run by its place in the list. The job's name ends with the uuid, so an array whose number could not be
-written down any more is found in the queue by its name.
+A task finds its run by its place in the list. The job's name ends with the uuid, so that an array whose number could
+not be recorded any more is found in the queue by its name.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from launch.store.files import create_file, fault_point, read_bytes, replace_fil
 from launch.store.record_json import from_json, read_json, to_json
 from launch.store.records import FORMAT_VERSION
 
-FOLDER = ".slurm"  # in a sweep's folder its arrays, beside all sweeps what was asked last
+FOLDER = ".slurm"  # in a sweep's folder for its arrays, next to the sweeps for the last answer of squeue
 POLL_S = 30.0
 _LEFT = "left"
 
@@ -47,10 +48,10 @@ class ArrayTask(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayRecord:
-    """`UUID.json`: what an array is to run. Immutable.
+    """`UUID.json`: what an array executes. Immutable.
 
     Attributes:
-        uuid: Its own.
+        uuid: Its uuid.
         name: The job's name, which ends with the uuid.
         generation: The manifest generation it was submitted for.
         profile: Name of the profile.
@@ -88,12 +89,14 @@ class Array:
     """An array as the disk knows it.
 
     Attributes:
-        record: What it is to run.
-        job: The number Slurm gave it; None where that was not written down.
+        record: What it executes.
+        job: The number that Slurm gave it; None if that was not recorded.
+        released: Whether it was released after its submission.
     """
 
     record: ArrayRecord
     job: str | None
+    released: bool = False
 
 
 def arrays_folder(sweep: str) -> str:
@@ -102,15 +105,15 @@ def arrays_folder(sweep: str) -> str:
 
 
 def array_path(sweep: str, uuid: str, kind: str = "json") -> str:
-    """Return a file of an array: `json`, `sh`, `job`, `avoids`, `over` or `log`."""
+    """Return a file of an array: `json`, `sh`, `job`, `released`, `avoids`, `over` or `log`."""
     return os.path.join(sweep, FOLDER, f"{uuid}.{kind}")
 
 
 def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
-    """Write down what is about to be submitted: the record last, so that what has a record is whole.
+    """Record an array that is about to be submitted: the script first, so that an array with a record is whole.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If it cannot be written.
     """
     try:
         os.makedirs(arrays_folder(sweep), exist_ok=True)
@@ -123,13 +126,18 @@ def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
 
 
 def record_job(sweep: str, uuid: str, job: str) -> None:
-    """Write down the number that Slurm gave an array."""
+    """Record the number that Slurm gave an array."""
     create_file(array_path(sweep, uuid, "job"), f"{job}\n".encode())
     fault_point("array.numbered")
 
 
+def mark_released(sweep: str, uuid: str) -> None:
+    """Record that an array was released: if it is held later, a person holds it."""
+    create_file(array_path(sweep, uuid, "released"), b"")
+
+
 def mark_finished(sweep: str, uuid: str) -> None:
-    """Write down that nothing of an array is in the queue, and that whatever turns up there later must go."""
+    """Record that nothing of an array is in the queue, and that anything of it that appears there later must go."""
     create_file(array_path(sweep, uuid, "over"), b"")
 
 
@@ -140,22 +148,23 @@ def live_arrays(sweep: str) -> list[Array]:
     found: list[Array] = []
     for uuid in uuids:
         with suppress(StoreError):
-            found.append(Array(record=read_array(array_path(sweep, uuid)), job=_job(sweep, uuid)))
+            record, released = read_array(array_path(sweep, uuid)), f"{uuid}.released" in names
+            found.append(Array(record=record, job=_job(sweep, uuid), released=released))
     return sorted(found, key=lambda array: (array.record.created, array.record.uuid))
 
 
 def finished_uuids(sweep: str) -> frozenset[str]:
-    """Return the uuids of the arrays of which nothing may be in the queue any more."""
+    """Return the uuids of the arrays that may have nothing in the queue any more."""
     return frozenset(name[:-5] for name in _names(sweep) if name.endswith(".over"))
 
 
 def record_excluded_nodes(sweep: str, uuid: str, nodes: Sequence[str]) -> None:
-    """Write down the nodes that what waits of an array is kept from."""
+    """Record the nodes that the waiting tasks of an array are kept from."""
     replace_file(array_path(sweep, uuid, "avoids"), (",".join(nodes) + "\n").encode())
 
 
 def excluded_nodes(sweep: str, uuid: str) -> frozenset[str]:
-    """Return the nodes that what waits of an array was kept from after it was submitted."""
+    """Return the nodes that the waiting tasks of an array were kept from after its submission."""
     try:
         return frozenset(read_bytes(array_path(sweep, uuid, "avoids")).decode().strip().split(","))
     except (OSError, ValueError):
@@ -163,7 +172,7 @@ def excluded_nodes(sweep: str, uuid: str) -> frozenset[str]:
 
 
 def record_left_queue(sweep: str, left: int) -> None:
-    """Write down whether runs of a sweep wait for room in the queue: whoever leaves it looks here."""
+    """Record whether runs of a sweep wait for room in the queue: a task that leaves it looks here."""
     path = os.path.join(arrays_folder(sweep), _LEFT)
     if left:
         replace_file(path, f"{left}\n".encode())
@@ -173,7 +182,7 @@ def record_left_queue(sweep: str, left: int) -> None:
 
 
 def has_left_queue(sweep: str) -> bool:
-    """Say whether runs of a sweep wait for room in the queue."""
+    """Return whether runs of a sweep wait for room in the queue."""
     return os.path.exists(os.path.join(arrays_folder(sweep), _LEFT))
 
 
@@ -202,10 +211,10 @@ def encode(record: ArrayRecord) -> bytes:
 
 
 def read_array(file: str) -> ArrayRecord:
-    """Return what an array is to run.
+    """Return the record of an array.
 
     Raises:
-        StoreError: Where it cannot be read; the message names the file.
+        StoreError: If it cannot be read; the message names the file.
     """
     return from_json(ArrayRecord, read_json(file), file)
 
@@ -214,7 +223,7 @@ def find_task(record: ArrayRecord, index: int) -> ArrayTask:
     """Return the task of an index.
 
     Raises:
-        LaunchError: Where there is none.
+        LaunchError: If the array has no such task.
     """
     if 0 <= index < len(record.tasks):
         return record.tasks[index]

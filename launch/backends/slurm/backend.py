@@ -1,4 +1,4 @@
-"""A Slurm cluster as a backend: everything is handed to its queue, and nobody here need stay."""
+"""A Slurm cluster as a backend: its queue keeps the runs, so no process of the launcher has to stay."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from launch.backends.slurm.feed import FeedResult, feed
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.sbatch import sbatch
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
+from launch.backends.slurm.scancel import ask_to_end, cancel_tasks
 from launch.backends.slurm.squeue_format import task_words
-from launch.errors import BackendError
 from launch.profiles.profile import Profile
 from launch.store.dependencies import DependencyGraph, blocks_of
 from launch.store.manifest import ListedRun, Manifest
@@ -46,7 +46,7 @@ class SlurmBackend(SchedulerBackend):
         """Have Slurm test one submission for each kind of resources, without submitting any.
 
         Raises:
-            LaunchError: With the key that is wrong, and Slurm's own words.
+            LaunchError: Naming the key that is wrong, with Slurm's own words.
         """
         try:
             self._check(entries)
@@ -74,7 +74,7 @@ class SlurmBackend(SchedulerBackend):
         return self._requests("test", folder, list(kinds.values()), None)
 
     def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
-        """Return every command and its script, as far as they are known before anything is submitted."""
+        """Return every command and its script, as far as they are known before a submission."""
         requests = self._requests(sweep.name, sweep.folder, entries, max_parallel)
         return [f"$ {shlex.join(request.words({}))}\n{request.script}" for request in requests]
 
@@ -103,36 +103,26 @@ class SlurmBackend(SchedulerBackend):
         return Submitted(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
 
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
-        """Take runs out of the queue, and ask those at work to end in good order.
+        """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
 
-        A task that begins in between sees its run's mark, and ends at once.
+        A task that begins in between sees that its run is cancelled, and ends at once.
 
         Raises:
-            BackendError: Where Slurm does not answer. What is marked ends all the same, once it begins.
+            BackendError: If Slurm does not answer. Runs that are marked as cancelled end all the same, once they begin.
         """
         wanted = {view.run_id for view in views}
         root = os.path.dirname(sweep.folder)
-        names = {array.record.name: array.record for array in live_arrays(sweep.folder)}
+        named = {array.record.name: array.record.tasks for array in live_arrays(sweep.folder)}
         waiting: list[str] = []
-        working: list[str] = []
-        for row in squeue.refresh(root).rows if names else ():
-            tasks = names[row.name].tasks if row.name in names else ()
+        running: list[str] = []
+        for row in squeue.refresh(root).rows if named else ():
+            tasks = named.get(row.name, ())
             chosen = [index for index in row.tasks if index < len(tasks) and tasks[index].run_id in wanted]
             if chosen:
-                (working if row.runs else waiting).append(task_words(row.job, chosen))
-        _scancel("--state=PENDING", waiting)
-        # With a signal, and for the batch script alone: a plain scancel leaves no time for a checkpoint.
-        _scancel("--batch", working, "--signal=TERM")
+                (running if row.runs else waiting).append(task_words(row.job, chosen))
+        cancel_tasks(waiting)
+        ask_to_end(running)
         squeue.invalidate(root)
-
-
-def _scancel(option: str, words: Sequence[str], *more: str) -> None:
-    if words:
-        try:
-            run_client(["scancel", option, *more, *words])
-        except ClientError as error:
-            if "Invalid job id" not in error.said and "already" not in error.said:  # it has ended since
-                raise BackendError(error.message) from error
 
 
 def _words(fed: FeedResult, name: str) -> str:
@@ -148,4 +138,7 @@ def _words(fed: FeedResult, name: str) -> str:
         words.append(f"{fed.left:,} wait for room in the queue")
     if fed.blocked:
         words.append(f"{fed.blocked:,} wait for runs that have not succeeded, and that nothing starts again by itself")
+    if fed.held:
+        jobs = ",".join(fed.held)
+        words.append(f"job {jobs} is held by a person: `scontrol release {jobs}` lets it go on")
     return "; ".join(words)

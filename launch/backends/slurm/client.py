@@ -9,7 +9,7 @@ from launch.errors import BackendError
 
 TIMEOUT_S = 60.0
 
-# What the clients of Slurm 20.11 to 25.x say when the controller does not answer.
+# What the clients of Slurm 20.11 to 25.x print when the controller does not answer.
 _UNREACHABLE = (
     "Unable to contact slurm controller",
     "Unable to contact slurm",
@@ -19,7 +19,7 @@ _UNREACHABLE = (
     "Unable to establish controller machine",
 )
 
-# What they say where they do not even know whom to ask.
+# What they print when they find no configuration that names a controller.
 _UNCONFIGURED = (
     "Could not establish a configuration source",
     "Unable to process configuration file",
@@ -27,25 +27,31 @@ _UNCONFIGURED = (
     "DNS SRV lookup failed",
 )
 _NO_LOGIN_NODE = "log in to a node of the cluster, or name its slurm.conf in $SLURM_CONF"
+_LATER = "type the command again when it does: nothing is lost and nothing runs twice"
 
 
 class ClientError(BackendError):
-    """A client command that ended badly.
+    """A client command that failed.
 
     Args:
-        program: Which.
-        said: What it wrote to stderr.
+        program: The command's name.
+        said: What it printed to stderr.
     """
 
     def __init__(self, program: str, said: str) -> None:
         lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in said.splitlines() if line]
-        super().__init__(f"{program}: {lines[-1] if lines else 'it failed and said nothing'}")
+        super().__init__(f"{program}: {lines[-1] if lines else 'it failed and printed nothing'}")
         self.program = program
         self.said = said
 
 
 class Unreachable(BackendError):
-    """Nobody answers: no client on the PATH, no controller, or no answer in time. Nothing is known."""
+    """Nothing answers: the client is not on the PATH, or the controller is silent. So nothing is known."""
+
+
+def client_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a client command: in English, and with every task of an array written out."""
+    return {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
 
 
 def run_client(
@@ -60,22 +66,21 @@ def run_client(
     Args:
         words: The command line.
         timeout_s: Seconds it may take.
-        hold: Descriptors that it holds while it runs, whatever becomes of this process.
-        variables: What its environment has beside this process's.
+        hold: Descriptors that it keeps open while it runs, even if this process is killed.
+        variables: Variables for its environment, in addition to this process's.
 
     Raises:
-        ClientError: Where it refuses.
-        Unreachable: Where it is not there, or nobody answers it.
+        ClientError: If it refuses.
+        Unreachable: If it is not on the PATH, or the controller does not answer it.
     """
-    import subprocess  # costs a task that asks nothing some milliseconds
+    import subprocess  # costs some milliseconds, and a task that asks nothing does without
 
-    environment = {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
     try:
         answer = subprocess.run(
             list(words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=environment,
+            env=client_environment(variables),
             timeout=timeout_s,
             pass_fds=tuple(hold),
             check=False,
@@ -87,16 +92,22 @@ def run_client(
         raise Unreachable(f"{words[0]}: {os.strerror(error.errno or 0)}") from error
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{words[0]} did not answer within {timeout_s:g} s", hint=_LATER) from None
-    said = answer.stderr.decode(errors="replace")
-    if answer.returncode == 0:
-        return answer.stdout.decode(errors="replace")
-    if any(words_ in said for words_ in _UNCONFIGURED):
+    if answer.returncode:
+        raise client_error(words, answer.stderr.decode(errors="replace"))
+    return answer.stdout.decode(errors="replace")
+
+
+def client_error(words: Sequence[str], said: str) -> ClientError | Unreachable:
+    """Return the error of a client command that failed.
+
+    Args:
+        words: The command line.
+        said: What it printed to stderr.
+    """
+    if any(phrase in said for phrase in _UNCONFIGURED):
         named = os.environ.get("SLURM_CONF")
-        where = f"SLURM_CONF={named} is none" if named else "no slurm.conf, and nobody who has one"
-        raise Unreachable(f"this machine has no Slurm configuration ({where})", hint=_NO_LOGIN_NODE)
-    if any(words_ in said for words_ in _UNREACHABLE):
-        raise Unreachable(f"Slurm's controller does not answer: {ClientError(words[0], said).message}", hint=_LATER)
-    raise ClientError(words[0], said)
-
-
-_LATER = "type the command again when it does: nothing is lost and nothing runs twice"
+        where = f"SLURM_CONF={named} is not one" if named else "no slurm.conf, and no server that has one"
+        return Unreachable(f"this machine has no Slurm configuration ({where})", hint=_NO_LOGIN_NODE)
+    if any(phrase in said for phrase in _UNREACHABLE):
+        return Unreachable(f"Slurm's controller does not answer: {ClientError(words[0], said).message}", hint=_LATER)
+    return ClientError(words[0], said)

@@ -16,10 +16,11 @@ from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, record_left_queue
 from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.exclude_nodes import exclude_failed_nodes
-from launch.backends.slurm.queue_state import QueueState, cancel_pending, without_pending
+from launch.backends.slurm.queue_state import QueueState, without_pending
 from launch.backends.slurm.reconcile import Reconciled, reconcile, throttle
 from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
+from launch.backends.slurm.scancel import cancel_pending
 from launch.backends.slurm.send import SentArrays, send
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.sweep_dependencies import jobs_of_predecessors
@@ -50,7 +51,8 @@ class FeedResult:
         left: How many runs wait for room in the queue, or for others that do.
         blocked: How many runs wait for others that nobody is going to start without being asked.
         adopted: Jobs of an interrupted submission that go on.
-        removed: Jobs that were left over from one, and are gone.
+        removed: Jobs that were left over from one, and are cancelled.
+        held: Jobs that a person holds.
         full: What Slurm said when its queue was full.
     """
 
@@ -60,6 +62,7 @@ class FeedResult:
     blocked: int = 0
     adopted: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
     full: str | None = None
 
 
@@ -96,7 +99,7 @@ def _feed(
     folder, root = sweep.folder, os.path.dirname(sweep.folder)
     found, listing, state, taken_out = _settle_queue(sweep.refreshed(), leaving)
     header = state.manifest.headers[generation]
-    lanes = throttle(found, header.max_parallel, listing)
+    shares = throttle(found, header.max_parallel, listing)
     views = [state.view(run_id) for run_id in dict.fromkeys((*state.manifest.run_ids[generation], *taken_out))]
     bad = excluded_nodes(views, profile.site.exclude_after)
     exclude_failed_nodes(folder, found.live, state.listing, bad, profile.site.exclude)
@@ -107,9 +110,9 @@ def _feed(
         limits = read_limits(profile.site)
         want = replace(
             _submission(state, sweep.folder, ready[: free_places(limits, listing.count)], header),
-            live=lanes,
+            shares=shares,
             exclude=bad,
-            after=jobs_of_predecessors(root, header.after, listing),
+            predecessor_jobs=jobs_of_predecessors(root, header.after, listing),
         )
         requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
         sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
@@ -122,6 +125,7 @@ def _feed(
         blocked=len(to_submit) - may_come,
         adopted=found.adopted,
         removed=found.removed,
+        held=found.held,
         full=sent.full,
     )
 
@@ -139,9 +143,9 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
     state = QueueState(sweep, found.live, without_task(listing, leaving))
     stale = state.stale_jobs()
     if stale:
-        cancel_pending(stale)
+        cancel_pending(stale)  # a task that begins meanwhile finds that it is too early, and leaves
         state, listing = state.without(stale), without_pending(listing, stale)
-        found = replace(found, lanes=tuple(lane for lane in found.shares if lane.array not in stale))
+        found = replace(found, shares=tuple(one for one in found.shares if one.array not in stale))
     return found, listing, state, [run_id for runs in stale.values() for run_id in runs]
 
 

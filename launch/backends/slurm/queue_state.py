@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import final
 
 from launch.backends.slurm.arrays import Array
-from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.job_dependencies import find_positions, pending_tasks
 from launch.backends.slurm.scheduler_view import scheduler_views
 from launch.backends.slurm.squeue import QueueSnapshot
@@ -106,13 +104,3 @@ class QueueState:
 def without_pending(listing: QueueSnapshot, jobs: Collection[str]) -> QueueSnapshot:
     """Return a listing without what waits of some jobs."""
     return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))
-
-
-def cancel_pending(jobs: Collection[str]) -> None:
-    """Take what waits of some jobs out of the queue. A task that begins meanwhile finds that it is early, and leaves.
-
-    Raises:
-        BackendError: If Slurm does not answer.
-    """
-    with suppress(ClientError):  # they have left it already
-        run_client(["scancel", "--state=PENDING", *jobs])

@@ -1,4 +1,4 @@
-"""Holds what was written down about arrays against the queue: adopts, removes, and says what is over."""
+"""Compares the records of arrays with the queue: adopts, removes, and marks what is over."""
 
 from __future__ import annotations
 
@@ -6,107 +6,121 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from launch.backends.slurm.arrays import Array, finished_uuids, live_arrays, mark_finished, record_job
+from launch.backends.slurm.arrays import (
+    Array,
+    finished_uuids,
+    live_arrays,
+    mark_finished,
+    mark_released,
+    record_job,
+)
 from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.job_names import uuid_in
 from launch.backends.slurm.send import release
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.backends.slurm.squeue_format import QueueRow
-from launch.backends.slurm.throttle import Share, share
+from launch.backends.slurm.throttle import Share, share_limit
 from launch.store.files import fault_point
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciled:
-    """What is left after a submission that may have been interrupted.
+    """The arrays of a sweep after a submission that may have been interrupted.
 
     Attributes:
         live: The arrays that are in the queue, each with its job.
-        lanes: The room that each of them takes up now.
-        adopted: Jobs that nobody had written down, or released, and that go on now.
-        removed: Jobs that were submitted behind somebody's back, and are gone now.
+        shares: The share of `max_parallel` that each of them has.
+        adopted: Jobs that were not yet recorded or released, and that go on now.
+        removed: Jobs that were given up but appeared in the queue later, and that are cancelled now.
+        held: Jobs that a person holds with `scontrol hold`.
     """
 
     live: tuple[Array, ...] = ()
     shares: tuple[Share, ...] = ()
     adopted: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
-    """Adopt what an interrupted submission left in the queue, and mark what is there no more.
+    """Adopt what an interrupted submission left in the queue, and mark the arrays that have left it.
 
     Args:
         folder: The sweep's folder.
-        listing: The queue, asked after the sweep's own became this process's.
+        listing: The queue, asked for after this process got the sweep's lock.
 
     Raises:
-        BackendError: Where Slurm does not answer.
+        BackendError: If Slurm does not answer.
     """
     rows: dict[str, list[QueueRow]] = {}
     for row in listing.rows:
         rows.setdefault(row.name, []).append(row)
     live: list[Array] = []
-    adopted: list[str] = []
+    adopted: dict[str, str] = {}
+    held: list[str] = []
     for array in live_arrays(folder):
-        own = rows.get(array.record.name)
+        uuid, own = array.record.uuid, rows.get(array.record.name)
         if own is None:
-            mark_finished(folder, array.record.uuid)
+            mark_finished(folder, uuid)
             fault_point("array.over")
             continue
+        job = own[0].job
         if array.job is None:
-            record_job(folder, array.record.uuid, own[0].job)
+            record_job(folder, uuid, job)
             fault_point("array.adopted")
-        live.append(replace(array, job=own[0].job))
-        # Arrays are released only when all of a submission are in; it died before, and what is in is right.
-        adopted += [row.job for row in own if row.is_held]
-    _release(adopted)
+        live.append(replace(array, job=job))
+        if any(row.is_held_by_person for row in own) and array.released:
+            held.append(job)
+        elif any(row.is_held for row in own):
+            # A submission releases its arrays when all of them are in. It was killed before; what is in goes on.
+            adopted[uuid] = job
+        elif not array.released:  # killed after the release, or an array of an older version
+            mark_released(folder, uuid)
+    with suppress(ClientError):  # begun since, released by another hand
+        release(folder, adopted)
+    shares = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
     removed = _remove(folder, rows)
-    lanes = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
-    return Reconciled(live=tuple(live), shares=lanes, adopted=tuple(dict.fromkeys(adopted)), removed=tuple(removed))
+    return Reconciled(
+        live=tuple(live), shares=shares, adopted=tuple(adopted.values()), removed=tuple(removed), held=tuple(held)
+    )
 
 
 def _share(job: str, rows: Sequence[QueueRow]) -> Share:
-    """Return the room that an array takes up: what may run of it at once, or what does where nothing waits."""
+    """Return the share of an array: how many of its tasks may run at once, or do run if none waits."""
     waiting = [row for row in rows if not row.runs]
     if waiting:
         return Share(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
     return Share(array=job, throttle=sum(max(1, len(row.tasks)) for row in rows))
 
 
-def throttle(found: Reconciled, most: int | None, listing: QueueSnapshot) -> tuple[Share, ...]:
-    """Change how many tasks of the arrays in the queue may run at once, where the sweep says otherwise now.
+def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tuple[Share, ...]:
+    """Change how many tasks of the arrays in the queue may run at once, if the sweep's limit has changed.
 
     Args:
         found: The arrays.
-        most: How many runs of the sweep may execute at once; None for no limit.
+        limit: How many runs of the sweep may execute at once; None for no limit.
         listing: The queue.
 
     Returns:
-        The room that they take up then.
+        The shares of the arrays after that.
     """
     waiting = {row.job: row for row in listing.rows if not row.runs}
-    changeable = [lane for lane in found.shares if lane.array in waiting and waiting[lane.array].reason != "Dependency"]
-    others = [lane for lane in found.shares if lane not in changeable]
-    wanted = {lane.array: lane for lane in share(most, others, [lane.array for lane in changeable])}
+    changeable = [one for one in found.shares if one.array in waiting and waiting[one.array].reason != "Dependency"]
+    others = [one for one in found.shares if one not in changeable]
+    wanted = {one.array: one for one in share_limit(limit, others, [one.array for one in changeable])}
     changed: list[Share] = []
-    for lane in changeable:
-        limit = wanted[lane.array].throttle
-        if limit != lane.throttle and wanted[lane.array].behind is None:
+    for one in changeable:
+        want = wanted[one.array]
+        if want.throttle != one.throttle and want.follows is None:
             with suppress(ClientError):  # it has ended since
-                run_client(["scontrol", "update", f"jobid={lane.array}", f"arraytaskthrottle={limit or 0}"])
-            lane = Share(array=lane.array, throttle=limit)
-        changed.append(lane)
+                run_client(["scontrol", "update", f"jobid={one.array}", f"arraytaskthrottle={want.throttle or 0}"])
+            one = Share(array=one.array, throttle=want.throttle)
+        changed.append(one)
     return (*others, *changed)
 
 
-def _release(jobs: Sequence[str]) -> None:
-    with suppress(ClientError):  # begun since, by somebody else's hand
-        release(dict.fromkeys(jobs))
-
-
 def _remove(folder: str, rows: dict[str, list[QueueRow]]) -> list[str]:
-    """Remove arrays that were given up, and turned up in the queue later."""
+    """Cancel arrays that were given up and appeared in the queue later."""
     given_up = finished_uuids(folder)
     jobs = list(dict.fromkeys(row.job for name, own in rows.items() if uuid_in(name) in given_up for row in own))
     if jobs:

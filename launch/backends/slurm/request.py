@@ -13,7 +13,7 @@ from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arr
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.job_dependencies import QueuePosition, name_jobs
 from launch.backends.slurm.job_names import job_name
-from launch.backends.slurm.throttle import Share, share
+from launch.backends.slurm.throttle import Share, share_limit
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
 from launch.self_command import isolated_command
@@ -57,9 +57,9 @@ class SubmissionInput:
         generation: The manifest generation.
         tasks: Runs with what each is given, in the order they are to start.
         max_parallel: How many runs of the sweep may execute at once; None for no limit.
-        live: The shares of `max_parallel` of the arrays that are in the queue already.
+        shares: The shares of `max_parallel` of the arrays that are in the queue already.
         exclude: Nodes to be avoided.
-        after: Jobs of other sweeps that must succeed first.
+        predecessor_jobs: Jobs of other sweeps that must succeed first.
         unmet: Which of the runs wait for which.
         positions: Where runs that are waited for stand in the queue already.
         blocks: By run, the blocks that it is part of and that other runs wait for.
@@ -92,15 +92,15 @@ class SubmitRequest:
         record: What is written down about it first.
         script: The batch script.
         command: The command line that submits it, held.
-        behind: The array, by its uuid or its job's number, whose end it waits for; None for none.
-        after: Jobs of other sweeps whose success it waits for; those of its own the record has.
+        follows: The array, by its uuid or its job's number, whose end it waits for; None if it waits for no end.
+        predecessor_jobs: Jobs of other sweeps that must succeed first; those of its own sweep are in the record.
     """
 
     record: ArrayRecord
     script: str
     command: tuple[str, ...]
-    behind: str | None = None
-    after: tuple[str, ...] = ()
+    follows: str | None = None
+    predecessor_jobs: tuple[str, ...] = ()
 
     def words(self, jobs: Mapping[str, str]) -> list[str]:
         """Return the command line with what the array waits for.
@@ -108,11 +108,11 @@ class SubmitRequest:
         Args:
             jobs: The job of every array of the sweep that is in the queue, by uuid.
         """
-        ties = [tie.partition("_") for tie in self.record.waits]
-        own = [f"{jobs.get(array, array)}{mark}{index}" for array, mark, index in ties]
-        waits = [f"afterok:{job}" for job in (*self.after, *own)]
-        if self.behind is not None:
-            waits.append(f"afterany:{jobs.get(self.behind, self.behind)}")
+        names = [name.partition("_") for name in self.record.waits]
+        own = [f"{jobs.get(array, array)}{mark}{index}" for array, mark, index in names]
+        waits = [f"afterok:{job}" for job in (*self.predecessor_jobs, *own)]
+        if self.follows is not None:
+            waits.append(f"afterany:{jobs.get(self.follows, self.follows)}")
         first, *rest = self.command
         return [first, *([f"--dependency={','.join(waits)}"] if waits else []), *rest]
 
@@ -130,10 +130,10 @@ def build_requests(
     """
     arrays = list(_arrays(want, min(limits.array_tasks, _MOST_TASKS), make_uuid))
     ready = sum(not array.waits for array in arrays)
-    lanes = share(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)
+    shares = share_limit(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)
     executor = ScriptExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
-    for lane, array in zip(lanes, arrays, strict=True):
+    for share, array in zip(shares, arrays, strict=True):
         resources = array.resources
         record = ArrayRecord(
             uuid=array.uuid,
@@ -142,7 +142,7 @@ def build_requests(
             profile=profile.name,
             resources=resources,
             tasks=array.tasks,
-            throttle=lane.throttle,
+            throttle=share.throttle,
             signal_delay_s=delay_of(profile.site, resources),
             created=want.now,
             poll_s=profile.site.poll_interval_s,
@@ -155,7 +155,9 @@ def build_requests(
         words = executor.command(Path(array_path(want.folder, array.uuid, "sh")))
         command = (words[0], "--hold", *words[1:])
         after = tuple(want.predecessor_jobs)
-        requests.append(SubmitRequest(record=record, script=script, command=command, behind=lane.behind, after=after))
+        requests.append(
+            SubmitRequest(record=record, script=script, command=command, follows=share.follows, predecessor_jobs=after)
+        )
     return tuple(requests)
 
 

@@ -1,16 +1,16 @@
 """Submits arrays so that a kill at any instruction loses nothing and repeats nothing.
 
-Written down, submitted held under a name that carries the uuid, its number written down, and only then released. An
-array of which the number could not be written down any more is found by its name; it cannot have begun.
+Each array is recorded, submitted held under a name that carries its uuid, its number is recorded, and only then is it
+released. An array whose number could not be recorded any more is found by its name; it cannot have begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from launch.backends.slurm.arrays import mark_finished, record_job, write_array
+from launch.backends.slurm.arrays import mark_finished, mark_released, record_job, write_array
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.request import SubmitRequest
@@ -26,11 +26,11 @@ _SUBMIT_TIMEOUT_S = 120.0
 
 @dataclass(kw_only=True)
 class SentArrays:
-    """What became of requests.
+    """The arrays of a submission that are in the queue.
 
     Attributes:
         jobs: The job of every array that was submitted, by uuid.
-        full: What Slurm said when its queue was full; None where everything fitted.
+        full: What Slurm said when its queue was full; None if everything fitted.
     """
 
     jobs: dict[str, str] = field(default_factory=dict[str, str])
@@ -45,13 +45,13 @@ def send(
     Args:
         folder: The sweep's folder.
         requests: The arrays.
-        profile: What was asked for, for messages.
-        lock: The descriptor of the sweep's queue, which every sbatch holds: an orphan of this process cannot submit
-            behind the back of the next one.
+        profile: The cluster's settings, for messages.
+        lock: The descriptor of the lock on the sweep's queue. Every sbatch inherits it: if this process is killed, no
+            other one feeds the sweep until its sbatch has ended too.
         known: The jobs of arrays that are in the queue already, by uuid.
 
     Raises:
-        LaunchError: Where one is refused for good. None of them is in the queue then.
+        LaunchError: If one is refused for good. Then none of them is in the queue.
     """
     sent = SentArrays()
     try:
@@ -66,7 +66,7 @@ def send(
     except BaseException:
         _withdraw(folder, sent)
         raise
-    release(sent.jobs.values())
+    release(folder, sent.jobs)
     return sent
 
 
@@ -80,7 +80,7 @@ def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: i
         mark_finished(folder, uuid)  # it was refused
         raise
     except Unreachable:
-        # No answer does not mean that nothing was submitted.
+        # The controller may have taken the array although its answer did not arrive.
         found = [row.job for row in ask().rows if row.name == request.record.name]
         if not found:
             raise
@@ -91,17 +91,23 @@ def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: i
     return job
 
 
-def release(jobs: Iterable[str]) -> None:
-    """Let held arrays begin."""
-    words = ",".join(jobs)
-    if words:
+def release(folder: str, jobs: Mapping[str, str]) -> None:
+    """Let held arrays begin.
+
+    Args:
+        folder: The sweep's folder.
+        jobs: The arrays, uuid to job.
+    """
+    if jobs:
         fault_point("release.before")
-        run_client(["scontrol", "release", words])
+        run_client(["scontrol", "release", ",".join(jobs.values())])
         fault_point("release.after")
+        for uuid in jobs:
+            mark_released(folder, uuid)
 
 
 def _withdraw(folder: str, sent: SentArrays) -> None:
-    """Remove what was submitted of a submission that is refused as a whole. What stays is held, and found again."""
+    """Cancel the arrays of a submission that fails as a whole. One that cannot be cancelled now stays held."""
     with suppress(BackendError, LaunchError):
         if sent.jobs:
             run_client(["scancel", *sent.jobs.values()])

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Job or array with its tasks, state, why it waits, nodes, name. The name comes last: it may hold anything.
+# Job or array with its tasks, state, why it waits, nodes, name. The name comes last, since it may contain `|`.
 FORMAT = "%i|%T|%r|%N|%j"
 
-# Of a job in one of these states something still runs, or may write.
+# A job in one of these states still runs, or may write.
 RUNNING = frozenset(
     {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 )
-# The last two are Slurm's own doing, after a node that could not start the job.
-HELD = frozenset({"JobHeldUser", "JobHeldAdmin", "launch failed requeued held", "job requeued in held state"})
+_HELD_BY_PERSON = frozenset({"JobHeldUser", "JobHeldAdmin"})  # `sbatch --hold` counts as the user
+# Slurm itself holds a job that a node could not start.
+_HELD = _HELD_BY_PERSON | {"launch failed requeued held", "job requeued in held state"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +23,8 @@ class QueueRow:
 
     Attributes:
         job: The job's number; an array's own, not that of its task.
-        tasks: The tasks it stands for; empty for a job that is no array.
-        throttle: How many tasks of the array may run at once; None where the line does not say.
+        tasks: The tasks it stands for; empty for a job without an array.
+        throttle: How many tasks of the array may run at once; None if the line does not say.
         state: Slurm's word.
         reason: Why it waits.
         nodes: Where it runs.
@@ -40,17 +41,22 @@ class QueueRow:
 
     @property
     def runs(self) -> bool:
-        """Whether something of it may be at work."""
+        """Whether it runs, or may still write."""
         return self.state in RUNNING
 
     @property
     def is_held(self) -> bool:
-        """Whether it waits for somebody to release it."""
-        return self.state == "PENDING" and self.reason.replace("_", " ") in HELD
+        """Whether it waits to be released."""
+        return self.state == "PENDING" and self.reason.replace("_", " ") in _HELD
+
+    @property
+    def is_held_by_person(self) -> bool:
+        """Whether it waits to be released and a person, or `sbatch --hold`, holds it."""
+        return self.state == "PENDING" and self.reason in _HELD_BY_PERSON
 
 
 def parse_rows(text: str) -> list[QueueRow]:
-    """Return the rows of `squeue -h -o FORMAT`; what is no such line is left out."""
+    """Return the rows of `squeue -h -o FORMAT`; other lines are left out."""
     rows: list[QueueRow] = []
     for line in text.splitlines():
         words = line.split("|", 4)

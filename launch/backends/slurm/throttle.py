@@ -1,4 +1,4 @@
-"""How the arrays of a sweep share what may run at once. Pure."""
+"""How the arrays of a sweep share the number of runs that may execute at once. Pure."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """Room for some runs at once, which one array fills after another.
+    """The part of a sweep's limit that an array has.
 
     Attributes:
-        array: The array in it, by its uuid or its job's number.
+        array: The array, by its uuid or by its job's number.
         throttle: How many of its tasks may run at once; None for no limit.
-        behind: The array before it in the lane, whose end it waits for; None for none.
+        follows: The array whose share it takes over, and whose end it waits for; None if it begins with its own.
     """
 
     array: str
     throttle: int | None
-    behind: str | None = None
+    follows: str | None = None
 
 
-def share(most: int | None, live: Sequence[Share], arrays: Sequence[str], ready: int | None = None) -> list[Share]:
-    """Give every new array a lane, so that no more than `most` tasks run at once.
+def share_limit(
+    limit: int | None, taken: Sequence[Share], arrays: Sequence[str], ready: int | None = None
+) -> list[Share]:
+    """Share a limit among new arrays, so that no more than `limit` tasks run at once.
 
     Args:
-        most: How many; None for no limit.
-        live: The lanes of the arrays that are in the queue.
+        limit: How many tasks may run at once; None for no limit.
+        taken: The shares of the arrays that are in the queue.
         arrays: The new arrays.
-        ready: How many of them, the first ones, wait for no other's success: they are not kept from the room of those
-            that do. Where it is None or 0, all count as ready.
+        ready: How many of them, from the first, wait for no other's success. Only these get a share of their own, so
+            that a waiting array does not keep room from them. All count as ready if this is None or 0.
 
     Returns:
-        A lane for each.
+        A share for each new array.
     """
-    if most is None:
+    if limit is None:
         return [Share(array=array, throttle=None) for array in arrays]
-    free = most - sum(lane.throttle or 0 for lane in live)
-    heads = max(0, min(ready or len(arrays), free))
-    lanes: list[Share] = []
+    free = limit - sum(one.throttle or 0 for one in taken)
+    first = max(0, min(ready or len(arrays), free))
+    shares: list[Share] = []
     for number, array in enumerate(arrays):
-        if number < heads:
-            lanes.append(Share(array=array, throttle=free // heads + (number < free % heads)))
+        if number < first:
+            shares.append(Share(array=array, throttle=free // first + (number < free % first)))
         else:
-            before = lanes[number - heads] if heads else (*live, *lanes)[number]
-            lanes.append(Share(array=array, throttle=before.throttle or most, behind=before.array))
-    return lanes
+            before = shares[number - first] if first else (*taken, *shares)[number]
+            shares.append(Share(array=array, throttle=before.throttle or limit, follows=before.array))
+    return shares

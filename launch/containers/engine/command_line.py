@@ -42,4 +42,4 @@ def refusal(engine: str, said: str) -> BackendError:
 
 def last_line(said: str) -> str:
     """Return what a program said last; before it stand warnings that have nothing to do with its failure."""
-    return said.strip().splitlines()[-1] if said.strip() else "it failed and said nothing"
+    return said.strip().splitlines()[-1] if said.strip() else "it failed and printed nothing"

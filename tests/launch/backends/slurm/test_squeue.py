@@ -154,7 +154,7 @@ def test_an_array_comes_back_from_the_disk(tmp_path: Path) -> None:
             Unreachable,
             "this machine has no Slurm configuration (no slurm.conf",
         ),
-        ("exit 1", ClientError, "squeue: it failed and said nothing"),
+        ("exit 1", ClientError, "squeue: it failed and printed nothing"),
     ],
 )
 def test_who_does_not_answer_is_named(

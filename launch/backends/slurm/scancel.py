@@ -1,0 +1,75 @@
+"""Taking jobs out of the queue, and asking running ones to end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from launch.backends.slurm.client import TIMEOUT_S, ClientError, client_environment, client_error, run_client
+
+# What scancel prints when a job has ended since squeue named it.
+_ENDED = ("Invalid job id", "already")
+# From a running task of an array that also has waiting tasks, scancel gets this answer although the signal was
+# delivered; then it would deliver the signal again and again, up to ten times within two minutes.
+_DELIVERED = "transition"
+# It signals several tasks from several threads: the slowest of them has as long as this.
+_SETTLE_S = 2.0
+
+
+def cancel_tasks(words: Sequence[str]) -> None:
+    """Take waiting tasks out of the queue; also ends those that have begun meanwhile.
+
+    Args:
+        words: Jobs or tasks, such as `12` or `12_[2,4-7]`. With any filter, such as `--state=PENDING`, Slurm 22.05
+            cancels every waiting task of an array of which one is named.
+
+    Raises:
+        BackendError: If Slurm does not answer or refuses.
+    """
+    if words:
+        try:
+            run_client(["scancel", *words])
+        except ClientError as error:
+            if not any(said in error.said for said in _ENDED):
+                raise
+
+
+def cancel_pending(jobs: Collection[str]) -> None:
+    """Take the waiting tasks of whole jobs out of the queue.
+
+    Raises:
+        BackendError: If Slurm does not answer.
+    """
+    with suppress(ClientError):  # they have left it already
+        run_client(["scancel", "--state=PENDING", *jobs])
+
+
+def ask_to_end(words: Sequence[str]) -> None:
+    """Send SIGTERM to the batch scripts of running tasks, so that they write a checkpoint and end.
+
+    A plain `scancel` would kill everything 30 s later, which may be too early for a checkpoint.
+
+    Args:
+        words: Jobs or tasks, such as `12_[2,4-7]`.
+
+    Raises:
+        BackendError: If Slurm does not answer or refuses.
+    """
+    if not words:
+        return
+    command = ["scancel", "--verbose", "--batch", "--signal=TERM", *words]
+    said = ""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=client_environment(), text=True
+    ) as process:
+        for line in process.stderr or ():
+            said += line
+            if _DELIVERED in line:
+                time.sleep(_SETTLE_S)
+                process.kill()
+                return
+        code = process.wait(TIMEOUT_S)
+    if code and not any(word in said for word in _ENDED):
+        raise client_error(command, said)
