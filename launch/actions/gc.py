@@ -19,6 +19,7 @@ from launch.containers.images.convert import note_of
 from launch.containers.images.prune import find_left, find_made, hide_image, is_being_made
 from launch.errors import StoreError
 from launch.store.files import SNAPSHOTS
+from launch.store.manifest import generation_numbers, read_header
 from launch.store.state import State
 from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
@@ -140,12 +141,12 @@ def _listed_uses(store: Store) -> Iterator[_Use]:
     """Yield what a manifest refers to.
 
     Raises:
-        StoreError: Where one cannot be read: what it names must not go unknown.
+        StoreError: If one cannot be read: what it names must stay.
     """
     for name in store.sweeps():
-        sweep = store.sweep(name)
-        for generation in sweep.generations():
-            header = sweep.header(generation)
+        sweep = str(store.sweep(name).path)
+        for generation in generation_numbers(sweep):
+            header = read_header(sweep, generation)
             yield _Use(snapshot=header.snapshot, image=_name_of(header.image and header.image.file))
 
 

@@ -137,7 +137,7 @@ def _follow(sweep: SweepStore, run_id: str, attempt: int | None, tail: int | Non
 
 
 def _has_ended(sweep: SweepStore, run_id: str, attempt: int | None) -> bool:
-    view = sweep.view(run_id)
+    view = sweep.state().view(run_id)
     if view.state in (State.RUNNING, State.PENDING):
         # An older attempt gets no more lines.
         return attempt is not None and attempt < view.attempts - 1

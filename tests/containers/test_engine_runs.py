@@ -122,7 +122,7 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
         said = " ".join(capsys.readouterr().err.split())
         assert "its container may still be at work, and cannot be ended: no Docker engine answers at unix:" in said
         assert "hint: start its engine where" in said
-    assert run.store.sweep("work").generations() == [1]
+    assert list(run.store.sweep("work").state().manifest.headers) == [1]
     assert [path.name for path in (run.run_dir / "attempts").iterdir()] == ["0"]
     docker.start()
     assert main(["cancel", "work", "--runs", str(tmp_path / "runs")]) == ExitCode.OK

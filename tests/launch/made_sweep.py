@@ -48,7 +48,7 @@ def make_sweep(
     records = [_record(made) for made in runs]
     write_runs(sweep, [Planned(record, f"seed: {record.seed}\n") for record in records])
     header = manifest_header(sweep=name, file=file, snapshot=snapshot, published=tuple(published), created=time.time())
-    sweep.freeze(header, [manifest_entry(record) for record in records])
+    sweep.state().freeze(header, [manifest_entry(record) for record in records])
     for record, made in zip(records, runs, strict=True):
         _write_state(sweep.run_dir(record.run_id), made)
     return sweep

@@ -39,7 +39,7 @@ def listed(sweep: SweepStore, count: int = 1) -> list[Planned]:
     """Plan and freeze some runs."""
     plans = [plan_of(number) for number in range(count)]
     write_runs(sweep, plans)
-    sweep.freeze(HEADER, entries_of(plans))
+    sweep.state().freeze(HEADER, entries_of(plans))
     return plans
 
 

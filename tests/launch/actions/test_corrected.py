@@ -52,16 +52,16 @@ def test_a_corrected_config_starts_its_run_again_and_no_other(store: Store) -> N
     dry = planned(store, "/right")
     assert said(dry) == [f"command-s0-00000000 {SAID}: it is started again"]
     assert [view.state for view in dry.views] == [State.PLANNED, State.FAILED, State.SUCCEEDED]
-    assert store.sweep("work").generations() == [1]
+    assert list(store.sweep("work").state().manifest.headers) == [1]
     submission = submitted(store, "/right")
     assert said(submission) == [f"command-s0-00000000 {SAID}: it is started again"]
     assert [view.state for view in submission.views] == [State.PLANNED, State.FAILED, State.SUCCEEDED]
     assert [view.state for view in run_queue(submission)] == [State.SUCCEEDED, State.FAILED, State.SUCCEEDED]
-    manifest = store.sweep("work").manifest()
+    manifest = store.sweep("work").state().manifest
     assert [header.why for header in manifest.headers.values()] == ["submit", "retry", "submit"]
     assert [len(run_ids) for run_ids in manifest.run_ids.values()] == [3, 1, 3]
     assert driven(store, "/right") == [(State.SUCCEEDED, 2), (State.FAILED, 1), (State.SUCCEEDED, 1)]
-    assert store.sweep("work").manifest().newest == 3
+    assert store.sweep("work").state().manifest.newest == 3
 
 
 def test_what_has_not_changed_or_not_helped_stays_failed(store: Store) -> None:
@@ -121,6 +121,6 @@ def test_a_kill_between_the_two_generations_starts_nothing_twice(store: Store, m
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(os, "link", dies_at_the_third)
         submitted(store, "/right")
-    assert store.sweep("work").generations() == [1, 2]
+    assert list(store.sweep("work").state().manifest.headers) == [1, 2]
     assert driven(store, "/right") == [(State.SUCCEEDED, 2), (State.FAILED, 1), (State.SUCCEEDED, 1)]
     assert driven(store, "/right")[0] == (State.SUCCEEDED, 2)

@@ -21,6 +21,7 @@ from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.manifest import entry_line
+from launch.store.queue_lock import read_queue_owner
 from launch.store.records import ManifestEntry
 from launch.store.state import State
 from launch.store.store import Store
@@ -102,7 +103,7 @@ def test_after_a_failure_nothing_begins_until_it_is_retried(store: Store, tmp_pa
         "free": State.SUCCEEDED,
     }
     assert views[2].message == f"waits for a: 1 of 2 runs FAILED ({views[1].run_id})"
-    assert store.sweep("work").view(views[2].run_id) == store.sweep("work").views()[2] == views[2]
+    assert store.sweep("work").state().views([views[2].run_id])[0] == store.sweep("work").views()[2] == views[2]
     assert "b" not in order(tmp_path)
     again = run_queue(submit(store))  # typed again, it leaves alone what failed, and what waits for it
     assert states(again) == states(views)
@@ -193,7 +194,7 @@ def test_in_the_background_it_ends_too(store: Store, tmp_path: Path) -> None:
     (tmp_path / "fail-b").touch()
     run_in_background(submit(store))
     sweep = store.sweep("work")
-    assert wait_until(lambda: sweep.queue() is None, 30)
+    assert wait_until(lambda: read_queue_owner(str(sweep.path)) is None, 30)
     assert states(sweep.views()) == dict.fromkeys(SOURCE, State.SUCCEEDED) | {"b": State.FAILED, "c": State.PLANNED}
 
 

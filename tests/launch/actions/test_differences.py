@@ -47,7 +47,7 @@ def typed(tmp_path: Path) -> Typed:
     sweep = Store(tmp_path).sweep("run-digits")
     plan = Planned(plan_of(settings={}, overrides=()).record, CONFIG)
     write_runs(sweep, [plan])
-    sweep.freeze(HEADER, entries_of([plan]))
+    sweep.state().freeze(HEADER, entries_of([plan]))
     return Typed(sweep, plan)
 
 

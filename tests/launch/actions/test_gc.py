@@ -55,7 +55,7 @@ def test_a_succeeded_run_keeps_its_newest_checkpoint(tmp_path: Path) -> None:
     assert freed == 3 * 102
     assert not any(path.exists() for path in old)
     assert (kept / "state" / "array").exists()
-    assert sweep.view(run_id_of(DONE)).state == State.SUCCEEDED
+    assert sweep.state().view(run_id_of(DONE)).state == State.SUCCEEDED
 
 
 @pytest.mark.parametrize("state", OPEN)

@@ -74,8 +74,8 @@ def found(root: Path) -> dict[Path, str]:
 
 def name_in_manifest(root: Path, place: Path) -> None:
     sweep = make_sweep(root, "named", [DONE])
-    header = replace(sweep.header(1), image=replace(image_of("0"), file=f"/elsewhere/{place.name}"))
-    sweep.freeze(header, [one.entry for one in sweep.manifest().listed.values()])
+    header = replace(sweep.state().manifest.headers[1], image=replace(image_of("0"), file=f"/elsewhere/{place.name}"))
+    sweep.state().freeze(header, [one.entry for one in sweep.state().manifest.listed.values()])
 
 
 def name_in_attempt(root: Path, place: Path) -> None:

@@ -64,7 +64,7 @@ def test_sweep_is_composed_stored_driven_and_resumed(store: Store, code: Path) -
     assert not store.root.exists(), "a dry run writes nothing"
     submission = submit(plan, source=code)
     assert counts(submission) == {State.PLANNED: 3}
-    header = store.sweep("digits").header(1)
+    header = store.sweep("digits").state().manifest.headers[1]
     assert (header.file, header.why, header.backend, header.runtime) == ("sweeps/x.yaml", "submit", "local", "bare")
     assert (store.root / ".snapshots" / (header.snapshot or "")).is_dir()
     assert states(run_queue(submission)) == [State.SUCCEEDED] * 3
@@ -135,7 +135,7 @@ def test_code_that_was_changed_and_changed_back_is_what_runs(store: Store, code:
     submission = submitted_again()
     assert submission.generation == 3, "the second has superseded the first, though that says the same"
     (view,) = run_queue(submission)
-    snapshots = [store.sweep("work").header(generation).snapshot for generation in (1, 2, 3)]
+    snapshots = [store.sweep("work").state().manifest.headers[generation].snapshot for generation in (1, 2, 3)]
     assert snapshots[0] != snapshots[1]
     assert read_attempt(attempt_path(view.run_dir, 0)).snapshot == snapshots[0] == snapshots[2]
 
@@ -147,7 +147,7 @@ def test_missing_snapshot_is_taken_anew_by_submitting_and_by_retrying(store: Sto
     (view,) = run_queue(submission)
     assert (view.state, view.reason) == (State.FAILED, Reason.START)
     assert submitted(store, [python("pass")]).generation == 1
-    assert [path.name for path in snapshots.iterdir()] == [store.sweep("work").header(1).snapshot]
+    assert [path.name for path in snapshots.iterdir()] == [store.sweep("work").state().manifest.headers[1].snapshot]
     shutil.rmtree(snapshots)
     assert states(run_queue(retry(store, "work", failed_only=True, source=code))) == [State.SUCCEEDED]
 
@@ -206,7 +206,7 @@ def lost(store: Store, submission: Submission, *, result: bool) -> RunView:
     os.unlink(os.path.join(view.run_dir, "result.json"))
     if not result:
         os.unlink(os.path.join(path, "result.json"))
-    return store.sweep("work").view(view.run_id)
+    return store.sweep("work").state().views([view.run_id])[0]
 
 
 @pytest.mark.parametrize(("result", "attempts"), [(True, 1), (False, 2)], ids=["adopted", "executed again"])
@@ -228,7 +228,7 @@ def test_retry_starts_failures_anew_and_leaves_the_rest(store: Store, code: Path
     flag.touch()
     submission = retry(store, "work", failed_only=True, source=code)
     assert [view.run_id for view in submission.views] == [views[0].run_id, views[2].run_id]
-    assert store.sweep("work").header(submission.generation or 0).why == "retry"
+    assert store.sweep("work").state().manifest.headers[submission.generation or 0].why == "retry"
     assert states(run_queue(submission)) == [State.SUCCEEDED] * 2
     assert states(store.sweep("work").views()) == [State.SUCCEEDED] * 3
     assert retry(store, "work", failed_only=True, source=code).views == ()

@@ -12,6 +12,7 @@ from launch.backends.local.backend import LocalBackend
 from launch.errors import BackendError, LaunchError
 from launch.store import processes
 from launch.store.attempts import attempt_path
+from launch.store.queue_lock import read_queue_owner
 from launch.store.state import State
 from launch.store.store import Store
 from launch.store.view import RunView
@@ -45,7 +46,7 @@ def test_queue_in_the_background_outlives_its_terminal(store: Store, monkeypatch
     os.close(terminal)
     pid = int(shell.communicate()[0])
     os.close(master)
-    queue = store.sweep("work").queue()
+    queue = read_queue_owner(str(store.sweep("work").path))
     assert queue is not None and queue.pid == pid
     assert os.getsid(pid) not in (os.getsid(0), shell.pid)
     assert wait_until(lambda: ready(submission.views[0]), 20)

@@ -14,8 +14,8 @@ from launch.store.attempts import ATTEMPT, write_record
 from launch.store.cancel_mark import CANCELLED, write_cancelled
 from launch.store.liveness import SILENT_S
 from launch.store.locks import acquire
-from launch.store.manifest import ListedRun
 from launch.store.processes import host, start_time
+from launch.store.queue_lock import lock_queue, read_queue_owner
 from launch.store.records import AttemptRecord
 from launch.store.state import Reason, State
 from launch.store.status import Facts, derive
@@ -118,14 +118,14 @@ def test_lost_needs_two_proofs(sweep: SweepStore) -> None:
 
     def state(record: AttemptRecord) -> State:
         write_record(str(path), record)
-        return sweep.view(plan.record.run_id).state
+        return sweep.state().view(plan.record.run_id).state
 
     assert state(RECORD) is State.LOST
     assert state(alive) is State.RUNNING, "the lock is free, and the process lives"
     assert state(replace(alive, pid_start=1)) is State.LOST, "the pid belongs to another process now"
     assert state(replace(alive, boot_id="before")) is State.LOST, "the machine has been started again"
     assert state(replace(RECORD, boot_id="there", host="elsewhere")) is State.RUNNING, "nothing is known from here"
-    assert "it runs on elsewhere" in (sweep.view(plan.record.run_id).message or "")
+    assert "it runs on elsewhere" in (sweep.state().view(plan.record.run_id).message or "")
     held = acquire(str(path / "lock"))
     assert held is not None
     assert state(RECORD) is State.RUNNING, "the process is gone, and the lock is held"
@@ -145,12 +145,12 @@ def test_attempt_of_a_machine_that_is_gone_is_lost_once_it_is_silent(sweep: Swee
             os.utime(file, (time.time() - 2 * SILENT_S,) * 2)
         os.utime(path / sign, (time.time() - silent_s,) * 2)
         before = tree(path)
-        view = sweep.view(plan.record.run_id)
+        view = sweep.state().view(plan.record.run_id)
         assert tree(path) == before
         return view.state
 
     assert state(SILENT_S - 60) is State.RUNNING
-    assert f"lost after {SILENT_S / 60:.0f} min of silence" in (sweep.view(plan.record.run_id).message or "")
+    assert f"lost after {SILENT_S / 60:.0f} min of silence" in (sweep.state().view(plan.record.run_id).message or "")
     assert state(SILENT_S + 60) is State.LOST
     held = acquire(str(path / "lock"))
     assert held is not None
@@ -170,27 +170,27 @@ def test_attempt_without_a_record_lives_while_a_process_carries_its_label(sweep:
         stdout=subprocess.PIPE,
         env={"LAUNCH_ATTEMPT_DIR": str(path)},
     )
-    assert sweep.view(plan.record.run_id).state is State.RUNNING
+    assert sweep.state().view(plan.record.run_id).state is State.RUNNING
     process.kill()
     process.communicate()
-    assert sweep.view(plan.record.run_id).state is State.LOST
+    assert sweep.state().view(plan.record.run_id).state is State.LOST
 
 
 def test_planned_becomes_pending_while_a_queue_feeds_it(sweep: SweepStore) -> None:
     plans = listed(sweep, 2)
-    sweep.freeze(HEADER, entries_of(plans[:1]))
+    sweep.state().freeze(HEADER, entries_of(plans[:1]))
     assert {view.state for view in sweep.views()} == {State.PLANNED}
-    fd = sweep.lock_queue(2)
+    fd = lock_queue(str(sweep.path), 2)
     assert [view.state for view in sweep.views()] == [State.PENDING, State.PLANNED]
-    queue = sweep.queue()
+    queue = read_queue_owner(str(sweep.path))
     assert queue is not None and (queue.pid, queue.host, queue.generation) == (os.getpid(), host(), 2)
     with pytest.raises(LaunchError, match=rf"being run by process {os.getpid()} on {host()}") as caught:
-        sweep.lock_queue(1)
+        lock_queue(str(sweep.path), 1)
     assert "launch watch a" in (caught.value.hint or "")
     (sweep.path / "queue.lock").write_text("garbage")
     assert {view.state for view in sweep.views()} == {State.PENDING}, "an unreadable note still is a living queue"
     os.close(fd)
-    assert sweep.queue() is None
+    assert read_queue_owner(str(sweep.path)) is None
 
 
 def test_retry_sets_failures_and_cancellations_aside(sweep: SweepStore) -> None:
@@ -198,11 +198,11 @@ def test_retry_sets_failures_and_cancellations_aside(sweep: SweepStore) -> None:
     attempted(sweep, failed, replace(RECORD, ended=2.0, reason=Reason.CRASH, exit_code=1, message="oh"))
     write_cancelled(str(sweep.run_dir(cancelled.record.run_id)), 1)
     assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED]
-    sweep.freeze(HEADER, entries_of([failed, cancelled]))
-    assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED], "submitting again does not retry"
-    sweep.freeze(replace(HEADER, why="retry"), entries_of([failed, cancelled]))
+    sweep.state().freeze(HEADER, entries_of([failed, cancelled]))
+    assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED], "submitting again is no retry"
+    sweep.state().freeze(replace(HEADER, why="retry"), entries_of([failed, cancelled]))
     assert [view.state for view in sweep.views()] == [State.PLANNED, State.PLANNED]
-    assert sweep.view(failed.record.run_id).message == "oh"
+    assert sweep.state().view(failed.record.run_id).message == "oh"
 
 
 def test_unreadable_mark_of_a_cancellation_still_counts(sweep: SweepStore) -> None:
@@ -249,5 +249,5 @@ def test_progress_of_a_running_run_is_shown(sweep: SweepStore) -> None:
 
 def test_view_of_a_run_that_is_not_listed_yet(sweep: SweepStore) -> None:
     entry = entries_of([plan_of()])[0]
-    view = sweep.view_of(ListedRun(entry=entry, generation=0), fed=False)
+    view = sweep.state().with_entries([entry]).view(entry.run_id)
     assert (view.state, view.attempts) == (State.PLANNED, 0)

@@ -10,6 +10,7 @@ from launch.errors import StoreError
 from launch.store import files
 from launch.store.attempts import write_record
 from launch.store.claims import claim_attempt
+from launch.store.manifest import freeze
 from launch.store.processes import host, start_time
 from launch.store.run_dirs import plan_run_dirs
 from launch.store.state import Reason, State
@@ -104,18 +105,18 @@ def test_run_whose_config_resolves_differently_is_reported(sweep: SweepStore) ->
     today = Planned(replace(plan.record, run_id="digits-lr=0-s0-ffffffff", science_hash="f" * 64))
     (changed,) = write_runs(sweep, [today]).changed
     assert (changed.run_id, changed.earlier) == (today.record.run_id, plan.record.run_id)
-    sweep.freeze(HEADER, entries_of([today]))
+    sweep.state().freeze(HEADER, entries_of([today]))
     assert write_runs(sweep, [today]).changed == []
 
 
 def test_generations_are_numbered_and_never_change(sweep: SweepStore) -> None:
     plans = listed(sweep, 2)
     first = (sweep.path / "manifest" / "0001.jsonl").read_bytes()
-    assert sweep.freeze(HEADER, entries_of(plans[:1])) == 2
-    assert sweep.generations() == [1, 2]
+    assert sweep.state().freeze(HEADER, entries_of(plans[:1])).manifest.newest == 2
+    assert list(sweep.state().manifest.headers) == [1, 2]
     assert (sweep.path / "manifest" / "0001.jsonl").read_bytes() == first
-    assert sweep.header(2) == replace(HEADER, generation=2)
-    assert [one.entry for one in sweep.manifest().listed.values()] == entries_of(plans)
+    assert sweep.state().manifest.headers[2] == replace(HEADER, generation=2)
+    assert [one.entry for one in sweep.state().manifest.listed.values()] == entries_of(plans)
     assert {view.run_id: view.generation for view in sweep.views()} == {
         plans[0].record.run_id: 2,
         plans[1].record.run_id: 1,
@@ -125,9 +126,11 @@ def test_generations_are_numbered_and_never_change(sweep: SweepStore) -> None:
 def test_of_many_writers_each_gets_its_own_generation(sweep: SweepStore) -> None:
     listed(sweep)
     numbers: list[int] = []
-    writers = [
-        threading.Thread(target=lambda: numbers.append(sweep.freeze(HEADER, entries_of([plan_of()])))) for _ in range(8)
-    ]
+
+    def add() -> None:
+        numbers.append(freeze(str(sweep.path), HEADER, entries_of([plan_of()])).generation)
+
+    writers = [threading.Thread(target=add) for _ in range(8)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -150,9 +153,9 @@ def test_status_survives_a_bad_manifest_and_names_it(sweep: SweepStore, content:
     bad = sweep.path / "manifest" / "0002.jsonl"
     bad.write_bytes(content)
     assert [view.run_id for view in sweep.views()] == [plan.record.run_id]
-    (problem,) = sweep.problems
+    (problem,) = sweep.state().manifest.problems
     assert str(bad) in problem and words in problem
-    assert sweep.freeze(HEADER, entries_of([plan])) == 3
+    assert sweep.state().freeze(HEADER, entries_of([plan])).manifest.newest == 3
 
 
 def test_bad_line_of_a_manifest_costs_one_run(sweep: SweepStore) -> None:
@@ -161,7 +164,7 @@ def test_bad_line_of_a_manifest_costs_one_run(sweep: SweepStore) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], "garbage", lines[3]]) + "\n")
     assert len(sweep.views()) == 2
-    assert f"{path}: line 3: not JSON" in sweep.problems[0]
+    assert f"{path}: line 3: not JSON" in sweep.state().manifest.problems[0]
 
 
 def test_no_such_sweep_or_run(sweep: SweepStore) -> None:
@@ -169,7 +172,7 @@ def test_no_such_sweep_or_run(sweep: SweepStore) -> None:
         sweep.views()
     listed(sweep)
     with pytest.raises(StoreError, match="no run 'x' in the sweep 'a'"):
-        sweep.view("x")
+        sweep.state().view("x")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ def test_disk_that_refuses_is_explained(
     monkeypatch.setattr(files.os, "write", refuse)
     steps = {
         "plan": lambda: write_runs(sweep, [plan_of(7)]),
-        "freeze": lambda: sweep.freeze(HEADER, entries_of([plan])),
+        "freeze": lambda: sweep.state().freeze(HEADER, entries_of([plan])),
         "claim": lambda: claim_attempt(str(sweep.run_dir(plan.record.run_id)), 1, RECORD),
         "record": lambda: write_record(str(path), RECORD),
     }

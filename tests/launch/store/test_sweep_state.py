@@ -7,6 +7,7 @@ import pytest
 
 from launch.store import manifest as manifest_module
 from launch.store.cancel_mark import write_cancelled
+from launch.store.manifest import freeze
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import State
 from launch.store.store import Store, SweepStore
@@ -34,7 +35,7 @@ def test_a_state_reads_every_generation_once(sweep: SweepStore, opened: list[str
 def test_looking_again_reads_only_what_was_added(sweep: SweepStore, opened: list[str]) -> None:
     plans = listed(sweep, 2)
     state = sweep.state()
-    sweep.freeze(replace(HEADER, why="retry"), entries_of(plans[:1]))
+    freeze(str(sweep.path), replace(HEADER, why="retry"), entries_of(plans[:1]))
     opened.clear()
     later = state.refreshed()
     assert opened == ["0002.jsonl"]
@@ -52,7 +53,7 @@ def test_a_state_that_freezes_knows_the_generation_unread(sweep: SweepStore, ope
 def test_a_generation_of_another_launcher_is_read_by_the_one_that_freezes_after_it(sweep: SweepStore) -> None:
     plans = listed(sweep, 2)
     state = sweep.state()
-    sweep.freeze(replace(HEADER, why="retry"), entries_of(plans[:1]))
+    freeze(str(sweep.path), replace(HEADER, why="retry"), entries_of(plans[:1]))
     assert state.freeze(HEADER, entries_of(plans)).manifest == sweep.state().manifest
 
 

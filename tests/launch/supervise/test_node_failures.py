@@ -57,7 +57,9 @@ def test_slurms_word_for_it_makes_the_reason(tmp_path: Path, end: str, reason: R
     sweep = lost(Store(tmp_path), end)
     (view,) = sweep.views()
     assert (view.state, view.reason, view.message) == (State.LOST, reason, f"its job ended as {end}")
-    assert should_resubmit(view, sweep.manifest()) == (reason is Reason.NODE_FAILURE)  # none is allowed that was killed
+    assert should_resubmit(view, sweep.state().manifest) == (
+        reason is Reason.NODE_FAILURE
+    )  # none is allowed that was killed
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,10 @@ def test_a_job_that_leaves_does_not_keep_a_retry_waiting(
     sweep = make_sweep(tmp_path, "w", [Made(seed=0, state=State.FAILED)])
     (view,) = sweep.views()
     attempts(Path(view.run_dir), {"backend": "slurm", "host": "elsewhere", "ended": 2.0, "reason": reason})
-    sweep.freeze(replace(sweep.header(1), why="retry"), [one.entry for one in sweep.manifest().listed.values()])
+    sweep.state().freeze(
+        replace(sweep.state().manifest.headers[1], why="retry"),
+        [one.entry for one in sweep.state().manifest.listed.values()],
+    )
     said = SchedulerView(tasks={view.run_id: ""}, running=frozenset(running), taken=2e9)
     assert SweepStore(sweep.path, lambda _: said).views()[0].state is state
 

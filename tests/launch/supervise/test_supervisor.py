@@ -134,7 +134,7 @@ def test_command_that_cannot_be_started(tmp_path: Path) -> None:
 
 def test_missing_snapshot_runs_no_other_code(tmp_path: Path) -> None:
     case = Case(tmp_path, python("print('ran')"))
-    snapshot = case.store.sweep("work").header(1).snapshot
+    snapshot = case.store.sweep("work").state().manifest.headers[1].snapshot
     shutil.rmtree(case.store.root / ".snapshots" / (snapshot or ""))
     assert case.supervise(environment={"PYTHONPATH": str(tmp_path)}) == Outcome.FINAL
     assert case.attempt().reason is Reason.START

@@ -18,6 +18,7 @@ from launch.errors import BackendError, LaunchError, StoreError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_numbers, attempt_path, read_attempt
+from launch.store.queue_lock import read_queue_owner
 from launch.store.state import Reason, State
 from launch.store.store import Store
 from launch.store.view import RunView
@@ -92,7 +93,7 @@ def test_every_run_succeeds_and_typing_it_again_starts_nothing(store: Store) -> 
     again = submitted(store, commands)
     assert again.generation == 1
     assert [view.attempts for view in run_queue(again)] == [1] * 5
-    assert store.sweep("work").queue() is None
+    assert read_queue_owner(str(store.sweep("work").path)) is None
 
 
 def test_failed_run_is_reported_and_does_not_stop_the_others(store: Store) -> None:
@@ -170,7 +171,7 @@ def test_slot_of_another_sweep_is_waited_for(store: Store, tmp_path: Path) -> No
     other = Store(tmp_path / "other")
     submitted(other, [python("pass")])
     second = driver(other)
-    assert wait_until(lambda: other.sweep("work").queue() is not None, 20)
+    assert wait_until(lambda: read_queue_owner(str(other.sweep("work").path)) is not None, 20)
     assert other.sweep("work").views()[0].state is State.PENDING
     first.send_signal(signal.SIGINT)
     assert (first.communicate()[1], second.communicate()[1]) == ("", "")
@@ -250,7 +251,7 @@ def test_supervisors_outlive_their_launcher_and_the_next_one_waits_for_them(stor
     first.communicate()
     assert store.sweep("work").views()[0].state is State.RUNNING
     second = driver(store)
-    assert wait_until(lambda: store.sweep("work").queue() is not None, 20)
+    assert wait_until(lambda: read_queue_owner(str(store.sweep("work").path)) is not None, 20)
     go.write_text("")
     assert second.communicate()[1] == ""
     (view,) = store.sweep("work").views()

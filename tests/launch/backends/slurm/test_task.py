@@ -214,7 +214,7 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(
         monkeypatch.setenv(name, value)
     first, other, own = (replace(entries_of([plan_of()])[0], run_id=name) for name in ("first", "other", "r1"))
     turned = [replace(first, provides=("a",)), replace(other, provides=("b",)), replace(own, requires=("a",))]
-    SweepStore(tmp_path).freeze(HEADER, turned)
+    SweepStore(tmp_path).state().freeze(HEADER, turned)
     write_array(str(tmp_path), record(waits=("f" * 16,)), "")
     assert execute(str(tmp_path / ".slurm" / "0123456789abcdef.json")) == Outcome.AGAIN
     assert "r1 comes after first, which has not succeeded" in capfd.readouterr().err
