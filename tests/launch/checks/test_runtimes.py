@@ -93,7 +93,7 @@ NO_NAMESPACES = (
         ("1.4.5", STARTS, True, True, Level.OK, "1.4.5"),
         ("1.0.3", STARTS, True, True, Level.FAIL, "is too old: 1.1 is needed"),
         ("1.4.5", STARTS, False, True, Level.FAIL, "no access to /dev/fuse"),
-        ("1.4.5", STARTS, True, False, Level.WARN, "without squashfuse a .sif file is unpacked anew"),
+        ("1.4.5", STARTS, True, False, Level.WARN, "without squashfuse a .sif file is unpacked again"),
         ("1.4.5", NO_NAMESPACES, False, True, Level.FAIL, "1.4.5; it starts no container: Failed to create user name"),
         ("1.4.5", "exit 1", True, True, Level.FAIL, "it starts no container: it said nothing"),
     ],

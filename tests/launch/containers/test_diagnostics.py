@@ -44,7 +44,7 @@ NO_DOCKER = "\nCannot connect to the Docker daemon at unix:///var/run/docker.soc
         (
             NO_CONFIG,
             "While initializing: couldn't parse configuration file /etc/apptainer.conf: none",
-            "install it anew",
+            "install it again",
         ),
         (
             NO_SQUASHFUSE + NO_FUSE,

@@ -181,7 +181,7 @@ def test_what_another_user_left_in_the_way_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "chmod", refuse)
     with pytest.raises(LaunchError, match="context: cannot be used: Operation not permitted") as caught:
         stage(find_image("cpu"), code(tmp_path / "source"), tmp_path / "context")
-    assert caught.value.hint == f"remove {tmp_path}/context; it is made anew"
+    assert caught.value.hint == f"remove {tmp_path}/context; it is made again"
 
 
 def test_a_wheel_that_is_missing_is_named_before_anything_is_built(tmp_path: Path) -> None:
