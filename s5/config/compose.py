@@ -71,7 +71,7 @@ def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = Non
     folders = [folder.resolve() for folder in folders or conf_dirs()]
     for text in overrides:
         _check_override(text, folders)
-    _store_schemas(tuple(FAMILIES))
+    _store_schemas()
     try:
         with initialize_config_dir(str(folders[0]), **_version_base()):
             config = compose("config", overrides=[*_search(folders[1:]), *overrides])
@@ -100,22 +100,30 @@ def _version_base() -> dict[str, Any]:
     return {"version_base": None} if hydra.__version__.startswith("1.3.") else {}
 
 
-@cache
-def _store_schemas(kinds: tuple[str, ...]) -> None:
-    """Tell Hydra of `Config` and of the families, once for each set of them.
+def _store_schemas() -> None:
+    """Tell Hydra about `Config` and every family.
 
     A family is an option of the group `model` by its name. One that holds another model needs a YAML file to choose
     which, so it is stored as `KIND_schema`, for that file's defaults list.
     """
-    from hydra.core.config_store import ConfigStore
-
-    store = ConfigStore.instance()
     schema = Config()
     schema.model = REQUIRED  # an instance of S5 would refuse the other families
-    store.store("schema", schema)
+    _store("schema", None, Config, schema)
     for group in model_groups():
-        for kind in kinds:
-            store.store(f"{kind}_schema" if layer_fields(FAMILIES[kind]) else kind, FAMILIES[kind], group=group)
+        for kind, family in FAMILIES.items():
+            _store(f"{kind}_schema" if layer_fields(family) else kind, group, family, family)
+
+
+_stored: set[tuple[str, str | None, type]] = set()
+
+
+def _store(name: str, group: str | None, section: type, node: Any) -> None:
+    """Store a schema once: Hydra 1.4 warns about another."""
+    from hydra.core.config_store import ConfigStore
+
+    if (name, group, section) not in _stored:
+        _stored.add((name, group, section))
+        ConfigStore.instance().store(name, node, group=group)
 
 
 def _check_override(text: str, folders: Sequence[Path]) -> None:

@@ -1,5 +1,6 @@
 """Composition: the fast way equals Hydra's, mistakes are explained, and a run's identity holds."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -255,7 +256,12 @@ def test_a_mistake_is_explained(tmp_path: Path, text: str, message: str, hint: s
 
 
 RECIPE_MISTAKES = {
-    "not YAML": ("epochs: 25", "epochs: [25", ": line 20, column 13: expected ',' or ']'"),
+    # The two parsers of PyYAML have different words for it.
+    "not YAML": (
+        "epochs: 25",
+        "epochs: [25",
+        re.compile(r": line 20, column 13: (did not find )?expected ',' or '\]'$"),
+    ),
     "unknown key": ("epochs: 25", "epoch: 25", ": train.epoch: unknown key; did you mean train.epochs?"),
     "unknown section": ("optim:", "otpim:", ": otpim: unknown key; did you mean optim?"),
     "text for a whole number": ("epochs: 25", "epochs: many", ": train.epochs: 'many' is not a whole number"),
@@ -267,7 +273,9 @@ RECIPE_MISTAKES = {
 
 
 @pytest.mark.parametrize(("old", "new", "message"), RECIPE_MISTAKES.values(), ids=RECIPE_MISTAKES)
-def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path: Path, old, new, message: str) -> None:
+def test_a_mistake_in_a_recipe_names_the_recipe(
+    tmp_path: Path, old: str, new: str, message: str | re.Pattern[str]
+) -> None:
     conf = shutil.copytree(CONF_DIR, tmp_path / "conf")
     (recipe,) = (
         file for file in (conf / "experiment/digits/s5.yaml", conf / "model/s5-digits.yaml") if old in file.read_text()
@@ -275,8 +283,10 @@ def test_a_mistake_in_a_recipe_names_the_recipe(tmp_path: Path, old, new, messag
     recipe.write_text(recipe.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError) as caught:
         Composer([conf]).plan(spec())
-    assert caught.value.message.startswith(f"{recipe}{message}")
-    assert "\n" not in caught.value.message
+    assert caught.value.message.startswith(str(recipe))
+    said = caught.value.message.removeprefix(str(recipe))
+    assert message.match(said) if isinstance(message, re.Pattern) else said.startswith(message)
+    assert "\n" not in said
 
 
 def test_an_unknown_experiment_shows_the_nearest_and_all(tmp_path: Path) -> None:
