@@ -260,7 +260,7 @@ RECIPE_MISTAKES = {
     "not YAML": (
         "epochs: 25",
         "epochs: [25",
-        re.compile(r": line 20, column 13: (did not find )?expected ',' or '\]'$"),
+        re.compile(r": line 20, column 13: (did not find )?expected ',' or '\]'"),
     ),
     "unknown key": ("epochs: 25", "epoch: 25", ": train.epoch: unknown key; did you mean train.epochs?"),
     "unknown section": ("optim:", "otpim:", ": otpim: unknown key; did you mean optim?"),
