@@ -1,0 +1,147 @@
+"""What a run printed: the log of one attempt, or all that is added until the run ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.errors import LaunchError
+from launch.store.attempts import attempt_path, find_attempt
+from launch.store.state import State
+from s5.run_dir.result import ATTEMPTS, attempt_dirs
+
+if TYPE_CHECKING:
+    from launch.store.store import SweepStore
+
+_LOG = "log.txt"
+_POLL_S = 0.2
+_PIECE = 1 << 16
+
+
+def read_log(
+    sweep: SweepStore, run_id: str, *, attempt: int | None = None, tail: int | None = None
+) -> tuple[int, Iterator[bytes]]:
+    """Return which attempt's log is read, and its pieces.
+
+    Args:
+        sweep: The sweep.
+        run_id: One of its runs.
+        attempt: The attempt, from 0; None for the last.
+        tail: How many of the last lines; None for all.
+
+    Raises:
+        LaunchError: If there is no such attempt.
+    """
+    attempts = check_attempt(sweep, run_id, attempt)
+    if not attempts:
+        raise LaunchError(f"{run_id} has not been started yet", hint="`launch logs RUN -f` waits for it")
+    chosen = attempts[-1] if attempt is None else attempt
+    log = log_file(sweep.run_dir(run_id), chosen)
+    return chosen, _pieces(log, _tail_offset(log, tail))
+
+
+def check_attempt(sweep: SweepStore, run_id: str, attempt: int | None) -> list[int]:
+    """Return the numbers of a run's attempts, oldest first.
+
+    Raises:
+        LaunchError: If `attempt` is given and is none of them.
+    """
+    attempts = _attempt_numbers(sweep.run_dir(run_id))
+    if attempt is not None and attempt not in attempts:
+        there = f"it has {', '.join(f'attempts/{number}' for number in attempts)}" if attempts else "it has none"
+        raise LaunchError(f"{run_id} has no attempts/{attempt}", hint=there)
+    return attempts
+
+
+def follow_log(
+    sweep: SweepStore, run_id: str, *, attempt: int | None = None, tail: int | None = None, say: Callable[[str], None]
+) -> Iterator[bytes]:
+    """Yield the pieces of a run's log, and what is added to it, until the attempt or the run has ended.
+
+    Args:
+        sweep: The sweep.
+        run_id: One of its runs.
+        attempt: The attempt, from 0; None for the last, and for those that begin later.
+        tail: How many of the last lines to begin with; None for all.
+        say: Called with a line when the run is waited for, and when its next attempt begins.
+    """
+    run_dir = sweep.run_dir(run_id)
+    attempts = check_attempt(sweep, run_id, attempt)
+    current, offset = (attempts[-1] if attempts else None) if attempt is None else attempt, 0
+    if current is None:
+        say(f"waiting for {run_id} to start")
+    else:
+        offset = _tail_offset(log_file(run_dir, current), tail)
+    while True:
+        # Asked before the log is read: what the run printed before its end is then read too.
+        ended = _has_ended(sweep, run_id, current)
+        newest = _attempt_numbers(run_dir)[-1:]
+        for piece in () if current is None else _pieces(log_file(run_dir, current), offset):
+            offset += len(piece)
+            yield piece
+        if attempt is None and newest and newest[0] != current:
+            say(f"the next attempt begins: attempts/{newest[0]}")
+            current, offset = newest[0], 0
+        elif ended:
+            return
+        else:
+            time.sleep(_POLL_S)
+
+
+def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
+    """Return how an attempt ended that printed nothing, such as one whose program is missing; None for another."""
+    run_dir = sweep.run_dir(run_id)
+    log = log_file(run_dir, attempt)
+    if not log.is_file():
+        return f"{log} is not there: the attempt printed nothing"
+    record = find_attempt(attempt_path(str(run_dir), attempt))
+    if log.stat().st_size or record is None or not record.has_ended:
+        return None
+    words = ": ".join(str(word) for word in (record.reason, record.message) if word)
+    return f"attempts/{attempt} printed nothing; it ended with {words}"
+
+
+def log_file(run_dir: Path, attempt: int) -> Path:
+    """Return the log of one attempt."""
+    return run_dir / ATTEMPTS / str(attempt) / _LOG
+
+
+def _attempt_numbers(run_dir: Path) -> list[int]:
+    return [int(folder.name) for folder in attempt_dirs(run_dir)]
+
+
+def _pieces(log: Path, offset: int) -> Iterator[bytes]:
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                yield piece
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise LaunchError(f"{log}: {error.strerror}") from error
+
+
+def _tail_offset(log: Path, lines: int | None) -> int:
+    """Return where the last lines of a file begin."""
+    if lines is None:
+        return 0
+    try:
+        content = log.read_bytes()
+    except FileNotFoundError:
+        return 0
+    offset = len(content) - 1 if content.endswith(b"\n") else len(content)
+    for _ in range(lines):
+        offset = content.rfind(b"\n", 0, max(0, offset))
+        if offset < 0:
+            return 0
+    return offset + 1 if lines > 0 else len(content)
+
+
+def _has_ended(sweep: SweepStore, run_id: str, attempt: int | None) -> bool:
+    view = sweep.state().view(run_id)
+    if view.state in (State.RUNNING, State.PENDING):
+        return attempt is not None and attempt < view.attempts - 1  # an older attempt gets no more lines
+    return True
