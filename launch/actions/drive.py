@@ -56,7 +56,11 @@ def run_in_background(submission: Submission) -> int:
     if not isinstance(backend, AttendedBackend):
         name = submission.profile.name
         raise BackendError(f"profile {name}: its runs go to a scheduler's queue and need no process in the background")
-    return backend.run_in_background(submission.state, submission.generation)
+    try:
+        return backend.run_in_background(submission.state, submission.generation)
+    except BackendError:
+        check_queue(submission.state.folder, submission.profile)  # another process got the lock meanwhile
+        raise
 
 
 def needs_process(submission: Submission) -> bool:

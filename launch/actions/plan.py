@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What submitting a sweep would do.
+    """What submitting a sweep would do. `print` shows it; a notebook shows a table.
 
     Attributes:
         sweep: The sweep.
@@ -70,9 +70,29 @@ class Plan:
         return frozenset(self.run_dirs.missing)
 
     @property
-    def counts(self) -> Counter[State]:
-        """How many of the selected runs are in each state."""
-        return Counter(view.state for view in self.views)
+    def counts(self) -> Counter[str]:
+        """How many of the selected runs are new, or in which state."""
+        return Counter("new" if view.run_id in self.new else str(view.state) for view in self.views)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {word.lower()}" for word, count in self.counts.items())
+        lines = [f"{self.sweep.name} on {self.profile.name}: {len(self.views)} runs: {counts}"]
+        lines += [f"  {state:<9}  {run_id}" for run_id, state, *_ in self._rows()]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join([*lines, *(f"in the way: {obstacle.message}" for obstacle in self.obstacles)])
+
+    def _rows(self) -> list[list[str]]:
+        states = ("new" if view.run_id in self.new else str(view.state) for view in self.views)
+        return [[v.run_id, state, v.experiment, str(v.seed)] for v, state in zip(self.views, states, strict=True)]
+
+    def _repr_html_(self) -> str:  # pyright: ignore[reportUnusedFunction]  # notebooks call it
+        from html import escape
+
+        from launch.results.format import html_table
+
+        problems = [*self.warnings, *(obstacle.message for obstacle in self.obstacles)]
+        notes = "".join(f"<p>{escape(problem)}</p>" for problem in problems)
+        return html_table(["run", "state", "experiment", "seed"], self._rows()) + notes
 
 
 def plan_sweep(

@@ -19,6 +19,7 @@ launch logs mnist5k/mnist5k-sequential-s2-7c01be94 -f  until the run ends
 launch logs digits-s5-lr=0.001-s0-1a2b3c4d --attempt 0 --tail 20
 """
 
+
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")

@@ -11,12 +11,11 @@ from launch.actions.estimate import estimate_plan
 from launch.actions.plan import Plan, plan_sweep
 from launch.actions.submit import submit
 from launch.actions.targets import open_store
-from launch.backends.choose import check_queue
 from launch.cli import console, formatting, setting_columns
 from launch.cli.live_view import LiveView
 from launch.cli.status import advise
 from launch.cli.watch import exit_code
-from launch.errors import BackendError, ExitCode
+from launch.errors import ExitCode
 from launch.profiles.profile import load_profile
 from launch.store.state import OVER, Reason, State
 
@@ -116,7 +115,7 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
     if not drive.needs_process(submission):
         return _submit_to_queue(submission, command, options)
     if detach and not all(view.state in OVER for view in submission.views):
-        pid = _detach(submission)
+        pid = drive.run_in_background(submission)
         console.note(f"{name}: {_counts(submission.views, submission.new)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
         return ExitCode.OK
@@ -149,14 +148,6 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
     advise(name, formatting.count_states(submission.left_alone), options=options)
     return ExitCode.OK
-
-
-def _detach(submission: Submission) -> int:
-    try:
-        return drive.run_in_background(submission)
-    except BackendError:
-        check_queue(submission.state.folder, submission.profile)  # another process got the lock: raise that error
-        raise
 
 
 class _Display:

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from launch.results.table import ResultRow
 
 MISSING = "—"  # the cell of a value that is not there
@@ -50,3 +52,27 @@ def difference_text(row: ResultRow) -> str:
     """Return the signed difference between a row's mean and the published number."""
     text = number_text(row.difference, row.metric)
     return text if row.difference is None or text.startswith("-") else f"+{text}"
+
+
+def table_cells(row: ResultRow) -> list[str]:
+    """Return the numbers of a row: how many seeds, the mean, the published number and the difference."""
+    return [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[str] = ()) -> str:
+    """Return a table as HTML, for a notebook or a page.
+
+    Args:
+        header: The names of the columns.
+        rows: The cells of each row, as text.
+        numeric: The columns of the class `number`, which a page aligns to the right.
+    """
+    from html import escape  # not for a table on a terminal
+
+    kinds = [' class="number"' if name in numeric else "" for name in header]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in zip(header, kinds, strict=True))
+    lines = [
+        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    ]
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"

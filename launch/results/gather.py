@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, final
 
+from launch.errors import LaunchError
 from launch.results.latest import current_views
 from launch.results.table import ResultRow, check_metric, choose_metric, make_rows, read_metrics
 
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The results of a sweep.
+    """The results of a sweep; iterating yields its rows.
 
     Attributes:
         sweep: Name of the sweep.
@@ -35,12 +39,60 @@ class Results:
     has_metrics: bool
     note: str | None = None
 
+    def __iter__(self) -> Iterator[ResultRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat record a row: a field per setting, then `metric`, `n`, `mean`, `std` and so on."""
+        from launch.results.export import setting_names, to_records
+
+        missing = dict.fromkeys(setting_names(self.rows))
+        return [{"experiment": record["experiment"], **missing, **record} for record in to_records(self.rows)]
+
+    def to_pandas(self) -> Any:  # pandas has no types
+        """Return the records as a pandas data frame.
+
+        Raises:
+            LaunchError: If pandas is not installed.
+        """
+        return _frames("pandas").DataFrame(self.to_records())
+
+    def to_polars(self) -> Any:
+        """Return the records as a polars data frame.
+
+        Raises:
+            LaunchError: If polars is not installed.
+        """
+        return _frames("polars").DataFrame(self.to_records(), infer_schema_length=None, strict=False)
+
+    def _repr_html_(self) -> str:  # pyright: ignore[reportUnusedFunction]  # notebooks call it
+        from launch.results.export import setting_names
+        from launch.results.format import MISSING, html_table, table_cells, value_text
+
+        keys, numeric = setting_names(self.rows), ("seeds", self.metric, "published", "difference")
+        rows: list[list[str]] = []
+        for row in self.rows:
+            settings = (value_text(row.settings[key]) if key in row.settings else MISSING for key in keys)
+            rows.append([row.experiment, *settings, *table_cells(row)])
+        return html_table(["experiment", *keys, *numeric], rows, numeric)
+
     @property
     def is_empty(self) -> bool:
         """Whether a table would show only dashes although runs have succeeded: none of them left a metric."""
         succeeded = any("SUCCEEDED" in row.states for row in self.rows)
         published = any(row.published is not None for row in self.rows)
         return succeeded and not (self.has_metrics or self.unreadable or published)
+
+
+def _frames(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        hint = f"`pip install {package}`, or use to_records()"
+        raise LaunchError(f"{package} is not installed", hint=hint) from error
 
 
 def gather(state: SweepState, metric: str | None = None) -> Results:

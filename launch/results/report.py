@@ -10,7 +10,7 @@ from pathlib import Path
 
 from launch.results.curves import MAX_POINTS, Curve, draw_curves, thin
 from launch.results.export import setting_names
-from launch.results.format import MISSING, difference_text, is_percent, mean_text, number_text, value_text
+from launch.results.format import MISSING, is_percent, table_cells, value_text
 from launch.results.table import ResultRow
 from launch.store.records import row_of
 from launch.store.view import RunView
@@ -76,10 +76,9 @@ def _table(rows: Sequence[ResultRow], colours: Mapping[tuple[str, str], str]) ->
 
 def _table_line(row: ResultRow, keys: Sequence[str], colour: str) -> str:
     settings = [value_text(row.settings[key]) if key in row.settings else MISSING for key in keys]
-    numbers = [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
     first = f'<td><span class="key" style="background:{colour}"></span>{html.escape(row.experiment)}</td>'
     cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in settings)
-    return f"<tr>{first}{cells}" + "".join(f'<td class="number">{cell}</td>' for cell in numbers) + "</tr>"
+    return f"<tr>{first}{cells}" + "".join(f'<td class="number">{cell}</td>' for cell in table_cells(row)) + "</tr>"
 
 
 def _curves(metric: str, views: Sequence[RunView], colours: Mapping[tuple[str, str], str]) -> dict[str, list[Curve]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from launch.actions import drive
 from launch.actions.estimate import Estimate
+from launch.backends.choose import check_queue
 from launch.backends.local.slots import SLOTS_VARIABLE
 from launch.cli import main
 from launch.cli.parser import load_verb, make_parser
@@ -220,7 +222,8 @@ def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foregr
     (control / "hold").touch()
     assert main(["sweep", "x.yaml", "--detach"]) == 0
     # The second looked before the first had the queue.
-    monkeypatch.setattr("launch.actions.drive.check_queue", lambda *_: None)
+    looks = iter([None])
+    monkeypatch.setattr(drive, "check_queue", lambda *facts: next(looks, facts) and check_queue(*facts))
     assert main(["sweep", "x.yaml", "--detach"]) == 2
     err = capfd.readouterr().err
     assert "error: the sweep x is being run by process" in err and "hint: launch watch x" in err

@@ -1,0 +1,357 @@
+"""The Python interface of the launcher: what the command line does, for scripts and notebooks.
+
+The functions call the same actions as the commands, so they give the same guarantees: a script that is killed and run
+again executes every run exactly once. Nothing is printed; progress is told to callbacks. A mistake is a `LaunchError`
+with a message and a hint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, final
+
+from launch.actions import cancel as cancel_action
+from launch.actions import drive, logs
+from launch.actions import retry as retry_action
+from launch.actions.container_plan import ContainerOptions
+from launch.actions.orphans import refuse_stuck
+from launch.actions.plan import Plan, plan_sweep
+from launch.actions.submission import Submission
+from launch.actions.submit import submit as submit_plan
+from launch.actions.targets import find_run, find_sweep, open_store
+from launch.actions.wait import Feeder, wait_for_end
+from launch.errors import LaunchError
+from launch.profiles.profile import Profile, load_profile, profile_names
+from launch.results.gather import Results, gather
+from launch.results.table import ResultRow
+from launch.store.state import OVER, State
+from launch.store.store import SweepStore
+from launch.store.view import RunView
+from launch.sweepfile import sweep as sweep_file
+from launch.sweepfile.sweep import Sweep, single_run
+
+__all__ = [
+    "LaunchError",
+    "Plan",
+    "Profile",
+    "ResultRow",
+    "Results",
+    "RunView",
+    "State",
+    "Sweep",
+    "SweepHandle",
+    "cancel",
+    "list_profiles",
+    "list_sweeps",
+    "load_profile",
+    "load_results",
+    "load_sweep",
+    "open_sweep",
+    "plan",
+    "read_log",
+    "retry",
+    "single_run",
+    "status",
+    "submit",
+    "wait",
+]
+
+Folder = str | os.PathLike[str]
+
+
+@final
+class SweepHandle:
+    """A stored sweep: what has become of its runs, and what can be done to them. `open_sweep` and `submit` return it.
+
+    Args:
+        sweep: The sweep.
+        warnings: What its submission warned of.
+
+    Attributes:
+        name: Name of the sweep.
+        path: Its folder, `runs/<sweep>`.
+        warnings: What its submission warned of, one line each.
+    """
+
+    def __init__(self, sweep: SweepStore, warnings: Sequence[str] = ()) -> None:
+        self.name = sweep.name
+        self.path = sweep.path
+        self.warnings = tuple(warnings)
+        self._sweep = sweep
+
+    def __repr__(self) -> str:
+        return f"SweepHandle({str(self.path)!r})"
+
+    def status(self) -> list[RunView]:
+        """Return where each run stands now. Asking changes nothing."""
+        return self._sweep.views()
+
+    def wait(
+        self,
+        *,
+        timeout_s: float | None = None,
+        poll_s: float = 0.5,
+        on_change: Callable[[list[RunView]], None] | None = None,
+        on_interrupt: Literal["leave", "cancel"] = "leave",
+        feed: bool = False,
+    ) -> list[RunView]:
+        """Wait until no process works on the sweep, or is going to.
+
+        Args:
+            timeout_s: Seconds after which to give up; None to wait for ever.
+            poll_s: Seconds between two looks.
+            on_change: Called with where each run stands after each look.
+            on_interrupt: What Ctrl-C does besides ending the wait: `leave` lets the runs go on, `cancel` cancels them.
+            feed: Whether to submit what a cluster's queue had no room for as it empties.
+
+        Returns:
+            Where each run stands at the end.
+
+        Raises:
+            TimeoutError: After `timeout_s`; the runs go on.
+        """
+        state = self._sweep.state()
+        feeder = Feeder([state], say=_ignore, warn=_ignore) if feed else None
+        try:
+            (state,), ended = wait_for_end(
+                [state], timeout_s=timeout_s, poll_s=poll_s, on_change=on_change, feeder=feeder
+            )
+        except KeyboardInterrupt:
+            if on_interrupt == "cancel":
+                self.cancel()
+            raise
+        if not ended:
+            raise TimeoutError(f"the sweep {self.name} has not ended after {timeout_s:g} s")
+        return state.views()
+
+    def cancel(self) -> list[RunView]:
+        """Cancel every run that has not ended, and return these; see `launch.cancel`."""
+        return cancel(self.name, runs=self.path.parent)
+
+    def results(self, metric: str | None = None) -> Results:
+        """Return the results; see `launch.load_results`."""
+        return gather(self._sweep.state(), metric)
+
+
+def load_sweep(file: Folder, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file and expand it to runs.
+
+    Args:
+        file: The YAML file.
+        overrides: Hydra overrides, such as `train.epochs=5`; they win over the file.
+
+    Raises:
+        LaunchError: If the file or an override cannot be understood.
+    """
+    return sweep_file.load_sweep(Path(file), overrides)
+
+
+def plan(
+    sweep: Sweep,
+    *,
+    on: str | Profile = "local",
+    only: str | None = None,
+    runtime: str | None = None,
+    image: str | None = None,
+    mounts: Sequence[str] = (),
+    runs: Folder | None = None,
+) -> Plan:
+    """Find out what submitting a sweep would do. Writes nothing.
+
+    Args:
+        sweep: The sweep; see `load_sweep` and `single_run`.
+        on: Where the runs are to execute: a profile or its name.
+        only: A glob over run ids, experiments and `key=value` settings; None for every run.
+        runtime: What wraps the command, such as `docker`; None for the profile's.
+        image: The image; None for the profile's.
+        mounts: What runs see of the host besides the profile's mounts: `SRC[:DST][:rw]` each.
+        runs: The folder of all runs; None for the profile's, else `$LAUNCH_RUNS`, else `./runs`.
+
+    Returns:
+        The runs with their ids and states, and everything that is in the way: `plan.obstacles`.
+
+    Raises:
+        LaunchError: If a configuration is not valid, or another process feeds the sweep.
+    """
+    profile = load_profile(on) if isinstance(on, str) else on
+    options = ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts))
+    return plan_sweep(sweep, open_store(runs or profile.runs_dir), profile, only=only, options=options)
+
+
+def submit(
+    sweep: Plan | Sweep, *, on: str | Profile | None = None, runs: Folder | None = None, source: Folder | None = None
+) -> SweepHandle:
+    """Submit what is left of a sweep and return at once. Submitting again resumes: nothing runs twice.
+
+    On this machine a process in the background starts the runs; it outlives this one. Failed and cancelled runs are
+    left alone: see `retry`.
+
+    Args:
+        sweep: A plan, or a sweep to plan with the defaults of `plan`.
+        on: Where a sweep's runs execute: a profile or its name; None for `local`, or the plan's.
+        runs: The folder of all runs; None for that of the profile, or of the plan.
+        source: The folder whose code the runs execute; None for that of this package.
+
+    Raises:
+        LaunchError: If something is in the way; then nothing was submitted.
+    """
+    if isinstance(sweep, Sweep):
+        sweep = plan(sweep, on=on or "local", runs=runs)
+    elif on is not None or runs is not None:
+        raise LaunchError("a plan has its profile and its folder already", hint="give `on` and `runs` to `plan`")
+    return _start(submit_plan(sweep, source=None if source is None else Path(source)))
+
+
+def retry(
+    sweep: Folder,
+    *,
+    failed_only: bool = False,
+    on: str | Profile | None = None,
+    runtime: str | None = None,
+    image: str | None = None,
+    mounts: Sequence[str] = (),
+    runs: Folder | None = None,
+    source: Folder | None = None,
+) -> SweepHandle:
+    """Start again the runs of a sweep that failed, were cancelled or were lost, each from its last checkpoint.
+
+    Args:
+        sweep: Its name or its file.
+        failed_only: Whether to leave cancelled and lost runs alone.
+        on: Where they execute: a profile or its name; None for where they were submitted to.
+        runtime: What wraps the command; None as submitted.
+        image: The image; None as submitted.
+        mounts: What runs see of the host besides the profile's mounts.
+        runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
+        source: The folder whose code the runs execute; None for that of this package.
+
+    Raises:
+        LaunchError: If something is in the way, or another process feeds the sweep.
+    """
+    store = open_store(runs)
+    submission = retry_action.retry(
+        store,
+        find_sweep(store, os.fspath(sweep)).name,
+        load_profile(on) if isinstance(on, str) else on,
+        failed_only=failed_only,
+        options=ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts)),
+        source=None if source is None else Path(source),
+    )
+    return _start(submission)
+
+
+def _start(submission: Submission) -> SweepHandle:
+    """Give a submission to its scheduler, or to a process in the background, unless nothing is left to run."""
+    if not all(view.state in OVER for view in submission.views):
+        if drive.needs_process(submission):
+            drive.run_in_background(submission)
+        else:
+            drive.submit_to_queue(submission)
+    folder = Path(submission.state.folder)
+    return SweepHandle(open_store(folder.parent).sweep(folder.name), submission.warnings)
+
+
+def open_sweep(sweep: Folder, *, runs: Folder | None = None) -> SweepHandle:
+    """Return a sweep that was submitted before.
+
+    Args:
+        sweep: Its name or its file.
+        runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
+
+    Raises:
+        LaunchError: If there is no such sweep; the nearest name is shown.
+    """
+    return SweepHandle(find_sweep(open_store(runs), os.fspath(sweep)))
+
+
+def list_sweeps(*, runs: Folder | None = None) -> list[str]:
+    """Return the names of all stored sweeps, sorted."""
+    return open_store(runs).sweeps()
+
+
+def list_profiles() -> list[str]:
+    """Return the names of the profiles that `on` takes, `local` among them."""
+    return profile_names()
+
+
+def status(sweep: Folder, *, runs: Folder | None = None) -> list[RunView]:
+    """Return where each run of a sweep stands; see `SweepHandle.status`."""
+    return open_sweep(sweep, runs=runs).status()
+
+
+def wait(sweep: Folder, *, timeout_s: float | None = None, runs: Folder | None = None) -> list[RunView]:
+    """Wait until no process works on a sweep; see `SweepHandle.wait`."""
+    return open_sweep(sweep, runs=runs).wait(timeout_s=timeout_s)
+
+
+def load_results(sweep: Folder, metric: str | None = None, *, runs: Folder | None = None) -> Results:
+    """Return the results of a sweep: one row per experiment and setting, over its seeds.
+
+    Args:
+        sweep: Its name or its file.
+        metric: The metric to show, such as `val/accuracy`; None for the sweep's own.
+        runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
+
+    Returns:
+        The rows, also as records and as a data frame: `to_records()`, `to_pandas()`, `to_polars()`.
+
+    Raises:
+        LaunchError: If there is no such sweep, or no run has the metric.
+    """
+    return open_sweep(sweep, runs=runs).results(metric)
+
+
+def cancel(*targets: Folder, runs: Folder | None = None) -> list[RunView]:
+    """Cancel sweeps or runs: what waits is not started, what runs writes a checkpoint and ends.
+
+    Args:
+        targets: Sweeps and runs: names, files, run ids or beginnings of run ids.
+        runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
+
+    Returns:
+        The runs that were cancelled; one that is RUNNING is writing its checkpoint.
+
+    Raises:
+        LaunchError: If a target is none of these, or a container may still be at work.
+    """
+    cancelled = cancel_action.cancel(open_store(runs), [os.fspath(target) for target in targets])
+    refuse_stuck(cancelled.stuck)
+    return cancelled.views
+
+
+def read_log(
+    run: str, *, attempt: int | None = None, tail: int | None = None, follow: bool = False, runs: Folder | None = None
+) -> Iterator[str]:
+    """Return the lines that a run printed.
+
+    Args:
+        run: A run id, the beginning of one, or `SWEEP/RUN`.
+        attempt: The attempt, from 0; None for the last.
+        tail: How many of the last lines; None for all.
+        follow: Whether to go on until the run ends.
+        runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
+
+    Raises:
+        LaunchError: If there is no such run or attempt.
+    """
+    store = open_store(runs)
+    name, run_id = find_run(store, run)
+    sweep = store.sweep(name)
+    if follow:
+        return _lines(logs.follow_log(sweep, run_id, attempt=attempt, tail=tail, say=_ignore))
+    return _lines(logs.read_log(sweep, run_id, attempt=attempt, tail=tail)[1])
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _ignore(_: str) -> None:
+    """Drop a line of progress: the caller asked for none."""
