@@ -8,26 +8,23 @@ with a message and a hint.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, final
 
-from launch.actions import cancel as cancel_action
 from launch.actions import drive, logs
 from launch.actions import retry as retry_action
 from launch.actions.container_plan import ContainerOptions
-from launch.actions.orphans import refuse_stuck
 from launch.actions.plan import Plan, plan_sweep
 from launch.actions.submission import Submission
 from launch.actions.submit import submit as submit_plan
-from launch.actions.targets import find_run, find_sweep, open_store
-from launch.actions.wait import Feeder, wait_for_end
+from launch.actions.targets import find_run, open_store, sweep_name
+from launch.actions.wait import ignore
 from launch.errors import LaunchError
+from launch.handle import SweepHandle, cancel_runs
 from launch.profiles.profile import Profile, load_profile, profile_names
-from launch.results.gather import Results, gather
+from launch.results.gather import Results
 from launch.results.table import ResultRow
 from launch.store.state import OVER, State
-from launch.store.store import SweepStore
 from launch.store.view import RunView
 from launch.sweepfile import sweep as sweep_file
 from launch.sweepfile.sweep import Sweep, single_run
@@ -59,80 +56,6 @@ __all__ = [
 ]
 
 Folder = str | os.PathLike[str]
-
-
-@final
-class SweepHandle:
-    """A stored sweep: what has become of its runs, and what can be done to them. `open_sweep` and `submit` return it.
-
-    Args:
-        sweep: The sweep.
-        warnings: What its submission warned of.
-
-    Attributes:
-        name: Name of the sweep.
-        path: Its folder, `runs/<sweep>`.
-        warnings: What its submission warned of, one line each.
-    """
-
-    def __init__(self, sweep: SweepStore, warnings: Sequence[str] = ()) -> None:
-        self.name = sweep.name
-        self.path = sweep.path
-        self.warnings = tuple(warnings)
-        self._sweep = sweep
-
-    def __repr__(self) -> str:
-        return f"SweepHandle({str(self.path)!r})"
-
-    def status(self) -> list[RunView]:
-        """Return where each run stands now. Asking changes nothing."""
-        return self._sweep.views()
-
-    def wait(
-        self,
-        *,
-        timeout_s: float | None = None,
-        poll_s: float = 0.5,
-        on_change: Callable[[list[RunView]], None] | None = None,
-        on_interrupt: Literal["leave", "cancel"] = "leave",
-        feed: bool = False,
-    ) -> list[RunView]:
-        """Wait until no process works on the sweep, or is going to.
-
-        Args:
-            timeout_s: Seconds after which to give up; None to wait for ever.
-            poll_s: Seconds between two looks.
-            on_change: Called with where each run stands after each look.
-            on_interrupt: What Ctrl-C does besides ending the wait: `leave` lets the runs go on, `cancel` cancels them.
-            feed: Whether to submit what a cluster's queue had no room for as it empties.
-
-        Returns:
-            Where each run stands at the end.
-
-        Raises:
-            TimeoutError: After `timeout_s`; the runs go on.
-        """
-        state = self._sweep.state()
-        feeder = Feeder([state], say=_ignore, warn=_ignore) if feed else None
-        try:
-            (state,), ended = wait_for_end(
-                [state], timeout_s=timeout_s, poll_s=poll_s, on_change=on_change, feeder=feeder
-            )
-        except KeyboardInterrupt:
-            if on_interrupt == "cancel":
-                self.cancel()
-            raise
-        if not ended:
-            raise TimeoutError(f"the sweep {self.name} has not ended after {timeout_s:g} s")
-        return state.views()
-
-    def cancel(self) -> list[RunView]:
-        """Cancel every run that has not ended, and return these; see `launch.cancel`."""
-        return cancel(self.name, runs=self.path.parent)
-
-    def results(self, metric: str | None = None) -> Results:
-        """Return the results; see `launch.load_results`."""
-        return gather(self._sweep.state(), metric)
 
 
 def load_sweep(file: Folder, overrides: Sequence[str] = ()) -> Sweep:
@@ -233,7 +156,7 @@ def retry(
     store = open_store(runs)
     submission = retry_action.retry(
         store,
-        find_sweep(store, os.fspath(sweep)).name,
+        sweep_name(store, os.fspath(sweep)),
         load_profile(on) if isinstance(on, str) else on,
         failed_only=failed_only,
         options=ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts)),
@@ -250,7 +173,7 @@ def _start(submission: Submission) -> SweepHandle:
         else:
             drive.submit_to_queue(submission)
     folder = Path(submission.state.folder)
-    return SweepHandle(open_store(folder.parent).sweep(folder.name), submission.warnings)
+    return SweepHandle(open_store(folder.parent), folder.name, submission.warnings)
 
 
 def open_sweep(sweep: Folder, *, runs: Folder | None = None) -> SweepHandle:
@@ -263,7 +186,8 @@ def open_sweep(sweep: Folder, *, runs: Folder | None = None) -> SweepHandle:
     Raises:
         LaunchError: If there is no such sweep; the nearest name is shown.
     """
-    return SweepHandle(find_sweep(open_store(runs), os.fspath(sweep)))
+    store = open_store(runs)
+    return SweepHandle(store, sweep_name(store, os.fspath(sweep)))
 
 
 def list_sweeps(*, runs: Folder | None = None) -> list[str]:
@@ -316,9 +240,7 @@ def cancel(*targets: Folder, runs: Folder | None = None) -> list[RunView]:
     Raises:
         LaunchError: If a target is none of these, or a container may still be at work.
     """
-    cancelled = cancel_action.cancel(open_store(runs), [os.fspath(target) for target in targets])
-    refuse_stuck(cancelled.stuck)
-    return cancelled.views
+    return cancel_runs(open_store(runs), [os.fspath(target) for target in targets])
 
 
 def read_log(
@@ -340,7 +262,7 @@ def read_log(
     name, run_id = find_run(store, run)
     sweep = store.sweep(name)
     if follow:
-        return _lines(logs.follow_log(sweep, run_id, attempt=attempt, tail=tail, say=_ignore))
+        return _lines(logs.follow_log(sweep, run_id, attempt=attempt, tail=tail, say=ignore))
     return _lines(logs.read_log(sweep, run_id, attempt=attempt, tail=tail)[1])
 
 
@@ -351,7 +273,3 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
         yield from (line.decode(errors="replace") for line in lines)
     if rest:
         yield rest.decode(errors="replace")
-
-
-def _ignore(_: str) -> None:
-    """Drop a line of progress: the caller asked for none."""

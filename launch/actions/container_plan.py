@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from launch.actions.container_mounts import check_mounts, needed_mounts, refuse_hidden, requested_mounts
+from launch.actions.wait import ignore
 from launch.containers.runtimes.image_file import check_mount
 from launch.errors import ExitCode, LaunchError, collect_errors, raise_all
 from launch.profiles.profile import Profile, check_word
@@ -20,10 +21,6 @@ from s5.run_dir.result import CONFIG
 if TYPE_CHECKING:
     from launch.store.records import ManifestEntry, ManifestHeader
     from launch.store.sweep_state import SweepState
-
-
-def _silent(_: str) -> None:
-    """Say nothing."""
 
 
 @final
@@ -41,7 +38,7 @@ class ContainerOptions:
     runtime: str | None = None
     image: str | None = None
     mounts: tuple[str, ...] = ()
-    say: Callable[[str], None] = field(default=_silent, compare=False)
+    say: Callable[[str], None] = field(default=ignore, compare=False)
 
 
 @final

@@ -20,6 +20,10 @@ _FEED_S = 30.0
 _MAX_FEED_S = 180.0
 
 
+def ignore(_: str) -> None:
+    """Drop a line of progress that the caller does not show."""
+
+
 @final
 class Feeder:
     """Submits what a cluster's queue had no room for, as the queue empties.
