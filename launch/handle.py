@@ -40,7 +40,7 @@ class SweepHandle:
 
     def status(self) -> list[RunView]:
         """Return where each run stands now. Asking changes nothing."""
-        return self._sweep.views()
+        return self._sweep.state().views()
 
     def wait(
         self,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from launch.actions.container_mounts import check_mounts, needed_mounts, refuse_hidden, requested_mounts
-from launch.actions.wait import ignore
 from launch.containers.runtimes.image_file import check_mount
 from launch.errors import ExitCode, LaunchError, collect_errors, raise_all
 from launch.profiles.profile import Profile, check_word
@@ -38,7 +37,7 @@ class ContainerOptions:
     runtime: str | None = None
     image: str | None = None
     mounts: tuple[str, ...] = ()
-    say: Callable[[str], None] = field(default=ignore, compare=False)
+    say: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
 
 @final
