@@ -8,11 +8,14 @@ usage:
       Train the run with the config.yaml in RUN_DIR. A supervisor names the attempt in LAUNCH_ATTEMPT_DIR.
   python -m s5 evaluate RUN_DIR [--split SPLIT] [--data NAME] [--step-rescale X] [--json]
       Score a run's best model; SPLIT is train, val or test (default).
+  python -m s5 export RUN_DIR [--weights FILE.safetensors] [--program FILE] [--platforms cpu,cuda]
+      Write a run's best model: its weights, or the whole model as a program for jax.export.
   python -m s5 --help
 
 Examples:
   python -m s5 experiment=digits/s5 seed=1 model.n_layers=3
   python -m s5 evaluate runs/_single/digits-s5-s1-0123abcd --split val
+  python -m s5 export runs/_single/digits-s5-s1-0123abcd --weights digits.safetensors
 
 exit codes: 0 done, 2 a mistake in the command, config or data, 3 the loss became NaN, 4 out of memory,
   75 stopped on request with a checkpoint (repeat the command to resume), 1 anything else
@@ -28,14 +31,12 @@ from pathlib import Path
 from typing import Any
 
 from s5.catalog import check_available, check_version, dataset_info
-from s5.config.identity import science_hash, to_dict
-from s5.config.run import Config
 from s5.errors import UserError, did_you_mean
 from s5.process import device
 from s5.process.distributed import read_process_group
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.process.shutdown import LocalStopRequest
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CONFIG, RESULT, Exit, write_atomic
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, RESULT, Exit
 from s5.training.exit_code import explain
 from s5.training.run import train_attempt, train_run
 
@@ -89,14 +90,15 @@ def _single_verb(words: Sequence[str]) -> None:
     asked = parser.parse_args(words)
     _refuse_word(words[0])
     from s5.config.compose import compose
+    from s5.training.single_run import default_run_dir, prepare_run_dir
 
     config = compose(asked.overrides)
-    run_dir = (asked.run_dir or _default_run_dir(config)).absolute()
+    run_dir = (asked.run_dir or default_run_dir(config)).absolute()
     if not (run_dir / RESULT).exists():
         check_version(dataset_info(config.data.name), config.data.version)
         check_available(config.data.name, config.data.root, config.data.cache)
     if read_process_group(os.environ).is_main:
-        _prepare(run_dir, config)
+        prepare_run_dir(run_dir, config)
     _print(train_run(config, run_dir, stop))
 
 
@@ -107,29 +109,6 @@ def _refuse_word(word: str) -> None:
             f"{word}: neither a command nor key=value{did_you_mean(word, _VERBS)}",
             hint=f"the commands are {', '.join(_VERBS)}; to train, start with experiment=NAME",
         )
-
-
-def _default_run_dir(config: Config) -> Path:
-    recipe = (config.recipe or config.data.name).replace("/", "-")
-    name = f"{recipe}-s{config.seed}-{science_hash(to_dict(config))[:8]}"
-    return Path(os.environ.get("LAUNCH_RUNS") or "runs") / "_single" / name
-
-
-def _prepare(run_dir: Path, config: Config) -> None:
-    """Create the run directory, or check that the one that exists holds the same science."""
-    from s5.config.config_file import config_text, read_config
-
-    if not (run_dir / CONFIG).exists():
-        try:
-            run_dir.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(
-                f"{run_dir}: a path component is a file, and a folder is needed",
-                hint="move the file away, or name another folder with LAUNCH_RUNS or --run-dir",
-            ) from error
-        write_atomic(run_dir / CONFIG, config_text(config))
-    elif science_hash(to_dict(read_config(run_dir))) != science_hash(to_dict(config)):
-        raise UserError(f"{run_dir} holds a run with another config", hint="choose another --run-dir, or omit it")
 
 
 def _evaluate_verb(words: Sequence[str]) -> None:
@@ -160,6 +139,29 @@ def _evaluate_verb(words: Sequence[str]) -> None:
     _print(scores, as_json=asked.json)
 
 
+def _export_verb(words: Sequence[str]) -> None:
+    """`export RUN_DIR`."""
+    parser = argparse.ArgumentParser(prog="python -m s5 export")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="write the weights as safetensors")
+    parser.add_argument("--program", metavar="FILE", type=Path, help="write the model as a program of jax.export")
+    parser.add_argument("--platforms", default="cpu", help="where the program is to run: cpu, cuda, tpu or rocm")
+    asked = parser.parse_args(words)
+    if asked.weights is None and asked.program is None:
+        parser.error("name a file: --weights FILE, --program FILE or both")
+    from s5.config.config_file import read_config
+
+    device.select_platform(read_config(asked.run_dir).platform)
+    from s5.training.export import save_run_program, save_run_weights
+    from s5.training.stored_run import load_run
+
+    run = load_run(asked.run_dir)
+    if asked.weights is not None:
+        save_run_weights(run, asked.weights)
+    if asked.program is not None:
+        save_run_program(run, asked.program, platforms=tuple(asked.platforms.split(",")))
+
+
 def _print(metrics: dict[str, Any] | None, *, as_json: bool = False) -> None:
     """Print final metrics, a line each; nothing in a process that has none."""
     if as_json:
@@ -169,7 +171,7 @@ def _print(metrics: dict[str, Any] | None, *, as_json: bool = False) -> None:
         sys.stdout.write(f"{name:16} {value:.6g}\n" if value is not None else f"{name:16} —\n")
 
 
-_VERBS = {"train": _train_verb, "evaluate": _evaluate_verb}
+_VERBS = {"train": _train_verb, "evaluate": _evaluate_verb, "export": _export_verb}
 
 
 if __name__ == "__main__":

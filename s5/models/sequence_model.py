@@ -56,7 +56,7 @@ class SequenceModel(nnx.Module):
         inputs: Shaped[Array | np.ndarray, "batch *documents L d_stored"],
         steps: Steps = REGULAR,
         *,
-        train: bool,
+        train: bool = False,
         key: Any = None,
     ) -> Float[Array, "batch *axes d_answer"]:
         """Return the logits of each sequence or pair, or the output of each step.
@@ -147,6 +147,11 @@ class SequenceModel(nnx.Module):
         if jnp.issubdtype(rows.dtype, jnp.integer):
             if rows.shape[-1] != 1:
                 raise ValueError(f"whole numbers are tokens, one a step, not {rows.shape[-1]}; give features as floats")
+            if self.encoder.weight.shape[0] == 1:
+                raise ValueError(
+                    "whole numbers are tokens, and this model has one feature; scale the values to floats as the data "
+                    "set does, or use `load_run(path).predict`"
+                )
             if self.pictures is not None or self.times is Times.append:
                 key = "model.times=append" if self.pictures is None else "model.encoder=picture"
                 raise ValueError(f"whole numbers are tokens, which {key} cannot read; give features as floats")

@@ -21,7 +21,7 @@ from s5.run_dir.result import FINAL_METRICS, write_result
 from s5.training import checkpoints
 from s5.training.checkpoints import BEST
 from s5.training.initial_parameters import describe_initial
-from s5.training.metrics_writer import MetricsWriter, NullWriter
+from s5.training.metrics_writer import MetricsListener, MetricsWriter, NullWriter
 from s5.training.schedule import has_plateaued
 from s5.training.scores import format_scores, rank
 from s5.training.step import MetricWindow
@@ -60,6 +60,7 @@ def train(
     attempt_dir: Path,
     stop: StopRequest | None = None,
     processes: ProcessGroup | None = None,
+    on_metrics: MetricsListener | None = None,
 ) -> dict[str, float]:
     """Train a run to its end, from its newest checkpoint if it has one, and write the attempt's `result.json`.
 
@@ -70,6 +71,7 @@ def train(
         stop: Tells when to stop; None to listen for signals and the end of the supervisor's pipe.
         processes: The processes of the run, and which of them this one is; None for a run of one. Only process 0 reads
             and writes in the run directory.
+        on_metrics: Called for every line of metrics.
 
     Returns:
         The final metrics: the scores of the best model by validation on `test` and `val`, and on the test split of
@@ -88,7 +90,7 @@ def train(
     dataset = load(config.data, compat_of(config.compat))
     # All processes reach these exits together, so they can synchronise; after any other error they cannot.
     try:
-        with MetricsWriter(config, attempt_dir) if processes.is_main else NullWriter() as writer:
+        with MetricsWriter(config, attempt_dir, on_metrics) if processes.is_main else NullWriter() as writer:
             loop = Loop(config, dataset, run_dir, attempt_dir, devices.shared_stop(stop), writer, devices)
             metrics = loop.run()
     except (Stopped, NonFiniteLoss):

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,9 @@ from s5.config.run import Config
 from s5.run_dir.result import METRICS, TIMING, metrics_line, resume_line
 from s5.training.wandb_logger import WandbLogger
 
+# Called with a step and its metrics each time a line of metrics is written.
+MetricsListener = Callable[[int, Mapping[str, Any]], object]
+
 
 class MetricsWriter:
     """Writes an attempt's metrics and timing, line by line, and logs the metrics to W&B.
@@ -19,13 +22,15 @@ class MetricsWriter:
     Args:
         config: The run's config, for W&B.
         attempt_dir: The folder of the two files; neither may exist.
+        on_metrics: Called for every line of metrics.
     """
 
-    def __init__(self, config: Config, attempt_dir: Path) -> None:
+    def __init__(self, config: Config, attempt_dir: Path, on_metrics: MetricsListener | None = None) -> None:
         # Unbuffered: each line is one write, so a kill can only cut off the last line.
         self._metrics = (attempt_dir / METRICS).open("xb", buffering=0)
         self._timing = (attempt_dir / TIMING).open("xb", buffering=0)
         self._wandb = WandbLogger(config, attempt_dir)
+        self._on_metrics = on_metrics
         self._last: tuple[int, float] | None = None
 
     def __enter__(self) -> "MetricsWriter":
@@ -46,6 +51,8 @@ class MetricsWriter:
         """Write one line of metrics: values that depend on the config alone."""
         self._metrics.write(metrics_line(step, values).encode())
         self._wandb.log(step, values)
+        if self._on_metrics is not None:
+            self._on_metrics(step, values)
 
     def log_to_wandb(self, step: int, values: Mapping[str, Any]) -> None:
         """Log to W&B alone the metrics that `result.json` holds."""

@@ -13,15 +13,19 @@ from s5.process.shutdown import StopRequest
 from s5.run_dir.attempts import claim_attempt
 from s5.run_dir.result import Exit, publish, read_result
 from s5.training.exit_code import explain
+from s5.training.metrics_writer import MetricsListener
 
 
-def train_run(config: Config, run_dir: Path, stop: StopRequest) -> dict[str, Any] | None:
+def train_run(
+    config: Config, run_dir: Path, stop: StopRequest, on_metrics: MetricsListener | None = None
+) -> dict[str, Any] | None:
     """Train a run in its next attempt and publish the result; a run that has a result is left as it is.
 
     Args:
         config: The run's config.
         run_dir: The run directory, with its `config.yaml`.
         stop: Tells when to stop.
+        on_metrics: Called for every line of metrics.
 
     Returns:
         The final metrics; None in a process other than the run's first.
@@ -42,12 +46,19 @@ def train_run(config: Config, run_dir: Path, stop: StopRequest) -> dict[str, Any
         return result["metrics"]
     with claim_attempt(run_dir) as attempt_dir:
         say(f"s5: {attempt_dir}")
-        train_attempt(config, run_dir, attempt_dir, stop, processes)
+        train_attempt(config, run_dir, attempt_dir, stop, processes, on_metrics)
         publish(attempt_dir)
     return (read_result(run_dir) or {})["metrics"]
 
 
-def train_attempt(config: Config, run_dir: Path, attempt_dir: Path, stop: StopRequest, processes: ProcessGroup) -> None:
+def train_attempt(
+    config: Config,
+    run_dir: Path,
+    attempt_dir: Path,
+    stop: StopRequest,
+    processes: ProcessGroup,
+    on_metrics: MetricsListener | None = None,
+) -> None:
     """Train in a claimed attempt.
 
     A process of several that fails on its own ends here: an orderly exit would wait for the others, and they for it.
@@ -58,12 +69,13 @@ def train_attempt(config: Config, run_dir: Path, attempt_dir: Path, stop: StopRe
         attempt_dir: The attempt's folder; unused in a process other than the run's first.
         stop: Tells when to stop.
         processes: The processes of the run.
+        on_metrics: Called for every line of metrics.
     """
     device.select_platform(config.platform)
     from s5.training.loop import train
 
     try:
-        train(config, run_dir, attempt_dir, stop, processes)
+        train(config, run_dir, attempt_dir, stop, processes, on_metrics)
     except (Stopped, NonFiniteLoss):
         raise
     except Exception as error:

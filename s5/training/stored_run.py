@@ -1,15 +1,15 @@
-"""A run on disk: its best model for a few lines of Python, and that model's scores.
+"""A run on disk: its best model, that model's outputs, and its scores."""
 
-from s5.training.stored_run import load_run
-config, model = load_run("runs/quickstart/digits-s5-...")
-logits = model(inputs, train=False)
-"""
-
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, final
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jaxtyping import Array, Float, Float32, Int, PyTree, Shaped
 
 from s5.catalog import dataset_info
 from s5.config.choices import Head
@@ -17,10 +17,12 @@ from s5.config.compat import compat_of
 from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
-from s5.data.batch import eval_batches
+from s5.data.batch import Batch, eval_batches
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
+from s5.nn.steps import Steps
 from s5.process.sharding import Devices
+from s5.run_dir.result import read_result
 from s5.training import checkpoints
 from s5.training.best_model import read_best
 from s5.training.checkpoints import BEST_PARAMS, BEST_STATS
@@ -28,24 +30,90 @@ from s5.training.evaluate import evaluate, make_eval_step, valid_lengths
 from s5.training.task import Task, check_same_task
 
 
-def load_run(run_dir: str | Path) -> tuple[Config, SequenceModel]:
-    """Load the best model of a run, to evaluate it or to train it further.
+@final
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """A run on disk with its best model. It unpacks to its config and its model.
+
+    Attributes:
+        path: The run directory.
+        config: Its config.
+        model: The model with the parameters that scored best on the validation split so far.
+        task: What its data require of a model.
+    """
+
+    path: Path
+    config: Config
+    model: SequenceModel
+    task: Task
+
+    def __iter__(self) -> Iterator[Config | SequenceModel]:
+        return iter((self.config, self.model))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The final metrics; empty until the run has a result."""
+        return dict((read_result(self.path) or {}).get("metrics", {}))
+
+    def predict(
+        self,
+        inputs: Shaped[np.ndarray, "n *documents L d_stored"],
+        lengths: Int[np.ndarray, " n *documents"] | None = None,
+        *,
+        times: Float[np.ndarray, "n L"] | None = None,
+        batch_size: int = 256,
+    ) -> Float32[np.ndarray, "n *axes d_output"]:
+        """Return the model's outputs for inputs in the units in which the data set stores them.
+
+        They are scaled exactly as in training: the pixels of pictures may stay uint8. The data set is read once for its
+        scale. To apply the model to inputs that are scaled already, call `model` itself.
+
+        Args:
+            inputs: The sequences, padded at their ends to one length L.
+            lengths: Valid steps of each; None if all are valid.
+            times: When each step was observed, in units of the regular interval; None if all intervals are 1.
+            batch_size: Examples to compute at once.
+
+        Returns:
+            Logits (n, d_output), or outputs of each step (n, L, d_output), float32.
+
+        Raises:
+            ValueError: If the inputs do not have the shape that the model takes.
+        """
+        stored = load(self.config.data, compat_of(self.config.compat)).splits["train"]
+        inputs = np.asarray(inputs)
+        shape = inputs.shape[:-2]
+        split = replace(
+            stored,
+            inputs=inputs,
+            labels=np.zeros(len(inputs), np.int32),
+            lengths=np.full(shape, inputs.shape[-2], np.int32) if lengths is None else np.asarray(lengths, np.int32),
+            rows=None,
+            times=None if times is None else np.asarray(times, np.float32),
+        )
+        graphdef, state = nnx.split(self.model)
+
+        @jax.jit
+        def outputs_of(state: PyTree, batch: Batch) -> Array:
+            steps = Steps.of(
+                batch.inputs.shape[-2], None if lengths is None else jnp.asarray(batch.lengths), times=batch.times
+            )
+            return nnx.merge(graphdef, state)(batch.inputs, steps, train=False)
+
+        batches = eval_batches(split, min(batch_size, len(split)))
+        return np.concatenate([np.asarray(outputs_of(state, batch))[batch.weight > 0] for batch in batches])
+
+
+def load_run(run_dir: str | Path) -> StoredRun:
+    """Load the best model of a run, to use it, to evaluate it or to train it further.
 
     Args:
         run_dir: A run directory; the run may still be training.
 
-    Returns:
-        Its config, and the model with the parameters that scored best on the validation split so far.
-
     Raises:
         UserError: If the directory has no config, or no valid checkpoint with an evaluated model.
     """
-    config, model, _ = _load(Path(run_dir))
-    return config, model
-
-
-def _load(run_dir: Path) -> tuple[Config, SequenceModel, Task]:
-    """Load a run's config, its best model, and the task of its data."""
+    run_dir = Path(run_dir)
     config = read_config(run_dir)
     checkpoint = read_best(run_dir)
     # Older checkpoints hold no task. They are also older than the data sets whose files may differ from the catalog.
@@ -61,7 +129,7 @@ def _load(run_dir: Path) -> tuple[Config, SequenceModel, Task]:
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     params = checkpoints.unflatten(params, checkpoint.arrays, BEST_PARAMS)
     stats = checkpoints.unflatten(stats, checkpoint.arrays, BEST_STATS)
-    return config, nnx.merge(graphdef, params, stats), task
+    return StoredRun(path=run_dir, config=config, model=nnx.merge(graphdef, params, stats), task=task)
 
 
 def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_rescale: float = 1.0) -> dict[str, float]:
@@ -77,7 +145,8 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     Raises:
         UserError: If the split is unknown, the model cannot read the data, or the run cannot be loaded.
     """
-    config, model, task = _load(run_dir)
+    run = load_run(run_dir)
+    config, model, task = run.config, run.model, run.task
     if data is not None:
         config.data.name, config.data.version = data, dataset_info(data).version
     dataset = load(config.data, compat_of(config.compat))

@@ -1,0 +1,152 @@
+"""A model out of this package: its weights as safetensors, and the whole model as a program of `jax.export`."""
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import export as jax_export
+from jaxtyping import Array
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from s5.catalog import dataset_info
+from s5.config.choices import Head
+from s5.config.identity import science_hash, to_dict
+from s5.errors import UserError
+from s5.models.sequence_model import SequenceModel
+from s5.nn.steps import Steps
+from s5.training import checkpoints
+from s5.training.stored_run import StoredRun
+
+_PREFIX = "model"
+
+
+def save_weights(model: nnx.Module, file: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the parameters and running statistics of a model as safetensors.
+
+    Args:
+        model: The model.
+        file: The file.
+        metadata: Texts to keep in the file's header.
+    """
+    arrays = checkpoints.flatten(nnx.state(model), _PREFIX)
+    # safetensors writes a transposed or sliced view in the order of its memory: it would come back as another array.
+    contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    save_file(contiguous, file, metadata={"version": version("s5-launch"), **(metadata or {})})
+
+
+def save_run_weights(run: StoredRun, file: str | Path) -> None:
+    """Write the best model of a run as safetensors, with its config and identity in the header.
+
+    Args:
+        run: The run.
+        file: The file.
+    """
+    config = to_dict(run.config)
+    save_weights(run.model, file, {"config": json.dumps(config), "science_hash": science_hash(config)})
+
+
+def load_weights(model: nnx.Module, file: str | Path) -> None:
+    """Set the parameters and running statistics of a model from a file of `save_weights`.
+
+    Args:
+        model: A model of the same configuration; it is changed in place.
+        file: The file.
+
+    Raises:
+        UserError: If the file is not safetensors, or its arrays are not those of the model.
+    """
+    try:
+        with safe_open(file, framework="np") as opened:
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  it is not a mapping
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file}: not a file of weights ({error})") from error
+    state = nnx.state(model)
+    own = checkpoints.flatten(state, _PREFIX)
+    wrong = [
+        f"{name}: the file has {_described(arrays.get(name))}, the model {_described(own.get(name))}"
+        for name in sorted(own.keys() | arrays.keys())
+        if _described(arrays.get(name)) != _described(own.get(name))
+    ]
+    if wrong:
+        raise UserError(
+            f"{file}: the weights are of another model ({'; '.join(wrong[:3])}{'; …' if len(wrong) > 3 else ''})",
+            hint="build the model from the configuration in the file's header",
+        )
+    nnx.update(model, checkpoints.unflatten(state, arrays, _PREFIX))
+
+
+def _described(array: np.ndarray | None) -> str:
+    return "no such array" if array is None else f"{array.dtype}{list(array.shape)}"
+
+
+def save_program(
+    model: SequenceModel, file: str | Path, *, length: int, d_stored: int, platforms: tuple[str, ...] = ("cpu",)
+) -> None:
+    """Write a model as a program that needs neither this package nor Flax: StableHLO, by `jax.export`.
+
+    The program takes inputs (batch, length, d_stored), float32, or int32 tokens if d_stored is 0, with any batch, and
+    returns what the model returns in evaluation.
+
+    Args:
+        model: The model.
+        file: The file.
+        length: L, the steps of every sequence: a symbolic length does not pass an associative scan.
+        d_stored: Features of a step; 0 for tokens.
+        platforms: Where the program is to run: `cpu`, `cuda`, `tpu`, `rocm`.
+    """
+    graphdef, state = nnx.split(model)
+
+    def answer(inputs: Array) -> Array:
+        return nnx.merge(graphdef, state)(inputs, Steps(), train=False)
+
+    (batch,) = jax_export.symbolic_shape("batch")
+    kind = jnp.int32 if d_stored == 0 else jnp.float32
+    shape = jax.ShapeDtypeStruct((batch, length, d_stored or 1), kind)
+    program = jax_export.export(jax.jit(answer), platforms=platforms)(shape)
+    Path(file).write_bytes(program.serialize())
+
+
+def save_run_program(run: StoredRun, file: str | Path, *, platforms: tuple[str, ...] = ("cpu",)) -> None:
+    """Write the best model of a run as a program; see `save_program`.
+
+    Args:
+        run: The run. Its data set says how long sequences are, and whether they are tokens.
+        file: The file.
+        platforms: Where the program is to run.
+
+    Raises:
+        UserError: If the model takes pairs of documents, or the times of its steps.
+    """
+    info = dataset_info(run.config.data.name)
+    if run.task.head == Head.retrieval.name or info.times:
+        raise UserError(
+            f"{run.path}: only a model of single sequences with regular steps becomes a program",
+            hint="export the weights instead",
+        )
+    d_stored = 0 if info.tokens else run.task.d_input
+    save_program(run.model, file, length=info.length, d_stored=d_stored, platforms=platforms)
+
+
+def load_program(file: str | Path) -> Callable[[Any], Array]:
+    """Return the function in a file of `save_program`.
+
+    A program written by one version of JAX loads in later ones for half a year; see `jax.export` for its promises.
+
+    Args:
+        file: The file.
+
+    Raises:
+        UserError: If the file does not hold a program.
+    """
+    try:
+        return jax_export.deserialize(bytearray(Path(file).read_bytes())).call
+    except (ValueError, OSError, struct.error, IndexError, KeyError) as error:  # the reader of its format checks little
+        raise UserError(f"{file}: not a program of jax.export") from error
