@@ -29,7 +29,7 @@ from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.store.store import Store
 from launch.supervise.arguments import SupervisorArgs
-from launch.supervise.supervisor import Outcome
+from launch.supervise.outcome import Outcome
 from tests.engines.podman import Reaper
 from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 

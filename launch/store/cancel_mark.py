@@ -1,4 +1,4 @@
-"""The mark by which a user cancels a run: no attempt begins while it stands."""
+"""The mark by which a user cancels a run: no attempt begins while it stands. `RUN_DIR/cancelled.json`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from launch.store.files import read_bytes, replace_file
 
 CANCELLED = "cancelled.json"
 
+_EVERY_GENERATION = 1 << 30
+
 
 def write_cancelled(run_dir: str, generation: int) -> None:
-    """Say that the user wants no more attempts of a run for this generation and those before.
+    """Cancel a run for a generation and all earlier ones; a later retry starts it again.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If the mark cannot be written.
     """
     replace_file(os.path.join(run_dir, CANCELLED), json.dumps({"version": 1, "generation": generation}).encode())
 
 
 def cancelled_generation(run_dir: str) -> int | None:
-    """Return the generation that the user cancelled; None where there is no such mark.
+    """Return the generation that the user cancelled; None if there is no mark.
 
-    A mark that cannot be read still is one: it counts for every generation.
+    A mark that cannot be read counts for every generation: a run that was cancelled must not start.
     """
     try:
         document = json.loads(read_bytes(os.path.join(run_dir, CANCELLED)))
@@ -30,4 +32,15 @@ def cancelled_generation(run_dir: str) -> int | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
-        return 1 << 30
+        return _EVERY_GENERATION
+
+
+def is_cancelled(run_dir: str, *, retried: int) -> bool:
+    """Return whether no attempt of a run may begin.
+
+    Args:
+        run_dir: The run directory.
+        retried: The newest generation in which the user asked to retry the run; 0 if there is none.
+    """
+    generation = cancelled_generation(run_dir)
+    return generation is not None and generation >= retried

@@ -6,19 +6,19 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a run stands. The same words for every backend."""
+    """Where a run stands."""
 
-    PLANNED = "PLANNED"  # on disk, and nobody is there to start it
+    PLANNED = "PLANNED"  # on disk, and no process or scheduler is going to start it
     PENDING = "PENDING"  # waiting for a slot or for the scheduler
     RUNNING = "RUNNING"
     PREEMPTED = "PREEMPTED"  # stopped in good order before its end; it goes on from its checkpoint
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
-    LOST = "LOST"  # its supervisor is gone and left no word; two independent proofs
+    LOST = "LOST"  # its supervisor is gone without recording an end, by two independent proofs
 
 
-# What only a retry starts again.
+# Only a retry starts these again.
 OVER = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 
@@ -33,7 +33,11 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     NAN = "nan"
     USER_ERROR = "user_error"  # a config or a data set it cannot run with
-    KILLED = "killed"  # by a signal nobody here sent
-    NODE_FAILURE = "node_failure"  # the machine went away under it, which its scheduler says: it left no word itself
+    KILLED = "killed"  # by a signal that the launcher did not send
+    NODE_FAILURE = "node_failure"  # the machine failed, as its scheduler says: no end was recorded
     CRASH = "crash"  # any other non-zero exit
     START = "start"  # the command could not be started
+
+
+# The attempt stopped in good order because it was asked to: the run goes on from its checkpoint.
+RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED)

@@ -16,12 +16,9 @@ from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
 from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
-from launch.store.state import OVER, Reason, State
+from launch.store.state import OVER, RESUMABLE, Reason, State
 from launch.store.view import RunView
 from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
-
-# Ended in good order before its end, because somebody asked: it goes on without being judged.
-_RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED)
 
 # A scheduler's words for a machine that went away under a job.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
@@ -80,7 +77,7 @@ def derive(facts: Facts) -> State:
 
 
 def _after_an_end(facts: Facts) -> State:
-    if facts.reason in _RESUMABLE or (facts.retry and facts.generation >= facts.retried):
+    if facts.reason in RESUMABLE or (facts.retry and facts.generation >= facts.retried):
         return State.PENDING if facts.fed else State.PREEMPTED
     # A result that somebody has removed, or a judgement that `launch retry` has set aside.
     if facts.reason is Reason.SUCCESS or facts.generation < facts.retried:
@@ -177,7 +174,7 @@ def _with_scheduler(
         alive, note = is_alive(path, record, scheduled)
         facts = replace(facts, alive=alive)
     # A job whose attempt ended for good is on its way out: it starts no run that is tried again since.
-    leaves = facts.ended and not facts.retry and facts.reason not in _RESUMABLE
+    leaves = facts.ended and not facts.retry and facts.reason not in RESUMABLE
     if run_id in scheduled.tasks and not (leaves and job in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
     elif facts.attempted and not facts.ended and not facts.alive:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from launch.errors import LaunchError
 
-# The interpreter of training, where it is not the launcher's own.
+# The interpreter of training, if it is not the launcher's own.
 PYTHON_VARIABLE = "LAUNCH_PYTHON"
 
 
@@ -20,9 +20,9 @@ class SupervisorArgs:
         run_dir: The run directory, absolute.
         generation: The manifest generation to take resources and policy from.
         retried: The newest generation that lists the run because the user asked to retry; 0 for none.
-        cores: The cores of its slot; empty where it may use whatever it finds.
+        cores: The cores of its slot; empty if it may use whatever it finds.
         gpus: The GPUs of its slot.
-        hold: Descriptors of the slot's locks, to be handed on.
+        hold: Descriptors of the slot's locks, which the command inherits.
     """
 
     run_dir: str
@@ -33,16 +33,16 @@ class SupervisorArgs:
     hold: tuple[int, ...] = ()
 
     def to_words(self) -> list[str]:
-        """Return the order as arguments of the command line."""
+        """Return the arguments of the command line."""
         words = [self.run_dir, "--generation", str(self.generation), "--retried", str(self.retried)]
-        for name in ("cores", "gpus", "hold"):
-            if numbers := getattr(self, name):
-                words += [f"--{name}", ",".join(map(str, numbers))]
+        for option, numbers in (("--cores", self.cores), ("--gpus", self.gpus), ("--hold", self.hold)):
+            if numbers:
+                words += [option, ",".join(map(str, numbers))]
         return words
 
     @classmethod
     def from_words(cls, words: Sequence[str]) -> SupervisorArgs:
-        """Read what `to_words` wrote. By hand: argparse would cost as much as all the rest of the start."""
+        """Read what `to_words` wrote. By hand: argparse would double the time that a supervisor takes to start."""
         known = {"--generation", "--retried", "--cores", "--gpus", "--hold"}
         options = dict(zip(words[1::2], words[2::2], strict=True))
         if not words or not known.issuperset(options) or "--generation" not in options:

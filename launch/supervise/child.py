@@ -18,12 +18,12 @@ from launch.store.state import Reason
 from s5.run_dir.orphan_grace import KILL_ORPHAN_S
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
-# Ask to stop; the scheduler's own words among them.
+# They ask the command to stop; schedulers send the last two.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 KILL = signal.SIGQUIT
 FORWARDED_SIGNALS = frozenset((*STOP, KILL, signal.SIGCHLD))
 
-# What a shell, nohup or this interpreter may have set aside; the command gets the defaults back.
+# A shell, nohup or this interpreter may ignore these; the command gets the default handlers back.
 _DEFAULTS = frozenset((*FORWARDED_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
 
 _ORPHAN_POLL_S = 0.1
@@ -44,8 +44,8 @@ class Child:
         stop: The signal that asks it to stop.
 
     Attributes:
-        asked: Why it was asked to stop; None while it was not.
-        killed: Whether it was killed without being given the time to stop.
+        asked: Why it was asked to stop; None if it was not.
+        killed: Whether it was killed without time to stop.
     """
 
     def __init__(self, pid: int, stop: int = signal.SIGTERM) -> None:
@@ -61,15 +61,15 @@ class Child:
         Args:
             call: The command and its environment.
             folder: Where it starts, and where its log lies.
-            inherited: Descriptors it is handed.
+            inherited: Descriptors that it inherits.
             stop: The signal that asks it to stop.
 
         Raises:
-            NotStarted: Where it cannot be executed.
-            OSError: Where its log cannot be written.
+            NotStarted: If it cannot be executed.
+            OSError: If its log cannot be written.
         """
         handed = list(inherited)
-        # Away from the numbers that they may have to have: one of them could stand there already.
+        # Copied out of the way first: one of them could already have the number that another one must get.
         away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(handed)) for fd in handed] if call.renumbers else []
         for fd in handed:
             os.set_inheritable(fd, not call.renumbers)
@@ -98,22 +98,22 @@ class Child:
         return cls(pid, stop)
 
     def wait(self, limits: Callable[[], tuple[float, float]], stopped: Callable[[], Reason]) -> int:
-        """Wait for the command's end, forwarding signals and keeping the limits.
+        """Wait for the command's end, forward signals and keep the limits.
 
         Args:
-            limits: Says when it is asked to stop and when it is killed, on the monotonic clock. Asked again when the
-                first has come: it may have been moved since.
-            stopped: Says what a request to stop means, once it was forwarded.
+            limits: Returns when the command is asked to stop and when it is killed, on the monotonic clock. Asked again
+                when the first has come: a scheduler may have moved it.
+            stopped: Returns what a request to stop means; called once it was forwarded.
 
         Returns:
             Its exit code; negative for the number of the signal that ended it.
         """
         ask_at, kill_at = limits()
         while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            heard = _hear(min(ask_at, kill_at) - time.monotonic())
-            if heard in STOP:
+            received = _wait_for_signal(min(ask_at, kill_at) - time.monotonic())
+            if received in STOP:
                 self._ask(stopped)
-            elif heard == KILL:
+            elif received == KILL:
                 self.killed = True
                 self._kill_group()
                 self.asked = self.asked or stopped()
@@ -126,7 +126,7 @@ class Child:
                 if time.monotonic() >= ask_at:
                     ask_at = math.inf
                     self._ask(lambda: Reason.TIMEOUT)
-        # It is not reaped yet, so its number still names its group: helpers that it left behind end here.
+        # It is not reaped yet, so its pid still names its group: helpers that it left behind end here.
         self._kill_group()
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
@@ -142,8 +142,8 @@ class Child:
             os.killpg(self._pid, signal.SIGKILL)
 
 
-def _hear(timeout_s: float) -> int | None:
-    """Wait for one of the signals this process listens to; return it, or None when the time is up."""
+def _wait_for_signal(timeout_s: float) -> int | None:
+    """Wait for one of the forwarded signals; return it, or None when the time is up."""
     if math.isinf(timeout_s):
         return signal.sigwait(FORWARDED_SIGNALS)
     info = signal.sigtimedwait(FORWARDED_SIGNALS, max(0.0, timeout_s))
@@ -151,13 +151,13 @@ def _hear(timeout_s: float) -> int | None:
 
 
 def end_orphan(path: str) -> bool:
-    """End, in good order, what still works on an attempt whose supervisor is gone.
+    """End what still works on an attempt whose supervisor is gone: with time for a checkpoint, then by SIGKILL.
 
     Args:
         path: The attempt's folder.
 
     Returns:
-        Whether nobody works on it any more. False: it does not end, or this process was asked to stop meanwhile.
+        Whether no process works on it any more. False if one does not end, or this process was asked to stop.
     """
     started = time.monotonic()
     left: list[int] = []
@@ -166,7 +166,7 @@ def end_orphan(path: str) -> bool:
             waited_s = time.monotonic() - started
             if waited_s > 2 * KILL_ORPHAN_S:
                 break
-            if not left:  # none yet, or one that was about to be started when its supervisor died
+            if not left:  # none was found yet, or one was about to start when its supervisor died
                 left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
                 for fd in left:
                     processes.send(fd, signal.SIGTERM)

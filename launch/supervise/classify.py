@@ -23,7 +23,7 @@ _EXITS = {
     Exit.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
 }
 
-# A program dies of these by its own mistake; of any other signal because somebody sent it.
+# A program dies of these by its own mistake; any other signal was sent to it.
 _OWN_FAULT = (
     signal.SIGSEGV,
     signal.SIGABRT,
@@ -41,9 +41,9 @@ class ExitInfo:
 
     Attributes:
         reason: Why.
-        exit_code: Its exit code; None where a signal ended it, or it never started.
+        exit_code: Its exit code; None if a signal ended it, or it never started.
         signal: The number of that signal.
-        message: One line for a person; None where there is nothing to say.
+        message: One line for the user; None if there is nothing to say.
     """
 
     reason: Reason
@@ -53,17 +53,14 @@ class ExitInfo:
 
 
 def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str) -> ExitInfo:
-    """Say why an attempt ended.
+    """Return why an attempt ended.
 
     Args:
         code: Its exit code; negative for the number of the signal that ended it.
         finished: Whether it left a result, or needs none.
-        asked: Why it had been asked to stop before; None where nobody had.
+        asked: Why it had been asked to stop before; None if it was not asked.
         oom_killed: Whether the kernel killed a process of its group for memory meanwhile.
         log: The end of its log.
-
-    Returns:
-        The ending.
     """
     if finished:
         return _finished(code)
@@ -73,7 +70,7 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
     if reason is None and _says_out_of_memory(log) and code not in (Exit.OK, Exit.STOPPED):
         reason = Reason.OUT_OF_MEMORY
     if reason is None and (asked or code == Exit.STOPPED):
-        # Whatever it returned while it was stopping, it did because it was asked to.
+        # Any exit code of a command that was asked to stop is an answer to that.
         return ExitInfo(reason=asked or Reason.INTERRUPTED, exit_code=code)
     if reason is None and code == Exit.OK:
         return ExitInfo(reason=Reason.CRASH, exit_code=code, message="it ended without a result.json")
@@ -83,7 +80,7 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
 def _finished(code: int) -> ExitInfo:
     if code == 0:
         return ExitInfo(reason=Reason.SUCCESS, exit_code=0)
-    # The result is the last thing that a run writes: what happens to the process after it does not matter.
+    # A run writes its result last: what happens to the process after that does not matter.
     how = f"signal {_name(-code)}" if code < 0 else f"exit code {code}"
     return ExitInfo(
         reason=Reason.SUCCESS,
@@ -116,7 +113,7 @@ def _says_out_of_memory(log: str) -> bool:
 
 
 def last_words(log: str) -> str | None:
-    """Return the line of a log's end that says most: the exception of the last traceback, else the last line."""
+    """Return the most telling line of a log's end: the exception of the last traceback, else the last line."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
     starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     for line in lines[starts[-1] + 1 :] if starts else ():
@@ -128,7 +125,7 @@ def last_words(log: str) -> str | None:
 
 
 def read_tail(path: str) -> str:
-    """Return the end of a log; empty where it cannot be read."""
+    """Return the end of a log; empty if it cannot be read."""
     with suppress(OSError), open(path, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
         return file.read().decode(errors="replace")
@@ -136,10 +133,10 @@ def read_tail(path: str) -> str:
 
 
 def oom_kills(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
-    """Return how many processes of this control group the kernel has killed for memory; 0 where it does not say.
+    """Return how many processes of this control group the kernel has killed for memory; 0 if it keeps no count.
 
     Args:
-        proc: What names the group.
+        proc: The file that names the group.
         root: Where the groups are mounted.
     """
     with suppress(OSError), open(proc) as file:
@@ -148,9 +145,9 @@ def oom_kills(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> 
 
 
 def machine_oom_kills(file: str = "/proc/vmstat") -> int:
-    """Return how many processes of this machine the kernel has killed for memory; 0 where it does not say.
+    """Return how many processes of this machine the kernel has killed for memory; 0 if it keeps no count.
 
-    A container has a control group of its own, which is gone with it.
+    For containers: the control group of one is gone when it ends, and its count with it.
     """
     with suppress(OSError, ValueError), open(file) as lines:
         return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

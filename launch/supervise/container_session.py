@@ -1,4 +1,4 @@
-"""What is around the command of an attempt: its runtime, what it sees of the host, and what must be gone afterwards."""
+"""The container of an attempt: how its command enters one, what it sees of the host, and how all of it is ended."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LOOK_S = 0.1
 
 
 class ContainerSession:
-    """What is around one command.
+    """The runtime of one command, from its start to the last thing that is cleaned up; under `bare` a plain process.
 
     Args:
-        header: Which runtime, which image, what of the host.
+        header: Says which runtime, image and mounts.
         run_dir: The run directory.
         snapshot: The folder with its code; None for whatever is installed.
-        sees_others: Whether it may read what the sweep's other runs have left: those that come before it.
+        sees_others: Whether it may read the folders of the sweep's other runs, as a run that comes after some must.
     """
 
     def __init__(
@@ -42,24 +42,24 @@ class ContainerSession:
         self._snapshot = snapshot
         self._runtime: Runtime = find_runtime(header.runtime)
         self._netrc: str | None = None
-        self._unstarted = False
+        self._is_unstarted = False
         self._kills = self._count_kills()
 
     @property
     def python(self) -> str | None:
-        """The interpreter inside; None for the host's."""
+        """The interpreter inside the container; None for the host's."""
         return self._runtime.python
 
     @property
     def engine(self) -> str | None:
-        """Where the engine answers that is asked for a container; None where nobody is."""
+        """The address of the container engine; None for a runtime without one."""
         return self._runtime.engine(os.environ)
 
     def wrap(self, call: ContainerCall) -> HostCommand:
-        """Return what to execute so that a command executes inside.
+        """Return what to execute so that a command executes inside the container.
 
         Raises:
-            LaunchError: Where that cannot be said.
+            LaunchError: If the runtime cannot execute it.
         """
         if not self._runtime.contained:
             return self._runtime.wrap(call, os.environ)
@@ -71,11 +71,11 @@ class ContainerSession:
         mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
         sweep = os.path.dirname(self._run_dir)
         if self._sees_others and all(mount.target != sweep for mount in mounts):
-            mounts.append(Mount(source=sweep, target=sweep))  # one, however many runs come first
+            mounts.append(Mount(source=sweep, target=sweep))  # one mount, however many runs come first
         if self._snapshot is not None:
             mounts.append(Mount(source=self._snapshot, target=self._snapshot))
         variables = dict(call.variables)
-        # On several machines there would have to be a key on each: their first process goes on without its mirror.
+        # A run on several machines would need the key on each: its first process goes on without W&B.
         if mode != "disabled" and call.resources.nodes == 1:
             self._netrc = write_netrc(os.environ)
         if self._netrc is not None:
@@ -95,10 +95,10 @@ class ContainerSession:
 
     def code(self, code: int) -> int:
         """Return the command's own exit code, negative for a signal."""
-        return -signal.SIGTERM if self._unstarted else self._runtime.code(code)
+        return -signal.SIGTERM if self._is_unstarted else self._runtime.code(code)
 
     def find(self, code: int, log: str) -> ExitInfo | None:
-        """Return how a command ended where its runtime knows more than the exit code says.
+        """Return how a command ended, if its runtime knows more than the exit code says; else None.
 
         Args:
             code: Its exit code, negative for a signal.
@@ -116,47 +116,47 @@ class ContainerSession:
         )
 
     def ran_out_of_memory(self) -> bool:
-        """Say whether the kernel has killed a process for memory since the command began, where it would be seen."""
+        """Return whether the kernel has killed a process for memory since the command began."""
         return self._count_kills() > self._kills
 
     def _count_kills(self) -> int:
         return machine_oom_kills() if self._runtime.has_own_group else oom_kills()
 
     def delete_key(self) -> None:
-        """Delete the key that was handed in, where one was."""
+        """Delete the file with the W&B key, if one was written."""
         if self._netrc is not None:
             with suppress(OSError):
                 os.unlink(self._netrc)
 
     def cleanup(self, path: str, code: int, child: Child) -> None:
-        """See to it that nothing of an attempt is left once its command's process has ended.
+        """Make sure that nothing of an attempt is left after its command's process has ended.
 
         Args:
             path: The attempt's folder.
-            code: That process's own exit code.
+            code: The exit code of that process.
             child: The process.
 
         Raises:
-            StoreError: Where something is left.
+            StoreError: If something may be left.
         """
         self.delete_key()
-        # What was asked to stop before it began has done nothing, whatever its runtime makes of that.
-        self._unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
-        # Whoever stood for the container was killed, or has lost sight of it.
+        # A container that was asked to stop before it began has done nothing, whatever its runtime reports.
+        self._is_unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
+        # The process that stands for the container was killed, or has lost its connection to the engine.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen:
             _end(self._header.runtime, self.engine, path, 0.0 if child.killed else KILL_ORPHAN_S)
 
 
 def end_container(path: str, record: AttemptRecord | None) -> None:
-    """End what an attempt whose supervisor is gone has left with an engine of this machine.
+    """End the container of an attempt whose supervisor is gone, if an engine of this machine has it.
 
     Args:
         path: The attempt's folder.
         record: Its record; None if it cannot be read.
 
     Raises:
-        StoreError: Where something of it may still run.
+        StoreError: If something of it may still run.
     """
     if record is None or record.image is None or not is_here(record):
         return
@@ -167,10 +167,10 @@ def end_container(path: str, record: AttemptRecord | None) -> None:
 
 
 def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
-    """End what works on an attempt: what can be seen of it as processes, then what an engine knows of.
+    """End what works on an attempt: first the processes that can be seen, then the containers of the engine.
 
     Raises:
-        StoreError: Where something may be left, beside which no other attempt must begin.
+        StoreError: If something may be left: no other attempt may begin besides it.
     """
     deadline = time.monotonic() + grace_s
     left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
@@ -179,7 +179,7 @@ def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     while left and time.monotonic() < deadline:
         processes.wait_any(left, _LOOK_S)
         left = processes.without_ended(left)
-    for fd in left:  # an engine that is away cannot do it
+    for fd in left:  # here, since an engine that does not answer cannot
         processes.send(fd, signal.SIGKILL)
         os.close(fd)
     grace_s = 0.0 if left else max(0.0, deadline - time.monotonic())
@@ -187,6 +187,6 @@ def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     if obstacle is not None:
         raise StoreError(
             f"{path}: its container may still be at work, and cannot be ended: {obstacle}",
-            hint=f"start its engine where that does not answer, and type the command again; "
+            hint=f"if its engine does not answer, start it and type the command again; "
             f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
         )

@@ -1,4 +1,4 @@
-"""What surrounds an attempt: who started its supervisor, when its time ends, what a request to stop means there."""
+"""The machine that an attempt executes on, as its scheduler gave it: when time ends, what a request to stop means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import os
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import final
 
 from launch.containers.runtimes import HostCommand
 from launch.specs.resources import Resources
@@ -16,33 +18,69 @@ from launch.store.state import Reason
 GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
 
-class Host:
-    """A machine of which the launcher itself gives out the cores and GPUs.
+class Host(ABC):
+    """What a supervisor must know of the scheduler that started it.
 
     Attributes:
-        job_id: The scheduler's job; None where there is no scheduler.
+        job_id: The scheduler's job; None if the launcher itself schedules.
         node: The name that the scheduler knows the machine by.
         restarts: How often the scheduler had started the job before.
-        resources: What the attempt is given, where that differs from what its run asks for.
-        stop: The signal that asks the command to stop.
+        resources: What the attempt is given, if that differs from what its run asks for.
     """
 
-    job_id: str | None = None
-    node: str | None = None
-    restarts: int = 0
-    resources: Resources | None = None
-    stop: int = signal.SIGTERM
+    job_id: str | None
+    node: str | None
+    restarts: int
+    resources: Resources | None
 
-    def host_command(self, call: HostCommand) -> HostCommand:
-        """Return what starts a command here."""
-        return call
+    @abstractmethod
+    def host_command(self, command: HostCommand) -> HostCommand:
+        """Return what starts a command on this machine, or on all machines of the job.
 
+        Raises:
+            TooManyNodeFailures: If the run must not start again on yet another node.
+        """
+
+    @abstractmethod
+    def stop_signal(self, command: HostCommand) -> signal.Signals:
+        """Return the signal that asks a command to stop."""
+
+    @abstractmethod
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return what says when the command is asked to stop and when it is killed, on the monotonic clock.
+        """Return what tells when the command is asked to stop and when it is killed, on the monotonic clock.
 
         Args:
             timeout_min: Minutes that the attempt may take, from now; None for no limit.
         """
+
+    @abstractmethod
+    def stop_reason(self) -> Reason:
+        """Return what a request to stop means. Called once, after the request was forwarded."""
+
+    @abstractmethod
+    def has_lost(self, record: AttemptRecord) -> bool:
+        """Return whether the scheduler knows for certain that an attempt on another machine is over."""
+
+
+@final
+class LocalHost(Host):
+    """A machine whose cores and GPUs the launcher itself gives out."""
+
+    job_id = None
+    node = None
+    restarts = 0
+    resources = None
+
+    def host_command(self, command: HostCommand) -> HostCommand:
+        """Return the command itself."""
+        return command
+
+    def stop_signal(self, command: HostCommand) -> signal.Signals:
+        """Return SIGTERM."""
+        return signal.SIGTERM
+
+    def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
+        """Return the end of `timeout_min`, and before it the time that a checkpoint takes: `$LAUNCH_GRACE_S`."""
         if timeout_min is None:
             return lambda: (math.inf, math.inf)
         limit_s = timeout_min * 60
@@ -52,13 +90,9 @@ class Host:
         return lambda: found
 
     def stop_reason(self) -> Reason:
-        """Return what a request to stop means. Asked once, after it was forwarded."""
+        """Return that the user or the launcher asked: no scheduler sends signals here."""
         return Reason.INTERRUPTED
 
     def has_lost(self, record: AttemptRecord) -> bool:
-        """Say whether the scheduler knows for certain that nobody works on an attempt of another machine.
-
-        Args:
-            record: The attempt's record.
-        """
+        """Return False: without a scheduler nothing is known of other machines."""
         return False

@@ -1,29 +1,30 @@
 """Whether an attempt that ended is tried again without being asked: the sweep's number for each reason.
 
-An attempt whose node failed cannot say so itself. That the scheduler started the very same job again does.
+An attempt whose node failed cannot record it. That the scheduler started the very same job again proves it.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from launch.errors import LaunchError
 from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
+from launch.store.records import AttemptRecord
 from launch.store.state import Reason
 from s5.run_dir.result import CHECKPOINTS
 
-# Of sweeps that were submitted before there was such a number.
+# For sweeps that were submitted before there was such a number.
 _NODE_FAILURES = 3
 
 
 class TooManyNodeFailures(LaunchError):
-    """A run under which too many nodes have failed: the fault may be its own."""
+    """Too many nodes have failed under a run: the fault may be its own."""
 
 
 def failed_nodes(run_dir: str, *, since: int) -> list[str]:
-    """Return the nodes that failed under a run, one for each attempt that left no word and whose job was started again.
+    """Return the nodes that failed under a run: one for each attempt without an end whose job was started again.
 
     Args:
         run_dir: The run directory.
@@ -44,10 +45,10 @@ def failed_nodes(run_dir: str, *, since: int) -> list[str]:
 
 
 def check_nodes(policy: Mapping[str, int], run_dir: str, *, since: int) -> None:
-    """Refuse to go on with a run whose nodes failed more often than the sweep allows.
+    """Refuse to start a run again whose nodes failed more often than the sweep allows.
 
     Raises:
-        WornOut: With the nodes.
+        TooManyNodeFailures: With the nodes.
     """
     nodes = failed_nodes(run_dir, since=since)
     if len(nodes) > node_failures(policy):
@@ -60,30 +61,33 @@ def node_failures(policy: Mapping[str, int]) -> int:
 
 
 def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: int) -> bool:
-    """Say whether the run may be tried again.
+    """Return whether the run may be tried again.
+
+    A timeout without a new checkpoint would only repeat itself, so it is not tried again.
 
     Args:
         policy: How often each reason is tried again.
         reason: Why the attempt ended.
-        path: Its folder.
+        path: The attempt's folder.
         since: The generation from which on attempts count: the last that the user asked to retry.
-
-    Returns:
-        Whether. A timeout without a new checkpoint would only repeat itself, so it is not tried again.
     """
-    allowed = 0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, 0)  # that was the last one allowed
+    # `check_nodes` has counted node failures: an attempt that ends with one is the last allowed.
+    allowed = 0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, 0)
     if allowed <= 0 or (reason is Reason.TIMEOUT and not made_progress(path)):
         return False
-    run_dir, own = os.path.dirname(os.path.dirname(path)), int(os.path.basename(path))
-    earlier = [find_attempt(attempt_path(run_dir, k)) for k in attempt_numbers(run_dir) if k < own]
-    return sum(e is not None and e.reason is reason and e.generation >= since for e in earlier) < allowed
+    records: Iterator[AttemptRecord | None] = map(find_attempt, _earlier(path))
+    return sum(one is not None and one.reason is reason and one.generation >= since for one in records) < allowed
 
 
 def made_progress(path: str) -> bool:
-    """Say whether an attempt left a checkpoint of a later step than every attempt before it."""
+    """Return whether an attempt left a checkpoint of a later step than every attempt before it."""
+    return _last_step(path) > max(map(_last_step, _earlier(path)), default=-1)
+
+
+def _earlier(path: str) -> list[str]:
+    """Return the folders of the attempts before one."""
     run_dir, own = os.path.dirname(os.path.dirname(path)), int(os.path.basename(path))
-    before = max((_last_step(attempt_path(run_dir, k)) for k in attempt_numbers(run_dir) if k < own), default=-1)
-    return _last_step(path) > before
+    return [attempt_path(run_dir, number) for number in attempt_numbers(run_dir) if number < own]
 
 
 def _last_step(path: str) -> int:

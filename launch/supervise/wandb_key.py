@@ -1,7 +1,7 @@
-"""The key of Weights & Biases on its way into a container: a file that only this user can read, and not for long.
+"""The W&B key on its way into a container: a file that only this user can read, deleted with the attempt.
 
-Variables of a container can be read by whoever may ask the engine, and command lines by every user of the machine.
-So the key travels as a file in the format of `~/.netrc`, outside the run directory, and is deleted with the attempt.
+Every user of the engine can read the variables of a container, and every user of the machine its command line. So the
+key travels as a file in the format of `~/.netrc`, outside the run directory.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ KEY_VARIABLE = "WANDB_API_KEY"
 
 _HOST = "api.wandb.ai"
 _NAME = "netrc"
-# `config.yaml` as this launcher writes it; a parser of all of YAML would cost a supervisor its milliseconds.
+# Fits `config.yaml` as this launcher writes it: a YAML parser would cost a supervisor too many milliseconds.
 _MODE = re.compile(r"^wandb:\n(?:  .*\n)*?  mode: (\w+)$", re.MULTILINE)
 
 
 def wandb_mode(config: str) -> str:
-    """Return whether a run mirrors its metrics to W&B: its config's `wandb.mode`.
+    """Return a run's `wandb.mode`: whether it logs to W&B too; `disabled` if its config cannot be read.
 
     Args:
-        config: Its config.yaml.
+        config: The file.
     """
     with suppress(OSError), open(config) as file:
         found = _MODE.search(file.read())
@@ -38,17 +38,14 @@ def wandb_mode(config: str) -> str:
 
 
 def write_netrc(environment: Mapping[str, str]) -> str | None:
-    """Write the key of this user to a file of its own; None where there is no key.
+    """Write this user's key to a file and return the file; None if the user has no key.
 
     Args:
-        environment: Where it may stand: in `$WANDB_API_KEY`, else in `~/.netrc` or the file that `$NETRC` names.
-
-    Returns:
-        The file.
+        environment: Has the key in `$WANDB_API_KEY`, or names in `$NETRC` a file with it, else `~/.netrc`.
 
     Raises:
-        StoreError: Where its folder is somebody else's.
-        OSError: Where it cannot be written.
+        StoreError: If the folder for keys belongs to another user.
+        OSError: If the file cannot be written.
     """
     host = urlsplit(environment.get("WANDB_BASE_URL", "")).hostname or _HOST
     key = environment.get(KEY_VARIABLE) or _stored_key(environment, host)
@@ -81,7 +78,7 @@ def remove_left_keys() -> None:
     """Delete the keys of supervisors that were killed.
 
     Raises:
-        StoreError: Where their folder is somebody else's.
+        StoreError: If the folder for keys belongs to another user.
     """
     folder = _own_folder(make=False)
     with suppress(FileNotFoundError):
@@ -102,6 +99,8 @@ def _own_folder(*, make: bool) -> str:
         for path in (parent, folder):
             status = os.lstat(path)
             if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-                raise StoreError(f"{path} belongs to somebody else", hint="have it removed; keys are not put there")
+                raise StoreError(
+                    f"{path} belongs to another user", hint="ask that user to remove it: no key is put there"
+                )
         os.chmod(folder, 0o700)
     return folder

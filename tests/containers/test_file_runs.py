@@ -10,7 +10,7 @@ import pytest
 from launch.specs.image import Image
 from launch.store import processes
 from launch.store.state import Reason
-from launch.supervise.supervisor import Outcome
+from launch.supervise.outcome import Outcome
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 from tests.containers.contained import Contained, profile_of
 from tests.engines.daemon import wait_until

@@ -29,7 +29,7 @@ from launch.store.state import OVER, State
 from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 from launch.supervise.arguments import SupervisorArgs
-from launch.supervise.supervisor import Outcome
+from launch.supervise.outcome import Outcome
 
 QUEUE_LOG = "queue.log"
 _REPORT_S = 1.0

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import final
 
 from launch.backends.slurm.arrays import ArrayRecord, find_task, has_left_queue, live_arrays, read_array
 from launch.backends.slurm.client import ClientError, run_client
@@ -34,8 +35,9 @@ from launch.store.run_result import has_result
 from launch.store.state import Reason
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.host import Host
+from launch.supervise.outcome import Outcome
 from launch.supervise.retry_policy import check_nodes
-from launch.supervise.supervisor import Outcome, Supervisor, run_with_signals_blocked
+from launch.supervise.supervisor import Supervisor, run_with_signals_blocked
 
 # Slurm looks at time limits twice a minute, and its signal may come a minute early.
 _EARLY_S = 65.0
@@ -56,6 +58,7 @@ _SEEN_S = 65.0
 _SETTING = re.compile(r"(\w+)=(\S+)")
 
 
+@final
 class SlurmTask(Host):
     """A task of an array, on a node that Slurm gave it.
 
@@ -78,20 +81,26 @@ class SlurmTask(Host):
         self._end = _number(environment.get("SLURM_JOB_END_TIME"))  # from Slurm 23.02
         self._is_ending = False
 
-    def host_command(self, call: HostCommand) -> HostCommand:
+    def host_command(self, command: HostCommand) -> HostCommand:
         """Return what starts a command here: itself, or a job step for a run of several processes.
 
         Raises:
-            WornOut: Where too many nodes have failed under the run: Slurm itself starts it again without end.
+            TooManyNodeFailures: If too many nodes failed under the run; Slurm alone would start it again without end.
         """
         if self.restarts:
             own = find_task(self._record, self.index)
             header = read_header(self.sweep, own.generation)
             check_nodes(header.retry, os.path.join(self.sweep, own.run_id), since=own.retried)
-        if self._record.resources.tasks == 1 and call.step is None:
-            return call
-        self.stop = signal.SIGUSR2  # srun passes it on
-        return srun_call(call, self._record.resources, os.environ, name_of(self.node))
+        if not self._needs_step(command):
+            return command
+        return srun_call(command, self._record.resources, os.environ, name_of(self.node))
+
+    def stop_signal(self, command: HostCommand) -> signal.Signals:
+        """Return SIGTERM, or for a job step the signal that srun passes on to all its processes."""
+        return signal.SIGUSR2 if self._needs_step(command) else signal.SIGTERM
+
+    def _needs_step(self, command: HostCommand) -> bool:
+        return self._record.resources.tasks > 1 or command.step is not None
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
         """Return what says when the command is asked to stop and when it is killed: by the end that Slurm has set."""

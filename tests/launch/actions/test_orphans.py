@@ -15,7 +15,7 @@ from launch.store.liveness import is_locked
 from launch.store.state import State
 from launch.store.store import Store
 from launch.supervise import container_session
-from launch.supervise.supervisor import Outcome
+from launch.supervise.outcome import Outcome
 from tests.kill.harness import wait_until
 from tests.launch.command_sweep import python, submitted
 from tests.launch.supervised_run import RESULT, WAITING, WRITE, Case, until_ready

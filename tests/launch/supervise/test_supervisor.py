@@ -21,7 +21,8 @@ from launch.store.records import AttemptRecord
 from launch.store.state import Reason, State
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.child import Child
-from launch.supervise.supervisor import Outcome, Supervisor
+from launch.supervise.outcome import Outcome
+from launch.supervise.supervisor import Supervisor
 from s5.run_dir.result import CWD_VARIABLE, read_result
 from tests.launch.command_sweep import python
 from tests.launch.supervised_run import DEAF, RESULT, WAITING, WRITE, Case, until_ready

@@ -20,7 +20,7 @@ from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store.state import Reason
 from launch.store.store import SweepStore
-from launch.supervise.supervisor import Outcome
+from launch.supervise.outcome import Outcome
 from tests.launch.stored_runs import HEADER, RECORD, entries_of, plan_of
 
 ENVIRONMENT = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_JOB_ID": "12", "SLURMD_NODENAME": "n3"}
