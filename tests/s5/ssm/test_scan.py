@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s5.ssm.scan import ADJOINTS, associative, chunked, linear_recurrence, sequential
+from tests.quickly import HAS_FUSION_EMITTERS_FLAG
 
 FORMS = {
     name: jax.jit(form, static_argnums=2)
@@ -19,9 +20,8 @@ FORMS = {
     }.items()
 }
 # What compiles short programs quickly takes a minute over a tree of this height.
-LONG_FORMS = FORMS | {
-    "associative": jax.jit(associative, static_argnums=2, compiler_options={"xla_cpu_use_fusion_emitters": True})
-}
+WELL = {"xla_cpu_use_fusion_emitters": True} if HAS_FUSION_EMITTERS_FLAG else None
+LONG_FORMS = FORMS | {"associative": jax.jit(associative, static_argnums=2, compiler_options=WELL)}
 chosen = jax.jit(linear_recurrence, static_argnums=2)
 ADJOINT_OF = {form.__name__: jax.jit(adjoint, static_argnums=3) for form, adjoint in ADJOINTS.items()}
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
