@@ -1,8 +1,7 @@
 """Hydra's override grammar: text to plain values and back.
 
-`OverridesParser` of Hydra is the definition, and everything it reads goes through it, once per text. Plain numbers
-and words, which are nearly everything in a large sweep, are read by regular expressions instead, a hundred times
-faster; a test holds the two equal.
+Hydra's `OverridesParser` is the definition and reads each text once. Plain numbers and words, nearly everything in a
+large sweep, are read by regular expressions instead, which is a hundred times faster; a test proves that both agree.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _SECRET = re.compile(r"(?:^|_)(?:api_?key|token|password|passwd|secret)$", re.IG
 
 
 class GrammarError(ValueError):
-    """Text that is not in the grammar, or that asks for what a sweep file cannot do."""
+    """Text that is not in the grammar, or that asks for something a sweep file cannot do."""
 
 
 class Change(Enum):
-    """What an override does to its key."""
+    """The effect of an override on its key."""
 
     SET = ""
     ADD = "+"
@@ -47,11 +46,11 @@ class Override:
     """One `key=value`.
 
     Attributes:
-        change: What it does.
+        change: Its effect.
         key: Dotted path or group, without the prefix and the package.
-        package: What stands after `@`.
+        package: The text after `@`.
         value: A plain value, `Choices` or `Interval`.
-        text: As it was written.
+        text: The override as it was written.
     """
 
     change: Change
@@ -80,13 +79,13 @@ class Interval:
 
 @cache
 def _parser() -> Any:
-    from hydra.core.override_parser.overrides_parser import OverridesParser  # 0.15 s: only where it is needed
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # takes 0.15 s, so only if it is needed
 
     return OverridesParser.create()
 
 
 def parse_value(text: str) -> Any:
-    """Return what Hydra makes of the text to the right of `=`.
+    """Return the value that Hydra reads in the text to the right of `=`.
 
     Args:
         text: Such as `1e-3`, `choice(a,b)`, `[1,2]`, `'two words'`.
@@ -95,7 +94,7 @@ def parse_value(text: str) -> Any:
         A plain value, `Choices` or `Interval`.
 
     Raises:
-        GrammarError: Where the text is not in the grammar.
+        GrammarError: If the text is not in the grammar.
     """
     if _INT.fullmatch(text):
         return int(text)
@@ -110,7 +109,7 @@ def parse_override(text: str) -> Override:
     """Return a whole override, such as one from the command line.
 
     Raises:
-        GrammarError: Where the text is not in the grammar.
+        GrammarError: If the text is not in the grammar.
     """
     key, equals, value = text.partition("=")
     if equals and _PLAIN_KEY.fullmatch(key):
@@ -147,7 +146,7 @@ def _plain(found: Any) -> Any:
 
     value = found._value
     if getattr(value, "shuffle", False):
-        raise GrammarError("shuffle() draws from no seed; runs keep the order of the file")
+        raise GrammarError("shuffle() has no seed; runs keep the order of the file")
     if isinstance(value, Glob):
         raise GrammarError("glob() is not supported here; list the values")
     if isinstance(value, IntervalSweep):
@@ -170,7 +169,7 @@ def _element(value: Any) -> Any:
         case QuotedString():
             return value.text
         case Sweep():
-            raise GrammarError("choice(), range() and their kin cannot stand inside a list or mapping")
+            raise GrammarError("choice(), range() and similar functions cannot stand inside a list or mapping")
         case list():
             return [_element(v) for v in cast("list[Any]", value)]
         case dict():
@@ -186,7 +185,7 @@ def format_value(value: Any) -> str:
         value: A plain value: None, bool, int, float, str, or lists and mappings of them.
 
     Raises:
-        GrammarError: Where the grammar has no text for it.
+        GrammarError: If the grammar has no text for it.
     """
     match value:
         case None:
@@ -223,24 +222,24 @@ def _quote(text: str) -> str:
 
 
 def key_problem(key: str) -> tuple[str, str | None] | None:
-    """Return what is wrong with the key of an override and a hint, or None where nothing is.
+    """Return the problem of an override's key and a hint, or None if the key is fine.
 
     Args:
-        key: With its prefix `+`, `++` or `~` and its `@package`, as it stands in a file.
+        key: The key as it is written, with its prefix `+`, `++` or `~` and its `@package`.
     """
     if not _KEY.fullmatch(key):
         return "not a key of Hydra's override grammar", "write it as a dotted path, such as optim.lr"
     bare = key.lstrip("+~").partition("@")[0]
     if bare == "hydra" or bare.startswith(("hydra.", "hydra/")):
-        return "Hydra's own settings are no part of a run", None
+        return "Hydra's own settings are not part of a run", None
     if looks_secret(bare.rpartition(".")[2]):
         return (
-            "looks like a secret, and overrides are stored in run.json for everybody to read",
+            "looks like a secret, and overrides are stored in run.json, where everybody can read them",
             "put it in the environment of the machine instead; W&B reads ~/.netrc",
         )
     return None
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether a key or a variable is named as secrets are: `WANDB_API_KEY`, `password`."""
+    """Return whether the name of a key or a variable looks like a secret's: `WANDB_API_KEY`, `password`."""
     return _SECRET.search(name) is not None

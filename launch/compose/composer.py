@@ -1,8 +1,8 @@
-"""The config of a run: Hydra's composition, once per choice of groups, and the run's identity.
+"""The config of a run: composed by Hydra once per choice of groups, checked, and given its identity.
 
-Composing takes Hydra 50 ms. What most runs of a sweep differ in are single values, so Hydra composes once for each
-experiment and choice of groups, and the values are set afterwards, each converted by the OmegaConf node that holds it.
-Everything else (groups, `+`, `~`, lists, interpolations) goes through Hydra whole. A test holds the two ways equal.
+Hydra takes 50 ms to compose. Most runs of a sweep differ in single values only, so Hydra composes once for each
+experiment and choice of groups. The values are set afterwards, each converted by the OmegaConf node that holds it.
+Everything else (groups, `+`, `~`, lists, interpolations) goes through Hydra. A test proves that both ways are equal.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Run:
     """A run that is ready to be stored.
 
     Attributes:
-        record: What it is.
-        config: Its resolved config as nested plain values; runs share parts of it, so nobody writes into it.
-        spec: What the sweep file said.
-        sections: What has been made of the parts that runs share.
+        record: The part of it that is stored as `run.json`.
+        config: Its resolved config as nested plain values; runs share parts of it, so nothing may write into it.
+        spec: The run as the sweep file describes it.
+        sections: The memory of the parts that runs share.
     """
 
     record: RunRecord
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What tells it from the sweep's other runs: the name of its block, and what varies."""
+        """Return the settings that tell it from the sweep's other runs: the name of its block, and the varied keys."""
         own = {} if self.spec.block is None else {BLOCK: self.spec.block}
         return {**own, **self.record.settings}
 
@@ -64,7 +64,7 @@ class Composer:
             and its plug-ins.
 
     Attributes:
-        warnings: What `plan_all` found suspicious: specs that are one run.
+        warnings: What `plan_all` found suspicious: several specs that are one run.
     """
 
     def __init__(self, folders: Sequence[Path] | None = None) -> None:
@@ -79,11 +79,11 @@ class Composer:
         """Compose one run.
 
         Args:
-            spec: What the sweep file says.
-            before: Hashes of what it comes after.
+            spec: The run as the sweep file describes it.
+            before: Hashes of the runs that it comes after.
 
         Raises:
-            ConfigError: Where a key, a value or a combination is not allowed; it names the sweep file's place.
+            ConfigError: If a key, a value or a combination is not allowed; it names the place in the sweep file.
         """
         config = self.compose(spec)
         try:
@@ -124,24 +124,24 @@ class Composer:
                 runs[key] = replace(first, spec=first.spec.joined(spec))
             if first.record.run_id != run.record.run_id:
                 self.warnings.append(
-                    f"{spec.where}: {run.record.run_id} is left out: what it sets beside {first.record.run_id} "
-                    "does not change the numbers"
+                    f"{spec.where}: {run.record.run_id} is left out: what it sets differently from "
+                    f"{first.record.run_id} does not change the numbers"
                 )
         return list(runs.values())
 
     def _each(self, specs: Sequence[RunSpec]) -> list[Run]:
-        """Return a run for each spec; what comes before others is composed first, since it is part of what they are."""
+        """Return a run for each spec; providers first, since they are part of the identity of a command."""
         runs: dict[int, Run] = {}
-        given: dict[str, set[str]] = {}
+        providers: dict[str, set[str]] = {}
         hashes: dict[str, str] = {}
         for index in sorted(range(len(specs)), key=lambda index: specs[index].dependencies.depth):
-            turn = specs[index].dependencies
-            for token in turn.requires:
-                if token not in hashes:  # all that give it are of a lower rank
-                    hashes[token] = _hash(*sorted(given[token]))
-            run = runs[index] = self.plan(specs[index], [hashes[token] for token in turn.requires])
-            for token in turn.provides:
-                given.setdefault(token, set()).add(_hash(run.record.experiment, run.record.science_hash))
+            needs = specs[index].dependencies
+            for key in needs.requires:
+                if key not in hashes:  # all its providers are of a smaller depth
+                    hashes[key] = _hash(*sorted(providers[key]))
+            run = runs[index] = self.plan(specs[index], [hashes[key] for key in needs.requires])
+            for key in needs.provides:
+                providers.setdefault(key, set()).add(_hash(run.record.experiment, run.record.science_hash))
         return [runs[index] for index in range(len(specs))]
 
     def compose(self, spec: RunSpec) -> dict[str, Any]:
@@ -202,8 +202,8 @@ def _overlap(one: str, other: str) -> bool:
 def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:
     """Return the hash of what changes the numbers of a run.
 
-    It is that of the config's scientific subset; for another command, of its words too, and of what it comes after,
-    since it is told where that lies. A training only comes later.
+    For a training it is the science hash of its config. A run with its own command adds the command's words and the
+    runs it comes after, since the command is told where those lie.
     """
     if spec.command is None:
         return science

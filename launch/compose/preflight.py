@@ -1,4 +1,4 @@
-"""What keeps composed runs from starting here, found before any of them does: missing data, what does not fit them."""
+"""Checks of composed runs before any of them starts: data that are missing here, values that do not fit the data."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from s5.config.model import ModelConfig
 if TYPE_CHECKING:
     from launch.compose.composer import Run
 
-# What any data fit; a sweep may have ten thousand such models.
+# Models with these values fit any data, so they need no check: a sweep may have ten thousand of them.
 _PLAIN = {"encoder": Encoder.dense.name, "times": Times.steps.name, "likelihood": Likelihood.fixed.name}
 
 _UNCHANGED = Permutation.none.name
 
-# How a machine without accelerators is told to count as several devices.
+# This flag makes a machine without accelerators count as several devices.
 _HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
 
 
 def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[ConfigError]:
-    """Return what keeps runs from starting: every data set that is not on this machine, and the first other mistake.
+    """Return the errors that keep runs from starting: one for each missing data set, and the first other mistake.
 
     Args:
-        runs: Those with a command of their own are not asked.
-        environment: The variables that they would have.
+        runs: The runs; those with their own command are not checked.
+        environment: The environment variables that they would have.
 
     Returns:
-        Errors that name the key; of missing data what is needed, where it was looked for, its address and checksum.
+        Errors that name the key. For missing data they list the files, where they were looked for, their addresses and
+        checksums.
     """
     trained = [run for run in runs if run.record.command is None]
     first = next((error for run in trained for error in _mistakes(run, environment)), None)
@@ -41,7 +42,7 @@ def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[
 
 
 def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:
-    """Yield an error for each data set that is not here; those that are made of the same files count once."""
+    """Yield an error for each data set that is missing here; sets made of the same files count once."""
     wanted: dict[tuple[str, str | None, str | None], tuple[Run, str]] = {}
     for run in runs:
         data = run.config["data"]
@@ -61,12 +62,12 @@ def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:
 
 
 def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]:
-    """Yield an error for each value that does not fit the data, or the devices that a run asks for."""
+    """Yield an error for each value that does not fit the data or the devices that a run asks for."""
     data, train = run.config["data"], run.config["train"]
     try:
         info = dataset_info(data["name"])
     except DataError:
-        return  # told of already
+        return  # missing data are reported elsewhere
     size, most = train["batch_size"], info.sizes["train"]
     if size > most:
         reason = (
@@ -94,10 +95,10 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
 
 
 def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
-    """Yield an error for data of another version or kind than wanted, and for pixels reordered where there are none."""
+    """Yield an error for data of another version or kind than wanted, and for reordered pixels without an image."""
     data = run.config["data"]
     infos, permutation, name = [info], data.get("permutation", _UNCHANGED), data.get("zero_shot")
-    with suppress(DataError):  # told of already
+    with suppress(DataError):  # missing data are reported elsewhere
         infos += [] if name is None else [dataset_info(name)]
     for one, key in zip(infos, ("version", "zero_shot_version"), strict=False):
         try:
@@ -109,12 +110,12 @@ def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
             reason = f"it is a {other.task}, and data.name={info.name} is a {info.task}"
             yield _error(run, "data.zero_shot", f"data.zero_shot={name}: {reason}", "name a data set of the same kind")
     for fixed in (one for one in infos if permutation != _UNCHANGED and not one.permutable):
-        reason = f"{fixed.name} is no data set of images whose pixels can be reordered"
+        reason = f"{fixed.name} is not a data set of images whose pixels can be reordered"
         yield _error(run, "data.permutation", f"data.permutation={permutation}: {reason}", "leave it at none")
 
 
 def _devices(run: Run, environment: Mapping[str, str]) -> int | None:
-    """Return how many devices each process of a run has; None where its resources do not say."""
+    """Return how many devices each process of a run has, or None if its resources do not say."""
     resources, platform = run.spec.resources, run.config.get("platform", "any")
     if platform == "tpu":
         return None

@@ -15,9 +15,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 
 
 def make_slug(settings: Mapping[str, Any]) -> str:
-    """Return what distinguishes a run inside its sweep, such as `d_state=16-lr=0.001`; empty for no settings.
+    """Return the settings that distinguish a run inside its sweep, such as `d_state=16-lr=0.001`; "" without any.
 
-    It depends on the run's own settings alone, so that a sweep that grows keeps the names of its runs.
+    It depends only on the run's own settings, so a sweep that grows keeps the names of its runs.
     """
     lasts = [key.rpartition(".")[2] for key in settings]
     parts = [
@@ -50,5 +50,5 @@ def identity_digits(identity: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Return `text` with every run of other characters as one `_`, none at its ends."""
+    """Return `text` with each stretch of other characters as one `_`, and without `_` at its ends."""
     return _UNSAFE.sub("_", text).strip("_")

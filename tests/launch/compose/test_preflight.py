@@ -104,7 +104,7 @@ def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(
         ("data.zero_shot: mnist5k, data.permutation: bit_reversal", None),
         (
             "data.name: pendulum, data.permutation: bit_reversal",
-            "data.permutation=bit_reversal: pendulum is no data set",
+            "data.permutation=bit_reversal: pendulum is not a data set",
         ),
         ("data.name: pendulum", None),
         ("data.version: 2", "data.version=2: digits is version 1 in this code"),
