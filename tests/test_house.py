@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import grimp
@@ -177,3 +178,36 @@ def test_make_targets_in_documents_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`make ([a-z-]+)`|^ {4}make ([a-z-]+)(?![a-z./-])", document.read_text(), re.MULTILINE))
     assert {first or second for first, second in named} <= targets
+
+
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+
+
+def test_words_of_the_table_are_classes_of_that_name() -> None:
+    table = ARCHITECTURE.partition("## Words")[2].partition("##")[0]
+    names = re.findall(r"`((?:launch|s5)\.[\w.]+)`", table)
+    assert len(names) > 15
+    for name in names:
+        module, _, word = name.rpartition(".")
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        assert word in {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)}, name
+
+
+def test_folders_and_files_named_in_documents_exist() -> None:
+    missing = {
+        f"{document.name}: {name}"
+        for document in DOCUMENTS
+        for name in re.findall(r"`((?:launch|s5)/[\w/]+(?:/|\.py))`", document.read_text())
+        if not (ROOT / name).exists()
+    }
+    assert not missing
+
+
+def test_floors_are_drawn_as_they_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = {
+        c["containers"][0]: " > ".join(c["layers"]) for c in contracts if c.get("containers") in (["launch"], ["s5"])
+    }
+    drawn = " ".join(ARCHITECTURE.partition("## Floors")[2].split())
+    for package, floors in layers.items():
+        assert f"{package} {floors}" in drawn

@@ -13,9 +13,10 @@ from s5.config.model import ModelConfig
 class LRUConfig(ModelConfig):
     """LRU: a diagonal linear recurrence in discrete time, whose eigenvalues begin in a ring of the unit disk.
 
-    d_state: Complex states of a layer.
-    r_min, r_max: Inner and outer radius of the ring.
-    max_phase: Largest phase of an initial eigenvalue, in radians; small ones suit long sequences.
+    Attributes:
+        d_state: Complex states of a layer.
+        r_min, r_max: Inner and outer radius of the ring.
+        max_phase: Largest phase of an initial eigenvalue, in radians; small ones suit long sequences.
     """
 
     kind: str = "lru"
