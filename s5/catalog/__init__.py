@@ -1,7 +1,7 @@
-"""The data sets: their names, sizes, files, checksums, and where their files may lie. Standard library only.
+"""The catalog of data sets: names, sizes, files, checksums, and where files may be. Standard library only.
 
-The launcher reads this package to find missing data before anything is queued; `s5.data` reads it to load them.
-Nothing here opens a data file. A data set is an entry: the other files hold them, by kind.
+The launcher reads it to find missing data before a run is queued, and `s5.data` to load them. Nothing here opens a data
+file. The modules hold the entries by kind.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ CATALOG: Mapping[str, DatasetInfo] = {
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """Return what is known of a data set.
+    """Return the entry of a data set.
 
     Raises:
         DataError: If the catalog has no such name.
@@ -68,7 +68,7 @@ def dataset_info(name: str) -> DatasetInfo:
 
 
 def check_available(name: str, root: str | None = None, cache: str | None = None) -> None:
-    """Raise unless a run can load a data set: from its cache, or from its files.
+    """Check that a run can load a data set, from its cache or its files.
 
     Args:
         name: A data set of the catalog.
@@ -77,7 +77,7 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
 
     Raises:
         DataError: For an unknown name.
-        MissingData: If neither is there.
+        MissingData: If both are missing.
     """
     info = dataset_info(name)
     if not is_cached(info, cache):
@@ -85,21 +85,21 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
 
 
 def check_version(info: DatasetInfo, version: int, key: str = "data.version") -> None:
-    """Raise unless a data set is here in the version that a run asks for: another one holds other examples.
+    """Check that a config's version of a data set is the catalog's; another version has other examples.
 
     Args:
         info: The data set.
-        version: What the config asks for.
-        key: Where it asks for it.
+        version: The version in the config.
+        key: The key of that version.
 
     Raises:
-        DataError: If it is another.
+        DataError: If the versions differ.
     """
     if version != info.version:
         raise DataError(
             f"{key}={version}: {info.name} is version {info.version} in this code",
-            hint=f"set {key}={info.version} for a run of its own; "
-            "a run on another version goes on with the code that it began with",
+            hint=f"set {key}={info.version}, which makes another run; "
+            "to resume a run on the other version, check out the code that it began with",
         )
 
 
@@ -108,13 +108,13 @@ def find_files(name: str, root: str | None = None) -> dict[str, Path]:
 
     Args:
         name: A data set of the catalog.
-        root: The config's `data.root`; where it is given, system packages are not asked.
+        root: The config's `data.root`; if it is given, system folders are not searched.
 
     Returns:
-        The paths, plain or `.gz`, all from one place.
+        The paths, plain or `.gz`, all in one folder.
 
     Raises:
         DataError: For an unknown name.
-        MissingData: With what is needed, where it was looked for, from which address, with which checksum.
+        MissingData: If a file is missing; the message lists the files, the folders, addresses and checksums.
     """
     return find_raw(dataset_info(name), root)

@@ -1,4 +1,4 @@
-"""What the catalog says of a data set, and the errors about data. Standard library only."""
+"""The entry of a data set in the catalog, and the errors about data. Standard library only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from s5.config.choices import Head
 
 
 class DataError(Exception):
-    """Data that cannot be used: a mistake the user can mend.
+    """Data that cannot be used; an error that the user can fix.
 
     Args:
-        message: What is wrong, with the file.
+        message: What is wrong with which file.
         hint: What to type or change.
     """
 
@@ -22,32 +22,32 @@ class DataError(Exception):
 
 
 class MissingData(DataError):
-    """Files that are not where a data set may have them."""
+    """Raw files that were not found."""
 
 
 class Cache(Enum):
-    """How the converted files of a data set are kept."""
+    """How the converted files of a data set are stored."""
 
-    none = "none"  # converting takes no longer than opening a cache
-    file = "file"  # one file, read whole and checked on every read
-    folder = "folder"  # a folder of arrays that are mapped: what does not fit into memory
+    none = "none"  # converting is as fast as opening a cache
+    file = "file"  # one file, read and verified as a whole
+    folder = "folder"  # a folder of mapped arrays, for data that do not fit into memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:
-    """One raw file of a data set, or a folder of them.
+    """A raw file of a data set, or a folder of them.
 
     Attributes:
         name: Its name without `.gz`.
         is_folder: Whether it is a folder.
-        gzipped: Whether it is taken gzipped too.
-        bytes: Its size, unpacked; None if that was never published.
-        sha256: SHA-256 of its unpacked bytes, since repacked archives differ and their content does not; None where
-            no checksum was published.
-        md5: MD5 of its unpacked bytes, where that alone was published.
-        url: Where it is published; None if only a package or an archive holds it.
-        url_sha256: SHA-256 of the file as it is served there.
-        package: The Python package that ships it; None if a user has it as a file.
+        gzipped: Whether it may also be gzipped.
+        bytes: Its size, decompressed; None if that was not published.
+        sha256: SHA-256 of its decompressed bytes, which stay the same if an archive is repacked; None if no checksum
+            was published.
+        md5: MD5 of its decompressed bytes, if only that was published.
+        url: Its address; None if only a package or an archive contains it.
+        url_sha256: SHA-256 of the file at that address.
+        package: The Python package that contains it; None if users have it as a file.
         package_path: Its path inside that package.
     """
 
@@ -65,11 +65,11 @@ class FileInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One of the forms in which a data set is published.
+    """A form in which a data set is published.
 
     Attributes:
-        files: Its raw files, which lie in one folder.
-        folders: Where inside the data folder they may lie, in the order they are looked for.
+        files: Its raw files, all in one folder.
+        folders: Where this folder may be inside the data folder, in the order of the search.
     """
 
     files: tuple[FileInfo, ...]
@@ -77,7 +77,7 @@ class Form:
 
 
 class PackageClient(Enum):
-    """What fetches a package, from wherever the user's machine is set up to; the value is its command."""
+    """A package client, which downloads as the user has set it up; the value is its command."""
 
     npm = "npm pack"
     apt = "apt-get download"
@@ -85,18 +85,18 @@ class PackageClient(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A published archive that holds a data set's files.
+    """A published archive with a data set's files.
 
     Attributes:
-        name: Its name as it is served.
-        url: Its address; empty where it is a package.
-        client: What fetches it where it is a package.
-        package: The name of the package, with its version, as the client takes it.
-        bytes: Its size; None if that was never published.
-        sha256: Its SHA-256; None if none was published.
-        folder: The folder inside it that is wanted, at any depth; empty for the whole archive.
-        into: The folder of the data folder it is unpacked into.
-        skip: What below that folder is left out: names, or patterns of them.
+        name: Its file name.
+        url: Its address; empty for a package.
+        client: The client that downloads it, for a package.
+        package: The name and version of the package, as the client takes them.
+        bytes: Its size; None if that was not published.
+        sha256: Its SHA-256; None if no checksum was published.
+        folder: The folder inside it to unpack, at any depth; empty for the whole archive.
+        into: The folder inside the data folder to unpack into.
+        skip: Names below that folder to leave out, or patterns of them.
     """
 
     name: str
@@ -111,34 +111,34 @@ class Archive:
 
     @property
     def source(self) -> str:
-        """Where it comes from: an address, or the command that fetches it."""
+        """Its address, or the command that downloads it."""
         return f"{self.client.value} {self.package}" if self.client else self.url
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known of a data set without reading it.
+    """The entry of a data set: what is known without reading it.
 
     Attributes:
-        name: What `data.name` calls it.
-        about: One line for a person.
+        name: Its name in `data.name`.
+        about: A description in one line.
         licence: Its licence.
-        n_classes: Classes; for a regression the features of a target.
+        n_classes: Number of classes; for a regression, features of a target.
         length: L, steps of a sequence.
-        d_input: Features of a step, or different tokens.
+        d_input: Features of a step, or number of different tokens.
         sizes: Examples per split.
-        forms: The forms it is published in, best first; empty where a generator makes it.
-        archives: The archives that hold those files.
+        forms: The published forms, best first; empty if a generator makes it.
+        archives: The archives that contain those files.
         system_folders: Absolute folders in which system packages install them.
-        get: What to type, or where to go, to get it.
-        cache: How its converted files are kept.
-        cached_as: The data set whose converted files serve it too; empty for its own.
-        version: Raised when it is made or converted differently, so that older caches are not taken for it, nor older
-            runs for runs on it: a config's `data.version` must be the same.
-        made_by: The published procedure that makes it, where a generator does; empty where files are needed.
-        head: What a model returns for an example.
+        get: How to get it: a command, or instructions.
+        cache: How its converted files are stored.
+        cached_as: Another data set with the same converted files; empty if it has its own.
+        version: Raised when it is generated or converted differently. Older caches and older runs have another version,
+            since `data.version` must be the same.
+        made_by: The published procedure of its generator; empty if it is read from files.
+        head: The head that a model needs.
         tokens: Whether a step is a token, a whole number below `d_input`, instead of features.
-        times: Whether it is known when each step was observed, since the intervals differ.
+        times: Whether the steps have times, since their intervals differ.
     """
 
     name: str
@@ -162,12 +162,12 @@ class DatasetInfo:
 
     @property
     def permutable(self) -> bool:
-        """Whether `data.permutation` can order its pixels: those of images that are whole in memory."""
+        """Whether `data.permutation` can reorder its pixels, as it can for images in memory."""
         return self.cache is not Cache.folder
 
     @property
     def task(self) -> str:
-        """What it asks of a model, in words; a model of one data set can read another of the same task."""
+        """What it requires of a model, as text. A model can read any data set of the same task."""
         steps = f"tokens of {self.d_input}" if self.tokens else f"steps of {self.d_input}"
         irregular = " at irregular times" * self.times
         return f"{self.head.name} of {steps}{irregular} with {self.head.answers(self.n_classes)}"
@@ -179,5 +179,5 @@ class DatasetInfo:
 
     @property
     def n_examples(self) -> int:
-        """Examples of all splits."""
+        """Number of examples of all splits."""
         return sum(self.sizes.values())

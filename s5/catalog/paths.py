@@ -1,4 +1,4 @@
-"""Where raw and converted files lie. Standard library only."""
+"""The folders of raw and converted files. Standard library only."""
 
 import os
 from pathlib import Path
@@ -9,14 +9,14 @@ from s5.run_dir.result import CWD_VARIABLE
 ROOT_VARIABLE = "S5_DATA"  # the folder of raw files
 CACHE_VARIABLE = "S5_CACHE"  # the folder of converted files
 
-# Of a cache that is a folder: what it holds, written last.
+# The description of a cache folder, which is written last.
 HEADER_NAME = "header.json"
 
 
 def data_root(root: str | None = None) -> Path:
     """Return the folder with the raw files: `root`, else `$S5_DATA`, else `./data`.
 
-    A relative path is meant from where the command was typed: `$LAUNCH_CWD`, else the current folder.
+    A relative path starts where the command was typed: at `$LAUNCH_CWD`, else the current folder.
     """
     return absolute(root or os.environ.get(ROOT_VARIABLE) or "data")
 
@@ -27,19 +27,19 @@ def cache_folder(cache: str | None = None) -> Path:
     if chosen:
         return absolute(chosen)
     user = os.environ.get("XDG_CACHE_HOME")
-    # The XDG specification has relative values ignored.
+    # The XDG specification says to ignore relative values.
     base = Path(user) if user and os.path.isabs(user) else Path.home() / ".cache"
     return base / "s5-launch"
 
 
 def cache_path(info: DatasetInfo, cache: str | None = None) -> Path:
-    """Return the file or the folder in which the converted files of a data set are kept."""
+    """Return the file or folder with the converted files of a data set."""
     suffix = ".npz" if info.cache is Cache.file else ""
     return cache_folder(cache) / f"{info.cached_as or info.name}-v{info.version}{suffix}"
 
 
 def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
-    """Return whether the cache of a data set is there and is whole, by the sizes of its files."""
+    """Return whether the cache of a data set exists and is complete, by the sizes of its files."""
     path = cache_path(info, cache)
     match info.cache:
         case Cache.none:
@@ -51,21 +51,21 @@ def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
 
 
 def absolute(path: str) -> Path:
-    """Return a path as the user means it: from where the command was typed."""
+    """Return the absolute path of a user's path, relative to where the command was typed."""
     return Path(os.environ.get(CWD_VARIABLE) or os.getcwd(), os.path.expanduser(path))
 
 
 def _has_its_end(cache: Path) -> bool:
-    """Return whether a cache file is there with its end, which a file that was cut short has lost."""
+    """Return whether a cache file exists and has its end, which an incomplete file lacks."""
     if not os.path.isfile(cache):
         return False
-    import zipfile  # only here: the launcher starts without it
+    import zipfile  # imported late, to keep the launcher's start short
 
     return zipfile.is_zipfile(cache)
 
 
 def _has_its_arrays(cache: Path) -> bool:
-    """Return whether a cache folder has a header, and every file it tells of in its size."""
+    """Return whether a cache folder has a header, and each file in it has the size that the header says."""
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""Where the raw files of a data set are, or what a person must know in order to get them. Standard library only."""
+"""The search for the raw files of a data set, and the message about missing ones. Standard library only."""
 
 import importlib.util
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from s5.catalog.entry import Archive, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import ROOT_VARIABLE, data_root
 
-_MANY = 6  # names that are told one by one
+_MANY = 6  # names that are listed in full
 
 
 def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
@@ -16,13 +16,13 @@ def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
 
     Args:
         info: The data set.
-        root: The config's `data.root`; where it is given, system packages are not asked.
+        root: The config's `data.root`; if it is given, system folders are not searched.
 
     Returns:
-        The paths, plain or `.gz`, all from one place and of one form.
+        The paths, plain or `.gz`, all in one folder and of one form.
 
     Raises:
-        MissingData: With what is needed, where it was looked for, from which address, with which checksum.
+        MissingData: If a file is missing; the message lists the files, the folders, addresses and checksums.
     """
     for form in info.forms:
         for place in _places(info, form, root):
@@ -33,10 +33,10 @@ def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
 
 
 def _places(info: DatasetInfo, form: Form, root: str | None) -> Iterator[Path]:
-    """Yield the folders in which the files of a data set may lie, best first."""
+    """Yield the folders that may hold the files of a data set, best first."""
     packages = {file.package for file in form.files if file.package}
     for package in packages:
-        # find_spec reads the metadata of the package and runs none of its code.
+        # find_spec reads the package's metadata and does not run its code.
         spec = importlib.util.find_spec(package)
         yield from map(Path, (spec and spec.submodule_search_locations) or ())
     if not packages:
@@ -54,17 +54,17 @@ def _find(file: FileInfo, place: Path) -> Path | None:
 
 
 def _missing(info: DatasetInfo, root: str | None) -> MissingData:
-    """Return the error that says all a person needs in order to get the files."""
+    """Return the error that says how to get the files."""
     if not info.forms:
-        return MissingData(f"data set {info.name}: it has not been made yet ({info.made_by})", hint=info.get)
+        return MissingData(f"data set {info.name}: not generated yet ({info.made_by})", hint=info.get)
     packed = ", plain or gzipped" if all(file.gzipped for file in info.files) else ""
-    lines = [f"data set {info.name}: its files are missing. Needed, all in one folder{packed}:"]
+    lines = [f"data set {info.name}: its files are missing. Needed in one folder{packed}:"]
     for number, form in enumerate(info.forms):
         lines += ["or:"] * (number > 0)
         lines += _about_files(form)
     lines += [line for archive in info.archives for line in _about_archive(archive)]
     places = [(place, form) for form in info.forms for place in _places(info, form, root)]
-    lines.append("Looked in:" if places else "The package is not installed.")
+    lines.append("Searched:" if places else "The package is not installed.")
     lines += [f"  {place}{_lacks(form, place)}" for place, form in places]
     shipped = any(file.package for file in info.files)
     where = "" if shipped else f"; data.root or ${ROOT_VARIABLE} names the data folder"
@@ -74,14 +74,14 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
 
 
 def abbreviate(names: Sequence[str]) -> str:
-    """Return names as one text: of very many the first and the last, and how many they are."""
+    """Return names as text; of more than a few, the first ones, the last, and their number."""
     if len(names) <= _MANY:
         return ", ".join(names)
     return f"{names[0]}, {names[1]}, ..., {names[-1]} ({len(names)} in all)"
 
 
 def _about_files(form: Form) -> Iterator[str]:
-    """Yield what a person must know of each file; folders that are many, as those of words, have one line."""
+    """Yield lines about each file; many folders, such as those of words, share one line."""
     folders = [file.name for file in form.files if file.is_folder]
     for file in form.files:
         if not file.is_folder or len(folders) <= _MANY:
@@ -102,13 +102,13 @@ def _about_file(file: FileInfo) -> Iterator[str]:
 
 
 def _about_archive(archive: Archive) -> Iterator[str]:
-    yield f"All of them come in {archive.name}:"
+    yield f"All of them are in {archive.name}:"
     facts = [] if archive.bytes is None else [f"{archive.bytes:,} bytes"]
     facts += [f"sha256 {archive.sha256}"] if archive.sha256 else []
     yield f"    {archive.source}" + (f"  ({', '.join(facts)})" if facts else "  (no checksum was published)")
 
 
 def _lacks(form: Form, place: Path) -> str:
-    """Return a remark on a folder that has some of the files, and not all."""
+    """Return a remark about a folder that has some of the files but not all."""
     absent = [file.name for file in form.files if _find(file, place) is None]
     return f"  (without {abbreviate(absent)})" if len(absent) < len(form.files) else ""

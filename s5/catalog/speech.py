@@ -59,7 +59,7 @@ SPEECH10 = dataclasses.replace(
 
 
 def at_8_khz(info: DatasetInfo) -> DatasetInfo:
-    """Return the entry of every second sample, on which a model is tested that never heard it."""
+    """Return the entry of every second sample, for zero-shot tests at half the sampling rate."""
     return dataclasses.replace(
         info,
         name=f"{info.name}_8khz",

@@ -1,4 +1,4 @@
-"""The data sets: `load` returns any of them in one shape. NumPy only; the files are named in `s5.catalog`."""
+"""The data sets: `load` returns any of them as a `Dataset`. NumPy only; their files are named in `s5.catalog`."""
 
 from types import ModuleType
 
@@ -28,7 +28,7 @@ from s5.data.store import StoredArrays
 
 __all__ = ["Dataset", "convert", "load"]
 
-# Whole in memory: `load(config)`.
+# Data sets that fit into memory, with their `load(config)`.
 _LOADERS = {
     "digits": digits.load,
     "mnist": mnist.load,
@@ -38,7 +38,8 @@ _LOADERS = {
     "cifar10_grey": cifar10.load_grey,
 }
 
-# Mapped: `make_plan(info, root)` says how to convert it, `make_dataset(info, config, stored, compat)` what it is then.
+# Data sets that are mapped from disk: `make_plan(info, root)` plans the conversion of the raw files, and
+# `make_dataset(info, config, stored, compat)` makes the data set of the converted ones.
 _MAPPED: dict[str, ModuleType] = {
     "listops": listops,
     "listops_regenerated": listops,
@@ -64,16 +65,15 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
     """Load a data set.
 
     Args:
-        config: Which one, how its pixels are ordered and split, and where its files lie.
+        config: The name of the data set, the order of its pixels, its split, and the folders of its files.
         compat: Whose splits and scales, ours or the S5 repository's.
 
     Returns:
         The data set with its splits `train`, `val` and `test`.
 
     Raises:
-        DataError: For an unknown name, another version, pixels reordered where there are none, or a file that is not
-            what it should be.
-        MissingData: If the files are not there.
+        DataError: For an unknown name, another version, an order of pixels for data without pixels, or a wrong file.
+        MissingData: If the files are missing.
     """
     info = catalog.dataset_info(config.name)
     catalog.check_version(info, config.version)
@@ -81,24 +81,25 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
         return _LOADERS[info.name](config)
     if config.permutation is not Permutation.none:
         raise DataError(
-            f"data.permutation={config.permutation.name}: {info.name} is no data set of images read pixel by pixel",
-            hint="leave it at none",
+            f"data.permutation={config.permutation.name}: {info.name} has no images that are read pixel by pixel",
+            hint="set data.permutation=none",
         )
     if info.made_by:
-        catalog.check_available(info.name, config.root, config.cache)  # a run does not stop to make its data
+        # A run does not generate its data: that may take hours.
+        catalog.check_available(info.name, config.root, config.cache)
     return _MAPPED[info.name].make_dataset(info, config, convert(config), compat)
 
 
 def convert(config: DataConfig, *, workers: int = 1) -> StoredArrays:
-    """Return the converted files of a data set that is mapped; convert, or make them, where that was not done.
+    """Return the converted files of a mapped data set; convert or generate them if they are missing.
 
     Args:
-        config: Which one, and where its files lie.
-        workers: Processes that convert.
+        config: The name of the data set and the folders of its files.
+        workers: Number of processes.
 
     Raises:
         DataError: If the raw files are damaged, or the cache cannot be written.
-        MissingData: If there are none.
+        MissingData: If there are no raw files.
     """
     info = catalog.dataset_info(config.name)
     module = _MAPPED[info.name]

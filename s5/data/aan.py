@@ -49,12 +49,12 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: its splits follow each other in the arrays."""
+    """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
     characters = stored.facts["vocabulary"]
     d_input = len(characters) + len(SPECIALS)
     if d_input != info.d_input:
-        warnings.warn(f"{info.name}: {d_input} different tokens; {info.d_input} were expected", stacklevel=2)
+        warnings.warn(f"{info.name}: {d_input} different tokens; expected {info.d_input}", stacklevel=2)
     splits = contiguous_splits(info.sizes, stored.arrays, tokens=True)
     return Dataset.of(info, splits, d_input, vocabulary=vocabulary_id(characters))
 

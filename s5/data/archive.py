@@ -1,4 +1,4 @@
-"""Unpacking what a user has fetched: the files of one data set out of a published archive, into the data folder."""
+"""Unpacking the files of a data set from a published archive into the data folder."""
 
 import bz2
 import contextlib
@@ -25,18 +25,18 @@ _DEBIAN = b"!<arch>\n"
 def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
     """Unpack a data set's files from an archive.
 
-    They are unpacked under another name, which is changed at the end, so that a kill leaves no half folder.
+    They are unpacked under a temporary name that is changed at the end, so a kill leaves no incomplete folder.
 
     Args:
         info: The data set.
-        path: The archive: a tar file, packed or not.
+        path: The archive: a tar file, compressed or not.
         root: The config's `data.root`.
 
     Returns:
-        The folder they are in now.
+        The folder with the files.
 
     Raises:
-        DataError: If it is no such archive, is damaged, or lacks the files.
+        DataError: If it is another archive, is damaged, or lacks files.
     """
     archive = _find_archive(info, path)
     _verify_checksum(archive, path)
@@ -44,7 +44,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
     if target.exists():
         lacking = _lacking(info, archive, target)
         without = f", and lacks {abbreviate(lacking)} of {info.name}" if lacking else ""
-        raise DataError(f"{target}: is there already{without}", hint="remove it or rename it, then the same again")
+        raise DataError(f"{target}: exists already{without}", hint="remove or rename it, then repeat the command")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_remnants(target)
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
@@ -64,11 +64,12 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
 
 
 def _find_archive(info: DatasetInfo, path: Path) -> Archive:
-    """Return the archive of the catalog that a file is, by its name where there are several."""
+    """Return the catalog's entry for an archive, by its name if there are several."""
     if not info.archives:
         names = abbreviate([file.name for file in info.files])
         raise DataError(
-            f"{path}: {info.name} is in no archive", hint=f"`--from FOLDER` takes a folder with {names}; or: {info.get}"
+            f"{path}: {info.name} does not come in an archive",
+            hint=f"`--from FOLDER` takes a folder with {names}; or: {info.get}",
         )
     if not path.is_file():
         raise DataError(f"{path}: no such file", hint=_expected_archives(info))
@@ -93,7 +94,7 @@ def _verify_checksum(archive: Archive, path: Path) -> None:
 
 
 def _extract(info: DatasetInfo, archive: Archive, path: Path, part: Path) -> None:
-    """Extract the wanted members below the folder `part`, which is made."""
+    """Create the folder `part` and extract the needed members into it."""
     part.mkdir()
     progress, before = Progress(f"{info.name}: unpacking {path.name}", path.stat().st_size, "bytes"), 0
     with path.open("rb") as file, _decompress(file) as content, _open_tar(path, content) as tar:
@@ -108,20 +109,20 @@ def _extract(info: DatasetInfo, archive: Archive, path: Path, part: Path) -> Non
             assert source is not None
             with (part / place).open("wb") as target:
                 shutil.copyfileobj(source, target, _BLOCK)
-        # tarfile takes a damaged header for the end, and the packed file's own checksum is behind that end.
+        # tarfile takes a damaged header for the end. Reading on verifies the checksum of the compressed file.
         while content.read(_BLOCK):
             pass
     progress.finish()
 
 
 def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
-    """Return which files of the form that an archive holds were not in it."""
+    """Return the files of the data set that an archive did not contain."""
     form = next(form for form in info.forms if archive.into in form.folders)
     return [file.name for file in form.files if not any((part / f"{file.name}{end}").exists() for end in ("", ".gz"))]
 
 
 def _decompress(file: Any) -> Any:
-    """Return the content of a file that may be packed, by how it begins; of a Debian package, of what it installs."""
+    """Return the decompressed content of a file, by its first bytes; for a Debian package, of the files it installs."""
     start = _data_offset(file)
     file.seek(start)
     begin = file.read(6)
@@ -136,11 +137,11 @@ def _decompress(file: Any) -> Any:
 
 
 def _data_offset(file: Any) -> int:
-    """Return where the files that a Debian package installs begin, which come last in it; 0 for any other file."""
+    """Return the offset of the files that a Debian package installs, its last member; 0 for any other file."""
     place = len(_DEBIAN)
     if file.read(place) != _DEBIAN:
         return 0
-    # Each member has a header of 60 bytes: a name of 16, further on its size in decimal, and begins at an even byte.
+    # A member begins at an even byte. Its header of 60 bytes holds a name of 16 and, at byte 48, the size in decimal.
     while len(header := file.read(60)) == 60 and header[48:58].strip().isdigit():
         place += 60
         if header.startswith(b"data.tar"):
@@ -156,19 +157,19 @@ def _open_tar(path: Path, content: Any) -> Iterator[tarfile.TarFile]:
     try:
         tar = tarfile.open(fileobj=content, mode="r|")  # noqa: SIM115
     except tarfile.ReadError as error:
-        raise DataError(f"{path}: no tar archive: {error}") from error
+        raise DataError(f"{path}: not a tar archive: {error}") from error
     with tar:
         yield tar
 
 
 def _member_path(name: str, archive: Archive) -> Path | None:
-    """Return where a member goes below the target, or None if it is not wanted."""
+    """Return the path of a member below the target folder; None if it is not needed."""
     parts = PurePosixPath(name).parts
     parts = tuple(part for part in parts if part not in (".", "/"))
     if archive.folder:
         if archive.folder not in parts:
             return None
-        # The innermost: the LRA archive holds a folder of its own name twice.
+        # The innermost: the LRA archive has a folder inside another of the same name.
         last = len(parts) - 1 - parts[::-1].index(archive.folder)
         parts = parts[last + 1 :]
     if not parts or ".." in parts:
@@ -180,10 +181,10 @@ def _member_path(name: str, archive: Archive) -> Path | None:
 
 
 def _remove_remnants(target: Path) -> None:
-    """Remove what was left by an unpacking that was killed."""
+    """Remove what a killed unpacking has left."""
     for part in target.parent.glob(f".{target.name}.*.part"):
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _expected_archives(info: DatasetInfo) -> str:
-    return "expected is " + " or ".join(f"{archive.name} ({archive.source})" for archive in info.archives)
+    return "expected: " + " or ".join(f"{archive.name} ({archive.source})" for archive in info.archives)

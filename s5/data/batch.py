@@ -1,4 +1,4 @@
-"""Batches: fixed shapes, and a training order that is a pure function of seed and step."""
+"""Batches of fixed shape; the training order is a pure function of seed and step."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from s5.data.order import permutation
 
 STATE_VERSION = 1
 
-# Grain wants a length; at a thousand steps a second this one lasts for 35,000 years.
+# Grain requires a length; at a thousand steps a second this one lasts for 35,000 years.
 _ENDLESS = 1 << 50
 
 
@@ -22,11 +22,11 @@ class Batch(NamedTuple):
     """Examples for one step; a pytree.
 
     Attributes:
-        inputs: Sequences, scaled; or tokens, as they are stored.
-        labels: The class of each, or targets of every step.
-        lengths: How many steps of each are valid.
-        weight: 1 for an example, 0 for a row that only fills the shape.
-        times: When each step was observed, in units of the regular interval; None if all intervals are 1.
+        inputs: Scaled sequences; or tokens as stored.
+        labels: The class of each example, or targets for every step.
+        lengths: Valid steps of each sequence.
+        weight: 1 for an example, 0 for a row of padding.
+        times: Time of each step, in units of the regular interval; None if all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "batch *documents L d_stored"]
@@ -49,12 +49,12 @@ def gather(split: Split, examples: Int[np.ndarray, " batch"]) -> Batch:
 
 
 def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> Iterator[Batch]:
-    """Yield every example of a split once, in order; rows of weight 0 fill the last batch.
+    """Yield every example of a split once, in order; the last batch is padded with rows of weight 0.
 
     Args:
         split: The split.
         batch_size: Examples per step.
-        rows: Which rows of each batch to read, where other processes read the others.
+        rows: The rows of each batch that this process reads; other processes read the others.
     """
     for start in range(0, len(split), batch_size):
         examples = np.arange(start, start + batch_size)[rows]
@@ -64,14 +64,14 @@ def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> It
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Return how many whole batches a split has.
+    """Return the number of whole batches in a split.
 
     Raises:
-        DataError: If it has none.
+        DataError: If there is not one.
     """
     if not 1 <= batch_size <= len(split):
         raise DataError(
-            f"train.batch_size={batch_size}: a batch is drawn without repeats from {len(split):,} examples",
+            f"train.batch_size={batch_size}: a batch holds each of the {len(split):,} examples at most once",
             hint=f"choose 1 to {len(split)}",
         )
     return len(split) // batch_size
@@ -80,13 +80,13 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 class BatchSequence:
     """The training batches as a sequence: item n is the batch of step n, computed from n alone.
 
-    Every epoch is shuffled anew by (seed, epoch), and its ragged last batch is dropped.
+    The order of each epoch depends on seed and epoch. Its incomplete last batch is dropped.
 
     Args:
         split: The training split.
         batch_size: Examples per step.
         seed: Seed of the order.
-        rows: Which rows of each batch to read, where other processes read the others.
+        rows: The rows of each batch that this process reads; other processes read the others.
 
     Raises:
         DataError: As `steps_per_epoch` does.
@@ -95,7 +95,7 @@ class BatchSequence:
     def __init__(self, split: Split, batch_size: int, seed: int, rows: slice = slice(None)) -> None:
         self.steps_per_epoch = steps_per_epoch(split, batch_size)
         self._split, self._batch_size, self._rows = split, batch_size, rows
-        # Two epochs, since the steps that are prepared ahead may already lie in the next one.
+        # Two epochs, since batches are prepared ahead and may belong to the next one.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, len(split), seed))
 
     def __len__(self) -> int:
@@ -108,9 +108,9 @@ class BatchSequence:
 
 
 class TrainBatches:
-    """An endless iterator of training batches, prepared ahead, that can be put at any step at once.
+    """An endless iterator over training batches, prepared ahead, that can jump to any step at once.
 
-    Grain is handed whole batches: that it gather single examples would take many times as long, as
+    Grain gets whole batches: gathering single examples would take many times as long, as
     `python -m benchmarks.input_pipeline` shows.
 
     Args:
@@ -118,8 +118,8 @@ class TrainBatches:
         batch_size: Examples per step.
         seed: Seed of the order.
         start_step: The step of the first batch.
-        prefetch: Batches prepared ahead on a thread; 0 for none.
-        rows: Which rows of each batch to read, where other processes read the others; the state says nothing of it.
+        prefetch: Batches prepared ahead on a thread; 0 to prepare none.
+        rows: The rows of each batch that this process reads; not part of the state.
     """
 
     def __init__(
@@ -155,14 +155,14 @@ class TrainBatches:
         return self._step
 
     def get_state(self) -> dict[str, Any]:
-        """Return where the iterator stands, as plain values for JSON; batches prepared ahead do not count."""
+        """Return the position as plain values for JSON, without the batches prepared ahead."""
         return {"version": STATE_VERSION, "step": self._step, **self._identity}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Put the iterator where `get_state` found it, in constant time.
+        """Restore the position that `get_state` returned, in constant time.
 
         Raises:
-            ValueError: If the state is of other data, another batch size or another seed.
+            ValueError: If the state belongs to other data, another batch size or another seed.
         """
         for key, value in {"version": STATE_VERSION, **self._identity}.items():
             if state.get(key) != value:
@@ -170,14 +170,14 @@ class TrainBatches:
         self._seek(state["step"])
 
     def close(self) -> None:
-        """Stop preparing batches, and end the iteration."""
+        """Stop the thread that prepares batches, and end the iteration."""
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
 
     def _seek(self, step: int) -> None:
         if not 0 <= step < _ENDLESS:
-            raise ValueError(f"data iterator: step {step} cannot be")
+            raise ValueError(f"data iterator: step {step} is out of range")
         self.close()
         self._iterator = iter(self._steps[step:].to_iter_dataset(self._read_options))
         self._step = step

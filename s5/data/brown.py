@@ -1,8 +1,8 @@
 """`brown_pairs`: do two passages come from one document? Documents of the Brown corpus (Francis and Kučera 1964).
 
-A pair is a passage of the first half of a document, and one of the second half: of the same document, or of another
-of its genre. Each document begins as many pairs of either kind as any other of its split, and which passage stands
-first is drawn too, so that nothing but the texts tells. Documents are shared out to the splits by genre.
+A pair is a passage of the first half of a document and one of the second half, of the same document or of another of
+its genre. Each document of a split starts equally many pairs of both kinds, and the order of the two passages is
+random, so only the texts give the answer. Each split has the same proportions of genres.
 """
 
 import functools
@@ -25,7 +25,7 @@ from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row, vocabulary
 
 SEED = 0
 N_DOCUMENTS, N_WORDS = 500, 1_161_192
-_SHARE_HELD_OUT = 10  # a tenth of the documents each to validate and to test
+_SHARE_HELD_OUT = 10  # a tenth of the documents for validation, and another for testing
 _PAIRS_OF_A_CHUNK = 500
 
 
@@ -35,8 +35,8 @@ class Passage:
 
     Attributes:
         path: The document.
-        half: Of which half, 0 or 1.
-        place: Where in that half it begins, from 0 for its beginning to below 1 for the last place that leaves room.
+        half: The half of the document, 0 or 1.
+        place: Where the passage starts in that half: 0 at its start, below 1 for the last place that leaves room.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Passage:
     place: float
 
     def read(self, length: int) -> str:
-        """Return its characters, `length` of them."""
+        """Return `length` characters of the document."""
         text = read_document(self.path)
         middle = len(text) // 2
         start, end = (0, middle) if self.half == 0 else (middle, len(text))
@@ -56,14 +56,14 @@ Pair = tuple[Passage, Passage, int]
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion: the pairs of the splits follow each other."""
+    """Plan the conversion; the pairs of the splits are consecutive."""
     listed = find_files(info.name, root)["cats.txt"]
     genres = _read_genres(listed)
     words = sum(read_document(path).count(" ") + 1 for path in genres)
     if words != N_WORDS:
         raise DataError(
-            f"{listed.parent}: {words:,} words in its documents; the package has {N_WORDS:,}",
-            hint="files were changed; remove the folder and unpack the package again",
+            f"{listed.parent}: {words:,} words in its documents; expected {N_WORDS:,}",
+            hint="files have changed; remove the folder and unpack the package again",
         )
     documents = _assign_splits(genres)
     counts = CharacterCounts()
@@ -85,7 +85,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: its splits follow each other in the arrays."""
+    """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
     vocabulary = vocabulary_id(stored.facts["vocabulary"])
     return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary=vocabulary)
@@ -96,11 +96,11 @@ def _read_genres(listed: Path) -> dict[Path, str]:
     try:
         lines = [line.split() for line in listed.read_text(encoding="ascii").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise DataError(f"{listed}: no list of documents: {error.reason}") from error
+        raise DataError(f"{listed}: not a list of documents: {error.reason}") from error
     wrong = next((line for line in lines if len(line) != 2), None)
     if wrong is not None or len(lines) != N_DOCUMENTS:
         found = f"a line {' '.join(wrong)!r}" if wrong is not None else f"{len(lines)} documents"
-        raise DataError(f"{listed}: {found}; the list has {N_DOCUMENTS} lines of a document and its genre")
+        raise DataError(f"{listed}: {found}; expected {N_DOCUMENTS} lines of a document and its genre")
     return {listed.parent / name: genre for name, genre in lines}
 
 
@@ -117,12 +117,12 @@ def read_document(path: Path) -> str:
         raise DataError(f"{path}: cannot be read: {error.strerror}", hint="unpack the package again") from error
     wrong = next((word for word in words if "/" not in word), None)
     if wrong is not None:
-        raise DataError(f"{path}: {wrong[:40]!r} is no word with its tag", hint="the file is damaged; get it again")
+        raise DataError(f"{path}: {wrong[:40]!r} is not a word with its tag", hint="the file is damaged; get it again")
     return " ".join(word.rpartition("/")[0] for word in words)
 
 
 def _assign_splits(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
-    """Return the documents of each split; every genre has its share."""
+    """Return the documents of each split, with the same proportions of genres."""
     names, held_out = sorted(set(genres.values())), len(genres) // _SHARE_HELD_OUT
     labels = np.array([names.index(genre) for genre in genres.values()])
     sizes = {"train": len(genres) - 2 * held_out, "val": held_out, "test": held_out}
@@ -131,7 +131,7 @@ def _assign_splits(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
 
 
 def _draw(documents: Sequence[Path], genres: Mapping[Path, str], n: int, split: str) -> Iterator[Pair]:
-    """Draw pairs: the documents take turns, once with themselves and once with another."""
+    """Draw pairs: each document in turn, once with itself and once with another."""
     words, others_of = _words(split, n), {path: _others(path, documents, genres) for path in documents}
     for k in range(n):
         path, same = documents[k % len(documents)], k // len(documents) % 2
@@ -144,13 +144,13 @@ def _draw(documents: Sequence[Path], genres: Mapping[Path, str], n: int, split: 
 
 
 def _others(path: Path, documents: Sequence[Path], genres: Mapping[Path, str]) -> list[Path]:
-    """Return the other documents of one's genre; all others where it is alone in it."""
+    """Return the other documents of a document's genre; all others if it is the only one."""
     others = [other for other in documents if other != path]
     return [other for other in others if genres[other] == genres[path]] or others
 
 
 def _words(split: str, n: int) -> UInt64[np.ndarray, "n 4"]:
-    """Return four random words for each pair; NumPy promises the raw stream for ever."""
+    """Return four random words for each pair, from a raw stream that NumPy keeps stable across versions."""
     stream = ("train", "val", "test").index(split)
     return np.random.Philox(key=np.array([SEED, stream], np.uint64)).random_raw(4 * n).reshape(n, 4)
 

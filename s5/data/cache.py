@@ -1,4 +1,4 @@
-"""The cache of converted files: one `.npz` per data set, replaced atomically and checked on every read."""
+"""The cache of converted files: one `.npz` per data set, replaced atomically and verified on every read."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ from s5.catalog import CATALOG, DatasetInfo, cache_path
 Arrays = dict[str, np.ndarray]
 
 _HEADER = "header"
-_STALE_S = 3600.0  # a temporary file this old was left by a process that was killed
+_STALE_S = 3600.0  # an older temporary file was left by a killed process
 
 
 def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], Arrays]) -> Arrays:
-    """Return the converted files of a data set, from its cache where that is valid.
+    """Return the converted files of a data set, from its cache if that is valid.
 
     Args:
         info: The data set.
@@ -29,7 +29,7 @@ def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], 
         convert: Reads and converts the raw files.
 
     Returns:
-        The arrays that `convert` returned, now or earlier.
+        The arrays of `convert`, now or from an earlier call.
     """
     path = cache_path(info, cache)
     arrays = read_cache(path, info)
@@ -38,30 +38,30 @@ def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], 
         try:
             write_cache(path, info, arrays)
         except OSError as error:
-            # The data are there all the same; only the next run pays again.
+            # The data are loaded anyway; only the next run must convert again.
             warnings.warn(f"{path}: the cache cannot be written: {error.strerror}", stacklevel=2)
     return arrays
 
 
 def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
-    """Return the arrays of a cache, or None if it is absent, torn, of another version or of other raw files."""
+    """Return the arrays of a cache; None if it is missing, damaged, or of another version or other raw files."""
     try:
-        # Reading a member to its end compares its CRC-32, so that a torn or rotten file is found here.
+        # Reading a member to its end verifies its CRC-32, so damage is found here.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [name for name in archive.files if name != _HEADER]
-            # A damaged list of members may lack one, hence their names in the header.
+            # The header lists the members: a damaged archive may lack one.
             if archive[_HEADER].tobytes() != _header(info, names):
                 return None
             return {name: archive[name] for name in names}
-    except Exception:  # a damaged archive makes zipfile and NumPy raise all sorts; whichever, it is made anew
+    except Exception:  # zipfile and NumPy raise many types for a damaged archive
         return None
 
 
 def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
-    """Write a cache so that whoever reads sees the old one or the new one, whole, whatever is killed meanwhile."""
+    """Write a cache so that a reader sees either the whole old one or the whole new one, even after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
-    # Every writer has a name of its own; the last one to finish wins, and all of them write the same.
+    # Each writer uses its own temporary name. The last one to finish wins; all of them write the same.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -77,8 +77,8 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
 
 
 def provenance(info: DatasetInfo) -> dict[str, Any]:
-    """Return what a cache must say of itself in order to be valid."""
-    kept = CATALOG.get(info.cached_as, info)  # data sets that share a cache share its name
+    """Return what a valid cache was made of: the data set, its version, the checksums of its raw files."""
+    kept = CATALOG.get(info.cached_as, info)  # data sets with a common cache have a common name
     sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
     return {"version": kept.version, "name": kept.name, "sums": sums}
 
@@ -88,7 +88,7 @@ def _header(info: DatasetInfo, names: Iterable[str]) -> bytes:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what writers that were killed have left behind."""
+    """Remove the temporary files of killed writers."""
     for temporary in path.parent.glob(f".{path.name}.*.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_mtime > _STALE_S:

@@ -27,7 +27,7 @@ _BATCHES = {"train": tuple(f"data_batch_{k}" for k in range(1, 6)), "test": ("te
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load CIFAR-10 in colour: 45,000 to train and 5,000 to validate by `split_seed`, the official 10,000 to test."""
+    """Load CIFAR-10 in colour: 45,000 train and 5,000 val by `split_seed`, and the official 10,000 as test."""
     offset, full_scale = (np.array(values, np.float32) * np.float32(255) for values in (_MEAN, _STD))
     info = catalog.dataset_info("cifar10")
     arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
@@ -46,7 +46,9 @@ def to_grey(pixels: UInt8[np.ndarray, "n L 3"]) -> UInt8[np.ndarray, "n L"]:
     """Return the luma of each pixel as Pillow rounds it (ITU-R 601-2)."""
     out = np.empty(pixels.shape[:2], np.uint8)
     weights = np.array([19595, 38470, 7471], np.uint32)
-    for first in range(0, len(pixels), 1000):  # in pieces: 32 bits a value are much for all at once
+    for first in range(
+        0, len(pixels), 1000
+    ):  # in pieces, since 32 bits per value would take much memory for all at once
         out[first : first + 1000] = (pixels[first : first + 1000] @ weights + 32768) >> 16
     return out
 
@@ -98,7 +100,7 @@ def decode_records(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray
 
 
 def decode_pickle(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray, "n L 3"], UInt8[np.ndarray, " n"]]:
-    """Decode a pickled file; nothing but arrays and plain values is unpickled.
+    """Decode a pickled file; only arrays and plain values are unpickled.
 
     Args:
         content: The bytes.
@@ -114,18 +116,18 @@ def decode_pickle(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray,
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="latin1").load()
         data, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
-    except Exception as error:  # a damaged pickle raises all sorts
-        raise DataError(f"{where}: no batch of CIFAR-10: {type(error).__name__}: {error}") from error
+    except Exception as error:  # a damaged pickle raises many types
+        raise DataError(f"{where}: not a batch of CIFAR-10: {type(error).__name__}: {error}") from error
     if data.dtype != np.uint8 or data.shape != (n, _N_COLOURS * _N_PIXELS) or labels.shape != (n,):
         raise DataError(
             f"{where}: {data.dtype} pixels of shape {data.shape} and {labels.size:,} labels; "
-            f"needed are uint8 of shape {(n, _N_COLOURS * _N_PIXELS)}"
+            f"expected uint8 of shape {(n, _N_COLOURS * _N_PIXELS)}"
         )
     return _in_raster_order(data), _checked(labels, where)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Refuses every callable but those that make an array."""
+    """Refuses every callable except those that make an array."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {

@@ -1,7 +1,7 @@
-"""Conversion of raw files, or of a generator's draws, into a folder of arrays: in parallel, and resumed after a kill.
+"""Conversion of raw files, or of generated samples, into a folder of arrays: in parallel, and resumed after a kill.
 
-The rows of the arrays are shared out to chunks. Each chunk is converted by itself, written to its rows and noted in
-a journal, so that a conversion which was killed goes on with the chunks that are not in it.
+The rows of the arrays are divided into chunks. Each chunk is converted independently, written to its rows, and noted in
+a journal. After a kill the conversion resumes with the chunks that are not in the journal.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ _PLAN, _JOURNAL = "plan.json", "journal"
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some neighbouring rows.
+    """Consecutive rows of the arrays.
 
     Attributes:
-        start: The first.
-        stop: The one after the last.
-        source: What they are made of; what the plan's `convert` takes.
+        start: The first row.
+        stop: The row after the last.
+        source: The argument of the plan's `convert`.
     """
 
     start: int
@@ -47,15 +47,15 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionPlan:
-    """A conversion before anything is done.
+    """A conversion that has not started.
 
     Attributes:
-        arrays: Shape and type of each array; the first axis is that of all rows.
-        chunks: Who makes which rows.
-        convert: Makes the rows of a chunk; a function of a module, since other processes call it.
-        facts: What is known before: goes into the header, and a conversion is resumed only where it is the same.
-        sources: The raw files; a conversion is resumed only where they have not changed.
-        finish: Finds further facts in the whole arrays, and raises `DataError` where they cannot be right.
+        arrays: Shape and type of each array; the first axis counts all rows.
+        chunks: The chunks, which cover all rows.
+        convert: Returns the rows of a chunk; a module-level function, since other processes call it.
+        facts: Facts known in advance, for the header. A conversion resumes only if they are the same.
+        sources: The raw files. A conversion resumes only if they have not changed.
+        finish: Returns further facts about the finished arrays; raises `DataError` if they are wrong.
     """
 
     arrays: Mapping[str, tuple[tuple[int, ...], str]]
@@ -67,7 +67,7 @@ class ConversionPlan:
 
     @property
     def rows(self) -> int:
-        """Rows of all chunks."""
+        """Number of rows of all chunks."""
         return sum(chunk.stop - chunk.start for chunk in self.chunks)
 
 
@@ -79,18 +79,18 @@ def open_or_convert(
     workers: int = 1,
     unit: str = "examples",
 ) -> StoredArrays:
-    """Return a data set's folder of arrays, converted now where it has not been.
+    """Return a data set's folder of arrays; convert it first if it is missing.
 
     Args:
         info: The data set.
         cache: The config's `data.cache`.
-        make_plan: Looks at the raw files and returns what is to be done.
-        workers: Processes that convert; 1 for this one alone.
-        unit: What a row is, for the progress.
+        make_plan: Reads the raw files and plans the conversion.
+        workers: Number of processes; 1 to convert in this one.
+        unit: The name of a row, for the progress.
 
     Raises:
         DataError: If the raw files are damaged, or the folder cannot be written.
-        MissingData: If there are none.
+        MissingData: If there are no raw files.
     """
     found = open_store(info, cache)
     if found is not None:
@@ -99,15 +99,16 @@ def open_or_convert(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _exclusive(path):
-            found = open_store(info, cache)  # whoever was before us may have made it
+            found = open_store(info, cache)  # the process that held the lock may have made it
             if found is None:
                 _convert(info, path, make_plan(), workers, unit)
     except OSError as error:
         raise DataError(
-            f"{error.filename or path}: {error.strerror}", hint="the conversion goes on where it stopped"
+            f"{error.filename or path}: {error.strerror}",
+            hint="repeat the command; the conversion resumes where it stopped",
         ) from error
     found = open_store(info, cache)
-    assert found is not None, f"{path} is not what was just written"
+    assert found is not None, f"{path} is not as it was just written"
     return found
 
 
@@ -127,7 +128,7 @@ def _convert(info: DatasetInfo, path: Path, plan: ConversionPlan, workers: int, 
         arrays = {name: np.load(_file(work, name), mmap_mode="r") for name in plan.arrays}
         found = plan.finish(arrays) if plan.finish else {}
     except DataError:
-        # The raw files are not right, so nothing made of them is worth going on with.
+        # The raw files are wrong, so the converted chunks are useless.
         shutil.rmtree(work, ignore_errors=True)
         raise
     del arrays
@@ -135,7 +136,7 @@ def _convert(info: DatasetInfo, path: Path, plan: ConversionPlan, workers: int, 
 
 
 def _open_work(work: Path, info: DatasetInfo, plan: ConversionPlan) -> set[int]:
-    """Make the folder of a conversion, or find what an earlier one has done of the same; return the chunks done."""
+    """Create the work folder, or open that of the same conversion; return the numbers of the chunks done."""
     facts = {
         **provenance(info),
         "facts": plan.facts,
@@ -146,7 +147,7 @@ def _open_work(work: Path, info: DatasetInfo, plan: ConversionPlan) -> set[int]:
     text = json.dumps(facts, sort_keys=True)
     with contextlib.suppress(OSError):
         if (work / _PLAN).read_text() == text:
-            lines = (work / _JOURNAL).read_text().split("\n")[:-1]  # a line without its end was cut by the kill
+            lines = (work / _JOURNAL).read_text().split("\n")[:-1]  # a kill may have cut off the last line
             return {int(line) for line in lines}
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
@@ -155,21 +156,21 @@ def _open_work(work: Path, info: DatasetInfo, plan: ConversionPlan) -> set[int]:
         size = array.offset + array.nbytes
         del array
         with _file(work, name).open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, and not as a signal later
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk raises here instead of SIGBUS later
     (work / _JOURNAL).touch()
     (work / _PLAN).write_text(text)
     return set()
 
 
 def _each_converted(work: Path, plan: ConversionPlan, todo: Sequence[int], workers: int) -> Iterator[int]:
-    """Convert chunks, and yield the number of each that is on the disk."""
+    """Convert chunks, and yield the number of each once it is on disk."""
     convert = functools.partial(_convert_chunk, work, plan.convert)
     if workers <= 1 or len(todo) <= 1:
         for number in todo:
             convert(plan.chunks[number])
             yield number
         return
-    # A forked child would inherit the threads' locks of whoever called.
+    # A forked child would inherit locks held by other threads.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_die_with_parent)
     try:
@@ -178,7 +179,7 @@ def _each_converted(work: Path, plan: ConversionPlan, todo: Sequence[int], worke
             future.result()
             yield futures[future]
     except BrokenProcessPool as error:
-        raise OSError(None, "a converting process was killed; is the memory short?", str(work)) from error
+        raise OSError(None, "a converting process was killed, perhaps for lack of memory", str(work)) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -198,7 +199,7 @@ def _convert_chunk(work: Path, convert: Callable[[Any], Arrays], chunk: Chunk) -
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that started it is gone: it would wait for work for ever."""
+    """Exit when the parent process is gone; this one would otherwise wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -211,10 +212,10 @@ def _die_with_parent() -> None:
 
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Wait until nobody else converts the same; the lock goes with this process."""
+    """Hold the lock on a conversion; wait for another process that holds it. The kernel frees it if this one dies."""
     with path.with_name(f".{path.name}.lock").open("w") as file:
         if not locks.lock_fd(file.fileno()):
-            sys.stderr.write(f"{path.name}: another process converts it; waiting\n")
+            sys.stderr.write(f"{path.name}: another process is converting it; waiting\n")
             locks.lock_fd(file.fileno(), wait=True)
         yield
 
@@ -224,18 +225,18 @@ def _file(work: Path, name: str) -> Path:
 
 
 def chunks_of_list(items: Sequence[Any], size: int) -> list[Chunk]:
-    """Return chunks of `size` rows whose source is the list of what each row is made of, from row 0."""
+    """Return chunks of `size` rows from row 0; the source of a chunk is its part of the list."""
     starts = range(0, len(items), size)
     return [Chunk(start, min(start + size, len(items)), items[start : start + size]) for start in starts]
 
 
 def chunks_of(n: int, size: int, start: int = 0) -> list[Chunk]:
-    """Return chunks of `size` rows whose source is the range of their numbers, from 0.
+    """Return chunks of `size` rows; the source of a chunk is the range of its numbers, which count from 0.
 
     Args:
-        n: Rows in all.
-        size: Rows of a chunk.
-        start: The row that number 0 has.
+        n: Number of rows.
+        size: Rows per chunk.
+        start: The row of number 0.
     """
     ends = [(first, min(first + size, n)) for first in range(0, n, size)]
     return [Chunk(start + first, start + last, range(first, last)) for first, last in ends]

@@ -1,4 +1,4 @@
-"""Comma-separated whole numbers, as packages ship small image sets: the pixels of an image, then its label."""
+"""Comma-separated whole numbers, the format of small image sets in packages: pixels of an image, then its label."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,13 +12,13 @@ def decode_csv(content: bytes, n_pixels: int, where: str) -> tuple[UInt8[np.ndar
     Args:
         content: The unpacked bytes.
         n_pixels: Pixels per line.
-        where: The file, for the message.
+        where: The file, for messages.
 
     Returns:
         The images and the labels.
 
     Raises:
-        DataError: If the content is no such table.
+        DataError: If the content is not such a table.
     """
     rows = content.count(b"\n")
     try:

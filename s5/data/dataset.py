@@ -1,4 +1,4 @@
-"""A data set in memory: splits of equal-shaped examples, stored small and scaled batch by batch."""
+"""A data set: splits of equal-shaped examples, stored compactly and scaled batch by batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from s5.config.choices import Head
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The examples of one split. An example of a retrieval is a pair of documents: axis 1 of inputs and lengths.
+    """The examples of one split. For retrieval an example is a pair of documents, along axis 1 of inputs and lengths.
 
     Attributes:
-        inputs: Sequences as they are stored; pixels stay uint8 until a batch is made of them.
-        labels: The class of each; for a regression float32 targets of every step, (n, L, d_output).
-        lengths: How many steps of each are valid; the rest is padding.
-        full_scale: The difference from `offset` that becomes 1.0 in a batch; one for all features, or one for each.
+        inputs: Sequences as stored; pixels stay uint8 until they are gathered into a batch.
+        labels: The class of each example; for a regression float32 targets for every step, (n, L, d_output).
+        lengths: Valid steps of each sequence; the rest is padding.
+        full_scale: The difference from `offset` that becomes 1.0 in a batch: one for all features, or one for each.
         offset: The stored value that becomes 0.0 in a batch.
-        tokens: Whether inputs are whole numbers that stand for tokens: they stay what they are, one feature of a step,
-            and the encoder treats them as one-hot vectors of the data set's `d_input`.
-        rows: Which rows of `inputs` the examples are, if a split is scattered over a mapped file; None for all.
-        times: When each step was observed, in units of the regular interval; None if all intervals are 1.
+        tokens: Whether inputs are token numbers, which are not scaled; the encoder reads them as one-hot vectors of
+            length `d_input`.
+        rows: The rows of `inputs` that are the examples, if they are scattered over a mapped file; None for all.
+        times: Time of each step, in units of the regular interval; None if all intervals are 1.
     """
 
     inputs: Shaped[np.ndarray, "rows *documents L d_stored"]
@@ -44,11 +44,11 @@ class Dataset:
     """A data set.
 
     Attributes:
-        n_classes: Classes; for a regression the features of a target.
+        n_classes: Number of classes; for a regression, features of a target.
         length: L, steps of a sequence.
-        d_input: Features of a step, or different tokens.
+        d_input: Features of a step, or number of different tokens.
         splits: `train`, `val` and `test`.
-        head: What a model returns for an example, and so how it is scored.
+        head: The head that a model needs, which also decides how it is scored.
         vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty if none.
     """
 
@@ -64,20 +64,20 @@ class Dataset:
     def of(
         cls, info: DatasetInfo, splits: Mapping[str, Split], d_input: int | None = None, *, vocabulary: str = ""
     ) -> "Dataset":
-        """Return the data set of a catalog's entry.
+        """Return the data set of a catalog entry.
 
         Args:
             info: The entry.
             splits: Its splits.
-            d_input: Different tokens, where the files have decided; None for what the entry says.
-            vocabulary: What its tokens stand for.
+            d_input: Number of different tokens, if the files decide it; None to use the entry's.
+            vocabulary: The name of the mapping from tokens to symbols.
         """
-        assert bool(vocabulary) == info.tokens, f"{info.name}: tokens have a vocabulary, and features none"
-        # Before a run starts the launcher has only the entry to go by.
+        assert bool(vocabulary) == info.tokens, f"{info.name}: tokens have a vocabulary, features do not"
+        # The launcher checks a config against the entry alone, so the entry must be right.
         for name, split in splits.items():
             loaded = {"tokens": split.tokens, "times": split.times is not None}
             said = {"tokens": info.tokens, "times": info.times}
-            assert loaded == said, f"{info.name}, {name}: the catalog says {said}, and it is {loaded}"
+            assert loaded == said, f"{info.name}, {name}: the catalog says {said}, the files say {loaded}"
         return cls(
             name=info.name,
             n_classes=info.n_classes,

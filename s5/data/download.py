@@ -1,4 +1,4 @@
-"""Fetching published files, when a user asks for it: goes on where it stopped, and compares checksums."""
+"""Downloads of published files, at a user's request: resumed where they stopped, and verified."""
 
 import hashlib
 import os
@@ -14,16 +14,16 @@ _TIMEOUT_S = 30.0
 
 
 def fetch(url: str, path: Path, *, sha256: str | None = None, size: int | None = None) -> None:
-    """Fetch a file; what is there of it from an earlier call is not fetched again.
+    """Download a file, or the rest of it.
 
     Args:
         url: Its address.
-        path: Where it goes; until it is whole it is `PATH.part`.
+        path: Its path; an incomplete file is `PATH.part`.
         sha256: Its published checksum.
         size: Its published size in bytes.
 
     Raises:
-        DataError: If it cannot be fetched, or is not what was published; the message says what to fetch by hand.
+        DataError: If it cannot be downloaded or has another checksum; the message says how to get it by hand.
     """
     if path.is_file():
         return
@@ -41,7 +41,9 @@ def fetch(url: str, path: Path, *, sha256: str | None = None, size: int | None =
     found = _sha256(part)
     if sha256 is not None and found != sha256:
         part.unlink()
-        raise DataError(f"{url}: what came has sha256 {found}, not {sha256}", hint="try again, or fetch it elsewhere")
+        raise DataError(
+            f"{url}: the file has sha256 {found}, not {sha256}", hint="try again, or fetch it on another machine"
+        )
     os.replace(part, path)
 
 
@@ -51,12 +53,12 @@ def _fetch_rest(url: str, part: Path, size: int | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left: it is whole, or the checksum will tell
+        if error.code == 416 and have:  # nothing is left to fetch; the checksum is verified next
             return
         raise
     with response:
         if have and response.status != 206:
-            have = 0  # the server knows no ranges
+            have = 0  # the server does not support ranges
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else size or 0
         progress = Progress(f"fetching {part.stem}", total, "bytes")
@@ -67,7 +69,7 @@ def _fetch_rest(url: str, part: Path, size: int | None) -> None:
                 have += len(block)
                 progress.advance(len(block))
     if total and have < total:
-        raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes; the next call goes on")
+        raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes; repeat the command to resume")
     progress.finish()
 
 

@@ -1,4 +1,4 @@
-"""`fashion_mnist`: Fashion-MNIST, IDX files as a Debian package installs them or as the user has them."""
+"""`fashion_mnist`: Fashion-MNIST, IDX files from a Debian package or from the data folder."""
 
 from s5 import catalog
 from s5.config.data import DataConfig

@@ -19,14 +19,14 @@ def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.n
 
     Args:
         content: The unpacked bytes.
-        shape: The shape it must have.
-        where: The file, for the message.
+        shape: The expected shape.
+        where: The file, for messages.
 
     Returns:
-        The values, read-only: they share the memory of `content`.
+        The values; read-only, since they share the memory of `content`.
 
     Raises:
-        DataError: If the magic number, the shape or the number of bytes is another.
+        DataError: If the magic number, the shape or the number of bytes is wrong.
     """
     magic, wanted = content[:4], bytes([0, 0, _UINT8, len(shape)])
     if magic != wanted:
@@ -39,7 +39,7 @@ def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.n
         raise DataError(f"{where}: cut off within its header, after {len(content)} bytes")
     found = tuple(int(size) for size in np.frombuffer(content, ">u4", len(shape), 4))
     if found != shape:
-        raise DataError(f"{where}: holds values of shape {found}; needed are {shape}")
+        raise DataError(f"{where}: has the shape {found}, not {shape}")
     if len(content) - start != math.prod(shape):
         raise DataError(f"{where}: {len(content) - start:,} values; its header announces {math.prod(shape):,}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

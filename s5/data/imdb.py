@@ -22,14 +22,14 @@ from s5.data.rows import contiguous_splits, indexed_splits
 from s5.data.split import random_split
 from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, vocabulary_id
 
-_LEAST = 15  # how often a character must occur in order to have a number
+_LEAST = 15  # occurrences that a character needs for a token of its own
 _KINDS = ("neg", "pos")  # in the order of their labels
 _REVIEW = re.compile(r"(\d+)_\d+\.txt")
 _FILES_OF_A_CHUNK = 250
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion: negative then positive training reviews, then those of the test."""
+    """Plan the conversion: negative, then positive training reviews; then test reviews in the same order."""
     folders = find_files(info.name, root)
     reviews = {name: _reviews(folder, _expected(info, name)) for name, folder in folders.items()}
     names = [f"{split}/{kind}" for split in ("train", "test") for kind in _KINDS]
@@ -55,7 +55,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set; with `compat=upstream` it trains on all training reviews and validates on the test's."""
+    """Return the data set; with `compat=upstream` val is the test split, and no training review is held out."""
     n_train = info.sizes["train"] + info.sizes["val"]
     if compat.text_validates_on_test:
         sizes = {"train": n_train, "test": info.sizes["test"]}
@@ -79,8 +79,8 @@ def _reviews(folder: Path, expected: int) -> list[Path]:
     found = [(int(match[1]), path) for path in folder.iterdir() if (match := _REVIEW.fullmatch(path.name))]
     if len(found) != expected:
         raise DataError(
-            f"{folder}: {len(found):,} reviews; the published folder has {expected:,}",
-            hint="the archive was not unpacked whole; remove the folder and unpack it again",
+            f"{folder}: {len(found):,} reviews; expected {expected:,}",
+            hint="the archive was unpacked incompletely; remove the folder and unpack it again",
         )
     return [path for _, path in sorted(found)]
 
@@ -93,8 +93,8 @@ def _vocabulary(info: DatasetInfo, paths: list[Path]) -> list[int]:
     vocabulary = counts.vocabulary(_LEAST)
     if len(vocabulary) + len(SPECIALS) > info.d_input:
         raise DataError(
-            f"{info.name}: {len(vocabulary)} characters occur {_LEAST} times; a model has {info.d_input} inputs",
-            hint="these are not the published reviews, or they were changed",
+            f"{info.name}: {len(vocabulary)} characters occur {_LEAST} times or more; the catalog says {info.d_input}",
+            hint="these are not the published reviews",
         )
     return vocabulary
 
@@ -114,7 +114,7 @@ def _convert(source: tuple[list[Path], int], length: int, vocabulary: list[int] 
         text = _text(path)
         if codec is None:
             content = np.frombuffer(text.encode()[:length], np.uint8)
-            # No byte of UTF-8 is 255, so the numbers of bytes shifted by one are bytes again.
+            # UTF-8 has no byte 255, so bytes shifted by one still fit into a byte.
             inputs[row, : len(content), 0] = content + 1
             lengths[row] = len(content)
         else:

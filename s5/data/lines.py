@@ -1,4 +1,4 @@
-"""Large text files, read in pieces of whole lines."""
+"""Large text files, read in ranges of whole lines."""
 
 import os
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class LineRange:
-    """Neighbouring lines of a file.
+    """Consecutive lines of a file.
 
     Attributes:
         path: The file.
-        offset: Where the first begins, in bytes.
-        first: Its number, from 1.
-        count: How many.
+        offset: Byte offset of the first line.
+        first: Number of the first line, from 1.
+        count: Number of lines.
     """
 
     path: Path
@@ -28,10 +28,10 @@ class LineRange:
     count: int
 
     def read(self) -> Iterator[tuple[int, str]]:
-        """Yield the number and the text of each line, without its end.
+        """Yield the number and the text of each line, without the line break.
 
         Raises:
-            DataError: If it is not UTF-8.
+            DataError: If a line is not UTF-8.
         """
         with self.path.open("rb") as file:
             file.seek(self.offset)
@@ -44,20 +44,20 @@ class LineRange:
 
 
 def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -> list[Chunk]:
-    """Share out the lines of a file, one row each, to chunks.
+    """Divide the lines of a file, a row each, into chunks.
 
     Args:
         path: The file.
-        rows: How many rows it must have.
-        start: The row its first line becomes.
-        header: Whether it has a line that is no row.
-        size: Lines of a chunk.
+        rows: The expected number of rows.
+        start: The row of the first line.
+        header: Whether the first line is a header.
+        size: Lines per chunk.
 
     Returns:
-        The chunks; their sources are `Lines`.
+        The chunks; their sources are `LineRange`s.
 
     Raises:
-        DataError: If it has another number of lines.
+        DataError: If the number of lines is another one.
     """
     pieces: list[LineRange] = []
     number = offset = end = 0  # lines that have ended; bytes before the block; where the last whole line ends
@@ -82,7 +82,7 @@ def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -
     if found != rows:
         raise DataError(
             f"{path}: {found:,} lines{' below its header' if header else ''}; the published file has {rows:,}",
-            hint="the file is cut off or another one; get it again",
+            hint="the file is incomplete or a different one; get it again",
         )
     firsts = [start + sum(piece.count for piece in pieces[:k]) for k in range(len(pieces))]
     return [Chunk(row, row + piece.count, piece) for row, piece in zip(firsts, pieces, strict=True)]

@@ -50,7 +50,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: its splits follow each other in the arrays."""
+    """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
     return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="listops")
 
@@ -71,11 +71,11 @@ def _tokens(source: str, where: str, numbers: Mapping[str, int] = LISTOPS) -> np
     try:
         return np.array([numbers[symbol] for symbol in source.translate(_TEXT_OF_LISTS).split()], np.uint8)
     except KeyError as error:
-        raise DataError(f"{where}: {error.args[0]!r} is no symbol of ListOps") from error
+        raise DataError(f"{where}: {error.args[0]!r} is not a symbol of ListOps") from error
 
 
 def _make_rows(indices: range, length: int) -> Arrays:
-    """Draw the samples of some indices."""
+    """Draw the samples with the given indices."""
     arrays = _empty(len(indices), length)
     for row, index in enumerate(indices):
         tokens, value = draw_sample(SEED, index)
@@ -97,7 +97,7 @@ def _fill(arrays: Arrays, row: int, tokens: np.ndarray, label: int) -> None:
 
 
 def _refuse_repeats(arrays: Arrays) -> Mapping[str, object]:
-    """The procedure keeps different trees only; that independent draws repeat one is all but impossible."""
+    """Raise if two trees are equal. The procedure keeps only different ones; independent draws almost never repeat."""
     trees = {row.tobytes() for row in arrays["inputs"]}
     if len(trees) != len(arrays["inputs"]):
         raise DataError(f"{len(arrays['inputs']) - len(trees)} trees were drawn twice; choose another seed")

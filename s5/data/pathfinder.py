@@ -1,7 +1,7 @@
 """`pathfinder32`, …: dots and dashed lines, from the Long Range Arena's pictures. 128x128 is Path-X.
 
 A folder holds `imgs/<batch>/sample_<i>.png` and `metadata/<batch>.npy`. Despite their names the published metadata are
-text, a line of eleven words for each picture; what the procedure itself writes is a NumPy file of the same words.
+text with a line of eleven words for each picture. The procedure itself writes NumPy files of the same words.
 """
 
 import functools
@@ -31,7 +31,7 @@ _HALF_SCALE = 127.5  # maps 0 to -1 and 255 to 1
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion of the published pictures, in the order of the batches' numbers, or the drawing of others."""
+    """Plan to convert the published pictures, in the order of their batches, or to draw other pictures."""
     if info.made_by:
         return _plan_drawing(info)
     folders = find_files(info.name, root)
@@ -50,10 +50,12 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: random tenths of the pictures to validate and to test, by `split_seed`."""
+    """Return the data set, with random tenths of the pictures as val and test by `split_seed`."""
     del compat
     if stored.facts.get("skipped"):
-        warnings.warn(f"{info.name}: {stored.facts['skipped']} pictures are empty files and left out", stacklevel=2)
+        warnings.warn(
+            f"{info.name}: {stored.facts['skipped']} pictures are empty files and were left out", stacklevel=2
+        )
     arrays = stored.arrays
     held_out = {name: info.sizes[name] for name in ("val", "test")}
     parts = random_splits(len(arrays["labels"]), held_out, config.split_seed)
@@ -85,12 +87,12 @@ def _list_pictures(folder: Path, metadata: Path, expected: int) -> list[tuple[Pa
     pictures = [picture for file in files for picture in _read_metadata(folder, file)]
     if len(pictures) != expected:
         raise DataError(
-            f"{metadata}: tells of {len(pictures):,} pictures; the published folder of {expected:,}",
-            hint="the archive was not unpacked whole; remove the folder and unpack it again",
+            f"{metadata}: lists {len(pictures):,} pictures; expected {expected:,}",
+            hint="the archive was unpacked incompletely; remove the folder and unpack it again",
         )
     missing = next((path for path, _ in pictures if not path.is_file()), None)
     if missing is not None:
-        raise DataError(f"{missing}: is missing, and {metadata} tells of it")
+        raise DataError(f"{missing}: missing, although {metadata} lists it")
     return pictures
 
 

@@ -1,7 +1,7 @@
-"""`pendulum`: what a pendulum does, from noisy pictures at irregular times. Source: Smith et al. 2023, §6.3.
+"""`pendulum`: the angle of a pendulum, from noisy pictures at irregular times. Source: Smith et al. 2023, §6.3.
 
-Of each sequence's 100 frames 50 are kept; which, NumPy's generator says, seeded as in the S5 repository.
-`pendulum` is made here; `pendulum_npz` is read from the file that the published scripts write of the same.
+Of each sequence's 100 frames 50 random ones are kept, with seeds as in the S5 repository. `pendulum` is generated here;
+`pendulum_npz` is read from the file of the same data that the published scripts write.
 """
 
 import functools
@@ -20,14 +20,14 @@ from s5.data.dataset import Dataset, Split
 from s5.data.generate.pendulum import N_FRAMES, SIDE, Sequences, draw_pictures, draw_set
 from s5.data.progress import Progress
 
-# The sets in the order of their draws, and the generator that each comes from.
+# The sets in the order of their draws, with the seed of the generator of each.
 _SETS = (("train", 42), ("test", 42), ("val", 43))
 _SEQUENCES_OF_A_CHUNK = 40
 _FILE, _NAMES = "pend_regression.npz", {"train": "train", "val": "valid", "test": "test"}
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Simulate all pendulums, which takes seconds, and plan the drawing of their pictures; or plan to read the file."""
+    """Simulate all pendulums, which takes seconds, and plan to draw their pictures; or plan to read the file."""
     n, length = info.n_examples, info.length
     arrays = {
         "inputs": ((n, length, SIDE * SIDE), "uint8"),
@@ -59,7 +59,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: pictures of 0 to 1, row by row; the sine and the cosine of the angle are the targets."""
+    """Return the data set: pictures with pixels of 0 to 1, row by row; targets are sine and cosine of the angle."""
     del config, compat
     arrays, splits, start = stored.arrays, {}, 0
     for name, size in info.sizes.items():
@@ -76,13 +76,13 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
 
 
 def kept_frames(split: str, number: int, n: int, length: int) -> Int[np.ndarray, " length"]:
-    """Return which frames of a sequence are kept.
+    """Return the kept frames of a sequence, in order.
 
     Args:
-        split: Its split.
-        number: Its place in the split, from 0.
-        n: Sequences of the split.
-        length: How many frames are kept.
+        split: The split of the sequence.
+        number: Its number in the split, from 0.
+        n: Number of sequences of the split.
+        length: Number of frames to keep.
     """
     seed = number if split == "test" else number + n
     return np.sort(np.random.default_rng(seed).choice(N_FRAMES, length, replace=False))
@@ -98,10 +98,10 @@ def _plan_reading(info: DatasetInfo, path: Path, arrays: dict[str, tuple[tuple[i
 
 
 def _read(source: tuple[str, int], path: Path, length: int) -> Arrays:
-    """Read a split of the file, and keep of each sequence the frames that are kept."""
+    """Read a split of the file, and select the kept frames of each sequence."""
     split, n = source
     if path.is_file() and not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not an .npz file, or not a whole one", hint="make or get the file again")
+        raise DataError(f"{path}: not an .npz file, or an incomplete one", hint="generate or get the file again")
     needed = {
         f"{_NAMES[split]}_obs": ((n, N_FRAMES, SIDE, SIDE, 1), np.dtype(np.uint8)),
         f"{_NAMES[split]}_targets": ((n, N_FRAMES, 2), None),
@@ -112,10 +112,10 @@ def _read(source: tuple[str, int], path: Path, length: int) -> Arrays:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 array = file[name]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: no {name} can be read: {error}", hint="make or get the file again") from error
+            raise DataError(f"{path}: {name} cannot be read: {error}", hint="generate or get the file again") from error
         if array.shape != shape or dtype not in (None, array.dtype):
             raise DataError(
-                f"{path}: {name} is {array.dtype} of shape {array.shape}; needed is {dtype or 'float'} of shape {shape}"
+                f"{path}: {name} is {array.dtype} of shape {array.shape}; expected {dtype or 'float'} of shape {shape}"
             )
         found.append(array)
     kept = np.stack([kept_frames(split, number, n, length) for number in range(n)])

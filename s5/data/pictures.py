@@ -1,4 +1,4 @@
-"""Pictures in files, read with Pillow. It is needed where data are prepared, and nowhere else."""
+"""Picture files, read with Pillow, which is needed to prepare data but not to train."""
 
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,7 @@ def pillow() -> ModuleType:
     """Return `PIL.Image`.
 
     Raises:
-        DataError: If it is not installed.
+        DataError: If Pillow is not installed.
     """
     try:
         from PIL import Image
@@ -39,10 +39,10 @@ def read_grey(path: Path, side: int) -> UInt8[np.ndarray, "side side"]:
 
     Args:
         path: The file.
-        side: The width and height it must have.
+        side: The expected width and height, in pixels.
 
     Raises:
-        DataError: If it is none.
+        DataError: If the file is damaged or another kind of picture.
     """
     image = pillow()
     try:
@@ -50,6 +50,6 @@ def read_grey(path: Path, side: int) -> UInt8[np.ndarray, "side side"]:
             found = f"{picture.width}x{picture.height} in mode {picture.mode}"
             if picture.mode == "L" and picture.size == (side, side):
                 return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's for damaged files
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for damaged files
         raise DataError(f"{path}: damaged picture: {error}") from error
-    raise DataError(f"{path}: {found}; needed is {side}x{side} in mode L, which is 8-bit grey")
+    raise DataError(f"{path}: {found}; expected {side}x{side} in mode L, which is 8-bit grey")

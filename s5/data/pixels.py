@@ -1,4 +1,4 @@
-"""Images as sequences of pixels: what the image data sets share."""
+"""Images as sequences of pixels, for all image data sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Images:
     """Labelled images.
 
     Attributes:
-        pixels: The pixels of each image, row by row; in colour with an axis for the three values of a pixel.
-        labels: The class of each.
+        pixels: The pixels of each image, row by row; with a last axis for the three colours of a pixel.
+        labels: The class of each image.
     """
 
     pixels: UInt8[np.ndarray, "n L *colours"]
@@ -34,14 +34,14 @@ class Images:
 def pixel_dataset(
     info: DatasetInfo, config: DataConfig, parts: Mapping[str, Images], *, full_scale: Scale, offset: Scale = 0.0
 ) -> Dataset:
-    """Make a data set of images, with sequences of one pixel per step.
+    """Make a data set of images, as sequences of one pixel per step.
 
     Args:
         info: The data set.
-        config: For the order of the pixels.
+        config: Says the order of the pixels.
         parts: The images of each split.
-        full_scale: The difference from `offset` that becomes 1.0: the value of a white pixel; or one for each colour.
-        offset: The value that becomes 0.0.
+        full_scale: The difference from `offset` that becomes 1.0, such as the value of white; or one per colour.
+        offset: The value that becomes 0.0; or one per colour.
 
     Returns:
         The data set.
@@ -55,7 +55,7 @@ def pixel_dataset(
 def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: Scale, offset: Scale) -> Split:
     n, length = images.pixels.shape[:2]
     return Split(
-        # Indexing columns leaves them the slow axis in memory; a batch gathers rows.
+        # Contiguous: indexing columns makes them the slow axis in memory, and a batch gathers rows.
         inputs=np.ascontiguousarray(images.pixels[:, order]).reshape(n, length, -1),
         labels=images.labels.astype(np.int32),
         lengths=np.full(n, length, np.int32),

@@ -1,4 +1,4 @@
-"""`python -m s5.data.prepare NAME…`: check the raw files of data sets and fill their caches before a run does."""
+"""`python -m s5.data.prepare NAME…`: verify the raw files of data sets, and fill their caches ahead of a run."""
 
 import argparse
 import os
@@ -19,20 +19,20 @@ from s5.run_dir.result import Exit
 
 
 def prepare(config: DataConfig, *, archive: str | None = None, download: bool = False, workers: int = 1) -> list[str]:
-    """Find or make the raw files of a data set, check them, convert them, and check that the cache holds the result.
+    """Find or generate the raw files of a data set, verify and convert them, and verify the cache.
 
     Args:
-        config: Which one, and where its files lie.
-        archive: The official archive, which the user has fetched, or a folder with the files.
-        download: Whether to fetch what is missing.
-        workers: Processes that convert.
+        config: The name of the data set and the folders of its files.
+        archive: The official archive as downloaded, or a folder with the files; None to search the data folder.
+        download: Whether to download missing files.
+        workers: Number of processes.
 
     Returns:
-        What was found, line by line.
+        Lines for the user about what was found.
 
     Raises:
         DataError: If the files are damaged, or the cache cannot be written.
-        MissingData: If neither the files nor a valid cache are there.
+        MissingData: If there are neither files nor a valid cache.
     """
     info = catalog.dataset_info(config.name)
     root = config.root
@@ -48,14 +48,16 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
     before = _written(path)
     if info.cache is Cache.folder:
         if catalog.is_cached(info, config.cache) and not verify_store(path):
-            (path / catalog.HEADER_NAME).unlink()  # without it the folder is none, and is made anew
+            (path / catalog.HEADER_NAME).unlink()  # without its header the folder is converted again
         convert(config, workers=workers)
     dataset = load(config)
     if info.cache is not Cache.none:
         if not path.exists():
             raise catalog.DataError(f"{path}: the cache cannot be written", hint=f"set ${catalog.CACHE_VARIABLE}")
         if archive is not None and _written(path) == before:
-            lines.append(f"  not converted: {archive}; what was converted earlier is there: remove {path} first")
+            lines.append(
+                f"  not converted: {archive}; the cache from an earlier conversion is still valid: remove {path} first"
+            )
         lines.append(f"  cache: {path} ({_size(path):,} bytes)")
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
     lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.head.answers(dataset.n_classes)}")
@@ -63,27 +65,27 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
 
 
 def _check(info: DatasetInfo, config: DataConfig) -> list[str]:
-    """Return what there is to say of the raw files."""
+    """Verify the raw files, and return lines about them."""
     if info.made_by:
         return [f"regenerated: {info.made_by}"]
     catalog.check_available(info.name, config.root, config.cache)
     try:
         return check_files(info, catalog.find_files(info.name, config.root))
     except catalog.MissingData:
-        return ["raw files: none, and none needed while the cache is there"]
+        return ["raw files: missing, and not needed while the cache exists"]
 
 
 def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[str | None, list[str]]:
-    """Unpack an archive into the data folder; a folder, or that of a bare file, becomes the data folder itself.
+    """Unpack an archive into the data folder; a folder, or that of a single file, becomes the data folder itself.
 
     Returns:
-        The data folder, and what there is to say.
+        The data folder, and lines for the user.
     """
     path = catalog.absolute(archive)
     if info.made_by or any(file.package for file in info.files):
-        raise catalog.DataError(f"--from {archive}: {info.name} is read from no file that you have", hint=info.get)
+        raise catalog.DataError(f"--from {archive}: {info.name} does not come from a file", hint=info.get)
     if path.is_dir():
-        catalog.find_files(info.name, str(path))  # a cache must not hide that they are not in it
+        catalog.find_files(info.name, str(path))  # an existing cache must not hide that they are missing here
         return str(path), []
     if not path.is_file():
         raise catalog.DataError(f"--from {archive}: no such file or folder", hint=info.get)
@@ -95,11 +97,11 @@ def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[
         unpack(info, path, root)
         return root, []
     there = os.path.commonpath([file.parent for file in found.values()])
-    return root, [f"not unpacked: {path}; its files are there already, in {there}"]
+    return root, [f"not unpacked: {path}; its files are already in {there}"]
 
 
 def _folder_of(info: DatasetInfo, path: Path) -> str:
-    """Return the folder of a bare file as the data folder; all of the data set's files must be in it."""
+    """Return the folder of a single file as the data folder; it must contain all files of the data set."""
     folder = str(path.parent)
     found = catalog.find_files(info.name, folder)
     if not any(os.path.samefile(path, file) for file in found.values()):
@@ -109,7 +111,7 @@ def _folder_of(info: DatasetInfo, path: Path) -> str:
 
 
 def _download(info: DatasetInfo, root: str | None) -> None:
-    """Fetch what a data set lacks: its archive, or its files one by one."""
+    """Download the missing files of a data set: its archive, or the files one by one."""
     try:
         catalog.find_files(info.name, root)
     except catalog.MissingData as missing:
@@ -125,7 +127,7 @@ def _download(info: DatasetInfo, root: str | None) -> None:
         files = [file for file in info.files if file.url]
         if not files:
             clients = " or ".join(archive.client.value.split()[0] for archive in info.archives if archive.client)
-            lacking = f"{clients} is not installed here, which would fetch it" * bool(clients)
+            lacking = f"{clients}, which fetches it, is not installed" * bool(clients)
             lacking = lacking or "--download cannot fetch it"
             raise catalog.MissingData(missing.message, hint=f"{lacking}; {missing.hint}") from None
         for file in files:
@@ -135,7 +137,7 @@ def _download(info: DatasetInfo, root: str | None) -> None:
 
 
 def _written(path: Path) -> tuple[int, int] | None:
-    """Return what becomes another when a cache is written anew; None if there is none."""
+    """Return a value that changes when a cache is written again; None if there is no cache."""
     if not path.exists():
         return None
     facts = path.stat()
@@ -158,10 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     if options.archive is not None and len(options.names) > 1 and os.path.isfile(options.archive):
-        _parser().error("--from ARCHIVE goes with one data set")
+        _parser().error("--from ARCHIVE takes a single data set")
     if options.workers is not None and options.workers < 1:
-        _parser().error(f"--workers {options.workers}: 1 is the least")
-    # Every name first: the first data set may take hours.
+        _parser().error(f"--workers {options.workers}: must be at least 1")
+    # Check every name first: the first data set may take hours.
     unknown = [name for name in options.names if name not in catalog.CATALOG]
     for name in unknown or options.names:
         try:
@@ -173,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
             return Exit.USER_ERROR
         except KeyboardInterrupt:
-            sys.stderr.write("\ninterrupted; the same command goes on where it stopped\n")
+            sys.stderr.write("\ninterrupted; repeat the command to resume\n")
             return 130
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
@@ -185,10 +187,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(catalog.CATALOG))
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--from", dest="archive", metavar="ARCHIVE", help="the official archive as it was fetched, or a folder of files"
+        "--from", dest="archive", metavar="ARCHIVE", help="the official archive as downloaded, or a folder of files"
     )
-    source.add_argument("--download", action="store_true", help="fetch what is missing; goes on where it stopped")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that convert; default: one per core")
+    source.add_argument(
+        "--download", action="store_true", help="download missing files; an interrupted download resumes"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes; default: one per core")
     parser.add_argument("--root", help=f"folder with the raw files; default: ${catalog.ROOT_VARIABLE}, else ./data")
     parser.add_argument("--cache", help=f"folder for converted files; default: ${catalog.CACHE_VARIABLE}, else XDG's")
     return parser

@@ -1,4 +1,4 @@
-"""How far a conversion is: one line that is rewritten on a terminal, and a line every so often elsewhere."""
+"""A progress line on stderr: rewritten in place on a terminal, printed every 15 seconds elsewhere."""
 
 import sys
 import time
@@ -12,10 +12,10 @@ class Progress:
     """A count towards a total.
 
     Args:
-        what: What is done, for a person.
-        total: How many there are.
-        unit: Of what.
-        stream: Where to write; None for stderr.
+        what: The task, for the user.
+        total: The number of units.
+        unit: The name of a unit, in the plural.
+        stream: The output; None for stderr.
     """
 
     def __init__(self, what: str, total: int, unit: str = "examples", stream: TextIO | None = None) -> None:
@@ -23,17 +23,17 @@ class Progress:
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._done = 0
-        self._first = 0  # what was done before this process began
+        self._first = 0  # units that an earlier process has done
         self._start = self._last = time.monotonic()
 
     def resume_at(self, done: int) -> None:
-        """Say how much an earlier process has done."""
+        """Start at a number of units that an earlier process has done."""
         self._done = self._first = done
         if done:
-            self._write(f"{self._what}: going on at {done:,} of {self._total:,} {self._unit}", end="\n")
+            self._write(f"{self._what}: resuming at {done:,} of {self._total:,} {self._unit}", end="\n")
 
     def advance(self, n: int) -> None:
-        """Count n more."""
+        """Count n more units."""
         self._done += n
         now = time.monotonic()
         if now - self._last >= (_TERMINAL_S if self._terminal else _LINES_S):
@@ -41,7 +41,7 @@ class Progress:
             self._write(self._line(now), end="" if self._terminal else "\n")
 
     def finish(self) -> None:
-        """Say how long it took."""
+        """Print how long it took."""
         seconds = time.monotonic() - self._start
         self._write(f"{self._what}: {self._done:,} {self._unit} in {seconds:.1f} s", end="\n")
 

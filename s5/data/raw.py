@@ -1,4 +1,4 @@
-"""Raw files: read, unpacked where they are gzipped, and checked against the catalog."""
+"""Raw files: read, decompressed, and compared with the catalog's checksums."""
 
 import gzip
 import hashlib
@@ -13,15 +13,15 @@ _BLOCK = 1 << 22
 
 
 def read_files(info: DatasetInfo, root: str | None) -> dict[str, bytes]:
-    """Return the unpacked content of a data set's files, by their names in the catalog.
+    """Return the decompressed content of a data set's files, by their names in the catalog.
 
     Args:
         info: The data set.
         root: The config's `data.root`.
 
     Raises:
-        MissingData: If a file is not there.
-        DataError: If a file cannot be read or is not the one of the catalog; the message names it.
+        MissingData: If a file is missing.
+        DataError: If a file cannot be read or has another checksum; the message names it.
     """
     paths = find_files(info.name, root)
     files = [file for form in info.forms for file in form.files if file.name in paths]
@@ -29,17 +29,17 @@ def read_files(info: DatasetInfo, root: str | None) -> dict[str, bytes]:
 
 
 def check_files(info: DatasetInfo, paths: Mapping[str, Path]) -> list[str]:
-    """Compare files with the checksums of the catalog, block by block.
+    """Compare files with the catalog's checksums, block by block.
 
     Args:
         info: The data set.
-        paths: Its files, by their names in the catalog; folders and files without a published checksum are passed over.
+        paths: Its files, by their names in the catalog; folders and files without a published checksum are skipped.
 
     Returns:
-        What was found, a line for each.
+        A line for each file, for the user.
 
     Raises:
-        DataError: If a file cannot be read or is not the one of the catalog; the message names it.
+        DataError: If a file cannot be read or has another checksum; the message names it.
     """
     lines = []
     for file in (file for form in info.forms for file in form.files if file.name in paths and not file.is_folder):
@@ -82,7 +82,7 @@ def _compare(info: DatasetInfo, file: FileInfo, path: Path, digest: str, size: i
     sizes = "" if file.bytes in (None, size) else f" and {size:,} bytes, not {file.bytes:,}"
     raise DataError(
         f"{path}: not the {file.name} of {info.name}: its content has {kind} {digest}, not {published}{sizes}",
-        hint="the file is damaged or another data set's; remove it, then: " + info.get,
+        hint="the file is damaged or belongs to another data set; remove it, then: " + info.get,
     )
 
 

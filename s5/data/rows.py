@@ -1,4 +1,4 @@
-"""Splits of mapped arrays: which of their rows are whose."""
+"""Splits of mapped arrays."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,12 @@ from s5.data.dataset import Split
 
 
 def contiguous_splits(sizes: Mapping[str, int], arrays: Arrays, **scale: Any) -> dict[str, Split]:
-    """Return splits that follow each other in the arrays.
+    """Return splits that are consecutive in the arrays.
 
     Args:
-        sizes: Examples per split, in their order.
-        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps of all examples are valid.
-        scale: Further fields of every split.
+        sizes: Examples per split, in the order of the rows.
+        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps are valid.
+        scale: Further fields of every split, such as `full_scale`.
     """
     ends, lengths = np.cumsum(list(sizes.values())), _lengths(arrays)
     return {
@@ -31,12 +31,12 @@ def contiguous_splits(sizes: Mapping[str, int], arrays: Arrays, **scale: Any) ->
 
 
 def indexed_splits(parts: Mapping[str, Int[np.ndarray, " some"]], arrays: Arrays, **scale: Any) -> dict[str, Split]:
-    """Return splits whose rows lie anywhere in the arrays; the inputs are not copied.
+    """Return splits of given rows of the arrays; the inputs are not copied.
 
     Args:
         parts: The rows of each split.
-        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps of all examples are valid.
-        scale: Further fields of every split.
+        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps are valid.
+        scale: Further fields of every split, such as `full_scale`.
     """
     labels, lengths = np.asarray(arrays["labels"]), _lengths(arrays)
     return {

@@ -31,7 +31,7 @@ _MAILS_OF_A_CHUNK = 250
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion: the mails of the splits follow each other."""
+    """Plan the conversion; the mails of the splits are consecutive."""
     folders = find_files(info.name, root)
     mails = [(path, int(name.startswith("spam"))) for name in MAILS for path in _mails(folders[name], MAILS[name])]
     n = len(mails)
@@ -49,7 +49,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: its splits follow each other in the arrays."""
+    """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
     return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="bytes")
 
@@ -58,14 +58,14 @@ def _mails(folder: Path, expected: int) -> list[Path]:
     found = sorted(folder.glob("*.txt"))
     if len(found) != expected:
         raise DataError(
-            f"{folder}: {len(found):,} mails; the package has {expected:,} there",
-            hint="the package was not unpacked whole; remove the folder and unpack it again",
+            f"{folder}: {len(found):,} mails; expected {expected:,}",
+            hint="the package was unpacked incompletely; remove the folder and unpack it again",
         )
     return found
 
 
 def _in_order_of_splits(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
-    """Return the mails of the training split, then those of the others; every kind has its share of each."""
+    """Return the mails of the training split, then of the others; all splits have the same proportions of kinds."""
     progress, keys = Progress(f"{info.name}: ordering", len(mails), "mails"), {}
     for mail in mails:
         keys[mail] = hashlib.sha1(read_body(mail[0])[: info.length - 1], usedforsecurity=False).digest(), mail[0].name
@@ -85,20 +85,20 @@ def _in_order_of_splits(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
 
 
 def _check_apart(parts: Mapping[str, Sequence[Mail]], digests: Mapping[Mail, bytes]) -> None:
-    """Raise where equal mails are in two splits: what was trained on would be tested."""
+    """Raise if equal mails are in two splits, since the model would be tested on training data."""
     homes: dict[bytes, tuple[str, Path]] = {}
     for name, part in parts.items():
         for mail in part:
             home, path = homes.setdefault(digests[mail], (name, mail[0]))
             if home != name:
                 raise DataError(
-                    f"{mail[0]}: equal to {path}, and would be in the split {name} where that is in {home}",
+                    f"{mail[0]}: equal to {path}, but in the split {name} instead of {home}",
                     hint="these are not the published mails; remove the folder and unpack it again",
                 )
 
 
 def read_body(path: Path) -> bytes:
-    """Return what follows a mail's headers.
+    """Return the text after a mail's headers.
 
     Raises:
         DataError: If it has none, or nothing follows them.
@@ -113,6 +113,6 @@ def _convert(mails: Sequence[Mail], length: int) -> Arrays:
     inputs, lengths = np.zeros((len(mails), length, 1), np.uint8), np.empty(len(mails), np.int32)
     for row, (path, _) in enumerate(mails):
         content = np.frombuffer(read_body(path)[: length - 1], np.uint8)
-        # A byte is its own number; the lowest, which are no text, make room for the specials.
+        # A byte is its own token. The lowest bytes, which do not occur in text, are the special tokens.
         lengths[row] = fill_row(inputs[row, :, 0], np.where(content < len(SPECIALS), np.uint8(UNK), content))
     return {"inputs": inputs, "labels": np.array([kind for _, kind in mails], np.int32), "lengths": lengths}

@@ -1,9 +1,9 @@
 """`speech_commands35`, `speech_commands10`: spoken words as raw audio. Source: Warden 2018 (arXiv:1804.03209).
 
-`espeak_commands35` has the same form, and 35 words of its own making.
+`espeak_commands35` has the same form, with synthetic speech.
 
-All 35 words are split by the two lists that come with them; ten words are split by class, and of those the clips of
-exactly a second are kept, as in the S5 repository. The scale is that of the training clips: mean 0, variance 1.
+All 35 words are split by the two published lists. Ten words are split by class, and only clips of exactly a second are
+kept, as in the S5 repository. The scale makes the training clips mean 0 and variance 1.
 """
 
 import functools
@@ -35,7 +35,7 @@ Clip = tuple[Path, int]
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion: the clips of the splits follow each other, or those of the classes."""
+    """Plan the conversion; the clips of the splits, or of the classes, are consecutive."""
     paths = find_files(info.name, root)
     words = WORDS_35 if set(_LISTS.values()) <= paths.keys() else WORDS_10
     clips = {word: sorted(paths[word].glob("*.wav")) for word in words}
@@ -56,10 +56,10 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set; at 8 kHz every second sample of the same clips, splits and scale.
+    """Return the data set; at 8 kHz, every second sample of the same clips with the same splits and scale.
 
-    The S5 repository divides audio that is in [-1, 1] already by 2^15 again, so that the constant it adds to the
-    standard deviation outweighs it; `compat=upstream` does the same.
+    The S5 repository divides audio in [-1, 1] by 2^15 once more, so the constant that it adds to the standard deviation
+    dominates; `compat=upstream` does the same.
     """
     arrays = stored.arrays
     sizes = info.sizes
@@ -94,8 +94,8 @@ def _in_order_of_lists(info: DatasetInfo, paths: dict[str, Path], clips: Sequenc
     found = {name: len(part) for name, part in parts.items()}
     if found != dict(info.sizes):
         raise DataError(
-            f"{paths[_LISTS['val']].parent}: clips per split {found}; published are {dict(info.sizes)}",
-            hint="the archive was not unpacked whole, or clips were added; remove the folder and unpack it again",
+            f"{paths[_LISTS['val']].parent}: clips per split {found}; expected {dict(info.sizes)}",
+            hint="the archive was unpacked incompletely, or clips were added; remove the folder and unpack it again",
         )
     return [clip for part in parts.values() for clip in part]
 
@@ -110,8 +110,8 @@ def _of_a_second(info: DatasetInfo, clips: Sequence[Clip]) -> list[Clip]:
     if len(kept) != info.n_examples:
         raise DataError(
             f"{clips[0][0].parent.parent if clips else info.name}: {len(kept):,} clips of a second; "
-            f"published are {info.n_examples:,}",
-            hint="the archive was not unpacked whole, or clips were added; remove the folder and unpack it again",
+            f"expected {info.n_examples:,}",
+            hint="the archive was unpacked incompletely, or clips were added; remove the folder and unpack it again",
         )
     return kept
 
@@ -120,7 +120,7 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
     """Return the samples of a clip.
 
     Raises:
-        DataError: If it is no mono file of 16 bits at 16 kHz, or is cut off.
+        DataError: If it is not a mono file of 16 bits at 16 kHz, or is cut off.
     """
     try:
         with wave.open(str(path), "rb") as file:
@@ -130,10 +130,10 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
         raise DataError(f"{path}: damaged WAV file: {str(error) or 'it ends early'}") from error
     if form != (1, 2, _RATE_HZ):
         raise DataError(
-            f"{path}: {form[0]} channels of {8 * form[1]} bits at {form[2]} Hz; needed is one, 16, {_RATE_HZ}"
+            f"{path}: {form[0]} channels of {8 * form[1]} bits at {form[2]} Hz; expected one, 16, {_RATE_HZ}"
         )
     if len(content) != 2 * announced:
-        raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; its header announces {announced:,}")
+        raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; its header says {announced:,}")
     return np.frombuffer(content, "<i2").astype(np.int16)
 
 
@@ -142,7 +142,7 @@ def _convert(clips: Sequence[Clip], whole: bool) -> Arrays:
     for row, (path, _) in enumerate(clips):
         samples = read_clip(path)
         if len(samples) > _LENGTH or (whole and len(samples) != _LENGTH):
-            raise DataError(f"{path}: {len(samples):,} samples; a clip has {_LENGTH:,} at most")
+            raise DataError(f"{path}: {len(samples):,} samples; a clip has at most {_LENGTH:,}")
         inputs[row, : len(samples), 0] = samples
     wide = inputs[:, :, 0].astype(np.int64)
     return {

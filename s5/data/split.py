@@ -1,4 +1,4 @@
-"""Splits: which examples are for training, validation and test."""
+"""Random splits of examples into training, validation and test."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from s5.data.order import SPLIT_STREAM, permutation
 
 
 def random_split(n: int, held_out: int, seed: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
-    """Return the examples that are kept and the `held_out` random ones that are not, each in ascending order."""
+    """Return the kept examples and `held_out` random others, both in ascending order."""
     order = permutation(n, seed, SPLIT_STREAM)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
 def random_splits(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, Int[np.ndarray, " some"]]:
-    """Return random examples for each of some held-out splits, and all others as `train`, in ascending order.
+    """Return random examples for each held-out split, and all others as `train`, in ascending order.
 
     Args:
-        n: Examples.
-        held_out: Examples of each split but `train`.
+        n: Number of examples.
+        held_out: Number of examples of each split except `train`.
         seed: The seed.
     """
     order = permutation(n, seed, SPLIT_STREAM)
@@ -29,22 +29,22 @@ def random_splits(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, I
 
 
 def stratified_split(labels: Integer[np.ndarray, " n"], sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
-    """Split examples so that every class has its share of every split.
+    """Split examples so that every split has the same proportions of classes.
 
     Args:
         labels: The class of each example.
-        sizes: Examples per split; they must sum to all of them.
+        sizes: Examples per split, in sum all examples.
         seed: The seed.
 
     Raises:
         ValueError: If the sizes do not sum to all examples.
 
     Returns:
-        The examples of each split in ascending order. A class's share of a split is exact up to rounding.
+        The examples of each split, in ascending order. The proportions are exact up to rounding.
     """
     if sum(sizes.values()) != len(labels):
-        raise ValueError(f"splits of {dict(sizes)} do not share out {len(labels)} examples")
-    # Every example gets its place in its own class, in (0, 1): sorted by place, any run of examples is stratified.
+        raise ValueError(f"splits of {dict(sizes)} do not sum to {len(labels)} examples")
+    # Each example gets a place in (0, 1) within its class. Sorted by place, any range of examples is stratified.
     place = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

@@ -1,8 +1,8 @@
-"""The cache of a data set that does not fit into memory: a folder of `.npy` files, which are mapped.
+"""The cache of a data set that does not fit into memory: a folder of `.npy` files that are mapped.
 
-A folder is filled under another name, gets its header last, and then its own name: whoever reads sees all of it or
-nothing. The header holds the size and the CRC-32 of every file; sizes are compared whenever a folder is opened, the
-sums by `prepare`, since reading some gigabytes takes its time.
+A folder is filled under a temporary name, gets its header last, and is then renamed, so a reader sees all of it or
+nothing. The header holds the size and the CRC-32 of every file. Sizes are compared whenever a folder is opened; the
+checksums only by `prepare`, since reading gigabytes takes long.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class StoredArrays:
-    """What a folder holds.
+    """The content of a folder.
 
     Attributes:
-        arrays: Its arrays, mapped from the disk; one row for every example.
-        facts: What else the conversion found: a vocabulary, a mean.
+        arrays: Arrays mapped from disk, with a row for each example.
+        facts: Further results of the conversion, such as a vocabulary or a mean.
     """
 
     arrays: Arrays
@@ -38,7 +38,7 @@ class StoredArrays:
 
 
 def open_store(info: DatasetInfo, cache: str | None) -> StoredArrays | None:
-    """Return a data set's folder, or None if it is absent, torn, of another version or of other raw files."""
+    """Return the content of a data set's folder; None if it is missing, damaged, or of another version or raw files."""
     path = cache_path(info, cache)
     if not is_cached(info, cache):
         return None
@@ -53,7 +53,7 @@ def open_store(info: DatasetInfo, cache: str | None) -> StoredArrays | None:
 
 
 def verify_store(path: Path) -> bool:
-    """Return whether every file of a folder has the CRC-32 its header tells."""
+    """Return whether every file of a folder has the CRC-32 in its header."""
     try:
         files = json.loads((path / HEADER_NAME).read_bytes())["files"]
         return all(_crc32(path / name) == facts["crc32"] for name, facts in files.items())
@@ -62,13 +62,13 @@ def verify_store(path: Path) -> bool:
 
 
 def commit_store(work: Path, path: Path, info: DatasetInfo, facts: Mapping[str, Any]) -> None:
-    """Give a filled folder its header and its name, whatever had that name before.
+    """Write the header of a filled folder and rename it, replacing an older folder.
 
     Args:
         work: The folder with the finished `.npy` files.
-        path: The name it gets.
+        path: Its final path.
         info: The data set.
-        facts: What else the conversion found.
+        facts: Further results of the conversion.
     """
     files = {}
     for file in sorted(work.glob("*.npy")):

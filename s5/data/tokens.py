@@ -1,4 +1,4 @@
-"""Tokens as numbers: which number stands for which symbol, and rows of them that end with `<eos>`."""
+"""Tokens: the numbers of symbols, and rows of them that end with `<eos>`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ UNK, EOS = 1, 2  # 0 is padding
 _CODES = 0x110000  # code points of Unicode
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 
-# `X` closes a list: the published text has `]`, which tokenizers take for something else.
+# `X` closes a list. The published text has `]`, which tokenizers treat specially.
 _LISTOPS_SYMBOLS = ("[MIN", "[MAX", "[MED", "[SM", "X", *map(str, range(10)))
 
 LISTOPS: Mapping[str, int] = {symbol: number for number, symbol in enumerate((*SPECIALS, *_LISTOPS_SYMBOLS))}
 
 
 class CharacterCounts:
-    """How often each character occurs in the training texts."""
+    """The number of occurrences of each character in the training texts."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(_CODES, np.int64)
@@ -30,30 +30,31 @@ class CharacterCounts:
         self._counts[found] += counts
 
     def vocabulary(self, least: int = 1) -> list[int]:
-        """Return the code points that get numbers of their own, the most frequent first.
+        """Return the code points with a token of their own, the most frequent first.
 
         Args:
-            least: How often one must occur.
+            least: The smallest number of occurrences.
 
         Returns:
-            The code points; those that occur equally often in ascending order.
+            The code points; equally frequent ones in ascending order.
 
         Raises:
-            DataError: If there are more than a byte can number.
+            DataError: If there are more than a byte can hold.
         """
         codes = np.flatnonzero(self._counts >= least)
         if len(codes) + len(SPECIALS) > 256:
             raise DataError(
-                f"{len(codes)} different characters; numbers are kept in bytes", hint="these are other texts"
+                f"{len(codes)} different characters; tokens are stored as bytes",
+                hint="these are not the published texts",
             )
         return codes[np.argsort(-self._counts[codes], kind="stable")].tolist()
 
 
 class CharacterCodec:
-    """Characters as numbers.
+    """Encodes characters as token numbers.
 
     Args:
-        vocabulary: The code points that have numbers of their own, the first after the specials.
+        vocabulary: The code points with a token of their own; they are numbered after the special tokens.
     """
 
     def __init__(self, vocabulary: Iterable[int]) -> None:
@@ -62,12 +63,12 @@ class CharacterCodec:
         self._table[codes] = np.arange(len(SPECIALS), len(SPECIALS) + len(codes))
 
     def encode(self, text: str) -> UInt8[np.ndarray, " length"]:
-        """Return the number of each character."""
+        """Return the token of each character."""
         return self._table[code_points(text)]
 
 
 def vocabulary_id(vocabulary: Iterable[int]) -> str:
-    """Return what tells a vocabulary of characters from others: a digest of its code points, in their order."""
+    """Return an identifier of a vocabulary of characters: a digest of its code points in order."""
     return f"characters {hashlib.sha256(repr(list(vocabulary)).encode()).hexdigest()[:16]}"
 
 
@@ -77,10 +78,10 @@ def code_points(text: str) -> Integer[np.ndarray, " length"]:
 
 
 def fill_row(row: UInt8[np.ndarray, " L"], tokens: UInt8[np.ndarray, " length"]) -> int:
-    """Write tokens and `<eos>` into a row of padding; what does not fit is cut off at its end.
+    """Write tokens and `<eos>` into a row of padding; tokens that do not fit are cut off.
 
     Returns:
-        How many steps of the row are valid.
+        The number of valid steps of the row.
     """
     kept = min(len(tokens), len(row) - 1)
     row[:kept] = tokens[:kept]

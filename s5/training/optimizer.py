@@ -1,7 +1,7 @@
-"""The optimizer: Adam with decoupled decay, where a parameter's type decides its learning rate and its decay.
+"""The optimizer: Adam with decoupled decay. The type of a parameter decides its learning rate and its decay.
 
-Source: the four parameter groupings of the S5 repository (github.com/lindermanlab/S5), without its fault, which
-`compat=upstream` brings back: there a label that no parameter has leaves normalisation parameters and biases to decay.
+Source: the four parameter groupings of the S5 repository (github.com/lindermanlab/S5). There normalisation parameters
+and biases decay by mistake, through a label that no parameter has; `compat=upstream` reproduces that.
 """
 
 from enum import Enum
@@ -22,7 +22,7 @@ from s5.training.schedule import PlateauState, make_schedule
 
 
 class Rule(Enum):
-    """How a group trains: at which learning rate, and whether its values decay."""
+    """How a group trains: its learning rate, and whether it decays."""
 
     ssm = ("ssm_lr", False)
     ssm_decay = ("ssm_lr", True)
@@ -53,8 +53,8 @@ def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = OU
 
     Args:
         param: The variable; its type is its group.
-        config: Names the table, and whether the step trains with the regular parameters.
-        path: Where the parameter lies, for the message.
+        config: Names the table, and says whether the steps Δ train with the regular parameters.
+        path: The parameter's path, for the message.
         compat: Whether normalisation parameters and biases decay.
 
     Returns:
@@ -66,7 +66,9 @@ def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = OU
     table = RULES[config.groups]
     if type(param) not in table:
         known = ", ".join(kind.__name__ for kind in table)
-        raise TypeError(f"parameter {path} is a {type(param).__name__}, which is no optimizer group; groups: {known}")
+        raise TypeError(
+            f"parameter {path} is a {type(param).__name__}, which is not an optimizer group; groups: {known}"
+        )
     if config.dt_global and isinstance(param, StepParam):
         return Rule.regular
     if compat.norms_and_biases_decay and isinstance(param, (NormParam, BiasParam)):
@@ -75,10 +77,10 @@ def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = OU
 
 
 class OptimizerState(NamedTuple):
-    """The optimizer's state: updates done, Adam's moments, and how often the rates have fallen at a plateau.
+    """The state of the optimizer: updates done, Adam's moments, and the reductions of the rates.
 
-    The moments are vectors, of all parameters one after the other. Array by array, Adam would be a fifth of all
-    kernels of a training step, and of the time to compile it.
+    The moments are vectors over all parameters. With one array per parameter, Adam would take a fifth of all kernels of
+    a training step, and of the time to compile it. The names of the fields are part of every checkpoint.
     """
 
     step: Int[Array, ""]
@@ -113,12 +115,12 @@ def make_optimizer(
     }
     adam = optax.scale_by_adam()
 
-    def init(params):
+    def init(params: PyTree) -> OptimizerState:
         return OptimizerState(
             jnp.zeros((), jnp.int32), adam.init(_as_vector(jax.tree.leaves(params))), PlateauState.initial()
         )
 
-    def update(updates, state, params=None):
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, OptimizerState]:
         leaves, tree = jax.tree.flatten(updates)
         gradient = _as_vector(leaves)
         if config.clip_norm is not None:
@@ -135,11 +137,11 @@ def make_optimizer(
 
 
 def clip(gradients: PyTree, norm: float) -> PyTree:
-    """Return the gradients, shortened together so that their global norm is `norm` at most.
+    """Scale gradients so that their global norm is at most `norm`.
 
-    A direction stays what it is, and one that is not finite stays so.
+    The direction stays the same. A gradient that is not finite stays so.
     """
-    # Measured in units of the largest entry: its square may be no float32 any more.
+    # In units of the largest entry, whose square may overflow float32.
     unit = jnp.maximum(jax.tree.reduce(jnp.maximum, jax.tree.map(lambda g: jnp.abs(g).max(), gradients)), 1e-30)
     length = optax.tree.norm(jax.tree.map(lambda g: g / unit, gradients))
     factor = jnp.minimum(1.0, norm / unit / length)
@@ -151,10 +153,10 @@ def _as_vector(arrays: list[Array]) -> Float[Array, " n"]:
 
 
 def _split_like(arrays: list[Array], vector: Any) -> list[Array]:
-    """Return the parts of a vector in the shapes of arrays, the reverse of `_as_vector`."""
+    """Split a vector into arrays of the given shapes; the inverse of `_as_vector`."""
     ends = np.cumsum([array.size for array in arrays])
     return [part.reshape(array.shape) for part, array in zip(jnp.split(vector, ends[:-1]), arrays, strict=True)]
 
 
-def _is_variable(node):
+def _is_variable(node: object) -> bool:
     return isinstance(node, nnx.Variable)

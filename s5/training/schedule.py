@@ -1,7 +1,7 @@
-"""The learning rate of every update: a warm-up, then a cosine, a constant, or a fall at every plateau.
+"""The learning rate of every update: a warm-up, then a cosine, a constant, or a reduction at every plateau.
 
-Sources: Smith et al. 2023 (arXiv:2208.04933), App. G; for `compat=upstream`, the training loop of the S5 repository
-(github.com/lindermanlab/S5), whose rates are those of the update before.
+Sources: Smith et al. 2023 (arXiv:2208.04933), App. G. For `compat=upstream`, the training loop of the S5 repository
+(github.com/lindermanlab/S5), which sets the rate after each update.
 """
 
 import math
@@ -17,11 +17,13 @@ from s5.config.training import OptimConfig
 
 
 class PlateauState(NamedTuple):
-    """How often the rates have fallen since they no longer helped, and when; `schedule=plateau` alone lets them.
+    """The reductions of the learning rates so far; only `schedule=plateau` makes any.
+
+    The names of the fields are part of every checkpoint.
 
     Attributes:
-        times: How often.
-        step: Updates done at the last time; 0 before it.
+        times: Number of reductions.
+        step: Updates done at the last reduction; 0 before the first.
     """
 
     times: Int[Array, ""]
@@ -29,11 +31,11 @@ class PlateauState(NamedTuple):
 
     @classmethod
     def initial(cls) -> "PlateauState":
-        """Return that of a training in which the rates have not fallen."""
+        """Return the initial state."""
         return cls(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
     def reduce(self, step: int) -> "PlateauState":
-        """Return it after the rates fall once more, `step` updates done."""
+        """Return the state after one more reduction, with `step` updates done."""
         return PlateauState(self.times + 1, jnp.asarray(step, jnp.int32))
 
 
@@ -45,15 +47,15 @@ def learning_rate(
     total_steps: int,
     schedule: Schedule,
 ) -> Float[Array, ""]:
-    """Return the learning rate after `step` updates: linear from 0 to `peak`, then by the schedule.
+    """Return the learning rate after `step` updates: linear from 0 to `peak`, then as the schedule says.
 
     Args:
         step: Updates done so far.
         peak: The rate at the end of the warm-up.
-        floor: Where the cosine ends, at `total_steps`.
-        warmup_steps: Updates of the warm-up; 0 starts at the peak.
+        floor: The rate at the end of the cosine.
+        warmup_steps: Updates of the warm-up; 0 to start at the peak.
         total_steps: Updates of the whole training.
-        schedule: What follows the warm-up; a plateau changes the peak.
+        schedule: The schedule after the warm-up; a plateau lowers the peak.
 
     Returns:
         The rate of the next update.
@@ -73,22 +75,10 @@ def learning_rate_set_after_update(
     total_steps: int,
     schedule: Schedule,
 ) -> Float[Array, ""]:
-    """Return the learning rate after `step` updates as the S5 repository sets it, faults and all.
+    """Return `learning_rate` as the S5 repository computes it, including its faults.
 
-    The rate is set after an update, for the next: the first update has the peak. The cosine is as long as what is
-    left after the warm-up but begins with the training: it starts below the peak, and the last updates, as many as
-    the warm-up has, stay at the floor.
-
-    Args:
-        step: Updates done so far.
-        peak: The rate at the end of the warm-up.
-        floor: Where the cosine ends.
-        warmup_steps: Updates of the warm-up.
-        total_steps: Updates of the whole training.
-        schedule: What follows the warm-up.
-
-    Returns:
-        The rate of the next update.
+    It sets the rate after an update, for the next one, so the first update has the peak. The cosine is shorter by the
+    warm-up but starts at step 0. So it begins below the peak, and the last `warmup_steps` updates stay at the floor.
     """
     step = jnp.asarray(step, jnp.float32)
     last = step - 1  # the update after which the rate was set
@@ -101,7 +91,7 @@ def learning_rate_set_after_update(
 def make_schedule(
     config: OptimConfig, peak: float, steps_per_epoch: int, epochs: int, compat: Compat = OURS
 ) -> Callable[..., Float[Array, ""]]:
-    """Return the rate of one group as a function of the step and of how often the rates have fallen.
+    """Return the learning rate of one group as a function of the step and the plateau.
 
     Args:
         config: The schedule, its warm-up and its end.
@@ -111,9 +101,9 @@ def make_schedule(
         compat: Whose rates, ours or the S5 repository's.
 
     Returns:
-        A function (step, plateau) -> rate; without `plateau` they have not fallen.
+        A function (step, plateau) -> rate; without `plateau` there has been no reduction.
     """
-    # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, and 3 steps.
+    # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, which would become 4 steps.
     warmup_steps = math.ceil(round(config.warmup_epochs * steps_per_epoch, 6))
     total_steps = epochs * steps_per_epoch
     rate = learning_rate_set_after_update if compat.rate_set_after_update else learning_rate
@@ -121,7 +111,7 @@ def make_schedule(
     def schedule(step: Int[Array, ""] | int, plateau: PlateauState | None = None) -> Float[Array, ""]:
         top = peak
         if config.schedule is Schedule.plateau and plateau is not None:
-            # Upstream's first update after a fall still has the rate that was set before it.
+            # With upstream's order the first update after a reduction still has the old rate.
             count = plateau.times - (compat.rate_set_after_update & (plateau.times > 0) & (plateau.step == step))
             top = jnp.maximum(peak * config.lr_reduce_factor ** count.astype(jnp.float32), min(config.lr_min, peak))
         return rate(step, top, config.lr_min, warmup_steps, total_steps, config.schedule)
@@ -130,11 +120,11 @@ def make_schedule(
 
 
 def has_plateaued(config: OptimConfig, steps_without_gain: int, steps_per_epoch: int, compat: Compat) -> bool:
-    """Return whether the rates must fall now.
+    """Return whether to reduce the learning rates now.
 
     Args:
         config: The schedule and its patience.
-        steps_without_gain: Updates since the best validation score, or since the rates fell last.
+        steps_without_gain: Updates since the best validation score, or since the last reduction if that is later.
         steps_per_epoch: Updates per epoch.
         compat: Whether one epoch more passes first, as in the S5 repository.
     """

@@ -23,22 +23,22 @@ _CLOSE = LISTOPS["X"]
 
 
 class _TooLong(Exception):
-    """The tree cannot be kept any more."""
+    """The tree has become too long to keep."""
 
 
 def draw_sample(seed: int, index: int) -> tuple[bytes, int]:
-    """Draw the sample of an index: a function of seed and index alone.
+    """Draw a sample as a function of seed and index alone.
 
     Args:
         seed: The seed of the data set.
-        index: Which sample, from 0.
+        index: The number of the sample, from 0.
 
     Returns:
         Its tokens without `<eos>`, and its value.
     """
     for attempt in itertools.count():
-        # Each attempt has a stream of its own, so that one which is given up early draws nothing for the next.
-        # `random` promises the same numbers from `random()` for ever, and from nothing else.
+        # Each attempt has its own stream, so an attempt that is given up early does not change the next one.
+        # Python keeps the numbers of `Random.random` stable across versions, and of no other method.
         # One is added to the seed: leading zeros shorten the key, and keys of two lengths can give the same stream.
         draw = random.Random((seed + 1) << 96 | index << 32 | attempt).random
         tokens = bytearray()

@@ -1,8 +1,8 @@
-"""The dashes of Pathfinder's pictures: small pictures of each, made once.
+"""The dashes of Pathfinder's pictures, called paddles in its program: small pictures, drawn once.
 
 Source: Linsley et al. 2018 (arXiv:1805.08315); sizes and numbers are those of Tay et al. 2021 (arXiv:2011.04006).
-A dash begins at a pixel and is drawn on a finer grid, so how it looks follows from the fine pixel where it ends alone:
-there are some hundred different ones.
+A dash starts at a pixel and is drawn on a finer grid, so its picture depends only on the fine pixel where it ends.
+There are a few hundred different ones.
 """
 
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from s5.data.pictures import image_draw, pillow
 
 @dataclass(frozen=True, kw_only=True)
 class Pathfinder:
-    """How pictures of one size are made; lengths in pixels.
+    """Parameters of the pictures of one size; lengths in pixels.
 
     Attributes:
         side: Width and height.
         padding: Border that no dash touches.
-        fineness: Fine pixels to a pixel.
-        length: Of a dash.
-        thickness: Of a dash.
-        margins: Gaps between dashes; one is chosen for each picture.
-        marker_radius: Of the two dots.
-        seed_distance: Between the beginnings of the two long lines.
+        fineness: Fine pixels per pixel.
+        length: Length of a dash.
+        thickness: Thickness of a dash.
+        margins: Gaps between dashes; each picture has one of them.
+        marker_radius: Radius of the two dots.
+        seed_distance: Distance between the starts of the two long lines.
         continuity: How straight the lines are.
-        contour_length: Dashes of a long line.
-        distractor_length: Dashes of a short line.
-        n_distractors: Short lines.
-        snake_contrast: Of a line.
-        paddle_contrast: Of the dashes of the long lines, times that.
+        contour_length: Number of dashes of a long line.
+        distractor_length: Number of dashes of a short line.
+        n_distractors: Number of short lines.
+        snake_contrast: Contrast of a line.
+        paddle_contrast: Factor on the contrast of the long lines.
     """
 
     side: int
@@ -84,11 +84,11 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Stamps:
-    """All dashes with one margin, by the fine pixel they end at.
+    """All dashes with one margin, by the fine pixel where they end.
 
     Attributes:
-        lines: Each dash, from 0 to 1, centred on the pixel it begins at.
-        occupied: What each keeps free of others, likewise.
+        lines: Each dash, with values from 0 to 1, centred on the pixel where it starts.
+        occupied: The area that each dash keeps free of others, in the same form.
     """
 
     lines: Float64[np.ndarray, "ends ends size size"]
@@ -105,10 +105,10 @@ def make_stamps(parameters: Pathfinder, margin: int) -> Stamps:
 
 
 def draw_paddle(parameters: Pathfinder, margin: int, dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a dash from the middle of a fine canvas to `dy` down and `dx` right of it, and what it occupies.
+    """Draw a dash from the centre of a fine canvas to the fine pixel `dy` below and `dx` right of it.
 
     Returns:
-        Both at the size of pixels, from 0 to 1.
+        The dash and the area that it keeps free, in pixels, with values from 0 to 1.
     """
     half, fine = canvas_half(parameters, margin), parameters.fineness
     centre = half * fine
@@ -126,12 +126,12 @@ def canvas_half(parameters: Pathfinder, margin: int) -> int:
 
 
 def draw_marker(parameters: Pathfinder, y: int, x: int) -> Float64[np.ndarray, "side side"]:
-    """Draw a dot on a fine canvas of the whole picture, and return it at the size of pixels, from 0 to 1.
+    """Draw a dot on a fine canvas of the whole picture, and return it in pixels, with values from 0 to 1.
 
     Args:
-        parameters: For its radius.
-        y: The row of its middle, which is the first fine pixel of that row.
-        x: The column of its middle, likewise.
+        parameters: Gives the radius.
+        y: The row of its centre, which lies on the first fine pixel of that row.
+        x: The column of its centre, in the same way.
     """
     side, fine = parameters.side, parameters.fineness
     rows, columns = np.ogrid[-y * fine : (side - y) * fine, -x * fine : (side - x) * fine]
@@ -140,13 +140,13 @@ def draw_marker(parameters: Pathfinder, y: int, x: int) -> Float64[np.ndarray, "
 
 
 def disc(radius: int) -> UInt8[np.ndarray, "size size"]:
-    """Return a square of ones where the distance from its middle is at most the radius."""
+    """Return a disc of ones in a square of zeros."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return (y * y + x * x <= radius * radius).astype(np.uint8)
 
 
 def dilate(values: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-    """Return for each pixel the greatest value under a footprint whose middle lies on it; nothing lies outside."""
+    """Return the maximum under a footprint centred on each pixel (grey dilation)."""
     half_y, half_x = footprint.shape[0] // 2, footprint.shape[1] // 2
     height, width = values.shape
     padded = np.full((height + 2 * half_y, width + 2 * half_x), values.min(), values.dtype)
@@ -156,7 +156,7 @@ def dilate(values: np.ndarray, footprint: np.ndarray) -> np.ndarray:
 
 
 def resize_as_imresize(grid: np.ndarray, side: int) -> UInt8[np.ndarray, "side side"]:
-    """Resize as SciPy's `imresize` did: floats are stretched to 0..255 first, bytes are left as they are."""
+    """Resize as SciPy's `imresize` did: floats are first scaled to 0..255, bytes are not."""
     image = pillow()
     if grid.dtype != np.uint8:
         low, high = float(grid.min()), float(grid.max())

@@ -1,4 +1,4 @@
-"""Pathfinder's pictures, made by the published procedure. Source: Linsley et al. 2018 (arXiv:1805.08315)."""
+"""Pathfinder's pictures, drawn by the published procedure. Source: Linsley et al. 2018 (arXiv:1805.08315)."""
 
 import functools
 import hashlib
@@ -20,7 +20,7 @@ def _marker(side: int, y: int, x: int) -> np.ndarray:
 
 
 def first_state(seed: int, index: int) -> np.ndarray:
-    """Return where the stream of a picture begins: a function of the data set's seed and the picture's number."""
+    """Return the initial state of a picture's random stream, as a function of the seed and the picture's number."""
     digest = hashlib.blake2b(f"{seed} {index}".encode(), digest_size=8).digest()
     return np.frombuffer(digest, "<u8").astype(np.uint64)
 
@@ -29,14 +29,14 @@ def draw_picture(side: int, seed: int, index: int) -> tuple[UInt8[np.ndarray, "s
     """Draw a picture.
 
     Args:
-        side: Its width and height.
+        side: Width and height, in pixels.
         seed: The seed of the data set.
-        index: Which picture, from 0.
+        index: The number of the picture, from 0.
 
     Returns:
-        The picture, and 1 where its dots are on one line, else 0.
+        The picture, and its label: 1 if the dots are on the same line, else 0.
     """
-    from s5.data.generate import snakes  # compiles, which only who draws should wait for
+    from s5.data.generate import snakes  # imported late: compiling takes seconds
 
     parameters, state = SIZES[side], first_state(seed, index)
     label = int(2 * snakes.uniform(state))

@@ -3,7 +3,7 @@
 The sets, their seeds and the order of their draws are those of the experiments of Schirmer et al. 2022
 (arXiv:2111.11344) and Smith et al. 2023.
 
-NumPy promises the draws of its legacy generator for ever, so a set is a function of its seed.
+NumPy keeps the draws of its legacy generator stable across versions, so a set is a function of its seed.
 """
 
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ _LOW_END, _HIGH_START = 0.25, 0.75
 
 @dataclass(frozen=True)
 class Sequences:
-    """Some pendulums of a set, before their pictures.
+    """Some pendulums of a set, before their pictures are drawn.
 
     Attributes:
-        angles: Without noise, in rad.
-        seen: With the noise of the observation, in rad; what the pictures show.
-        factors: How much of each picture is left under its noise, from 0 to 1.
-        noise: State of the generator from which the noise of the pictures comes.
+        angles: Angles without noise, in rad.
+        seen: Angles with observation noise, in rad, as in the pictures.
+        factors: The weight of each picture against its noise, from 0 to 1.
+        noise: State of the generator of the pictures' noise.
     """
 
     angles: Float64[np.ndarray, "n frames"]
@@ -50,12 +50,12 @@ def draw_set(rng: np.random.RandomState, n: int, of_each: int) -> Iterator[Seque
     """Draw a set of pendulums, in the order of the published draws.
 
     Args:
-        rng: The generator; it moves to where the next set begins.
-        n: How many.
-        of_each: How many to yield at once.
+        rng: The generator; it is advanced to the start of the next set.
+        n: Number of pendulums.
+        of_each: Number to yield at once.
 
     Yields:
-        The next `of_each` of them.
+        The next `of_each` pendulums.
     """
     states = simulate(rng, n)
     seen = states + rng.normal(0.0, _OBSERVATION_STD, size=states.shape)
@@ -68,11 +68,11 @@ def draw_set(rng: np.random.RandomState, n: int, of_each: int) -> Iterator[Seque
 
 
 def simulate(rng: np.random.RandomState, n: int) -> Float64[np.ndarray, "n frames 2"]:
-    """Return angle and angular velocity of pendulums, in rad and rad/s; the first frame is where they start.
+    """Return angle and angular velocity of pendulums, in rad and rad/s, from their initial state on.
 
     Args:
-        rng: The generator; drawn are the first angles, then a kick of each pendulum for every frame.
-        n: How many.
+        rng: The generator, of the initial angles, then of a random kick of each pendulum for every frame.
+        n: Number of pendulums.
     """
     angle, velocity = rng.uniform(0.0, 2 * np.pi, size=(n, 1))[:, 0], np.zeros(n)
     states = np.empty((n, N_FRAMES, 2))
@@ -89,7 +89,7 @@ def simulate(rng: np.random.RandomState, n: int) -> Float64[np.ndarray, "n frame
 
 
 def draw_pictures(sequences: Sequences) -> UInt8[np.ndarray, "n frames 24 24"]:
-    """Draw the pictures of pendulums, and their noise over them."""
+    """Draw the pictures of pendulums with their noise."""
     rng = np.random.RandomState()
     rng.set_state(sequences.noise)
     pictures = np.empty((*sequences.seen.shape, SIDE, SIDE), np.uint8)
@@ -101,7 +101,7 @@ def draw_pictures(sequences: Sequences) -> UInt8[np.ndarray, "n frames 24 24"]:
 
 
 def _draw_factors(rng: np.random.RandomState, n: int) -> Float64[np.ndarray, "n frames"]:
-    """Draw how clear the pictures are: a walk between 0 and 1, stretched so that it stays at both ends for a while."""
+    """Draw the weights of pictures: a random walk, scaled and clipped so that it stays at 0 and at 1 for a while."""
     factors = np.empty((n, N_FRAMES))
     factors[:, 0] = rng.uniform(0.0, 1.0, size=n)
     for frame in range(1, N_FRAMES):

@@ -1,8 +1,8 @@
-"""Where Pathfinder's dashes lie: the search, compiled by Numba. Source: Linsley et al. 2018 (arXiv:1805.08315).
+"""The search for places of Pathfinder's dashes, compiled by Numba. Source: Linsley et al. 2018 (arXiv:1805.08315).
 
-Two long lines and some short ones grow dash by dash; a line turns little, keeps clear of what is drawn, and where it
-cannot go on, all is begun again. Angles are in radians, positions in pixels, rows before columns. Numba compiles no
-function that a type checker has wrapped, hence `no_type_check`.
+Two long lines and some short ones grow dash by dash. A line turns little and keeps clear of other lines; if it cannot
+grow, the picture is started again. Angles are in radians, positions in pixels, rows before columns. `no_type_check`
+keeps run-time type checkers from wrapping the functions, which Numba could not compile.
 """
 
 import math
@@ -33,7 +33,7 @@ Weights = Float64[np.ndarray, " pixels"]
 Dash = tuple[int, int, int, int]  # length, margin, half the side of its canvas; fine pixels to a pixel
 Shape = tuple[int, int, int, int, int, int]
 
-# Of a line's record: its pivot, its direction, and of its last dash the pixel it begins at and where it ends.
+# A line's record: its pivot and direction; of its last dash, the pixel where it starts and where it ends.
 _PIVOT_Y, _PIVOT_X, _ANGLE, _START_Y, _START_X, _END_Y, _END_X, _HEAD_Y, _HEAD_X = range(9)
 
 
@@ -64,7 +64,7 @@ def _inside(y: int, x: int, side: int) -> bool:
 @njit(cache=True)
 @no_type_check
 def _end(angle: float, dash: Dash) -> tuple[int, int]:
-    """Return which stamp a direction has."""
+    """Return the index of the stamp of a direction."""
     length, _, half, fineness = dash
     reach = length * fineness
     centre = half * fineness
@@ -75,7 +75,7 @@ def _end(angle: float, dash: Dash) -> tuple[int, int]:
 @njit(cache=True)
 @no_type_check
 def _draw(target: Picture, stamp: Picture, y: int, x: int, contrast: float) -> None:
-    """Lay a stamp over a picture, whichever is brighter."""
+    """Draw a stamp over a picture; the brighter value of the two counts."""
     half, side = stamp.shape[0] // 2, target.shape[0]
     for j in range(max(0, y - half), min(side, y + half + 1)):
         for i in range(max(0, x - half), min(side, x + half + 1)):
@@ -106,18 +106,18 @@ def _occupied_near(occupied: Picture, y: int, x: int, margin: int) -> float:
 @njit(cache=True)
 @no_type_check
 def _free_tails(occupied: Picture, border: int, stamp: Picture, length: int, margin: int) -> Pixels:
-    """Return the pixels from which a dash lies in the open, as numbers in raster order.
+    """Return the pixels at which a dash would touch nothing, in raster order.
 
-    There are none where some pixel's dash would lie outside altogether: the published program dilates with OpenCV,
-    which marks such a pixel by the least number there is, and takes any negative number for a sign that there is no
-    room. So lines begin in some directions only, and most short lines of a small picture find no room.
+    The result is empty if the dash of any pixel would lie completely outside. The published program dilates with
+    OpenCV, which marks such a pixel with the smallest number, and takes any negative number to mean that there is no
+    room. So lines start in some directions only, and most short lines of a small picture find no room.
     """
     side, half, room = occupied.shape[0], stamp.shape[0] // 2, length + margin
     offsets = []
     for j in range(-room - 1, room):
         for i in range(-room - 1, room):
             if abs(j) <= half and abs(i) <= half and stamp[j + half, i + half] >= 1.0:
-                offsets.append((j + 1, i + 1))  # the published canvas is begun one pixel off its middle
+                offsets.append((j + 1, i + 1))  # the published canvas starts one pixel off its centre
     free = np.empty(side * side, np.int64)
     n = 0
     for y in range(side):
@@ -153,7 +153,7 @@ def _record(line: Line, pivot: Point, angle: float, start: Point, end: Point, he
 @njit(cache=True)
 @no_type_check
 def _begin(line: Line, y: int, x: int, angle: float, dash: Dash, side: int) -> bool:
-    """Put a line's first dash at a pixel; return whether it lies inside the picture."""
+    """Start a line with a dash at a pixel; return whether it lies inside the picture."""
     length, margin, _, _ = dash
     head_y, head_x = _move(y, x, angle, length)
     pivot_y, pivot_x = _move(head_y, head_x, angle + math.pi, length + margin)
@@ -171,7 +171,7 @@ def _random_angle(state: State) -> float:
 @njit(cache=True)
 @no_type_check
 def _seed(state: State, line: Line, occupied: Picture, occupancies: Stamps, border: int, dash: Dash) -> bool:
-    """Begin a line where there is room for it; return whether there was."""
+    """Start a line where there is room; return whether there was any."""
     length, margin, _, _ = dash
     side = occupied.shape[0]
     for _ in range(SEED_ATTEMPTS):
@@ -189,7 +189,7 @@ def _seed(state: State, line: Line, occupied: Picture, occupancies: Stamps, bord
 @njit(cache=True)
 @no_type_check
 def _seed_beside(state: State, line: Line, other: Line, distance: int, dash: Dash, side: int) -> bool:
-    """Begin a line at a distance from another's beginning; return whether it lies inside the picture."""
+    """Start a line at a distance from the start of another; return whether it lies inside the picture."""
     for _ in range(SEED_ATTEMPTS):
         away = int(uniform(state) * 360) * math.pi / 180
         y = int(np.round(other[_START_Y] + distance * math.sin(away)))
@@ -204,7 +204,7 @@ def _seed_beside(state: State, line: Line, other: Line, distance: int, dash: Das
 def _weigh(
     keys: Pixels, weights: Weights, line: Line, occupied: Picture, pivot: Point, margin: int, continuity: float
 ) -> float:
-    """Find how likely each candidate is; return the sum."""
+    """Compute the weight of each candidate; return the sum."""
     pivot_y, pivot_x = pivot
     side, total = occupied.shape[0], 0.0
     for k in range(len(keys)):
@@ -219,7 +219,7 @@ def _weigh(
 @njit(cache=True)
 @no_type_check
 def _candidates(pivot_y: float, pivot_x: float, radius: int, side: int) -> Pixels:
-    """Return the pixels of a circle that lie inside the picture, as numbers in raster order."""
+    """Return the pixels of a circle that lie inside the picture, in raster order."""
     count = math.ceil(2 * math.pi * radius)
     keys, n = np.empty(count, np.int64), 0
     for k in range(count):
@@ -236,7 +236,7 @@ def _candidates(pivot_y: float, pivot_x: float, radius: int, side: int) -> Pixel
 def _extend(
     state: State, line: Line, canvas: Canvas, dashes: Dashes, contrast: float, dash: Dash, continuity: float
 ) -> bool:
-    """Add a dash to a line; return whether there was room for one."""
+    """Add a dash to a line; return whether there was room."""
     (lines, occupied), (stamps, occupancies) = canvas, dashes
     length, margin, _, _ = dash
     side = occupied.shape[0]
@@ -265,7 +265,7 @@ def _extend(
 @njit(cache=True)
 @no_type_check
 def _occupy(line: Line, occupied: Picture, occupancies: Stamps) -> None:
-    """Keep free of others what the last dash of a line occupies."""
+    """Keep the area of a line's last dash free of other lines."""
     stamp = occupancies[int(line[_END_Y]), int(line[_END_X])]
     _draw(occupied, stamp, int(line[_START_Y]), int(line[_START_X]), 1.0)
 
@@ -282,18 +282,18 @@ def _draw_first(line: Line, lines: Picture, stamps: Stamps, contrast: float) -> 
 def draw_contours(
     state: State, canvas: Canvas, dashes: Dashes, contrast: float, shape: Shape, continuity: float
 ) -> Pixels:
-    """Draw the two long lines; begin again until they fit.
+    """Draw the two long lines; start again until they fit.
 
     Args:
-        state: Of the stream of random numbers; moves on.
+        state: State of the random stream; it is advanced.
         canvas: The picture, and what is kept free of other lines; both are overwritten.
         dashes: Every dash, and what each keeps free of others.
-        contrast: Of the dashes.
-        shape: Padding, fineness, length, margin, seed distance, dashes of a line.
+        contrast: Contrast of the dashes.
+        shape: Padding, fineness, length, margin, distance between the two starts, dashes per line.
         continuity: How straight the lines are.
 
     Returns:
-        The first tips of both lines, then their last heads: a row each.
+        The start of each line, then the end of each: rows of (row, column).
     """
     (lines, occupied), (stamps, occupancies) = canvas, dashes
     padding, fineness, length, margin, distance, count = shape
@@ -327,7 +327,7 @@ def draw_contours(
 def draw_distractors(
     state: State, canvas: Canvas, dashes: Dashes, contrast: float, shape: Shape, continuity: float, count: int
 ) -> None:
-    """Add short lines to a picture; those that do not fit are left out. Arguments as of `draw_contours`."""
+    """Add short lines to a picture, without those that do not fit. Arguments as in `draw_contours`."""
     (lines, occupied), (stamps, occupancies) = canvas, dashes
     _, fineness, length, margin, _, length_of_line = shape
     dash, line = (length, margin, stamps.shape[2] // 2, fineness), np.empty(9)

@@ -222,7 +222,8 @@ def test_a_run_does_not_go_on_with_other_data(
     tokens = dataclasses.replace(loop.load(config.data), vocabulary="bytes")
     monkeypatch.setattr(loop, "load", lambda *_: tokens)
     with pytest.raises(
-        UserError, match=r"data\.name=digits: the tokens of digits are bytes, .* are features"
+        UserError,
+        match=r"data\.name=digits: the tokens of digits are bytes, but those of the training data were features",
     ) as caught:
         attempt(config, tmp_path)
     assert "that the run began with" in (caught.value.hint or "")

@@ -109,7 +109,9 @@ def test_the_legend_shows_the_tables() -> None:
 
 def test_a_parameter_of_no_group_is_refused_by_its_path() -> None:
     params = nnx.state(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), nnx.Param)
-    with pytest.raises(TypeError, match=r"parameter bias is a Param, which is no optimizer group; groups: StateParam"):
+    with pytest.raises(
+        TypeError, match=r"parameter bias is a Param, which is not an optimizer group; groups: StateParam"
+    ):
         make_optimizer(config(), params, 10, 2)
 
 
