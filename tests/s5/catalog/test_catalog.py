@@ -9,11 +9,12 @@ import pytest
 
 from s5 import catalog
 from s5.catalog import CATALOG, DataError, MissingData
+from s5.run_dir.result import CWD_VARIABLE
 
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (catalog.ROOT_VARIABLE, catalog.CACHE_VARIABLE, catalog.CWD_VARIABLE, "XDG_CACHE_HOME"):
+    for name in (catalog.ROOT_VARIABLE, catalog.CACHE_VARIABLE, CWD_VARIABLE, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -61,7 +62,7 @@ def test_hints_say_the_times_that_were_measured() -> None:
 
 @pytest.mark.parametrize("name", ["listops", "pathfinder32", "pathfinder128"])
 def test_what_can_be_made_instead_is_in_the_sweep_that_is_named(name: str) -> None:
-    made = re.search(r"; (\w+) can be made here, .*: see (\S+)", CATALOG[name].get)
+    made = re.search(r"; (\w+) can be generated instead, .*: see (\S+)", CATALOG[name].get)
     assert made and made[1] in CATALOG and f"/{made[1]}\n" in (REPOSITORY / made[2]).read_text()
 
 

@@ -76,7 +76,7 @@ def replace(path: Path) -> None:
 def test_a_damaged_archive_is_named_and_leaves_nothing(tmp_path: Path, harm: Callable[..., Any]) -> None:
     path = make_archive(tmp_path / "lra_release.gz")
     harm(path)
-    with pytest.raises(DataError, match=r"lra_release.gz: (damaged archive|no tar archive|lacks )"):
+    with pytest.raises(DataError, match=r"lra_release.gz: (damaged archive|not a tar archive|lacks )"):
         unpack(INFO, path, str(tmp_path / "data"))
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -104,10 +104,10 @@ def test_a_published_checksum_is_compared(tmp_path: Path) -> None:
 def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "data/listops-1000").mkdir(parents=True)
     (tmp_path / "data/listops-1000/basic_val.tsv").touch()
-    message = r"listops-1000: is there already, and lacks basic_train.tsv, basic_test.tsv of listops"
+    message = r"listops-1000: exists already, and lacks basic_train.tsv, basic_test.tsv of listops"
     with pytest.raises(DataError, match=message) as error:
         unpack(INFO, make_archive(tmp_path / "lra_release.gz"), str(tmp_path / "data"))
-    assert error.value.hint == "remove it or rename it, then the same again"
+    assert error.value.hint == "remove or rename it, then repeat the command"
 
 
 KILLED = """
@@ -201,7 +201,7 @@ def test_what_was_whole_before_the_kill_is_not_fetched_again(server: Any, tmp_pa
 
 
 def test_another_content_is_refused_and_thrown_away(server: Any, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="what came has sha256"):
+    with pytest.raises(DataError, match="the file has sha256"):
         fetch(server.url, tmp_path / "a.gz", sha256="ab" * 32)
     assert list(tmp_path.iterdir()) == []
 

@@ -175,7 +175,7 @@ def test_kill_then_again_goes_on_and_is_right(tmp_path: Path, workers: int, caps
     assert 3 not in done
     assert_right(open_or_convert(INFO, str(cache), make_plan))
     err = capsys.readouterr().err
-    assert f"going on at {7 * len(done)} of 100" in err if done else "going on" not in err
+    assert f"resuming at {7 * len(done)} of 100" in err if done else "going on" not in err
     assert sorted(os.listdir(cache)) == [".numbers-v1.lock", "numbers-v1"]
 
 
@@ -207,7 +207,7 @@ def test_an_interrupted_conversion_goes_on(tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(KeyboardInterrupt):
         open_or_convert(INFO, str(tmp_path), lambda: make_plan(stop))
     assert_right(open_or_convert(INFO, str(tmp_path), make_plan))
-    assert "numbers: going on at 49 of 100 examples\n" in capsys.readouterr().err
+    assert "numbers: resuming at 49 of 100 examples\n" in capsys.readouterr().err
 
 
 def test_two_at_once_convert_once(tmp_path: Path) -> None:

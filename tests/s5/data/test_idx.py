@@ -45,10 +45,10 @@ def test_values_of_another_type_are_refused() -> None:
 
 
 def test_another_count_is_refused() -> None:
-    with pytest.raises(DataError, match=r"labels: holds values of shape \(3,\); needed are \(4,\)"):
+    with pytest.raises(DataError, match=r"labels: has the shape \(3,\), not \(4,\)"):
         decode_idx(encode_idx(np.zeros(3, np.uint8)), (4,), "labels")
 
 
 def test_trailing_bytes_are_refused() -> None:
-    with pytest.raises(DataError, match="labels: 4 values; its header announces 3"):
+    with pytest.raises(DataError, match="labels: 4 values; its header says 3"):
         decode_idx(encode_idx(np.zeros(3, np.uint8)) + b"\0", (3,), "labels")

@@ -147,7 +147,7 @@ def test_files_become_tokens(small: DataConfig, folder: str, end: str) -> None:
 def test_made_samples_are_those_that_a_file_of_them_gives(small: DataConfig) -> None:
     write(small)
     made_config = DataConfig(name="listops_regenerated")
-    with pytest.raises(MissingData, match="has not been made yet") as error:
+    with pytest.raises(MissingData, match="not generated yet") as error:
         load(made_config)
     assert "launch data prepare listops_regenerated" in error.value.hint
     convert(made_config)
@@ -170,7 +170,7 @@ def test_tokens_stay_whole_numbers_in_a_batch(small: DataConfig) -> None:
         (lambda text: text[: text.rstrip().rfind("\r\n") + 2], r"basic_val.tsv: 3 lines .* has 4"),
         (lambda text: text[: text.rstrip().rfind("\t")], r"basic_val.tsv, line 5: not a text, a tab and a digit"),
         (lambda text: text + "( [MIN 1 ) ] )\t1\r\n", r"basic_val.tsv: 5 lines below its header; .* has 4"),
-        (lambda text: text.replace("[SM", "[PROD", 1), r"basic_val.tsv, line \d: '\[PROD' is no symbol"),
+        (lambda text: text.replace("[SM", "[PROD", 1), r"basic_val.tsv, line \d: '\[PROD' is not a symbol"),
         (lambda text: text.replace("Source\tTarget", "Source,Target"), r"its first line is 'Source,Target'"),
         (lambda text: text.encode().replace(b"[M", b"\xff[M", 1), r"basic_val.tsv, line \d: not UTF-8"),
         (lambda text: text.encode("utf-16"), r"its first line is "),
@@ -192,7 +192,7 @@ def test_missing_files_name_the_archive_and_the_generator(small: DataConfig) -> 
     with pytest.raises(MissingData, match=r"basic_train.tsv(.|\n)*lra_release.gz") as error:
         load(small)
     assert "launch data prepare listops --from lra_release.gz" in error.value.hint
-    assert "listops_regenerated can be made here" in error.value.hint
+    assert "listops_regenerated can be generated instead" in error.value.hint
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])

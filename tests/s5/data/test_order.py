@@ -73,5 +73,5 @@ def test_another_seed_is_another_split() -> None:
 
 
 def test_sizes_that_do_not_sum_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not share out 4 examples"):
+    with pytest.raises(ValueError, match="do not sum to 4 examples"):
         stratified_split(np.zeros(4, int), {"train": 1, "val": 1, "test": 1}, 0)

@@ -93,7 +93,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DataConfig:
 
 
 def test_half_of_the_frames_are_kept_with_their_times(small: DataConfig) -> None:
-    with pytest.raises(MissingData, match="has not been made yet"):
+    with pytest.raises(MissingData, match="not generated yet"):
         load(small)
     convert(small)
     dataset = load(small)
@@ -169,7 +169,7 @@ def test_what_is_given_and_not_needed_is_said_to_be_left_alone(
     assert "not converted" not in capsys.readouterr().out
     assert main(["pendulum_npz", "--from", str(tmp_path / "other")]) == Exit.OK
     path = cache_path(CATALOG["pendulum_npz"])
-    said = f"not converted: {tmp_path}/other; what was converted earlier is there: remove {path} first"
+    said = f"not converted: {tmp_path}/other; the cache from an earlier conversion is still valid: remove {path} first"
     assert said in capsys.readouterr().out
     assert load(DataConfig(name="pendulum_npz")).splits["train"].labels.any()  # those of the first
     assert main(["pendulum_npz", "--from", str(tmp_path / "empty")]) == Exit.USER_ERROR
@@ -195,10 +195,10 @@ def lacking(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (cut, r"pend_regression\.npz: not an \.npz file, or not a whole one"),
+        (cut, r"pend_regression\.npz: not an \.npz file, or an incomplete one"),
         (lambda path: path.write_text("<html>"), r"pend_regression\.npz: not an \.npz file"),
         (other_shape, r"valid_obs is uint8 of shape \(9, 100"),
-        (other_type, r"valid_obs is float32 of shape .* needed is uint8"),
+        (other_type, r"valid_obs is float32 of shape .* expected uint8"),
         (lacking, r"train_obs is float64 of shape \(3,\)"),
     ],
 )

