@@ -106,11 +106,15 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
     """Return what every run needs, and the folders among it that must be made: caches that it may write.
 
     Args:
-        configs: The runs' configurations; they name the data. Data that are not here are left out.
+        configs: The runs' configurations; they name the data, and runs to start from. What is not here is left out.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
     caches, roots, systems = {base: None}, dict[Path, None](), dict[Path, None]()
     for config in configs:
+        train: Mapping[str, Any] = config.get("train") or {}
+        source = train.get("init_from")
+        if source is not None and os.path.isabs(source):  # a block's runs lie in the sweep's folder
+            roots[Path(source)] = None
         data: Mapping[str, Any] = config.get("data") or {}
         roots[data_root(data.get("root"))] = None
         caches[cache_folder(data.get("cache"))] = None

@@ -173,10 +173,12 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
     """
     keys = setting_columns.setting_keys([view.settings for view in plan.views])
     names = setting_columns.short_names(keys)
-    after = [", ".join(run.spec.dependencies.requires) for run in plan.runs]
-    ordered = any(after)
-    header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state"]
-    header += ["after"] if ordered else []
+    columns = {
+        "after": [", ".join(run.spec.dependencies.requires) for run in plan.runs],
+        "starts from": [run.source or "" for run in plan.runs],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    header = ["run", "experiment", *(names[key] for key in keys), "seed", "resources", "state", *columns]
     rows = [
         [
             view.run_id,
@@ -185,9 +187,9 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
             str(view.seed),
             resources_text(view.resources),
             "new" if view.run_id in plan.new else view.state,
-            *([tokens] if ordered else []),
+            *(cells[number] for cells in columns.values()),
         ]
-        for view, tokens in zip(plan.views, after, strict=True)
+        for number, view in enumerate(plan.views)
     ]
     table = console.table(header, rows, right=["seed"], elastic="run")
     counts = f"{plan.sweep.name}: {_counts(plan.views, plan.new)}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.compose.base_config import BaseConfig
+from launch.compose.init_from import resolve_source
 from launch.compose.places import combination_error, placed
 from launch.compose.run_id import make_run_id
 from launch.compose.sections import Sections
@@ -37,12 +38,14 @@ class Run:
         record: The part of it that is stored as `run.json`.
         config: Its resolved config as nested plain values; runs share parts of it, so nothing may write into it.
         spec: The run as the sweep file describes it.
+        source: The run whose parameters it starts from, by its id or its directory; None for random parameters.
         sections: The memory of the parts that runs share.
     """
 
     record: RunRecord
     config: dict[str, Any]
     spec: RunSpec
+    source: str | None = None
     sections: Sections = field(default_factory=Sections, repr=False, compare=False)
 
     @property
@@ -54,6 +57,28 @@ class Run:
     def config_text(self) -> str:
         """Return the config as YAML; OmegaConf reads it back equal."""
         return self.sections.text(self.config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predecessors:
+    """The runs of a sweep that are composed already, for those that come after them.
+
+    Attributes:
+        by_label: The runs that provide each label; whole once the first run is composed that requires it.
+        blocks: The named blocks of the sweep.
+    """
+
+    by_label: dict[str, list[Run]] = field(default_factory=dict[str, "list[Run]"])
+    blocks: frozenset[str] = frozenset()
+    _hashes: dict[str, str] = field(default_factory=dict[str, str])
+
+    def hash_of(self, label: str) -> str:
+        """Return a hash of all runs that provide a label."""
+        if label not in self._hashes:
+            records = [run.record for run in self.by_label[label]]
+            own = {_hash(record.experiment, record.science_hash) for record in records}
+            self._hashes[label] = _hash(*sorted(own))
+        return self._hashes[label]
 
 
 class Composer:
@@ -75,20 +100,22 @@ class Composer:
         self._sections = Sections()
         self._experiments = frozenset(experiment_names(self.conf_dirs))
 
-    def plan(self, spec: RunSpec, before: Sequence[str] = ()) -> Run:
+    def plan(self, spec: RunSpec, before: Predecessors | None = None) -> Run:
         """Compose one run.
 
         Args:
             spec: The run as the sweep file describes it.
-            before: Hashes of the runs that it comes after.
+            before: The runs of the sweep that it may come after; None if there are none.
 
         Raises:
             ConfigError: If a key, a value or a combination is not allowed; it names the place in the sweep file.
         """
-        config = self.compose(spec)
+        before = before or Predecessors()
+        config, source = resolve_source(self.compose(spec), spec, before.by_label, before.blocks)
         try:
             self._sections.check(config)
-            identity = identity_of(self._sections.science_hash(config), spec, before)
+            hashes = [before.hash_of(label) for label in spec.dependencies.requires] if spec.command else []
+            identity = identity_of(self._sections.science_hash(config), spec, hashes)
         except (ValueError, TypeError) as error:
             raise combination_error(spec, str(error)) from error
         record = RunRecord(
@@ -101,7 +128,7 @@ class Composer:
             science_hash=identity,
             command=spec.command,
         )
-        return Run(record=record, config=config, spec=spec, sections=self._sections)
+        return Run(record=record, config=config, spec=spec, source=source, sections=self._sections)
 
     def plan_all(self, specs: Iterable[RunSpec]) -> list[Run]:
         """Compose every run, each once.
@@ -130,18 +157,13 @@ class Composer:
         return list(runs.values())
 
     def _each(self, specs: Sequence[RunSpec]) -> list[Run]:
-        """Return a run for each spec; providers first, since they are part of the identity of a command."""
+        """Return a run for each spec. Predecessors are composed first, since they are part of what others are."""
         runs: dict[int, Run] = {}
-        providers: dict[str, set[str]] = {}
-        hashes: dict[str, str] = {}
+        before = Predecessors(blocks=frozenset(name for spec in specs for name in spec.blocks))
         for index in sorted(range(len(specs)), key=lambda index: specs[index].dependencies.depth):
-            needs = specs[index].dependencies
-            for key in needs.requires:
-                if key not in hashes:  # all its providers are of a smaller depth
-                    hashes[key] = _hash(*sorted(providers[key]))
-            run = runs[index] = self.plan(specs[index], [hashes[key] for key in needs.requires])
-            for key in needs.provides:
-                providers.setdefault(key, set()).add(_hash(run.record.experiment, run.record.science_hash))
+            runs[index] = run = self.plan(specs[index], before)
+            for label in run.spec.dependencies.provides:
+                before.by_label.setdefault(label, []).append(run)
         return [runs[index] for index in range(len(specs))]
 
     def compose(self, spec: RunSpec) -> dict[str, Any]:
@@ -202,8 +224,8 @@ def _overlap(one: str, other: str) -> bool:
 def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:
     """Return the hash of what changes the numbers of a run.
 
-    For a training it is the science hash of its config. A run with its own command adds the command's words and the
-    runs it comes after, since the command is told where those lie.
+    For a training it is the science hash of its config, in which `train.init_hash` names the run that it starts from. A
+    run with its own command adds the command's words and the runs it comes after, since it is told where those lie.
     """
     if spec.command is None:
         return science

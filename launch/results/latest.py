@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 _SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
+# A run that starts from another of its sweep has that one's hash, which differs with the seed.
+_SOURCE_IN_SWEEP = re.compile(r"""^(  init_from: (?!['"]?/).*\n)  init_hash: .*\n""", re.MULTILINE)
+_HAS_SOURCE = re.compile(r"^  init_hash: (?!null)", re.MULTILINE)
 
 
 def current_views(state: SweepState) -> list[RunView]:
@@ -73,20 +76,25 @@ def _latest_configuration(group: Sequence[RunView], submitted: dict[str, int]) -
 
 
 def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
-    """Leave out commands of which a predecessor is superseded: with its successor they are another run."""
+    """Leave out commands and fine-tunings with a superseded predecessor: after its successor they are other runs."""
     while True:
         current = {view.run_id for view in views}
         keys = {key for view in views for key in graph.requirements(view.run_id)}
         stale = {key for key in keys if not current.issuperset(graph.providers(key))}
-        kept = [view for view in views if stale.isdisjoint(graph.requirements(view.run_id)) or not _has_command(view)]
+        kept = [
+            view for view in views if stale.isdisjoint(graph.requirements(view.run_id)) or not _depends_on_others(view)
+        ]
         if len(kept) == len(views):
             return views
         views = kept
 
 
-def _has_command(view: RunView) -> bool:
+def _depends_on_others(view: RunView) -> bool:
+    """Return whether what comes before a run is part of it: it is a command, or starts from another's parameters."""
     try:
-        return json.loads(Path(view.run_dir, RUN).read_bytes()).get("command") is not None
+        if json.loads(Path(view.run_dir, RUN).read_bytes()).get("command") is not None:
+            return True
+        return _HAS_SOURCE.search(Path(view.run_dir, CONFIG).read_text()) is not None
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -96,7 +104,13 @@ def _configuration(view: RunView) -> str | None:
     try:
         record = json.loads(Path(view.run_dir, RUN).read_bytes())
         text = Path(view.run_dir, CONFIG).read_text()
-        return json.dumps([record["science_version"], record.get("command"), _science(_SEED.sub("", text))])
+        return json.dumps(
+            [
+                record["science_version"],
+                record.get("command"),
+                _science(_SOURCE_IN_SWEEP.sub(r"\1", _SEED.sub("", text))),
+            ]
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -22,6 +22,11 @@ from launch.yaml_file import Place
 _SHOWN = 5
 
 
+def block_of(label: str) -> str:
+    """Return the name of the block in a label."""
+    return label.partition(" ")[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunDependencies:
     """What a run waits for, and what waits for it.

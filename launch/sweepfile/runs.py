@@ -30,7 +30,7 @@ class RunSpec:
         resources: What an attempt asks for.
         command: What to execute instead of training; None for that.
         dependencies: What it waits for, and what waits for it.
-        block: Name of its block, or of the nearest around it that has one; None if none has.
+        blocks: The names of its block and of those around it, the outermost first.
         where: The place in the sweep file, for messages.
         places: Key to the place where the file (or the command line) sets it, for messages.
     """
@@ -42,9 +42,14 @@ class RunSpec:
     resources: Resources
     command: tuple[str, ...] | None = None
     dependencies: RunDependencies = field(default_factory=RunDependencies)
-    block: str | None = None
+    blocks: tuple[str, ...] = ()
     where: str = "command line"
     places: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
+
+    @property
+    def block(self) -> str | None:
+        """The name of its block, or of the nearest around it that has one."""
+        return self.blocks[-1] if self.blocks else None
 
     def joined(self, other: RunSpec) -> RunSpec:
         """Return one spec for two that are the same run: it provides the labels of both and waits as the earlier does.
@@ -98,8 +103,8 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
 
 
 def _same_run(spec: RunSpec) -> object:
-    """Return the facts that two specs of one run share. Only a command is told what ran before it."""
-    requires = None if spec.command is None else spec.dependencies.requires
+    """Return what the specs of one run share. What comes before it is part of a command, and of a fine-tuning."""
+    requires = spec.dependencies.requires if spec.command or "train.init_from" in spec.places else None
     return spec.experiment, spec.overrides, spec.seed, spec.command, requires
 
 
@@ -139,7 +144,7 @@ def _specs(leaf: ResolvedBlock, matched: set[Place], resolver: DependencyResolve
             resources=leaf.resources,
             command=leaf.block.command,
             dependencies=resolver.of(leaf, experiment, settings, seed),
-            block=leaf.name,
+            blocks=leaf.block.names,
             where=where,
             places=leaf.places,
         )

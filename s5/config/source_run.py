@@ -92,12 +92,13 @@ def _runs_before(name: str, attempt_dir: Path) -> list[Path]:
         runs = {}
     except ValueError as error:
         raise UserError(f"{file}: not JSON: {error}") from error
-    if not runs.get(name):
-        raise UserError(
-            f"train.init_from={name}: neither an absolute path nor a block in {file}{did_you_mean(name, runs)}",
-            hint=_HINT,
-        )
-    return [Path(run_dir) for run_dir in runs[name]]
+    # The launcher's keys are names of blocks, or names with the values by which runs match: `pretrain seed=0`.
+    found = dict.fromkeys(Path(place) for key, places in runs.items() if key.split(" ")[0] == name for place in places)
+    if not found:
+        near = did_you_mean(name, [key.split(" ")[0] for key in runs])
+        message = f"train.init_from={name}: neither an absolute path nor a block in {file}{near}"
+        raise UserError(message, hint=_HINT)
+    return list(found)
 
 
 def _check_finished(run_dir: Path, init_from: str) -> None:
