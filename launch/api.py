@@ -238,7 +238,7 @@ def cancel(*targets: Folder, runs: Folder | None = None) -> list[RunView]:
         The runs that were cancelled; one that is RUNNING is writing its checkpoint.
 
     Raises:
-        LaunchError: If a target is none of these, or a container may still be at work.
+        LaunchError: If a target names neither a sweep nor a run, or a container may still be at work.
     """
     return cancel_runs(open_store(runs), [os.fspath(target) for target in targets])
 

@@ -28,7 +28,7 @@ class Cancellation:
 
     Attributes:
         views: The runs that were cancelled.
-        stuck: Runs of which a container may still be at work, also of those that were cancelled before.
+        stuck: Runs whose container may still be at work, also if they were cancelled before.
     """
 
     views: list[RunView]
@@ -43,7 +43,7 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
         targets: Sweeps and runs: names, files, run ids, beginnings of run ids, or `SWEEP/RUN`.
 
     Raises:
-        LaunchError: If a target is none of these.
+        LaunchError: If a target names neither a sweep nor a run.
     """
     states: dict[str, SweepState] = {}
     chosen: list[RunView] = []

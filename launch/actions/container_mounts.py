@@ -103,7 +103,7 @@ def _check_mount_point(outer: Mount, inner: Mount) -> None:
 
 
 def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], list[Path]]:
-    """Return what every run needs, and the folders among it that must be made: caches that it may write.
+    """Return the mounts that every run needs, and the folders among them that must be made: writable caches.
 
     Args:
         configs: The runs' configurations; they name the data, and runs to start from. What is not here is left out.
@@ -129,6 +129,6 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
 
 
 def _link_targets(folder: Path) -> list[Path]:
-    """Return what the links in a folder of data point to, so that they work in the container too."""
+    """Return the targets of the links in a folder of data, so that the links work in the container too."""
     links = [child.resolve() for child in sorted(folder.iterdir()) if child.is_symlink()]
     return [place for place in links if place.exists() and not place.is_relative_to(folder)]

@@ -52,7 +52,7 @@ def check_predecessors(selected: Sequence[Run], predecessors: Sequence[Run], sta
                 if label in run.spec.dependencies.provides
             )
             raise LaunchError(
-                f"{other} comes after {label}, of which {run_id} has not succeeded and is left out",
+                f"{other} comes after {label}, and its run {run_id} has not succeeded and is left out",
                 hint="choose both with --only, or run what comes first before",
             )
 

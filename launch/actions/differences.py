@@ -43,7 +43,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True) -> list[str]:
-    """Return what has changed since the runs were stored, one line for each key and pair of values.
+    """Return the changes since the runs were stored, one line for each key and pair of values.
 
     Args:
         plan: What is to be written.
@@ -108,7 +108,7 @@ def describe_restarts(run_ids: Sequence[str]) -> list[str]:
 
 
 def _effect(key: str) -> str:
-    """Return what it means that a key differs in the config of a run that keeps its id."""
+    """Return the meaning of a key that differs in the config of a run that keeps its id."""
     if is_science(key):
         # The id is a hash of the science, so no submission can have written the other value.
         return "the run is not what config.yaml said, which was edited by hand; the file is put right"

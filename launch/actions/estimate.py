@@ -1,4 +1,4 @@
-"""What the runs that are left will cost, judged by what runs of the same configuration have cost."""
+"""The cost of the runs that are left, estimated from finished runs of the same configuration."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the runs that are left will cost.
+    """The cost of the runs that are left.
 
     Attributes:
-        runs: Runs that are left.
-        known: Of these, those of whose configuration a run has finished before.
-        core_hours: CPU core hours of the known ones; None where none is known.
-        gpu_hours: GPU hours of the known ones; None where none is known.
+        runs: How many runs are left.
+        known: How many of them have the configuration of a run that has finished.
+        core_hours: CPU core hours of the known ones; None if none is known.
+        gpu_hours: GPU hours of the known ones; None if none is known.
     """
 
     runs: int
@@ -36,22 +36,19 @@ class Estimate:
 
 
 def estimate_plan(plan: Plan, store: Store) -> Estimate:
-    """Estimate what the runs of a plan that are left will cost."""
+    """Estimate the cost of the runs of a plan that are left."""
     left = [view for view in plan.views if view.state not in OVER]
     return estimate_runs(left, plan.runs, store, plan.sweep.name)
 
 
 def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sweep: str) -> Estimate:
-    """Judge runs by finished ones of the same configuration, whatever their seed, in any sweep.
+    """Estimate runs from finished ones of the same configuration with any seed, in any sweep.
 
     Args:
         left: The runs that are left.
-        runs: The composed runs, those that are left among them.
+        runs: The composed runs, including those that are left.
         store: Where earlier runs lie.
-        sweep: Name of the sweep that is looked at first.
-
-    Returns:
-        The estimate.
+        sweep: Name of the sweep whose runs count before those of others.
     """
     composed = {run.record.run_id: run for run in runs}
     evidence = _Evidence(store, sweep, {view.experiment for view in left})
@@ -74,11 +71,11 @@ def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sw
 
 
 class _Evidence:
-    """Finished runs, by what they computed.
+    """Finished runs by their configuration.
 
     Args:
         store: Where they lie.
-        sweep: The sweep that is looked at first.
+        sweep: The sweep whose runs count before those of others.
         experiments: The experiments that matter.
     """
 
@@ -89,7 +86,7 @@ class _Evidence:
         self._known: dict[tuple[object, ...], float | None] = {}
 
     def mean_hours(self, run: Run) -> float | None:
-        """Return what runs of this configuration took on average; None where none has finished."""
+        """Return the hours that runs of this configuration took on average; None if none has finished."""
         kind = (run.record.experiment, run.record.overrides, run.record.command)
         if kind not in self._known:
             found = (place.hours(run) for place in self._places)
@@ -114,7 +111,7 @@ class _Finished:
 
     @cached_property
     def _by_seed(self) -> dict[int, dict[tuple[str, str], RunView]]:
-        """Finished runs by seed, then by experiment and the digits of the identity that end every run id."""
+        """Finished runs by seed, then by experiment and the digits of the identity at the end of the run id."""
         found: dict[int, dict[tuple[str, str], RunView]] = {}
         for name in self._sweeps:
             for view in self._store.sweep(name).views():
@@ -124,10 +121,10 @@ class _Finished:
         return found
 
     def hours(self, run: Run) -> list[float]:
-        """Return what each finished run took that is this one but for the seed."""
+        """Return the hours of each finished run that differs from this one only in its seed."""
         found: list[float] = []
         for seed, views in self._by_seed.items():
-            from launch.compose.composer import identity_of  # Hydra takes its time; whoever composed has it loaded
+            from launch.compose.composer import identity_of  # loads Hydra, which composing has loaded already
             from s5.config.identity import science_hash
 
             identity = identity_of(science_hash({**run.config, "seed": seed}), run.spec)
@@ -138,7 +135,7 @@ class _Finished:
 
 
 def _hours(view: RunView) -> float:
-    """Return what a run took over all its attempts."""
+    """Return the hours that a run took over all its attempts."""
     spent_s = 0.0
     for attempt in attempt_numbers(view.run_dir):
         record = find_attempt(attempt_path(view.run_dir, attempt))

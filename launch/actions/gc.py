@@ -1,4 +1,4 @@
-"""What finished runs no longer need, and its removal: old checkpoints, unused snapshots and images, temporary files."""
+"""Deleting what finished runs no longer need: old checkpoints, unused snapshots and images, temporary files."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from launch.store.store import Store
     from launch.store.view import RunView
 
-# A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: what
-# is younger than this may belong to a command that is under way.
+# A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: anything
+# younger than this may belong to a command that is still at work.
 GRACE_S = 3600.0
 _TEMPORARY = (".tmp", ".old")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """One thing that can go.
+    """One file or folder that can be deleted.
 
     Attributes:
         path: The file or folder.
         size: Bytes in it.
         kind: `checkpoint`, `snapshot`, `image` or `temporary`.
-        image: The converted image that it was to become; None for what has to do with none.
+        image: The converted image that a temporary file was to become; None for anything else.
     """
 
     path: Path
@@ -51,21 +51,18 @@ class Garbage:
 
 
 def end_containers(store: Store, sweeps: Sequence[str]) -> list[StuckContainer]:
-    """End what engines still hold of lost runs; return those of which something may be left."""
+    """End the containers of lost runs, and return those that could not be ended."""
     return end_orphans(view for name in sweeps for view in store.sweep(name).views() if view.state is State.LOST)
 
 
 def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = None) -> list[Garbage]:
-    """Return what can go: nothing that a live or unfinished run needs.
+    """Return everything that can be deleted, by path: nothing that a live or unfinished run needs.
 
     Args:
         store: The run directories.
-        sweeps: The sweeps whose succeeded runs are thinned. Snapshots and images go only where no sweep at all refers
+        sweeps: The sweeps whose succeeded runs are thinned. Snapshots and images can go only if no sweep at all refers
             to them.
         now: Seconds since the epoch; None for the clock's.
-
-    Returns:
-        What can go, by path.
     """
     moment = time.time() if now is None else now
     found: list[Garbage] = []
@@ -81,7 +78,7 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
 def _of_run(view: RunView, now: float) -> Iterator[Garbage]:
     """Yield a succeeded run's superseded checkpoints and torn temporary files.
 
-    A checkpoint holds the best model so far beside the last state, so the newest whole one is all that is needed
+    A checkpoint holds the best model so far and the last state, so the newest whole one is all that is needed
     to evaluate or to fine-tune.
     """
     folders = attempt_dirs(Path(view.run_dir))
@@ -106,7 +103,7 @@ def _snapshots(store: Store, now: float) -> Iterator[Garbage]:
 
 
 def _images(store: Store, now: float) -> Iterator[Garbage]:
-    """Yield the converted images that neither a manifest nor an attempt names, and what dead converters left."""
+    """Yield the converted images that neither a manifest nor an attempt names, and the leftovers of dead converters."""
     for path, image in find_left(store.root):
         if _is_older(path, now):
             yield replace(_garbage(path, "temporary"), image=image)
@@ -119,14 +116,14 @@ def _images(store: Store, now: float) -> Iterator[Garbage]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Use:
-    """What a generation or an attempt refers to: a snapshot's name, and that of a converted image, None for none."""
+    """The names of the snapshot and of the converted image that a generation or an attempt refers to."""
 
     snapshot: str | None
     image: str | None
 
 
 def _uses(store: Store) -> Iterator[_Use]:
-    """Yield what is referred to anywhere."""
+    """Yield the references of all manifests and attempts."""
     yield from _listed_uses(store)
     for name in store.sweeps():
         for attempt in store.sweep(name).path.glob("*/attempts/*/attempt.json"):
@@ -138,10 +135,10 @@ def _uses(store: Store) -> Iterator[_Use]:
 
 
 def _listed_uses(store: Store) -> Iterator[_Use]:
-    """Yield what a manifest refers to.
+    """Yield the references of all manifests.
 
     Raises:
-        StoreError: If one cannot be read: what it names must stay.
+        StoreError: If a manifest cannot be read: what it refers to must not be deleted.
     """
     for name in store.sweeps():
         sweep = str(store.sweep(name).path)
@@ -151,16 +148,16 @@ def _listed_uses(store: Store) -> Iterator[_Use]:
 
 
 def _name_of(file: str | None) -> str | None:
-    """Return a file's name alone: another machine may have the runs in another place."""
+    """Return only a file's name: another machine may have the runs in another place."""
     return None if file is None else os.path.basename(file)
 
 
 def remove(store: Store, garbage: Iterable[Garbage]) -> int:
-    """Delete, each thing first out of sight so that a kill in the middle leaves nothing that looks whole.
+    """Delete files and folders; each is hidden first, so that a kill in the middle leaves nothing that looks whole.
 
     Args:
         store: The run directories.
-        garbage: What to delete. What has been taken up since it was found stays.
+        garbage: What to delete. Anything that has come into use since it was found stays.
 
     Returns:
         How many bytes that freed.
@@ -179,10 +176,10 @@ def remove(store: Store, garbage: Iterable[Garbage]) -> int:
 
 
 def _hide(store: Store, item: Garbage) -> Path | None:
-    """Put a thing out of sight; None where it is gone or somebody has taken it up.
+    """Rename a thing so that no command finds it; None if it is gone or in use.
 
-    A look before the renaming alone leaves an instant in which a submit can take up a snapshot; a look after it alone
-    would take every such snapshot from its runs for an instant.
+    A check only before the renaming leaves an instant in which a submission can begin to use a snapshot; a check only
+    after it would take each such snapshot away from its runs for an instant.
     """
     hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
     if item.kind == "image":
@@ -203,7 +200,7 @@ def _hide(store: Store, item: Garbage) -> Path | None:
 
 
 def _put_back(hidden: Path, path: Path) -> bool:
-    """Rename a thing back; False where its place was taken meanwhile, by what a submit has copied anew."""
+    """Rename a thing back; return False if a submission has made another one in its place meanwhile."""
     try:
         os.rename(hidden, path)
     except OSError as error:
@@ -214,7 +211,7 @@ def _put_back(hidden: Path, path: Path) -> bool:
 
 
 def _may_go(store: Store, item: Garbage, path: Path) -> bool:
-    """Say whether what was found to be garbage still is, wherever it lies now."""
+    """Return whether a thing that was found to be unused still is, at whichever path it lies now."""
     if item.kind == "checkpoint":
         return True
     if not _is_older(path, time.time()) or (item.image is not None and is_being_made(item.image)):
@@ -225,7 +222,7 @@ def _may_go(store: Store, item: Garbage, path: Path) -> bool:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Delete a folder; a snapshot's folders are read-only, which would keep their files in place."""
+    """Delete a folder, also if its folders are read-only, as in a snapshot."""
     for place, _, _ in os.walk(folder):
         os.chmod(place, stat.S_IRWXU)
     shutil.rmtree(folder)

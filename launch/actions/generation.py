@@ -53,7 +53,7 @@ def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
 def freeze_or_reuse(
     state: SweepState, header: ManifestHeader, entries: Sequence[ManifestEntry]
 ) -> tuple[SweepState, int]:
-    """Return the number of a generation that says this, added if there is none, and the state that has it."""
+    """Return the state with a generation that says this, and its number; it is added if no generation says this yet."""
     manifest = state.manifest
     for generation in sorted(manifest.headers, reverse=True):
         found = manifest.headers[generation]

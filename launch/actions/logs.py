@@ -46,7 +46,7 @@ def check_attempt(sweep: SweepStore, run_id: str, attempt: int | None) -> list[i
     """Return the numbers of a run's attempts, oldest first.
 
     Raises:
-        LaunchError: If `attempt` is given and is none of them.
+        LaunchError: If `attempt` is given and the run has no such attempt.
     """
     attempts = _attempt_numbers(sweep.run_dir(run_id))
     if attempt is not None and attempt not in attempts:

@@ -1,4 +1,4 @@
-"""Ending what an engine still holds of attempts whose supervisors are gone. Status never does this; who feeds does."""
+"""Ending containers whose supervisors are gone. Commands that start runs do this; status never does."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from launch.store.records import AttemptRecord
 from launch.store.view import RunView
 from launch.supervise.container_session import end_container
 
-# Each has its own time for a checkpoint, and an engine that is away is waited for as long: one after the other, what a
-# machine with eight GPUs was at work on would take minutes.
+# Each container has its own time for a checkpoint: one after the other, those of a machine with eight GPUs would take
+# minutes.
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class StuckContainer:
-    """A run of which something may still be at work.
+    """A run whose container may still be at work.
 
     Attributes:
         view: The run.
-        error: What is in the way, and what helps.
+        error: Why it could not be ended, and what helps.
     """
 
     view: RunView
@@ -32,13 +32,13 @@ class StuckContainer:
 
 
 def end_orphans(views: Iterable[RunView]) -> list[StuckContainer]:
-    """End the containers that nobody watches over, in good order: each has the time to write a checkpoint.
+    """End the containers that no supervisor watches; each has the time to write a checkpoint.
 
     Args:
         views: The runs to look at.
 
     Returns:
-        Those that could not be ended: their engine does not answer, say.
+        Those that could not be ended, for example because their engine does not answer.
     """
     left = [(view, record) for view in views if (record := _unwatched(view))]
     if not left:
@@ -46,23 +46,23 @@ def end_orphans(views: Iterable[RunView]) -> list[StuckContainer]:
     from concurrent.futures import ThreadPoolExecutor  # most commands find nothing to end
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(left))) as pool:
-        return [unended for unended in pool.map(_end, left) if unended is not None]
+        return [stuck for stuck in pool.map(_end, left) if stuck is not None]
 
 
-def refuse_stuck(unended: Sequence[StuckContainer]) -> None:
-    """Raise where something may still be at work.
+def refuse_stuck(containers: Sequence[StuckContainer]) -> None:
+    """Raise if a container may still be at work.
 
     Raises:
-        BackendError: With the first of them, and how many there are beside it.
+        BackendError: With the first of them, and how many more there are.
     """
-    if unended:
-        first, others = unended[0].error, len(unended) - 1
-        more = f"; {others} more likewise" if others else ""
+    if containers:
+        first, others = containers[0].error, len(containers) - 1
+        more = f"; {others} more {'run has' if others == 1 else 'runs have'} the same problem" if others else ""
         raise BackendError(first.message + more, hint=first.hint)
 
 
 def _unwatched(view: RunView) -> AttemptRecord | None:
-    """Return the record of an attempt of which an engine here may hold a container, and no supervisor knows."""
+    """Return the record of an attempt whose container an engine here may hold, without a supervisor."""
     record = find_attempt(_path(view)) if view.attempts else None
     if record is None or record.image is None or record.has_ended or not is_here(record):
         return None

@@ -91,7 +91,7 @@ def find_run(store: Store, word: str) -> tuple[str, str]:
 
 
 def find_target(store: Store, word: str) -> str:
-    """Return what `word` names in full: `SWEEP` or `SWEEP/RUN`.
+    """Return the full name of a sweep or a run: `SWEEP` or `SWEEP/RUN`.
 
     Raises:
         LaunchError: If it names neither a sweep nor one run.

@@ -1,4 +1,4 @@
-"""The command line: finds the verb, loads it and nothing else, and turns what it raises into an exit code."""
+"""The command line: finds the verb, loads only that, and turns an error into an exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from launch.cli import console
 from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
-from launch.errors import ExitCode, LaunchError, nearest
+from launch.errors import ExitCode, LaunchError, did_you_mean
 
 _HELP = ("-h", "--help")
 
@@ -45,7 +45,7 @@ def _check_folder() -> None:
     try:
         os.getcwd()
     except FileNotFoundError as gone:
-        raise LaunchError("the folder that this was typed in is gone", hint="`cd` to one that is there") from gone
+        raise LaunchError("the current folder no longer exists", hint="`cd` to one that does") from gone
 
 
 def _dispatch(words: list[str]) -> int:
@@ -87,19 +87,16 @@ def _with_action(words: list[str]) -> tuple[str, list[str]]:
     elif words[1].startswith("-"):
         problem = f"the action comes before {console.printable(words[1])}: one of {', '.join(actions)}"
     else:
-        near = nearest(words[1], [*actions])
-        problem = f"unknown action {console.printable(words[1])!r}; " + (
-            f"did you mean {near}?" if near else f"it is one of {', '.join(actions)}"
-        )
+        near = did_you_mean(words[1], actions) or f"; it is one of {', '.join(actions)}"
+        problem = f"unknown action {console.printable(words[1])!r}{near}"
     raise LaunchError(f"launch {verb}: {problem}", hint=f"`launch {verb} --help` lists the actions")
 
 
 def _unknown_verb(word: str) -> LaunchError:
     what = "option" if word.startswith("-") else "verb"
-    near = nearest(word, [*VERBS, "--help", "--version", "--verbose"])
+    near = did_you_mean(word, [*VERBS, "--help", "--version", "--verbose"])
     return LaunchError(
-        f"launch: unknown {what} {console.printable(word)!r}" + (f"; did you mean {near}?" if near else ""),
-        hint="`launch --help` lists the verbs",
+        f"launch: unknown {what} {console.printable(word)!r}{near}", hint="`launch --help` lists the verbs"
     )
 
 
@@ -113,7 +110,7 @@ def _help() -> str:
             "verbs:",
             *_lines(VERBS),
             "",
-            "Each verb has a --help of its own. Typing `launch sweep FILE` again goes on where it stopped.",
+            "Each verb has a --help of its own. Typing `launch sweep FILE` again resumes.",
             "Runs lie under ./runs, $LAUNCH_RUNS, or the folder that --runs names.",
             EXIT_CODES,
         ]

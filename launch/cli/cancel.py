@@ -28,8 +28,8 @@ def configure(parser: Parser) -> None:
         "targets", metavar="SWEEP|RUN", nargs="+", help="sweeps and runs: names, files, ids or beginnings of ids"
     )
     parser.description = (
-        "Stop sweeps or runs for good. What runs writes a checkpoint and ends; what waits is not started. "
-        "What has ended stays as it is. `launch retry` takes a cancelled run up again, from its checkpoint."
+        "Stop sweeps or runs for good. Running ones write a checkpoint and end; waiting ones are not started. "
+        "Runs that have ended stay as they are. `launch retry` resumes a cancelled run from its checkpoint."
     )
 
 

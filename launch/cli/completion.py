@@ -22,7 +22,7 @@ launch completion zsh  > "${fpath[1]}/_launch"
 launch completion fish > ~/.config/fish/completions/launch.fish
 """
 
-# Each asks `launch completion --words INDEX WORD…`: the words after `launch`, and which of them is being typed.
+# Each asks `launch completion --words INDEX WORD…`: the words after `launch`, and the index of the one being typed.
 SCRIPTS = {
     "bash": """\
 _launch() {
@@ -64,7 +64,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def answer(words: Sequence[str]) -> int:
-    """Print what the word being typed can become, one a line.
+    """Print the completions of the word being typed, one a line.
 
     Args:
         words: The index of that word, then the words after `launch`.
@@ -80,14 +80,14 @@ def answer(words: Sequence[str]) -> int:
 
 
 def candidates(before: Sequence[str], word: str) -> list[str]:
-    """Return what a word can become.
+    """Return the completions of a word.
 
     Args:
         before: The words between `launch` and it.
         word: What has been typed of it.
 
     Returns:
-        The candidates that begin with it. None of them is a path that the shell could not complete by itself.
+        The candidates that begin with it; paths are left to the shell.
     """
     if not before:
         return _beginning(word, [*VERBS, "--help", "--version"])
@@ -168,7 +168,7 @@ def _sweep_files() -> list[str]:
 
 
 def _sweeps(runs: str | None) -> list[str]:
-    """Return the sweeps' names from the folders alone: no record is read while a person waits for a key."""
+    """Return the sweeps' names from the folders alone: reading records would delay the key that was pressed."""
     root = _root(runs)
     try:
         with os.scandir(root) as entries:
@@ -206,7 +206,7 @@ def _experiments() -> list[str]:
 
 
 def _images() -> list[str]:
-    """Return the images' names by their indentation alone: reading YAML would try a person's patience."""
+    """Return the images' names by their indentation alone: importing a YAML parser takes too long here."""
     import re
 
     file = Path(os.environ.get("LAUNCH_IMAGES") or Path(__file__).parents[2] / "docker" / "images.yaml")

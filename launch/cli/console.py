@@ -1,4 +1,4 @@
-"""The only place that prints: data to stdout, everything else to stderr, plain text wherever no terminal looks on."""
+"""The only place that prints: data to stdout, everything else to stderr; plain text unless a terminal shows it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ STATE_COLOURS = {
 
 
 def prepare() -> None:
-    """Let the streams be there, and carry any file name there can be, in whatever encoding the terminal has."""
+    """Make sure that stdin, stdout and stderr exist, and can print any file name in the terminal's encoding."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by whoever started this: `>&-`
+        if getattr(sys, name) is None:  # closed by the process that started this: `>&-`
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -42,7 +42,7 @@ def prepare() -> None:
 
 
 def data(text: str) -> None:
-    """Write one piece of what the command was asked for to stdout, with a newline."""
+    """Write a piece of the command's output to stdout, with a newline."""
     with _writing():
         sys.stdout.write(text + "\n")
 
@@ -56,17 +56,17 @@ def raw(content: bytes) -> None:
 
 
 def flush() -> None:
-    """Write what stdout still keeps.
+    """Write what stdout still buffers.
 
     Raises:
-        LaunchError: Where it cannot be written, which a reader that has gone away does not count as.
+        LaunchError: If it cannot be written. A closed pipe raises BrokenPipeError instead.
     """
     with _writing():
         sys.stdout.flush()
 
 
 def forget_stdout() -> None:
-    """Let what stdout still keeps go nowhere: it must not fail again at exit."""
+    """Discard what stdout still buffers, so that it does not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -82,7 +82,7 @@ def _writing() -> Generator[None]:
 
 
 def note(text: str) -> None:
-    """Tell a person what happens, on stderr. A reader that has gone away stops nothing."""
+    """Write a line for a person to stderr. A closed stderr stops nothing."""
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -91,17 +91,17 @@ def note(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Tell a person what may be wrong, on stderr."""
+    """Write a warning to stderr."""
     note(f"{paint('warning:', 'yellow', sys.stderr)} {text}")
 
 
 def hint(text: str) -> None:
-    """Tell a person what to type, on stderr, after a blank line."""
+    """Write what to type next to stderr, after a blank line."""
     note(f"\n{paint('hint:', 'cyan', sys.stderr)} {text}")
 
 
 def error(mistake: LaunchError) -> None:
-    """Show a user's mistake: the message, a blank line, and the hint where there is one."""
+    """Show a user's mistake: the message, a blank line, and the hint if there is one."""
     note(f"{paint('error:', 'red', sys.stderr)} {mistake.message}")
     if mistake.hint:
         hint(mistake.hint)
@@ -115,17 +115,17 @@ def traceback_of(problem: BaseException) -> None:
 
 
 def draws_on(stream: TextIO) -> bool:
-    """Say whether `stream` is a terminal that can move its cursor."""
+    """Return whether `stream` is a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def coloured(stream: TextIO) -> bool:
-    """Say whether `stream` is to be written in colour: a terminal, and no `NO_COLOR` in the environment."""
+    """Return whether `stream` is written in colour: it is a terminal, and `NO_COLOR` is not set."""
     return draws_on(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, style: str, stream: TextIO) -> str:
-    """Return `text` in a colour or weight of `_STYLES` where `stream` shows colours."""
+    """Return `text` in a colour or weight of `_STYLES` if `stream` shows colours."""
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(stream) else text
 
 
@@ -154,7 +154,7 @@ def table(
         header: Names of the columns.
         rows: The cells.
         right: Names of the columns that are aligned to the right.
-        elastic: The column that gives way where the table is wider than the terminal. A pipe gets all of it.
+        elastic: The column that is cut if the table is wider than the terminal. A pipe gets all of it.
 
     Returns:
         The lines, joined, without a newline at the end.
@@ -171,7 +171,7 @@ def table(
 
 
 def _shrink(cells: list[list[str]], widths: list[int], column: int) -> None:
-    """Cut the cells of one column so that the table fits the terminal, as far as that column allows."""
+    """Cut the cells of one column so that the table fits the terminal, if that column is wide enough."""
     over = sum(widths) + 2 * (len(widths) - 1) - terminal_columns()
     if over <= 0:
         return
@@ -202,7 +202,7 @@ def live(render: Callable[[int, int], RenderableType]) -> AbstractContextManager
     """Draw on the terminal behind stderr until the context ends, a few times a second.
 
     Args:
-        render: Makes the picture for a terminal of so many columns and rows.
+        render: Makes the picture for a terminal of a number of columns and rows.
 
     Returns:
         The context; the last picture stays on the screen.

@@ -28,12 +28,12 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--on", metavar="PROFILE", default="local", help="the cluster to check (default: this machine)")
     parser.add_argument("--json", action="store_true", help="a list of objects instead of lines")
-    codes = "1 where a check fails: runs cannot succeed there as it is; 3 where the cluster does not answer"
+    codes = "1 if a check fails: runs cannot succeed there as it is; 3 if the cluster does not answer"
     parser.epilog = f"{parser.epilog}\n({codes})"
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print one line per check, as each comes out."""
+    """Print one line per check, as each ends."""
     from dataclasses import asdict
 
     from launch.checks.doctor import examine
@@ -57,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def exit_code(found: Sequence[Check]) -> int:
-    """Return what the checks come to."""
+    """Return the exit code for the checks."""
     if any(check.unreachable for check in found):
         return ExitCode.UNREACHABLE
     return ExitCode.SOME_FAILED if any(check.level == "fail" for check in found) else ExitCode.OK

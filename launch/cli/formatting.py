@@ -1,4 +1,4 @@
-"""Durations, sizes, shares and counts as a person reads them."""
+"""Durations, sizes, fractions and counts as a person reads them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def count_states(views: Iterable[RunView]) -> dict[State, int]:
 
 
 def count_free(views: Iterable[RunView]) -> dict[State, int]:
-    """Return the same without runs that wait for others which only a retry starts: those come first."""
+    """Return the same without runs that wait for failed or cancelled ones, which a retry must start first."""
     known = list(views)
     stuck = any(view.state in (State.FAILED, State.CANCELLED) for view in known)
     return count_states(view for view in known if not (stuck and view.waits))
@@ -76,7 +76,7 @@ def state_words(counts: dict[State, int]) -> str:
 
 
 def elapsed(view: RunView, now: float) -> float | None:
-    """Return how many seconds a run's last attempt has taken so far, or took; None where it has none."""
+    """Return how many seconds a run's last attempt has taken so far, or took; None without an attempt."""
     if view.started is None:
         return None
     if view.ended is not None:
@@ -85,14 +85,14 @@ def elapsed(view: RunView, now: float) -> float | None:
 
 
 def is_blocked(view: RunView) -> bool:
-    """Say whether the queue waits with a run for what other sweeps hold; its message then says for what."""
+    """Return whether a run waits for resources held by other sweeps; its message then names them."""
     if view.state != State.PENDING or view.waits or view.message is None:
         return False
     return view.message.startswith("waits for ")
 
 
 def last_log_line(view: RunView) -> str:
-    """Return in one line why a run did not succeed or start; empty where there is nothing to say."""
+    """Return in one line why a run did not succeed or start; empty if there is no reason to show."""
     if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""
     if view.reason is None or view.waits or is_blocked(view):

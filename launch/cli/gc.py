@@ -27,14 +27,14 @@ def configure(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
     parser.description = (
-        "Delete what finished runs no longer need: of each run that has succeeded all checkpoints but the last, which "
-        "holds the best model too; torn temporary files; code snapshots and converted images that no run refers to. "
+        "Delete what finished runs no longer need: all checkpoints but the last of each run that has succeeded (it "
+        "holds the best model too); torn temporary files; code snapshots and converted images that no run refers to. "
         "Runs that are live or have not succeeded keep everything."
     )
 
 
 def execute(args: argparse.Namespace) -> int:
-    """List it, then delete it."""
+    """List what can be deleted, then delete it."""
     from launch.actions import gc
     from launch.actions.targets import open_store, sweep_name
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _BAR = 10  # columns of one run's progress bar
 _STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
-_NARROW = 90  # columns under which a run's last words are left out
+_NARROW = 90  # columns below which a run's message is left out
 
 
 class LiveView:
@@ -44,11 +44,11 @@ class LiveView:
         self._views: Sequence[RunView] = ()
         self._seen: dict[str, tuple[State, int]] = {}
         self._began = time.time()
-        # Recent (time, share done), from which the time left is told.
+        # Recent (time, fraction done) pairs, from which the time left is estimated.
         self._pace: deque[tuple[float, float]] = deque(maxlen=120)
-        self._shares = ProgressTracker()
+        self._progress = ProgressTracker()
         self._stops = 0
-        self._told = False
+        self._announced = False
         self._waits = ""
         self._draws = console.draws_on(sys.stderr)
         self._stack = ExitStack()
@@ -65,7 +65,7 @@ class LiveView:
         self._stack.close()
 
     def watch_for_interrupt(self) -> None:
-        """Show that a request to stop was heard, and leave what it does to whoever handles it now."""
+        """Show that a signal to stop has arrived, and pass it on to its present handler."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -83,15 +83,15 @@ class LiveView:
         return heard
 
     def show(self, views: Sequence[RunView]) -> None:
-        """Take the runs as they stand now: draw them, or write a line for each that changed."""
+        """Show the runs as they are now: draw them, or write a line for each that changed."""
         self._views = views
-        self._pace.append((time.time(), self._shares.ended(views)))
+        self._pace.append((time.time(), self._progress.ended(views)))
         if not self._draws:
             self._write_changes(views)
 
     def _write_changes(self, views: Sequence[RunView]) -> None:
-        if self._stops and not self._told:
-            self._told = True
+        if self._stops and not self._announced:
+            self._announced = True
             console.note(f"{time.strftime('%H:%M:%S')}  {_STOPPING}")
         waits = waits_for(views)
         if waits != self._waits and waits:
@@ -102,7 +102,7 @@ class LiveView:
             now = (view.state, view.attempts)
             before = self._seen.get(view.run_id)
             self._seen[view.run_id] = now
-            # What waits or was done before needs no line of its own: the first line counts it.
+            # Runs that wait or were done before need no line of their own: the first line counts them.
             if now != before and not (first and view.state != State.RUNNING):
                 console.note(f"{time.strftime('%H:%M:%S')}  {change(view)}")
         if first and views:
@@ -110,7 +110,7 @@ class LiveView:
             console.note(f"{self._title}: {formatting.plural(len(views), 'run')}: {counts}")
 
     def render(self, columns: int, rows: int) -> RenderableType:
-        """Return what a terminal of that size shows: never more rows than it has."""
+        """Return the picture for a terminal of that size: never more rows than it has."""
         from rich.console import Group
         from rich.text import Text
 
@@ -122,8 +122,8 @@ class LiveView:
         if len(views) > room:
             views = sorted(views, key=lambda view: formatting.STATE_ORDER.index(view.state))
         shown, rest = views[:room], views[room:]
-        done = self._shares.done(views)
-        parts: list[RenderableType] = [head, _bar(done, columns), _run_table(shown, columns, now, self._shares)]
+        done = self._progress.done(views)
+        parts: list[RenderableType] = [head, _bar(done, columns), _run_table(shown, columns, now, self._progress)]
         if rest:
             words = formatting.state_words(formatting.count_states(rest))
             parts.append(Text(f"… and {len(rest):,} more: {words}", style="dim", no_wrap=True, overflow="ellipsis"))
@@ -131,7 +131,7 @@ class LiveView:
 
     def _headline(self, now: float, columns: int) -> str:
         counts = formatting.state_words(formatting.count_states(self._views))
-        # What the table has no room for.
+        # The table has no room for them.
         counts += _reasons(self._views) if columns < _NARROW else ""
         waits = waits_for(self._views)
         counts += f"; {waits}" if waits else ""
@@ -145,26 +145,26 @@ class LiveView:
 
 
 def waits_for(views: Sequence[RunView]) -> str:
-    """Return for what the queue waits that others hold; empty for nothing."""
+    """Return which resource held by others the queue is waiting for, or ""."""
     return next((console.printable(formatting.last_log_line(v)) for v in views if formatting.is_blocked(v)), "")
 
 
 def _reasons(views: Sequence[RunView]) -> str:
-    """Return why attempts ended that did not succeed: each reason once."""
+    """Return each reason once why attempts ended without success."""
     over = (State.RUNNING, State.SUCCEEDED)
     reasons = dict.fromkeys(str(view.reason) for view in views if view.reason is not None and view.state not in over)
     return f" ({', '.join(reasons)})" if reasons else ""
 
 
 def _wrapped(text: str, columns: int, most: int) -> list[str]:
-    """Return a text in at most so many lines of a terminal."""
+    """Return a text wrapped to at most `most` lines of a terminal."""
     from textwrap import wrap
 
     return wrap(text, max(1, columns), max_lines=most, placeholder=" …")
 
 
 def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
-    """Tell from (time, share done) pairs how long the rest takes; None where they do not say."""
+    """Estimate the seconds that are left from (time, fraction done) pairs; None if they are too few or too close."""
     if len(pace) < 2:
         return None
     (start, before), (end, after) = pace[0], pace[-1]
@@ -174,7 +174,7 @@ def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
 
 
 def change(view: RunView) -> str:
-    """Return the line that says what became of a run."""
+    """Return the line that tells how a run has changed."""
     words = f"{view.state:<9}  {console.printable(view.run_id)}"
     if view.state == State.RUNNING and view.attempts > 1:
         return f"{words}  {formatting.plural(view.attempts, 'attempt')}"
@@ -198,7 +198,7 @@ def _run_table(views: Sequence[RunView], columns: int, now: float, shares: Progr
     wide = columns >= _NARROW
     progress_width = _BAR + 6 if wide else 5
     longest = max((console.width(view.run_id) for view in views), default=0)
-    # Whatever the others leave; on a wide terminal a third of the rest is for last words.
+    # The rest of the width; on a wide terminal a third of it is for the message.
     rest = columns - (9 + progress_width + 8 + 3 * 2)
     noted = wide and any(_note(view) for view in views)
     run_width = max(8, min(longest, rest * 2 // 3 if noted else rest))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from launch.cli import console
 from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
-from launch.errors import LaunchError, nearest
+from launch.errors import LaunchError, did_you_mean, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 
-# What neither reads nor writes run directories.
+# Verbs that neither read nor write run directories.
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
 # In argparse's words.
 _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 
 
 class Verb(Protocol):
-    """What the module of a verb holds."""
+    """The contents of a verb's module."""
 
     EXAMPLES: str
     """Command lines, one a line, shown under its help."""
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     """The arguments of one verb. Options are never abbreviated: a misspelt one is a mistake, not a guess.
 
     Attributes:
-        takes_command: Whether what stands after `--` is a command, which becomes the argument `command`.
+        takes_command: Whether the words after `--` are a command, which becomes the argument `command`.
     """
 
     def __init__(self, verb: str, examples: str) -> None:
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         """Parse a command line; options may stand before, between and after the other words.
 
         Raises:
-            LaunchError: Where it cannot be understood.
+            LaunchError: If it cannot be understood.
         """
         if self.takes_command:
             words, command = self._split(list(words))
@@ -73,9 +73,9 @@ class Parser(argparse.ArgumentParser):
         if file is not None and "=" not in file:
             raise LaunchError(f"{self.prog}: {file!r} looks like an option", hint=f"type ./{file} for the file")
         args, rest = self.parse_known_intermixed_args(list(words))
-        unknown = next((word for word in rest if word.startswith("-")), None)
-        if unknown is not None:
-            self._refuse_option(unknown.split("=")[0])
+        option = next((word for word in rest if word.startswith("-")), None)
+        if option is not None:
+            self._refuse_option(option.split("=")[0])
         if rest:
             self.error(f"unexpected {rest[0]!r}")
         return args
@@ -97,14 +97,11 @@ class Parser(argparse.ArgumentParser):
         others = _actions_with(self.prog.split()[1:], word)
         if others:
             raise LaunchError(
-                f"{self.prog}: {word} is an option of {' and '.join(others)}, and none of {self.prog.split()[-1]}",
+                f"{self.prog}: {word} is an option of {' and '.join(others)}, not of {self.prog.split()[-1]}",
                 hint=f"`{self.prog} --help` lists the options",
             )
-        near = nearest(word, self.options())
-        raise LaunchError(
-            f"{self.prog}: unknown option {word!r}" + (f"; did you mean {near}?" if near else ""),
-            hint=f"`{self.prog} --help` lists the options",
-        )
+        message = f"{self.prog}: {unknown('option', word, self.options())}"
+        raise LaunchError(message, hint=f"`{self.prog} --help` lists the options")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Write the help to stdout, or say why it cannot be written."""
@@ -115,8 +112,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong; it would print the usage and exit."""
         if found := _INVALID_CHOICE.search(message):
-            near = nearest(found["word"], re.findall(r"[\w.-]+", found["choices"]))
-            message += f"; did you mean {near}?" if near else ""
+            message += did_you_mean(found["word"], re.findall(r"[\w.-]+", found["choices"]))
         raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` shows how it is used")
 
 
@@ -135,7 +131,7 @@ def at_least_one(text: str) -> int:
     """Read a whole number from 1."""
     value = whole(text)
     if value == 0:
-        raise argparse.ArgumentTypeError("0 is too few: 1 is the least")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return value
 
 
@@ -146,18 +142,18 @@ def duration(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"invalid float value: {text!r}") from None
     if not value >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is no duration")
+        raise argparse.ArgumentTypeError(f"invalid duration: {text}")
     return value
 
 
 def _actions_with(words: list[str], option: str) -> list[str]:
-    """Return those of a verb's actions that have an option; nothing for a verb without actions."""
+    """Return the actions of a verb that have an option; a verb without actions has none."""
     parsers = {action: f"{words[0]} {action}" for action in ACTIONS.get(words[0], ())}
     return [each for each, name in parsers.items() if option in make_parser(name, load_verb(name)).options()]
 
 
 def load_verb(name: str) -> Verb:
-    """Import the module of one verb, or of a verb and its action, which is all that a command line needs."""
+    """Import the module of one verb, or of a verb and its action: a command line needs no other."""
     return cast("Verb", importlib.import_module(f"launch.cli.{name.replace(' ', '.')}"))
 
 

@@ -1,4 +1,4 @@
-"""How much of its steps each run has done: what the views say, else what was last known of it."""
+"""The fraction of its steps that each run has done: from its view, else the last one that is known."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ENDED_WITHOUT_RESULT = frozenset({State.FAILED, State.CANCELLED})
 
 
 class ProgressTracker:
-    """Remembers how far every run has come, so that an interruption takes nothing back."""
+    """Remembers how far every run has come, so that an interruption does not reset it."""
 
     def __init__(self) -> None:
         self._known: dict[str, float | None] = {}
         self._read: set[str] = set()
 
     def of(self, view: RunView) -> float | None:
-        """Return the share of its steps that a run has done; None where nothing is known."""
+        """Return the fraction of its steps that a run has done; None if it is unknown."""
         if view.state == State.SUCCEEDED:
             return 1.0
         if view.step is not None and view.steps:
@@ -34,22 +34,22 @@ class ProgressTracker:
         name = view.run_dir or view.run_id
         if name not in self._known and name not in self._read and view.attempts:
             self._read.add(name)
-            self._known[name] = share_on_disk(view)
+            self._known[name] = fraction_on_disk(view)
         return self._known.get(name)
 
     def done(self, views: Sequence[RunView]) -> float:
-        """Return the share of all steps that are done, runs weighing the same; 1 where there are no runs."""
+        """Return the fraction of all steps that are done, with equal weight for each run; 1 without runs."""
         return sum(self.of(view) or 0.0 for view in views) / len(views) if views else 1.0
 
     def ended(self, views: Sequence[RunView]) -> float:
-        """Return the share of all steps that nobody waits for: done, or of a run that failed or was cancelled."""
+        """Return the fraction of steps done or abandoned: those of failed and cancelled runs count as abandoned."""
         if not views:
             return 1.0
         return sum(1.0 if view.state in ENDED_WITHOUT_RESULT else self.of(view) or 0.0 for view in views) / len(views)
 
 
-def share_on_disk(view: RunView) -> float | None:
-    """Return the share of its steps that a run's attempts last wrote down; None where none did."""
+def fraction_on_disk(view: RunView) -> float | None:
+    """Return the fraction of its steps that a run's attempts last recorded; None if none did."""
     from s5.run_dir.result import TIMING, attempt_dirs, last_line
 
     for folder in reversed(attempt_dirs(Path(view.run_dir))):

@@ -24,12 +24,12 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
     parser.add_argument("--failed", action="store_true", help="only what failed, not what was cancelled or lost")
-    parser.add_argument("--on", metavar="PROFILE", help="where to run (default: where it was submitted to)")
+    parser.add_argument("--on", metavar="PROFILE", help="where to run (default: as submitted)")
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: as submitted)")
     add_image_arguments(parser, default="as submitted")
     parser.add_argument("--detach", action="store_true", help="run in the background and return at once")
     parser.description = (
-        "Run again what failed, was cancelled or was lost. A run goes on from its last checkpoint where it has one; "
+        "Run again what failed, was cancelled or was lost. A run resumes from its last checkpoint if it has one; "
         "its earlier attempts stay. What has succeeded is left alone."
     )
 

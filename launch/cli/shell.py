@@ -1,4 +1,4 @@
-"""`launch shell`: opens the container that runs execute in, with what they see of this machine, for a person."""
+"""`launch shell`: opens the container that runs execute in, with their mounts, for a person."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ launch shell cuda12 --gpus 1 -- python -c 'import jax; print(jax.devices())'
 launch shell --on cluster -- python -m s5 --help
 """
 
-# In the order in which they are taken where nobody names one, with their programs.
+# In the order in which they are tried if no runtime is named, each with its program.
 _PROGRAMS = {"docker": "docker", "podman": "podman", "apptainer": "apptainer", "charliecloud": "ch-run"}
 
 
@@ -44,7 +44,7 @@ def configure(parser: Parser) -> None:
         "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder that it sees too"
     )
     parser.add_argument("--gpus", metavar="N", type=whole, default=0, help="how many GPUs it sees (default: 0)")
-    parser.epilog = f"what stands after -- is executed instead of bash\n\n{parser.epilog}"
+    parser.epilog = f"the command after -- is executed instead of bash\n\n{parser.epilog}"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _runtime_of(profile: Profile) -> str:
-    """Return the profile's runtime; where that has no containers, the first that is installed."""
+    """Return the profile's runtime, or if that is `bare`, the first that is installed."""
     if profile.runtime != "bare":
         return profile.runtime
     here = next((name for name, program in _PROGRAMS.items() if shutil.which(program)), None)
@@ -100,7 +100,7 @@ def _runtime_of(profile: Profile) -> str:
 
 
 def _mounts(found: tuple[Mount, ...], root: Path) -> tuple[Mount, ...]:
-    """Return what a run sees, all runs instead of one, the code, and the folder that the command was typed in."""
+    """Return the mounts of a run, and all runs, the code, and the current folder."""
     from launch.specs.mount import Mount
     from launch.store.snapshot import OWN_CODE
 

@@ -1,4 +1,4 @@
-"""What `launch sweep`, `run` and `retry` share: showing a plan, starting it, seeing it through."""
+"""The common part of `launch sweep`, `run` and `retry`: showing a plan, starting it, waiting for its end."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def _show_plan(plan: Plan, store: Store) -> int:
 
 
 def container_options(args: argparse.Namespace) -> ContainerOptions:
-    """Return what the options say of images and runtimes."""
+    """Return the options about images and runtimes."""
     return ContainerOptions(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
 
 
 def command_again(args: argparse.Namespace) -> str:
-    """Return the command that was typed, without what only says how to watch it."""
+    """Return the command that was typed, without the options that only say how to watch it."""
     what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
     options = {"--on": args.on if args.on != "local" else None, "--runtime": args.runtime, "--runs": args.runs}
     options |= {"--image": args.image, "--only": getattr(args, "only", None)}
@@ -92,7 +92,7 @@ def command_again(args: argparse.Namespace) -> str:
 
 
 def _container_options(args: argparse.Namespace) -> str:
-    """Return what was typed of images and runtimes, as it stands in a command line."""
+    """Return the image and runtime options as typed."""
     chosen = {"--runtime": args.runtime, "--image": args.image}
     words = [word for option, value in chosen.items() if value is not None for word in (option, value)]
     words += [word for mount in args.mount for word in ("--mount", mount)]
@@ -100,13 +100,13 @@ def _container_options(args: argparse.Namespace) -> str:
 
 
 def start(submission: Submission, *, detach: bool, command: str, options: str = "") -> int:
-    """Run what is planned, in the foreground or in the background.
+    """Run a submission, in the foreground or in the background.
 
     Args:
         submission: The plan.
         detach: Whether to return at once.
         command: What to type to go on after an interruption.
-        options: What was typed of images and runtimes. A run that failed before has seen nothing of it.
+        options: The image and runtime options as typed; they do not apply to runs that failed before.
 
     Returns:
         The exit code.
@@ -134,7 +134,7 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
 
 
 def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
-    """Give the runs to a scheduler, and say what it has."""
+    """Give the runs to a scheduler, and print what it has."""
     name = submission.sweep
     if all(view.state == State.SUCCEEDED for view in submission.views):
         console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
@@ -151,7 +151,7 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
 
 
 class _Display:
-    """Hands what is driven to a board. The first picture comes when the driver has set up its signals."""
+    """Hands views to the live view, which watches for signals once the queue has set up its handlers."""
 
     def __init__(self, board: LiveView) -> None:
         self._board = board
@@ -165,7 +165,7 @@ class _Display:
 
 
 def plan_text(plan: Plan, estimate: Estimate) -> str:
-    """Return what `--dry-run` shows: every run, what distinguishes it, what it asks for, its state, and the sums.
+    """Return the text of `--dry-run`: every run, its settings, its resources, its state, and the sums.
 
     Args:
         plan: The plan.
@@ -220,7 +220,7 @@ def _counts(views: Sequence[RunView], new: Set[str]) -> str:
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """Return in one line what the runs that are left will cost."""
+    """Return in one line the cost of the runs that are left."""
     left = formatting.plural(estimate.runs, "run")
     if not estimate.runs:
         return "estimate: nothing is left to run"
@@ -233,7 +233,7 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def resources_text(resources: Resources) -> str:
-    """Return what a run asks for, in words."""
+    """Return the resources of a run in words."""
     words = [formatting.plural(resources.cpus_per_task, "core")]
     if resources.gpus_per_node:
         words.append(formatting.plural(resources.gpus_per_node, "GPU"))
@@ -260,11 +260,11 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
     if len(ended_badly) > _SHOWN:
         console.note(f"  … and {len(ended_badly) - _SHOWN} more: `launch status {name}` shows them all")
     if stopped:
-        console.hint(f"`{command}` goes on where it stopped")
+        console.hint(f"`{command}` resumes")
     elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
         console.hint(
-            f"`launch logs {failed[0].run_id}` shows why; once their config is mended `{command}` starts them again, "
-            f"as they are `launch retry {name}{options}` does"
+            f"`launch logs {failed[0].run_id}` shows why; once their config is corrected `{command}` starts them "
+            f"again, as they are `launch retry {name}{options}` does"
         )
     else:
         advise(name, formatting.count_free(views), failed[0].run_id if failed else "RUN", options=options)

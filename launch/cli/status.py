@@ -1,4 +1,4 @@
-"""`launch status`: where everything stands. Reads, and changes nothing."""
+"""`launch status`: the state of every sweep and run. Reads, and changes nothing."""
 
 from __future__ import annotations
 
@@ -86,22 +86,22 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
-    """Say what to type next where a sweep needs a person.
+    """Print what to type next if a sweep needs a person.
 
     Args:
         name: Name of the sweep.
         counts: How many of its runs are in which state.
         failed: A run that failed.
-        options: What to type after `launch retry`: a runtime that was asked for, and has not reached what failed.
+        options: What to type after `launch retry`: a runtime that was asked for after the runs failed.
     """
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:
-        console.hint(f"nobody works on {formatting.plural(waiting, 'run')}; `launch sweep FILE` goes on with them")
+        console.hint(f"{formatting.plural(waiting, 'run')} not at work; `launch sweep FILE` resumes")
     elif counts.get(State.FAILED):
         console.hint(f"`launch logs {failed}` shows why; `launch retry {name}{options}` runs them again")
     elif counts.get(State.CANCELLED):
-        console.hint(f"`launch retry {name}{options}` takes up what was cancelled")
+        console.hint(f"`launch retry {name}{options}` runs again what was cancelled")
 
 
 def as_json(views: Sequence[RunView]) -> str:

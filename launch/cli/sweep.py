@@ -34,7 +34,7 @@ def configure(parser: Parser) -> None:
 
 
 def add_submission_arguments(parser: Parser) -> None:
-    """Add what `launch sweep` and `launch run` share."""
+    """Add the arguments that `launch sweep` and `launch run` share."""
     parser.add_argument(
         "overrides", metavar="key=value", nargs="*", default=[], help="overrides in Hydra's grammar; they win"
     )
@@ -50,7 +50,7 @@ def add_submission_arguments(parser: Parser) -> None:
 
 
 def add_image_arguments(parser: Parser, default: str = "the profile's, else by GPUs") -> None:
-    """Add what says which image commands execute in, and what they see of the host."""
+    """Add the options for the image that commands execute in, and for what they see of the host."""
     parser.add_argument(
         "--image",
         metavar="IMAGE",
@@ -62,14 +62,14 @@ def add_image_arguments(parser: Parser, default: str = "the profile's, else by G
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse overrides of which one would silently win over another."""
+    """Refuse two overrides if one would silently win over the other."""
     typed = {key: word for word in overrides if (key := word.partition("=")[0]) in ("seed", "seeds")}
     if len(typed) > 1:
         raise LaunchError(f"{typed['seed']} and {typed['seeds']} both say which seeds", hint="keep one of them")
 
 
 def _refuse_experiment(word: str) -> None:
-    """Refuse the name of an experiment where a file is wanted."""
+    """Refuse the name of an experiment in the place of a file."""
     if Path(word).exists():
         return
     from s5.config.search_path import experiment_names

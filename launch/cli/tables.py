@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def runs_table(views: Sequence[RunView], now: float) -> str:
-    """Return the runs of a sweep: where each stands, how far it is, how long it took, and why it ended.
+    """Return the runs of a sweep: the state of each, its progress, how long it took, and why it ended.
 
     Args:
         views: The runs.
@@ -52,7 +52,7 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
 
 
 def progress(view: RunView) -> str:
-    """Return how far a run is, in percent of its steps; a dash where that is not known."""
+    """Return the progress of a run in percent of its steps, or a dash if it is unknown."""
     if view.state == State.SUCCEEDED:
         return "100 %"
     share = ProgressTracker().of(view)
@@ -60,7 +60,7 @@ def progress(view: RunView) -> str:
 
 
 def sweeps_table(sweeps: Mapping[str, Sequence[RunView]]) -> str:
-    """Return one line per sweep with how many of its runs are in which state; states that no run is in are left out."""
+    """Return one line per sweep with the number of its runs in each state; states without a run are left out."""
     counts = {name: formatting.count_states(views) for name, views in sweeps.items()}
     states = [state for state in formatting.STATE_ORDER if any(state in each for each in counts.values())]
     header = ["sweep", "runs", *(state.lower() for state in states)]

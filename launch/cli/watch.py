@@ -58,5 +58,5 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def exit_code(views: Sequence[RunView]) -> int:
-    """Return what a command that saw runs to their end returns."""
+    """Return the exit code of a command that waited for runs to end."""
     return ExitCode.OK if all(view.state == State.SUCCEEDED for view in views) else ExitCode.SOME_FAILED

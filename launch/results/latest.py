@@ -100,7 +100,7 @@ def _depends_on_others(view: RunView) -> bool:
 
 
 def _configuration(view: RunView) -> str | None:
-    """Return what changes a run's numbers besides its seed; None if its files cannot be read."""
+    """Return everything but the seed that changes a run's numbers; None if its files cannot be read."""
     try:
         record = json.loads(Path(view.run_dir, RUN).read_bytes())
         text = Path(view.run_dir, CONFIG).read_text()

@@ -1,4 +1,4 @@
-"""The rows of a sweep's results: one per experiment and setting, over its seeds, beside the published number."""
+"""The rows of a sweep's results: one per experiment and setting, over its seeds, next to the published number."""
 
 from __future__ import annotations
 

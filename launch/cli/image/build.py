@@ -44,7 +44,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.no_network and not args.wheels:
         raise LaunchError(
             "--no-network needs --wheels: packages must come from somewhere",
-            hint="docker/README.md says how to fetch them where there is a network",
+            hint="docker/README.md says how to fetch them on a machine with a network",
         )
     if args.wheels and args.network:
         raise LaunchError("--wheels and --network exclude each other: nothing comes from the network with --wheels")

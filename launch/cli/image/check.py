@@ -26,7 +26,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a name of docker/images.yaml, or what an engine here holds")
     parser.add_argument("--json", action="store_true", help="one array of objects")
     add_builder(parser)
-    parser.epilog = f"{parser.epilog}\n(1 where a check fails)"
+    parser.epilog = f"{parser.epilog}\n(1 if a check fails)"
 
 
 def execute(args: argparse.Namespace) -> int:

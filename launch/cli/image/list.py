@@ -1,4 +1,4 @@
-"""`launch image list`: says where each image of docker/images.yaml stands."""
+"""`launch image list`: shows for each image of docker/images.yaml whether it is built and up to date."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from launch.cli import console
+from launch.cli.formatting import size
 from launch.cli.image.named import add_builder
 from launch.errors import ExitCode
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from launch.cli.parser import Parser
+    from launch.containers.images.listing import ListedImage
 
 EXAMPLES = """
 launch image list
@@ -29,7 +31,6 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print a line for each."""
-    from launch.cli.formatting import size
     from launch.containers.images.catalog import load_images
     from launch.containers.images.engine_images import engines_here, silent_engines
     from launch.containers.images.listing import list_images
@@ -40,39 +41,36 @@ def execute(args: argparse.Namespace) -> int:
         console.warn(f"{engine} does not answer: {error.message}" + (f"; {error.hint}" if error.hint else ""))
     found = list_images(load_images(), engines, silent=silent)
     if args.json:
-        facts = [
-            {
-                "name": each.spec.name,
-                "state": each.state,
-                "platform": each.spec.platform,
-                "min_driver": each.spec.min_driver,
-                "engine": each.held and each.held.engine,
-                "id": each.held and each.held.id,
-                "content": each.held and each.held.content,
-                "digest": each.held and each.held.digest,
-                "bytes": each.held and each.held.bytes,
-            }
-            for each in found
-        ]
-        console.data(json.dumps(facts, indent=2))
+        console.data(json.dumps([_facts(image) for image in found], indent=2))
         return ExitCode.OK
-    rows = [
-        [
-            each.spec.name,
-            each.state,
-            each.spec.platform,
-            str(each.spec.min_driver or ""),
-            size(each.held.bytes) if each.held else "",
-            (each.held.content or "")[:12] if each.held else "",
-            each.held.id.removeprefix("sha256:")[:12] if each.held else "",
-            each.held.digests[0] if each.held and each.held.digests else "",
-        ]
-        for each in found
-    ]
     header = ["image", "state", "platform", "driver", "size", "content", "id", "digest"]
-    console.data(console.table(header, rows, right=("size", "driver"), elastic="digest"))
+    console.data(console.table(header, [_cells(image) for image in found], right=("size", "driver"), elastic="digest"))
     if not engines:
-        console.hint("neither docker nor podman is on the PATH; images are built where one of them is")
+        console.hint("neither docker nor podman is on the PATH; images are built on a machine that has one of them")
     elif silent:
-        console.hint("`launch doctor` looks why an engine does not answer")
+        console.hint("`launch doctor` finds out why an engine does not answer")
     return ExitCode.OK
+
+
+def _facts(image: ListedImage) -> dict[str, object]:
+    held = image.held
+    return {
+        "name": image.spec.name,
+        "state": image.state,
+        "platform": image.spec.platform,
+        "min_driver": image.spec.min_driver,
+        "engine": held and held.engine,
+        "id": held and held.id,
+        "content": held and held.content,
+        "digest": held and held.digest,
+        "bytes": held and held.bytes,
+    }
+
+
+def _cells(image: ListedImage) -> list[str]:
+    spec, held = image.spec, image.held
+    cells = [spec.name, image.state, spec.platform, str(spec.min_driver or "")]
+    if held is None:
+        return [*cells, "", "", "", ""]
+    content, identity = (held.content or "")[:12], held.id.removeprefix("sha256:")[:12]
+    return [*cells, size(held.bytes), content, identity, held.digests[0] if held.digests else ""]

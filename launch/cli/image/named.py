@@ -30,7 +30,7 @@ def engine_image(word: str, builder: str | None) -> EngineImage:
         builder: The engine to ask; None for the first that is installed.
 
     Raises:
-        LaunchError: Where there is none.
+        LaunchError: If there is no such image.
     """
     from launch.containers.images.builder import find_engine
     from launch.containers.images.catalog import find_image, load_images
@@ -46,7 +46,7 @@ def engine_image(word: str, builder: str | None) -> EngineImage:
             raise LaunchError(f"the image {word} is not built here", hint=f"`launch image build {word}{how}`")
         return held
     if not any(sign in word for sign in ":/@") and not is_id(word):
-        find_image(word)  # says which ones there are
+        find_image(word)  # its error lists them
     held = find_engine_image(word, (engine,))
     if held is None:
         raise LaunchError(f"{console.printable(word)}: {engine} holds no such image", hint="`launch image list`")

@@ -129,4 +129,4 @@ def test_all_that_an_engine_may_still_have_is_told_of_at_once(
     said = capsys.readouterr().err
     assert said.count("cancelled") == 4, "a line for each, and their sum"
     assert "cannot be ended: no Docker engine answers at unix:" in said
-    assert "; 2 more likewise" in said
+    assert "; 2 more runs have the same problem" in said

@@ -84,8 +84,8 @@ def test_every_example_is_a_command_line_that_parses(name: str) -> None:
         (["run", "tiny.yaml"], "tiny.yaml is a sweep file, not an experiment", "`launch sweep tiny.yaml`"),
         (["sweep", "-dash.yaml"], "'-dash.yaml' looks like an option", "./-dash.yaml"),
         (["run", "digits/s5", "seed=3", "seeds=4"], "seed=3 and seeds=4 both say which seeds", "keep one"),
-        (["wait", "x", "--timeout", "-3"], "-3 is no duration", "launch wait --help"),
-        (["wait", "x", "--timeout", "nan"], "nan is no duration", "launch wait --help"),
+        (["wait", "x", "--timeout", "-3"], "invalid duration: -3", "launch wait --help"),
+        (["wait", "x", "--timeout", "nan"], "invalid duration: nan", "launch wait --help"),
         (["logs", "x", "--tail", "-1"], "-1 is negative", "launch logs --help"),
         (["logs", "a", "b"], "launch logs: unexpected 'b'", "launch logs --help"),
         (["image"], "launch image: what to do is missing: one of build, list", "launch image --help"),
@@ -93,7 +93,7 @@ def test_every_example_is_a_command_line_that_parses(name: str) -> None:
         (["image", "zzz"], "launch image: unknown action 'zzz'; it is one of build, list", "launch image --help"),
         (["image", "--json", "list"], "launch image: the action comes before --json", "launch image --help"),
         (["image", "list", "--jsno"], "unknown option '--jsno'; did you mean --json?", "launch image list --help"),
-        (["image", "list", "--to", "sif"], "--to is an option of convert, and none of list", "image list --help"),
+        (["image", "list", "--to", "sif"], "--to is an option of convert, not of list", "image list --help"),
         (["image", "list", "x"], "launch image list: unexpected 'x'", "image list --help"),
         (["image", "convert", "cpu"], "are required: --to", "image convert --help"),
         (["image", "push", "cpu"], "are required: REPO", "image push --help"),
@@ -182,7 +182,7 @@ def test_status_of_a_sweep_shows_every_run_and_what_to_type(runs: Path, capsys: 
     assert lines[1].split() == [run_id_of(GOOD), "SUCCEEDED", "1", "100", "%", "1:30"]
     assert lines[2].split(maxsplit=5) == [run_id_of(BAD), "FAILED", "1", "—", "1:30", "nan: the loss is not a number"]
     assert "one: 3 runs: 1 failed, 1 planned, 1 succeeded" in err
-    assert "hint: nobody works on 1 run" in err
+    assert "hint: 1 run not at work; `launch sweep FILE` resumes" in err
 
 
 def test_status_takes_the_file_of_a_sweep(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -322,7 +322,7 @@ def test_a_folder_that_is_gone_is_a_message(
     monkeypatch.chdir(gone)
     gone.rmdir()
     launch("status", code=2)
-    assert "the folder that this was typed in is gone" in capsys.readouterr().err
+    assert "the current folder no longer exists" in capsys.readouterr().err
 
 
 def test_a_long_description_fits_the_terminal(

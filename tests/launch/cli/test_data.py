@@ -34,7 +34,7 @@ def test_every_option_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("listops --workers 0", "--workers: 0 is too few"),
+        ("listops --workers 0", "--workers: must be at least 1"),
         ("listops --from x.gz --download", "--download: not allowed with argument --from"),
         ("digits listop", "listop: unknown data set; did you mean listops?"),
     ],

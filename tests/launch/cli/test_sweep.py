@@ -169,7 +169,7 @@ def test_a_user_error_is_mended_in_the_file_or_tried_again(control: Path, capfd:
     (control / "payload.py").write_text("raise SystemExit(2)\n")
     assert main(["sweep", "x.yaml"]) == 1
     hint = capfd.readouterr().err.splitlines()[-1]
-    assert "once their config is mended `launch sweep x.yaml` starts them again" in hint
+    assert "once their config is corrected `launch sweep x.yaml` starts them again" in hint
     assert "as they are `launch retry x` does" in hint
 
 
@@ -197,7 +197,7 @@ def test_an_interrupt_stops_in_good_order_and_names_the_command_again(control: P
     assert process.returncode == 130
     assert out == ""
     assert "x: stopped: " in err and "preempted" in err
-    assert err.endswith("hint: `launch sweep x.yaml optim.weight_decay=0.01` goes on where it stopped\n")
+    assert err.endswith("hint: `launch sweep x.yaml optim.weight_decay=0.01` resumes\n")
     (control / "hold").unlink()
     again = start("sweep", "x.yaml", "optim.weight_decay=0.01")
     assert "90.00" in again.communicate(timeout=60)[0]
