@@ -13,6 +13,7 @@ from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_
 from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
 from launch.actions.generation import entry_of
+from launch.actions.plugins import apply_plugins
 from launch.actions.select import select
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import check_queue, find_backend
@@ -116,6 +117,7 @@ def plan_sweep(
     from launch.compose.composer import Composer  # Hydra takes its time, and the other verbs do without
 
     check_queue(str(store.sweep(sweep.name).path), profile)
+    sweep = apply_plugins(sweep, store.root)
     composer = Composer()
     runs = composer.plan_all(sweep.runs)
     plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, options=options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from launch.actions.differences import changed_since_failure
 from launch.actions.generation import entry_of, freeze_or_reuse, header_of
+from launch.actions.plugins import copy_plugins
 from launch.actions.submission import Submission
 from launch.backends.choose import check_queue
 from launch.errors import raise_all
@@ -41,6 +42,7 @@ def submit(plan: Plan, *, source: Path | None = None) -> Submission:
     raise_all(plan.obstacles)
     check_queue(plan.state.folder, plan.profile)
     containers = plan.containers.prepare()
+    copy_plugins(plan.sweep, Path(plan.state.folder).parent)
     write_run_dirs(plan.state.folder, plan.run_dirs)
     fault_point("submit.planned")
     snapshot = take_snapshot(source or OWN_CODE, Path(plan.state.folder).parent)

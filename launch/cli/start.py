@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.actions import drive
@@ -47,6 +49,7 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
     """
     profile = load_profile(args.on)
     store = open_store(args.runs or profile.runs_dir)
+    sweep = replace(sweep, plugins=(*sweep.plugins, *map(_absolute, args.plugins)))
     plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args))
     if args.dry_run:
         return _show_plan(plan, store)
@@ -59,6 +62,11 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
         console.hint(f"`{command}` starts it")
         return ExitCode.OK
     return start(submission, detach=args.detach, command=command, options=_container_options(args))
+
+
+def _absolute(place: str) -> str:
+    """Return a folder's absolute path; the name of an entry point as it is."""
+    return str(Path(place).absolute()) if Path(place).is_dir() else place
 
 
 def _show_plan(plan: Plan, store: Store) -> int:
@@ -88,6 +96,7 @@ def command_again(args: argparse.Namespace) -> str:
     options |= {"--image": args.image, "--only": getattr(args, "only", None)}
     chosen = [word for option, value in options.items() if value is not None for word in (option, value)]
     chosen += [word for mount in args.mount for word in ("--mount", mount)]
+    chosen += [word for place in args.plugins for word in ("--plugins", place)]
     return shlex.join(["launch", *what, *args.overrides, *chosen])
 
 

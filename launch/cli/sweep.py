@@ -40,6 +40,13 @@ def add_submission_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--on", metavar="PROFILE", default="local", help="where to run (default: local)")
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
+    parser.add_argument(
+        "--plugins",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a folder or entry point with own data and models",
+    )
     add_image_arguments(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(

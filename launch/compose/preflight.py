@@ -68,8 +68,8 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
         info = dataset_info(data["name"])
     except DataError:
         return  # missing data are reported elsewhere
-    size, most = train["batch_size"], info.sizes["train"]
-    if size > most:
+    size, most = train["batch_size"], info.sizes.get("train")  # only its loader knows the sizes of a plug-in's data
+    if most is not None and size > most:
         reason = (
             f"a batch of {size:,} cannot be drawn without repeats from the {most:,} training examples of {info.name}"
         )

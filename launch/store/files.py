@@ -101,7 +101,7 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
     Raises:
         StoreError: Where it cannot be written.
     """
-    temporary = _temporary(path)
+    temporary = temporary_beside(path)
     try:
         write_file(temporary, data, durable=durable)
         fault_point("replace.written")
@@ -132,7 +132,7 @@ def create_file(path: str, data: bytes) -> bool:
     Raises:
         StoreError: Where it cannot be written.
     """
-    temporary = _temporary(path)
+    temporary = temporary_beside(path)
     try:
         write_file(temporary, data, durable=True)
         fault_point("create.written")
@@ -166,7 +166,7 @@ def sync_folder(path: str) -> None:
         sync_file(path)
 
 
-def _temporary(path: str) -> str:
+def temporary_beside(path: str) -> str:
     """Return a name beside `path` that no other process, thread or machine chooses."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.urandom(6).hex()}.tmp")

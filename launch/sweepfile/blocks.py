@@ -33,7 +33,7 @@ BLOCK_KEYS = (
     "blocks",
     "after",
 )
-TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel")
+TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel", "plugins")
 # At the top of a file these two belong to the whole sweep, in a block to the block.
 _OF_THE_SWEEP = ("name", "after")
 _AXES = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}

@@ -48,6 +48,7 @@ class Sweep:
         retry: How often each reason of an attempt's end is tried again.
         max_parallel: How many runs may execute at once; None for as many as there are slots.
         after: Sweeps whose runs must all have succeeded before a run of this one starts.
+        plugins: Folders or entry points of plug-ins that its runs use.
         warnings: What is suspicious and not wrong, one line each.
     """
 
@@ -59,6 +60,7 @@ class Sweep:
     retry: dict[str, int] = field(default_factory=lambda: dict(RETRY_DEFAULTS))
     max_parallel: int | None = None
     after: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -95,6 +97,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         retry=_read_retry(section, place),
         max_parallel=_read_max_parallel(section, place),
         after=_read_after(section, place),
+        plugins=_read_plugins(section, file, place),
         warnings=warnings,
     )
 
@@ -215,6 +218,19 @@ def _read_retry(section: Mapping[str, Any], place: Place) -> dict[str, int]:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
             raise place.key(key).error(f"{describe(value)} is not a whole number from 0 to {MAX_RETRIES}")
     return RETRY_DEFAULTS | values
+
+
+def _read_plugins(section: Mapping[str, Any], file: Path, place: Place) -> tuple[str, ...]:
+    """Return the plug-ins of a sweep: folders relative to its file, or names of entry points."""
+    if "plugins" not in section:
+        return ()
+    place, raw = place.key("plugins"), section["plugins"]
+    names = place.sequence(raw) if isinstance(raw, list) else [raw]
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise place.error(f"{describe(name)} is not the name of a plug-in", "name the folder that holds plugin.py")
+    folders = [file.parent / Path(name).expanduser() for name in names]
+    return tuple(str(at.absolute()) if at.is_dir() else name for at, name in zip(folders, names, strict=True))
 
 
 def _read_after(section: Mapping[str, Any], place: Place) -> tuple[str, ...]:

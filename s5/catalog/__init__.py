@@ -20,6 +20,7 @@ from s5.catalog.paths import (
     is_cached,
 )
 from s5.catalog.search import find_raw
+from s5.config.plugins import PluginDataset, plugin_dataset, plugin_datasets
 from s5.errors import did_you_mean
 
 __all__ = [
@@ -61,9 +62,29 @@ def dataset_info(name: str) -> DatasetInfo:
     """
     if name in CATALOG:
         return CATALOG[name]
+    own = plugin_dataset(name)
+    if own is not None:
+        return _info(own)
+    names = [*CATALOG, *(dataset.name for dataset in plugin_datasets())]
     raise DataError(
-        f"data.name={name}: unknown data set{did_you_mean(name, CATALOG)}",
-        hint=f"the data sets are {', '.join(CATALOG)}",
+        f"data.name={name}: unknown data set{did_you_mean(name, names)}",
+        hint=f"the data sets are {', '.join(names)}; a plug-in can bring others: docs/extending.md",
+    )
+
+
+def _info(own: PluginDataset) -> DatasetInfo:
+    """Return the entry of a plug-in's data set. Only its loader knows its files and its sizes."""
+    return DatasetInfo(
+        name=own.name,
+        about=own.about,
+        licence="the user's",
+        n_classes=own.n_classes,
+        length=own.length,
+        d_input=own.d_input,
+        sizes={},
+        get="a plug-in reads it",
+        cache=Cache.folder,
+        head=own.head,
     )
 
 
@@ -79,6 +100,8 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
         DataError: For an unknown name.
         MissingData: If both are missing.
     """
+    if plugin_dataset(name) is not None:
+        return  # its loader finds what it reads
     info = dataset_info(name)
     if not is_cached(info, cache):
         find_raw(info, root)

@@ -13,6 +13,7 @@ from s5.config.families import FAMILIES, layer_fields
 from s5.config.fields import REQUIRED
 from s5.config.identity import from_dict
 from s5.config.model import ModelConfig
+from s5.config.plugins import content_hash, load_plugins, plugin_folder
 from s5.config.refusal import (
     Refused,
     is_kind,
@@ -42,11 +43,23 @@ def compose(overrides: Sequence[str]) -> Config:
             `train.init_from` that is not the directory of a finished run.
     """
     try:
-        config = from_dict(Config, plain_values(compose_nodes(overrides)))
+        config = from_dict(Config, plain_values(compose_nodes(_with_plugins(overrides))))
     except (ValueError, TypeError) as error:
         raise UserError(str(error), hint="python -m s5 --help shows the form of an override") from error
     resolve_source(config)
     return cast("Config", config)
+
+
+def _with_plugins(overrides: Sequence[str]) -> list[str]:
+    """Load the plug-ins that overrides name, and return the overrides with the hash of their content."""
+    places = next((word.partition("=")[2] for word in reversed(overrides) if word.startswith("plugins=")), None)
+    if places is None:
+        return list(overrides)
+    names = places.strip().removeprefix("[").removesuffix("]").split(",")
+    folders = [str(plugin_folder(name.strip().strip("'\""))) for name in names if name.strip()]
+    load_plugins(folders)
+    rest = [word for word in overrides if not word.startswith(("plugins=", "plugin_hash="))]
+    return [*rest, f"plugins={folders}", f"plugin_hash={content_hash(folders)}"]
 
 
 def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = None) -> Any:

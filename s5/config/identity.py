@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from s5.config.families import FAMILIES, S5Config, family_of
 from s5.config.model import ModelConfig
+from s5.config.plugins import load_plugins
 from s5.config.run import Config
 from s5.errors import did_you_mean
 
@@ -69,6 +70,8 @@ def from_dict(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
         TypeError: For an unknown key.
         ValueError: If a check refuses the values, or a model's family is unknown.
     """
+    if kind is Config:
+        load_plugins(values.get("plugins") or ())
     kind = _concrete(kind, values)
     slots = _slots(kind)
     for name in values:
@@ -139,6 +142,8 @@ def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, 
         ValueError: If a model's family is unknown.
     """
     subset: dict[str, Any] = {}
+    if kind is Config:
+        load_plugins(values.get("plugins") or ())
     for name, slot in _slots(_concrete(kind, values)).items():
         if slot.science and name in values:
             value = values[name]

@@ -25,6 +25,8 @@ class Config:
         recipe: Name of the experiment's recipe, for the reader; it does not change the numbers.
         seed: Seed of initialisation, data order and dropout.
         platform: The device that must be found.
+        plugins: Folders or entry points of plug-ins, which bring data sets, model families and recipes.
+        plugin_hash: The hash of their content; set from it.
         compat: Whose faults are brought back, to reproduce a published number as it was made; see `s5.config.compat`.
     """
 
@@ -32,6 +34,8 @@ class Config:
     seed: int = 0
     platform: Platform = not_science(Platform.any)  # noqa: RUF009
     compat: CompatWith = added(CompatWith.none)  # noqa: RUF009
+    plugins: list[str] = field(default_factory=list, metadata={"science": False})
+    plugin_hash: str = added("")
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=S5Config)
     optim: OptimConfig = field(default_factory=OptimConfig)

@@ -7,6 +7,7 @@ from s5.catalog import DataError
 from s5.config.choices import Permutation
 from s5.config.compat import OURS, Compat
 from s5.config.data import DataConfig
+from s5.config.plugins import plugin_dataset
 from s5.data import (
     aan,
     brown,
@@ -24,6 +25,7 @@ from s5.data import (
 )
 from s5.data.conversion import open_or_convert
 from s5.data.dataset import Dataset
+from s5.data.plugin_data import load_plugin_data
 from s5.data.store import StoredArrays
 
 __all__ = ["Dataset", "convert", "load"]
@@ -75,6 +77,9 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
         DataError: For an unknown name, another version, an order of pixels for data without pixels, or a wrong file.
         MissingData: If the files are missing.
     """
+    own = plugin_dataset(config.name)
+    if own is not None:
+        return load_plugin_data(own, config)
     info = catalog.dataset_info(config.name)
     catalog.check_version(info, config.version)
     if info.permutable:

@@ -9,6 +9,7 @@ import numpy as np
 from s5.config import families
 from s5.config.families import LRUConfig, S5Config
 from s5.config.model import ModelConfig
+from s5.config.plugins import plugin_mixer
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.ssm.lru import LRU
 from s5.ssm.s5 import S5SSM
@@ -23,7 +24,8 @@ def make_mixer(config: ModelConfig, rng: np.random.Generator) -> SequenceMixer:
         config: The configuration, of the family's own class.
         rng: What the mixer's constructor takes as `rngs`.
     """
-    mixer = MIXERS[config.kind]
+    mixer = MIXERS.get(config.kind) or plugin_mixer(config.kind)
+    assert mixer is not None, f"{config.kind}: a family without layers"
     names = inspect.signature(mixer.__init__).parameters.keys() - {"self", "rngs"}
     build = cast(Callable[..., SequenceMixer], mixer)
     return build(**{name: getattr(config, name) for name in names}, rngs=rng)

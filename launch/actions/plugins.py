@@ -1,0 +1,81 @@
+"""Plug-ins of a sweep: loaded for its plan, and copied to the folder of its runs, which later edits do not reach."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.errors import ConfigError
+from launch.grammar import format_value
+from launch.store.files import sync_folder, temporary_beside
+from s5.config.plugins import (
+    content_hash,
+    folder_hash,
+    load_plugins,
+    name_copy,
+    plugin_files,
+    plugin_folder,
+)
+from s5.errors import UserError
+
+if TYPE_CHECKING:
+    from launch.sweepfile.sweep import Sweep
+
+PLUGINS = ".plugins"  # the folder beside all sweeps: `.plugins/<hash>/<name>`, mounted with the runs
+_HASH_DIGITS = 16
+
+
+def apply_plugins(sweep: Sweep, root: Path) -> Sweep:
+    """Load the plug-ins that a sweep names, and have its runs name their copies. Writes nothing.
+
+    Args:
+        sweep: The sweep.
+        root: The folder of all sweeps.
+
+    Raises:
+        ConfigError: If a plug-in cannot be found or imported.
+    """
+    if not sweep.plugins:
+        return sweep
+    try:
+        folders = [plugin_folder(place) for place in sweep.plugins]
+        load_plugins(map(str, folders))
+        copies = [_copy_of(folder, root) for folder in folders]
+        for folder, copy in zip(folders, copies, strict=True):
+            name_copy(str(copy), folder)
+        content = content_hash(map(str, folders))
+    except UserError as error:
+        raise ConfigError(error.message, hint=error.hint) from error
+    words = (f"plugins={format_value([str(copy) for copy in copies])}", f"plugin_hash={content}")
+    return replace(sweep, runs=tuple(replace(run, overrides=(*words, *run.overrides)) for run in sweep.runs))
+
+
+def copy_plugins(sweep: Sweep, root: Path) -> None:
+    """Copy the plug-ins of a sweep to where its runs look for them; a copy that is there stays.
+
+    Args:
+        sweep: The sweep.
+        root: The folder of all sweeps.
+    """
+    for place in sweep.plugins:
+        folder = plugin_folder(place)
+        copy = _copy_of(folder, root)
+        if copy.is_dir():
+            continue
+        growing = Path(temporary_beside(str(copy.parent)))
+        for file in plugin_files(folder):
+            target = growing / folder.name / file.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+        try:
+            os.rename(growing, copy.parent)  # appears whole, or another process was faster
+        except OSError:
+            shutil.rmtree(growing)
+        sync_folder(str(copy.parent.parent))
+
+
+def _copy_of(folder: Path, root: Path) -> Path:
+    return root.absolute() / PLUGINS / folder_hash(folder)[:_HASH_DIGITS] / folder.name

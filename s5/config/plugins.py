@@ -1,0 +1,255 @@
+"""Plug-ins: a user's own data sets, model families and recipes, without a change to this package.
+
+A plug-in is a folder with a file `plugin.py` that holds `PLUGIN = Plugin(...)`, and optionally a folder `conf` with
+recipes (`conf/experiment/GROUP/NAME.yaml`) and model files (`conf/model/NAME.yaml`); or an installed package that names
+such a module under the entry point group `s5.plugins`. `plugin.py` is imported by the launcher too, so it must not
+import JAX at its top: functions import what they need.
+
+The content of the folder is part of a run's identity: `plugin_hash` is the hash of its files.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from s5.config.choices import Head
+from s5.config.families import FAMILIES
+from s5.config.model import ModelConfig
+from s5.config.search_path import add_conf_dir
+from s5.errors import UserError, did_you_mean
+
+FILE = "plugin.py"
+GROUP = "s5.plugins"
+_LEFT_OUT = {"__pycache__", ".git", ".ipynb_checkpoints"}
+_MAX_BYTES = 20 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginDataset:
+    """A data set of a plug-in.
+
+    Attributes:
+        name: What `data.name` calls it.
+        load: Reads it. Called with the folder of `data.root` (None if it is not set); returns `s5.plugins.Examples`, or
+            a mapping of `train`, `val` and `test` to them.
+        n_classes: Number of classes; for a regression the number of features of a target.
+        d_input: Features of a step.
+        length: L, the steps of the longest sequence; shorter ones are padded.
+        head: The task: `classification` or `regression`.
+        about: One line for the reader.
+    """
+
+    name: str
+    load: Callable[[Path | None], Any]
+    n_classes: int
+    d_input: int
+    length: int
+    head: Head = Head.classification
+    about: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginFamily:
+    """A model family of a plug-in.
+
+    Attributes:
+        config: A dataclass that extends `s5.config.model.ModelConfig`; the default of its `kind` is the family's name.
+        mixer: Returns the class of its layers, an `s5.SequenceMixer`; a function, so that JAX is imported when needed.
+    """
+
+    config: type[ModelConfig]
+    mixer: Callable[[], type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """What a plug-in brings.
+
+    Attributes:
+        datasets: Data sets.
+        families: Model families.
+    """
+
+    datasets: tuple[PluginDataset, ...] = ()
+    families: tuple[PluginFamily, ...] = ()
+
+
+_loaded: dict[str, Plugin] = {}  # by the hash of the content
+_copies: dict[str, Path] = {}  # where a run will find a plug-in, and where it lies until it is copied there
+
+
+def load_plugins(places: Iterable[str]) -> None:
+    """Load plug-ins, so that their data sets, families and recipes can be named. A loaded one is not loaded again.
+
+    Args:
+        places: Folders, or names of entry points.
+
+    Raises:
+        UserError: If a plug-in cannot be found or imported, or takes a name that exists.
+    """
+    for place in places:
+        folder = plugin_folder(place)
+        content = folder_hash(folder)
+        if content not in _loaded:
+            _loaded[content] = _register(folder, _import(folder, content))
+
+
+def name_copy(place: str, folder: Path) -> None:
+    """Have a place that may not exist yet stand for a plug-in: the launcher copies it there before a run starts."""
+    _copies[place] = folder
+
+
+def plugin_folder(place: str) -> Path:
+    """Return the folder of a plug-in.
+
+    Args:
+        place: A folder, or the name of an entry point.
+
+    Raises:
+        UserError: If there is no such folder with a `plugin.py`, and no such entry point.
+    """
+    folder = Path(place).expanduser()
+    if (folder / FILE).is_file():
+        return folder.resolve()
+    if place in _copies:
+        return _copies[place]
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if place in found:
+        spec = importlib.util.find_spec(found[place].module)
+        if spec is not None and spec.origin:
+            return Path(spec.origin).resolve().parent
+    if folder.is_dir():
+        raise UserError(f"plugins: {place}: the folder has no {FILE}", hint="docs/extending.md shows one")
+    known = f"; installed are {', '.join(found)}" if found else ""
+    raise UserError(
+        f"plugins: {place}: no such folder, and no such entry point of {GROUP}{did_you_mean(place, found)}{known}",
+        hint="name the folder that holds plugin.py",
+    )
+
+
+def plugin_files(folder: Path) -> list[Path]:
+    """Return the files of a plug-in, sorted by their path.
+
+    Raises:
+        UserError: If they are larger than code is: data belong elsewhere, under `data.root`.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_left_out(path.relative_to(folder)))
+    if sum(path.stat().st_size for path in files) > _MAX_BYTES:
+        raise UserError(
+            f"plugins: {folder}: its files exceed {_MAX_BYTES >> 20} MiB",
+            hint="keep data elsewhere, and name their folder with data.root",
+        )
+    return files
+
+
+def _is_left_out(path: Path) -> bool:
+    return bool(_LEFT_OUT & set(path.parts)) or path.suffix == ".pyc"
+
+
+def folder_hash(folder: Path) -> str:
+    """Return the hash of a plug-in's files: their paths inside the folder and their contents."""
+    total = hashlib.sha256()
+    for path in plugin_files(folder):
+        content = path.read_bytes()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()
+
+
+def content_hash(places: Iterable[str]) -> str:
+    """Return what the identity of a run holds of its plug-ins; empty if it has none."""
+    hashes = [folder_hash(plugin_folder(place)) for place in places]
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest() if hashes else ""
+
+
+def check_content(values: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose plug-ins have changed since it began.
+
+    Args:
+        values: The run's config as nested plain values.
+
+    Raises:
+        UserError: If they have.
+    """
+    places = values.get("plugins") or ()
+    if places and content_hash(places) != values.get("plugin_hash"):
+        raise UserError(
+            f"plugins: {', '.join(places)}: the files have changed since the run began",
+            hint="restore them, or start another run",
+        )
+
+
+def _import(folder: Path, content: str) -> Plugin:
+    name = f"s5_plugin_{folder.name.replace('-', '_').replace('.', '_')}_{content[:8]}"
+    spec = importlib.util.spec_from_file_location(name, folder / FILE, submodule_search_locations=[str(folder)])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that `from . import other` works in it
+    had_jax = "jax" in sys.modules
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"plugins: {folder / FILE}: {_where(error, folder)}{type(error).__name__}: {error}") from error
+    if "jax" in sys.modules and not had_jax:
+        raise UserError(
+            f"plugins: {folder / FILE} imports JAX when it is imported, and the launcher must stay free of it",
+            hint="import JAX inside the functions that need it",
+        )
+    return _declared(module, folder)
+
+
+def _declared(module: ModuleType, folder: Path) -> Plugin:
+    plugin = getattr(module, "PLUGIN", None)
+    if not isinstance(plugin, Plugin):
+        raise UserError(
+            f"plugins: {folder / FILE} has no PLUGIN = Plugin(...)",
+            hint="`from s5.plugins import Plugin` has the class",
+        )
+    return plugin
+
+
+def _where(error: BaseException, folder: Path) -> str:
+    """Return the last line of the plug-in's own code that an error came through, or ""."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(str(folder)):
+            where = f"{Path(file).relative_to(folder)}, line {trace.tb_lineno}: "
+        trace = trace.tb_next
+    return where
+
+
+def _register(folder: Path, plugin: Plugin) -> Plugin:
+    for family in plugin.families:
+        kind = family.config.kind
+        known = FAMILIES.get(kind)
+        if known is not None and known.__module__.startswith("s5."):
+            raise UserError(f"plugins: {folder}: the model family {kind!r} exists already", hint="choose another name")
+        FAMILIES[kind] = family.config
+    if (folder / "conf").is_dir():
+        add_conf_dir(folder / "conf")
+    return plugin
+
+
+def plugin_datasets() -> Iterator[PluginDataset]:
+    """Yield the data sets of all loaded plug-ins, the newest first."""
+    for plugin in reversed(_loaded.values()):
+        yield from plugin.datasets
+
+
+def plugin_dataset(name: str) -> PluginDataset | None:
+    """Return the data set of a loaded plug-in; None if none has this name."""
+    return next((dataset for dataset in plugin_datasets() if dataset.name == name), None)
+
+
+def plugin_mixer(kind: str) -> type | None:
+    """Return the layer class of a loaded plug-in's family; None if none has this name."""
+    found = (family for plugin in reversed(_loaded.values()) for family in plugin.families)
+    return next((family.mixer() for family in found if family.config.kind == kind), None)

@@ -1,0 +1,142 @@
+"""Data sets of plug-ins: checked example by example, padded, split and scaled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from s5.catalog import DataError, data_root
+from s5.config.choices import Head
+from s5.config.data import DataConfig
+from s5.config.plugins import PluginDataset
+from s5.data.dataset import Dataset, Split
+from s5.data.split import random_splits, stratified_split
+from s5.plugins import Examples
+
+_HELD_OUT = 0.15  # the share of `val` and of `test`, if the data set has no splits of its own
+_SPLITS = ("train", "val", "test")
+
+
+def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
+    """Load a plug-in's data set.
+
+    Args:
+        own: Its declaration.
+        config: Where its files lie, and the seed of its split.
+
+    Returns:
+        The data set; every feature is scaled by its mean and standard deviation over the training split.
+
+    Raises:
+        DataError: If an example does not fit the declaration; the message names the split, the example and what is
+            wrong with it.
+    """
+    root = None if config.root is None else data_root(config.root)
+    loaded = own.load(root)
+    if isinstance(loaded, Examples):
+        splits = _split(own, _check(own, "", loaded), config.split_seed)
+    elif isinstance(loaded, Mapping) and set(loaded) == set(_SPLITS):
+        splits = {name: _check(own, name, loaded[name]) for name in _SPLITS}
+    else:
+        found = sorted(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
+        raise DataError(
+            f"data.name={own.name}: its `load` returned {found}",
+            hint="return Examples, or a mapping of train, val and test to Examples",
+        )
+    mean, std = _moments(*splits["train"][::2])
+    return Dataset(
+        name=own.name,
+        n_classes=own.n_classes,
+        length=own.length,
+        d_input=own.d_input,
+        head=own.head,
+        splits={
+            name: Split(inputs=inputs, labels=labels, lengths=lengths, offset=mean, full_scale=std)
+            for name, (inputs, labels, lengths) in splits.items()
+        },
+    )
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # inputs (n, L, d), labels, lengths (n,)
+
+
+def _check(own: PluginDataset, split: str, examples: Any) -> Arrays:
+    """Return padded inputs, labels and lengths, after checking every example."""
+    at = f"data.name={own.name}" + (f", {split}" if split else "")
+    if not isinstance(examples, Examples):
+        raise DataError(f"{at}: {type(examples).__name__} is not Examples", hint="from s5.plugins import Examples")
+    n = len(examples.inputs)
+    if n == 0 or len(examples.labels) != n:
+        raise DataError(f"{at}: {n} sequences and {len(examples.labels)} labels", hint="each sequence has one label")
+    inputs = np.zeros((n, own.length, own.d_input), np.float32)
+    lengths = np.zeros(n, np.int32)
+    for i, example in enumerate(examples.inputs):
+        values = np.asarray(example, np.float32)
+        if values.ndim != 2 or values.shape[1] != own.d_input:
+            raise DataError(
+                f"{at}, example {i}: its shape is {values.shape}, and a sequence is (L, {own.d_input})",
+                hint=f"correct the file, or d_input={own.d_input} in the plug-in",
+            )
+        if not 1 <= len(values) <= own.length:
+            raise DataError(
+                f"{at}, example {i}: {len(values)} steps, and 1 to {own.length} are allowed",
+                hint=f"cut the sequence, or raise length={own.length} in the plug-in",
+            )
+        if not np.isfinite(values).all():
+            step, feature = np.argwhere(~np.isfinite(values))[0]
+            raise DataError(
+                f"{at}, example {i}: step {step}, feature {feature} is {values[step, feature]}",
+                hint="replace missing values before training",
+            )
+        inputs[i, : len(values)], lengths[i] = values, len(values)
+    labels = _classes(own, at, examples) if own.head is Head.classification else _targets(own, at, examples, lengths)
+    return inputs, labels, lengths
+
+
+def _classes(own: PluginDataset, at: str, examples: Examples) -> Int[np.ndarray, " n"]:
+    labels = np.asarray(examples.labels)
+    for i, label in enumerate(labels.tolist()):
+        if not isinstance(label, int) or not 0 <= label < own.n_classes:
+            raise DataError(
+                f"{at}, example {i}: the label {label!r} is not a whole number from 0 to {own.n_classes - 1}",
+                hint=f"correct it, or n_classes={own.n_classes} in the plug-in",
+            )
+    return labels.astype(np.int32)
+
+
+def _targets(
+    own: PluginDataset, at: str, examples: Examples, lengths: Int[np.ndarray, " n"]
+) -> Float32[np.ndarray, "n L d_output"]:
+    targets = np.zeros((len(lengths), own.length, own.n_classes), np.float32)
+    for i, example in enumerate(examples.labels):
+        values = np.asarray(example, np.float32)
+        if values.shape != (lengths[i], own.n_classes) or not np.isfinite(values).all():
+            raise DataError(
+                f"{at}, example {i}: targets of shape {values.shape}, and finite ones of shape "
+                f"({lengths[i]}, {own.n_classes}) are needed"
+            )
+        targets[i, : lengths[i]] = values
+    return targets
+
+
+def _split(own: PluginDataset, arrays: Arrays, seed: int) -> dict[str, Arrays]:
+    """Divide examples into `train`, `val` and `test`: by class for a classification."""
+    n = len(arrays[2])
+    held = max(1, round(_HELD_OUT * n))
+    sizes = {"train": n - 2 * held, "val": held, "test": held}
+    if sizes["train"] < 1:
+        raise DataError(f"data.name={own.name}: {n} examples are too few to be divided into three splits")
+    if own.head is Head.classification:
+        parts = stratified_split(arrays[1], sizes, seed)
+    else:
+        parts = random_splits(n, {"val": held, "test": held}, seed)
+    inputs, labels, lengths = arrays
+    return {name: (inputs[part], labels[part], lengths[part]) for name, part in parts.items()}
+
+
+def _moments(inputs: np.ndarray, lengths: np.ndarray) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, " d"]]:
+    """Return the mean and the standard deviation of each feature over the valid steps; 1 if it is constant."""
+    valid = inputs[np.arange(inputs.shape[1]) < lengths[:, None]].astype(np.float64)
+    std = valid.std(axis=0)
+    return valid.mean(axis=0).astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)

@@ -1,0 +1,191 @@
+"""A user's own data, models and recipes: found, checked, part of a run's identity, and copied for it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from s5.config.compose import compose
+from s5.config.identity import science_hash, to_dict
+from s5.config.plugins import content_hash, load_plugins
+from s5.data import load
+from s5.errors import UserError
+from s5.models.sequence_model import make_model
+
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
+SMALL = ["model.d_model=8", "model.n_layers=1", "train.epochs=2", "train.batch_size=8"]
+
+
+@pytest.fixture
+def walks(tmp_path: Path) -> Path:
+    """A folder of CSV files of unequal length, as a user has them: three classes of walks in the plane."""
+    rng = np.random.default_rng(0)
+    for label, (name, speed, turn) in enumerate((("slow", 0.1, 0.0), ("fast", 0.5, 0.0), ("turning", 0.3, 0.3))):
+        (tmp_path / "csv" / name).mkdir(parents=True)
+        for i in range(20):
+            n = int(rng.integers(40, 121))
+            angle = turn * np.arange(n) + rng.normal(0, 0.1, n).cumsum() + label
+            steps = speed * np.stack([np.cos(angle), np.sin(angle)], -1)
+            np.savetxt(tmp_path / "csv" / name / f"{i:02}.csv", steps, delimiter=",", header="dx,dy", comments="")
+    return tmp_path / "csv"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A copy of the example that a test may edit."""
+    return Path(shutil.copytree(EXAMPLES / "walks", tmp_path / "own"))
+
+
+def launch(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"LAUNCH_RUNS": str(folder / "runs"), "LAUNCH_SLOTS": str(folder / "slots")}
+    command = [sys.executable, "-m", "launch.cli", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, tmp_path: Path) -> None:
+    (tmp_path / "walks.yaml").write_text(
+        f"plugins: own\nexperiment: walks/s5\nbase: {{data.root: {walks}, train.epochs: 3, model.d_model: 8}}\n"
+    )
+    dry = launch(tmp_path, "sweep", "walks.yaml", "--dry-run").stdout
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*"))
+    launch(tmp_path, "sweep", "walks.yaml")
+    (run,) = (tmp_path / "runs/walks").glob("walks-s5-*")
+    assert run.name in dry
+    copies = list((tmp_path / "runs/.plugins").glob("*/own/plugin.py"))
+    assert len(copies) == 1
+    (own / "plugin.py").write_text((own / "plugin.py").read_text() + "# edited\n")
+    rows = json.loads(launch(tmp_path, "results", "walks", "--format", "json").stdout)
+    assert rows[0]["mean"] is not None
+    scores = [sys.executable, "-m", "s5", "evaluate", str(run), "--json"]  # by its copy, though the folder has changed
+    told = json.loads(subprocess.run(scores, capture_output=True, text=True, check=True).stdout)
+    assert told["test/accuracy"] == pytest.approx(rows[0]["mean"])
+    assert "1 new" in launch(tmp_path, "sweep", "walks.yaml", "--dry-run").stdout  # other code, another run
+
+
+def test_the_training_side_alone_takes_a_plug_in(walks: Path, own: Path, tmp_path: Path) -> None:
+    words = [f"plugins=[{own}]", "experiment=walks/s5", f"data.root={walks}", *SMALL, "model.d_state=8"]
+    command = [sys.executable, "-m", "s5", *words, "--run-dir", str(tmp_path / "run")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "test/accuracy" in told.stdout
+
+
+def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) -> None:
+    def hash_of(folder: Path) -> str:
+        return science_hash(to_dict(compose([f"plugins=[{folder}]", "experiment=walks/s5"])))
+
+    first = hash_of(own)
+    moved = Path(shutil.copytree(own, tmp_path / "elsewhere" / "own"))
+    assert hash_of(moved) == first
+    (moved / "plugin.py").write_text((moved / "plugin.py").read_text() + "# edited\n")
+    assert hash_of(moved) != first
+    plain = science_hash(to_dict(compose(["experiment=digits/s5"])))
+    assert "plugin" not in json.dumps(to_dict(compose(["experiment=digits/s5"]))["data"])
+    assert plain == science_hash(to_dict(compose(["experiment=digits/s5", "plugins=[]"])))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("labels=[label for", "labels=[label + 1 for", "the label 3 is not a whole number from 0 to 2"),
+        ("length=120", "length=50", r"steps, and 1 to 50 are allowed"),
+        ("d_input=2", "d_input=3", r"its shape is \(\d+, 2\), and a sequence is \(L, 3\)"),
+        ("inputs=inputs,", "inputs=inputs[1:],", "59 sequences and 60 labels"),
+        ("ndmin=2)", "ndmin=2) * float('nan')", "example 0: step 0, feature 0 is nan"),
+        ("return Examples(", "return dict(", r"its `load` returned \['inputs', 'labels'\]"),
+    ],
+)
+def test_faulty_data_are_told_with_their_place(walks: Path, own: Path, before: str, after: str, words: str) -> None:
+    text = (own / "plugin.py").read_text()
+    assert before in text
+    (own / "plugin.py").write_text(text.replace(before, after).replace('name="walks"', f'name="walks{hash(after)}"'))
+    load_plugins([str(own)])
+    config = compose([f"plugins=[{own}]", "experiment=walks/s5", f"data.name=walks{hash(after)}", f"data.root={walks}"])
+    with pytest.raises(Exception, match=words) as caught:
+        load(config.data)
+    assert type(caught.value).__name__ == "DataError"
+
+
+def test_splits_share_the_classes_and_features_are_scaled(walks: Path, own: Path) -> None:
+    config = compose([f"plugins=[{own}]", "experiment=walks/s5", f"data.root={walks}"])
+    data = load(config.data)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 42, "val": 9, "test": 9}
+    assert [np.bincount(split.labels).tolist() for split in data.splits.values()] == [[14] * 3, [3] * 3, [3] * 3]
+    train = data.splits["train"]
+    assert train.lengths.min() >= 40 and train.lengths.max() <= 120
+    valid = np.arange(120) < train.lengths[:, None]
+    scaled = ((train.inputs - train.offset) / train.full_scale)[valid]
+    np.testing.assert_allclose([scaled.mean(0), scaled.std(0)], [[0, 0], [1, 1]], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import not_there", r"plugin.py, line 1: ModuleNotFoundError: No module named 'not_there'"),
+        ("x = 1", r"has no PLUGIN = Plugin\(...\)"),
+        ("def f(:\n", "SyntaxError"),
+    ],
+)
+def test_a_faulty_plug_in_is_a_message(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/plugin.py").write_text(text)
+    with pytest.raises(UserError, match=words):
+        load_plugins([str(tmp_path / "bad")])
+    told = launch(tmp_path, "run", "digits/s5", "--plugins", "bad", "--dry-run", code=2).stderr
+    assert "Traceback" not in told and "plugins: " in told
+
+
+def test_what_is_no_plug_in_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"the folder has no plugin.py"):
+        load_plugins([str(tmp_path / "empty")])
+    with pytest.raises(UserError, match=r"no such folder, and no such entry point of s5\.plugins"):
+        load_plugins(["nowhere"])
+
+
+def test_a_family_cannot_take_a_name_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    text = (EXAMPLES / "gru/plugin.py").read_text().replace('"gru"', '"s5"')
+    (tmp_path / "ours/plugin.py").write_text(text)
+    with pytest.raises(UserError, match="the model family 's5' exists already"):
+        load_plugins([str(tmp_path / "ours")])
+
+
+def test_the_launcher_stays_free_of_jax(tmp_path: Path) -> None:
+    (tmp_path / "heavy").mkdir()
+    (tmp_path / "heavy/plugin.py").write_text("import jax\nfrom s5.plugins import Plugin\nPLUGIN = Plugin()\n")
+    told = launch(tmp_path, "run", "digits/s5", "--plugins", "heavy", "--dry-run", code=2).stderr
+    assert "imports JAX when it is imported" in told
+
+
+def test_a_changed_plug_in_changes_its_hash(own: Path) -> None:
+    before = content_hash([str(own)])
+    (own / "__pycache__").mkdir(exist_ok=True)
+    (own / "__pycache__/x.pyc").write_bytes(b"compiled")
+    assert content_hash([str(own)]) == before
+    (own / "conf/experiment/walks/s5.yaml").write_text("# @package _global_\n")
+    assert content_hash([str(own)]) != before
+
+
+def test_an_own_family_trains(tmp_path: Path) -> None:
+    config = compose([f"plugins=[{EXAMPLES / 'gru'}]", "experiment=digits/s5", "model=gru", *SMALL])
+    assert config.model.kind == "gru"
+    model = make_model(config.model, 1, 10, nnx.Rngs(0))
+    x = np.random.default_rng(0).normal(size=(2, 12, 1)).astype(np.float32)
+    whole = model(x, train=False)
+    state = model.initial_state(2)
+    for chunk in (x[:, :5], x[:, 5:]):
+        state, streamed = model.advance(state, chunk)
+    np.testing.assert_allclose(streamed, whole, rtol=1e-5, atol=1e-6)
+    told = launch(
+        tmp_path, "run", "digits/s5", "model=gru", "--plugins", str(EXAMPLES / "gru"), *SMALL, "train.epochs=1"
+    )
+    assert "1 succeeded" in told.stderr + told.stdout
