@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from flax import nnx
 
+import s5
 from s5.config.compose import compose
 from s5.config.identity import science_hash, to_dict
 from s5.config.plugins import content_hash, load_plugins
@@ -189,3 +191,15 @@ def test_an_own_family_trains(tmp_path: Path) -> None:
         tmp_path, "run", "digits/s5", "model=gru", "--plugins", str(EXAMPLES / "gru"), *SMALL, "train.epochs=1"
     )
     assert "1 succeeded" in told.stderr + told.stdout
+
+
+@pytest.mark.parametrize(("name", "sizes", "least"), [("japanese_vowels", 202, 0.9), ("basic_motions", 30, 0.9)])
+def test_real_data_of_another_package_train(tmp_path: Path, name: str, sizes: int, least: float) -> None:
+    pytest.importorskip("aeon", reason="aeon, which ships these data, has no release for this Python")
+    config = s5.make_config(f"plugins=[{EXAMPLES / 'aeon'}]", f"experiment=aeon/{name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # aeon's own, when it is imported
+        data = load(config.data)
+        assert len(data.splits["train"]) == sizes
+        run = s5.train(config, tmp_path / name)
+    assert run.metrics["test/accuracy"] >= least

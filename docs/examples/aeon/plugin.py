@@ -1,0 +1,37 @@
+"""Two data sets that the package `aeon` ships: JapaneseVowels, of unequal length, and BasicMotions."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from s5.plugins import Examples, Plugin, PluginDataset
+
+
+def reader(name: str) -> Callable[[Path | None], dict[str, Examples]]:
+    """Return what reads a data set of aeon; every fourth training example is for validation."""
+
+    def load(_: Path | None) -> dict[str, Examples]:
+        from aeon import datasets
+
+        read = getattr(datasets, f"load_{name}")
+        (inputs, labels), (test_inputs, test_labels) = read(split="train"), read(split="test")
+        classes = sorted(set(labels))
+
+        def examples(chosen: list[int], inputs: list, labels: list) -> Examples:
+            # aeon has (features, steps), and classes by name.
+            return Examples(inputs=[inputs[i].T for i in chosen], labels=[classes.index(labels[i]) for i in chosen])
+
+        return {
+            "train": examples([i for i in range(len(labels)) if i % 4], inputs, labels),
+            "val": examples(list(range(0, len(labels), 4)), inputs, labels),
+            "test": examples(list(range(len(test_labels))), test_inputs, test_labels),
+        }
+
+    return load
+
+
+PLUGIN = Plugin(
+    datasets=(
+        PluginDataset(name="japanese_vowels", load=reader("japanese_vowels"), n_classes=9, d_input=12, length=29),
+        PluginDataset(name="basic_motions", load=reader("basic_motions"), n_classes=4, d_input=6, length=100),
+    )
+)
