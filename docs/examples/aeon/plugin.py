@@ -7,7 +7,7 @@ from s5.plugins import Examples, Plugin, PluginDataset
 
 
 def reader(name: str) -> Callable[[Path | None], dict[str, Examples]]:
-    """Return what reads a data set of aeon; every fourth training example is for validation."""
+    """Return the reader of a data set of aeon; every fourth training example is for validation."""
 
     def load(_: Path | None) -> dict[str, Examples]:
         from aeon import datasets
