@@ -9,6 +9,7 @@ from typing import Any
 
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
+from launch.specs.choices import BackendName
 from launch.specs.mount import Mount, lies_in, parse_mount
 from s5.catalog import CATALOG, cache_folder, data_root
 
@@ -56,7 +57,7 @@ def check_mounts(
     for where, mount in requested:
         message = f"{where}: {mount.source}: no such file or folder"
         if not os.path.exists(mount.source):
-            if profile.backend == "local":
+            if profile.backend == BackendName.LOCAL:
                 raise LaunchError(message, hint="make it, or leave it out; it would be mounted at " + mount.target)
             warnings.append(f"{message} on this machine; the nodes of {profile.name} must have it")
         if runtime == "charliecloud" and not mount.writable:

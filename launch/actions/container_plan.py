@@ -149,9 +149,9 @@ def _find_image(
     """Return the image of runs, or None if something is in the way; and what converts it, if it is a file."""
     from launch.containers.engine.network import check_network  # most runs have no container
     from launch.containers.images.resolve import resolve_image
-    from launch.specs.choices import ENGINES
+    from launch.specs.choices import ENGINES, BackendName
 
-    here, runtime = profile.backend == "local", options.runtime or profile.runtime
+    here, runtime = profile.backend == BackendName.LOCAL, options.runtime or profile.runtime
     if here and profile.container.network is not None and runtime in ENGINES:
         with collect_errors(obstacles), _named_in(profile, "network"):
             check_network(profile.container.network, runtime)

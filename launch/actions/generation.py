@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from launch.store.manifest import Manifest, same_but_for_time
-from launch.store.records import ManifestEntry, ManifestHeader, row_of
+from launch.store.records import ManifestEntry, ManifestHeader, Trigger, row_of
 
 if TYPE_CHECKING:
     from launch.compose.composer import Run
@@ -35,7 +35,7 @@ def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
     return ManifestHeader(
         sweep=sweep.name,
         generation=0,
-        why="submit",
+        why=Trigger.SUBMIT,
         file=sweep.file,
         backend=profile.backend,
         profile=profile.name,
@@ -59,7 +59,7 @@ def freeze_or_reuse(
         found = manifest.headers[generation]
         if not same_but_for_time(found, header):
             break  # it supersedes all that came before it
-        if found.why == "submit":
+        if found.why == Trigger.SUBMIT:
             if _lists(manifest, generation, entries):
                 return state, generation
             if _replaces(manifest, generation, entries):

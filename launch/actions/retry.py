@@ -12,6 +12,7 @@ from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.submission import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.profiles.profile import Profile, load_profile
+from launch.store.records import Trigger
 from launch.store.snapshot import OWN_CODE, take_snapshot
 from launch.store.state import OVER, State
 
@@ -74,7 +75,7 @@ def retry(
     snapshot = take_snapshot(source or OWN_CODE, store.root)
     header = replace(
         containers.prepare().on(header),
-        why="retry",
+        why=Trigger.RETRY,
         backend=profile.backend,
         profile=profile.name,
         snapshot=snapshot.hash,

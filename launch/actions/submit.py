@@ -14,6 +14,7 @@ from launch.actions.submission import Submission
 from launch.backends.choose import check_queue
 from launch.errors import raise_all
 from launch.store.files import fault_point
+from launch.store.records import Trigger
 from launch.store.run_dirs import write_run_dirs
 from launch.store.run_result import adopt_result
 from launch.store.snapshot import OWN_CODE, take_snapshot
@@ -72,7 +73,7 @@ def _restart_changed(
     restarts = {view.run_id for view in changed_since_failure(views, plan.runs)}
     if not restarts:
         return state, generation, tuple(views)
-    state = state.freeze(replace(header, why="retry"), [entry for entry in entries if entry.run_id in restarts])
+    state = state.freeze(replace(header, why=Trigger.RETRY), [entry for entry in entries if entry.run_id in restarts])
     state = state.freeze(header, entries)  # so that the newest generation has every run
     return state, state.manifest.newest, tuple(state.views(run_ids))
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from launch.backends.base import Backend, SchedulerBackend
 from launch.backends.local.backend import LocalBackend
-from launch.errors import BackendError, unknown
 from launch.profiles.profile import Profile
-from launch.specs.choices import BACKENDS, BackendName
+from launch.specs.choices import BackendName
 from launch.store.queue_lock import SUBMIT_PATIENCE_S, check_not_busy
 from launch.store.records import ManifestHeader
 
 
 def find_backend(profile: Profile) -> Backend:
-    """Return the backend that a profile names.
-
-    Raises:
-        BackendError: If there is no backend of that name.
-    """
+    """Return the backend that a profile names."""
     match profile.backend:
         case BackendName.LOCAL:
             return LocalBackend(profile)
@@ -24,8 +19,6 @@ def find_backend(profile: Profile) -> Backend:
             from launch.backends.slurm.backend import SlurmBackend  # loading submitit takes 0.2 s
 
             return SlurmBackend(profile)
-        case name:
-            raise BackendError(unknown("backend", name, BACKENDS), hint=f"the backends are {', '.join(BACKENDS)}")
 
 
 def scheduling_profile(header: ManifestHeader) -> Profile:

@@ -19,6 +19,7 @@ from launch.checks.runtimes import examine_runtimes
 from launch.checks.slurm import examine_cluster
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
+from launch.specs.choices import BackendName
 from launch.store.state import State
 from launch.store.store import Store
 
@@ -47,7 +48,7 @@ def examine(runs: Path | None = None, profile: Profile | None = None) -> Iterato
     """
     store = Store(runs)
     here: _Looks = (("cpu", check_cpu), ("gpu", check_gpu), ("slots", check_slots))
-    if profile is not None and profile.backend == "slurm":
+    if profile is not None and profile.backend == BackendName.SLURM:
         here = (("slurm", lambda: examine_cluster(profile, store.root)),)
     looks: _Looks = (
         ("python", check_python),

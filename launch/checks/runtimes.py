@@ -19,6 +19,7 @@ from launch.containers.images.catalog import load_images
 from launch.containers.images.convert import IMAGES
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
+from launch.specs.choices import BackendName
 
 _ASK_S = 20.0
 _ROOM = 6 << 30  # what converting an image with CUDA takes for a while, where it is unpacked
@@ -61,7 +62,7 @@ def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Che
         The checks. That a runtime is missing is a failure only where the profile names it.
     """
     wanted = "bare" if profile is None else profile.runtime
-    elsewhere = profile is not None and profile.backend == "slurm"
+    elsewhere = profile is not None and profile.backend == BackendName.SLURM
     missing: list[str] = []
     for name, look in _LOOKS.items():
         check = look()

@@ -12,7 +12,7 @@ from typing import Any
 from launch.errors import LaunchError, ProfileError, nearest
 from launch.grammar import looks_secret
 from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
-from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES
+from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES, BackendName, RuntimeName
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
 from launch.specs.mount import Mount, parse_mount
 from launch.yaml_file import Place, describe, printable, read_yaml
@@ -67,8 +67,8 @@ class Profile:
     """
 
     name: str
-    backend: str = "local"
-    runtime: str = "bare"
+    backend: BackendName = BackendName.LOCAL
+    runtime: RuntimeName = RuntimeName.BARE
     image: str | None = None
     mounts: tuple[Mount, ...] = ()
     container: ContainerSettings = field(default_factory=ContainerSettings)
@@ -161,15 +161,15 @@ def _read(name: str, path: Path) -> Profile:
     for kind in ("backend", "runtime"):
         if kind in values:
             check_word(kind, values[kind], place.key(kind))
-    backend = values.get("backend", "local")
+    backend = BackendName(values.get("backend", BackendName.LOCAL))
     if "backend" not in values and (meant := next((key for key in values if key in SLURM_KEYS), None)):
         raise place.key(meant).error("this is for a cluster, and the profile names no backend", "add `backend: slurm`")
-    place.known_keys(values, _LOCAL_KEYS if backend == "local" else _SLURM_KEYS)
+    place.known_keys(values, _LOCAL_KEYS if backend is BackendName.LOCAL else _SLURM_KEYS)
     runs_dir, slots = values.get("runs_dir"), values.get("slots")
     return Profile(
         name=name,
         backend=backend,
-        runtime=values.get("runtime", "bare"),
+        runtime=RuntimeName(values.get("runtime", RuntimeName.BARE)),
         image=None if values.get("image") is None else _text(values["image"], place.key("image")),
         mounts=_mounts(values.get("mounts"), place.key("mounts")),
         container=_container(values, place),
@@ -177,7 +177,7 @@ def _read(name: str, path: Path) -> Profile:
         slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
         runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
         env=_env(values.get("env", {}), place.key("env")),
-        site=read_slurm_settings(values, place) if backend == "slurm" else SlurmSettings(),
+        site=read_slurm_settings(values, place) if backend is BackendName.SLURM else SlurmSettings(),
         file=place.file,
     )
 

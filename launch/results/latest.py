@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.store.dependencies import DependencyGraph
-from launch.store.records import row_of
+from launch.store.records import Trigger, row_of
 from launch.store.state import State
 from s5.config.identity import science_subset
 from s5.run_dir.result import CONFIG, RUN
@@ -62,7 +62,7 @@ def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunVie
 
 def _last_submissions(manifest: Manifest) -> dict[str, int]:
     """Return the last submission of every run. A retry does not count: it lists runs of any configuration."""
-    numbers = [number for number in sorted(manifest.headers) if manifest.headers[number].why == "submit"]
+    numbers = [number for number in sorted(manifest.headers) if manifest.headers[number].why == Trigger.SUBMIT]
     return {run_id: number for number in numbers for run_id in manifest.run_ids[number]}
 
 

@@ -1,23 +1,20 @@
-"""The attempts of one run: claiming the next, recording how it went, publishing its result.
+"""The attempts of one run: their folders and records.
 
-On disk::
-
-    RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
-                       lock           held by the supervisor and by what it started; free: nobody works on it
-                       log.txt        what the command printed
-                       result.json    written by the command, last
-    RUN_DIR/result.json               a hard link to it, made once
-    RUN_DIR/cancelled.json            the generation that the user cancelled
+RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
+                   lock           held by the supervisor and its children; free: no process works on the attempt
+                   log.txt        what the command printed
+                   result.json    written by the command, last
+RUN_DIR/result.json               a hard link to it, made once
+RUN_DIR/cancelled.json            the generation that the user cancelled
 """
 
 from __future__ import annotations
 
-import json
 import os
 
 from launch.errors import StoreError
 from launch.store.files import replace_file
-from launch.store.record_json import from_json, read_json, to_json
+from launch.store.record_json import encode, from_json, read_json
 from launch.store.records import AttemptRecord
 from s5.run_dir.result import ATTEMPTS
 
@@ -63,11 +60,6 @@ def write_record(path: str, record: AttemptRecord) -> None:
     """Replace the record of an attempt. Only the attempt's own supervisor does.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If it cannot be written.
     """
     replace_file(os.path.join(path, ATTEMPT), encode(record))
-
-
-def encode(record: AttemptRecord) -> bytes:
-    """Return the bytes of a record."""
-    return (json.dumps(to_json(record), indent=1, sort_keys=True) + "\n").encode()

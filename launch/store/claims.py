@@ -1,18 +1,19 @@
-"""Claiming an attempt: making its folder is the claim, so of two supervisors exactly one owns the run."""
+"""Claiming an attempt: making its folder is the claim, so exactly one of two supervisors owns the run."""
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 
 from launch.store import processes
-from launch.store.attempts import ATTEMPT, attempt_path, encode
+from launch.store.attempts import ATTEMPT, attempt_path
 from launch.store.files import fault_point, store_error, write_file
 from launch.store.locks import acquire, is_held
+from launch.store.record_json import encode
 from launch.store.records import AttemptRecord
-from s5.run_dir.result import ATTEMPTS, CLAIM, LOCK
+from s5.run_dir.attempts import claim_prefix, place_claim
+from s5.run_dir.result import ATTEMPTS, LOCK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,8 @@ class Claim:
 
     Attributes:
         path: `RUN_DIR/attempts/K`.
-        lock: The descriptor that holds its lock, to be handed to whatever works on it.
-        record: What `attempt.json` says.
+        lock: The descriptor that holds its lock; every process that works on the attempt inherits it.
+        record: The content of `attempt.json`.
     """
 
     path: str
@@ -31,25 +32,24 @@ class Claim:
 
 
 def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
-    """Claim an attempt: whoever makes its folder owns the run.
+    """Claim an attempt: the process that makes its folder owns the run.
 
-    The folder appears whole, by one rename, with the lock held and the record written. So nobody ever sees an
-    attempt of which it cannot say who works on it, and of two claimants the second finds the place taken.
+    The folder appears whole, by one rename, with the lock held and the record written. So no process ever sees an
+    attempt without an owner, and the second of two claimants finds the place taken.
 
     Args:
         run_dir: The run directory.
         attempt: The number after the newest attempt.
-        record: What `attempt.json` is to say.
+        record: The content of `attempt.json`.
 
     Returns:
-        The claim; None where somebody else was first.
+        The claim; None if another process was first.
 
     Raises:
-        StoreError: Where the folder cannot be written.
+        StoreError: If the folder cannot be written.
     """
-    folder = os.path.join(run_dir, ATTEMPTS)
     own = os.getpid()
-    prepared = os.path.join(folder, f"{CLAIM}{processes.host()}-{own}-{processes.start_time(own)}")
+    prepared = os.path.join(run_dir, ATTEMPTS, f"{claim_prefix()}{own}-{processes.start_time(own)}")
     try:
         os.makedirs(prepared, exist_ok=True)
         lock = acquire(os.path.join(prepared, LOCK))
@@ -57,19 +57,20 @@ def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | 
             raise AssertionError(f"the lock of {prepared}, which this process has just made, is held")
         write_file(os.path.join(prepared, ATTEMPT), encode(record))
         fault_point("claim.prepared")
-        os.rename(prepared, attempt_path(run_dir, attempt))
+        if not place_claim(prepared, run_dir, attempt):
+            os.close(lock)
+            _remove(prepared)
+            return None
     except OSError as error:
         _remove(prepared)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return None
-        raise store_error(error, f"claim attempt {attempt} in {folder}") from error
+        raise store_error(error, f"claim attempt {attempt} in {os.path.join(run_dir, ATTEMPTS)}") from error
     fault_point("claim.made")
     return Claim(path=attempt_path(run_dir, attempt), lock=lock, record=record)
 
 
 def remove_torn_claims(run_dir: str) -> None:
-    """Remove what claimants of this machine left that died before their claim was made."""
-    folder, own = os.path.join(run_dir, ATTEMPTS), f"{CLAIM}{processes.host()}-"
+    """Remove the prepared folders of processes of this machine that died before their claim was made."""
+    folder, own = os.path.join(run_dir, ATTEMPTS), claim_prefix()
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             if name.startswith(own) and not _may_claim(name[len(own) :]):
@@ -80,18 +81,18 @@ def remove_torn_claims(run_dir: str) -> None:
 
 
 def _may_claim(owner: str) -> bool:
-    """Say whether the claimant `PID-START` lives: between making its folder and locking it, only that says so.
+    """Return whether the claimant `PID-START` is alive: until it has locked its folder, nothing else proves it.
 
-    `python -m s5`, which looks nowhere into `/proc`, names its pid only.
+    `python -m s5`, which does not read `/proc`, writes its pid only.
     """
     pid, _, start = owner.partition("-")
     if not pid.isdigit():
-        return True  # of a machine whose name begins with this one's
+        return True  # a machine whose name begins with this one's
     found = processes.start_time(int(pid))
     return found is not None and start in ("", str(found))
 
 
 def _remove(folder: str) -> None:
-    import shutil  # costs a supervisor milliseconds, and it hardly ever has something to remove
+    import shutil  # costs a supervisor milliseconds, and there is hardly ever something to remove
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import suppress
 
+from launch.specs.choices import BackendName
 from launch.store import processes
 from launch.store.attempts import ATTEMPT, LOG
 from launch.store.locks import is_held
@@ -33,7 +34,7 @@ def is_alive(
     Args:
         path: The attempt's folder.
         record: Its record; None if it cannot be read.
-        scheduled: What the scheduler says of the sweep; None if no scheduler was asked.
+        scheduled: The scheduler's answer for the sweep; None if no scheduler was asked.
     """
     if is_locked(path):
         return True, None
@@ -47,13 +48,18 @@ def is_alive(
     if record.host == processes.host():
         return False, None  # this machine has been started again since
     where = f"it runs on {record.host}, which cannot be seen from {processes.host()}"
-    if record.backend != "local":
+    if record.backend != BackendName.LOCAL:
         # The second proof is the scheduler, which no longer has the job.
         lost = scheduled is not None and scheduled.has_lost(record.job_id, record.started)
         return not lost, None if lost or scheduled is not None else where
     if _is_silent(path):
         return False, None
     return True, f"{where}; it counts as lost after {SILENT_S / 60:.0f} min of silence"
+
+
+def is_here(record: AttemptRecord) -> bool:
+    """Return whether an attempt was started on this machine since it booted: only then do its pids mean anything."""
+    return record.boot_id == processes.boot_id()
 
 
 def _is_silent(path: str) -> bool:
@@ -67,8 +73,3 @@ def _is_silent(path: str) -> bool:
         with suppress(OSError):
             newest = max(newest, os.stat(os.path.join(path, name)).st_mtime)
     return time.time() - newest > SILENT_S
-
-
-def is_here(record: AttemptRecord) -> bool:
-    """Return whether an attempt was started on this machine since it booted: only then do its pids mean anything."""
-    return record.boot_id == processes.boot_id()

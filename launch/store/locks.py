@@ -9,21 +9,21 @@ import os
 
 from launch.errors import StoreError
 from launch.store.files import store_error
-from s5.run_dir.locks import is_locked, lock_fd
+from s5.run_dir import locks
 
 
 def acquire(path: str, *, wait: bool = False) -> int | None:
-    """Take the lock on a file, which is made where it is missing.
+    """Take the lock on a file, which is made if it is missing.
 
     Args:
-        path: The file. A holder may write what it likes into it.
-        wait: Whether to wait for whoever holds it.
+        path: The file. Its holder may write anything into it.
+        wait: Whether to wait for the process that holds it.
 
     Returns:
-        The descriptor that holds the lock until every copy of it is closed; None where somebody holds it.
+        The descriptor that holds the lock until every copy of it is closed; None if another process holds it.
 
     Raises:
-        StoreError: Where the file cannot be made, or its file system has no locks.
+        StoreError: If the file cannot be made, or its file system has no locks.
     """
     while True:
         try:
@@ -35,12 +35,12 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
             return None
         if _is_at(fd, path):
             return fd
-        os.close(fd)  # somebody cleaned the folder between the open and the lock: this is the lock of no name
+        os.close(fd)  # the file was deleted between the open and the lock: no other process will find this one
 
 
 def _take(fd: int, path: str, wait: bool) -> bool:
     try:
-        return lock_fd(fd, wait=wait)
+        return locks.lock_fd(fd, wait=wait)
     except OSError as error:
         os.close(fd)
         raise StoreError(
@@ -57,14 +57,12 @@ def _is_at(fd: int, path: str) -> bool:
 
 
 def is_held(path: str) -> bool:
-    """Say whether anybody holds the lock on a file. Asking takes nothing; no file, no holder."""
+    """Return whether any process holds the lock on a file; False if there is no such file. Does not take it.
+
+    Raises:
+        StoreError: If a file is in the place of its folder.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
+        return locks.is_held(path)
     except NotADirectoryError as error:
         raise store_error(error, f"open the lock {path}") from error
-    try:
-        return is_locked(fd)
-    finally:
-        os.close(fd)

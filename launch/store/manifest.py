@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from launch.errors import StoreError
 from launch.store.files import create_file, fault_point, read_bytes, store_error
 from launch.store.record_json import from_json, to_json
-from launch.store.records import ManifestEntry, ManifestHeader
+from launch.store.records import ManifestEntry, ManifestHeader, Trigger
 
 # Among the settings of a line: the name of the run's block, where it has one. No key of a config is called so.
 BLOCK = "block"
@@ -80,7 +80,7 @@ class Manifest:
     def with_generation(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> Manifest:
         """Return this manifest with one more generation, the newest."""
         generation = header.generation
-        retried = generation if header.why == "retry" else 0
+        retried = generation if header.why == Trigger.RETRY else 0
         submitted = generation - retried
         listed = dict(self.listed)
         for entry in entries:
@@ -241,7 +241,7 @@ def entry_line(entry: ManifestEntry) -> str:
 
 def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:
     """Say whether two headers ask for the same execution: all but the number, the cause and the time are equal."""
-    return replace(one, generation=0, why="", created=0.0) == replace(other, generation=0, why="", created=0.0)
+    return replace(one, generation=0, why=other.why, created=0.0) == replace(other, generation=0, created=0.0)
 
 
 def _lines(path: str) -> list[bytes]:

@@ -14,7 +14,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from launch.errors import StoreError
+from launch.errors import StoreError, unknown
 from launch.store.files import read_bytes, store_error
 from launch.store.records import FORMAT_VERSION, JSON_NAME
 
@@ -35,6 +35,11 @@ def to_json(record: Any) -> dict[str, Any]:
     """Return a record's fields as plain values, ready for `json.dumps`."""
     names = {field.name: field.metadata.get(JSON_NAME, field.name) for field in fields(record)}
     return {names[name]: value for name, value in asdict(record).items()}
+
+
+def encode(record: Any) -> bytes:
+    """Return the bytes of a record's file."""
+    return (json.dumps(to_json(record), indent=1, sort_keys=True) + "\n").encode()
 
 
 def from_json(kind: type[T], values: object, where: str) -> T:
@@ -173,7 +178,7 @@ def _member(kind: type[StrEnum], value: Any) -> StrEnum:
     try:
         return kind(value)
     except ValueError:
-        raise ValueError(f"{value!r} is not one of {', '.join(kind)}") from None
+        raise ValueError(unknown("word", value, list(kind))) from None
 
 
 def _plain(kind: type, value: Any) -> Any:

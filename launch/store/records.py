@@ -1,15 +1,17 @@
-"""The typed records that lie in a run directory: their fields.
+"""The typed records that are stored in run directories: their fields.
 
-A record is a frozen dataclass of plain values. `version` is the version of its format; a reader refuses one
-it does not know. Nothing here touches the disk: `launch.store` does, and `launch.store.record_json` has the JSON.
+A record is a frozen dataclass of plain values. `version` is the version of its format; a reader refuses one that it
+does not know. `launch.store.record_json` turns records into JSON and back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+from launch.specs.choices import BackendName, RuntimeName
 from launch.specs.container import ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -29,7 +31,7 @@ class PublishedNumber:
         settings: The settings that pick the row; empty matches every row of the experiment.
         metric: Such as `test/accuracy`.
         value: In the metric's own unit: accuracies are fractions.
-        std: Its standard deviation where the paper gives one.
+        std: Its standard deviation, if the paper gives one.
         source: Paper and table.
     """
 
@@ -43,17 +45,17 @@ class PublishedNumber:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """`run.json`: what a run is. Immutable, science only.
+    """`run.json`: the identity of a run. Immutable; holds only what changes its numbers.
 
     Attributes:
         run_id: `<experiment>-<slug>-s<seed>-<hash8>`.
         experiment: The training recipe.
-        overrides: Hydra overrides beside experiment and seed, in order; a later one wins.
+        overrides: Hydra overrides besides experiment and seed, in order; a later one wins.
         settings: What distinguishes the run inside its sweep: varied key to value.
         seed: The seed.
         science_version: Version of the declared scientific subset.
         science_hash: SHA-256 over the canonical JSON of that subset, 64 hex digits.
-        command: What to execute instead of `python -m s5 train RUN_DIR`; None for that.
+        command: The command line; None for `python -m s5 train RUN_DIR`.
         version: Format version.
     """
 
@@ -70,14 +72,14 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestEntry:
-    """One run of a manifest generation, with what its execution needs and its science does not.
+    """One run of a manifest generation, with its resources, which do not belong to its identity.
 
     Attributes:
         run_id: Which run.
         experiment: Its recipe, repeated here so that status reads one file for a sweep.
-        settings: What distinguishes it, likewise, and the name of its block where that has one.
-        seed: Likewise.
-        resources: What an attempt asks for.
+        settings: The settings that distinguish it inside its sweep, and the name of its block, if that has one.
+        seed: The seed.
+        resources: The resources that an attempt asks for.
         provides: The labels that other runs require and to which it belongs; `gives` on disk.
         requires: The labels whose runs must succeed first; `after` on disk.
     """
@@ -91,6 +93,13 @@ class ManifestEntry:
     requires: tuple[str, ...] = field(default=(), metadata={JSON_NAME: "after"})
 
 
+class Trigger(StrEnum):
+    """Why a generation was added."""
+
+    SUBMIT = "submit"  # the sweep was submitted
+    RETRY = "retry"  # the user asked to try its runs again
+
+
 @dataclass(frozen=True, kw_only=True)
 class ManifestHeader:
     """The first line of a manifest generation `runs/<sweep>/manifest/NNNN.jsonl`.
@@ -98,31 +107,31 @@ class ManifestHeader:
     Attributes:
         sweep: Name of the sweep.
         generation: Its number, from 1.
-        why: `submit` or `retry`.
+        why: Why it was added.
         file: The sweep file as the user named it; None for `launch run`.
-        backend: `local` or `slurm`.
+        backend: Who schedules its runs.
         profile: Name of the profile.
-        runtime: Name of the runtime.
+        runtime: What wraps the command.
         snapshot: Content hash of the code, the name of its folder under `runs/.snapshots`.
         metric: The metric of the results table.
-        retry: How often each reason of an attempt's end is tried again.
+        retry: How often a run is tried again, for each reason of an attempt's end.
         published: Numbers of the paper.
         created: Seconds since the epoch.
         max_parallel: How many runs of the sweep may run at once; None for as many as fit.
-        after: Sweeps of which every run must have succeeded before one of this starts.
+        after: Sweeps whose runs must all have succeeded before a run of this one starts.
         image: The image that runs execute in; None under `bare`.
-        mounts: What of the host they see beside their own folders and the snapshot.
+        mounts: The folders of the host that they see besides their own and the snapshot.
         container: How an engine sets their containers up.
         version: Format version.
     """
 
     sweep: str
     generation: int
-    why: str
+    why: Trigger
     file: str | None
-    backend: str
+    backend: BackendName
     profile: str
-    runtime: str
+    runtime: RuntimeName
     snapshot: str | None
     metric: str
     retry: dict[str, int]
@@ -138,44 +147,44 @@ class ManifestHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptRecord:
-    """`attempt.json`: one execution of a run. Written at its start, replaced once at its end.
+    """`attempt.json`: one execution of a run. Written when it starts, replaced once when it ends.
 
     Attributes:
         attempt: Its number, from 0.
         generation: The manifest generation it was started for.
-        backend: `local` or `slurm`.
+        backend: Who scheduled it.
         profile: Name of the profile.
-        runtime: Name of the runtime.
+        runtime: What wraps the command.
         image: The image it executed in; None under `bare`.
-        engine: Where the engine answers that was asked for its container; None for a runtime that is its own.
+        engine: The address of the container engine; None for a runtime without one.
         snapshot: Content hash of the code it ran.
-        resources: What it was given.
+        resources: The resources it was given.
         command: The command line, without secrets.
-        threads: Threads that XLA and BLAS were given; None where a GPU does the work.
+        threads: Threads that XLA and BLAS were given; None if a GPU does the work.
         devices: The GPU or CPU numbers of its slot.
         host: Name of the machine.
-        boot_id: Identity of that machine's boot, so that a pid is not mistaken after a reboot.
+        boot_id: Identity of that machine's boot: after a reboot its pids mean nothing.
         pid: The supervisor.
-        pid_start: The supervisor's start time in clock ticks since boot, so that a reused pid is seen.
+        pid_start: The supervisor's start time in clock ticks since boot: it tells a reused pid.
         job_id: The scheduler's job, a task of an array as `12_3`; None under `local`.
         node: The name the scheduler knows the machine by; None under `local`.
         restarts: How often the scheduler had started the job before.
         started: Seconds since the epoch.
         ended: Seconds since the epoch; None while it runs.
         reason: Why it ended; None while it runs.
-        exit_code: The command's exit code; None where a signal ended it.
+        exit_code: The command's exit code; None if a signal ended it.
         signal: The number of that signal.
-        message: One line for a person: the last words of a crash.
+        message: One line for the user: the last line of a crash.
         retry: Whether the policy lets the run be tried again without being asked.
-        config_crc: CRC-32 of the `config.yaml` it was started with; None where nobody looked.
+        config_crc: CRC-32 of the `config.yaml` it was started with; None if that was not recorded.
         version: Format version.
     """
 
     attempt: int
     generation: int
-    backend: str
+    backend: BackendName
     profile: str
-    runtime: str
+    runtime: RuntimeName
     image: Image | None
     snapshot: str | None
     resources: Resources
@@ -212,7 +221,7 @@ class AttemptRecord:
 
 
 def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what the runs of one row of the results share."""
+    """Return the key that the runs of one row of the results share: all but their seeds."""
     import json  # not while a shell completes a word
 
     return experiment, json.dumps(settings, sort_keys=True, default=str)

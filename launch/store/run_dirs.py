@@ -14,8 +14,8 @@ from launch.errors import StoreError
 from launch.store.files import fault_point, read_bytes, replace_file, store_error, write_file
 from launch.store.manifest import Manifest
 from launch.store.processes import host, is_alive, start_time
-from launch.store.record_json import from_json, to_json
-from launch.store.records import ManifestEntry, RunRecord
+from launch.store.record_json import encode, from_json
+from launch.store.records import RunRecord, row_of
 from launch.store.run_result import has_result
 from s5.run_dir.result import CONFIG, RUN
 
@@ -99,11 +99,14 @@ def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) ->
     missing: dict[str, PlannedRun] = {}
     repairs: list[FileRepair] = []
     changed: list[ChangedIdentity] = []
-    known = {_row_and_seed(one.entry): run_id for run_id, one in manifest.listed.items()}
+    known = {
+        (row_of(one.entry.experiment, one.entry.settings), one.entry.seed): run_id
+        for run_id, one in manifest.listed.items()
+    }
     for run in runs:
         run_id = run.record.run_id
         if run_id not in manifest.listed:
-            earlier = known.get((run.record.experiment, json.dumps(run.settings, sort_keys=True), run.record.seed))
+            earlier = known.get((row_of(run.record.experiment, run.settings), run.record.seed))
             if earlier is not None:
                 changed.append(ChangedIdentity(run_id=run_id, earlier=earlier))
         run_dir = f"{sweep}/{run_id}"
@@ -153,7 +156,7 @@ def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
     """Make a run directory in `new` and rename it into place; return whether this call made it."""
     # Not synced to the disk, which would cost a thousand runs seconds: what a power cut loses is written again.
     os.mkdir(new)
-    write_file(f"{new}/{RUN}", _encode(run.record))
+    write_file(f"{new}/{RUN}", encode(run.record))
     write_file(f"{new}/{CONFIG}", run.config_text().encode())
     fault_point("plan.written")
     try:
@@ -169,7 +172,7 @@ def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
 
 def _find_repairs(run_dir: str, run: PlannedRun) -> Iterator[FileRepair]:
     """Yield the files of a run directory that do not hold what they must."""
-    run_id, record, config = run.record.run_id, _encode(run.record), run.config_text().encode()
+    run_id, record, config = run.record.run_id, encode(run.record), run.config_text().encode()
     file = f"{run_dir}/{RUN}"
     before = _read(file)
     if before != record and not _is_same_run(file, before, run.record):
@@ -205,14 +208,6 @@ def _is_same_run(file: str, before: bytes | None, record: RunRecord) -> bool:
 def same_config(one: bytes, other: bytes) -> bool:
     """Return whether two texts of `config.yaml` say the same: earlier versions wrote the keys in another order."""
     return one == other or sorted(one.splitlines()) == sorted(other.splitlines())
-
-
-def _row_and_seed(entry: ManifestEntry) -> tuple[str, str, int]:
-    return entry.experiment, json.dumps(entry.settings, sort_keys=True), entry.seed
-
-
-def _encode(record: RunRecord) -> bytes:
-    return (json.dumps(to_json(record), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _read(file: str) -> bytes | None:

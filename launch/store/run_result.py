@@ -14,19 +14,19 @@ from s5.run_dir.result import RESULT, ResultError, publish, read_result, write_r
 
 
 class InvalidResult(StoreError):
-    """A result file that is none."""
+    """A `result.json` that is not in the format of a result."""
 
 
 def has_result(path: str) -> bool:
-    """Say whether a run directory, or an attempt's folder, holds a result."""
+    """Return whether a run directory, or an attempt's folder, holds a result."""
     return os.path.lexists(os.path.join(path, RESULT))
 
 
 def write_empty_result(path: str) -> None:
-    """Write the result of a command that ended well and left none of its own.
+    """Write the result of a command that ended well and wrote no result itself.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If it cannot be written.
     """
     try:
         write_result(Path(path), {})
@@ -44,8 +44,8 @@ def publish_result(path: str) -> bool:
         Whether this call did it.
 
     Raises:
-        BadResult: Where it is none.
-        StoreError: Where it cannot be read or linked.
+        InvalidResult: If the file is not a result.
+        StoreError: If it cannot be read or linked.
     """
     result = os.path.join(path, RESULT)
     try:
@@ -62,20 +62,13 @@ def publish_result(path: str) -> bool:
 
 
 def set_aside_result(path: str) -> None:
-    """Rename what stands in the place of an attempt's result and is none, so that it does not stand there for ever."""
+    """Rename an invalid `result.json` so that it no longer blocks the attempt."""
     with suppress(OSError):
         os.replace(os.path.join(path, RESULT), os.path.join(path, f"{RESULT}.bad"))
 
 
 def adopt_result(run_dir: str) -> bool:
-    """Publish the result of an attempt whose supervisor died before it could.
-
-    Args:
-        run_dir: The run directory.
-
-    Returns:
-        Whether the run has a result now.
-    """
+    """Publish the result of an attempt whose supervisor died before it could; return whether the run has one now."""
     if has_result(run_dir):
         return True
     for attempt in reversed(attempt_numbers(run_dir)):

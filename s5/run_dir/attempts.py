@@ -1,18 +1,17 @@
-"""Claiming an attempt without a supervisor, for `python -m s5` typed by hand.
+"""Claiming an attempt: its folder is prepared under a temporary name with its lock held, then renamed to `attempts/K`.
 
-It works as in a supervisor, so the two see each other: the folder is prepared under a temporary name with its lock
-held, then renamed to `attempts/K`, which succeeds for one process only.
+The rename succeeds for one process only. Supervisors claim in the same way, so that `python -m s5` typed by hand and a
+launcher see each other.
 """
 
 import errno
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from s5.errors import UserError
-from s5.run_dir.locks import is_locked, lock_fd
+from s5.run_dir.locks import is_held, lock_fd
 from s5.run_dir.result import ATTEMPTS, CLAIM, LOCK, attempt_dirs
 
 
@@ -29,7 +28,7 @@ def claim_attempt(run_dir: Path) -> Iterator[Path]:
     Raises:
         UserError: If another process is running the run.
     """
-    prepared = run_dir / ATTEMPTS / f"{CLAIM}{socket.gethostname()}-{os.getpid()}"
+    prepared = run_dir / ATTEMPTS / f"{claim_prefix()}{os.getpid()}"
     prepared.mkdir(parents=True, exist_ok=True)
     fd = os.open(prepared / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -46,26 +45,31 @@ def _place(prepared: Path, run_dir: Path) -> Path:
     """Rename the prepared folder to the number after the last attempt's; raise if that one is running."""
     while True:
         earlier = attempt_dirs(run_dir)
-        if earlier and _is_running(earlier[-1]):
+        if earlier and is_held(os.path.join(earlier[-1], LOCK)):
             raise UserError(
                 f"{run_dir}: attempt {earlier[-1].name} is still running",
                 hint="wait for it, or stop its process; then repeat the command",
             )
-        place = run_dir / ATTEMPTS / str(int(earlier[-1].name) + 1 if earlier else 0)
-        try:
-            os.rename(prepared, place)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            continue  # another process was first, and is running it now
-        return place
+        attempt = int(earlier[-1].name) + 1 if earlier else 0
+        if place_claim(prepared, run_dir, attempt):
+            return run_dir / ATTEMPTS / str(attempt)
 
 
-def _is_running(attempt_dir: Path) -> bool:
-    with suppress(FileNotFoundError):
-        fd = os.open(attempt_dir / LOCK, os.O_RDONLY)
-        try:
-            return is_locked(fd)
-        finally:
-            os.close(fd)
-    return False
+def claim_prefix() -> str:
+    """Return how the names of all claims that this machine prepares begin; the owner's pid follows."""
+    return f"{CLAIM}{os.uname().nodename}-"
+
+
+def place_claim(prepared: str | Path, run_dir: str | Path, attempt: int) -> bool:
+    """Rename a prepared folder to an attempt's; return False if another process made that attempt first.
+
+    Raises:
+        OSError: If it cannot be renamed for another reason.
+    """
+    try:
+        os.rename(prepared, os.path.join(run_dir, ATTEMPTS, str(attempt)))
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import struct
+from pathlib import Path
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -39,6 +40,18 @@ def is_locked(fd: int) -> bool:
     """Return whether another open file description than `fd` holds the lock on its file; does not take it."""
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK))
     return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
+
+
+def is_held(path: str | Path) -> bool:
+    """Return whether any process holds the lock on a file; False if there is no such file. Does not take it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_locked(fd)
+    finally:
+        os.close(fd)
 
 
 def _flock(kind: int) -> bytes:

@@ -7,7 +7,6 @@ import pytest
 
 from launch.cli import main
 from launch.errors import ExitCode, StoreError
-from launch.store import locks
 from launch.store.locks import acquire, is_held
 from s5.run_dir.locks import is_locked, lock_fd
 
@@ -59,7 +58,7 @@ def test_lock_of_a_removed_file_is_not_taken_for_the_lock(tmp_path: Path, monkey
     os.close(again)
 
 
-def test_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
+def test_lock_whose_file_is_removed_before_it_is_taken_is_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, removed = tmp_path / "lock", []
@@ -69,7 +68,7 @@ def test_lock_whose_file_is_removed_before_it_is_taken_is_taken_anew(
             removed.append(path.unlink())
         return lock_fd(fd, wait=wait)
 
-    monkeypatch.setattr(locks, "lock_fd", take_too_late)
+    monkeypatch.setattr("s5.run_dir.locks.lock_fd", take_too_late)
     fd = acquire(str(path))
     assert fd is not None
     assert os.path.samestat(os.fstat(fd), path.stat())

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import threading
 from dataclasses import replace
@@ -12,6 +13,7 @@ from launch.store.attempts import write_record
 from launch.store.claims import claim_attempt
 from launch.store.manifest import freeze
 from launch.store.processes import host, start_time
+from launch.store.record_json import to_json
 from launch.store.run_dirs import plan_run_dirs
 from launch.store.state import Reason, State
 from launch.store.store import Store, SweepStore
@@ -139,6 +141,10 @@ def test_of_many_writers_each_gets_its_own_generation(sweep: SweepStore) -> None
     assert not list((sweep.path / "manifest").glob(".*"))
 
 
+def _header_line(**change: object) -> bytes:
+    return json.dumps(to_json(replace(HEADER, generation=2)) | change).encode() + b"\n"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -146,6 +152,7 @@ def test_of_many_writers_each_gets_its_own_generation(sweep: SweepStore) -> None
         (b"{\n", "line 1: not JSON"),
         (b"{}\n", "line 1"),
         (b'{"version": 9}\n', "version 9"),
+        (_header_line(backend="slrm"), "line 1: backend: unknown word 'slrm'; did you mean slurm"),
     ],
 )
 def test_status_survives_a_bad_manifest_and_names_it(sweep: SweepStore, content: bytes, words: str) -> None:
