@@ -1,7 +1,7 @@
 """`aan`: the Long Range Arena's Retrieval. Of two papers' texts, does one cite the other?
 
-Source: Radev et al. 2013; Tay et al. 2021 (arXiv:2011.04006), §3.3. A file has no header and no quoting: a label, two
-names and two texts, separated by tabs. Characters are numbered as in the S5 repository.
+Source: Radev et al. 2013; Tay et al. 2021 (arXiv:2011.04006), §3.3. A line of a file has a label, two names and two
+texts, separated by tabs, without header or quoting. Characters are numbered as in the S5 repository.
 """
 
 import functools

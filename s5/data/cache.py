@@ -77,7 +77,7 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
 
 
 def provenance(info: DatasetInfo) -> dict[str, Any]:
-    """Return what a valid cache was made of: the data set, its version, the checksums of its raw files."""
+    """Return the provenance of a valid cache: the data set, its version, the checksums of its raw files."""
     kept = CATALOG.get(info.cached_as, info)  # data sets with a common cache have a common name
     sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
     return {"version": kept.version, "name": kept.name, "sums": sums}

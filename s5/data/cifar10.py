@@ -1,7 +1,7 @@
 """`cifar10`, `cifar10_grey`: CIFAR-10 from its binary files, or from its pickled ones. Source: Krizhevsky 2009.
 
-A binary file is a row of records: the class, then 1,024 values each of red, green and blue, row by row. Grey values
-and both scales are those of the S5 repository.
+A binary file is a sequence of records: the class, then 1,024 values each of red, green and blue, row by row. Grey
+values and both scales are those of the S5 repository.
 """
 
 import io
@@ -90,7 +90,7 @@ def decode_records(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray
         The pixels and the class of each image.
 
     Raises:
-        DataError: If it has another size, or a class is none.
+        DataError: If it has another size, or a class is out of range.
     """
     record = 1 + _N_COLOURS * _N_PIXELS
     if len(content) != n * record:
@@ -111,7 +111,7 @@ def decode_pickle(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray,
         The pixels and the class of each image.
 
     Raises:
-        DataError: If it is no such file.
+        DataError: If it is not such a file.
     """
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="latin1").load()

@@ -1,8 +1,9 @@
 """`imdb`, `imdb_bytes`: the film reviews of Maas et al. 2011 as the Long Range Arena's Text.
 
-The characters and their numbers are those of the S5 repository: the training reviews are cut first, then counted, and
-what occurs fewer than 15 times is unknown. Nobody set reviews aside to validate: the S5 repository validates on the
-test reviews. Here a tenth of the training reviews is set aside, unless `compat=upstream` asks for its way.
+Characters and their tokens are those of the S5 repository: the training reviews are cut to length, then their
+characters are counted, and a character that occurs fewer than 15 times is unknown. The published data have no
+validation split, and the S5 repository validates on the test reviews. Here a tenth of the training reviews is held
+out, unless `compat=upstream`.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """`spamassassin_bytes`: the mails of Apache SpamAssassin's public corpus, wanted or spam, byte by byte.
 
-The headers, which say it, are dropped. Mails are ordered by the SHA-1 of the bytes that are kept, which parts those
-that came together and brings equal ones together, and each kind is shared out by itself. None of the equal ones in
-the published corpus is in two splits, which is checked.
+The headers are removed, since they contain the answer. Mails are ordered by the SHA-1 of the rest, which separates
+mails that arrived together and keeps equal ones together. Each kind of mail is split separately. No two equal mails
+may be in different splits, which is checked.
 """
 
 import functools

@@ -100,7 +100,7 @@ def threads() -> int:
 
 
 def environment() -> dict[str, Any]:
-    """Return what the numbers depend on besides the config. On CPUs, equal environments give equal bits."""
+    """Return everything but the config that results depend on. On CPUs, equal environments give equal bits."""
     import jax
 
     device = jax.devices()[0]

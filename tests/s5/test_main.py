@@ -133,7 +133,7 @@ def test_a_config_edited_by_hand_is_not_trained_under_its_runs_name(
     err = capsys.readouterr().err
     assert planned in err
     assert science_hash(to_dict(read_config(run_dir))) in err
-    assert "hint: type the sweep's command again: it writes config.yaml anew" in err
+    assert "hint: type the sweep's command again: it writes config.yaml again" in err
     assert trained_as(run_dir, monkeypatch, json.dumps({"science_hash": planned, "command": ["echo"]})) == Exit.OK
     assert trained_as(run_dir, monkeypatch, "{") == Exit.USER_ERROR
     assert "run.json: cannot be read" in capsys.readouterr().err
