@@ -5,20 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from s5.config.choices import Head
+from s5.errors import UserError
 
 
-class DataError(Exception):
-    """Data that cannot be used; an error that the user can fix.
-
-    Args:
-        message: What is wrong with which file.
-        hint: What to type or change.
-    """
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+class DataError(UserError):
+    """Data that cannot be used."""
 
 
 class MissingData(DataError):

@@ -2,7 +2,6 @@
 
 import errno
 
-from s5.catalog import DataError
 from s5.errors import NonFiniteLoss, PeerLost, Stopped, UserError, say
 from s5.run_dir.result import Exit, ResultError
 
@@ -28,7 +27,7 @@ def explain(error: Exception) -> Exit | None:
         case PeerLost():
             say(f"s5: {error}\nhint: start all its processes again: the run continues from its last checkpoint")
             return Exit.CRASH
-        case UserError() | DataError():
+        case UserError():
             say(f"s5: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
             return Exit.USER_ERROR
         case ResultError():
