@@ -249,7 +249,7 @@ def test_a_platform_without_a_plugin_is_refused(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError  # as jax 0.10 does where JAX_PLATFORMS names nothing that is installed
 
     monkeypatch.setattr(jax, "devices", devices)
-    with pytest.raises(UserError, match=r"platform=cuda: JAX finds no such device \(it has no plugin for it\)"):
+    with pytest.raises(UserError, match=r"platform=cuda: JAX finds no such device \(no plug-in is installed\)"):
         device.start(Platform.cuda)
 
 
