@@ -87,7 +87,7 @@ def time_wait_us(batches: Iterator[Any], n: int, work_s: float = 5e-3) -> float:
     for _ in range(n):
         end = time.perf_counter() + work_s
         while time.perf_counter() < end:
-            matrix @ matrix
+            np.matmul(matrix, matrix)
         start = time.perf_counter()
         next(batches)
         waits.append(time.perf_counter() - start)

@@ -103,7 +103,7 @@ class Harness:
         if command.returncode != 0:
             raise AssertionError(f"the command ended with {command.returncode}: {said.decode()}")
 
-    def fault(self, point: str) -> None:
+    def fault(self, point: str) -> int | None:
         """Let the launcher, its supervisors and payloads run with one fault point armed."""
         command = self.type_command(point)
         command.communicate(timeout=120)

@@ -132,7 +132,8 @@ def test_a_run_that_cannot_be_read_counts_while_it_is_asked_for(edited: Edited, 
     assert edited.shown() == [(1, 0), (1, 1)]
     views, manifest = edited.sweep.views(), edited.sweep.state().manifest
     later = [replace(views[0], run_id="later", generation=2), views[1]]
-    manifest.headers[2], manifest.run_ids[2] = manifest.headers[1], ("later",)
+    headers, run_ids = {**manifest.headers, 2: manifest.headers[1]}, {**manifest.run_ids, 2: ("later",)}
+    manifest = replace(manifest, headers=headers, run_ids=run_ids)
     assert [view.run_id for view in latest.drop_superseded(later, manifest)] == ["later"]
 
 

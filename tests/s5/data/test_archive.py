@@ -27,7 +27,7 @@ def make_archive(
     path: Path, above: str = "lra_release/lra_release/listops-1000/", mode: str = "w:gz", **more: Any
 ) -> Path:
     members = {above + name: content for name, content in FILES.items()} | more
-    with tarfile.open(path, mode) as tar:
+    with tarfile.open(path, mode) as tar:  # pyright: ignore[reportCallIssue]
         for name, content in {"lra_release/lra_release/other/x": b"no", **members}.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -153,8 +153,8 @@ class Server(http.server.ThreadingHTTPServer):
             self.end_headers()
             self.wfile.write(body[: self.server.cut_after])
 
-        def log_message(self, *_arguments: Any) -> None:
-            pass
+        def log_message(self, format: str, *args: Any) -> None:
+            del format, args
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def take(batches, n: int) -> list[Any]:
 
 @settings(deadline=None)
 @given(SETTINGS)
-def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings: dict[str, Any] | None) -> None:
+def test_an_epoch_has_no_example_twice_and_drops_the_ragged_batch(settings: tuple[int, int, int]) -> None:
     n, batch_size, seed = settings
     steps = BatchSequence(make_split(n), batch_size, seed)
     assert steps.steps_per_epoch == n // batch_size
@@ -52,7 +52,7 @@ def test_every_epoch_and_every_seed_has_an_order_of_its_own() -> None:
 @settings(max_examples=40, deadline=None)
 @given(SETTINGS, st.integers(0, 100), st.integers(0, 3), st.integers(0, 3))
 def test_restored_at_any_step_the_same_batches_follow(
-    settings: dict[str, Any] | None, step, prefetch, other_prefetch
+    settings: tuple[int, int, int], step, prefetch, other_prefetch
 ) -> None:
     n, batch_size, seed = settings
     split = make_split(n)

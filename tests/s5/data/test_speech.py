@@ -98,7 +98,7 @@ def test_8_khz_is_every_second_sample_of_the_same(small: DataConfig, tmp_path: P
 def test_10_words_keep_clips_of_a_second_and_split_by_class(small: DataConfig) -> None:
     dataset = load(dataclasses.replace(small, name="speech_commands10"))
     assert dataset.n_classes == 10
-    rows = np.concatenate([split.rows for split in dataset.splits.values()])
+    rows = np.concatenate([split.rows for split in dataset.splits.values() if split.rows is not None])
     assert sorted(rows) == list(range(30))
     for split in dataset.splits.values():
         assert np.bincount(split.labels).tolist() == [1] * 10

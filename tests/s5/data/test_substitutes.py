@@ -275,7 +275,7 @@ def test_without_a_client_the_message_says_what_would_fetch_it(small: Path, monk
 def test_a_debian_package_is_unpacked(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO()
     info = CATALOG["fashion_mnist"]
-    with tarfile.open(fileobj=content, mode=mode) as tar:
+    with tarfile.open(fileobj=content, mode=mode) as tar:  # pyright: ignore[reportCallIssue]
         for file in info.files:
             add(tar, f"./usr/share/datasets/fashion-mnist/{file.name}.gz", file.name.encode())
     data = content.getvalue()

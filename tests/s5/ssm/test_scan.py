@@ -151,7 +151,7 @@ def test_segments_are_sequences_of_their_own_whatever_enters_the_first(irregular
 
     x_bar = planes(np.resize(problem(12)[1], Bu.shape[:2] + Bu.shape[3:]))
     for one, other in zip(
-        jax.tree.leaves(jax.vjp(lambda *of: run(*of, resets), Lambda_bar, Bu, initial)[1](x_bar)),
+        jax.tree.leaves(jax.vjp(lambda *of: run(of[0], of[1], of[2], resets), Lambda_bar, Bu, initial)[1](x_bar)),
         jax.tree.leaves(jax.vjp(apart, Lambda_bar, Bu, initial)[1](x_bar)),
         strict=True,
     ):

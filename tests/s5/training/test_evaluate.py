@@ -40,9 +40,9 @@ def test_a_finished_run_scores_what_its_result_says(
 
 
 def test_a_loaded_run_is_a_model_to_call(finished_run: tuple[Path, str, str]) -> None:
-    config, model = load_run(str(finished_run[0]))
-    batch = next(eval_batches(load(config.data).splits["val"], 5))
-    assert model(jnp.asarray(batch.inputs), train=False).shape == (5, 10)
+    run = load_run(str(finished_run[0]))
+    batch = next(eval_batches(load(run.config.data).splits["val"], 5))
+    assert run.model(jnp.asarray(batch.inputs), train=False).shape == (5, 10)
 
 
 def test_an_unknown_split_is_refused(finished_run: tuple[Path, str, str]) -> None:
@@ -51,7 +51,7 @@ def test_an_unknown_split_is_refused(finished_run: tuple[Path, str, str]) -> Non
 
 
 def test_a_run_without_a_checkpoint_is_refused(finished_run: tuple[Path, str, str], tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(config_text(load_run(finished_run[0])[0]))
+    (tmp_path / "config.yaml").write_text(config_text(load_run(finished_run[0]).config))
     with pytest.raises(UserError, match="no valid checkpoint"):
         load_run(tmp_path)
 
@@ -81,7 +81,7 @@ def test_an_evaluation_stops_between_batches() -> None:
 
 
 def test_lengths_are_passed_only_where_something_is_padded(finished_run: tuple[Path, str, str]) -> None:
-    dataset = load(load_run(finished_run[0])[0].data)
+    dataset = load(load_run(finished_run[0]).config.data)
     batch = next(eval_batches(dataset.splits["val"], 2))
     assert valid_lengths(dataset)(batch) is None
     val = dataset.splits["val"]
@@ -98,7 +98,7 @@ def test_a_checkpoint_that_does_not_say_what_its_model_was_made_for_is_read_by_t
     task = {"d_input": 1, "n_classes": 10, "head": "classification", "vocabulary": ""}
     assert checkpoint.progress.pop("task") == task
     monkeypatch.setattr(checkpoints, "newest", lambda _: checkpoint)
-    assert load_run(finished_run[0])[1].encoder.weight.shape == (1, 8)
+    assert load_run(finished_run[0]).model.encoder.weight.shape == (1, 8)
 
 
 def test_data_of_another_kind_are_refused() -> None:
@@ -113,10 +113,10 @@ def test_data_of_another_kind_are_refused() -> None:
 def test_tokens_that_stand_for_other_symbols_are_refused() -> None:
     mails = dataclasses.replace(load(DataConfig(name="digits")), name="mails", d_input=256, vocabulary="bytes")
     reviews = Task(d_input=256, n_classes=10, head="classification", vocabulary="bytes plus 1")
-    with pytest.raises(UserError, match=r"the tokens of mails are bytes, and those .* trained on are bytes plus 1"):
+    with pytest.raises(UserError, match=r"the tokens of mails are bytes, but those .* were bytes plus 1"):
         check_same_task("--data mails", mails, reviews)
     check_same_task("--data mails", mails, dataclasses.replace(reviews, vocabulary="bytes"))
     check_same_task("--data mails", mails, dataclasses.replace(reviews, vocabulary=None))  # an older checkpoint
     features = dataclasses.replace(reviews, vocabulary="")
-    with pytest.raises(UserError, match=r"the tokens of mails are bytes, and those .* are features"):
+    with pytest.raises(UserError, match=r"the tokens of mails are bytes, but those .* were features"):
         check_same_task("--data mails", mails, features)
