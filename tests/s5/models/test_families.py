@@ -27,6 +27,8 @@ from s5.nn.steps import REGULAR, Steps
 from s5.training.checkpoints import flatten, newest, save, unflatten
 from s5.training.optimizer import make_optimizer
 
+pytestmark = pytest.mark.slow
+
 SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 6, "d_state": 4, "norm": Norm.layer}
 CASES: dict[str, ModelConfig] = {
     "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
