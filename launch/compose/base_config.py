@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from launch.grammar import Override
-from s5.config.compose import compose_nodes, depends, plain_values, refused, walk
-from s5.config.refusal import refuse_value
+from s5.config.compose import compose_nodes, omegaconf_error
+from s5.config.errors import invalid_value_error
+from s5.config.nodes import depends, plain_values, walk
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class BaseConfig:
             try:
                 OmegaConf.update(config, key, value, merge=True)
             except OmegaConfBaseException as error:
-                raise refused(error, self.nodes, key, value) from error
+                raise omegaconf_error(error, self.nodes, key, value) from error
         return plain_values(config)
 
     def _set(self, values: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class BaseConfig:
         try:
             converted = node.validate_and_convert(override.value)
         except ValidationError as error:
-            raise refuse_value(override.key, override.value, node, str(error).splitlines()[0]) from error
+            raise invalid_value_error(override.key, override.value, node, str(error).splitlines()[0]) from error
         return converted.name if isinstance(converted, Enum) else converted
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from launch.compose.base_config import BaseConfig
+from launch.compose.errors import combination_error, located_error
 from launch.compose.init_from import resolve_source
-from launch.compose.places import combination_error, placed
 from launch.compose.run_id import make_run_id
 from launch.compose.sections import Sections
 from launch.errors import ConfigError
@@ -23,9 +23,9 @@ from launch.grammar import Change, Choices, GrammarError, Interval, Override, fo
 from launch.store.manifest import BLOCK
 from launch.store.records import RunRecord
 from launch.sweepfile.runs import RunSpec
-from s5.config.compose import plain_values
+from s5.config.errors import is_kind, kind_error, unknown_option_error
 from s5.config.identity import SCIENCE_VERSION
-from s5.config.refusal import is_kind, refuse_kind, refuse_option
+from s5.config.nodes import plain_values
 from s5.config.search_path import conf_dirs, experiment_names, is_group
 from s5.errors import UserError
 
@@ -178,13 +178,13 @@ class Composer:
         try:
             for override in overrides:
                 if is_kind(override.key):
-                    raise refuse_kind(override.key, override.value)
+                    raise kind_error(override.key, override.value)
             changed = [o.key for o in rest if not self._is_choice(o)]
             if any(_overlap(o.key, key) for o in values for key in changed):
                 return plain_values(self._base(spec, overrides).config)
             return self._base(spec, rest).with_values(values)
         except UserError as error:
-            raise placed(spec, error) from error
+            raise located_error(spec, error) from error
 
     def _base(self, spec: RunSpec, overrides: list[Override]) -> BaseConfig:
         """Return Hydra's own composition, once per list of overrides."""
@@ -203,7 +203,7 @@ class Composer:
 
     def _check_experiment(self, spec: RunSpec) -> None:
         if spec.experiment not in self._experiments:
-            raise refuse_option("experiment", spec.experiment, sorted(self._experiments))
+            raise unknown_option_error("experiment", spec.experiment, sorted(self._experiments))
 
 
 def _read_override(text: str, spec: RunSpec) -> Override:

@@ -4,25 +4,26 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from s5.config.errors import (
+    InvalidConfig,
+    deletion_error,
+    invalid_value_error,
+    is_kind,
+    kind_error,
+    unknown_key_error,
+    unknown_option_error,
+)
 from s5.config.families import FAMILIES, layer_fields
 from s5.config.fields import REQUIRED
 from s5.config.identity import from_dict
 from s5.config.model import ModelConfig
+from s5.config.nodes import first_line, plain_values, walk
 from s5.config.plugins import content_hash, load_plugins, plugin_folder
-from s5.config.refusal import (
-    Refused,
-    is_kind,
-    refuse_deletion,
-    refuse_key,
-    refuse_kind,
-    refuse_option,
-    refuse_value,
-)
 from s5.config.run import Config
 from s5.config.search_path import conf_dirs, group_options, is_group, model_groups
 from s5.config.source_run import resolve_source
@@ -73,7 +74,7 @@ def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = Non
         OmegaConf's object, before interpolations are resolved and before the checks across fields.
 
     Raises:
-        Refused: For a key, a value or an option that does not exist; `file` names the recipe that has it.
+        InvalidConfig: For a key, a value or an option that does not exist; `file` names the recipe that has it.
         UserError: For whatever else Hydra does not take.
     """
     import yaml
@@ -89,7 +90,7 @@ def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = Non
         with initialize_config_dir(str(folders[0]), **_version_base()):
             config = compose("config", overrides=[*_search(folders[1:]), *overrides])
     except yaml.YAMLError as error:
-        raise Refused("", _syntax_problem(error), file=_syntax_file(error), hint="correct the recipe") from error
+        raise InvalidConfig("", _syntax_problem(error), file=_syntax_file(error), hint="correct the recipe") from error
     except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         # Hydra has no error of its own for some odd overrides: `group=null` is a ValueError.
         raise _explained(error, overrides, folders) from error
@@ -143,13 +144,13 @@ def _check_override(text: str, folders: Sequence[Path]) -> None:
     """Refuse what Hydra would explain badly: an option that does not exist, and the kind of a model."""
     key, value = _key(text), text.partition("=")[2].strip("'\"")
     if text.startswith("~") and key in model_groups():
-        raise refuse_deletion(key)
+        raise deletion_error(key)
     if is_kind(key):
-        raise refuse_kind(key, value)
+        raise kind_error(key, value)
     if is_group(key, folders) and re.fullmatch(r"[\w./-]*", value) and not text.startswith("~"):
         options = group_options(key, folders)
         if value not in options and (value != "null" or key in model_groups()):
-            raise refuse_option(key, None if value == "null" else value, options)
+            raise unknown_option_error(key, None if value == "null" else value, options)
 
 
 def _key(override: str) -> str:
@@ -164,30 +165,32 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
 
     cause: Any = error.__cause__ or error.__context__ or error
     if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
-        return Refused(unmatched[1], "this config chooses nothing by such a group")
+        return InvalidConfig(unmatched[1], "this config chooses nothing by such a group")
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))
     file = shown_path(_file_of(f"{recipe[1]}.yaml", folders)) if recipe else None
     if recipe and recipe[2]:
         if recipe[1] == "config":  # Hydra names the root, and the experiment's recipe has overridden its choice
             name = next((text.partition("=")[2] for text in overrides if _key(text) == "experiment"), "")
             file = shown_path(_file_of(f"experiment/{name}.yaml", folders))
-        return refuse_option(recipe[2], recipe[3], group_options(recipe[2], folders), file)
+        return unknown_option_error(recipe[2], recipe[3], group_options(recipe[2], folders), file)
     if not isinstance(cause, OmegaConfBaseException) or not cause.full_key:
         override = getattr(error, "override", None)  # the text that Hydra's grammar does not take
-        return Refused(f"{override}: not an override" if override else "", first_line(cause), file=file)
+        return InvalidConfig(f"{override}: not an override" if override else "", first_line(cause), file=file)
     key, section = cast("str", cause.full_key), cause.object_type
     if recipe is None:  # Hydra stops at the first part of a key that does not exist
         key = next((whole for text in overrides if (whole := _key(text)).startswith(f"{key}.")), key)
     if isinstance(cause, ConfigTypeError) and "deletion" in str(cause):
-        return refuse_deletion(key)
+        return deletion_error(key)
     model = section if isinstance(section, type) and issubclass(section, ModelConfig) else FAMILIES["s5"]
     schema = OmegaConf.structured(Config)
     schema.model = OmegaConf.structured(model)
     nodes = {path: node for path, node in walk(schema) if isinstance(node, ValueNode)}
-    return refused(cause, nodes, key, cause.value, file)
+    return omegaconf_error(cause, nodes, key, cause.value, file)
 
 
-def refused(error: Any, nodes: Mapping[str, Any], key: str, value: Any, file: str | None = None) -> Refused:
+def omegaconf_error(
+    error: Any, nodes: Mapping[str, Any], key: str, value: Any, file: str | None = None
+) -> InvalidConfig:
     """Return the error for what OmegaConf refused.
 
     Args:
@@ -200,9 +203,9 @@ def refused(error: Any, nodes: Mapping[str, Any], key: str, value: Any, file: st
     if (error.full_key or "").startswith(f"{key}."):
         key, value = error.full_key, error.value
     if key in nodes:
-        return refuse_value(key, value, nodes[key], first_line(error), file)
+        return invalid_value_error(key, value, nodes[key], first_line(error), file)
     section = error.object_type
-    return refuse_key(key, nodes, section if isinstance(section, type) else None, file)
+    return unknown_key_error(key, nodes, section if isinstance(section, type) else None, file)
 
 
 def _check_nodes(config: Any) -> None:
@@ -211,16 +214,16 @@ def _check_nodes(config: Any) -> None:
 
     for key in Config.__dataclass_fields__:
         if key not in config or OmegaConf.is_missing(config, key):
-            raise refuse_deletion(key)
+            raise deletion_error(key)
     nodes = {path: node for path, node in walk(config) if isinstance(node, ValueNode)}
     for path, node in walk(config):
         parent, name = node._get_parent(), path.rpartition(".")[2]
         section: Any = Config if parent is config else OmegaConf.get_type(parent)
         if isinstance(parent, DictConfig) and name not in getattr(section, "__dataclass_fields__", ()):
             known = {other: 0 for other in nodes if other != path and not other.startswith(f"{path}.")}
-            raise refuse_key(path, known, section)
+            raise unknown_key_error(path, known, section)
         if is_kind(path) and node._value() != section.kind:
-            raise Refused(path, f"{node._value()} is not the family of these keys, which is {section.kind}")
+            raise InvalidConfig(path, f"{node._value()} is not the family of these keys, which is {section.kind}")
 
 
 def _file_of(name: str, folders: Sequence[Path]) -> Path:
@@ -245,65 +248,3 @@ def shown_path(path: Path) -> str:
     """Return a path as short as it can be typed here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def plain_values(config: Any) -> dict[str, Any]:
-    """Return a composed config as nested plain values, its interpolations resolved, an enum by its name.
-
-    Raises:
-        Refused: If a value is missing, or an interpolation leads nowhere.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
-    try:
-        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
-    except MissingMandatoryValue as error:
-        raise Refused(str(error.full_key), "a value is needed") from error
-    except OmegaConfBaseException as error:
-        raise Refused(str(error.full_key or ""), first_line(error)) from error
-    for text in _texts(values):
-        if "${" in text:
-            # config.yaml is read by OmegaConf, which would take it for an interpolation.
-            raise UserError(f"the text {text!r} holds `${{`, which a config cannot store")
-    return cast("dict[str, Any]", values)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of the innermost cause: Hydra wraps what is worth knowing."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and the node of everything inside one of OmegaConf's containers."""
-    from omegaconf import DictConfig, ListConfig
-
-    if not isinstance(config, DictConfig | ListConfig) or depends(config) or cast("Any", config)._is_none():
-        return
-    mapping = isinstance(config, DictConfig)
-    keys: Any = config if mapping else range(len(config))
-    for key in keys:
-        node: Any = cast("Any", config)._get_node(key)
-        path = f"{prefix}{key}" if mapping else f"{prefix}[{key}]"
-        yield path, node
-        yield from walk(node, f"{path}.")
-
-
-def depends(node: Any) -> bool:
-    """Return whether a node has no value of its own: it is an interpolation, or missing."""
-    return bool(node._is_interpolation() or node._is_missing())
-
-
-def _texts(values: Any) -> Iterator[str]:
-    if isinstance(values, str):
-        yield values
-    elif isinstance(values, dict):
-        for key, value in cast("dict[Any, Any]", values).items():
-            yield from _texts(key)
-            yield from _texts(value)
-    elif isinstance(values, list):
-        for value in cast("list[Any]", values):
-            yield from _texts(value)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from launch.errors import ConfigError
 from launch.grammar import format_value
 from launch.sweepfile.runs import RunSpec
-from s5.config.refusal import Refused
+from s5.config.errors import InvalidConfig
 from s5.errors import UserError
 
 
-def placed(spec: RunSpec, error: UserError) -> ConfigError:
+def located_error(spec: RunSpec, error: UserError) -> ConfigError:
     """Return the error of a run for what its configuration refused.
 
     Args:
         spec: What the sweep file says of the run.
         error: What was refused; a recipe's mistake has the recipe's place instead.
     """
-    if not isinstance(error, Refused) or not error.key:
-        in_recipe = isinstance(error, Refused) and error.file
+    if not isinstance(error, InvalidConfig) or not error.key:
+        in_recipe = isinstance(error, InvalidConfig) and error.file
         return ConfigError(error.message if in_recipe else f"{spec.where}: {error.message}", hint=error.hint)
     place = error.file or _place(spec, error.key)
     head = place if place.endswith(error.key) else f"{place}: {error.key}"

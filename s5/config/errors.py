@@ -8,7 +8,7 @@ from s5.config.identity import unknown_key
 from s5.errors import UserError, did_you_mean, nearest, unknown
 
 
-class Refused(UserError):
+class InvalidConfig(UserError):
     """A key or a value that the configuration does not take.
 
     Args:
@@ -25,7 +25,9 @@ class Refused(UserError):
         self.file = file
 
 
-def refuse_key(key: str, nodes: Mapping[str, Any], section: type | None = None, file: str | None = None) -> Refused:
+def unknown_key_error(
+    key: str, nodes: Mapping[str, Any], section: type | None = None, file: str | None = None
+) -> InvalidConfig:
     """Return the error for a key that does not exist.
 
     Args:
@@ -38,15 +40,15 @@ def refuse_key(key: str, nodes: Mapping[str, Any], section: type | None = None, 
     above, _, last = key.rpartition(".")
     inside = [other.rpartition(".")[2] for other in known if other.startswith(f"{key}.")]
     if inside:
-        return Refused(key, "this is a section, not a value", hint=f"its keys are {', '.join(inside)}", file=file)
+        return InvalidConfig(key, "this is a section, not a value", hint=f"its keys are {', '.join(inside)}", file=file)
     if section in FAMILIES.values() and _is_of_another_family(last):
         problem = unknown_key(cast("type", section), last, "")
-        return Refused(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
+        return InvalidConfig(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
     roots = [] if above else list(dict.fromkeys(other.partition(".")[0] for other in known))
     near = nearest(key, roots) or nearest(key, known) or nearest(last, known)
     siblings = [other.rpartition(".")[2] for other in known if above and other.rpartition(".")[0] == above]
     hint = f"the keys of {above} are {', '.join(siblings)}" if siblings else f"the keys are {', '.join(known)}"
-    return Refused(key, "unknown key" + (f"; did you mean {near}?" if near else ""), hint=hint, file=file)
+    return InvalidConfig(key, "unknown key" + (f"; did you mean {near}?" if near else ""), hint=hint, file=file)
 
 
 def _is_of_another_family(name: str) -> bool:
@@ -58,7 +60,7 @@ def _family_hint(name: str) -> str:
     return f"{name} is a key of {', '.join(f'model={kind}' for kind in kinds)}"
 
 
-def refuse_value(key: str, value: Any, node: Any, reason: str, file: str | None = None) -> Refused:
+def invalid_value_error(key: str, value: Any, node: Any, reason: str, file: str | None = None) -> InvalidConfig:
     """Return the error for a value that its key does not take.
 
     Args:
@@ -77,15 +79,15 @@ def refuse_value(key: str, value: Any, node: Any, reason: str, file: str | None 
         reason = f"{_shown(value)} is not one of {', '.join(names)}{or_null}{did_you_mean(value, names)}"
     elif type(node) in words:
         reason = f"{_shown(value)} is not {words[type(node)]}{or_null}"
-    return Refused(key, reason, file=file)
+    return InvalidConfig(key, reason, file=file)
 
 
-def refuse_deletion(key: str) -> Refused:
+def deletion_error(key: str) -> InvalidConfig:
     """Return the error for a key that an override deletes."""
-    return Refused(key, "this key cannot be deleted: every run has it", hint="set it to another value")
+    return InvalidConfig(key, "this key cannot be deleted: every run has it", hint="set it to another value")
 
 
-def refuse_option(group: str, name: Any, options: Sequence[str], file: str | None = None) -> Refused:
+def unknown_option_error(group: str, name: Any, options: Sequence[str], file: str | None = None) -> InvalidConfig:
     """Return the error for a file that a group does not have.
 
     Args:
@@ -96,13 +98,13 @@ def refuse_option(group: str, name: Any, options: Sequence[str], file: str | Non
     """
     noun = group.rpartition("/")[2]
     problem = unknown(noun, name, options) if isinstance(name, str) else f"{_shown(name)} is not a name"
-    return Refused(group, problem, hint=f"the {noun}s are {', '.join(options)}" if options else None, file=file)
+    return InvalidConfig(group, problem, hint=f"the {noun}s are {', '.join(options)}" if options else None, file=file)
 
 
-def refuse_kind(key: str, value: Any) -> Refused:
+def kind_error(key: str, value: Any) -> InvalidConfig:
     """Return the error for an override of `model.kind`: the group chooses the family, and its keys with it."""
     group = key.rpartition(".")[0].replace(".", "/")
-    return Refused(key, "a family is not set by its kind", hint=f"choose it with its keys: {group}={value}")
+    return InvalidConfig(key, "a family is not set by its kind", hint=f"choose it with its keys: {group}={value}")
 
 
 def is_kind(key: str) -> bool:
