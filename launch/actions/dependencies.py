@@ -13,7 +13,7 @@ from launch.store.run_result import has_result
 from launch.store.state import OVER
 
 if TYPE_CHECKING:
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
     from launch.store.store import Store
     from launch.store.sweep_state import SweepState
 

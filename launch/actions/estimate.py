@@ -15,7 +15,7 @@ from launch.store.view import RunView
 
 if TYPE_CHECKING:
     from launch.actions.plan import Plan
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)

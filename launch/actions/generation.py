@@ -10,7 +10,7 @@ from launch.store.manifest import Manifest, same_but_for_time
 from launch.store.records import ManifestEntry, ManifestHeader, Trigger, row_of
 
 if TYPE_CHECKING:
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
     from launch.profiles.profile import Profile
     from launch.store.sweep_state import SweepState
     from launch.sweepfile.sweep import Sweep

@@ -22,7 +22,7 @@ from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
 
 if TYPE_CHECKING:
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
     from launch.profiles.profile import Profile
     from launch.store.records import ManifestEntry
     from launch.store.store import Store

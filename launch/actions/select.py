@@ -10,7 +10,7 @@ from launch.errors import LaunchError
 from launch.grammar import format_value
 
 if TYPE_CHECKING:
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
 
 
 def select(runs: Sequence[Run], only: str | None) -> list[Run]:

@@ -16,11 +16,11 @@ from typing import Any
 from launch.compose.base_config import BaseConfig
 from launch.compose.errors import combination_error, located_error
 from launch.compose.init_from import resolve_source
+from launch.compose.run import Run
 from launch.compose.run_id import make_run_id
 from launch.compose.sections import Sections
 from launch.errors import ConfigError
 from launch.grammar import Change, Choices, GrammarError, Interval, Override, format_value, parse_override
-from launch.store.manifest import BLOCK
 from launch.store.records import RunRecord
 from launch.sweepfile.runs import RunSpec
 from s5.config.errors import is_kind, kind_error, unknown_option_error
@@ -28,35 +28,6 @@ from s5.config.identity import SCIENCE_VERSION
 from s5.config.nodes import plain_values
 from s5.config.search_path import conf_dirs, experiment_names, is_group
 from s5.errors import UserError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run that is ready to be stored.
-
-    Attributes:
-        record: The part of it that is stored as `run.json`.
-        config: Its resolved config as nested plain values; runs share parts of it, so nothing may write into it.
-        spec: The run as the sweep file describes it.
-        source: The run whose parameters it starts from, by its id or its directory; None for random parameters.
-        sections: The memory of the parts that runs share.
-    """
-
-    record: RunRecord
-    config: dict[str, Any]
-    spec: RunSpec
-    source: str | None = None
-    sections: Sections = field(default_factory=Sections, repr=False, compare=False)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return the settings that tell it from the sweep's other runs: the name of its block, and the varied keys."""
-        own = {} if self.spec.block is None else {BLOCK: self.spec.block}
-        return {**own, **self.record.settings}
-
-    def config_text(self) -> str:
-        """Return the config as YAML; OmegaConf reads it back equal."""
-        return self.sections.text(self.config)
 
 
 @dataclass(frozen=True, kw_only=True)

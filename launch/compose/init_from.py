@@ -12,7 +12,7 @@ from s5.config.source_run import find_source
 from s5.errors import UserError
 
 if TYPE_CHECKING:
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
     from launch.sweepfile.runs import RunSpec
 
 KEY = "train.init_from"

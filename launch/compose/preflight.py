@@ -14,7 +14,7 @@ from s5.config.identity import from_dict
 from s5.config.model import ModelConfig
 
 if TYPE_CHECKING:
-    from launch.compose.composer import Run
+    from launch.compose.run import Run
 
 # Models with these values fit any data, so they need no check: a sweep may have ten thousand of them.
 _PLAIN = {"encoder": Encoder.dense.name, "times": Times.steps.name, "likelihood": Likelihood.fixed.name}

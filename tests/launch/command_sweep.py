@@ -9,7 +9,7 @@ from launch.actions.container_plan import ContainerOptions
 from launch.actions.plan import plan_runs
 from launch.actions.submission import Submission
 from launch.actions.submit import submit
-from launch.compose.composer import Run
+from launch.compose.run import Run
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.records import RunRecord

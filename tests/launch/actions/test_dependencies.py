@@ -16,7 +16,7 @@ from launch.actions.retry import retry
 from launch.actions.submission import Submission
 from launch.actions.submit import submit as submit_plan
 from launch.cli.formatting import count_free
-from launch.compose.composer import Run
+from launch.compose.run import Run
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources

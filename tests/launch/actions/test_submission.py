@@ -7,7 +7,7 @@ import pytest
 
 from launch.actions.dependencies import check_sweeps_before
 from launch.actions.select import select
-from launch.compose.composer import Run
+from launch.compose.run import Run
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store.records import RunRecord

@@ -14,7 +14,7 @@ from launch.actions.plan import plan_sweep
 from launch.actions.retry import retry
 from launch.actions.submission import Submission
 from launch.actions.submit import submit
-from launch.compose.composer import Run
+from launch.compose.run import Run
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources

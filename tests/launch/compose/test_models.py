@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.compose.composer import Composer, Run
+from launch.compose.composer import Composer
+from launch.compose.run import Run
 from launch.errors import ConfigError
 from launch.sweepfile.sweep import load_sweep, single_run
 from s5.config.compose import compose

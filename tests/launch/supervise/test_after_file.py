@@ -10,7 +10,8 @@ import pytest
 
 from launch.actions.drive import run_queue
 from launch.actions.submission import Submission
-from launch.compose.composer import Composer, Run
+from launch.compose.composer import Composer
+from launch.compose.run import Run
 from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.dependencies import RunDependencies
