@@ -1,4 +1,4 @@
-"""The errors a user can cause, and the exit code each one ends the command with."""
+"""The errors that a user can cause, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class ExitCode(IntEnum):
 
 
 class LaunchError(Exception):
-    """A mistake the user can mend: printed as one message and a hint, never as a traceback.
+    """A mistake that the user can correct: printed as a message and a hint, never as a traceback.
 
     Args:
-        message: What is wrong, with the file, the key and the value where there are any.
+        message: What is wrong, with the file, the key and the value if there are any.
         hint: What to type or change.
     """
 
@@ -51,7 +51,7 @@ class LaunchError(Exception):
 
 
 class FileError(LaunchError):
-    """A YAML file that cannot be understood.
+    """An invalid YAML file.
 
     Args:
         file: The file, as the user named it.
@@ -68,11 +68,11 @@ class FileError(LaunchError):
 
 
 class SweepError(FileError):
-    """A sweep file, or an override on the command line (its `file` is `command line`), that cannot be understood."""
+    """An invalid sweep file, or an override on the command line, whose `file` is `command line`."""
 
 
 class ProfileError(FileError):
-    """A profile that cannot be understood, or that asks for what is not there."""
+    """An invalid profile, or one that names something that does not exist."""
 
 
 class ConfigError(LaunchError):
@@ -84,7 +84,7 @@ class StoreError(LaunchError):
 
 
 class BackendError(LaunchError):
-    """What schedules the runs cannot be reached."""
+    """The scheduler or the container engine cannot be reached."""
 
     exit_code = ExitCode.UNREACHABLE
 

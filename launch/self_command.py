@@ -1,4 +1,4 @@
-"""Running a module of this very launcher, whatever else is installed: the command line. Pure."""
+"""The command line that runs a module of this very launcher, whatever else is installed. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Where this very launcher lies: what it starts must be the same code, whatever is installed or lies in the way.
+# The folder of this very launcher: every process that it starts must run the same code.
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; sys.exit(main(sys.argv[1:]))"
@@ -24,13 +24,13 @@ def python_command(module: str, words: Sequence[str], *, site: bool) -> list[str
 
 
 def isolated_command(module: str, words: Sequence[str], home: str | None = None) -> list[str]:
-    """Return the command line that runs a module of this launcher whatever the environment says of Python.
+    """Return the command line that runs a module of this launcher in isolation from the environment.
 
-    What a batch script loads before (a module system, conda) may point PYTHONHOME and PYTHONPATH elsewhere.
+    A batch script may load a module system or conda, which set PYTHONHOME and PYTHONPATH.
 
     Args:
         module: Its name.
         words: Its arguments.
-        home: The folder with the launcher's code; None for where this very launcher lies.
+        home: The folder with the launcher's code; None for this launcher's own.
     """
     return [sys.executable, "-I", "-S", "-c", _BOOT.format(module), home or _HOME, *words]

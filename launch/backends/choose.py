@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from launch.backends.base import Backend, SchedulerBackend
 from launch.backends.local.backend import LocalBackend
+from launch.errors import BackendError, unknown
 from launch.profiles.profile import Profile
-from launch.specs.choices import BackendName
+from launch.specs.choices import BACKENDS, BackendName
 from launch.store.queue_lock import SUBMIT_PATIENCE_S, check_not_busy
 from launch.store.records import ManifestHeader
 
 
 def find_backend(profile: Profile) -> Backend:
-    """Return the backend that a profile names."""
-    match profile.backend:
-        case BackendName.LOCAL:
-            return LocalBackend(profile)
-        case BackendName.SLURM:
-            from launch.backends.slurm.backend import SlurmBackend  # loading submitit takes 0.2 s
+    """Return the backend that a profile names.
 
-            return SlurmBackend(profile)
+    Raises:
+        BackendError: If there is no backend of that name, as in a profile that a program made by hand.
+    """
+    if profile.backend == BackendName.LOCAL:
+        return LocalBackend(profile)
+    if profile.backend == BackendName.SLURM:
+        from launch.backends.slurm.backend import SlurmBackend  # loading submitit takes 0.2 s
+
+        return SlurmBackend(profile)
+    raise BackendError(unknown("backend", profile.backend, BACKENDS), hint=f"the backends are {', '.join(BACKENDS)}")
 
 
 def scheduling_profile(header: ManifestHeader) -> Profile:

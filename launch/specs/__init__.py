@@ -1,1 +1,1 @@
-"""What a run asks for: resources, an image, mounts, a container. Pure data."""
+"""The things that a run can ask for: resources, an image, mounts, a container. Pure data."""

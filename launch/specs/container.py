@@ -1,22 +1,22 @@
-"""How an engine sets a container up, beside what its run asks for."""
+"""How an engine sets a container up, besides what its run asks for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# Tells the supervisor by which names the profile has set variables, with commas between: they are handed in too.
+# Names the variables that the profile sets, with commas in between: the supervisor hands them into the container.
 PASS_VARIABLE = "LAUNCH_PASS"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSettings:
-    """What a profile says of containers. Only an engine, Docker or Podman, can do what stands here.
+    """The `container:` settings of a profile. Only an engine, Docker or Podman, can apply them.
 
     Attributes:
-        network: The network they are in: `none`, `host`, `bridge`, or one that was made; None for the host's where a
-            run needs one, and none elsewhere.
-        shm_gb: Shared memory, in GiB; None for 8. It takes no memory that is not used.
-        ulimits: Limits of a process by their names, soft and hard alike, such as memlock; -1 for no limit.
+        network: Their network: `none`, `host`, `bridge`, or one that the user made; None for the host's if a run needs
+            a network, else for none.
+        shm_gb: Shared memory, in GiB; None for 8. Unused shared memory takes no memory.
+        ulimits: Limits of a process by their names, such as memlock, soft and hard alike; -1 for no limit.
     """
 
     network: str | None = None

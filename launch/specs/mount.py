@@ -1,4 +1,4 @@
-"""What of the host a container sees, and where."""
+"""The files and folders of the host that a container sees, and where."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Where an image keeps what makes it work, and the kernel its own files: nothing is mounted there, or below.
+# An image needs these places to work, or the kernel has its own files there: nothing is mounted in them.
 _RESERVED = (
     *("/bin", "/dev", "/etc", "/lib", "/lib64", "/opt/s5-launch", "/opt/venv", "/proc", "/sbin", "/sys", "/usr"),
     "/usr/local/lib",
 )
-# Of these it does no harm to add to what lies there.
+# To add a folder in one of these does no harm.
 _OPEN = ("/usr/local/", "/usr/share/")
 _PROGRAMS = "/usr/local/bin"
 _TEMPORARY = "/tmp"
@@ -21,7 +21,7 @@ _TEMPORARY = "/tmp"
 class Mount:
     """A file or folder of the host inside a container.
 
-    Ours lie at the same place inside as outside, so that every path in a run's configuration holds in both.
+    The launcher's own mounts have the same path inside and outside, so a path in a run's config holds in both.
 
     Attributes:
         source: On the host, absolute.
@@ -35,13 +35,13 @@ class Mount:
 
 
 def parse_mount(text: str) -> Mount:
-    """Return the mount that `SRC[:DST][:rw]` or `SRC[:DST][:ro]` describes; without DST it is where it is outside.
+    """Return the mount that `SRC[:DST][:rw]` or `SRC[:DST][:ro]` describes; without DST it has the same path inside.
 
     Args:
-        text: As it stands in a profile or on the command line; `~` is this user's home.
+        text: As in a profile or on the command line; `~` is this user's home.
 
     Raises:
-        ValueError: Where it describes none. Whether SRC is there, nobody has looked.
+        ValueError: If it does not describe one. It does not check that SRC exists.
     """
     *places, mode = text.split(":") if text.endswith((":rw", ":ro")) else (*text.split(":"), "ro")
     if not 1 <= len(places) <= 2 or not all(places) or not text.isprintable():
@@ -54,12 +54,12 @@ def parse_mount(text: str) -> Mount:
     if _hides_image(target):
         raise ValueError(f"{target} belongs to the image")
     if target == _TEMPORARY and source != target:
-        raise ValueError(f"{target} is where a run keeps temporary files")
+        raise ValueError(f"{target} is for a run's own temporary files")
     return Mount(source=source, target=target, writable=mode == "rw")
 
 
 def _hides_image(target: str) -> bool:
-    """Say whether an image would lack something if another folder lay at a place."""
+    """Return whether a mount at a place would hide something that the image needs."""
     if any(lies_in(place, target) for place in (*_RESERVED, _PROGRAMS)):
         return True
     within = [place for place in _RESERVED if lies_in(target, place)]
@@ -67,10 +67,10 @@ def _hides_image(target: str) -> bool:
 
 
 def lies_in(path: str, folder: str) -> bool:
-    """Say whether a path is a folder or lies below it; both are absolute and normal."""
+    """Return whether a path is a folder or lies below it; both are absolute and normal."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def outermost_first(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """Return mounts in an order in which none covers another: what is mounted later covers what lies below it."""
+    """Return mounts in an order in which none hides another: a later mount hides earlier ones below it."""
     return tuple(sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/")))

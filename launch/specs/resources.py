@@ -1,4 +1,4 @@
-"""What a run asks of the machine that executes it, in submitit's words: units stand in the names."""
+"""The resources that a run asks for, in submitit's words: the names have the units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from math import inf
 from typing import Any
 
-from launch.errors import LaunchError, nearest
+from launch.errors import LaunchError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Resources:
             the results: XLA's sums depend on how many threads share them.
         mem_gb: Memory per machine in GiB; None leaves it to the backend.
         timeout_min: Wall clock of one attempt in minutes; None for no limit.
-        mem_growth: What mem_gb is multiplied by for an attempt after one that ran out of memory, on a cluster.
+        mem_growth: The factor on mem_gb for an attempt after one that ran out of memory, on a cluster.
     """
 
     nodes: int = 1
@@ -34,7 +34,7 @@ class Resources:
 
     @property
     def tasks(self) -> int:
-        """How many processes a run has."""
+        """The number of processes of a run."""
         return self.nodes * self.tasks_per_node
 
     def to_json(self) -> dict[str, Any]:
@@ -64,9 +64,8 @@ _MAY_BE_ZERO = ("gpus_per_node",)
 def _check(key: str, value: Any, known: set[str]) -> None:
     """Raise unless `value` is one that the resource `key` can have."""
     if key not in known:
-        near = nearest(key, sorted(known))
         raise LaunchError(
-            f"resources.{key}: unknown key" + (f"; did you mean {near}?" if near else ""),
+            f"resources.{key}: unknown key{did_you_mean(key, sorted(known))}",
             hint=f"the keys are {', '.join(sorted(known))}",
         )
     if value is None and key in _OPTIONAL:

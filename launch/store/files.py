@@ -1,6 +1,6 @@
-"""Writing a file whole or not at all, saying what stood in the way, and dying at a named point when a test asks.
+"""Writing a file whole or not at all, explaining what went wrong, and dying at a named point when a test asks.
 
-Every change that the launcher makes to a run directory passes through here, so this is where faults are injected.
+Every change that the launcher makes to a run directory passes through here, so tests inject faults here.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _HINTS = {
     errno.EACCES: "you may not write there; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
     errno.EPERM: "you may not write there; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
     errno.ENAMETOOLONG: "choose a shorter folder for the runs with LAUNCH_RUNS",
-    errno.ENOTDIR: "a file stands where a folder must be; move it away, or move the runs with LAUNCH_RUNS",
+    errno.ENOTDIR: "a file is in the place of a folder; move it away, or move the runs with LAUNCH_RUNS",
 }
 
 
 def fault_point(point: str) -> None:
-    """Kill this process with SIGKILL where `$LAUNCH_FAULT` names this point.
+    """Kill this process with SIGKILL if `$LAUNCH_FAULT` names this point.
 
     Args:
-        point: The name. `$LAUNCH_FAULT` is `point` or `point:n`, which dies at the n-th passing.
+        point: The name. `$LAUNCH_FAULT` is `point` or `point:n`, which dies the n-th time that it is passed.
     """
     wanted = os.environ.get(FAULT_VARIABLE)
     if not wanted:
@@ -48,21 +48,18 @@ def fault_point(point: str) -> None:
 
 
 def store_error(error: OSError, doing: str) -> StoreError:
-    """Return the error a user understands for one of the operating system.
+    """Return an error that a user understands for one of the operating system, with a hint if there is a remedy.
 
     Args:
-        error: What the system said.
-        doing: What was tried, with the path: `write /runs/x/run.json`.
-
-    Returns:
-        The error, with a hint where there is something to do about it.
+        error: The error of the system.
+        doing: The action that failed, with the path: `write /runs/x/run.json`.
     """
     what = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(f"cannot {doing}: {what}", hint=_HINTS.get(error.errno or 0))
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a small file's bytes with as few system calls as there can be."""
+    """Return a small file's bytes with as few system calls as possible: `status` reads one for every run."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = os.read(fd, 65536)
@@ -77,7 +74,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_file(path: str, data: bytes, *, durable: bool = False) -> None:
-    """Write a new file. A reader may see a part of it: give it a name that nobody reads yet.
+    """Write a new file. A reader may see a part of it: use a name that no process reads yet.
 
     Args:
         path: The file.
@@ -99,7 +96,7 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
     """Write a file so that a reader sees the old one or the new one, whole.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If it cannot be written.
     """
     temporary = temporary_beside(path)
     try:
@@ -113,7 +110,7 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
 
 
 def crc_of(path: str) -> int | None:
-    """Return the CRC-32 of a file; None where it cannot be read. It tells whether a file has changed, in no time."""
+    """Return the CRC-32 of a file, a fast test of whether it has changed; None if it cannot be read."""
     with suppress(OSError):
         return crc32(read_bytes(path))
     return None
@@ -127,10 +124,10 @@ def create_file(path: str, data: bytes) -> bool:
         data: Its bytes.
 
     Returns:
-        Whether this call made it. False: somebody else's is there.
+        Whether this call made it. False if another process was first.
 
     Raises:
-        StoreError: Where it cannot be written.
+        StoreError: If it cannot be written.
     """
     temporary = temporary_beside(path)
     try:
@@ -161,12 +158,12 @@ def sync_file(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make a folder's names survive a power cut, where the file system can."""
+    """Make a folder's names survive a power cut, if the file system can."""
     with suppress(OSError):
         sync_file(path)
 
 
 def temporary_beside(path: str) -> str:
-    """Return a name beside `path` that no other process, thread or machine chooses."""
+    """Return a name in the folder of `path` that no other process, thread or machine chooses."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.urandom(6).hex()}.tmp")

@@ -1,6 +1,6 @@
-"""Locks that end with their holder: whoever inherited the descriptor holds them, and nobody can forget to let go.
+"""Locks that end with their holder: a process that inherits the descriptor holds the lock, and its death releases it.
 
-`s5.run_dir.locks` says what they are; a process of the training side takes the same ones.
+`s5.run_dir.locks` has the mechanism; processes of the training side take the same locks.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from launch.store.files import create_file, fault_point, read_bytes, store_error
 from launch.store.record_json import from_json, to_json
 from launch.store.records import ManifestEntry, ManifestHeader, Trigger
 
-# Among the settings of a line: the name of the run's block, where it has one. No key of a config is called so.
+# Among the settings of a line: the name of the run's block, if it has one. No key of a config has this name.
 BLOCK = "block"
 
 _FOLDER = "manifest"  # in the sweep's folder
@@ -49,7 +49,7 @@ class Manifest:
         headers: By generation.
         run_ids: Of every generation, in its order.
         listed: Every run that any generation lists, in the order of their first listing.
-        problems: What could not be read, one line each, naming the file.
+        problems: The lines and files that could not be read, one message each, naming the file.
     """
 
     headers: Mapping[int, ManifestHeader] = field(default_factory=dict[int, ManifestHeader])
@@ -234,13 +234,13 @@ def entry_line(entry: ManifestEntry) -> str:
         "seed": entry.seed,
         "settings": entry.settings,
     }
-    # Only where there are any: the line of a run that has to do with no other is as it was before there were these.
+    # Only if there are any: the lines of other runs stay the same bytes as in manifests of older versions.
     plain |= {name: labels for name, labels in (("after", entry.requires), ("gives", entry.provides)) if labels}
     return json.dumps(plain, sort_keys=True)
 
 
 def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:
-    """Say whether two headers ask for the same execution: all but the number, the cause and the time are equal."""
+    """Return whether two headers ask for the same execution: all but number, trigger and time are equal."""
     return replace(one, generation=0, why=other.why, created=0.0) == replace(other, generation=0, created=0.0)
 
 

@@ -23,7 +23,7 @@ def host() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Return a process's start in clock ticks since boot; None where it is gone or only waits to be reaped."""
+    """Return a process's start in clock ticks since boot; None if it has ended, even if it is not reaped yet."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])
 
@@ -45,12 +45,12 @@ def _stat(pid: int) -> list[bytes] | None:
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """Say whether the process `pid` that started at `start` still runs."""
+    """Return whether the process `pid` that started at `start` is still alive."""
     return start_time(pid) == start
 
 
 def open_process(pid: int, start: int) -> int | None:
-    """Return a descriptor of the process that is readable once it has ended; None where it has.
+    """Return a descriptor of the process that is readable once it has ended; None if it has ended.
 
     The descriptor names this very process: a signal sent through it never reaches a later owner of the pid.
     """
@@ -73,8 +73,8 @@ def send(fd: int, number: int) -> None:
 def find_by_environment(name: str, value: str) -> list[int]:
     """Return descriptors of the processes that were started with a variable set to a value.
 
-    What the launcher starts carries its label in its environment, so that it is found without anybody's notes.
-    Of a family only the eldest is returned: its helpers are for it to end. Processes of other users cannot be read
+    Every process that the launcher starts carries its label in its environment, so it is found without any record. Of
+    a process tree only the root is returned, which ends its children itself. Processes of other users cannot be read
     and are left out.
     """
     wanted = os.fsencode(f"{name}={value}")
@@ -97,7 +97,7 @@ def find_by_environment(name: str, value: str) -> list[int]:
 
 
 def is_labelled(name: str, value: str) -> bool:
-    """Say whether there is a process that was started with a variable set to a value."""
+    """Return whether a process runs that was started with a variable set to a value."""
     found = find_by_environment(name, value)
     for fd in found:
         os.close(fd)

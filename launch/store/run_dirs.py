@@ -27,12 +27,12 @@ class PlannedRun(Protocol):
 
     @property
     def record(self) -> RunRecord:
-        """What it is."""
+        """Its identity."""
         ...
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What tells it from the sweep's other runs, as its line in the manifest has it."""
+        """The settings that distinguish it inside its sweep, as its line in the manifest has them."""
         ...
 
     def config_text(self) -> str:

@@ -1,4 +1,4 @@
-"""What a scheduler says of a sweep's runs, in the words that their states are derived from."""
+"""A scheduler's answer for the runs of a sweep, in the words that their states are derived from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class SchedulerView:
     """A scheduler's answer for one sweep.
 
     Attributes:
-        tasks: The runs that it is going to start, or has started, with why each waits; empty text for one that runs.
+        tasks: The runs that it is going to start, or has started, with why each waits; "" for one that runs.
         running: The jobs at work, as attempts name them.
-        taken: When it was asked, seconds since the epoch; 0 where it never answered.
-        problem: Why it could not be asked again; None where all is well.
-        ends: Returns how jobs ended that it has no more, in its own words, by job.
+        taken: When it was asked, seconds since the epoch; 0 if it never answered.
+        problem: Why it could not be asked again; None if it answered.
+        ends: Returns how jobs ended that it no longer has, in its own words, by job.
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -24,11 +24,11 @@ class SchedulerView:
     problem: str | None = None
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
 
-    def has_lost(self, job: object, started: float) -> bool:
-        """Say whether the scheduler knows for certain that a job is not at work.
+    def has_lost(self, job: str | None, started: float) -> bool:
+        """Return whether the scheduler knows for certain that a job is not at work.
 
         Args:
             job: The job, as the attempt names it.
-            started: When the attempt began; an answer from before then says nothing of it.
+            started: When the attempt began; an older answer does not know of it.
         """
         return self.problem is None and started < self.taken and job not in self.running

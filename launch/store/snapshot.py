@@ -1,4 +1,4 @@
-"""The code of an attempt: a copy, named by its content, that later edits do not reach."""
+"""The code of an attempt: a copy named by its content, so that later edits do not reach the attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HASH_DIGITS = 32
 # The code that this launcher was imported from.
 OWN_CODE = Path(__file__).resolve().parents[2]
 
-# How often the files may change while they are copied before it gives up.
+# How often copying starts again because a file changed meanwhile.
 _TRIES = 5
 
 
@@ -35,7 +35,7 @@ class Snapshot:
         path: Its folder, to be put first on the path of a run.
         files: How many files it holds.
         bytes: Their size.
-        notices: What was left out and why, one line each.
+        notices: The files that were left out and why, one line each.
     """
 
     hash: str
@@ -46,14 +46,14 @@ class Snapshot:
 
 
 class _Changed(Exception):
-    """A file changed between the moment it was named and the moment it was copied."""
+    """A file changed between hashing and copying."""
 
 
 def take_snapshot(source: Path, runs: Path) -> Snapshot:
     """Copy the code under `source` to `runs/.snapshots/<hash>`, unless it is there.
 
-    The copy appears whole or not at all, whoever else takes the same one, and its files are read-only. Its folders are
-    not, so that Python can keep compiled code beside them; that is no part of the identity.
+    The copy appears whole or not at all, even if another process takes the same one, and its files are read-only. Its
+    folders are not, so that Python can cache compiled code in them; the identity does not cover that.
 
     Args:
         source: The folder that holds the packages; a git working tree or not.
@@ -63,7 +63,7 @@ def take_snapshot(source: Path, runs: Path) -> Snapshot:
         The snapshot.
 
     Raises:
-        LaunchError: Where the code is too large, keeps changing, or cannot be copied.
+        LaunchError: If the code is too large, keeps changing, or cannot be copied.
     """
     for _ in range(_TRIES):
         try:
@@ -91,9 +91,9 @@ def _take(source: Path, runs: Path) -> Snapshot:
 
 
 def _refresh(path: Path) -> bool:
-    """Make a snapshot young; return whether it is still there.
+    """Set a snapshot's time to now; return whether it is still there.
 
-    `launch gc` spares what is young: a sweep that takes up an old snapshot has not yet said so in its manifest.
+    `launch gc` spares young snapshots: a sweep that uses an old one again has not named it in its manifest yet.
     """
     try:
         os.utime(path)
@@ -132,7 +132,7 @@ def _identity(files: list[SourceFile], sums: list[str]) -> str:
 
 
 def _is_whole(path: Path, files: list[SourceFile]) -> bool:
-    """Return whether a snapshot is there with every file in its size: a crash of the machine may have emptied some."""
+    """Return whether a snapshot has every file in its size: a crash of the machine may have emptied some."""
     try:
         return all(_is_there(os.lstat(path / file.path), file) for file in files)
     except (FileNotFoundError, NotADirectoryError):
@@ -146,7 +146,7 @@ def _is_there(status: os.stat_result, file: SourceFile) -> bool:
 
 
 def _copy(source: Path, path: Path, files: list[SourceFile], sums: list[str]) -> None:
-    """Write the snapshot beside its place, then move it there in one step."""
+    """Write the snapshot under a temporary name, then rename it in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_TEMPORARY}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -175,7 +175,7 @@ def _copy_file(source: Path, target: Path, file: SourceFile, total: str) -> None
 
 
 def _move(temporary: Path, path: Path, files: list[SourceFile]) -> None:
-    """Rename `temporary` to `path`; a whole snapshot that is already there stays, a damaged one goes."""
+    """Rename `temporary` to `path`, unless a whole snapshot is already there; a damaged one is removed."""
     try:
         os.rename(temporary, path)
         return

@@ -1,4 +1,4 @@
-"""Which files are the code of a run: what git tracks or would track, without secrets and without what is too large."""
+"""Which files are the code of a run: those that git tracks or would track, without secrets and large files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SECRET_NAMES = re.compile(
     r"|[._]?netrc|\.pypirc|\.npmrc|\.pgpass|\.dockercfg|\.git-credentials|\.htpasswd|service[-_]account.*\.json",
     re.IGNORECASE,
 )
-# Such a word makes a file of settings or plain text suspect, but not one of code: tokens.py is a program.
+# Such a word marks a settings or text file as a secret, but not a program: tokens.py is code.
 _SECRET_WORDS = re.compile(
     r"(?:^|[/._-])(?:tokens?|secrets?|credentials?|passwords?|passwd|api[_-]?keys?)(?:[/._-]|$)", re.IGNORECASE
 )
 _SECRET_PATHS = re.compile(r"(?:^|.*/)\.(?:docker/config\.json|aws/.*|ssh/.*|kube/config)")
-# Recipes are what a run is made of, whatever they are called.
+# A run needs its recipe, whatever the name of that is.
 _RECIPES = "s5/conf/"
-# A git hook sets these, and they would lead to another repository than the folder's own.
+# A git hook sets these, and git would use them instead of the folder's own repository.
 _GIT_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 _PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".env", ".bak")
 
@@ -52,14 +52,14 @@ class SourceFile:
 
 
 def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], list[str]]:
-    """Return the files of the code, sorted by path, and a notice for each thing of note that is left out.
+    """Return the files of the code, sorted by path, and a notice for each file that is left out.
 
     Args:
         source: The folder that holds the packages.
         without: A folder whose files are never code: the run directories.
 
     Raises:
-        LaunchError: Where there is no code, or it is larger than `MAX_TOTAL_BYTES`.
+        LaunchError: If there is no code, or it is larger than `MAX_TOTAL_BYTES`.
     """
     notices: list[str] = []
     names = _git_files(source, notices)
@@ -80,9 +80,9 @@ def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], li
 
 
 def _git_files(source: Path, notices: list[str]) -> list[str]:
-    """Return the paths that git tracks or would track; none where git cannot tell."""
+    """Return the paths that git tracks or would track; an empty list if git cannot tell."""
     environment = {key: value for key, value in os.environ.items() if key not in _GIT_HOOK_VARIABLES}
-    # Status is asked for while the user works: take no lock, and speak English for the test below.
+    # The user may be using git at this moment: take no lock. The tests below need English messages.
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     words = ["git", "-C", os.fspath(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
@@ -114,13 +114,13 @@ def _package_files(source: Path) -> Iterator[str]:
 
 
 def _relative(path: Path, source: Path) -> str | None:
-    """Return `path` relative to `source`, or None where it lies outside."""
+    """Return `path` relative to `source`, or None if it lies outside."""
     relative = os.path.relpath(os.path.realpath(path), os.path.realpath(source))
     return None if relative.startswith(("..", "/")) or relative == "." else Path(relative).as_posix()
 
 
 def _examine(source: Path, name: str, notices: list[str]) -> SourceFile | None:
-    """Return the file `name`, or None with a notice where it does not belong."""
+    """Return the file `name`, or None with a notice if it does not belong to the code."""
     try:
         status = os.lstat(source / name)
     except FileNotFoundError:
@@ -134,9 +134,9 @@ def _examine(source: Path, name: str, notices: list[str]) -> SourceFile | None:
         target = os.readlink(source / name)
         if _inside(source, name, target):
             return SourceFile(name, target, False, 0)
-        notices.append(f"{shown} links to a place outside and is left out of the snapshot")
+        notices.append(f"{shown} links to a file outside the code and is left out of the snapshot")
     elif not stat.S_ISREG(status.st_mode):
-        notices.append(f"{shown} is no file and is left out of the snapshot")
+        notices.append(f"{shown} is not a regular file and is left out of the snapshot")
     elif status.st_size > MAX_FILE_BYTES:
         size = f"{status.st_size / 2**20:.0f} MiB, limit {MAX_FILE_BYTES // 2**20}"
         notices.append(f"{shown} is too large ({size}) and is left out of the snapshot")
@@ -171,5 +171,5 @@ def _check_total(source: Path, files: Iterable[SourceFile]) -> None:
     raise LaunchError(
         f"{source}: the code to copy for the runs takes {total / 2**20:.0f} MiB, limit {MAX_TOTAL_BYTES // 2**20}; "
         f"the largest are {', '.join(ascii(file.path)[1:-1] for file in largest)}",
-        hint="name what is no code in .gitignore",
+        hint="add files that are not code to .gitignore",
     )

@@ -1,4 +1,4 @@
-"""Where a run stands, derived from its files. Asking never changes anything."""
+"""The state of a run, derived from its files. Asking never changes anything."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from launch.store.state import OVER, RESUMABLE, Reason, State
 from launch.store.view import RunView
 from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 
-# A scheduler's words for a machine that went away under a job.
+# Slurm's words for a machine that failed under a job.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 
 
-_MENDED = "type the sweep's command again: it is written anew"
+_REPAIR_HINT = "type the sweep's command again: it writes the file again"
 
 
 def _not_driven() -> SchedulerView | None:
-    """Answer for a sweep that no scheduler has."""
+    """Answer for a sweep without a scheduler."""
     return None
 
 
@@ -38,11 +38,11 @@ class Facts:
 
     Attributes:
         published: The run has a result.
-        cancelled: The generation that the user cancelled; None for none.
+        cancelled: The generation that the user cancelled; None if there is no such mark.
         retried: The newest generation that lists the run because the user asked to retry; 0 for none.
         fed: A living queue is going to start it.
         attempted: It has had an attempt.
-        alive: Somebody may still be working on the last one; False needs two proofs.
+        alive: A process may still be working on the last one; False needs two proofs.
         ended: The last attempt's end is recorded.
         reason: Why it ended.
         retry: The policy lets it be tried again.
@@ -79,7 +79,7 @@ def derive(facts: Facts) -> State:
 def _after_an_end(facts: Facts) -> State:
     if facts.reason in RESUMABLE or (facts.retry and facts.generation >= facts.retried):
         return State.PENDING if facts.fed else State.PREEMPTED
-    # A result that somebody has removed, or a judgement that `launch retry` has set aside.
+    # The user removed its result, or asked to retry it: how the attempt ended no longer counts.
     if facts.reason is Reason.SUCCESS or facts.generation < facts.retried:
         return State.PENDING if facts.fed else State.PLANNED
     return State.CANCELLED if facts.reason is Reason.CANCELLED else State.FAILED
@@ -95,10 +95,10 @@ def read_view(
         run_dir: The run directory.
         listed: The run in the manifest.
         fed: Whether a living queue is going to start it.
-        ask: Returns what a scheduler says of the sweep. Asked only where the files leave something open.
+        ask: Returns a scheduler's answer for the sweep. Called only if the files leave something open.
 
     Returns:
-        The view. A file that cannot be read is named in its message.
+        The view. Its message names a file that cannot be read.
     """
     try:
         names = os.listdir(run_dir)
@@ -111,7 +111,7 @@ def read_view(
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
         state = derive(facts)
     message = message or (record and record.message) or note
-    if state is not State.SUCCEEDED:  # what is done needs neither file any more
+    if state is not State.SUCCEEDED:  # a run that is done no longer needs these files
         message = _bad_file(run_dir, names) or message
     step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
     entry = listed.entry
@@ -140,7 +140,7 @@ def read_view(
 def _facts(
     run_dir: str, names: list[str], attempt: int, record: AttemptRecord | None, *, retried: int, fed: bool
 ) -> tuple[Facts, str | None]:
-    """Gather what a run's state depends on, and a remark for a person."""
+    """Return the facts that a run's state depends on, and a remark for the user."""
     published, ended = RESULT in names, record is not None and record.has_ended
     alive, note = False, None
     if attempt >= 0 and not ended and not published:
@@ -168,12 +168,12 @@ def _with_scheduler(
     scheduled: SchedulerView,
     listed: ListedRun,
 ) -> tuple[Facts, str | None]:
-    """Add what a scheduler knows: that it is going to start the run, or that it has the last attempt's job no more."""
+    """Add a scheduler's knowledge: it is going to start the run, or it no longer has the last attempt's job."""
     run_id, job = listed.entry.run_id, record and record.job_id
     if facts.alive:
         alive, note = is_alive(path, record, scheduled)
         facts = replace(facts, alive=alive)
-    # A job whose attempt ended for good is on its way out: it starts no run that is tried again since.
+    # A job whose attempt ended for good is about to leave: it is not the one that starts a run that is tried again.
     leaves = facts.ended and not facts.retry and facts.reason not in RESUMABLE
     if run_id in scheduled.tasks and not (leaves and job in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
@@ -202,21 +202,21 @@ def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, AttemptRecord | 
 
 
 def _bad_file(run_dir: str, names: list[str]) -> str | None:
-    """Name a file without which the run cannot start; None where there is none."""
+    """Return what is wrong with a file that the run needs to start; None if all is well."""
     for name in (RUN, CONFIG):
         if name not in names:
-            return f"{os.path.join(run_dir, name)}: missing; {_MENDED}"
+            return f"{os.path.join(run_dir, name)}: missing; {_REPAIR_HINT}"
     file = os.path.join(run_dir, RUN)
     try:
         json.loads(read_bytes(file))
     except OSError as error:
         return f"{file}: {os.strerror(error.errno or 0)}"
     except ValueError as error:
-        return f"{file}: not JSON: {error}; {_MENDED}"
+        return f"{file}: not JSON: {error}; {_REPAIR_HINT}"
     return None
 
 
 def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:
-    """Return the steps done and the steps in all, of a run that is running."""
+    """Return how many steps a running run has done, and how many there are in all."""
     line = last_line(Path(attempt_path(run_dir, attempt), TIMING)) or {}
     return line.get("step"), line.get("of")

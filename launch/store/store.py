@@ -24,7 +24,7 @@ class Store:
 
     Args:
         root: Their folder; None for `$LAUNCH_RUNS`, else `./runs`.
-        scheduler: Says what a scheduler knows of the sweep in a folder; None to ask no scheduler.
+        scheduler: Returns what a scheduler knows of the sweep in a folder; None to ask no scheduler.
 
     Attributes:
         root: Their folder, absolute.
@@ -65,7 +65,7 @@ class SweepStore:
 
     Args:
         path: `runs/<sweep>`.
-        scheduler: Says what a scheduler knows of it; None to ask no scheduler.
+        scheduler: Returns what a scheduler knows of it; None to ask no scheduler.
 
     Attributes:
         path: `runs/<sweep>`.

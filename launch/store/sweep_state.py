@@ -1,4 +1,4 @@
-"""A sweep at one moment: its manifest, and where its runs stand. A command reads it once and hands it along."""
+"""A sweep at one moment: its manifest and the state of its runs. A command reads it once and hands it along."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from launch.store.scheduler_view import SchedulerView
 from launch.store.status import read_view
 from launch.store.view import RunView
 
-# Returns what a scheduler knows of the sweep in a folder; None if it has nothing to do with that sweep.
+# Returns what a scheduler knows of the sweep in a folder; None if it does not schedule that sweep.
 Scheduler = Callable[[str], SchedulerView | None]
 
 
@@ -24,14 +24,13 @@ Scheduler = Callable[[str], SchedulerView | None]
 class SweepState:
     """The manifest of a sweep and the views of its runs, each read at most once. Only `freeze` writes.
 
-    Every method that would see something newer returns another state, so whoever holds one can rely on it: two answers
-    of one state never contradict each other. To look again, ask `refreshed`, which costs one listing of a folder when
-    no generation was added since: generations never change.
+    It never changes: two answers of one state do not contradict each other, and to see something newer means to get
+    another state. `refreshed` is cheap: generations never change, so it reads only those that were added since.
 
     Args:
         folder: `runs/<sweep>`.
         manifest: Its manifest.
-        scheduler: Says what a scheduler knows of it; None to ask no scheduler.
+        scheduler: Returns what a scheduler knows of it; None to ask no scheduler.
         fed: The runs that a living queue is going to start; None for those of the process that holds the queue's lock.
 
     Attributes:
@@ -61,7 +60,7 @@ class SweepState:
         return cls(folder, read_manifest(folder), scheduler, fed=fed)
 
     def refreshed(self, *, fed: Collection[str] | None = None) -> SweepState:
-        """Return the state of now: only generations that were added since are read, views and scheduler all anew."""
+        """Return the state of now: only generations that were added since are read, views and scheduler again."""
         manifest = read_manifest(self.folder, self.manifest)
         return SweepState(self.folder, manifest, self._scheduler, fed=fed)
 
@@ -99,7 +98,7 @@ class SweepState:
 
     @cached_property
     def scheduled(self) -> SchedulerView | None:
-        """What a scheduler knows of the sweep, asked at most once; None if none has to do with it."""
+        """What a scheduler knows of the sweep, asked at most once; None if it has no scheduler."""
         return None if self._scheduler is None else self._scheduler(self.folder)
 
     @property
@@ -128,7 +127,7 @@ class SweepState:
         return self._views[run_id]
 
     def read_view(self, run_id: str) -> RunView:
-        """Read what is known of one run now: for whoever watches runs change. The state itself does not change.
+        """Read what is known of one run now, to watch runs change. The state itself does not change.
 
         Raises:
             StoreError: If no generation lists it.

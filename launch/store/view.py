@@ -1,4 +1,4 @@
-"""What `status` knows of one run: computed from its files, never stored."""
+"""The view of a run: computed from its files, never stored."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from launch.store.state import Reason, State
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """What `status` knows of one run: computed from the files, never stored.
+    """A run as `launch status` shows it.
 
     Attributes:
         sweep: Name of the sweep.
         run_id: Which run.
         experiment: Its recipe.
-        settings: What distinguishes it.
+        settings: The settings that distinguish it inside its sweep.
         seed: The seed.
         state: Where it stands.
         attempts: How many executions it has had.
         generation: The newest manifest generation that lists it.
-        reason: Why the last attempt ended; None where none has.
-        message: That attempt's last words.
+        reason: Why the last attempt ended; None if it has not.
+        message: One line for the user: how that attempt ended, what it waits for, or a file that cannot be read.
         host: Where the last attempt ran.
         pid: The last attempt's supervisor.
         started: Start of the last attempt, seconds since the epoch.
@@ -31,7 +31,7 @@ class RunView:
         step: Steps done, for a run that is running.
         steps: Steps in all.
         run_dir: The run directory.
-        resources: What it asks for.
+        resources: The resources it asks for.
         waits: Tokens of runs that come before it and have not all succeeded.
     """
 

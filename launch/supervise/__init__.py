@@ -1,1 +1,1 @@
-"""What executes one attempt of a run, on the machine where it runs: `python -m launch.supervise`."""
+"""Executes one attempt of a run, on the machine where it runs: `python -m launch.supervise`."""

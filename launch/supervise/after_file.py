@@ -1,4 +1,4 @@
-"""What a command is told of the runs that come before its own: their folders, in a file and in a variable."""
+"""How a command finds the runs that come before its own: their folders, in a file and in a variable."""
 
 from __future__ import annotations
 

@@ -11,9 +11,10 @@ import pytest
 
 from launch.actions.cancel import cancel
 from launch.actions.drive import run_queue
+from launch.backends.choose import find_backend
 from launch.backends.local.backend import LocalBackend
 from launch.backends.local.slots import Slots, find_machine
-from launch.errors import LaunchError, StoreError
+from launch.errors import BackendError, LaunchError, StoreError
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_numbers, attempt_path, read_attempt
@@ -62,6 +63,7 @@ def ready(view: RunView, attempt: int = 0) -> bool:
 DRIVER = """
 import os, sys
 from pathlib import Path
+from launch.backends.choose import find_backend
 from launch.backends.local.backend import LocalBackend
 from launch.backends.local.slots import Slots, find_machine
 from launch.errors import LaunchError
@@ -323,3 +325,8 @@ def test_disk_that_fills_up_is_survived(tmp_path: Path) -> None:
     answer = subprocess.run([*words, script], capture_output=True, text=True, timeout=60)
     assert answer.returncode == 0, answer.stderr
     assert "No space left on device" in answer.stderr
+
+
+def test_unknown_backend_is_refused() -> None:
+    with pytest.raises(BackendError, match="unknown backend 'slrm'; did you mean slurm"):
+        find_backend(Profile(name="x", backend="slrm"))
