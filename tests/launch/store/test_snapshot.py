@@ -157,8 +157,8 @@ def test_what_does_not_belong_is_left_out_with_a_notice(
     for name, why in {
         ".env": "a secret",
         "weights.bin": "too large",
-        "outside": "a place outside",
-        "absolute": "a place outside",
+        "outside": "a file outside the code",
+        "absolute": "a file outside the code",
         "nested": "a repository of its own",
     }.items():
         assert f"{name} " in said and why in said
