@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from launch.store.state import State
 from tests.engines.daemon import wait_until
@@ -88,4 +89,46 @@ def test_a_failure_is_judged_shown_and_retried(project: Project) -> None:
     assert project.states() == [State.FAILED]
     (project.folder / "fail").unlink()
     project.launch("retry", "x")
+    project.until(State.SUCCEEDED)
+
+
+def test_cancelling_a_waiting_run_leaves_the_others_of_its_array_in_the_queue(project: Project, slurm: Slurm) -> None:
+    project.sweep(runs=5, max_parallel=2)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: project.states()[:2] == [State.RUNNING] * 2, 30), slurm.jobs()
+    project.launch("cancel", project.views()[3].run_id)
+    assert project.states()[2:] == [State.PENDING, State.CANCELLED, State.PENDING]
+    project.hold(False)
+    assert wait_until(lambda: project.states().count(State.SUCCEEDED) == 4, 60), slurm.jobs()
+
+
+def test_cancelling_a_running_run_returns_at_once_while_others_of_its_array_wait(project: Project) -> None:
+    project.sweep(runs=4, max_parallel=2)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: project.states()[:2] == [State.RUNNING] * 2, 30)
+    began = time.monotonic()
+    project.launch("cancel", project.views()[0].run_id)
+    assert time.monotonic() - began < 5, "scancel repeats the signal for two minutes"
+    assert wait_until(lambda: project.states()[0] is State.CANCELLED, 30)
+    project.hold(False)
+    assert wait_until(lambda: project.states().count(State.SUCCEEDED) == 3, 60)
+
+
+def test_what_a_person_holds_stays_held(project: Project, slurm: Slurm) -> None:
+    project.sweep(runs=3, max_parallel=1)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: project.states()[0] is State.RUNNING, 30), slurm.jobs()
+    job = slurm.call("squeue", "-h", "-t", "PENDING", "-o", "%F").split()[0]
+    slurm.call("scontrol", "hold", job)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert f"job {job} is held by a person: `scontrol release {job}` lets it go on" in project.said
+    project.hold(False)
+    assert wait_until(lambda: project.states()[0] is State.SUCCEEDED, 30), slurm.jobs()
+    assert wait_until(lambda: any("JobHeld" in line for line in slurm.jobs()), 30), slurm.jobs()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert project.states()[1:] == [State.PENDING, State.PENDING]
+    slurm.call("scontrol", "release", job, check=False)  # of the finished task it complains
     project.until(State.SUCCEEDED)

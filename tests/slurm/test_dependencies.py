@@ -12,7 +12,9 @@ from launch.actions import wait
 from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
+from tests.quickly import QUICKLY
 from tests.slurm.project import Project
+from tests.slurm.trained import TINY
 
 # Notes its name, its block's and its seed, then waits while a file of that name says so, and fails where one does.
 NOTING = """
@@ -158,3 +160,20 @@ def test_what_waits_takes_no_room_from_those_before_it(
     project.launch("watch", "x", "--feed")
     assert project.states() == [State.SUCCEEDED] * 7
     assert all(name.startswith("pre") for name in order(project)[:4])
+
+
+def test_a_training_starts_from_the_run_before_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY)  # sbatch passes it on
+    tiny = {**TINY, "train.epochs": 1}
+    blocks = [
+        {"name": "pretrain"},
+        {"name": "finetune", "after": {"pretrain": "seed"}, "base": {"train.init_from": "pretrain"}},
+    ]
+    text = json.dumps({"experiment": "digits/s5", "base": tiny, "blocks": blocks})
+    (project.folder / "x.yaml").write_text(text)
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "2 submitted to test in 2 arrays" in project.said
+    project.until(State.SUCCEEDED)
+    pretrain, finetune = project.views()
+    log = Path(finetune.run_dir, "attempts", "0", "log.txt").read_text()
+    assert f"starting from {pretrain.run_dir} " in log

@@ -176,3 +176,26 @@ def test_a_sweep_that_was_never_edited_reads_no_configuration(edited: Edited, mo
     edited.submit(20, range(3))
     monkeypatch.setattr(latest, "_configuration", lambda view: pytest.fail("read"))
     assert len(edited.shown()) == 3
+
+
+FINE_TUNED = """
+experiment: digits/s5
+blocks:
+  - {{name: pretrain, seeds: 2, base: {{optim.lr: {lr}}}}}
+  - {{name: finetune, after: {{pretrain: [seed]}}, seeds: 2, base: {{train.init_from: pretrain}}}}
+"""
+
+
+def test_a_fine_tuning_belongs_to_the_pretraining_of_today(edited: Edited, tmp_path: Path) -> None:
+    """What each starts from differs with the seed, and is nevertheless one configuration."""
+
+    def shown(lr: float, only: str | None = None) -> list[tuple[str, int, int]]:
+        (tmp_path / "digits.yaml").write_text(FINE_TUNED.format(lr=lr))
+        plan = plan_sweep(load_sweep(tmp_path / "digits.yaml"), edited.store, LOCAL, only=only)
+        submit(plan, source=edited.code)
+        views = latest.current_views(edited.sweep.state())
+        return sorted((str(view.settings["block"]), view.generation, view.seed) for view in views)
+
+    assert shown(1e-3) == [("finetune", 1, 0), ("finetune", 1, 1), ("pretrain", 1, 0), ("pretrain", 1, 1)]
+    assert shown(1e-3, "*-s0-*") == [("finetune", 1, 1), ("finetune", 2, 0), ("pretrain", 1, 1), ("pretrain", 2, 0)]
+    assert shown(2e-3) == [("finetune", 3, 0), ("finetune", 3, 1), ("pretrain", 3, 0), ("pretrain", 3, 1)]
