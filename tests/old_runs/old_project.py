@@ -22,7 +22,8 @@ STORED = Path(__file__).with_name("7791133")
 # many attempts there were. `launch status` says the same of them for ever.
 HERE = {
     "again": "S2 S2",
-    "commands": "S1 S1 F1 C1 E1 -0",
+    "anew": "E2 -1",
+    "commands": "S1 S1 F1 C1 E1 -0 C0",
     "later": "S1",
     "mix": "S1 F1 C1 E1 -0",
     "order": "S1 F1 S1 -0 -0",
@@ -30,7 +31,8 @@ HERE = {
 }
 CLUSTER = {
     "again": "S2 S2",
-    "commands": "S1 S1 F1 C1 E1 -0",
+    "anew": "E2 -1",
+    "commands": "S1 S1 F1 C1 E1 -0 C0",
     "later": "S1",
     "lost": "L1",
     "mix": "S1 F1 C1 E3 S1",

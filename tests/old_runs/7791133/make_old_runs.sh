@@ -67,6 +67,7 @@ wait %1 || true
 
 launch sweep sweeps/commands.yaml &
 await begun commands s3
+launch cancel "$(run_of commands s6)"
 launch cancel "$(run_of commands s3)"
 await begun commands s4
 kill -TERM %1
@@ -77,6 +78,12 @@ launch sweep sweeps/order.yaml || true
 launch sweep sweeps/again.yaml || true
 launch retry again
 launch sweep sweeps/again.yaml
+launch sweep sweeps/anew.yaml || true
+launch retry anew &
+await begun anew s0 1
+kill -TERM %1
+wait %1 || true
+
 launch sweep sweeps/later.yaml --detach
 launch wait later
 
@@ -117,6 +124,7 @@ await begun commands s4
 array=$(job commands s4)
 scancel "${array%_*}"
 await queue_is_empty
+launch cancel "$(run_of commands s6)"
 
 launch sweep sweeps/order.yaml --on site
 await queue_is_empty
@@ -125,6 +133,14 @@ launch sweep sweeps/again.yaml --on site
 launch wait again || true
 launch retry again
 launch wait again
+launch sweep sweeps/anew.yaml --on site
+launch wait anew || true
+launch retry anew
+await begun anew s0 1
+array=$(job anew s0 1)
+scancel "${array%_*}"
+await queue_is_empty
+
 launch sweep sweeps/later.yaml --on site
 await queue_is_empty
 
