@@ -21,7 +21,11 @@ def plain_values(config: Any) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise InvalidConfig(str(error.full_key), "a value is needed") from error
     except OmegaConfBaseException as error:
-        raise InvalidConfig(str(error.full_key or ""), first_line(error)) from error
+        raise InvalidConfig(
+            str(error.full_key or ""),
+            first_line(error),
+            hint="`${KEY}` stands for the value of another key of the config",
+        ) from error
     for text in _texts(values):
         if "${" in text:
             # config.yaml is read by OmegaConf, which would take it for an interpolation.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import s5.config.compose
+import s5.config.search_path
 import s5.training.loop
 from s5.__main__ import main
 from s5.config.compose import compose
@@ -188,19 +189,19 @@ def test_a_mistake_is_a_message_and_a_hint(
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        ("n_layers: [2", "line 14, column 10: expected ',' or ']'"),
+        ("n_layers: [2", "line 8, column 8: expected ',' or ']'"),
         ("n_layer: 2", "model.n_layer: unknown key; did you mean model.n_layers?"),
-        ("n_layers: two", "model.n_layers: Value 'two' of type 'str' could not be converted to Integer"),
+        ("n_layers: two", "model.n_layers: 'two' is not a whole number"),
     ],
     ids=["no YAML", "key", "value"],
 )
 def test_a_mistake_in_a_recipe_names_the_recipe(
     new: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    conf = shutil.copytree(s5.config.compose.CONF_DIR, tmp_path / "conf")
-    recipe = conf / "experiment" / "digits" / "s5.yaml"
+    conf = shutil.copytree(s5.config.search_path.CONF_DIR, tmp_path / "conf")
+    recipe = conf / "model" / "s5-digits.yaml"
     recipe.write_text(recipe.read_text().replace("n_layers: 2", new))
-    monkeypatch.setattr(s5.config.compose, "CONF_DIR", conf)
+    monkeypatch.setattr(s5.config.search_path, "CONF_DIR", conf)
     assert main(["experiment=digits/s5"]) == Exit.USER_ERROR
     assert f"s5: {recipe}: {said}" in capsys.readouterr().err
 

@@ -60,7 +60,8 @@ def test_sweep_is_composed_stored_driven_and_resumed(store: Store, code: Path) -
     sweep = sweep_file(spec_of(0), spec_of(1), spec_of(0, "model.n_layers=5"))
     plan = plan_sweep(sweep, store, LOCAL)
     assert (len(plan.runs), len(plan.new), plan.obstacles) == (3, 3, ())
-    assert plan.counts == {State.PLANNED: 3}
+    assert plan.counts == {"new": 3}
+    assert {view.state for view in plan.views} == {State.PLANNED}
     assert not store.root.exists(), "a dry run writes nothing"
     submission = submit(plan, source=code)
     assert counts(submission) == {State.PLANNED: 3}
