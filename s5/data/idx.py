@@ -41,5 +41,5 @@ def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.n
     if found != shape:
         raise DataError(f"{where}: has the shape {found}, not {shape}")
     if len(content) - start != math.prod(shape):
-        raise DataError(f"{where}: {len(content) - start:,} values; its header announces {math.prod(shape):,}")
+        raise DataError(f"{where}: {len(content) - start:,} values; its header says {math.prod(shape):,}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
