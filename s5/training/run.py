@@ -5,6 +5,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from s5.config.identity import to_dict
+from s5.config.plugins import check_content
 from s5.config.run import Config
 from s5.errors import NonFiniteLoss, PeerLost, Stopped, say
 from s5.process import device
@@ -71,6 +73,7 @@ def train_attempt(
         processes: The processes of the run.
         on_metrics: Called for every line of metrics.
     """
+    check_content(to_dict(config))
     device.select_platform(config.platform)
     from s5.training.loop import train
 
