@@ -76,19 +76,30 @@ def make_train_step(
         A pure function (state, window, batch) -> (state, window). It donates the old state's memory.
     """
     devices = devices or Devices(1)
+    gradients = _make_gradients(graphdef, lengths_of, head, microbatches, devices)
 
-    def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""], weight: Array) -> Any:
-        model = nnx.merge(graphdef, params, stats, copy=True)  # a copy, since the model updates its statistics
-        lengths = lengths_of(batch)
-        steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times)
-        outputs = model(batch.inputs, steps, train=True, key=key)
-        sums = batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
-        return sums.loss / weight, (sums, nnx.split(model, nnx.Param, ...)[2])
+    def train_step(state: TrainState, window: MetricWindow, batch: Batch) -> tuple[TrainState, MetricWindow]:
+        grads, stats, sums = gradients(state, batch, jax.random.fold_in(state.key, state.step))
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        new = TrainState(state.step + 1, state.key, params, stats, opt_state)
+        good = jnp.isfinite(sums.loss) & _finite((params, stats, opt_state))
+        bad_step = jnp.where((window.bad_step == 0) & ~good, new.step, window.bad_step)
+        return new, MetricWindow(window.sums + sums, bad_step)
 
-    gradient = jax.value_and_grad(loss, has_aux=True)
+    return devices.jit(train_step, donate_argnums=0)
+
+
+Gradients = Callable[[TrainState, Batch, Array], tuple[PyTree, PyTree, MetricSums]]
+
+
+def _make_gradients(
+    graphdef: Any, lengths_of: Callable[[Batch], Any], head: Head, microbatches: int, devices: Devices
+) -> Gradients:
+    """Return a function to the gradient of a batch's mean loss, the new statistics and the batch's sums."""
+    gradient = _make_gradient(graphdef, lengths_of, head)
 
     def gradients(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[PyTree, PyTree, MetricSums]:
-        """Return the gradient of a batch's mean loss, the new statistics and the batch's sums."""
         total = loss_denominator(batch.weight, batch.labels, lengths_of(batch), head)
         weight = jnp.where(total > 0, total, 1)  # an empty batch has no loss and no gradient
         if microbatches == 1:
@@ -104,16 +115,21 @@ def make_train_step(
         none = (jax.tree.map(jnp.zeros_like, state.params), state.stats, MetricSums.zero(head))
         return jax.lax.scan(add, none, (parts, jnp.arange(microbatches)))[0]
 
-    def train_step(state: TrainState, window: MetricWindow, batch: Batch) -> tuple[TrainState, MetricWindow]:
-        grads, stats, sums = gradients(state, batch, jax.random.fold_in(state.key, state.step))
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params: Any = optax.apply_updates(state.params, updates)
-        new = TrainState(state.step + 1, state.key, params, stats, opt_state)
-        good = jnp.isfinite(sums.loss) & _finite((params, stats, opt_state))
-        bad_step = jnp.where((window.bad_step == 0) & ~good, new.step, window.bad_step)
-        return new, MetricWindow(window.sums + sums, bad_step)
+    return gradients
 
-    return devices.jit(train_step, donate_argnums=0)
+
+def _make_gradient(graphdef: Any, lengths_of: Callable[[Batch], Any], head: Head) -> Callable[..., Any]:
+    """Return the value and the gradient of the loss of rows, divided by the weight of their batch."""
+
+    def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""], weight: Array) -> Any:
+        model = nnx.merge(graphdef, params, stats, copy=True)  # a copy, since the model updates its statistics
+        lengths = lengths_of(batch)
+        steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times)
+        outputs = model(batch.inputs, steps, train=True, key=key)
+        sums = batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
+        return sums.loss / weight, (sums, nnx.split(model, nnx.Param, ...)[2])
+
+    return jax.value_and_grad(loss, has_aux=True)
 
 
 def _split(rows: Array, parts: int) -> Array:
