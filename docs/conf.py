@@ -31,6 +31,7 @@ def setup(app: Sphinx) -> None:
     """Write the reference's pages, and make links that leave `docs/` lead to the files themselves."""
     _write_reference(_DOCS / "_api")
     app.connect("source-read", _link_to_files)
+    app.connect("autodoc-process-signature", _name_arrays)
     app.connect("autodoc-process-docstring", _escape_shapes, priority=900)  # after napoleon, which adds the types
 
 
@@ -46,6 +47,14 @@ def _escape_shapes(app: Sphinx, what: str, name: str, item: object, options: obj
     for number, line in enumerate(lines):
         shapes = r"\*" if line.lstrip().startswith(":vartype") else r"(?<![\w*`\\])\*(?=\w+[\])'\",])"
         lines[number] = re.sub(shapes, r"\\*", line)
+
+
+def _name_arrays(
+    app: Sphinx, what: str, name: str, item: object, options: object, signature: str | None, answer: str | None
+) -> tuple[str | None, str | None]:
+    """Name JAX's arrays as users import them, not by the module that defines them."""
+    del app, what, name, item, options
+    return tuple(text.replace("jaxlib._jax.Array", "Array") if text else text for text in (signature, answer))  # type: ignore[return-value]
 
 
 def _write_reference(folder: Path) -> None:

@@ -54,7 +54,7 @@ def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -
         size: Lines per chunk.
 
     Returns:
-        The chunks; their sources are `LineRange`s.
+        The chunks; the source of each is a `LineRange`.
 
     Raises:
         DataError: If the number of lines is another one.
