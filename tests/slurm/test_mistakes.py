@@ -47,7 +47,7 @@ def test_without_slurm_here_it_says_where_to_type_the_command(
     (unfit := project.folder / "slurm.conf").touch()  # for one that is not there, clients wait a minute
     monkeypatch.setenv("SLURM_CONF", str(unfit))
     project.launch("sweep", "x.yaml", "--on", "test", code=ExitCode.UNREACHABLE)
-    assert f"no Slurm configuration (SLURM_CONF={unfit} is none)" in project.said
+    assert f"no Slurm configuration (SLURM_CONF={unfit} is not one)" in project.said
 
 
 def test_a_controller_that_is_down_costs_nothing(project: Project, slurm: Slurm) -> None:
