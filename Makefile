@@ -47,7 +47,7 @@ format: .venv/.develops ## Format the code
 # must not move those: every image computes with the same versions.
 define compile
 	PATH="$(CURDIR)/$(BIN):$$PATH"; \
-	$(COMPILE) $(1) $(EXTRAS) pyproject.toml -o $(2)/cpu.txt; \
+	$(COMPILE) $(1) $(EXTRAS) -c $(LOCKS)/constraints.in pyproject.toml -o $(2)/cpu.txt; \
 	$(COMPILE) $(1) $(EXTRAS) --extra cuda12 -c $(2)/cpu.txt pyproject.toml -o $(2)/cuda12.txt; \
 	$(COMPILE) $(1) $(EXTRAS) --extra cuda13 -c $(2)/cpu.txt pyproject.toml -o $(2)/cuda13.txt; \
 	$(COMPILE) $(1) $(EXTRAS) --extra dev -c $(2)/cpu.txt --override $(LOCKS)/override.in pyproject.toml -o $(2)/dev.txt; \
@@ -61,7 +61,7 @@ lock: .venv/.develops ## Refresh the locks to the newest versions that pyproject
 lock-check: .venv/.develops ## Fail where the locks no longer follow from pyproject.toml
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; cp $(LOCKS)/*.txt "$$fresh"; \
 	$(call compile,,"$$fresh"); \
-	strip() { sed 's/^    # .*//' "$$1"; }; \
+	strip() { sed '/^    # /d' "$$1"; }; \
 	for name in cpu cuda12 cuda13 dev build; do \
 	  diff -q <(strip $(LOCKS)/$$name.txt) <(strip "$$fresh/$$name.txt") >/dev/null \
 	  || { echo "$(LOCKS)/$$name.txt does not follow from pyproject.toml; type: make lock" >&2; exit 1; }; done; \
