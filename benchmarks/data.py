@@ -72,7 +72,7 @@ def make_dataset(folder: Path, info: DatasetInfo) -> Dataset:
         # Pictures and clips are scattered over their files by the seed of the split.
         rows=None if info.tokens else rng.permutation(n),
     )
-    return Dataset.of(info, {"train": split, "val": split, "test": split}, vocabulary="random" * info.tokens)
+    return Dataset.from_info(info, {"train": split, "val": split, "test": split}, vocabulary="random" * info.tokens)
 
 
 def own_memory_mib() -> float:

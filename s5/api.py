@@ -14,7 +14,7 @@ from flax import nnx
 
 from s5.catalog import check_available, check_version, dataset_info
 from s5.config.choices import Head
-from s5.config.compat import compat_of
+from s5.config.compat import compat_switches
 from s5.config.compose import compose
 from s5.config.run import Config
 from s5.errors import Stopped
@@ -59,7 +59,7 @@ def make_model(config: Config, *, d_input: int | None = None, d_output: int | No
             info.n_classes if d_output is None else d_output,
             nnx.Rngs(config.seed),
             head=Head(info.head),
-            compat=compat_of(config.compat),
+            compat=compat_switches(config.compat),
         )
 
 

@@ -153,7 +153,7 @@ class DatasetInfo:
 
     @property
     def permutable(self) -> bool:
-        """Whether `data.permutation` can reorder its pixels, as it can for images in memory."""
+        """Whether `data.permutation` can reorder its pixels: only those of images that are loaded into memory."""
         return self.cache is not Cache.folder
 
     @property

@@ -41,6 +41,6 @@ UPSTREAM = Compat(
 )
 
 
-def compat_of(choice: CompatWith) -> Compat:
+def compat_switches(choice: CompatWith) -> Compat:
     """Return the switches that the config's key `compat` stands for."""
     return UPSTREAM if choice is CompatWith.upstream else OURS

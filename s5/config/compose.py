@@ -167,11 +167,11 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
     if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
         return InvalidConfig(unmatched[1], "this config chooses nothing by such a group")
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))
-    file = shown_path(_file_of(f"{recipe[1]}.yaml", folders)) if recipe else None
+    file = shown_path(_find_file(f"{recipe[1]}.yaml", folders)) if recipe else None
     if recipe and recipe[2]:
         if recipe[1] == "config":  # Hydra names the root, and the experiment's recipe has overridden its choice
             name = next((text.partition("=")[2] for text in overrides if _key(text) == "experiment"), "")
-            file = shown_path(_file_of(f"experiment/{name}.yaml", folders))
+            file = shown_path(_find_file(f"experiment/{name}.yaml", folders))
         return unknown_option_error(recipe[2], recipe[3], group_options(recipe[2], folders), file)
     if not isinstance(cause, OmegaConfBaseException) or not cause.full_key:
         override = getattr(error, "override", None)  # the text that Hydra's grammar does not take
@@ -226,7 +226,7 @@ def _check_nodes(config: Any) -> None:
             raise InvalidConfig(path, f"{node._value()} is not the family of these keys, which is {section.kind}")
 
 
-def _file_of(name: str, folders: Sequence[Path]) -> Path:
+def _find_file(name: str, folders: Sequence[Path]) -> Path:
     """Return the file that Hydra means by a name inside the search path."""
     return next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
 

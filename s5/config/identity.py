@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, get_type_hints
 
-from s5.config.families import FAMILIES, S5Config, family_of
+from s5.config.families import FAMILIES, S5Config, find_family
 from s5.config.model import ModelConfig
 from s5.config.plugins import load_plugins
 from s5.config.run import Config
@@ -52,7 +52,7 @@ def _slots(kind: type) -> dict[str, _Slot]:
 
 def _concrete(kind: type, values: Mapping[str, Any]) -> type:
     """Return the dataclass of these values: that of its family for a model."""
-    return family_of(values.get("kind", S5Config.kind)) if kind is ModelConfig else kind
+    return find_family(values.get("kind", S5Config.kind)) if kind is ModelConfig else kind
 
 
 def from_dict(kind: type, values: Mapping[str, Any], path: str = "") -> Any:

@@ -40,7 +40,7 @@ def find_source(path: str) -> tuple[str, str]:
     if not run_dir.is_dir():
         raise UserError(f"train.init_from={path}: no such run directory", hint=_HINT)
     _check_finished(run_dir, path)
-    return str(run_dir), _hash_of(run_dir)
+    return str(run_dir), _read_hash(run_dir)
 
 
 def resolve_source(config: Config) -> None:
@@ -75,7 +75,7 @@ def locate_source(init_from: str, init_hash: str | None, attempt_dir: Path) -> P
             hint="train with `python -m s5 experiment=NAME train.init_from=RUN_DIR`, or with the launcher",
         )
     places = [Path(init_from)] if Path(init_from).is_absolute() else _runs_before(init_from, attempt_dir)
-    hashes = {run_dir: _hash_of(run_dir) for run_dir in places}
+    hashes = {run_dir: _read_hash(run_dir) for run_dir in places}
     for run_dir, found in hashes.items():
         if found == init_hash:
             _check_finished(run_dir, init_from)
@@ -107,7 +107,7 @@ def _check_finished(run_dir: Path, init_from: str) -> None:
         raise UserError(f"train.init_from={init_from}: {run_dir} has no {RESULT}: its run has not finished", hint=_HINT)
 
 
-def _hash_of(run_dir: Path) -> str:
+def _read_hash(run_dir: Path) -> str:
     return science_hash(to_dict(read_config(run_dir)))
 
 

@@ -82,7 +82,7 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
         return load_plugin_data(own, config)
     info = catalog.dataset_info(config.name)
     catalog.check_version(info, config.version)
-    if info.permutable:
+    if info.name in _LOADERS:
         return _LOADERS[info.name](config)
     if config.permutation is not Permutation.none:
         raise DataError(

@@ -23,7 +23,7 @@ from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, 
 
 _FILES = {"train": "new_aan_pairs.train.tsv", "val": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
 _LABELS = {"0.0": 0, "1.0": 1, "0": 0, "1": 1}
-_LINES_OF_A_CHUNK = 500
+_LINES_PER_CHUNK = 500
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
@@ -32,7 +32,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     chunks: list[Chunk] = []
     for split, name in _FILES.items():
         start = chunks[-1].stop if chunks else 0
-        chunks += chunk_lines(paths[name], info.sizes[split], start, header=False, size=_LINES_OF_A_CHUNK)
+        chunks += chunk_lines(paths[name], info.sizes[split], start, header=False, size=_LINES_PER_CHUNK)
     n_train = info.sizes["train"]
     vocabulary = _vocabulary(info, (chunk.source for chunk in chunks if chunk.stop <= n_train), n_train)
     return ConversionPlan(
@@ -56,7 +56,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
     if d_input != info.d_input:
         warnings.warn(f"{info.name}: {d_input} different tokens; expected {info.d_input}", stacklevel=2)
     splits = contiguous_splits(info.sizes, stored.arrays, tokens=True)
-    return Dataset.of(info, splits, d_input, vocabulary=vocabulary_id(characters))
+    return Dataset.from_info(info, splits, d_input, vocabulary=vocabulary_id(characters))
 
 
 def _vocabulary(info: DatasetInfo, pieces: Iterable[LineRange], total: int) -> list[int]:

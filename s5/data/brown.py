@@ -17,7 +17,7 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.compat import Compat
 from s5.config.data import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunk_list
 from s5.data.dataset import Dataset
 from s5.data.rows import contiguous_splits
 from s5.data.split import stratified_split
@@ -26,7 +26,7 @@ from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row, vocabulary
 SEED = 0
 N_DOCUMENTS, N_WORDS = 500, 1_161_192
 _SHARE_HELD_OUT = 10  # a tenth of the documents for validation, and another for testing
-_PAIRS_OF_A_CHUNK = 500
+_PAIRS_PER_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
             "labels": ((n,), "int32"),
             "lengths": ((n, 2), "int32"),
         },
-        chunks=chunks_of_list(pairs, _PAIRS_OF_A_CHUNK),
+        chunks=chunk_list(pairs, _PAIRS_PER_CHUNK),
         convert=functools.partial(_convert, length=info.length, vocabulary=vocabulary),
         facts={"vocabulary": vocabulary, "seed": SEED},
         sources=[listed, *genres],
@@ -88,7 +88,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
     """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
     vocabulary = vocabulary_id(stored.facts["vocabulary"])
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary=vocabulary)
+    return Dataset.from_info(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary=vocabulary)
 
 
 def _read_genres(listed: Path) -> dict[Path, str]:
@@ -132,10 +132,10 @@ def _assign_splits(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
 
 def _draw(documents: Sequence[Path], genres: Mapping[Path, str], n: int, split: str) -> Iterator[Pair]:
     """Draw pairs: each document in turn, once with itself and once with another."""
-    words, others_of = _words(split, n), {path: _others(path, documents, genres) for path in documents}
+    words, others_by_path = _words(split, n), {path: _others(path, documents, genres) for path in documents}
     for k in range(n):
         path, same = documents[k % len(documents)], k // len(documents) % 2
-        others = others_of[path]
+        others = others_by_path[path]
         second = path if same else others[int(words[k, 0] % np.uint64(len(others)))]
         first_place, second_place = (float(word >> np.uint64(11)) * 2.0**-53 for word in words[k, 1:3])
         passages = Passage(path, 0, first_place), Passage(second, 1, second_place)

@@ -224,13 +224,13 @@ def _file(work: Path, name: str) -> Path:
     return work / f"{name}.npy"
 
 
-def chunks_of_list(items: Sequence[Any], size: int) -> list[Chunk]:
+def chunk_list(items: Sequence[Any], size: int) -> list[Chunk]:
     """Return chunks of `size` rows from row 0; the source of a chunk is its part of the list."""
     starts = range(0, len(items), size)
     return [Chunk(start, min(start + size, len(items)), items[start : start + size]) for start in starts]
 
 
-def chunks_of(n: int, size: int, start: int = 0) -> list[Chunk]:
+def chunk_range(n: int, size: int, start: int = 0) -> list[Chunk]:
     """Return chunks of `size` rows; the source of a chunk is the range of its numbers, which count from 0.
 
     Args:

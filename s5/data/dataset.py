@@ -61,7 +61,7 @@ class Dataset:
     vocabulary: str = ""
 
     @classmethod
-    def of(
+    def from_info(
         cls, info: DatasetInfo, splits: Mapping[str, Split], d_input: int | None = None, *, vocabulary: str = ""
     ) -> "Dataset":
         """Return the data set of a catalog entry.

@@ -26,7 +26,7 @@ from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, 
 _LEAST = 15  # occurrences that a character needs for a token of its own
 _KINDS = ("neg", "pos")  # in the order of their labels
 _REVIEW = re.compile(r"(\d+)_\d+\.txt")
-_FILES_OF_A_CHUNK = 250
+_FILES_PER_CHUNK = 250
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
@@ -36,8 +36,8 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     names = [f"{split}/{kind}" for split in ("train", "test") for kind in _KINDS]
     chunks: list[Chunk] = []
     for name in names:
-        for first in range(0, len(reviews[name]), _FILES_OF_A_CHUNK):
-            paths = reviews[name][first : first + _FILES_OF_A_CHUNK]
+        for first in range(0, len(reviews[name]), _FILES_PER_CHUNK):
+            paths = reviews[name][first : first + _FILES_PER_CHUNK]
             start = chunks[-1].stop if chunks else 0
             chunks.append(Chunk(start, start + len(paths), (paths, _KINDS.index(name.split("/")[1]))))
     train = [path for name in names[:2] for path in reviews[name]]
@@ -67,7 +67,9 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
         test = np.arange(n_train, info.n_examples)
         splits = indexed_splits({"train": train, "val": val, "test": test}, stored.arrays, tokens=True)
     characters = stored.facts["vocabulary"]
-    return Dataset.of(info, splits, vocabulary="bytes plus 1" if characters is None else vocabulary_id(characters))
+    return Dataset.from_info(
+        info, splits, vocabulary="bytes plus 1" if characters is None else vocabulary_id(characters)
+    )
 
 
 def _expected(info: DatasetInfo, name: str) -> int:

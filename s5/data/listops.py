@@ -12,7 +12,7 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.compat import Compat
 from s5.config.data import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import Chunk, ConversionPlan, StoredArrays, chunks_of
+from s5.data.conversion import Chunk, ConversionPlan, StoredArrays, chunk_range
 from s5.data.dataset import Dataset
 from s5.data.generate.listops import draw_sample
 from s5.data.lines import LineRange, chunk_lines
@@ -34,7 +34,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     }
     if info.made_by:
         make = functools.partial(_make_rows, length=info.length)
-        chunks = chunks_of(info.n_examples, 500)
+        chunks = chunk_range(info.n_examples, 500)
         return ConversionPlan(arrays=arrays, chunks=chunks, convert=make, facts={"seed": SEED}, finish=_refuse_repeats)
     paths = find_files(info.name, root)
     chunks: list[Chunk] = []
@@ -52,7 +52,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="listops")
+    return Dataset.from_info(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="listops")
 
 
 def _read_rows(lines: LineRange, length: int) -> Arrays:

@@ -17,7 +17,7 @@ from s5.catalog import DataError, DatasetInfo, find_files
 from s5.config.compat import Compat
 from s5.config.data import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunk_list, chunk_range
 from s5.data.dataset import Dataset
 from s5.data.generate.pathfinder import draw_picture
 from s5.data.pictures import read_grey
@@ -26,7 +26,7 @@ from s5.data.split import random_splits
 
 SEED = 0
 _N_WORDS, _FOLDER, _NAME, _LABEL = 11, 0, 1, 3
-_PICTURES_OF_A_CHUNK = 500
+_PICTURES_PER_CHUNK = 500
 _HALF_SCALE = 127.5  # maps 0 to -1 and 255 to 1
 
 
@@ -42,7 +42,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     side = math.isqrt(info.length)
     return ConversionPlan(
         arrays={"inputs": ((len(whole), info.length, 1), "uint8"), "labels": ((len(whole),), "int32")},
-        chunks=chunks_of_list(whole, _PICTURES_OF_A_CHUNK),
+        chunks=chunk_list(whole, _PICTURES_PER_CHUNK),
         convert=functools.partial(_convert, side=side),
         facts={"skipped": skipped},
         sources=list(folders.values()),
@@ -60,14 +60,14 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
     held_out = {name: info.sizes[name] for name in ("val", "test")}
     parts = random_splits(len(arrays["labels"]), held_out, config.split_seed)
     splits = indexed_splits(parts, arrays, full_scale=_HALF_SCALE, offset=_HALF_SCALE)
-    return Dataset.of(info, splits)
+    return Dataset.from_info(info, splits)
 
 
 def _plan_drawing(info: DatasetInfo) -> ConversionPlan:
     n, side = info.n_examples, math.isqrt(info.length)
     return ConversionPlan(
         arrays={"inputs": ((n, info.length, 1), "uint8"), "labels": ((n,), "int32")},
-        chunks=chunks_of(n, 20 if side > 32 else 500),
+        chunks=chunk_range(n, 20 if side > 32 else 500),
         convert=functools.partial(_draw, side=side),
         facts={"seed": SEED},
     )

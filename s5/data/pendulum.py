@@ -22,7 +22,7 @@ from s5.data.progress import Progress
 
 # The sets in the order of their draws, with the seed of the generator of each.
 _SETS = (("train", 42), ("test", 42), ("val", 43))
-_SEQUENCES_OF_A_CHUNK = 40
+_SEQUENCES_PER_CHUNK = 40
 _FILE, _NAMES = "pend_regression.npz", {"train": "train", "val": "valid", "test": "test"}
 
 
@@ -44,7 +44,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     chunks: list[Chunk] = []
     for name, seed in _SETS:
         first = 0
-        for sequences in draw_set(generators[seed], info.sizes[name], _SEQUENCES_OF_A_CHUNK):
+        for sequences in draw_set(generators[seed], info.sizes[name], _SEQUENCES_PER_CHUNK):
             count = len(sequences.angles)
             kept = np.stack([kept_frames(name, first + k, info.sizes[name], length) for k in range(count)])
             chunks.append(Chunk(starts[name] + first, starts[name] + first + count, (sequences, kept)))
@@ -72,7 +72,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
             times=np.array(arrays["times"][rows]),
         )
         start += size
-    return Dataset.of(info, splits)
+    return Dataset.from_info(info, splits)
 
 
 def kept_frames(split: str, number: int, n: int, length: int) -> Int[np.ndarray, " length"]:

@@ -49,7 +49,7 @@ def pixel_dataset(
     order = pixel_order(config.permutation, info.length)
     splits = {name: _split(images, order, full_scale, offset) for name, images in parts.items()}
     assert {name: len(split) for name, split in splits.items()} == dict(info.sizes), "the catalog's sizes are wrong"
-    return Dataset.of(info, splits)
+    return Dataset.from_info(info, splits)
 
 
 def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: Scale, offset: Scale) -> Split:

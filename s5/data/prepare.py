@@ -90,7 +90,7 @@ def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[
     if not path.is_file():
         raise catalog.DataError(f"--from {archive}: no such file or folder", hint=info.get)
     if not info.archives and any(path.name in (file.name, f"{file.name}.gz") for file in info.files):
-        return _folder_of(info, path), []
+        return _single_file_folder(info, path), []
     try:
         found = catalog.find_files(info.name, root)
     except catalog.MissingData:
@@ -100,7 +100,7 @@ def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[
     return root, [f"not unpacked: {path}; its files are already in {there}"]
 
 
-def _folder_of(info: DatasetInfo, path: Path) -> str:
+def _single_file_folder(info: DatasetInfo, path: Path) -> str:
     """Return the folder of a single file as the data folder; it must contain all files of the data set."""
     folder = str(path.parent)
     found = catalog.find_files(info.name, folder)

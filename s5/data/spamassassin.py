@@ -18,7 +18,7 @@ from s5.catalog.substitutes import MAILS
 from s5.config.compat import Compat
 from s5.config.data import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunk_list
 from s5.data.dataset import Dataset
 from s5.data.progress import Progress
 from s5.data.rows import contiguous_splits
@@ -27,7 +27,7 @@ from s5.data.tokens import SPECIALS, UNK, fill_row
 Mail = tuple[Path, int]
 
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
-_MAILS_OF_A_CHUNK = 250
+_MAILS_PER_CHUNK = 250
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
@@ -41,7 +41,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
             "labels": ((n,), "int32"),
             "lengths": ((n,), "int32"),
         },
-        chunks=chunks_of_list(_in_order_of_splits(info, mails), _MAILS_OF_A_CHUNK),
+        chunks=chunk_list(_order_by_split(info, mails), _MAILS_PER_CHUNK),
         convert=functools.partial(_convert, length=info.length),
         facts={},
         sources=list(folders.values()),
@@ -51,7 +51,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
     """Return the data set; its splits are consecutive in the arrays."""
     del config, compat
-    return Dataset.of(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="bytes")
+    return Dataset.from_info(info, contiguous_splits(info.sizes, stored.arrays, tokens=True), vocabulary="bytes")
 
 
 def _mails(folder: Path, expected: int) -> list[Path]:
@@ -64,7 +64,7 @@ def _mails(folder: Path, expected: int) -> list[Path]:
     return found
 
 
-def _in_order_of_splits(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
+def _order_by_split(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
     """Return the mails of the training split, then of the others; all splits have the same proportions of kinds."""
     progress, keys = Progress(f"{info.name}: ordering", len(mails), "mails"), {}
     for mail in mails:

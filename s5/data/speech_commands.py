@@ -19,7 +19,7 @@ from s5.catalog.speech import WORDS_10, WORDS_35
 from s5.config.compat import Compat
 from s5.config.data import DataConfig
 from s5.data.cache import Arrays
-from s5.data.conversion import ConversionPlan, StoredArrays, chunks_of_list
+from s5.data.conversion import ConversionPlan, StoredArrays, chunk_list
 from s5.data.dataset import Dataset
 from s5.data.progress import Progress
 from s5.data.rows import indexed_splits
@@ -27,7 +27,7 @@ from s5.data.split import stratified_split
 
 _RATE_HZ, _LENGTH = 16_000, 16_000
 _LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
-_CLIPS_OF_A_CHUNK = 500
+_CLIPS_PER_CHUNK = 500
 _FULL_SCALE = 2.0**15
 _EPSILON = 1e-5  # of the standard deviation, in units of full scale
 
@@ -40,7 +40,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     words = WORDS_35 if set(_LISTS.values()) <= paths.keys() else WORDS_10
     clips = {word: sorted(paths[word].glob("*.wav")) for word in words}
     labelled = [(path, label) for label, word in enumerate(words) for path in clips[word]]
-    labelled = _in_order_of_lists(info, paths, labelled) if words is WORDS_35 else _of_a_second(info, labelled)
+    labelled = _order_by_split(info, paths, labelled) if words is WORDS_35 else _select_whole_clips(info, labelled)
     n = len(labelled)
     return ConversionPlan(
         arrays={
@@ -48,7 +48,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
             "labels": ((n,), "int32"),
             "sums": ((n, 2), "int64"),
         },
-        chunks=chunks_of_list(labelled, _CLIPS_OF_A_CHUNK),
+        chunks=chunk_list(labelled, _CLIPS_PER_CHUNK),
         convert=functools.partial(_convert, whole=words is WORDS_10),
         facts={},
         sources=list(paths.values()),
@@ -76,21 +76,21 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
     every = _LENGTH // info.length
     sampled = {"inputs": arrays["inputs"][:, ::every], "labels": arrays["labels"]}
     splits = indexed_splits(parts, sampled, offset=float(mean), full_scale=std + epsilon)
-    return Dataset.of(info, splits)
+    return Dataset.from_info(info, splits)
 
 
-def _in_order_of_lists(info: DatasetInfo, paths: dict[str, Path], clips: Sequence[Clip]) -> list[Clip]:
+def _order_by_split(info: DatasetInfo, paths: dict[str, Path], clips: Sequence[Clip]) -> list[Clip]:
     """Return the clips of the training split, then those of each list."""
-    split_of: dict[str, str] = {}
+    split_by_clip: dict[str, str] = {}
     for split, name in _LISTS.items():
         try:
             lines = paths[name].read_text(encoding="ascii").split()
         except UnicodeDecodeError as error:
             raise DataError(f"{paths[name]}: not a list of files: {error.reason}") from error
-        split_of |= dict.fromkeys(lines, split)
+        split_by_clip |= dict.fromkeys(lines, split)
     parts: dict[str, list[Clip]] = {name: [] for name in info.sizes}
     for path, label in clips:
-        parts[split_of.get(f"{path.parent.name}/{path.name}", "train")].append((path, label))
+        parts[split_by_clip.get(f"{path.parent.name}/{path.name}", "train")].append((path, label))
     found = {name: len(part) for name, part in parts.items()}
     if found != dict(info.sizes):
         raise DataError(
@@ -100,7 +100,7 @@ def _in_order_of_lists(info: DatasetInfo, paths: dict[str, Path], clips: Sequenc
     return [clip for part in parts.values() for clip in part]
 
 
-def _of_a_second(info: DatasetInfo, clips: Sequence[Clip]) -> list[Clip]:
+def _select_whole_clips(info: DatasetInfo, clips: Sequence[Clip]) -> list[Clip]:
     progress = Progress(f"{info.cached_as or info.name}: measuring clips", len(clips), "clips")
     kept = []
     for path, label in clips:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from s5.catalog import check_version, dataset_info
-from s5.config.compat import compat_of
+from s5.config.compat import compat_switches
 from s5.config.run import Config
 from s5.data import Dataset, load
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
@@ -87,7 +87,7 @@ def train(
     distributed.initialize(processes)
     device.start(config.platform)
     devices = Devices(config.train.devices, processes)  # before the data, which may take long to load
-    dataset = load(config.data, compat_of(config.compat))
+    dataset = load(config.data, compat_switches(config.compat))
     # All processes reach these exits together, so they can synchronise; after any other error they cannot.
     try:
         with MetricsWriter(config, attempt_dir, on_metrics) if processes.is_main else NullWriter() as writer:
@@ -247,7 +247,7 @@ class Loop:
         """Score the model on the validation split, and keep it if it is the best so far."""
         self._write_pending()
         _check_finite(self.trainer.window)  # before validation could rank such a model the best
-        progress, compat = self.progress, compat_of(self._config.compat)
+        progress, compat = self.progress, compat_switches(self._config.compat)
         scores = self.trainer.evaluate("val", lambda: self._stop.stopping)
         if progress.best_step is None or rank(scores, compat) > rank(progress.best, compat):
             progress.best_step, progress.best = progress.step, scores
@@ -321,7 +321,7 @@ def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
         return None
     version = config.data.zero_shot_version
     check_version(dataset_info(name), version, "data.zero_shot_version")
-    other = load(dataclasses.replace(config.data, name=name, version=version), compat_of(config.compat))
+    other = load(dataclasses.replace(config.data, name=name, version=version), compat_switches(config.compat))
     check_same_task(f"data.zero_shot={name}", other, Task.of(dataset))
     return other
 

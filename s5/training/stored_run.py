@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Float32, Int, PyTree, Shaped
 
 from s5.catalog import dataset_info
 from s5.config.choices import Head
-from s5.config.compat import compat_of
+from s5.config.compat import compat_switches
 from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
@@ -80,7 +80,7 @@ class StoredRun:
         Raises:
             ValueError: If the inputs do not have the shape that the model takes.
         """
-        stored = load(self.config.data, compat_of(self.config.compat)).splits["train"]
+        stored = load(self.config.data, compat_switches(self.config.compat)).splits["train"]
         inputs = np.asarray(inputs)
         shape = inputs.shape[:-2]
         split = replace(
@@ -124,7 +124,7 @@ def load_run(run_dir: str | Path) -> StoredRun:
         task.n_classes,
         nnx.Rngs(config.seed),
         head=Head[task.head],
-        compat=compat_of(config.compat),
+        compat=compat_switches(config.compat),
     )
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     params = checkpoints.unflatten(params, checkpoint.arrays, BEST_PARAMS)
@@ -149,7 +149,7 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     config, model, task = run.config, run.model, run.task
     if data is not None:
         config.data.name, config.data.version = data, dataset_info(data).version
-    dataset = load(config.data, compat_of(config.compat))
+    dataset = load(config.data, compat_switches(config.compat))
     check_same_task(f"data.name={dataset.name}" if data is None else f"--data {data}", dataset, task)
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from s5.config.choices import Pooling
-from s5.config.compat import compat_of
+from s5.config.compat import compat_switches
 from s5.config.run import Config
 from s5.data import Dataset
 from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch
@@ -56,12 +56,17 @@ class Trainer:
         init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
         rngs = nnx.Rngs(params=init_key)
         model = make_model(
-            config.model, dataset.d_input, dataset.n_classes, rngs, head=dataset.head, compat=compat_of(config.compat)
+            config.model,
+            dataset.d_input,
+            dataset.n_classes,
+            rngs,
+            head=dataset.head,
+            compat=compat_switches(config.compat),
         )
         self.head = model.kind
         graphdef, params, stats = nnx.split(model, nnx.Param, ...)
         self.n_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-        how = (self.steps_per_epoch, config.train.epochs, compat_of(config.compat))
+        how = (self.steps_per_epoch, config.train.epochs, compat_switches(config.compat))
         optimizer = make_optimizer(config.optim, params, *how)
         self._lr = jax.jit(make_schedule(config.optim, config.optim.lr, *how))
         self.train_step: TrainStep = make_train_step(
@@ -213,7 +218,7 @@ def _check_fits(config: Config, dataset: Dataset) -> None:
 def _check_pooling(config: Config, dataset: Dataset) -> None:
     """Refuse what the S5 repository cannot do if its behaviour is to be reproduced."""
     last = config.model.pooling is Pooling.last and not dataset.head.per_step
-    if compat_of(config.compat).padding_enters_layers and last and is_padded(dataset):
+    if compat_switches(config.compat).padding_enters_layers and last and is_padded(dataset):
         raise UserError(
             f"compat=upstream with model.pooling=last: {dataset.name} is padded, and the S5 repository takes the last "
             "step of full sequences only",

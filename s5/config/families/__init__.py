@@ -13,7 +13,7 @@ from s5.config.families.s5 import S5Config
 from s5.config.model import ModelConfig
 from s5.errors import unknown
 
-__all__ = ["FAMILIES", "LRUConfig", "S5Config", "family_of", "layer_fields", "register_family"]
+__all__ = ["FAMILIES", "LRUConfig", "S5Config", "find_family", "layer_fields", "register_family"]
 
 FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, LRUConfig)}
 
@@ -31,7 +31,7 @@ def register_family(config: type[ModelConfig]) -> None:
         raise ValueError(f"model family {config.kind!r}: {FAMILIES[config.kind].__qualname__} has this name already")
 
 
-def family_of(kind: object) -> type[ModelConfig]:
+def find_family(kind: object) -> type[ModelConfig]:
     """Return the configuration class of a family.
 
     Args:

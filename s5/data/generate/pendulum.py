@@ -46,22 +46,22 @@ class Sequences:
     noise: Any
 
 
-def draw_set(rng: np.random.RandomState, n: int, of_each: int) -> Iterator[Sequences]:
+def draw_set(rng: np.random.RandomState, n: int, chunk_size: int) -> Iterator[Sequences]:
     """Draw a set of pendulums, in the order of the published draws.
 
     Args:
         rng: The generator; it is advanced to the start of the next set.
         n: Number of pendulums.
-        of_each: Number to yield at once.
+        chunk_size: Number to yield at once.
 
     Yields:
-        The next `of_each` pendulums.
+        The next `chunk_size` pendulums.
     """
     states = simulate(rng, n)
     seen = states + rng.normal(0.0, _OBSERVATION_STD, size=states.shape)
     factors = _draw_factors(rng, n)
-    for first in range(0, n, of_each):
-        part = slice(first, min(first + of_each, n))
+    for first in range(0, n, chunk_size):
+        part = slice(first, min(first + chunk_size, n))
         yield Sequences(states[part, :, 0], seen[part, :, 0], factors[part], rng.get_state())
         for _ in range(part.start, part.stop):
             _draw_noise(rng)

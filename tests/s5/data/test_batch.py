@@ -180,10 +180,12 @@ print("done")
 
 def test_what_the_catalog_says_of_the_steps_is_what_is_loaded() -> None:
     info, split = CATALOG["spamassassin_bytes"], dataclasses.replace(make_split(4), tokens=True, full_scale=1.0)
-    Dataset.of(info, {"train": split}, vocabulary="bytes")
+    Dataset.from_info(info, {"train": split}, vocabulary="bytes")
     with pytest.raises(AssertionError, match="tokens have a vocabulary, features do not"):
-        Dataset.of(info, {"train": split})
+        Dataset.from_info(info, {"train": split})
     with pytest.raises(AssertionError, match=r"spamassassin_bytes, val: the catalog says .*'tokens': True"):
-        Dataset.of(info, {"train": split, "val": make_split(4)}, vocabulary="bytes")
+        Dataset.from_info(info, {"train": split, "val": make_split(4)}, vocabulary="bytes")
     with pytest.raises(AssertionError, match=r"spamassassin_bytes, val: .* the files say .*'times': True"):
-        Dataset.of(info, {"val": dataclasses.replace(split, times=np.zeros((4, 3), np.float32))}, vocabulary="bytes")
+        Dataset.from_info(
+            info, {"val": dataclasses.replace(split, times=np.zeros((4, 3), np.float32))}, vocabulary="bytes"
+        )

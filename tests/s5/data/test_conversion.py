@@ -13,7 +13,7 @@ import pytest
 
 from s5 import catalog
 from s5.catalog import Cache, DataError, DatasetInfo
-from s5.data.conversion import ConversionPlan, chunks_of, open_or_convert
+from s5.data.conversion import ConversionPlan, chunk_range, open_or_convert
 from s5.data.store import open_store, verify_store
 
 INFO = DatasetInfo(
@@ -36,7 +36,7 @@ def squares(numbers) -> dict[str, Any]:
 def make_plan(convert: Callable[..., Any] = squares, facts: Any = None, **changed: Any) -> ConversionPlan:
     arrays = {"inputs": ((100, 2), "int32"), "labels": ((100,), "int32")}
     return ConversionPlan(
-        arrays=arrays, chunks=chunks_of(100, 7), convert=convert, facts=facts or {"seed": 1}, **changed
+        arrays=arrays, chunks=chunk_range(100, 7), convert=convert, facts=facts or {"seed": 1}, **changed
     )
 
 

@@ -65,7 +65,7 @@ def test_draws_are_those_of_the_plain_procedure_bit_for_bit() -> None:
     plain, ours = np.random.RandomState(42), np.random.RandomState(42)
     for n in (4, 3):  # the second set begins where the first has ended
         states, pictures = plain_set(plain, n)
-        parts = list(draw_set(ours, n, of_each=2))
+        parts = list(draw_set(ours, n, chunk_size=2))
         np.testing.assert_array_equal(np.concatenate([part.angles for part in parts]), states[..., 0])
         np.testing.assert_array_equal(np.concatenate([draw_pictures(part) for part in parts]), pictures)
     assert plain.uniform() == ours.uniform()

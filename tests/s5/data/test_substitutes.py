@@ -208,7 +208,7 @@ def killing(source, length):
         os.kill(os.getpid(), signal.SIGKILL)
     return convert(source, length)
 spamassassin._convert = killing
-spamassassin._MAILS_OF_A_CHUNK = 30
+spamassassin._MAILS_PER_CHUNK = 30
 from s5.config.data import DataConfig
 from s5.data import convert as convert_all
 convert_all(DataConfig(name="spamassassin_bytes", root={root!r}))
