@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import yaml
 
-from launch.errors import FileError, SweepError, nearest
+from launch.errors import FileError, SweepError, did_you_mean, nearest
 
 _SHOWN = 10
 
@@ -109,8 +109,7 @@ class Place:
         allowed = list(known)
         for key in value:
             if key not in allowed:
-                near = nearest(key, allowed)
-                message = "unknown key" + (f"; did you mean {near}?" if near else "")
+                message = f"unknown key{did_you_mean(key, allowed)}"
                 raise self.key(key).error(message, f"the keys here are {', '.join(allowed)}")
 
     def sequence(self, value: Any) -> list[Any]:
@@ -122,6 +121,43 @@ class Place:
         if not isinstance(value, list):
             raise self.error(f"{describe(value)} is not a list")
         return cast("list[Any]", value)
+
+    def text(self, value: Any, hint: str = "put quotes around it") -> str:
+        """Return `value` if it is printable text.
+
+        Raises:
+            FileError: If it is anything else, or empty.
+        """
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise self.error(f"{describe(value)} is not text", hint)
+        return value
+
+    def whole(self, value: Any, least: int, most: int | None = None, hint: str | None = None) -> int:
+        """Return `value` if it is a whole number from `least` to `most`.
+
+        Raises:
+            FileError: If it is anything else.
+        """
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or not least <= value <= (value if most is None else most)
+        ):
+            end = "" if most is None else f" to {most}"
+            raise self.error(f"{describe(value)} is not a whole number from {least}{end}", hint)
+        return value
+
+    def choice(self, value: Any, allowed: Iterable[str], kind: str = "value", hint: str = "one of") -> str:
+        """Return `value` if it is an allowed word; the error names the nearest and lists all after `hint`.
+
+        Raises:
+            FileError: If it is anything else.
+        """
+        words = list(allowed)
+        if value not in words:
+            message = f"unknown {kind} {describe(value)}{did_you_mean(value, words)}"
+            raise self.error(message, f"{hint} {', '.join(words)}")
+        return value
 
 
 def describe(value: Any) -> str:

@@ -148,6 +148,7 @@ def _find_image(
 ) -> tuple[Image | None, Callable[[], Image] | None]:
     """Return the image of runs, or None if something is in the way; and what converts it, if it is a file."""
     from launch.containers.engine.network import check_network  # most runs have no container
+    from launch.containers.images.request import ImageRequest
     from launch.containers.images.resolve import resolve_image
     from launch.specs.choices import ENGINES, BackendName
 
@@ -160,7 +161,11 @@ def _find_image(
 
     def find(*, convert: bool) -> Image:
         with _named_in(named_in, "image"):
-            return resolve_image(word, runtime, gpus=gpus, runs_root=root, convert=convert, here=here, say=options.say)
+            return resolve_image(
+                ImageRequest(
+                    word=word, runtime=runtime, gpus=gpus, runs_root=root, convert=convert, here=here, say=options.say
+                )
+            )
 
     with collect_errors(obstacles):
         image = find(convert=False)

@@ -1,1 +1,1 @@
-"""What `launch doctor` looks at, one subject a file."""
+"""The checks of `launch doctor`, one subject a file."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARN = "warn"  # something will not work, and much will
@@ -19,11 +19,11 @@ class Check:
     """One fact about this machine, or about a cluster.
 
     Attributes:
-        name: What was looked at.
-        level: How it came out.
+        name: The subject of the check.
+        level: Its outcome.
         message: What was found.
-        advice: What to do; None if nothing is to be done.
-        unreachable: Whether nobody answered: the profile may be right for all that is known.
+        advice: What to do; None if nothing has to be done.
+        unreachable: Whether the cluster did not answer, so that the profile may still be right.
     """
 
     name: str
@@ -31,3 +31,18 @@ class Check:
     message: str
     advice: str | None = None
     unreachable: bool = False
+
+
+def ok(name: str, message: str, advice: str | None = None) -> Check:
+    """Return a check that found nothing wrong."""
+    return Check(name=name, level=Level.OK, message=message, advice=advice)
+
+
+def warn(name: str, message: str, advice: str | None) -> Check:
+    """Return a check that found a limitation."""
+    return Check(name=name, level=Level.WARN, message=message, advice=advice)
+
+
+def fail(name: str, message: str, advice: str | None = None, *, unreachable: bool = False) -> Check:
+    """Return a check that found why runs cannot succeed."""
+    return Check(name=name, level=Level.FAIL, message=message, advice=advice, unreachable=unreachable)

@@ -1,4 +1,4 @@
-"""Whether an image works where it is: looked at from inside a container of it."""
+"""Whether an image works on this machine: seen from inside a container of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from launch.checks.check import Check, Level
+from launch.checks.check import Check, fail, ok, warn
 from launch.containers.images.catalog import LABEL
 from launch.containers.images.engine_images import EngineImage
 from launch.errors import LaunchError
@@ -22,7 +22,7 @@ _DEVICE = Path("/dev/nvidiactl")
 
 
 def check_image(held: EngineImage) -> Iterator[Check]:
-    """Execute an image and look around in it: its platform, the versions in it, the driver, one step of training.
+    """Execute an image and look inside: its platform, the versions in it, the driver, one step of training.
 
     Args:
         held: The image.
@@ -35,13 +35,13 @@ def check_image(held: EngineImage) -> Iterator[Check]:
     """
     gpus = held.platform == "cuda" and _DEVICE.exists()
     if held.platform == "cuda" and not gpus:
-        advice = "check it where it is to run; everything below but the platform holds"
-        yield Check(name="gpu", level=Level.WARN, message="this machine has no NVIDIA GPU", advice=advice)
+        advice = "check it on the machine that is to run it; all checks below but the platform hold"
+        yield warn("gpu", "this machine has no NVIDIA GPU", advice)
     yield from judge(_look_inside(held, gpus=gpus), held.platform, held.labels.get(f"{LABEL}min-driver"))
 
 
 def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None) -> Iterator[Check]:
-    """Say what the facts mean. Pure.
+    """Return the checks that the facts amount to. Pure.
 
     Args:
         facts: What docker/check.py has found.
@@ -49,37 +49,31 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
         min_driver: The oldest driver that its label allows; None for any.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
-    yield Check(name="packages", level=Level.OK, message=f"Python {facts['python']}, {versions}")
-    yield from _judge_driver(facts.get("driver"), min_driver)
-    found, devices = facts.get("platform"), ", ".join(facts.get("devices", ()))
-    # JAX speaks of `gpu` where an image of CUDA computes on one.
-    fits = found is not None and (platform is None or found == {"cuda": "gpu"}.get(platform, platform))
-    message = devices or "JAX starts no device"
-    advice = (
-        None if fits else f"this image is to compute on {platform}: is the GPU handed in, is the driver new enough?"
-    )
-    yield Check(name="platform", level=Level.OK if fits else Level.FAIL, message=message, advice=advice)
+    yield ok("packages", f"Python {facts['python']}, {versions}")
+    driver: str | None = facts.get("driver")
+    if min_driver is not None:
+        if driver is None:
+            yield warn("driver", f"none is seen inside; {min_driver} or newer is needed", None)
+        elif int(driver.partition(".")[0]) < int(min_driver):
+            advice = f"update the driver to {min_driver} or newer, or use an image for an older CUDA"
+            yield fail("driver", f"{driver} is older than {min_driver}, which this image needs", advice)
+        else:
+            yield ok("driver", f"{driver}; {min_driver} or newer is needed")
+    found, devices = facts.get("platform"), ", ".join(facts.get("devices", ())) or "JAX starts no device"
+    # JAX calls its platform `gpu` if an image of CUDA computes on one.
+    if found is not None and (platform is None or found == {"cuda": "gpu"}.get(platform, platform)):
+        yield ok("platform", devices)
+    else:
+        advice = f"this image is to compute on {platform}: is the GPU handed in, is the driver new enough?"
+        yield fail("platform", devices, advice)
     if loaded := facts.get("loaded"):
-        yield Check(name="cuda", level=Level.OK, message=", ".join(f"{k} {_version(k, v)}" for k, v in loaded.items()))
+        yield ok("cuda", ", ".join(f"{library} {_version(library, number)}" for library, number in loaded.items()))
     loss = facts.get("loss")
     if loss is not None and math.isfinite(loss):
-        yield Check(name="training", level=Level.OK, message=f"one step of a tiny model, loss {loss:.3f}")
+        yield ok("training", f"one step of a tiny model, loss {loss:.3f}")
     else:
         message = facts.get("problem") or f"the loss of the first step is {loss}"
-        yield Check(name="training", level=Level.FAIL, message=message, advice="`launch image build` makes it again")
-
-
-def _judge_driver(driver: str | None, min_driver: str | None) -> Iterator[Check]:
-    if min_driver is None:
-        return
-    if driver is None:
-        yield Check(name="driver", level=Level.WARN, message=f"none is seen inside; {min_driver} or newer is needed")
-    elif int(driver.partition(".")[0]) < int(min_driver):
-        advice = f"update the driver to {min_driver} or newer, or take an image for an older CUDA"
-        message = f"{driver} is older than {min_driver}, which this image needs"
-        yield Check(name="driver", level=Level.FAIL, message=message, advice=advice)
-    else:
-        yield Check(name="driver", level=Level.OK, message=f"{driver}; {min_driver} or newer is needed")
+        yield fail("training", message, "`launch image build` makes the image again")
 
 
 def _version(library: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""What this machine can execute images with, and what stands in the way: one check per fact. Changes nothing."""
+"""Which runtimes work on this machine, and what keeps the others from working: one check per fact. Changes nothing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.checks.check import Check, Level
+from launch.checks.check import Check, Level, fail, ok, warn
 from launch.containers.diagnostics import docker_remedy, subordinates_remedy, suggest_fix, summarize_output
+from launch.containers.engine.command_line import run_program
 from launch.containers.images.catalog import load_images
 from launch.containers.images.convert import IMAGES
 from launch.errors import LaunchError
@@ -22,21 +23,28 @@ from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName
 
 _ASK_S = 20.0
-_ROOM = 6 << 30  # what converting an image with CUDA takes for a while, where it is unpacked
-_OLDEST_APPTAINER = (1, 1)  # since then a value of a variable can be handed in as it stands
 _GIB = 1 << 30
-# What both mount over or read in any image, and a program that none has.
+_ROOM = 6 * _GIB  # the room that the conversion of an image with CUDA needs for a while, where it is unpacked
+_OLDEST_APPTAINER = (1, 1)  # the first that takes the value of a variable as it stands
+# The folders and files that both runtimes mount over or read in any image, and a program that no image has.
 _EMPTY_ROOT = ("bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var/tmp")
 _EMPTY_FILES = ("etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf")
 _NO_PROGRAM = "/launch-doctor-nothing"
 _APPTAINER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SUBORDINATE = Path("/etc/subuid")
 _CGROUP = Path("/sys/fs/cgroup")
+_INSTALL = {
+    "docker": "`apt-get install docker.io`; docs/containers.md has more",
+    "podman": "`apt-get install podman`; docs/containers.md has more",
+    "apptainer": "apptainer.org/docs says how to install it; it needs no rights to be used",
+    "charliecloud": "`apt-get install charliecloud-runtime`, or ask the site for it",
+    "pyxis": "the site's Slurm must have the plugin; otherwise use runtime: apptainer",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    """What a program said; None as its code: it is not here, or did not answer in time."""
+    """The exit code and the output of a program; the code is None if it is not here, or did not answer in time."""
 
     code: int | None
     text: str
@@ -55,14 +63,13 @@ def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Che
     """Look at every runtime, at what they need of the machine, and at the images' needs.
 
     Args:
-        runs: Where runs lie; images are converted beside them.
+        runs: Where runs lie; images are converted next to them.
         profile: Where runs execute; None for this machine, under `bare`.
 
     Yields:
-        The checks. That a runtime is missing is a failure only where the profile names it.
+        The checks. A missing or broken runtime is a failure only if the profile names it.
     """
     wanted = "bare" if profile is None else profile.runtime
-    elsewhere = profile is not None and profile.backend == BackendName.SLURM
     missing: list[str] = []
     for name, look in _LOOKS.items():
         check = look()
@@ -71,11 +78,11 @@ def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Che
         elif name == wanted or check.level is not Level.FAIL:
             yield check
         else:
-            yield Check(name=name, level=Level.WARN, message=check.message, advice=check.advice)
+            yield warn(name, check.message, check.advice)
     if wanted in missing:
-        yield _missing(wanted, elsewhere=elsewhere)
+        yield _missing(wanted, on_nodes=profile is not None and profile.backend == BackendName.SLURM)
     if others := [name for name in missing if name != wanted]:
-        yield Check(name="runtimes", level=Level.OK, message=f"not here: {', '.join(others)}; bare needs nothing")
+        yield ok("runtimes", f"not here: {', '.join(others)}; bare needs nothing")
     if len(missing) < len(_LOOKS):
         yield from check_images()
         yield check_cgroup()
@@ -83,35 +90,25 @@ def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Che
         yield from check_room(runs)
 
 
-def _missing(name: str, *, elsewhere: bool) -> Check:
-    if elsewhere and name != "pyxis":
-        message = f"not on the PATH here; the nodes must have {name}"
-        advice = f"where a module brings it, say in the profile: setup: [module load {name}]"
-        return Check(name=name, level=Level.WARN, message=message, advice=advice)
-    advice = {
-        "pyxis": "the site's Slurm must have the plugin; else say runtime: apptainer",
-        "charliecloud": "`apt-get install charliecloud-runtime`, or ask the site for it",
-        "apptainer": "apptainer.org/docs says how to install it; it needs no rights to be used",
-    }.get(name, f"`apt-get install {'docker.io' if name == 'docker' else name}`; docs/containers.md has more")
-    return Check(name=name, level=Level.FAIL, message="the profile's runtime is not here", advice=advice)
+def _missing(name: str, *, on_nodes: bool) -> Check:
+    if on_nodes and name != "pyxis":
+        advice = f"if a module provides it, set in the profile: setup: [module load {name}]"
+        return warn(name, f"not on the PATH here; the nodes must have {name}", advice)
+    return fail(name, "the profile's runtime is not here", _INSTALL[name])
 
 
 def check_docker() -> Check | None:
-    """Does a Docker engine answer? None if there is no client."""
+    """Does a Docker engine answer? None without a client."""
     if shutil.which("docker") is None:
         return None
     answer = _ask("docker", "version", "--format", "{{.Server.Version}}")
-    if answer.code == 0:
-        gpus = "" if shutil.which("nvidia-smi") is None else _docker_gpus()
-        return Check(name="docker", level=Level.OK, message=f"the engine {answer.words} answers{gpus}")
-    advice = docker_remedy(answer.text, _user())
-    return Check(name="docker", level=Level.FAIL, message=f"no engine: {answer.words}", advice=advice)
-
-
-def _docker_gpus() -> str:
-    if shutil.which("nvidia-container-runtime-hook") or shutil.which("nvidia-ctk"):
-        return "; it can hand out GPUs"
-    return "; without NVIDIA's container toolkit it hands out no GPUs"
+    if answer.code != 0:
+        return fail("docker", f"no engine: {answer.words}", docker_remedy(answer.text, _user()))
+    gpus = ""
+    if shutil.which("nvidia-smi"):
+        has_toolkit = shutil.which("nvidia-container-runtime-hook") or shutil.which("nvidia-ctk")
+        gpus = "it can hand out GPUs" if has_toolkit else "without NVIDIA's container toolkit it hands out no GPUs"
+    return ok("docker", f"the engine {answer.words} answers{'; ' if gpus else ''}{gpus}")
 
 
 def check_podman() -> Check | None:
@@ -121,15 +118,15 @@ def check_podman() -> Check | None:
     answer = _ask("podman", "version", "--format", "{{.Client.Version}}")
     if answer.code != 0:
         return _failing("podman", answer, "`podman info` says more")
-    version = ".".join(map(str, answer.version or ()))
-    if os.getuid() != 0 and not _has_subordinates():
-        message = f"{version}; {_user()} has no line in {_SUBORDINATE}"
-        return Check(name="podman", level=Level.FAIL, message=message, advice=subordinates_remedy(_user()))
-    if os.getuid() != 0 and shutil.which("newuidmap") is None:
-        message = f"{version}; newuidmap is not on the PATH, which gives a container its users"
-        return Check(name="podman", level=Level.FAIL, message=message, advice="`apt-get install uidmap`")
-    how = "as root" if os.getuid() == 0 else "without root's rights"
-    return Check(name="podman", level=Level.OK, message=f"{version}, {how}")
+    version = _dotted(answer.version or ())
+    if os.getuid() == 0:
+        return ok("podman", f"{version}, as root")
+    if not _has_subordinates():
+        return fail("podman", f"{version}; {_user()} has no line in {_SUBORDINATE}", subordinates_remedy(_user()))
+    if shutil.which("newuidmap") is None:
+        message = f"{version}; newuidmap, which gives a container its users, is not on the PATH"
+        return fail("podman", message, "`apt-get install uidmap`")
+    return ok("podman", f"{version}, without root's rights")
 
 
 def check_apptainer() -> Check | None:
@@ -139,20 +136,22 @@ def check_apptainer() -> Check | None:
     answer = _ask("apptainer", "--version")
     if answer.version is None:
         return _failing("apptainer", answer, "`apptainer --version` says more")
-    version = ".".join(map(str, answer.version))
+    version = _dotted(answer.version)
     if answer.version < _OLDEST_APPTAINER:
-        message = f"{version} is too old: {'.'.join(map(str, _OLDEST_APPTAINER))} is needed"
-        return Check(name="apptainer", level=Level.FAIL, message=message, advice="ask the site for a newer module")
+        message = f"{version} is too old: {_dotted(_OLDEST_APPTAINER)} is needed"
+        return fail("apptainer", message, "ask the site for a newer module")
     check = _try("apptainer", version, ["apptainer", "--quiet", "exec", "--contain"])
     if check.level is not Level.OK or os.getuid() == 0 or _is_setuid():
         return check
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         message = f"{version}; a .sif file cannot be opened: no access to /dev/fuse, and no setuid helper"
         advice = "`apt-get install fuse3`, or unpack: `apptainer build --sandbox FOLDER FILE.sif`, then image: FOLDER"
-        return Check(name="apptainer", level=Level.FAIL, message=message, advice=advice)
-    if _squashfuse() is None:
+        return fail("apptainer", message, advice)
+    # Apptainer looks for the program that opens a .sif file for a user beyond the PATH.
+    path = f"{os.environ.get('PATH', '')}:{_APPTAINER_PATH}"
+    if not any(shutil.which(name, path=path) for name in ("squashfuse_ll", "squashfuse")):
         message = f"{version}; without squashfuse a .sif file is unpacked again for every attempt"
-        return Check(name="apptainer", level=Level.WARN, message=message, advice="`apt-get install squashfuse`")
+        return warn("apptainer", message, "`apt-get install squashfuse`")
     return check
 
 
@@ -163,14 +162,14 @@ def check_charliecloud() -> Check | None:
     answer = _ask("ch-run", "--version")
     if answer.version is None:
         return _failing("charliecloud", answer, "`ch-run --version` says more")
-    return _try("charliecloud", ".".join(map(str, answer.version)), ["ch-run"], "--")
+    return _try("charliecloud", _dotted(answer.version), ["ch-run"], "--")
 
 
 def check_pyxis() -> Check | None:
     """Does Slurm's srun know Pyxis's options? None if it does not, or there is no srun."""
     if shutil.which("srun") is None or "--container-image" not in _ask("srun", "--help").text:
         return None
-    return Check(name="pyxis", level=Level.OK, message="srun takes --container-image")
+    return ok("pyxis", "srun takes --container-image")
 
 
 _LOOKS: dict[str, Callable[[], Check | None]] = {
@@ -182,105 +181,95 @@ _LOOKS: dict[str, Callable[[], Check | None]] = {
 }
 
 
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
+
+
 def _failing(name: str, answer: _Answer, otherwise: str) -> Check:
-    advice = suggest_fix(answer.text, _user()) or otherwise
-    return Check(name=name, level=Level.FAIL, message=f"it fails: {answer.words}", advice=advice)
+    return fail(name, f"it fails: {answer.words}", suggest_fix(answer.text, _user()) or otherwise)
 
 
 def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
-    """Have a runtime start a container of an empty folder: it must come as far as to find no program there.
+    """Have a runtime start a container of an empty folder: it must get as far as to find no program there.
 
     Args:
         name: The runtime.
         version: Its version.
-        before: What is typed before the image.
-        after: What is typed between the image and the command.
+        before: The words before the image.
+        after: The words between the image and the command.
     """
     with tempfile.TemporaryDirectory(prefix="launch-doctor-") as folder:
         for path in _EMPTY_ROOT:
             (Path(folder) / path).mkdir(parents=True)
         for path in _EMPTY_FILES:
             (Path(folder) / path).touch()
-        # Else Apptainer makes a folder in the user's home.
+        # Without its own setting Apptainer makes a folder in the user's home.
         answer = _ask(*before, folder, *after, _NO_PROGRAM, variables={"APPTAINER_CONFIGDIR": folder})
     if f"{_NO_PROGRAM}: no such file" in answer.text.lower():
-        return Check(name=name, level=Level.OK, message=version)
+        return ok(name, version)
     advice = suggest_fix(answer.text, _user()) or "docs/containers.md says what it needs"
-    message = f"{version}; it starts no container: {answer.words}"
-    return Check(name=name, level=Level.FAIL, message=message, advice=advice)
-
-
-def _squashfuse() -> str | None:
-    """Return the program that opens a .sif file for a user; Apptainer looks beyond the PATH."""
-    path = f"{os.environ.get('PATH', '')}:{_APPTAINER_PATH}"
-    return shutil.which("squashfuse_ll", path=path) or shutil.which("squashfuse", path=path)
+    return fail(name, f"{version}; it starts no container: {answer.words}", advice)
 
 
 def check_images() -> Iterator[Check]:
     """Is the driver of this machine's GPUs new enough for each image?"""
-    if shutil.which("nvidia-smi") is None:
-        return
     answer = _ask("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
-    if answer.code != 0 or answer.version is None:
-        return  # the check of the GPUs says so
+    if answer.version is None:
+        return  # no GPUs, or the check of the GPUs says why
     driver = answer.version[0]
     try:
-        specs = [spec for spec in load_images().values() if spec.min_driver is not None]
+        needs = {spec.name: spec.min_driver for spec in load_images().values() if spec.min_driver is not None}
     except LaunchError as error:
-        yield Check(name="images", level=Level.WARN, message=error.message, advice=error.hint)
+        yield warn("images", error.message, error.hint)
         return
-    for spec in specs:
-        needed = spec.min_driver or 0
-        if driver >= needed:
-            message = f"the driver {driver} is new enough (from {needed})"
-            yield Check(name=f"image {spec.name}", level=Level.OK, message=message)
-            continue
-        fits = [other.name for other in specs if driver >= (other.min_driver or 0)]
-        advice = f"use {fits[-1]}, or update the driver" if fits else "update the driver"
-        message = f"the driver {driver} is too old: {needed} is needed"
-        yield Check(name=f"image {spec.name}", level=Level.WARN, message=message, advice=advice)
+    fits = [name for name, needed in needs.items() if driver >= needed]
+    for name, needed in needs.items():
+        if name in fits:
+            yield ok(f"image {name}", f"the driver {driver} is new enough (from {needed})")
+        else:
+            advice = f"use {fits[-1]}, or update the driver" if fits else "update the driver"
+            yield warn(f"image {name}", f"the driver {driver} is too old: {needed} is needed", advice)
 
 
 def check_cgroup() -> Check:
-    """Which version of control groups is here: it decides who can limit the memory of a container."""
+    """Which version of control groups is here? It decides which runtimes can limit the memory of a container."""
     if (_CGROUP / "cgroup.controllers").exists():
-        return Check(name="cgroup", level=Level.OK, message="version 2")
+        return ok("cgroup", "version 2")
     if not (_CGROUP / "memory").is_dir():
         advice = "docker and podman cannot limit memory: mount the controllers, or leave mem_gb out"
-        return Check(name="cgroup", level=Level.WARN, message="no controller of memory is mounted", advice=advice)
-    advice = None if os.getuid() == 0 else "podman cannot limit memory without root's rights here"
-    return Check(name="cgroup", level=Level.OK, message="version 1", advice=advice)
+        return warn("cgroup", "no controller of memory is mounted", advice)
+    return ok("cgroup", "version 1", None if os.getuid() == 0 else "without root's rights podman cannot limit memory")
 
 
 def check_memlock() -> Iterator[Check]:
     """How much memory may be locked? Networks between GPUs of several nodes want all of it."""
     limit, most = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if limit == resource.RLIM_INFINITY:
-        yield Check(name="memlock", level=Level.OK, message="unlimited")
+        yield ok("memlock", "unlimited")
     elif shutil.which("nvidia-smi") is None:
-        yield Check(name="memlock", level=Level.OK, message=f"{limit >> 10} KiB; it matters for GPUs of several nodes")
+        yield ok("memlock", f"{limit >> 10} KiB; it matters for GPUs of several nodes")
     else:
         advice = "for InfiniBand: `ulimit -l unlimited` here, ulimits: {memlock: -1} in a profile of docker or podman"
         if most != resource.RLIM_INFINITY:
             advice = f"root raises it in /etc/security/limits.conf; {advice}"
-        yield Check(name="memlock", level=Level.WARN, message=f"{limit >> 10} KiB", advice=advice)
+        yield warn("memlock", f"{limit >> 10} KiB", advice)
 
 
 def check_room(runs: Path) -> Iterator[Check]:
     """Is there room where images are unpacked, and where converted ones lie?"""
     scratch = Path(os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir())
-    hints = {
-        scratch: "$APPTAINER_TMPDIR or $TMPDIR names another folder",
-        runs / IMAGES: "`launch gc` thins finished runs; --runs names another folder",
-    }
-    for folder, hint in hints.items():
-        there = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir()), Path("/"))
-        free, writable = shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK)
-        message = f"{folder}: {free / _GIB:.0f} GiB free" if writable else f"{there} cannot be written"
-        fits = writable and free >= _ROOM
-        level, name = Level.OK if fits else Level.WARN, "unpacking" if folder == scratch else "converted"
-        need = f"an image with CUDA takes {_ROOM // _GIB} GiB for a while: {hint}"
-        yield Check(name=name, level=level, message=message, advice=None if fits else need)
+    hint = "`launch gc` thins finished runs; --runs names another folder"
+    yield _room("unpacking", scratch, "$APPTAINER_TMPDIR or $TMPDIR names another folder")
+    yield _room("converted", runs / IMAGES, hint)
+
+
+def _room(name: str, folder: Path, hint: str) -> Check:
+    there = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir()), Path("/"))
+    free, writable = shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK)
+    message = f"{folder}: {free / _GIB:.0f} GiB free" if writable else f"{there} cannot be written"
+    if writable and free >= _ROOM:
+        return ok(name, message)
+    return warn(name, message, f"an image with CUDA takes {_ROOM // _GIB} GiB for a while: {hint}")
 
 
 def _has_subordinates() -> bool:
@@ -310,19 +299,9 @@ def _user() -> str:
 def _ask(*words: str, variables: Mapping[str, str] | None = None) -> _Answer:
     environment = {**os.environ, "USER": os.environ.get("USER") or _user(), "LC_ALL": "C", **(variables or {})}
     try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            text=True,
-            errors="replace",
-            timeout=_ASK_S,
-            check=False,
-        )
+        done = run_program(words, timeout_s=_ASK_S, environment=environment)
     except subprocess.TimeoutExpired:
         return _Answer(code=None, text=f"no answer in {_ASK_S:g} s")
     except OSError as error:
         return _Answer(code=None, text=str(error))
-    return _Answer(code=done.returncode, text=done.stdout)
+    return _Answer(code=done.returncode, text=done.stdout + done.stderr)

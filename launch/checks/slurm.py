@@ -12,17 +12,17 @@ from pathlib import Path
 
 from launch.backends.slurm.client import run_client
 from launch.backends.slurm.cluster import has_accounts, read_settings
-from launch.checks.check import Check, Level
+from launch.checks.check import Check, Level, fail, ok, warn
 from launch.errors import BackendError, nearest
 from launch.profiles.profile import Profile
 
 _NEEDED = ("sbatch", "squeue", "scontrol", "scancel")
 _USEFUL = {
-    "sacct": "what squeue has forgotten is told by the runs' own files alone",
-    "sacctmgr": "limits of accounts cannot be read: say max_submit in the profile where the site has one",
+    "sacct": "only the runs' own files tell how a job ended that squeue has forgotten",
+    "sacctmgr": "limits of accounts cannot be read: if the site has one, add max_submit to the profile",
 }
 _HOME = Path(__file__).resolve().parents[2]
-# File systems that the nodes of a cluster commonly share, and those that only this machine sees.
+# File systems that the nodes of a cluster commonly share; only this machine sees the others.
 _SHARED = re.compile(
     r"nfs|lustre|gpfs|beegfs|ceph|panfs|wekafs|pvfs|orangefs|gfs2|glusterfs|cifs|afs|9p|virtiofs|fuse\."
 )
@@ -35,7 +35,7 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
     """Look at everything that runs on a cluster depend on, from where the command is typed.
 
     Args:
-        profile: What is to be held against it.
+        profile: The settings to hold against the cluster.
         runs: Where runs lie.
 
     Yields:
@@ -50,10 +50,9 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
         config = read_settings(run_client(["scontrol", "show", "config"]))
         partitions = read_partitions(run_client(["scontrol", "--oneliner", "show", "partition"]))
     except BackendError as error:
-        yield Check(name="slurmctld", level=Level.FAIL, message=error.message, advice=error.hint, unreachable=True)
+        yield fail("slurmctld", error.message, error.hint, unreachable=True)
         return
-    message = f"{config.get('ClusterName', '?')}, Slurm {config.get('SLURM_VERSION', '?')}"
-    yield Check(name="slurmctld", level=Level.OK, message=message)
+    yield ok("slurmctld", f"{config.get('ClusterName', '?')}, Slurm {config.get('SLURM_VERSION', '?')}")
     looks: tuple[Callable[[], Iterator[Check]], ...] = (
         lambda: check_partition(profile, config, partitions),
         lambda: check_gpus(profile, run_client(["sinfo", "-h", "-o", "%R|%G"])),
@@ -65,19 +64,16 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
         try:
             yield from look()
         except BackendError as error:
-            yield Check(name="slurm", level=Level.WARN, message=error.message, advice=error.hint)
-    yield _summary(profile)
+            yield warn("slurm", error.message, error.hint)
+    said = {key: value for key, value in vars(profile.site).items() if value not in (None, (), {}, True, False)}
+    words = ", ".join(f"{key}: {value}" for key, value in said.items())
+    yield ok("profile", f"{os.path.normpath(profile.file) if profile.file else profile.name}: {words}")
 
 
 def read_partitions(text: str) -> dict[str, Row]:
-    """Return what `scontrol --oneliner show partition` says of each partition."""
+    """Return what `scontrol --oneliner show partition` says about each partition."""
     rows = (dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines())
     return {row["PartitionName"]: row for row in rows if "PartitionName" in row}
-
-
-def parse_table(text: str, columns: Sequence[str]) -> list[Row]:
-    """Return the rows of a `--parsable2` table without its head."""
-    return [dict(zip(columns, line.split("|"), strict=False)) for line in text.splitlines() if "|" in line]
 
 
 def check_clients() -> Iterator[Check]:
@@ -85,34 +81,33 @@ def check_clients() -> Iterator[Check]:
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     if missing:
         advice = "type this on a node of the cluster from which jobs are submitted, or load its Slurm module"
-        message = f"not on the PATH: {', '.join(missing)}"
-        yield Check(name="clients", level=Level.FAIL, message=message, advice=advice, unreachable=True)
+        yield fail("clients", f"not on the PATH: {', '.join(missing)}", advice, unreachable=True)
         return
     try:
         version = run_client(["sbatch", "--version"]).strip()
-    except BackendError as error:  # without a slurm.conf it does not even say that
-        yield Check(name="clients", level=Level.FAIL, message=error.message, advice=error.hint, unreachable=True)
+    except BackendError as error:  # it needs a slurm.conf even to say that
+        yield fail("clients", error.message, error.hint, unreachable=True)
         return
-    yield Check(name="clients", level=Level.OK, message=f"{', '.join(_NEEDED)}: {version}")
+    yield ok("clients", f"{', '.join(_NEEDED)}: {version}")
     for program, meaning in _USEFUL.items():
         if shutil.which(program) is None:
-            yield Check(name=program, level=Level.WARN, message="not on the PATH", advice=meaning)
+            yield warn(program, "not on the PATH", meaning)
 
 
 def check_shared(runs: Path) -> Iterator[Check]:
     """Will the nodes see the runs, the launcher's code and its Python where they lie here?"""
-    places = {"runs": runs, "code": _HOME, "python": Path(sys.executable)}
     mounts = _mounts()
-    for name, place in places.items():
-        point, kind = _mount_of(place.absolute(), mounts)
+    for name, place in {"runs": runs, "code": _HOME, "python": Path(sys.executable)}.items():
+        above = [mount for mount in mounts if place.absolute().is_relative_to(mount[0])]
+        point, kind = max(above, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))
         if _SHARED.search(kind):
-            yield Check(name=f"{name} shared", level=Level.OK, message=f"{place}: {kind} under {point}")
+            yield ok(f"{name} shared", f"{place}: {kind} under {point}")
         else:
-            message = f"{place} lies on {kind} under {point}, which other nodes may not see"
-            advice = "where they do not, install the launcher on a shared file system"
+            advice = "if they do not, install the launcher on a shared file system"
             if name == "runs":
-                advice = "where they do not, say in the profile: runs_dir: /a/shared/folder"
-            yield Check(name=f"{name} shared", level=Level.WARN, message=message, advice=advice)
+                advice = "if they do not, set in the profile: runs_dir: /a/shared/folder"
+            message = f"{place} lies on {kind} under {point}, which other nodes may not see"
+            yield warn(f"{name} shared", message, advice)
 
 
 def _mounts() -> list[tuple[str, str]]:
@@ -124,50 +119,41 @@ def _mounts() -> list[tuple[str, str]]:
     return [(words[1].replace("\\040", " "), words[2]) for line in reversed(lines) if len(words := line.split()) > 2]
 
 
-def _mount_of(path: Path, mounts: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    above = [mount for mount in mounts if path.is_relative_to(mount[0])]
-    return max(above, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))
-
-
 def check_partition(profile: Profile, config: Row, partitions: Mapping[str, Row]) -> Iterator[Check]:
-    """Is there such a partition, is it up, how long may a run take, and what becomes of one that makes room?"""
+    """Is there such a partition, is it up, how long may a run take, and what happens to a preempted run?"""
     default = next((name for name, row in partitions.items() if row.get("Default") == "YES"), None)
-    wanted = profile.site.partition
-    if wanted is None and default is None:
-        advice = f"say in the profile: partition: {' or '.join(partitions)}"
-        yield Check(name="partition", level=Level.FAIL, message="the cluster has no default partition", advice=advice)
+    wanted = profile.site.partition or default
+    if wanted is None:
+        advice = f"set in the profile: partition: {' or '.join(partitions)}"
+        yield fail("partition", "the cluster has no default partition", advice)
         return
-    for name in (wanted or default or "").split(","):
+    for name in wanted.split(","):
         row = partitions.get(name)
         if row is None:
-            near = nearest(name, list(partitions))
-            advice = f"say in the profile: partition: {near or ' or '.join(partitions)}"
-            yield Check(name="partition", level=Level.FAIL, message=f"there is no partition {name!r}", advice=advice)
+            near = nearest(name, list(partitions)) or " or ".join(partitions)
+            yield fail("partition", f"there is no partition {name!r}", f"set in the profile: partition: {near}")
             continue
-        facts = f"{name}{'' if wanted else ' (the default)'}: at most {row.get('MaxTime')} a run"
+        facts = f"{name}{'' if profile.site.partition else ' (the default)'}: at most {row.get('MaxTime')} a run"
         if row.get("State") != "UP":
-            message = f"{facts}; it is {row.get('State', '?').lower()}"
-            yield Check(name="partition", level=Level.WARN, message=message, advice="runs wait until it is up")
+            yield warn("partition", f"{facts}; it is {row.get('State', '?').lower()}", "runs wait until it is up")
         else:
-            yield Check(name="partition", level=Level.OK, message=facts)
-        yield from _preemption(name, config, row)
+            yield ok("partition", facts)
+        yield _preemption(name, config, row)
 
 
-def _preemption(name: str, config: Row, row: Row) -> Iterator[Check]:
+def _preemption(name: str, config: Row, row: Row) -> Check:
     mode, grace = row.get("PreemptMode", "OFF"), row.get("GraceTime", "0")
     if config.get("PreemptType") == "preempt/none" or mode == "OFF":
-        yield Check(name="preemption", level=Level.OK, message=f"{name}: none")
-        return
+        return ok("preemption", f"{name}: none")
     warned = any("send_user_signal" in config.get(key, "") for key in ("SlurmctldParameters", "PreemptParameters"))
     message = f"{name}: {mode.lower()}, {grace} s after a signal ({'the asked-for one' if warned else 'SIGTERM'})"
     if mode == "CANCEL":
-        advice = "a preempted run leaves the queue; the sweep's command typed again goes on with it"
-        yield Check(name="preemption", level=Level.WARN, message=message, advice=advice)
-    elif grace == "0":
+        advice = "a preempted run leaves the queue; the sweep's command typed again resumes it"
+        return warn("preemption", message, advice)
+    if grace == "0":
         advice = "a preempted run has no time for a checkpoint: let it write one often (train.checkpoint_every)"
-        yield Check(name="preemption", level=Level.WARN, message=message, advice=advice)
-    else:
-        yield Check(name="preemption", level=Level.OK, message=message)
+        return warn("preemption", message, advice)
+    return ok("preemption", message)
 
 
 def check_gpus(profile: Profile, listing: str) -> Iterator[Check]:
@@ -178,94 +164,81 @@ def check_gpus(profile: Profile, listing: str) -> Iterator[Check]:
         if wanted is None or partition in wanted:
             kinds |= {match[1] or "" for match in re.finditer(r"\bgpu(?::([A-Za-z][\w.-]*))?[:(,]", f"{gres},")}
     types = sorted(kinds - {""})
+    choice = f"set in the profile: gpu_type: {' or '.join(types)}"
     if not kinds:
-        yield Check(name="gpus", level=Level.OK, message="none are listed: runs use CPUs, or say gpu_directive: none")
+        yield ok("gpus", "none are listed: runs use CPUs, or the profile needs gpu_directive: none")
     elif profile.site.gpu_type is not None and profile.site.gpu_type not in types:
-        advice = f"say in the profile: gpu_type: {' or '.join(types)}" if types else "leave gpu_type out"
-        message = f"there is no GPU of type {profile.site.gpu_type!r}"
-        yield Check(name="gpus", level=Level.FAIL, message=message, advice=advice)
+        advice = choice if types else "leave gpu_type out"
+        yield fail("gpus", f"there is no GPU of type {profile.site.gpu_type!r}", advice)
     else:
-        advice = f"to get one kind only, say in the profile: gpu_type: {' or '.join(types)}" if len(types) > 1 else None
-        message = f"of type {', '.join(types)}" if types else "without types"
-        yield Check(name="gpus", level=Level.OK, message=message, advice=advice)
+        advice = f"for one kind only, {choice}" if len(types) > 1 else None
+        yield ok("gpus", f"of type {', '.join(types)}" if types else "without types", advice)
 
 
 def check_limits(profile: Profile, config: Row) -> Iterator[Check]:
-    """How many runs go into one array, and into the queue?"""
+    """How many runs fit in one array, and in the queue?"""
     size, count = int(config.get("MaxArraySize", 1001)), int(config.get("MaxJobCount", 10000))
     if size < 2:
-        yield Check(name="arrays", level=Level.FAIL, message=f"MaxArraySize is {size}: the cluster takes no arrays")
+        yield fail("arrays", f"MaxArraySize is {size}: the cluster takes no arrays")
         return
     largest = size - 1
     if named := re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", "")):
         largest = min(largest, int(named[1]))
-    message = f"{largest:,} runs in an array, {count:,} jobs of all users in the queue; larger sweeps are split"
-    yield Check(name="arrays", level=Level.OK, message=message)
+    yield ok(
+        "arrays", f"{largest:,} runs in an array, {count:,} jobs of all users in the queue; larger sweeps are split"
+    )
     age = re.match(r"\d+", config.get("MinJobAge", ""))
     if age and int(age[0]) < profile.site.poll_interval_s:
-        message = f"a finished job is forgotten after {age[0]} s, sooner than the queue is asked"
-        advice = f"say in the profile: poll_interval_s: {max(1, int(age[0]) // 2)}"
-        yield Check(name="memory", level=Level.WARN, message=message, advice=advice)
+        advice = f"set in the profile: poll_interval_s: {max(1, int(age[0]) // 2)}"
+        yield warn("memory", f"a finished job is forgotten after {age[0]} s, sooner than the queue is asked", advice)
 
 
 def check_accounts(profile: Profile, config: Row) -> Iterator[Check]:
     """Does the cluster keep accounts, and may this user submit under the profile's account and QOS?"""
     if not has_accounts(dict(config)) or shutil.which("sacctmgr") is None:
-        yield Check(name="accounts", level=Level.OK, message="the cluster keeps none: status and retries do without")
+        yield ok("accounts", "the cluster keeps none: status and retries work without them")
         if profile.site.account or profile.site.qos:
             advice = "leave account and qos out of the profile unless the site asks for them"
-            yield Check(name="account", level=Level.WARN, message="account or qos cannot be checked", advice=advice)
+            yield warn("account", "account or qos cannot be checked", advice)
         return
     columns = ("Account", "Partition", "QOS", "MaxSubmitJobs", "GrpSubmitJobs")
     words = ["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", f"format={','.join(columns)}"]
-    rows = parse_table(run_client([*words, f"cluster={config.get('ClusterName', '')}"]), columns)
+    text = run_client([*words, f"cluster={config.get('ClusterName', '')}"])
+    rows = [dict(zip(columns, line.split("|"), strict=False)) for line in text.splitlines() if "|" in line]
     accounts = list(dict.fromkeys(row["Account"] for row in rows))
     qos = sorted({name for row in rows for name in row.get("QOS", "").split(",") if name})
     yield _member("account", profile.site.account, accounts)
     yield _member("qos", profile.site.qos, qos)
     limits = [int(row[key]) for row in rows for key in columns[3:] if row.get(key, "").isdigit()]
     if limits and min(limits) < _MANY:
-        message = f"{min(limits):,} runs at once in the queue"
-        feeding = profile.site.sbatch_from_nodes
-        advice = None if feeding else "sweeps beyond it are fed by `launch watch --feed`, or sbatch_from_nodes: true"
-        yield Check(name="submit limit", level=Level.OK, message=message, advice=advice)
+        advice = "`launch watch --feed` submits what a sweep has beyond it, as does sbatch_from_nodes: true"
+        yield ok("submit limit", f"{min(limits):,} runs at once", None if profile.site.sbatch_from_nodes else advice)
 
 
 def _member(key: str, wanted: str | None, known: Sequence[str]) -> Check:
     if wanted is None:
-        advice = f"to choose, say in the profile: {key}: {' or '.join(known)}" if len(known) > 1 else None
-        message = f"the default of {', '.join(known)}" if known else "none is known for this user"
-        return Check(name=key, level=Level.OK, message=message, advice=advice)
+        advice = f"to choose, set in the profile: {key}: {' or '.join(known)}" if len(known) > 1 else None
+        return ok(key, f"the default of {', '.join(known)}" if known else "none is known for this user", advice)
     if wanted in known:
-        return Check(name=key, level=Level.OK, message=wanted)
-    near = nearest(wanted, list(known))
-    advice = f"say in the profile: {key}: {near or ' or '.join(known)}" if known else f"leave {key} out"
-    return Check(name=key, level=Level.FAIL, message=f"this user has no {key} {wanted!r}", advice=advice)
+        return ok(key, wanted)
+    near = nearest(wanted, list(known)) or " or ".join(known)
+    advice = f"set in the profile: {key}: {near}" if known else f"leave {key} out"
+    return fail(key, f"this user has no {key} {wanted!r}", advice)
 
 
 def check_requeue(profile: Profile, config: Row) -> Iterator[Check]:
-    """Can a run that was interrupted go on under the same job?"""
+    """Can an interrupted run resume under the same job?"""
     if not profile.site.requeue:
-        yield Check(name="requeue", level=Level.OK, message="not wanted: an interrupted run gets a new job")
+        yield ok("requeue", "not wanted: an interrupted run gets a new job")
     elif config.get("JobRequeue") == "0":
-        message = "off by default here (JobRequeue=0); each job asks for it"
-        advice = "where the site refuses that, say in the profile: requeue: false"
-        yield Check(name="requeue", level=Level.WARN, message=message, advice=advice)
+        advice = "if the site refuses that, set in the profile: requeue: false"
+        yield warn("requeue", "off by default here (JobRequeue=0); each job asks for it", advice)
     else:
-        yield Check(name="requeue", level=Level.OK, message="an interrupted run goes on under the same job")
+        yield ok("requeue", "an interrupted run resumes under the same job")
     kill_wait = re.match(r"\d+", config.get("KillWait", ""))
-    delay = profile.site.signal_delay_s
-    if profile.site.signal and delay < 60:
-        message = f"runs are warned {delay:g} s before their limit, and Slurm looks at limits every 30 to 60 s"
-        advice = "say in the profile: signal_delay_s: 120"
-        yield Check(name="warning", level=Level.WARN, message=message, advice=advice)
+    warned = f"runs are warned {profile.site.signal_delay_s:g} s before their limit"
+    if profile.site.signal and profile.site.signal_delay_s < 60:
+        advice = "set in the profile: signal_delay_s: 120"
+        yield warn("warning", f"{warned}, and Slurm looks at limits every 30 to 60 s", advice)
     elif kill_wait:
-        message = f"runs are warned {delay:g} s before their limit, and killed {kill_wait[0]} s after it"
-        yield Check(name="warning", level=Level.OK, message=message)
-
-
-def _summary(profile: Profile) -> Check:
-    said = {key: value for key, value in vars(profile.site).items() if value not in (None, (), {}, True, False)}
-    words = ", ".join(f"{key}: {value}" for key, value in said.items())
-    where = profile.file and os.path.normpath(profile.file)
-    return Check(name="profile", level=Level.OK, message=f"{where or profile.name}: {words}")
+        yield ok("warning", f"{warned}, and killed {kill_wait[0]} s after it")

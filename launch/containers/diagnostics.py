@@ -1,4 +1,4 @@
-"""What a runtime's program complains of, and what helps: the one line of its words that tells, and known remedies."""
+"""The error in the output of a runtime's program, and what helps: known errors and their remedies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LOGRUS = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<said>(?:[^"\\
 _HEAD = re.compile(
     r"^(?:\S+\[\d+\]: )?\[?(?:fatal )?(?P<level>fatal|error|err|warning|warn|info|debug)(?:\]|\s*:)\s*", re.IGNORECASE
 )
-# What counts most first; a line without such a word is the program's plain speech.
+# The most important level first; "" is a line without a level.
 _RANKS = ("fatal", "error", "err", "", "warning", "warn", "info", "debug")
 
 _SYSCTLS = Path("/proc/sys")
@@ -19,7 +19,7 @@ _FUSE = (
     "`apt-get install fuse3`, and /dev/fuse must be readable and writable for you; or name an unpacked folder as image"
 )
 
-# By what is said, in lower case; the first that fits.
+# Patterns of output in lower case, each with its remedy; the first that fits counts.
 _REMEDIES = (
     (r"squashfuse.{0,20}not found", "`apt-get install squashfuse`"),
     (r"/dev/fuse|fusermount", _FUSE),
@@ -48,22 +48,18 @@ _DOCKER = (
 
 
 def summarize_output(said: str) -> str:
-    """Return the line of a program's output that says what is wrong, without colours, clock and level.
-
-    Args:
-        said: All that it printed.
-    """
+    """Return the line of a program's output that says what is wrong, without colours, time and level."""
     found = [_graded(line.strip()) for line in _COLOUR.sub("", said).splitlines()]
     found = [(rank, words) for rank, words in found if words]
     if not found:
         return "it said nothing"
     best = min(rank for rank, _ in found)
-    # Of several errors the last is the one that ended it.
+    # The last of several errors is the one that ended it.
     return [words for rank, words in found if rank == best][-1]
 
 
 def _graded(line: str) -> tuple[int, str]:
-    """Return how much a line counts, and what it says."""
+    """Return the rank of a line by its level, and its message."""
     if logged := _LOGRUS.match(line):
         level, words = logged["level"], re.sub(r"\\(.)", r"\1", logged["said"])
     elif headed := _HEAD.match(line):
@@ -74,11 +70,11 @@ def _graded(line: str) -> tuple[int, str]:
 
 
 def suggest_fix(said: str, user: str) -> str | None:
-    """Return what helps against what Apptainer, Charliecloud or Podman complains of; None if nobody knows.
+    """Return the remedy for an error of Apptainer, Charliecloud or Podman; None if it is unknown.
 
     Args:
-        said: All that it printed.
-        user: Who executes it.
+        said: The program's output.
+        user: The user that executes it.
     """
     for text in (summarize_output(said).lower(), said.lower()):
         for pattern, advice in _REMEDIES:
@@ -88,16 +84,16 @@ def suggest_fix(said: str, user: str) -> str | None:
 
 
 def subordinates_remedy(user: str) -> str:
-    """Return what gives a user the subordinate users that a container without root's rights needs."""
+    """Return the command that gives a user the subordinate users that a container without root's rights needs."""
     return _SUBORDINATE.format(user=user)
 
 
 def docker_remedy(said: str, user: str) -> str:
-    """Return what helps where no Docker engine answers.
+    """Return the remedy if no Docker engine answers.
 
     Args:
-        said: What the client printed.
-        user: Who asked.
+        said: The output of the client.
+        user: The user that asked.
     """
     for pattern, advice in _DOCKER:
         if re.search(pattern, said.lower()):
@@ -106,16 +102,14 @@ def docker_remedy(said: str, user: str) -> str:
 
 
 def namespaces_remedy() -> str:
-    """Return what allows user namespaces on this machine."""
+    """Return how user namespaces are allowed on this machine."""
     if _value("user/max_user_namespaces") == 0:
         return "root allows them: `sysctl user.max_user_namespaces=15000`"
     if _value("kernel/unprivileged_userns_clone") == 0:
         return "root allows them: `sysctl kernel.unprivileged_userns_clone=1`"
     if _value("kernel/apparmor_restrict_unprivileged_userns") == 1:
         return "on Ubuntu an AppArmor profile must allow it: `sysctl kernel.apparmor_restrict_unprivileged_userns`"
-    return (
-        "in a container its engine forbids user namespaces (`--security-opt seccomp=unconfined`); else root allows them"
-    )
+    return "a container's engine may forbid user namespaces (`--security-opt seccomp=unconfined`); or ask root"
 
 
 def _value(name: str) -> int | None:

@@ -1,7 +1,7 @@
 """What engines are asked for: pure, so that GPUs and clusters need not be there."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from launch.containers.engine.connection import unreachable
 from launch.containers.runtimes import ContainerCall
 from launch.containers.runtimes.environment import container_environment
-from launch.containers.runtimes.request import build_request, from_plain, labels_of, run_words, to_plain
+from launch.containers.runtimes.request import build_request, from_plain, labels_of, run_words
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -75,7 +75,7 @@ def test_the_container_of_a_run_without_gpus() -> None:
         "launch.folder": FOLDER,
     }
     assert request.name.startswith("launch-listops-s0-1a2b-2-")
-    assert from_plain(json.loads(json.dumps(to_plain(request)))) == request
+    assert from_plain(json.loads(json.dumps(asdict(request)))) == request
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,10 @@ def test_a_profile_sets_the_container_up() -> None:
         ("TLS handshake", "cannot be used: TLS handshake", "DOCKER_HOST"),
     ],
 )
-def test_an_engine_that_does_not_answer_is_explained(error: str, message: str, hint: str) -> None:
-    found = unreachable("unix:///x", OSError(error))
+def test_an_engine_that_does_not_answer_is_explained(
+    error: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///x")
+    found = unreachable(error)
     assert message in found.message
     assert hint in (found.hint or "")

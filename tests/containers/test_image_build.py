@@ -174,7 +174,7 @@ def test_a_build_that_fails_says_whose_words_to_read(
 ) -> None:
     lock = tmp_path / "wrong.txt"
     lock.write_text(re.sub(r"sha256:\w{64}", f"sha256:{'0' * 64}", tiny.lock.read_text()))
-    with pytest.raises(LaunchError, match="docker could not build tiny; what it wrote above says why"):
+    with pytest.raises(LaunchError, match="docker could not build tiny; its output above says why"):
         build(replace(tiny, lock=lock), BuildOptions(), source=source)
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
 

@@ -12,6 +12,7 @@ from launch.cli.image.named import engine_image
 from launch.containers.images.catalog import find_image, load_images, recipe_hash
 from launch.containers.images.engine_images import silent_engines
 from launch.containers.images.listing import list_images
+from launch.containers.images.request import ImageRequest
 from launch.containers.images.resolve import resolve_image
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
@@ -35,7 +36,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStandIn:
 
 def resolved(word: str | None, runtime: str, folder: Path, **more: bool) -> Image:
     options = {"gpus": False, "convert": False, **more}
-    return resolve_image(word, runtime, runs_root=folder / "runs", **options)
+    return resolve_image(ImageRequest(word=word, runtime=runtime, runs_root=folder / "runs", **options))
 
 
 def file_at(path: Path, content: bytes = b"#!/usr/bin/env run-singularity\n\0SIF_MAGIC\0an image") -> str:
@@ -133,7 +134,7 @@ DIGEST = "sha256:" + "12" * 32
         ("", "docker", {}, "the name of the image is empty"),
         ("cpu@sha256:1234", "docker", {}, "a digest is sha256: and 64 hex digits, not '1234'"),
         ("s5.sif@sha256:", "apptainer", {}, "a digest is sha256: and 64 hex digits, not ''"),
-        (f"cpu@{DIGEST}", "apptainer", {}, "cpu is of docker/images.yaml, and a digest belongs to a registry's name"),
+        (f"cpu@{DIGEST}", "apptainer", {}, "cpu is a name from docker/images.yaml and takes no digest"),
         ("there:1", "podman", {}, "the runtime podman needs the program podman, which is not on the PATH"),
         ("there:1", "pyxis", {}, "executes job steps of Slurm, and this profile executes on this machine"),
         ("there:1", "docker", {"gpus": True}, "ask for GPUs, and the image there:1 computes on the CPU"),
@@ -142,12 +143,12 @@ DIGEST = "sha256:" + "12" * 32
         ("~no-such-user/gone.sif", "apptainer", {}, "~no-such-user/gone.sif: there is no such image"),
         ("s5.sif", "docker", {}, "s5.sif: docker executes images of its engine, not files"),
         ("s5.sqsh", "charliecloud", {}, "charliecloud executes folders here"),
-        ("./empty", "charliecloud", {}, "a folder without usr, or bin and etc, is no image"),
-        ("./empty", "apptainer", {}, "a folder without usr, or bin and etc, is no image"),
+        ("./empty", "charliecloud", {}, "a folder without usr, or bin and etc, is not an image"),
+        ("./empty", "apptainer", {}, "a folder without usr, or bin and etc, is not an image"),
         ("/", "apptainer", {}, "this is the machine itself"),
-        ("/dev/zero", "apptainer", {}, "this is no image"),
-        ("page.sif", "apptainer", {}, "page.sif: this is no image: neither a .sif file nor"),
-        ("s5.sif", "pyxis", {"here": False}, "s5.sif: this is no image: no squashfs file system"),
+        ("/dev/zero", "apptainer", {}, "this is not an image"),
+        ("page.sif", "apptainer", {}, "page.sif: this is not an image: neither a .sif file nor"),
+        ("s5.sif", "pyxis", {"here": False}, "s5.sif: this is not an image: it has no squashfs file system"),
         ("./root", "charliecloud", {"gpus": True}, "holds no libraries of the NVIDIA driver"),
         ("./root", "pyxis", {"here": False}, "pyxis executes .sqsh files, not folders"),
         (f"./root@{DIGEST}", "charliecloud", {}, "a folder has no digest"),

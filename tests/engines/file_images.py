@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from launch.containers.images.request import ImageRequest
 from launch.containers.images.resolve import resolve_image
 from launch.errors import LaunchError
 from launch.specs.image import Image
@@ -44,7 +45,8 @@ def file_images(docker_engine: Docker, apptainer_engine: Apptainer) -> dict[str,
 
 def _convert(engine: Docker) -> dict[str, Image]:
     runs = engine.folder / "converted"
-    return {r: resolve_image(BASE, r, gpus=False, runs_root=runs, convert=True) for r in FILE_RUNTIMES}
+    requests = {r: ImageRequest(word=BASE, runtime=r, gpus=False, runs_root=runs, convert=True) for r in FILE_RUNTIMES}
+    return {runtime: resolve_image(request) for runtime, request in requests.items()}
 
 
 @pytest.fixture(params=FILE_RUNTIMES)

@@ -39,7 +39,7 @@ def test_mistakes_of_a_profile_are_named(slurm: Slurm, profile: Path, capsys: py
     advice = {
         name: checks[name]["advice"] for name in ("partition", "account", "qos") if checks[name]["level"] == "fail"
     }
-    assert advice == {name: f"say in the profile: {name}: {word}" for name, word in WORDS.items()}
+    assert advice == {name: f"set in the profile: {name}: {word}" for name, word in WORDS.items()}
 
 
 WORDS = {"partition": "main", "account": "users", "qos": "normal"}

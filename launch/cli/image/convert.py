@@ -35,11 +35,15 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Convert it, and print where the file or folder lies."""
     from launch.containers.images.convert import FORMS
+    from launch.containers.images.request import ImageRequest
     from launch.containers.images.resolve import resolve_image
     from launch.store.store import Store
 
     runtime = next(name for name, form in FORMS.items() if form == args.to)
     root = Store(None if args.runs is None else Path(args.runs)).root
-    image = resolve_image(args.image, runtime, gpus=False, runs_root=root, convert=True, here=False, say=console.note)
+    request = ImageRequest(
+        word=args.image, runtime=runtime, gpus=False, runs_root=root, convert=True, here=False, say=console.note
+    )
+    image = resolve_image(request)
     console.data(str(image.file))
     return ExitCode.OK

@@ -1,1 +1,1 @@
-"""The container engines of this machine, Docker's and Podman's: what is asked of them while they run."""
+"""The container engines of this machine, Docker and Podman: questions to them, and the driver of a Docker container."""

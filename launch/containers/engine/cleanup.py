@@ -1,4 +1,4 @@
-"""Ending containers that nobody watches over any more, found by their labels."""
+"""Ending containers without a supervisor, found by their labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ _LOOK_S = 0.05
 
 
 def end_labelled(api: Any, folder: str, grace_s: float) -> bool:
-    """End every container that is labelled with an attempt's folder; return whether none is left.
+    """End every container that is labelled with an attempt's folder.
 
     Args:
         api: The engine.
-        folder: The attempt's, absolute.
-        grace_s: How long it may take to write a checkpoint.
+        folder: The attempt's folder, absolute.
+        grace_s: How many seconds the run may take to write a checkpoint.
+
+    Returns:
+        Whether all of them are gone.
     """
     deadline = time.monotonic() + grace_s
     label = {"label": f"{FOLDER_LABEL}={folder}"}

@@ -1,45 +1,87 @@
-"""Questions to an engine's command line, and what it means that it refuses to answer."""
+"""Questions to an engine's command line, and what it means if it refuses to answer."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping, Sequence
 
-from launch.containers.engine.connection import address, unreachable
+from launch.containers.engine.connection import unreachable
 from launch.errors import BackendError
 
 _ASK_S = 60.0
 
 
-def ask(*words: str) -> subprocess.CompletedProcess[str]:
-    """Return what a command line of `docker` or `podman` says, whether it succeeds or not.
+def run_program(
+    words: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program without input to its end, whether it succeeds or not.
+
+    Args:
+        words: The command line.
+        timeout_s: How many seconds it may take.
+        environment: All of its variables; None for those of this process.
+
+    Returns:
+        Its exit code and what it printed.
 
     Raises:
-        BackendError: If it cannot be executed, or says nothing for long.
+        OSError: If it cannot be executed.
+        TimeoutExpired: If it takes too long.
+    """
+    return subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=timeout_s,
+        env=environment,
+    )
+
+
+def ask(*words: str) -> subprocess.CompletedProcess[str]:
+    """Return the answer of `docker` or `podman`, whether it succeeds or not.
+
+    Raises:
+        BackendError: If it cannot be executed or does not answer.
     """
     try:
-        return subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
-        )
+        return run_program(words, timeout_s=_ASK_S)
     except subprocess.TimeoutExpired as error:
         raise BackendError(f"{words[0]} does not answer in {_ASK_S:g} s", hint="is the engine well?") from error
     except OSError as error:
-        raise BackendError(f"{words[0]} cannot be executed: {error.strerror}", hint="`launch doctor` looks") from error
+        raise BackendError(
+            f"{words[0]} cannot be executed: {error.strerror}", hint="`launch doctor` checks it"
+        ) from error
+
+
+def answer(engine: str, *words: str) -> str:
+    """Return what an engine's command line prints.
+
+    Raises:
+        BackendError: If it cannot be executed, does not answer or fails.
+    """
+    done = ask(engine, *words)
+    if done.returncode:
+        raise refusal(engine, done.stderr)
+    return done.stdout
 
 
 def refusal(engine: str, said: str) -> BackendError:
-    """Return what it means that an engine refuses a question.
+    """Return the error of an engine that refuses a question.
 
     Args:
         engine: `docker` or `podman`.
         said: What its command line printed.
     """
     if engine == "docker":
-        return unreachable(address(), RuntimeError(last_line(said)))
+        return unreachable(last_line(said))
     return BackendError(
-        f"{engine}: {last_line(said)}", hint="is the engine running, and may you use it? `launch doctor` looks"
+        f"{engine}: {last_line(said)}", hint="is the engine running, and may you use it? `launch doctor` checks"
     )
 
 
 def last_line(said: str) -> str:
-    """Return what a program said last; before it stand warnings that have nothing to do with its failure."""
+    """Return the last line that a program printed; the lines before it are often unrelated warnings."""
     return said.strip().splitlines()[-1] if said.strip() else "it failed and printed nothing"

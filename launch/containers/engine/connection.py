@@ -1,4 +1,4 @@
-"""The way to the Docker engine of this machine, and what stands in it, in words."""
+"""The connection to the Docker engine of this machine, and what prevents it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launch.errors import BackendError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-# In the words of docker-py and of the docker command line.
+# The errors of docker-py and of the docker command line.
 _DENIED = ("permission denied", "permissionerror", "errno 13")
 _SILENT = ("no such file", "refused", "filenotfound", "cannot connect")
 
@@ -22,7 +22,7 @@ def connect() -> DockerClient:
     """Return a client of the engine that docker's own command line would ask.
 
     Raises:
-        BackendError: If none answers, or it does not want to talk to this user.
+        BackendError: If it does not answer, or refuses this user.
     """
     try:
         from docker import from_env
@@ -34,10 +34,10 @@ def connect() -> DockerClient:
 
 @contextmanager
 def answering() -> Generator[None]:
-    """Say in words what it means that the engine does not answer.
+    """Turn an error inside into one that says why the engine does not answer.
 
     Raises:
-        BackendError: If it does not.
+        BackendError: If it does not answer.
     """
     from docker.errors import DockerException
     from requests.exceptions import RequestException
@@ -45,41 +45,28 @@ def answering() -> Generator[None]:
     try:
         yield
     except (DockerException, RequestException, OSError) as error:
-        raise unreachable(address(), error) from error
+        raise unreachable(str(error)) from error
 
 
-def address() -> str:
-    """Return where the engine is looked for, without secrets."""
-    return docker_host(os.environ)
-
-
-def unreachable(where: str, error: Exception) -> BackendError:
-    """Return what an engine's silence means.
-
-    Args:
-        where: Its address.
-        error: How the client met it.
-    """
-    said = str(error)
+def unreachable(said: str) -> BackendError:
+    """Return the error of a Docker engine that cannot be used, by the words of its client."""
+    where = docker_host(os.environ)
     if any(word in said.lower() for word in _DENIED):
         return BackendError(
             f"you may not use the Docker engine at {where}: permission denied",
-            hint="have yourself added to the group `docker`, or take a runtime without an engine: podman, apptainer",
+            hint="ask to be added to the group `docker`, or use a runtime without an engine: podman, apptainer",
         )
     if any(word in said.lower() for word in _SILENT):
         return BackendError(
             f"no Docker engine answers at {where}",
-            hint=f"start it (`systemctl start docker`), name another with {HOST_VARIABLE}, or take Podman where "
-            "that is: `--runtime podman`, and `--builder podman` for images",
+            hint=f"start it (`systemctl start docker`), name another with {HOST_VARIABLE}, or use Podman "
+            "if it is installed: `--runtime podman`, and `--builder podman` for images",
         )
     return BackendError(f"the Docker engine at {where} cannot be used: {said}", hint=f"see {HOST_VARIABLE}")
 
 
 def user_of(client: Any) -> str:
-    """Return the `uid:gid` inside that is this user outside.
-
-    Under an engine without root's rights that is root, and any other would own nothing.
-    """
+    """Return the `uid:gid` inside a container that is this user outside: root's if the engine runs without root."""
     uid, gid = os.getuid(), os.getgid()
     if uid != 0:
         options: list[Any] = client.info().get("SecurityOptions") or []

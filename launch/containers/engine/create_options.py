@@ -1,4 +1,4 @@
-"""What docker-py is asked to create for a request, and what an engine's refusal means."""
+"""The options of docker-py for a container request, and the errors of the engine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from launch.errors import LaunchError
 
 
 def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, Any]:
-    """Return what docker-py is asked to create.
+    """Return the arguments of docker-py's `create_container`.
 
     Args:
-        api: The engine, for what its version allows.
+        api: The engine's client.
         request: The container.
         user: `uid:gid` inside.
     """
@@ -34,7 +34,7 @@ def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, 
         "cpuset_cpus": ",".join(map(str, request.cores)) or None,
         "device_requests": devices,
         "ulimits": [Ulimit(name=name, soft=limit, hard=limit) for name, limit in request.ulimits.items()],
-        "log_config": LogConfig(type="none"),  # the attempt has its own, and the engine's would fill the disk
+        "log_config": LogConfig(type="none"),  # the attempt has its own log, and the engine's would fill the disk
     }
     if request.ipc != "host":
         options["shm_size"] = request.shm_bytes
@@ -42,7 +42,7 @@ def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, 
         options |= {"mem_limit": request.memory_bytes, "memswap_limit": request.memory_bytes}
     return {
         "image": request.image,
-        "entrypoint": [request.command[0]],  # an image's own would take the program for its argument
+        "entrypoint": [request.command[0]],  # the image's own would take the program as an argument
         "command": list(request.command[1:]),
         "environment": dict(request.environment),
         "working_dir": request.folder,
@@ -56,19 +56,14 @@ def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, 
 
 
 def explain(error: Exception, request: ContainerRequest) -> LaunchError:
-    """Return an engine's refusal in words that say what to do.
-
-    Args:
-        error: What docker-py raised.
-        request: What it was asked for.
-    """
+    """Return the error of docker-py for a request as one that says what to do."""
     if isinstance(error, LaunchError):
         return error
     said = str(getattr(error, "explanation", None) or error)
     if "No such image" in said or "no such image" in said:
         return LaunchError(
             f"the engine has no image {request.image}",
-            hint="`launch image build` makes it, `launch image pull` gets it",
+            hint="`launch image build` makes it, `launch image pull` fetches it",
         )
     if "could not select device driver" in said or "unknown or invalid runtime name: nvidia" in said:
         return LaunchError(
@@ -78,6 +73,6 @@ def explain(error: Exception, request: ContainerRequest) -> LaunchError:
     if "executable file not found" in said or ("no such file or directory" in said and request.command[0] in said):
         return LaunchError(
             f"{request.command[0]} cannot be executed in {request.image}",
-            hint="what a command names must be in the image or under a mount",
+            hint="the program of a command must be in the image or under a mount",
         )
     return LaunchError(f"the engine refuses: {said}")

@@ -1,10 +1,10 @@
-"""One container of Docker's as one process: started by the supervisor, which sees nothing but its exit and its output.
+"""One Docker container as one process of the supervisor, which sees only its exit code and its output.
 
-    docker_driver run REQUEST          create, start, copy what it prints, forward signals, wait, remove
-    docker_driver end FOLDER GRACE_S   end whatever is labelled with an attempt's folder
+    docker_driver run REQUEST          create, start, copy the output, forward signals, wait, remove
+    docker_driver end FOLDER GRACE_S   end the containers that are labelled with an attempt's folder
 
-The engine removes the container when it has ended, whoever still lives then. Its standard input is ours: it closes
-when this process dies, which is what the training process inside takes for its lifeline.
+The engine removes the container when it has ended, even if this process is gone. The container's standard input is
+ours: it closes when this process dies, which the training process inside takes as the end of its supervisor.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 _LOOK_S = 0.25
-# After the end of a container, for what it had printed last.
+# The time for the last output after the end of a container.
 _DRAIN_S = 5.0
 _KILLED = 128 + signal.SIGKILL
 _HEADER_BYTES = 8
-# Variables that are set for each task of a step by itself, or for the step alone.
+# The variables that srun sets for each task of a step.
 _OF_A_TASK = ("SLURM_", "JAX_")
 
 _Event = tuple[str, Any]
 
 
 class ContainerGone(LaunchError):
-    """The engine went away while a container of ours was at work."""
+    """The engine went away while a container was running."""
 
 
 class Driver:
-    """Sees one container through.
+    """Runs one container from its creation to its end.
 
     Args:
-        api: The engine: docker-py's own client, whose types say little.
+        api: The engine: docker-py's own client, which has hardly any types.
         request: The container.
         user: `uid:gid` inside.
-        inbox: Where signals and other events come in.
+        inbox: The queue of signals and other events.
     """
 
     def __init__(self, api: Any, request: ContainerRequest, user: str, inbox: SimpleQueue[_Event]) -> None:
@@ -73,20 +73,22 @@ class Driver:
 
         Raises:
             LaunchError: If it cannot be started.
-            Gone: If the engine went away meanwhile.
+            ContainerGone: If the engine went away meanwhile.
         """
         request = self._request
-        end_labelled(self._api, request.labels.get(FOLDER_LABEL, ""), 0.0)  # nothing has: the place is ours
-        container = self._create()
+        end_labelled(self._api, request.labels.get(FOLDER_LABEL, ""), 0.0)  # no other process works on the attempt
+        try:
+            made = self._api.create_container(**create_options(self._api, request, self._user))
+        except Exception as error:
+            raise explain(error, request) from error
+        container = cast("str", made["Id"])
         try:
             output = self._attach(container)
             events = self._api.events(filters={"container": container}, decode=True)
-            if not self._inbox.empty() and self._is_stopped_early():
-                raise _StopRequested
+            if not self._inbox.empty() and self._inbox.get()[0] in ("signal", "orphaned"):
+                self._remove(container)
+                return 128 + signal.SIGTERM
             self._api.start(container)
-        except _StopRequested:
-            self._remove(container)
-            return 128 + signal.SIGTERM
         except Exception as error:
             self._remove(container)
             raise explain(error, request) from error
@@ -95,17 +97,9 @@ class Driver:
         self._watch(container)
         copier.join(_DRAIN_S)
         if self._out_of_memory and self._code == _KILLED:
-            limit = self._request.memory_bytes
-            words = "" if limit is None else f" (mem_gb is {limit / 2**30:g})"
-            _say(f"{SAYS}{OUT_OF_MEMORY}{words}")
+            limit = request.memory_bytes
+            _say(f"{SAYS}{OUT_OF_MEMORY}{'' if limit is None else f' (mem_gb is {limit / 2**30:g})'}")
         return 1 if self._code is None else self._code
-
-    def _create(self) -> str:
-        try:
-            made = self._api.create_container(**create_options(self._api, self._request, self._user))
-        except Exception as error:
-            raise explain(error, self._request) from error
-        return cast("str", made["Id"])
 
     def _attach(self, container: str) -> socket.socket:
         """Return the container's input and output as one socket, which must be there before it starts."""
@@ -116,12 +110,8 @@ class Driver:
         channel.settimeout(None)
         return channel
 
-    def _is_stopped_early(self) -> bool:
-        kind, _ = self._inbox.get()
-        return kind in ("signal", "orphaned")
-
     def _listen(self, events: Iterator[Any]) -> None:
-        """Pass on what the engine says of the container, until it is no more."""
+        """Pass on the engine's events about the container, until it is gone."""
         try:
             for event in events:
                 self._inbox.put(("event", event))
@@ -133,7 +123,7 @@ class Driver:
             self._inbox.put(("gone", None))
 
     def _watch(self, container: str) -> None:
-        """Wait for the container's end; forward the first request to stop, and see to it that an orphan ends."""
+        """Wait for the container's end; forward the first request to stop, and end an orphan."""
         while True:
             left = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
             try:
@@ -168,7 +158,7 @@ class Driver:
         return False
 
     def _signal(self, container: str, number: int) -> None:
-        with suppress(Exception):  # it has ended since, and that will be told
+        with suppress(Exception):  # it has ended since, which an event will tell
             self._api.kill(container, signal=signal.Signals(number).name)
 
     def _remove(self, container: str) -> None:
@@ -176,12 +166,8 @@ class Driver:
             self._api.remove_container(container, force=True)
 
 
-class _StopRequested(Exception):
-    """Asked to stop before anything was started."""
-
-
 def _copy(channel: socket.socket, to: int) -> None:
-    """Copy what a container prints: frames of a kind, a length and so many bytes."""
+    """Copy the output of a container: frames of a kind, a length and that many bytes."""
     with suppress(OSError), channel.makefile("rb") as stream:
         while len(header := stream.read(_HEADER_BYTES)) == _HEADER_BYTES:
             left = memoryview(stream.read(int.from_bytes(header[4:], "big")))
@@ -196,7 +182,7 @@ def _thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def _hear(inbox: SimpleQueue[_Event]) -> None:
-    """Have signals and the end of the supervisor come in as events."""
+    """Turn signals and the end of the supervisor into events."""
     for number in _FORWARDED:
         signal.signal(number, lambda heard, _frame: inbox.put(("signal", heard)))
     text = os.environ.get(SUPERVISOR_PIPE_VARIABLE, "")
@@ -212,11 +198,11 @@ def _hear(inbox: SimpleQueue[_Event]) -> None:
 
 
 def _of_this_task(request: ContainerRequest) -> ContainerRequest:
-    """Return the request of one task of a job step: they share all but their name and what Slurm tells each."""
+    """Return the request of one task of a job step: they differ in their names and in the variables that srun sets."""
     from dataclasses import replace
 
     number = os.environ.get("SLURM_PROCID")
-    if number is None or request.ipc != "host":  # it shares memory with the others where there are others
+    if number is None or request.ipc != "host":  # tasks of one step share memory
         return request
     own = {
         name: value for name, value in os.environ.items() if name.startswith(_OF_A_TASK) and not is_secret(name, value)
@@ -231,10 +217,10 @@ def _say(words: str) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what the command line says; see the module.
+    """Execute the command line; see the module.
 
     Returns:
-        The container's exit code, `REFUSED` where there is none, or `UNREACHED` where the engine does not answer.
+        The container's exit code, `REFUSED` without a container, or `UNREACHED` if the engine does not answer.
     """
     verb, *rest = words
     try:
@@ -254,7 +240,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _end(folder: str, grace_s: float) -> bool:
-    """End an attempt's containers; wait so long for an engine that is away: it may be about to be there again."""
+    """End an attempt's containers; wait as long for an engine that does not answer, since it may be restarting."""
     deadline = time.monotonic() + grace_s
     while True:
         try:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from launch.containers.engine.command_line import ask, refusal
-from launch.errors import LaunchError, nearest
+from launch.containers.engine.command_line import answer
+from launch.errors import LaunchError, did_you_mean
 
-# What is no network of its own but a way to do with or without one; Docker lists its own among the others.
+# Modes that Podman does not list among its networks; Docker lists its own.
 _MODES = {"docker": (), "podman": ("none", "host", "bridge", "private", "pasta", "slirp4netns")}
 
 
 def check_network(name: str, engine: str) -> None:
-    """Check that an engine has a network.
-
-    Args:
-        name: The network's name.
-        engine: `docker` or `podman`.
+    """Check that an engine, `docker` or `podman`, has a network of this name.
 
     Raises:
-        LaunchError: If there is none of this name.
+        LaunchError: If it has no such network.
         BackendError: If the engine does not answer.
     """
     if name in _MODES[engine]:
         return
-    known = sorted({*_MODES[engine], *_list(engine)})
+    known = sorted({*_MODES[engine], *answer(engine, "network", "ls", "--format", "{{.Name}}").split()})
     if name not in known:
-        near = nearest(name, known)
         raise LaunchError(
-            f"{engine} has no network {name!r}" + (f"; did you mean {near}?" if near else ""),
+            f"{engine} has no network {name!r}{did_you_mean(name, known)}",
             hint=f"it has {', '.join(known)}; `{engine} network create {name}` makes one",
         )
-
-
-def _list(engine: str) -> list[str]:
-    said = ask(engine, "network", "ls", "--format", "{{.Name}}")
-    if said.returncode:
-        raise refusal(engine, said.stderr)
-    return said.stdout.split()

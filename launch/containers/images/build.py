@@ -1,4 +1,4 @@
-"""Building an image: one command line, made of what images.yaml says and of how this machine reaches the network."""
+"""Building an image: one command line, from images.yaml and the way this machine reaches the network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.containers.engine.command_line import run_program
 from launch.containers.images.build_context import LOCK, context_folder, stage
 from launch.containers.images.builder import Builder, find_builder
 from launch.containers.images.catalog import (
@@ -18,8 +19,8 @@ from launch.containers.images.catalog import (
     ImageSpec,
     check_reference,
     content_hash,
+    file_hash,
     is_pinned,
-    lock_hash,
     recipe_hash,
     tag,
 )
@@ -30,7 +31,6 @@ from launch.errors import BackendError, LaunchError
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _SOURCE = Path(__file__).resolve().parents[3]
 _ASK_S = 30.0
-_REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ class BuildOptions:
     """How an image is to be built.
 
     Attributes:
-        base: What it stands on instead of what images.yaml says.
+        base: The base image instead of that of images.yaml.
         builder: `docker` or `podman`; None for the first that is here.
         network: `host`, `none`, or `default` for the engine's own.
-        wheels: Where its packages lie; nothing comes from the network then.
+        wheels: The folder of its packages, without any network; None to fetch them.
         pip_conf: Settings of pip for the build; None for this machine's.
         ca_bundle: Certificates to trust in the build; None for this machine's.
-        cache: Whether what earlier builds made may be used.
+        cache: Whether to use the layers of earlier builds.
     """
 
     base: str | None = None
@@ -64,11 +64,8 @@ def build(
     Args:
         spec: The image.
         options: How.
-        source: The folder whose code the image gets a copy of.
-        say: Told what this adds, a line at a time.
-
-    Returns:
-        The image as the engine holds it.
+        source: The folder whose code is copied into the image.
+        say: Called with each line of progress.
 
     Raises:
         LaunchError: If it cannot be built.
@@ -90,21 +87,38 @@ def build(
             *([] if options.cache else ["--no-cache"]),
             str(context),
         ]
-        _run(words, builder, spec)
+        try:
+            ended = subprocess.run(
+                words,
+                env={**os.environ, **builder.variables},
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                check=False,
+                cwd=context,
+            )
+        except OSError as error:
+            raise LaunchError(f"{builder.program} cannot be executed: {error.strerror}") from error
+    if ended.returncode:
+        raise LaunchError(
+            f"{builder.engine} could not build {spec.name}; its output above says why",
+            hint="is it the network? --network host, --pip-conf, --ca-bundle or --wheels: docker/README.md",
+        )
     held = find_engine_image(tag(pinned), (builder.engine,))
     if held is None:
-        raise BackendError(f"{builder.engine} has built {tag(pinned)}, and does not know it", hint="type it again")
+        raise BackendError(
+            f"{builder.engine} has built {tag(pinned)}, and does not list it", hint="type the command again"
+        )
     return held
 
 
 def build_command(spec: ImageSpec, base: str, builder: Builder, network: str, secrets: Mapping[str, Path]) -> list[str]:
-    """Return the command line of a build, but for labels and the context. Pure; nothing secret stands in it.
+    """Return the command line of a build, without labels and context. It holds no secret.
 
     Args:
         spec: The image, its base by digest.
-        base: What its base is called here.
-        builder: Who builds.
-        network: What its steps may reach.
+        base: The name of its base here.
+        builder: The engine's command line.
+        network: The network of its steps.
         secrets: Files to mount while packages are installed.
     """
     # A proxy's address may hold a password: the command line names the variable alone.
@@ -124,23 +138,25 @@ def build_command(spec: ImageSpec, base: str, builder: Builder, network: str, se
 
 
 def labels(spec: ImageSpec, source: Path) -> dict[str, str]:
-    """Return what is written on an image: OCI's names, and ours."""
+    """Return the labels of an image: OCI's names, and ours."""
+    commit = _git(source, "rev-parse", "HEAD")
+    changed = _git(source, "status", "--porcelain", "--", "s5", "launch")
     said = {
         "org.opencontainers.image.base.name": spec.base,
         f"{LABEL}name": spec.name,
         f"{LABEL}platform": spec.platform,
         f"{LABEL}content": content_hash(spec),
         f"{LABEL}recipe": recipe_hash(spec),
-        f"{LABEL}lock": lock_hash(spec),
+        f"{LABEL}lock": file_hash(spec.lock),
         f"{LABEL}min-driver": "" if spec.min_driver is None else str(spec.min_driver),
         "org.opencontainers.image.source": _origin(source),
-        _REVISION: _revision(source),
+        "org.opencontainers.image.revision": f"{commit}-modified" if commit and changed else commit,
     }
     return {name: value for name, value in said.items() if value}
 
 
 def _pin(base: str, builder: Builder, options: BuildOptions, say: Callable[[str], None]) -> str:
-    """Return the name of a base that can never name another; fetch the base where it is not here."""
+    """Return the name of a base that always names this image; fetch the base if it is not here."""
     if is_pinned(base):
         return base
     held = find_engine_image(base, (builder.engine,))
@@ -152,7 +168,7 @@ def _pin(base: str, builder: Builder, options: BuildOptions, say: Callable[[str]
     if held is None:
         raise LaunchError(
             f"{builder.engine} does not hold the base {base}" + (", and cannot fetch it" if fetches else ""),
-            hint=f"`{builder.engine} load` takes one from a file, and --base names another that is here",
+            hint=f"`{builder.engine} load` reads one from a file; --base names another that is here",
         )
     mine = [name for name in held.digests if _repository(name) == _repository(base)]
     found = mine[0] if mine else held.id
@@ -172,37 +188,13 @@ def _network(builder: Builder, options: BuildOptions, say: Callable[[str], None]
     if options.network == "default" and builder.engine == "docker":
         answer = builder.ask("network", "inspect", "bridge")
         if answer.returncode and "no such network" in answer.stderr.lower():
-            say("this engine has no network of its own: the build uses the machine's")
+            say("this engine has no network of its own: the build uses this machine's")
             return "host"
     return options.network
 
 
-def _run(words: list[str], builder: Builder, spec: ImageSpec) -> None:
-    try:
-        code = subprocess.run(
-            words,
-            env={**os.environ, **builder.variables},
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            check=False,
-            cwd=words[-1],
-        ).returncode
-    except OSError as error:
-        raise LaunchError(f"{builder.program} cannot be executed: {error.strerror}") from error
-    if code:
-        raise LaunchError(
-            f"{builder.engine} could not build {spec.name}; what it wrote above says why",
-            hint="is it the network? --network host, --pip-conf, --ca-bundle or --wheels: docker/README.md",
-        )
-
-
-def _revision(source: Path) -> str:
-    commit = _git(source, "rev-parse", "HEAD")
-    return f"{commit}-modified" if commit and _git(source, "status", "--porcelain", "--", "s5", "launch") else commit
-
-
 def _origin(source: Path) -> str:
-    """Return the address of the repository that the code comes from, without whoever's name and password."""
+    """Return the address of the repository that the code comes from, without a user's name and password."""
     remote = _git(source, "config", "--get", "remote.origin.url")
     if match := re.fullmatch(r"(https?|ssh)://(?:[^@/]*@)?([^/@]+/.+)", remote):
         return f"{match[1]}://{match[2]}"
@@ -213,9 +205,7 @@ def _origin(source: Path) -> str:
 
 def _git(source: Path, *words: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(source), *words], capture_output=True, text=True, check=False, timeout=_ASK_S
-        )
+        done = run_program(["git", "-C", str(source), *words], timeout_s=_ASK_S)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

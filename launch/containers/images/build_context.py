@@ -1,6 +1,6 @@
-"""What a build sees: the recipe, the locks, the code as a snapshot holds it, and wheels where there is no network.
+"""The context of a build: the recipe, the locks, the code as a snapshot holds it, and wheels for a build offline.
 
-It is kept from one build to the next, with the times of its files: an engine is then sent only what has changed.
+It is kept from one build to the next with the times of its files, so that an engine is sent only what has changed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +29,11 @@ _SHOWN = 4
 
 @contextmanager
 def context_folder(name: str, *, keep: bool) -> Generator[Path]:
-    """Hold the folder of what a build sees: an image's own, and one for this build alone where that is in use.
+    """Hold the folder of a build's context: the image's own, or a temporary one if that is in use.
 
     Args:
-        name: The image's.
-        keep: Whether it may be there for the next build too.
+        name: The image's name.
+        keep: Whether the folder may stay for the next build.
     """
     held = _lock_context(name) if keep else None
     if held is None:
@@ -48,12 +48,12 @@ def context_folder(name: str, *, keep: bool) -> Generator[Path]:
 
 
 def _lock_context(name: str) -> tuple[Path, int] | None:
-    """Return an image's own folder and the lock on it; None if another build has it, or there cannot be one."""
+    """Return an image's own folder and the lock on it; None if another build has it, or it cannot be made."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _KEPT / name
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (OSError, RuntimeError):  # the latter: nobody knows where this user is at home
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,22 +63,22 @@ def _lock_context(name: str) -> tuple[Path, int] | None:
     if not own:
         os.close(lock)
         return None
-    return folder, lock  # nobody else writes here until it is closed
+    return folder, lock  # no other build writes here until it is closed
 
 
 def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = None) -> tuple[str, ...]:
-    """Write what a build sees, and nothing that is there already.
+    """Write a build's context; files that are there already stay as they are.
 
-    It is laid out as the repository is, so that the recipe also works there; modes depend on nobody's umask.
+    It has the layout of the repository, so that the recipe also works there; no mode depends on a umask.
 
     Args:
         spec: The image.
         source: The folder that holds the code.
-        folder: An empty one, or that of an earlier build.
-        wheels: Where every package of the lock lies; None if the build may use the network.
+        folder: An empty folder, or that of an earlier build.
+        wheels: The folder of all packages of the lock; None if the build may use the network.
 
     Returns:
-        What was left out of the code, a line each.
+        The files of the code that were left out, a line each.
 
     Raises:
         LaunchError: If the code, the lock or a wheel is missing, or the folder cannot be used.
@@ -91,7 +91,7 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
     wanted |= {folder / file.path: source / file.path for file in code}
     for name in CODE:
         if not any(file.path.startswith(f"{name}/") for file in code):
-            raise LaunchError(f"{printable(str(source / name))}: not there, and images hold a copy of it")
+            raise LaunchError(f"{printable(str(source / name))}: it does not exist, and images hold a copy of it")
     folders = {folder, docker / "wheels"}
     for file in wanted:
         folders.update(above for above in file.parents if folder in above.parents)
@@ -105,7 +105,7 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
 
 
 def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
-    """Make the folders of a build's files, and remove what an earlier build saw and this one does not."""
+    """Make the folders of a build's files, and remove files that only an earlier build had."""
     try:
         _clear(folder, files, folders)
         for path in sorted(folders):
@@ -117,7 +117,7 @@ def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
 
 
 def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
-    """Remove what an earlier build saw and this one does not."""
+    """Remove the files and folders that are not in this build."""
     for path in folder.iterdir():
         if path.is_symlink() or not path.is_dir():
             if path.is_symlink() or path not in files:
@@ -129,7 +129,7 @@ def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a file, unless that very content is there: its time tells the engine that it is the same."""
+    """Copy a file, unless the same content is there: its time then tells the engine that it is unchanged."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -148,25 +148,24 @@ def _stage_wheels(spec: ImageSpec, wheels: Path, target: Path) -> None:
     try:
         found = sorted(path for path in wheels.iterdir() if path.name.endswith((".whl", ".tar.gz", ".zip")))
     except OSError as error:
-        raise LaunchError(f"{shown}: {error.strerror}", hint=f"where there is a network: {how}") from error
-    missing = [pin for lock in (spec.build_lock, spec.lock) for pin in _pins(lock) if not _has(pin, found)]
+        raise LaunchError(f"{shown}: {error.strerror}", hint=f"on a machine with a network: {how}") from error
+    missing = list(_missing((spec.build_lock, spec.lock), found))
     if missing:
-        names = ", ".join("==".join(pin) for pin in missing[:_SHOWN])
+        names = ", ".join(missing[:_SHOWN])
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        raise LaunchError(f"{shown}: nothing here of {names}{more}", hint=f"where there is a network: {how}")
+        raise LaunchError(
+            f"{shown}: these packages are missing: {names}{more}", hint=f"on a machine with a network: {how}"
+        )
     for path in found:
         try:
             os.link(path, target / path.name)
-        except OSError:  # another file system, or another's file
+        except OSError:  # on another file system, or another user's
             shutil.copyfile(path, target / path.name)
 
 
-def _pins(lock: Path) -> list[tuple[str, str]]:
-    """Return the packages of a lock that every machine needs."""
-    return [(name, version) for name, version, rest in _PIN.findall(lock.read_text()) if ";" not in rest]
-
-
-def _has(pin: tuple[str, str], files: list[Path]) -> bool:
-    name, version = pin
-    start = re.compile(rf"{re.sub(r'[-_.]+', '[-_.]+', name)}-{re.escape(version)}[-.]", re.IGNORECASE)
-    return any(start.match(path.name) for path in files)
+def _missing(locks: tuple[Path, ...], files: list[Path]) -> Iterator[str]:
+    """Yield the packages of locks that every machine needs and that no file holds."""
+    for name, version, marker in (pin for lock in locks for pin in _PIN.findall(lock.read_text())):
+        start = re.compile(rf"{re.sub(r'[-_.]+', '[-_.]+', name)}-{re.escape(version)}[-.]", re.IGNORECASE)
+        if ";" not in marker and not any(start.match(path.name) for path in files):
+            yield f"{name}=={version}"

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from launch.containers.engine.command_line import refusal
+from launch.containers.engine.command_line import refusal, run_program
 from launch.errors import LaunchError
 from launch.specs.choices import ENGINES
 
@@ -20,12 +20,12 @@ _NONE = "`apt-get install docker.io`, or podman; on a cluster build elsewhere, t
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """Who builds.
+    """The command line that builds.
 
     Attributes:
-        engine: `docker` or `podman`: who holds the image afterwards.
+        engine: `docker` or `podman`, which holds the image afterwards.
         words: The command line up to its options.
-        variables: What its environment needs beside this process's.
+        variables: Variables that its environment needs besides this process's.
     """
 
     engine: str
@@ -34,22 +34,19 @@ class Builder:
 
     @property
     def program(self) -> str:
-        """The engine's command line, for what is no build."""
+        """The engine's command line, for other questions."""
         return self.words[0]
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Return what the engine's command line answers."""
+        """Return the answer of the engine's command line."""
         return _ask(self.program, *words)
 
 
 def find_builder(wanted: str | None = None) -> Builder:
-    """Return who can build here.
-
-    Args:
-        wanted: `docker` or `podman`; None for the first of them that is installed.
+    """Return the command line that can build here: of `wanted`, or of the first engine that is installed.
 
     Raises:
-        LaunchError: If nobody can, saying what is missing.
+        LaunchError: If there is none; it says what is missing.
         BackendError: If its engine does not answer.
     """
     engine = find_engine(wanted)
@@ -63,13 +60,10 @@ def find_builder(wanted: str | None = None) -> Builder:
 
 
 def find_engine(wanted: str | None = None) -> str:
-    """Return the engine to ask.
-
-    Args:
-        wanted: `docker` or `podman`; None for the first of them that is installed.
+    """Return `wanted`, or the first engine that is installed.
 
     Raises:
-        LaunchError: If there is none.
+        LaunchError: If it is not installed.
     """
     engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
     if engine is None:
@@ -80,7 +74,7 @@ def find_engine(wanted: str | None = None) -> str:
 
 
 def _docker() -> Builder:
-    """Return the first docker on the path that speaks BuildKit: by the plugin buildx, or itself where it is older."""
+    """Return the first docker on the path that speaks BuildKit: by the plugin buildx, or itself if it is older."""
     versions: list[str] = []
     for program in _all_on_path("docker"):
         if _ask(program, "buildx", "version").returncode == 0:
@@ -91,7 +85,7 @@ def _docker() -> Builder:
         versions.append(version[0] if version else "of an unknown version")
     raise LaunchError(
         f"docker {', '.join(versions)} cannot build this image: its plugin buildx, which speaks BuildKit, is missing",
-        hint="install it (docker-buildx-plugin from Docker, docker-buildx from Debian), or say --builder podman",
+        hint="install it (docker-buildx-plugin from Docker, docker-buildx from Debian), or use --builder podman",
     )
 
 
@@ -100,15 +94,15 @@ def _all_on_path(program: str) -> list[str]:
     found: dict[str, str] = {}
     for folder in os.get_exec_path():
         path = os.path.join(folder, program)
-        if os.path.isfile(path) and os.access(path, os.X_OK):  # Path.is_file raises where one may not look
+        if os.path.isfile(path) and os.access(
+            path, os.X_OK
+        ):  # Path.is_file raises in a folder that may not be searched
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
 def _ask(*words: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_ASK_S
-        )
+        return run_program(words, timeout_s=_ASK_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(words, 1, "", str(error))

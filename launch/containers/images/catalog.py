@@ -1,4 +1,4 @@
-"""The images that there can be: docker/images.yaml, and the identity of what each is made from."""
+"""The images of docker/images.yaml, and the identity of the files that each is made from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.errors import FileError, LaunchError, nearest
+from launch.errors import FileError, LaunchError, did_you_mean
 from launch.yaml_file import Place, describe, printable, read_yaml
 
 FILE_VARIABLE = "LAUNCH_IMAGES"
@@ -31,15 +31,15 @@ _FORMAT = 1  # of the identity
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What an image is made from.
+    """The parts that an image is made from.
 
     Attributes:
         name: Its name.
-        base: The image it stands on, by digest where it is pinned.
+        base: Its base image, by digest if it is pinned.
         lock: The file of its packages.
-        platform: What its JAX computes on: `cpu` or `cuda`.
-        min_driver: The oldest NVIDIA driver its CUDA libraries run under, such as 525; None if it has none.
-        architectures: What the lock holds wheels for, such as `amd64`.
+        platform: The platform of its JAX: `cpu` or `cuda`.
+        min_driver: The oldest NVIDIA driver its CUDA libraries run under, such as 525; None without CUDA.
+        architectures: The machines that the lock holds wheels for, such as `amd64`.
     """
 
     name: str
@@ -56,7 +56,7 @@ class ImageSpec:
 
     @property
     def build_lock(self) -> Path:
-        """What the build itself needs, and leaves no trace of in the image."""
+        """The packages that only the build needs; none stays in the image."""
         return _FOLDER / "locks" / "build.txt"
 
 
@@ -64,10 +64,10 @@ def load_images(file: Path | None = None) -> dict[str, ImageSpec]:
     """Return the images by their names, in the order of the file.
 
     Args:
-        file: The file; None for `$LAUNCH_IMAGES`, else docker/images.yaml beside the launcher's code.
+        file: The file; None for `$LAUNCH_IMAGES`, else docker/images.yaml next to the launcher's code.
 
     Raises:
-        FileError: If the file is missing or says something that cannot be.
+        FileError: If the file is missing or not valid.
     """
     said = os.environ.get(FILE_VARIABLE)
     path = file or (Path(said) if said else _FOLDER / "images.yaml")
@@ -84,55 +84,45 @@ def find_image(name: str, file: Path | None = None) -> ImageSpec:
     """Return the image of a name.
 
     Raises:
-        LaunchError: If there is none.
+        LaunchError: If there is no such image.
     """
     images = load_images(file)
     if name in images:
         return images[name]
-    near = nearest(name, list(images))
-    raise LaunchError(
-        f"there is no image {printable(name)!r}" + (f"; did you mean {near}?" if near else ""),
-        hint=f"the images are {', '.join(images)}",
-    )
+    message = f"there is no image {printable(name)!r}{did_you_mean(name, images)}"
+    raise LaunchError(message, hint=f"the images are {', '.join(images)}")
 
 
 def recipe_hash(spec: ImageSpec) -> str:
-    """Return the identity of what is installed and how, whatever it stands on: SHA-256 over Dockerfile and locks."""
-    return _hash({"dockerfile": _sum(spec.dockerfile), "lock": lock_hash(spec), "build": _sum(spec.build_lock)})
-
-
-def lock_hash(spec: ImageSpec) -> str:
-    """Return the SHA-256 of the lock.
-
-    Raises:
-        LaunchError: If it cannot be read.
-    """
-    return _sum(spec.lock)
+    """Return the identity of an image but for its base: SHA-256 over Dockerfile and locks."""
+    return _hash(
+        {"dockerfile": file_hash(spec.dockerfile), "lock": file_hash(spec.lock), "build": file_hash(spec.build_lock)}
+    )
 
 
 def content_hash(spec: ImageSpec) -> str:
     """Return the identity of an image's dependencies: SHA-256 over Dockerfile, locks and base.
 
-    It says everything where the base is named by digest, as a build names it; by which registry, does not matter.
+    It is complete if the base is named by its digest, as a build names it; the registry does not matter.
     """
     return _hash({"recipe": recipe_hash(spec), "base": spec.base.rpartition("@")[2] or spec.base})
 
 
 def tag(spec: ImageSpec) -> str:
-    """Return what a built image is called here: `s5-launch/cpu:0123456789ab`."""
+    """Return the name of a built image on this machine: `s5-launch/cpu:0123456789ab`."""
     return f"{REPOSITORY}/{spec.name}:{content_hash(spec)[:_TAG_DIGITS]}"
 
 
 def is_pinned(base: str) -> bool:
-    """Return whether the name of a base can never name another."""
+    """Return whether the name of a base image always names the same image."""
     return "sha256:" in base
 
 
 def check_reference(base: str) -> str:
-    """Return the name of an image if it can be one.
+    """Return `base` if it can be the name of an image; an engine would read other words as an option.
 
     Raises:
-        LaunchError: If it cannot: also what would be read as an option.
+        LaunchError: If it cannot.
     """
     if not _REFERENCE.fullmatch(base):
         raise LaunchError(
@@ -150,61 +140,45 @@ def _read(name: str, value: Any, place: Place, folder: Path) -> ImageSpec:
     for key in ("base", "lock", "platform"):
         if said.get(key) is None:
             raise place.key(key).error("missing", f"the keys here are {', '.join(_KEYS)}")
-    platform = _one_of(said["platform"], PLATFORMS, place.key("platform"))
+    platform = place.key("platform").choice(said["platform"], PLATFORMS)
+    driver, at = said.get("min_driver"), place.key("min_driver")
+    if platform == "cpu" and driver is not None:
+        raise at.error("an image for the CPU needs no driver", "leave it out, or set platform: cuda")
+    if platform == "cuda" and (isinstance(driver, bool) or not isinstance(driver, int) or driver < 1):
+        raise at.error(f"{describe(driver)} is not the number of a driver", "such as 525, its first part")
+    at = place.key("architectures")
+    architectures = at.sequence(said.get("architectures", list(ARCHITECTURES)))
+    if not architectures:
+        raise at.error("at least one is needed", f"of {', '.join(ARCHITECTURES)}")
     return ImageSpec(
         name=name,
         base=_base(said["base"], place.key("base")),
-        lock=folder / _text(said["lock"], place.key("lock")),
+        lock=folder / place.key("lock").text(said["lock"]),
         platform=platform,
-        min_driver=_driver(said, platform, place.key("min_driver")),
-        architectures=_architectures(said.get("architectures", list(ARCHITECTURES)), place.key("architectures")),
+        min_driver=driver,
+        architectures=tuple(at.item(i).choice(word, ARCHITECTURES) for i, word in enumerate(architectures)),
     )
 
 
 def _base(value: Any, place: Place) -> str:
     try:
-        return check_reference(_text(value, place))
+        return check_reference(place.text(value))
     except FileError:
         raise
     except LaunchError as error:
         raise place.error(error.message, error.hint) from error
 
 
-def _driver(said: Mapping[str, Any], platform: str, place: Place) -> int | None:
-    value = said.get("min_driver")
-    if platform == "cpu" and value is not None:
-        raise place.error("an image for the CPU needs no driver", "leave it out, or say platform: cuda")
-    if platform == "cuda" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise place.error(f"{describe(value)} is not the number of a driver", "such as 525, its first part")
-    return value
-
-
-def _architectures(value: Any, place: Place) -> tuple[str, ...]:
-    found = tuple(_one_of(word, ARCHITECTURES, place.item(i)) for i, word in enumerate(place.sequence(value)))
-    if not found:
-        raise place.error("at least one is needed", f"of {', '.join(ARCHITECTURES)}")
-    return found
-
-
-def _one_of(value: Any, allowed: tuple[str, ...], place: Place) -> str:
-    if value in allowed:
-        return value
-    near = nearest(value, allowed) if isinstance(value, str) else None
-    message = f"unknown value {describe(value)}" + (f"; did you mean {near}?" if near else "")
-    raise place.error(message, f"one of {', '.join(allowed)}")
-
-
-def _text(value: Any, place: Place) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise place.error(f"{describe(value)} is not text", "put quotes around it")
-    return value
-
-
 def _hash(parts: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps({"format": _FORMAT, **parts}, sort_keys=True).encode()).hexdigest()
 
 
-def _sum(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a lock or a Dockerfile.
+
+    Raises:
+        LaunchError: If it cannot be read.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

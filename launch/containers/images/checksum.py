@@ -1,4 +1,4 @@
-"""The SHA-256 of an image file, computed once as long as the file stays what it is."""
+"""The SHA-256 of an image file, computed again only if the file has changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def file_checksum(file: Path, folder: Path) -> str:
 
     Args:
         file: The file, absolute.
-        folder: Where it is remembered; where that cannot be written, it is computed each time.
+        folder: The folder that remembers it; if that cannot be written, it is computed each time.
 
     Raises:
         LaunchError: If the file cannot be read.

@@ -1,4 +1,4 @@
-"""A request to stop that comes while something lies about: it is cleared up, and then the process ends as asked."""
+"""Clean up temporary files if a signal asks the process to stop, then end as asked."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _REQUESTS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class _StopRequested(BaseException):
-    """Asked to stop."""
+    """A signal asked the process to stop."""
 
 
 @contextmanager
 def cleanup_on_signal() -> Generator[None]:
-    """Have what is in here end by an exception where it is asked to stop; a second request is not heard meanwhile.
+    """Raise an exception inside if a signal asks the process to stop; a second signal is ignored meanwhile.
 
-    Whoever listens to such requests already, or has set them aside, goes on doing so.
+    Handlers that are set already stay, and so do signals that are ignored.
     """
     heard: list[int] = []
 

@@ -1,7 +1,7 @@
-"""An engine's image as a file or a folder, made once for its identity: what runtimes without an engine execute.
+"""An engine's image as a file or a folder, for runtimes without an engine; it is made once for each identity.
 
-It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. Beside it `….json` says what
-it was made from; that is written first, so that it is never without, and touched by whoever takes the image up.
+It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. The note next to it, `….json`,
+names its origin: it is written first, so that no image is without, and touched by each process that uses the image.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from launch.store.locks import acquire
 
 IMAGES = ".images"  # the folder beside the sweeps that holds converted images
 _KEY_DIGITS = 32
-# Of an image's unpacked bytes: what comes out at most, and what lies about meanwhile (an archive and its content).
+# The room for the result and for temporary files (an archive and its content), by the size of the unpacked image.
 _RESULT, _SCRATCH = 1.1, 2.2
 _MIB = 1 << 20
 
 
 class Form(StrEnum):
-    """What an image is converted to; the value is the ending of its name."""
+    """The forms that images are converted to; the value is the ending of the name."""
 
     SIF = "sif"  # Apptainer's own
     SQUASHFS = "sqsh"  # a file system in a file: Pyxis
     FOLDER = "dir"  # Charliecloud
 
 
-# What each runtime executes; the others ask an engine.
+# The form that each runtime executes; the other runtimes ask an engine.
 FORMS = {"apptainer": Form.SIF, "pyxis": Form.SQUASHFS, "charliecloud": Form.FOLDER}
 _MAKERS = {Form.SIF: make_sif, Form.SQUASHFS: make_squashfs, Form.FOLDER: make_folder}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOrigin:
-    """What a file was made from.
+    """The origin of a converted image.
 
     Attributes:
         image: The image.
-        recipe: What was installed in it and how, whatever it stands on; None for an image of others.
+        recipe: The hash of its recipe without the base; None for an image that is not ours.
     """
 
     image: Image
@@ -62,19 +62,19 @@ class ImageOrigin:
 
 
 def place_of(image: Image, form: Form, runs_root: Path) -> Path:
-    """Return where an image lies once it is converted, whether or not it is.
+    """Return the path of an image once it is converted.
 
     Raises:
-        LaunchError: If nothing says which image it is.
+        LaunchError: If the image has no identity.
     """
-    key = image.content or image.id or image.digest  # a push gives an image a digest, and leaves its id
+    key = image.content or image.id or image.digest  # a push adds a digest, and leaves the id
     if key is None:
         raise LaunchError(f"the image {image.name} has no identity", hint="build it, or name it by its digest")
     return runs_root.absolute() / IMAGES / f"{key.removeprefix('sha256:')[:_KEY_DIGITS]}.{form}"
 
 
 def read_origin(place: Path) -> ImageOrigin | None:
-    """Return what a file was made from; None if it is none of ours."""
+    """Return the origin of a converted image; None for other files."""
     try:
         said: dict[str, Any] = json.loads(note_of(place).read_text())
         return ImageOrigin(image=Image(**said["image"]), recipe=said["recipe"])
@@ -90,20 +90,20 @@ def convert(
     recipe: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Convert an image that an engine or a registry has, unless that was done: once for its identity, whoever asks.
+    """Convert an image that an engine or a registry has, unless it is converted already.
 
     Args:
-        image: The image; `id` (of an engine here) or `digest` with a registry's `reference` says which.
-        form: What it becomes.
+        image: The image, named by `id` in an engine here, or by `digest` and a registry's `reference`.
+        form: The form to make.
         runs_root: The folder of all run directories; the result lies in its `.images`.
-        recipe: What was installed in it and how, by which it is found again where there is no engine.
-        say: Told about progress, a line at a time.
+        recipe: The hash of its recipe, by which the file is found on a machine without an engine.
+        say: Called with each line of progress.
 
     Returns:
         The file or folder.
 
     Raises:
-        LaunchError: If a program or the image is missing, or there is too little room: nothing half stays behind.
+        LaunchError: If a program or the image is missing, or there is too little room. No partial result is left.
     """
     place = place_of(image, form, runs_root)
     if claim_image(place):
@@ -129,7 +129,7 @@ def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
 
     Args:
         place: The image's place, in a folder that exists.
-        say: Told once if this process has to wait.
+        say: Called once if this process has to wait.
     """
     path = str(lock_of(place))
     fd = acquire(path)
@@ -141,23 +141,23 @@ def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
     finally:
         if fd is not None:
             with suppress(FileNotFoundError):
-                os.unlink(path)  # before the lock is released: who waits for it sees that the file is gone
+                os.unlink(path)  # before the lock is released, so that a waiting process sees that the file is gone
             os.close(fd)
 
 
 def claim_image(place: Path) -> bool:
-    """Return whether a converted image is there, and that it is wanted: for a while nobody clears it up."""
+    """Return whether a converted image is there, and touch its note, so that `launch gc` keeps it for a while."""
     try:
         os.utime(note_of(place))
     except FileNotFoundError:
         return False
-    except OSError:  # somebody else's, who alone clears it up
+    except OSError:  # another user's, who alone can clear it up
         return place.exists() and note_of(place).exists()
     return place.exists()
 
 
 def note_of(place: Path) -> Path:
-    """Return the file that says what a converted image was made from."""
+    """Return the note of a converted image."""
     return place.with_name(f"{place.name}.json")
 
 
@@ -167,20 +167,20 @@ def lock_of(place: Path) -> Path:
 
 
 def beside(place: Path) -> Path:
-    """Return where this machine builds an image before it is moved to its place."""
+    """Return the path at which this machine builds an image before it is moved to its place."""
     return place.with_name(f".{place.name}.{processes.host()}.tmp")
 
 
 def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path, say: Callable[[str], None]) -> None:
-    """Make a file beside its place and in a folder of its own for what lies about meanwhile, then move it there."""
+    """Make an image next to its place, with temporary files in a folder of its own, then move it there."""
     image = origin.image
     if held is None and (image.digest is None or "@" not in image.reference):
         raise LaunchError(
             f"no engine here holds the image {image.name} ({image.id})",
-            hint=f"build it where there is docker or podman: `launch image build {image.name}`",
+            hint=f"build it on a machine with docker or podman: `launch image build {image.name}`",
         )
     growing, scratch = beside(place), scratch_of(place)
-    # Fixed names, so that what a killed process left is found. An image without its note is of no use.
+    # Fixed names, so that the leftovers of a killed process are found. An image without its note is useless.
     for left in (growing, scratch, *([] if note_of(place).exists() else [place])):
         _remove(left)
     _check_room(held, place, scratch)
@@ -204,13 +204,13 @@ def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path
 
 
 def _touch(path: Path) -> None:
-    """Keep a growing image young: `launch gc`, also of another machine, takes only what is old."""
+    """Keep a growing image young: `launch gc`, on any machine, deletes only old ones."""
     with suppress(FileNotFoundError):
         os.utime(path)
 
 
 def _move(growing: Path, place: Path) -> None:
-    """Move a finished image to its place; another machine's copy, there already, is as good."""
+    """Move a finished image to its place, unless another machine's copy is there already."""
     try:
         os.rename(growing, place)
     except OSError:
@@ -219,19 +219,15 @@ def _move(growing: Path, place: Path) -> None:
 
 
 def scratch_of(place: Path) -> Path:
-    """Return the folder for what lies about meanwhile: on this machine's own disk, unless the user says otherwise."""
+    """Return the folder for temporary files: on this machine's own disk, unless the user names another."""
     base = os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()
     return Path(base) / f"launch-{os.getuid()}-image-{sha256(os.fsencode(place)).hexdigest()[:16]}"
 
 
 def _check_room(held: EngineImage | None, place: Path, scratch: Path) -> None:
-    """Refuse to begin what would not fit.
-
-    Raises:
-        LaunchError: Naming the folder, what it has and what is needed.
-    """
+    """Raise if a conversion would not fit on the disks."""
     if held is None:
-        return  # a registry's image says nothing of its size
+        return  # the size of a registry's image is unknown
     result, about = int(held.bytes * _RESULT), int(held.bytes * _SCRATCH)
     above = next(parent for parent in scratch.parents if parent.exists())
     needs = {place.parent: result, above: about}
@@ -240,18 +236,17 @@ def _check_room(held: EngineImage | None, place: Path, scratch: Path) -> None:
     for folder, need in needs.items():
         free = shutil.disk_usage(folder).free
         if free < need:
-            hint = "free some space there, or name another with $APPTAINER_TMPDIR"
-            if folder == place.parent:
-                hint = "free some space there (`launch gc`), or name another folder with --runs"
+            here = folder == place.parent
+            other = "(`launch gc`), or name another folder with --runs" if here else "or in another $APPTAINER_TMPDIR"
             raise LaunchError(
                 f"{folder}: too little room to convert an image of {held.bytes // _MIB} MiB: "
                 f"{need // _MIB} MiB are needed, {free // _MIB} MiB are free",
-                hint=hint,
+                hint=f"free some space there {other}",
             )
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder, also one that its own modes protect."""
+    """Remove a file or a folder, even if its modes protect it."""
     if path.is_dir() and not path.is_symlink():
         for folder, _, _ in os.walk(path):
             with suppress(OSError):

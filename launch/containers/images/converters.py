@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from launch.containers.diagnostics import summarize_output
 from launch.containers.images.engine_images import EngineImage
@@ -16,13 +15,13 @@ from launch.containers.runtimes.charliecloud import ENVIRONMENT
 from launch.errors import LaunchError
 from launch.specs.image import Image
 
-# What registries say, and what is to be done about it.
+# The errors of registries, and what helps.
 _HINTS = {
     "manifest unknown": "the registry holds no such image: is its digest the one that was printed when it was pushed?",
     "name_unknown": "the registry holds no repository of this name",
     "unauthorized": "log in first: `apptainer registry login`, or `docker login`",
-    "connection refused": "nobody answers at this address; on a machine without network bring the file itself",
-    "no such host": "nobody knows this address; on a machine without network bring the file itself",
+    "connection refused": "no registry answers at this address; on a machine without network bring the file itself",
+    "no such host": "this address is unknown; on a machine without network bring the file itself",
 }
 _HEARTBEAT_S = 1.0
 _SAY_EVERY = 15  # beats
@@ -34,13 +33,13 @@ _FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is wh
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What the making of one file needs.
+    """The conversion of one image.
 
     Attributes:
         image: The image.
-        held: The engine that holds it; None for a registry's.
-        scratch: A folder for what lies about meanwhile, removed afterwards.
-        say: Told about progress.
+        held: The image in an engine; None if a registry has it.
+        scratch: A folder for temporary files, removed afterwards.
+        say: Called with each line of progress.
         heartbeat: Called about once a second.
     """
 
@@ -61,21 +60,25 @@ class Conversion:
 
         Args:
             words: The command line.
-            grows: What it writes, for the progress.
-            variables: What its environment has beside this process's.
+            grows: The file that it writes, for the progress.
+            variables: Variables besides this process's.
 
         Raises:
-            LaunchError: If it is missing or fails: with its last words.
+            LaunchError: If it is missing or fails; with the end of its output.
         """
-        with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # a disk that is full would not keep its words
-            process = _start(words, said, variables)
+        environment = {**os.environ, **(variables or {})}
+        with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # in memory, since the disk may be full
+            try:
+                process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment)
+            except FileNotFoundError as error:
+                raise LaunchError(f"an image cannot be converted here: {words[0]} is not on the PATH") from error
             try:
                 beats = 0
                 while not _has_ended(process):
                     beats += 1
                     self.heartbeat()
-                    if beats % _SAY_EVERY == 0 and grows is not None and (written := _size(grows)):
-                        self.say(f"{self.image.name}: {grows.name}: {written // _MIB} MiB so far")
+                    if beats % _SAY_EVERY == 0 and grows is not None and grows.exists():
+                        self.say(f"{self.image.name}: {grows.name}: {grows.stat().st_size // _MIB} MiB so far")
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -97,8 +100,8 @@ class Conversion:
 
 
 def make_sif(maker: Conversion, place: Path) -> None:
-    """Have Apptainer build a .sif file: from an archive of exactly this image, whatever its names point at by now."""
-    _need("apptainer", "where there is Apptainer, or bring a .sif file and name it with image:")
+    """Have Apptainer build a .sif file, from an archive of exactly this image: its names may have moved."""
+    _need("apptainer", "on a machine with Apptainer, or bring a .sif file and name it with image:")
     source = f"docker://{maker.image.reference}"
     if maker.held is not None:
         archive = maker.scratch / "image.tar"
@@ -107,21 +110,15 @@ def make_sif(maker: Conversion, place: Path) -> None:
         source = f"docker-archive:{archive}"
     maker.say(f"{maker.image.name}: building a .sif file")
     built = maker.scratch / "image.sif"
-    maker.run(
-        [
-            *("apptainer", "build", "--disable-cache", "--mksquashfs-args", " ".join(_SQUASH)),
-            *(str(built), source),
-        ],
-        grows=built,
-        variables={"APPTAINER_TMPDIR": str(maker.scratch)},
-    )
+    words = ["apptainer", "build", "--disable-cache", "--mksquashfs-args", " ".join(_SQUASH), str(built), source]
+    maker.run(words, grows=built, variables={"APPTAINER_TMPDIR": str(maker.scratch)})
     shutil.move(built, place)
 
 
 def make_folder(maker: Conversion, place: Path) -> None:
-    """Unpack an image into a folder, with its variables where Charliecloud looks for them."""
+    """Unpack an image into a folder, with its variables in the file that Charliecloud reads."""
     _unpack(maker, place)
-    for name in ("dev", "proc", "sys", "tmp"):  # what ch-run mounts there
+    for name in ("dev", "proc", "sys", "tmp"):  # ch-run mounts these
         (place / name).mkdir(exist_ok=True)
     variables = place / ENVIRONMENT
     variables.parent.mkdir(exist_ok=True)
@@ -129,48 +126,44 @@ def make_folder(maker: Conversion, place: Path) -> None:
 
 
 def make_squashfs(maker: Conversion, place: Path) -> None:
-    """Make what Pyxis executes: by Enroot where it is, else as Enroot does it.
+    """Make the file that Pyxis executes: by Enroot if it is here, otherwise in Enroot's layout.
 
-    Its files are a root file system with the variables in etc/environment, and in etc/rc what executes a command.
+    That is a root file system with the variables in etc/environment, and a script in etc/rc that executes a command.
     """
     built = maker.scratch / "image.sqsh"
     if shutil.which("enroot"):
-        source = f"dockerd://{maker.held.id}" if maker.held else _enroot_source(maker.image.reference)
-        if maker.held and maker.held.engine == "podman":
-            source = f"podman://{maker.held.id}"
+        source = _enroot_source(maker.image.reference)
+        if maker.held:
+            source = f"{'podman' if maker.held.engine == 'podman' else 'dockerd'}://{maker.held.id}"
         maker.say(f"{maker.image.name}: enroot imports {source}")
-        maker.run(
-            ["enroot", "import", "--output", str(built), source],
-            grows=built,
-            variables={"ENROOT_TEMP_PATH": str(maker.scratch), "ENROOT_CACHE_PATH": str(maker.scratch)},
-        )
+        folders = {"ENROOT_TEMP_PATH": str(maker.scratch), "ENROOT_CACHE_PATH": str(maker.scratch)}
+        maker.run(["enroot", "import", "--output", str(built), source], grows=built, variables=folders)
     else:
-        _need("mksquashfs", "where there is Enroot, or install squashfs-tools")
+        _need("mksquashfs", "on a machine with Enroot, or install squashfs-tools")
         root = maker.scratch / "root"
         _unpack(maker, root)
         (root / "etc").mkdir(exist_ok=True)
         (root / "etc/environment").write_text("".join(f"{line}\n" for line in _held(maker).variables))
         (root / "etc/rc").write_text('if [ $# -gt 0 ]; then\n    exec "$@"\nelse\n    exec /bin/sh\nfi\n')
         maker.say(f"{maker.image.name}: writing a .sqsh file")
-        maker.run(
-            ["mksquashfs", str(root), str(built), "-all-root", "-noappend", "-no-progress", *_SQUASH], grows=built
-        )
+        words = ["mksquashfs", str(root), str(built), "-all-root", "-noappend", "-no-progress", *_SQUASH]
+        maker.run(words, grows=built)
     shutil.move(built, place)
 
 
 def _unpack(maker: Conversion, folder: Path) -> None:
-    """Unpack an image's files into a folder, as this user's own."""
+    """Unpack an image's files into a folder, owned by this user."""
     held = _held(maker)
     maker.say(f"{maker.image.name}: taking {held.bytes // _MIB} MiB from {held.engine}")
     archive, name = maker.scratch / "root.tar", f"launch-convert-{maker.scratch.name}"
-    _remove_container(held.engine, name)  # of a process that was killed
+    _remove_container(held.engine, name)  # left by a killed process
     try:
         maker.run([held.engine, "create", "--name", name, "--network", "none", held.id, "true"])
         maker.run([held.engine, "export", "--output", str(archive), name], grows=archive)
     finally:
         _remove_container(held.engine, name)
     folder.mkdir()
-    # No devices, which only root may make. Whatever its modes, its owner must be able to use and to remove it.
+    # Without devices, which only root may make, and with modes that let the owner use and remove every file.
     maker.say(f"{maker.image.name}: unpacking")
     mode = "--mode=u+rwX"
     maker.run(["tar", "-x", "-f", str(archive), "-C", str(folder), "--no-same-owner", "--exclude=dev/*", mode])
@@ -191,7 +184,7 @@ def _held(maker: Conversion) -> EngineImage:
 
 
 def _enroot_source(reference: str) -> str:
-    """Return a registry's reference as Enroot writes it, with `#` after the registry."""
+    """Return a registry's reference in Enroot's spelling, with `#` after the registry."""
     registry, _, rest = reference.partition("/")
     named = "." in registry or ":" in registry or registry == "localhost"
     return f"docker://{registry}#{rest}" if named else f"docker://{reference}"
@@ -204,24 +197,9 @@ def _need(program: str, instead: str) -> None:
         )
 
 
-def _start(words: Sequence[str], said: IO[bytes], variables: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **(variables or {})}
-    try:
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=environment)
-    except FileNotFoundError as error:
-        raise LaunchError(f"an image cannot be converted here: {words[0]} is not on the PATH") from error
-
-
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     try:
         process.wait(_HEARTBEAT_S)
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -1,4 +1,4 @@
-"""An image that an engine of this machine holds: asked of the docker and podman command lines."""
+"""The images that an engine of this machine holds, asked of the docker and podman command lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from launch.containers.engine.command_line import ask, refusal
+from launch.containers.engine.command_line import answer, ask, refusal
 from launch.containers.images.catalog import LABEL
 from launch.errors import BackendError, LaunchError
 from launch.specs.choices import ENGINES
@@ -26,10 +26,10 @@ class EngineImage:
     Attributes:
         engine: `docker` or `podman`.
         id: Its identity there, `sha256:…`.
-        digests: The names of registries by which it can be had, `REPO@sha256:…`.
-        labels: What its makers wrote on it.
-        variables: What its commands find in their environment, as `NAME=VALUE`.
-        bytes: How much it holds, unpacked.
+        digests: Its names in registries, `REPO@sha256:…`.
+        labels: The labels that its build wrote.
+        variables: The environment of its commands, as `NAME=VALUE`.
+        bytes: Its size, unpacked.
     """
 
     engine: str
@@ -41,12 +41,12 @@ class EngineImage:
 
     @property
     def content(self) -> str | None:
-        """The identity of its dependencies; None for an image of others."""
+        """The identity of its dependencies; None for an image that is not ours."""
         return self.labels.get(f"{LABEL}content")
 
     @property
     def platform(self) -> str | None:
-        """What its JAX computes on; None if it does not say."""
+        """The platform of its JAX; None if its labels do not say."""
         return self.labels.get(f"{LABEL}platform")
 
     @property
@@ -56,10 +56,7 @@ class EngineImage:
 
 
 def engines_here(wanted: str | None = None) -> tuple[str, ...]:
-    """Return the engines' command lines on this machine.
-
-    Args:
-        wanted: The one to look for; None for any.
+    """Return the engines on this machine, or only the wanted one.
 
     Raises:
         LaunchError: If the wanted one is not here.
@@ -73,7 +70,7 @@ def engines_here(wanted: str | None = None) -> tuple[str, ...]:
 
 
 def is_id(word: str) -> bool:
-    """Return whether a word is an engine's identity of an image, or as much of it as a list shows."""
+    """Return whether a word is the id of an image in an engine, or the part of it that a list shows."""
     return _ID.fullmatch(word) is not None
 
 
@@ -82,29 +79,25 @@ def find_engine_image(reference: str, engines: Sequence[str]) -> EngineImage | N
 
     Args:
         reference: A name with a tag, a registry's name with a digest, or an id.
-        engines: Whom to ask, in this order.
+        engines: The engines to ask, in this order.
 
     Raises:
-        BackendError: If one does not answer and none of the others holds it: that one may.
+        BackendError: If one does not answer, since it may hold the image, and no other holds it.
     """
     return _first(engines, lambda engine: _inspect(engine, reference))
 
 
 def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
-    """Return the ids of the images that carry a label, the newest first: those of the first engine that has any.
+    """Return the ids of the images that carry a label, the newest first, in the first engine that has any.
 
     Raises:
-        BackendError: If one does not answer and none of the others has any.
+        BackendError: If one does not answer and no other has any.
     """
     return _first(engines, lambda engine: _list(engine, f"label={LABEL}{label}={value}")) or []
 
 
 def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> Answer | None:
-    """Return the first answer that says something; None if all are empty.
-
-    Raises:
-        BackendError: If one does not answer and the others have nothing.
-    """
+    """Return the first answer that is not empty, or None; an engine that does not answer fails if no other has one."""
     silent: BackendError | None = None
     for engine in engines:
         try:
@@ -120,7 +113,7 @@ def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> 
 
 
 def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:
-    """Return those of the engines that do not answer, each with what is in the way."""
+    """Return the engines that do not answer, each with its error."""
     silent: dict[str, BackendError] = {}
     for engine in engines:
         try:
@@ -131,10 +124,7 @@ def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:
 
 
 def _list(engine: str, wanted: str) -> list[str]:
-    done = ask(engine, "image", "ls", "--no-trunc", "--quiet", "--filter", wanted)
-    if done.returncode:
-        raise refusal(engine, done.stderr)
-    return list(dict.fromkeys(done.stdout.split()))
+    return list(dict.fromkeys(answer(engine, "image", "ls", "--no-trunc", "--quiet", "--filter", wanted).split()))
 
 
 def _inspect(engine: str, reference: str) -> EngineImage | None:
@@ -143,13 +133,13 @@ def _inspect(engine: str, reference: str) -> EngineImage | None:
         if any(word in done.stderr.lower() for word in _UNKNOWN):
             return None
         raise refusal(engine, done.stderr)
-    answer = json.loads(done.stdout)
-    said = cast(dict[str, Any], answer[0] if isinstance(answer, list) else answer)  # Podman prints a list of one
-    config = cast(dict[str, Any], said.get("Config") or {})
+    said = json.loads(done.stdout)
+    said = cast("dict[str, Any]", said[0] if isinstance(said, list) else said)  # Podman prints a list of one
+    config = cast("dict[str, Any]", said.get("Config") or {})
     return EngineImage(
         engine=engine,
         id=f"sha256:{said['Id'].removeprefix('sha256:')}",
-        # Podman gives a digest to what never left it, too; no registry knows that one.
+        # Podman also gives a digest to an image that was never pushed; no registry knows that one.
         digests=tuple(name for name in said.get("RepoDigests") or () if not name.startswith("localhost/")),
         labels=config.get("Labels") or {},
         variables=tuple(config.get("Env") or ()),

@@ -1,4 +1,4 @@
-"""An image that a person names by its file or folder: what it is, and whether a runtime can execute it."""
+"""An image that a user names by its file or folder: its identity, and whether a runtime can execute it."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.yaml_file import printable
 
-# What files begin with, and where: squashfs; SIF after its line for the shell; ext3, which Apptainer also executes.
+# The first bytes of image files: squashfs; SIF after its line for the shell; ext3, which Apptainer also executes.
 _SQUASHFS_MAGIC = b"hsqs"
 _SIF_MAGICS = ((32, b"SIF_MAGIC"), (1080, b"\x53\xef"))
 _HEAD_BYTES = 1082
+_DRIVER = ("usr/lib*/libcuda.so*", "usr/lib*/*/libcuda.so*", "usr/local/lib/libcuda.so*")
 
 
-def image_from_file(path: str, wanted: str | None, wish: ImageRequest) -> Image:
-    """Return the image of a file or a folder that a person names.
+def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Image:
+    """Return the image of a file or a folder that a user names.
 
     Args:
         path: The file or folder.
-        wanted: What the file must be, as `sha256:…`; None for any.
-        wish: What else is wanted of it.
+        wanted: The checksum that the file must have, as `sha256:…`; None for any.
+        request: What else is wanted of the image.
 
     Raises:
-        LaunchError: If it is none that the runtime executes, or another file than was meant.
+        LaunchError: If the runtime cannot execute it, or its checksum differs.
     """
     file = Path(os.path.expanduser(path)).absolute()
     shown = printable(str(file))
-    if wish.form is None:
+    if request.form is None:
         raise LaunchError(
-            f"{shown}: {wish.runtime} executes images of its engine, not files",
-            hint="name one of docker/images.yaml, or take the runtime apptainer, charliecloud or pyxis",
+            f"{shown}: {request.runtime} executes images of its engine, not files",
+            hint="name one of docker/images.yaml, or use the runtime apptainer, charliecloud or pyxis",
         )
-    if not os.path.exists(file):  # Path.exists raises where one may not look
+    if not os.path.exists(file):  # Path.exists raises in a folder that may not be searched
         raise LaunchError(f"{shown}: there is no such image", hint="`launch image convert` makes one")
-    _check_form(file, wish.form, shown)
-    if wish.gpus and wish.here and wish.runtime == "charliecloud" and not _has_driver(file):
+    _check_form(file, request.form, shown)
+    has_driver = request.runtime != "charliecloud" or any(True for place in _DRIVER for _ in file.glob(place))
+    if request.gpus and request.here and not has_driver:
         raise LaunchError(
             f"{shown}: runs ask for GPUs, and this image holds no libraries of the NVIDIA driver",
-            hint=f"ch-run brings none: `ch-fromhost --nvidia {shown}` copies this machine's, or take another runtime",
+            hint=f"`ch-fromhost --nvidia {shown}` copies this machine's, or use another runtime",
         )
     origin = read_origin(file)
-    if file.is_dir():
-        if wanted is not None:
-            raise LaunchError(f"{shown}: a folder has no digest", hint="name it without @sha256:…")
-        return replace(origin.image, file=str(file)) if origin else Image(name=shown, reference=shown, file=str(file))
-    total = file_checksum(file, wish.runs_root / IMAGES)
-    if wanted not in (None, total):
-        raise LaunchError(
-            f"{shown}: its SHA-256 is {total}, not {wanted}", hint="it is another file than the one that was meant"
-        )
+    identity = None
+    if not file.is_dir():
+        identity = file_checksum(file, request.runs_root / IMAGES)
+        if wanted not in (None, identity):
+            raise LaunchError(f"{shown}: its SHA-256 is {identity}, not {wanted}", hint="it is not the file you meant")
+    elif wanted is not None:
+        raise LaunchError(f"{shown}: a folder has no digest", hint="name it without @sha256:…")
     if origin is not None:
         return replace(origin.image, file=str(file))
-    return Image(name=shown, reference=shown, id=total, file=str(file))
+    return Image(name=shown, reference=shown, id=identity, file=str(file))
 
 
 def _check_form(file: Path, form: Form, shown: str) -> None:
-    """Raise where a runtime cannot execute a file or folder."""
+    """Raise if a runtime cannot execute a file or folder of this form."""
     folder = file.is_dir()
     if form is Form.FOLDER and not folder:
         raise LaunchError(
@@ -70,41 +70,30 @@ def _check_form(file: Path, form: Form, shown: str) -> None:
         )
     if form is Form.SQUASHFS and folder:
         raise LaunchError(f"{shown}: pyxis executes .sqsh files, not folders", hint="`mksquashfs` makes one of it")
-    if folder:
-        _check_folder(file, shown)
-    elif not _begins_as(file, form, shown):
-        kind = (
-            "neither a .sif file nor a squashfs or ext3 file system" if form is Form.SIF else "no squashfs file system"
-        )
+    if folder and file.resolve() == Path("/"):
         raise LaunchError(
-            f"{shown}: this is no image: {kind}",
-            hint="is it whole? `sha256sum` says; `launch image convert` makes one",
+            f"{shown}: this is the machine itself, not an image", hint="--runtime bare executes without one"
         )
-
-
-def _check_folder(folder: Path, shown: str) -> None:
-    """Raise where a folder cannot be an unpacked image."""
-    if folder.resolve() == Path("/"):
-        raise LaunchError(f"{shown}: this is the machine itself, no image", hint="--runtime bare executes without one")
-    if not (folder / "usr").exists() and not ((folder / "bin").exists() and (folder / "etc").exists()):
+    if folder and not (file / "usr").exists() and not ((file / "bin").exists() and (file / "etc").exists()):
         raise LaunchError(
-            f"{shown}: a folder without usr, or bin and etc, is no image", hint="it must be an unpacked image"
+            f"{shown}: a folder without usr, or bin and etc, is not an image", hint="it must be an unpacked image"
+        )
+    if not folder and not _begins_as(file, form, shown):
+        kind = "neither a .sif file nor a squashfs or ext3 file system"
+        raise LaunchError(
+            f"{shown}: this is not an image: {kind if form is Form.SIF else 'it has no squashfs file system'}",
+            hint="is it complete? `sha256sum` tells; `launch image convert` makes one",
         )
 
 
 def _begins_as(file: Path, form: Form, shown: str) -> bool:
-    """Return whether a file begins as those do that a runtime executes; a name says nothing."""
+    """Return whether the first bytes of a file are those of a form; its name proves nothing."""
     if not file.is_file():
-        return False  # a device would be read for ever
+        return False  # reading a device would not end
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
     except OSError as error:
-        raise LaunchError(f"{shown}: cannot be read: {error.strerror}", hint="may you read it? `ls -l` says") from error
+        raise LaunchError(f"{shown}: cannot be read: {error.strerror}", hint="`ls -l` shows who may read it") from error
     squashfs = head.startswith(_SQUASHFS_MAGIC)
     return squashfs or (form is Form.SIF and any(head[at:].startswith(magic) for at, magic in _SIF_MAGICS))
-
-
-def _has_driver(folder: Path) -> bool:
-    places = ("usr/lib*/libcuda.so*", "usr/lib*/*/libcuda.so*", "usr/local/lib/libcuda.so*")
-    return any(True for place in places for _ in folder.glob(place))

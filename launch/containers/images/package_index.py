@@ -1,11 +1,11 @@
-"""How a build reaches the package index: as this machine's pip does, told through files that no image keeps."""
+"""How a build reaches the package index: as this machine's pip does, through files that no image keeps."""
 
 from __future__ import annotations
 
 import os
 import ssl
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from configparser import Error as ConfigError
 from configparser import RawConfigParser
 from contextlib import contextmanager, suppress
@@ -15,21 +15,18 @@ from tempfile import TemporaryDirectory
 from launch.errors import LaunchError
 from launch.yaml_file import printable
 
-# What of pip's settings holds inside: no file or folder of this machine does.
+# The settings of pip that are valid inside a build: none that names a file or folder of this machine.
 _KEYS = ("index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries")
 _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
 @contextmanager
 def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -> Generator[dict[str, Path]]:
-    """Hold the files that a build is to mount as secrets; only this user can read them, and only meanwhile.
+    """Yield the files that a build mounts as secrets, by their names in the recipe; only this user can read them.
 
     Args:
         pip_conf: The settings to use; None for those of this machine's pip.
         ca_bundle: The certificates to trust; None for those that this machine's pip trusts.
-
-    Yields:
-        The files by the names that the recipe knows them by.
 
     Raises:
         LaunchError: If a file that was named is missing.
@@ -39,19 +36,21 @@ def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -
             raise LaunchError(f"{printable(str(path))}: no such file")
     with TemporaryDirectory(prefix="launch-build-") as folder:
         settings = Path(folder) / "pip.conf"
-        text = pip_conf.read_text() if pip_conf else "".join(_lines(pip_settings()))
+        lines = (f"{key} = {value}\n" for key, value in pip_settings().items())
+        text = pip_conf.read_text() if pip_conf else f"[global]\n{''.join(lines)}"
         with open(settings, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(text)
         found = {"pip_conf": settings}
-        if trusted := ca_bundle or _certificates():
-            found["ca_bundle"] = trusted.absolute()
+        trusted = [ca_bundle, *map(os.environ.get, _AUTHORITIES), ssl.get_default_verify_paths().cafile]
+        if bundle := next((Path(path) for path in trusted if path and Path(path).is_file()), None):
+            found["ca_bundle"] = bundle.absolute()
         yield found
 
 
 def pip_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return those of pip's settings on this machine that hold inside a build too.
+    """Return the settings of this machine's pip that are valid inside a build too.
 
-    They are looked for where pip does, the later before the earlier: the machine's files, the user's, the virtual
+    They are read from pip's own places, of which the last wins: the machine's files, the user's, the virtual
     environment's, `$PIP_CONFIG_FILE`, variables such as `$PIP_INDEX_URL`. pip itself may be missing, and is slow.
     """
     said: dict[str, str] = {}
@@ -82,14 +81,3 @@ def _pip_files(environment: Mapping[str, str]) -> list[Path]:
     user = [home / ".pip", Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "pip"]
     folders = [*machine, Path("/etc"), *([] if named and Path(named).exists() else user), Path(sys.prefix)]
     return [folder / "pip.conf" for folder in folders] + ([Path(named)] if named else [])
-
-
-def _lines(settings: Mapping[str, str]) -> Iterator[str]:
-    yield "[global]\n"
-    for key, value in settings.items():
-        yield f"{key} = {value}\n"
-
-
-def _certificates() -> Path | None:
-    named = [os.environ.get(name) for name in _AUTHORITIES] + [ssl.get_default_verify_paths().cafile]
-    return next((Path(path) for path in named if path and Path(path).is_file()), None)

@@ -1,4 +1,4 @@
-"""Which converted images exist, what killed converters left behind, and the removal of an image."""
+"""Which converted images exist, which files killed converters left behind, and the removal of an image."""
 
 from __future__ import annotations
 
@@ -11,28 +11,20 @@ from pathlib import Path
 from launch.containers.images.convert import IMAGES, Form, lock_of, locked, note_of, read_origin, scratch_of
 from launch.store.locks import is_held
 
-# A converted image, or what lies beside one: its note, its lock, what grows, what was being removed.
+# A converted image, or a file next to one: its note, its lock, an unfinished one, one being removed.
 _OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|(?:\..+)?\.tmp|\.\d+\.old(?:\.json)?)?")
 _LEFT = ".tmp", ".old", ".old.json"  # unfinished, or being removed
 
 
 def find_made(root: Path) -> Iterator[Path]:
-    """Yield the finished images. A file without a note was not made by us.
-
-    Args:
-        root: The folder of all run directories.
-    """
+    """Yield the finished images under the folder of all run directories. A file without a note is not ours."""
     for place in _places(root):
         if place.exists() and read_origin(place) and not is_being_made(place):
             yield place
 
 
 def find_left(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield what was left by converters that were killed, and by removals, each with the image's place.
-
-    Args:
-        root: The folder of all run directories.
-    """
+    """Yield the leftovers of killed converters and removals under that folder, each with the image's place."""
     for place in _places(root):
         if not is_being_made(place):
             lone = () if place.exists() else (note_of(place),)
@@ -55,7 +47,7 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
     Args:
         place: The image.
         hidden: Its new path.
-        is_wanted: Tells by the note, at its present path, whether the image must stay after all.
+        is_wanted: Whether the image must stay after all; it gets the present path of the note.
 
     Returns:
         Whether it is hidden.
@@ -83,7 +75,7 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
 
 
 def _places(root: Path) -> list[Path]:
-    """Return the places of all images of which anything is there."""
+    """Return the places of all images that have any file."""
     folder = root / IMAGES
     try:
         names = {found["name"] for name in os.listdir(folder) if (found := _OURS.fullmatch(name))}

@@ -1,4 +1,4 @@
-"""Moving images by digest between an engine here and a registry. Who may, the engine's own login knows."""
+"""Moving images by digest between an engine here and a registry, with the engine's own login."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import re
 import subprocess
 from contextlib import suppress
 
+from launch.containers.engine.command_line import ask
 from launch.containers.images.engine_images import EngineImage, find_engine_image
 from launch.errors import BackendError, LaunchError
 from launch.yaml_file import printable
 
 _REPOSITORY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
 _PINNED = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
-_UNTAG_S = 60.0
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
 _ABSENT = ("manifest unknown", "not found", "name unknown", "does not exist")
 
 
 def push(held: EngineImage, repository: str) -> str:
-    """Push an image; return the name by which it can be had everywhere, `REPO@sha256:…`.
+    """Push an image, and return its name in the registry, `REPO@sha256:…`.
 
     Args:
         held: The image.
-        repository: Where to, without a tag: `registry.example.org/group/s5`.
+        repository: The target without a tag: `registry.example.org/group/s5`.
 
     Raises:
-        LaunchError: If the name cannot be, or the registry refuses.
+        LaunchError: If the name is not valid, or the registry refuses.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise LaunchError(
@@ -44,47 +44,37 @@ def push(held: EngineImage, repository: str) -> str:
     found = find_engine_image(name, (held.engine,))
     pushed = [digest for digest in found.digests if digest.startswith(f"{repository}@")] if found else []
     if not pushed:
-        raise BackendError(f"{held.engine} has pushed {name}, and knows no digest of it", hint="type it again")
+        raise BackendError(f"{held.engine} has pushed {name}, and knows no digest of it", hint="type the command again")
     return pushed[0]
 
 
 def pull(reference: str, engine: str) -> EngineImage:
-    """Fetch an image by its digest.
-
-    Args:
-        reference: `REPO@sha256:…`.
-        engine: `docker` or `podman`.
+    """Fetch an image by its digest, `REPO@sha256:…`.
 
     Raises:
-        LaunchError: If no digest is named, the registry has no such image, or it gives another.
+        LaunchError: If no digest is named, or the registry has no such image.
     """
-    match = _PINNED.fullmatch(reference)
-    if not match:
+    if not _PINNED.fullmatch(reference):
         raise LaunchError(
-            f"{printable(reference)}: an image is pulled by its digest, so that everyone has the same",
+            f"{printable(reference)}: an image is pulled by its digest, so that every machine has the same",
             hint="REPO@sha256: and 64 digits, as `launch image push` prints it",
         )
     _call(engine, "pull", reference, about=reference)
     held = find_engine_image(reference, (engine,))
     if held is None:
-        raise BackendError(f"{engine} has pulled {reference}, and does not know it", hint="type it again")
+        raise BackendError(f"{engine} has pulled {reference}, and does not list it", hint="type the command again")
     return held
 
 
 def _untag(engine: str, name: str) -> None:
-    """Take back a name that leads nowhere, unless it is the only one: the image would go with it."""
-    with suppress(OSError, subprocess.TimeoutExpired):
-        words = [engine, "image", "inspect", "--format", "{{len .RepoTags}}", name]
-        asked = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_UNTAG_S
-        )
-        if asked.stdout.strip() not in ("", "0", "1"):
-            words = [engine, "image", "rm", name]
-            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_UNTAG_S)
+    """Remove a name that was not pushed, unless it is the only one: the image would go with it."""
+    with suppress(BackendError):
+        if ask(engine, "image", "inspect", "--format", "{{len .RepoTags}}", name).stdout.strip() not in ("", "0", "1"):
+            ask(engine, "image", "rm", name)
 
 
 def _call(engine: str, *words: str, about: str) -> None:
-    """Call an engine; its progress goes to stderr, a refusal becomes a message."""
+    """Call an engine, with its progress on stderr."""
     try:
         with subprocess.Popen(
             [engine, *words], stdin=subprocess.DEVNULL, stdout=2, stderr=subprocess.PIPE, text=True
@@ -95,12 +85,12 @@ def _call(engine: str, *words: str, about: str) -> None:
         raise BackendError(f"{engine} cannot be executed: {error.strerror}") from error
     if process.returncode == 0:
         return
-    last = printable(said.splitlines()[-1]) if said else f"it ended with {process.returncode}"
+    last = printable(said.splitlines()[-1]) if said else f"exit code {process.returncode}"
     host = about.partition("/")[0]
     if any(word in said.lower() for word in _DENIED):
         raise LaunchError(f"{about}: the registry refuses: {last}", hint=f"`{engine} login {host}`")
     if any(word in said.lower() for word in _ABSENT):
         raise LaunchError(
-            f"{about}: the registry has no such image: {last}", hint="is the digest whole, the name right?"
+            f"{about}: the registry has no such image: {last}", hint="is the digest complete, is the name right?"
         )
-    raise BackendError(f"{engine} {words[0]} {about}: {last}", hint=f"does {host} answer, and is the engine well?")
+    raise BackendError(f"{engine} {words[0]} {about}: {last}", hint=f"does {host} answer, and does the engine work?")

@@ -1,16 +1,13 @@
-"""From the word that names an image to the image itself, proved to be there before anything is submitted."""
+"""From the word that names an image to the image itself, proved to exist before anything is submitted."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from launch.containers.images.catalog import ImageSpec, find_image, load_images, recipe_hash, tag
-from launch.containers.images.convert import IMAGES, claim_image, place_of, read_origin
-from launch.containers.images.convert import convert as make
+from launch.containers.images.convert import IMAGES, claim_image, convert, place_of, read_origin
 from launch.containers.images.engine_images import (
     EngineImage,
     engines_here,
@@ -25,190 +22,147 @@ from launch.specs.choices import ENGINES
 from launch.specs.image import Image
 from launch.yaml_file import printable
 
-# The program that must be on the PATH where a runtime executes; of Pyxis nothing is, but Slurm knows its options.
-_PROGRAMS = {"apptainer": "apptainer", "charliecloud": "ch-run", "pyxis": "srun"}
+# The program of a runtime that has another name. Pyxis has no program of its own: Slurm's srun knows its options.
+_PROGRAMS = {"charliecloud": "ch-run", "pyxis": "srun"}
 _FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
-_DIGEST = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
 _SUM = re.compile(r"[0-9a-f]{64}")
 
 
-def resolve_image(
-    word: str | None,
-    runtime: str,
-    *,
-    gpus: bool,
-    runs_root: Path,
-    convert: bool,
-    here: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-) -> Image:
+def resolve_image(request: ImageRequest) -> Image:
     """Return the image that runs are to execute in.
 
-    Args:
-        word: A name of docker/images.yaml, a registry's REPO@sha256:…, a name or id that an engine here knows, a file
-            or folder, also with @sha256:… and the SHA-256 of the file; None for the default: `cuda12` where the runs
-            ask for GPUs, else `cpu`.
-        runtime: Who is to execute it.
-        gpus: Whether the runs ask for GPUs.
-        runs_root: The folder of all run directories; converted images lie in its `.images`.
-        convert: Whether to convert one that is not converted yet; else its file is named without being there.
-        here: Whether runs execute on this machine, so that the runtime must be here too.
-        say: Told about the progress of a conversion, a line at a time.
-
     Raises:
-        LaunchError: If there is no such image, it is not built, it is another than its digest says, the runtime's
-            program is missing, or it does not compute on what the runs ask for.
+        LaunchError: If there is no such image, it is not built, its digest differs, the runtime's program is missing,
+            or it does not compute on the device that the runs ask for.
     """
-    if word is not None and not word.strip():
+    if request.word is not None and not request.word.strip():
         raise LaunchError(
             "the name of the image is empty",
-            hint=f"one of {', '.join(load_images())}; without image: the one that fits",
+            hint=f"use one of {', '.join(load_images())}, or leave image out for the one that fits",
         )
-    wish = ImageRequest(
-        word=word or ("cuda12" if gpus else "cpu"),
-        runtime=runtime,
-        gpus=gpus,
-        runs_root=runs_root,
-        convert=convert,
-        here=here,
-        say=say,
-    )
-    _check_word(wish.word)
-    _check_runtime(wish)
-    image = _find(wish)
-    _check_platform(image, wish)
+    named, at, digest = request.name.rpartition("@sha256:")
+    path = named if at else request.name
+    is_path = path.startswith(("/", "./", "../", "~")) or path.endswith(_FILES)
+    _check_word(request.name, named if at else None, digest, is_path=is_path)
+    if request.here:
+        _check_runtime(request.runtime)
+    if is_path:
+        image = image_from_file(path, f"sha256:{digest}" if at else None, request)
+    elif at:
+        image = _pinned(f"sha256:{digest}", request)
+    elif request.name in load_images():
+        image = _named(find_image(request.name), request)
+    else:
+        image = _other(request)
+    _check_platform(image, request)
     return image
 
 
-def _check_runtime(wish: ImageRequest) -> None:
-    """Raise where the runtime cannot execute anything here."""
-    if not wish.here:
-        return
-    if wish.runtime == "pyxis":
+def _check_runtime(runtime: str) -> None:
+    """Raise if the runtime cannot execute anything here."""
+    if runtime == "pyxis":
         raise LaunchError(
             "the runtime pyxis executes job steps of Slurm, and this profile executes on this machine",
-            hint="say backend: slurm in the profile, or take docker, podman, apptainer or charliecloud",
+            hint="set backend: slurm in the profile, or use docker, podman, apptainer or charliecloud",
         )
-    program = _PROGRAMS.get(wish.runtime, wish.runtime)
+    program = _PROGRAMS.get(runtime, runtime)
     if shutil.which(program) is None:
         raise LaunchError(
-            f"the runtime {wish.runtime} needs the program {program}, which is not on the PATH",
-            hint="`launch doctor` lists what this machine can execute images with",
+            f"the runtime {runtime} needs the program {program}, which is not on the PATH",
+            hint="`launch doctor` lists the runtimes that work on this machine",
         )
 
 
-def _check_word(word: str) -> None:
-    """Refuse a word that can name no image, whatever this machine holds."""
-    named, at, digest = word.rpartition("@sha256:")
-    if at and not _SUM.fullmatch(digest):
+def _check_word(word: str, named: str | None, digest: str, *, is_path: bool) -> None:
+    """Refuse a word that cannot name an image on any machine; `named` is the part before a digest."""
+    if named is not None and not (named and _SUM.fullmatch(digest)):
         raise LaunchError(
             f"{printable(word)}: a digest is sha256: and 64 hex digits, not {printable(repr(digest))}",
-            hint="copy the whole one: `launch image push` prints it, `launch image list` too",
+            hint="copy the whole digest, as `launch image push` and `launch image list` print it",
         )
-    if not _is_path(named if at else word):
-        if at and named in load_images():
-            raise LaunchError(
-                f"{printable(word)}: {named} is of docker/images.yaml, and a digest belongs to a registry's name",
-                hint=f"{named} alone is the newest build here; by digest it is REGISTRY/PATH@sha256:…",
-            )
-        if not (":" in word or "/" in word or is_id(word)):
-            find_image(word)  # says which ones there are
-
-
-def _is_path(word: str) -> bool:
-    return word.startswith(("/", "./", "../", "~")) or word.endswith(_FILES)
-
-
-def _find(wish: ImageRequest) -> Image:
-    named, at, digest = wish.word.rpartition("@sha256:")
-    path = named if at else wish.word
-    if _is_path(path):
-        return image_from_file(path, f"sha256:{digest}" if at else None, wish)
-    if match := _DIGEST.fullmatch(wish.word):
-        return _pinned(match["digest"], wish)
-    if wish.word in load_images():
-        return _named(find_image(wish.word), wish)
-    return _other(wish)
-
-
-def _named(spec: ImageSpec, wish: ImageRequest) -> Image:
-    """Return the image of a name of docker/images.yaml."""
-    recipe = recipe_hash(spec)
-    held, silent = _built(spec, recipe, wish)
-    if held is None:
-        earlier = _converted(spec, recipe, wish)
-        if earlier is not None:
-            return earlier
-        if silent is not None:
-            raise BackendError(f"the image {spec.name} is not converted here, and {silent.message}", hint=silent.hint)
+    if is_path:
+        return
+    if named in load_images():
         raise LaunchError(
-            f"the image {spec.name} is not built here" + (", nor converted" if wish.form else ""),
-            hint=f"`launch image build {spec.name}{' --builder podman' if wish.runtime == 'podman' else ''}`",
+            f"{printable(word)}: {named} is a name from docker/images.yaml and takes no digest",
+            hint=f"{named} alone is the newest build here; with a digest it is REGISTRY/PATH@sha256:…",
         )
-    return _as_file(replace(_image_of(held, spec.name), platform=spec.platform), wish, recipe)
+    if not (":" in word or "/" in word or is_id(word)):
+        find_image(word)  # its error lists the images
 
 
-def _built(spec: ImageSpec, recipe: str, wish: ImageRequest) -> tuple[EngineImage | None, BackendError | None]:
-    """Return the newest build of an image as it is described now, or None; and who is silent meanwhile."""
-    engines = _engines(wish)
+def _named(spec: ImageSpec, request: ImageRequest) -> Image:
+    """Return the image of a name of docker/images.yaml: built or converted by today's recipe."""
+    recipe = recipe_hash(spec)
+    held: EngineImage | None = None
+    silent: BackendError | None = None
     try:
-        held = find_engine_image(tag(spec), engines) if engines else None
-        for found in [] if held or not engines else list_labelled("recipe", recipe, engines)[:1]:
-            held = find_engine_image(found, engines)
+        engines = _engines(request)
+        held = find_engine_image(tag(spec), engines)
+        if held is None and (found := list_labelled("recipe", recipe, engines)):
+            held = find_engine_image(found[0], engines)
     except BackendError as error:
-        if wish.form is None:
+        if request.form is None:
             raise
-        return None, error  # a converted one may lie here
-    return held, None
+        silent = error  # a converted image may lie here
+    if held is not None:
+        return _as_file(replace(_image_of(held, spec.name), platform=spec.platform), request, recipe)
+    if earlier := _converted(spec, recipe, request):
+        return earlier
+    if silent is not None:
+        raise BackendError(f"the image {spec.name} is not converted here, and {silent.message}", hint=silent.hint)
+    raise LaunchError(
+        f"the image {spec.name} is not built here" + (", nor converted" if request.form else ""),
+        hint=f"`launch image build {spec.name}{' --builder podman' if request.runtime == 'podman' else ''}`",
+    )
 
 
-def _converted(spec: ImageSpec, recipe: str, wish: ImageRequest) -> Image | None:
-    """Return what an image was converted to where there was an engine; None if nothing of it lies here."""
-    if wish.form is None:
+def _converted(spec: ImageSpec, recipe: str, request: ImageRequest) -> Image | None:
+    """Return the image as it was converted on a machine with an engine; None if it does not lie here."""
+    if request.form is None:
         return None
+    folder = request.runs_root.absolute() / IMAGES
     try:
-        places = sorted(
-            (wish.runs_root.absolute() / IMAGES).glob(f"[!.]*.{wish.form}"), key=lambda place: -place.stat().st_mtime
-        )
+        places = sorted(folder.glob(f"[!.]*.{request.form}"), key=lambda place: -place.stat().st_mtime)
     except OSError:
         return None
     for place in places:
         origin = read_origin(place)
         if origin is not None and origin.image.name == spec.name and origin.recipe == recipe:
-            if wish.convert:
+            if request.convert:
                 claim_image(place)
             return replace(origin.image, file=str(place))
     return None
 
 
-def _pinned(digest: str, wish: ImageRequest) -> Image:
+def _pinned(digest: str, request: ImageRequest) -> Image:
     """Return the image of a registry that is named by its digest."""
-    engines = _engines(wish)
-    held = find_engine_image(wish.word, engines) if engines and wish.form is None else None
-    if held is None and wish.form is None:
-        raise LaunchError(
-            f"{printable(wish.word)}: {wish.runtime} does not hold this image",
-            hint=f"`launch image pull {printable(wish.word)}`",
-        )
-    image = Image(name=wish.word, reference=wish.word) if held is None else _image_of(held, wish.word)
-    return _as_file(replace(image, reference=wish.word, digest=digest), wish, None)
+    image = Image(name=request.name, reference=request.name)
+    if request.form is None:
+        held = find_engine_image(request.name, _engines(request))
+        if held is None:
+            raise LaunchError(
+                f"{printable(request.name)}: {request.runtime} does not hold this image",
+                hint=f"`launch image pull {printable(request.name)}`",
+            )
+        image = replace(_image_of(held, request.name), reference=request.name)
+    return _as_file(replace(image, digest=digest), request, None)
 
 
-def _other(wish: ImageRequest) -> Image:
+def _other(request: ImageRequest) -> Image:
     """Return an image that an engine here knows by another name, or by its id."""
-    engines = _engines(wish)
-    held = find_engine_image(wish.word, engines) if engines else None
+    engines = _engines(request)
+    held = find_engine_image(request.name, engines)
     if held is None:
-        who = wish.runtime if wish.form is None else " or ".join(engines) or "no engine"
+        holder = request.runtime if request.form is None else " or ".join(engines) or "no engine"
         raise LaunchError(
-            f"{printable(wish.word)}: {who} holds no such image",
+            f"{printable(request.name)}: {holder} holds no such image",
             hint=f"build or pull it; the images of docker/images.yaml are {', '.join(load_images())}",
         )
-    return _as_file(_image_of(held, wish.word), wish, None)
+    return _as_file(_image_of(held, request.name), request, None)
 
 
 def _image_of(held: EngineImage, name: str) -> Image:
-    """Return what an engine says of an image that was asked for by a name."""
     return Image(
         name=name,
         reference=held.id,
@@ -219,27 +173,27 @@ def _image_of(held: EngineImage, name: str) -> Image:
     )
 
 
-def _engines(wish: ImageRequest) -> tuple[str, ...]:
-    """Return the engines that may hold an image for a runtime."""
-    return engines_here(wish.runtime if wish.runtime in ENGINES else None)
+def _engines(request: ImageRequest) -> tuple[str, ...]:
+    """Return the engines that may hold an image for the runtime."""
+    return engines_here(request.runtime if request.runtime in ENGINES else None)
 
 
-def _as_file(image: Image, wish: ImageRequest, recipe: str | None) -> Image:
-    """Return an image as its runtime takes it, converted where it must be."""
-    if wish.form is None:
+def _as_file(image: Image, request: ImageRequest, recipe: str | None) -> Image:
+    """Return an image in the form that its runtime executes, converted if necessary."""
+    if request.form is None:
         return image
-    place = place_of(image, wish.form, wish.runs_root)
-    if wish.convert:
-        _check_platform(image, wish)
-        make(image, wish.form, wish.runs_root, recipe=recipe, say=wish.say)
-    origin = read_origin(place)  # of the same dependencies another build may have been converted
+    if request.convert:
+        _check_platform(image, request)
+        convert(image, request.form, request.runs_root, recipe=recipe, say=request.say)
+    place = place_of(image, request.form, request.runs_root)
+    origin = read_origin(place)  # another build of the same dependencies may have been converted
     return replace(origin.image if origin else image, name=image.name, file=str(place))
 
 
-def _check_platform(image: Image, wish: ImageRequest) -> None:
-    """Raise where an image does not compute on what the runs ask for."""
-    if wish.gpus and image.platform == "cpu":
+def _check_platform(image: Image, request: ImageRequest) -> None:
+    """Raise if the runs ask for GPUs that the image cannot use."""
+    if request.gpus and image.platform == "cpu":
         raise LaunchError(
             f"the runs ask for GPUs, and the image {image.name} computes on the CPU",
-            hint="take cuda12 or cuda13, or gpus_per_node: 0",
+            hint="use cuda12 or cuda13, or gpus_per_node: 0",
         )

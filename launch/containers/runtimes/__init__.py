@@ -1,4 +1,4 @@
-"""What wraps the command of an attempt: one file per runtime, imported when it is asked for."""
+"""The runtimes, which wrap the command of an attempt: one file each, imported when it is needed."""
 
 from __future__ import annotations
 

@@ -8,19 +8,19 @@ from typing import final
 
 from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.environment import container_environment, is_secret
-from launch.containers.runtimes.image_file import find_refusal, from_step, image_file
+from launch.containers.runtimes.image_file import csv_line, find_refusal, from_step, image_file
 from launch.specs.mount import Mount, outermost_first
 from launch.store.state import Reason
 
-# What Apptainer hands in under the rest of the name; SINGULARITYENV_ means the same to it.
+# Apptainer sets a variable inside under the rest of the name; SINGULARITYENV_ means the same to it.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
-# What Apptainer and srun themselves read.
+# The variables that Apptainer and srun themselves read.
 _OWN = ("HOME", "PATH", "TMPDIR", "USER")
 _FAMILIES = ("APPTAINER_", "SINGULARITY_", "SLURM")
-# No home, and no working folder of the caller; /tmp is the machine's, and read-only is the image.
-# Without --no-eval a shell would read the values of variables, and execute what stands in them between backquotes.
+# Without the home and the working folder of the caller; /tmp is the machine's, and the image is read-only.
+# Without --no-eval a shell would read the values of variables, and execute text between backquotes.
 _OPTIONS = ("--no-eval", "--no-home", "--no-mount", "cwd")
-# Its starter, which makes the namespaces, ends with 1, and paints its last words whoever reads them.
+# Its starter, which makes the namespaces, ends with 1, and colours its last words even in a file.
 _NOT_STARTED = re.compile(r"^\x1b\[\d+mERROR\s*: (.+)\n\x1b\[0m\s*\Z", re.MULTILINE)
 _FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 
@@ -37,9 +37,9 @@ class Apptainer(Runtime):
         """
         image = image_file(call)
         handed = container_environment(call, surroundings)
-        handed.pop("HOME", None)  # Apptainer sets it, to the same place, and warns of other hands
+        handed.pop("HOME", None)  # Apptainer sets it to the same folder, and warns if others do
         known, later = from_step(call, handed)
-        # What a step adds enters only where everything does, so there is nothing else then.
+        # The variables that a step adds enter only if all do, so no others are there then.
         own = {
             name: value
             for name, value in surroundings.items()
@@ -62,7 +62,7 @@ class Apptainer(Runtime):
         )
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why the command was never started, where that is so."""
+        """Return why the command was never started, or None if it was."""
         if code == 255:
             return find_refusal(log, _FATAL, "apptainer")
         found = _NOT_STARTED.search(log) if code == 1 else None
@@ -72,9 +72,4 @@ class Apptainer(Runtime):
 def _mount(mount: Mount) -> str:
     """Return a mount as one line of comma-separated values, quoted where it must be."""
     fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}", *([] if mount.writable else ["ro"])]
-    return ",".join(map(_quoted, fields))
-
-
-def _quoted(field: str) -> str:
-    doubled = field.replace('"', '""')
-    return f'"{doubled}"' if "," in field or '"' in field else field
+    return csv_line(fields)

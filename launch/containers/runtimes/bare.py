@@ -20,7 +20,7 @@ class Bare(Runtime):
         """Return the command unchanged, in an environment that finds the snapshot's code before any other."""
         environment = {**surroundings, **call.variables, "PYTHONUNBUFFERED": "1"}
         if call.snapshot is not None:
-            # Without it Python would put the working folder, or that of a script, before the snapshot.
+            # Otherwise Python would put the working folder, or that of a script, before the snapshot.
             environment["PYTHONSAFEPATH"] = "1"
             environment["PYTHONPATH"] = _python_path(call, surroundings.get("PYTHONPATH"))
         return HostCommand(command=call.command, environment=environment)
@@ -29,6 +29,6 @@ class Bare(Runtime):
 def _python_path(call: ContainerCall, own: str | None) -> str:
     snapshot = call.snapshot or ""
     if os.pathsep in snapshot:
-        # Such a path cannot be said in PYTHONPATH. Python makes a relative one absolute where it starts.
+        # PYTHONPATH cannot hold such a path. Python makes a relative one absolute in its working folder.
         snapshot = os.path.relpath(snapshot, call.folder)
     return os.pathsep.join([snapshot, own] if own else [snapshot])

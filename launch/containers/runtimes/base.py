@@ -1,4 +1,4 @@
-"""What a runtime is: how a command enters the place where it executes. Pure functions; nothing is started here."""
+"""The interface of a runtime: how a command enters its container. Pure functions; nothing is started here."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.state import Reason
 
-# What an engine's command line returns where it has failed itself: Docker's convention, and Podman's.
+# The exit code of an engine's command line if the engine itself has failed: a convention of Docker and Podman.
 REFUSED = 125
-# What a driver of ours returns where it has not even reached its engine: nothing was asked for, nothing has started.
+# The exit code of our driver if it did not reach its engine, so that nothing has started.
 UNREACHED = 123
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerCall:
-    """A command that is to execute.
+    """A command to execute.
 
     Attributes:
         command: The command line.
-        variables: What it must find in its environment, beside what its surroundings give.
+        variables: Variables besides those of its surroundings.
         folder: The folder it starts in: the attempt's, absolute.
-        snapshot: The folder with its code, absolute; None for whatever is installed.
-        resources: What it may use.
-        gpus: The GPUs of its slot, by their numbers on this machine; empty for none, or where a scheduler gives them.
+        snapshot: The folder with its code, absolute; None for the installed code.
+        resources: The resources it may use.
+        gpus: The GPUs of its slot, by their numbers on this machine; empty for none, or if a scheduler gives them.
         image: The image to execute in; None under `bare`.
-        mounts: What it sees of the host, whole: its run's folder, the snapshot, data, caches and what the profile adds.
-        labels: What it is found again by when its supervisor is gone.
-        cores: The cores it is kept to; empty if it may use whatever it finds.
+        mounts: All that it sees of the host: its run's folder, the snapshot, data, caches and the profile's mounts.
+        labels: The labels by which it is found when its supervisor is gone.
+        cores: The cores it is kept to; empty for all.
         container: How an engine sets its container up.
         needs_network: Whether it talks to other machines.
-        handed: How many descriptors it is handed, the lifeline first.
+        handed: The number of descriptors that it inherits, the lifeline first.
     """
 
     command: tuple[str, ...]
@@ -57,14 +57,14 @@ class ContainerCall:
 
 @dataclass(frozen=True, kw_only=True)
 class HostCommand:
-    """A command for this machine's kernel: what to execute, and the whole environment to execute it in.
+    """A command of this machine, with its whole environment.
 
     Attributes:
         command: The command line.
         environment: Every variable.
-        step: Options of srun where the command must be started as a job step, as under Pyxis; None if it need not.
-        renumbers: Whether what it is handed (the lifeline first) must have the descriptors 3, 4 and so on, the only
-            ones that some engines pass on.
+        step: Options of srun if the command must be a job step, as under Pyxis; None otherwise.
+        renumbers: Whether the descriptors that it inherits (the lifeline first) must be 3, 4 and so on, the only ones
+            that some engines pass on.
     """
 
     command: tuple[str, ...]
@@ -75,7 +75,7 @@ class HostCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class StartFailure:
-    """What a runtime knows of the end of a command that the exit code does not say.
+    """Why a command ended, if the exit code does not tell and the runtime knows.
 
     Attributes:
         reason: Why it ended.
@@ -87,7 +87,7 @@ class StartFailure:
 
 
 def last_line(log: str) -> str:
-    """Return the last line of a log that says something; empty if none does."""
+    """Return the last line of a log that is not blank, or ""."""
     return next((line for line in reversed(log.splitlines()) if line.strip()), "")
 
 
@@ -97,8 +97,8 @@ class Runtime(ABC):
     Attributes:
         contained: Whether commands execute in an image.
         python: The interpreter inside; None for the host's.
-        has_own_group: Whether the kernel counts the command's memory apart from the supervisor's, and nobody but the
-            kernel itself says when that was too much.
+        has_own_group: Whether the kernel counts the command's memory apart from the supervisor's, and only the kernel
+            tells when that was too much.
     """
 
     contained: ClassVar[bool] = True
@@ -107,21 +107,15 @@ class Runtime(ABC):
 
     @abstractmethod
     def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return what to execute on the host so that the command executes inside.
+        """Return the command of the host that executes the command inside.
 
         Args:
             call: The command.
             surroundings: The environment of the process that asks.
-
-        Returns:
-            The wrapped command.
         """
 
     def prepare(self, call: ContainerCall) -> None:
-        """Make what must be on the host before the command is started; most runtimes need nothing.
-
-        Args:
-            call: The command.
+        """Prepare the host for the command; most runtimes need nothing.
 
         Raises:
             LaunchError: If the command could not be started.
@@ -129,65 +123,54 @@ class Runtime(ABC):
         del call
 
     def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
-        """Return what to execute so that a person is inside.
+        """Return the command of the host that executes the command inside for a person.
 
         Args:
-            call: What the person wants to execute.
+            call: The command.
             surroundings: The environment of the process that asks.
             terminal: Whether there is a terminal.
 
         Raises:
-            LaunchError: If nobody can be.
+            LaunchError: If it cannot be started.
         """
         del terminal
         self.prepare(call)
         return self.wrap(call, surroundings)
 
     def code(self, code: int) -> int:
-        """Return a command's own exit code, negative for a signal, from that of the process which stood for it."""
+        """Return a command's own exit code, negative for a signal, from that of the wrapping process."""
         return 128 - code if self.contained and 128 < code <= 128 + signal.NSIG else code
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why a command ended where the runtime says so itself; None if the command speaks for itself.
+        """Return why a command ended if the runtime knows; None if the exit code tells.
 
         Args:
             code: The command's exit code, negative for a signal.
-            log: The end of its log, to which the runtime has written too.
+            log: The end of its log, to which the runtime writes too.
         """
         del code, log
         return None
 
     def remove_unstarted(self, folder: str) -> bool:
-        """Remove what was made for an attempt's command and never started.
-
-        Args:
-            folder: The attempt's, absolute.
-
-        Returns:
-            Whether there was such.
-        """
+        """Remove an attempt's container that was never started; return whether there was one."""
         del folder
         return False
 
     def engine(self, surroundings: Mapping[str, str]) -> str | None:
-        """Return where the engine answers that starts containers, without secrets; None if nobody else does.
-
-        Args:
-            surroundings: The environment of the process that asks.
-        """
+        """Return the address of the engine that starts containers, without secrets; None without an engine."""
         del surroundings
         return None
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End what an attempt has left running whose supervisor is gone: what a kill of our own processes leaves.
+        """End the containers of an attempt whose supervisor is gone; a kill of our own processes leaves them.
 
         Args:
-            folder: The attempt's, absolute.
-            grace_s: How long it may take to write a checkpoint, and its engine to answer.
-            engine: Where that engine answers; None for the one that would be asked for a new container.
+            folder: The attempt's folder, absolute.
+            grace_s: How many seconds the run may take to write a checkpoint, and its engine to answer.
+            engine: The address of that engine; None for the one that would start a new container.
 
         Returns:
-            What is in the way, where something of it may still run; None if nothing does.
+            Why a container may still run; None if none does.
         """
         del folder, grace_s, engine
         return None

@@ -1,4 +1,4 @@
-"""Charliecloud: the command executes in an unpacked image, and is the very process that was started."""
+"""Charliecloud: the command executes in an unpacked image, and is the process that was started."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from launch.containers.runtimes.image_file import check_mount, find_refusal, fro
 from launch.errors import LaunchError
 from launch.specs.mount import outermost_first
 
-# The image's own variables, where its makers put them; what an image that says nothing of its PATH means.
+# The file of the image's own variables, and the PATH of an image that sets none.
 ENVIRONMENT = "ch/environment"
 _PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What ch-run mounts from the machine anyway: what lies there needs no place in the image.
+# The folders that ch-run always mounts from the machine: files there need no place in the image.
 _SHARED = ("/dev", "/proc", "/sys", "/tmp")
 _FATAL = r"ch-run\[\d+\]: error: (.+)"
 
@@ -26,14 +26,14 @@ _FATAL = r"ch-run\[\d+\]: error: (.+)"
 class Charliecloud(Runtime):
     """Executes commands by `ch-run` from a folder.
 
-    From a SquashFS file it would stay between: it ends with 0 or 1 whatever the command ends with, and keeps signals.
+    From a SquashFS file ch-run would remain the parent: it ends with 0 or 1 for any exit code, and keeps signals.
     """
 
     def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command line. Values are taken as they stand; an image's own come before the run's.
+        """Return the command line. Values are not expanded; the run's win over the image's own.
 
         Raises:
-            LaunchError: If the run has no image, or a path cannot be said.
+            LaunchError: If the run has no image, or a path cannot be mounted.
         """
         image = image_file(call)
         known, later = from_step(call, container_environment(call, surroundings))
@@ -44,21 +44,21 @@ class Charliecloud(Runtime):
                 *("ch-run", "--env-no-expand", *([] if later else ["--unset-env=*"]), f"--set-env=PATH={_PATH}"),
                 "--set-env",
                 *(f"--set-env={name}={value}" for name, value in known.items()),
-                *(f"--bind={mount.source}:{mount.target}" for mount in mounts),  # it has none that are read-only
+                *(f"--bind={mount.source}:{mount.target}" for mount in mounts),  # it cannot mount read-only
                 f"--cd={call.folder}",
                 image,
                 "--",
                 *call.command,
             ),
-            environment={"USER": _user(), **own, **later},  # it ends where there is no $USER
+            environment={"USER": _user(), **own, **later},  # without $USER it fails
         )
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why the command was never started, where that is so."""
+        """Return why the command was never started, or None if it was."""
         return find_refusal(log, _FATAL, "charliecloud") if code == 1 else None
 
     def prepare(self, call: ContainerCall) -> None:
-        """Make the places of the mounts in the image, which is mounted read-only: once, and empty.
+        """Make empty places for the mounts in the image, since it is mounted read-only.
 
         Raises:
             LaunchError: If the image is gone, or must not be written.
@@ -66,7 +66,7 @@ class Charliecloud(Runtime):
         image = Path(image_file(call))
         if not image.is_dir():
             raise LaunchError(
-                f"{image}: the image is gone", hint="type the sweep's command again: it converts it again"
+                f"{image}: the image is gone", hint="type the sweep's command again: it converts the image again"
             )
         try:
             for mount in outermost_first(call.mounts):
@@ -85,12 +85,10 @@ def _make_place(image: Path, target: str, *, folder: bool) -> None:
     place = image / target.lstrip("/")
     if place.exists():
         return
-    # A link of the image may lead out of it: the host's folders are not to be written.
+    # A link in the image may lead out of it, and the host's folders must not be written.
     above = next(parent for parent in place.parents if os.path.lexists(parent)).resolve()
     if not above.is_relative_to(image.resolve()):
-        raise LaunchError(
-            f"{target}: lies behind a link of the image {image}, out of it", hint="mount it at another place"
-        )
+        raise LaunchError(f"{target}: a link in the image {image} leads out of it", hint="mount it at another place")
     if folder:
         place.mkdir(parents=True, exist_ok=True)
     else:
@@ -99,7 +97,7 @@ def _make_place(image: Path, target: str, *, folder: bool) -> None:
 
 
 def _user() -> str:
-    import pwd  # only where the environment does not say it, as under cron
+    import pwd  # only if the environment does not name the user, as under cron
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name

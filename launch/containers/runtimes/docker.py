@@ -1,4 +1,4 @@
-"""Docker: a driver process of ours asks the engine for a container, and lives as long as it does."""
+"""Docker: a driver process asks the engine for a container, and lives as long as it does."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import final
 
 from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime, StartFailure
 from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
-from launch.containers.runtimes.request import build_request, own_user, run_words, to_plain
+from launch.containers.runtimes.request import build_request, own_user, run_words
 from launch.self_command import python_command
 from launch.store.state import Reason
 
-# What the driver says of a container, and the supervisor reads at the end of an attempt's log.
+# The words of the driver that the supervisor reads at the end of an attempt's log.
 SAYS = "docker: "
 OUT_OF_MEMORY = "the kernel killed it for lack of memory"
 GONE = "the engine went away"
 
 _DRIVER = tuple(python_command("launch.containers.engine.docker_driver", [], site=True))
-# The first process inside, which the engine puts there, where it cannot execute the command.
+# An error of the first process inside, which the engine adds, if it cannot execute the command.
 _NOT_EXECUTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
-# Beyond the grace, for the engine's own work.
+# The time for the engine's own work, after the grace.
 _PATIENCE_S = 60.0
 
 
@@ -31,9 +32,9 @@ class Docker(Runtime):
     """Runs commands in containers of the Docker engine."""
 
     def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the driver's command line, with the whole request on it: nothing in it is secret."""
+        """Return the driver's command line with the whole request, which holds no secret."""
         request = build_request(call, surroundings, user=own_user(), lifeline=0)
-        words = json.dumps(to_plain(request), separators=(",", ":"))
+        words = json.dumps(asdict(request), separators=(",", ":"))
         return HostCommand(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
 
     def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
@@ -43,7 +44,7 @@ class Docker(Runtime):
         return HostCommand(command=(*words, *run_words(request, podman=False)), environment=surroundings)
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return what the driver said last, where the engine or the kernel ended the attempt."""
+        """Return the driver's last message if the engine or the kernel ended the attempt."""
         said = next((line for line in reversed(log.splitlines()) if line and not line.startswith("hint:")), "")
         if code == -9 and said.startswith(SAYS + OUT_OF_MEMORY):
             return StartFailure(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
@@ -59,27 +60,24 @@ class Docker(Runtime):
         return docker_host(surroundings)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End what is labelled with an attempt's folder; an engine that does not answer may have it at work."""
-        import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to end
+        """End the containers of an attempt; an engine that does not answer may be running one."""
+        # Their import costs a supervisor milliseconds, and it hardly ever has something to end.
+        from subprocess import TimeoutExpired
+
+        from launch.containers.engine.command_line import run_program
 
         words, most_s = [*_DRIVER, "end", folder, str(grace_s)], grace_s + _PATIENCE_S
         try:
-            ended = subprocess.run(
-                words,
-                # By now another may be asked for new ones, which knows nothing of it.
-                env=os.environ if engine in (None, self.engine(os.environ)) else {**os.environ, HOST_VARIABLE: engine},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=most_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"the engine has not done so within {most_s:g} s"
+            # The engine of new containers may be another one by now.
+            other = {} if engine in (None, self.engine(os.environ)) else {HOST_VARIABLE: engine}
+            ended = run_program(words, timeout_s=most_s, environment={**os.environ, **other})
+        except TimeoutExpired:
+            return f"the engine has not ended it within {most_s:g} s"
         except OSError as error:
             return f"{words[0]}: {error.strerror}"
         if ended.returncode == 0:
             return None
         return next(
-            (line.removeprefix(SAYS) for line in ended.stderr.splitlines() if line.startswith(SAYS)), "it goes on"
+            (line.removeprefix(SAYS) for line in ended.stderr.splitlines() if line.startswith(SAYS)),
+            "it is still running",
         )

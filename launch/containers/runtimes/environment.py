@@ -1,4 +1,4 @@
-"""Which variables a command finds inside a container: an explicit list, and never a secret. Pure."""
+"""The variables of a command inside a container: an explicit list without secrets. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from launch.containers.runtimes.base import ContainerCall
 from launch.specs.container import PASS_VARIABLE
 from s5.run_dir.result import CWD_VARIABLE
 
-# What schedulers, JAX, its libraries, this launcher and the training process read.
+# The variables that schedulers, JAX, its libraries, this launcher and the training process read.
 _FAMILIES = ("CUDA_", "JAX_", "LAUNCH_", "NCCL_", "S5_", "SLURM", "TF_CPP_", "WANDB_", "XLA_")
 _NAMES = frozenset({"HOME", "LANG", "LC_ALL", "LOGNAME", "TZ", "USER", "XDG_CACHE_HOME"})
-# They mean something to the host alone: its interpreter, its locks, its own faults.
+# Variables for the host alone: its interpreter, its locks, its faults.
 _OF_THE_HOST = frozenset({"LAUNCH_FAULT", "LAUNCH_PYTHON", "LAUNCH_SLOTS"})
 
 _SECRET_NAME = re.compile(
@@ -24,9 +24,9 @@ _SECRET_VALUE = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 
 def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) -> dict[str, str]:
-    """Return every variable that a runtime hands into a container.
+    """Return every variable that a runtime sets in a container.
 
-    What the image itself sets (its PATH among them) stays as it is; nothing else of the host enters.
+    The image's own variables (such as PATH) stay; no other variable of the host enters.
 
     Args:
         call: The command. Its variables win.
@@ -38,21 +38,17 @@ def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) 
         for name, value in surroundings.items()
         if (name.startswith(_FAMILIES) or name in _NAMES or name in more) and name not in _OF_THE_HOST
     }
-    found = {**_data(surroundings), **chosen, **call.variables, "PYTHONUNBUFFERED": "1"}
+    typed = surroundings.get(CWD_VARIABLE)  # the default place of data, which another image would not find
+    data = {} if typed is None else {"S5_DATA": os.path.join(typed, "data")}
+    found = {**data, **chosen, **call.variables, "PYTHONUNBUFFERED": "1"}
     if call.snapshot is not None:
-        # Without it Python would put the working folder, or that of a script, before the snapshot.
+        # Otherwise Python would put the working folder, or that of a script, before the snapshot.
         found["PYTHONSAFEPATH"] = "1"
         own = found.get("PYTHONPATH")
         found["PYTHONPATH"] = os.pathsep.join([call.snapshot, own] if own else [call.snapshot])
     return {name: value for name, value in found.items() if not is_secret(name, value)}
 
 
-def _data(surroundings: Mapping[str, str]) -> dict[str, str]:
-    """Return where data lie by default, in words that an image with a place of its own understands."""
-    typed = surroundings.get(CWD_VARIABLE)
-    return {} if typed is None else {"S5_DATA": os.path.join(typed, "data")}
-
-
 def is_secret(name: str, value: str) -> bool:
-    """Return whether a variable is named as secrets are, or is an address with a password in it."""
+    """Return whether a variable has the name of a secret, or is an address with a password in it."""
     return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.search(value) is not None

@@ -1,9 +1,9 @@
-"""The image of a command as the file or folder that a runtime without an engine executes. Pure."""
+"""The image of a command as a file or folder, for runtimes without an engine. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from launch.containers.runtimes.base import ContainerCall, StartFailure, last_line
 from launch.errors import LaunchError
@@ -11,10 +11,10 @@ from launch.specs.mount import Mount
 from launch.store.state import Reason
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
-# What Slurm and the step say to each task, and which GPUs are its node's.
+# The variables that Slurm and the step set for each task, and the GPUs of its node.
 _OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")
 
-# What separates paths in an option that mounts them, and nothing hides. Apptainer's are quoted.
+# The separators of paths in an option that mounts them, which cannot be escaped. Apptainer's paths are quoted.
 _SEPARATORS = {"charliecloud": ":", "pyxis": ":,"}
 
 
@@ -31,29 +31,34 @@ def image_file(call: ContainerCall) -> str:
 
 
 def from_step(call: ContainerCall, handed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Split what is handed in: what is known now, and what the job step must find in its environment as it is started.
+    """Split the variables of a container: those known now, and those that the job step sets when it starts a task.
 
-    Of several tasks each is told by Slurm which it is, and by the step where the first one is.
+    Slurm tells each of several tasks its number, and the step tells it the address of the first.
 
     Args:
         call: The command.
-        handed: Everything that is handed in.
+        handed: All variables.
 
     Returns:
-        Both parts; the second is empty for a command of one task, whose environment is known whole.
+        Both parts; the second is empty for a command of one task.
     """
     if call.resources.tasks == 1:
         return dict(handed), {}
     later = {name: value for name, value in handed.items() if name.startswith(_OF_STEP)}
-    # A pipe does not reach other nodes; Slurm ends the step with its job.
+    # The supervisor's pipe does not reach other nodes; Slurm ends the step with its job.
     return {name: handed[name] for name in handed if name not in later and name != SUPERVISOR_PIPE_VARIABLE}, later
 
 
+def csv_line(fields: Iterable[str]) -> str:
+    """Return a line of comma-separated values, quoted if they hold commas or quotes."""
+    return ",".join('"' + field.replace('"', '""') + '"' if set(field) & {",", '"'} else field for field in fields)
+
+
 def check_mount(mount: Mount, runtime: str) -> Mount:
-    """Return a mount if a runtime's options can say it.
+    """Return a mount if a runtime's options can express it.
 
     Raises:
-        LaunchError: If a path contains what separates one from another there.
+        LaunchError: If a path contains the separator of paths.
     """
     for path in (mount.source, mount.target):
         found = next((character for character in _SEPARATORS.get(runtime, "") if character in path), None)
@@ -65,13 +70,12 @@ def check_mount(mount: Mount, runtime: str) -> Mount:
 
 
 def find_refusal(log: str, pattern: str, runtime: str) -> StartFailure | None:
-    """Return why a command was never started, where its runtime has had the last word.
+    """Return why a command was never started, if the last line of its log is an error of the runtime.
 
     Args:
         log: The end of the command's log.
-        pattern: What the runtime's own errors look like, with what they say in a group.
+        pattern: The pattern of the runtime's errors, with their message in a group.
         runtime: Its name.
     """
-    last = last_line(log)
-    found = re.fullmatch(pattern, last.strip())
+    found = re.fullmatch(pattern, last_line(log).strip())
     return None if found is None else StartFailure(reason=Reason.START, message=f"{runtime}: {found[1]}")

@@ -1,4 +1,4 @@
-"""Podman: its own command line in the foreground, which a container of its needs and nothing else."""
+"""Podman: its own command line in the foreground; a container needs nothing else."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime,
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
 from launch.store.state import Reason
 
-# What `podman run` hands in from 3 on: the lifeline, the attempt's lock, the slot's locks.
+# The first descriptor that `podman run` passes on: the lifeline, before the locks of the attempt and the slot.
 LIFELINE = 3
 
 _PROGRAM = "podman"
-# Podman's own convention: it has failed itself, or the command cannot be executed, or is not there.
+# Podman's exit codes: it has failed itself, the command cannot be executed, or it does not exist.
 _REFUSED = (125, 126, 127)
 _ERROR = "Error: "
 _NOT_EXECUTED = re.compile(r"\(catatonit:\d+\): failed to exec pid1: (.+)")
-# What becomes the first process inside and passes signals on, where it is installed.
+# The first process inside, which passes signals on, if it is installed.
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
 _PATIENCE_S = 60.0
 _SILENT = "podman does not answer"
-# What each task of a job step is told by itself, and no key among it: Podman takes it from where srun starts it.
+# The variables of each task of a job step, none of them a key: Podman takes them from its own environment.
 _OF_A_TASK = ("JAX_*", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS*", "SLURM_PROCID", "SLURM_STEP*", "SLURM_TASK*")
 
 
@@ -35,7 +35,7 @@ class Podman(Runtime):
 
     def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command line of `podman run`."""
-        several = call.resources.tasks > 1  # started by srun, which hands nothing on
+        several = call.resources.tasks > 1  # started by srun, which passes no descriptors on
         request = build_request(call, surroundings, user=own_user(), lifeline=None if several else LIFELINE)
         words = ["--replace", "--log-driver=none", f"--preserve-fds={0 if several else call.handed}"]
         words += [f"--env={name}" for name in _OF_A_TASK] if several else []
@@ -54,7 +54,7 @@ class Podman(Runtime):
         )
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return Podman's own error, where it is the last that was said."""
+        """Return Podman's own error if it is the last line of the log."""
         said = last_line(log)
         if code > 0 and (found := _NOT_EXECUTED.search(said)):
             return StartFailure(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
@@ -63,14 +63,14 @@ class Podman(Runtime):
         return StartFailure(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
 
     def remove_unstarted(self, folder: str) -> bool:
-        """Remove a container that was never started: `podman run`, asked to stop meanwhile, leaves it and says 0."""
+        """Remove a container that was never started: `podman run`, if stopped meanwhile, leaves it and exits with 0."""
         found = _containers(folder, "--filter", "status=created")
         if found:
             _ask("rm", "--force", "--ignore", "--time=0", *found)
         return bool(found)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End what is labelled with an attempt's folder."""
+        """End the containers of an attempt."""
         del engine
         containers = _containers(folder)
         if not containers:
@@ -79,7 +79,7 @@ class Podman(Runtime):
             _ask("stop", "--ignore", f"--time={round(grace_s)}", *containers, timeout_s=grace_s + _PATIENCE_S)
         _ask("rm", "--force", "--ignore", "--time=0", *containers)
         left = _containers(folder)
-        return _SILENT if left is None else "it goes on" if left else None
+        return _SILENT if left is None else "it is still running" if left else None
 
 
 def _containers(folder: str, *filters: str) -> list[str] | None:
@@ -90,28 +90,24 @@ def _containers(folder: str, *filters: str) -> list[str] | None:
 
 
 def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
-    """Return what Podman answers: nothing where it is not there, since nothing of it runs then; None if it fails."""
-    import subprocess  # costs a supervisor milliseconds, and it hardly ever has something to ask
+    """Return Podman's answer; "" if it is not installed, since then none of its containers runs; None if it fails."""
+    # Their import costs a supervisor milliseconds, and it hardly ever has something to ask.
+    from subprocess import TimeoutExpired
+
+    from launch.containers.engine.command_line import run_program
 
     try:
-        asked = subprocess.run(
-            [_PROGRAM, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        asked = run_program([_PROGRAM, *words], timeout_s=timeout_s)
     except FileNotFoundError:
         return ""
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, TimeoutExpired):
         return None
     return asked.stdout if asked.returncode == 0 else None
 
 
 def _run_words(request: ContainerRequest) -> list[str]:
-    """Return how a container begins: with whose rights, from an image that is here."""
+    """Return the words that a container begins with: its user, and an image that is here."""
     words = [_PROGRAM, "run", "--pull=never", "--image-volume=ignore", "--tz=local", f"--user={request.user}"]
     words += ["--init"] if any(map(os.path.exists, _INITS)) else []
-    # Without root's rights it maps this very user to itself.
+    # Without root's rights this user is mapped to itself.
     return words if os.getuid() == 0 else [*words, "--userns=keep-id"]

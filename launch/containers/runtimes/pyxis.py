@@ -13,10 +13,10 @@ from launch.specs.mount import Mount, outermost_first
 from launch.store.state import Reason
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
-# What srun and Enroot themselves read, beside what the command may find.
+# The variables that srun and Enroot themselves read.
 _OWN = ("HOME", "PATH", "USER", "XDG_RUNTIME_DIR")
 _FAMILIES = ("ENROOT_", "PYXIS_", "SLURM")
-# Enroot shows the GPUs that this names, and without the second only the libraries of nvidia-smi.
+# Enroot shows the GPUs that the first names, and without the second only the libraries of nvidia-smi.
 _GPUS = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 _NO_GPUS = {"NVIDIA_VISIBLE_DEVICES": "void"}
 _TMP = Mount(source="/tmp", target="/tmp", writable=True)
@@ -34,7 +34,7 @@ class Pyxis(Runtime):
         Slurm has given the job its GPUs, so all that the step can reach are its own.
 
         Raises:
-            LaunchError: If the run has no image file, or a path cannot be said.
+            LaunchError: If the run has no image file, or a path cannot be mounted.
         """
         image = image_file(call)
         handed = {**container_environment(call, surroundings), **(_GPUS if call.resources.gpus_per_node else _NO_GPUS)}
@@ -43,7 +43,7 @@ class Pyxis(Runtime):
             for name, value in surroundings.items()
             if (name in _OWN or name.startswith(_FAMILIES)) and name != "SLURM_JWT"
         }
-        # A value of the image would win over one that is not named here. Of Slurm's own no image knows.
+        # A value of the image would win over one that is not named here. No image sets Slurm's own variables.
         named = sorted(name for name in handed if not name.startswith("SLURM") and name != SUPERVISOR_PIPE_VARIABLE)
         return HostCommand(
             command=call.command,
@@ -61,9 +61,9 @@ class Pyxis(Runtime):
         )
 
     def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why the command was never started, where that is so."""
+        """Return why the command was never started, or None if it was."""
         said = itertools.takewhile(lambda line: line.startswith(_OF_SLURM), reversed(log.rstrip().splitlines()))
-        # The first word of several is the cause; what Slurm says after them is that a step has failed.
+        # The first of several errors is the cause; Slurm adds that a step has failed.
         found = [line.partition(_PYXIS)[2] for line in said if _PYXIS in line] if code else []
         return StartFailure(reason=Reason.START, message=f"pyxis: {found[-1].strip()}") if found else None
 

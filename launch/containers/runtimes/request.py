@@ -7,12 +7,12 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from launch.containers.runtimes.base import ContainerCall
 from launch.containers.runtimes.environment import container_environment
-from launch.specs.image import Image
+from launch.containers.runtimes.image_file import csv_line
 from launch.specs.mount import Mount
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
@@ -21,7 +21,7 @@ ATTEMPT_LABEL = "launch.attempt"
 FOLDER_LABEL = "launch.folder"
 
 _GIB = 2**30
-# A part of memory that is taken only where it is used; the engines' own 64 MB are too little for NCCL.
+# Unused shared memory takes no memory; the engines' own 64 MB are too little for NCCL.
 _SHM_GB = 8.0
 _NAME_CHARS = 100
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -29,19 +29,19 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerRequest:
-    """A container that is to be started. Plain values only, so that it can be handed to another process.
+    """A container to start. It holds plain values only, so that another process can be given it.
 
     Attributes:
         image: The image, as the engine knows it.
-        command: What executes inside, instead of the image's own entry point.
-        environment: Every variable beside the image's own.
-        mounts: What of the host it sees.
-        folder: Where the command starts.
+        command: The command, which replaces the image's own entry point.
+        environment: Every variable besides the image's own.
+        mounts: The files and folders of the host that it sees.
+        folder: The folder that the command starts in.
         user: `uid:gid`.
         name: Its name.
-        labels: What it is found again by.
+        labels: The labels by which it is found.
         network: Its network.
-        ipc: Whose shared memory it uses: `private` or `host`.
+        ipc: The shared memory it uses: `private` or `host`.
         shm_bytes: Shared memory of its own.
         gpus: The GPUs it sees, by number or UUID; empty for `gpu_count` of them.
         gpu_count: How many GPUs it sees; 0 for none.
@@ -78,17 +78,13 @@ def own_user() -> str:
 
 
 def labels_of(folder: str) -> dict[str, str]:
-    """Return the labels of an attempt's container.
-
-    Args:
-        folder: The attempt's, `<sweep>/<run_id>/attempts/K`.
-    """
+    """Return the labels of an attempt's container; its folder is `<sweep>/<run_id>/attempts/K`."""
     sweep, run_id, _, attempt = folder.rsplit(os.sep, 3)
     return {RUN_LABEL: f"{os.path.basename(sweep)}/{run_id}", ATTEMPT_LABEL: attempt, FOLDER_LABEL: folder}
 
 
 def container_name(labels: Mapping[str, str]) -> str:
-    """Return a name that says which attempt a container is of, and that no other attempt has."""
+    """Return the name of a container: it names the attempt, and no other attempt has it."""
     folder = labels.get(FOLDER_LABEL, "")
     run = re.sub(r"[^a-zA-Z0-9_.-]", "-", labels.get(RUN_LABEL, "").rpartition("/")[2])[:_NAME_CHARS]
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
@@ -103,8 +99,8 @@ def build_request(
     Args:
         call: The command.
         surroundings: The environment of the process that asks.
-        user: `uid:gid` of whoever is to own what it writes.
-        lifeline: The descriptor inside that tells of the supervisor's end; None for none.
+        user: `uid:gid` of the owner of the files that it writes.
+        lifeline: The descriptor inside that closes when the supervisor ends; None for none.
     """
     if call.image is None:
         raise ValueError("a container needs an image")
@@ -112,11 +108,11 @@ def build_request(
     gpus = _gpus(call, surroundings)
     count = call.resources.gpus_per_node
     if count:
-        # The engine shows it these GPUs and no others, numbered from 0.
+        # The engine shows it only these GPUs, numbered from 0.
         environment.pop(_VISIBLE, None)
         environment["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
     else:
-        environment["NVIDIA_VISIBLE_DEVICES"] = "void"  # an image of NVIDIA's says `all`
+        environment["NVIDIA_VISIBLE_DEVICES"] = "void"  # an image of NVIDIA sets `all`
     if lifeline is None:
         environment.pop(SUPERVISOR_PIPE_VARIABLE, None)
     else:
@@ -124,7 +120,7 @@ def build_request(
     settings, memory_gb = call.container, call.resources.mem_gb
     several = call.resources.tasks > 1
     return ContainerRequest(
-        image=_reference(call.image),
+        image=call.image.id or call.image.reference,  # the id, if an engine has it, is exactly the resolved image
         command=call.command,
         environment=environment,
         mounts=call.mounts,
@@ -144,36 +140,26 @@ def build_request(
     )
 
 
-def _reference(image: Image) -> str:
-    """Return what names the very image that was resolved: its identity, where the engine has said it."""
-    return image.id or image.reference
-
-
 def _gpus(call: ContainerCall, surroundings: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the GPUs of a call by the numbers of the machine, which are the engine's too."""
+    """Return the GPUs of a call by their numbers on the machine, which the engine uses too."""
     if not call.resources.gpus_per_node:
         return ()
     if call.gpus:
         return tuple(map(str, call.gpus))
-    # A scheduler that fences devices off numbers those that are left from 0; only this one counts all.
+    # A scheduler that hides devices numbers the others from 0; only this variable counts all.
     words = surroundings.get("SLURM_JOB_GPUS") or surroundings.get(_VISIBLE) or ""
     return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def _in_memory(home: str | None, mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    """Return the folders that are writable though the image is not: temporary files, and a home for what wants one."""
+    """Return the folders in memory, which are writable though the image is not: temporary files and a home."""
     wanted = ["/tmp", *([home] if home and os.path.isabs(home) and home != "/" else [])]
     taken = {mount.target for mount in mounts}
     return tuple(folder for folder in dict.fromkeys(wanted) if folder not in taken)
 
 
-def to_plain(request: ContainerRequest) -> dict[str, Any]:
-    """Return a request as plain values."""
-    return asdict(request)
-
-
 def from_plain(values: dict[str, Any]) -> ContainerRequest:
-    """Return the request that `to_plain` made plain."""
+    """Return the request whose fields are these plain values."""
     mounts = tuple(Mount(**mount) for mount in values["mounts"])
     lists = ("command", "gpus", "cores", "tmpfs")
     fields: dict[str, Any] = {**values, **{name: tuple(values[name]) for name in lists}, "mounts": mounts}
@@ -185,13 +171,14 @@ def run_words(request: ContainerRequest, *, podman: bool) -> list[str]:
 
     Args:
         request: The container.
-        podman: Whether Podman is asked: its GPUs have names of their own.
+        podman: Whether it is for Podman, which names GPUs differently.
     """
     words = ["--rm", f"--name={request.name}", f"--workdir={request.folder}", f"--network={request.network}"]
     words += [f"--label={name}={value}" for name, value in request.labels.items()]
     words += [f"--env={name}={value}" for name, value in request.environment.items()]
     for mount in request.mounts:
-        words.append(f"--mount=type=bind,{_csv(mount)}")
+        fields = [f"src={mount.source}", f"dst={mount.target}", *([] if mount.writable else ["readonly"])]
+        words.append(f"--mount=type=bind,{csv_line(fields)}")
     words += ["--read-only", *(f"--tmpfs={folder}:rw,exec,mode=1777" for folder in request.tmpfs)]
     words += ["--ipc=host"] if request.ipc == "host" else [f"--shm-size={request.shm_bytes}"]
     words += [f"--ulimit={name}={limit}:{limit}" for name, limit in request.ulimits.items()]
@@ -201,19 +188,10 @@ def run_words(request: ContainerRequest, *, podman: bool) -> list[str]:
         words += [f"--memory={request.memory_bytes}", f"--memory-swap={request.memory_bytes}"]
     words += [f"--stop-signal={request.stop_signal}", *_gpu_words(request, podman=podman)]
     program, *rest = request.command
-    # An image's own entry point would take the program for its argument.
-    return [*words, f"--entrypoint={_entry_point(program, podman=podman)}", request.image, *rest]
-
-
-def _entry_point(program: str, *, podman: bool) -> str:
-    # Podman reads JSON here, so a name that begins like JSON must be JSON.
-    return f'["{program}"]' if podman and program.startswith("[") else program
-
-
-def _csv(mount: Mount) -> str:
-    """Return a mount as a line of CSV, whose fields may hold commas between quotes."""
-    fields = [f"src={mount.source}", f"dst={mount.target}", *([] if mount.writable else ["readonly"])]
-    return ",".join('"' + field.replace('"', '""') + '"' if set(field) & {",", '"'} else field for field in fields)
+    # An image's own entry point would take the program as an argument. Podman reads JSON here, so a name that begins
+    # like JSON must be JSON.
+    entry = f'["{program}"]' if podman and program.startswith("[") else program
+    return [*words, f"--entrypoint={entry}", request.image, *rest]
 
 
 def _gpu_words(request: ContainerRequest, *, podman: bool) -> list[str]:
@@ -222,5 +200,5 @@ def _gpu_words(request: ContainerRequest, *, podman: bool) -> list[str]:
     ids = request.gpus or tuple(map(str, range(request.gpu_count)))
     if podman:
         return [f"--device=nvidia.com/gpu={gpu}" for gpu in ids]
-    # The value is CSV itself, so that the list of devices stands between quotes.
+    # The value is CSV itself, so the list of devices is quoted.
     return [f'--gpus="device={",".join(request.gpus)}"' if request.gpus else f"--gpus={request.gpu_count}"]

@@ -111,7 +111,7 @@ def test_git_is_asked_about_the_code_and_not_about_the_current_folder(
     subprocess.run(["git", "init", "-q", str(elsewhere)], check=True)
     monkeypatch.chdir(elsewhere)
     (check,) = doctor.check_git(code)
-    assert check.message.endswith(f"the code in {code} is in no repository")
+    assert check.message.endswith(f"the code in {code} is not in a repository")
 
 
 def test_unfinished_sweeps_are_named(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_unfinished_sweeps_are_named(tmp_path: Path) -> None:
     make_sweep(tmp_path, "left", [Made(state=State.LOST), Made(state=State.PLANNED, seed=1)])
     (check,) = doctor.check_sweeps(Store(tmp_path))
     assert (check.name, check.level) == ("sweep left", Level.WARN)
-    assert check.message == "1 lost, 1 planned, and nobody works on it"
+    assert check.message == "1 lost, 1 planned, and no process works on it"
 
 
 def test_a_check_that_breaks_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

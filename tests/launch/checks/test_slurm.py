@@ -54,7 +54,7 @@ def test_an_unknown_partition_fails_with_the_nearest() -> None:
         "partition",
         Level.FAIL,
         "there is no partition 'scavange'",
-        "say in the profile: partition: scavenge",
+        "set in the profile: partition: scavenge",
     )
 
 

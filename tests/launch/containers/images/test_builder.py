@@ -188,7 +188,7 @@ def test_a_wheel_that_is_missing_is_named_before_anything_is_built(tmp_path: Pat
     (tmp_path / "context").mkdir()
     (tmp_path / "wheels").mkdir()
     with pytest.raises(
-        LaunchError, match=r"wheels: nothing here of pip==\S+, setuptools==\S+, .* and \d+ more"
+        LaunchError, match=r"wheels: these packages are missing: pip==\S+, setuptools==\S+, .* and \d+ more"
     ) as caught:
         stage(find_image("cpu"), code(tmp_path / "source"), tmp_path / "context", tmp_path / "wheels")
     assert "pip download --no-deps --require-hashes -r build.txt -r cpu.txt" in str(caught.value.hint)
