@@ -17,7 +17,7 @@ from launch.backends.local.slots import find_machine
 from launch.checks.check import Check, Level, fail, ok, warn
 from launch.checks.runtimes import examine_runtimes
 from launch.checks.slurm import examine_cluster
-from launch.containers.engine.command_line import run_program
+from launch.containers.programs import run_program
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName

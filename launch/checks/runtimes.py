@@ -15,9 +15,9 @@ from pathlib import Path
 
 from launch.checks.check import Check, Level, fail, ok, warn
 from launch.containers.diagnostics import docker_remedy, subordinates_remedy, suggest_fix, summarize_output
-from launch.containers.engine.command_line import run_program
 from launch.containers.images.catalog import load_images
 from launch.containers.images.convert import IMAGES
+from launch.containers.programs import run_program
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName

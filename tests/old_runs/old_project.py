@@ -67,7 +67,9 @@ class OldProject:
         shutil.copytree(STORED, self.folder)
         for packed in self.folder.glob("*.tar.gz"):
             with tarfile.open(packed) as archive:
-                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian's Python 3.11.2 has no filters
+                archive.extraction_filter = getattr(
+                    tarfile, "data_filter", None
+                )  # Debian's Python 3.11.2 has no filters
                 archive.extractall(self.folder)
         long_ago = time.time() - 86400
         for path in self.folder.rglob("*"):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launch.containers.engine.command_line import run_program
 from launch.containers.images.build_context import LOCK, context_folder, stage
 from launch.containers.images.builder import Builder, find_builder
 from launch.containers.images.catalog import (
@@ -26,6 +25,7 @@ from launch.containers.images.catalog import (
 )
 from launch.containers.images.engine_images import EngineImage, find_engine_image
 from launch.containers.images.package_index import index_secrets
+from launch.containers.programs import run_program
 from launch.errors import BackendError, LaunchError
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")

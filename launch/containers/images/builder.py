@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from launch.containers.engine.command_line import refusal, run_program
+from launch.containers.engine.command_line import refusal
+from launch.containers.programs import run_program
 from launch.errors import LaunchError
 from launch.specs.choices import ENGINES
 

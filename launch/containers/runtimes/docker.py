@@ -64,7 +64,7 @@ class Docker(Runtime):
         # Their import costs a supervisor milliseconds, and it hardly ever has something to end.
         from subprocess import TimeoutExpired
 
-        from launch.containers.engine.command_line import run_program
+        from launch.containers.programs import run_program
 
         words, most_s = [*_DRIVER, "end", folder, str(grace_s)], grace_s + _PATIENCE_S
         try:

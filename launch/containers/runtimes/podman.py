@@ -94,7 +94,7 @@ def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
     # Their import costs a supervisor milliseconds, and it hardly ever has something to ask.
     from subprocess import TimeoutExpired
 
-    from launch.containers.engine.command_line import run_program
+    from launch.containers.programs import run_program
 
     try:
         asked = run_program([_PROGRAM, *words], timeout_s=timeout_s)
