@@ -26,7 +26,7 @@ _HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
 
 
 def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[ConfigError]:
-    """Return the errors that keep runs from starting: one for each missing data set, and the first other mistake.
+    """Return the errors that keep runs from starting: one for each missing data set, and one for each other mistake.
 
     Args:
         runs: The runs; those with their own command are not checked.
@@ -37,8 +37,8 @@ def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[
         checksums.
     """
     trained = [run for run in runs if run.record.command is None]
-    first = next((error for run in trained for error in _mistakes(run, environment)), None)
-    return [*_missing_data(trained), *([] if first is None else [first])]
+    mistakes = {error.message: error for run in trained for error in _mistakes(run, environment)}
+    return [*_missing_data(trained), *mistakes.values()]
 
 
 def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:

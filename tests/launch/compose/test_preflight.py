@@ -150,3 +150,13 @@ def test_more_devices_than_a_process_will_have_are_refused_before_anything_start
         check_data(runs, **variables)
     assert f"train.devices=9: a process of this run has {there} device" in caught.value.message
     assert f"choose 1 to {there}" in caught.value.hint
+
+
+def test_all_mistakes_are_told_at_once_and_equal_ones_once(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: digits/s5\nseeds: 2\nbase: {train.devices: 3, train.batch_size: 9999}\n")
+    obstacles = find_obstacles(COMPOSER.plan_all(load_sweep(file).runs), {})
+    assert [re.search(r"base\.[\w.]+", one.message)[0] for one in obstacles] == [
+        "base.train.batch_size",
+        "base.train.devices",
+    ]
