@@ -1,6 +1,6 @@
-"""What a program calls: a configuration, a model of it, its training, and runs that are stored.
+"""The Python interface: make a configuration and its model, train, load a stored run, evaluate.
 
-`import s5` offers these names and loads this module when one of them is used.
+`import s5` offers these names, and loads this module when one of them is used.
 """
 
 import signal
@@ -43,13 +43,13 @@ def make_config(*overrides: str) -> Config:
 def make_model(config: Config, *, d_input: int | None = None, d_output: int | None = None) -> SequenceModel:
     """Build the model of a configuration with fresh parameters, seeded by `config.seed`.
 
-    It is the model that a training begins with. Under `jax.jit`, `nnx.eval_shape` and kin it works too: initial values
-    are computed while tracing.
+    A training with this configuration starts from the same model. The function also works inside `jax.jit` or
+    `nnx.eval_shape`: the initial values are computed during tracing.
 
     Args:
         config: The configuration.
-        d_input: Features of an input step, or number of tokens; None for what its data set has.
-        d_output: Classes, or features of an output step; None for what its data set has.
+        d_input: Features of an input step, or number of different tokens; None for the data set's number.
+        d_output: Number of classes, or features of an output step; None for the data set's number.
     """
     info = dataset_info(config.data.name)
     with jax.ensure_compile_time_eval():  # NumPy draws the initial values, and cannot read what JAX traces
@@ -64,20 +64,20 @@ def make_model(config: Config, *, d_input: int | None = None, d_output: int | No
 
 
 def train(config: Config, run_dir: str | Path | None = None, *, on_metrics: MetricsListener | None = None) -> StoredRun:
-    """Train a run to its end; one that was interrupted continues, one that has finished is only loaded.
+    """Train a run to its end: start it, resume it if it was interrupted, or load it if it has finished.
 
-    Ctrl-C stops it with a checkpoint, and raises KeyboardInterrupt; the same call continues from there.
+    Ctrl-C stops the training with a checkpoint and raises KeyboardInterrupt; the same call resumes it.
 
     Args:
         config: The run's configuration.
         run_dir: The run directory; None for `runs/_single/<recipe>-s<seed>-<hash>`, as `python -m s5` names it.
-        on_metrics: Called with the step and its metrics for every line of metrics.
+        on_metrics: Called with the step and its metrics for every line of `metrics.jsonl`.
 
     Returns:
         The run, with its best model and its metrics.
 
     Raises:
-        UserError: If data are missing, or the directory holds another run.
+        UserError: If data are missing, or the directory contains another run.
         NonFiniteLoss: If the loss is not finite.
         KeyboardInterrupt: On Ctrl-C.
     """
@@ -103,7 +103,7 @@ def evaluate(
         run: The run, or its directory.
         split: `train`, `val` or `test`.
         data: Another data set with the same features and classes; None for the run's own.
-        step_rescale: The sampling interval of those data over that of the run's.
+        step_rescale: The sampling interval of `data` divided by that of the run's own data set.
 
     Raises:
         UserError: If there is no such split, or the model cannot read the data.

@@ -1,14 +1,14 @@
-"""Errors that a user can fix, and messages to stderr: whole lines, flushed."""
+"""Exceptions of a run, one line of text to stderr, and suggestions for a misspelt word."""
 
 import sys
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A config, a data set or a device that a run cannot use; printed without a traceback.
+    """An error that the user can fix, such as a wrong value in the config; printed without a traceback.
 
     Args:
-        message: What is wrong with which value.
+        message: The problem, with the key or file and its value.
         hint: What to type or change.
     """
 
@@ -31,13 +31,13 @@ class Stopped(Exception):
 
 
 def say(message: str) -> None:
-    """Print one line to stderr; flushed, since a kill may follow."""
+    """Print one line to stderr, and flush it, since the process may be killed next."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the one of `words` that looks most like `word`, or None if none does."""
+    """Return the word of `words` that is most similar to `word`; None if no word is similar."""
     import difflib  # only on the way to an error
 
     words = list(words)
@@ -49,7 +49,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: object, words: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: `; did you mean x?`, or "" if no word is near."""
+    """Return the end of a message about an unknown word: `; did you mean x?`, or "" if no word is similar."""
     near = nearest(word, words) if isinstance(word, str) else None
     return f"; did you mean {near}?" if near else ""
 

@@ -1,4 +1,4 @@
-"""What a plug-in imports to declare what it brings; see `docs/extending.md`. Free of JAX."""
+"""The names that a plug-in imports to declare its data sets and families; see `docs/extending.md`. Free of JAX."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ class Examples:
     """Labelled sequences.
 
     Attributes:
-        inputs: The sequences, (L_i, d_input) each: a list of arrays of any lengths, or one array (n, L, d_input).
-        labels: The class of each, 0 to n_classes - 1; for a regression targets of every step, (L_i, n_classes) each.
+        inputs: A list of sequences, each an array of shape (L_i, d_input); or one array of shape (n, L, d_input).
+        labels: The class of each sequence, 0 to n_classes - 1; for a regression the targets of each sequence, an array
+            of shape (L_i, n_classes).
     """
 
     inputs: Sequence[Any]

@@ -1,1 +1,1 @@
-"""The configuration of a run: its keys, which of them are science, how it is composed. Free of JAX."""
+"""The configuration of a run: its keys, its composition from files and overrides, and its identity. Free of JAX."""

@@ -1,10 +1,10 @@
-"""The closed choices of a run's configuration. Free of JAX, so that the launcher can read them too."""
+"""The enumerations of a run's configuration. Free of JAX, so that the launcher can read them too."""
 
 from enum import Enum
 
 
 class CInit(Enum):
-    """How the output matrix C is drawn."""
+    """The distribution of the initial output matrix C."""
 
     trunc_standard_normal = "trunc_standard_normal"
     lecun_normal = "lecun_normal"
@@ -12,7 +12,7 @@ class CInit(Enum):
 
 
 class Discretization(Enum):
-    """How the continuous system becomes a recurrence."""
+    """The method that turns the continuous-time system into a recurrence."""
 
     zoh = "zoh"
     bilinear = "bilinear"
@@ -35,14 +35,14 @@ class Norm(Enum):
 
 
 class Pooling(Enum):
-    """How a sequence becomes one vector: the mean over valid steps, or the last valid step."""
+    """The reduction of a sequence to one vector: the mean over its valid steps, or its last valid step."""
 
     mean = "mean"
     last = "last"
 
 
 class ParamGroups(Enum):
-    """Which parameters train at `ssm_lr` and which decay: the four tables of the S5 repository."""
+    """The assignment of parameters to `ssm_lr` and to weight decay: the four tables of the S5 repository."""
 
     standard = "standard"
     BandCdecay = "BandCdecay"
@@ -51,7 +51,7 @@ class ParamGroups(Enum):
 
 
 class Schedule(Enum):
-    """The learning rate after the warm-up."""
+    """The schedule of the learning rate after the warm-up."""
 
     cosine = "cosine"
     constant = "constant"
@@ -74,7 +74,7 @@ class WandbMode(Enum):
 
 
 class Platform(Enum):
-    """The device a run must find; `any` accepts every device."""
+    """The kind of device that a run requires; `any` accepts every device."""
 
     any = "any"
     cpu = "cpu"
@@ -91,7 +91,7 @@ class Precision(Enum):
 
 
 class Remat(Enum):
-    """What the backward pass computes again: nothing, all of a layer but its states and statistics, or all."""
+    """The activations that the backward pass recomputes: none, all except a layer's states and statistics, or all."""
 
     none = "none"
     states = "states"
@@ -99,14 +99,14 @@ class Remat(Enum):
 
 
 class Encoder(Enum):
-    """What makes features of an input step: a dense map, or a small convolutional network on a square picture."""
+    """The encoder of an input step: a dense layer, or a small convolutional network for a square picture."""
 
     dense = "dense"
     picture = "picture"
 
 
 class Times(Enum):
-    """How the intervals between irregular observations enter: as longer steps, not at all, or as one more feature."""
+    """The use of the intervals between irregular observations: as step sizes, not at all, or as one more feature."""
 
     steps = "steps"
     ignore = "ignore"
@@ -114,14 +114,14 @@ class Times(Enum):
 
 
 class Likelihood(Enum):
-    """The answer of a regression to each step: a value, or a Gaussian with its own variance."""
+    """The output of a regression for each step: a value, or the mean and the variance of a Gaussian."""
 
     fixed = "fixed"
     gaussian = "gaussian"
 
 
 class Head(Enum):
-    """What a model returns for a sequence."""
+    """The output of a model for a sequence, and so the task: classes, classes of a pair, or values for each step."""
 
     classification = "classification"
     retrieval = "retrieval"
@@ -130,16 +130,16 @@ class Head(Enum):
 
     @property
     def per_step(self) -> bool:
-        """Return whether each step has its own answer and target."""
+        """Whether each step has its own output and target."""
         return self in (Head.regression, Head.gaussian)
 
     def answers(self, n: int) -> str:
-        """Return the answer in words: `n` classes, or `n` values a step."""
+        """Return the output as text: `n` classes, or `n` values a step."""
         return f"{n} value{'s' * (n != 1)} a step" if self.per_step else f"{n} classes"
 
 
 class CompatWith(Enum):
-    """Whose behaviour is reproduced where ours differs on purpose; `s5.config.compat` says what that switches."""
+    """The code whose behaviour is reproduced: ours, or the S5 repository's; `s5.config.compat` has the differences."""
 
     none = "none"
     upstream = "upstream"

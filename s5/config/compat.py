@@ -1,4 +1,4 @@
-"""What `compat: upstream` switches, each by its name. This is the only place that decides it."""
+"""The switches that `compat: upstream` turns on. All code reads the switches, and only this module the key."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,18 @@ from s5.config.choices import CompatWith
 
 @dataclass(frozen=True, kw_only=True)
 class Compat:
-    """Where a training departs from this project's own behaviour. Without any switch it is ours.
+    """Switches that replace this project's behaviour by that of the S5 repository; all are off by default.
 
     Attributes:
         padding_enters_layers: Padded steps enter the scans and the batch statistics.
         norms_and_biases_decay: Normalisation parameters and biases train at `optim.lr`, with decay.
-        rate_set_after_update: The learning rate is set after an update, for the next: the first runs at the peak, the
-            cosine begins with the training and ends a warm-up early, a fall at a plateau shows one update late.
-        plateau_waits_longer: The rates fall one epoch later than `optim.lr_patience_epochs` says.
-        ties_keep_first: Among models of equal accuracy the first is the best, whatever its loss.
-        audio_scaled_twice: The constant added to the standard deviation of audio is 2^15 times larger.
-        text_validates_on_test: IMDB trains on all training reviews, and validates on the test reviews.
+        rate_set_after_update: Each update sets the learning rate of the next update. So the first update has the peak
+            rate, the cosine starts with the training and ends one warm-up early, and a plateau lowers the rate one
+            update late.
+        plateau_waits_longer: The learning rates fall one epoch later than `optim.lr_patience_epochs` says.
+        ties_keep_first: Of models with equal accuracy the first is the best; by default the one with the lowest loss.
+        audio_scaled_twice: The constant that is added to the standard deviation of audio is 2^15 times larger.
+        text_validates_on_test: IMDB trains on all training reviews and validates on the test reviews.
     """
 
     padding_enters_layers: bool = False
@@ -42,5 +43,5 @@ UPSTREAM = Compat(
 
 
 def compat_switches(choice: CompatWith) -> Compat:
-    """Return the switches that the config's key `compat` stands for."""
+    """Return the switches that a value of the config's key `compat` turns on."""
     return UPSTREAM if choice is CompatWith.upstream else OURS

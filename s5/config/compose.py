@@ -1,6 +1,6 @@
-"""How a run's config is composed: by Hydra, from the schema, a recipe, a model and overrides.
+"""The composition of a run's config through Hydra: from the schema, a recipe, a model and overrides.
 
-`python -m s5` and the launcher both compose here, so both take the same words and refuse them with the same text.
+`python -m s5` and the launcher both use this module, so both accept the same overrides and have the same messages.
 """
 
 import re
@@ -40,8 +40,8 @@ def compose(overrides: Sequence[str]) -> Config:
         The config.
 
     Raises:
-        UserError: For an unknown recipe, model or key, a value of the wrong type, a combination that cannot be, or a
-            `train.init_from` that is not the directory of a finished run.
+        UserError: For an unknown recipe, model or key, a value of the wrong type, values that do not fit together, or
+            a `train.init_from` that is not the directory of a finished run.
     """
     try:
         config = from_dict(Config, plain_values(compose_nodes(_with_plugins(overrides))))
@@ -52,7 +52,7 @@ def compose(overrides: Sequence[str]) -> Config:
 
 
 def _with_plugins(overrides: Sequence[str]) -> list[str]:
-    """Load the plug-ins that overrides name, and return the overrides with the hash of their content."""
+    """Load the plug-ins in `plugins=...`; return the overrides with absolute folders and with `plugin_hash`."""
     places = next((word.partition("=")[2] for word in reversed(overrides) if word.startswith("plugins=")), None)
     if places is None:
         return list(overrides)
@@ -68,14 +68,14 @@ def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = Non
 
     Args:
         overrides: In Hydra's override grammar.
-        folders: Where recipes and models lie, the one with `config.yaml` first; None for `conf_dirs()`.
+        folders: The folders of recipes and models, first the one with `config.yaml`; None for `conf_dirs()`.
 
     Returns:
-        OmegaConf's object, before interpolations are resolved and before the checks across fields.
+        OmegaConf's object, with interpolations that are not resolved yet, and before the checks across fields.
 
     Raises:
-        InvalidConfig: For a key, a value or an option that does not exist; `file` names the recipe that has it.
-        UserError: For whatever else Hydra does not take.
+        InvalidConfig: For a key, a value or an option that is not valid; `file` is the recipe that has it.
+        UserError: For any other error of Hydra.
     """
     import yaml
     from hydra import compose, initialize_config_dir
@@ -99,7 +99,7 @@ def compose_nodes(overrides: Sequence[str], folders: Sequence[Path] | None = Non
 
 
 def _search(folders: Sequence[Path]) -> list[str]:
-    """Return the override that makes Hydra look into further folders."""
+    """Return the override that makes Hydra search further folders; empty without further folders."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     places = [QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in folders]
@@ -108,20 +108,20 @@ def _search(folders: Sequence[Path]) -> list[str]:
 
 @cache
 def _version_base() -> dict[str, Any]:
-    """Return how Hydra is told to behave as its own version does: 1.3 warns without the argument, 1.4 with it."""
+    """Return the argument for Hydra's defaults of its own version: 1.3 warns without `version_base`, 1.4 with it."""
     import hydra
 
     return {"version_base": None} if hydra.__version__.startswith("1.3.") else {}
 
 
 def _store_schemas() -> None:
-    """Tell Hydra about `Config` and every family.
+    """Store `Config` and every family in Hydra's ConfigStore.
 
-    A family is an option of the group `model` by its name. One that holds another model needs a YAML file to choose
-    which, so it is stored as `KIND_schema`, for that file's defaults list.
+    A family is stored as the option KIND of the group `model`. A family that contains another model is stored as
+    `KIND_schema`: its YAML file names this schema and the inner model in its defaults list.
     """
     schema = Config()
-    schema.model = REQUIRED  # an instance of S5 would refuse the other families
+    schema.model = REQUIRED  # with an instance of S5Config, Hydra would reject the other families
     _store("schema", None, Config, schema)
     for group in model_groups():
         for kind, family in FAMILIES.items():
@@ -132,7 +132,7 @@ _stored: set[tuple[str, str | None, type]] = set()
 
 
 def _store(name: str, group: str | None, section: type, node: Any) -> None:
-    """Store a schema once: Hydra 1.4 warns about another."""
+    """Store a schema, unless it is stored already: Hydra 1.4 warns about the second time."""
     from hydra.core.config_store import ConfigStore
 
     if (name, group, section) not in _stored:
@@ -141,7 +141,7 @@ def _store(name: str, group: str | None, section: type, node: Any) -> None:
 
 
 def _check_override(text: str, folders: Sequence[Path]) -> None:
-    """Refuse what Hydra would explain badly: an option that does not exist, and the kind of a model."""
+    """Raise for the mistakes that Hydra explains badly: an unknown option, and an override of a model's kind."""
     key, value = _key(text), text.partition("=")[2].strip("'\"")
     if text.startswith("~") and key in model_groups():
         raise deletion_error(key)
@@ -159,25 +159,25 @@ def _key(override: str) -> str:
 
 
 def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> UserError:
-    """Return the error to raise for what Hydra raised."""
+    """Return our error for an error of Hydra: with the key, the recipe that has it, and a hint."""
     from omegaconf import OmegaConf, ValueNode
     from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
     cause: Any = error.__cause__ or error.__context__ or error
     if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
-        return InvalidConfig(unmatched[1], "this config chooses nothing by such a group")
+        return InvalidConfig(unmatched[1], "this config has no such group")
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))
     file = shown_path(_find_file(f"{recipe[1]}.yaml", folders)) if recipe else None
     if recipe and recipe[2]:
-        if recipe[1] == "config":  # Hydra names the root, and the experiment's recipe has overridden its choice
+        if recipe[1] == "config":  # Hydra names the root config, but the recipe has overridden its choice
             name = next((text.partition("=")[2] for text in overrides if _key(text) == "experiment"), "")
             file = shown_path(_find_file(f"experiment/{name}.yaml", folders))
         return unknown_option_error(recipe[2], recipe[3], group_options(recipe[2], folders), file)
     if not isinstance(cause, OmegaConfBaseException) or not cause.full_key:
-        override = getattr(error, "override", None)  # the text that Hydra's grammar does not take
+        override = getattr(error, "override", None)  # a text that is not in Hydra's grammar
         return InvalidConfig(f"{override}: not an override" if override else "", first_line(cause), file=file)
     key, section = cast("str", cause.full_key), cause.object_type
-    if recipe is None:  # Hydra stops at the first part of a key that does not exist
+    if recipe is None:  # Hydra's error has only the first part of the key that does not exist
         key = next((whole for text in overrides if (whole := _key(text)).startswith(f"{key}.")), key)
     if isinstance(cause, ConfigTypeError) and "deletion" in str(cause):
         return deletion_error(key)
@@ -191,14 +191,14 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
 def omegaconf_error(
     error: Any, nodes: Mapping[str, Any], key: str, value: Any, file: str | None = None
 ) -> InvalidConfig:
-    """Return the error for what OmegaConf refused.
+    """Return our error for an error of OmegaConf.
 
     Args:
         error: OmegaConf's error.
-        nodes: Every key that exists to the node that holds its value.
-        key: The key that was to be set.
-        value: The value that it was to have; the error may be about a key inside it.
-        file: The recipe that has it; None for an override.
+        nodes: The node of every key that exists, by key.
+        key: The key of the override or the recipe.
+        value: The value of that key; if it is a mapping, the error may be about a key inside it.
+        file: The recipe that has the key; None for an override.
     """
     if (error.full_key or "").startswith(f"{key}."):
         key, value = error.full_key, error.value
@@ -209,7 +209,7 @@ def omegaconf_error(
 
 
 def _check_nodes(config: Any) -> None:
-    """Refuse a key that the schema lacks, a section that was deleted, a kind that is not its keys' family."""
+    """Raise if a key is not in the schema, a section was deleted, or a `kind` is not the family of its section."""
     from omegaconf import DictConfig, OmegaConf, ValueNode
 
     for key in Config.__dataclass_fields__:
@@ -223,16 +223,16 @@ def _check_nodes(config: Any) -> None:
             known = {other: 0 for other in nodes if other != path and not other.startswith(f"{path}.")}
             raise unknown_key_error(path, known, section)
         if is_kind(path) and node._value() != section.kind:
-            raise InvalidConfig(path, f"{node._value()} is not the family of these keys, which is {section.kind}")
+            raise InvalidConfig(path, f"{node._value()} is not the family of these keys; it is {section.kind}")
 
 
 def _find_file(name: str, folders: Sequence[Path]) -> Path:
-    """Return the file that Hydra means by a name inside the search path."""
+    """Return the first file of this name in the folders, as Hydra finds it; if none exists, its path in the first."""
     return next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
 
 
 def _syntax_problem(error: Any) -> str:
-    """Return the line, the column and the problem of a recipe that is not YAML."""
+    """Return the message about a recipe that is not YAML, with line and column if PyYAML knows them."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         return f"a recipe is not YAML: {first_line(error)}"
@@ -245,6 +245,6 @@ def _syntax_file(error: Any) -> str | None:
 
 
 def shown_path(path: Path) -> str:
-    """Return a path as short as it can be typed here."""
+    """Return a path as text, relative to the working folder if it is inside."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,4 +1,4 @@
-"""A run's config as it lies on disk: `config.yaml`, held against what `run.json` says."""
+"""A run's `config.yaml`: its text, reading it, and comparing it with the identity in `run.json`."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from s5.run_dir.result import CONFIG, RUN
 
 
 def config_text(config: Config) -> str:
-    """Return a config as YAML, as `config.yaml` holds it."""
+    """Return the text of `config.yaml` for a config."""
     return yaml_text(to_dict(config))
 
 
@@ -19,7 +19,7 @@ def read_config(run_dir: Path) -> Config:
     """Read a run's `config.yaml`.
 
     Raises:
-        UserError: If it is missing or is not a config.
+        UserError: If the file is missing or is not a config.
     """
     from omegaconf import OmegaConf  # PyYAML alone reads 1e-3 as text
 
@@ -27,7 +27,7 @@ def read_config(run_dir: Path) -> Config:
     try:
         values = OmegaConf.to_container(OmegaConf.load(path))
         if not isinstance(values, dict):
-            raise TypeError("it is not a mapping")
+            raise TypeError("the file is not a mapping")
         return from_dict(Config, values)  # pyright: ignore[reportArgumentType]
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file", hint="name a run directory: one with a config.yaml") from error
@@ -36,13 +36,13 @@ def read_config(run_dir: Path) -> Config:
 
 
 def check_identity(run_dir: Path, config: Config) -> None:
-    """Refuse a config other than the one the run was planned with: its result would have the wrong name.
+    """Raise if a config is not the one that the run was planned with: its result would have the wrong run id.
 
-    A run without `run.json` was not planned by the launcher. The identity of a run with its own command is more than
-    its config's, so that is not compared.
+    Nothing is compared without a `run.json`, since the launcher did not plan the run, nor for a run with its own
+    command, since its identity includes more than the config.
 
     Raises:
-        UserError: If the two differ, or `run.json` cannot be read.
+        UserError: If the science hashes differ, or `run.json` cannot be read.
     """
     path = run_dir / RUN
     try:

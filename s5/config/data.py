@@ -1,4 +1,4 @@
-"""Which data a run reads."""
+"""The section `data` of the configuration."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from s5.config.fields import added, not_science
 
 @dataclass(kw_only=True)
 class DataConfig:
-    """Which data a run reads, and how.
+    """The data set of a run, its split and its files.
 
     Attributes:
         name: A data set of `s5.catalog`.
@@ -17,12 +17,13 @@ class DataConfig:
         permutation: The order of an image's pixels.
         split_seed: Seed of the split into training and validation, if the data set has no official one.
         zero_shot: Another data set of the same kind, such as the same recordings at another sampling rate. The best
-            model is scored on its test split without having been trained on it; None for no such score.
+            model is also scored on the test split of this data set, without training on it; None for no such score.
         zero_shot_version: The version of `zero_shot`.
-        zero_shot_rescale: Factor on every step there: its sampling interval over that of the training data.
+        zero_shot_rescale: Factor on the step sizes for `zero_shot`: its sampling interval divided by that of the
+            training data.
         root: Folder with the raw files; None for the catalog's default places.
         cache: Folder for converted files; None for the default one.
-        prefetch: Batches prepared ahead.
+        prefetch: Number of batches that are prepared ahead.
     """
 
     name: str = "digits"
@@ -37,7 +38,7 @@ class DataConfig:
     prefetch: int = not_science(2)
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes, a negative number of batches, a factor that no step can have."""
+        """Raise ValueError if a seed, a version, a number of batches or a factor is out of range."""
         check_finite("data", self)
         check_at_least(0, data_split_seed=self.split_seed, data_prefetch=self.prefetch)
         check_at_least(1, data_version=self.version, data_zero_shot_version=self.zero_shot_version)
@@ -45,4 +46,4 @@ class DataConfig:
         if self.zero_shot_rescale <= 0:
             raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} must be positive")
         if self.zero_shot is None and self.zero_shot_rescale != 1:
-            raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} needs a data.zero_shot, and it is null")
+            raise ValueError(f"data.zero_shot_rescale={self.zero_shot_rescale} needs data.zero_shot, which is null")

@@ -1,4 +1,4 @@
-"""What is wrong with a key or a value of the configuration, in words; one text for `python -m s5` and sweep files."""
+"""The errors about keys and values of the configuration; `python -m s5` and sweep files have the same messages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -9,13 +9,13 @@ from s5.errors import UserError, did_you_mean, nearest, unknown
 
 
 class InvalidConfig(UserError):
-    """A key or a value that the configuration does not take.
+    """A key or a value that is not valid in the configuration.
 
     Args:
-        key: The key; "" if the problem is with no single one.
-        problem: What is wrong with it.
+        key: The key; "" if the problem is not about a single key.
+        problem: The problem, in words.
         hint: What to type or change.
-        file: The recipe that says so; None for an override.
+        file: The recipe that has the key; None for an override.
     """
 
     def __init__(self, key: str, problem: str, *, hint: str | None = None, file: str | None = None) -> None:
@@ -32,9 +32,9 @@ def unknown_key_error(
 
     Args:
         key: The key.
-        nodes: Every key that exists, to anything.
-        section: The dataclass of the section that lacks the key, if it is known.
-        file: The recipe that has it; None for an override.
+        nodes: A mapping whose keys are all keys that exist; its values are not used.
+        section: The dataclass of the section that lacks the key; None if it is not known.
+        file: The recipe that has the key; None for an override.
     """
     known = sorted(name for name in nodes if not is_kind(name))
     above, _, last = key.rpartition(".")
@@ -61,14 +61,14 @@ def _family_hint(name: str) -> str:
 
 
 def invalid_value_error(key: str, value: Any, node: Any, reason: str, file: str | None = None) -> InvalidConfig:
-    """Return the error for a value that its key does not take.
+    """Return the error for a value that is not valid for its key.
 
     Args:
         key: The key.
         value: The value.
-        node: OmegaConf's node that holds the key's value.
-        reason: What OmegaConf says.
-        file: The recipe that has it; None for an override.
+        node: OmegaConf's node of the key in the schema.
+        reason: OmegaConf's message, for a type that this function has no words for.
+        file: The recipe that has the value; None for an override.
     """
     from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
 
@@ -88,13 +88,13 @@ def deletion_error(key: str) -> InvalidConfig:
 
 
 def unknown_option_error(group: str, name: Any, options: Sequence[str], file: str | None = None) -> InvalidConfig:
-    """Return the error for a file that a group does not have.
+    """Return the error for an option that a group does not have.
 
     Args:
         group: The group, such as `experiment` or `model/layer`.
-        name: What was to be chosen in it.
-        options: What there is to choose.
-        file: The recipe that chooses it; None for an override.
+        name: The option, as the user typed it.
+        options: The options of the group.
+        file: The recipe that chooses the option; None for an override.
     """
     noun = group.rpartition("/")[2]
     problem = unknown(noun, name, options) if isinstance(name, str) else f"{_shown(name)} is not a name"
@@ -102,18 +102,18 @@ def unknown_option_error(group: str, name: Any, options: Sequence[str], file: st
 
 
 def kind_error(key: str, value: Any) -> InvalidConfig:
-    """Return the error for an override of `model.kind`: the group chooses the family, and its keys with it."""
+    """Return the error for an override of `model.kind`: `model=KIND` chooses the family together with its keys."""
     group = key.rpartition(".")[0].replace(".", "/")
-    return InvalidConfig(key, "a family is not set by its kind", hint=f"choose it with its keys: {group}={value}")
+    return InvalidConfig(key, "this key cannot choose the family", hint=f"choose the family with {group}={value}")
 
 
 def is_kind(key: str) -> bool:
-    """Return whether a key is the `kind` of a model or of a model inside it."""
+    """Return whether a key is the `kind` of the model or of a model inside the model."""
     return key.startswith("model.") and key.endswith(".kind")
 
 
 def _shown(value: Any) -> str:
-    """Return a value as a message shows it."""
+    """Return the text of a value for a message."""
     match value:
         case None:
             return "null"

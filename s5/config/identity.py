@@ -1,4 +1,4 @@
-"""A config as plain values, in both directions, and the part of it that is a run's identity. Free of JAX."""
+"""Conversion between a config and plain values, and the science hash, which identifies a run. Free of JAX."""
 
 import hashlib
 import json
@@ -14,16 +14,20 @@ from s5.config.plugins import load_plugins
 from s5.config.run import Config
 from s5.errors import did_you_mean
 
-# Raise it when a field's meaning changes so that old results must not be taken for new ones.
+# Raise it if the meaning of a field changes, so that old results are not used as results of the new code.
 SCIENCE_VERSION = 1
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """What a field holds, looked up once: a sweep of ten thousand runs asks a million times.
+    """The type of a field, cached: a sweep of ten thousand runs looks up a field a million times.
 
     Attributes:
-        before: The plain value that means what was so before the field existed; MISSING if it always existed.
+        section: The dataclass of a nested section; None for a value.
+        choice: The enumeration of the value; None for another type.
+        science: Whether the field is part of the identity.
+        before: The default of a field declared `added`, in plain form; runs stored before have this value. MISSING for
+            any other field.
     """
 
     section: type | None
@@ -51,7 +55,7 @@ def _slots(kind: type) -> dict[str, _Slot]:
 
 
 def _concrete(kind: type, values: Mapping[str, Any]) -> type:
-    """Return the dataclass of these values: that of its family for a model."""
+    """Return the dataclass of these values: for `ModelConfig` the class of the family in `kind`, else `kind` itself."""
     return find_family(values.get("kind", S5Config.kind)) if kind is ModelConfig else kind
 
 
@@ -68,7 +72,7 @@ def from_dict(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
 
     Raises:
         TypeError: For an unknown key.
-        ValueError: If a check refuses the values, or a model's family is unknown.
+        ValueError: If a check fails, or a model's family is unknown.
     """
     if kind is Config:
         load_plugins(values.get("plugins") or ())
@@ -87,13 +91,13 @@ def from_dict(kind: type, values: Mapping[str, Any], path: str = "") -> Any:
 
 
 def from_section(name: str, values: Any) -> Any:
-    """Return what `from_dict` makes of one key of a whole config; the values themselves if there is no such key."""
+    """Build one section of a whole config as `from_dict` does; return the values unchanged for an unknown name."""
     slot = _slots(Config).get(name)
     return _value(slot, values, f"{name}.") if slot else values
 
 
 def _value(slot: _Slot, value: Any, path: str) -> Any:
-    """Turn a plain value into what its field asks for."""
+    """Convert a plain value to the type of its field: a section, an enumeration, or a copy of a list."""
     if slot.section and isinstance(value, Mapping):
         return from_dict(slot.section, value, path)
     if slot.choice and isinstance(value, str):
@@ -128,15 +132,15 @@ def _plain(value: Any) -> Any:
 
 
 def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, Any]:
-    """Return the part of a resolved config that changes the numbers of a run.
+    """Return the part of a resolved config that changes the results of a run.
 
     Args:
         values: The config as nested plain values.
-        kind: The dataclass that describes it.
+        kind: The dataclass of the config.
 
     Returns:
-        The same nesting without the fields declared `science=False`, and without those that were added later and
-        have their default: a run that was stored before keeps its identity.
+        The same nesting, without fields declared `science=False`, and without fields declared `added` that have their
+        default: so runs that were stored before such a field keep their identity.
 
     Raises:
         ValueError: If a model's family is unknown.
@@ -154,7 +158,7 @@ def science_subset(values: Mapping[str, Any], kind: type = Config) -> dict[str, 
 
 
 def is_science(key: str) -> bool:
-    """Return whether a key, such as `model.d_state`, changes the numbers of a run; False for an unknown key."""
+    """Return whether a key, such as `model.d_state`, changes the results of a run; False for an unknown key."""
     kinds: list[type] = [Config]
     for name in key.split("."):
         found = [slot for kind in kinds if (slot := _slots(kind).get(name)) and slot.science]
@@ -165,12 +169,12 @@ def is_science(key: str) -> bool:
 
 
 def _kinds(section: type | None) -> list[type]:
-    """Return the dataclasses that a section can have: those of all families for a model."""
+    """Return the possible dataclasses of a section: for a model those of all families; none for None."""
     return list(FAMILIES.values()) if section is ModelConfig else [section] if section else []
 
 
 def science_entry(name: str, value: Any) -> str:
-    """Return one key of a whole config and its scientific value as canonical JSON, "" if it has none."""
+    """Return the canonical JSON of one key and its scientific value, without braces; "" if none of it is science."""
     subset = science_subset({name: value})
     text = json.dumps(subset, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text[1:-1]
@@ -181,7 +185,7 @@ def science_hash(values: Mapping[str, Any], entry: Callable[[str, Any], str] = s
 
     Args:
         values: The config as nested plain values.
-        entry: What returns the JSON of a key, such as `science_entry` with a memory.
+        entry: Returns the JSON of a key; `science_entry`, or a function that caches its results.
 
     Returns:
         64 hex digits.

@@ -1,4 +1,4 @@
-"""What every model has, whatever its family. A family adds its own keys in `s5.config.families`."""
+"""The section `model` of the configuration: the keys of all families. `s5.config.families` has those of each family."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -10,19 +10,19 @@ from s5.config.fields import added, not_science
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """The keys that all models share: abstract, since a family says which sequence layer they are made of.
+    """The keys that all models share. The class is abstract: the class of a family decides the kind of layer.
 
     The defaults are those of the S5 repository's command line.
 
     Attributes:
-        kind: The family. The class decides it, so it is chosen by the group (`model=s5`), never set.
+        kind: The name of the family. It belongs to the class: choose it with `model=s5`, never set it.
         d_model: H, features of a layer.
         bn_momentum: Weight of the old statistics in batch normalisation's running averages.
-        step_rescale: Factor on every step: the sampling interval of these data over that of the training data.
-        remat: What the backward pass computes again: time for memory.
-        encoder: What makes features of an input step.
-        times: How the intervals between irregular observations enter the model.
-        likelihood: What a regression answers with; data with classes have `fixed`.
+        step_rescale: Factor on the step sizes: the sampling interval of these data over that of the training data.
+        remat: The activations that the backward pass recomputes, which takes time and saves memory.
+        encoder: The encoder of an input step.
+        times: The use of the intervals between irregular observations.
+        likelihood: The output of a regression for each step; `fixed` for data with classes.
     """
 
     kind: str
@@ -43,48 +43,45 @@ class ModelConfig:
     likelihood: Likelihood = added(Likelihood.fixed)  # noqa: RUF009
 
     def __post_init__(self) -> None:
-        """Refuse values that describe no model. A family's own checks call this one first."""
+        """Raise ValueError if a value is out of range. The `__post_init__` of a family calls this one first."""
         family = getattr(type(self), "kind", None)
         if family is None:
             raise TypeError("ModelConfig is abstract: choose the class of a family, such as S5Config")
         if self.kind != family:
-            raise ValueError(f"model.kind={self.kind}: these are the keys of {family}, so choose model={self.kind}")
+            raise ValueError(f"model.kind={self.kind}: but the keys are those of {family}; choose model={self.kind}")
         check_finite("model", self)
         check_at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model)
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1)")
+            raise ValueError(f"model.dropout={self.dropout} must be at least 0 and below 1")
         if not 0 <= self.bn_momentum < 1:
-            raise ValueError(f"model.bn_momentum={self.bn_momentum} must lie in [0, 1)")
+            raise ValueError(f"model.bn_momentum={self.bn_momentum} must be at least 0 and below 1")
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
 
     def check_fits(self, d_input: int, head: Head, *, tokens: bool = False, times: bool = True) -> None:
-        """Refuse data that such a model cannot read.
+        """Raise ValueError if the model cannot read some data; the message names the key.
 
         Args:
             d_input: Features of an input step, or the number of different tokens.
-            head: What the data ask of a model.
+            head: The head that the data require.
             tokens: Whether a step is a token.
-            times: Whether it is known when each step was observed.
-
-        Raises:
-            ValueError: Naming the key.
+            times: Whether the data have a time for each step.
         """
         if self.encoder is Encoder.picture and tokens:
-            raise ValueError("model.encoder=picture: a step must be a square picture, and it is a token")
+            raise ValueError("model.encoder=picture: a step must be a square picture, but here a step is a token")
         if self.encoder is Encoder.picture and picture_side(d_input) is None:
             raise ValueError(
-                "model.encoder=picture: a step must be a square picture whose side is a multiple of 8, and it has "
-                f"{d_input} feature{'s' * (d_input != 1)}"
+                "model.encoder=picture: a step must be a square picture whose side is a multiple of 8, but here a step "
+                f"has {d_input} feature{'s' * (d_input != 1)}"
             )
         if self.times is Times.append and tokens:
-            raise ValueError("model.times=append: a step must have features that a time can join, and it is a token")
+            raise ValueError("model.times=append: a step must have features, but here a step is a token")
         if self.times is not Times.steps and not times:
             raise ValueError(
-                f"model.times={self.times.name}: all intervals of these data are 1, and nothing else is known"
+                f"model.times={self.times.name}: all intervals of these data are 1; choose model.times=steps"
             )
         if self.likelihood is Likelihood.gaussian and not head.per_step:
-            raise ValueError(f"model.likelihood=gaussian: only a regression has one, and this is a {head.name}")
+            raise ValueError(f"model.likelihood=gaussian: needs a regression, but this data set is for {head.name}")
 
 
 def picture_side(n_pixels: int) -> int | None:

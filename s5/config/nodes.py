@@ -1,4 +1,4 @@
-"""The nodes of a config as OmegaConf holds it, and their plain values."""
+"""The nodes of OmegaConf's config object: their plain values, and a walk over them."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -8,10 +8,11 @@ from s5.errors import UserError
 
 
 def plain_values(config: Any) -> dict[str, Any]:
-    """Return a composed config as nested plain values, its interpolations resolved, an enum by its name.
+    """Return a composed config as nested plain values: interpolations are resolved, an enum becomes its name.
 
     Raises:
-        InvalidConfig: If a value is missing, or an interpolation leads nowhere.
+        InvalidConfig: If a value is missing, or an interpolation refers to a key that does not exist.
+        UserError: If a text contains `${`.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -28,13 +29,13 @@ def plain_values(config: Any) -> dict[str, Any]:
         ) from error
     for text in _texts(values):
         if "${" in text:
-            # config.yaml is read by OmegaConf, which would take it for an interpolation.
-            raise UserError(f"the text {text!r} holds `${{`, which a config cannot store")
+            # OmegaConf reads config.yaml, and would read this text as an interpolation.
+            raise UserError(f"the text {text!r} contains `${{`, which a config cannot store")
     return cast("dict[str, Any]", values)
 
 
 def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and the node of everything inside one of OmegaConf's containers."""
+    """Yield the path and the node of every key and item inside one of OmegaConf's containers, at any depth."""
     from omegaconf import DictConfig, ListConfig
 
     if not isinstance(config, DictConfig | ListConfig) or depends(config) or cast("Any", config)._is_none():
@@ -49,12 +50,12 @@ def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def depends(node: Any) -> bool:
-    """Return whether a node has no value of its own: it is an interpolation, or missing."""
+    """Return whether a node has no value of its own, since it is an interpolation or missing."""
     return bool(node._is_interpolation() or node._is_missing())
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of the innermost cause: Hydra wraps what is worth knowing."""
+    """Return the first line of an error's innermost cause, since Hydra wraps the error that explains the problem."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()

@@ -1,8 +1,8 @@
 """Plug-ins: a user's own data sets, model families and recipes, without a change to this package.
 
-A plug-in is a folder with a file `plugin.py` that holds `PLUGIN = Plugin(...)`, and optionally a folder `conf` with
-recipes (`conf/experiment/GROUP/NAME.yaml`) and model files (`conf/model/NAME.yaml`); or an installed package that names
-such a module under the entry point group `s5.plugins`. `plugin.py` is imported by the launcher too, so it must not
+A plug-in is a folder with a file `plugin.py` that defines `PLUGIN = Plugin(...)`. A folder `conf` in it may contain
+recipes (`conf/experiment/GROUP/NAME.yaml`) and model files (`conf/model/NAME.yaml`). An installed package can declare
+such a module as an entry point of the group `s5.plugins`. The launcher imports `plugin.py` too, so the module must not
 import JAX at its top: functions import what they need.
 
 The content of the folder is part of a run's identity: `plugin_hash` is the hash of its files.
@@ -34,14 +34,14 @@ class PluginDataset:
     """A data set of a plug-in.
 
     Attributes:
-        name: What `data.name` calls it.
-        load: Reads it. Called with the folder of `data.root` (None if it is not set); returns `s5.plugins.Examples`, or
-            a mapping of `train`, `val` and `test` to them.
+        name: The name of the data set in `data.name`.
+        load: The function that reads the data set. Its argument is the folder `data.root`, or None if that is not set.
+            It returns `s5.plugins.Examples`, or a mapping of `train`, `val` and `test` to `Examples`.
         n_classes: Number of classes; for a regression the number of features of a target.
         d_input: Features of a step.
         length: L, the steps of the longest sequence; shorter ones are padded.
         head: The task: `classification` or `regression`.
-        about: One line for the reader.
+        about: A description in one line.
     """
 
     name: str
@@ -59,7 +59,8 @@ class PluginFamily:
 
     Attributes:
         config: A dataclass that extends `s5.config.model.ModelConfig`; the default of its `kind` is the family's name.
-        mixer: Returns the class of its layers, an `s5.SequenceMixer`; a function, so that JAX is imported when needed.
+        mixer: A function that returns the class of the layers, a subclass of `s5.SequenceMixer`. It is a function, so
+            that JAX is imported only when needed.
     """
 
     config: type[ModelConfig]
@@ -68,11 +69,11 @@ class PluginFamily:
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """What a plug-in brings.
+    """The declaration of a plug-in.
 
     Attributes:
-        datasets: Data sets.
-        families: Model families.
+        datasets: The data sets that the plug-in adds.
+        families: The model families that the plug-in adds.
     """
 
     datasets: tuple[PluginDataset, ...] = ()
@@ -80,17 +81,17 @@ class Plugin:
 
 
 _loaded: dict[str, Plugin] = {}  # by the hash of the content
-_copies: dict[str, Path] = {}  # where a run will find a plug-in, and where it lies until it is copied there
+_copies: dict[str, Path] = {}  # the future place of a plug-in's copy, with the folder that will be copied
 
 
 def load_plugins(places: Iterable[str]) -> None:
-    """Load plug-ins, so that their data sets, families and recipes can be named. A loaded one is not loaded again.
+    """Load plug-ins, so that configs can name their data sets, families and recipes; skip plug-ins that are loaded.
 
     Args:
         places: Folders, or names of entry points.
 
     Raises:
-        UserError: If a plug-in cannot be found or imported, or takes a name that exists.
+        UserError: If a plug-in cannot be found or imported, or a family has the name of one of ours.
     """
     for place in places:
         folder = plugin_folder(place)
@@ -100,7 +101,7 @@ def load_plugins(places: Iterable[str]) -> None:
 
 
 def name_copy(place: str, folder: Path) -> None:
-    """Have a place that may not exist yet stand for a plug-in: the launcher copies it there before a run starts."""
+    """Use `folder` for the plug-in at `place` as long as the launcher has not copied it to `place`."""
     _copies[place] = folder
 
 
@@ -127,7 +128,7 @@ def plugin_folder(place: str) -> Path:
             return Path(spec.origin).resolve().parent
     if folder.is_dir():
         raise UserError(f"plugins: {place}: the folder has no {FILE}", hint="docs/extending.md shows one")
-    known = f"; installed are {', '.join(found)}" if found else ""
+    known = f"; installed entry points: {', '.join(found)}" if found else ""
     raise UserError(
         f"plugins: {place}: no such folder, and no such entry point of {GROUP}{did_you_mean(place, found)}{known}",
         hint="name the folder that holds plugin.py",
@@ -138,13 +139,13 @@ def plugin_files(folder: Path) -> list[Path]:
     """Return the files of a plug-in, sorted by their path.
 
     Raises:
-        UserError: If they are larger than code is: data belong elsewhere, under `data.root`.
+        UserError: If their total size exceeds 20 MiB: data belong in another folder, under `data.root`.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_left_out(path.relative_to(folder)))
     if sum(path.stat().st_size for path in files) > _MAX_BYTES:
         raise UserError(
             f"plugins: {folder}: its files exceed {_MAX_BYTES >> 20} MiB",
-            hint="keep data elsewhere, and name their folder with data.root",
+            hint="move data to another folder, and set data.root to that folder",
         )
     return files
 
@@ -163,25 +164,25 @@ def folder_hash(folder: Path) -> str:
 
 
 def content_hash(places: Iterable[str]) -> str:
-    """Return what the identity of a run holds of its plug-ins; empty if it has none."""
+    """Return the hash of the content of plug-ins, which is part of a run's identity; "" without plug-ins."""
     hashes = [folder_hash(plugin_folder(place)) for place in places]
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest() if hashes else ""
 
 
 def check_content(values: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run whose plug-ins have changed since it began.
+    """Raise if a run's plug-ins have changed since the run began.
 
     Args:
         values: The run's config as nested plain values.
 
     Raises:
-        UserError: If they have.
+        UserError: If the plug-ins have another hash than `plugin_hash`.
     """
     places = values.get("plugins") or ()
     if places and content_hash(places) != values.get("plugin_hash"):
         raise UserError(
             f"plugins: {', '.join(places)}: the files have changed since the run began",
-            hint="restore them, or start another run",
+            hint="restore the files, or start another run",
         )
 
 
@@ -190,7 +191,7 @@ def _import(folder: Path, content: str) -> Plugin:
     spec = importlib.util.spec_from_file_location(name, folder / FILE, submodule_search_locations=[str(folder)])
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # so that `from . import other` works in it
+    sys.modules[name] = module  # so that `from . import other` works in plugin.py
     had_jax = "jax" in sys.modules
     try:
         spec.loader.exec_module(module)
@@ -199,7 +200,7 @@ def _import(folder: Path, content: str) -> Plugin:
         raise UserError(f"plugins: {folder / FILE}: {_where(error, folder)}{type(error).__name__}: {error}") from error
     if "jax" in sys.modules and not had_jax:
         raise UserError(
-            f"plugins: {folder / FILE} imports JAX when it is imported, and the launcher must stay free of it",
+            f"plugins: {folder / FILE} imports JAX when it is imported; the launcher imports it too, without JAX",
             hint="import JAX inside the functions that need it",
         )
     return _declared(module, folder)
@@ -210,13 +211,13 @@ def _declared(module: ModuleType, folder: Path) -> Plugin:
     if not isinstance(plugin, Plugin):
         raise UserError(
             f"plugins: {folder / FILE} has no PLUGIN = Plugin(...)",
-            hint="`from s5.plugins import Plugin` has the class",
+            hint="define PLUGIN = Plugin(...), with `from s5.plugins import Plugin`",
         )
     return plugin
 
 
 def _where(error: BaseException, folder: Path) -> str:
-    """Return the last line of the plug-in's own code that an error came through, or ""."""
+    """Return the last file and line of the plug-in in an error's traceback, as text; "" if there is no such line."""
     trace, where = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
@@ -239,17 +240,17 @@ def _register(folder: Path, plugin: Plugin) -> Plugin:
 
 
 def plugin_datasets() -> Iterator[PluginDataset]:
-    """Yield the data sets of all loaded plug-ins, the newest first."""
+    """Yield the data sets of all loaded plug-ins; the last plug-in loaded comes first."""
     for plugin in reversed(_loaded.values()):
         yield from plugin.datasets
 
 
 def plugin_dataset(name: str) -> PluginDataset | None:
-    """Return the data set of a loaded plug-in; None if none has this name."""
+    """Return the plug-in data set of a name; None if no loaded plug-in has such a data set."""
     return next((dataset for dataset in plugin_datasets() if dataset.name == name), None)
 
 
 def plugin_mixer(kind: str) -> type | None:
-    """Return the layer class of a loaded plug-in's family; None if none has this name."""
+    """Return the layer class of a plug-in's family; None if no loaded plug-in has such a family."""
     found = (family for plugin in reversed(_loaded.values()) for family in plugin.families)
     return next((family.mixer() for family in found if family.config.kind == kind), None)

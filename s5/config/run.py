@@ -1,8 +1,8 @@
-"""The configuration of one run, whole.
+"""The whole configuration of one run.
 
-The dataclasses are Hydra's structured configs, so a misspelt key or a value of the wrong type is refused before
-anything starts. A field whose metadata says `science=False` (a path, a device, logging) does not change what is
-measured: it is left out of the run's identity.
+The dataclasses are Hydra's structured configs, so a misspelt key or a value of the wrong type is an error before
+anything starts. A field with `science=False` in its metadata (a path, a device, logging) does not change the results,
+so it is not part of the run's identity.
 """
 
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ class Config:
     """The configuration of one run.
 
     Attributes:
-        recipe: Name of the experiment's recipe, for the reader; it does not change the numbers.
+        recipe: Name of the experiment's recipe, for the reader; it does not change the results.
         seed: Seed of initialisation, data order and dropout.
-        platform: The device that must be found.
-        plugins: Folders or entry points of plug-ins, which bring data sets, model families and recipes.
-        plugin_hash: The hash of their content; set from it.
-        compat: Whose faults are brought back, to reproduce a published number as it was made; see `s5.config.compat`.
+        platform: The kind of device that the run requires.
+        plugins: Folders or entry points of plug-ins, which add data sets, model families and recipes.
+        plugin_hash: The hash of the content of `plugins`; set when the config is composed.
+        compat: The code whose behaviour is reproduced, to repeat a published result; see `s5.config.compat`.
     """
 
     recipe: str = not_science("")
@@ -43,6 +43,6 @@ class Config:
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes, or that JAX would take for a smaller one: it keeps 32 bits."""
+        """Raise ValueError if the seed is negative or needs more than 32 bits: JAX would cut it off."""
         check_at_least(0, seed=self.seed)
         check_below_power_of_two(32, seed=self.seed)

@@ -1,4 +1,4 @@
-"""Where recipes and models' YAML files lie, and which names they have; found without Hydra."""
+"""The folders of the recipes and model files, and the names of these files; found without Hydra."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ _added: list[Path] = []
 def add_conf_dir(folder: Path) -> None:
     """Add a folder of recipes and models, such as a plug-in's: `experiment/GROUP/NAME.yaml`, `model/NAME.yaml`.
 
-    Its files are found beside our own; a name that both have is ours.
+    The folder is searched after our own, so of two files with one name ours is used.
 
     Args:
         folder: An absolute path.
@@ -23,7 +23,7 @@ def add_conf_dir(folder: Path) -> None:
 
 
 def conf_dirs() -> tuple[Path, ...]:
-    """Return the folders that are searched; the first one holds `config.yaml`."""
+    """Return the folders that are searched, first the one that contains `config.yaml`."""
     return (CONF_DIR, *_added)
 
 
@@ -31,17 +31,17 @@ def experiment_names(folders: Sequence[Path] | None = None) -> list[str]:
     """Return the name of every recipe, such as `digits/s5`, sorted.
 
     Args:
-        folders: Where to look; None for `conf_dirs()`.
+        folders: The folders to search; None for `conf_dirs()`.
     """
     return group_options("experiment", folders)
 
 
 def group_options(group: str, folders: Sequence[Path] | None = None) -> list[str]:
-    """Return what `GROUP=NAME` can choose, sorted: the files of a group and, of a model, the families.
+    """Return the names that `GROUP=NAME` can choose, sorted: the group's files and, for a model, also the families.
 
     Args:
         group: A group's name, such as `experiment`, `model` or `model/layer`.
-        folders: Where to look; None for `conf_dirs()`.
+        folders: The folders to search; None for `conf_dirs()`.
     """
     roots = [folder / group for folder in folders or conf_dirs()]
     names = {path.relative_to(root).with_suffix("").as_posix() for root in roots for path in root.rglob("*.yaml")}
@@ -51,16 +51,16 @@ def group_options(group: str, folders: Sequence[Path] | None = None) -> list[str
 
 
 def is_group(key: str, folders: Sequence[Path] | None = None) -> bool:
-    """Return whether a key chooses a file of a group instead of setting a value.
+    """Return whether a key chooses an option of a group instead of setting a value.
 
     Args:
         key: An override's key, such as `experiment` or `optim.lr`.
-        folders: Where to look; None for `conf_dirs()`.
+        folders: The folders to search; None for `conf_dirs()`.
     """
     return key in model_groups() or any((folder / key).is_dir() for folder in folders or conf_dirs())
 
 
 def model_groups() -> list[str]:
-    """Return the groups that choose a family: `model`, and `model/FIELD` for each field that holds another model."""
+    """Return the groups that choose a family: `model`, and `model/FIELD` for each field that contains another model."""
     inner = dict.fromkeys(f"model/{name}" for family in FAMILIES.values() for name in layer_fields(family))
     return ["model", *inner]

@@ -1,15 +1,17 @@
-"""The run whose parameters another run starts from: `train.init_from`, resolved to a directory and an identity.
+"""The source run: the run whose parameters another run starts from.
 
-`train.init_from` says where the source run is, `train.init_hash` which run it is. Only the hash is science, since run
-directories may move. Both are resolved when the config is composed, before it is stored:
+`train.init_from` is the place of the source run, `train.init_hash` its science hash. Only the hash is science, since
+run directories may move. Both keys are resolved when the config is composed, before the config is stored. There are
+two cases:
 
-- A path: `find_source` returns the absolute run directory and the science hash of its run, the values of the two keys.
-  `compose` calls it for `python -m s5`; the launcher calls it for a path in a sweep file.
-- The name of a block that the run comes after: the launcher keeps the name in `train.init_from`, and sets
-  `train.init_hash` to the science hash of the one run of that block to start from. `after.json` in the attempt's folder
-  maps the name to run directories, and `locate_source` picks the one with that hash.
+- `train.init_from` is a path. `find_source` returns the values of both keys: the absolute run directory and the science
+  hash of its run. `compose` calls `find_source` for `python -m s5`; the launcher calls it for a path in a sweep file.
+- `train.init_from` is the name of a block that the run comes after. The launcher keeps the name, and sets
+  `train.init_hash` to the science hash of the source run, a run of that block. `after.json` in the attempt's folder
+  maps the name to run directories, and `locate_source` returns the directory with that hash.
 
-In a container the launcher makes the directory visible under the same path. `s5.training.initial_parameters` loads it.
+In a container the launcher makes the directory visible under the same path. `s5.training.initial_parameters` loads the
+parameters.
 """
 
 import json
@@ -21,7 +23,7 @@ from s5.config.run import Config
 from s5.errors import UserError, did_you_mean
 from s5.run_dir.result import AFTER, RESULT
 
-_HINT = "name the directory of a finished run, one with a result.json; in a sweep, or a block that this one comes after"
+_HINT = "name the directory of a finished run, with a result.json; in a sweep also a block that this run comes after"
 
 
 def find_source(path: str) -> tuple[str, str]:
@@ -31,10 +33,10 @@ def find_source(path: str) -> tuple[str, str]:
         path: A run directory, absolute or relative to the working directory.
 
     Returns:
-        Its absolute path, and the science hash of its run: `train.init_from` and `train.init_hash`.
+        The absolute path, and the science hash of its run: `train.init_from` and `train.init_hash`.
 
     Raises:
-        UserError: If it is not the directory of a finished run.
+        UserError: If the path is not the directory of a finished run.
     """
     run_dir = Path(path).absolute()
     if not run_dir.is_dir():
@@ -44,10 +46,11 @@ def find_source(path: str) -> tuple[str, str]:
 
 
 def resolve_source(config: Config) -> None:
-    """Resolve the path in `train.init_from` of a composed config, if it has one, and set `train.init_hash`.
+    """Make `train.init_from` of a composed config an absolute path, and set `train.init_hash`; do nothing for null.
 
     Raises:
-        UserError: If it is not the directory of a finished run, or not of the run that `train.init_hash` names.
+        UserError: If the path is not the directory of a finished run, or its run has another hash than
+            `train.init_hash`.
     """
     train = config.train
     if train.init_from is None:
@@ -67,11 +70,11 @@ def locate_source(init_from: str, init_hash: str | None, attempt_dir: Path) -> P
         attempt_dir: The attempt's folder.
 
     Raises:
-        UserError: If there is no such directory, the run in it has not finished, or is not the run of `init_hash`.
+        UserError: If there is no such directory, or its run has not finished or has another hash than `init_hash`.
     """
     if init_hash is None:
         raise UserError(
-            f"train.init_from={init_from}, but train.init_hash is null: this config was not resolved when composed",
+            f"train.init_from={init_from}, but train.init_hash is null: the composition did not resolve this config",
             hint="train with `python -m s5 experiment=NAME train.init_from=RUN_DIR`, or with the launcher",
         )
     places = [Path(init_from)] if Path(init_from).is_absolute() else _runs_before(init_from, attempt_dir)
@@ -84,7 +87,7 @@ def locate_source(init_from: str, init_hash: str | None, attempt_dir: Path) -> P
 
 
 def _runs_before(name: str, attempt_dir: Path) -> list[Path]:
-    """Return the directories of the runs of a block, which the launcher has written down for the attempt."""
+    """Return the directories of a block's runs, from the `after.json` that the launcher wrote for the attempt."""
     file = attempt_dir / AFTER
     try:
         runs = json.loads(file.read_text())
@@ -102,7 +105,7 @@ def _runs_before(name: str, attempt_dir: Path) -> list[Path]:
 
 
 def _check_finished(run_dir: Path, init_from: str) -> None:
-    # The science hash tells which parameters a run ends with; those of one that is still training are any.
+    # The science hash identifies the final parameters of a run, not those of a run that is still training.
     if not (run_dir / RESULT).exists():
         raise UserError(f"train.init_from={init_from}: {run_dir} has no {RESULT}: its run has not finished", hint=_HINT)
 
@@ -114,5 +117,5 @@ def _read_hash(run_dir: Path) -> str:
 def _other_run(init_from: str, where: str, found: str, wanted: str) -> UserError:
     return UserError(
         f"train.init_from={init_from}: {where} has the science hash {found}, but train.init_hash={wanted}",
-        hint="the source run was changed or replaced after this run was planned; plan this one again",
+        hint="the source run was changed or replaced after this run was planned; plan this run again",
     )

@@ -1,4 +1,4 @@
-"""The optimizer and the training loop."""
+"""The sections `optim` and `train` of the configuration."""
 
 from dataclasses import dataclass, field
 
@@ -9,16 +9,16 @@ from s5.config.fields import added, not_science
 
 @dataclass(kw_only=True)
 class OptimConfig:
-    """The optimizer. Learning rates are absolute, never factors of each other.
+    """The optimizer. Learning rates are absolute values, never factors of each other.
 
     Attributes:
         lr: Learning rate of the regular parameters.
         ssm_lr: Learning rate of the SSM's own parameters.
-        weight_decay: Decoupled decay of the groups that decay.
+        weight_decay: Decoupled weight decay of the parameter groups that decay.
         warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
-        lr_min: Where the cosine ends; a plateau never goes below it.
+        lr_min: The final learning rate of `schedule=cosine`, and the lowest of `schedule=plateau`.
         lr_patience_epochs: With `schedule=plateau`, epochs without a better validation score before the rates fall.
-        lr_reduce_factor: With `schedule=plateau`, the factor on the rates at each fall.
+        lr_reduce_factor: With `schedule=plateau`, the factor that multiplies the rates when they fall.
         clip_norm: The largest global norm of a gradient; None for no limit.
     """
 
@@ -35,7 +35,7 @@ class OptimConfig:
     clip_norm: float | None = added(None)
 
     def __post_init__(self) -> None:
-        """Refuse rates that cannot train."""
+        """Raise ValueError if a rate, a factor or a number of epochs is out of range."""
         check_finite("optim", self)
         if self.lr <= 0 or self.ssm_lr <= 0:
             raise ValueError(f"optim.lr={self.lr} and optim.ssm_lr={self.ssm_lr} must be positive")
@@ -45,34 +45,34 @@ class OptimConfig:
         check_at_least(1, optim_lr_patience_epochs=self.lr_patience_epochs)
         if self.schedule is not Schedule.constant and self.lr_min > min(self.lr, self.ssm_lr):
             raise ValueError(
-                f"optim.lr_min={self.lr_min} must not lie above optim.lr={self.lr} or optim.ssm_lr={self.ssm_lr}: "
-                "the rates would rise to it"
+                f"optim.lr_min={self.lr_min} must not be above optim.lr={self.lr} or optim.ssm_lr={self.ssm_lr}: "
+                "the learning rate would rise"
             )
         if not 0 < self.lr_reduce_factor <= 1:
-            raise ValueError(f"optim.lr_reduce_factor={self.lr_reduce_factor} must lie in (0, 1]")
+            raise ValueError(f"optim.lr_reduce_factor={self.lr_reduce_factor} must be above 0 and at most 1")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ValueError(f"optim.clip_norm={self.clip_norm} must be positive")
 
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """The loop.
+    """The training loop.
 
     Attributes:
         epochs: Passes over the training split.
         batch_size: Examples per step.
         microbatches: Equal parts of a batch, computed one after the other; their gradients are added up.
-        devices: Local devices that a batch is divided over; None for all.
+        devices: Number of local devices that share a batch; None for all.
         eval_batch_size: Examples per evaluation step.
         eval_every_epochs: Epochs between evaluations on the validation split.
         early_stop_epochs: Epochs without a better validation score after which training ends; None to never end early.
         log_every_steps: Steps between lines of `metrics.jsonl`.
         checkpoint_every_steps: Steps between checkpoints; None to save at the end of each epoch.
-        keep_checkpoints: How many of the last checkpoints are kept; each also holds the best model so far.
-        init_from: The run whose best parameters the run starts from: its directory or, in a sweep, a block that the run
-            comes after; None to initialise at random.
-        init_hash: The science hash of that run; filled in when the config is composed.
-        init_skip: Parameters that start fresh although `init_from` is set: patterns such as `head*`.
+        keep_checkpoints: Number of the last checkpoints to keep; each also contains the best model so far.
+        init_from: The source run, whose best parameters this run starts from: its directory or, in a sweep, a block
+            that this run comes after; None to initialise at random.
+        init_hash: The science hash of the source run; set when the config is composed.
+        init_skip: Patterns, such as `head*`, of parameters that are initialised at random although `init_from` is set.
     """
 
     epochs: int = 100
@@ -90,7 +90,7 @@ class TrainConfig:
     init_skip: list[str] = field(default_factory=list, metadata={"added": True})
 
     def __post_init__(self) -> None:
-        """Refuse a loop that cannot run."""
+        """Raise ValueError if a number is below 1, or if keys do not fit together."""
         check_at_least(
             1,
             train_epochs=self.epochs,

@@ -1,4 +1,4 @@
-"""The copy of a run's metrics at Weights & Biases."""
+"""The section `wandb` of the configuration."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from s5.config.fields import not_science
 
 @dataclass(kw_only=True)
 class WandbConfig:
-    """The copy of the metrics at Weights & Biases; off unless asked for."""
+    """The copy of the metrics at Weights & Biases; disabled by default."""
 
     mode: WandbMode = not_science(WandbMode.disabled)  # noqa: RUF009
     project: str = not_science("s5-launch")

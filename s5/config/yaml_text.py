@@ -1,7 +1,7 @@
-"""A config as YAML text that OmegaConf, and any other YAML reader, reads back equal.
+"""A YAML writer for configs. OmegaConf, and any other YAML reader, reads the same values from its text.
 
-The writers of OmegaConf and PyYAML take a millisecond per config, too long for a sweep of ten thousand runs. PyYAML's
-also leaves a text such as 1e-3 without quotes, which OmegaConf reads as a number.
+The writers of OmegaConf and PyYAML take a millisecond per config, too long for a sweep of ten thousand runs. PyYAML
+also writes a text such as "1e-3" without quotes, and OmegaConf would read a number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_/-]*")
-# Words that some version of YAML does not read as text.
+# Words that some version of YAML reads as a value other than text.
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"})
 _SURROGATES = re.compile(r"\\ud([89ab][0-9a-f]{2})\\ud([c-f][0-9a-f]{2})")
 
@@ -48,13 +48,13 @@ def _flow(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(v) for v in cast("Sequence[Any]", value)) + "]"
     if isinstance(value, float):
-        return _float(value)  # not through the cache, for which 0.0 and -0.0 are one
+        return _float(value)  # not cached, since 0.0 and -0.0 are equal keys of a cache
     return _scalar(value, value.__class__)
 
 
 @lru_cache(maxsize=8192)
 def _scalar(value: Any, kind: Any) -> str:
-    """Return a scalar; `kind` keeps 1 and true apart in the cache."""
+    """Return a scalar as YAML; `kind` is its type, since 1 and True are otherwise equal keys of the cache."""
     if value is None:
         return "null"
     if kind is bool:
@@ -63,19 +63,19 @@ def _scalar(value: Any, kind: Any) -> str:
         return str(value)
     if kind is str:
         return value if _WORD.fullmatch(value) and value.lower() not in _NOT_TEXT else _quoted(value)
-    raise TypeError(f"a config holds a {kind.__name__}, which is not a plain value")
+    raise TypeError(f"a config contains a {kind.__name__}, which is not a plain value")
 
 
 def _float(value: float) -> str:
     if not math.isfinite(value):
         return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     text = repr(value)
-    # YAML 1.1 takes 1e-05 for text: a float needs its point.
+    # YAML 1.1 reads 1e-05 as text: a float needs a decimal point.
     return text if "." in text else text.replace("e", ".0e")
 
 
 def _quoted(text: str) -> str:
-    """Return a double-quoted scalar; JSON's escapes are YAML's, except for characters beyond 16 bits."""
+    """Return a double-quoted scalar. JSON and YAML have the same escapes, except for characters beyond 16 bits."""
     text = json.dumps(text).replace("\x7f", "\\x7f")
     return _SURROGATES.sub(lambda pair: f"\\U{_code_point(*pair.groups()):08x}", text)
 

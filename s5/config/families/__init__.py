@@ -1,7 +1,7 @@
-"""The model families: one dataclass each, in a module of its own; one table finds them by their `kind`.
+"""The configuration classes of the model families, one module for each family, and a table of them by `kind`.
 
-A family that comes from outside (a plug-in) is registered with `register_family`; its YAML files lie in a folder that
-`s5.config.search_path.add_conf_dir` names.
+A family of other code is added with `register_family`, and the folder of its YAML files with
+`s5.config.search_path.add_conf_dir`.
 """
 
 from dataclasses import fields
@@ -22,10 +22,10 @@ def register_family(config: type[ModelConfig]) -> None:
     """Add a family, so that `model=KIND` chooses it.
 
     Args:
-        config: A dataclass that extends `ModelConfig`; the default of its field `kind` is its name.
+        config: A dataclass that extends `ModelConfig`; the default of its field `kind` is the family's name.
 
     Raises:
-        ValueError: If another class has this name.
+        ValueError: If another family has this name.
     """
     if FAMILIES.setdefault(config.kind, config) is not config:
         raise ValueError(f"model family {config.kind!r}: {FAMILIES[config.kind].__qualname__} has this name already")
@@ -35,10 +35,10 @@ def find_family(kind: object) -> type[ModelConfig]:
     """Return the configuration class of a family.
 
     Args:
-        kind: Its name, as it stands under `model.kind`.
+        kind: The name of the family: the value of `model.kind`.
 
     Raises:
-        ValueError: If there is no such family; it may come from a plug-in that is not loaded.
+        ValueError: If there is no such family, for example because its plug-in is not loaded.
     """
     found = FAMILIES.get(kind) if isinstance(kind, str) else None
     if found is None:
@@ -50,6 +50,6 @@ def find_family(kind: object) -> type[ModelConfig]:
 
 @cache
 def layer_fields(config: type[ModelConfig]) -> tuple[str, ...]:
-    """Return the fields of a family that hold another model, such as `layer` of a model made of S5 layers."""
+    """Return the fields of a family that contain another model, such as `layer` of a model made of S5 layers."""
     hints = get_type_hints(config)
     return tuple(f.name for f in fields(config) if hints[f.name] is ModelConfig)

@@ -11,15 +11,15 @@ from s5.config.model import ModelConfig
 @final
 @dataclass(kw_only=True)
 class S5Config(ModelConfig):
-    """S5: one diagonal state space with many inputs and outputs a layer.
+    """S5: each layer is one diagonal state space model with many inputs and outputs.
 
     Attributes:
-        d_state: P, states of a layer before conjugate symmetry halves them.
+        d_state: P, states of a layer before conjugate symmetry halves their number.
         n_blocks: J, blocks of the initial state matrix.
-        C_init: How the output matrix is drawn.
-        conj_sym: Whether one state stands for a conjugate pair.
+        C_init: The distribution of the initial output matrix.
+        conj_sym: Whether one stored state represents a conjugate pair.
         clip_eigs: Whether the real parts of the eigenvalues are kept at or below -1e-4, so that states stay bounded.
-        dt_min, dt_max: Between them the initial steps are drawn, log-uniformly.
+        dt_min, dt_max: Range of the initial step sizes, which are drawn log-uniformly.
     """
 
     kind: str = "s5"
@@ -33,15 +33,15 @@ class S5Config(ModelConfig):
     dt_max: float = 1e-1
 
     def __post_init__(self) -> None:
-        """Refuse state sizes that cannot be divided into blocks, and steps that are not positive."""
+        """Raise ValueError if the states cannot be divided into blocks, or the range of step sizes is not valid."""
         super().__post_init__()
         check_at_least(1, model_d_state=self.d_state, model_n_blocks=self.n_blocks)
         if self.d_state % self.n_blocks:
             raise ValueError(f"model.d_state={self.d_state} is not divisible by model.n_blocks={self.n_blocks}")
         if self.conj_sym and (self.d_state // self.n_blocks) % 2:
             raise ValueError(
-                f"model.conj_sym needs blocks of even size; model.d_state={self.d_state} over "
-                f"model.n_blocks={self.n_blocks} gives {self.d_state // self.n_blocks}"
+                f"model.conj_sym needs blocks of even size; model.d_state={self.d_state} divided by "
+                f"model.n_blocks={self.n_blocks} is {self.d_state // self.n_blocks}"
             )
         if not 0 < self.dt_min <= self.dt_max:
-            raise ValueError(f"model.dt_min={self.dt_min} must lie above 0 and not above model.dt_max={self.dt_max}")
+            raise ValueError(f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}")

@@ -59,10 +59,10 @@ MISTAKES = {
         "outer, s5, s5-",
     ),
     "a number for a model": ("base: {model: 3}", "base.model: unknown model '3'", "outer, s5, s5-"),
-    "the kind": ("base: {model.kind: toy}", "base.model.kind: a family is not set by its kind", "model=toy"),
+    "the kind": ("base: {model.kind: toy}", "base.model.kind: this key cannot choose the family", "model=toy"),
     "the kind of a layer": (
         "base: {model: outer, model.layer.kind: toy}",
-        "base.model.layer.kind: a family is not set by its kind",
+        "base.model.layer.kind: this key cannot choose the family",
         "model/layer=toy",
     ),
     "a check of a layer": (
@@ -85,5 +85,5 @@ def test_a_mistake_is_explained(tmp_path: Path, text: str, message: str, hint: s
 @pytest.mark.parametrize("word", ["model.kind=toy", "+model.kind=toy", "model.n_blocks=2"])
 def test_a_mistake_on_the_command_line_names_it(word: str) -> None:
     key = word.partition("=")[0].lstrip("+")
-    with pytest.raises(ConfigError, match=rf"^command line: {key}: (a family is not|the family toy has no)"):
+    with pytest.raises(ConfigError, match=rf"^command line: {key}: (this key cannot|the family toy has no)"):
         Composer().plan_all(single_run("digits/s5", ["model=toy", word]).runs)

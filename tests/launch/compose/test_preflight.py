@@ -77,11 +77,15 @@ def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_
     ("experiment", "setting", "words"),
     [
         ("digits/s5", "model.encoder: picture", "model.encoder=picture: a step must be a square picture"),
-        ("standin/spamassassin_bytes", "model.encoder: picture", "model.encoder=picture: .*, and it is a token"),
-        ("standin/spamassassin_bytes", "model.times: append", "model.times=append: .*, and it is a token"),
+        (
+            "standin/spamassassin_bytes",
+            "model.encoder: picture",
+            "model.encoder=picture: .*, but here a step is a token",
+        ),
+        ("standin/spamassassin_bytes", "model.times: append", "model.times=append: .*, but here a step is a token"),
         ("digits/s5", "model.times: append", "model.times=append: all intervals of these data are 1"),
         ("digits/s5", "model.times: ignore", "model.times=ignore: all intervals of these data are 1"),
-        ("digits/s5", "model.likelihood: gaussian", "model.likelihood=gaussian: only a regression has one"),
+        ("digits/s5", "model.likelihood: gaussian", "model.likelihood=gaussian: needs a regression"),
     ],
 )
 def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(
@@ -124,7 +128,7 @@ def test_data_of_another_kind_are_found_before_anything_starts(tmp_path: Path, s
 def test_a_factor_for_data_that_are_not_named_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("experiment: digits/s5\nbase: {data.zero_shot_rescale: 2}\n")
-    with pytest.raises(ConfigError, match=r"data\.zero_shot_rescale=2\.0 needs a data\.zero_shot, and it is null"):
+    with pytest.raises(ConfigError, match=r"data\.zero_shot_rescale=2\.0 needs data\.zero_shot, which is null"):
         COMPOSER.plan_all(load_sweep(file).runs)
 
 

@@ -41,7 +41,7 @@ def test_identity_is_what_changes_the_numbers() -> None:
         ("experiment=digit/s5", ["unknown experiment", "digit/s5", "did you mean digits/s5?"]),
         ("model.n_layers=three", ["three", "model.n_layers"]),
         ("model.norm=instance", ["instance", "batch", "layer"]),
-        ("model.dropout=2", ["model.dropout=2", "[0, 1)"]),
+        ("model.dropout=2", ["model.dropout=2", "below 1"]),
         ("model.n_blocks=3", ["model.n_blocks=3", "divisible"]),
         ("model.d_state=0", ["model.d_state=0", "at least 1"]),
         ("optim.lr_min=1", ["optim.lr_min=1", "optim.lr"]),

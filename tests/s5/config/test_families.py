@@ -91,9 +91,13 @@ MISTAKES = {
         "model.forgt: unknown key; did you mean model.forget?",
         None,
     ),
-    "the kind": (["model.kind=toy"], "model.kind: a family is not set by its kind", "model=toy"),
-    "the kind, forced": (["++model.kind=toy"], "model.kind: a family is not set by its kind", "model=toy"),
-    "the kind of a layer": (["model=outer", "model.layer.kind=toy"], "model.layer.kind: a family", "model/layer=toy"),
+    "the kind": (["model.kind=toy"], "model.kind: this key cannot choose the family", "model=toy"),
+    "the kind, forced": (["++model.kind=toy"], "model.kind: this key cannot choose the family", "model=toy"),
+    "the kind of a layer": (
+        ["model=outer", "model.layer.kind=toy"],
+        "model.layer.kind: this key cannot choose the family",
+        "model/layer=toy",
+    ),
     "the kind in a recipe": (["experiment=toys/wrong_kind"], "model.kind: toy is not the family of these keys", None),
     "a foreign key in a recipe": (
         ["experiment=toys/foreign"],
@@ -150,5 +154,5 @@ def test_a_family_has_its_name_alone() -> None:
 def test_a_model_without_a_family_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract: choose the class of a family"):
         ModelConfig(kind="s5")
-    with pytest.raises(ValueError, match=r"model\.kind=toy: these are the keys of s5, so choose model=toy"):
+    with pytest.raises(ValueError, match=r"model\.kind=toy: but the keys are those of s5; choose model=toy"):
         S5Config(kind="toy")

@@ -107,12 +107,12 @@ def test_the_pendulum_s_pictures_become_108_numbers_before_the_dense_map() -> No
 @pytest.mark.parametrize("n_pixels", [0, 1, 63, 100, 784])
 def test_other_pictures_are_refused_by_name(n_pixels: int) -> None:
     assert picture_side(n_pixels) is None
-    with pytest.raises(ValueError, match=rf"model\.encoder=picture: .* it has {n_pixels} feature"):
+    with pytest.raises(ValueError, match=rf"model\.encoder=picture: .* a step has {n_pixels} feature"):
         SMALL.check_fits(n_pixels, Head.regression)
 
 
 def test_tokens_are_no_pictures_however_many_there_are() -> None:
-    with pytest.raises(ValueError, match=r"model\.encoder=picture: .* it is a token"):
+    with pytest.raises(ValueError, match=r"model\.encoder=picture: .* a step is a token"):
         SMALL.check_fits(256, Head.classification, tokens=True)
     with pytest.raises(ValueError, match=r"tokens, which model\.encoder=picture cannot read"):
         model()._encode(jnp.zeros((1, 2, 1), jnp.int32), Steps())
@@ -130,7 +130,7 @@ def test_times_that_are_not_there_become_no_feature() -> None:
 
 
 def test_a_likelihood_of_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"model\.likelihood=gaussian: .* this is a classification"):
+    with pytest.raises(ValueError, match=r"model\.likelihood=gaussian: .* this data set is for classification"):
         SMALL.check_fits(64, Head.classification)
 
 
