@@ -1,13 +1,11 @@
 """The attempts of one run: their folders and records.
 
-On disk::
-
-    RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
-                       lock           held by the supervisor and its children; free: no process works on the attempt
-                       log.txt        what the command printed
-                       result.json    written by the command, last
-    RUN_DIR/result.json               a hard link to it, made once
-    RUN_DIR/cancelled.json            the generation that the user cancelled
+RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
+                   lock           held by the supervisor and its children; free: no process works on the attempt
+                   log.txt        what the command printed
+                   result.json    written by the command, last
+RUN_DIR/result.json               a hard link to it, made once
+RUN_DIR/cancelled.json            the generation that the user cancelled
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import os
 
 from launch.errors import StoreError
 from launch.store.files import replace_file
-from launch.store.record_json import encode, from_json, read_json
+from launch.store.record_json import encode, read_record
 from launch.store.records import AttemptRecord
 from s5.run_dir.result import ATTEMPTS
 
@@ -38,16 +36,12 @@ def attempt_path(run_dir: str, attempt: int) -> str:
 
 
 def read_attempt(path: str) -> AttemptRecord:
-    """Return the record of an attempt.
-
-    Args:
-        path: The attempt's folder.
+    """Return the record of the attempt in a folder.
 
     Raises:
         StoreError: If it is missing or does not fit; the message names the file.
     """
-    file = os.path.join(path, ATTEMPT)
-    return from_json(AttemptRecord, read_json(file), file)
+    return read_record(AttemptRecord, os.path.join(path, ATTEMPT))
 
 
 def find_attempt(path: str) -> AttemptRecord | None:

@@ -48,8 +48,7 @@ def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | 
     Raises:
         StoreError: If the folder cannot be written.
     """
-    own = os.getpid()
-    prepared = os.path.join(run_dir, ATTEMPTS, f"{claim_prefix()}{own}-{processes.start_time(own)}")
+    prepared = os.path.join(run_dir, ATTEMPTS, f"{claim_prefix()}{processes.own_mark()}")
     try:
         os.makedirs(prepared, exist_ok=True)
         lock = acquire(os.path.join(prepared, LOCK))

@@ -9,7 +9,8 @@ import errno
 import os
 import signal
 from binascii import crc32
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
 from launch.errors import StoreError
 
@@ -58,6 +59,15 @@ def store_error(error: OSError, doing: str) -> StoreError:
     return StoreError(f"cannot {doing}: {what}", hint=_HINTS.get(error.errno or 0))
 
 
+@contextmanager
+def store_errors(doing: str) -> Generator[None]:
+    """Raise an error of the operating system as what `store_error` makes of it."""
+    try:
+        yield
+    except OSError as error:
+        raise store_error(error, doing) from error
+
+
 def read_bytes(path: str) -> bytes:
     """Return a small file's bytes with as few system calls as possible: `status` reads one for every run."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -98,15 +108,22 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
     Raises:
         StoreError: If it cannot be written.
     """
-    temporary = temporary_beside(path)
-    try:
-        write_file(temporary, data, durable=durable)
+    with _temporary(path, data, durable=durable) as temporary:
         fault_point("replace.written")
         os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise store_error(error, f"write {path}") from error
+
+
+@contextmanager
+def _temporary(path: str, data: bytes, *, durable: bool) -> Generator[str]:
+    """Write what is to become a file beside it, under a name that is gone at the end."""
+    temporary = temporary_beside(path)
+    with store_errors(f"write {path}"):
+        try:
+            write_file(temporary, data, durable=durable)
+            yield temporary
+        finally:
+            with suppress(OSError):
+                os.unlink(temporary)
 
 
 def crc_of(path: str) -> int | None:
@@ -117,35 +134,20 @@ def crc_of(path: str) -> int | None:
 
 
 def create_file(path: str, data: bytes) -> bool:
-    """Write a file that must not exist yet, durably; of several writers exactly one succeeds.
-
-    Args:
-        path: The file.
-        data: Its bytes.
-
-    Returns:
-        Whether this call made it. False if another process was first.
+    """Write a file that must not exist yet, durably; return False if another process was first.
 
     Raises:
         StoreError: If it cannot be written.
     """
-    temporary = temporary_beside(path)
-    try:
-        write_file(temporary, data, durable=True)
+    with _temporary(path, data, durable=True) as temporary:
         fault_point("create.written")
         try:
             os.link(temporary, path)
         except FileExistsError:
             return False
-        finally:
-            os.unlink(temporary)
         fault_point("create.linked")
         sync_folder(os.path.dirname(path))
         return True
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise store_error(error, f"write {path}") from error
 
 
 def sync_file(path: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from launch.errors import StoreError
-from launch.store.files import store_error
+from launch.store.files import store_errors
 from s5.run_dir import locks
 
 
@@ -26,10 +26,8 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
         StoreError: If the file cannot be made, or its file system has no locks.
     """
     while True:
-        try:
+        with store_errors(f"open the lock {path}"):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise store_error(error, f"open the lock {path}") from error
         if not _take(fd, path, wait):
             os.close(fd)
             return None
@@ -60,9 +58,7 @@ def is_held(path: str) -> bool:
     """Return whether any process holds the lock on a file; False if there is no such file. Does not take it.
 
     Raises:
-        StoreError: If a file is in the place of its folder.
+        StoreError: If it cannot be opened.
     """
-    try:
+    with store_errors(f"open the lock {path}"):
         return locks.is_held(path)
-    except NotADirectoryError as error:
-        raise store_error(error, f"open the lock {path}") from error

@@ -12,9 +12,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from launch.errors import StoreError
-from launch.store.files import create_file, fault_point, read_bytes, store_error
+from launch.store.files import create_file, fault_point, read_bytes, store_errors
 from launch.store.record_json import from_json, to_json
 from launch.store.records import ManifestEntry, ManifestHeader, Trigger
 
@@ -22,6 +23,8 @@ from launch.store.records import ManifestEntry, ManifestHeader, Trigger
 BLOCK = "block"
 
 _FOLDER = "manifest"  # in the sweep's folder
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,12 +117,11 @@ def generation_numbers(sweep: str) -> list[int]:
         sweep: The sweep's folder, `runs/<sweep>`, as in all functions here.
     """
     folder = os.path.join(sweep, _FOLDER)
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise store_error(error, f"read {folder}") from error
+    with store_errors(f"read {folder}"):
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return []
     return sorted(int(name[:-6]) for name in names if name.endswith(".jsonl") and name[:-6].isdigit())
 
 
@@ -146,7 +148,7 @@ def read_manifest(sweep: str, known: Manifest | None = None) -> Manifest:
         path = generation_path(sweep, generation)
         try:
             lines = _lines(path)
-            header = _header(path, lines)
+            header = _parse(ManifestHeader, path, 1, lines[0])
         except StoreError as error:
             problems.append(error.message)
             continue
@@ -163,7 +165,7 @@ def _entries(
         entry = parsed.get(line)
         if entry is None:
             try:
-                entry = parsed[line] = _entry(path, number, line)
+                entry = parsed[line] = _parse(ManifestEntry, path, number, line)
             except StoreError as error:
                 problems.append(error.message)
                 continue
@@ -178,7 +180,7 @@ def read_header(sweep: str, generation: int) -> ManifestHeader:
         StoreError: If it cannot be read; the message names the file.
     """
     path = generation_path(sweep, generation)
-    return _header(path, _lines(path))
+    return _parse(ManifestHeader, path, 1, _lines(path)[0])
 
 
 def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
@@ -191,7 +193,7 @@ def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
     label = json.dumps(run_id).encode()
     for number, line in enumerate(_lines(path)[1:], 2):
         if label in line:
-            entry = _entry(path, number, line)
+            entry = _parse(ManifestEntry, path, number, line)
             if entry.run_id == run_id:
                 return entry
     raise StoreError(f"{path}: lists no run {run_id}")
@@ -211,10 +213,9 @@ def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry])
     Raises:
         StoreError: If it cannot be written.
     """
-    try:
-        os.makedirs(os.path.join(sweep, _FOLDER), exist_ok=True)
-    except OSError as error:
-        raise store_error(error, f"make {os.path.join(sweep, _FOLDER)}") from error
+    folder = os.path.join(sweep, _FOLDER)
+    with store_errors(f"make {folder}"):
+        os.makedirs(folder, exist_ok=True)
     fault_point("freeze.before")
     while True:
         frozen = replace(header, generation=max(generation_numbers(sweep), default=0) + 1)
@@ -245,25 +246,16 @@ def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:
 
 
 def _lines(path: str) -> list[bytes]:
-    try:
+    with store_errors(f"read {path}"):
         data = read_bytes(path)
-    except OSError as error:
-        raise store_error(error, f"read {path}") from error
     if not data.endswith(b"\n"):
         raise StoreError(f"{path}: its end is missing", hint="type the sweep's command again: it writes a new one")
     return data[:-1].split(b"\n")
 
 
-def _header(path: str, lines: list[bytes]) -> ManifestHeader:
-    return from_json(ManifestHeader, _parse(path, 1, lines[0]), f"{path}: line 1")
-
-
-def _entry(path: str, number: int, line: bytes) -> ManifestEntry:
-    return from_json(ManifestEntry, _parse(path, number, line), f"{path}: line {number}")
-
-
-def _parse(path: str, number: int, line: bytes) -> object:
+def _parse(kind: type[T], path: str, number: int, line: bytes) -> T:
+    where = f"{path}: line {number}"
     try:
-        return json.loads(line)
+        return from_json(kind, json.loads(line), where)
     except ValueError as error:
-        raise StoreError(f"{path}: line {number}: not JSON: {error}") from error
+        raise StoreError(f"{where}: not JSON: {error}") from error

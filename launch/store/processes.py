@@ -49,6 +49,17 @@ def is_alive(pid: int, start: int) -> bool:
     return start_time(pid) == start
 
 
+def own_mark() -> str:
+    """Return `PID-START` of this process, for the name of a file that is worthless once it has ended."""
+    return f"{os.getpid()}-{start_time(os.getpid())}"
+
+
+def is_mark_alive(mark: str) -> bool:
+    """Return whether the process that made a mark on this machine is still alive."""
+    pid, _, start = mark.partition("-")
+    return pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))
+
+
 def open_process(pid: int, start: int) -> int | None:
     """Return a descriptor of the process that is readable once it has ended; None if it has ended.
 

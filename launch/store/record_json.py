@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from launch.errors import StoreError, unknown
-from launch.store.files import read_bytes, store_error
+from launch.store.files import read_bytes, store_errors
 from launch.store.records import FORMAT_VERSION, JSON_NAME
 
 T = TypeVar("T")
@@ -74,12 +74,21 @@ def read_json(file: str) -> object:
     Raises:
         StoreError: If it cannot be read; the message names the file.
     """
+    with store_errors(f"read {file}"):
+        data = read_bytes(file)
     try:
-        return json.loads(read_bytes(file))
-    except OSError as error:
-        raise store_error(error, f"read {file}") from error
+        return json.loads(data)
     except ValueError as error:
         raise StoreError(f"{file}: not JSON: {error}") from error
+
+
+def read_record(kind: type[T], file: str) -> T:
+    """Return the record of a class that a file holds.
+
+    Raises:
+        StoreError: If it cannot be read or does not fit; the message names the file.
+    """
+    return from_json(kind, read_json(file), file)
 
 
 def _build(kind: type[T], document: Mapping[str, Any]) -> T:
@@ -124,15 +133,19 @@ def _reader(hint: Any) -> _Reader:
         (inner,) = (one for one in arguments if one is not NoneType)
         return _optional(inner)
     if origin is tuple:
-        return _sequence(_reader(arguments[0]))
+        read = _reader(arguments[0])
+        return lambda value: tuple(map(read, _plain(list, value)))
     if origin is dict:
-        return _mapping(_reader(arguments[1]))
+        read = _reader(arguments[1])
+        return lambda value: {key: read(one) for key, one in _plain(dict, value).items()}
     if is_dataclass(hint):
         return _shared(cast("type[Any]", hint))
     if issubclass(hint, StrEnum):
         return lambda value: _member(hint, value)
     if issubclass(hint, tuple):
-        return _named_tuple(cast("type[tuple[Any, ...]]", hint))
+        readers = [_reader(inner) for inner in get_type_hints(hint).values()]
+        make = cast("Callable[..., Any]", hint)
+        return lambda value: make(*(read(one) for read, one in zip(readers, _plain(list, value), strict=True)))
     return lambda value: _plain(hint, value)
 
 
@@ -159,19 +172,6 @@ def _optional(hint: Any) -> _Reader:
         # None for a word of a later version, such as a reason that this version cannot give.
         return lambda value: known.get(value) if isinstance(value, str) else None
     return lambda value: None if value is None else read(value)
-
-
-def _sequence(read: _Reader) -> _Reader:
-    return lambda value: tuple(read(one) for one in _plain(list, value))
-
-
-def _mapping(read: _Reader) -> _Reader:
-    return lambda value: {key: read(one) for key, one in _plain(dict, value).items()}
-
-
-def _named_tuple(kind: type[tuple[Any, ...]]) -> _Reader:
-    readers = [_reader(hint) for hint in get_type_hints(kind).values()]
-    return lambda value: kind(*(read(one) for read, one in zip(readers, _plain(list, value), strict=True)))
 
 
 def _member(kind: type[StrEnum], value: Any) -> StrEnum:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from launch.errors import StoreError
 from launch.store.files import fault_point, read_bytes, replace_file, store_error, write_file
 from launch.store.manifest import Manifest
-from launch.store.processes import host, is_alive, start_time
+from launch.store.processes import host, is_mark_alive, own_mark
 from launch.store.record_json import encode, from_json
 from launch.store.records import RunRecord, row_of
 from launch.store.run_result import has_result
@@ -127,7 +127,7 @@ def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:
     Raises:
         StoreError: If a directory cannot be written, or belongs to a run of another science.
     """
-    new = os.path.join(sweep, f"{_NEW}{host()}-{os.getpid()}-{start_time(os.getpid())}")
+    new = os.path.join(sweep, f"{_NEW}{host()}-{own_mark()}")
     repairs = list(plan.repairs)
     try:
         os.makedirs(sweep, exist_ok=True)
@@ -146,10 +146,8 @@ def _remove_leftovers(sweep: str) -> None:
     """Remove what processes of this machine left that died while they made a directory."""
     own = f"{_NEW}{host()}-"
     for name in os.listdir(sweep):
-        if name.startswith(own):
-            pid, _, start = name[len(own) :].partition("-")
-            if not (pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))):
-                shutil.rmtree(os.path.join(sweep, name), ignore_errors=True)
+        if name.startswith(own) and not is_mark_alive(name[len(own) :]):
+            shutil.rmtree(os.path.join(sweep, name), ignore_errors=True)
 
 
 def _create(run_dir: str, run: PlannedRun, new: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launch.errors import StoreError
 from launch.store.attempts import attempt_numbers, attempt_path
-from launch.store.files import fault_point, store_error, sync_file
+from launch.store.files import fault_point, store_errors, sync_file
 from launch.store.liveness import is_locked
 from s5.run_dir.result import RESULT, ResultError, publish, read_result, write_result
 
@@ -28,36 +28,27 @@ def write_empty_result(path: str) -> None:
     Raises:
         StoreError: If it cannot be written.
     """
-    try:
+    with store_errors(f"write {os.path.join(path, RESULT)}"):
         write_result(Path(path), {})
-    except OSError as error:
-        raise store_error(error, f"write {os.path.join(path, RESULT)}") from error
 
 
 def publish_result(path: str) -> bool:
-    """Make an attempt's result the run's, durably, unless the run has one.
-
-    Args:
-        path: The attempt's folder, which holds a result.
-
-    Returns:
-        Whether this call did it.
+    """Make the result in an attempt's folder the run's, durably, unless the run has one; return whether this call did.
 
     Raises:
         InvalidResult: If the file is not a result.
         StoreError: If it cannot be read or linked.
     """
     result = os.path.join(path, RESULT)
-    try:
-        read_result(Path(path))
+    with store_errors(f"publish {result}"):
+        try:
+            read_result(Path(path))
+        except ResultError as error:
+            raise InvalidResult(str(error), hint="a result.json must be in the format of s5.run_dir.result") from error
         sync_file(result)
         fault_point("publish.synced")
         published = publish(Path(path))
         fault_point("publish.linked")
-    except OSError as error:
-        raise store_error(error, f"publish {result}") from error
-    except ResultError as error:
-        raise InvalidResult(str(error), hint="a result.json must be in the format of s5.run_dir.result") from error
     return published
 
 

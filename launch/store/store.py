@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from launch.errors import StoreError
-from launch.store.files import store_error
+from launch.store.files import store_errors
 from launch.store.sweep_state import Scheduler, SweepState
 from launch.store.view import RunView
 
@@ -36,14 +36,12 @@ class Store:
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps, sorted."""
-        try:
-            with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if not entry.name.startswith(".")]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise store_error(error, f"read {self.root}") from error
-        return sorted(name for name in names if os.path.isdir(self.root / name / "manifest"))
+        with store_errors(f"read {self.root}"):
+            try:
+                names = os.listdir(self.root)
+            except FileNotFoundError:
+                return []
+        return sorted(name for name in names if name[0] != "." and os.path.isdir(self.root / name / "manifest"))
 
     def sweep(self, name: str) -> SweepStore:
         """Return one sweep, whether or not it is there yet.

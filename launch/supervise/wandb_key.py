@@ -52,7 +52,7 @@ def write_netrc(environment: Mapping[str, str]) -> str | None:
     if not key or not key.isprintable() or " " in key:
         return None
     folder = _own_folder(make=True)
-    path = os.path.join(folder, f"{_NAME}-{os.getpid()}-{processes.start_time(os.getpid())}")
+    path = os.path.join(folder, f"{_NAME}-{processes.own_mark()}")
     with suppress(FileNotFoundError):
         os.unlink(path)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -83,8 +83,7 @@ def remove_left_keys() -> None:
     folder = _own_folder(make=False)
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
-            pid, _, start = name.removeprefix(f"{_NAME}-").partition("-")
-            if not (pid.isdigit() and start.isdigit() and processes.is_alive(int(pid), int(start))):
+            if not processes.is_mark_alive(name.removeprefix(f"{_NAME}-")):
                 with suppress(OSError):
                     os.unlink(os.path.join(folder, name))
 
