@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
@@ -16,6 +16,9 @@ from launch.store.view import RunView
 if TYPE_CHECKING:
     from launch.actions.plan import Plan
     from launch.compose.run import Run
+
+# Finished runs by seed, then by experiment and the digits of the identity at the end of the run id.
+_Finished = dict[int, dict[tuple[str, str], RunView]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +54,26 @@ def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sw
         sweep: Name of the sweep whose runs count before those of others.
     """
     composed = {run.record.run_id: run for run in runs}
-    evidence = _Evidence(store, sweep, {view.experiment for view in left})
+    experiments = {view.experiment for view in left}
+
+    @cache
+    def finished(own: bool) -> _Finished:
+        return _find_finished(store, [name for name in store.sweeps() if (name == sweep) is own], experiments)
+
+    hours_of: dict[tuple[object, ...], float | None] = {}
     core_hours = gpu_hours = 0.0
     known = 0
     for view in left:
-        hours = evidence.mean_hours(composed[view.run_id])
+        run = composed[view.run_id]
+        kind = (run.record.experiment, run.record.overrides, run.record.command)
+        if kind not in hours_of:
+            found = _hours_of(run, finished(True)) or _hours_of(run, finished(False))
+            hours_of[kind] = sum(found) / len(found) if found else None
+        hours = hours_of[kind]
         if hours is not None:
             known += 1
-            resources = view.resources
-            tasks = resources.tasks
-            core_hours += hours * tasks * resources.cpus_per_task
-            gpu_hours += hours * resources.nodes * resources.gpus_per_node
+            core_hours += hours * view.resources.tasks * view.resources.cpus_per_task
+            gpu_hours += hours * view.resources.nodes * view.resources.gpus_per_node
     return Estimate(
         runs=len(left),
         known=known,
@@ -70,68 +82,29 @@ def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sw
     )
 
 
-class _Evidence:
-    """Finished runs by their configuration.
-
-    Args:
-        store: Where they lie.
-        sweep: The sweep whose runs count before those of others.
-        experiments: The experiments that matter.
-    """
-
-    def __init__(self, store: Store, sweep: str, experiments: Set[str]) -> None:
-        names = [name for name in store.sweeps() if name != sweep]
-        own = [sweep] if len(names) < len(store.sweeps()) else []
-        self._places = [_Finished(store, own, experiments), _Finished(store, names, experiments)]
-        self._known: dict[tuple[object, ...], float | None] = {}
-
-    def mean_hours(self, run: Run) -> float | None:
-        """Return the hours that runs of this configuration took on average; None if none has finished."""
-        kind = (run.record.experiment, run.record.overrides, run.record.command)
-        if kind not in self._known:
-            found = (place.hours(run) for place in self._places)
-            hours = next(filter(None, found), None)
-            self._known[kind] = sum(hours) / len(hours) if hours else None
-        return self._known[kind]
+def _find_finished(store: Store, sweeps: Sequence[str], experiments: Collection[str]) -> _Finished:
+    """Return the runs of some experiments that have succeeded."""
+    found: _Finished = {}
+    for name in sweeps:
+        for view in store.sweep(name).views():
+            if view.state is State.SUCCEEDED and view.experiment in experiments:
+                digits = view.run_id.rpartition("-")[2]
+                found.setdefault(view.seed, {})[view.experiment, digits] = view
+    return found
 
 
-class _Finished:
-    """The finished runs of some sweeps. They are read when first asked for.
+def _hours_of(run: Run, finished: _Finished) -> list[float]:
+    """Return the hours of each finished run that differs from this one only in its seed."""
+    found: list[float] = []
+    for seed, views in finished.items():
+        from launch.compose.composer import identity_of  # loads Hydra, which composing has loaded already
+        from s5.config.identity import science_hash
 
-    Args:
-        store: Where they lie.
-        sweeps: The sweeps.
-        experiments: The experiments that matter.
-    """
-
-    def __init__(self, store: Store, sweeps: Sequence[str], experiments: Set[str]) -> None:
-        self._store = store
-        self._sweeps = sweeps
-        self._experiments = experiments
-
-    @cached_property
-    def _by_seed(self) -> dict[int, dict[tuple[str, str], RunView]]:
-        """Finished runs by seed, then by experiment and the digits of the identity at the end of the run id."""
-        found: dict[int, dict[tuple[str, str], RunView]] = {}
-        for name in self._sweeps:
-            for view in self._store.sweep(name).views():
-                if view.state is State.SUCCEEDED and view.experiment in self._experiments:
-                    digits = view.run_id.rpartition("-")[2]
-                    found.setdefault(view.seed, {})[view.experiment, digits] = view
-        return found
-
-    def hours(self, run: Run) -> list[float]:
-        """Return the hours of each finished run that differs from this one only in its seed."""
-        found: list[float] = []
-        for seed, views in self._by_seed.items():
-            from launch.compose.composer import identity_of  # loads Hydra, which composing has loaded already
-            from s5.config.identity import science_hash
-
-            identity = identity_of(science_hash({**run.config, "seed": seed}), run.spec)
-            view = views.get((run.record.experiment, identity_digits(identity)))
-            if view is not None:
-                found.append(_hours(view))
-        return found
+        identity = identity_of(science_hash({**run.config, "seed": seed}), run.spec)
+        view = views.get((run.record.experiment, identity_digits(identity)))
+        if view is not None:
+            found.append(_hours(view))
+    return found
 
 
 def _hours(view: RunView) -> float:

@@ -1,10 +1,9 @@
-"""Deleting what finished runs no longer need: old checkpoints, unused snapshots and images, temporary files."""
+"""Deleting what no run needs any longer: old checkpoints, unused snapshots, plug-ins and images, temporary files."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import stat
@@ -15,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.actions.orphans import StuckContainer, end_orphans
+from launch.actions.plugins import PLUGINS, plugin_copies
 from launch.containers.images.convert import note_of
 from launch.containers.images.prune import find_left, find_made, hide_image, is_being_made
 from launch.errors import StoreError
+from launch.store.attempts import ATTEMPT, find_attempt
 from launch.store.files import SNAPSHOTS
 from launch.store.manifest import generation_numbers, read_header
+from launch.store.record_json import read_record
+from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
 from launch.store.state import State
-from s5.run_dir.result import CHECKPOINTS, attempt_dirs
+from s5.run_dir.result import CHECKPOINTS, RUN, attempt_dirs
 
 if TYPE_CHECKING:
     from launch.store.store import Store
@@ -40,7 +43,7 @@ class Garbage:
     Attributes:
         path: The file or folder.
         size: Bytes in it.
-        kind: `checkpoint`, `snapshot`, `image` or `temporary`.
+        kind: `checkpoint`, `snapshot`, `plugin`, `image` or `temporary`.
         image: The converted image that a temporary file was to become; None for anything else.
     """
 
@@ -60,8 +63,8 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
 
     Args:
         store: The run directories.
-        sweeps: The sweeps whose succeeded runs are thinned. Snapshots and images can go only if no sweep at all refers
-            to them.
+        sweeps: The sweeps whose succeeded runs are thinned. Copies of code and images can go only if no sweep at all
+            refers to them.
         now: Seconds since the epoch; None for the clock's.
     """
     moment = time.time() if now is None else now
@@ -70,7 +73,8 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
         for view in store.sweep(name).views():
             if view.state == State.SUCCEEDED:
                 found += _of_run(view, moment)
-    found += _snapshots(store, moment)
+    found += _copies(store, SNAPSHOTS, "snapshot", moment)
+    found += _copies(store, PLUGINS, "plugin", moment)
     found += _images(store, moment)
     return sorted(found, key=lambda item: str(item.path))
 
@@ -91,15 +95,13 @@ def _of_run(view: RunView, now: float) -> Iterator[Garbage]:
                 yield _garbage(path, "temporary")
 
 
-def _snapshots(store: Store, now: float) -> Iterator[Garbage]:
-    """Yield the snapshots that neither a manifest nor an attempt names."""
-    there = [path for path in _children(store.root / SNAPSHOTS) if _is_older(path, now)]
-    if not there:
-        return
-    used = {use.snapshot for use in _uses(store)}
+def _copies(store: Store, folder: str, kind: str, now: float) -> Iterator[Garbage]:
+    """Yield the copies of code in a folder that no run refers to."""
+    there = [path for path in _children(store.root / folder) if _is_older(path, now)]
+    used = _used(store, kind) if there else ()
     for path in there:
         if path.name not in used:
-            yield _garbage(path, "temporary" if path.name.startswith(".") else "snapshot")
+            yield _garbage(path, "temporary" if path.name.startswith(".") else kind)
 
 
 def _images(store: Store, now: float) -> Iterator[Garbage]:
@@ -108,48 +110,44 @@ def _images(store: Store, now: float) -> Iterator[Garbage]:
         if _is_older(path, now):
             yield replace(_garbage(path, "temporary"), image=image)
     there = [place for place in find_made(store.root) if _is_older(note_of(place), now)]
-    used = {use.image for use in _uses(store)} if there else ()
+    used = _used(store, "image") if there else ()
     for place in there:
         if place.name not in used:
             yield _garbage(place, "image")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Use:
-    """The names of the snapshot and of the converted image that a generation or an attempt refers to."""
-
-    snapshot: str | None
-    image: str | None
-
-
-def _uses(store: Store) -> Iterator[_Use]:
-    """Yield the references of all manifests and attempts."""
-    yield from _listed_uses(store)
-    for name in store.sweeps():
-        for attempt in store.sweep(name).path.glob("*/attempts/*/attempt.json"):
-            # An attempt that cannot be read refers to what its manifest refers to.
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                record = json.loads(attempt.read_text())
-                image: dict[str, str | None] = record.get("image") or {}
-                yield _Use(snapshot=record.get("snapshot"), image=_name_of(image.get("file")))
+def _used(store: Store, kind: str) -> set[str | None]:
+    """Return the names of the snapshots, images or plug-ins that anything refers to."""
+    used = set(_listed(store, kind))
+    if kind != "plugin":
+        for file in store.root.glob(f"[!.]*/*/attempts/*/{ATTEMPT}"):
+            record = find_attempt(str(file.parent))
+            used.add(record and _name(record, kind))  # one that cannot be read refers to what its manifest refers to
+    return used
 
 
-def _listed_uses(store: Store) -> Iterator[_Use]:
-    """Yield the references of all manifests.
+def _listed(store: Store, kind: str) -> Iterator[str | None]:
+    """Yield the names of what all manifests refer to; of plug-ins, what all runs refer to.
 
     Raises:
-        StoreError: If a manifest cannot be read: what it refers to must not be deleted.
+        StoreError: If one cannot be read: what it refers to must not be deleted.
     """
+    if kind == "plugin":
+        for file in store.root.glob(f"[!.]*/*/{RUN}"):
+            yield from plugin_copies(read_record(RunRecord, str(file)))
+        return
     for name in store.sweeps():
         sweep = str(store.sweep(name).path)
         for generation in generation_numbers(sweep):
-            header = read_header(sweep, generation)
-            yield _Use(snapshot=header.snapshot, image=_name_of(header.image and header.image.file))
+            yield _name(read_header(sweep, generation), kind)
 
 
-def _name_of(file: str | None) -> str | None:
-    """Return only a file's name: another machine may have the runs in another place."""
-    return None if file is None else os.path.basename(file)
+def _name(record: ManifestHeader | AttemptRecord, kind: str) -> str | None:
+    """Return the name of the snapshot or of the converted image that a generation or an attempt refers to."""
+    if kind == "snapshot":
+        return record.snapshot
+    file = record.image and record.image.file
+    return file and os.path.basename(file)  # another machine may have the runs in another place
 
 
 def remove(store: Store, garbage: Iterable[Garbage]) -> int:
@@ -216,9 +214,7 @@ def _may_go(store: Store, item: Garbage, path: Path) -> bool:
         return True
     if not _is_older(path, time.time()) or (item.image is not None and is_being_made(item.image)):
         return False
-    if item.kind == "snapshot":
-        return all(use.snapshot != item.path.name for use in _listed_uses(store))
-    return item.kind != "image" or all(use.image != item.path.name for use in _listed_uses(store))
+    return item.kind == "temporary" or item.path.name not in _listed(store, item.kind)
 
 
 def _remove_tree(folder: Path) -> None:

@@ -64,8 +64,7 @@ def freeze_or_reuse(
                 return state, generation
             if _replaces(manifest, generation, entries):
                 break  # a reused older generation would still be superseded by this one
-    state = state.freeze(header, entries)
-    return state, state.manifest.newest
+    return state.freeze(header, entries)
 
 
 def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.errors import LaunchError
-from launch.store.attempts import attempt_path, find_attempt
+from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attempt
 from launch.store.state import State
-from s5.run_dir.result import ATTEMPTS, attempt_dirs
 
 if TYPE_CHECKING:
     from launch.store.store import SweepStore
 
-_LOG = "log.txt"
 _POLL_S = 0.2
 _PIECE = 1 << 16
 
@@ -34,21 +32,17 @@ def read_log(
     Raises:
         LaunchError: If there is no such attempt.
     """
-    attempts = check_attempt(sweep, run_id, attempt)
+    attempts = _check_attempt(sweep, run_id, attempt)
     if not attempts:
         raise LaunchError(f"{run_id} has not been started yet", hint="`launch logs RUN -f` waits for it")
     chosen = attempts[-1] if attempt is None else attempt
-    log = log_file(sweep.run_dir(run_id), chosen)
+    log = _log_file(sweep.run_dir(run_id), chosen)
     return chosen, _pieces(log, _tail_offset(log, tail))
 
 
-def check_attempt(sweep: SweepStore, run_id: str, attempt: int | None) -> list[int]:
-    """Return the numbers of a run's attempts, oldest first.
-
-    Raises:
-        LaunchError: If `attempt` is given and the run has no such attempt.
-    """
-    attempts = _attempt_numbers(sweep.run_dir(run_id))
+def _check_attempt(sweep: SweepStore, run_id: str, attempt: int | None) -> list[int]:
+    """Return the numbers of a run's attempts, oldest first; raise if `attempt` is given and is not one of them."""
+    attempts = attempt_numbers(str(sweep.run_dir(run_id)))
     if attempt is not None and attempt not in attempts:
         there = f"it has {', '.join(f'attempts/{number}' for number in attempts)}" if attempts else "it has none"
         raise LaunchError(f"{run_id} has no attempts/{attempt}", hint=there)
@@ -68,17 +62,17 @@ def follow_log(
         say: Called with a line when the run is waited for, and when its next attempt begins.
     """
     run_dir = sweep.run_dir(run_id)
-    attempts = check_attempt(sweep, run_id, attempt)
+    attempts = _check_attempt(sweep, run_id, attempt)
     current, offset = (attempts[-1] if attempts else None) if attempt is None else attempt, 0
     if current is None:
         say(f"waiting for {run_id} to start")
     else:
-        offset = _tail_offset(log_file(run_dir, current), tail)
+        offset = _tail_offset(_log_file(run_dir, current), tail)
     while True:
         # Asked before the log is read: what the run printed before its end is then read too.
         ended = _has_ended(sweep, run_id, current)
-        newest = _attempt_numbers(run_dir)[-1:]
-        for piece in () if current is None else _pieces(log_file(run_dir, current), offset):
+        newest = attempt_numbers(str(run_dir))[-1:]
+        for piece in () if current is None else _pieces(_log_file(run_dir, current), offset):
             offset += len(piece)
             yield piece
         if attempt is None and newest and newest[0] != current:
@@ -93,7 +87,7 @@ def follow_log(
 def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
     """Return how an attempt ended that printed nothing, such as one whose program is missing; None for another."""
     run_dir = sweep.run_dir(run_id)
-    log = log_file(run_dir, attempt)
+    log = _log_file(run_dir, attempt)
     if not log.is_file():
         return f"{log} is not there: the attempt printed nothing"
     record = find_attempt(attempt_path(str(run_dir), attempt))
@@ -103,13 +97,8 @@ def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
     return f"attempts/{attempt} printed nothing; it ended with {words}"
 
 
-def log_file(run_dir: Path, attempt: int) -> Path:
-    """Return the log of one attempt."""
-    return run_dir / ATTEMPTS / str(attempt) / _LOG
-
-
-def _attempt_numbers(run_dir: Path) -> list[int]:
-    return [int(folder.name) for folder in attempt_dirs(run_dir)]
+def _log_file(run_dir: Path, attempt: int) -> Path:
+    return Path(attempt_path(str(run_dir), attempt), LOG)
 
 
 def _pieces(log: Path, offset: int) -> Iterator[bytes]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.errors import ConfigError
 from launch.grammar import format_value
-from launch.store.files import sync_folder, temporary_beside
+from launch.store.files import sync_folder, temporary_beside, touch
 from s5.config.plugins import (
     content_hash,
     folder_hash,
@@ -22,10 +24,12 @@ from s5.config.plugins import (
 from s5.errors import UserError
 
 if TYPE_CHECKING:
+    from launch.store.records import RunRecord
     from launch.sweepfile.sweep import Sweep
 
 PLUGINS = ".plugins"  # the folder beside all sweeps: `.plugins/<hash>/<name>`, mounted with the runs
 _HASH_DIGITS = 16
+_COPY = re.compile(rf"/{re.escape(PLUGINS)}/([0-9a-f]{{{_HASH_DIGITS}}})/")
 
 
 def apply_plugins(sweep: Sweep, root: Path) -> Sweep:
@@ -63,7 +67,7 @@ def copy_plugins(sweep: Sweep, root: Path) -> None:
     for place in sweep.plugins:
         folder = plugin_folder(place)
         copy = _copy_of(folder, root)
-        if copy.is_dir():
+        if touch(copy.parent):
             continue
         growing = Path(temporary_beside(str(copy.parent)))
         for file in plugin_files(folder):
@@ -75,6 +79,13 @@ def copy_plugins(sweep: Sweep, root: Path) -> None:
         except OSError:
             shutil.rmtree(growing)
         sync_folder(str(copy.parent.parent))
+
+
+def plugin_copies(run: RunRecord) -> Iterator[str]:
+    """Yield the names of the folders with the plug-ins of a run."""
+    for word in run.overrides:
+        if word.startswith("plugins="):
+            yield from _COPY.findall(word)
 
 
 def _copy_of(folder: Path, root: Path) -> Path:

@@ -81,10 +81,10 @@ def retry(
         snapshot=snapshot.hash,
         created=time.time(),
     )
-    state = state.freeze(header, entries)
+    state, generation = state.freeze(header, entries)
     return replace(
         submission,
-        generation=state.manifest.newest,
+        generation=generation,
         state=state,
         views=tuple(state.views(entry.run_id for entry in entries)),
         warnings=(*snapshot.notices, *state.manifest.problems, *containers.warnings),

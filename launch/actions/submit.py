@@ -73,9 +73,10 @@ def _restart_changed(
     restarts = {view.run_id for view in changed_since_failure(views, plan.runs)}
     if not restarts:
         return state, generation, tuple(views)
-    state = state.freeze(replace(header, why=Trigger.RETRY), [entry for entry in entries if entry.run_id in restarts])
-    state = state.freeze(header, entries)  # so that the newest generation has every run
-    return state, state.manifest.newest, tuple(state.views(run_ids))
+    retried = [entry for entry in entries if entry.run_id in restarts]
+    state, _ = state.freeze(replace(header, why=Trigger.RETRY), retried)
+    state, generation = state.freeze(header, entries)  # so that the newest generation has every run
+    return state, generation, tuple(state.views(run_ids))
 
 
 def _adopt_results(state: SweepState, run_ids: Sequence[str]) -> list[RunView]:

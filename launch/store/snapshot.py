@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.errors import LaunchError
-from launch.store.files import SNAPSHOTS, store_error
+from launch.store.files import SNAPSHOTS, store_error, touch
 from launch.store.source_files import SourceFile, find_source_files
 
 _TEMPORARY = ".tmp-"
@@ -83,25 +83,12 @@ def _take(source: Path, runs: Path) -> Snapshot:
     sums = [_sum_of(source, file) for file in files]
     identity = _identity(files, sums)
     path = runs / SNAPSHOTS / identity
-    if not (_is_whole(path, files) and _refresh(path)):
+    # A sweep that uses an old snapshot again has not named it in its manifest yet.
+    if not (_is_whole(path, files) and touch(path)):
         _copy(source, path, files, sums)
     return Snapshot(
         hash=identity, path=path, files=len(files), bytes=sum(file.size for file in files), notices=tuple(notices)
     )
-
-
-def _refresh(path: Path) -> bool:
-    """Set a snapshot's time to now; return whether it is still there.
-
-    `launch gc` spares young snapshots: a sweep that uses an old one again has not named it in its manifest yet.
-    """
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    except PermissionError:
-        pass  # it belongs to another user of the same runs
-    return True
 
 
 def _sum_of(source: Path, file: SourceFile) -> str:

@@ -64,7 +64,7 @@ class SweepState:
         manifest = read_manifest(self.folder, self.manifest)
         return SweepState(self.folder, manifest, self._scheduler, fed=fed)
 
-    def freeze(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> SweepState:
+    def freeze(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> tuple[SweepState, int]:
         """Add a generation to the manifest on disk: atomic, durable, never changed again.
 
         Args:
@@ -72,7 +72,7 @@ class SweepState:
             entries: Its runs.
 
         Returns:
-            The state with that generation, its `manifest.newest`.
+            The state with that generation, and its number.
 
         Raises:
             StoreError: If it cannot be written.
@@ -82,7 +82,7 @@ class SweepState:
             manifest = read_manifest(self.folder, manifest)
         else:
             manifest = manifest.with_generation(frozen, entries)
-        return SweepState(self.folder, manifest, self._scheduler, fed=self._given_fed)
+        return SweepState(self.folder, manifest, self._scheduler, fed=self._given_fed), frozen.generation
 
     def with_entries(self, entries: Sequence[ManifestEntry]) -> SweepState:
         """Return the state as if runs had been submitted now, which a dry run shows. Writes nothing."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from launch.actions import gc
+from launch.actions.plugins import PLUGINS
 from launch.cli import main
 from launch.errors import StoreError
 from launch.store.state import State
@@ -215,3 +216,30 @@ def test_the_verb_says_what_goes_and_a_dry_run_keeps_it(tmp_path: Path, capsys: 
     assert not old.exists()
     assert main(["gc", "x", "--runs", str(tmp_path)]) == 0
     assert capsys.readouterr().err == "nothing to delete\n"
+
+
+def test_plugins_go_when_no_run_refers_to_them(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, "x", [DONE])
+    used, unused, young = (tmp_path / PLUGINS / (digit * 16) for digit in "abc")
+    file = sweep.run_dir(run_id_of(DONE)) / "run.json"
+    record = json.loads(file.read_text())
+    record["overrides"] = [f"plugins=[{used / 'mine'}]", "plugin_hash=0"]
+    file.write_text(json.dumps(record))
+    for folder in (used, unused, young):
+        (folder / "mine").mkdir(parents=True)
+        (folder / "mine" / "plugin.py").write_text("x")
+    growing = add_old(tmp_path / PLUGINS / f".{'d' * 16}.1f.tmp", folder=True)
+    make_old(used)
+    make_old(unused)
+    assert found(tmp_path) == {unused: "plugin", growing: "temporary"}
+    gc.remove(Store(tmp_path), gc.find_garbage(Store(tmp_path), []))
+    assert sorted(path.name for path in (tmp_path / PLUGINS).iterdir()) == [used.name, young.name]
+
+
+def test_no_plugin_goes_if_a_run_cannot_be_read(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, "x", [DONE])
+    add_old(tmp_path / PLUGINS / ("a" * 16), folder=True)
+    file = sweep.run_dir(run_id_of(DONE)) / "run.json"
+    file.write_text("torn")
+    with pytest.raises(StoreError, match=r"run\.json: not JSON"):
+        found(tmp_path)

@@ -114,7 +114,7 @@ def test_run_whose_config_resolves_differently_is_reported(sweep: SweepStore) ->
 def test_generations_are_numbered_and_never_change(sweep: SweepStore) -> None:
     plans = listed(sweep, 2)
     first = (sweep.path / "manifest" / "0001.jsonl").read_bytes()
-    assert sweep.state().freeze(HEADER, entries_of(plans[:1])).manifest.newest == 2
+    assert sweep.state().freeze(HEADER, entries_of(plans[:1]))[1] == 2
     assert list(sweep.state().manifest.headers) == [1, 2]
     assert (sweep.path / "manifest" / "0001.jsonl").read_bytes() == first
     assert sweep.state().manifest.headers[2] == replace(HEADER, generation=2)
@@ -162,7 +162,7 @@ def test_status_survives_a_bad_manifest_and_names_it(sweep: SweepStore, content:
     assert [view.run_id for view in sweep.views()] == [plan.record.run_id]
     (problem,) = sweep.state().manifest.problems
     assert str(bad) in problem and words in problem
-    assert sweep.state().freeze(HEADER, entries_of([plan])).manifest.newest == 3
+    assert sweep.state().freeze(HEADER, entries_of([plan]))[1] == 3
 
 
 def test_bad_line_of_a_manifest_costs_one_run(sweep: SweepStore) -> None:

@@ -45,7 +45,8 @@ def test_looking_again_reads_only_what_was_added(sweep: SweepStore, opened: list
 
 def test_a_state_that_freezes_knows_the_generation_unread(sweep: SweepStore, opened: list[str]) -> None:
     plans = listed(sweep, 2)
-    state = sweep.state().freeze(replace(HEADER, why="retry"), entries_of(plans[:1]))
+    state, generation = sweep.state().freeze(replace(HEADER, why="retry"), entries_of(plans[:1]))
+    assert generation == state.manifest.newest
     assert (state.manifest.newest, opened) == (2, ["0001.jsonl"])
     assert state.manifest == sweep.state().manifest
 
@@ -54,7 +55,7 @@ def test_a_generation_of_another_launcher_is_read_by_the_one_that_freezes_after_
     plans = listed(sweep, 2)
     state = sweep.state()
     freeze(str(sweep.path), replace(HEADER, why="retry"), entries_of(plans[:1]))
-    assert state.freeze(HEADER, entries_of(plans)).manifest == sweep.state().manifest
+    assert state.freeze(HEADER, entries_of(plans))[0].manifest == sweep.state().manifest
 
 
 def test_a_manifest_that_was_replaced_or_damaged_is_read_again(sweep: SweepStore) -> None:
