@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,13 +24,15 @@ from typing import NamedTuple
 
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
-from launch.store.files import create_file, fault_point, read_bytes, replace_file, store_error
-from launch.store.record_json import from_json, read_json, to_json
+from launch.store.files import create_file, fault_point, read_bytes, replace_file, store_errors
+from launch.store.record_json import read_record, to_json
 from launch.store.records import FORMAT_VERSION
 
 FOLDER = ".slurm"  # in a sweep's folder for its arrays, next to the sweeps for the last answer of squeue
 POLL_S = 30.0
 _LEFT = "left"
+_JOB_NAME = re.compile(r".+\.(?P<uuid>[0-9a-f]{16})")
+_SHOWN_CHARS = 60  # of the sweep's name, in what `squeue` and mails show
 
 
 class ArrayTask(NamedTuple):
@@ -99,6 +102,17 @@ class Array:
     released: bool = False
 
 
+def job_name(sweep: str, uuid: str) -> str:
+    """Return the name of an array's job: it ends with the array's uuid, 16 hexadecimal digits."""
+    return f"{sweep[:_SHOWN_CHARS]}.{uuid}"
+
+
+def uuid_in(name: str) -> str | None:
+    """Return the uuid in a job's name; None if the job does not belong to this launcher."""
+    match = _JOB_NAME.fullmatch(name)
+    return match["uuid"] if match else None
+
+
 def arrays_folder(sweep: str) -> str:
     """Return the folder of a sweep's arrays."""
     return os.path.join(sweep, FOLDER)
@@ -115,13 +129,14 @@ def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
     Raises:
         StoreError: If it cannot be written.
     """
-    try:
+    with store_errors(f"make {arrays_folder(sweep)}"):
         os.makedirs(arrays_folder(sweep), exist_ok=True)
-    except OSError as error:
-        raise store_error(error, f"make {arrays_folder(sweep)}") from error
     replace_file(array_path(sweep, record.uuid, "sh"), script.encode())
     fault_point("array.scripted")
-    create_file(array_path(sweep, record.uuid), encode(record))
+    plain = to_json(record)
+    if not record.waits:
+        del plain["waits"]
+    create_file(array_path(sweep, record.uuid), (json.dumps(plain, sort_keys=True) + "\n").encode())
     fault_point("array.written")
 
 
@@ -187,12 +202,11 @@ def has_left_queue(sweep: str) -> bool:
 
 
 def _names(sweep: str) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(arrays_folder(sweep)))
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise store_error(error, f"read {arrays_folder(sweep)}") from error
+    with store_errors(f"read {arrays_folder(sweep)}"):
+        try:
+            return frozenset(os.listdir(arrays_folder(sweep)))
+        except FileNotFoundError:
+            return frozenset()
 
 
 def _job(sweep: str, uuid: str) -> str | None:
@@ -202,21 +216,13 @@ def _job(sweep: str, uuid: str) -> str | None:
         return None
 
 
-def encode(record: ArrayRecord) -> bytes:
-    """Return the bytes of a record."""
-    plain = to_json(record)
-    if not record.waits:
-        del plain["waits"]
-    return (json.dumps(plain, sort_keys=True) + "\n").encode()
-
-
 def read_array(file: str) -> ArrayRecord:
     """Return the record of an array.
 
     Raises:
         StoreError: If it cannot be read; the message names the file.
     """
-    return from_json(ArrayRecord, read_json(file), file)
+    return read_record(ArrayRecord, file)
 
 
 def find_task(record: ArrayRecord, index: int) -> ArrayTask:

@@ -16,12 +16,11 @@ from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, live_arrays
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.cluster import check_partition, read_partitions
-from launch.backends.slurm.feed import FeedResult, feed
+from launch.backends.slurm.feed import feed
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.sbatch import sbatch
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
 from launch.backends.slurm.scancel import ask_to_end, cancel_tasks
-from launch.backends.slurm.squeue_format import task_words
 from launch.profiles.profile import Profile
 from launch.store.dependencies import DependencyGraph, blocks_of
 from launch.store.manifest import ListedRun, Manifest
@@ -99,8 +98,7 @@ class SlurmBackend(SchedulerBackend):
 
     def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
         """Submit the runs of a generation that nothing works on, as many as the queue has room for."""
-        fed = feed(sweep, generation, self._profile, asked=asked)
-        return Submitted(submitted=fed.submitted, left=fed.left, words=_words(fed, self._profile.name))
+        return feed(sweep, generation, self._profile, asked=asked)
 
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
         """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
@@ -119,26 +117,7 @@ class SlurmBackend(SchedulerBackend):
             tasks = named.get(row.name, ())
             chosen = [index for index in row.tasks if index < len(tasks) and tasks[index].run_id in wanted]
             if chosen:
-                (running if row.runs else waiting).append(task_words(row.job, chosen))
+                (running if row.runs else waiting).append(squeue.task_words(row.job, chosen))
         cancel_tasks(waiting)
         ask_to_end(running)
         squeue.invalidate(root)
-
-
-def _words(fed: FeedResult, name: str) -> str:
-    """Return in one line what was done."""
-    words = [f"{fed.submitted:,} submitted to {name} in {fed.arrays} array{'s' if fed.arrays != 1 else ''}"]
-    if not fed.submitted:
-        words = [f"nothing new for {name}"]
-    if fed.adopted:
-        words.append(f"went on with job {', '.join(fed.adopted)} of an interrupted submission")
-    if fed.removed:
-        words.append(f"removed job {', '.join(fed.removed)}, left over from one")
-    if fed.left:
-        words.append(f"{fed.left:,} wait for room in the queue")
-    if fed.blocked:
-        words.append(f"{fed.blocked:,} wait for runs that have not succeeded, and that nothing starts again by itself")
-    if fed.held:
-        jobs = ",".join(fed.held)
-        words.append(f"job {jobs} is held by a person: `scontrol release {jobs}` lets it go on")
-    return "; ".join(words)

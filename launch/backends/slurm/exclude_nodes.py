@@ -8,8 +8,7 @@ from contextlib import suppress
 from launch.backends.slurm.arrays import Array, excluded_nodes, record_excluded_nodes
 from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.job_dependencies import pending_tasks
-from launch.backends.slurm.squeue import QueueSnapshot
-from launch.backends.slurm.squeue_format import task_words
+from launch.backends.slurm.squeue import QueueSnapshot, task_words
 
 
 def exclude_failed_nodes(

@@ -1,4 +1,4 @@
-"""Gives Slurm what it has room for: what a command does when it is typed, or a watcher, or a run that leaves.
+"""Gives Slurm what it has room for: for a command that is typed, for one that waits, or for a task that ends.
 
 `python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION JOB` does so from a node, for a task that leaves.
 """
@@ -9,11 +9,12 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from launch.backends.base import Submitted
 from launch.backends.slurm import squeue
-from launch.backends.slurm.arrays import ArrayTask, record_left_queue
+from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue
 from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.exclude_nodes import exclude_failed_nodes
 from launch.backends.slurm.queue_state import QueueState, without_pending
@@ -21,11 +22,12 @@ from launch.backends.slurm.reconcile import Reconciled, reconcile, throttle
 from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
 from launch.backends.slurm.scancel import cancel_pending
-from launch.backends.slurm.send import SentArrays, send
+from launch.backends.slurm.scheduler_view import read_queue
+from launch.backends.slurm.send import send
 from launch.backends.slurm.squeue import QueueSnapshot
-from launch.backends.slurm.sweep_dependencies import jobs_of_predecessors
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile, load_profile
+from launch.results.latest import runs_left
 from launch.specs.resources import Resources
 from launch.store.dependencies import blocks_of
 from launch.store.files import SNAPSHOTS, fault_point
@@ -41,34 +43,9 @@ _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 _LEAVING_PATIENCE_S = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeedResult:
-    """What was given to Slurm.
-
-    Attributes:
-        arrays: How many arrays were submitted.
-        submitted: How many runs.
-        left: How many runs wait for room in the queue, or for others that do.
-        blocked: How many runs wait for others that nobody is going to start without being asked.
-        adopted: Jobs of an interrupted submission that go on.
-        removed: Jobs that were left over from one, and are cancelled.
-        held: Jobs that a person holds.
-        full: What Slurm said when its queue was full.
-    """
-
-    arrays: int = 0
-    submitted: int = 0
-    left: int = 0
-    blocked: int = 0
-    adopted: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
-    full: str | None = None
-
-
 def feed(
     sweep: SweepState, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
-) -> FeedResult:
+) -> Submitted:
     """Submit the runs of a generation that nothing works on, as many as the queue has room for.
 
     Args:
@@ -77,9 +54,6 @@ def feed(
         profile: The cluster's settings.
         asked: Whether a person asked for it. If not, runs that a person stopped and runs whose policy is used up wait.
         leaving: The task that feeds just before it ends: its own run may be one of those to submit.
-
-    Returns:
-        What was submitted, and what was not.
 
     Raises:
         LaunchError: If Slurm does not answer or refuses. Then nothing of this call is in its queue.
@@ -95,7 +69,7 @@ def feed(
 
 def _feed(
     sweep: SweepState, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None
-) -> FeedResult:
+) -> Submitted:
     folder, root = sweep.folder, os.path.dirname(sweep.folder)
     found, listing, state, taken_out = _settle_queue(sweep.refreshed(), leaving)
     header = state.manifest.headers[generation]
@@ -105,29 +79,45 @@ def _feed(
     exclude_failed_nodes(folder, found.live, state.listing, bad, profile.site.exclude)
     to_submit = [v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, state.manifest))]
     ready, may_come = state.submittable([view.run_id for view in to_submit])
-    submitted, sent = 0, SentArrays()
+    submitted, jobs = 0, dict[str, str]()
     if ready:
         limits = read_limits(profile.site)
         want = replace(
             _submission(state, sweep.folder, ready[: free_places(limits, listing.count)], header),
             shares=shares,
             exclude=bad,
-            predecessor_jobs=jobs_of_predecessors(root, header.after, listing),
+            predecessor_jobs=_jobs_of_predecessors(root, header.after, listing),
         )
         requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
-        sent = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
-        submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
-    record_left_queue(folder, may_come - submitted)
-    return FeedResult(
-        arrays=len(sent.jobs),
-        submitted=submitted,
-        left=may_come - submitted,
-        blocked=len(to_submit) - may_come,
-        adopted=found.adopted,
-        removed=found.removed,
-        held=found.held,
-        full=sent.full,
-    )
+        jobs = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
+        submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in jobs)
+    left = may_come - submitted
+    record_left_queue(folder, left)
+    words = [f"{submitted:,} submitted to {profile.name} in {len(jobs)} array{'s' if len(jobs) != 1 else ''}"]
+    words = words if submitted else [f"nothing new for {profile.name}"]
+    words += _remarks(found, left=left, blocked=len(to_submit) - may_come)
+    return Submitted(submitted=submitted, left=left, words="; ".join(words))
+
+
+def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
+    """Yield what else a person should know.
+
+    Args:
+        found: The arrays that were in the queue before.
+        left: How many runs wait for room in the queue, or for others that do.
+        blocked: How many runs wait for others that nothing starts again by itself.
+    """
+    if found.adopted:
+        yield f"went on with job {', '.join(found.adopted)} of an interrupted submission"
+    if found.removed:
+        yield f"removed job {', '.join(found.removed)}, left over from one"
+    if left:
+        yield f"{left:,} wait for room in the queue"
+    if blocked:
+        yield f"{blocked:,} wait for runs that have not succeeded, and that nothing starts again by itself"
+    if found.held:
+        jobs = ",".join(found.held)
+        yield f"job {jobs} is held by a person: `scontrol release {jobs}` lets it go on"
 
 
 def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
@@ -171,6 +161,27 @@ def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: M
         now=time.time(),
         home=_launcher_in(os.path.dirname(folder), header.snapshot),
     )
+
+
+def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapshot) -> list[str]:
+    """Return the jobs of other sweeps that must succeed before a sweep's own begin.
+
+    Raises:
+        LaunchError: If a run of theirs will not succeed unless a person does something.
+    """
+    jobs: dict[str, None] = {}
+    for name in names:
+        folder = os.path.join(root, name)
+        left = runs_left(SweepState.read(folder, read_queue))
+        for view in left:
+            if view.state not in (State.PENDING, State.RUNNING):
+                raise LaunchError(
+                    f"the sweep {name}, which this one comes after, will not succeed: {view.run_id} is {view.state}",
+                    hint=f"`launch status {name}` shows why; mend it, then type the command again",
+                )
+        own = {array.record.name for array in live_arrays(folder)} if left else ()
+        jobs |= dict.fromkeys(row.job for row in listing.rows if row.name in own)
+    return list(jobs)
 
 
 def _launcher_in(root: str, snapshot: str | None) -> str | None:

@@ -13,12 +13,11 @@ from launch.backends.slurm.arrays import (
     mark_finished,
     mark_released,
     record_job,
+    uuid_in,
 )
 from launch.backends.slurm.client import ClientError, run_client
-from launch.backends.slurm.job_names import uuid_in
 from launch.backends.slurm.send import release
-from launch.backends.slurm.squeue import QueueSnapshot
-from launch.backends.slurm.squeue_format import QueueRow
+from launch.backends.slurm.squeue import QueueRow, QueueSnapshot
 from launch.backends.slurm.throttle import Share, share_limit
 from launch.store.files import fault_point
 

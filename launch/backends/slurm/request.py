@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder
+from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder, job_name
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.job_dependencies import QueuePosition, name_jobs
-from launch.backends.slurm.job_names import job_name
 from launch.backends.slurm.throttle import Share, share_limit
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
@@ -65,7 +64,7 @@ class SubmissionInput:
         blocks: By run, the blocks that it is part of and that other runs wait for.
         cwd: Where the user typed the command.
         now: Seconds since the epoch.
-        home: The folder with the code of the supervisors; None for where this very launcher lies.
+        home: The folder with the code of the supervisors; None for the one that this launcher was imported from.
     """
 
     sweep: str
@@ -126,71 +125,58 @@ def build_requests(
         want: What is to run.
         profile: What the cluster wants to be told.
         limits: What it allows.
-        make_uuid: Returns 16 hexadecimal digits that nobody else has.
+        make_uuid: Returns 16 hexadecimal digits that are unique.
     """
-    arrays = list(_arrays(want, min(limits.array_tasks, _MOST_TASKS), make_uuid))
+    arrays = list(_arrays(want, profile, limits, make_uuid))
     ready = sum(not array.waits for array in arrays)
     shares = share_limit(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)
     executor = ScriptExecutor(Path(arrays_folder(want.folder)))
     requests: list[SubmitRequest] = []
     for share, array in zip(shares, arrays, strict=True):
-        resources = array.resources
-        record = ArrayRecord(
-            uuid=array.uuid,
-            name=job_name(want.sweep, array.uuid),
-            generation=want.generation,
-            profile=profile.name,
-            resources=resources,
-            tasks=array.tasks,
-            throttle=share.throttle,
-            signal_delay_s=delay_of(profile.site, resources),
-            created=want.now,
-            poll_s=profile.site.poll_interval_s,
-            requeue=profile.site.requeue,
-            feeds=profile.site.sbatch_from_nodes,
-            accounts=limits.accounts,
-            waits=array.waits,
-        )
+        record = replace(array, throttle=share.throttle)
         script = executor.text(_command(want, record), _parameters(want, record, profile))
-        words = executor.command(Path(array_path(want.folder, array.uuid, "sh")))
-        command = (words[0], "--hold", *words[1:])
-        after = tuple(want.predecessor_jobs)
-        requests.append(
-            SubmitRequest(record=record, script=script, command=command, follows=share.follows, predecessor_jobs=after)
+        words = executor.command(Path(array_path(want.folder, record.uuid, "sh")))
+        request = SubmitRequest(
+            record=record,
+            script=script,
+            command=(words[0], "--hold", *words[1:]),
+            follows=share.follows,
+            predecessor_jobs=tuple(want.predecessor_jobs),
         )
+        requests.append(request)
     return tuple(requests)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Array:
-    """One array to be.
-
-    Attributes:
-        uuid: Its own.
-        resources: What its tasks are given.
-        tasks: The tasks.
-        waits: What must succeed before it begins, as `ArrayRecord.waits` names it.
-    """
-
-    uuid: str
-    resources: Resources
-    tasks: tuple[ArrayTask, ...]
-    waits: tuple[str, ...]
-
-
-def _arrays(want: SubmissionInput, most: int, make_uuid: Callable[[], str]) -> Iterator[_Array]:
+def _arrays(
+    want: SubmissionInput, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
+) -> Iterator[ArrayRecord]:
     """Yield the arrays, each after those it waits for. A run that waits for one that is nowhere is left out."""
     known = {task.run_id: (task, resources) for task, resources in want.tasks}
     positions = dict(want.positions)
+    most = min(limits.array_tasks, _MOST_TASKS)
     for level in list(want.unmet.levels(known, positions)):
         for resources, requirements, tasks in _groups([known[run_id] for run_id in level], want):
             waits = name_jobs((run_id for one in requirements for run_id in want.unmet.left[one]), positions)
             for start in range(0, len(tasks), most):
-                own = tuple(tasks[start : start + most])
-                array = _Array(uuid=make_uuid(), resources=resources, tasks=own, waits=waits)
-                yield array
+                own, uuid = tuple(tasks[start : start + most]), make_uuid()
+                yield ArrayRecord(
+                    uuid=uuid,
+                    name=job_name(want.sweep, uuid),
+                    generation=want.generation,
+                    profile=profile.name,
+                    resources=resources,
+                    tasks=own,
+                    throttle=None,
+                    signal_delay_s=delay_of(profile.site, resources),
+                    created=want.now,
+                    poll_s=profile.site.poll_interval_s,
+                    requeue=profile.site.requeue,
+                    feeds=profile.site.sbatch_from_nodes,
+                    accounts=limits.accounts,
+                    waits=waits,
+                )
                 for index, task in enumerate(own):
-                    positions[task.run_id] = QueuePosition(array=array.uuid, index=index, size=len(own))
+                    positions[task.run_id] = QueuePosition(array=uuid, index=index, size=len(own))
 
 
 def _groups(

@@ -1,23 +1,26 @@
-"""What Slurm knows of a sweep's runs that their files cannot: who waits, and which jobs are at work."""
+"""What Slurm knows of a sweep's runs that their files cannot: who waits, which jobs are at work, how others ended."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from launch.backends.slurm.arrays import Array, live_arrays
-from launch.backends.slurm.sacct import read_job_ends
+from launch.backends.slurm.client import run_client
 from launch.backends.slurm.squeue import QueueSnapshot, cached
+from launch.errors import BackendError
 from launch.store.scheduler_view import SchedulerView
+
+_GOING_ON = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING")
+
+# What sacct said of a set of jobs, and when: `watch` looks every other second.
+_ends_of: dict[tuple[str, ...], tuple[float, dict[str, str]]] = {}
 
 
 def read_queue(sweep: str) -> SchedulerView | None:
-    """Return what Slurm knows of a sweep, at most one poll old; None for a sweep that has nothing there.
-
-    Args:
-        sweep: Its folder.
-    """
+    """Return what Slurm knows of the sweep in a folder, at most one poll old; None if it has nothing in the queue."""
     arrays = live_arrays(sweep)
     if not arrays:
         return None
@@ -42,3 +45,32 @@ def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> Schedule
             if row.runs:
                 running.add(f"{row.job}_{index}")
     return SchedulerView(tasks=tasks, running=frozenset(running), taken=listing.taken, problem=listing.problem)
+
+
+def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
+    """Return how tasks that left the queue ended, in Slurm's words, by job as attempts name it.
+
+    One `sacct` answers for a sweep. The answer lacks the arrays of a cluster without accounts; it is empty if the
+    accounts' daemon does not answer.
+    """
+    known = [array for array in arrays if array.record.accounts and array.job is not None]
+    jobs = tuple(array.job for array in known if array.job is not None)
+    if not jobs:
+        return {}
+    asked, ends = _ends_of.get(jobs, (-1.0, {}))
+    if asked < 0 or time.monotonic() - asked > min(array.record.poll_s for array in known):
+        # Without a start it says nothing of what began before midnight.
+        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(min(array.record.created for array in known) - 60))
+        words = ["sacct", "-n", "-P", "-X", "-D", "-S", since, "-j", ",".join(jobs), "-o", "JobID,State"]
+        try:
+            ends = parse_ends(run_client(words))
+        except BackendError:
+            ends = {}
+        _ends_of[jobs] = time.monotonic(), ends
+    return ends
+
+
+def parse_ends(text: str) -> dict[str, str]:
+    """Return the newest end of each job in what `sacct -n -P -o JobID,State` prints. Pure."""
+    rows = (line.strip().split("|") for line in text.splitlines())
+    return {row[0]: row[1] for row in rows if len(row) > 1 and row[1] and row[1].split()[0] not in _GOING_ON}

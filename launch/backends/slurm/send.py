@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from launch.backends.slurm.arrays import mark_finished, mark_released, record_job, write_array
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
@@ -17,29 +16,16 @@ from launch.backends.slurm.request import SubmitRequest
 from launch.backends.slurm.sbatch import sbatch
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
 from launch.backends.slurm.squeue import ask
-from launch.errors import BackendError, LaunchError
+from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.store.files import fault_point
 
 _SUBMIT_TIMEOUT_S = 120.0
 
 
-@dataclass(kw_only=True)
-class SentArrays:
-    """The arrays of a submission that are in the queue.
-
-    Attributes:
-        jobs: The job of every array that was submitted, by uuid.
-        full: What Slurm said when its queue was full; None if everything fitted.
-    """
-
-    jobs: dict[str, str] = field(default_factory=dict[str, str])
-    full: str | None = None
-
-
 def send(
     folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock: int, known: Mapping[str, str] | None = None
-) -> SentArrays:
+) -> dict[str, str]:
     """Submit arrays held, and release them when all are in.
 
     Args:
@@ -50,24 +36,26 @@ def send(
             other one feeds the sweep until its sbatch has ended too.
         known: The jobs of arrays that are in the queue already, by uuid.
 
+    Returns:
+        The job of every array that was submitted, by uuid; the first ones only if the queue is full.
+
     Raises:
         LaunchError: If one is refused for good. Then none of them is in the queue.
     """
-    sent = SentArrays()
+    jobs: dict[str, str] = {}
     try:
         for request in requests:
-            words = request.words({**(known or {}), **sent.jobs})
-            sent.jobs[request.record.uuid] = _send_one(folder, request, words, lock)
+            words = request.words({**(known or {}), **jobs})
+            jobs[request.record.uuid] = _send_one(folder, request, words, lock)
     except ClientError as error:
         if not is_full(error):
-            _withdraw(folder, sent)
+            _withdraw(folder, jobs)
             raise explain_refusal(error, profile) from error
-        sent.full = error.message
     except BaseException:
-        _withdraw(folder, sent)
+        _withdraw(folder, jobs)
         raise
-    release(folder, sent.jobs)
-    return sent
+    release(folder, jobs)
+    return jobs
 
 
 def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: int) -> str:
@@ -106,10 +94,10 @@ def release(folder: str, jobs: Mapping[str, str]) -> None:
             mark_released(folder, uuid)
 
 
-def _withdraw(folder: str, sent: SentArrays) -> None:
+def _withdraw(folder: str, jobs: Mapping[str, str]) -> None:
     """Cancel the arrays of a submission that fails as a whole. One that cannot be cancelled now stays held."""
-    with suppress(BackendError, LaunchError):
-        if sent.jobs:
-            run_client(["scancel", *sent.jobs.values()])
-            for uuid in sent.jobs:
+    with suppress(LaunchError):
+        if jobs:
+            run_client(["scancel", *jobs.values()])
+            for uuid in jobs:
                 mark_finished(folder, uuid)

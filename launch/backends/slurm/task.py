@@ -131,7 +131,7 @@ class SlurmTask(Host):
 
     def stop_reason(self) -> Reason:
         """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
-        from launch.backends.slurm.squeue_format import RUNNING  # for the few that are asked to stop
+        from launch.backends.slurm.squeue import RUNNING  # for the few that are asked to stop
 
         try:
             words = ["scontrol", "show", "job", str(self.job_id), "-o"]
@@ -246,7 +246,7 @@ class SlurmTask(Host):
 
 def _is_gone(job: str) -> bool:
     """Say whether Slurm knows for certain that a job is not at work."""
-    from launch.backends.slurm.squeue_format import RUNNING
+    from launch.backends.slurm.squeue import RUNNING
 
     try:
         said = run_client(["squeue", "-h", "-j", job, "-o", "%T"], timeout_s=_ASK_TIMEOUT_S)

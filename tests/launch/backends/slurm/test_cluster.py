@@ -11,8 +11,7 @@ from launch.backends.slurm.feed import free_places, without_task
 from launch.backends.slurm.request import Limits
 from launch.backends.slurm.resubmission import excluded_nodes
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
-from launch.backends.slurm.squeue import QueueSnapshot
-from launch.backends.slurm.squeue_format import parse_rows
+from launch.backends.slurm.squeue import QueueSnapshot, parse_rows
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings

@@ -13,8 +13,7 @@ from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask, read_arr
 from launch.backends.slurm.job_dependencies import QueuePosition, find_positions, pending_tasks
 from launch.backends.slurm.queue_state import QueueState
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
-from launch.backends.slurm.squeue import QueueSnapshot
-from launch.backends.slurm.squeue_format import QueueRow
+from launch.backends.slurm.squeue import QueueRow, QueueSnapshot
 from launch.backends.slurm.throttle import share_limit
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends.slurm.arrays import ArrayTask
+from launch.backends.slurm.arrays import ArrayTask, job_name, uuid_in
 from launch.backends.slurm.executor import ScriptExecutor
-from launch.backends.slurm.job_names import job_name, uuid_in
 from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, delay_of
 from launch.backends.slurm.throttle import Share, share_limit
 from launch.profiles.profile import Profile

@@ -12,9 +12,8 @@ from launch.backends.slurm import arrays as arrays_of
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
-from launch.backends.slurm.sacct import parse_ends
-from launch.backends.slurm.scheduler_view import read_queue, scheduler_views
-from launch.backends.slurm.squeue_format import parse_rows, task_words
+from launch.backends.slurm.scheduler_view import parse_ends, read_queue, scheduler_views
+from launch.backends.slurm.squeue import parse_rows, task_words
 from launch.errors import BackendError
 from launch.specs.resources import Resources
 from launch.store.liveness import is_alive
