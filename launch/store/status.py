@@ -23,13 +23,7 @@ from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 # Slurm's words for a machine that failed under a job.
 _NODE_FAILURES = ("NODE_FAIL", "BOOT_FAIL")
 
-
 _REPAIR_HINT = "type the sweep's command again: it writes the file again"
-
-
-def _not_driven() -> SchedulerView | None:
-    """Answer for a sweep without a scheduler."""
-    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +80,7 @@ def _after_an_end(facts: Facts) -> State:
 
 
 def read_view(
-    sweep: str, run_dir: str, listed: ListedRun, *, fed: bool, ask: Callable[[], SchedulerView | None] = _not_driven
+    sweep: str, run_dir: str, listed: ListedRun, *, fed: bool, ask: Callable[[], SchedulerView | None]
 ) -> RunView:
     """Return what is known of a run.
 

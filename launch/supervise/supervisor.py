@@ -24,7 +24,7 @@ from launch.store.claims import Claim, claim_attempt, remove_torn_claims
 from launch.store.files import crc_of, fault_point, store_error
 from launch.store.liveness import is_alive, is_here, is_locked
 from launch.store.manifest import find_entry, read_header
-from launch.store.record_json import from_json, read_json
+from launch.store.record_json import read_record
 from launch.store.records import AttemptRecord, RunRecord
 from launch.store.run_result import (
     InvalidResult,
@@ -69,8 +69,7 @@ class Supervisor:
         sweep, run_id = os.path.split(args.run_dir)
         self._header = read_header(sweep, args.generation)
         entry = find_entry(sweep, args.generation, run_id)
-        file = os.path.join(args.run_dir, RUN)
-        self._run = from_json(RunRecord, read_json(file), file)
+        self._run = read_record(RunRecord, os.path.join(args.run_dir, RUN))
         self._command = AttemptCommand(args, self._header, entry, self._run, self._host)
         self._container = ContainerSession(
             self._header, args.run_dir, self._command.snapshot, sees_others=bool(entry.requires)

@@ -19,7 +19,7 @@ from launch.profiles.profile import Profile
 from launch.self_command import python_command
 from launch.store import processes
 from launch.store.attempts import attempt_path, find_attempt
-from launch.store.files import store_error
+from launch.store.files import store_errors
 from launch.store.liveness import is_here
 from launch.store.records import ManifestEntry
 from launch.store.state import State
@@ -63,10 +63,8 @@ class LocalBackend(AttendedBackend):
         words += [str(self._profile.slots_per_gpu), str(ready)]
         cwd = os.environ.get(CWD_VARIABLE) or os.getcwd()
         log_path = Path(sweep.folder, QUEUE_LOG)
-        try:
+        with store_errors(f"write {log_path}"):
             log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise store_error(error, f"write {log_path}") from error
         with open(reading, "rb") as answer:
             try:
                 started = subprocess.Popen(
@@ -90,31 +88,26 @@ class LocalBackend(AttendedBackend):
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
         """Ask the supervisors of live attempts to end them; if a supervisor is gone, ask the processes it left."""
         for view in (view for view in views if view.state is State.RUNNING):
-            fd = open_supervisor(view)
-            for process in _orphans(view) if fd is None else [fd]:
+            path = attempt_path(view.run_dir, view.attempts - 1)
+            supervisor = _open_supervisor(path)
+            left = [supervisor] if supervisor is not None else processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
+            for process in left:
                 processes.send(process, signal.SIGTERM)
                 os.close(process)
 
 
-def open_supervisor(view: RunView) -> int | None:
-    """Return a descriptor of the process that supervises a run's last attempt, or None if none does so here."""
-    record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
+def _open_supervisor(path: str) -> int | None:
+    """Return a descriptor of the process that supervises an attempt; None if none does so here."""
+    record = find_attempt(path)
     if record is None or record.has_ended or not is_here(record):
         return None
     return processes.open_process(record.pid, record.pid_start)
 
 
-def _orphans(view: RunView) -> list[int]:
-    """Return descriptors of the processes that work on a run's last attempt without a supervisor."""
-    return processes.find_by_environment(ATTEMPT_DIR_VARIABLE, attempt_path(view.run_dir, view.attempts - 1))
-
-
 def _last_line(path: Path) -> str:
     with suppress(OSError):
-        lines = [
-            line for line in path.read_text(errors="replace").splitlines() if line and not line.startswith("hint:")
-        ]
-        return lines[-1] if lines else "it printed nothing"
+        lines = path.read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if line and not line.startswith("hint:")), "it printed nothing")
     return "it printed nothing"
 
 

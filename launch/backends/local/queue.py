@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from launch.backends.base import OnChange
-from launch.backends.local.ready import ReadySet
 from launch.backends.local.slots import Slot, Slots, find_machine
 from launch.backends.local.start import build_request, send_request
 from launch.backends.local.stop_signals import StopSignals
@@ -103,11 +102,10 @@ class LocalQueue:
         self._is_blocked = False
         self._reported = 0.0
         self._error: StoreError | None = None
-        self._ready = ReadySet(
-            sweep.dependencies.open_requirements(self._run_ids, lambda run_id: self._look(run_id).state)
-        )
+        self._blocked = frozenset(self._run_ids)
+        self._unblock()
         for run_id in self._run_ids:
-            self._enqueue(run_id, self._look(run_id))
+            self._enqueue(run_id, self._known(run_id))
 
     def work(self) -> None:
         """Start runs and wait for them until none is left.
@@ -128,15 +126,27 @@ class LocalQueue:
         view = self._views[run_id] = self._sweep.read_view(run_id)
         return view
 
+    def _known(self, run_id: str) -> RunView:
+        return self._views.get(run_id) or self._look(run_id)
+
     def _enqueue(self, run_id: str, view: RunView) -> None:
         """Wait for a run that is at work, or have it started if it is ready."""
         if view.state is State.RUNNING:
             self._watcher.add_running(run_id, view)
-        elif view.state is State.SUCCEEDED:
-            for other in self._ready.succeed(run_id):
-                self._enqueue(other, self._look(other))
-        elif view.state not in OVER and self._ready.is_ready(run_id):
+        elif view.state not in OVER and run_id not in self._blocked:
             self._waiting.setdefault(view.resources, deque()).append(run_id)
+
+    def _unblock(self) -> list[str]:
+        """Return the runs before which all others have succeeded now, and of which this did not hold before."""
+        before = self._blocked
+        unmet = self._sweep.dependencies.open_requirements(before, lambda run_id: self._known(run_id).state)
+        self._blocked = frozenset(unmet.of)
+        return [run_id for run_id in self._run_ids if run_id in before and run_id not in self._blocked]
+
+    def _enqueue_successors(self) -> None:
+        """Have the runs started that waited for one which has succeeded."""
+        for run_id in self._unblock() if self._blocked else ():
+            self._enqueue(run_id, self._look(run_id))
 
     def _start_waiting(self) -> None:
         """Start the runs that fit."""
@@ -152,7 +162,7 @@ class LocalQueue:
         view = self._look(run_id)
         if view.state is State.RUNNING or view.state in OVER:  # cancelled, or started by another process
             waiting.popleft()
-            self._enqueue(run_id, view)
+            self._go_on(run_id, view)
             return True
         slot = self._slots.take(resources)
         if slot is None:
@@ -216,6 +226,8 @@ class LocalQueue:
         """Decide what becomes of a run whose processes have ended."""
         if self._watcher.is_stopping or self._error:
             return
+        if view.state is State.SUCCEEDED:
+            self._enqueue_successors()
         if view.state not in OVER and view.state is not State.RUNNING:
             record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
             if record is None or not record.retry:

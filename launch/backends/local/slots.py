@@ -1,8 +1,7 @@
 """The slots of this machine: which cores and GPUs a run gets, so that two sweeps never give one out twice.
 
 A slot is a set of locks, one per core or share of a GPU, in a folder of the machine. The queue takes them; supervisor
-and training inherit them, so a slot is taken as long as anybody works in it, whoever started it and whether or not
-that process still lives.
+and training inherit them, so a slot is taken as long as any process works in it, even if the one that took it is gone.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
-from launch.store.files import store_error
+from launch.store.files import store_errors
 from launch.store.locks import acquire
 
 SLOTS_VARIABLE = "LAUNCH_SLOTS"
@@ -32,7 +31,7 @@ class Machine:
     Attributes:
         cores: Numbers of the cores this process may use.
         gpus: Numbers of the GPUs it may use, in the order of the PCI bus.
-        memory_gb: Memory in GiB; None where it is not known.
+        memory_gb: Memory in GiB; None if it is not known.
     """
 
     cores: tuple[int, ...]
@@ -55,17 +54,13 @@ class Slot:
     locks: tuple[int, ...]
 
     def close(self) -> None:
-        """Let go of it. Whoever inherited it still holds it."""
+        """Let go of it. A process that has inherited it still holds it."""
         for fd in self.locks:
             os.close(fd)
 
 
 def find_machine(*, gpus: bool) -> Machine:
-    """Look at this machine.
-
-    Args:
-        gpus: Whether to look for GPUs, which takes a moment.
-    """
+    """Look at this machine; for its GPUs, which takes a moment, only if `gpus` is set."""
     return Machine(
         cores=tuple(sorted(os.sched_getaffinity(0))), gpus=_find_gpus() if gpus else (), memory_gb=_memory_gb()
     )
@@ -134,7 +129,7 @@ class Slots:
         self._folder = _slots_folder()
 
     def leaves_room(self, taken: Iterable[Slot], resources: Resources) -> bool:
-        """Return whether a run would fit beside these slots if no other process held any."""
+        """Return whether a run would fit besides these slots if no other process held any."""
         taken = list(taken)
         if resources.gpus_per_node:
             shares = len(self._machine.gpus) * self._slots_per_gpu
@@ -146,54 +141,44 @@ class Slots:
         # All or nothing under one door: two queues that each held half of what they need would wait for ever.
         door = acquire(os.path.join(self._folder, "door"), wait=True)
         try:
-            if resources.gpus_per_node:
-                return self._take_gpus(resources.gpus_per_node)
-            return self._take_cores(resources.cpus_per_task)
+            if not resources.gpus_per_node:
+                return self._lock("cpu", self._machine.cores, 0, resources.cpus_per_task)
+            # The first share of every GPU before the second of any.
+            shares = range(self._slots_per_gpu)
+            found = (self._lock("gpu", self._machine.gpus, share, resources.gpus_per_node) for share in shares)
+            return next(filter(None, found), None)
         finally:
             if door is not None:
                 os.close(door)
 
-    def _take_cores(self, wanted: int) -> Slot | None:
-        taken = self._lock([f"cpu{core}.0" for core in self._machine.cores], wanted)
-        if taken is None:
-            return None
-        return Slot(cores=tuple(self._machine.cores[i] for i in taken), gpus=(), locks=tuple(taken.values()))
-
-    def _take_gpus(self, wanted: int) -> Slot | None:
-        # The first share of every GPU before the second of any.
-        for share in range(self._slots_per_gpu):
-            taken = self._lock([f"gpu{gpu}.{share}" for gpu in self._machine.gpus], wanted)
-            if taken is not None:
-                return Slot(cores=(), gpus=tuple(self._machine.gpus[i] for i in taken), locks=tuple(taken.values()))
-        return None
-
-    def _lock(self, names: list[str], wanted: int) -> dict[int, int] | None:
-        """Take `wanted` of the locks; return index to descriptor, or None where there are not so many free."""
+    def _lock(self, kind: str, numbers: Sequence[int], share: int, wanted: int) -> Slot | None:
+        """Take `wanted` cores or GPUs; return None if fewer are free."""
         taken: dict[int, int] = {}
-        for index, name in enumerate(names):
+        for number in numbers:
             if len(taken) == wanted:
                 break
-            fd = acquire(os.path.join(self._folder, name))
+            fd = acquire(os.path.join(self._folder, f"{kind}{number}.{share}"))
             if fd is not None:
-                taken[index] = fd
+                taken[number] = fd
+        chosen = tuple(taken)
+        slot = Slot(
+            cores=chosen if kind == "cpu" else (), gpus=chosen if kind == "gpu" else (), locks=tuple(taken.values())
+        )
         if len(taken) == wanted:
-            return taken
-        for fd in taken.values():
-            os.close(fd)
+            return slot
+        slot.close()
         return None
 
 
 def _slots_folder() -> str:
-    """Return the folder of this machine's locks, made where it is missing.
+    """Return the folder of this machine's locks, made if it is missing.
 
     It is not $XDG_RUNTIME_DIR: that differs between a login and a cron job, and is emptied at the last logout.
     """
     folder = os.environ.get(SLOTS_VARIABLE) or f"/tmp/launch-{os.getuid()}/slots"
-    try:
+    with store_errors(f"make {folder}"):
         os.makedirs(folder, mode=0o700, exist_ok=True)
         status = os.stat(folder)
-    except OSError as error:
-        raise store_error(error, f"make {folder}") from error
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        raise StoreError(f"{folder} belongs to somebody else", hint=f"name another folder with {SLOTS_VARIABLE}")
+        raise StoreError(f"{folder} belongs to another user", hint=f"name another folder with {SLOTS_VARIABLE}")
     return folder

@@ -28,18 +28,18 @@ class StartRequest:
     hold: tuple[int, ...]
 
 
-def build_request(order: SupervisorArgs, environment: Mapping[str, str], cwd: str) -> StartRequest:
-    """Return what to start for an order. Pure.
+def build_request(arguments: SupervisorArgs, environment: Mapping[str, str], cwd: str) -> StartRequest:
+    """Return what to start. Pure.
 
     Args:
-        order: What the supervisor is to do.
+        arguments: What the supervisor is to do.
         environment: The environment that runs are to have.
         cwd: Where the user typed the command: what relative paths in a config are meant from.
     """
     return StartRequest(
-        command=tuple(python_command("launch.supervise.supervisor", order.to_words(), site=False)),
+        command=tuple(python_command("launch.supervise.supervisor", arguments.to_words(), site=False)),
         environment={CWD_VARIABLE: cwd, **environment},
-        hold=order.hold,
+        hold=arguments.hold,
     )
 
 
@@ -72,10 +72,10 @@ class StartedSupervisor:
 
 
 def send_request(request: StartRequest) -> StartedSupervisor:
-    """Start a supervisor, in a session of its own: what the terminal says to the launcher does not reach it.
+    """Start a supervisor, in a session of its own: a signal from the terminal does not reach it.
 
     Raises:
-        OSError: Where the machine has no room for another process.
+        OSError: If the machine has no room for another process.
     """
     words = os.memfd_create("supervisor-stderr")
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What a cluster allows, read from the cluster: the size of an array, and how much of it one user may have queued."""
+"""The limits of a cluster, read from it: the size of an array, and how many jobs one user may have queued."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import getpass
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from launch.backends.slurm.client import run_client
 from launch.backends.slurm.request import Limits
-from launch.errors import BackendError, LaunchError, ProfileError, nearest
+from launch.errors import BackendError, LaunchError, ProfileError, did_you_mean
 from launch.profiles.slurm import SlurmSettings
 
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
@@ -19,13 +20,10 @@ _UNLIMITED = 1 << 31
 
 
 def read_limits(site: SlurmSettings) -> Limits:
-    """Ask the cluster for its limits.
-
-    Args:
-        site: Whether accounts may be asked, and what the profile allows at most.
+    """Ask the cluster for its limits; the profile says whether its accounts may be asked, and may lower them.
 
     Raises:
-        BackendError: Where it does not answer, or has no arrays.
+        BackendError: If it does not answer, or has no arrays.
     """
     settings = read_settings(run_client(["scontrol", "show", "config"]))
     accounts = site.accounting
@@ -41,7 +39,7 @@ def read_settings(text: str) -> dict[str, str]:
 
 
 def has_accounts(settings: dict[str, str]) -> bool:
-    """Say whether a cluster keeps accounts that sacctmgr and sacct can read."""
+    """Return whether a cluster keeps accounts that sacctmgr and sacct can read."""
     return "slurmdbd" in settings.get("AccountingStorageType", "")
 
 
@@ -49,9 +47,12 @@ def limits_of(settings: dict[str, str], site: SlurmSettings, numbers: list[int])
     """Return the limits that apply. Pure.
 
     Args:
-        settings: What the controller says of itself.
-        site: What the profile allows at most.
-        numbers: What the accounts allow this user to have queued.
+        settings: The answer of `scontrol show config`.
+        site: The profile, which may lower them.
+        numbers: How many jobs the accounts allow this user to have queued.
+
+    Raises:
+        BackendError: If the cluster has no arrays.
     """
     largest = _number(settings.get("MaxArraySize", "")) or 0
     named = _ARRAY_TASKS.search(settings.get("SchedulerParameters", ""))
@@ -63,19 +64,12 @@ def limits_of(settings: dict[str, str], site: SlurmSettings, numbers: list[int])
     return Limits(array_tasks=tasks, submit=min(most, default=None))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Partition:
-    """A partition of the cluster.
-
-    Attributes:
-        name: Its name.
-        is_default: Whether jobs that name none go there.
-        most_min: The longest that a job may run, in minutes; None for no limit.
-    """
+class Partition(NamedTuple):
+    """A partition of the cluster."""
 
     name: str
-    is_default: bool
-    most_min: float | None
+    is_default: bool  # jobs that name none go there
+    most_min: float | None  # the longest that a job may run; None for no limit
 
 
 def read_partitions(text: str) -> list[Partition]:
@@ -84,7 +78,7 @@ def read_partitions(text: str) -> list[Partition]:
     for line in text.splitlines():
         name, _, limit = line.strip().partition("|")
         plain = name.rstrip("*")
-        found[plain] = Partition(name=plain, is_default=name.endswith("*"), most_min=_minutes(limit))
+        found[plain] = Partition(plain, name.endswith("*"), _minutes(limit))
     return list(found.values())
 
 
@@ -95,16 +89,19 @@ def check_partition(site: SlurmSettings, longest_min: float | None, partitions: 
 
     Args:
         site: What the profile says.
-        longest_min: The longest time limit of the runs; None where none has one.
+        longest_min: The longest time limit of the runs; None if no run has one.
         partitions: What the cluster has.
         file: The profile, for messages.
+
+    Raises:
+        ProfileError: If the partition does not exist; the nearest name is shown.
+        LaunchError: If the run is too long.
     """
     names = [partition.name for partition in partitions]
     named = site.partition.split(",") if site.partition else []
     for name in named:
         if name not in names:
-            near = nearest(name, names)
-            message = f"the cluster has no partition {name!r}" + (f"; did you mean {near}?" if near else "")
+            message = f"the cluster has no partition {name!r}{did_you_mean(name, names)}"
             raise ProfileError(file, "partition", message, hint=f"the partitions are {', '.join(names)}")
     chosen = [p for p in partitions if (p.name in named if named else p.is_default)]
     limits = [partition.most_min for partition in chosen]
@@ -119,7 +116,7 @@ def check_partition(site: SlurmSettings, longest_min: float | None, partitions: 
 
 
 def _minutes(text: str) -> float | None:
-    """Read Slurm's `days-hours:minutes:seconds`, of which the front may be missing; None for no limit."""
+    """Read Slurm's `days-hours:minutes:seconds`, whose first parts may be missing; None for no limit."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)??(\d+):(\d+)", text.strip())
     if match is None:
         return None
@@ -128,7 +125,7 @@ def _minutes(text: str) -> float | None:
 
 
 def _asked(site: SlurmSettings) -> list[int]:
-    """Return how many jobs the accounts allow this user to have queued; nothing where they do not say."""
+    """Return how many jobs the accounts allow this user to have queued; nothing if they do not say."""
     user = getpass.getuser()
     columns = "Account,Partition,MaxSubmitJobs,GrpSubmitJobs"
     questions = [
@@ -136,10 +133,10 @@ def _asked(site: SlurmSettings) -> list[int]:
         ["sacctmgr", "-nP", "show", "qos", "format=Name,MaxSubmitJobsPerUser,MaxSubmitJobsPerAccount"],
     ]
     try:
-        with ThreadPoolExecutor() as pool:  # each takes a fifth of a second, of which nearly all is waiting
+        with ThreadPoolExecutor() as pool:  # each takes 0.2 s, nearly all of it waiting
             own, services = pool.map(run_client, questions)
     except BackendError:
-        return []  # the accounts' daemon is away; sbatch itself will say where there is a limit
+        return []  # the accounts' daemon does not answer; sbatch itself reports a limit
     return [*_of_associations(own, site), *_of_services(services, site.qos or "normal")]
 
 

@@ -1,6 +1,6 @@
-"""submitit's Slurm executor, of which its parameters, its text and its command are used, and nothing else.
+"""submitit's Slurm executor: only its parameters, the text of its batch script and its command are used.
 
-No function is pickled and nothing of submitit is loaded on a node. What this leans on is pinned by golden tests.
+No function is pickled and nothing of submitit is loaded on a node. Golden tests pin what this relies on.
 """
 
 from __future__ import annotations
@@ -10,36 +10,32 @@ from typing import Any
 
 from submitit.slurm.slurm import SlurmExecutor
 
-# It tells submitit's own code in the job where it is; there is none of it there.
+# It is meant for submitit's own code in the job, which is not used.
 _MARK = "export SUBMITIT_EXECUTOR=slurm\n"
-# It always asks for a signal; where a site wants none, the parameter is overridden with nothing.
+# submitit always asks for a signal; if a site wants none, the parameter is overridden with None.
 _NO_SIGNAL = "#SBATCH --signal=None\n"
 
 
 class ScriptExecutor(SlurmExecutor):
-    """Checks parameters, writes the submission's text, names the command that submits it.
-
-    Args:
-        folder: The folder of the arrays.
-    """
+    """Checks parameters, writes the batch script, names the command that submits it; scripts lie in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder=folder)
 
     @classmethod
     def affinity(cls) -> int:
-        """Say that a Slurm is there: a text can be written, and shown, without one."""
+        """Return that Slurm is there: a script can be written, and shown, without it."""
         return 2
 
     def text(self, command: str, parameters: dict[str, Any]) -> str:
-        """Return the text of a submission.
+        """Return the batch script.
 
         Args:
-            command: The shell line that the batch script ends with.
-            parameters: In submitit's words.
+            command: The shell line that it ends with.
+            parameters: The options, by submitit's names.
 
         Raises:
-            ValueError: For a parameter that submitit does not know.
+            ValueError: If submitit does not know a parameter.
         """
         self.parameters = {}
         self.update_parameters(**self._convert_parameters(parameters))
@@ -55,6 +51,6 @@ class ScriptExecutor(SlurmExecutor):
         """Return the number of the job in sbatch's answer.
 
         Raises:
-            FailedSubmissionError: Where there is none.
+            FailedSubmissionError: If there is none.
         """
         return SlurmExecutor._get_job_id_from_submission_command(answer)

@@ -1,4 +1,4 @@
-"""What becomes of a run that is submitted again: with how much memory, on which nodes, and whether it is worth it."""
+"""Submitting a run again: whether to, with how much memory, on which nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launch.store.state import Reason, State
 from launch.store.view import RunView
 from launch.supervise.retry_policy import failed_nodes, node_failures
 
-# An attempt that ends so may have been the node's fault.
+# The node may be the cause of an attempt that ends so.
 _OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.NODE_FAILURE)
 
 
@@ -33,43 +33,43 @@ def resources_for_retry(view: RunView, retried: int) -> Resources:
 
 
 def should_resubmit(view: RunView, manifest: Manifest) -> bool:
-    """Say whether a run may be submitted again without a person asking.
+    """Return whether a run may be submitted again without being asked for.
 
-    What was stopped by somebody's hand waits for a person. What left no word was killed with its supervisor, by a
-    node that failed where Slurm says so; the policy for either limits it.
+    A run that a person stopped waits for a person. An attempt without an end was killed with its supervisor, or its
+    node failed, as Slurm then says; the policy for that reason is the limit.
     """
     if view.state is State.LOST:
         policy = manifest.headers[view.generation].retry
         by_nodes = len(failed_nodes(view.run_dir, since=0))
         if view.reason is Reason.NODE_FAILURE:
             return by_nodes + 1 <= node_failures(policy)
-        silent = sum(_left_no_word(view.run_dir, number) for number in attempt_numbers(view.run_dir))
+        silent = sum(_has_no_end(view.run_dir, number) for number in attempt_numbers(view.run_dir))
         return silent - by_nodes <= policy.get(Reason.KILLED.value, 0)
     return view.state is State.PLANNED or view.reason is not Reason.INTERRUPTED
 
 
-def _left_no_word(run_dir: str, attempt: int) -> bool:
+def _has_no_end(run_dir: str, attempt: int) -> bool:
     record = find_attempt(attempt_path(run_dir, attempt))
     return record is None or not record.has_ended
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
-    """Return the nodes on which so many runs were killed that they are avoided, sorted: in any of their attempts.
+    """Return the nodes to avoid, sorted: those on which attempts of at least `after` runs were killed.
 
     Args:
         views: The runs of the sweep as they stand.
-        after: How many runs; 0 for never.
+        after: How many runs; 0 to avoid none.
     """
     if after <= 0:
         return []
     bad = Counter(node for view in views for node in _bad_nodes(view))
     good = {view.host for view in views if view.state in (State.SUCCEEDED, State.RUNNING)}
-    # Where no node has done any better, the fault is not the node's, and avoiding all of them helps nobody.
+    # If no other node does better, the cause is not the node, and avoiding them all would not help.
     return sorted(node for node, runs in bad.items() if runs >= after and good - {node, None})
 
 
 def _bad_nodes(view: RunView) -> set[str]:
-    """Return the nodes on which attempts of a run were killed, or left no word."""
+    """Return the nodes on which attempts of a run were killed, or have no end."""
     last = view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
     found = {view.host} if view.host and last else set[str]()
     for number in range(view.attempts - 1):  # most runs have one

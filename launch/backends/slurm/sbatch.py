@@ -1,4 +1,4 @@
-"""One call of sbatch, which waits where a controller that was just started has not heard of its nodes yet."""
+"""One call of sbatch: it waits for a controller that has just started and does not know its nodes yet."""
 
 from __future__ import annotations
 
@@ -9,26 +9,21 @@ from collections.abc import Sequence
 from launch.backends.slurm.client import TIMEOUT_S, ClientError, Unreachable, run_client
 from launch.errors import BackendError
 
-# Refused for this, a job may fit a moment later.
+# A job that is refused with this may fit a moment later.
 _UNFIT = "node configuration is not available"
 _PATIENCE_S = 20.0
 _PAUSE_S = 1.0
-# How the states of nodes begin that are not expected to take a job.
+# Nodes whose state begins so do not take jobs.
 _AWAY = ("down", "drain", "drng", "fail", "inval", "maint", "power")
 _LATER = "`sinfo -R` shows why; type the command again when they do: nothing is lost and nothing runs twice"
 
 
 def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float = TIMEOUT_S) -> str:
-    """Call sbatch and return what it prints.
-
-    Args:
-        words: The command line.
-        hold: Descriptors that it holds while it runs.
-        timeout_s: Seconds that one call may take.
+    """Call sbatch and return what it prints; see `run_client` for the arguments.
 
     Raises:
-        ClientError: Where it refuses.
-        Unreachable: Where nobody answers it, or no node of the cluster takes jobs.
+        ClientError: If it refuses.
+        Unreachable: If the controller does not answer, or no node of the cluster takes jobs.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -47,7 +42,7 @@ def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float =
 
 
 def _node_states() -> list[str]:
-    """Return the state of every node; nothing where nobody says so."""
+    """Return the state of every node; nothing if the controller does not answer."""
     try:
         lines = run_client(["sinfo", "-h", "-N", "-o", "%N %t"]).splitlines()
     except BackendError:
@@ -56,5 +51,5 @@ def _node_states() -> list[str]:
 
 
 def _is_silent(state: str) -> bool:
-    """Say whether a node in this state is expected, and has not spoken with the controller yet."""
+    """Return whether a node in this state is expected, and has not reported to the controller yet."""
     return state.startswith("unk") or (state.endswith("*") and not state.startswith(_AWAY))

@@ -1,4 +1,4 @@
-"""A command of several processes: a job step of them all, started by srun from the first node. Pure."""
+"""A command of several processes: one job step, started by srun from the first node. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from launch.specs.resources import Resources
 from s5.run_dir.coordinator import coordinator_port
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
-# How long the others may go on once one has ended: a checkpoint is not cut short, and a peer's death ends them all.
+# How long the others may go on once one has ended: a checkpoint is not cut short, and the death of one ends all.
 _WAIT_S = 60
 
 
@@ -19,8 +19,8 @@ def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str,
     Args:
         call: The command.
         resources: How many tasks there are on how many nodes.
-        environment: What Slurm says of the job.
-        node: A name of this node, the first, that the others can resolve: process 0 is found there.
+        environment: The variables that Slurm sets for the job.
+        node: The name of this node, the first, by which the others reach process 0.
     """
     tasks = resources.tasks
     options = [
@@ -44,7 +44,7 @@ def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str,
 
 
 def name_of(node: str | None) -> str:
-    """Return the name by which other nodes find this one: Slurm's, where it can be resolved."""
+    """Return the name by which other nodes find this one: Slurm's, if it can be resolved."""
     import socket  # most runs have one process
 
     own = socket.gethostname()

@@ -1,10 +1,9 @@
-"""Executes one task of a job array: `python -m launch.backends.slurm.task ARRAY_FILE`.
+"""Executes one task of a job array: the last line of its batch script.
 
-It is the last line of its batch script.
+`python -m launch.backends.slurm.task ARRAY_FILE`
 
-It finds its run in the array's record by the task's index, and sees it through as any supervisor does. What Slurm adds:
-the end of its time, what a signal means, and the requeue, which is asked from here because inside a container there is
-nobody to ask.
+It finds its run in the array's record by the task's index, and supervises it like any other. Slurm adds: the end of
+the job's time, the meaning of a signal, and the requeue, which is requested here because a container has no clients.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from launch.supervise.supervisor import Supervisor, run_with_signals_blocked
 
 # Slurm looks at time limits twice a minute, and its signal may come a minute early.
 _EARLY_S = 65.0
-# A run that ends at once is not kept waiting for Slurm's answer.
+# A run that ends at once does not wait for Slurm's answer.
 _FIRST_LOOK_S = 2.0
 # Before the kill by Slurm there must be time to write down how the attempt ended.
 _MOST_LAST_WORDS_S = 5.0
@@ -49,10 +48,10 @@ _ASK_TIMEOUT_S = 10.0
 _REQUEUE_PATIENCE_S = 60.0
 _REQUEUE_PAUSE_S = 2.0
 _FEED_TIMEOUT_S = 120.0
-# A lock that a dead node held: the file system's server lets go of it by and by.
+# How long the server of a file system keeps a lock that a dead node held.
 _LEASE_S = 100.0
 _LEASE_POLL_S = 0.5
-# A result that another node has just published: a shared file system may show the folder as it was for so long.
+# How long a shared file system may hide a result that another node has just published.
 _SEEN_S = 65.0
 
 _SETTING = re.compile(r"(\w+)=(\S+)")
@@ -65,14 +64,14 @@ class SlurmTask(Host):
     Args:
         record: The array.
         sweep: The sweep's folder.
-        environment: What Slurm says of the job.
+        environment: The variables that Slurm sets for the job.
     """
 
     def __init__(self, record: ArrayRecord, sweep: str, environment: Mapping[str, str]) -> None:
         self.sweep = sweep
         self.resources = record.resources
         self.index = int(environment["SLURM_ARRAY_TASK_ID"])
-        # Not SLURM_JOB_ID, which for the last task is the number of the whole array: clients would answer for all.
+        # Not SLURM_JOB_ID: for the last task it is the number of the whole array, and clients would answer for all.
         self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
         self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
         self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
@@ -82,10 +81,10 @@ class SlurmTask(Host):
         self._is_ending = False
 
     def host_command(self, command: HostCommand) -> HostCommand:
-        """Return what starts a command here: itself, or a job step for a run of several processes.
+        """Return the command itself, or the job step that starts a run of several processes.
 
         Raises:
-            TooManyNodeFailures: If too many nodes failed under the run; Slurm alone would start it again without end.
+            TooManyNodeFailures: If too many nodes failed under the run: Slurm would start it again without end.
         """
         if self.restarts:
             own = find_task(self._record, self.index)
@@ -103,7 +102,7 @@ class SlurmTask(Host):
         return self._record.resources.tasks > 1 or command.step is not None
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return what says when the command is asked to stop and when it is killed: by the end that Slurm has set."""
+        """Return a function that tells when to ask the command to stop and when to kill it, by the end of the job."""
         looks = itertools.count()
 
         def find() -> tuple[float, float]:
@@ -117,12 +116,12 @@ class SlurmTask(Host):
         return find
 
     def _before(self, end: float) -> tuple[float, float]:
-        """Return when a command is asked to stop and when it is killed for an end of its job."""
+        """Return when to ask a command to stop and when to kill it, for the end of its job."""
         now, left, delay = time.monotonic(), end - time.time(), self._record.signal_delay_s
         return now + max(0.0, left - delay), now + max(0.0, left - min(_MOST_LAST_WORDS_S, delay / 4))
 
     def _ask_end(self) -> float | None:
-        """Ask Slurm when the job's time ends; None where it has no limit, or nobody answers."""
+        """Ask Slurm when the job's time ends; return None if it has no limit, or Slurm does not answer."""
         with suppress(BackendError):
             return _moment(
                 run_client(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
@@ -130,36 +129,36 @@ class SlurmTask(Host):
         return None
 
     def stop_reason(self) -> Reason:
-        """Return what a signal means: Slurm repeats the same ones for preemption, the time limit and scancel."""
-        from launch.backends.slurm.squeue import RUNNING  # for the few that are asked to stop
+        """Return what a signal means: Slurm sends the same ones for preemption, the time limit and scancel."""
+        from launch.backends.slurm.squeue import RUNNING  # few tasks are asked to stop
 
         try:
             words = ["scontrol", "show", "job", str(self.job_id), "-o"]
             said = dict(_SETTING.findall(run_client(words, timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
-        # It may be ending whatever we do: cancelled, or taken away at once, and then Slurm itself starts it again.
+        # The job may be ending: cancelled, or preempted without grace, and then Slurm itself starts it again.
         self._is_ending = bool(said) and said.get("JobState") not in RUNNING - {"COMPLETING"}
-        if not self._is_ending:  # else that is when it was ended
+        if not self._is_ending:  # else EndTime is the moment of that
             self._end = _moment(said.get("EndTime", "")) or self._end
         left = None if self._end is None else self._end - time.time()
         if said.get("PreemptTime", "None") != "None":
-            return Reason.PREEMPTED  # with time to leave; Slurm starts nothing again that ends by itself
+            return Reason.PREEMPTED  # with grace; Slurm does not requeue a job that ends by itself
         if self._is_ending:
             return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
         timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
     def has_lost(self, record: AttemptRecord) -> bool:
-        """Say whether Slurm knows that nobody works on an attempt of another node."""
+        """Return whether Slurm knows that no process works on an attempt of another node."""
         job = record.job_id
         if record.backend != "slurm" or job is None:
             return False
-        # Of one job there is one supervisor at a time, and this is it: whatever else has its number is from before.
-        return (job == self.job_id or _is_gone(job)) and self._is_let_go(record)
+        # A job has one supervisor at a time, and this is it: an attempt with its number is from before a requeue.
+        return (job == self.job_id or _is_gone(job)) and self._wait_for_lock(record)
 
-    def _is_let_go(self, record: AttemptRecord) -> bool:
-        """Wait until the lock of an attempt is free whose machine is gone."""
+    def _wait_for_lock(self, record: AttemptRecord) -> bool:
+        """Wait until the lock of an attempt is free whose machine is gone; return whether it is."""
         run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
         path, deadline = attempt_path(run_dir, record.attempt), time.monotonic() + _LEASE_S
         while is_locked(path):
@@ -169,38 +168,38 @@ class SlurmTask(Host):
         return True
 
     def leave(self, outcome: Outcome, reason: Reason | None) -> int:
-        """Have the job started again where the run goes on, and feed the sweep where nobody else does.
+        """Have the job started again if the run goes on, and feed the sweep if no other process does.
 
         Args:
             outcome: The supervisor's.
             reason: Why the attempt ended.
 
         Returns:
-            The exit code of the batch script: the run's.
+            The exit code of the batch script.
         """
         goes_on = outcome is Outcome.AGAIN
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
-        # What waits for this array waits in vain now, and some of it perhaps for other runs of it only.
+        # Arrays that wait for this one would wait in vain now, even those that need only other runs of it.
         unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._is_waited_for())
         if self._record.feeds and not self._is_ending and (unsettled or has_left_queue(self.sweep)):
             self._feed("" if requeued else self.job_id)
         return Outcome.DONE if outcome is Outcome.BUSY else outcome
 
     def _is_waited_for(self) -> bool:
-        """Say whether another array begins only after this one has ended well."""
-        ties = (tie for array in live_arrays(self.sweep) for tie in array.record.waits)
-        return any(tie.partition("_")[0] == self._record.uuid for tie in ties)
+        """Return whether another array begins only after this one has succeeded."""
+        waits = (name for array in live_arrays(self.sweep) for name in array.record.waits)
+        return any(name.partition("_")[0] == self._record.uuid for name in waits)
 
     def failed_predecessors(self) -> str | None:
-        """Return a run that comes before this task's and has no result; None where its turn has come.
+        """Return a run that comes before this task's and has no result; None if all have one.
 
-        Slurm begins what waits for a job as soon as that has ended with 0. This is the same, asked of the disk.
+        Slurm begins what waits for a job as soon as that has ended with 0. This checks the same on disk.
         """
         if not self._record.waits:
             return None
         run_id = find_task(self._record, self.index).run_id
-        # Not what its array waits for: that may be whole arrays, of which every task would look at every run.
+        # Not what its array waits for: that may be whole arrays, and every task would look at every run of them.
         runs = DependencyGraph(read_manifest(self.sweep)).predecessors(run_id)
         before = [os.path.join(self.sweep, other) for other in runs]
         deadline = time.monotonic() + _SEEN_S
@@ -213,13 +212,13 @@ class SlurmTask(Host):
         return None
 
     def leave_early(self) -> int:
-        """Leave without an attempt, so that the run is submitted anew; return the exit code of the batch script."""
+        """Leave without an attempt, so that the run is submitted again; return the exit code of the batch script."""
         if self._record.feeds:
             self._feed(self.job_id)
         return Outcome.AGAIN
 
     def _requeue(self) -> bool:
-        """Have Slurm start this very task again; return whether it will."""
+        """Have Slurm start this task again; return whether it will."""
         fault_point("task.requeue")
         deadline = time.monotonic() + _REQUEUE_PATIENCE_S
         while True:
@@ -234,7 +233,7 @@ class SlurmTask(Host):
                 return True
 
     def _feed(self, leaving: str | None) -> None:
-        """Submit what is left of the sweep, as if a task had left it. It needs packages that this process has not."""
+        """Submit what is left of the sweep as if a task had left it, in a process that has the packages for that."""
         import subprocess
 
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
@@ -245,7 +244,7 @@ class SlurmTask(Host):
 
 
 def _is_gone(job: str) -> bool:
-    """Say whether Slurm knows for certain that a job is not at work."""
+    """Return whether Slurm knows for certain that a job is not at work."""
     from launch.backends.slurm.squeue import RUNNING
 
     try:
@@ -258,7 +257,7 @@ def _is_gone(job: str) -> bool:
 
 
 def _moment(text: str) -> float | None:
-    """Read a time as Slurm writes it; None for `N/A` and the like."""
+    """Read a time as Slurm writes it; return None for `N/A` or `Unknown`."""
     with suppress(ValueError, OverflowError):
         return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
     return None
@@ -269,29 +268,23 @@ def _number(text: str | None) -> float | None:
 
 
 def _say(words: str) -> None:
-    """Leave a word in the array's log."""
+    """Print a line to the array's log."""
     with suppress(OSError):
         sys.stderr.write(f"{words}\n")
         sys.stderr.flush()
 
 
 def execute(file: str) -> int:
-    """Execute the task that this process is.
-
-    Args:
-        file: The array's record.
-
-    Returns:
-        The exit code.
+    """Execute the task of the array in `file` that this process is; return the exit code.
 
     Raises:
-        LaunchError: Where it cannot be found.
+        LaunchError: If it cannot be found.
     """
     record = read_array(file)
     try:
         task = SlurmTask(record, os.path.dirname(os.path.dirname(os.path.abspath(file))), os.environ)
     except KeyError as error:
-        raise LaunchError(f"{error.args[0]} is not set: this is no task of a job array") from None
+        raise LaunchError(f"{error.args[0]} is not set: this process is not a task of a Slurm array") from None
     own = find_task(record, task.index)
     order = SupervisorArgs(
         run_dir=os.path.join(task.sweep, own.run_id),
@@ -300,7 +293,7 @@ def execute(file: str) -> int:
         gpus=_gpus(record, os.environ),
     )
     if (missing := task.failed_predecessors()) is not None:
-        _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` typed again submits it anew")
+        _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` submits it again")
         return task.leave_early()
     supervisor = Supervisor(order, task)
     return task.leave(supervisor.run(), supervisor.reason)

@@ -148,5 +148,5 @@ def test_folder_of_the_slots_belongs_to_its_user(own_machine: Path, monkeypatch:
     Slots(SIX_CORES)
     assert stat.S_IMODE((own_machine / "new").stat().st_mode) == 0o700
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    with pytest.raises(StoreError, match="belongs to somebody else"):
+    with pytest.raises(StoreError, match="belongs to another user"):
         Slots(SIX_CORES)
