@@ -1,11 +1,16 @@
 """What a user types, over a real cluster."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pytest
+
+from launch.store.snapshot import OWN_CODE
 from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
@@ -132,3 +137,26 @@ def test_what_a_person_holds_stays_held(project: Project, slurm: Slurm) -> None:
     assert project.states()[1:] == [State.PENDING, State.PENDING]
     slurm.call("scontrol", "release", job, check=False)  # of the finished task it complains
     project.until(State.SUCCEEDED)
+
+
+def test_a_queued_task_runs_the_code_that_was_submitted(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = project.folder / "code"
+    for package in ("launch", "s5"):
+        shutil.copytree(OWN_CODE / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (code / "s5" / "mark.py").write_text("print('as submitted')\n")
+    monkeypatch.setattr("launch.actions.submit.OWN_CODE", code)
+    payload = "import sys, s5.mark; exec(open(sys.argv[2]).read())"
+    command = [sys.executable, "-S", "-c", payload, str(project.folder), str(project.folder / "payload.py")]
+    project.sweep(max_parallel=1, command=command)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(1)
+    (code / "s5" / "mark.py").write_text("print('as edited')\n")
+    (code / "launch" / "supervise" / "supervisor.py").write_text("raise RuntimeError('as edited')\n")
+    project.hold(False)
+    project.until(State.SUCCEEDED)
+    for view in project.views():
+        assert Path(view.run_dir, "attempts/0/log.txt").read_text() == "as submitted\nbegun\n"
+    snapshot = project.folder / "runs" / ".snapshots" / project.attempt(view.run_dir, 0)["snapshot"]
+    (script,) = (project.folder / "runs" / "x" / ".slurm").glob("*.sh")
+    assert f" {snapshot} " in script.read_text()
