@@ -15,7 +15,7 @@ from launch.actions import drive, logs
 from launch.actions import retry as retry_action
 from launch.actions.container_plan import ContainerOptions
 from launch.actions.plan import Plan, plan_sweep
-from launch.actions.submission import Submission
+from launch.actions.submit import Submission
 from launch.actions.submit import submit as submit_plan
 from launch.actions.targets import find_run, open_store, sweep_name
 from launch.actions.wait import ignore
@@ -23,37 +23,13 @@ from launch.errors import LaunchError
 from launch.handle import SweepHandle, cancel_runs
 from launch.profiles.profile import Profile, load_profile, profile_names
 from launch.results.gather import Results
-from launch.results.table import ResultRow
-from launch.store.state import OVER, State
+from launch.results.table import ResultRow as ResultRow
+from launch.store.state import OVER
+from launch.store.state import State as State
 from launch.store.view import RunView
 from launch.sweepfile import sweep as sweep_file
-from launch.sweepfile.sweep import Sweep, single_run
-
-__all__ = [
-    "LaunchError",
-    "Plan",
-    "Profile",
-    "ResultRow",
-    "Results",
-    "RunView",
-    "State",
-    "Sweep",
-    "SweepHandle",
-    "cancel",
-    "list_profiles",
-    "list_sweeps",
-    "load_profile",
-    "load_results",
-    "load_sweep",
-    "open_sweep",
-    "plan",
-    "read_log",
-    "retry",
-    "single_run",
-    "status",
-    "submit",
-    "wait",
-]
+from launch.sweepfile.sweep import Sweep
+from launch.sweepfile.sweep import single_run as single_run
 
 Folder = str | os.PathLike[str]
 

@@ -6,23 +6,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
-from s5.errors import did_you_mean, nearest, unknown
-
-__all__ = [
-    "BackendError",
-    "ConfigError",
-    "ExitCode",
-    "FileError",
-    "LaunchError",
-    "ProfileError",
-    "StoreError",
-    "SweepError",
-    "collect_errors",
-    "did_you_mean",
-    "nearest",
-    "raise_all",
-    "unknown",
-]
+from s5.errors import did_you_mean as did_you_mean
+from s5.errors import nearest as nearest
+from s5.errors import unknown as unknown
 
 
 class ExitCode(IntEnum):

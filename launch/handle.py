@@ -90,11 +90,7 @@ class SweepHandle:
 
 
 def cancel_runs(store: Store, targets: Sequence[str]) -> list[RunView]:
-    """Cancel sweeps or runs, and return the runs that were cancelled.
-
-    Raises:
-        LaunchError: If a target is neither, or a container may still be at work.
-    """
+    """Cancel sweeps or runs, and return these runs; raise if a container may still be at work."""
     cancelled = cancel(store, targets)
     refuse_stuck(cancelled.stuck)
     return cancelled.views

@@ -103,9 +103,12 @@ def plan_containers(
     obstacles: list[LaunchError] = []
     with collect_errors(obstacles):
         check_word("runtime", runtime)
-    if runtime == "bare":
-        with collect_errors(obstacles):
-            _refuse_container_options(options)
+    if runtime == "bare" and (options.image is not None or options.mounts):
+        option = "--mount" if options.image is None else "--image"
+        message = f"{option}: the runtime bare executes on the host itself"
+        obstacles.append(
+            LaunchError(message, hint="name another with --runtime: docker, podman, apptainer, charliecloud")
+        )
     if runtime == "bare" or obstacles:
         return ContainerPlan(runtime=runtime, obstacles=tuple(obstacles))
     requested: list[Mount] = []
@@ -132,15 +135,6 @@ def plan_containers(
         obstacles=tuple(obstacles),
         convert=convert,
     )
-
-
-def _refuse_container_options(options: ContainerOptions) -> None:
-    """Raise if an option asks for what only a container has."""
-    if options.image is not None or options.mounts:
-        raise LaunchError(
-            f"{'--mount' if options.image is None else '--image'}: the runtime bare executes on the host itself",
-            hint="name another with --runtime: docker, podman, apptainer, charliecloud",
-        )
 
 
 def _find_image(

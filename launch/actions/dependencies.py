@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.errors import LaunchError, StoreError, did_you_mean
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 
 def find_predecessors(selected: Sequence[Run], planned: Sequence[Run]) -> list[Run]:
-    """Return the runs that selected ones come directly after, and that are not selected themselves.
-
-    Args:
-        selected: The runs that are to be submitted.
-        planned: All runs of the sweep.
-    """
+    """Return the planned runs that selected ones come directly after, and that are not selected themselves."""
     own = {run.record.run_id for run in selected}
     required = {label for run in selected for label in run.spec.dependencies.requires}
     others = (run for run in planned if run.record.run_id not in own)
@@ -32,29 +27,20 @@ def find_predecessors(selected: Sequence[Run], planned: Sequence[Run]) -> list[R
 
 
 def check_predecessors(selected: Sequence[Run], predecessors: Sequence[Run], state: SweepState) -> None:
-    """Refuse runs whose predecessors are neither selected nor have succeeded: they could never start.
-
-    Args:
-        selected: The runs that are to be submitted.
-        predecessors: What `find_predecessors` returned.
-        state: The sweep.
+    """Refuse runs whose predecessors, from `find_predecessors`, have not succeeded: they could never start.
 
     Raises:
         LaunchError: Naming a run and what it comes after.
     """
-    for run in predecessors:
-        run_id = run.record.run_id
-        if not has_result(str(Path(state.folder, run_id))):
-            other, label = next(
-                (other.record.run_id, label)
-                for other in selected
-                for label in other.spec.dependencies.requires
-                if label in run.spec.dependencies.provides
-            )
-            raise LaunchError(
-                f"{other} comes after {label}, and its run {run_id} has not succeeded and is left out",
-                hint="choose both with --only, or run what comes first before",
-            )
+    left_out = (run for run in predecessors if not has_result(os.path.join(state.folder, run.record.run_id)))
+    for run in left_out:
+        for other in selected:
+            for label in set(other.spec.dependencies.requires).intersection(run.spec.dependencies.provides):
+                raise LaunchError(
+                    f"{other.record.run_id} comes after {label}, and its run {run.record.run_id} has not succeeded "
+                    "and is left out",
+                    hint="choose both with --only, or run what comes first before",
+                )
 
 
 def check_sweeps_before(names: Sequence[str], store: Store, *, attended: bool) -> None:

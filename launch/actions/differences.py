@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from launch.errors import StoreError
 from launch.store.attempts import attempt_path, find_attempt
+from launch.store.record_json import read_record
+from launch.store.records import RunRecord
 from launch.store.run_dirs import PlannedRun, RunDirPlan, same_config
 from launch.store.state import Reason, State
 from launch.store.view import RunView
@@ -18,11 +20,7 @@ from s5.run_dir.result import CONFIG, RUN
 
 
 def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
-    """Return the keys whose values differ between two configs.
-
-    Args:
-        before: A config as YAML.
-        after: Another.
+    """Return the keys whose values differ between two configs in YAML.
 
     Returns:
         Dotted key to both values, None for a key that is not there.
@@ -62,7 +60,7 @@ def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *
     changed = [
         (one.earlier, _read(Path(sweep, one.earlier, CONFIG)), texts[one.run_id].config_text())
         for one in plan.changed
-        if from_file or _overrides(Path(sweep, one.earlier)) == list(texts[one.run_id].record.overrides)
+        if from_file or _overrides(Path(sweep, one.earlier)) == texts[one.run_id].record.overrides
     ]
     for (key, before, after), run_ids in _by_key(changed).items():
         lines.append(
@@ -78,9 +76,6 @@ def changed_since_failure(views: Sequence[RunView], runs: Sequence[PlannedRun]) 
     Args:
         views: The views of runs.
         runs: The same runs with their configs of today.
-
-    Returns:
-        The views of those whose last attempt ended with a user error, and recorded another config.
     """
     configs = {run.record.run_id: run for run in runs}
     failed = [view for view in views if view.state is State.FAILED and view.reason is Reason.USER_ERROR]
@@ -124,11 +119,10 @@ def _is_yaml(text: str) -> bool:
         return False
 
 
-def _overrides(run_dir: Path) -> list[str] | None:
-    try:
-        return json.loads((run_dir / RUN).read_bytes())["overrides"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+def _overrides(run_dir: Path) -> tuple[str, ...] | None:
+    with suppress(StoreError):
+        return read_record(RunRecord, str(run_dir / RUN)).overrides
+    return None
 
 
 def _by_key(changes: Sequence[tuple[str, str | None, str]]) -> dict[tuple[str, str, str], list[str]]:

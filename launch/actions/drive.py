@@ -13,23 +13,20 @@ from launch.store.state import OVER, State
 
 if TYPE_CHECKING:
     from launch.actions.plan import Plan
-    from launch.actions.submission import Submission
+    from launch.actions.submit import Submission
     from launch.backends.base import Submitted
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
 
 def run_queue(submission: Submission, *, on_change: Callable[[list[RunView]], None] | None = None) -> list[RunView]:
-    """Start the runs of a submission and see them through, in the foreground.
+    """Start the runs of a submission in the foreground, wait for them, and return their views at the end.
 
     The first SIGINT, SIGTERM or SIGHUP lets every run write a checkpoint and stop; a second one kills them.
 
     Args:
         submission: What to run.
         on_change: Called with the views of the submission's runs whenever one changes, and about once a second.
-
-    Returns:
-        The views at the end.
 
     Raises:
         LaunchError: If another process feeds the sweep.
@@ -43,10 +40,7 @@ def run_queue(submission: Submission, *, on_change: Callable[[list[RunView]], No
 
 
 def run_in_background(submission: Submission) -> int:
-    """Start the runs of a submission in a process of their own, which outlives the terminal.
-
-    Returns:
-        Its pid. It writes to `runs/<sweep>/queue.log`.
+    """Start the runs of a submission in a process that outlives the terminal and writes to `queue.log`; return its pid.
 
     Raises:
         LaunchError: If another process feeds the sweep, or the process does not start.
@@ -70,9 +64,6 @@ def needs_process(submission: Submission) -> bool:
 
 def submit_to_queue(submission: Submission) -> Submitted:
     """Give the runs of a submission to a scheduler, which needs no process here.
-
-    Returns:
-        What the scheduler has now.
 
     Raises:
         LaunchError: If it does not answer, or refuses: then it has none of the runs.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from launch.errors import BackendError, StoreError
 from launch.store import processes
 from launch.store.attempts import attempt_path, find_attempt
 from launch.store.liveness import is_here
-from launch.store.records import AttemptRecord
 from launch.store.view import RunView
 from launch.supervise.container_session import end_container
 
@@ -18,29 +17,20 @@ from launch.supervise.container_session import end_container
 _AT_ONCE = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class StuckContainer:
-    """A run whose container may still be at work.
-
-    Attributes:
-        view: The run.
-        error: Why it could not be ended, and what helps.
-    """
+class StuckContainer(NamedTuple):
+    """A run whose container may still be at work, and why it could not be ended."""
 
     view: RunView
     error: StoreError
 
 
 def end_orphans(views: Iterable[RunView]) -> list[StuckContainer]:
-    """End the containers that no supervisor watches; each has the time to write a checkpoint.
-
-    Args:
-        views: The runs to look at.
+    """End the containers of runs that no supervisor watches, each with time to write a checkpoint.
 
     Returns:
         Those that could not be ended, for example because their engine does not answer.
     """
-    left = [(view, record) for view in views if (record := _unwatched(view))]
+    left = list(filter(_is_unwatched, views))
     if not left:
         return []
     from concurrent.futures import ThreadPoolExecutor  # most commands find nothing to end
@@ -61,18 +51,17 @@ def refuse_stuck(containers: Sequence[StuckContainer]) -> None:
         raise BackendError(first.message + more, hint=first.hint)
 
 
-def _unwatched(view: RunView) -> AttemptRecord | None:
-    """Return the record of an attempt whose container an engine here may hold, without a supervisor."""
+def _is_unwatched(view: RunView) -> bool:
+    """Return whether an engine here may hold the container of a run that has no supervisor."""
     record = find_attempt(_path(view)) if view.attempts else None
     if record is None or record.image is None or record.has_ended or not is_here(record):
-        return None
-    return None if processes.is_alive(record.pid, record.pid_start) else record
+        return False
+    return not processes.is_alive(record.pid, record.pid_start)
 
 
-def _end(left: tuple[RunView, AttemptRecord]) -> StuckContainer | None:
-    view, record = left
+def _end(view: RunView) -> StuckContainer | None:
     try:
-        end_container(_path(view), record)
+        end_container(_path(view), find_attempt(_path(view)))
     except StoreError as error:
         return StuckContainer(view=view, error=error)
     return None

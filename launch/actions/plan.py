@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -14,10 +15,10 @@ from launch.actions.dependencies import check_predecessors, check_sweeps_before,
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
 from launch.actions.generation import entry_of
 from launch.actions.plugins import apply_plugins
-from launch.actions.select import select
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import check_queue, find_backend
 from launch.errors import LaunchError, collect_errors
+from launch.grammar import format_value
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
 
@@ -122,6 +123,31 @@ def plan_sweep(
     runs = composer.plan_all(sweep.runs)
     plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, options=options)
     return replace(plan, warnings=(*composer.warnings, *plan.warnings))
+
+
+def select(runs: Sequence[Run], only: str | None) -> list[Run]:
+    """Return the runs that the glob `only` picks by id, experiment, or a setting as `key=value`; all without one.
+
+    Raises:
+        LaunchError: If it picks none.
+    """
+    selected = [run for run in runs if only is None or any(fnmatch.fnmatchcase(name, only) for name in _names(run))]
+    if not selected:
+        raise LaunchError(
+            f"--only {only!r} matches none of the {len(runs)} runs",
+            hint=f"the first run would match {', '.join(_names(runs[0]))}" if runs else None,
+        )
+    return selected
+
+
+def _names(run: Run) -> list[str]:
+    """Return all names of a run; a setting has one for every ending of its key: `optim.lr=1` and `lr=1`."""
+    record = run.record
+    names = [record.run_id, record.experiment]
+    for key, value in {**run.settings, "seed": record.seed}.items():
+        parts, text = key.split("."), value if isinstance(value, str) else format_value(value)
+        names += [f"{'.'.join(parts[start:])}={text}" for start in range(len(parts))]
+    return names
 
 
 def plan_runs(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from launch.actions.container_plan import ContainerOptions, plan_containers_for_retry
 from launch.actions.orphans import end_orphans, refuse_stuck
-from launch.actions.submission import Submission
+from launch.actions.submit import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.profiles.profile import Profile, load_profile
 from launch.store.records import Trigger

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from launch.actions.differences import changed_since_failure
 from launch.actions.generation import entry_of, freeze_or_reuse, header_of
 from launch.actions.plugins import copy_plugins
-from launch.actions.submission import Submission
 from launch.backends.choose import check_queue
 from launch.errors import raise_all
 from launch.store.files import fault_point
@@ -22,9 +21,39 @@ from launch.store.state import State
 
 if TYPE_CHECKING:
     from launch.actions.plan import Plan
+    from launch.profiles.profile import Profile
     from launch.store.records import ManifestEntry, ManifestHeader
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """Runs that are ready to be started.
+
+    Attributes:
+        sweep: Name of the sweep.
+        generation: The manifest generation that lists them.
+        profile: Where they execute.
+        state: What is stored of the sweep.
+        views: The runs as they stood before anything was started; none if there is nothing to do.
+        new: The runs whose directories this submission made.
+        warnings: What the user should know, one line each.
+    """
+
+    sweep: str
+    generation: int
+    profile: Profile
+    state: SweepState
+    views: tuple[RunView, ...]
+    new: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def left_alone(self) -> tuple[RunView, ...]:
+        """Failed and cancelled runs, which only `launch retry` starts again."""
+        return tuple(view for view in self.views if view.state in (State.FAILED, State.CANCELLED))
 
 
 def submit(plan: Plan, *, source: Path | None = None) -> Submission:

@@ -30,18 +30,7 @@ def open_store(root: str | os.PathLike[str] | None = None) -> Store:
 
 
 def find_sweep(store: Store, word: str) -> SweepStore:
-    """Return the sweep that a word names.
-
-    Args:
-        store: The runs.
-        word: Its name, or its file.
-
-    Returns:
-        The sweep, which has at least one generation.
-
-    Raises:
-        LaunchError: If there is no such sweep; the nearest name is shown.
-    """
+    """Return the sweep that `word` names, which has at least one generation; see `sweep_name`."""
     return store.sweep(sweep_name(store, word))
 
 
@@ -49,7 +38,7 @@ def sweep_name(store: Store, word: str) -> str:
     """Return the name of the sweep that `word` names: itself, or the name in the sweep file.
 
     Raises:
-        LaunchError: If the store has no such sweep.
+        LaunchError: If the store has no such sweep; the nearest name is shown.
     """
     names = store.sweeps()
     if word in names:
@@ -68,14 +57,11 @@ def sweep_name(store: Store, word: str) -> str:
 
 
 def find_run(store: Store, word: str) -> tuple[str, str]:
-    """Return the sweep and the id of the run that a word names.
+    """Return the names of the sweep and of the run that a word names.
 
     Args:
         store: The run directories.
         word: A run id, the beginning of one, `SWEEP/RUN` with either, or a run's folder.
-
-    Returns:
-        Name of the sweep and run id.
 
     Raises:
         LaunchError: If it names no run, or more than one.

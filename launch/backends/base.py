@@ -57,7 +57,7 @@ class AttendedBackend(Backend):
 
         Args:
             sweep: The sweep.
-            generation: The generation.
+            generation: Its generation.
             on_change: Called with the views of its runs when one changes, and about once a second.
 
         Raises:
@@ -78,12 +78,7 @@ class SchedulerBackend(Backend):
 
     @abstractmethod
     def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
-        """Submit the runs of a generation, as many as the queue has room for.
-
-        Args:
-            sweep: The sweep.
-            generation: The generation.
-            asked: Whether a person asked for it.
+        """Submit the runs of a generation, as many as the queue has room for; `asked` if a person asked for it.
 
         Raises:
             LaunchError: If the scheduler does not answer or refuses; then it has nothing of this call.
@@ -91,10 +86,4 @@ class SchedulerBackend(Backend):
 
     @abstractmethod
     def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
-        """Return the commands and scripts that `submit` would use for runs, as texts.
-
-        Args:
-            sweep: The sweep.
-            entries: Its runs.
-            max_parallel: How many of them may execute at once; None for no limit.
-        """
+        """Return as texts the commands and scripts that `submit` would use, `max_parallel` runs at once at most."""

@@ -32,11 +32,7 @@ def scheduling_profile(header: ManifestHeader) -> Profile:
 
 
 def check_queue(sweep: str, profile: Profile) -> None:
-    """Refuse to touch a sweep that another process feeds; wait for one that submits to a scheduler, which is soon done.
-
-    Args:
-        sweep: The sweep's folder, `runs/<sweep>`.
-        profile: Where it is to execute.
+    """Refuse to touch the sweep in a folder that another process feeds; wait for one that submits, which is soon done.
 
     Raises:
         LaunchError: Naming the other process.

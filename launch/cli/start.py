@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
     from launch.actions.estimate import Estimate
-    from launch.actions.submission import Submission
+    from launch.actions.submit import Submission
     from launch.specs.resources import Resources
     from launch.store.store import Store
     from launch.store.sweep_state import SweepState

@@ -21,12 +21,7 @@ _ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
 
 class Requirement(NamedTuple):
-    """What a run waits for.
-
-    Attributes:
-        label: The label that its providers have.
-        since: The first generation whose providers count.
-    """
+    """What a run waits for: all runs that have a label, of those submitted since a generation."""
 
     label: str
     since: int

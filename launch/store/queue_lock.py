@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from launch.errors import LaunchError
 from launch.store.files import read_bytes
@@ -20,19 +20,12 @@ _POLL_S = 0.05
 SUBMIT_PATIENCE_S = 130.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class QueueOwner:
-    """The process that feeds a sweep. Everything is None if its note cannot be read.
-
-    Attributes:
-        pid: Its pid.
-        host: Its machine.
-        generation: The generation it feeds.
-    """
+class QueueOwner(NamedTuple):
+    """The process that feeds a sweep. Everything is None if its note cannot be read."""
 
     pid: int | None = None
     host: str | None = None
-    generation: int | None = None
+    generation: int | None = None  # the one it feeds
 
 
 def read_queue_owner(sweep: str) -> QueueOwner | None:
@@ -67,9 +60,7 @@ def lock_queue(sweep: str, generation: int, *, patience_s: float = 0.0) -> int:
     """
     path, deadline = os.path.join(sweep, _FILE), time.monotonic() + patience_s
     while (fd := acquire(path)) is None:
-        if time.monotonic() >= deadline:
-            raise busy_error(sweep)
-        time.sleep(_POLL_S)
+        _wait(sweep, deadline)
     note = json.dumps({"pid": os.getpid(), "host": host(), "generation": generation})
     os.pwrite(fd, note.encode(), 0)
     os.ftruncate(fd, len(note))
@@ -77,26 +68,23 @@ def lock_queue(sweep: str, generation: int, *, patience_s: float = 0.0) -> int:
 
 
 def check_not_busy(sweep: str, *, patience_s: float = 0.0) -> None:
-    """Refuse to touch a sweep that another process feeds.
-
-    Args:
-        sweep: The sweep's folder.
-        patience_s: Seconds to wait for that process to finish.
+    """Refuse to touch a sweep that another process feeds, and for which it has been waited `patience_s` seconds.
 
     Raises:
         LaunchError: If another process feeds the sweep.
     """
     deadline = time.monotonic() + patience_s
     while read_queue_owner(sweep) is not None:
-        if time.monotonic() >= deadline:
-            raise busy_error(sweep)
+        _wait(sweep, deadline)
+
+
+def _wait(sweep: str, deadline: float) -> None:
+    """Wait a moment for the process that feeds a sweep; after the deadline, raise an error that names it."""
+    if time.monotonic() < deadline:
         time.sleep(_POLL_S)
-
-
-def busy_error(sweep: str) -> LaunchError:
-    """Return the error of a second launcher, which names the first."""
+        return
     deadline = time.monotonic() + _NOTE_S
     while (owner := read_queue_owner(sweep) or QueueOwner()).pid is None and time.monotonic() < deadline:
         time.sleep(0.01)  # it has the lock, and is about to write who it is
     who, name = f"process {owner.pid} on {owner.host}" if owner.pid else "another process", os.path.basename(sweep)
-    return LaunchError(f"the sweep {name} is being run by {who}", hint=f"launch watch {name}, or launch cancel {name}")
+    raise LaunchError(f"the sweep {name} is being run by {who}", hint=f"launch watch {name}, or launch cancel {name}")

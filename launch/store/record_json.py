@@ -143,8 +143,8 @@ def _reader(hint: Any) -> _Reader:
     if issubclass(hint, StrEnum):
         return lambda value: _member(hint, value)
     if issubclass(hint, tuple):
-        readers = [_reader(inner) for inner in get_type_hints(hint).values()]
         make = cast("Callable[..., Any]", hint)
+        readers = [_reader(inner) for inner in get_type_hints(make).values()]
         return lambda value: make(*(read(one) for read, one in zip(readers, _plain(list, value), strict=True)))
     return lambda value: _plain(hint, value)
 

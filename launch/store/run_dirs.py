@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from launch.errors import StoreError
 from launch.store.files import fault_point, read_bytes, replace_file, store_error, write_file
@@ -40,31 +40,17 @@ class PlannedRun(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileRepair:
-    """A file of a run that must be written again.
-
-    Attributes:
-        run_id: Which run.
-        file: Its path.
-        before: What it holds; None if it is missing or cannot be read.
-        after: What it must hold.
-    """
+class FileRepair(NamedTuple):
+    """A file of a run that must be written again."""
 
     run_id: str
     file: str
-    before: str | None
+    before: str | None  # None if it is missing or cannot be read
     after: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangedIdentity:
-    """A run that an earlier generation lists with the same settings under another identity: its config changed.
-
-    Attributes:
-        run_id: Its identity today.
-        earlier: Its identity then.
-    """
+class ChangedIdentity(NamedTuple):
+    """A run that an earlier generation lists with the same settings under another identity: its config changed."""
 
     run_id: str
     earlier: str

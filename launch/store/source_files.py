@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,14 @@ def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], li
             files.append(found)
     if not files:
         raise LaunchError(f"{source}: no code found to copy for the runs", hint="run launch from the repository")
-    _check_total(source, files)
+    total = sum(file.size for file in files)
+    if total > MAX_TOTAL_BYTES:
+        largest = sorted(files, key=lambda file: file.size, reverse=True)[:3]
+        raise LaunchError(
+            f"{source}: the code to copy for the runs takes {total / 2**20:.0f} MiB, limit {MAX_TOTAL_BYTES // 2**20}; "
+            f"the largest are {', '.join(ascii(file.path)[1:-1] for file in largest)}",
+            hint="add files that are not code to .gitignore",
+        )
     return files, notices
 
 
@@ -161,15 +168,3 @@ def is_secret(name: str) -> bool:
     if name.startswith(_RECIPES):
         return False
     return os.path.splitext(base)[1].lower() in _PLAIN_ENDINGS and _SECRET_WORDS.search(name) is not None
-
-
-def _check_total(source: Path, files: Iterable[SourceFile]) -> None:
-    total = sum(file.size for file in files)
-    if total <= MAX_TOTAL_BYTES:
-        return
-    largest = sorted(files, key=lambda file: file.size, reverse=True)[:3]
-    raise LaunchError(
-        f"{source}: the code to copy for the runs takes {total / 2**20:.0f} MiB, limit {MAX_TOTAL_BYTES // 2**20}; "
-        f"the largest are {', '.join(ascii(file.path)[1:-1] for file in largest)}",
-        hint="add files that are not code to .gitignore",
-    )

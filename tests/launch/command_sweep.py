@@ -7,8 +7,7 @@ from typing import Any
 
 from launch.actions.container_plan import ContainerOptions
 from launch.actions.plan import plan_runs
-from launch.actions.submission import Submission
-from launch.actions.submit import submit
+from launch.actions.submit import Submission, submit
 from launch.compose.run import Run
 from launch.profiles.profile import Profile
 from launch.specs.resources import Resources

@@ -12,6 +12,7 @@ import stat
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
@@ -24,19 +25,12 @@ _GPU_LINE = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
 _NVIDIA_SMI_TIMEOUT_S = 30
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What this machine has to give.
-
-    Attributes:
-        cores: Numbers of the cores this process may use.
-        gpus: Numbers of the GPUs it may use, in the order of the PCI bus.
-        memory_gb: Memory in GiB; None if it is not known.
-    """
+class Machine(NamedTuple):
+    """What this machine has to give to this process."""
 
     cores: tuple[int, ...]
-    gpus: tuple[int, ...]
-    memory_gb: float | None = None
+    gpus: tuple[int, ...]  # in the order of the PCI bus
+    memory_gb: float | None = None  # None if it is not known
 
 
 @dataclass(frozen=True, kw_only=True)

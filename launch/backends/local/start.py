@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from launch.self_command import python_command
 from launch.store import processes
@@ -13,19 +14,12 @@ from launch.supervise.arguments import SupervisorArgs
 from s5.run_dir.result import CWD_VARIABLE
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartRequest:
-    """A supervisor that is to be started.
-
-    Attributes:
-        command: Its command line.
-        environment: Its whole environment.
-        hold: Descriptors it is handed.
-    """
+class StartRequest(NamedTuple):
+    """A supervisor that is to be started."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    hold: tuple[int, ...]
+    hold: tuple[int, ...]  # descriptors that it inherits
 
 
 def build_request(arguments: SupervisorArgs, environment: Mapping[str, str], cwd: str) -> StartRequest:

@@ -58,7 +58,8 @@ class SlurmBackend(SchedulerBackend):
         longest = max((e.resources.timeout_min for e in entries if e.resources.timeout_min is not None), default=None)
         check_partition(self._profile.site, longest, read_partitions(run_client(["sinfo", "-h", "-o", "%P|%l"])), file)
         with tempfile.TemporaryDirectory(prefix="launch-") as folder:
-            for request in self._tests(entries, folder):
+            kinds = {entry.resources: entry for entry in reversed(entries)}
+            for request in self._requests("test", folder, list(kinds.values()), None):
                 script = Path(folder, f"{request.record.uuid}.sh")
                 script.write_text(request.script)
                 try:
@@ -66,11 +67,6 @@ class SlurmBackend(SchedulerBackend):
                 except ClientError as error:
                     if not is_full(error):
                         raise explain_refusal(error, self._profile) from error
-
-    def _tests(self, entries: Sequence[ManifestEntry], folder: str) -> tuple[SubmitRequest, ...]:
-        """Return a submission of one run for each kind of resources."""
-        kinds = {entry.resources: entry for entry in reversed(entries)}
-        return self._requests("test", folder, list(kinds.values()), None)
 
     def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
         """Return every command and its script, as far as they are known before a submission."""

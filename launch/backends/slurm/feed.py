@@ -16,9 +16,8 @@ from launch.backends.base import Submitted
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue
 from launch.backends.slurm.cluster import read_limits
-from launch.backends.slurm.exclude_nodes import exclude_failed_nodes
 from launch.backends.slurm.queue_state import QueueState, without_pending
-from launch.backends.slurm.reconcile import Reconciled, reconcile, throttle
+from launch.backends.slurm.reconcile import Reconciled, exclude_failed_nodes, reconcile, throttle
 from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
 from launch.backends.slurm.scancel import cancel_pending

@@ -18,17 +18,11 @@ _MOST_TASKS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class QueuePosition:
-    """The place of a run in the queue.
+    """The place of a run in the queue: a task of an array."""
 
-    Attributes:
-        array: The uuid of its array.
-        index: Its task there.
-        size: How many tasks the array has.
-    """
-
-    array: str
+    array: str  # its uuid
     index: int
-    size: int
+    size: int  # how many tasks the array has
 
     @property
     def task(self) -> str:

@@ -1,4 +1,4 @@
-"""Compares the records of arrays with the queue: adopts, removes, and marks what is over."""
+"""Brings the records of arrays and the queue into agreement: adopts, removes, marks what is over, updates the rest."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 
 from launch.backends.slurm.arrays import (
     Array,
+    excluded_nodes,
     finished_uuids,
     live_arrays,
     mark_finished,
     mark_released,
+    record_excluded_nodes,
     record_job,
     uuid_in,
 )
 from launch.backends.slurm.client import ClientError, run_client
+from launch.backends.slurm.job_dependencies import pending_tasks
 from launch.backends.slurm.send import release
-from launch.backends.slurm.squeue import QueueRow, QueueSnapshot
+from launch.backends.slurm.squeue import QueueRow, QueueSnapshot, task_words
 from launch.backends.slurm.throttle import Share, share_limit
 from launch.store.files import fault_point
 
@@ -116,6 +119,31 @@ def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tu
             one = Share(array=one.array, throttle=want.throttle)
         changed.append(one)
     return (*others, *changed)
+
+
+def exclude_failed_nodes(
+    folder: str, arrays: Sequence[Array], listing: QueueSnapshot, nodes: Sequence[str], always: str | None
+) -> None:
+    """Have Slurm keep the waiting tasks of arrays from nodes on which runs were killed since they were submitted.
+
+    Args:
+        folder: The sweep's folder.
+        arrays: Its arrays that are in the queue.
+        listing: The queue.
+        nodes: The nodes.
+        always: Nodes that the profile excludes, which the new list must name too.
+
+    Raises:
+        BackendError: If Slurm does not answer.
+    """
+    for array in arrays if nodes else ():
+        waiting = list(pending_tasks(array, listing))
+        if not waiting or array.job is None or excluded_nodes(folder, array.record.uuid).issuperset(nodes):
+            continue
+        names = ",".join([*([always] if always else []), *nodes])
+        with suppress(ClientError):  # the tasks have begun, or the node has left the cluster
+            run_client(["scontrol", "update", f"jobid={task_words(array.job, waiting)}", f"excnodelist={names}"])
+        record_excluded_nodes(folder, array.record.uuid, nodes)
 
 
 def _remove(folder: str, rows: dict[str, list[QueueRow]]) -> list[str]:

@@ -134,7 +134,9 @@ def build_requests(
     requests: list[SubmitRequest] = []
     for share, array in zip(shares, arrays, strict=True):
         record = replace(array, throttle=share.throttle)
-        script = executor.text(_command(want, record), _parameters(want, record, profile))
+        # On the host's own Python, and in the place of the shell.
+        command = isolated_command(TASK_MODULE, [array_path(want.folder, record.uuid)], want.home)
+        script = executor.text(f"exec {shlex.join(command)}", _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, record.uuid, "sh")))
         request = SubmitRequest(
             record=record,
@@ -209,6 +211,8 @@ def delay_of(site: SlurmSettings, resources: Resources) -> float:
 def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) -> dict[str, Any]:
     """Return an array's options in submitit's words."""
     site, resources = profile.site, record.resources
+    variables = {CWD_VARIABLE: want.cwd, PYTHON_VARIABLE: site.python, **profile.variables}
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in variables.items() if value is not None]
     named = ("partition", "account", "qos", "constraint", "nodelist", "mail_type", "mail_user", "comment")
     parameters: dict[str, Any] = {key: value for key in named if (value := getattr(site, key)) is not None}
     parameters |= {
@@ -218,7 +222,7 @@ def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) ->
         "cpus_per_task": resources.cpus_per_task,
         "timeout_min": None if resources.timeout_min is None else math.ceil(resources.timeout_min),
         "wckey": site.wckey,  # submitit would send its own, which clusters that keep such keys refuse
-        "setup": [*_exports(want, profile), *site.setup],
+        "setup": [*exports, *site.setup],  # every run finds them in its environment
         "stderr_to_stdout": True,
         "use_srun": False,
         "additional_parameters": _additional(want, record, site),
@@ -254,19 +258,3 @@ def _additional(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings)
         options["kill-on-invalid-dep"] = "yes"  # else it waits for ever for what has failed
     said = {key: value for key, value in options.items() if value is not None or key == "signal"}
     return {**site.additional, **said}
-
-
-def _exports(want: SubmissionInput, profile: Profile) -> list[str]:
-    """Return the shell lines that set what every run finds in its environment."""
-    variables: Mapping[str, str | None] = {
-        CWD_VARIABLE: want.cwd,
-        PYTHON_VARIABLE: profile.site.python,
-        **profile.variables,
-    }
-    return [f"export {key}={shlex.quote(value)}" for key, value in variables.items() if value is not None]
-
-
-def _command(want: SubmissionInput, record: ArrayRecord) -> str:
-    """Return the shell line that becomes the supervisor: on the host's own Python, in the place of the shell."""
-    words = isolated_command(TASK_MODULE, [array_path(want.folder, record.uuid)], want.home)
-    return "exec " + shlex.join(words)

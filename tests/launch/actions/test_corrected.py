@@ -21,7 +21,7 @@ from s5.run_dir.result import Exit
 from tests.launch.command_sweep import LOCAL, code_under, command_runs, python, sweep_of
 
 if TYPE_CHECKING:
-    from launch.actions.submission import Submission
+    from launch.actions.submit import Submission
 
 # Its folder is the attempt's; the run's config lies two above.
 CANNOT_RUN = python(f"import sys; sys.exit({Exit.USER_ERROR} * ('wrong' in open('../../config.yaml').read()))")

@@ -13,7 +13,7 @@ import pytest
 from launch.actions.drive import run_in_background, run_queue
 from launch.actions.plan import Plan, plan_runs
 from launch.actions.retry import retry
-from launch.actions.submission import Submission
+from launch.actions.submit import Submission
 from launch.actions.submit import submit as submit_plan
 from launch.cli.formatting import count_free
 from launch.compose.run import Run

@@ -7,7 +7,7 @@ import pytest
 
 from launch.actions.estimate import Estimate, estimate_plan
 from launch.actions.plan import plan_runs
-from launch.actions.submission import Submission
+from launch.actions.submit import Submission
 from launch.compose.composer import identity_of
 from launch.compose.run import Run
 from launch.compose.run_id import make_run_id

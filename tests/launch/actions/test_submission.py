@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from launch.actions.dependencies import check_sweeps_before
-from launch.actions.select import select
+from launch.actions.plan import select
 from launch.compose.run import Run
 from launch.errors import LaunchError
 from launch.specs.resources import Resources

@@ -12,8 +12,7 @@ from launch.actions.differences import changed_keys
 from launch.actions.drive import run_queue
 from launch.actions.plan import plan_sweep
 from launch.actions.retry import retry
-from launch.actions.submission import Submission
-from launch.actions.submit import submit
+from launch.actions.submit import Submission, submit
 from launch.compose.run import Run
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile

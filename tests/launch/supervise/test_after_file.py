@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launch.actions.drive import run_queue
-from launch.actions.submission import Submission
+from launch.actions.submit import Submission
 from launch.compose.composer import Composer
 from launch.compose.run import Run
 from launch.store.state import State

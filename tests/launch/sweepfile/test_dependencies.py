@@ -8,8 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from launch.actions.plan import plan_runs
-from launch.actions.select import select
+from launch.actions.plan import plan_runs, select
 from launch.cli.tables import runs_table
 from launch.compose.composer import Composer
 from launch.errors import SweepError
