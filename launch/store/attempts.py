@@ -1,11 +1,13 @@
 """The attempts of one run: their folders and records.
 
-RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
-                   lock           held by the supervisor and its children; free: no process works on the attempt
-                   log.txt        what the command printed
-                   result.json    written by the command, last
-RUN_DIR/result.json               a hard link to it, made once
-RUN_DIR/cancelled.json            the generation that the user cancelled
+On disk::
+
+    RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
+                       lock           held by the supervisor and its children; free: no process works on the attempt
+                       log.txt        what the command printed
+                       result.json    written by the command, last
+    RUN_DIR/result.json               a hard link to it, made once
+    RUN_DIR/cancelled.json            the generation that the user cancelled
 """
 
 from __future__ import annotations
