@@ -122,14 +122,14 @@ class Place:
             raise self.error(f"{describe(value)} is not a list")
         return cast("list[Any]", value)
 
-    def text(self, value: Any, hint: str = "put quotes around it") -> str:
-        """Return `value` if it is printable text.
+    def text(self, value: Any, hint: str = "put quotes around it", kind: str = "text") -> str:
+        """Return `value` if it is printable text; the error names the `kind` of text.
 
         Raises:
             FileError: If it is anything else, or empty.
         """
         if not isinstance(value, str) or not value or not value.isprintable():
-            raise self.error(f"{describe(value)} is not text", hint)
+            raise self.error(f"{describe(value)} is not {kind}", hint)
         return value
 
     def whole(self, value: Any, least: int, most: int | None = None, hint: str | None = None) -> int:

@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
 from launch.cli.console import STATE_COLOURS
@@ -34,13 +35,15 @@ class LiveView:
 
     Args:
         title: What the runs have in common: the sweep's name.
+        hears_signals: Whether to show a request to stop, and pass it on to the handlers of the first `show`.
 
     Attributes:
         stopped_by: The number of the last signal that asked to stop; None for none.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, hears_signals: bool = False) -> None:
         self._title = title
+        self._hears_signals = hears_signals
         self._views: Sequence[RunView] = ()
         self._seen: dict[str, tuple[State, int]] = {}
         self._began = time.time()
@@ -64,26 +67,24 @@ class LiveView:
     ) -> None:
         self._stack.close()
 
-    def watch_for_interrupt(self) -> None:
-        """Show that a signal to stop has arrived, and pass it on to its present handler."""
+    def _watch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            before = signal.getsignal(number)
-            if callable(before):
-                signal.signal(number, self._watch_signals(before))
+            if callable(before := signal.getsignal(number)):
+                signal.signal(number, partial(self._pass_on, before))
 
-    def _watch_signals(self, before: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
-        def heard(number: int, frame: FrameType | None) -> None:
-            # Only counted here: the interrupted code may be in the middle of writing to stderr.
-            self._stops += 1
-            self.stopped_by = number
-            before(number, frame)
-
-        return heard
+    def _pass_on(self, before: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
+        # Only counted here: the interrupted code may be in the middle of writing to stderr.
+        self._stops += 1
+        self.stopped_by = number
+        before(number, frame)
 
     def show(self, views: Sequence[RunView]) -> None:
         """Show the runs as they are now: draw them, or write a line for each that changed."""
+        if self._hears_signals:  # only now has the queue set up its handlers
+            self._hears_signals = False
+            self._watch_signals()
         self._views = views
         self._pace.append((time.time(), self._progress.ended(views)))
         if not self._draws:
@@ -111,11 +112,15 @@ class LiveView:
 
     def render(self, columns: int, rows: int) -> RenderableType:
         """Return the picture for a terminal of that size: never more rows than it has."""
+        from textwrap import wrap
+
+        from rich.columns import Columns
         from rich.console import Group
+        from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         now = time.time()
-        lines = _wrapped(self._headline(now, columns), columns, max(1, rows - 6))
+        lines = wrap(self._headline(now, columns), max(1, columns), max_lines=max(1, rows - 6), placeholder=" …")
         head = Text("\n".join(lines), no_wrap=True, overflow="ellipsis", style="bold")
         room = max(1, rows - 5 - len(lines))
         views = list(self._views)
@@ -123,7 +128,8 @@ class LiveView:
             views = sorted(views, key=lambda view: formatting.STATE_ORDER.index(view.state))
         shown, rest = views[:room], views[room:]
         done = self._progress.done(views)
-        parts: list[RenderableType] = [head, _bar(done, columns), _run_table(shown, columns, now, self._progress)]
+        bar = Columns([ProgressBar(total=1, completed=done, width=max(10, columns - 6)), f"{100 * done:3.0f} %"])
+        parts: list[RenderableType] = [head, bar, _run_table(shown, columns, now, self._progress)]
         if rest:
             words = formatting.state_words(formatting.count_states(rest))
             parts.append(Text(f"… and {len(rest):,} more: {words}", style="dim", no_wrap=True, overflow="ellipsis"))
@@ -131,16 +137,13 @@ class LiveView:
 
     def _headline(self, now: float, columns: int) -> str:
         counts = formatting.state_words(formatting.count_states(self._views))
-        # The table has no room for them.
-        counts += _reasons(self._views) if columns < _NARROW else ""
-        waits = waits_for(self._views)
-        counts += f"; {waits}" if waits else ""
-        left = seconds_left(self._pace)
-        took = formatting.duration(now - self._began) + (
-            "" if left is None else f", about {formatting.duration(left)} left"
-        )
+        counts += _reasons(self._views) if columns < _NARROW else ""  # the table has no room for them
+        counts += f"; {waits}" if (waits := waits_for(self._views)) else ""
         if self._stops:
-            return f"{console.printable(self._title)}  {took}  {_STOPPING if self._stops == 1 else 'killing what runs'}"
+            counts = _STOPPING if self._stops == 1 else "killing what runs"
+        left = seconds_left(self._pace)
+        took = formatting.duration(now - self._began)
+        took += "" if left is None else f", about {formatting.duration(left)} left"
         return f"{console.printable(self._title)}  {took}  {counts}"
 
 
@@ -154,13 +157,6 @@ def _reasons(views: Sequence[RunView]) -> str:
     over = (State.RUNNING, State.SUCCEEDED)
     reasons = dict.fromkeys(str(view.reason) for view in views if view.reason is not None and view.state not in over)
     return f" ({', '.join(reasons)})" if reasons else ""
-
-
-def _wrapped(text: str, columns: int, most: int) -> list[str]:
-    """Return a text wrapped to at most `most` lines of a terminal."""
-    from textwrap import wrap
-
-    return wrap(text, max(1, columns), max_lines=most, placeholder=" …")
 
 
 def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
@@ -182,13 +178,6 @@ def change(view: RunView) -> str:
         return f"{words}  in {formatting.duration(view.ended - view.started)}"
     why = formatting.last_log_line(view)
     return f"{words}  {console.printable(why)}" if why else words
-
-
-def _bar(share: float, columns: int) -> RenderableType:
-    from rich.columns import Columns
-    from rich.progress_bar import ProgressBar
-
-    return Columns([ProgressBar(total=1, completed=share, width=max(10, columns - 6)), f"{100 * share:3.0f} %"])
 
 
 def _run_table(views: Sequence[RunView], columns: int, now: float, shares: ProgressTracker) -> Table:

@@ -42,10 +42,18 @@ def execute(args: argparse.Namespace) -> int:
     if args.output == "-":
         console.data(page)
         return code
-    path = Path(args.output or f"{state.name}.html")
+    write_file(args.output or f"{state.name}.html", page.encode(errors="replace"))
+    return code
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Write the file that `--output` names.
+
+    Raises:
+        LaunchError: If it cannot be written.
+    """
     try:
-        path.write_text(page, errors="replace")
+        Path(path).write_bytes(content)
     except OSError as error:
         raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
     console.note(f"wrote {path}")
-    return code

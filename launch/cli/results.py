@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launch.cli import console, setting_columns
+from launch.cli import console
+from launch.cli.report import write_file
 from launch.errors import ExitCode, LaunchError
 from launch.results import export, format
 from launch.results.gather import gather
@@ -60,8 +60,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.output is None:
         console.raw(content) if args.format == "parquet" else console.data(content.decode().removesuffix("\n"))
     else:
-        _write(Path(args.output), content)
-        console.note(f"wrote {args.output}")
+        write_file(args.output, content)
     return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
 
 
@@ -78,41 +77,30 @@ def _render(rows: Sequence[ResultRow], form: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
-
-
 def table(rows: Sequence[ResultRow]) -> str:
     """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash.
 
     The columns of the published number are there if any row has one.
     """
     keys = export.setting_names(rows)
-    names = setting_columns.short_names(keys)
+    names = format.short_names(keys)
     compared = any(row.published is not None for row in rows)
-    numeric = ["seeds", _heading(rows), *(["published", "difference"] if compared else [])]
+    metric = rows[0].metric if rows else "metric"
+    heading = f"{metric} %" if format.is_percent(metric) else metric
+    numeric = ["seeds", heading, *(["published", "difference"] if compared else [])]
     with_states = any(set(row.states) - {"SUCCEEDED"} for row in rows)
     header = ["experiment", *(names[key] for key in keys), *numeric, *(["runs"] if with_states else [])]
     body: list[list[str]] = []
     for row in rows:
-        cells = [row.experiment, *setting_columns.setting_cells(row.settings, keys), *_numbers(row)[: len(numeric)]]
+        cells = [row.experiment, *format.setting_cells(row.settings, keys), *_numbers(row)[: len(numeric)]]
         body.append([*cells, _states(row)] if with_states else cells)
     return console.table(header, body, right=numeric, elastic="experiment")
 
 
-def _heading(rows: Sequence[ResultRow]) -> str:
-    metric = rows[0].metric if rows else "metric"
-    return f"{metric} %" if format.is_percent(metric) else metric
-
-
 def _numbers(row: ResultRow) -> list[str]:
+    seeds, *numbers = format.table_cells(row)
     total = sum(row.states.values())
-    seeds = f"{len(row.seeds)}" if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
-    published = format.number_text(row.published, row.metric)
-    return [seeds, format.mean_text(row), published, format.difference_text(row)]
+    return [seeds if len(row.seeds) == total else f"{seeds}/{total}", *numbers]
 
 
 def _states(row: ResultRow) -> str:

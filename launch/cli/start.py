@@ -13,12 +13,13 @@ from launch.actions.estimate import estimate_plan
 from launch.actions.plan import Plan, plan_sweep
 from launch.actions.submit import submit
 from launch.actions.targets import open_store
-from launch.cli import console, formatting, setting_columns
+from launch.cli import console, formatting
 from launch.cli.live_view import LiveView
 from launch.cli.status import advise
 from launch.cli.watch import exit_code
 from launch.errors import ExitCode
 from launch.profiles.profile import load_profile
+from launch.results.format import setting_cells, short_names
 from launch.store.state import OVER, Reason, State
 
 if TYPE_CHECKING:
@@ -37,19 +38,18 @@ _SHOWN = 10  # failures that are spelled out at the end
 
 
 def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
-    """Plan a sweep, and do with the plan what the options ask for.
+    """Plan a sweep, do with the plan what the options ask for, and return the exit code.
 
     Args:
         sweep: The sweep.
         args: The options of `launch.cli.sweep.add_submission_arguments`.
         only: A glob that selects runs; None for all.
-
-    Returns:
-        The exit code.
     """
     profile = load_profile(args.on)
     store = open_store(args.runs or profile.runs_dir)
-    sweep = replace(sweep, plugins=(*sweep.plugins, *map(_absolute, args.plugins)))
+    # A folder by its absolute path, an entry point by its name.
+    plugins = [str(Path(place).absolute()) if Path(place).is_dir() else place for place in args.plugins]
+    sweep = replace(sweep, plugins=(*sweep.plugins, *plugins))
     plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args))
     if args.dry_run:
         return _show_plan(plan, store)
@@ -61,12 +61,8 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
         console.note(f"{submission.sweep}: {_counts(submission.views, submission.new)}; nothing is started")
         console.hint(f"`{command}` starts it")
         return ExitCode.OK
-    return start(submission, detach=args.detach, command=command, options=_container_options(args))
-
-
-def _absolute(place: str) -> str:
-    """Return a folder's absolute path; the name of an entry point as it is."""
-    return str(Path(place).absolute()) if Path(place).is_dir() else place
+    options = shlex.join(_words(args, "runtime", "image", "mount"))
+    return start(submission, detach=args.detach, command=command, options=f" {options}" if options else "")
 
 
 def _show_plan(plan: Plan, store: Store) -> int:
@@ -92,38 +88,32 @@ def container_options(args: argparse.Namespace) -> ContainerOptions:
 def command_again(args: argparse.Namespace) -> str:
     """Return the command that was typed, without the options that only say how to watch it."""
     what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
-    options = {"--on": args.on if args.on != "local" else None, "--runtime": args.runtime, "--runs": args.runs}
-    options |= {"--image": args.image, "--only": getattr(args, "only", None)}
-    chosen = [word for option, value in options.items() if value is not None for word in (option, value)]
-    chosen += [word for mount in args.mount for word in ("--mount", mount)]
-    chosen += [word for place in args.plugins for word in ("--plugins", place)]
+    profile = [] if args.on == "local" else ["--on", args.on]
+    chosen = [*profile, *_words(args, "runtime", "runs", "image", "only", "mount", "plugins")]
     return shlex.join(["launch", *what, *args.overrides, *chosen])
 
 
-def _container_options(args: argparse.Namespace) -> str:
-    """Return the image and runtime options as typed."""
-    chosen = {"--runtime": args.runtime, "--image": args.image}
-    words = [word for option, value in chosen.items() if value is not None for word in (option, value)]
-    words += [word for mount in args.mount for word in ("--mount", mount)]
-    return "".join(f" {shlex.quote(word)}" for word in words)
+def _words(args: argparse.Namespace, *options: str) -> list[str]:
+    """Return those of the options that were typed, each with its value."""
+    words: list[str] = []
+    for option in options:
+        value: list[str] | str | None = getattr(args, option, None)
+        for each in [value] if isinstance(value, str) else value or []:
+            words += [f"--{option}", each]
+    return words
 
 
 def start(submission: Submission, *, detach: bool, command: str, options: str = "") -> int:
-    """Run a submission, in the foreground or in the background.
+    """Run a submission in the foreground, in the background or in a scheduler's queue, and return the exit code.
 
     Args:
         submission: The plan.
         detach: Whether to return at once.
-        command: What to type to go on after an interruption.
+        command: The command that resumes after an interruption.
         options: The image and runtime options as typed; they do not apply to runs that failed before.
-
-    Returns:
-        The exit code.
     """
-    name = submission.sweep
-    if not drive.needs_process(submission):
-        return _submit_to_queue(submission, command, options)
-    if detach and not all(view.state in OVER for view in submission.views):
+    name, attended = submission.sweep, drive.needs_process(submission)
+    if attended and detach and not all(view.state in OVER for view in submission.views):
         pid = drive.run_in_background(submission)
         console.note(f"{name}: {_counts(submission.views, submission.new)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
@@ -132,8 +122,10 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
         console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
         _show_results(submission.state)
         return ExitCode.OK
-    with LiveView(name) as board:
-        views = drive.run_queue(submission, on_change=_Display(board).show)
+    if not attended:
+        return _submit_to_queue(submission, command, options)
+    with LiveView(name, hears_signals=True) as board:
+        views = drive.run_queue(submission, on_change=board.show)
     if all(view.state in OVER for view in views):
         _show_results(submission.state)
     _say_how_it_ended(name, views, command, options)
@@ -144,12 +136,7 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
 
 def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
     """Give the runs to a scheduler, and print what it has."""
-    name = submission.sweep
-    if all(view.state == State.SUCCEEDED for view in submission.views):
-        console.note(f"{name}: nothing to do: {formatting.plural(len(submission.views), 'run')} succeeded before")
-        _show_results(submission.state)
-        return ExitCode.OK
-    given = drive.submit_to_queue(submission)
+    name, given = submission.sweep, drive.submit_to_queue(submission)
     console.note(f"{name}: {_counts(submission.views, submission.new)}: {given.words}")
     if given.left:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
@@ -159,29 +146,10 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
     return ExitCode.OK
 
 
-class _Display:
-    """Hands views to the live view, which watches for signals once the queue has set up its handlers."""
-
-    def __init__(self, board: LiveView) -> None:
-        self._board = board
-        self._begun = False
-
-    def show(self, views: list[RunView]) -> None:
-        if not self._begun:
-            self._begun = True
-            self._board.watch_for_interrupt()
-        self._board.show(views)
-
-
 def plan_text(plan: Plan, estimate: Estimate) -> str:
-    """Return the text of `--dry-run`: every run, its settings, its resources, its state, and the sums.
-
-    Args:
-        plan: The plan.
-        estimate: The cost of the runs that are left.
-    """
-    keys = setting_columns.setting_keys([view.settings for view in plan.views])
-    names = setting_columns.short_names(keys)
+    """Return the text of `--dry-run`: every run, its settings, its resources, its state, and the sums."""
+    keys = list(dict.fromkeys(key for view in plan.views for key in view.settings))
+    names = short_names(keys)
     columns = {
         "after": [", ".join(run.spec.dependencies.requires) for run in plan.runs],
         "starts from": [run.source or "" for run in plan.runs],
@@ -192,7 +160,7 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
         [
             view.run_id,
             view.experiment,
-            *setting_columns.setting_cells(view.settings, keys),
+            *setting_cells(view.settings, keys),
             str(view.seed),
             resources_text(view.resources),
             "new" if view.run_id in plan.new else view.state,
@@ -243,18 +211,15 @@ def estimate_text(estimate: Estimate) -> str:
 
 def resources_text(resources: Resources) -> str:
     """Return the resources of a run in words."""
-    words = [formatting.plural(resources.cpus_per_task, "core")]
-    if resources.gpus_per_node:
-        words.append(formatting.plural(resources.gpus_per_node, "GPU"))
-    if resources.mem_gb is not None:
-        words.append(f"{resources.mem_gb:g} GiB")
-    if resources.timeout_min is not None:
-        words.append(f"{resources.timeout_min:g} min")
-    if resources.nodes > 1:
-        words.append(f"{resources.nodes} nodes")
-    if resources.tasks_per_node > 1:
-        words.append(f"{resources.tasks_per_node} tasks per node")
-    return ", ".join(words)
+    words = {
+        formatting.plural(resources.cpus_per_task, "core"): True,
+        formatting.plural(resources.gpus_per_node, "GPU"): resources.gpus_per_node > 0,
+        f"{resources.mem_gb or 0:g} GiB": resources.mem_gb is not None,
+        f"{resources.timeout_min or 0:g} min": resources.timeout_min is not None,
+        f"{resources.nodes} nodes": resources.nodes > 1,
+        f"{resources.tasks_per_node} tasks per node": resources.tasks_per_node > 1,
+    }
+    return ", ".join(word for word, is_said in words.items() if is_said)
 
 
 def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.errors import LaunchError, ProfileError, nearest
+from launch.errors import LaunchError, ProfileError, did_you_mean, unknown
 from launch.grammar import looks_secret
 from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
 from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES, BackendName, RuntimeName
@@ -22,21 +22,8 @@ _MOUNT_FORM = "SRC[:DST][:rw], such as ~/corpora:/corpora"
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # which there are, the engine knows
 # What getrlimit knows, as both engines spell it.
 _LIMITS = (
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
+    *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio"),
+    *("rttime", "sigpending", "stack"),
 )
 _MOST_SHM_GB = 1e6
 _MOST_LIMIT = 2**63 - 1
@@ -104,9 +91,6 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
         name: `local`, which needs no file, or the name of a file without `.yaml`.
         folders: Where to look, best first; None for `profile_folders()`.
 
-    Returns:
-        The profile.
-
     Raises:
         LaunchError: If there is no such profile, or it is not valid.
     """
@@ -119,8 +103,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
         if name == "local":
             return Profile(name=name)
     known = profile_names(folders)
-    near = nearest(name, known)
-    message = f"there is no profile {printable(name)!r}" + (f"; did you mean {near}?" if near else "")
+    message = f"there is no profile {printable(name)!r}{did_you_mean(name, known)}"
     # In the repository both `slurm` folders are the same.
     places = {os.path.realpath(folder): os.path.normpath(folder) for folder in reversed(folders)}
     where = ", ".join(map(printable, reversed(places.values())))
@@ -136,15 +119,14 @@ def check_word(kind: str, word: Any, place: Place | None = None) -> str:
         place: Its place in the file; None for the command line.
 
     Raises:
-        LaunchError: If there is none.
+        LaunchError: If there is no such code.
     """
     allowed = {"backend": BACKENDS, "runtime": RUNTIMES}[kind]
-    if word in allowed:
-        return word
-    near = nearest(word, allowed) if isinstance(word, str) else None
-    message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
-    hint = f"this version has {', '.join(allowed)}"
-    raise place.error(message, hint) if place else LaunchError(message, hint=hint)
+    if place is not None:
+        return place.choice(word, allowed, kind, "this version has")
+    if word not in allowed:
+        raise LaunchError(unknown(kind, word, allowed), hint=f"this version has {', '.join(allowed)}")
+    return word
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:
@@ -170,28 +152,16 @@ def _read(name: str, path: Path) -> Profile:
         name=name,
         backend=backend,
         runtime=RuntimeName(values.get("runtime", RuntimeName.BARE)),
-        image=None if values.get("image") is None else _text(values["image"], place.key("image")),
+        image=None if values.get("image") is None else place.key("image").text(values["image"]),
         mounts=_mounts(values.get("mounts"), place.key("mounts")),
         container=_container(values, place),
-        slots=None if slots is None else _at_least_one(slots, place.key("slots")),
-        slots_per_gpu=_at_least_one(values.get("slots_per_gpu", 1), place.key("slots_per_gpu")),
-        runs_dir=None if runs_dir is None else os.path.expanduser(_text(runs_dir, place.key("runs_dir"))),
+        slots=None if slots is None else place.key("slots").whole(slots, 1),
+        slots_per_gpu=place.key("slots_per_gpu").whole(values.get("slots_per_gpu", 1), 1),
+        runs_dir=None if runs_dir is None else os.path.expanduser(place.key("runs_dir").text(runs_dir)),
         env=_env(values.get("env", {}), place.key("env")),
         site=read_slurm_settings(values, place) if backend is BackendName.SLURM else SlurmSettings(),
         file=place.file,
     )
-
-
-def _at_least_one(value: Any, place: Place) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise place.error(f"{describe(value)} is not a whole number from 1")
-    return value
-
-
-def _text(value: Any, place: Place) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise place.error(f"{describe(value)} is not text", "put quotes around it")
-    return value
 
 
 def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
@@ -202,7 +172,11 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
         pairs = place.mapping(value).items()
         words = [(f"{src}:{rest}" if rest is not None else str(src), place.key(str(src))) for src, rest in pairs]
     elif isinstance(value, list):
-        words = [(_mount_word(word, place.item(i)), place.item(i)) for i, word in enumerate(place.sequence(value))]
+        # YAML reads `SRC: DST` with a space as a mapping.
+        hint = f"{_MOUNT_FORM}, without a space after the colon"
+        words = [
+            (place.item(i).text(word, hint, "a mount"), place.item(i)) for i, word in enumerate(place.sequence(value))
+        ]
     else:
         raise place.error(f"{describe(value)} is not a list", f"a list of {_MOUNT_FORM}")
     found: dict[str, Mount] = {}
@@ -217,13 +191,6 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
     return tuple(found.values())
 
 
-def _mount_word(value: Any, place: Place) -> str:
-    """Return one item of a list of mounts; YAML reads `SRC: DST` with a space as a mapping."""
-    if not isinstance(value, str) or not value:
-        raise place.error(f"{describe(value)} is not a mount", f"{_MOUNT_FORM}, without a space after the colon")
-    return value
-
-
 def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
     """Return how a profile sets containers up."""
     said = next((key for key in _CONTAINER_KEYS if key in values), None)
@@ -232,7 +199,7 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
     network, shm_gb = values.get("network"), values.get("shm_gb")
     if network is not None:
         at = place.key("network")
-        if not _NETWORK.fullmatch(_text(network, at)):
+        if not _NETWORK.fullmatch(at.text(network)):
             raise at.error(f"{describe(network)} cannot be the name of a network", "such as none, host, bridge")
     # Neither infinite nor no number at all: it is to become bytes.
     if shm_gb is not None and (
@@ -246,24 +213,14 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
 
 def _limits(value: Any, place: Place) -> dict[str, int]:
     """Return the limits of a process by their names."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | None):
         raise place.error(f"{describe(value)} is not a mapping", "such as {memlock: -1, nofile: 4096}")
-    limits = place.mapping(value)
+    limits = place.mapping(value or {})
     for name, limit in limits.items():
-        _one_of(name, _LIMITS, "limit", place.key(name))
+        place.key(name).choice(name, _LIMITS, "limit")
         if isinstance(limit, bool) or not isinstance(limit, int) or not -1 <= limit <= _MOST_LIMIT:
             raise place.key(name).error(f"{describe(limit)} is not a limit", "a whole number; -1 for none")
     return limits
-
-
-def _one_of(word: str, allowed: tuple[str, ...], kind: str, place: Place) -> None:
-    """Refuse a word that is not allowed."""
-    if word not in allowed:
-        near = nearest(word, allowed)
-        message = f"unknown {kind} {describe(word)}" + (f"; did you mean {near}?" if near else "")
-        raise place.error(message, f"one of {', '.join(allowed)}")
 
 
 def _env(value: Any, place: Place) -> dict[str, str]:
@@ -275,6 +232,6 @@ def _env(value: Any, place: Place) -> dict[str, str]:
             raise at.error("not the name of a variable", "letters, digits and _ are allowed, no digit first")
         if looks_secret(key):
             raise at.error("looks like a secret; do not store one in a profile", "export it where you log in")
-        if text != "":
-            _text(text, at)
+        if not isinstance(text, str) or "\0" in text:
+            raise at.error(f"{describe(text)} is not text", "put quotes around it")
     return variables

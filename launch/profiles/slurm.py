@@ -1,4 +1,4 @@
-"""What a Slurm cluster wants to be told: the keys of a profile whose backend is `slurm`."""
+"""The settings of a Slurm cluster: the keys of a profile whose backend is `slurm`."""
 
 from __future__ import annotations
 
@@ -7,46 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from launch.errors import nearest
 from launch.grammar import looks_secret
 from launch.yaml_file import Place, describe
 
 GPU_DIRECTIVES = ("gres", "gpus_per_node", "none")
 
-# What the launcher says itself, and what becomes of a run depends on it.
+# The options that the launcher sets itself, since the life of a run depends on them.
 _OWN = (
-    "array",
-    "begin",
-    "dependency",
-    "error",
-    "export",
-    "hold",
-    "input",
-    "job-name",
-    "no-requeue",
-    "open-mode",
-    "output",
-    "parsable",
-    "requeue",
-    "signal",
-    "test-only",
-    "wrap",
+    *("array", "begin", "dependency", "error", "export", "hold", "input", "job-name", "no-requeue", "open-mode"),
+    *("output", "parsable", "requeue", "signal", "test-only", "wrap"),
 )
 # Options that have a key of their own: sbatch's spelling in `additional` would silently win.
 _KEYS = {
-    "account": "account",
-    "comment": "comment",
-    "constraint": "constraint",
-    "exclude": "exclude",
-    "gres": "gpu_directive",
-    "licenses": "licenses",
-    "mail-type": "mail_type",
-    "mail-user": "mail_user",
-    "nodelist": "nodelist",
-    "partition": "partition",
-    "qos": "qos",
-    "reservation": "reservation",
-    "wckey": "wckey",
+    **{key: key for key in ("account", "comment", "constraint", "exclude", "licenses", "nodelist", "partition", "qos")},
+    **{key: key for key in ("reservation", "wckey")},
+    **{"gres": "gpu_directive", "mail-type": "mail_type", "mail-user": "mail_user"},
 }
 _RESOURCES = {
     "cpus-per-task": "cpus_per_task",
@@ -57,30 +32,19 @@ _RESOURCES = {
     "time": "timeout_min",
 }
 _MAIL_TYPES = (
-    "NONE",
-    "ALL",
-    "BEGIN",
-    "END",
-    "FAIL",
-    "REQUEUE",
-    "INVALID_DEPEND",
-    "STAGE_OUT",
-    "TIME_LIMIT",
-    "TIME_LIMIT_90",
-    "TIME_LIMIT_80",
-    "TIME_LIMIT_50",
-    "ARRAY_TASKS",
+    *("NONE", "ALL", "BEGIN", "END", "FAIL", "REQUEUE", "INVALID_DEPEND", "STAGE_OUT"),
+    *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS"),
 )
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmSettings:
-    """What a Slurm cluster wants to be told.
+    """The settings of a Slurm cluster.
 
     Attributes:
         partition: Partition, or several with commas between.
-        account: Who pays.
+        account: The account that pays.
         qos: Quality of service.
         constraint: Features that nodes must have.
         reservation: Reservation to run in.
@@ -90,8 +54,8 @@ class SlurmSettings:
         gpu_directive: How GPUs are requested: `gres`, `gpus_per_node`, or `none` if the partition implies them.
         gpu_type: Kind of GPU, as the site names it.
         mail_type: The events for which Slurm sends mail, such as `FAIL,END`.
-        mail_user: To whom.
-        comment: What the job's comment says.
+        mail_user: Its recipients.
+        comment: The comment of the job.
         wckey: The key that some sites account by.
         additional: Further options of sbatch, without the dashes; `true` for one without a value.
         setup: Shell lines before a run, such as `module load …`.
@@ -140,11 +104,11 @@ def read_slurm_settings(values: Mapping[str, Any], place: Place) -> SlurmSetting
     """Return the settings of a cluster.
 
     Args:
-        values: The profile's keys and values; keys of others are passed over.
+        values: The profile's keys and values; other keys are ignored.
         place: The profile's place, for messages.
 
     Raises:
-        FileError: If a value cannot be understood.
+        FileError: If a value is not valid.
     """
     said: dict[str, Any] = {}
     for key in SLURM_KEYS:
@@ -172,28 +136,11 @@ def _names(value: Any, place: Place) -> str:
 
 def _mail_type(value: Any, place: Place) -> str:
     words = _names(value, place).upper().split(",")
-    for word in words:
-        if word not in _MAIL_TYPES:
-            near = nearest(word, _MAIL_TYPES)
-            message = f"unknown word {describe(word)}" + (f"; did you mean {near}?" if near else "")
-            raise place.error(message, f"some of {', '.join(_MAIL_TYPES)}")
-    return ",".join(words)
+    return ",".join(place.choice(word, _MAIL_TYPES, "word", "some of") for word in words)
 
 
 def _word(value: Any, place: Place) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise place.error(f"{describe(value)} is not text", "put quotes around it")
-    return value
-
-
-def _gpu_directive(value: Any, place: Place) -> str:
-    if value in GPU_DIRECTIVES:
-        return value
-    near = nearest(value, GPU_DIRECTIVES) if isinstance(value, str) else None
-    message = f"unknown directive {describe(value)}" + (f"; did you mean {near}?" if near else "")
-    raise place.error(message, f"one of {', '.join(GPU_DIRECTIVES)}")
+    return place.text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
 
 
 def _yes_or_no(value: Any, place: Place) -> bool:
@@ -208,15 +155,6 @@ def _seconds(value: Any, place: Place) -> float:
     return float(value)
 
 
-def _count(least: int) -> Callable[[Any, Place], int]:
-    def read(value: Any, place: Place) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise place.error(f"{describe(value)} is not a whole number from {least}")
-        return value
-
-    return read
-
-
 def _setup(value: Any, place: Place) -> tuple[str, ...]:
     lines = place.sequence(value)
     for number, line in enumerate(lines):
@@ -227,7 +165,7 @@ def _setup(value: Any, place: Place) -> tuple[str, ...]:
         if "=" in line and name.isidentifier() and looks_secret(name):
             raise at.error("looks like a secret; do not store one in a profile", "export it where you log in")
         if line.startswith("#SBATCH"):
-            raise at.error("sbatch does not read options after its own", "say it under additional")
+            raise at.error("sbatch does not read options after its own", "set it under additional")
     return tuple(lines)
 
 
@@ -238,11 +176,11 @@ def _additional(value: Any, place: Place) -> dict[str, Any]:
         if not _OPTION.fullmatch(key):
             raise at.error("not an option of sbatch", "its long name without the dashes, such as `switches`")
         if key in _OWN:
-            raise at.error("the launcher says this itself", "leave it out")
+            raise at.error("the launcher sets this itself", "leave it out")
         if key in _KEYS:
-            raise at.error("the profile has a key of its own for this", f"say it as {_KEYS[key]}")
+            raise at.error("the profile has a key of its own for this", f"set {_KEYS[key]}")
         if key in _RESOURCES:
-            raise at.error("this is a resource of the runs", f"say it in the sweep: resources.{_RESOURCES[key]}")
+            raise at.error("this is a resource of the runs", f"set it in the sweep: resources.{_RESOURCES[key]}")
         options[key] = True if said is True else _word(said, at)
     return options
 
@@ -253,7 +191,7 @@ _READERS: dict[str, Callable[[Any, Place], Any]] = {
     "python": _word,
     "mail_type": _mail_type,
     **dict.fromkeys(("partition", "reservation", "licenses", "nodelist", "exclude", "mail_user"), _names),
-    "gpu_directive": _gpu_directive,
+    "gpu_directive": lambda value, place: place.choice(value, GPU_DIRECTIVES, "directive"),
     "additional": _additional,
     "setup": _setup,
     "signal": _yes_or_no,
@@ -261,7 +199,7 @@ _READERS: dict[str, Callable[[Any, Place], Any]] = {
     "requeue": _yes_or_no,
     "sbatch_from_nodes": _yes_or_no,
     "accounting": _yes_or_no,
-    "max_submit": _count(1),
+    "max_submit": lambda value, place: place.whole(value, 1),
     "poll_interval_s": _seconds,
-    "exclude_after": _count(0),
+    "exclude_after": lambda value, place: place.whole(value, 0),
 }

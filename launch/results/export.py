@@ -56,12 +56,8 @@ def to_parquet(rows: Sequence[ResultRow]) -> bytes:
     columns: dict[str, Any] = {"experiment": pa.array([record["experiment"] for record in records], pa.string())}
     for name in setting_names(rows):
         columns[name] = _uniform(pa, [record.get(name) for record in records])
-    types: dict[str, Any] = {
-        "seeds": pa.list_(pa.int64()),
-        "n": pa.int64(),
-        "metric": pa.string(),
-        "states": pa.string(),
-    }
+    types: dict[str, Any] = {"seeds": pa.list_(pa.int64()), "n": pa.int64()}
+    types |= dict.fromkeys(("metric", "states"), pa.string())
     for name in _COLUMNS:
         columns[name] = pa.array([record[name] for record in records], types.get(name, pa.float64()))
     sink = io.BytesIO()
@@ -86,14 +82,11 @@ def setting_names(rows: Sequence[ResultRow]) -> list[str]:
 
 def to_records(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
     """Return each row as a flat record: a field per setting, then `metric`, `n`, `mean` and so on."""
-    return [_flat(row) for row in rows]
-
-
-def _flat(row: ResultRow) -> dict[str, Any]:
-    settings = {key: value if _is_plain(value) else value_text(value) for key, value in row.settings.items()}
-    facts = {**asdict(row), "n": len(row.seeds), "states": json.dumps(row.states, sort_keys=True)}
-    return {"experiment": row.experiment, **settings, **{name: facts[name] for name in _COLUMNS}}
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        plain = {
+            k: v if isinstance(v, bool | int | float | str | None) else value_text(v) for k, v in row.settings.items()
+        }
+        facts = {**asdict(row), "n": len(row.seeds), "states": json.dumps(row.states, sort_keys=True)}
+        records.append({"experiment": row.experiment, **plain, **{name: facts[name] for name in _COLUMNS}})
+    return records

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from launch.results.table import ResultRow
 
@@ -59,20 +59,41 @@ def table_cells(row: ResultRow) -> list[str]:
     return [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
 
 
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[str] = ()) -> str:
+def setting_cells(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """Return one cell per key: a dash for a key that the row does not vary."""
+    return [value_text(settings[key]) if key in settings else MISSING for key in keys]
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return each key's shortest ending that no other key shares: `optim.lr` becomes `lr` if no other key ends so."""
+    names: dict[str, str] = {}
+    for key in keys:
+        parts = key.split(".")
+        endings = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        others = [f".{other}" for other in keys if other != key]
+        names[key] = next((end for end in endings if not any(o.endswith(f".{end}") for o in others)), key)
+    return names
+
+
+def html_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[str] = (), colours: Sequence[str] = ()
+) -> str:
     """Return a table as HTML, for a notebook or a page.
 
     Args:
         header: The names of the columns.
         rows: The cells of each row, as text.
         numeric: The columns of the class `number`, which a page aligns to the right.
+        colours: The colour of the mark in front of each row, if there are marks.
     """
     from html import escape  # not for a table on a terminal
 
     kinds = [' class="number"' if name in numeric else "" for name in header]
     head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in zip(header, kinds, strict=True))
-    lines = [
-        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
-        for row in rows
-    ]
+    lines: list[str] = []
+    for number, row in enumerate(rows):
+        line = "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+        if colours:
+            line = line.replace("<td>", f'<td><span class="key" style="background:{colours[number]}"></span>', 1)
+        lines.append(f"<tr>{line}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"

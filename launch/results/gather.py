@@ -70,13 +70,10 @@ class Results:
 
     def _repr_html_(self) -> str:  # pyright: ignore[reportUnusedFunction]  # notebooks call it
         from launch.results.export import setting_names
-        from launch.results.format import MISSING, html_table, table_cells, value_text
+        from launch.results.format import html_table, setting_cells, table_cells
 
         keys, numeric = setting_names(self.rows), ("seeds", self.metric, "published", "difference")
-        rows: list[list[str]] = []
-        for row in self.rows:
-            settings = (value_text(row.settings[key]) if key in row.settings else MISSING for key in keys)
-            rows.append([row.experiment, *settings, *table_cells(row)])
+        rows = [[row.experiment, *setting_cells(row.settings, keys), *table_cells(row)] for row in self.rows]
         return html_table(["experiment", *keys, *numeric], rows, numeric)
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from launch.results.curves import MAX_POINTS, Curve, draw_curves, thin
 from launch.results.export import setting_names
-from launch.results.format import MISSING, is_percent, table_cells, value_text
+from launch.results.format import html_table, is_percent, setting_cells, table_cells
 from launch.results.table import ResultRow
 from launch.store.records import row_of
 from launch.store.view import RunView
@@ -64,21 +64,10 @@ def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView]) -
 def _table(rows: Sequence[ResultRow], colours: Mapping[tuple[str, str], str]) -> str:
     keys = setting_names(rows)
     metric = rows[0].metric if rows else "metric"
-    unit = " (%)" if is_percent(metric) else ""
-    header = "".join(f"<th>{html.escape(name)}</th>" for name in ("experiment", *keys))
-    header += "".join(
-        f'<th class="number">{html.escape(name)}</th>'
-        for name in ("seeds", f"{metric}{unit}", "published", "difference")
-    )
-    lines = [_table_line(row, keys, colours[row_of(row.experiment, row.settings)]) for row in rows]
-    return f"<table><thead><tr>{header}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
-
-
-def _table_line(row: ResultRow, keys: Sequence[str], colour: str) -> str:
-    settings = [value_text(row.settings[key]) if key in row.settings else MISSING for key in keys]
-    first = f'<td><span class="key" style="background:{colour}"></span>{html.escape(row.experiment)}</td>'
-    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in settings)
-    return f"<tr>{first}{cells}" + "".join(f'<td class="number">{cell}</td>' for cell in table_cells(row)) + "</tr>"
+    numeric = ("seeds", f"{metric} (%)" if is_percent(metric) else metric, "published", "difference")
+    marks = [colours[row_of(row.experiment, row.settings)] for row in rows]
+    cells = [[row.experiment, *setting_cells(row.settings, keys), *table_cells(row)] for row in rows]
+    return html_table(["experiment", *keys, *numeric], cells, numeric, marks)
 
 
 def _curves(metric: str, views: Sequence[RunView], colours: Mapping[tuple[str, str], str]) -> dict[str, list[Curve]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,18 +45,15 @@ class ResultRow:
     settings: dict[str, Any]
     seeds: list[int]
     metric: str
-    mean: float | None
-    std: float | None
-    published: float | None
-    difference: float | None
-    states: dict[str, int]
+    mean: float | None = None
+    std: float | None = None
+    published: float | None = None
+    difference: float | None = None
+    states: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Read the final metrics of every run that has succeeded.
-
-    Args:
-        views: The runs.
 
     Returns:
         Metrics by run id, without those that are not numbers; and by run id why a result cannot be read.
@@ -89,12 +86,7 @@ def check_metric(metric: str, metrics: Metrics) -> None:
 
 
 def choose_metric(own: str, metrics: Metrics) -> str:
-    """Return the metric to show: the sweep's own, or if no run has it, another by which runs are measured.
-
-    Args:
-        own: The sweep's metric.
-        metrics: What `read_metrics` returned.
-    """
+    """Return the metric to show: the sweep's own, or if no run has it, another by which runs are measured."""
     names = {name for values in metrics.values() for name in values}
     return own if own in names else next((name for name in _MEASURES if name in names), own)
 
@@ -109,9 +101,6 @@ def make_rows(
         metrics: What `read_metrics` returned for them.
         metric: The metric to show.
         published: The paper's numbers; one that belongs to no run becomes a row of its own, with its mean missing.
-
-    Returns:
-        The rows.
     """
     numbers = [number for number in published if number.metric == metric]
     groups: dict[tuple[str, str], list[RunView]] = {}
@@ -119,7 +108,9 @@ def make_rows(
         groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
     rows = [_row(group, metrics, metric, numbers) for group in groups.values()]
     return rows + [
-        _row_without_runs(n) for n in numbers if not any(_belongs(n, r.experiment, r.settings) for r in rows)
+        ResultRow(experiment=n.experiment, settings=n.settings, seeds=[], metric=metric, published=n.value)
+        for n in numbers
+        if not any(_belongs(n, row.experiment, row.settings) for row in rows)
     ]
 
 
@@ -139,20 +130,6 @@ def _row(group: Sequence[RunView], metrics: Metrics, metric: str, numbers: Seque
         published=number,
         difference=None if mean is None or number is None else mean - number,
         states=dict(Counter(str(view.state) for view in group)),
-    )
-
-
-def _row_without_runs(number: PublishedNumber) -> ResultRow:
-    return ResultRow(
-        experiment=number.experiment,
-        settings=number.settings,
-        seeds=[],
-        metric=number.metric,
-        mean=None,
-        std=None,
-        published=number.value,
-        difference=None,
-        states={},
     )
 
 

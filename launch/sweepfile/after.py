@@ -30,11 +30,7 @@ class AfterClause:
 
 
 def read_block_name(raw: Any, place: Place) -> str:
-    """Return the name of a block.
-
-    Raises:
-        SweepError: If it is not a name.
-    """
+    """Return the name of a block; an error if it is not a name."""
     if not isinstance(raw, str) or not NAME.fullmatch(raw):
         rule = "letters, digits, `.`, `_` and `-` are allowed, a letter or digit first"
         raise place.error(f"{describe(raw)} is not the name of a block", rule)
@@ -62,16 +58,11 @@ def _read_item(raw: Any, place: Place) -> tuple[AfterClause, ...]:
         named = place.mapping(cast("dict[Any, Any]", raw))
         at = {name: place.key(name) for name in named}
         return tuple(AfterClause(name=n, keys=_read_keys(keys, at[n]), place=at[n]) for n, keys in named.items())
-    if not isinstance(raw, str) or not raw:
-        raise place.error(f"{describe(raw)} is not the name of a block", _EXAMPLE)
-    return (AfterClause(name=raw, keys=(), place=place),)
+    return (AfterClause(name=place.text(raw, _EXAMPLE, "the name of a block"), keys=(), place=place),)
 
 
 def _read_keys(raw: Any, place: Place) -> tuple[str, ...]:
     keys = cast("list[Any]", raw) if isinstance(raw, list) else [raw]
     if not keys:
         raise place.error("the list of keys is empty", "name a key, or the block alone to wait for all of its runs")
-    for key in keys:
-        if not isinstance(key, str) or not key:
-            raise place.error(f"{describe(key)} is not a key", "such as seed, or a key of base or grid")
-    return tuple(keys)
+    return tuple(place.text(key, "such as seed, or a key of base or grid", "a key") for key in keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count as count_from
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from launch.grammar import Choices, Interval, format_value
 from launch.sweepfile.random_values import draw, read_distribution
 from launch.sweepfile.values import flatten, override_text, read_choices, read_value, without_force
-from launch.yaml_file import Place, describe
+from launch.yaml_file import Place
 
 _RANDOM_KEYS = ("count", "seed", "values")
 MAX_POINTS = 100_000
@@ -63,7 +64,7 @@ def _point(values: dict[str, Any], places: dict[str, Place]) -> Point:
     return Point({without_force(key): value for key, value in values.items()}, texts)
 
 
-def _read_axis(points: list[Point], places: dict[str, Place], notice: str | None = None) -> Axis:
+def _axis(points: Iterable[Point], places: dict[str, Place], notice: str | None = None) -> Axis:
     return Axis(tuple(points), {without_force(key): place for key, place in places.items()}, notice)
 
 
@@ -89,19 +90,16 @@ def refuse_special(key: str, place: Place) -> None:
     Raises:
         SweepError: Naming the section.
     """
-    if without_force(key) in ("seed", "experiment"):
-        section = "seeds" if without_force(key) == "seed" else "experiment"
-        raise place.error(
-            f"{without_force(key)} cannot be set here", f"use the block's own key {section}, next to grid and base"
-        )
+    section = {"seed": "seeds", "experiment": "experiment"}.get(name := without_force(key))
+    if section is not None:
+        raise place.error(f"{name} cannot be set here", f"use the block's own key {section}, next to grid and base")
 
 
 def read_grid(raw: Any, place: Place) -> list[Axis]:
     """Return an axis for each key of `grid`: every combination is a run."""
     axes, places = _axes(raw, place)
     return [
-        _read_axis([_point({key: value}, places) for value in values], {key: places[key]})
-        for key, values in axes.items()
+        _axis((_point({key: value}, places) for value in values), {key: places[key]}) for key, values in axes.items()
     ]
 
 
@@ -122,7 +120,7 @@ def _zip(raw: Any, place: Place) -> Axis:
         shown = ", ".join(f"{key} has {n}" for key, n in lengths.items())
         raise place.error(f"the lists differ in length: {shown}", "zip walks through its lists together")
     rows = zip(*axes.values(), strict=True)
-    return _read_axis([_point(dict(zip(axes, row, strict=True)), places) for row in rows], places)
+    return _axis([_point(dict(zip(axes, row, strict=True)), places) for row in rows], places)
 
 
 def read_list(raw: Any, place: Place) -> list[Axis]:
@@ -138,7 +136,7 @@ def read_list(raw: Any, place: Place) -> list[Axis]:
             _refuse_unvaried(key, at)
             places.setdefault(key, at)
         points.append(_point({k: read_value(v, at) for k, (v, at) in flat.items()}, places))
-    return [_read_axis(points, places)]
+    return [_axis(points, places)]
 
 
 def read_random(raw: Any, place: Place) -> list[Axis]:
@@ -148,8 +146,8 @@ def read_random(raw: Any, place: Place) -> list[Axis]:
     for needed in ("count", "values"):
         if needed not in section:
             raise place.error(f"{needed} is missing", "random needs count and values; seed is 0 unless given")
-    count = _whole(section["count"], place.key("count"), 1, MAX_POINTS)
-    seed = _whole(section.get("seed", 0), place.key("seed"), 0, 2**63)
+    count = place.key("count").whole(section["count"], 1, MAX_POINTS)
+    seed = place.key("seed").whole(section.get("seed", 0), 0, 2**63)
     flat = flatten(section["values"], place.key("values"), deep=False)
     if not flat:
         raise place.key("values").error("no key is varied here: it is empty", "name a key and what to draw it from")
@@ -158,10 +156,9 @@ def read_random(raw: Any, place: Place) -> list[Axis]:
     distributions = {key: read_distribution(value, at) for key, (value, at) in flat.items()}
     places = {key: at for key, (_, at) in flat.items()}
     drawn = _draw_different(distributions, count, seed)
-    notice = None
-    if len(drawn) < count:
-        notice = f"{place}: only {len(drawn)} of {count} points could be drawn that differ"
-    return [_read_axis([_point(values, places) for values in drawn], places, notice)]
+    few = len(drawn) < count
+    notice = f"{place}: only {len(drawn)} of {count} points could be drawn that differ" if few else None
+    return [_axis([_point(values, places) for values in drawn], places, notice)]
 
 
 def _draw_different(distributions: dict[str, Choices | Interval], count: int, seed: int) -> list[dict[str, Any]]:
@@ -178,10 +175,3 @@ def _draw_different(distributions: dict[str, Choices | Interval], count: int, se
         if len(found) == count or misses > _MISSES_IN_A_ROW:
             break
     return list(found.values())
-
-
-def _whole(value: Any, place: Place, least: int, most: int) -> int:
-    """Return `value` if it is a whole number in [least, most]."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise place.error(f"{describe(value)} is not a whole number from {least} to {most}")
-    return value

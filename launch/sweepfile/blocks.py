@@ -17,21 +17,8 @@ from launch.sweepfile.values import flatten, read_choices, read_value, without_f
 from launch.yaml_file import Place, describe, printable, read_yaml
 
 BLOCK_KEYS = (
-    "name",
-    "experiment",
-    "base",
-    "grid",
-    "zip",
-    "list",
-    "random",
-    "exclude",
-    "include",
-    "seeds",
-    "resources",
-    "paper",
-    "command",
-    "blocks",
-    "after",
+    *("name", "experiment", "base", "grid", "zip", "list", "random", "exclude", "include", "seeds", "resources"),
+    *("paper", "command", "blocks", "after"),
 )
 TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel", "plugins")
 # At the top of a file these two belong to the whole sweep, in a block to the block.
@@ -85,9 +72,6 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         path: The file, for relative includes.
         chain: The files that led here by include, outermost first.
 
-    Returns:
-        The block.
-
     Raises:
         SweepError: If something in it cannot be read.
     """
@@ -137,10 +121,7 @@ def _read_experiments(section: dict[str, Any], place: Place) -> tuple[str, ...] 
         return None
     place = place.key("experiment")
     names = read_choices(section["experiment"], place)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise place.error(f"{describe(name)} is not the name of an experiment", "such as digits/s5")
-    return tuple(names)
+    return tuple(place.text(name, "such as digits/s5", "the name of an experiment") for name in names)
 
 
 def read_seeds(raw: Any, place: Place) -> tuple[int, ...]:
@@ -149,11 +130,7 @@ def read_seeds(raw: Any, place: Place) -> tuple[int, ...]:
         if not 1 <= raw <= _MAX_SEEDS:
             raise place.error(f"{raw} is not a number of seeds from 1 to {_MAX_SEEDS}", "a list names seeds: [0, 5]")
         return tuple(range(raw))
-    seeds = read_choices(raw, place)
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= _MAX_SEED:
-            raise place.error(f"{describe(seed)} is not a whole number from 0 to {_MAX_SEED}")
-    return tuple(seeds)
+    return tuple(place.whole(seed, 0, _MAX_SEED) for seed in read_choices(raw, place))
 
 
 def read_resources(raw: Any, place: Place) -> dict[str, Any]:
@@ -207,8 +184,7 @@ def _read_includes(section: dict[str, Any], place: Place, path: Path, chain: tup
     blocks: list[Block] = []
     for i, name in enumerate(names):
         at = place.item(i) if isinstance(raw, list) else place
-        if not isinstance(name, str) or not name:
-            raise at.error(f"{describe(name)} is not the name of a file", "name it relative to this file")
+        at.text(name, "name it relative to this file", "the name of a file")
         blocks.append(_read_include(path.parent / name, at, chain))
     return blocks
 

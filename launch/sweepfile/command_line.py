@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from launch.errors import FileError
 from launch.grammar import Choices, GrammarError, Interval, Override, key_problem, parse_override
 from launch.sweepfile.blocks import read_resources, read_seeds
 from launch.sweepfile.values import without_force
@@ -41,9 +40,6 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         arguments: In Hydra's override grammar; further `seeds=3` (0, 1, 2), `seed=7`, `seed=0,5`, `experiment=…` and
             `resources.timeout_min=…`.
 
-    Returns:
-        What they fix.
-
     Raises:
         SweepError: If one cannot be read.
     """
@@ -54,15 +50,19 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
     for argument in arguments:
         override, key = _parse(argument)
         if key in ("seed", "seeds"):
-            fixed["seeds"] = _seeds(key, override.value)
+            is_count = key == "seeds" and isinstance(override.value, int)
+            fixed["seeds"] = read_seeds(override.value if is_count else _several(override.value), _PLACE.key(key))
         elif key == "experiment":
             fixed["experiments"] = tuple(str(value) for value in _several(override.value))
         elif key.startswith("resources."):
             name = key.removeprefix("resources.")
             resources |= read_resources({name: override.value}, _PLACE.key("resources"))
         else:
+            if isinstance(override.value, Choices | Interval):
+                hint = f"vary {printable(key)} under grid in a sweep file; only seed and experiment take several here"
+                raise _PLACE.key(key).error("several values on the command line", hint)
             texts.pop(key, None)  # a key that is typed again moves to the end
-            texts[key], values[key] = argument, _one(key, override.value)
+            texts[key], values[key] = argument, override.value
     return CommandLine(**fixed, resources=resources, texts=texts, values=values)
 
 
@@ -83,18 +83,3 @@ def _several(value: Any) -> list[Any]:
     if isinstance(value, Choices):
         return list(value.values)
     return cast("list[Any]", value) if isinstance(value, list) else [value]
-
-
-def _seeds(key: str, value: Any) -> tuple[int, ...]:
-    return read_seeds(value if key == "seeds" and isinstance(value, int) else _several(value), _PLACE.key(key))
-
-
-def _one(key: str, value: Any) -> Any:
-    if isinstance(value, Choices | Interval):
-        raise _sweep_error(key)
-    return value
-
-
-def _sweep_error(key: str) -> FileError:
-    hint = f"vary {printable(key)} under grid in a sweep file; only seed and experiment take several values here"
-    return _PLACE.key(key).error("several values on the command line", hint)

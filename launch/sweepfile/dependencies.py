@@ -7,7 +7,7 @@ however many runs wait for however many.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, final
@@ -55,14 +55,17 @@ class DependencyResolver:
     """
 
     def __init__(self, top: Block, leaves: Sequence[ResolvedBlock]) -> None:
-        self._members: dict[str, list[ResolvedBlock]] = {name: [] for name in _block_names(top)}
+        self._members: dict[str, list[ResolvedBlock]] = {}
+        self._add_names(top, {})
         for leaf in leaves:
             for name in leaf.block.names:
                 self._members[name].append(leaf)
         clauses = [clause for leaf in leaves for clause in leaf.block.after]
-        for clause in clauses:
-            if clause.name not in self._members:
-                raise _unknown_block(clause, list(self._members))
+        for name, place in ((clause.name, clause.place) for clause in clauses):
+            if name not in self._members:
+                known = ", ".join(self._members)
+                hint = f"the named blocks are {known}" if known else "a block is named by its key `name`"
+                raise place.error(f"no block is named {name!r}{did_you_mean(name, self._members)}", hint)
         self._depths = self._find_depths()
         self._keys = {clause.place: self._full_keys(clause) for clause in clauses}
         # By block, the keys by which its runs are matched, each with the first place that says so.
@@ -102,9 +105,18 @@ class DependencyResolver:
         """
         provided = {label: None for _, run in runs for label in run.provides}
         for leaf, run in runs:
-            for label in run.requires:
-                if label not in provided:
-                    raise _unprovided(leaf, label, list(provided))
+            if label := next((label for label in run.requires if label not in provided), None):
+                raise _unprovided(leaf, label, list(provided))
+
+    def _add_names(self, block: Block, places: dict[str, Place]) -> None:
+        """Add the names of a block and of the blocks inside it, each once."""
+        for name in block.names:
+            place = block.place.key("name")
+            if (first := places.setdefault(name, place)) is not place:
+                raise place.error(f"a second block of the name {name}; the first is {first}", "give one another name")
+            self._members[name] = []
+        for child in block.children:
+            self._add_names(child, places)
 
     def _find_depths(self) -> dict[str, int]:
         """Return for each named block the length of the longest chain of blocks before it."""
@@ -128,28 +140,6 @@ class DependencyResolver:
         """Return the keys of a clause, each completed and sorted: one may be written by its ending, `lr`."""
         known = sorted({key for leaf in self._members[clause.name] for key in leaf.facts()})
         return tuple(sorted({_full_key(key, known, clause) for key in clause.keys}))
-
-
-def _block_names(top: Block) -> dict[str, Place]:
-    """Return the names of all blocks, each with its place."""
-    names: dict[str, Place] = {}
-    for name, place in _walk(top):
-        if name in names:
-            raise place.error(f"a second block of the name {name}; the first is {names[name]}", "give one another name")
-        names[name] = place
-    return names
-
-
-def _walk(block: Block) -> Iterator[tuple[str, Place]]:
-    for name in block.names:
-        yield name, block.place.key("name")
-    for child in block.children:
-        yield from _walk(child)
-
-
-def _unknown_block(clause: AfterClause, names: list[str]) -> FileError:
-    hint = f"the named blocks are {', '.join(names)}" if names else "a block is named by its key `name`"
-    return clause.place.error(f"no block is named {clause.name!r}{did_you_mean(clause.name, names)}", hint)
 
 
 def _unprovided(leaf: ResolvedBlock, label: str, provided: list[str]) -> FileError:
@@ -176,7 +166,5 @@ def _full_key(key: str, known: Sequence[str], clause: AfterClause) -> str:
 
 
 def _value_text(value: Any) -> str:
-    """Return a value as it stands in a label. Equal values have one text: 1.0 is written 1."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return format_value(value)
+    """Return a value as it stands in a label; equal values have one text: 1.0 is written 1."""
+    return format_value(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from launch.errors import nearest
+from launch.errors import did_you_mean
 from launch.grammar import GrammarError, parse_value
 from launch.sweepfile.values import flatten, read_choices, without_force
 from launch.yaml_file import Place, describe
@@ -46,8 +46,7 @@ class Rule:
         """Raise for a key that no run under the rule sets: the rule could never match."""
         for key, place in self.places.items():
             if key not in known:
-                near = nearest(key, sorted(known))
-                message = "no run sets this key" + (f"; did you mean {near}?" if near else "")
+                message = f"no run sets this key{did_you_mean(key, sorted(known))}"
                 raise place.error(message, f"a rule can use {', '.join(sorted(known))}")
 
 

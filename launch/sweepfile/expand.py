@@ -116,19 +116,12 @@ def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[ResolvedB
 def _merge(around: Block, block: Block) -> Block:
     """Return `block` with everything it inherits."""
     varied = {key: place for axis in around.axes for key, place in axis.places.items()}
-    for key in block.base:
-        if without_force(key) in varied:
-            place = block.places[without_force(key)]
-            raise place.error(
-                f"{without_force(key)} is already varied at {varied[without_force(key)]}",
-                "take it out of one of the two",
-            )
-    for axis in block.axes:
-        for key, place in axis.places.items():
+    own = {without_force(key): block.places[without_force(key)] for key in block.base}
+    for places in (own, *(axis.places for axis in block.axes)):
+        for key, place in places.items():
             if key in varied:
                 raise place.error(f"{key} is already varied at {varied[key]}", "take it out of one of the two")
-            varied[key] = place
-    own = {without_force(key) for key in block.base}
+        varied |= {} if places is own else places
     return replace(
         block,
         names=around.names + block.names,

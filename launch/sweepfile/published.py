@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launch.errors import nearest
+from launch.errors import did_you_mean
 from launch.store.records import PublishedNumber
 from launch.sweepfile.values import flatten, read_value
 from launch.yaml_file import Place, describe
@@ -97,8 +97,7 @@ def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> P
         raise row.place.error("experiment is missing", f"the row is for one of {', '.join(known)}")
     experiment = row.experiment or known[0]
     if experiment not in known:
-        near = nearest(experiment, known)
-        message = f"no run is of the experiment {experiment}" + (f"; did you mean {near}?" if near else "")
+        message = f"no run is of the experiment {experiment}{did_you_mean(experiment, known)}"
         raise row.place.key("experiment").error(message, f"the experiments are {', '.join(known)}")
     metric = row.metric or metric
     if metric.rpartition("/")[2] in ("accuracy", "error") and not 0 <= row.value <= 1:
@@ -119,14 +118,12 @@ def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
     known = sorted(set(settings))
     for key, place in row.places.items():
         if key not in known:
-            near = nearest(key, known)
-            message = "the sweep does not vary this key" + (f"; did you mean {near}?" if near else "")
-            raise place.error(message, f"it varies {', '.join(known)}" if known else "it varies nothing")
+            message = f"the sweep does not vary this key{did_you_mean(key, known)}"
+            raise place.error(message, f"it varies {', '.join(known) or 'nothing'}")
 
 
 def check_metric(metric: str, place: Place) -> None:
     """Raise for a metric that no training process writes: its column would stay empty."""
     if metric not in FINAL_METRICS:
-        near = nearest(metric, FINAL_METRICS)
-        message = f"a run has no metric {metric!r}" + (f"; did you mean {near}?" if near else "")
+        message = f"a run has no metric {metric!r}{did_you_mean(metric, FINAL_METRICS)}"
         raise place.error(message, f"the metrics are {', '.join(FINAL_METRICS)}; a block's own command may have others")

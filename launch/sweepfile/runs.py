@@ -65,15 +65,10 @@ class RunSpec:
 
 
 def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[tuple[RunSpec, ...], tuple[str, ...]]:
-    """Return the runs of all resolved blocks, each once, and warnings about them.
-
-    Args:
-        top: The file's block.
-        leaves: Its resolved blocks.
-        place: The file, for messages.
+    """Return the runs of a file's resolved blocks, each once, and warnings about them.
 
     Raises:
-        SweepError: If there are too many runs or none, or where one can never start.
+        SweepError: If there are too many runs or none, or one can never start.
     """
     total = sum(leaf.count() for leaf in leaves)
     if total > MAX_RUNS:
@@ -82,7 +77,13 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
     matched: set[Place] = set()
     runs: dict[object, RunSpec] = {}
     taken: list[tuple[ResolvedBlock, RunSpec]] = []
-    warnings = _fixed_keys(leaves)
+    warnings = [
+        f"{place}: the command line fixes {key}, so it is not varied"
+        for leaf in leaves
+        for axis in leaf.block.axes
+        for key, place in axis.places.items()
+        if key in leaf.fixed.values
+    ]
     for leaf in leaves:
         specs = list(_specs(leaf, matched, resolver))
         taken += [(leaf, spec) for spec in specs]
@@ -148,14 +149,3 @@ def _specs(leaf: ResolvedBlock, matched: set[Place], resolver: DependencyResolve
             where=where,
             places=leaf.places,
         )
-
-
-def _fixed_keys(leaves: list[ResolvedBlock]) -> list[str]:
-    """Return a warning for each varied key that the command line fixes."""
-    return [
-        f"{place}: the command line fixes {key}, so it is not varied"
-        for leaf in leaves
-        for axis in leaf.block.axes
-        for key, place in axis.places.items()
-        if key in leaf.fixed.values
-    ]

@@ -71,9 +71,6 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         file: The YAML file.
         overrides: Hydra overrides of the command line; they win over the file.
 
-    Returns:
-        The sweep.
-
     Raises:
         SweepError: If the file or an override cannot be understood.
     """
@@ -83,11 +80,13 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         section, block = read_file(file, place)
     except RecursionError as error:
         raise place.error("the file is nested too deeply") from error
-    metric = _read_text(section, "metric", place) or DEFAULT_METRIC
+    metric = section.get("metric")
+    metric = DEFAULT_METRIC if metric is None else place.key("metric").text(metric, "such as test/accuracy")
     leaves = resolve_blocks(block, fixed)
     if _all_train(leaves):
         check_metric(metric, place.key("metric"))
     runs, warnings = expand_runs(block, leaves, place)
+    parallel, at = section.get("max_parallel"), place.key("max_parallel")
     return Sweep(
         name=_read_name(section, file, place),
         file=str(file),
@@ -95,7 +94,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         published=_published(block, leaves, metric, fixed),
         metric=metric,
         retry=_read_retry(section, place),
-        max_parallel=_read_max_parallel(section, place),
+        max_parallel=None if parallel is None else at.whole(parallel, 1, hint="leave it out for no limit"),
         after=_read_after(section, place),
         plugins=_read_plugins(section, file, place),
         warnings=warnings,
@@ -111,9 +110,6 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
         experiment: The training recipe.
         overrides: Hydra overrides; `seed=…` chooses the seed.
 
-    Returns:
-        The sweep.
-
     Raises:
         SweepError: If an override cannot be understood.
     """
@@ -121,11 +117,9 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     fixed = read_command_line(overrides)
     if fixed.experiments:
         raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
-    # No experiment has a name with other characters; composing the run reports it.
-    name = _name_of(experiment, overrides)
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
     runs, _ = expand_runs(block, resolve_blocks(block, fixed), place)
-    return Sweep(name=name, file=None, runs=runs)
+    return Sweep(name=_name_of(experiment, overrides), file=None, runs=runs)
 
 
 def _name_of(experiment: str, overrides: Sequence[str]) -> str:
@@ -183,41 +177,23 @@ def _read_name(section: Mapping[str, Any], file: Path, place: Place) -> str:
     """Return the sweep's name: what the file says, else the file's own name without its ending."""
     name = section.get("name")
     if name is None:
-        _check_name(file.stem, place)
-        return file.stem
-    if not isinstance(name, str):
-        raise place.key("name").error(f"{describe(name)} is not text", "put quotes around it")
-    _check_name(name, place.key("name"))
-    return name
-
-
-def _check_name(name: str, place: Place) -> None:
-    """Raise for a name that cannot be a folder, a job's name and a word on a shell's line, all three."""
-    if NAME.fullmatch(name):
-        return
+        name = file.stem
+    else:
+        place = place.key("name")
+        name = name if isinstance(name, str) else place.text(name)
+    if NAME.fullmatch(name):  # it can be a folder, a job's name and a word on a shell's line, all three
+        return name
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME] or "my-sweep"
     rule = f"letters, digits, `.`, `_` and `-` are allowed, a letter or digit first, at most {MAX_NAME}"
     message = f"{name!r} cannot name a sweep: {rule}"
     raise place.error(message, f"add `name: {plain}` to the file")
 
 
-def _read_text(section: Mapping[str, Any], key: str, place: Place) -> str | None:
-    value = section.get(key)
-    if value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
-        raise place.key(key).error(f"{describe(value)} is not text", "such as test/accuracy")
-    return value
-
-
 def _read_retry(section: Mapping[str, Any], place: Place) -> dict[str, int]:
-    if "retry" not in section:
-        return dict(RETRY_DEFAULTS)
     place = place.key("retry")
-    values = place.mapping(section["retry"])
+    values = place.mapping(section.get("retry", {}))
     place.known_keys(values, RETRY_DEFAULTS)
-    for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
-            raise place.key(key).error(f"{describe(value)} is not a whole number from 0 to {MAX_RETRIES}")
-    return RETRY_DEFAULTS | values
+    return RETRY_DEFAULTS | {key: place.key(key).whole(value, 0, MAX_RETRIES) for key, value in values.items()}
 
 
 def _read_plugins(section: Mapping[str, Any], file: Path, place: Place) -> tuple[str, ...]:
@@ -227,8 +203,7 @@ def _read_plugins(section: Mapping[str, Any], file: Path, place: Place) -> tuple
     place, raw = place.key("plugins"), section["plugins"]
     names = place.sequence(raw) if isinstance(raw, list) else [raw]
     for name in names:
-        if not isinstance(name, str) or not name:
-            raise place.error(f"{describe(name)} is not the name of a plug-in", "name the folder that holds plugin.py")
+        place.text(name, "name the folder that holds plugin.py", "the name of a plug-in")
     folders = [file.parent / Path(name).expanduser() for name in names]
     return tuple(str(at.absolute()) if at.is_dir() else name for at, name in zip(folders, names, strict=True))
 
@@ -241,12 +216,3 @@ def _read_after(section: Mapping[str, Any], place: Place) -> tuple[str, ...]:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise place.error(f"{describe(name)} is not the name of a sweep", "such as lra; `launch status` lists them")
     return tuple(names)
-
-
-def _read_max_parallel(section: Mapping[str, Any], place: Place) -> int | None:
-    value = section.get("max_parallel")
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise place.key("max_parallel").error(
-            f"{describe(value)} is not a whole number from 1", "leave it out for no limit"
-        )
-    return value

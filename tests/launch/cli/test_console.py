@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from launch.cli import console, formatting, setting_columns
+from launch.cli import console, formatting
 from launch.errors import LaunchError
+from launch.results import format
 from launch.results.format import value_text
 
 
@@ -66,7 +67,7 @@ def test_wide_and_combining_characters_keep_columns_aligned() -> None:
     ],
 )
 def test_settings_go_by_the_shortest_clear_name(keys: list[str], names: list[str]) -> None:
-    assert list(setting_columns.short_names(keys).values()) == names
+    assert list(format.short_names(keys).values()) == names
 
 
 @pytest.mark.parametrize(
