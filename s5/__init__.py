@@ -1,4 +1,4 @@
-"""S5 and its relatives in JAX: models, data and training.
+"""S5 and related sequence models in JAX: models, data and training.
 
     import s5
 

@@ -17,7 +17,7 @@ Examples:
   python -m s5 evaluate runs/_single/digits-s5-s1-0123abcd --split val
   python -m s5 export runs/_single/digits-s5-s1-0123abcd --weights digits.safetensors
 
-exit codes: 0 done, 2 a mistake in the command, config or data, 3 the loss became NaN, 4 out of memory,
+exit codes: 0 done, 2 an error in the command, config or data, 3 the loss became NaN, 4 out of memory,
   75 stopped on request with a checkpoint (repeat the command to resume), 1 anything else
 """
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train_verb(words: Sequence[str]) -> None:
-    """`train RUN_DIR`."""
+    """Run the command `train RUN_DIR`."""
     stop = LocalStopRequest.from_environment()
     parser = argparse.ArgumentParser(prog="python -m s5 train")
     parser.add_argument("run_dir", type=Path)
@@ -82,13 +82,13 @@ def _train_verb(words: Sequence[str]) -> None:
 
 
 def _single_verb(words: Sequence[str]) -> None:
-    """`experiment=NAME key=value ...`."""
+    """Run the command without a verb: `experiment=NAME key=value ...`."""
     stop = LocalStopRequest.from_environment()
     parser = argparse.ArgumentParser(prog="python -m s5", usage="python -m s5 experiment=NAME [key=value ...]")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--run-dir", type=Path)
     asked = parser.parse_args(words)
-    _refuse_word(words[0])
+    _check_word(words[0])
     from s5.config.compose import compose
     from s5.training.single_run import default_run_dir, prepare_run_dir
 
@@ -102,7 +102,7 @@ def _single_verb(words: Sequence[str]) -> None:
     _print(train_run(config, run_dir, stop))
 
 
-def _refuse_word(word: str) -> None:
+def _check_word(word: str) -> None:
     """Raise if the first word is neither an override nor an option."""
     if "=" not in word and not word.startswith(("-", "~")):
         raise UserError(
@@ -112,7 +112,7 @@ def _refuse_word(word: str) -> None:
 
 
 def _evaluate_verb(words: Sequence[str]) -> None:
-    """`evaluate RUN_DIR`."""
+    """Run the command `evaluate RUN_DIR`."""
     parser = argparse.ArgumentParser(prog="python -m s5 evaluate")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--split", default="test")
@@ -140,12 +140,14 @@ def _evaluate_verb(words: Sequence[str]) -> None:
 
 
 def _export_verb(words: Sequence[str]) -> None:
-    """`export RUN_DIR`."""
+    """Run the command `export RUN_DIR`."""
     parser = argparse.ArgumentParser(prog="python -m s5 export")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--weights", metavar="FILE", type=Path, help="write the weights as safetensors")
     parser.add_argument("--program", metavar="FILE", type=Path, help="write the model as a program of jax.export")
-    parser.add_argument("--platforms", default="cpu", help="where the program is to run: cpu, cuda, tpu or rocm")
+    parser.add_argument(
+        "--platforms", default="cpu", help="platforms that can run the program, with commas: cpu, cuda, tpu, rocm"
+    )
     asked = parser.parse_args(words)
     if asked.weights is None and asked.program is None:
         parser.error("name a file: --weights FILE, --program FILE or both")
@@ -163,7 +165,7 @@ def _export_verb(words: Sequence[str]) -> None:
 
 
 def _print(metrics: dict[str, Any] | None, *, as_json: bool = False) -> None:
-    """Print final metrics, a line each; nothing in a process that has none."""
+    """Print metrics, one per line or as JSON; without JSON print nothing for None."""
     if as_json:
         sys.stdout.write(json.dumps(metrics, sort_keys=True) + "\n")
         return

@@ -1,1 +1,1 @@
-"""Whole models: layers stacked, with an encoder and a head."""
+"""Complete models: an encoder, a stack of layers and a head."""

@@ -1,4 +1,4 @@
-"""Which sequence mixer each family of models is made of."""
+"""The table of model families and their sequence mixers."""
 
 import inspect
 from collections.abc import Callable
@@ -18,27 +18,27 @@ MIXERS: dict[str, type[SequenceMixer]] = {S5Config.kind: S5SSM, LRUConfig.kind: 
 
 
 def make_mixer(config: ModelConfig, rng: np.random.Generator) -> SequenceMixer:
-    """Build the mixer that a model's configuration describes: its arguments are keys of the configuration.
+    """Build the sequence mixer of a model family; its arguments are the configuration's values of the same names.
 
     Args:
-        config: The configuration, of the family's own class.
-        rng: What the mixer's constructor takes as `rngs`.
+        config: The model's configuration, an instance of the family's class.
+        rng: Draws the initial values; the constructor's argument `rngs`.
     """
     mixer = MIXERS.get(config.kind) or plugin_mixer(config.kind)
-    assert mixer is not None, f"{config.kind}: a family without layers"
+    assert mixer is not None, f"{config.kind}: this model family has no sequence mixer"
     names = inspect.signature(mixer.__init__).parameters.keys() - {"self", "rngs"}
     build = cast(Callable[..., SequenceMixer], mixer)
     return build(**{name: getattr(config, name) for name in names}, rngs=rng)
 
 
 def register_family(config: type[ModelConfig], mixer: type[SequenceMixer]) -> None:
-    """Add a family: its keys, and the sequence mixer that they describe.
+    """Register a model family: its configuration class and its sequence mixer.
 
-    The launcher, which is free of JAX, needs the keys only: `s5.config.families.register_family`.
+    The launcher, which does not import JAX, needs the class only: `s5.config.families.register_family`.
 
     Args:
         config: The family's configuration class.
-        mixer: The class of its layers; the arguments of its constructor are `rngs` and keys of the configuration.
+        mixer: The class of its sequence mixer; the constructor takes `rngs` and keys of the configuration.
 
     Raises:
         ValueError: If another family has this name.

@@ -17,7 +17,7 @@ from s5.nn.steps import REGULAR, Steps
 
 
 class ResidualBlock(nnx.Module):
-    """A sequence mixer in a residual: x + gate(ssm(norm(x))), or norm(x + gate(ssm(x)))."""
+    """A sequence mixer with a residual connection: x + gate(ssm(norm(x))), or norm(x + gate(ssm(x)))."""
 
     def __init__(self, config: ModelConfig, rng: np.random.Generator) -> None:
         # Named after the first family: checkpoints store parameters under this name.
@@ -39,12 +39,12 @@ class ResidualBlock(nnx.Module):
 
         Args:
             x: Inputs.
-            steps: What is known about the steps.
+            steps: Mask, intervals and resets of the steps.
             train: Whether to normalise by the batch's statistics, and to update the running ones.
             key: Random key of the dropout; None for no dropout.
 
         Returns:
-            Outputs; those of padded steps have no meaning.
+            Outputs; outputs of padded steps have no meaning.
         """
         u = self.norm(x, steps.mask, train) if self.prenorm else x
         x = x + self.gate(self.ssm(u, steps), key)
@@ -53,7 +53,7 @@ class ResidualBlock(nnx.Module):
     def advance(
         self, state: PyTree, x: Float[Array, "batch L H"], steps: Steps = REGULAR
     ) -> tuple[PyTree, Float[Array, "batch L H"]]:
-        """Process the next chunk of a stream, as in evaluation; the state is the mixer's. See `SequenceMixer`."""
+        """Process the next chunk of a stream, as in evaluation; `state` is the mixer's state. See `SequenceMixer`."""
         u = self.norm(x, None, False) if self.prenorm else x
         state, y = self.ssm.advance(state, u, steps)
         x = x + self.gate(y, None)

@@ -15,18 +15,18 @@ from s5.models.stack import Stack
 from s5.nn.cnn_encoder import N_FEATURES, PictureFeatures
 from s5.nn.dense import Dense
 from s5.nn.heads import HEADS
-from s5.nn.initializers import generator_of
+from s5.nn.initializers import as_generator
 from s5.nn.steps import REGULAR, Steps, check_steps
 
 DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
 
 
 class StreamState(NamedTuple):
-    """What a model carries from step to step of a stream; a pytree.
+    """The state of a model between two steps of a stream; a pytree.
 
     Attributes:
-        layers: The states of all layers; every array begins with (n_layers, batch).
-        head: The head's state; every array begins with (batch,).
+        layers: The states of all layers; the first axes of every array are (n_layers, batch).
+        head: The head's state; the first axis of every array is the batch.
     """
 
     layers: PyTree
@@ -34,10 +34,10 @@ class StreamState(NamedTuple):
 
 
 class SequenceModel(nnx.Module):
-    """Encoder, sequence layers, head.
+    """A model of an encoder, a stack of sequence layers and a head.
 
-    A retrieval model takes two documents per example, as an axis of size 2 after the batch's, in all its inputs. A
-    Gaussian one returns two numbers for each of `d_output`: its mean, then, after all means, its variance.
+    In a retrieval model an example is a pair of documents: all inputs have an axis of size 2 after the batch axis. A
+    Gaussian model returns 2 `d_output` numbers per step: first the means, then the variances.
     """
 
     def __init__(
@@ -62,11 +62,10 @@ class SequenceModel(nnx.Module):
         """Return the logits of each sequence or pair, or the output of each step.
 
         Args:
-            inputs: Sequences, padded at their ends with anything finite: d_input features per step, or one token, a
-                whole number below d_input.
-            steps: What is known about the steps: `Steps.of(L, lengths)` for padded sequences.
-            train: Whether this is training: the batch's statistics normalise and update the running ones, and dropout
-                is drawn.
+            inputs: Sequences, padded at their ends with finite values. A step has d_input features, or one token: an
+                integer below d_input.
+            steps: Mask, intervals and resets of the steps; `Steps.of(L, lengths)` for padded sequences.
+            train: Whether to use dropout, to normalise by the batch's statistics, and to update the running statistics.
             key: Random key of the dropout; training with dropout needs it.
 
         Returns:
@@ -74,27 +73,27 @@ class SequenceModel(nnx.Module):
             float32.
 
         Raises:
-            ValueError: If training with dropout has no key, if the inputs lack the documents' axis or the steps do not
-                describe them, if the encoder cannot read tokens or needs times that are missing; under `compat`, for
-                the last step of padded sequences, which the S5 repository cannot take.
+            ValueError: If the dropout key is missing in training, if the inputs have no axis for two documents, if the
+                steps do not fit the inputs, if the encoder cannot read tokens, or if it needs times and has none. Under
+                `compat=upstream` also for `pooling=last` with padded sequences, which the S5 repository cannot do.
         """
         if train and self.dropout and key is None:
             raise ValueError(f"training with dropout={self.dropout} needs a key")
         padded_layers = self.compat.padding_enters_layers
         if padded_layers and steps.mask is not None and self.pooling is Pooling.last and not self.kind.per_step:
-            raise ValueError("compat=upstream has no model.pooling=last for padded sequences")
+            raise ValueError("model.pooling=last: not possible for padded sequences with compat=upstream")
         rows, steps = self._rows(inputs), self._row_steps(steps, inputs.shape[:-1])
-        of_layers = self._steps_of_layers(steps)
+        layer_steps = self._layer_steps(steps)
         if padded_layers:
-            of_layers = of_layers._replace(mask=None)
-        x = self.layers(self._encode(rows, steps), of_layers, train=train, key=key if train else None)
+            layer_steps = layer_steps._replace(mask=None)
+        x = self.layers(self._encode(rows, steps), layer_steps, train=train, key=key if train else None)
         return self.head(x, steps)
 
     def initial_state(self, batch: int) -> StreamState:
         """Return the state before the first step of a stream.
 
         Args:
-            batch: Examples.
+            batch: Number of examples.
         """
         rows = batch * (2 if self.kind is Head.retrieval else 1)
         return StreamState(self.layers.initial_state(rows), self.head.initial_state(rows))
@@ -110,12 +109,12 @@ class SequenceModel(nnx.Module):
         Args:
             state: The state before the step.
             inputs: The inputs of the step.
-            steps: What is known about the step; its arrays are (batch, *documents).
+            steps: Interval and reset of the step; their shape is (batch, *documents).
 
         Returns:
             The state after the step; the logits of the sequence so far, or the step's output.
         """
-        state, out = self.advance(state, jnp.expand_dims(jnp.asarray(inputs), -2), steps.with_axis_of_length())
+        state, out = self.advance(state, jnp.expand_dims(jnp.asarray(inputs), -2), steps.as_chunk())
         return state, out[:, 0] if self.kind.per_step else out
 
     def advance(
@@ -124,37 +123,39 @@ class SequenceModel(nnx.Module):
         inputs: Shaped[Array | np.ndarray, "batch *documents L d_stored"],
         steps: Steps = REGULAR,
     ) -> tuple[StreamState, Float[Array, "batch *axes d_answer"]]:
-        """Process the next chunk of a stream, as in evaluation: equal to a call on the whole sequence.
+        """Process the next chunk of a stream, as in evaluation; the result equals that of a call on the whole sequence.
 
         Args:
             state: The state before the chunk.
             inputs: The next steps, all valid.
-            steps: What is known about the steps, without a mask.
+            steps: Intervals and resets of the steps, without a mask.
 
         Returns:
             The state after the chunk; the logits of the sequence so far, or the outputs of the chunk's steps.
 
         Raises:
-            ValueError: If the model is bidirectional, so that it cannot stream.
+            ValueError: If the model is bidirectional; it then cannot process a stream.
         """
         rows, steps = self._rows(inputs), self._row_steps(steps, inputs.shape[:-1])
-        layers, x = self.layers.advance(state.layers, self._encode(rows, steps), self._steps_of_layers(steps))
+        layers, x = self.layers.advance(state.layers, self._encode(rows, steps), self._layer_steps(steps))
         head, out = self.head.advance(state.head, x, steps)
         return StreamState(layers, head), out
 
     def _encode(self, rows: Shaped[Array, "rows L d_stored"], steps: Steps) -> Float[Array, "rows L H"]:
-        """Return the features of each step; whole numbers are tokens, one per step."""
+        """Return the features of each step; integers are tokens, one per step."""
         if jnp.issubdtype(rows.dtype, jnp.integer):
             if rows.shape[-1] != 1:
-                raise ValueError(f"whole numbers are tokens, one a step, not {rows.shape[-1]}; give features as floats")
+                raise ValueError(
+                    f"integer inputs are tokens, one per step, not {rows.shape[-1]}; give features as floats"
+                )
             if self.encoder.weight.shape[0] == 1:
                 raise ValueError(
-                    "whole numbers are tokens, and this model has one feature; scale the values to floats as the data "
-                    "set does, or use `load_run(path).predict`"
+                    "integer inputs are tokens, but this model reads one feature per step; scale the values to floats "
+                    "as the data set does, or use `load_run(path).predict`"
                 )
             if self.pictures is not None or self.times is Times.append:
                 key = "model.times=append" if self.pictures is None else "model.encoder=picture"
-                raise ValueError(f"whole numbers are tokens, which {key} cannot read; give features as floats")
+                raise ValueError(f"integer inputs are tokens, which {key} cannot read; give features as floats")
             return self.encoder.lookup(rows[..., 0], self.dtype)
         features = rows.astype(self.dtype)
         if self.pictures is not None:
@@ -162,7 +163,7 @@ class SequenceModel(nnx.Module):
         if self.times is Times.append:
             gaps = steps.gaps(reverse=False)
             if gaps is None:
-                raise ValueError("model.times=append: it must be known when each step was observed")
+                raise ValueError("model.times=append: the times of the steps are missing; give Steps.of(L, times=...)")
             features = jnp.concatenate([features, gaps[..., None].astype(self.dtype)], axis=-1)
         return self.encoder(features)
 
@@ -178,14 +179,14 @@ class SequenceModel(nnx.Module):
         return inputs.reshape(-1, *inputs.shape[2:])
 
     def _row_steps(self, steps: Steps, shape: tuple[Any, ...]) -> Steps:
-        """Return the steps of `_rows`, after a check that they describe inputs of a shape."""
+        """Return the steps with one row per document, as `_rows` does; raise if they do not fit inputs of a shape."""
         check_steps(steps, shape)
         if self.kind is not Head.retrieval:
             return steps
         return Steps(*jax.tree.map(lambda array: jnp.reshape(array, (-1, shape[-1])), steps[:-1]), rate=steps.rate)
 
-    def _steps_of_layers(self, steps: Steps) -> Steps:
-        """Return the steps as the layers see them: intervals move their states only with `model.times=steps`."""
+    def _layer_steps(self, steps: Steps) -> Steps:
+        """Return the steps for the layers, which use the intervals only with `model.times=steps`."""
         return steps if self.times is Times.steps else steps._replace(intervals=None)
 
 
@@ -198,23 +199,23 @@ def make_model(
     head: Head = Head.classification,
     compat: Compat = OURS,
 ) -> SequenceModel:
-    """Build a model with fresh parameters.
+    """Build a model with random initial parameters.
 
     Args:
         config: The model's configuration.
-        d_input: Features of one input step.
-        d_output: Classes, or features of one output step.
+        d_input: Number of features of an input step, or of different tokens.
+        d_output: Number of classes, or of features of an output step.
         rngs: Random streams; one key of `params` is drawn.
-        head: The task of the data; with `model.likelihood=gaussian` a regression becomes a Gaussian one.
+        head: The task of the data; `model.likelihood=gaussian` turns a regression into a Gaussian regression.
         compat: Whether padded steps enter the scans and the batch statistics.
 
     Returns:
-        The model. It holds parameters (`nnx.Param`) and batch statistics (`nnx.BatchStat`), no random state.
+        The model. It contains parameters (`nnx.Param`) and batch statistics (`nnx.BatchStat`), but no random state.
 
     Raises:
-        ValueError: If the configuration needs pictures or a regression, and the data are something else.
+        ValueError: If the configuration does not fit `d_input` or `head`: it needs pictures, or a regression.
     """
     config.check_fits(d_input, head)
     if config.likelihood is Likelihood.gaussian:
         head = Head.gaussian
-    return SequenceModel(config, d_input, d_output, generator_of(rngs), head, compat)
+    return SequenceModel(config, d_input, d_output, as_generator(rngs), head, compat)

@@ -1,4 +1,4 @@
-"""Layers over depth: one program that runs once per layer, so that compile time does not depend on their number."""
+"""A stack of equal layers, run as one loop: compile time does not grow with depth."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from s5.models.residual_block import ResidualBlock
 from s5.nn.remat import SAVED
 from s5.nn.steps import REGULAR, Steps
 
-# What is saved for the backward pass besides each layer's input.
+# The values to save for the backward pass, in addition to each layer's input.
 POLICIES = {
     Remat.states: jax.checkpoint_policies.save_only_these_names(SAVED),
     Remat.full: jax.checkpoint_policies.nothing_saveable,
@@ -39,13 +39,13 @@ class Stack(nnx.Module):
         train: bool,
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "batch L H"]:
-        """Apply all blocks; see `ResidualBlock`. Each draws its dropout with a key of its own."""
+        """Apply all blocks; see `ResidualBlock`. Each block has its own dropout key."""
         graphdef, params, stats = nnx.split(self.layer, nnx.Param, ...)
         keys = None if key is None else jax.random.split(key, self.n_layers)
 
-        def apply(x: Array, of_layer: Any) -> tuple[Array, Any]:
-            params, stats, key = of_layer
-            layer = nnx.merge(graphdef, params, stats, copy=True)  # the statistics are written to
+        def apply(x: Array, layer_values: Any) -> tuple[Array, Any]:
+            params, stats, key = layer_values
+            layer = nnx.merge(graphdef, params, stats, copy=True)  # a copy, since the statistics are updated
             x = layer(x, steps, train=train, key=key)
             return x, nnx.split(layer, nnx.Param, ...)[2] if train else None
 
@@ -58,8 +58,8 @@ class Stack(nnx.Module):
 
     def initial_state(self, batch: int) -> PyTree:
         """Return the states of all layers before the first step; every array has a leading axis of size n_layers."""
-        of_layer = self._first().ssm.initial_state(batch)
-        return jax.tree.map(lambda array: jnp.broadcast_to(array, (self.n_layers, *array.shape)), of_layer)
+        state = self._first().ssm.initial_state(batch)
+        return jax.tree.map(lambda array: jnp.broadcast_to(array, (self.n_layers, *array.shape)), state)
 
     def advance(
         self,
@@ -70,8 +70,8 @@ class Stack(nnx.Module):
         """Process the next chunk of a stream; see `ResidualBlock.advance`."""
         graphdef, arrays = nnx.split(self.layer)
 
-        def apply(x: Array, of_layer: Any) -> tuple[Array, PyTree]:
-            arrays, state = of_layer
+        def apply(x: Array, layer_values: Any) -> tuple[Array, PyTree]:
+            arrays, state = layer_values
             layer = nnx.merge(graphdef, arrays)
             state, x = layer.advance(state, x, steps)
             return x, state

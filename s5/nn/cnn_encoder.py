@@ -1,4 +1,4 @@
-"""A small convolutional network on square pictures, one a step.
+"""A small convolutional network that encodes one square picture per step.
 
 Source: the picture encoder of Becker et al. 2019 (arXiv:1905.07357), as Smith et al. 2023 (arXiv:2208.04933) use it
 on the pendulum.
@@ -18,11 +18,11 @@ from s5.nn.params import BiasParam, WeightParam
 
 N_FEATURES = 30
 _CHANNELS = 12
-_SHRINKS_BY = 8  # a pool, a stride and a pool
+_SHRINKS_BY = 8  # a factor 2 from each of the two pools and from the stride
 
 
 class Convolution(nnx.Module):
-    """A convolution of pictures, channels last.
+    """A convolution of pictures with channels last.
 
     weight: (side, side, c_in, c_out).
     bias: (c_out,).
@@ -43,16 +43,16 @@ class Convolution(nnx.Module):
 
 
 class PictureFeatures(nnx.Module):
-    """Features of pictures: two convolutions, each with a rectifier and a pool, then a dense map with a rectifier.
+    """Features of pictures: two convolutions, each with ReLU and max pooling, then a dense layer with ReLU.
 
     Args:
-        n_pixels: Pixels of a picture, row by row.
+        n_pixels: Number of pixels of a picture, whose rows follow each other.
         rng: Draws the initial values.
     """
 
     def __init__(self, n_pixels: int, rng: np.random.Generator) -> None:
         side = picture_side(n_pixels)
-        assert side is not None, "`ModelConfig.check_fits` refuses other numbers of pixels"
+        assert side is not None, "`ModelConfig.check_fits` raises for other numbers of pixels"
         self.first = Convolution(1, _CHANNELS, 5, 1, 2, rng)
         self.second = Convolution(_CHANNELS, _CHANNELS, 3, 2, 1, rng)
         self.dense = Dense(_CHANNELS * (side // _SHRINKS_BY) ** 2, N_FEATURES, rng)

@@ -1,4 +1,4 @@
-"""The affine map of features in encoders, gates and heads."""
+"""The dense layer of encoders, gates and heads."""
 
 from typing import Any
 
@@ -29,14 +29,14 @@ class Dense(nnx.Module):
         return (matmul(x, self.weight[...], jnp.float32) + self.bias[...]).astype(x.dtype)
 
     def lookup(self, tokens: Integer[Array, "*axes"], dtype: Any) -> Float[Array, "*axes d_out"]:
-        """Return the same as a call for one-hot vectors of the tokens, without making any.
+        """Return the outputs for the one-hot vectors of tokens, without building these vectors.
 
         Args:
             tokens: Whole numbers from 0 to d_in - 1; any other number gives NaN, not another token's row.
             dtype: Precision of the result.
         """
         W = self.weight[...]
-        # Negative ones would count from the end.
+        # `jnp.take` counts negative indices from the end.
         if jnp.issubdtype(tokens.dtype, jnp.signedinteger):
             tokens = jnp.where(tokens < 0, W.shape[0], tokens)
         return (jnp.take(W, tokens, axis=0, mode="fill") + self.bias[...]).astype(dtype)

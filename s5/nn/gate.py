@@ -22,8 +22,8 @@ from s5.nn.matmul import matmul
 class GatedActivation(nnx.Module):
     """The non-linearity after a sequence mixer, with dropout after the gelu and, in the GLUs, after the gate too.
 
-    gate: The map under the sigmoid; the GLUs have it.
-    value: The map of the gated value; only `full_glu` has it.
+    gate: The dense layer inside the sigmoid; None for `gelu`.
+    value: The dense layer of the gated value; None except for `full_glu`.
     """
 
     def __init__(self, config: ModelConfig, rng: np.random.Generator) -> None:
@@ -58,7 +58,7 @@ def dropout_factors(
     """Draw the factor of each feature of a sequence: 0 with probability `rate`, else 1 / (1 - rate).
 
     Args:
-        x: The array to multiply; gives the shape.
+        x: The array to multiply; only its shape is used.
         rate: Probability, in [0, 1).
         key: Random key; None for no dropout (evaluation).
 
@@ -79,14 +79,14 @@ def dropout(x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | Non
         key: Random key; None leaves x as it is (evaluation).
 
     Returns:
-        Values with the same mean.
+        Values with the same expectation.
     """
     factors = dropout_factors(x, rate, key)
     return x if factors is None else (x * factors).astype(x.dtype)
 
 
 def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch 1 H"] | None) -> Float[Array, "batch L H"]:
-    """Return the gelu of y times the factors of the dropout, computed in float32, in the precision of y."""
+    """Return the gelu of y times the dropout factors, computed in float32 and returned in the precision of y."""
     x = jax.nn.gelu(y.astype(jnp.float32))
     return (x if factors is None else x * factors).astype(y.dtype)
 
@@ -101,11 +101,11 @@ def gated(
 ) -> Float[Array, "batch L H"]:
     """Return v sigmoid(x W + b) with x = factors gelu(y).
 
-    The derivative is written out: it saves two arrays of the size of y, y itself and x W; JAX's own saves nine.
+    The hand-written derivative saves two arrays of the size of y: y itself and x W. JAX's own would save nine.
 
     Args:
         y: The mixer's outputs.
-        factors: What dropout multiplies gelu(y) by; None for 1.
+        factors: The dropout factors of gelu(y); None for 1.
         W: The gate's weight.
         b: The gate's bias.
         by_output: Whether v is y (`half_glu2`) or x (`half_glu1`).
@@ -134,7 +134,7 @@ def _gated_backward(by_output, saved, out_bar):
     by_x = matmul(z_bar, W.T, jnp.float32)
     by_v = out_bar * sigmoid
     by_y = by_x * slope + by_v if by_output else (by_x + by_v) * slope
-    by_factors = None if factors is None else jnp.zeros_like(factors)  # a constant: nothing depends on its derivative
+    by_factors = None if factors is None else jnp.zeros_like(factors)  # constants: no parameter depends on them
     return by_y.astype(y.dtype), by_factors, by_W, by_b
 
 
@@ -142,7 +142,7 @@ gated.defvjp(_gated, _gated_backward)
 
 
 def _gelu_and_slope(y, factors):
-    """Return factors gelu(y), in the precision of y, and its derivative by y, in float32."""
+    """Return factors * gelu(y) in the precision of y, and its derivative by y in float32."""
     y32, c = y.astype(jnp.float32), math.sqrt(2 / math.pi)
     t = jnp.tanh(c * (y32 + 0.044715 * y32**3))
     slope = 0.5 * (1 + t) + 0.5 * y32 * (1 - t * t) * c * (1 + 3 * 0.044715 * y32 * y32)

@@ -1,4 +1,4 @@
-"""From the features of each step to a model's output: one per sequence, per pair of sequences, or per step.
+"""Heads, the last part of a model: one output per sequence, per pair of sequences, or per step.
 
 Source: Smith et al. 2023 (arXiv:2208.04933) and its repository; the retrieval head is that of the Long Range Arena
 (Tay et al. 2021, arXiv:2011.04006).
@@ -23,9 +23,9 @@ def pool(x: Float[Array, "batch L H"], steps: Steps, pooling: Pooling) -> Float[
 
     Args:
         x: Sequences.
-        steps: What is known about their steps. Of a row with resets the last segment is pooled, so that a stream
-            answers for the sequence that it is in.
-        pooling: The mean over valid steps, or the last of them.
+        steps: Mask and resets of the steps. If a row has resets, its last segment is pooled: in a stream this is the
+            current sequence.
+        pooling: The mean over the valid steps, or the last valid step.
 
     Returns:
         One vector per sequence; zero for a sequence without valid steps.
@@ -44,7 +44,7 @@ def pool(x: Float[Array, "batch L H"], steps: Steps, pooling: Pooling) -> Float[
 
 
 class ClassificationHead(nnx.Module):
-    """Pooling over time, then a dense map to the logits."""
+    """Pooling over time, then a dense layer that returns the logits."""
 
     def __init__(self, config: ModelConfig, d_output: int, rng: np.random.Generator) -> None:
         self.decoder = Dense(config.d_model, d_output, rng)
@@ -67,7 +67,7 @@ class ClassificationHead(nnx.Module):
 
 
 class RetrievalHead(nnx.Module):
-    """Two pooled documents, compared by a small network."""
+    """Pooling of two documents, then a small network that compares them."""
 
     def __init__(self, config: ModelConfig, d_output: int, rng: np.random.Generator) -> None:
         self.hidden = Dense(4 * config.d_model, config.d_model, rng)
@@ -75,7 +75,7 @@ class RetrievalHead(nnx.Module):
         self.pooling = config.pooling
 
     def __call__(self, x: Float[Array, "documents L H"], steps: Steps) -> Float[Array, "batch d_output"]:
-        """Return the logits of each pair; a pair's documents are neighbours in the batch."""
+        """Return the logits of each pair; the two documents of a pair are neighbouring rows."""
         return self._compare(pool(x, steps, self.pooling))
 
     def initial_state(self, batch: int) -> PyTree:
@@ -96,18 +96,18 @@ class RetrievalHead(nnx.Module):
 
 
 class RegressionHead(nnx.Module):
-    """A dense map of each step, in float32."""
+    """A dense layer that is applied to each step, in float32."""
 
     def __init__(self, config: ModelConfig, d_output: int, rng: np.random.Generator) -> None:
         self.decoder = Dense(config.d_model, d_output, rng)
 
     def __call__(self, x: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L d_output"]:
-        """Return the output of each step; those of padded steps have no meaning."""
+        """Return the output of each step; outputs of padded steps have no meaning."""
         del steps
         return self.decoder(x.astype(jnp.float32))
 
     def initial_state(self, batch: int) -> PyTree:
-        """Return an empty state: each step is answered by itself."""
+        """Return an empty state: the output of a step depends on this step only."""
         del batch
         return ()
 
@@ -119,7 +119,7 @@ class RegressionHead(nnx.Module):
 
 
 class GaussianHead(nnx.Module):
-    """A Gaussian for each step, in float32: one small network for its mean, one for its variance.
+    """A Gaussian distribution for each step, in float32: one small network for its mean, another for its variance.
 
     Source: the pendulum of Smith et al. 2023, after Becker et al. 2019 (arXiv:1905.07357).
     """
@@ -131,17 +131,17 @@ class GaussianHead(nnx.Module):
         self.variance = Dense(_GAUSSIAN_WIDTH, d_output, rng)
 
     def __call__(self, x: Float[Array, "batch L H"], steps: Steps = REGULAR) -> Float[Array, "batch L two_d_output"]:
-        """Return the means of each step, then the variances; those of padded steps have no meaning."""
+        """Return the means and then the variances of each step; outputs of padded steps have no meaning."""
         del steps
         x = x.astype(jnp.float32)
         mean = self.mean(jnp.tanh(self.mean_hidden(x)))
         raw = self.variance(jnp.tanh(self.variance_hidden(x)))
-        # elu(raw) + 1, without the difference that would round a small variance to zero.
+        # elu(raw) + 1, computed as e^raw for raw ≤ 0: the difference e^raw − 1 would round a small variance to zero.
         variance = jnp.where(raw > 0, raw + 1, jnp.exp(jnp.minimum(raw, 0)))
         return jnp.concatenate([mean, variance], axis=-1)
 
     def initial_state(self, batch: int) -> PyTree:
-        """Return an empty state: each step is answered by itself."""
+        """Return an empty state: the output of a step depends on this step only."""
         del batch
         return ()
 
@@ -161,7 +161,7 @@ HEADS = {
 
 
 def _empty_pool(batch: int, d_model: int, pooling: Pooling) -> PyTree:
-    """Return the state of mean pooling in a stream: the sum of the features so far, and their number."""
+    """Return the initial state of pooling in a stream: for the mean, the sum and the number of steps so far."""
     return (jnp.zeros((batch, d_model)), jnp.zeros((batch, 1))) if pooling is Pooling.mean else ()
 
 

@@ -1,4 +1,4 @@
-"""Initial values of ordinary weights, drawn in float64 NumPy and stored as float32."""
+"""Initial values of dense weights, drawn by NumPy in float64 and stored as float32."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ _TRUNCATED_STD = 0.8796256610342398
 
 
 def init_truncated_normal(rng: np.random.Generator, shape: Sequence[int], std: float) -> Float64[np.ndarray, "..."]:
-    """Draw from a normal distribution cut at two standard deviations.
+    """Draw from a normal distribution that is truncated at two standard deviations.
 
     Args:
         rng: The generator.
         shape: Shape of the result.
-        std: Standard deviation of the result, after the cut.
+        std: Standard deviation of the result, after the truncation.
 
     Returns:
         The draws.
@@ -31,14 +31,14 @@ def init_truncated_normal(rng: np.random.Generator, shape: Sequence[int], std: f
 
 
 def init_lecun_normal(rng: np.random.Generator, shape: Sequence[int], fan_in: int) -> Float64[np.ndarray, "..."]:
-    """Draw a truncated normal of variance 1/fan_in."""
+    """Draw from a truncated normal distribution of variance 1/fan_in."""
     return init_truncated_normal(rng, shape, 1 / math.sqrt(fan_in))
 
 
-def generator_of(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
-    """Return a generator seeded by one key of `rngs.params`; a generator is returned as it is.
+def as_generator(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
+    """Return a NumPy generator seeded by one key of `rngs.params`; return a generator unchanged.
 
-    Initial values are drawn by NumPy, in float64, so that the eigenvectors they meet stay exact.
+    NumPy draws the initial values in float64, so that their products with eigenvectors are exact enough.
     """
     if isinstance(rngs, np.random.Generator):
         return rngs
@@ -46,10 +46,10 @@ def generator_of(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
 
 
 def to_float32(values: np.ndarray) -> Float32[Array, "..."]:
-    """Return values as a parameter stores them."""
+    """Return the values as a float32 JAX array, the form in which parameters store them."""
     return jnp.asarray(values, dtype=jnp.float32)
 
 
-def to_planes(values: np.ndarray) -> tuple[Float32[Array, "..."], Float32[Array, "..."]]:
-    """Return the real and the imaginary parts of complex values as parameters store them."""
+def split_complex(values: np.ndarray) -> tuple[Float32[Array, "..."], Float32[Array, "..."]]:
+    """Return the real parts and the imaginary parts of complex values, as float32 JAX arrays."""
     return to_float32(np.real(values)), to_float32(np.imag(values))

@@ -1,4 +1,4 @@
-"""The product of long sequences with a small matrix, with a derivative that copies nothing."""
+"""The product of long sequences with a small matrix; its derivative copies no sequence."""
 
 import functools
 
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 def matmul_transposed(
     x: Float[Array, "*axes d_in"], W: Float[Array, "d_out d_in"], dtype: DTypeLike | None = None
 ) -> Float[Array, "*axes d_out"]:
-    """Return x Wᵀ as `matmul` does, for a matrix that stores one output per row."""
+    """Return x Wᵀ, for a matrix with one output per row; see `matmul`."""
     return _matmul(x, W, True, jnp.dtype(dtype or x.dtype))
 
 
@@ -25,9 +25,9 @@ def matmul(
     the product.
 
     Args:
-        x: Anything whose last axis is the features.
-        W: The matrix; its derivative has its precision, not that of x.
-        dtype: Type of the result; None for that of x.
+        x: An array whose last axis is the features.
+        W: The matrix. Its derivative has the precision of W, not of x.
+        dtype: Type of the result; None for the type of x.
 
     Returns:
         The product.
@@ -59,7 +59,7 @@ def _backward(transposed, dtype, saved, y_bar):
     x, W = saved
     y_bar = y_bar.astype(x.dtype)
     x_rows, y_rows = x.reshape(-1, x.shape[-1]), y_bar.reshape(-1, y_bar.shape[-1])
-    # The narrower one on the left takes a CPU half the time; the small result is transposed afterwards.
+    # With the narrower matrix on the left, a CPU takes half the time; the small result is transposed afterwards.
     narrow_y = y_rows.shape[1] < x_rows.shape[1]
     by_W = _contract(*((y_rows, x_rows) if narrow_y else (x_rows, y_rows)), (0,), (0,))
     by_W = by_W.T if narrow_y != transposed else by_W

@@ -1,4 +1,4 @@
-"""Normalisation of features, with statistics in float32 and padded steps left out.
+"""Batch and layer normalisation, with statistics in float32 that do not count padded steps.
 
 Source: Ioffe and Szegedy 2015 (arXiv:1502.03167); Ba et al. 2016 (arXiv:1607.06450). The constants are Flax's, as in
 the S5 repository.
@@ -19,7 +19,7 @@ class BatchNorm(nnx.Module):
     """Normalise each feature over batch and time, counting valid steps only.
 
     scale, bias: (H,).
-    mean, var: (H,), running statistics, which evaluation uses.
+    mean, var: (H,), running statistics, which are used in evaluation.
     """
 
     def __init__(self, d_model: int, momentum: float) -> None:
@@ -30,9 +30,9 @@ class BatchNorm(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
     ) -> Float[Array, "batch L H"]:
-        """Normalise; in training by the batch's statistics, which also update the running ones.
+        """Normalise by the running statistics, or in training by those of the batch.
 
-        A batch without a valid step updates nothing.
+        Training also updates the running statistics, unless the batch has no valid step.
         """
         if not train:
             scale = self.scale[...] * jax.lax.rsqrt(self.var[...] + BATCH_EPSILON)
@@ -53,13 +53,13 @@ def normalize(
 ) -> tuple[Float[Array, "batch L H"], Float[Array, " H"], Float[Array, " H"]]:
     """Normalise each feature by its mean and variance over valid steps.
 
-    The derivative is written out, so that forward and backward each take one pass for sums and one for values. It
-    treats the returned statistics as constants: they only update the running ones.
+    With the hand-written derivative, forward and backward each take one pass for sums and one for values. It treats
+    the returned mean and variance as constants, since they only update the running statistics.
 
     Args:
         x: Values.
-        scale: What the normalised values are multiplied by.
-        bias: What is added to them then.
+        scale: Factor of the normalised values.
+        bias: Added after the scale.
         mask: True at valid steps; None if all are.
 
     Returns:
@@ -71,8 +71,8 @@ def normalize(
 def _normalize(x, scale, bias, mask):
     n = _count(x, mask)
     shift = _some_step(x, mask)
-    # For values far from zero, the mean of squares minus the square of the mean drowns in rounding. After subtracting
-    # any value of the feature it does not, and it takes one pass; the centred variance takes two.
+    # For values far from zero, rounding errors dominate the mean of squares minus the square of the mean. Subtracting a
+    # typical value first avoids this in a single pass; computing the mean first would need a second pass.
     off = _valid(x.astype(jnp.float32) - shift, mask)
     off_mean, square = off.sum((0, 1)) / n, (off * off).sum((0, 1)) / n
     mean, var = shift + off_mean, jnp.maximum(square - off_mean * off_mean, 0)
@@ -102,9 +102,9 @@ def _count(x, mask):
 
 
 def _some_step(x, mask):
-    """Return features that are near those of valid steps: the mean over the batch of each sequence's middle step."""
-    # The middle, since the first steps often differ from all others. Of every sequence, since a step of one sequence
-    # would be sent to all devices that the batch is divided over.
+    """Return typical features of valid steps: the mean over the batch of each sequence's middle step."""
+    # The middle step, since the first steps often differ from all others. The mean over all sequences, since a step of
+    # a single sequence would have to be sent to all devices that the batch is divided over.
     if mask is None:
         return x[:, x.shape[1] // 2].astype(jnp.float32).mean(0)
     lengths = mask.sum(1)
@@ -125,7 +125,7 @@ class LayerNorm(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
     ) -> Float[Array, "batch L H"]:
-        """Normalise; a step sees only itself, so padding and training make no difference."""
+        """Normalise each step by its own statistics; `mask` and `train` make no difference."""
         del mask, train
         wide = x.astype(jnp.float32)
         mean, var = wide.mean(-1, keepdims=True), wide.var(-1, keepdims=True)

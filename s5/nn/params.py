@@ -1,4 +1,4 @@
-"""The kinds of trained parameters: a parameter's type is its optimizer group (table: `s5.training.optimizer`)."""
+"""Types of trained parameters: the type decides the optimizer group (table in `s5.training.optimizer`)."""
 
 from flax import nnx
 

@@ -1,4 +1,4 @@
-"""Which values of a layer the backward pass reads instead of computing them again."""
+"""Marks the values of a layer that are saved for the backward pass, so that it need not compute them again."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ SAVED = "saved"
 
 
 def save_for_backward(values: Any) -> Any:
-    """Mark arrays, of any tree, that `Remat.states` saves: costly to compute and smaller than a layer's features."""
+    """Mark the arrays of a tree for `Remat.states` to save: they are costly to compute, and small."""
     return checkpoint_name(values, SAVED)

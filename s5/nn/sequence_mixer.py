@@ -1,4 +1,4 @@
-"""The contract of what mixes information over time inside a layer: an SSM, an RNN, a convolution."""
+"""The base class of sequence mixers, the part of a layer that mixes information over time: SSM, RNN, convolution."""
 
 from abc import abstractmethod
 from typing import final
@@ -12,13 +12,13 @@ from s5.nn.steps import REGULAR, Steps, check_steps
 class SequenceMixer(nnx.Module):
     """A causal or bidirectional map of sequences, (batch, L, H) to (batch, L, H).
 
-    A causal one also runs as a stream: `initial_state`, then `step` or `advance` as often as inputs come. Its state is
-    any pytree of arrays whose first axis is the batch. Whatever the form, the outputs are those of a call on the
-    whole, and segments (`Steps.resets`) and sequences that are padded (`Steps.mask`) do not see each other.
+    A causal mixer can also process a stream: call `initial_state` once, then `step` or `advance` for each new input.
+    The state is any pytree of arrays whose first axis is the batch. A stream returns the same outputs as one call on
+    the whole sequence. No information passes between segments (`Steps.resets`), or from padded steps (`Steps.mask`).
 
     Attributes:
-        d_model: H, features of inputs and outputs.
-        bidirectional: Whether outputs depend on later inputs, so that there is no stream.
+        d_model: H, number of input and output features.
+        bidirectional: Whether outputs depend on later inputs; such a mixer cannot process a stream.
     """
 
     d_model: int
@@ -29,11 +29,11 @@ class SequenceMixer(nnx.Module):
         """Apply the map to whole sequences.
 
         Args:
-            u: Inputs; padded ones must be finite.
-            steps: What is known about the steps.
+            u: Inputs; padded steps must also be finite.
+            steps: Mask, intervals and resets of the steps.
 
         Returns:
-            Outputs, in the precision of `u`; those of padded steps have no meaning.
+            Outputs, in the precision of `u`; outputs of padded steps have no meaning.
         """
 
     @abstractmethod
@@ -49,7 +49,7 @@ class SequenceMixer(nnx.Module):
         Args:
             state: The state before the chunk.
             u: Inputs, all valid.
-            steps: What is known about the steps, without a mask.
+            steps: Intervals and resets of the steps, without a mask.
 
         Returns:
             The state after the chunk, and its outputs.
@@ -67,14 +67,14 @@ class SequenceMixer(nnx.Module):
         Args:
             state: The state before the step.
             u: The input of the step.
-            steps: What is known about the step; its arrays are (batch,).
+            steps: Interval and reset of the step; their shape is (batch,).
         """
-        state, y = self.advance(state, u[:, None], steps.with_axis_of_length())
+        state, y = self.advance(state, u[:, None], steps.as_chunk())
         return state, y[:, 0]
 
     @final
     def check_inputs(self, u: Array, steps: Steps) -> None:
-        """Refuse inputs of another shape than (batch, L, H), and steps that do not describe them."""
+        """Raise if the inputs do not have the shape (batch, L, H), or `steps` does not fit them."""
         if u.ndim != 3 or u.shape[-1] != self.d_model:
             hint = "; u[None] adds the batch axis" if u.shape[-1:] == (self.d_model,) and u.ndim == 2 else ""
             name = type(self).__name__
@@ -83,7 +83,7 @@ class SequenceMixer(nnx.Module):
 
     @final
     def check_stream(self, u: Array, steps: Steps) -> None:
-        """Refuse to stream a bidirectional map, padded chunks, and what `check_inputs` refuses."""
+        """Raise if the map is bidirectional, if the chunk has a mask, or if `check_inputs` raises."""
         if self.bidirectional:
             raise ValueError("a bidirectional layer has no streaming form: its output needs the whole sequence")
         self.check_inputs(u, steps)

@@ -1,1 +1,1 @@
-"""State space models: one paper per file, on top of the shared scan, discretizations and initial values."""
+"""State space layers, one module per paper, and shared modules for scan, discretization and initial values."""

@@ -1,7 +1,7 @@
-"""From a continuous diagonal system to a recurrence. Source: Smith et al. 2023 (arXiv:2208.04933).
+"""Discretization turns a continuous diagonal system into a recurrence. Source: Smith et al. 2023 (arXiv:2208.04933).
 
 x'(t) = Lambda x(t) + B u(t) becomes x_k = Lambda_bar x_{k-1} + B_bar u_k with B_bar = gain * B, one gain per state.
-A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part.
+Complex numbers are stored as real arrays with an axis of size 2: index 0 is the real part, index 1 the imaginary part.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from s5.config.choices import Discretization
 
-# Below this |Lambda step|², (e^z − 1)/z comes from its series, whose error there is under 1e-10.
+# If |z|² is below this, (e^z − 1)/z is computed from its series, with an error under 1e-10.
 _SERIES_BELOW = 1e-4
 
 
@@ -23,11 +23,11 @@ def zoh(
     Lambda_bar = e^z and gain = step (e^z − 1)/z with z = Lambda step; both are finite and smooth at Lambda = 0.
 
     Args:
-        Lambda: Eigenvalues of the continuous state matrix, in 1/time, as planes.
-        step: The step of each state, in time; with axes in front if it differs between steps of a sequence.
+        Lambda: Eigenvalues of the continuous state matrix, in 1/time: real and imaginary parts.
+        step: Step size of each state, in units of time; with leading axes if it differs within a sequence.
 
     Returns:
-        Lambda_bar and the gain, as planes.
+        Lambda_bar and the gain, each (…, 2, P): real and imaginary parts.
     """
     re, im = Lambda[0] * step, Lambda[1] * step
     # e^z − 1 without cancellation near 0, from half the angle: cos y − 1 = −2 sin²(y/2), sin y = 2 sin(y/2) cos(y/2).
@@ -44,7 +44,7 @@ def _over(
     re: Float[Array, "*axes P"],
     im: Float[Array, "*axes P"],
 ) -> Float[Array, "*axes 2 P"]:
-    """Return (e^z − 1)/z for z = re + i im and the given e^z − 1, with a finite derivative at 0."""
+    """Return (e^z − 1)/z for z = re + i im and e^z − 1 = top_re + i top_im; its derivative is finite at z = 0."""
     square = re**2 + im**2
     near = square < _SERIES_BELOW
     # Both branches of a `where` are differentiated, so each gets arguments at which it is finite.
@@ -65,11 +65,11 @@ def bilinear(
     Lambda_bar = (1 + z/2)/(1 − z/2) and gain = step/(1 − z/2) with z = Lambda step.
 
     Args:
-        Lambda: Eigenvalues of the continuous state matrix, in 1/time, as planes.
-        step: The step of each state, in time; with axes in front if it differs between steps of a sequence.
+        Lambda: Eigenvalues of the continuous state matrix, in 1/time: real and imaginary parts.
+        step: Step size of each state, in units of time; with leading axes if it differs within a sequence.
 
     Returns:
-        Lambda_bar and the gain, as planes.
+        Lambda_bar and the gain, each (…, 2, P): real and imaginary parts.
     """
     re, im = Lambda[0] * step / 2, Lambda[1] * step / 2
     square = (1 - re) ** 2 + im**2

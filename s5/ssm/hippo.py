@@ -36,15 +36,15 @@ def make_block_hippo(
     """Return the eigenvalues and eigenvectors of a block-diagonal HiPPO matrix.
 
     Args:
-        d_state: P_full, states before conjugate symmetry halves them.
-        n_blocks: J, equal blocks on the diagonal.
+        d_state: P_full, the number of states before conjugate symmetry halves it.
+        n_blocks: J, the number of equal blocks on the diagonal.
         conj_sym: Keep one of each conjugate pair (the one with negative imaginary part).
 
     Returns:
-        Lambda and the block-diagonal V; the columns of V are orthonormal, so that V_inv = V*.
+        Lambda and the block-diagonal V. The columns of V are orthonormal, so its inverse is its conjugate transpose.
 
     Raises:
-        ValueError: If the blocks are not equal, or not of even size with conjugate symmetry.
+        ValueError: If `d_state` cannot be divided into equal blocks, of even size under conjugate symmetry.
     """
     size, rest = divmod(d_state, n_blocks)
     if rest or (conj_sym and size % 2):

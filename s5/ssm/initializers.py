@@ -18,7 +18,7 @@ def init_B(rng: np.random.Generator, V: Complex128[np.ndarray, "P_full P"], H: i
     Args:
         rng: The generator.
         V: Eigenvectors, with orthonormal columns.
-        H: Features of the input.
+        H: Number of input features.
 
     Returns:
         B_tilde.
@@ -29,17 +29,17 @@ def init_B(rng: np.random.Generator, V: Complex128[np.ndarray, "P_full P"], H: i
 def init_C(
     rng: np.random.Generator, kind: CInit, V: Complex128[np.ndarray, "P_full P"], H: int
 ) -> Complex128[np.ndarray, "{H} P"]:
-    """Draw C_tilde.
+    """Draw C_tilde from the given distribution.
 
-    The names are those of the S5 repository and the statistics are those of its code: `trunc_standard_normal` has
-    real and imaginary parts of variance 1/P_full, `lecun_normal` of 1/(H P_full) (both then multiplied by V), and
-    `complex_normal` of ½, without V.
+    Names and variances are those of the S5 repository's code. The real and imaginary parts have the variance 1/P_full
+    for `trunc_standard_normal` and 1/(H P_full) for `lecun_normal`; the result is then multiplied by V. For
+    `complex_normal` the variance is ½, and V is not used.
 
     Args:
         rng: The generator.
-        kind: Which of the three.
+        kind: The distribution.
         V: Eigenvectors, with orthonormal columns.
-        H: Features of the output.
+        H: Number of output features.
 
     Returns:
         C_tilde.
@@ -57,5 +57,5 @@ def init_C(
 
 
 def init_log_step(rng: np.random.Generator, P: int, dt_min: float, dt_max: float) -> Float64[np.ndarray, " {P}"]:
-    """Draw the logarithm of each state's step, uniform between those of `dt_min` and `dt_max`."""
+    """Draw the logarithm of each state's step size, uniformly from log(`dt_min`) to log(`dt_max`)."""
     return rng.uniform(math.log(dt_min), math.log(dt_max), P)

@@ -7,7 +7,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from s5.nn.initializers import generator_of, to_float32, to_planes
+from s5.nn.initializers import as_generator, split_complex, to_float32
 from s5.nn.params import InputParam, OutputParam, StateParam
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
@@ -21,13 +21,14 @@ class LRU(SequenceMixer):
 
     x_k = Lambda x_{k-1} + e^gamma_log B u_k, y_k = Re(C x_k) + D u_k, with Lambda = exp(−e^nu + i e^theta).
 
-    It has no continuous time: an interval of n regular steps multiplies the state by Lambda^n, as n steps do if only
-    the last one has an input. `Steps.rate` is a factor on n.
+    The layer has no continuous time. An interval of n regular steps multiplies the state by Lambda^n, as n steps do if
+    only the last of them has an input. `Steps.rate` is a factor on n.
 
-    nu, theta: (P,), logarithms of minus the log of the modulus of Lambda, and of its phase.
-    gamma_log: (P,), logarithm of the inputs' normalisation.
-    B_re, B_im: (P, H), B.
-    C_re, C_im: (H, P), C, or (H, 2P) for two directions: first the forward states' columns.
+    nu: (P,), log(−log |Lambda|).
+    theta: (P,), logarithm of the phase of Lambda.
+    gamma_log: (P,), logarithm of the factor that normalises the inputs.
+    B_re, B_im: (P, H), real and imaginary parts of B.
+    C_re, C_im: (H, P), real and imaginary parts of C; (H, 2P) for two directions, the forward direction first.
     D: (H,), element-wise feed-through.
     """
 
@@ -46,26 +47,26 @@ class LRU(SequenceMixer):
         """Draw the initial values, in float64: eigenvalues uniformly from a ring of the complex plane.
 
         Args:
-            d_model: H, features of inputs and outputs.
-            d_state: P, complex states.
+            d_model: H, number of input and output features.
+            d_state: P, number of complex states.
             r_min: Inner radius of the ring.
             r_max: Outer radius of the ring.
             max_phase: Largest phase, in radians.
             bidirectional: Add a second recurrence from the last step to the first.
-            step_rescale: Factor on every step.
-            rngs: Random streams, from which one key of `params` is taken, or a generator.
+            step_rescale: Factor on every interval between steps.
+            rngs: A NumPy generator, or random streams; one key of the stream `params` is taken.
         """
-        H, P, rng = d_model, d_state, generator_of(rngs)
+        H, P, rng = d_model, d_state, as_generator(rngs)
         decay = -0.5 * np.log(rng.uniform(r_min**2, r_max**2, P))  # −log of a modulus whose square is uniform
         self.nu = StateParam(to_float32(np.log(decay)))
         self.theta = StateParam(to_float32(np.log(rng.uniform(0, max_phase, P))))
-        # √(1 − |Lambda|²), with which white noise gives every state the same variance.
+        # √(1 − |Lambda|²): with this factor, white noise as input gives every state the same variance.
         self.gamma_log = StateParam(to_float32(0.5 * np.log(-np.expm1(-2 * decay))))
         B = (rng.standard_normal((P, H)) + 1j * rng.standard_normal((P, H))) / np.sqrt(2 * H)
         columns = (H, P * (1 + bidirectional))
         C = (rng.standard_normal(columns) + 1j * rng.standard_normal(columns)) / np.sqrt(P)
-        self.B_re, self.B_im = (InputParam(plane) for plane in to_planes(B))
-        self.C_re, self.C_im = (OutputParam(plane) for plane in to_planes(C))
+        self.B_re, self.B_im = (InputParam(part) for part in split_complex(B))
+        self.C_re, self.C_im = (OutputParam(part) for part in split_complex(C))
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.d_model, self.bidirectional, self.step_rescale = d_model, bidirectional, step_rescale
 
@@ -81,7 +82,7 @@ class LRU(SequenceMixer):
         return self._output(states, u)
 
     def initial_state(self, batch: int) -> Float[Array, "{batch} 2 P"]:
-        """Return the state before the first step, as planes."""
+        """Return the state before the first step: zeros, real and imaginary parts."""
         return jnp.zeros((batch, 2, self.nu.shape[0]))
 
     def advance(
@@ -94,7 +95,7 @@ class LRU(SequenceMixer):
         return states[:, -1], self._output([states], u)
 
     def _eigenvalues(self, steps: Steps, reverse: bool) -> Float[Array, "*axes 2 P"]:
-        """Return the power of Lambda that moves the state at each step, as planes; one for all without intervals."""
+        """Return the factor of the state at each step, a power of Lambda; a single factor if there are no intervals."""
         gaps = steps.gaps(reverse)
         power = self.step_rescale * steps.rate * (1.0 if gaps is None else gaps[..., None])
         modulus, phase = jnp.exp(-jnp.exp(self.nu[...]) * power), jnp.exp(self.theta[...]) * power

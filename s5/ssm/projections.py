@@ -1,7 +1,7 @@
-"""The matrix products around a diagonal recurrence: inputs to what drives the states, states to outputs.
+"""The matrix products before and after a diagonal recurrence: from inputs to states, and from states to outputs.
 
-A complex number is a pair of real planes, and the products are real. They are computed in the precision of the inputs
-and added up in float32.
+Complex numbers are stored as real and imaginary parts, so the products are real. They are computed in the precision of
+the inputs and added up in float32.
 """
 
 import jax.numpy as jnp
@@ -16,17 +16,17 @@ def project_in(
     B_im: Float[Array, "P H"],
     mask: Bool[Array, "batch L"] | None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Return B u as planes, zero at padded steps.
+    """Return B u, real and imaginary parts, with zeros at padded steps.
 
     Args:
         u: Inputs.
         B_re: Real part of the input matrix.
-        B_im: Imaginary part.
+        B_im: Imaginary part of the input matrix.
         mask: True at valid steps; None if all are.
     """
     B = jnp.concatenate([B_re, B_im])
     Bu = matmul_transposed(u, B, jnp.float32).reshape(*u.shape[:2], 2, -1)
-    # With zeros at padded steps, the backward state is still zero when it meets the last valid step.
+    # Padded steps are zero, so the state of the backward direction is still zero at the last valid step.
     return Bu if mask is None else jnp.where(mask[..., None, None], Bu, 0)
 
 
@@ -41,18 +41,18 @@ def project_out(
     """Return factor Re(C x) + D u, in the precision of u.
 
     Args:
-        states: The states of each direction, as planes.
+        states: The states of each direction: real and imaginary parts.
         u: Inputs.
         C_re: Real part of the output matrix: P columns for each direction.
-        C_im: Imaginary part.
+        C_im: Imaginary part of the output matrix.
         D: Element-wise feed-through.
-        factor: 2 if the other half of the spectrum is not stored, since it adds the complex conjugate.
+        factor: 2 under conjugate symmetry: the states that are not stored add the complex conjugate. Else 1.
     """
     H, P = u.shape[-1], states[0].shape[-1]
-    re, im = (plane.reshape(H, -1, 1, P) for plane in (C_re, C_im))
-    C = factor * jnp.concatenate([re, -im], axis=2).reshape(H, -1)  # direction after direction, plane after plane
+    re, im = (part.reshape(H, -1, 1, P) for part in (C_re, C_im))
+    C = factor * jnp.concatenate([re, -im], axis=2).reshape(H, -1)  # columns by direction, then by part
     x = [one.reshape(*u.shape[:2], -1).astype(u.dtype) for one in states]
-    # Joining the directions copies the states; reading them apart adds up outputs. The narrower one is cheaper.
+    # Joining the directions copies the states; separate products add up the outputs. Move the smaller array.
     if 2 * P * len(x) <= H:
         x = [jnp.concatenate(x, axis=-1)]
     y = D * u

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from s5.config.choices import CInit, Discretization
-from s5.nn.initializers import generator_of, to_float32, to_planes
+from s5.nn.initializers import as_generator, split_complex, to_float32
 from s5.nn.params import InputParam, OutputParam, StateParam, StepParam
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
@@ -23,22 +23,22 @@ from s5.ssm.scan import linear_recurrence, multiply
 class S5SSM(SequenceMixer):
     """A diagonal state space model with many inputs and outputs.
 
-    x'(t) = Lambda x(t) + B_tilde u(t), y(t) = C_tilde x(t) + D u(t), with one step per state. P is the number of
+    x'(t) = Lambda x(t) + B_tilde u(t), y(t) = C_tilde x(t) + D u(t), with one step size per state. P is the number of
     states that are stored: half of `d_state` under conjugate symmetry. All parameters are real.
 
-    Training may drive an eigenvalue to a positive real part. Its state then grows by e^(Lambda_re step) at every step,
-    and a long sequence overflows to inf and nan, in the outputs and in all gradients: the training step notices that
-    its new state is not finite. `clip_eigs` keeps every real part at or below −1e-4 and so every state bounded; an
-    eigenvalue beyond gets no gradient to its real part, and stays as it is.
+    Training may give an eigenvalue a positive real part. Its state then grows by the factor e^(Lambda_re step) at every
+    step. On a long sequence the outputs and all gradients overflow to inf and nan, which the training step detects.
+    `clip_eigs` replaces real parts above −1e-4 by −1e-4, so every state stays bounded; a real part that is replaced
+    gets no gradient.
 
-    Matrix products are computed in the precision of the inputs and added up in float32; the state and its recurrence
-    are float32 whatever the inputs are.
+    Matrix products are computed in the precision of the inputs and added up in float32. The state and its recurrence
+    are always float32.
 
-    Lambda_re, Lambda_im: (P,), eigenvalues.
-    B_re, B_im: (P, H), B_tilde.
-    C_re, C_im: (H, P), C_tilde, or (H, 2P) for two directions: first the forward states' columns.
+    Lambda_re, Lambda_im: (P,), real and imaginary parts of the eigenvalues.
+    B_re, B_im: (P, H), real and imaginary parts of B_tilde.
+    C_re, C_im: (H, P), real and imaginary parts of C_tilde; (H, 2P) for two directions, the forward direction first.
     D: (H,), element-wise feed-through.
-    log_step: (P,), the logarithm of the step.
+    log_step: (P,), logarithm of the step size.
     """
 
     def __init__(
@@ -60,29 +60,29 @@ class S5SSM(SequenceMixer):
         """Draw the initial values, in float64.
 
         Args:
-            d_model: H, features of inputs and outputs.
-            d_state: States before conjugate symmetry halves them.
-            n_blocks: J, equal blocks of the initial state matrix.
-            C_init: How C_tilde is drawn.
-            discretization: How the continuous system becomes a recurrence.
+            d_model: H, number of input and output features.
+            d_state: Number of states before conjugate symmetry halves it.
+            n_blocks: J, number of equal blocks of the initial state matrix.
+            C_init: Distribution of the initial C_tilde.
+            discretization: Rule that turns the continuous system into a recurrence.
             conj_sym: Store one of each conjugate pair of eigenvalues.
             clip_eigs: Keep the real parts of the eigenvalues at or below −1e-4.
             bidirectional: Add a second recurrence from the last step to the first.
-            dt_min: The shortest initial step.
-            dt_max: The longest initial step.
-            step_rescale: Factor on every step.
-            rngs: Random streams, from which one key of `params` is taken, or a generator.
+            dt_min: Smallest initial step size.
+            dt_max: Largest initial step size.
+            step_rescale: Factor on every step size.
+            rngs: A NumPy generator, or random streams; one key of the stream `params` is taken.
 
         Raises:
-            ValueError: If the blocks do not fit the states.
+            ValueError: If `d_state` cannot be divided into `n_blocks` blocks; see `make_block_hippo`.
         """
-        H, rng = d_model, generator_of(rngs)
+        H, rng = d_model, as_generator(rngs)
         Lambda, V = make_block_hippo(d_state, n_blocks, conj_sym)
         B = init_B(rng, V, H)
         C = np.concatenate([init_C(rng, C_init, V, H) for _ in range(1 + bidirectional)], axis=1)
-        self.Lambda_re, self.Lambda_im = (StateParam(plane) for plane in to_planes(Lambda))
-        self.B_re, self.B_im = (InputParam(plane) for plane in to_planes(B))
-        self.C_re, self.C_im = (OutputParam(plane) for plane in to_planes(C))
+        self.Lambda_re, self.Lambda_im = (StateParam(part) for part in split_complex(Lambda))
+        self.B_re, self.B_im = (InputParam(part) for part in split_complex(B))
+        self.C_re, self.C_im = (OutputParam(part) for part in split_complex(C))
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         self.log_step = StepParam(to_float32(init_log_step(rng, Lambda.size, dt_min, dt_max)))
         self.d_model, self.conj_sym, self.clip_eigs = d_model, conj_sym, clip_eigs
@@ -100,7 +100,7 @@ class S5SSM(SequenceMixer):
         return self._output(states, u)
 
     def initial_state(self, batch: int) -> Float[Array, "{batch} 2 P"]:
-        """Return the state before the first step, as planes."""
+        """Return the state before the first step: zeros, real and imaginary parts."""
         return jnp.zeros((batch, 2, self.Lambda_re.shape[0]))
 
     def advance(
@@ -128,7 +128,7 @@ class S5SSM(SequenceMixer):
             g_re, g_im = gain[0, :, None], gain[1, :, None]
             Bu = project_in(u, g_re * B_re - g_im * B_im, g_re * B_im + g_im * B_re, steps.mask)
             return [(Lambda_bar, Bu)] * len(directions)
-        # The gain of every step multiplies B_tilde u, of size L × P: no B_bar, L × P × H, exists.
+        # Each step's gain multiplies B_tilde u, of size L × P. A B_bar for each step would have the size L × P × H.
         systems = [discretize(Lambda, gap[..., None] * step) for gap in gaps]
         B_u = project_in(u, B_re, B_im, steps.mask)
         return [(Lambda_bar, multiply(gain, B_u)) for Lambda_bar, gain in systems]

@@ -1,15 +1,15 @@
-"""The linear recurrence x_k = Lambda_bar_k x_{k-1} + Bu_k on real planes, in three forms, with one derivative.
+"""The linear recurrence x_k = Lambda_bar_k x_{k-1} + Bu_k and its derivative, implemented in three forms.
 
-A complex number is a pair of real planes: index 0 of the axis of size 2 is the real part, 1 the imaginary part.
+Complex numbers are stored as real arrays with an axis of size 2: index 0 is the real part, index 1 the imaginary part.
 
-- `sequential` steps through time in place. It does the least work, and a CPU runs it at every size: an iteration of
-  the loop costs half a microsecond, the whole pass about as much as copying its input twice.
+- `sequential` computes one step after the other, in place. It needs the fewest operations. A CPU uses it for every
+  size: an iteration of the loop takes half a microsecond, and the whole loop about as long as copying its input twice.
 - `associative` combines neighbours in a tree of log L rounds.
 - `chunked` turns the steps within a chunk into a product with a triangular matrix of powers, and combines chunks in a
-  tree: fewer and larger operations, for devices on which starting one is the cost.
+  tree. Its operations are fewer and larger, for devices on which starting an operation is expensive.
 
-The derivative is the same recurrence run backwards; only the states are saved for it. Sources: Smith et al. 2023
-(arXiv:2208.04933) for the associative form; Dao and Gu 2024 (arXiv:2405.21060) for chunks as matrix products.
+The derivative is the same recurrence in the opposite direction; only the states are saved for it. Sources: Smith et
+al. 2023 (arXiv:2208.04933) for the associative form; Dao and Gu 2024 (arXiv:2405.21060) for chunks as matrix products.
 """
 
 import functools
@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float
 
 from s5.nn.remat import save_for_backward
 
-# Steps of a chunk: its matrix of powers multiplies the work by half of this, and divides the tree's by all of it.
+# Steps per chunk, n. Within chunks the work grows by a factor n / 2; in the tree over chunks it shrinks by a factor n.
 _CHUNK = 32
 
 
@@ -37,15 +37,15 @@ def linear_recurrence(
     """Return the states of a diagonal linear recurrence, in the form that suits the platform and the size.
 
     Args:
-        Lambda_bar: Discrete eigenvalues, as planes: (2, P), or (batch, L, 2, P) if every step has its own.
-        Bu: The driven input B_bar u_k, as planes.
+        Lambda_bar: Discrete eigenvalues: (2, P), or (batch, L, 2, P) if every step has its own.
+        Bu: B_bar u_k, the input's part of each state.
         reverse: Run from the last step to the first.
-        initial: The state before the first step, as planes; None for zero.
-        resets: True at the first step of a segment: no state passes between it and the step before, in either
-            direction. None if each row is one segment.
+        initial: The state before the first step; None for zero.
+        resets: True at the first step of a segment: no state passes between this step and the one before it, in
+            either direction. None if each row is one segment.
 
     Returns:
-        The state after each step, as planes.
+        The state after each step.
     """
     if resets is not None and reverse:
         resets = jnp.pad(resets[:, 1:], ((0, 0), (0, 1)))
@@ -57,23 +57,23 @@ def linear_recurrence(
 
 
 def _forms(L: int) -> dict[str, "Form"]:
-    """Return the form of each platform. Only the CPU's was chosen by timing, the others by reasoning."""
+    """Return the form for each platform. The CPU's was chosen by measurement, the others without one."""
     forms = {"cpu": sequential, "default": chunked if L >= 32 * _CHUNK else associative}
-    # Without an accelerator the other forms are not even traced.
+    # Without an accelerator, the other forms need not be traced.
     return {"default": sequential} if jax.default_backend() == "cpu" else forms
 
 
 def multiply(a: Float[Array, "*#axes 2 P"], x: Float[Array, "*#axes 2 P"]) -> Float[Array, "*axes 2 P"]:
-    """Return the complex product of planes.
+    """Return the complex product of a and x, real and imaginary parts.
 
-    Written with the planes of x in exchanged order, not by joining two planes: XLA then makes one vector loop of it.
+    It exchanges the two parts of x instead of joining two results: XLA then compiles the product to one vector loop.
     """
     sign = jnp.array([[-1], [1]], a.dtype)
     return a[..., :1, :] * x + sign * a[..., 1:, :] * jnp.flip(x, -2)
 
 
 def conjugate(a: Float[Array, "*axes 2 P"]) -> Float[Array, "*axes 2 P"]:
-    """Return the complex conjugate of planes."""
+    """Return the complex conjugate of a, real and imaginary parts."""
     return a * jnp.array([[1], [-1]], a.dtype)
 
 
@@ -83,14 +83,14 @@ def sequential(
     reverse: bool = False,
     resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Step through time, each state written over the input that drove it.
+    """Compute the states one step after the other; each state overwrites the input of its step.
 
-    In this and the other forms `resets` is True at steps that take no state over from the step that the recurrence
-    took before them, in its own direction. See `linear_recurrence`.
+    In this and the other forms, `resets` is True at steps that do not use the previous state, where "previous" follows
+    the direction of the recurrence. For the other arguments see `linear_recurrence`.
     """
     L, shared = Bu.shape[1], Lambda_bar.ndim == 2
 
-    # Not unrolled: XLA would fuse the steps of one iteration and compute each of them again for every later one.
+    # Not unrolled: XLA would fuse the steps of an iteration and compute each step again for every later step.
     def body(i, carry):
         x, states = carry
         k = L - 1 - i if reverse else i
@@ -109,7 +109,7 @@ def associative(
     reverse: bool = False,
     resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Combine neighbours in a tree of log L rounds. See `linear_recurrence`."""
+    """Compute the states by combining neighbours in a tree of log L rounds. See `sequential`."""
     Lambda_bar = _with_resets(Lambda_bar, resets)
     return _tree(Lambda_bar if Lambda_bar.ndim > 2 else _per_step(Lambda_bar, Bu.shape[1]), Bu, reverse)[1]
 
@@ -120,9 +120,9 @@ def chunked(
     reverse: bool = False,
     resets: Bool[Array, "batch L"] | None = None,
 ) -> Float[Array, "batch L 2 P"]:
-    """Solve chunks from a zero state, pass their last states on in a tree, then add what enters each chunk.
+    """Compute each chunk from a zero state, combine the last states in a tree, then add each chunk's initial state.
 
-    With equal steps a chunk is a product with a matrix of powers of Lambda_bar. See `linear_recurrence`.
+    If all steps share Lambda_bar, a chunk is a product with a matrix of its powers. See `sequential`.
     """
     Lambda_bar = _with_resets(Lambda_bar, resets)
     if reverse:
@@ -157,34 +157,34 @@ def sequential_adjoint(
     reverse: bool = False,
     resets: Bool[Array, "batch L"] | None = None,
 ) -> tuple[Float[Array, "*axes 2 P"], Float[Array, "batch L 2 P"]]:
-    """Return the derivatives by Lambda_bar and by Bu, in one pass against the direction of the recurrence.
+    """Return the loss's derivatives by Lambda_bar and Bu, in one pass against the direction of the recurrence.
 
-    s_k = x_bar_k + conj(Lambda_bar_{k+1}) s_{k+1} is the derivative by Bu_k, and conj(x_k) s_{k+1} the one by
-    Lambda_bar_{k+1}, summed over batch and time if all steps share it; k + 1 is the step that the recurrence takes
-    after k.
+    The derivative by Bu_k is s_k = x_bar_k + conj(Lambda_bar_{k+1}) s_{k+1}. The derivative by Lambda_bar_{k+1} is
+    conj(x_k) s_{k+1}, summed over batch and time if all steps share Lambda_bar. Step k + 1 is the step that the
+    recurrence takes after step k.
 
     Args:
-        Lambda_bar: Discrete eigenvalues, as planes; per step or shared.
-        x: The states that the recurrence returned, as planes.
-        x_bar: The derivative by the states, as planes.
+        Lambda_bar: Discrete eigenvalues, per step or shared.
+        x: The states that the recurrence returned.
+        x_bar: The derivative of the loss by the states.
         reverse: Whether the recurrence ran from the last step to the first.
-        resets: Those of the recurrence.
+        resets: The resets of the recurrence.
 
     Returns:
-        Both derivatives, as planes.
+        The derivative by Lambda_bar and the derivative by Bu.
     """
     L, shared = x.shape[1], Lambda_bar.ndim == 2
 
     def body(i, carry):
         s, by, states = carry
         k = i if reverse else L - 1 - i
-        # Beyond either end the step is that of the end, and s is zero.
+        # In the first iteration this index is out of range. JAX clamps it, and s is still zero.
         following = k - 1 if reverse else k + 1
         if resets is not None:
             s = _cut(s, _row(resets, following))
         now = _row(x, k)
         if shared:
-            # Summed here, while x and s lie in the cache; another pass over both costs as much as the loop.
+            # Summed here, while x and s are in the cache; another pass over both would take as long as the loop.
             by = (by[0] + now * s, by[1] + now * jnp.flip(s, 1))
         else:
             by = _put(by, multiply(conjugate(now), s), following)
@@ -202,12 +202,12 @@ def sequential_adjoint(
     return jnp.stack([same.sum((0, 1)), crossed[0] - crossed[1]]), s
 
 
-def adjoint_of(form: "Form") -> "Adjoint":
-    """Return `sequential_adjoint` computed by another form of the recurrence."""
+def make_adjoint(form: "Form") -> "Adjoint":
+    """Return a function that computes the result of `sequential_adjoint` with another form of the recurrence."""
 
     def adjoint(Lambda_bar, x, x_bar, reverse=False, resets=None):
         def shift(steps, by):
-            """Move steps by one, to later ones for `by` = 1, against the direction of the recurrence for −1."""
+            """Shift by one step in the recurrence's direction (`by` = 1) or against it (−1); fill with zeros."""
             kept = steps[:, 1:] if (by > 0) == reverse else steps[:, :-1]
             return jnp.pad(kept, ((0, 0), (0, 1) if (by > 0) == reverse else (1, 0), (0, 0), (0, 0)))
 
@@ -224,7 +224,7 @@ def adjoint_of(form: "Form") -> "Adjoint":
 
 
 def _loop(count, body, start) -> Any:
-    """Return `fori_loop(0, count, body, start)` as a while loop: a scan's counters are saved for a backward pass."""
+    """Return `fori_loop(0, count, body, start)`, as a while loop, since gradients would save the counters of a scan."""
     carry = (jnp.zeros((), jnp.int32), start)
     return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, body(*carry)), carry)[1]
 
@@ -238,13 +238,13 @@ def _put(steps, row, k):
 
 
 def _cut(x, resets):
-    """Return states, as planes, with zero at resets."""
-    # Not a product with zero: what overflowed in one segment must not reach the next one as nan.
+    """Return x, states or eigenvalues, with zeros at resets."""
+    # Not a product with zero: an overflow in one segment must not reach the next segment as nan.
     return jnp.where(resets[..., None, None], 0, x)
 
 
 def _with_resets(Lambda_bar, resets):
-    """Return Lambda_bar with zero at the steps that take no state over, which gives each step its own."""
+    """Return Lambda_bar with zeros at resets, so that each step has its own; without resets return it unchanged."""
     return Lambda_bar if resets is None else _cut(Lambda_bar, resets)
 
 
@@ -253,7 +253,7 @@ def _per_step(Lambda_bar, L):
 
 
 def _tree(a, b, reverse):
-    """Return the products of a and the states, over axis 1."""
+    """Return the cumulative products of a, and the states, along axis 1."""
 
     def combine(first, second):
         return multiply(second[0], first[0]), multiply(second[0], first[1]) + second[1]
@@ -262,18 +262,18 @@ def _tree(a, b, reverse):
 
 
 def _powers(a, count):
-    """Return the powers 0 … count of planes, (count + 1, 2, P)."""
+    """Return the complex powers 0 … count of a, (count + 1, 2, P)."""
     one = jnp.stack([jnp.ones_like(a[0]), jnp.zeros_like(a[0])])
     steps = jnp.concatenate([one[None], jnp.broadcast_to(a, (count, *a.shape))])
     return lax.associative_scan(multiply, steps)
 
 
 def _times_powers(powers, b):
-    """Return the states of chunks that start at zero: for each state, a triangular matrix times the chunk."""
+    """Return the states of chunks that start from zero: a triangular matrix of powers times each chunk."""
     length = b.shape[1]
     lag = jnp.arange(length)[:, None] - jnp.arange(length)
     re, im = jnp.moveaxis(jnp.where((lag >= 0)[..., None, None], powers[jnp.maximum(lag, 0)], 0), 2, 0)
-    # Not in the reduced precision that accelerators multiply float32 in: these are states.
+    # By default accelerators multiply float32 in reduced precision, which is too coarse for states.
     product = functools.partial(jnp.einsum, "tsp,csp->ctp", precision=lax.Precision.HIGHEST)
     b_re, b_im = b[:, :, 0], b[:, :, 1]
     return jnp.stack([product(re, b_re) - product(im, b_im), product(re, b_im) + product(im, b_re)], axis=2)
@@ -284,14 +284,14 @@ Adjoint = Callable[..., tuple[Array, Array]]
 
 ADJOINTS: dict[Form, Adjoint] = {
     sequential: sequential_adjoint,
-    associative: adjoint_of(associative),
-    chunked: adjoint_of(chunked),
+    associative: make_adjoint(associative),
+    chunked: make_adjoint(chunked),
 }
 
 
 @functools.cache
 def _jit(function, reverse):
-    """Trace an implementation once per shape, not once per layer."""
+    """Return the jitted function, cached: it is traced once per shape, not once per layer."""
 
     def traced(*arrays):
         *values, resets = arrays

@@ -1,11 +1,11 @@
-"""Checkpoints: everything a run needs to resume bit for bit, written by Orbax and verified when read.
+"""Checkpoints: everything that a run needs to resume bit for bit. Orbax writes them; reading verifies them.
 
     attempts/K/checkpoints/STEP/state/       the arrays, by Orbax
                                 checkpoint.json   step, progress, environment, and a digest of everything
 
-A checkpoint is written under a temporary name and then renamed, so a half-written one is never read. The digest covers
-the arrays as a reader gets them back, so a reader notices any damage and falls back to the checkpoint before. Each
-checkpoint also holds the best model so far: the last one is all that a finished run needs.
+A checkpoint is written under a temporary name and then renamed, so a half-written checkpoint is never read. The digest
+is computed from the arrays as they are read back. So a reader detects any damage, and uses the previous checkpoint
+instead. Each checkpoint also contains the best model so far, so a finished run needs only its last checkpoint.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ import numpy as np
 from s5.errors import UserError, say
 from s5.run_dir.result import CHECKPOINTS, attempt_dirs
 
-# 2: each parameter of all layers is one array, stacked over depth.
+# Since version 2, one array holds a parameter of all layers, stacked.
 CHECKPOINT_VERSION = 2
 META = "checkpoint.json"
 STATE = "state"
-# The prefixes of the names of the best model's arrays.
+# Prefixes of the array names of the best model.
 BEST = "best/"
 BEST_PARAMS, BEST_STATS = f"{BEST}params", f"{BEST}stats"
 
@@ -37,7 +37,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class CorruptCheckpoint(Exception):
-    """A checkpoint with other content than was written."""
+    """Raised for a checkpoint whose content is missing or damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Checkpoint:
         step: Optimizer steps done.
         arrays: Every array of the training state, by its path.
         progress: The state of the loop on the host, as plain values.
-        environment: Library versions, device and threads that computed it.
+        environment: Library versions, device and number of threads with which the state was computed.
     """
 
     attempt: int
@@ -60,32 +60,32 @@ class Checkpoint:
 
 
 def flatten(tree: Any, prefix: str) -> Arrays:
-    """Copy a pytree of arrays to the host as one flat table.
+    """Copy a pytree of arrays to the host, as one dictionary.
 
     Args:
         tree: Any pytree; random keys are stored as their data.
         prefix: The start of each name.
 
     Returns:
-        The arrays by name: the prefix and the path. They are copies, since an NNX state is a view of a live model.
+        The arrays by name, which is the prefix and the path. They are copies, since an NNX state is a view of a model.
     """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {f"{prefix}{jax.tree_util.keystr(path)}": _to_host(leaf) for path, leaf in leaves}
 
 
 def unflatten(template: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
-    """Return a pytree of the arrays that `flatten` made.
+    """Return a pytree of arrays that `flatten` returned; the inverse of `flatten`.
 
     Args:
         template: A tree of the same structure.
-        arrays: The table that `flatten` returned; it may hold more.
-        prefix: The prefix that `flatten` was given.
+        arrays: The dictionary from `flatten`; other arrays in it are ignored.
+        prefix: The prefix that was passed to `flatten`.
 
     Returns:
         A tree like `template` with the stored values.
 
     Raises:
-        UserError: If a name is missing or has another shape: the code or the config has changed.
+        UserError: If an array is missing, or has another shape or type: the code or the config has changed.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(template)
     return treedef.unflatten(_from_host(f"{prefix}{jax.tree_util.keystr(path)}", leaf, arrays) for path, leaf in leaves)
@@ -106,7 +106,7 @@ def _from_host(name: str, leaf: Any, arrays: Mapping[str, np.ndarray]) -> jax.Ar
         have = "is missing" if found is None else f"is {found.dtype}{list(found.shape)}"
         raise UserError(
             f"the checkpoint does not fit the model: {name} {have}, the model has {wanted.dtype}{list(wanted.shape)}",
-            hint="it was written by other code; check out that code, or start the run again in another folder",
+            hint="other code wrote it; check out that code, or start the run again in another folder",
         )
     array = jax.numpy.asarray(found)
     return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
@@ -125,7 +125,7 @@ def digest(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> str:
 def save(
     attempt_dir: Path, step: int, arrays: Arrays, progress: Mapping[str, Any], environment: Mapping[str, Any], keep: int
 ) -> Path:
-    """Write a checkpoint of an attempt and delete those that are no longer needed.
+    """Write a checkpoint of an attempt, and delete old checkpoints.
 
     Args:
         attempt_dir: `RUN_DIR/attempts/K`.
@@ -133,7 +133,7 @@ def save(
         arrays: The state, from `flatten`.
         progress: The state of the loop, as plain values.
         environment: Versions, device and threads, as plain values.
-        keep: How many checkpoints to keep, over all attempts.
+        keep: Number of checkpoints to keep, over all attempts.
 
     Returns:
         The checkpoint's folder.
@@ -144,14 +144,14 @@ def save(
     final.parent.mkdir(exist_ok=True)
     temporary = final.with_name(f".{step}.{os.getpid()}.tmp")
     temporary.mkdir()
-    with _harmless(temporary.absolute()) as folder:
+    with _plain_path(temporary.absolute()) as folder:
         _checkpointer().save(folder / STATE, arrays)
     facts = {
         "version": CHECKPOINT_VERSION,
         "step": step,
         "progress": dict(progress),
         "environment": dict(environment),
-        # Orbax reads a scalar back as a Python number; this table restores its type.
+        # Orbax reads a scalar back as a Python number; `read` restores the type from this table.
         "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()},
     }
     with (temporary / META).open("w") as file:
@@ -174,12 +174,12 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         CorruptCheckpoint: If anything is missing or damaged.
-        UserError: If it is intact but has the layout of another version of this code.
+        UserError: If it is valid, but another version of this code wrote it in another layout.
     """
     try:
         facts = json.loads((path / META).read_text())
         expected = facts.pop("digest")
-        with _harmless(path.absolute()) as folder:
+        with _plain_path(path.absolute()) as folder:
             stored = _checkpointer().restore(folder / STATE)
         arrays = {
             name: np.asarray(stored[name], np.dtype(dtype)).reshape(shape)
@@ -187,11 +187,11 @@ def read(path: Path) -> Checkpoint:
         }
     except MemoryError:
         raise
-    except Exception as error:  # damage surfaces as almost any exception inside Orbax
+    except Exception as error:  # Orbax raises almost any exception for damaged files
         raise CorruptCheckpoint(f"{type(error).__name__}: {_first_line(error)}") from error
     if set(stored) != set(arrays) or digest(arrays, facts) != expected:
-        raise CorruptCheckpoint("its digest differs from the one written with it")
-    _refuse_version(path, facts["version"])
+        raise CorruptCheckpoint("its content does not match its digest")
+    _check_version(path, facts["version"])
     return Checkpoint(
         attempt=int(path.parent.parent.name),
         step=facts["step"],
@@ -201,27 +201,27 @@ def read(path: Path) -> Checkpoint:
     )
 
 
-def _refuse_version(path: Path, version: int) -> None:
+def _check_version(path: Path, version: int) -> None:
     """Raise if a checkpoint has the layout of another version of this code."""
     if version != CHECKPOINT_VERSION:
         age = "an earlier" if version < CHECKPOINT_VERSION else "a later"
         raise UserError(
-            f"{path}: written by {age} version of this code (layout {version}; this one reads {CHECKPOINT_VERSION})",
+            f"{path}: {age} version of the code wrote it, in layout {version}; this one reads {CHECKPOINT_VERSION}",
             hint="check out that version to resume or evaluate the run, or start it again in another folder",
         )
 
 
 def newest(run_dir: Path) -> Checkpoint | None:
-    """Return the most advanced valid checkpoint of a run, of whichever attempt; None without one.
+    """Return the valid checkpoint with the most steps, from any attempt; None if the run has no valid checkpoint.
 
-    A damaged one is skipped with a message.
+    Damaged checkpoints are skipped with a message.
     """
     by_step = sorted(_checkpoints(run_dir), key=lambda path: (int(path.name), int(path.parent.parent.name)))
     for path in reversed(by_step):
         try:
             return read(path)
         except CorruptCheckpoint as error:
-            then = "there is no other" if path == by_step[0] else "using the one before it"
+            then = "there is no earlier one" if path == by_step[0] else "using the previous one"
             say(f"s5: checkpoint {path} is damaged ({error}); {then}")
     return None
 
@@ -239,9 +239,9 @@ def _checkpoints(run_dir: Path) -> Iterable[Path]:
 
 
 def _drop_old(run_dir: Path, keep: int) -> None:
-    """Keep the last `keep` checkpoints.
+    """Delete all checkpoints of a run but the last `keep`.
 
-    Those of the newest attempt count as the last: more advanced ones of an earlier attempt were skipped as damaged.
+    The newest attempt's count as the last. If earlier attempts have some with more steps, these were found damaged.
     """
     by_age = sorted(_checkpoints(run_dir), key=lambda path: (int(path.parent.parent.name), int(path.name)))
     for path in by_age[:-keep]:
@@ -255,8 +255,8 @@ def _drop_old(run_dir: Path, keep: int) -> None:
 
 
 @contextmanager
-def _harmless(folder: Path) -> Iterator[Path]:
-    """Yield a path of the folder that Orbax can read: it takes `[` for a pattern and a backslash for a slash."""
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """Yield a path to the folder that Orbax can read: Orbax treats `[` as a pattern and a backslash as a slash."""
     if not set("[]*?\\") & set(str(folder)):
         yield folder
         return
@@ -272,11 +272,11 @@ def _first_line(error: Exception) -> str:
 
 
 def _checkpointer() -> Any:
-    # Imported late: `python -m s5 --help` needs no Orbax, which takes a second to import.
+    # Imported here, since importing Orbax takes a second and `python -m s5 --help` does not need it.
     from orbax.checkpoint import Checkpointer, PyTreeCheckpointHandler
     from orbax.checkpoint.options import MultiprocessingOptions
 
-    # One process writes or reads, so it must not wait for the others of its run.
+    # Only one process of a run writes or reads, so it must not wait for the other processes.
     rank = jax.process_index()
     single = MultiprocessingOptions(primary_host=rank, active_processes={rank}, barrier_sync_key_prefix=f"s5-{rank}")
     handler = PyTreeCheckpointHandler(multiprocessing_options=single)

@@ -21,7 +21,7 @@ def is_padded(dataset: Dataset) -> bool:
 
 
 def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
-    """Return a function from a batch to the lengths for the model; to None, which is faster, if nothing is padded."""
+    """Return a function that returns the lengths of a batch, or None, which is faster, if no sequence is padded."""
     return (lambda batch: batch.lengths) if is_padded(dataset) else (lambda batch: None)
 
 
@@ -30,7 +30,7 @@ EvalStep = Callable[[PyTree, PyTree, MetricSums, Batch], MetricSums]
 
 def make_eval_step(
     graphdef: Any,
-    lengths_of: Callable[[Batch], Any],
+    get_lengths: Callable[[Batch], Any],
     *,
     head: Head = Head.classification,
     devices: Devices | None = None,
@@ -40,17 +40,17 @@ def make_eval_step(
 
     Args:
         graphdef: The model's structure, from `nnx.split`.
-        lengths_of: From `valid_lengths`.
+        get_lengths: The function from `valid_lengths`.
         head: The model's head.
         devices: The devices that a batch is divided over; None for one device.
-        step_rescale: Factor on every step of the model: 2 for half the sampling rate of the training data.
+        step_rescale: Factor on every interval between steps: 2 for half the sampling rate of the training data.
 
     Returns:
         A pure function (params, stats, sums so far, batch) -> sums.
     """
 
     def eval_step(params: PyTree, stats: PyTree, sums: MetricSums, batch: Batch) -> MetricSums:
-        model, lengths = nnx.merge(graphdef, params, stats), lengths_of(batch)
+        model, lengths = nnx.merge(graphdef, params, stats), get_lengths(batch)
         steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times, rate=step_rescale)
         outputs = model(batch.inputs, steps, train=False)
         return sums + batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
@@ -71,10 +71,10 @@ def evaluate(
     """Return the mean metrics over batches: `loss`, and `accuracy` or `mse`.
 
     Args:
-        step: From `make_eval_step`.
+        step: The jitted step from `make_eval_step`.
         params: The model's parameters.
-        stats: The rest of its state: running statistics.
-        batches: The examples; with several processes, the rows of this one.
+        stats: The running statistics of the model.
+        batches: The examples; if the run has several processes, only the rows of this process.
         stopping: Called before every batch; True ends the evaluation.
         head: The model's head.
         devices: As in `make_eval_step`.

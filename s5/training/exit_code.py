@@ -1,4 +1,4 @@
-"""What an exception of a run means to a person, and which exit code it has. Free of JAX."""
+"""Messages and exit codes for the exceptions that end a run. This module does not import JAX."""
 
 import errno
 
@@ -10,13 +10,13 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 
 
 def explain(error: Exception) -> Exit | None:
-    """Print what went wrong and what to do about it.
+    """Print a message and a hint for an exception, and return the exit code.
 
     Args:
         error: The exception that ended the run.
 
     Returns:
-        The exit code; None for a bug, which is to end with its traceback.
+        The exit code; None for a bug, for which the caller shows the traceback.
     """
     match error:
         case Stopped():
@@ -25,7 +25,7 @@ def explain(error: Exception) -> Exit | None:
             say(f"s5: {error}\nhint: lower optim.lr and optim.ssm_lr, or warm up for longer")
             return Exit.NAN
         case PeerLost():
-            say(f"s5: {error}\nhint: start all its processes again: the run continues from its last checkpoint")
+            say(f"s5: {error}\nhint: start all processes of the run again; it continues from its last checkpoint")
             return Exit.CRASH
         case UserError():
             say(f"s5: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
@@ -38,13 +38,13 @@ def explain(error: Exception) -> Exit | None:
             return Exit.USER_ERROR
         case OSError() if error.errno in _DISK_ERRORS:
             place = error.filename or "the run directory"
-            say(f"s5: {place}: {error.strerror}\nhint: free some space or fix the rights")
+            say(f"s5: {place}: {error.strerror}\nhint: free some space or fix the permissions")
             return Exit.USER_ERROR
     return _explain_text(error)
 
 
 def _explain_text(error: Exception) -> Exit | None:
-    """Explain an error of XLA or Orbax, which only its text tells apart."""
+    """Explain an error of XLA or Orbax, which can only be recognised by its text."""
     text = str(error)
     if "No space left on device" in text:
         say("s5: no space left on the device of the run directory\nhint: free some space, then repeat the command")

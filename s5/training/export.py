@@ -1,4 +1,4 @@
-"""A model out of this package: its weights as safetensors, and the whole model as a program of `jax.export`."""
+"""Exports models: the weights as safetensors, or the whole model as a program of `jax.export`."""
 
 import json
 import struct
@@ -33,11 +33,11 @@ def save_weights(model: nnx.Module, file: str | Path, metadata: Mapping[str, str
 
     Args:
         model: The model.
-        file: The file.
-        metadata: Texts to keep in the file's header.
+        file: The file to write.
+        metadata: Texts to store in the file's header.
     """
     arrays = checkpoints.flatten(nnx.state(model), _PREFIX)
-    # safetensors writes a transposed or sliced view in the order of its memory: it would come back as another array.
+    # safetensors writes the memory of a view as it is, so a transposed or sliced array would be read back wrongly.
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     save_file(contiguous, file, metadata={"version": version("s5-launch"), **(metadata or {})})
 
@@ -54,14 +54,14 @@ def save_run_weights(run: StoredRun, file: str | Path) -> None:
 
 
 def load_weights(model: nnx.Module, file: str | Path) -> None:
-    """Set the parameters and running statistics of a model from a file of `save_weights`.
+    """Set the parameters and running statistics of a model from a file that `save_weights` wrote.
 
     Args:
         model: A model of the same configuration; it is changed in place.
         file: The file.
 
     Raises:
-        UserError: If the file is not safetensors, or its arrays are not those of the model.
+        UserError: If the file is not in safetensors format, or its arrays do not fit the model.
     """
     try:
         with safe_open(file, framework="np") as opened:
@@ -98,9 +98,9 @@ def save_program(
     Args:
         model: The model.
         file: The file.
-        length: L, the steps of every sequence: a symbolic length does not pass an associative scan.
+        length: L, the number of steps of every sequence. It is fixed, since an associative scan needs a number.
         d_stored: Features of a step; 0 for tokens.
-        platforms: Where the program is to run: `cpu`, `cuda`, `tpu`, `rocm`.
+        platforms: The platforms that can run the program: `cpu`, `cuda`, `tpu`, `rocm`.
     """
     graphdef, state = nnx.split(model)
 
@@ -118,17 +118,17 @@ def save_run_program(run: StoredRun, file: str | Path, *, platforms: tuple[str, 
     """Write the best model of a run as a program; see `save_program`.
 
     Args:
-        run: The run. Its data set says how long sequences are, and whether they are tokens.
+        run: The run. Its data set decides the length of sequences, and whether they are tokens.
         file: The file.
-        platforms: Where the program is to run.
+        platforms: The platforms that can run the program; see `save_program`.
 
     Raises:
-        UserError: If the model takes pairs of documents, or the times of its steps.
+        UserError: If the model needs pairs of documents or the times of steps as inputs.
     """
     info = dataset_info(run.config.data.name)
     if run.task.head == Head.retrieval.name or info.times:
         raise UserError(
-            f"{run.path}: only a model of single sequences with regular steps becomes a program",
+            f"{run.path}: only a model of single sequences with regular steps can be exported as a program",
             hint="export the weights instead",
         )
     d_stored = 0 if info.tokens else run.task.d_input
@@ -136,17 +136,17 @@ def save_run_program(run: StoredRun, file: str | Path, *, platforms: tuple[str, 
 
 
 def load_program(file: str | Path) -> Callable[[Any], Array]:
-    """Return the function in a file of `save_program`.
+    """Return the function in a file that `save_program` wrote.
 
-    A program written by one version of JAX loads in later ones for half a year; see `jax.export` for its promises.
+    Later versions of JAX can load the program for at least half a year; `jax.export` documents its compatibility.
 
     Args:
         file: The file.
 
     Raises:
-        UserError: If the file does not hold a program.
+        UserError: If the file does not contain a program.
     """
     try:
         return jax_export.deserialize(bytearray(Path(file).read_bytes())).call
-    except (ValueError, OSError, struct.error, IndexError, KeyError) as error:  # the reader of its format checks little
+    except (ValueError, OSError, struct.error, IndexError, KeyError) as error:  # jax.export checks little
         raise UserError(f"{file}: not a program of jax.export") from error

@@ -1,8 +1,8 @@
-"""Starting a run from the parameters of another: `train.init_from`, with the exceptions of `train.init_skip`.
+"""Loads the parameters that a run starts from: those of `train.init_from`, without those of `train.init_skip`.
 
-Loaded are the source run's best parameters by validation score and the running statistics that belong to them. Each
-must fit by path and shape, or be named in `train.init_skip`. Everything else of the run starts fresh: optimizer, step,
-random keys, and the order of the data.
+The source run's model with the best validation score is loaded: its parameters and running statistics. Each array must
+fit by name and shape, or match a pattern of `train.init_skip`. Everything else of the run starts as usual: optimizer,
+step, random keys, and the order of the data.
 """
 
 import fnmatch
@@ -21,8 +21,8 @@ from s5.training.best_model import read_best
 from s5.training.checkpoints import BEST, BEST_PARAMS, BEST_STATS, Arrays
 from s5.training.task import Task
 
-_LISTED = 12  # parameters that an error lists one by one
-_TYPED = 3  # names that its hint gives in full; of more it gives patterns
+_LISTED = 12  # the most parameters that an error lists
+_TYPED = 3  # the most names in its hint; if there are more, the hint has patterns
 _ENCODER = "encoder."
 
 
@@ -32,11 +32,11 @@ def load_initial(
     """Load the parameters that a run starts from.
 
     Args:
-        train: The config of the loop; its `init_from` is set.
+        train: The config of the training, in which `init_from` is set.
         params: The parameters as initialised.
         stats: The running statistics as initialised.
-        task: What the run's data require.
-        attempt_dir: The attempt's folder, in which the launcher names the runs of a block.
+        task: The task of the run's data.
+        attempt_dir: The attempt's folder. If `init_from` names a block of the sweep, its `after.json` lists the runs.
 
     Returns:
         The parameters and the statistics to start from, and a record of them: the directory and science hash of the
@@ -79,7 +79,7 @@ def describe_initial(record: dict[str, Any]) -> str:
 
 
 def _skipped(patterns: Sequence[str], own: Arrays, found: Arrays) -> set[str]:
-    """Return the names that `train.init_skip` matches; a pattern that matches nothing is a mistake."""
+    """Return the array names that the patterns match; raise if a pattern matches no parameter."""
     labels = {name: _label(name) for name in (*own, *found)}
     skipped: set[str] = set()
     for pattern in patterns:
@@ -95,21 +95,21 @@ def _skipped(patterns: Sequence[str], own: Arrays, found: Arrays) -> set[str]:
 
 
 def _misfits(own: Arrays, found: Arrays) -> dict[str, str]:
-    """Return why arrays do not fit, by name."""
+    """Return the reason for each array that does not fit, by name."""
     why = {name: "the source run has no such parameter" for name in own.keys() - found.keys()}
     why |= {name: "this model has no such parameter" for name in found.keys() - own.keys()}
     for name in own.keys() & found.keys():
         mine, theirs = own[name], found[name]
         if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
-            why[name] = f"{theirs.dtype}{list(theirs.shape)} there, {mine.dtype}{list(mine.shape)} here"
+            why[name] = f"{theirs.dtype}{list(theirs.shape)} in that run, {mine.dtype}{list(mine.shape)} in this model"
     return why
 
 
 def _other_tokens(task: Task, vocabulary: str | None, loaded: set[str]) -> dict[str, str]:
-    """Return the encoder's arrays if they fit by shape alone: their rows belong to other tokens."""
+    """Return the reason for each array of the encoder if the source run read other tokens."""
     if vocabulary is None or vocabulary == task.vocabulary:
         return {}
-    why = f"its inputs were {vocabulary or 'features'}, and are {task.vocabulary or 'features'} here"
+    why = f"the inputs were {vocabulary or 'features'} in that run, and are {task.vocabulary or 'features'} in this one"
     return {name: why for name in loaded if _label(name).startswith(_ENCODER)}
 
 
@@ -126,5 +126,5 @@ def _misfit_error(run_dir: Path, misfits: dict[str, str]) -> UserError:
 
 
 def _label(name: str) -> str:
-    """Return an array's name as a user types it: `best/params['head']['bias'].value` is `head.bias`."""
+    """Return an array's name in the form that a user types: `best/params['head']['bias'].value` is `head.bias`."""
     return ".".join(re.findall(r"\['?([^'\]]+)'?\]", name))

@@ -1,7 +1,7 @@
-"""The training loop. It only orders effects; `s5.training.step` computes.
+"""The training loop. It decides what happens when; the computation is in `s5.training.step`.
 
-The effects of one step are, in this order: the step, its lines of metrics, its evaluation, its checkpoint, the stop. A
-run can be killed between any two of them, and a checkpoint records which of them are still to be done.
+After a step the loop writes, if they are due and in this order: a line of metrics, an evaluation, a checkpoint. A run
+can be stopped or killed between any two of them. A checkpoint records what is done; a resumed run does only the rest.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ class Progress:
         step: Steps done.
         evaluated_step: The last step with a written evaluation.
         best_step: The evaluated step with the best validation score; None before the first.
-        best: The scores of that evaluation.
+        best: The scores at `best_step`.
         data: The position of the iterator over the training batches.
         task: The fields of the data's `s5.training.task.Task`.
         init_from: The record of the parameters that the run started from; None if they were random.
@@ -69,8 +69,8 @@ def train(
         run_dir: The run directory, with the checkpoints of earlier attempts.
         attempt_dir: `RUN_DIR/attempts/K`, claimed by the caller; all output goes there.
         stop: Tells when to stop; None to listen for signals and the end of the supervisor's pipe.
-        processes: The processes of the run, and which of them this one is; None for a run of one. Only process 0 reads
-            and writes in the run directory.
+        processes: The processes of the run, and the rank of this process; None for a single process. Only process 0
+            reads and writes in the run directory.
         on_metrics: Called for every line of metrics.
 
     Returns:
@@ -80,15 +80,15 @@ def train(
     Raises:
         Stopped: On request; a checkpoint of the current step is written.
         NonFiniteLoss: If the loss is not finite; the message names the step.
-        PeerLost: If another process of the run is gone.
-        UserError: If the data, the device or the config cannot work.
+        PeerLost: If another process of the run has ended.
+        UserError: If the data, the device or the config cannot be used.
     """
     stop, processes = stop or LocalStopRequest.from_environment(), processes or ProcessGroup()
     distributed.initialize(processes)
     device.start(config.platform)
-    devices = Devices(config.train.devices, processes)  # before the data, which may take long to load
+    devices = Devices(config.train.devices, processes)  # before the data, since loading them may take long
     dataset = load(config.data, compat_switches(config.compat))
-    # All processes reach these exits together, so they can synchronise; after any other error they cannot.
+    # All processes raise these two together, so they can shut down together; after any other error they cannot.
     try:
         with MetricsWriter(config, attempt_dir, on_metrics) if processes.is_main else NullWriter() as writer:
             loop = Loop(config, dataset, run_dir, attempt_dir, devices.shared_stop(stop), writer, devices)
@@ -108,12 +108,12 @@ class Loop:
         dataset: Its data.
         run_dir: The run directory.
         attempt_dir: The attempt's folder.
-        stop: Tells all processes of the run at the same step when to stop.
+        stop: Tells when to stop, at the same step in all processes of the run.
         writer: Writes metrics and timing.
         devices: The devices that batches are divided over; None for one device.
 
     Attributes:
-        trainer: The state on the devices, and its steps.
+        trainer: The state on the devices, and the functions that change it.
         progress: The state on the host.
     """
 
@@ -175,7 +175,7 @@ class Loop:
             self._save()
             self._say(f"s5: stopped after step {progress.step} of {self.total_steps} ({self._stop.reason})")
             raise
-        # Not in metrics.jsonl: after a kill between that line and the result the line would be repeated.
+        # Not written to metrics.jsonl: after a kill before the result is written, the line would be repeated.
         every = {f"{split}/{kind}": value for split, kinds in scores.items() for kind, value in kinds.items()}
         metrics = {name: every[name] for name in FINAL_METRICS if name in every}
         self._writer.log_to_wandb(
@@ -208,7 +208,7 @@ class Loop:
         return scores
 
     def _train(self) -> None:
-        """Do the remaining steps, each with its effects."""
+        """Run the remaining steps, with metrics, evaluations and checkpoints."""
         train, progress = self._config.train, self.progress
         batches = self.trainer.batches()
         try:
@@ -219,7 +219,7 @@ class Loop:
             self._finish_step()
             while progress.step < self.total_steps and not self._should_stop_early():
                 self.trainer.step(next(batches))
-                # Read the last window only now: reading waits for the device, which now has work again.
+                # Reading the last window waits for the device, so first give the device its next step.
                 self._write_pending()
                 progress.step, progress.data = progress.step + 1, batches.get_state()
                 if progress.step % train.log_every_steps == 0:
@@ -229,7 +229,7 @@ class Loop:
             batches.close()
 
     def _finish_step(self) -> None:
-        """Evaluate, save and stop if the current step is due for it; a resumed run does not repeat what it has done."""
+        """Evaluate and save if this is due after the current step; raise `Stopped` if a stop was requested."""
         step, train = self.progress.step, self._config.train
         if self._stop.stopping:
             raise Stopped
@@ -244,9 +244,9 @@ class Loop:
             self._save()
 
     def _evaluate(self) -> None:
-        """Score the model on the validation split, and keep it if it is the best so far."""
+        """Evaluate the model on the validation split, and keep a copy if it is the best so far."""
         self._write_pending()
-        _check_finite(self.trainer.window)  # before validation could rank such a model the best
+        _check_finite(self.trainer.window)  # otherwise a model with nan could become the best
         progress, compat = self.progress, compat_switches(self._config.compat)
         scores = self.trainer.evaluate("val", lambda: self._stop.stopping)
         if progress.best_step is None or rank(scores, compat) > rank(progress.best, compat):
@@ -315,7 +315,7 @@ class Loop:
 
 
 def _load_zero_shot(config: Config, dataset: Dataset) -> Dataset | None:
-    """Return the data set of `data.zero_shot`; loaded before the training, so that errors show at once."""
+    """Return the data set of `data.zero_shot`, or None. It is loaded before the training, so that errors show early."""
     name = config.data.zero_shot
     if name is None:
         return None

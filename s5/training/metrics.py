@@ -22,13 +22,13 @@ Lengths = Int[Array | np.ndarray, " batch *documents"] | None
 
 
 class MetricSums(NamedTuple):
-    """Sums of metrics over examples, or over their valid steps; `means` divides them.
+    """Sums of metrics over examples, or over their valid steps; `means` divides them by `weight`.
 
     Attributes:
-        loss: Cross-entropy in nats; or squared error, or a Gaussian's negative log-likelihood in nats, averaged over
-            the features of a step.
+        loss: Cross-entropy in nats. For a regression, squared error; for a Gaussian regression, negative
+            log-likelihood in nats; both averaged over the features of a step.
         correct: Examples whose most probable class is correct; None for a regression.
-        weight: Number of examples; for a regression, of their valid steps.
+        weight: Number of examples; for a regression, number of their valid steps.
         squared: Squared error of a Gaussian's mean, averaged over the features of a step; None for other heads.
     """
 
@@ -44,13 +44,13 @@ class MetricSums(NamedTuple):
         return cls(jnp.zeros(()), correct, jnp.zeros(()), squared)
 
     def __add__(self, other: "MetricSums") -> "MetricSums":  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the sums over the examples of both."""
+        """Return the sums over the examples of both sums."""
         return jax.tree.map(jnp.add, self, other)
 
     def means(self) -> dict[str, float]:
         """Return the mean `loss`, the `accuracy` of classes as a fraction, and the `mse` of a Gaussian's means.
 
-        NaN over no examples. Waits for the device.
+        The means are NaN if there are no examples. The call waits for the device.
         """
         loss, correct, weight, squared = jax.device_get(tuple(self))
         sums = {"loss": loss, "accuracy": correct, "mse": squared}
@@ -88,8 +88,8 @@ def batch_metrics(
     """Return the metrics of a batch as sums; rows of weight 0 and padded steps do not count.
 
     Args:
-        outputs: Logits, (batch, classes); or for every step values, or means and variances one after the other,
-            (batch, L, d_output or 2 d_output).
+        outputs: Logits, (batch, classes). For a regression, values, (batch, L, d_output). For a Gaussian regression,
+            means and then variances, (batch, L, 2 d_output).
         labels: The class of each example, (batch,); or a target for every step, (batch, L, d_output).
         weight: 1 for an example, 0 for a row of padding.
         head: The model's head.
@@ -104,11 +104,11 @@ def batch_metrics(
         correct = ((outputs.argmax(-1) == labels) & jnp.isfinite(loss)).astype(jnp.float32)
         return MetricSums((loss * weight).sum(), (correct * weight).sum(), jnp.asarray(weight).sum())
 
-    def total(of_step: Float[Array, "batch L"]) -> Float[Array, ""]:
+    def total(per_step: Float[Array, "batch L"]) -> Float[Array, ""]:
         if lengths is not None:
             # `where` instead of a product: a padded step may hold NaN.
-            of_step = jnp.where(jnp.arange(of_step.shape[1]) < jnp.asarray(lengths)[:, None], of_step, 0)
-        return (of_step.sum(1) * weight).sum()
+            per_step = jnp.where(jnp.arange(per_step.shape[1]) < jnp.asarray(lengths)[:, None], per_step, 0)
+        return (per_step.sum(1) * weight).sum()
 
     n_steps = loss_denominator(weight, labels, lengths, head)
     if head is Head.regression:

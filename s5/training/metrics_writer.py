@@ -44,18 +44,18 @@ class MetricsWriter:
         self._wandb.close(succeeded=kind is None)
 
     def write_resumed_from(self, attempt: int, step: int) -> None:
-        """Write, as the first line, that this attempt continues after `step` of an earlier one."""
+        """Write the first line: this attempt continues after `step` of the earlier `attempt`."""
         self._metrics.write(resume_line(attempt, step).encode())
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Write one line of metrics: values that depend on the config alone."""
+        """Write one line of metrics; the values must depend on the config alone, to be reproducible."""
         self._metrics.write(metrics_line(step, values).encode())
         self._wandb.log(step, values)
         if self._on_metrics is not None:
             self._on_metrics(step, values)
 
     def log_to_wandb(self, step: int, values: Mapping[str, Any]) -> None:
-        """Log to W&B alone the metrics that `result.json` holds."""
+        """Log the metrics of `result.json`, to W&B only."""
         self._wandb.log(step, values)
 
     def write_timing(self, step: int, of: int, epoch: float) -> None:
@@ -63,7 +63,7 @@ class MetricsWriter:
 
         Args:
             step: Steps done.
-            of: Steps of the whole training.
+            of: Total steps of the training.
             epoch: Epochs done.
         """
         now = time.time()
@@ -74,12 +74,12 @@ class MetricsWriter:
         self._timing.write(json.dumps(line).encode() + b"\n")
 
     def flush(self) -> None:
-        """Flush the metrics to disk; a checkpoint that continues them is written next."""
+        """Flush the metrics to disk, before the checkpoint of the same step is written."""
         os.fsync(self._metrics.fileno())
 
 
 class NullWriter:
-    """The writer of every process but the first, which writes for all of them."""
+    """A writer that writes nothing, for every process but the first."""
 
     def __enter__(self) -> "NullWriter":
         return self

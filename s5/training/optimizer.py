@@ -1,7 +1,7 @@
 """The optimizer: Adam with decoupled decay. The type of a parameter decides its learning rate and its decay.
 
-Source: the four parameter groupings of the S5 repository (github.com/lindermanlab/S5). There normalisation parameters
-and biases decay by mistake, through a label that no parameter has; `compat=upstream` reproduces that.
+Source: the four parameter groupings of the S5 repository (github.com/lindermanlab/S5). In that code, normalisation
+parameters and biases decay by mistake, because a label matches no parameter; `compat=upstream` reproduces the mistake.
 """
 
 from enum import Enum
@@ -22,7 +22,7 @@ from s5.training.schedule import PlateauState, make_schedule
 
 
 class Rule(Enum):
-    """How a group trains: its learning rate, and whether it decays."""
+    """How the parameters of a group train: the key of their learning rate, and whether they decay."""
 
     ssm = ("ssm_lr", False)
     ssm_decay = ("ssm_lr", True)
@@ -48,12 +48,12 @@ RULES: dict[ParamGroups, dict[type[nnx.Param], Rule]] = {
 }
 
 
-def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = OURS) -> Rule:
+def find_rule(param: Any, config: OptimConfig, path: str = "", compat: Compat = OURS) -> Rule:
     """Return the rule of one parameter.
 
     Args:
-        param: The variable; its type is its group.
-        config: Names the table, and says whether the steps Δ train with the regular parameters.
+        param: The variable; its type decides its group.
+        config: Its `groups` selects the table; with `dt_global` the step sizes Δ train as regular parameters.
         path: The parameter's path, for the message.
         compat: Whether normalisation parameters and biases decay.
 
@@ -61,7 +61,7 @@ def rule_of(param: Any, config: OptimConfig, path: str = "", compat: Compat = OU
         The rule.
 
     Raises:
-        TypeError: For a variable whose type is in no group.
+        TypeError: If the type of the variable is in no group.
     """
     table = RULES[config.groups]
     if type(param) not in table:
@@ -98,17 +98,18 @@ def make_optimizer(
         params: The parameters, as `nnx.state(model, nnx.Param)` returns them.
         steps_per_epoch: Updates per epoch.
         epochs: Epochs of the whole training.
-        compat: Whose groups and rates, ours or the S5 repository's.
+        compat: Which groups and rates to use: ours, or those of the S5 repository.
 
     Returns:
         An optax transformation for trees like `params`. Its state is an `OptimizerState`.
 
     Raises:
-        TypeError: For a parameter that is in no group.
+        TypeError: If a parameter is in no group.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=_is_variable)
     rules = [
-        rule_of(param, config, jax.tree_util.keystr(path, simple=True, separator="."), compat) for path, param in leaves
+        find_rule(param, config, jax.tree_util.keystr(path, simple=True, separator="."), compat)
+        for path, param in leaves
     ]
     schedules = {
         name: make_schedule(config, getattr(config, name), steps_per_epoch, epochs, compat) for name in ("lr", "ssm_lr")
@@ -139,9 +140,9 @@ def make_optimizer(
 def clip(gradients: PyTree, norm: float) -> PyTree:
     """Scale gradients so that their global norm is at most `norm`.
 
-    The direction stays the same. A gradient that is not finite stays so.
+    The direction stays the same. Values that are not finite stay not finite.
     """
-    # In units of the largest entry, whose square may overflow float32.
+    # Divide by the largest entry first, since its square may overflow float32.
     unit = jnp.maximum(jax.tree.reduce(jnp.maximum, jax.tree.map(lambda g: jnp.abs(g).max(), gradients)), 1e-30)
     length = optax.tree.norm(jax.tree.map(lambda g: g / unit, gradients))
     factor = jnp.minimum(1.0, norm / unit / length)

@@ -1,4 +1,4 @@
-"""One run from its claim to its published result. Free of JAX until the training starts."""
+"""Trains one run: claims an attempt, trains, publishes the result. JAX is imported only when the training starts."""
 
 import os
 import traceback
@@ -21,7 +21,7 @@ from s5.training.metrics_writer import MetricsListener
 def train_run(
     config: Config, run_dir: Path, stop: StopRequest, on_metrics: MetricsListener | None = None
 ) -> dict[str, Any] | None:
-    """Train a run in its next attempt and publish the result; a run that has a result is left as it is.
+    """Train a run in its next attempt and publish the result; do nothing if the run has a result.
 
     Args:
         config: The run's config.
@@ -33,7 +33,7 @@ def train_run(
         The final metrics; None in a process other than the run's first.
 
     Raises:
-        UserError: If another process is training the run, or the config, the data or the device cannot work.
+        UserError: If another process is training the run, or the config, the data or the device cannot be used.
         Stopped: On request; a checkpoint is written.
         NonFiniteLoss: If the loss is not finite.
     """
@@ -63,7 +63,7 @@ def train_attempt(
 ) -> None:
     """Train in a claimed attempt.
 
-    A process of several that fails on its own ends here: an orderly exit would wait for the others, and they for it.
+    If the run has several processes and this one fails, it ends at once: a normal exit would wait for the others.
 
     Args:
         config: The run's config.
@@ -85,7 +85,7 @@ def train_attempt(
         if processes.is_single:
             raise
         if is_peer_failure(error):
-            error = PeerLost(f"another process of the run is gone ({str(error).splitlines()[0]})")
+            error = PeerLost(f"another process of the run has ended ({str(error).splitlines()[0]})")
         code = explain(error)
         if code is None:
             traceback.print_exc()

@@ -47,7 +47,7 @@ def learning_rate(
     total_steps: int,
     schedule: Schedule,
 ) -> Float[Array, ""]:
-    """Return the learning rate after `step` updates: linear from 0 to `peak`, then as the schedule says.
+    """Return the learning rate after `step` updates: linear from 0 to `peak`, then by the schedule.
 
     Args:
         step: Updates done so far.
@@ -55,7 +55,7 @@ def learning_rate(
         floor: The rate at the end of the cosine.
         warmup_steps: Updates of the warm-up; 0 to start at the peak.
         total_steps: Updates of the whole training.
-        schedule: The schedule after the warm-up; a plateau lowers the peak.
+        schedule: The schedule after the warm-up. With `plateau` the caller passes a lower peak after each reduction.
 
     Returns:
         The rate of the next update.
@@ -77,8 +77,9 @@ def learning_rate_set_after_update(
 ) -> Float[Array, ""]:
     """Return `learning_rate` as the S5 repository computes it, including its faults.
 
-    It sets the rate after an update, for the next one, so the first update has the peak. The cosine is shorter by the
-    warm-up but starts at step 0. So it begins below the peak, and the last `warmup_steps` updates stay at the floor.
+    That code sets the rate of the next update after each update, so the first update has the peak rate. Its cosine is
+    shorter by the warm-up but starts at step 0. So after the warm-up the rate begins below the peak, and the last
+    `warmup_steps` updates have the floor.
     """
     step = jnp.asarray(step, jnp.float32)
     last = step - 1  # the update after which the rate was set
@@ -98,12 +99,12 @@ def make_schedule(
         peak: `config.lr` or `config.ssm_lr`.
         steps_per_epoch: Updates per epoch.
         epochs: Epochs of the whole training.
-        compat: Whose rates, ours or the S5 repository's.
+        compat: Which rates to use: ours, or those of the S5 repository.
 
     Returns:
-        A function (step, plateau) -> rate; without `plateau` there has been no reduction.
+        A function (step, plateau) -> rate; if `plateau` is None, there was no reduction.
     """
-    # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, which would become 4 steps.
+    # Rounded first: 0.1 epochs of 30 steps are 3.0000000000000004 in floating point, which `ceil` would make 4 steps.
     warmup_steps = math.ceil(round(config.warmup_epochs * steps_per_epoch, 6))
     total_steps = epochs * steps_per_epoch
     rate = learning_rate_set_after_update if compat.rate_set_after_update else learning_rate
@@ -111,7 +112,7 @@ def make_schedule(
     def schedule(step: Int[Array, ""] | int, plateau: PlateauState | None = None) -> Float[Array, ""]:
         top = peak
         if config.schedule is Schedule.plateau and plateau is not None:
-            # With upstream's order the first update after a reduction still has the old rate.
+            # Upstream sets the rate after an update, so the first update after a reduction still has the old rate.
             count = plateau.times - (compat.rate_set_after_update & (plateau.times > 0) & (plateau.step == step))
             top = jnp.maximum(peak * config.lr_reduce_factor ** count.astype(jnp.float32), min(config.lr_min, peak))
         return rate(step, top, config.lr_min, warmup_steps, total_steps, config.schedule)
@@ -126,7 +127,7 @@ def has_plateaued(config: OptimConfig, steps_without_gain: int, steps_per_epoch:
         config: The schedule and its patience.
         steps_without_gain: Updates since the best validation score, or since the last reduction if that is later.
         steps_per_epoch: Updates per epoch.
-        compat: Whether one epoch more passes first, as in the S5 repository.
+        compat: Whether to wait one epoch longer, as the S5 repository does.
     """
     patience = config.lr_patience_epochs + compat.plateau_waits_longer
     return config.schedule is Schedule.plateau and steps_without_gain >= patience * steps_per_epoch

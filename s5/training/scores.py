@@ -1,4 +1,4 @@
-"""Scores of an evaluation: which are better, and as text."""
+"""Compares the scores of evaluations, and formats them as text."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from s5.config.compat import Compat
 
 
 def rank(scores: dict[str, float], compat: Compat) -> tuple[float, ...]:
-    """Return a key that is larger for better scores: by accuracy, then by loss. Of equals the caller keeps the first.
+    """Return a sort key that is larger for better scores: first by accuracy, then by loss.
 
-    A regression is ranked by its loss, a Gaussian one by the squared error of its means. A loss or error that is not
-    finite ranks last.
+    A regression is ranked by its loss, a Gaussian regression by the squared error of its means. A loss or error that is
+    not finite ranks last. Between equal keys the caller keeps the earlier scores. `compat=upstream` ignores the loss.
     """
     if not np.isfinite(scores["loss"]):
         return (-np.inf,)

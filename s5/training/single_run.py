@@ -1,4 +1,4 @@
-"""A run without the launcher: where it lies, and its directory with the config in it."""
+"""The run directory of a run without the launcher: its default path, and its creation."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from s5.run_dir.result import CONFIG, write_atomic
 
 
 def default_run_dir(config: Config) -> Path:
-    """Return the directory of a run for which the user names none.
+    """Return the run directory if the user does not name one.
 
     It is `_single/<recipe>-s<seed>-<hash>` in `$LAUNCH_RUNS`, or in `./runs`.
     """
@@ -21,23 +21,23 @@ def default_run_dir(config: Config) -> Path:
 
 
 def prepare_run_dir(run_dir: Path, config: Config) -> None:
-    """Create a run directory, or check that the one that exists holds a run of the same science.
+    """Create a run directory with its config; if it exists, check that its config has the same science hash.
 
     Args:
         run_dir: The directory.
         config: The run's config.
 
     Raises:
-        UserError: If it holds another run, or cannot be created.
+        UserError: If the directory contains another run, or cannot be created.
     """
     if not (run_dir / CONFIG).exists():
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise UserError(
-                f"{run_dir}: a path component is a file, and a folder is needed",
+                f"{run_dir}: a part of this path is a file, but must be a folder",
                 hint="move the file away, or name another folder with LAUNCH_RUNS or --run-dir",
             ) from error
         write_atomic(run_dir / CONFIG, config_text(config))
     elif science_hash(to_dict(read_config(run_dir))) != science_hash(to_dict(config)):
-        raise UserError(f"{run_dir} holds a run with another config", hint="choose another --run-dir, or omit it")
+        raise UserError(f"{run_dir} contains a run with another config", hint="choose another --run-dir, or omit it")

@@ -21,7 +21,7 @@ class TrainState(NamedTuple):
 
     Attributes:
         step: Steps done.
-        key: The key from which each step's dropout key is folded.
+        key: The key from which the dropout key of each step is derived.
     """
 
     step: Int[Array, ""]
@@ -32,11 +32,11 @@ class TrainState(NamedTuple):
 
 
 class MetricWindow(NamedTuple):
-    """Metrics accumulated since the last line of `metrics.jsonl`. Part of every checkpoint, which may fall in between.
+    """Metrics since the last line of `metrics.jsonl`. Checkpoints contain it, since they may come between two lines.
 
     Attributes:
         sums: Metrics of the training batches.
-        bad_step: The first step with a loss or a new state that is not finite; 0 before one.
+        bad_step: The first step with a loss or a new state that is not finite; 0 if all are finite.
     """
 
     sums: MetricSums
@@ -54,7 +54,7 @@ TrainStep = Callable[[TrainState, MetricWindow, Batch], tuple[TrainState, Metric
 def make_train_step(
     graphdef: Any,
     optimizer: optax.GradientTransformation,
-    lengths_of: Callable[[Batch], Any],
+    get_lengths: Callable[[Batch], Any],
     *,
     head: Head = Head.classification,
     microbatches: int = 1,
@@ -65,7 +65,7 @@ def make_train_step(
     Args:
         graphdef: The model's structure, from `nnx.split`.
         optimizer: The optimizer of its parameters, from `make_optimizer`.
-        lengths_of: From `s5.training.evaluate.valid_lengths`.
+        get_lengths: The function from `s5.training.evaluate.valid_lengths`.
         head: The model's head.
         microbatches: Equal parts of a batch, computed one after the other to save memory. The gradient is that of the
             whole batch. Batch normalisation uses the statistics of each part and updates the running ones once per
@@ -73,10 +73,10 @@ def make_train_step(
         devices: The devices that a batch is divided over; None for one device.
 
     Returns:
-        A pure function (state, window, batch) -> (state, window). It donates the old state's memory.
+        A pure function (state, window, batch) -> (state, window). It reuses (donates) the old state's memory.
     """
     devices = devices or Devices(1)
-    gradients = _make_gradients(graphdef, lengths_of, head, microbatches, devices)
+    gradients = _make_gradients(graphdef, get_lengths, head, microbatches, devices)
 
     def train_step(state: TrainState, window: MetricWindow, batch: Batch) -> tuple[TrainState, MetricWindow]:
         grads, stats, sums = gradients(state, batch, jax.random.fold_in(state.key, state.step))
@@ -94,13 +94,13 @@ Gradients = Callable[[TrainState, Batch, Array], tuple[PyTree, PyTree, MetricSum
 
 
 def _make_gradients(
-    graphdef: Any, lengths_of: Callable[[Batch], Any], head: Head, microbatches: int, devices: Devices
+    graphdef: Any, get_lengths: Callable[[Batch], Any], head: Head, microbatches: int, devices: Devices
 ) -> Gradients:
-    """Return a function to the gradient of a batch's mean loss, the new statistics and the batch's sums."""
-    gradient = _make_gradient(graphdef, lengths_of, head)
+    """Return a function that computes the gradient of a batch's mean loss, the new statistics and the metric sums."""
+    gradient = _make_gradient(graphdef, get_lengths, head)
 
     def gradients(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[PyTree, PyTree, MetricSums]:
-        total = loss_denominator(batch.weight, batch.labels, lengths_of(batch), head)
+        total = loss_denominator(batch.weight, batch.labels, get_lengths(batch), head)
         weight = jnp.where(total > 0, total, 1)  # an empty batch has no loss and no gradient
         if microbatches == 1:
             (_, (sums, stats)), grads = gradient(state.params, state.stats, batch, key, weight)
@@ -118,12 +118,12 @@ def _make_gradients(
     return gradients
 
 
-def _make_gradient(graphdef: Any, lengths_of: Callable[[Batch], Any], head: Head) -> Callable[..., Any]:
-    """Return the value and the gradient of the loss of rows, divided by the weight of their batch."""
+def _make_gradient(graphdef: Any, get_lengths: Callable[[Batch], Any], head: Head) -> Callable[..., Any]:
+    """Return a function that computes the loss of some rows, divided by the batch's weight, and its gradient."""
 
     def loss(params: PyTree, stats: PyTree, batch: Batch, key: Key[Array, ""], weight: Array) -> Any:
         model = nnx.merge(graphdef, params, stats, copy=True)  # a copy, since the model updates its statistics
-        lengths = lengths_of(batch)
+        lengths = get_lengths(batch)
         steps = Steps.of(batch.inputs.shape[-2], lengths, times=batch.times)
         outputs = model(batch.inputs, steps, train=True, key=key)
         sums = batch_metrics(outputs, batch.labels, batch.weight, head, lengths)
@@ -133,12 +133,12 @@ def _make_gradient(graphdef: Any, lengths_of: Callable[[Batch], Any], head: Head
 
 
 def _split(rows: Array, parts: int) -> Array:
-    """Return rows as (parts, rows of a part). Part i has rows i, i + parts, ..., so each device keeps its rows."""
+    """Return rows as (parts, rows per part). Part i has the rows i, i + parts, …, so each device keeps its rows."""
     return jnp.asarray(rows).reshape(-1, parts, *rows.shape[1:]).swapaxes(0, 1)
 
 
 def _finite(tree: PyTree) -> Bool[Array, ""]:
     """Return whether all floating-point numbers of a tree are finite."""
     floats = [leaf.ravel() for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    # As one vector: testing each array by itself takes a fifth of a step's kernels, and of the time to compile it.
+    # As one vector: a test of each array would take a fifth of a step's kernels, and of the time to compile it.
     return jnp.isfinite(jnp.concatenate(floats)).all()

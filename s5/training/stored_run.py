@@ -1,4 +1,4 @@
-"""A run on disk: its best model, that model's outputs, and its scores."""
+"""Loads a stored run: its best model, the outputs of this model, and its scores."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -33,13 +33,13 @@ from s5.training.task import Task, check_same_task
 @final
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
-    """A run on disk with its best model. It unpacks to its config and its model.
+    """A stored run with its best model. It can be unpacked: `config, model = run`.
 
     Attributes:
         path: The run directory.
         config: Its config.
         model: The model with the parameters that scored best on the validation split so far.
-        task: What its data require of a model.
+        task: The task of its data.
     """
 
     path: Path
@@ -63,16 +63,16 @@ class StoredRun:
         times: Float[np.ndarray, "n L"] | None = None,
         batch_size: int = 256,
     ) -> Float32[np.ndarray, "n *axes d_output"]:
-        """Return the model's outputs for inputs in the units in which the data set stores them.
+        """Return the model's outputs for inputs in the units of the stored data set.
 
-        They are scaled exactly as in training: the pixels of pictures may stay uint8. The data set is read once for its
-        scale. To apply the model to inputs that are scaled already, call `model` itself.
+        The inputs are scaled as in training, so the pixels of pictures can be uint8. For this the data set is loaded.
+        For inputs that are already scaled, call `model` itself.
 
         Args:
             inputs: The sequences, padded at their ends to one length L.
-            lengths: Valid steps of each; None if all are valid.
+            lengths: Valid steps of each sequence; None if all are valid.
             times: When each step was observed, in units of the regular interval; None if all intervals are 1.
-            batch_size: Examples to compute at once.
+            batch_size: Number of examples to compute at once.
 
         Returns:
             Logits (n, d_output), or outputs of each step (n, L, d_output), float32.
@@ -94,14 +94,14 @@ class StoredRun:
         graphdef, state = nnx.split(self.model)
 
         @jax.jit
-        def outputs_of(state: PyTree, batch: Batch) -> Array:
+        def compute_outputs(state: PyTree, batch: Batch) -> Array:
             steps = Steps.of(
                 batch.inputs.shape[-2], None if lengths is None else jnp.asarray(batch.lengths), times=batch.times
             )
             return nnx.merge(graphdef, state)(batch.inputs, steps, train=False)
 
         batches = eval_batches(split, min(batch_size, len(split)))
-        return np.concatenate([np.asarray(outputs_of(state, batch))[batch.weight > 0] for batch in batches])
+        return np.concatenate([np.asarray(compute_outputs(state, batch))[batch.weight > 0] for batch in batches])
 
 
 def load_run(run_dir: str | Path) -> StoredRun:
@@ -116,7 +116,7 @@ def load_run(run_dir: str | Path) -> StoredRun:
     run_dir = Path(run_dir)
     config = read_config(run_dir)
     checkpoint = read_best(run_dir)
-    # Older checkpoints hold no task. They are also older than the data sets whose files may differ from the catalog.
+    # Old checkpoints have no task; the catalog has it. At that time no data set could differ from its catalog entry.
     task = Task(**checkpoint.progress.get("task") or asdict(Task.of(dataset_info(config.data.name))))
     model = make_model(
         config.model,

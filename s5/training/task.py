@@ -1,4 +1,4 @@
-"""What a data set requires of a model, and whether a trained model can read another data set."""
+"""The task of a data set, and the check that a trained model can read another data set."""
 
 from dataclasses import dataclass, replace
 
@@ -10,14 +10,14 @@ from s5.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a data set requires of a model. Checkpoints hold it, since files may differ from the catalog's entry.
+    """The properties of a data set that a model must fit. Checkpoints store them: files may differ from the catalog.
 
     Attributes:
-        d_input: Features of a step, or number of different tokens.
-        n_classes: Classes; for a regression the features of a target.
+        d_input: Number of features of a step, or of different tokens.
+        n_classes: Number of classes; for a regression, number of features of a target.
         head: The name of the required head.
-        vocabulary: What tokens stand for, empty for features; None in a checkpoint that is older than this field, and
-            if only the catalog is asked.
+        vocabulary: Name of the mapping from tokens to symbols; empty for features. None if it is unknown: in old
+            checkpoints, and in a task that was made from a catalog entry.
     """
 
     d_input: int
@@ -47,7 +47,7 @@ def check_same_task(
         hint: The hint of the error.
 
     Raises:
-        UserError: If the data require another model, or their tokens stand for other symbols.
+        UserError: If the data need another model, or their tokens have another vocabulary.
     """
     asked = Task.of(dataset)
     if replace(asked, vocabulary=own.vocabulary) != own:

@@ -40,11 +40,11 @@ class Trainer:
         state: The state after the last step.
         window: Metrics since the last line of `metrics.jsonl`.
         steps_per_epoch: Updates per epoch.
-        n_parameters: Number of trained values of the model.
+        n_parameters: Number of trained values in the model.
         head: The model's head.
 
     Raises:
-        UserError: If a batch cannot be divided, or the model cannot read the data.
+        UserError: If a batch cannot be divided over the devices, or the model cannot read the data.
     """
 
     def __init__(self, config: Config, dataset: Dataset, devices: Devices) -> None:
@@ -99,7 +99,7 @@ class Trainer:
         return record
 
     def initialize(self, arrays: checkpoints.Arrays | None) -> None:
-        """Copy the state to the devices, as initialised or from a checkpoint.
+        """Copy the initial state, or the state of a checkpoint, to the devices.
 
         Args:
             arrays: The arrays of a checkpoint, from `arrays`; None to start at step 0.
@@ -127,7 +127,7 @@ class Trainer:
         }
 
     def batches(self) -> TrainBatches:
-        """Return the training batches from step 0 on, with the rows that this process reads."""
+        """Return the training batches, from step 0, with the rows of this process."""
         train, rows = self._config.train, self._devices.local_rows(self._config.train.batch_size)
         split, prefetch = self._dataset.splits["train"], self._config.data.prefetch
         return TrainBatches(split, train.batch_size, self._config.seed, prefetch=prefetch, rows=rows)
@@ -157,7 +157,7 @@ class Trainer:
             stopping: Called before every batch; True ends the evaluation.
             model: The model, from `model_arrays`; None for the current one.
             dataset: The data set of the split; None for the training data.
-            step_rescale: Factor on every step of the model.
+            step_rescale: Factor on every interval between steps.
 
         Raises:
             Stopped: If `stopping` returns True.
@@ -170,7 +170,7 @@ class Trainer:
         return evaluate(step, params, stats, batches, stopping, head=self.head, devices=self._devices)
 
     def _eval_step(self, dataset: Dataset, step_rescale: float) -> EvalStep:
-        """Return the jitted evaluation step, shared by data sets that compile to the same program."""
+        """Return the jitted evaluation step; data sets with the same compiled program share it."""
         key = (is_padded(dataset), step_rescale)
         if key not in self._eval_steps:
             self._eval_steps[key] = make_eval_step(
@@ -187,7 +187,7 @@ class Trainer:
         return self._devices.replicate((params, checkpoints.unflatten(self.state.stats, model, BEST_STATS)))
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of the update that follows `step` others."""
+        """Return the learning rate of the next update after `step` updates."""
         return float(self._lr(np.int32(step), self.state.opt_state.falls))
 
     @property
@@ -216,7 +216,7 @@ def _check_fits(config: Config, dataset: Dataset) -> None:
 
 
 def _check_pooling(config: Config, dataset: Dataset) -> None:
-    """Refuse what the S5 repository cannot do if its behaviour is to be reproduced."""
+    """Raise if `compat=upstream` and the last step of padded sequences is pooled."""
     last = config.model.pooling is Pooling.last and not dataset.head.per_step
     if compat_switches(config.compat).padding_enters_layers and last and is_padded(dataset):
         raise UserError(

@@ -1,4 +1,4 @@
-"""A copy of `metrics.jsonl` in Weights & Biases: off by default, and never a reason for a run to fail."""
+"""Logs the metrics to Weights & Biases. It is off by default, and its errors never end a run."""
 
 import hashlib
 from collections.abc import Mapping
@@ -75,10 +75,10 @@ class WandbLogger:
 
 
 def wandb_run_id(config: Config, attempt_dir: Path) -> str:
-    """Return the W&B id of a run: the same for all its attempts, different in two sweeps with the same science.
+    """Return the W&B id of a run. All its attempts share it; equal runs of two sweeps have different ids.
 
     Args:
-        config: The run's config. It tells apart two `--run-dir` with the same last folders.
+        config: The run's config. Its hash distinguishes two `--run-dir` folders whose last names are equal.
         attempt_dir: `<sweep>/<run>/attempts/K`.
 
     Returns:

@@ -71,7 +71,7 @@ def test_predictions_take_inputs_as_they_are_stored(run: s5.StoredRun) -> None:
 
 def test_pixels_are_not_taken_for_tokens(run: s5.StoredRun) -> None:
     split = load(run.config.data).splits["test"]
-    with pytest.raises(ValueError, match=r"whole numbers are tokens, and this model has one feature.*predict"):
+    with pytest.raises(ValueError, match=r"integer inputs are tokens, but this model reads one feature.*predict"):
         run.model(split.inputs[:4])
 
 

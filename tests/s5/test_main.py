@@ -243,7 +243,7 @@ def test_a_file_where_the_runs_must_be_is_a_message(
     monkeypatch.setenv("LAUNCH_RUNS", "file")
     assert main([*tiny, *words]) == Exit.USER_ERROR
     err = capsys.readouterr().err
-    assert "is a file, and a folder is needed" in err
+    assert "is a file, but must be a folder" in err
     assert "hint:" in err
 
 

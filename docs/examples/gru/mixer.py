@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from s5.nn.dense import Dense
-from s5.nn.initializers import generator_of
+from s5.nn.initializers import as_generator
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
 
@@ -20,7 +20,7 @@ class GRU(SequenceMixer):
     def __init__(self, d_model: int, *, bidirectional: bool = False, rngs: nnx.Rngs | np.random.Generator) -> None:
         if bidirectional:
             raise ValueError("model.bidirectional=true: gru runs forward only")
-        rng = generator_of(rngs)
+        rng = as_generator(rngs)
         self.d_model, self.bidirectional = d_model, False
         self.gates, self.candidate = Dense(2 * d_model, 2 * d_model, rng), Dense(2 * d_model, d_model, rng)
 

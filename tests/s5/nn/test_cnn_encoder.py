@@ -122,7 +122,7 @@ def test_times_that_are_not_there_become_no_feature() -> None:
     for times in (Times.append, Times.ignore):
         with pytest.raises(ValueError, match=rf"model\.times={times.name}: all intervals of these data are 1"):
             dataclasses.replace(SMALL, times=times).check_fits(64, Head.regression, times=False)
-    with pytest.raises(ValueError, match=r"model\.times=append: it must be known when"):
+    with pytest.raises(ValueError, match=r"model\.times=append: the times of the steps are missing"):
         model(times=Times.append)(pictures(), train=False)
     words = dataclasses.replace(SMALL, times=Times.append, encoder=Encoder.dense, likelihood=Likelihood.fixed)
     with pytest.raises(ValueError, match=r"tokens, which model\.times=append cannot read"):

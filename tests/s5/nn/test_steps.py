@@ -52,7 +52,7 @@ def test_documents_of_a_pair_have_an_axis_of_their_own():
 
 
 def test_what_describes_other_steps_is_refused():
-    with pytest.raises(ValueError, match=r"mask has shape \(2, 5\) and the inputs have steps \(2, 6\); Steps\.of"):
+    with pytest.raises(ValueError, match=r"mask has shape \(2, 5\), but the inputs have .*\(2, 6\); Steps\.of"):
         check_steps(Steps.of(5, LENGTHS), (2, 6))
     with pytest.raises(ValueError, match=r"Steps\.resets has shape \(2, 5\)"):
         check_steps(Steps(resets=jnp.asarray(RESETS)), (3, 5))

@@ -157,6 +157,6 @@ def test_one_of_another_layout_is_refused_and_no_traceback(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "CHECKPOINT_VERSION", version)
         save_at(tmp_path, 0, 1)
-    with pytest.raises(UserError, match=rf"written by {age} version of this code \(layout {version};") as caught:
+    with pytest.raises(UserError, match=rf"{age} version of the code wrote it, in layout {version};") as caught:
         newest(tmp_path)
     assert "check out that version" in (caught.value.hint or "")

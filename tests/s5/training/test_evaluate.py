@@ -63,11 +63,11 @@ def test_a_finished_run_whose_only_checkpoint_is_damaged_is_told_so(
     shutil.copytree(finished_run[0], run_dir)
     for meta in run_dir.glob("attempts/*/checkpoints/*/checkpoint.json"):
         meta.write_text("{")
-    with pytest.raises(UserError, match="every checkpoint is damaged, and there is no other") as caught:
+    with pytest.raises(UserError, match="every checkpoint is damaged") as caught:
         load_run(run_dir)
     assert "at least one evaluation" not in (caught.value.hint or "")
     said = capsys.readouterr().err.splitlines()
-    assert [line.endswith("; there is no other") for line in said] == [False] * (len(said) - 1) + [True]
+    assert [line.endswith("; there is no earlier one") for line in said] == [False] * (len(said) - 1) + [True]
 
 
 def test_an_evaluation_stops_between_batches() -> None:

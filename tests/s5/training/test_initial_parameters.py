@@ -84,7 +84,7 @@ def test_parameters_that_do_not_fit_are_told_and_can_be_skipped(source: Path, ti
     with pytest.raises(UserError, match=r"parameters of .* do not fit this model:") as caught:
         trainer_of(compose(wide)).load_initial(tmp_path)
     lines = caught.value.message.splitlines()[1:]
-    shapes = "float32[1, 8, 4] there, float32[1, 8, 8] here"
+    shapes = "float32[1, 8, 4] in that run, float32[1, 8, 8] in this model"
     assert lines == [f"  layers.layer.ssm.C_{part}: {shapes}" for part in ("im", "re")]
     names = "layers.layer.ssm.C_im,layers.layer.ssm.C_re"
     assert caught.value.hint == f"to start them fresh, set train.init_skip=[{names}]"
@@ -116,7 +116,7 @@ def test_an_encoder_of_other_tokens_does_not_fit(source: Path, tiny: list[str], 
     trainer = trainer_of(config)
     task = dataclasses.replace(Task.of(load(config.data)), vocabulary="bytes")
     state = trainer.state
-    with pytest.raises(UserError, match=r"encoder\.weight: its inputs were features, and are bytes here"):
+    with pytest.raises(UserError, match=r"encoder\.weight: .* features in that run, and are bytes in this one"):
         load_initial(config.train, state.params, state.stats, task, tmp_path)
     config.train.init_skip = ["encoder*"]
     _, _, record = load_initial(config.train, state.params, state.stats, task, tmp_path)

@@ -14,7 +14,7 @@ from s5.config.families import S5Config
 from s5.config.training import OptimConfig
 from s5.models.sequence_model import make_model
 from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
-from s5.training.optimizer import RULES, Rule, clip, make_optimizer, rule_of
+from s5.training.optimizer import RULES, Rule, clip, find_rule, make_optimizer
 from s5.training.schedule import PlateauState, has_plateaued, learning_rate, make_schedule
 
 LR, SSM_LR, DECAY = 0.02, 0.003, 0.1
@@ -43,7 +43,7 @@ def test_every_parameter_is_in_exactly_one_group(bidirectional: bool, norm) -> N
     assert {type(param) for param in found.values()} == set(KINDS)
     for groups in ParamGroups:
         assert set(RULES[groups]) == set(KINDS)
-        assert all(isinstance(rule_of(param, config(groups=groups)), Rule) for param in found.values())
+        assert all(isinstance(find_rule(param, config(groups=groups)), Rule) for param in found.values())
 
 
 def test_parameters_have_the_kinds_of_their_roles() -> None:
@@ -75,8 +75,8 @@ def test_every_parameter_of_every_model_has_a_rule_at_any_depth(activation, head
 def test_upstream_leaves_normalisation_and_biases_to_decay(groups: Any) -> None:
     asked = config(groups=groups)
     for kind in KINDS:
-        rule = rule_of(kind(jnp.zeros(1)), asked, compat=UPSTREAM)
-        assert rule is (regular if kind in (NormParam, BiasParam) else rule_of(kind(jnp.zeros(1)), asked)), kind
+        rule = find_rule(kind(jnp.zeros(1)), asked, compat=UPSTREAM)
+        assert rule is (regular if kind in (NormParam, BiasParam) else find_rule(kind(jnp.zeros(1)), asked)), kind
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_upstream_leaves_normalisation_and_biases_to_decay(groups: Any) -> None:
 )
 def test_groups_train_by_their_table(groups: ParamGroups, dt_global: bool, rules) -> None:
     asked = config(groups=groups, dt_global=dt_global)
-    assert tuple(rule_of(kind(jnp.zeros(1)), asked) for kind in KINDS) == rules
+    assert tuple(find_rule(kind(jnp.zeros(1)), asked) for kind in KINDS) == rules
 
 
 def test_the_legend_shows_the_tables() -> None:
@@ -126,7 +126,7 @@ def test_update_is_adamw_with_each_groups_rate_and_decay(groups: Any) -> None:
         grads = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), jnp.float32), params)
         updates, state = update(grads, state, params)
         for path, param in variables(params).items():
-            rule, g = rule_of(param, asked), np.asarray(variables(grads)[path][...], np.float64)
+            rule, g = find_rule(param, asked), np.asarray(variables(grads)[path][...], np.float64)
             m, v = moments[path] = 0.9 * moments[path][0] + 0.1 * g, 0.999 * moments[path][1] + 0.001 * g**2
             adam = m / (1 - 0.9 ** (step + 1)) / (np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8)
             peak = LR if rule.rate == "lr" else SSM_LR
