@@ -85,13 +85,10 @@ def _parser() -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """Return the value that Hydra reads in the text to the right of `=`.
+    """Return the value that Hydra reads in a text such as `1e-3`, `choice(a,b)`, `[1,2]`, `'two words'`.
 
     Args:
         text: Such as `1e-3`, `choice(a,b)`, `[1,2]`, `'two words'`.
-
-    Returns:
-        A plain value, `Choices` or `Interval`.
 
     Raises:
         GrammarError: If the text is not in the grammar.
@@ -179,10 +176,7 @@ def _element(value: Any) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """Return the text that `parse_value` reads as `value`.
-
-    Args:
-        value: A plain value: None, bool, int, float, str, or lists and mappings of them.
+    """Return the text that `parse_value` reads as `value`, a plain value.
 
     Raises:
         GrammarError: If the grammar has no text for it.

@@ -175,13 +175,6 @@ def describe(value: Any) -> str:
 def read_yaml(path: Path, place: Place) -> dict[str, Any]:
     """Read a YAML file whose document is a mapping.
 
-    Args:
-        path: The file.
-        place: Its place, for messages.
-
-    Returns:
-        Plain values.
-
     Raises:
         FileError: If the file is missing, unreadable, empty, not UTF-8, not YAML, or not a mapping.
     """

@@ -24,12 +24,6 @@ _DEVICE = Path("/dev/nvidiactl")
 def check_image(held: EngineImage) -> Iterator[Check]:
     """Execute an image and look inside: its platform, the versions in it, the driver, one step of training.
 
-    Args:
-        held: The image.
-
-    Yields:
-        The checks.
-
     Raises:
         LaunchError: If it cannot be executed.
     """

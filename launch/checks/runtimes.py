@@ -190,14 +190,7 @@ def _failing(name: str, answer: _Answer, otherwise: str) -> Check:
 
 
 def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
-    """Have a runtime start a container of an empty folder: it must get as far as to find no program there.
-
-    Args:
-        name: The runtime.
-        version: Its version.
-        before: The words before the image.
-        after: The words between the image and the command.
-    """
+    """Have a runtime start a container of an empty folder: it must get as far as to find no program there."""
     with tempfile.TemporaryDirectory(prefix="launch-doctor-") as folder:
         for path in _EMPTY_ROOT:
             (Path(folder) / path).mkdir(parents=True)

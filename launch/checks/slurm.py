@@ -32,15 +32,7 @@ Row = Mapping[str, str]
 
 
 def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
-    """Look at everything that runs on a cluster depend on, from where the command is typed.
-
-    Args:
-        profile: The settings to hold against the cluster.
-        runs: Where runs lie.
-
-    Yields:
-        The checks.
-    """
+    """Look at everything that runs on a cluster depend on, from where the command is typed."""
     clients = list(check_clients())
     yield from clients
     yield from check_shared(runs)

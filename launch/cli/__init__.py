@@ -7,9 +7,10 @@ import sys
 
 from launch.cli import console
 from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
-from launch.errors import ExitCode, LaunchError, did_you_mean
+from launch.errors import ExitCode, LaunchError, did_you_mean, unknown
 
 _HELP = ("-h", "--help")
+_OPTIONS = ("--help", "--version", "--verbose")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,7 +63,9 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--verbose":
         return _dispatch([*words[1:], "--verbose"] if len(words) > 1 else [])
     if words[0] not in VERBS:
-        raise _unknown_verb(words[0])
+        what = "option" if words[0].startswith("-") else "verb"
+        message = f"launch: {unknown(what, console.printable(words[0]), [*VERBS, *_OPTIONS])}"
+        raise LaunchError(message, hint="`launch --help` lists the verbs")
     if words[1:2] and words[0] in ACTIONS and words[1] in _HELP:
         console.data(_help_of(words[0]))
         return ExitCode.OK
@@ -92,47 +95,20 @@ def _with_action(words: list[str]) -> tuple[str, list[str]]:
     raise LaunchError(f"launch {verb}: {problem}", hint=f"`launch {verb} --help` lists the actions")
 
 
-def _unknown_verb(word: str) -> LaunchError:
-    what = "option" if word.startswith("-") else "verb"
-    near = did_you_mean(word, [*VERBS, "--help", "--version", "--verbose"])
-    return LaunchError(
-        f"launch: unknown {what} {console.printable(word)!r}{near}", hint="`launch --help` lists the verbs"
-    )
-
-
 def _help() -> str:
-    return "\n".join(
-        [
-            "usage: launch VERB …",
-            "",
-            "Turn a sweep file into runs, see them through, and show the table of results.",
-            "",
-            "verbs:",
-            *_lines(VERBS),
-            "",
-            "Each verb has a --help of its own. Typing `launch sweep FILE` again resumes.",
-            "Runs lie under ./runs, $LAUNCH_RUNS, or the folder that --runs names.",
-            EXIT_CODES,
-        ]
-    )
+    about = "Turn a sweep file into runs, see them through, and show the table of results."
+    more = "Each verb has a --help of its own. Typing `launch sweep FILE` again resumes."
+    places = "Runs lie under ./runs, $LAUNCH_RUNS, or the folder that --runs names."
+    return _listing("launch VERB …", about, "verbs", VERBS, f"{more}\n{places}")
 
 
 def _help_of(verb: str) -> str:
-    return "\n".join(
-        [
-            f"usage: launch {verb} ACTION …",
-            "",
-            f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.",
-            "",
-            "actions:",
-            *_lines(ACTIONS[verb]),
-            "",
-            f"Each action has a --help of its own: launch {verb} {next(iter(ACTIONS[verb]))} --help",
-            EXIT_CODES,
-        ]
-    )
+    about = f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}."
+    more = f"Each action has a --help of its own: launch {verb} {next(iter(ACTIONS[verb]))} --help"
+    return _listing(f"launch {verb} ACTION …", about, "actions", ACTIONS[verb], more)
 
 
-def _lines(words: dict[str, str]) -> list[str]:
+def _listing(usage: str, about: str, kind: str, words: dict[str, str], more: str) -> str:
     wide = max(map(len, words))
-    return [f"  {word:<{wide}}  {line}" for word, line in words.items()]
+    lines = "\n".join(f"  {word:<{wide}}  {line}" for word, line in words.items())
+    return f"usage: {usage}\n\n{about}\n\n{kind}:\n{lines}\n\n{more}\n{EXIT_CODES}"

@@ -80,15 +80,7 @@ def answer(words: Sequence[str]) -> int:
 
 
 def candidates(before: Sequence[str], word: str) -> list[str]:
-    """Return the completions of a word.
-
-    Args:
-        before: The words between `launch` and it.
-        word: What has been typed of it.
-
-    Returns:
-        The candidates that begin with it; paths are left to the shell.
-    """
+    """Return the completions of a word after the words between `launch` and it; paths are left to the shell."""
     if not before:
         return _beginning(word, [*VERBS, "--help", "--version"])
     verb, rest = before[0], before[1:]
@@ -126,33 +118,44 @@ def _argument(parser: Parser, before: Sequence[str]) -> tuple[str | None, str, S
             waiting = options[word] if options[word].nargs != 0 else None
         elif not word.startswith("-"):
             place += 1
-    if waiting is None and place < len(positionals):
-        waiting = positionals[place]
-    elif waiting is None and positionals and positionals[-1].nargs in ("*", "+"):
-        waiting = positionals[-1]
+    if waiting is None and positionals and (place < len(positionals) or positionals[-1].nargs in ("*", "+")):
+        waiting = positionals[min(place, len(positionals) - 1)]
     if waiting is None:
         return runs, "", ()
     return runs, str(waiting.metavar or waiting.dest), tuple(waiting.choices or ())
 
 
-def _things(kind: str, runs: str | None, word: str) -> list[str]:
+def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
+    """Return the things of a kind, which is a metavar."""
+    root = Path(runs or os.environ.get("LAUNCH_RUNS") or "runs")
     match kind:
         case "FILE":
             return _sweep_files()
         case "SWEEP":
-            return [*_sweeps(runs), *(_sweep_files() if "/" in word else [])]
+            return [*_sweeps(root), *(_sweep_files() if "/" in word else [])]
         case "RUN":
-            return _runs(runs, word)
+            return _runs(root, word)
         case "SWEEP|RUN":
-            return [*_sweeps(runs), *_runs(runs, word)]
+            return [*_sweeps(root), *_runs(root, word)]
         case "EXPERIMENT":
-            return _experiments()
+            from s5.config.search_path import experiment_names
+
+            return experiment_names()
         case "PROFILE":
-            return _profiles()
+            config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "launch"
+            return ["local", *sorted(path.stem for folder in (Path("slurm"), config) for path in folder.glob("*.yaml"))]
         case "RUNTIME":
-            return _runtimes()
+            from launch.specs.choices import RUNTIMES
+
+            return RUNTIMES
+        case "PLUGIN":
+            from importlib.metadata import entry_points
+
+            return sorted(entry_points(group="s5.plugins").names)
         case "DATASET":
-            return _datasets()
+            from s5.catalog import CATALOG
+
+            return list(CATALOG)
         case "IMAGE":
             return _images()
         case _:
@@ -167,42 +170,23 @@ def _sweep_files() -> list[str]:
     return sorted(str(path) for path in Path("sweeps").glob("*.yaml"))
 
 
-def _sweeps(runs: str | None) -> list[str]:
-    """Return the sweeps' names from the folders alone: reading records would delay the key that was pressed."""
-    root = _root(runs)
+def _folders(root: Path) -> list[str]:
+    """Return the names of the folders in a folder: reading records would delay the key that was pressed."""
     try:
         with os.scandir(root) as entries:
-            return sorted(
-                e.name for e in entries if not e.name.startswith(".") and os.path.isdir(root / e.name / "manifest")
-            )
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
     except OSError:
         return []
 
 
-def _runs(runs: str | None, word: str) -> list[str]:
+def _sweeps(root: Path) -> list[str]:
+    return [name for name in _folders(root) if os.path.isdir(root / name / "manifest")]
+
+
+def _runs(root: Path, word: str) -> list[str]:
     sweep, slash, _ = word.rpartition("/")
-    found: list[str] = []
-    for name in [sweep] if slash else _sweeps(runs):
-        try:
-            with os.scandir(_root(runs) / name) as entries:
-                ids = [e.name for e in entries if e.name != "manifest" and not e.name.startswith(".") and e.is_dir()]
-        except OSError:
-            continue
-        found += [f"{name}/{run_id}" if slash else run_id for run_id in ids]
-    return sorted(found)
-
-
-def _root(runs: str | None) -> Path:
-    return Path(runs or os.environ.get("LAUNCH_RUNS") or "runs")
-
-
-def _experiments() -> list[str]:
-    from importlib.util import find_spec
-
-    spec = find_spec("s5")
-    folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-    roots = [folder / "conf" / "experiment" for folder in folders]
-    return sorted(str(path.relative_to(root).with_suffix("")) for root in roots for path in root.glob("*/*.yaml"))
+    found = ((name, run_id) for name in ([sweep] if slash else _sweeps(root)) for run_id in _folders(root / name))
+    return sorted(f"{name}/{run_id}" if slash else run_id for name, run_id in found if run_id != "manifest")
 
 
 def _images() -> list[str]:
@@ -214,20 +198,3 @@ def _images() -> list[str]:
         return re.findall(r"^  ([a-z0-9][a-z0-9._-]*):", file.read_text(), re.MULTILINE)
     except OSError:
         return []
-
-
-def _runtimes() -> list[str]:
-    from launch.specs.choices import RUNTIMES
-
-    return list(RUNTIMES)
-
-
-def _datasets() -> list[str]:
-    from s5.catalog import CATALOG
-
-    return list(CATALOG)
-
-
-def _profiles() -> list[str]:
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "launch"
-    return ["local", *sorted(path.stem for folder in (Path("slurm"), config) for path in folder.glob("*.yaml"))]

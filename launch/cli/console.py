@@ -155,9 +155,6 @@ def table(
         rows: The cells.
         right: Names of the columns that are aligned to the right.
         elastic: The column that is cut if the table is wider than the terminal. A pipe gets all of it.
-
-    Returns:
-        The lines, joined, without a newline at the end.
     """
     stream = sys.stdout
     cells = [[printable(cell) for cell in row] for row in rows]
@@ -199,13 +196,10 @@ def terminal_columns() -> int:
 
 
 def live(render: Callable[[int, int], RenderableType]) -> AbstractContextManager[object]:
-    """Draw on the terminal behind stderr until the context ends, a few times a second.
+    """Draw on the terminal behind stderr until the context ends, a few times a second; the last picture stays.
 
     Args:
         render: Makes the picture for a terminal of a number of columns and rows.
-
-    Returns:
-        The context; the last picture stays on the screen.
     """
     from rich.console import Console
     from rich.live import Live

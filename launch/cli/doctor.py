@@ -12,7 +12,7 @@ from launch.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from launch.checks.check import Check
     from launch.cli.parser import Parser
@@ -34,30 +34,35 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print one line per check, as each ends."""
-    from dataclasses import asdict
-
     from launch.checks.doctor import examine
     from launch.profiles.profile import load_profile
 
     profile = load_profile(args.on)
     runs = args.runs or profile.runs_dir
-    checks = examine(None if runs is None else Path(runs), profile)
-    if args.json:
-        found = list(checks)
-        console.data(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
-        return exit_code(found)
+    return show_checks(examine(None if runs is None else Path(runs), profile), width=18, as_json=args.json)
+
+
+def show_checks(checks: Iterable[Check], *, width: int, as_json: bool) -> int:
+    """Print the checks, as each ends or as JSON, and return the exit code.
+
+    Args:
+        checks: The checks.
+        width: The columns of their names.
+        as_json: Whether to print one list of objects.
+    """
+    from dataclasses import asdict
+
     found: list[Check] = []
     for check in checks:
         found.append(check)
+        if as_json:
+            continue
         level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
-        console.data(f"{level}  {check.name:<18}  {console.printable(check.message)}")
+        console.data(f"{level}  {check.name:<{width}}  {console.printable(check.message)}")
         if check.advice:
-            console.data(f"{'':26}→ {console.printable(check.advice)}")
-    return exit_code(found)
-
-
-def exit_code(found: Sequence[Check]) -> int:
-    """Return the exit code for the checks."""
+            console.data(f"{'':{width + 8}}→ {console.printable(check.advice)}")
+    if as_json:
+        console.data(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
     if any(check.unreachable for check in found):
         return ExitCode.UNREACHABLE
     return ExitCode.SOME_FAILED if any(check.level == "fail" for check in found) else ExitCode.OK

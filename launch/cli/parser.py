@@ -67,8 +67,9 @@ class Parser(argparse.ArgumentParser):
             LaunchError: If it cannot be understood.
         """
         if self.takes_command:
-            words, command = self._split(list(words))
-            self.set_defaults(command=command)
+            place = words.index("--") if "--" in words else len(words)
+            self.set_defaults(command=list(words[place + 1 :]))
+            words = words[:place]
         file = next((word for word in words if word.startswith("-") and word.endswith((".yaml", ".yml"))), None)
         if file is not None and "=" not in file:
             raise LaunchError(f"{self.prog}: {file!r} looks like an option", hint=f"type ./{file} for the file")
@@ -80,11 +81,6 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unexpected {rest[0]!r}")
         return args
 
-    @staticmethod
-    def _split(words: list[str]) -> tuple[list[str], list[str]]:
-        place = words.index("--") if "--" in words else len(words)
-        return words[:place], words[place + 1 :]
-
     def options(self) -> list[str]:
         """Return every option's name."""
         return [name for action in self.actions() for name in action.option_strings]
@@ -94,14 +90,13 @@ class Parser(argparse.ArgumentParser):
         return self._actions
 
     def _refuse_option(self, word: str) -> NoReturn:
-        others = _actions_with(self.prog.split()[1:], word)
+        _, verb, *action = self.prog.split()
+        actions = {each: f"{verb} {each}" for each in ACTIONS.get(verb, ())}
+        others = [each for each, name in actions.items() if word in make_parser(name, load_verb(name)).options()]
+        message = unknown("option", word, self.options())
         if others:
-            raise LaunchError(
-                f"{self.prog}: {word} is an option of {' and '.join(others)}, not of {self.prog.split()[-1]}",
-                hint=f"`{self.prog} --help` lists the options",
-            )
-        message = f"{self.prog}: {unknown('option', word, self.options())}"
-        raise LaunchError(message, hint=f"`{self.prog} --help` lists the options")
+            message = f"{word} is an option of {' and '.join(others)}, not of {action[0]}"
+        raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` lists the options")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Write the help to stdout, or say why it cannot be written."""
@@ -144,12 +139,6 @@ def duration(text: str) -> float:
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"invalid duration: {text}")
     return value
-
-
-def _actions_with(words: list[str], option: str) -> list[str]:
-    """Return the actions of a verb that have an option; a verb without actions has none."""
-    parsers = {action: f"{words[0]} {action}" for action in ACTIONS.get(words[0], ())}
-    return [each for each, name in parsers.items() if option in make_parser(name, load_verb(name)).options()]
 
 
 def load_verb(name: str) -> Verb:

@@ -86,14 +86,7 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
-    """Print what to type next if a sweep needs a person.
-
-    Args:
-        name: Name of the sweep.
-        counts: How many of its runs are in which state.
-        failed: A run that failed.
-        options: What to type after `launch retry`: a runtime that was asked for after the runs failed.
-    """
+    """Print what to type next if a sweep needs a person; `options` are those that `launch retry` needs again."""
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:

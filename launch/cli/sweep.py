@@ -42,7 +42,7 @@ def add_submission_arguments(parser: Parser) -> None:
     parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
     parser.add_argument(
         "--plugins",
-        metavar="PATH",
+        metavar="PLUGIN",
         action="append",
         default=[],
         help="a folder or entry point with own data and models",

@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 
 def runs_table(views: Sequence[RunView], now: float) -> str:
-    """Return the runs of a sweep: the state of each, its progress, how long it took, and why it ended.
-
-    Args:
-        views: The runs.
-        now: Seconds since the epoch.
-    """
+    """Return the runs of a sweep as a table: state, attempts, progress, time, and why each ended."""
     with_words = any(formatting.last_log_line(view) for view in views)
     with_blocks = any(BLOCK in view.settings for view in views)
     header = [

@@ -33,11 +33,7 @@ class BaseConfig:
 
     @classmethod
     def composed(cls, folders: Sequence[Path], overrides: Sequence[str]) -> BaseConfig:
-        """Compose through Hydra.
-
-        Args:
-            folders: Where recipes and models lie.
-            overrides: In Hydra's grammar.
+        """Compose the recipes and models of some folders through Hydra, with overrides in its grammar.
 
         Raises:
             UserError: As `compose_nodes` does.

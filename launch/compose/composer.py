@@ -107,9 +107,6 @@ class Composer:
         Args:
             specs: In the order of the sweep. Specs whose configs give the same numbers are one run: the first's.
 
-        Returns:
-            The runs, in that order.
-
         Raises:
             ConfigError: As `plan` does.
         """

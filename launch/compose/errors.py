@@ -10,12 +10,7 @@ from s5.errors import UserError
 
 
 def located_error(spec: RunSpec, error: UserError) -> ConfigError:
-    """Return the error of a run for what its configuration refused.
-
-    Args:
-        spec: What the sweep file says of the run.
-        error: What was refused; a recipe's mistake has the recipe's place instead.
-    """
+    """Return the error for a refused configuration, with its place in the sweep file, or in the recipe."""
     if not isinstance(error, InvalidConfig) or not error.key:
         in_recipe = isinstance(error, InvalidConfig) and error.file
         return ConfigError(error.message if in_recipe else f"{spec.where}: {error.message}", hint=error.hint)

@@ -28,10 +28,6 @@ _HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
 def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[ConfigError]:
     """Return the errors that keep runs from starting: one for each missing data set, and one for each other mistake.
 
-    Args:
-        runs: The runs; those with their own command are not checked.
-        environment: The environment variables that they would have.
-
     Returns:
         Errors that name the key. For missing data they list the files, where they were looked for, their addresses and
         checksums.

@@ -28,13 +28,7 @@ def make_slug(settings: Mapping[str, Any]) -> str:
 
 
 def make_run_id(experiment: str, settings: Mapping[str, Any], seed: int, identity: str) -> str:
-    """Return `<experiment>-<slug>-s<seed>-<hash8>`.
-
-    Args:
-        experiment: The recipe; `/` becomes `-`.
-        settings: The varied keys of the run.
-        seed: The seed.
-        identity: The run's hash in hex digits.
+    """Return `<experiment>-<slug>-s<seed>-<hash8>`, with `-` for the `/` in an experiment.
 
     Returns:
         At most `MAX_RUN_ID` letters, digits and `. _ = -`.

@@ -70,12 +70,7 @@ def _graded(line: str) -> tuple[int, str]:
 
 
 def suggest_fix(said: str, user: str) -> str | None:
-    """Return the remedy for an error of Apptainer, Charliecloud or Podman; None if it is unknown.
-
-    Args:
-        said: The program's output.
-        user: The user that executes it.
-    """
+    """Return the remedy for an error of Apptainer, Charliecloud or Podman by its output; None if it is unknown."""
     for text in (summarize_output(said).lower(), said.lower()):
         for pattern, advice in _REMEDIES:
             if re.search(pattern, text):
@@ -89,12 +84,7 @@ def subordinates_remedy(user: str) -> str:
 
 
 def docker_remedy(said: str, user: str) -> str:
-    """Return the remedy if no Docker engine answers.
-
-    Args:
-        said: The output of the client.
-        user: The user that asked.
-    """
+    """Return the remedy if no Docker engine answers, by the output of its client."""
     for pattern, advice in _DOCKER:
         if re.search(pattern, said.lower()):
             return advice.format(user=user)

@@ -16,9 +16,6 @@ def run_program(
         timeout_s: How many seconds it may take.
         environment: All of its variables; None for those of this process.
 
-    Returns:
-        Its exit code and what it printed.
-
     Raises:
         OSError: If it cannot be executed.
         TimeoutExpired: If it takes too long.

@@ -111,12 +111,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
 
 
 def check_word(kind: str, word: Any, place: Place | None = None) -> str:
-    """Return the name of a backend or a runtime if there is code for it.
-
-    Args:
-        kind: `backend` or `runtime`.
-        word: Its name.
-        place: Its place in the file; None for the command line.
+    """Return the name of a `backend` or `runtime` if there is code for it; without a place it is the command line's.
 
     Raises:
         LaunchError: If there is no such code.

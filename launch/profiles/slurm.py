@@ -101,11 +101,7 @@ SLURM_KEYS = tuple(f.name for f in fields(SlurmSettings))
 
 
 def read_slurm_settings(values: Mapping[str, Any], place: Place) -> SlurmSettings:
-    """Return the settings of a cluster.
-
-    Args:
-        values: The profile's keys and values; other keys are ignored.
-        place: The profile's place, for messages.
+    """Return the settings of a cluster from a profile's keys and values; other keys are ignored.
 
     Raises:
         FileError: If a value is not valid.

@@ -16,12 +16,7 @@ _MAX_FLOAT_WIDTH = 10
 
 
 def value_text(value: Any, *, exact: bool = False) -> str:
-    """Return a setting's value as it would be typed.
-
-    Args:
-        value: A plain value.
-        exact: Whether to keep every digit of a float, as files do; a table shortens long ones.
-    """
+    """Return a setting's value as it would be typed; a long float is shortened unless `exact`."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and not exact and len(repr(value)) > _MAX_FLOAT_WIDTH:

@@ -93,11 +93,7 @@ def _frames(package: str) -> Any:
 
 
 def gather(state: SweepState, metric: str | None = None) -> Results:
-    """Read the results of a sweep's current runs.
-
-    Args:
-        state: The sweep.
-        metric: The metric to show; None for the sweep's own.
+    """Read the results of a sweep's current runs for a metric; None for the sweep's own.
 
     Raises:
         LaunchError: If `metric` is given and no result has it.

@@ -44,10 +44,6 @@ def runs_left(state: SweepState) -> list[RunView]:
 def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
     """Return the runs of every row's newest configuration.
 
-    Args:
-        views: The runs of a sweep.
-        manifest: What says which of them were submitted last.
-
     Returns:
         Of the runs with the same experiment and settings those with the configuration that was submitted last,
         whichever generation lists them: a submission of some seeds alone does not drop the others.

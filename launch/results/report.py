@@ -31,16 +31,7 @@ footer { opacity: .7; }
 
 
 def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView]) -> str:
-    """Return the HTML page.
-
-    Args:
-        sweep: Name of the sweep.
-        rows: Its results.
-        views: Its runs, whose metrics are read for the curves.
-
-    Returns:
-        HTML without references to anything outside it.
-    """
+    """Return a sweep's results and the curves of its runs as HTML without references to anything outside it."""
     colours = {row_of(row.experiment, row.settings): _COLOURS[n % len(_COLOURS)] for n, row in enumerate(rows)}
     metric = rows[0].metric if rows else ""
     states = ", ".join(f"{count} {state.lower()}" for state, count in Counter(v.state for v in views).items())

@@ -37,8 +37,7 @@ class Mount:
 def parse_mount(text: str) -> Mount:
     """Return the mount that `SRC[:DST][:rw]` or `SRC[:DST][:ro]` describes; without DST it has the same path inside.
 
-    Args:
-        text: As in a profile or on the command line; `~` is this user's home.
+    `~` is this user's home.
 
     Raises:
         ValueError: If it does not describe one. It does not check that SRC exists.

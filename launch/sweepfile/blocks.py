@@ -64,13 +64,7 @@ class Block:
 
 
 def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...] = ()) -> Block:
-    """Read one block with everything inside it.
-
-    Args:
-        section: The YAML mapping; its keys are known.
-        place: Its place in the file.
-        path: The file, for relative includes.
-        chain: The files that led here by include, outermost first.
+    """Read a mapping of a sweep file with everything inside it; `chain` are the files that led here by include.
 
     Raises:
         SweepError: If something in it cannot be read.
@@ -97,12 +91,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
 
 
 def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Block]:
-    """Read a sweep file.
-
-    Args:
-        path: The file.
-        place: The file's place, for messages.
-        chain: The files that led here by include, outermost first.
+    """Return the top-level mapping of a sweep file and its block; `chain` are the files that led here by include.
 
     Returns:
         Its top-level mapping and its block.

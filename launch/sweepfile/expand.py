@@ -89,11 +89,7 @@ class ResolvedBlock:
 
 
 def resolve_blocks(top: Block, fixed: CommandLine) -> list[ResolvedBlock]:
-    """Return the resolved blocks of a file, in file order.
-
-    Args:
-        top: The file's block.
-        fixed: The overrides of the command line.
+    """Return the resolved blocks of a file, in file order, with the overrides of the command line.
 
     Raises:
         SweepError: If a block has no experiment, a key is varied twice, or a rule names a key that no run sets.

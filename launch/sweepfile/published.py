@@ -82,12 +82,7 @@ def _number(value: Any, place: Place) -> float:
 
 
 def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> PublishedNumber:
-    """Return the number of a row, with the missing experiment and metric filled in.
-
-    Args:
-        row: The row.
-        experiments: The experiments of its block.
-        metric: The metric of the sweep.
+    """Return the number of a row, with the missing experiment and metric of its block filled in.
 
     Raises:
         SweepError: If the block does not have the experiment, if several are possible, or if an accuracy is in percent.

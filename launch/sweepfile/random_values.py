@@ -81,17 +81,7 @@ def _checked(interval: Interval, place: Place) -> Interval:
 
 
 def draw(distribution: Choices | Interval, seed: int, key: str, index: int) -> Any:
-    """Return the value of `key` in point `index`.
-
-    Args:
-        distribution: What to draw from.
-        seed: The sweep's random seed.
-        key: The key the value is for.
-        index: Number of the point, from 0.
-
-    Returns:
-        A plain value; a float has `SIGNIFICANT_DIGITS` digits.
-    """
+    """Return the value of `key` in the point of an index; a float has `SIGNIFICANT_DIGITS` digits."""
     digest = hashlib.sha256(f"{seed}\n{key}\n{index}".encode()).digest()
     u = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
     if isinstance(distribution, Choices):

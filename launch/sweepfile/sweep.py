@@ -65,11 +65,7 @@ class Sweep:
 
 
 def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file and expand it.
-
-    Args:
-        file: The YAML file.
-        overrides: Hydra overrides of the command line; they win over the file.
+    """Read a sweep file and expand it; overrides of the command line win over the file.
 
     Raises:
         SweepError: If the file or an override cannot be understood.

@@ -19,10 +19,6 @@ def _quote_hint(text: str) -> str:
 def read_value(raw: Any, place: Place) -> Any:
     """Return one plain value.
 
-    Args:
-        raw: What the YAML file says.
-        place: Its place in the file.
-
     Raises:
         SweepError: If it is several values, or none that an override can have.
     """
@@ -75,12 +71,9 @@ def _parse(raw: Any, place: Place) -> Any:
 
 
 def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any, Place]]:
-    """Return the keys of a mapping as dotted paths: `optim: {lr: 1}` is `optim.lr: 1`.
+    """Return the raw value and place of each key, by its dotted path: `optim: {lr: 1}` is `optim.lr: 1`.
 
-    Args:
-        raw: What the YAML file says.
-        place: Its place in the file.
-        deep: Whether a mapping inside is more path; otherwise it is a value.
+    Without `deep` a mapping inside is a value, not more path.
 
     Returns:
         Key to raw value and place, in the order of the file.

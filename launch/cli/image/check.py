@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
-from launch.cli import console
+from launch.cli.doctor import show_checks
 from launch.cli.image.named import add_builder, engine_image
-from launch.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -31,19 +28,6 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Look into it."""
-    from dataclasses import asdict
-
-    from launch.checks.check import Level
     from launch.checks.image import check_image
 
-    checks = list(check_image(engine_image(args.image, args.builder)))
-    failed = any(check.level is Level.FAIL for check in checks)
-    if args.json:
-        console.data(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
-        return ExitCode.SOME_FAILED if failed else ExitCode.OK
-    for check in checks:
-        level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
-        console.data(f"{level}  {check.name:<10}  {console.printable(check.message)}")
-        if check.advice:
-            console.data(f"{'':18}→ {console.printable(check.advice)}")
-    return ExitCode.SOME_FAILED if failed else ExitCode.OK
+    return show_checks(check_image(engine_image(args.image, args.builder)), width=10, as_json=args.json)

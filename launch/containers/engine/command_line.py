@@ -40,12 +40,7 @@ def answer(engine: str, *words: str) -> str:
 
 
 def refusal(engine: str, said: str) -> BackendError:
-    """Return the error of an engine that refuses a question.
-
-    Args:
-        engine: `docker` or `podman`.
-        said: What its command line printed.
-    """
+    """Return the error of an engine that refuses a question, by the output of its command line."""
     if engine == "docker":
         return unreachable(last_line(said))
     return BackendError(

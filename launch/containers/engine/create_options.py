@@ -9,13 +9,7 @@ from launch.errors import LaunchError
 
 
 def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, Any]:
-    """Return the arguments of docker-py's `create_container`.
-
-    Args:
-        api: The engine's client.
-        request: The container.
-        user: `uid:gid` inside.
-    """
+    """Return the arguments of docker-py's `create_container`."""
     from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
     devices = None

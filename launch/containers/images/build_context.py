@@ -29,12 +29,7 @@ _SHOWN = 4
 
 @contextmanager
 def context_folder(name: str, *, keep: bool) -> Generator[Path]:
-    """Hold the folder of a build's context: the image's own, or a temporary one if that is in use.
-
-    Args:
-        name: The image's name.
-        keep: Whether the folder may stay for the next build.
-    """
+    """Yield the folder of a build's context: the image's own, which stays for the next build, or a temporary one."""
     held = _lock_context(name) if keep else None
     if held is None:
         with TemporaryDirectory(prefix="launch-context-") as folder:

@@ -13,11 +13,7 @@ from launch.store.files import replace_file
 
 
 def file_checksum(file: Path, folder: Path) -> str:
-    """Return a file's `sha256:…`.
-
-    Args:
-        file: The file, absolute.
-        folder: The folder that remembers it; if that cannot be written, it is computed each time.
+    """Return the `sha256:…` of a file; `folder` remembers it, if it can be written.
 
     Raises:
         LaunchError: If the file cannot be read.

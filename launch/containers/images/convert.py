@@ -99,9 +99,6 @@ def convert(
         recipe: The hash of its recipe, by which the file is found on a machine without an engine.
         say: Called with each line of progress.
 
-    Returns:
-        The file or folder.
-
     Raises:
         LaunchError: If a program or the image is missing, or there is too little room. No partial result is left.
     """
@@ -126,10 +123,6 @@ def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
     The lock keeps processes of one machine apart. Not every file system that machines share has locks between them:
     there two machines may convert one image at once, each beside its place under its own name, and the first to finish
     moves its copy there.
-
-    Args:
-        place: The image's place, in a folder that exists.
-        say: Called once if this process has to wait.
     """
     path = str(lock_of(place))
     fd = acquire(path)

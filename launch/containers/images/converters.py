@@ -56,12 +56,7 @@ class Conversion:
         grows: Path | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a program to its end.
-
-        Args:
-            words: The command line.
-            grows: The file that it writes, for the progress.
-            variables: Variables besides this process's.
+        """Run a program to its end, and report the size of the file that `grows`.
 
         Raises:
             LaunchError: If it is missing or fails; with the end of its output.

@@ -21,12 +21,7 @@ _DRIVER = ("usr/lib*/libcuda.so*", "usr/lib*/*/libcuda.so*", "usr/local/lib/libc
 
 
 def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Image:
-    """Return the image of a file or a folder that a user names.
-
-    Args:
-        path: The file or folder.
-        wanted: The checksum that the file must have, as `sha256:…`; None for any.
-        request: What else is wanted of the image.
+    """Return the image of a file or a folder, which must have the checksum `wanted` (`sha256:…`) unless that is None.
 
     Raises:
         LaunchError: If the runtime cannot execute it, or its checksum differs.

@@ -48,9 +48,6 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
         place: The image.
         hidden: Its new path.
         is_wanted: Whether the image must stay after all; it gets the present path of the note.
-
-    Returns:
-        Whether it is hidden.
     """
     note, aside = note_of(place), note_of(hidden)
     if is_being_made(place):

@@ -125,11 +125,6 @@ class Runtime(ABC):
     def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
         """Return the command of the host that executes the command inside for a person.
 
-        Args:
-            call: The command.
-            surroundings: The environment of the process that asks.
-            terminal: Whether there is a terminal.
-
         Raises:
             LaunchError: If it cannot be started.
         """

@@ -70,12 +70,6 @@ def check_mount(mount: Mount, runtime: str) -> Mount:
 
 
 def find_refusal(log: str, pattern: str, runtime: str) -> StartFailure | None:
-    """Return why a command was never started, if the last line of its log is an error of the runtime.
-
-    Args:
-        log: The end of the command's log.
-        pattern: The pattern of the runtime's errors, with their message in a group.
-        runtime: Its name.
-    """
+    """Return why a command was never started, if the last line of its log is an error of the runtime."""
     found = re.fullmatch(pattern, last_line(log).strip())
     return None if found is None else StartFailure(reason=Reason.START, message=f"{runtime}: {found[1]}")

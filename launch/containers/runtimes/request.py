@@ -167,12 +167,7 @@ def from_plain(values: dict[str, Any]) -> ContainerRequest:
 
 
 def run_words(request: ContainerRequest, *, podman: bool) -> list[str]:
-    """Return the options, the image and the command of `docker run` or `podman run`.
-
-    Args:
-        request: The container.
-        podman: Whether it is for Podman, which names GPUs differently.
-    """
+    """Return the options, the image and the command of `docker run` or `podman run`; they name GPUs differently."""
     words = ["--rm", f"--name={request.name}", f"--workdir={request.folder}", f"--network={request.network}"]
     words += [f"--label={name}={value}" for name, value in request.labels.items()]
     words += [f"--env={name}={value}" for name, value in request.environment.items()]

@@ -20,6 +20,10 @@ RUN = Made(state=State.SUCCEEDED, settings={"lr": 1})
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LAUNCH_RUNS", raising=False)
+    Path("my_plugin-1.dist-info").mkdir()  # an installed package with a plug-in
+    Path("my_plugin-1.dist-info/entry_points.txt").write_text("[s5.plugins]\nmy_plugin = my_plugin\n")
+    Path("my_plugin-1.dist-info/METADATA").write_text("Name: my-plugin\nVersion: 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
     Path("sweeps").mkdir()
     Path("sweeps/quickstart.yaml").touch()
     Path("slurm").mkdir()
@@ -43,6 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sweep x.yaml --runtime", "do", ["docker"]),
         ("run digits/s5 --runtime", "a", ["apptainer"]),
         ("retry quickstart --runtime", "p", ["podman", "pyxis"]),
+        ("sweep x.yaml --plugins", "my", ["my_plugin"]),
         ("shell --runtime", "ch", ["charliecloud"]),
         ("status", "", ["quickstart"]),
         ("status", "sweeps/", ["sweeps/quickstart.yaml"]),
