@@ -1,4 +1,4 @@
-"""The command line of a benchmark: measure, then print the machine and the figures, as lines or as JSON."""
+"""The command line of a benchmark: it measures, then prints the machine and the results, as lines or as JSON."""
 
 import argparse
 import json
@@ -12,16 +12,16 @@ from typing import Any
 def run(
     name: str, summary: str, measure: Callable[..., dict[str, Any]], options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Measure as the command line asks, and print the machine and the figures.
+    """Parse the command line, measure, and print the machine and the results.
 
     Args:
         name: The benchmark's module.
-        summary: What it measures, for its help.
-        measure: Returns the figures; takes the options by their names.
-        options: Name to default, or to a tuple of choices; the first is the default.
+        summary: The text of its `--help`.
+        measure: A function that returns the results; its arguments are the options.
+        options: Maps each option to its default, or to a tuple of choices; the first choice is the default.
 
     Returns:
-        What was printed.
+        The results that were printed.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {name}", description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -49,7 +49,7 @@ def run(
 
 
 def machine() -> dict[str, Any]:
-    """Return the facts that figures depend on besides the code, and the commit of the code."""
+    """Return the properties of the machine that results depend on, and the commit of the code."""
     return {
         "machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
         "cores": len(os.sched_getaffinity(0)),

@@ -1,16 +1,17 @@
-"""What containers cost: an attempt of a command that does nothing, by runtime, and a build after a touched source file.
+"""Measures containers: the time of an attempt that does nothing, by runtime, and of a build after a changed file.
 
     python -m benchmarks.containers [--image IMAGE] [--runtimes bare,docker,...] [--rebuild cpu] [--repeats 7] [--json]
 
-An attempt is a whole one: the supervisor starts, claims, starts the command, waits, records. `overhead_s` of a runtime
-is its median less that of `bare`. Runtimes take turns, so that load meets all alike; the first attempt of each is not
-counted. A runtime that is not here, or has no such image, is left out, with the reason; `--runtimes ''` leaves out all.
+An attempt is complete: the supervisor starts, claims the attempt, starts the command, waits and writes the record.
+`overhead_s` of a runtime is its median minus the median of `bare`. The runtimes alternate, so that the machine's load
+affects all of them equally. The first attempt of each runtime is not counted. A runtime that is not installed, or that
+does not have the image, is left out; the output says why. `--runtimes ''` leaves out all runtimes.
 
-`rebuild_s` is the wall clock of `launch image build cpu --base IMAGE` in a clone of this repository, each time after
-one file of s5 was changed, in the order of the builds. Before them one build is not counted, which may have to install
-the packages. `--rebuild ''` leaves them out.
+`rebuild_s` lists the wall-clock times of `launch image build cpu --base IMAGE` in a clone of this repository. Before
+each build one file of s5 is changed. The first build is not counted, since it may install the packages. `--rebuild ''`
+leaves the builds out.
 
-With LAUNCH_TEST_DOCKER and the like unset, whatever DOCKER_HOST and PATH name is measured.
+If LAUNCH_TEST_DOCKER and similar variables are not set, the engines that DOCKER_HOST and PATH name are measured.
 """
 
 import os
@@ -39,7 +40,7 @@ RUNTIMES = "bare,docker,podman,apptainer,charliecloud"
 
 
 def orders(folder: Path, runtime: str, image: str, count: int) -> list[SupervisorArgs]:
-    """Submit runs to a runtime; return what their supervisors are to do."""
+    """Submit runs to a runtime, and return the arguments of their supervisors."""
     store, composed = Store(folder / runtime / "runs"), command_runs([COMMAND] * count)
     options = ContainerOptions() if runtime == "bare" else ContainerOptions(runtime=runtime, image=image)
     source = code_under(folder)
@@ -48,7 +49,7 @@ def orders(folder: Path, runtime: str, image: str, count: int) -> list[Superviso
 
 
 def attempt(order: SupervisorArgs) -> float:
-    """Return the seconds that one attempt takes."""
+    """Execute one attempt, and return how many seconds it takes."""
     began = time.perf_counter()
     code, said = send_request(build_request(order, os.environ, os.getcwd())).close()
     took = time.perf_counter() - began
@@ -59,7 +60,7 @@ def attempt(order: SupervisorArgs) -> float:
 
 
 def rebuilds(folder: Path, name: str, base: str, repeats: int) -> list[float] | str:
-    """Return the seconds that each build of an image takes after a touched source file; why it is left out."""
+    """Return the seconds of each build after a changed source file; if a build fails, the reason as text."""
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", _ROOT, clone], check=True)
     own = {"PYTHONPATH": str(clone), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(folder / "cache")}
@@ -73,12 +74,12 @@ def rebuilds(folder: Path, name: str, base: str, repeats: int) -> list[float] | 
         if done.returncode:
             return f"left out: {done.stderr[-500:].strip()}"
         if turn == 0:
-            os.sync()  # an engine waits for the disk, and not for what the clone and the first build have left to it
+            os.sync()  # the next builds must not wait until the data of the clone and the first build are on disk
     return took[1:]
 
 
 def measure(image: str, runtimes: str, rebuild: str, repeats: int) -> dict[str, Any]:
-    """Return the seconds of builds, the median of an attempt for each runtime, and what it adds to that of `bare`."""
+    """Return the seconds of the builds and, for each runtime, the median of an attempt and its overhead over `bare`."""
     figures: dict[str, Any] = {"image": image, "repeats": repeats}
     if rebuild:
         with tempfile.TemporaryDirectory() as name:

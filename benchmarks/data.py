@@ -1,15 +1,15 @@
-"""What the loader feeds and what training consumes, in the shapes of the LRA recipes, and the memory it takes.
+"""Compares the speed of the data loader with that of training, in the shapes of the LRA recipes; measures memory.
 
     python -m benchmarks.data [--json] [--recipe NAME]... [--repeats N] [--batches N]
 
-batch_ms   milliseconds a batch of the recipe takes the loader: medians over `repeats` of `batches` in a row
-step_ms    milliseconds a training step of that batch takes; measured on `step_rows` of its rows, whose median over
-           `repeats` is multiplied: on a CPU, a step takes as much longer as it has more rows, or a little less
+batch_ms   milliseconds in which the loader makes a batch: `batches` are timed together; the median of `repeats`
+step_ms    milliseconds of a training step on that batch. A step on `step_rows` of its rows is measured (the median of
+           `repeats`) and multiplied: on a CPU, the time of a step grows with the number of rows, or a little less
 ratio      step_ms / batch_ms: how many times faster the loader is
-grew_mib   how much the process's own, unshared pages grew while batches were read, at their peak over all batches
+grew_mib   the largest growth of the process's own, unshared memory while batches are read
 
-A data set is as many random rows as take 128 MiB on the disk, or all rows where those are fewer, mapped as a prepared
-set is; model, optimizer and batch size are the recipe's, composed as a run composes them.
+A data set consists of random rows: 128 MiB on the disk, or the number of the real set if that is smaller. It is
+memory-mapped like a prepared data set. Model, optimizer and batch size are those of the recipe.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from s5.process.huge_pages import restart_with_huge_pages
 from s5.process.sharding import Devices
 from s5.training.trainer import Trainer
 
-# The rows on which a step is measured: some that take a second or few on two cores.
+# The number of rows on which a step is measured; the step then takes a few seconds on two cores.
 STEP_ROWS = {
     "lra/listops": 10,
     "lra/text": 4,
@@ -51,7 +51,7 @@ MOST_BYTES = 1 << 27
 
 
 def make_dataset(folder: Path, info: DatasetInfo) -> Dataset:
-    """Return a data set of random rows, mapped, in the shape of a catalog's entry."""
+    """Return a memory-mapped data set of random rows, in the shape of a catalog entry."""
     documents = (2,) if info.head is Head.retrieval else ()
     shape = (*documents, info.length, 1)
     dtype = np.dtype(np.int16 if info.name.startswith("speech") else np.uint8)
@@ -69,20 +69,20 @@ def make_dataset(folder: Path, info: DatasetInfo) -> Dataset:
         full_scale=127.5,
         offset=127.5,
         tokens=info.tokens,
-        # Pictures and clips are scattered over their files by the seed of the split.
+        # In real sets, a split's pictures and clips are in random order in their files.
         rows=None if info.tokens else rng.permutation(n),
     )
     return Dataset.from_info(info, {"train": split, "val": split, "test": split}, vocabulary="random" * info.tokens)
 
 
 def own_memory_mib() -> float:
-    """Return the size of the pages that this process shares with no file, in MiB."""
+    """Return the size of this process's anonymous memory, which belongs to no file, in MiB."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     return int(fields["Anonymous"].split()[0]) / 1024
 
 
 def measure_loader(dataset: Dataset, batch_size: int, repeats: int, n: int) -> dict[str, float]:
-    """Return milliseconds a batch, and the growth of memory at its peak."""
+    """Return the milliseconds per batch, and the largest growth of memory."""
     batches = TrainBatches(dataset.splits["train"], batch_size, 0)
     next(batches)
     before, times, peak = own_memory_mib(), [], 0.0
@@ -91,7 +91,7 @@ def measure_loader(dataset: Dataset, batch_size: int, repeats: int, n: int) -> d
         for _ in range(n):
             next(batches)
         times.append((time.perf_counter() - start) / n * 1e3)
-    for _ in range(n):  # apart, since asking takes a while
+    for _ in range(n):  # in its own loop, since reading the memory takes a while
         next(batches)
         peak = max(peak, own_memory_mib())
     batches.close()
@@ -99,7 +99,7 @@ def measure_loader(dataset: Dataset, batch_size: int, repeats: int, n: int) -> d
 
 
 def measure_step(config: Config, dataset: Dataset, rows: int, repeats: int) -> float:
-    """Return milliseconds a training step of some rows takes."""
+    """Return the milliseconds of a training step on `rows` rows."""
     train = dataclasses.replace(config.train, batch_size=rows)
     trainer = Trainer(dataclasses.replace(config, train=train), dataset, Devices(1))
     trainer.initialize(None)
@@ -115,7 +115,7 @@ def measure_step(config: Config, dataset: Dataset, rows: int, repeats: int) -> f
 
 
 def measure(recipe: str, repeats: int, n: int) -> dict[str, Any]:
-    """Return the figures of a recipe."""
+    """Return the results for a recipe."""
     config = compose([f"experiment={recipe}"])
     info, batch_size, rows = catalog.dataset_info(config.data.name), config.train.batch_size, STEP_ROWS[recipe]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Makes planned runs look executed: half finished, a tenth failed. `python -m benchmarks.finished_runs runs/SWEEP`."""
+"""Makes half of the planned runs look finished, and a tenth failed: `python -m benchmarks.finished_runs runs/SWEEP`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What huge memory pages are worth to a training step on a CPU.
+"""Measures how much faster a training step on a CPU is with huge memory pages.
 
     python -m benchmarks.huge_pages [--json] [--repeats N]
 
@@ -6,7 +6,7 @@ small_s, huge_s      median seconds of a training step of mnist5k/sequential, wi
 speedup              small_s / huge_s
 small_faults, huge_faults   page faults of a step
 
-Each repeat is a process of its own; the two kinds alternate, so that both meet the same noise.
+Each repeat is a new process. Processes without and with huge pages alternate, so that noise affects both equally.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _STEPS = 8
 
 
 def measure_here() -> dict[str, float]:
-    """Return the median seconds and the page faults of a step in this process."""
+    """Return the median seconds and the mean page faults of a step in this process."""
     import jax
 
     from s5.config.compose import compose

@@ -1,10 +1,10 @@
-"""What a training batch costs: the pipeline of `s5.data.batch` on Grain, and two others it was chosen over.
+"""Measures the time of a training batch: in the pipeline of `s5.data.batch`, which uses Grain, and in two others.
 
     python -m benchmarks.input_pipeline [--json]
 
-The data are random numbers in the shape of `mnist5k`, batches of 50. `numpy_thread` is the same order and the same
-gather behind a queue and a thread of our own; `grain_examples` is Grain as its tutorial has it, example by example.
-Every figure is the best of its repeats, on an otherwise idle machine.
+The data are random numbers in the shape of `mnist5k`, in batches of 50. `numpy_thread` makes the same batches in its
+own thread, with a queue. `grain_examples` uses Grain as in its tutorial, one example at a time. Every result is the
+best of its repeats; the machine should be idle.
 """
 
 import queue
@@ -24,7 +24,7 @@ from s5.data.batch import Batch, BatchSequence, TrainBatches
 from s5.data.dataset import Split
 
 BATCH_SIZE = 50
-FAR = 1_000_003  # a step in the middle of an epoch, far out
+FAR = 1_000_003  # a late step, in the middle of an epoch
 STACK = "import jax, optax, orbax.checkpoint, flax.nnx"
 
 
@@ -40,7 +40,7 @@ def random_split(n: int = 4000, length: int = 784) -> Split:
 
 
 def numpy_thread(split: Split, start_step: int = 0) -> Iterator[Batch]:
-    """Yield the training batches that a thread puts into a queue of two."""
+    """Yield the training batches that a thread puts into a queue of size two."""
     steps, ready, stopped = BatchSequence(split, BATCH_SIZE, seed=0), queue.Queue(maxsize=2), threading.Event()
 
     def produce() -> None:
@@ -62,7 +62,7 @@ def numpy_thread(split: Split, start_step: int = 0) -> Iterator[Batch]:
 
 
 def grain_examples(split: Split, start_step: int = 0) -> Iterator[Any]:
-    """Return Grain's own shuffle and batch over single examples."""
+    """Return batches of single examples, shuffled and batched by Grain."""
 
     def example(index: int) -> Batch:
         inputs = split.inputs[index].astype(np.float32) / np.float32(split.full_scale)
@@ -74,7 +74,7 @@ def grain_examples(split: Split, start_step: int = 0) -> Iterator[Any]:
 
 
 def time_batch_us(batches: Iterator[Any], n: int) -> float:
-    """Return the time of a batch when nothing else is done."""
+    """Return the microseconds per batch if nothing else is done."""
     start = time.perf_counter()
     for _ in range(n):
         next(batches)
@@ -82,7 +82,7 @@ def time_batch_us(batches: Iterator[Any], n: int) -> float:
 
 
 def time_wait_us(batches: Iterator[Any], n: int, work_s: float = 5e-3) -> float:
-    """Return the median wait for a batch behind steps of `work_s` of matrix products, which leave Python's lock."""
+    """Return the median wait for a batch after `work_s` of matrix products, which release Python's global lock."""
     matrix, waits = np.ones((200, 200), np.float32), []
     for _ in range(n):
         end = time.perf_counter() + work_s
@@ -95,21 +95,21 @@ def time_wait_us(batches: Iterator[Any], n: int, work_s: float = 5e-3) -> float:
 
 
 def time_restore_ms(make: Callable[..., Iterator[Any]], split: Split) -> float:
-    """Return the time from nothing to the first batch of a step far out."""
+    """Return the milliseconds from the start to the first batch, at a late step."""
     start = time.perf_counter()
     batches = make(split, FAR)
     next(batches)
-    return (time.perf_counter() - start) * 1e3  # before `batches` goes, and with it its thread
+    return (time.perf_counter() - start) * 1e3  # taken before `batches` and its thread are deleted
 
 
 def time_import_s(statement: str, after: str = "pass") -> float:
-    """Return the time of an import in a fresh process, behind others."""
+    """Return the seconds of an import in a new process, after the imports in `after`."""
     code = f"{after}\nimport time; t = time.perf_counter()\n{statement}\nprint(time.perf_counter() - t)"
     return min(float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(3))
 
 
 def measure(repeats: int = 3) -> dict[str, Any]:
-    """Return all figures."""
+    """Return all results."""
     split = random_split()
     figures: dict[str, Any] = {
         "import_data_s": time_import_s("import s5.data"),

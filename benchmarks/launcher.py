@@ -1,16 +1,17 @@
-"""How long the launcher takes: every figure is the wall clock of a real command in a cold process, files on disk.
+"""Measures how long the launcher's commands take: the wall-clock time of real commands in new processes.
 
     python -m benchmarks.launcher [--json] [--repeats N]
 
-expand_1000_s, expand_10000_s   `launch sweep FILE --plan-only`: expanded, composed, validated, hashed, and written as
-                                1,000 (10,000) run directories with a frozen manifest and a snapshot of the code
+expand_1000_s, expand_10000_s   `launch sweep FILE --plan-only`, which writes 1,000 (10,000) run directories, a manifest
+                                and a snapshot of the code
 help_s                          `launch --help`
-status_1000_s, _rss_mb          `launch status NAME` of 1,000 runs, half of them finished, a tenth failed
+status_1000_s, _rss_mb          `launch status NAME` of 1,000 runs, half of them finished, a tenth failed: seconds, and
+                                peak memory
 python_start_s                  `python -c pass`
-overhead_per_run_s              a sweep of 20 runs of `python -c pass` one after the other, start-up and results table
-                                included, divided by 20, less `python -c pass` alone
+overhead_per_run_s              a sweep of 20 runs of `python -c pass`, one after the other, with start-up and results
+                                table: its time divided by 20, minus python_start_s
 
-Each is the median over the repeats.
+Each result is the median over the repeats.
 """
 
 import json
@@ -30,7 +31,7 @@ _RUNS_OF_OVERHEAD = 20
 
 
 def wall(command: list[str], where: Path) -> tuple[float, float]:
-    """Run a command that must succeed; return its wall clock in seconds and its peak memory in MB."""
+    """Run a command that must succeed; return its wall-clock time in seconds and its peak memory in MB."""
     environment = {**os.environ, "LAUNCH_RUNS": str(where / "runs"), "LAUNCH_SLOTS": str(where / "slots")}
     with (where / "stdout").open("wb") as out, (where / "stderr").open("wb") as err:
         start = time.perf_counter()
@@ -44,7 +45,7 @@ def wall(command: list[str], where: Path) -> tuple[float, float]:
 
 
 def expand(count: int, repeats: int, root: Path) -> float:
-    """Return the median seconds of planning `count` runs into a fresh folder."""
+    """Return the median seconds of planning `count` runs in a new folder."""
     return statistics.median(_expand_once(count, root) for _ in range(repeats))
 
 
@@ -58,13 +59,13 @@ def _expand_once(count: int, root: Path) -> float:
 
 
 def _fresh(root: Path) -> Path:
-    # Nothing is deleted before the last figure is taken: for a minute, ext4 steps over every inode that was freed
-    # before it hands out one, which would be measured as the launcher's.
+    # Nothing is deleted before the last measurement: ext4 skips inodes for a minute after they were freed, and this
+    # search would be measured as time of the launcher.
     return Path(tempfile.mkdtemp(dir=root))
 
 
 def write_sweep(where: Path, count: int) -> str:
-    """Write a sweep of `count` runs of the digits recipe, three keys varied, ten seeds; return the file's name."""
+    """Write a sweep file of `count` runs of the digits recipe: three keys, ten seeds. Return the file's name."""
     grid = {
         "optim.lr": [round(0.0005 * step, 6) for step in range(1, count // 100 + 1)],
         "model.n_layers": [1, 2, 3, 4, 5],
@@ -76,7 +77,7 @@ def write_sweep(where: Path, count: int) -> str:
 
 
 def status(repeats: int, root: Path) -> tuple[float, float]:
-    """Return the median seconds and megabytes of showing 1,000 runs, most of them executed."""
+    """Return the median seconds and megabytes of `launch status` for 1,000 runs, most of them executed."""
     where = _fresh(root)
     wall([*_LAUNCH, "sweep", write_sweep(where, 1000), "--plan-only"], where)
     subprocess.run([sys.executable, "-m", "benchmarks.finished_runs", str(where / "runs" / "big")], check=True)
@@ -88,11 +89,11 @@ def status(repeats: int, root: Path) -> tuple[float, float]:
 
 
 def overhead(repeats: int, alone: float, root: Path) -> float:
-    """Return the median seconds that a run costs besides its command."""
-    return statistics.median(_sweep_of_nothing(_fresh(root)) / _RUNS_OF_OVERHEAD - alone for _ in range(repeats))
+    """Return the median seconds that a run takes in addition to its command."""
+    return statistics.median(_time_empty_sweep(_fresh(root)) / _RUNS_OF_OVERHEAD - alone for _ in range(repeats))
 
 
-def _sweep_of_nothing(where: Path) -> float:
+def _time_empty_sweep(where: Path) -> float:
     sweep = {"experiment": "digits/s5", "command": _PASS, "seeds": _RUNS_OF_OVERHEAD, "max_parallel": 1}
     (where / "nothing.yaml").write_text(json.dumps(sweep))
     took, _ = wall([*_LAUNCH, "sweep", "nothing.yaml"], where)
@@ -103,11 +104,11 @@ def _sweep_of_nothing(where: Path) -> float:
 
 
 def measure(repeats: int) -> dict[str, float]:
-    """Return every figure."""
+    """Return all results."""
     with tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
         root = Path(folder)
         here = _fresh(root)
-        wall([*_LAUNCH, "status"], here)  # bytecode is compiled once, by the first process
+        wall([*_LAUNCH, "status"], here)  # the first process compiles the bytecode
         python_start = statistics.median(wall(_PASS, here)[0] for _ in range(4 * repeats))
         help_s = statistics.median(wall([*_LAUNCH, "--help"], here)[0] for _ in range(4 * repeats))
         seconds, megabytes = status(2 * repeats, root)

@@ -1,16 +1,16 @@
-"""The S5 layer against the plain one of `benchmarks.plain_layer`, and against its matrix products alone.
+"""Compares the S5 layer with the plain layer of `benchmarks.plain_layer`, and with its matrix products alone.
 
     python -m benchmarks.layer [--json] [--device cpu|gpu] [--shape H,P,L,BATCH ...] [--repeats N]
 
-speedup_forward, speedup_forward_backward   seconds of the plain layer over ours
-floor_ratio      seconds of ours forward and backward over those of the two real products alone: u B and x C over
-                 batch × length rows with all four derivatives, in the faster of two layouts
-compile_ratio, temp_ratio   ours forward and backward over the plain one: seconds to trace and compile, bytes of
-                 temporary memory
-max_abs_error    largest difference between the two layers' outputs
+speedup_forward, speedup_forward_backward   seconds of the plain layer / seconds of ours
+floor_ratio      seconds of ours, forward and backward / seconds of its two real products alone: u B and x C on
+                 batch × length rows, with all four derivatives, in the faster of two layouts
+compile_ratio    seconds to trace and compile forward and backward, ours / plain
+temp_ratio       bytes of temporary memory of forward and backward, ours / plain
+max_abs_error    largest difference between the outputs of the two layers
 
-P counts the states that conjugate symmetry keeps. Seconds are medians over the repeats, which alternate between the
-programs so that all meet the same noise. On a CPU the process takes huge pages, as training does.
+P is the number of states that are stored under conjugate symmetry. Seconds are medians over the repeats. The programs
+alternate, so that noise affects all of them equally. On a CPU the process uses huge pages, as training does.
 """
 
 import argparse
@@ -36,20 +36,20 @@ Program = Callable[..., Any]
 
 
 def make_layer(H: int, P: int, bidirectional: bool = False) -> tuple[Program, dict[str, jax.Array]]:
-    """Return our layer as a function of its parameters and inputs, and the parameters."""
+    """Return our layer as a function (parameters, inputs) -> outputs, and its parameters."""
     layer = S5SSM(H, 2 * P, bidirectional=bidirectional, rngs=np.random.default_rng(0))
     graph, state = nnx.split(layer)
-    return lambda params, u: nnx.merge(graph, _state_of(state, params))(u), nnx.to_pure_dict(state)
+    return lambda params, u: nnx.merge(graph, _fill_state(state, params))(u), nnx.to_pure_dict(state)
 
 
-def _state_of(state: nnx.State, params: dict[str, jax.Array]) -> nnx.State:
+def _fill_state(state: nnx.State, params: dict[str, jax.Array]) -> nnx.State:
     filled = nnx.clone(state)
     nnx.replace_by_pure_dict(filled, params)
     return filled
 
 
 def with_backward(layer: Program) -> Program:
-    """Return the function of (parameters, inputs, derivative by the outputs) to (outputs, both derivatives)."""
+    """Return a function (parameters, inputs, derivative by the outputs) -> (outputs, other derivatives)."""
 
     def forward_backward(params: Any, u: jax.Array, y_bar: jax.Array) -> Any:
         y, pull = jax.vjp(layer, params, u)
@@ -59,7 +59,7 @@ def with_backward(layer: Program) -> Program:
 
 
 def products_in_rows(matrices: Any, u: jax.Array, y_bar: jax.Array) -> Any:
-    """Return u B C and all derivatives, with a step in a row."""
+    """Return u B C and all derivatives, with one step per row."""
     (B, C), H = matrices, u.shape[-1]
     u, y_bar = u.reshape(-1, H), y_bar.reshape(-1, H)
     x = u @ B
@@ -69,7 +69,7 @@ def products_in_rows(matrices: Any, u: jax.Array, y_bar: jax.Array) -> Any:
 
 
 def products_in_columns(matrices: Any, u: jax.Array, y_bar: jax.Array) -> Any:
-    """Return the same from the same numbers read as if a step were a column."""
+    """Return the same products with one step per column; the arrays are only reshaped, not transposed."""
     (B, C), H = matrices, u.shape[-1]
     u, y_bar = u.reshape(H, -1), y_bar.reshape(H, -1)
     x = B.T @ u
@@ -78,7 +78,7 @@ def products_in_columns(matrices: Any, u: jax.Array, y_bar: jax.Array) -> Any:
 
 
 def compile_seconds(program: Program, arguments: tuple) -> tuple[Any, float]:
-    """Compile from nothing; return the executable and the seconds."""
+    """Compile with empty caches; return the executable and the seconds."""
     jax.clear_caches()
     start = time.perf_counter()
     compiled = jax.jit(program).lower(*arguments).compile()
@@ -86,19 +86,19 @@ def compile_seconds(program: Program, arguments: tuple) -> tuple[Any, float]:
 
 
 def race(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each executable; they take turns."""
+    """Return the median seconds of each executable; the executables alternate."""
     taken: dict[str, list[float]] = {name: [] for name in programs}
     for turn in range(repeats + 1):
         for name, (program, arguments) in programs.items():
             start = time.perf_counter()
             jax.block_until_ready(program(*arguments))
-            if turn:  # the first one warms up
+            if turn:  # the first turn warms up
                 taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
 def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
-    """Return the figures of one shape."""
+    """Return the results for one shape."""
     H, P, L, batch = shape
     layer, params = make_layer(H, P)
     rng = np.random.default_rng(1)
@@ -136,7 +136,7 @@ def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
     }
 
 
-def _shape_of(text: str) -> tuple[int, int, int, int]:
+def _parse_shape(text: str) -> tuple[int, int, int, int]:
     H, P, L, batch = (int(n) for n in text.split(","))
     return H, P, L, batch
 
@@ -146,21 +146,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON list, an object per shape")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--shape", nargs="+", metavar="H,P,L,BATCH", help="other shapes than the three of the record")
+    parser.add_argument("--shape", nargs="+", metavar="H,P,L,BATCH", help="default: three shapes")
     parser.add_argument("--repeats", type=int, default=7)
     asked = parser.parse_args()
     if asked.device == "cpu":
         restart_with_huge_pages()
     if asked.repeats < 1:
-        parser.error(f"--repeats {asked.repeats}: 1 is the least")
+        parser.error(f"--repeats {asked.repeats}: must be at least 1")
     try:
-        shapes = SHAPES if asked.shape is None else [_shape_of(one) for one in asked.shape]
+        shapes = SHAPES if asked.shape is None else [_parse_shape(one) for one in asked.shape]
     except ValueError as error:
         parser.error(f"--shape: {error}")
     try:
         device = jax.devices(asked.device)[0]
     except RuntimeError:
-        parser.error(f"--device {asked.device}: JAX finds none here; it finds {jax.devices()[0].platform}")
+        parser.error(f"--device {asked.device}: JAX finds no such device, only {jax.devices()[0].platform}")
     with jax.default_device(device):
         figures = [measure(shape, asked.repeats) for shape in shapes]
     if asked.json:

@@ -1,4 +1,4 @@
-"""Other tools on the same cluster: who is installed, and what the kill harness leaves of their sweeps."""
+"""Compares other tools with the launcher on one cluster: what is left of their sweeps after kills."""
 
 import functools
 import random
@@ -31,16 +31,17 @@ def is_installed(tool: str, python: str) -> bool:
 
 
 def recover(slurm: Slurm, rounds: int, seed: int, python: str) -> dict[str, Any]:
-    """Return the rest of each tool's sweeps when they are killed at the same random instants.
+    """Return the remains of each tool's sweeps after kills at the same random times.
 
-    Every round types the command three times and kills one to three of its processes, of its jobs' or Slurm's daemons,
-    then types it once more. One more round kills the command as soon as sbatch has answered.
+    In a round the command is started three times. Each time one to three processes are killed: of the command, of its
+    jobs, or Slurm's daemons. Then the command is started once more. One more round kills the command as soon as sbatch
+    has answered.
 
     Args:
         slurm: The cluster.
-        rounds: Rounds of each tool at random instants.
-        seed: Seed of the instants.
-        python: The interpreter that has Hydra's launcher.
+        rounds: Number of rounds with random times, for each tool.
+        seed: Seed of the random times.
+        python: The interpreter in which Hydra's launcher is installed.
     """
     found: dict[str, Any] = {}
     found["launch"] = _play(
@@ -57,7 +58,7 @@ def recover(slurm: Slurm, rounds: int, seed: int, python: str) -> dict[str, Any]
 
 
 def _play(make: Callable[[Path], Harness], rounds: int, seed: int, point: str) -> dict[str, Any]:
-    """Return the sums over the rounds of one tool."""
+    """Play all rounds of one tool, and return the sums over the rounds."""
     sums: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     kills: Counter[str] = Counter()
     for harness in _killed(make, rounds, seed, point):
@@ -71,7 +72,7 @@ def _play(make: Callable[[Path], Harness], rounds: int, seed: int, point: str) -
 
 
 def _killed(make: Callable[[Path], Harness], rounds: int, seed: int, point: str) -> Iterator[Harness]:
-    """Yield a harness for each round, killed."""
+    """Yield the harness of each round, after the kills."""
     rng = random.Random(seed)
     for kill in (*[killed_at_random(rng, MOST_S_OF_SLURM)] * rounds, killed_at([point])):
         with tempfile.TemporaryDirectory(prefix="kill-", ignore_cleanup_errors=True) as folder:

@@ -1,6 +1,6 @@
-"""The S5 layer as its published implementations write it: what `benchmarks.layer` compares with.
+"""The plain S5 layer, written like the published implementations; `benchmarks.layer` compares ours with it.
 
-One example at a time in complex64, over the batch by `vmap`, the scan by `associative_scan`, the derivative by JAX.
+It computes in complex64, with `vmap` over the batch, `associative_scan` over time, and JAX's own derivative.
 """
 
 import jax

@@ -1,8 +1,8 @@
-"""A training step of an S5 model as the usual published implementation does it: what ours is measured against.
+"""The plain training step of an S5 model, written like the published implementations; ours is compared with it.
 
-Per example, `vmap` over the batch; complex64 products and `associative_scan`; a Python loop over the layers; JAX's own
-derivatives; batch norm by `pmean` over the batch's axis; one optax chain per group. Nothing of `s5` is used but the
-initial values, so that both sides compute the same function.
+It has `vmap` over the batch, complex64 products, `associative_scan`, a Python loop over the layers, JAX's own
+derivatives, batch norm by `pmean` over the batch axis, and one optax chain per group. Only the initial values come from
+`s5`, so that both steps compute the same function.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ def plain_params(params: dict[str, Any], n_layers: int) -> dict[str, Any]:
     """Return the parameters of our model in the published layout.
 
     Args:
-        params: `nnx.to_pure_dict` of them; those of the layers have a leading axis of size n_layers.
-        n_layers: How many layers there are.
+        params: Our parameters as `nnx.to_pure_dict` returns them; in the layers they have a first axis of n_layers.
+        n_layers: Number of layers.
     """
     layers = [_plain_layer(jax.tree.map(lambda x, i=i: x[i], params["layers"]["layer"])) for i in range(n_layers)]
     return {"encoder": params["encoder"], "layers": layers, "decoder": params["head"]["decoder"]}
@@ -99,12 +99,12 @@ def make_plain_step(
     Args:
         config: The model; bidirectional, with batch norm, `half_glu1` or `half_glu2`.
         params: From `plain_params`.
-        padded: Whether sequences are padded: then the pooling is masked, and nothing else.
+        padded: Whether sequences are padded. If so, only the pooling is masked.
 
     Returns:
         A jitted function (state, inputs, labels, lengths) -> (state, loss), and the state (params, stats, optimizer).
     """
-    labels_of = partial(
+    label_params = partial(
         jax.tree_util.tree_map_with_path,
         lambda path, _: "ssm" if any(getattr(key, "key", None) in SSM for key in path) else "regular",
     )
@@ -113,7 +113,7 @@ def make_plain_step(
             "ssm": optax.inject_hyperparams(optax.adam)(learning_rate=1e-3),
             "regular": optax.inject_hyperparams(optax.adamw)(learning_rate=3e-3, weight_decay=0.04),
         },
-        labels_of,
+        label_params,
     )
     H = config.d_model
     stats = [{"mean": jnp.zeros(H), "var": jnp.ones(H)} for _ in range(config.n_layers)]

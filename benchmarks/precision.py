@@ -1,9 +1,9 @@
-"""What bfloat16 costs in accuracy: the pairs of a finished `launch sweep sweeps/precision.yaml`, and their curves.
+"""Compares the accuracy of bfloat16 with that of float32, in the runs of `launch sweep sweeps/precision.yaml`.
 
     python -m benchmarks.precision [--runs DIR] [--json] [--plot FILE.png]
 
-Both runs of a pair share seed, and so initial values, batches and dropout. `difference` is the mean of the pairs'
-test accuracies, bfloat16 minus float32, in percentage points, with its 95 % interval by Student's t.
+The two runs of a pair have the same seed, so the same initial values, batches and dropout. `difference` is the mean
+difference of their test accuracies, bfloat16 minus float32, in percentage points, with its 95 % interval (Student's t).
 """
 
 import argparse
@@ -24,7 +24,7 @@ PRECISIONS = tuple(precision.name for precision in Precision)
 
 
 def finished_pairs(store: Store) -> dict[int, dict[str, Path]]:
-    """Return the run directories of each seed by precision, where both runs have succeeded."""
+    """Return the run directories by seed and precision, for seeds whose two runs have both succeeded."""
     found: dict[int, dict[str, Path]] = {}
     for view in store.sweep(SWEEP).views():
         if view.state is State.SUCCEEDED:
@@ -85,7 +85,7 @@ def plot(pairs: dict[int, dict[str, Path]], path: str) -> None:
 def main() -> None:
     """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, help="where run directories lie; $LAUNCH_RUNS, else ./runs")
+    parser.add_argument("--runs", type=Path, help="folder of the sweeps; default: $LAUNCH_RUNS, else ./runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the learning curves")
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""How well the local queue keeps its slots busy: 64 short runs on 4 slots.
+"""Measures how well the local queue uses its slots, with 64 short runs on 4 slots.
 
     python -m benchmarks.queue [--runs 64] [--slots 4] [--seconds 2] [--json]
 
-The slots are GPUs that a fake `nvidia-smi` lists, and a run sleeps, so the figure is the queue's own and not the
-machine's. Utilisation is the time in which the runs slept, of all the time the slots were there.
+The slots are GPUs that a fake `nvidia-smi` lists, and the runs only sleep. So the result depends on the queue, not on
+the machine. Utilisation is the time in which runs slept, divided by the number of slots times the sweep's duration.
 """
 
 import json
@@ -33,7 +33,7 @@ os.write(os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT), (line + "
 
 
 def fake_gpus(folder: Path, count: int) -> None:
-    """Put an `nvidia-smi` first on the path that lists `count` GPUs."""
+    """Put an `nvidia-smi` that lists `count` GPUs first on the PATH."""
     lines = "\n".join(f"GPU {n}: Fake (UUID: GPU-{n})" for n in range(count))
     (folder / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
     (folder / "nvidia-smi").chmod(0o755)
@@ -42,7 +42,7 @@ def fake_gpus(folder: Path, count: int) -> None:
 
 
 def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
-    """Run the queue once; return what it showed."""
+    """Run the queue once, and return the results."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fake_gpus(folder, slots)
@@ -72,7 +72,7 @@ def measure(runs: int, slots: int, seconds: float) -> dict[str, Any]:
 
 
 def most_at_once(intervals: list[list[Any]]) -> int:
-    """Return how many intervals overlap at most."""
+    """Return the largest number of intervals that overlap."""
     events = sorted([(begin, 1) for _, begin, _ in intervals] + [(end, -1) for _, _, end in intervals])
     now = most = 0
     for _, change in events:

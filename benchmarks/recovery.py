@@ -1,11 +1,11 @@
-"""Kills the launcher, its supervisors and its runs again and again, and counts what was lost or done twice.
+"""Kills the launcher, its supervisors and its runs many times, and counts runs that were lost or done twice.
 
     python -m benchmarks.recovery [--on local|slurm] [--rounds 50] [--seed 0] [--json]
 
-Each round is a sweep of its own: the command is typed, processes of it are killed with SIGKILL at random instants,
-the command is typed once more, and the files are held against a journal that the runs wrote themselves. Every named
-fault point gets a round of its own in addition. With `--on slurm` a real cluster is brought up on this machine; its
-daemons are among what is killed, and its queue is searched for orphans.
+Each round is a new sweep: the command is started, its processes are killed with SIGKILL at random times, and the
+command is started once more. Then the files are compared with a journal that the runs wrote. Each named fault point has
+an additional round. With `--on slurm` a real cluster is started on this machine. Its daemons are also killed, and its
+queue is searched for orphans.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.kill.slurm_harness import ATTEMPT_POINTS, MENDING_POINTS, RESULT_POIN
 
 MOST_S = 0.8  # the longest pause before a kill
 MOST_S_OF_SLURM = 1.5
-KILLED_TIMES = 3  # how often the command is typed and killed in a round
+KILLED_TIMES = 3  # how often the command is started and killed in a round
 
 
 Kill = Callable[[Harness], None]
@@ -33,7 +33,7 @@ Make = Callable[[Path], Harness]
 
 
 def play(name: str, make: Make, kill: Kill) -> dict[str, Any]:
-    """Play one round; return what it showed."""
+    """Play one round, and return its results."""
     with tempfile.TemporaryDirectory() as folder:
         harness = make(Path(folder))
         began = time.perf_counter()
@@ -56,7 +56,7 @@ def play(name: str, make: Make, kill: Kill) -> dict[str, Any]:
 
 
 def killed_at_random(rng: random.Random, most_s: float) -> Kill:
-    """Return the killing of a round at random instants."""
+    """Return a function that kills at random times during a round."""
 
     def kill(harness: Harness) -> None:
         for _ in range(KILLED_TIMES):
@@ -66,7 +66,7 @@ def killed_at_random(rng: random.Random, most_s: float) -> Kill:
 
 
 def killed_at(points: Sequence[str]) -> Kill:
-    """Return the killing of a round at named points, one command after the other."""
+    """Return a function that kills at the named fault points, one command after the other."""
 
     def kill(harness: Harness) -> None:
         for point in points:
@@ -86,13 +86,13 @@ def rounds_here(rounds: int, rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def rounds_on_slurm(rounds: int, rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Play every round on a cluster that is brought up for them."""
+    """Play every round on a cluster that is started for this."""
     with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
         slurm = Slurm(Path(folder))
         slurm.up()
         try:
             for number in range(rounds):
-                # Every second round goes on under the same job, which Slurm lets wait for some seconds.
+                # In every second round, runs resume under the same job, which Slurm delays for some seconds.
                 requeue = bool(number % 2)
                 yield play(
                     f"random {number}",
@@ -108,7 +108,7 @@ def rounds_on_slurm(rounds: int, rng: random.Random) -> Iterator[dict[str, Any]]
 
 
 def measure(on: str, rounds: int, seed: int) -> dict[str, Any]:
-    """Play every round; return the sums."""
+    """Play every round, and return the sums."""
     rng = random.Random(seed)
     played: list[dict[str, Any]] = []
     for facts in (rounds_on_slurm if on == "slurm" else rounds_here)(rounds, rng):
@@ -136,7 +136,7 @@ def measure(on: str, rounds: int, seed: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure and print; 1 where a run was lost or done twice."""
+    """Measure and print; return 1 if a run was lost or done twice, else 0."""
     facts = run("benchmarks.recovery", __doc__, measure, {"on": ("local", "slurm"), "rounds": 50, "seed": 0})
     return 1 if facts["failed_rounds"] else 0
 

@@ -1,11 +1,11 @@
-"""How time and memory grow: of the layer with the length of the sequence, of a model with its depth.
+"""Measures how time and memory grow: for a layer with the length of the sequence, for a model with its depth.
 
     python -m benchmarks.scaling [--json] [--plot FILE.png] [--longest L] [--repeats N]
 
 length   one bidirectional layer, H 128, P 64, batch 1, forward and backward
-depth    a model of such layers with L 1024, batch 4: its loss and all gradients, and the seconds to compile them
+depth    a model of such layers, H 64, L 1024, batch 4: loss and all gradients, and the seconds to compile them
 
-`temp_mb` is the temporary memory that XLA plans, without parameters, inputs and results.
+`temp_mb` is the temporary memory that XLA plans, in addition to parameters, inputs and results.
 """
 
 import argparse
@@ -27,7 +27,7 @@ DEPTHS = (1, 2, 4, 8, 16)
 
 
 def by_length(longest: int, repeats: int) -> Iterator[dict[str, Any]]:
-    """Yield the figures of the layer at 1,024 steps, at twice as many, and so on."""
+    """Yield the results of the layer for 1,024 steps, then for twice the number, up to `longest`."""
     layer, params = make_layer(128, 64, bidirectional=True)
     L = 1024
     while longest >= L:
@@ -37,7 +37,7 @@ def by_length(longest: int, repeats: int) -> Iterator[dict[str, Any]]:
 
 
 def by_depth(repeats: int) -> Iterator[dict[str, Any]]:
-    """Yield the figures of a model at each depth."""
+    """Yield the results of a model for each depth."""
     inputs = jnp.ones((4, 1024, 1))
     for n_layers in DEPTHS:
         config = S5Config(n_layers=n_layers, d_model=64, d_state=64, n_blocks=1, norm=Norm.layer, bidirectional=True)
@@ -61,7 +61,7 @@ COLUMNS = (("ms", "time (ms)"), ("temp_mb", "temporary memory (MB)"), ("compile_
 
 
 def plot(figures: dict[str, list[dict[str, Any]]], path: str) -> None:
-    """Draw time, memory and compile time over length and over depth, with what linear growth would be."""
+    """Plot time, memory and compile time over length and depth, with a line for linear growth."""
     import matplotlib
 
     matplotlib.use("Agg")

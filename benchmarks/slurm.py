@@ -1,25 +1,25 @@
-"""How long the launcher takes over a real Slurm, and what others take for the same, on one cluster and in one run.
+"""Measures how long the launcher and other tools take with a real Slurm, on one cluster.
 
     python -m benchmarks.slurm [--json] [--repeats N] [--recovery-rounds N] [--hydra PYTHON]
 
-submit_1000_s, submit_10000_s   expanded, composed, validated, written and submitted, until the command has returned;
-                                the partition is closed, so nothing starts. `launch` leaves 1,000 run directories with
-                                resolved configs, `submitit_map_array` 1,000 pickles of a call, `sbatch_array` nothing.
-                                `submitit_loop` is 100 calls, times ten, for 1,000; `hydra_submitit` is Hydra's launcher
-                                until sbatch has returned, since it waits for its jobs; for 10,000 it asks for one
-                                array, which this cluster refuses
-submit_client_calls             calls of Slurm's clients for it, by program
-status_1000_s                   `launch status NAME` of 1,000 runs in the queue, the cache of the queue removed before;
-                                `submitit`: `job.state` of its 1,000; `squeue`: `squeue -r` alone
-status_client_calls             calls of Slurm's clients for it
-status_cached_s                 the same again while the cache is fresh
-overhead_per_run_s              a task of one `date`: from the batch script's first line to the payload's, and from the
-                                payload's last to Slurm's note of the job's end; less the same of a plain script
-recovery                        what the kill harness leaves of four runs: see `benchmarks.peers`; `python -m
-                                benchmarks.recovery --on slurm` plays many more rounds of our own
+submit_1000_s, submit_10000_s   seconds from the start to the end of the command that submits the runs. The partition is
+                                closed, so no run starts. `launch` writes 1,000 run directories with resolved configs,
+                                `submitit_map_array` 1,000 pickles of a call, `sbatch_array` nothing. `submitit_loop` is
+                                the time of 100 calls, multiplied to 1,000. `hydra_submitit` is Hydra's launcher, timed
+                                until sbatch has returned, since Hydra then waits for its jobs; for 10,000 it submits
+                                one array, which this cluster refuses
+submit_client_calls             number of calls of each of Slurm's programs during the submission
+status_1000_s                   `launch status NAME` of 1,000 runs in the queue, without a cached queue;
+                                `launch_cached`: the same with the cache; `submitit`: `job.state` of 1,000 jobs;
+                                `squeue`: `squeue -r`
+status_client_calls             number of calls of each of Slurm's programs during the status
+overhead_per_run_s              extra seconds of a task that runs `date`, compared with a plain batch script: before the
+                                payload (from the script's first line), and after it (until Slurm notes the job's end)
+recovery                        what is left of four runs after kills: see `benchmarks.peers`; `python -m
+                                benchmarks.recovery --on slurm` plays many more rounds of the launcher
 
-PYTHON has hydra-submitit-launcher, which asks for other versions than the launcher does. Each figure is the median over
-the repeats. A cold process for each; the programs are counted by wrappers on the PATH.
+PYTHON is an interpreter with hydra-submitit-launcher, which needs other versions of packages than the launcher. Each
+result is the median over the repeats. Each command is a new process. Wrappers on the PATH count the calls.
 """
 
 import json
@@ -49,7 +49,7 @@ from tests.engines.slurm_settings import Settings
 _LAUNCH = [sys.executable, "-c", "import sys; from launch.cli import main; sys.exit(main())"]
 _CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo", "sacct", "sacctmgr")
 _CLOSED = "closed"
-_TASKS = 12  # of a measurement of the overhead
+_TASKS = 12  # number of tasks for the overhead
 _LOOP, _LOOPED = 100, 1000
 
 _SUBMITIT = """
@@ -88,12 +88,12 @@ main()
 
 
 class Bench:
-    """A cluster, a folder, and the clients that were called.
+    """A cluster and a folder for measurements; it counts the calls of Slurm's programs.
 
     Args:
         root: The folder.
         slurm: The cluster.
-        hydra: An interpreter that may have Hydra's launcher.
+        hydra: An interpreter in which Hydra's launcher may be installed.
     """
 
     def __init__(self, root: Path, slurm: Slurm, hydra: str) -> None:
@@ -114,7 +114,7 @@ class Bench:
         self.environment = {**os.environ, **own, "PATH": f"{wrappers}:{own['PATH']}"}
 
     def fresh(self) -> Path:
-        """Return a new folder with the profiles."""
+        """Create a new folder with the profiles, and return it."""
         where = Path(tempfile.mkdtemp(dir=self.root))
         (where / "slurm").mkdir()
         for name in (_CLOSED, "main"):
@@ -122,7 +122,7 @@ class Bench:
         return where
 
     def wall(self, command: list[str], where: Path) -> tuple[float, dict[str, int], str]:
-        """Run a command that must succeed; return its seconds, the clients it called, and what it printed."""
+        """Run a command that must succeed; return its seconds, its calls of Slurm's programs, and its output."""
         self._calls.unlink(missing_ok=True)
         environment = {**self.environment, "LAUNCH_RUNS": str(where / "runs"), "LAUNCH_SLOTS": str(where / "slots")}
         start = time.perf_counter()
@@ -134,7 +134,7 @@ class Bench:
         return took, dict(calls), done.stdout
 
     def submit(self, count: int) -> dict[str, Any]:
-        """Return the seconds that each takes to submit `count` runs, and the clients it called."""
+        """Return, for each tool, the seconds to submit `count` runs and the calls of Slurm's programs."""
         where = self.fresh()
         write_sweep(where, count)
         commands = {
@@ -142,7 +142,7 @@ class Bench:
             "submitit_map_array": _python(_MAP_ARRAY, count),
             "sbatch_array": ["sh", "-c", _arrays(count)],
         }
-        if count == _LOOPED:  # it takes half a minute as it is
+        if count == _LOOPED:  # this alone takes half a minute
             commands["submitit_loop"] = _python(_LOOP_OF_SUBMITS, _LOOP)
         figures: dict[str, Any] = {}
         for name, command in commands.items():
@@ -158,7 +158,7 @@ class Bench:
         return figures
 
     def _submit_by_hydra(self, count: int, where: Path) -> float | str:
-        """Return the seconds until its sbatch has returned: the command itself waits for its jobs."""
+        """Return the seconds until sbatch has returned; the command itself would then wait for its jobs."""
         if not is_installed(HYDRA, self._hydra):
             return NOT_INSTALLED
         self._returned.unlink(missing_ok=True)
@@ -183,7 +183,7 @@ class Bench:
         return float(self._returned.read_text()) - start
 
     def status(self, count: int = 1000) -> dict[str, Any]:
-        """Return the seconds of asking after `count` runs, and the clients that were called."""
+        """Return, for each tool, the seconds to show the states of `count` runs and the calls of Slurm's programs."""
         where = self.fresh()
         write_sweep(where, count)
         self.wall([*_LAUNCH, "sweep", "big.yaml", "--on", _CLOSED], where)
@@ -204,7 +204,7 @@ class Bench:
         }
 
     def overhead(self) -> dict[str, float]:
-        """Return the seconds that a task costs besides its payload, before and after it, for us and a plain script."""
+        """Return the seconds that a task takes before and after its payload, minus those of a plain script."""
         where = self.fresh()
         payload = ["/bin/sh", "-c", "date +%s.%N"]
         begin = f"date +%s.%N > {where}/begin.$SLURM_ARRAY_TASK_ID"
@@ -214,7 +214,7 @@ class Bench:
         (where / "nothing.yaml").write_text(json.dumps(sweep))
         self.wall([*_LAUNCH, "sweep", "nothing.yaml", "--on", "main"], where)
         logs = "runs/nothing/*/attempts/0/log.txt"
-        ours = self._edges(where, logs, _tasks_of(where / "runs" / "nothing"))
+        ours = self._edges(where, logs, _read_tasks(where / "runs" / "nothing"))
         where = self.fresh()
         lines = ["#!/bin/bash", f"date +%s.%N > {where}/begin.$SLURM_ARRAY_TASK_ID", f"{payload[0]} -c 'date +%s.%N'"]
         (where / "plain.sh").write_text("\n".join(lines))
@@ -233,7 +233,7 @@ class Bench:
         }
 
     def _edges(self, where: Path, outputs: str, tasks: dict[str, int]) -> tuple[float, float]:
-        """Return the median seconds before and after the payloads of an array that runs one by one."""
+        """Return the median seconds before and after the payload, for an array whose tasks run one by one."""
         wait_until(lambda: not self.slurm.jobs(), 300, poll_s=0.1)
         log = (self.slurm.folder / "log" / "slurmctld.log").read_text()
         ends = re.findall(r"\[(\S+)\] _job_complete: JobId=\d+_(\d+)\(\d+\) done", log)
@@ -249,7 +249,7 @@ class Bench:
         return statistics.median(before), statistics.median(after)
 
 
-def _tasks_of(sweep: Path) -> dict[str, int]:
+def _read_tasks(sweep: Path) -> dict[str, int]:
     """Return the array index of each run."""
     (record,) = (json.loads(file.read_text()) for file in (sweep / ".slurm").glob("*.json"))
     return {run_id: index for index, (run_id, *_) in enumerate(record["tasks"])}
@@ -266,7 +266,7 @@ def _arrays(count: int) -> str:
 
 @contextmanager
 def cluster() -> Iterator[Slurm]:
-    """Bring up a cluster with a partition in which nothing starts, and room for 50,000 jobs."""
+    """Start a cluster with room for 50,000 jobs and a partition in which nothing starts."""
     closed = f"PartitionName={_CLOSED} Nodes=ALL MaxTime=7-0 DefaultTime=60 State=DOWN"
     with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as folder:
         slurm = Slurm(Path(folder), Settings(max_array_size=2001, max_job_count=50_000, extra=(closed,)))
@@ -278,10 +278,10 @@ def cluster() -> Iterator[Slurm]:
 
 
 def measure(repeats: int, recovery_rounds: int, hydra: str) -> dict[str, Any]:
-    """Return every figure."""
+    """Return all results."""
     with cluster() as slurm, tempfile.TemporaryDirectory(prefix="launch-benchmark-") as folder:
         bench = Bench(Path(folder), slurm, hydra)
-        bench.submit(100)  # bytecode is compiled once, by the first process
+        bench.submit(100)  # the first process compiles the bytecode
         thousand = [bench.submit(1000) for _ in range(repeats)]
         many = [bench.submit(10_000) for _ in range(max(1, repeats // 3))]
         asked = [bench.status() for _ in range(repeats)]
@@ -303,7 +303,7 @@ def measure(repeats: int, recovery_rounds: int, hydra: str) -> dict[str, Any]:
 
 
 def _seconds(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the median of each tool's; what is not a number says why."""
+    """Return the median seconds of each tool, or the text that says why there is no number."""
     return {
         name: first
         if isinstance(first := rounds[0][name][0], str)

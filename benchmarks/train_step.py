@@ -1,18 +1,20 @@
-"""A whole training step, ours against the usual published implementation's.
+"""Compares our training step with a plain step that is written like the published implementations.
 
     python -m benchmarks.train_step [--json] [--recipe NAME] [--repeats N]
 
-speedup_step    plain_s / ours_s: median seconds of a step; the two sides alternate
-compile_ratio   ours / plain: seconds to trace and compile the step, without a cache; means of two, in turns
+speedup_step    plain_s / ours_s: median seconds of a step; the two steps alternate
+compile_ratio   ours / plain: seconds to trace and compile the step without a cache; means of two measurements
 temp_ratio      ours / plain: bytes of temporary memory that XLA plans for the step
-loss_difference   of the first step's losses, ours under `compat=upstream`: the published step lets padding enter the
-                scans and the batch statistics. Ours is timed as it trains, with padding left out, which is more work
-upstream_s      seconds of our step under `compat=upstream`, where sequences are padded: exactly the published function
-compile_depth_ratio   our step at 16 layers against 2, seconds to compile
-bfloat16_s, bfloat16_ratio   our step with `precision=bfloat16`: seconds, and over those of float32
+loss_difference   difference of the two losses in the first step. Ours uses `compat=upstream`, since in the plain step
+                padding enters the scans and the batch statistics. For the times, ours leaves padding out, as in
+                training, which is more work
+upstream_s      seconds of our step with `compat=upstream`, if sequences are padded: the same function as the plain step
+compile_depth_ratio   seconds to compile our step with 16 layers / with 2 layers
+bfloat16_s      seconds of our step with `precision=bfloat16`
+bfloat16_ratio  bfloat16_s / seconds with float32
 
-The step is that of `python -m s5`: gradients, optimizer, statistics, the sums of the log. Both sides run in one
-process, restarted with huge memory pages as `python -m s5` is.
+Our step is that of `python -m s5`: gradients, optimizer, statistics and metric sums. Both steps run in one process,
+which is restarted with huge memory pages, like `python -m s5`.
 """
 
 import argparse
@@ -44,7 +46,7 @@ from s5.training.step import MetricWindow, TrainState, make_train_step
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One shape to measure.
+    """A model and the shape of its data.
 
     lengths: The shortest and the longest sequence; None if no sequence is padded.
     one_hot: Whether the inputs are one-hot vectors.
@@ -60,7 +62,7 @@ class Recipe:
     one_hot: bool = False
 
 
-# Each recipe, and of it a batch that two cores can bear.
+# Each recipe, with a batch size that two cores can compute.
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "listops": ("lra/listops", {"batch": 8, "lengths": (500, 2000), "one_hot": True}),
     "pathx": ("lra/pathx", {"batch": 1}),
@@ -68,7 +70,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def load_recipe(name: str) -> Recipe:
-    """Return a recipe as a run composes it, with the shape of its data."""
+    """Compose a recipe as a run does, and add the shape of its data."""
     experiment, shape = RECIPES[name]
     config = compose([f"experiment={experiment}"])
     info = dataset_info(config.data.name)
@@ -92,7 +94,7 @@ def draw_batch(recipe: Recipe) -> Batch:
 
 
 class Side:
-    """A step with its state, compiled.
+    """A compiled training step, with its state.
 
     compile_s: Seconds of tracing and compiling.
     temp: Bytes of temporary memory.
@@ -106,7 +108,7 @@ class Side:
         self._state, self._batch = state, batch
 
     def run(self) -> tuple[float, Any]:
-        """Take a step; return the seconds and what it returned besides the state."""
+        """Do one step; return its seconds and its other result besides the state."""
         start = time.perf_counter()
         self._state, out = jax.block_until_ready(self._step(self._state, *self._batch))
         return time.perf_counter() - start, out
@@ -117,14 +119,14 @@ def our_side(recipe: Recipe, compat: Compat = OURS) -> Side:
     model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0), compat=compat)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     optimizer = make_optimizer(dataclasses.replace(recipe.optim, warmup_epochs=0.0), params, 100, 10)
-    lengths_of: Callable[[Batch], Any] = lambda batch: batch.lengths if recipe.lengths else None  # noqa: E731
-    step = make_train_step(graphdef, optimizer, lengths_of)
+    get_lengths: Callable[[Batch], Any] = lambda batch: batch.lengths if recipe.lengths else None  # noqa: E731
+    step = make_train_step(graphdef, optimizer, get_lengths)
     state = TrainState(jnp.zeros((), jnp.int32), jax.random.key(0), params, stats, optimizer.init(params))
     return Side(step, state, (MetricWindow.empty(), jax.tree.map(jnp.asarray, draw_batch(recipe))))
 
 
 def plain_side(recipe: Recipe) -> Side:
-    """Return the published training step, from the same initial values."""
+    """Return the plain training step, with the same initial values."""
     model = make_model(recipe.model, recipe.d_input, recipe.n_classes, nnx.Rngs(0))
     params = plain_params(nnx.to_pure_dict(nnx.state(model, nnx.Param)), recipe.model.n_layers)
     step, state = make_plain_step(recipe.model, params, padded=recipe.lengths is not None)
@@ -133,13 +135,13 @@ def plain_side(recipe: Recipe) -> Side:
 
 
 def race(sides: dict[str, Side], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each side's step; they take turns."""
+    """Return the median seconds of each side's step; the sides alternate."""
     taken = [{name: side.run()[0] for name, side in sides.items()} for _ in range(repeats)]
     return {name: statistics.median(turn[name] for turn in taken) for name in sides}
 
 
 def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
-    """Return the figures of one recipe."""
+    """Return the results for one recipe."""
     compiled = []
     for _ in range(2):
         jax.clear_caches()
@@ -149,7 +151,7 @@ def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
     sides = {"ours_s": ours, "plain_s": plain}
     if recipe.lengths:
         sides["upstream_s"] = our_side(recipe, UPSTREAM)
-    first = {name: side.run()[1] for name, side in sides.items()}  # warms up, too
+    first = {name: side.run()[1] for name, side in sides.items()}  # this also warms up
     sums = first.get("upstream_s", first["ours_s"]).sums
     seconds = race(sides, repeats)
     return {
@@ -166,7 +168,7 @@ def measure(recipe: Recipe, repeats: int) -> dict[str, float]:
 
 
 def measure_precision(recipe: Recipe, repeats: int) -> dict[str, float]:
-    """Return the gain by half precision on this device."""
+    """Return the times and memory of a step in float32 and in bfloat16."""
     half = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, precision=Precision.bfloat16))
     sides = {"float32_s": our_side(recipe), "bfloat16_s": our_side(half)}
     race(sides, 1)
@@ -177,7 +179,7 @@ def measure_precision(recipe: Recipe, repeats: int) -> dict[str, float]:
 
 
 def measure_depth(recipe: Recipe, repeats: int) -> dict[str, float]:
-    """Return how much longer a step of 16 layers takes to compile than one of 2."""
+    """Return the compile time of a step with 16 layers divided by that with 2 layers."""
     seconds = {n: [] for n in (2, 16)}
     for _ in range(min(repeats, 3)):
         for n, taken in seconds.items():
@@ -189,7 +191,7 @@ def measure_depth(recipe: Recipe, repeats: int) -> dict[str, float]:
     return {name: round(value, 3) for name, value in figures.items()}
 
 
-# Of the ListOps recipe.
+# Further measurements of the ListOps recipe.
 EXTRAS = {"depth": measure_depth, "bfloat16": measure_precision}
 
 
@@ -203,8 +205,8 @@ def main() -> None:
     restart_with_huge_pages()
     figures = []
     for name in asked.recipe or [*RECIPES, *EXTRAS]:
-        of, figures_of = ("listops", EXTRAS[name]) if name in EXTRAS else (name, measure)
-        one = figures_of(load_recipe(of), asked.repeats)
+        recipe, function = ("listops", EXTRAS[name]) if name in EXTRAS else (name, measure)
+        one = function(load_recipe(recipe), asked.repeats)
         figures.append({"recipe": name, **one})
     if asked.json:
         print(json.dumps(figures))

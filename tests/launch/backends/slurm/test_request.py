@@ -8,7 +8,7 @@ import pytest
 
 from launch.backends.slurm.arrays import ArrayTask, job_name, uuid_in
 from launch.backends.slurm.executor import ScriptExecutor
-from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, delay_of
+from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, signal_delay
 from launch.backends.slurm.throttle import Share, share_limit
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
@@ -220,7 +220,7 @@ def test_a_limit_is_shared_by_arrays(
 
 @pytest.mark.parametrize(("minutes", "delay"), [(None, 120), (1, 15), (8, 120), (600, 120)])
 def test_a_short_run_keeps_most_of_its_time(minutes: int | None, delay: int) -> None:
-    assert delay_of(SlurmSettings(), Resources(timeout_min=minutes)) == delay
+    assert signal_delay(SlurmSettings(), Resources(timeout_min=minutes)) == delay
 
 
 def test_names_carry_the_uuid() -> None:
