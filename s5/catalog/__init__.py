@@ -1,7 +1,7 @@
-"""The catalog of data sets: names, sizes, files, checksums, and where files may be. Standard library only.
+"""The catalog of data sets: names, sizes, files, checksums, and folders to search. Standard library only.
 
-The launcher reads it to find missing data before a run is queued, and `s5.data` to load them. Nothing here opens a data
-file. The modules hold the entries by kind.
+The launcher reads the catalog to find missing data before a run is queued, and `s5.data` reads it to load data. No
+function of this package opens a raw file. Each module contains the entries of one kind of data.
 """
 
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ def dataset_info(name: str) -> DatasetInfo:
 
 
 def _info(own: PluginDataset) -> DatasetInfo:
-    """Return the entry of a plug-in's data set. Only its loader knows its files and its sizes."""
+    """Return the entry of a plug-in's data set, without files and sizes, which only the plug-in's loader knows."""
     return DatasetInfo(
         name=own.name,
         about=own.about,
@@ -89,7 +89,7 @@ def _info(own: PluginDataset) -> DatasetInfo:
 
 
 def check_available(name: str, root: str | None = None, cache: str | None = None) -> None:
-    """Check that a run can load a data set, from its cache or its files.
+    """Raise if a run cannot load a data set, from its cache or from its raw files.
 
     Args:
         name: A data set of the catalog.
@@ -98,22 +98,22 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
 
     Raises:
         DataError: For an unknown name.
-        MissingData: If both are missing.
+        MissingData: If the cache and the raw files are missing.
     """
     if plugin_dataset(name) is not None:
-        return  # its loader finds what it reads
+        return  # the plug-in's loader finds its own files
     info = dataset_info(name)
     if not is_cached(info, cache):
         find_raw(info, root)
 
 
 def check_version(info: DatasetInfo, version: int, key: str = "data.version") -> None:
-    """Check that a config's version of a data set is the catalog's; another version has other examples.
+    """Raise if a config and the catalog have different versions of a data set: they have different examples.
 
     Args:
         info: The data set.
         version: The version in the config.
-        key: The key of that version.
+        key: The config key of the version.
 
     Raises:
         DataError: If the versions differ.
@@ -122,19 +122,19 @@ def check_version(info: DatasetInfo, version: int, key: str = "data.version") ->
         raise DataError(
             f"{key}={version}: {info.name} is version {info.version} in this code",
             hint=f"set {key}={info.version}, which makes another run; "
-            "to resume a run on the other version, check out the code that it began with",
+            f"to resume a run with version {version}, check out the code that the run began with",
         )
 
 
 def find_files(name: str, root: str | None = None) -> dict[str, Path]:
-    """Return the raw files of a data set, by their names in the catalog.
+    """Return the paths of the raw files of a data set, by their names in the catalog.
 
     Args:
         name: A data set of the catalog.
-        root: The config's `data.root`; if it is given, system folders are not searched.
+        root: The config's `data.root`; if it is not None, system folders are not searched.
 
     Returns:
-        The paths, plain or `.gz`, all in one folder.
+        The paths of plain or `.gz` files, all in one folder.
 
     Raises:
         DataError: For an unknown name.

@@ -1,11 +1,11 @@
-"""CIFAR-10, in colour and as the Long Range Arena's Image. Source: Krizhevsky 2009; sizes as the S5 repository's."""
+"""CIFAR-10, in colour and as the Long Range Arena's Image. Source: Krizhevsky 2009; sizes as in the S5 repository."""
 
 from s5.catalog.entry import Archive, DatasetInfo, FileInfo, Form
 
 _URL = "https://www.cs.toronto.edu/~kriz/"
 _RECORDS_BYTES = 10_000 * 3_073
 
-# torchvision compares these.
+# The checksums that torchvision compares.
 _MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",

@@ -19,27 +19,27 @@ class MissingData(DataError):
 class Cache(Enum):
     """How the converted files of a data set are stored."""
 
-    none = "none"  # converting is as fast as opening a cache
-    file = "file"  # one file, read and verified as a whole
-    folder = "folder"  # a folder of mapped arrays, for data that do not fit into memory
+    none = "none"  # not stored, since converting is as fast as opening a cache
+    file = "file"  # one file, which is read and verified as a whole
+    folder = "folder"  # a folder of memory-mapped arrays, for data that do not fit into memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:
-    """A raw file of a data set, or a folder of them.
+    """A raw file of a data set, or a folder of raw files.
 
     Attributes:
         name: Its name without `.gz`.
         is_folder: Whether it is a folder.
-        gzipped: Whether it may also be gzipped.
-        bytes: Its size, decompressed; None if that was not published.
-        sha256: SHA-256 of its decompressed bytes, which stay the same if an archive is repacked; None if no checksum
+        gzipped: Whether the file may also be gzipped.
+        bytes: Size of the decompressed file; None if the size was not published.
+        sha256: SHA-256 of the decompressed bytes, which stay the same if an archive is repacked; None if no checksum
             was published.
-        md5: MD5 of its decompressed bytes, if only that was published.
-        url: Its address; None if only a package or an archive contains it.
-        url_sha256: SHA-256 of the file at that address.
-        package: The Python package that contains it; None if users have it as a file.
-        package_path: Its path inside that package.
+        md5: MD5 of the decompressed bytes, if only the MD5 was published.
+        url: The address of the file; None if only a package or an archive contains the file.
+        url_sha256: SHA-256 of the possibly compressed file at `url`.
+        package: The Python package that contains the file; None if no package does.
+        package_path: The path of the file inside the package.
     """
 
     name: str
@@ -56,11 +56,11 @@ class FileInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A form in which a data set is published.
+    """A published form of a data set, such as its binary files or its pickled files.
 
     Attributes:
-        files: Its raw files, all in one folder.
-        folders: Where this folder may be inside the data folder, in the order of the search.
+        files: The raw files, all in one folder.
+        folders: Possible paths of the folder inside the data folder, in the order of the search.
     """
 
     files: tuple[FileInfo, ...]
@@ -68,7 +68,7 @@ class Form:
 
 
 class PackageClient(Enum):
-    """A package client, which downloads as the user has set it up; the value is its command."""
+    """A package client, which downloads packages with the user's own settings; the value is its command."""
 
     npm = "npm pack"
     apt = "apt-get download"
@@ -83,11 +83,11 @@ class Archive:
         url: Its address; empty for a package.
         client: The client that downloads it, for a package.
         package: The name and version of the package, as the client takes them.
-        bytes: Its size; None if that was not published.
+        bytes: Its size; None if the size was not published.
         sha256: Its SHA-256; None if no checksum was published.
-        folder: The folder inside it to unpack, at any depth; empty for the whole archive.
-        into: The folder inside the data folder to unpack into.
-        skip: Names below that folder to leave out, or patterns of them.
+        folder: The folder of the archive to unpack, at any depth; empty for the whole archive.
+        into: The target folder, inside the data folder.
+        skip: Names below `folder`, or patterns of names, that are not unpacked.
     """
 
     name: str
@@ -102,34 +102,34 @@ class Archive:
 
     @property
     def source(self) -> str:
-        """Its address, or the command that downloads it."""
+        """The address of the archive, or the command that downloads it."""
         return f"{self.client.value} {self.package}" if self.client else self.url
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """The entry of a data set: what is known without reading it.
+    """The entry of a data set in the catalog: its properties, its files and their sources.
 
     Attributes:
-        name: Its name in `data.name`.
+        name: The name in `data.name`.
         about: A description in one line.
-        licence: Its licence.
+        licence: The licence.
         n_classes: Number of classes; for a regression, features of a target.
         length: L, steps of a sequence.
         d_input: Features of a step, or number of different tokens.
         sizes: Examples per split.
-        forms: The published forms, best first; empty if a generator makes it.
-        archives: The archives that contain those files.
-        system_folders: Absolute folders in which system packages install them.
-        get: How to get it: a command, or instructions.
-        cache: How its converted files are stored.
-        cached_as: Another data set with the same converted files; empty if it has its own.
-        version: Raised when it is generated or converted differently. Older caches and older runs have another version,
-            since `data.version` must be the same.
-        made_by: The published procedure of its generator; empty if it is read from files.
+        forms: The published forms, best first; empty if the data are generated.
+        archives: The archives that contain the raw files.
+        system_folders: Absolute folders in which system packages install the raw files.
+        get: A command or instructions for getting the data.
+        cache: The way in which the converted files are stored.
+        cached_as: The name of another data set with the same converted files; empty if there is no such data set.
+        version: A number that is raised when the generation or the conversion changes. Caches and runs of an older
+            version are not used with the new one: `data.version` must be this number.
+        made_by: The published procedure that generates the data; empty if they are read from files.
         head: The head that a model needs.
         tokens: Whether a step is a token, a whole number below `d_input`, instead of features.
-        times: Whether the steps have times, since their intervals differ.
+        times: Whether each step has a time; without times all intervals are 1.
     """
 
     name: str
@@ -158,7 +158,7 @@ class DatasetInfo:
 
     @property
     def task(self) -> str:
-        """What it requires of a model, as text. A model can read any data set of the same task."""
+        """The task as text: head, inputs and outputs. A model can read every data set of the same task."""
         steps = f"tokens of {self.d_input}" if self.tokens else f"steps of {self.d_input}"
         irregular = " at irregular times" * self.times
         return f"{self.head.name} of {steps}{irregular} with {self.head.answers(self.n_classes)}"

@@ -1,4 +1,4 @@
-"""The Long Range Arena's Pathfinder in its four sizes; 128 is Path-X. Sources: Linsley et al. 2018; Tay et al. 2021."""
+"""The Long Range Arena's Pathfinder in four sizes; 128x128 is Path-X. Sources: Linsley et al. 2018; Tay et al. 2021."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ _LEVEL = "curv_contour_length_14"  # the hardest of the three levels, which the 
 
 def _published(side: int, called: str) -> DatasetInfo:
     name = f"pathfinder{side}"
-    # It has its own `data.name`, so that results on it are not taken for results of the benchmark.
+    # A regenerated set has its own `data.name`, so that results on it are not taken for results of the benchmark.
     made = {32: f"{name}_regenerated_20k", 128: f"{name}_regenerated_2k"}.get(side)
     instead = f"; {made} can be generated instead, which is another task: see sweeps/lra-small.yaml" if made else ""
     return DatasetInfo(
@@ -44,7 +44,7 @@ def _published(side: int, called: str) -> DatasetInfo:
 
 
 def _regenerated(side: int, called: str, n: int, suffix: str, time: str) -> DatasetInfo:
-    """Return the entry of regenerated pictures. A smaller set is the start of the full one; its name says its size."""
+    """Return the entry of regenerated pictures. A smaller set is the start of the full set, with its size as suffix."""
     published = _published(side, called)
     name = f"{published.name}_regenerated{suffix}"
     return dataclasses.replace(
@@ -56,7 +56,7 @@ def _regenerated(side: int, called: str, n: int, suffix: str, time: str) -> Data
         archives=(),
         get=f"`launch data prepare {name}` generates it ({time} on two cores)",
         made_by="the published procedure, seed 0",
-        version=2,  # version 1 had more short lines and larger dots than the published program draws
+        version=2,  # version 1 had more short lines and larger dots than the pictures of the published program
     )
 
 

@@ -1,4 +1,4 @@
-"""The folders of raw and converted files. Standard library only."""
+"""The folders of raw files and of converted files. Standard library only."""
 
 import os
 from pathlib import Path
@@ -9,14 +9,14 @@ from s5.run_dir.result import CWD_VARIABLE
 ROOT_VARIABLE = "S5_DATA"  # the folder of raw files
 CACHE_VARIABLE = "S5_CACHE"  # the folder of converted files
 
-# The description of a cache folder, which is written last.
+# The file that describes a cache folder; it is written last.
 HEADER_NAME = "header.json"
 
 
 def data_root(root: str | None = None) -> Path:
     """Return the folder with the raw files: `root`, else `$S5_DATA`, else `./data`.
 
-    A relative path starts where the command was typed: at `$LAUNCH_CWD`, else the current folder.
+    A relative path starts at `$LAUNCH_CWD`, the folder in which the user typed the command, else at the current folder.
     """
     return absolute(root or os.environ.get(ROOT_VARIABLE) or "data")
 
@@ -39,7 +39,7 @@ def cache_path(info: DatasetInfo, cache: str | None = None) -> Path:
 
 
 def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
-    """Return whether the cache of a data set exists and is complete, by the sizes of its files."""
+    """Return whether the cache of a data set exists and is complete; file contents are not read."""
     path = cache_path(info, cache)
     match info.cache:
         case Cache.none:
@@ -51,12 +51,12 @@ def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
 
 
 def absolute(path: str) -> Path:
-    """Return the absolute path of a user's path, relative to where the command was typed."""
+    """Return a user's path as an absolute path; a relative path starts where `data_root` says."""
     return Path(os.environ.get(CWD_VARIABLE) or os.getcwd(), os.path.expanduser(path))
 
 
 def _has_its_end(cache: Path) -> bool:
-    """Return whether a cache file exists and has its end, which an incomplete file lacks."""
+    """Return whether a cache file exists and is a ZIP file with its final directory, which a cut-off file lacks."""
     if not os.path.isfile(cache):
         return False
     import zipfile  # imported late, to keep the launcher's start short
@@ -65,7 +65,7 @@ def _has_its_end(cache: Path) -> bool:
 
 
 def _has_its_arrays(cache: Path) -> bool:
-    """Return whether a cache folder has a header, and each file in it has the size that the header says."""
+    """Return whether a cache folder has a header, and each file has the size that is in the header."""
     import json
 
     try:

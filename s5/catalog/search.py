@@ -8,7 +8,7 @@ from pathlib import Path
 from s5.catalog.entry import Archive, DatasetInfo, FileInfo, Form, MissingData
 from s5.catalog.paths import ROOT_VARIABLE, data_root
 
-_MANY = 6  # names that are listed in full
+_MANY = 6  # more names than this are shortened in a message
 
 
 def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
@@ -16,7 +16,7 @@ def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
 
     Args:
         info: The data set.
-        root: The config's `data.root`; if it is given, system folders are not searched.
+        root: The config's `data.root`; if it is not None, system folders are not searched.
 
     Returns:
         The paths, plain or `.gz`, all in one folder and of one form.
@@ -33,7 +33,7 @@ def find_raw(info: DatasetInfo, root: str | None = None) -> dict[str, Path]:
 
 
 def _places(info: DatasetInfo, form: Form, root: str | None) -> Iterator[Path]:
-    """Yield the folders that may hold the files of a data set, best first."""
+    """Yield the folders to search for the files of a form, best first."""
     packages = {file.package for file in form.files if file.package}
     for package in packages:
         # find_spec reads the package's metadata and does not run its code.
@@ -46,7 +46,7 @@ def _places(info: DatasetInfo, form: Form, root: str | None) -> Iterator[Path]:
 
 
 def _find(file: FileInfo, place: Path) -> Path | None:
-    """Return the file in the folder `place`, plain or gzipped, or None."""
+    """Return the path of a file in the folder `place`, plain or gzipped; None if it does not exist."""
     if file.is_folder:
         return place / file.name if os.path.isdir(place / file.name) else None
     names = [file.package_path] if file.package else [file.name, f"{file.name}.gz"][: 1 + file.gzipped]
@@ -54,7 +54,7 @@ def _find(file: FileInfo, place: Path) -> Path | None:
 
 
 def _missing(info: DatasetInfo, root: str | None) -> MissingData:
-    """Return the error that says how to get the files."""
+    """Return the error about missing files, with the folders searched and the ways to get the files."""
     if not info.forms:
         return MissingData(f"data set {info.name}: not generated yet ({info.made_by})", hint=info.get)
     packed = ", plain or gzipped" if all(file.gzipped for file in info.files) else ""
@@ -74,14 +74,14 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
 
 
 def abbreviate(names: Sequence[str]) -> str:
-    """Return names as text; of more than a few, the first ones, the last, and their number."""
+    """Return names as text; of more than 6 names only the first two, the last, and their number."""
     if len(names) <= _MANY:
         return ", ".join(names)
     return f"{names[0]}, {names[1]}, ..., {names[-1]} ({len(names)} in all)"
 
 
 def _about_files(form: Form) -> Iterator[str]:
-    """Yield lines about each file; many folders, such as those of words, share one line."""
+    """Yield lines about each file; more than 6 folders, such as those of spoken words, share one line."""
     folders = [file.name for file in form.files if file.is_folder]
     for file in form.files:
         if not file.is_folder or len(folders) <= _MANY:
@@ -109,6 +109,6 @@ def _about_archive(archive: Archive) -> Iterator[str]:
 
 
 def _lacks(form: Form, place: Path) -> str:
-    """Return a remark about a folder that has some of the files but not all."""
+    """Return a remark about a folder that has some of the files but not all; "" for any other folder."""
     absent = [file.name for file in form.files if _find(file, place) is None]
     return f"  (without {abbreviate(absent)})" if len(absent) < len(form.files) else ""

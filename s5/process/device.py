@@ -1,4 +1,4 @@
-"""The device a run computes on. It must be the one that the config asks for, or the run fails at once."""
+"""The device of a run. If it is not of the kind that the config requires, the run fails at the start."""
 
 import os
 from importlib.metadata import version
@@ -13,7 +13,7 @@ _INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sve", "asimd")
 
 
 def select_platform(platform: Platform) -> None:
-    """Tell JAX which platform to use; call it before JAX is imported elsewhere.
+    """Set JAX's platform through the environment; call this before any module imports JAX.
 
     Args:
         platform: `config.platform`; `any` leaves the choice to JAX.
@@ -21,7 +21,7 @@ def select_platform(platform: Platform) -> None:
     if platform is not Platform.any:
         os.environ["JAX_PLATFORMS"] = platform.name
     elif "JAX_PLATFORMS" not in os.environ and not _has_accelerator():
-        # JAX would search for accelerators and print that it found none.
+        # Otherwise JAX would search for accelerators and print a warning.
         os.environ["JAX_PLATFORMS"] = "cpu"
 
 
@@ -35,7 +35,7 @@ def start(platform: Platform) -> None:
     """Start the device; enable the compilation cache if it is an accelerator.
 
     Raises:
-        UserError: If JAX finds a device other than the config's or the one that the run was allocated.
+        UserError: If JAX finds another kind of device than the config requires or than the run was allocated.
     """
     import jax
 
@@ -45,7 +45,7 @@ def start(platform: Platform) -> None:
         said = str(error).splitlines() or ["no plug-in is installed"]
         raise UserError(
             f"platform={platform.name}: JAX finds no such device ({said[0]})",
-            hint="use a machine that has one, install the jaxlib for it, or set platform=any",
+            hint="use a machine with such a device, install the jaxlib for it, or set platform=any",
         ) from error
     if devices[0].platform != jax.default_backend():
         raise UserError(
@@ -54,7 +54,7 @@ def start(platform: Platform) -> None:
         )
     given = os.environ.get(PLATFORM_VARIABLE)
     if given and given != jax.default_backend():
-        # JAX falls back to the CPU silently, and the GPU would idle for days.
+        # JAX falls back to the CPU silently, and the allocated GPU would be idle for days.
         raise UserError(
             f"the run was allocated a {given}, but JAX uses {jax.default_backend()}",
             hint="the image or the installation needs JAX for that device and a matching driver, which `launch doctor` "
@@ -65,7 +65,7 @@ def start(platform: Platform) -> None:
 
 
 def _cache_compilations() -> None:
-    """Keep compiled programs between runs. Not on CPUs: the cache would mix code for different instruction sets."""
+    """Turn on JAX's cache of compiled programs. Not for CPUs: it would mix code for different instruction sets."""
     import jax
 
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -83,7 +83,7 @@ def describe(count: int) -> str:
     """Return the devices of a run as text, such as `2 x NVIDIA H100`.
 
     Args:
-        count: Devices of all its processes.
+        count: Number of devices of all processes of the run.
     """
     import jax
 
@@ -94,13 +94,13 @@ def describe(count: int) -> str:
 
 
 def threads() -> int:
-    """Return the number of threads XLA uses on a CPU; the order of its sums, so the last bits, depend on it."""
+    """Return the number of threads that XLA uses on a CPU; it decides the order of sums, and so the last bits."""
     given = os.environ.get("NPROC", "")
     return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
 
 
 def environment() -> dict[str, Any]:
-    """Return everything but the config that results depend on. On CPUs, equal environments give equal bits."""
+    """Return the facts besides the config that results depend on. On CPUs, equal facts give bit-identical results."""
     import jax
 
     device = jax.devices()[0]

@@ -1,12 +1,12 @@
-"""The processes that train one run together: which one this is, and how they connect and disconnect.
+"""The processes that train one run together: their numbers, and their connection and disconnection.
 
-The environment says it. The first of these that is set counts:
+They are read from the environment. The first of these groups of variables that is set is used:
 
     JAX_NUM_PROCESSES, JAX_PROCESS_ID, JAX_COORDINATOR_ADDRESS      (JAX_NUM_PROCESSES=1: a single process)
     the tasks of an srun step: SLURM_STEP_NUM_TASKS, SLURM_PROCID, SLURM_STEP_NODELIST; the
     coordinator is the step's first node, unless JAX_COORDINATOR_ADDRESS or JAX_COORDINATOR_PORT is set
 
-A single process starts none of this. Free of JAX until `initialize`.
+A single process does not connect to anything. Only `initialize` and `shutdown` import JAX.
 """
 
 import os
@@ -21,19 +21,19 @@ from s5.run_dir.coordinator import coordinator_port
 
 # The processes of a run may start minutes apart: one node pulls an image that another already has.
 INITIALIZATION_TIMEOUT_S = 300
-# This process ends if a peer is silent for longer: a node lost power. A peer that exits is noticed at once.
+# This process ends if a peer is silent for longer, since its node may have lost power. An exit is noticed at once.
 HEARTBEAT_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """The processes of a run, and which of them this one is.
+    """The processes of a run, and the number of the current process among them.
 
     Attributes:
         rank: The number of this process, from 0.
         size: The number of processes.
         coordinator: `HOST:PORT` of process 0; empty for a single process.
-        local_devices: Which of the visible devices this process uses; None for all.
+        local_devices: The numbers of the visible devices that this process uses; None for all.
     """
 
     rank: int = 0
@@ -43,12 +43,12 @@ class ProcessGroup:
 
     @property
     def is_single(self) -> bool:
-        """Whether the run has one process, as most do."""
+        """Whether the run has a single process, as most runs have."""
         return self.size == 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and messages."""
+        """Whether this process writes the files and the messages of the run; only process 0 does."""
         return self.rank == 0
 
 
@@ -56,10 +56,10 @@ def read_process_group(environment: Mapping[str, str]) -> ProcessGroup:
     """Read the process group from environment variables.
 
     Args:
-        environment: Such as `os.environ`.
+        environment: The environment variables, such as `os.environ`.
 
     Raises:
-        UserError: If it names several processes, but not which one this is or where process 0 is.
+        UserError: If there are several processes, but no valid number of this process or no address of process 0.
     """
     in_step = "SLURM_STEP_NODELIST" in environment and "SLURM_STEP_NUM_TASKS" in environment
     size = _number(environment, "JAX_NUM_PROCESSES")
@@ -74,7 +74,7 @@ def read_process_group(environment: Mapping[str, str]) -> ProcessGroup:
     if rank is None or not 0 <= rank < size or not coordinator:
         raise UserError(
             f"JAX_NUM_PROCESSES={size}, JAX_PROCESS_ID={rank}, JAX_COORDINATOR_ADDRESS={coordinator or None}: "
-            "they do not say which process this is and where process 0 is",
+            "the number of this process or the address of process 0 is missing or wrong",
             hint=f"set JAX_PROCESS_ID to 0 to {size - 1} and JAX_COORDINATOR_ADDRESS to HOST:PORT of process 0, "
             "or start the processes with srun",
         )
@@ -92,14 +92,14 @@ def _first_node(environment: Mapping[str, str]) -> str:
     """Return the address of the step's first node: for `node[003-005],other` that is node003."""
     match = re.match(r"([^,\[]+)(?:\[([^\],-]+))?", environment["SLURM_STEP_NODELIST"])
     host = "".join(part or "" for part in match.groups()) if match else ""
-    # From the numbers of job and step, so that two steps of one job get different ports.
+    # The port depends on the numbers of job and step, so that two steps of one job have different ports.
     step = sum(_number(environment, name) or 0 for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     port = environment.get("JAX_COORDINATOR_PORT") or str(coordinator_port(step))
     return f"{host}:{port}" if host else ""
 
 
 def _own_gpus(environment: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Return this task's GPUs if all tasks of a node see all its GPUs; None if it uses all it sees."""
+    """Return the share of this task if all tasks of a node see all its GPUs; None if it uses all visible GPUs."""
     per_node = re.fullmatch(r"(\d+)(?:\(x\d+\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
     tasks, place = int(per_node[1]) if per_node else 1, _number(environment, "SLURM_LOCALID")
     visible = len(list(filter(None, environment.get("CUDA_VISIBLE_DEVICES", "").split(","))))
@@ -127,10 +127,10 @@ def initialize(processes: ProcessGroup) -> None:
         f"s5: process {processes.rank} of {processes.size} connects to {processes.coordinator} "
         f"(within {INITIALIZATION_TIMEOUT_S} s)"
     )
-    # Gloo prints a greeting to stdout, which is for data.
+    # Gloo prints messages to stdout, which is for data. They go to stderr; Python's own stdout stays.
     sys.stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    # It would replace the SIGTERM handler of s5.process.shutdown.
+    # JAX's preemption service would replace the SIGTERM handler of s5.process.shutdown.
     jax.config.update("jax_enable_preemption_service", False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)}
     try:
@@ -153,24 +153,28 @@ def initialize(processes: ProcessGroup) -> None:
 
 
 def shutdown(processes: ProcessGroup) -> None:
-    """Wait until every process calls this; call it only at an exit that all of them reach."""
+    """Disconnect, after every process has called this function; call it only at an exit that all processes reach.
+
+    Raises:
+        PeerLost: If another process has ended without this call.
+    """
     if processes.is_single:
         return
     import jax
 
     try:
         jax.distributed.shutdown()
-    except Exception as error:  # a peer exited without calling it
+    except Exception as error:  # a peer has exited without this call
         raise PeerLost(f"a process of this run ended before process {processes.rank} ({error})") from error
 
 
 def is_peer_failure(error: Exception) -> bool:
-    """Return whether an error of a step means that another process is gone or cannot be reached."""
+    """Return whether an error of a step means that another process has ended or cannot be reached."""
     return isinstance(error, PeerLost) or re.search(r"Gloo|NCCL|coordination.?service", str(error), re.I) is not None
 
 
 def exit_now(code: int) -> None:
-    """Exit without waiting for the other processes, which may be waiting for this one; they notice and exit too."""
+    """Exit without waiting for the other processes, which may wait for this one; they notice the exit and exit too."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -25,14 +25,14 @@ class Devices:
 
     Args:
         wanted: Number of this process's devices to use; None for all.
-        processes: The processes of the run, and which of them this one is.
+        processes: The processes of the run; None for a single process.
 
     Attributes:
         count: Number of devices of all processes.
         processes: The processes of the run.
 
     Raises:
-        UserError: If this process has fewer devices than wanted, or the processes have different numbers of them.
+        UserError: If this process has fewer devices than wanted, or the processes have different numbers of devices.
     """
 
     def __init__(self, wanted: int | None = None, processes: ProcessGroup | None = None) -> None:
@@ -41,39 +41,40 @@ class Devices:
         if wanted is not None and wanted > local:
             raise UserError(
                 f"train.devices={wanted}: this process has {local} device{'s' * (local != 1)}",
-                hint=f"choose 1 to {local}, or omit it for all",
+                hint=f"choose 1 to {local}, or omit train.devices to use all",
             )
         by_process = [jax.local_devices(process_index=rank)[:wanted] for rank in range(self.processes.size)]
         if len({len(devices) for devices in by_process}) > 1:
             counts = ", ".join(str(len(devices)) for devices in by_process)
             raise UserError(
-                f"the processes of this run have {counts} devices", hint="set train.devices to the smallest of these"
+                f"the processes of this run have {counts} devices",
+                hint="set train.devices to the smallest of these numbers",
             )
         flat = [device for devices in by_process for device in devices]
         self.count = len(flat)
-        # Without a mesh the programs of one device stay bit-identical to those of a run that knows no mesh.
+        # No mesh for one device, so that its compiled program and its results are bit-identical to plain JAX.
         self._mesh = Mesh(np.array(flat), (AXIS,)) if self.count > 1 else None
 
     def check_batch(self, batch_size: int, microbatches: int) -> None:
-        """Check that a training batch can be divided.
+        """Raise if a training batch cannot be divided over the devices.
 
         Raises:
-            UserError: If a device would get a fraction of an example, of a batch or of a microbatch.
+            UserError: If the examples of a batch, or of a microbatch, are not divisible by the number of devices.
         """
         parts = self.count * microbatches
         if batch_size % parts:
             over = f"{self.count} devices" + (f" and train.microbatches={microbatches}" if microbatches > 1 else "")
             raise UserError(
                 f"train.batch_size={batch_size} cannot be divided over {over}",
-                hint=f"make it a multiple of {parts}, or set train.devices",
+                hint=f"make train.batch_size a multiple of {parts}, or set train.devices",
             )
 
     def round_up(self, batch_size: int) -> int:
-        """Round a batch size up to a multiple of the number of devices; an evaluation pads the rest."""
+        """Return a batch size rounded up to a multiple of the number of devices; an evaluation pads the last rows."""
         return -(-batch_size // self.count) * self.count
 
     def local_rows(self, batch_size: int) -> slice:
-        """Return the rows of a batch that this process reads."""
+        """Return the range of rows of a batch that this process reads."""
         share = batch_size // self.processes.size
         return slice(self.processes.rank * share, (self.processes.rank + 1) * share)
 
@@ -84,7 +85,7 @@ class Devices:
         return jax.jit(function, **options)
 
     def shard_batch(self, batch: Any) -> Any:
-        """Divide a batch over the devices; each process passes its own rows."""
+        """Return a batch divided over the devices; each process passes its own rows."""
         if self._mesh is None:
             return batch
         sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
@@ -93,7 +94,7 @@ class Devices:
         return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
 
     def replicate(self, tree: Any) -> Any:
-        """Copy a tree to each device. All processes must pass the same values."""
+        """Return a tree of arrays copied to each device. All processes must pass the same values."""
         if self._mesh is None:
             return tree
         everywhere = NamedSharding(self._mesh, PartitionSpec())
@@ -106,7 +107,7 @@ class Devices:
         return jax.lax.with_sharding_constraint(parts, NamedSharding(self._mesh, PartitionSpec(None, AXIS)))
 
     def broadcast_from_main(self, value: Any) -> Any:
-        """Return the value that process 0 passes, bit for bit: arrays on the host and plain values."""
+        """Return the value that process 0 passes: plain values and arrays on the host, bit-identical."""
         if self.processes.is_single:
             return value
         payload = np.frombuffer(pickle.dumps(value) if self.processes.is_main else b"", np.uint8)
@@ -122,7 +123,7 @@ class Devices:
 
 
 def _on(sharding: NamedSharding) -> Callable[[jax.Array], jax.Array]:
-    """Return a function that copies an array to the devices of all processes; random keys travel as their data."""
+    """Return a function that copies an array to the devices of all processes; a random key is copied as its data."""
 
     def put(leaf: jax.Array) -> jax.Array:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -9,18 +9,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from s5.process.shutdown import StopRequest
 
-AXIS = "data"  # the mesh's only axis: the one that a batch is divided along
+AXIS = "data"  # the only axis of the mesh; a batch is divided along it
 
 
 @final
 class SharedStopRequest(StopRequest):
-    """A stop request that all processes of a run share: they all see it at the same read of `stopping`.
+    """A stop request that all processes of a run share: `stopping` becomes True for all of them at the same read.
 
-    All processes must read it equally often. A read sends this process's answer to the devices and returns the
-    combined answers of the read before. So no process waits: the devices still have the next step to do.
+    All processes must read `stopping` equally often. A read sends this process's own request to the devices, and
+    returns the combined result of the previous read. So a read does not wait for the devices.
 
     Args:
-        own: The request to this process.
+        own: The stop request to this process.
         mesh: The devices of all processes.
     """
 
@@ -34,7 +34,7 @@ class SharedStopRequest(StopRequest):
 
     @property
     def stopping(self) -> bool:
-        """Whether any process had been asked to stop at the read before this one."""
+        """Whether any process had a stop request at the previous read."""
         if not self._stopping:
             answer = np.full(self._local, self._own.stopping, np.int32)
             before, self._before = (
@@ -46,5 +46,5 @@ class SharedStopRequest(StopRequest):
 
     @property
     def reason(self) -> str:
-        """Who asked, in words; empty before anyone did."""
+        """The origin of the request, in words, such as a signal's name."""
         return self._own.reason or "another process of the run was asked to stop"

@@ -1,7 +1,7 @@
-"""When a training process must stop: a signal asks it to, or its supervisor is gone.
+"""Requests to stop a training process: by a signal, or since its supervisor has ended.
 
-The supervisor holds the writing end of a pipe and never writes. However it dies, the kernel closes that end, and the
-reading end here reports the end of file. The run then stops in an orderly way, as after a signal.
+The supervisor has the writing end of a pipe and never writes. However the supervisor ends, the kernel closes its end,
+and this process reads the end of the file. The run then writes a checkpoint and stops, as after a signal.
 """
 
 import os
@@ -20,7 +20,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class StopRequest(ABC):
-    """Tells the training loop whether to stop."""
+    """A request to stop, which the training loop reads after each step."""
 
     @property
     @abstractmethod
@@ -30,23 +30,23 @@ class StopRequest(ABC):
     @property
     @abstractmethod
     def reason(self) -> str:
-        """Who asked, in words; empty before anyone did."""
+        """The origin of the request, in words, such as a signal's name; empty before a request."""
 
 
 @final
 class LocalStopRequest(StopRequest):
-    """A stop request to this process. Handles signals from its construction on.
+    """A stop request to this process. The constructor installs the signal handlers.
 
     Args:
         fd: The reading end of the supervisor's pipe; None without a supervisor.
-        grace_s: Seconds that the orderly stop may take once the supervisor is gone.
-        cut: Ends the process after that; a test passes a function of its own.
+        grace_s: Seconds that the stop may take after the supervisor has ended.
+        cut: The function that ends the process after `grace_s`; tests pass another function.
     """
 
     def __init__(
         self, fd: int | None = None, *, grace_s: float = TRAINING_EXITS_S, cut: Callable[[int], object] = os._exit
     ) -> None:
-        # One attribute and no lock: a signal handler may interrupt itself while it holds a lock.
+        # One attribute and no lock: another signal may interrupt the handler while it holds a lock.
         self._reason = ""
         self._grace_s = grace_s
         self._cut = cut
@@ -69,7 +69,7 @@ class LocalStopRequest(StopRequest):
 
     @property
     def reason(self) -> str:
-        """Who asked, in words; empty before anyone did."""
+        """The origin of the request, in words, such as a signal's name; empty before a request."""
         return self._reason
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -98,10 +98,10 @@ class LocalStopRequest(StopRequest):
 
 
 def _inherit_nothing() -> None:
-    """Keep inherited descriptors from the processes that this one starts.
+    """Make the inherited descriptors of this process non-inheritable.
 
-    One of them holds the attempt's lock, which means that the attempt is running. A helper process of a library that
-    outlived this one would keep the lock.
+    One descriptor holds the attempt's lock, which means that the attempt is running. Otherwise a library's helper
+    process that outlives this process would keep the lock.
     """
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         try:

@@ -1,1 +1,1 @@
-"""The files in a run directory, and the lock of the process that is writing them. Free of JAX."""
+"""The files of a run directory, and the lock of the process that writes them. Free of JAX."""

@@ -1,7 +1,7 @@
-"""Claiming an attempt: its folder is prepared under a temporary name with its lock held, then renamed to `attempts/K`.
+"""The claim of an attempt: a process prepares its folder under a temporary name, locks it, renames it to `attempts/K`.
 
-The rename succeeds for one process only. Supervisors claim in the same way, so that `python -m s5` typed by hand and a
-launcher see each other.
+The rename succeeds for one process only. Supervisors claim attempts in the same way, so a launcher and `python -m s5`
+never execute a run at the same time.
 """
 
 import errno
@@ -42,7 +42,7 @@ def claim_attempt(run_dir: Path) -> Iterator[Path]:
 
 
 def _place(prepared: Path, run_dir: Path) -> Path:
-    """Rename the prepared folder to the number after the last attempt's; raise if that one is running."""
+    """Rename the prepared folder to the number after the last attempt's; raise if the last attempt is running."""
     while True:
         earlier = attempt_dirs(run_dir)
         if earlier and is_held(os.path.join(earlier[-1], LOCK)):
@@ -56,15 +56,15 @@ def _place(prepared: Path, run_dir: Path) -> Path:
 
 
 def claim_prefix() -> str:
-    """Return how the names of all claims that this machine prepares begin; the owner's pid follows."""
+    """Return the prefix of the names of all claims that this machine prepares; the pid of the process follows it."""
     return f"{CLAIM}{os.uname().nodename}-"
 
 
 def place_claim(prepared: str | Path, run_dir: str | Path, attempt: int) -> bool:
-    """Rename a prepared folder to an attempt's; return False if another process made that attempt first.
+    """Rename a prepared folder to `attempts/ATTEMPT`; return False if another process claimed this attempt first.
 
     Raises:
-        OSError: If it cannot be renamed for another reason.
+        OSError: If the folder cannot be renamed for another reason.
     """
     try:
         os.rename(prepared, os.path.join(run_dir, ATTEMPTS, str(attempt)))

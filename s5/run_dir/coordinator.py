@@ -1,6 +1,6 @@
-"""The port at which the processes of one run find each other."""
+"""The port of process 0, to which the other processes of a run connect."""
 
-# The highest ports, as JAX itself takes under Slurm: no service has one of them by name.
+# The port is one of the highest 4096, as JAX itself chooses under Slurm. No service has an assigned port in this range.
 _PORTS = 4096
 
 
@@ -8,6 +8,6 @@ def coordinator_port(job: int) -> int:
     """Return the port of process 0.
 
     Args:
-        job: A number of the job, so that two jobs on one node have two ports.
+        job: A number that identifies the job, so that two jobs on one node have different ports.
     """
     return 65536 - _PORTS + job % _PORTS

@@ -1,7 +1,7 @@
-"""Locks of open file descriptions: a held one means that an attempt is running. Standard library only.
+"""Open file description locks. While an attempt's lock is held, the attempt is running. Standard library only.
 
-A process that inherits the descriptor holds the lock too, so a free lock proves that no process of that tree is left.
-A killed process holds nothing. Linux only: `fcntl(2)`, F_OFD_SETLK.
+A process that inherits the descriptor holds the lock too. So a free lock proves that all processes of the attempt have
+ended. The kernel releases the locks of a killed process. Linux only: `fcntl(2)`, F_OFD_SETLK.
 """
 
 import errno
@@ -18,11 +18,11 @@ def lock_fd(fd: int, *, wait: bool = False) -> bool:
     """Lock a file.
 
     Args:
-        fd: A descriptor of the file, open for writing; the lock lasts until every copy of it is closed.
-        wait: Whether to wait for the process that holds it.
+        fd: A descriptor of the file, open for writing; the lock lasts until every copy of the descriptor is closed.
+        wait: Whether to wait while another process holds the lock.
 
     Returns:
-        Whether this process holds it now.
+        Whether this process holds the lock now.
 
     Raises:
         OSError: If the file system does not support locks.
@@ -37,13 +37,13 @@ def lock_fd(fd: int, *, wait: bool = False) -> bool:
 
 
 def is_locked(fd: int) -> bool:
-    """Return whether another open file description than `fd` holds the lock on its file; does not take it."""
+    """Return whether another open file description than `fd` holds the lock on the file; does not lock the file."""
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK))
     return struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
 
 
 def is_held(path: str | Path) -> bool:
-    """Return whether any process holds the lock on a file; False if there is no such file. Does not take it."""
+    """Return whether a process holds the lock on a file; False if there is no such file. Does not lock the file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

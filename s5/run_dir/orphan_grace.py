@@ -1,16 +1,16 @@
-"""How long a training process that lost its supervisor may take to stop. One number; every other limit follows from it.
+"""The time limits for a training process whose supervisor has ended (an orphan). All follow from `ORPHAN_LIMIT_S`.
 
-0 s     the supervisor is gone: the training process sees its pipe close, others send SIGTERM
-25 s    the training process exits by itself, whatever it is doing
+0 s     the supervisor has ended: the training process sees the pipe close, other processes send SIGTERM
+25 s    the training process exits by itself, even if it has not written its checkpoint
 30 s    the limit that the project promises; an engine's driver kills the container
 35 s    any other process that waits for the orphan kills it
 """
 
-# What users are promised: within this time a checkpoint is written, or the last one must do.
+# The promise to users: within this time a checkpoint is written; otherwise the run resumes at an earlier checkpoint.
 ORPHAN_LIMIT_S = 30.0
 
-# Processes notice the loss at slightly different times and poll, so each one outside waits a little longer than the one
-# inside: an orphan that is about to leave in good order must not be killed.
+# Processes poll and notice the end of the supervisor at slightly different times. So each outer process waits a little
+# longer than the process inside, in order not to kill an orphan that is about to exit by itself.
 _MARGIN_S = 5.0
 
 TRAINING_EXITS_S = ORPHAN_LIMIT_S - _MARGIN_S

@@ -1,11 +1,10 @@
-"""The files of a run directory, the exit codes of a run, and how its metrics are read.
+"""The files of a run directory, the exit codes of a training process, and the reading of metrics.
 
-The training process writes these files, and the launcher reads them. This module is all that the two share about a
-run directory. Standard library only.
+The training process writes these files, and the launcher reads them. Standard library only.
 
     RUN_DIR/run.json                       the launcher's record of the run; absent without a launcher
     RUN_DIR/config.yaml                    the resolved config
-    RUN_DIR/attempts/K/metrics.jsonl       numbers that a repeat of the run repeats bit for bit
+    RUN_DIR/attempts/K/metrics.jsonl       numbers that are bit-identical when the run is repeated
     RUN_DIR/attempts/K/timing.jsonl        numbers that differ from run to run: wall time, throughput, progress
     RUN_DIR/attempts/K/checkpoints/STEP/
     RUN_DIR/attempts/K/result.json         written last by the training process of attempt K
@@ -30,22 +29,22 @@ METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
-AFTER = "after.json"  # of an attempt, by the launcher: the runs that its run comes after, by block
-LOCK = "lock"  # of an attempt: held while a process runs it
+AFTER = "after.json"  # in an attempt's folder, written by the launcher: the runs that the run comes after, by block
+LOCK = "lock"  # in an attempt's folder: locked while a process executes the attempt
 CLAIM = ".claim-"  # the prefix of an attempt's folder while it is being prepared
 
-# The metrics in the `result.json` of a training process. Another command writes metrics of its own.
+# The metrics that a training process can write into `result.json`. A run's own command writes other metrics.
 FINAL_METRICS = (
     *("test/accuracy", "test/loss", "test/mse", "val/accuracy", "val/loss", "val/mse"),
     *("zero_shot/accuracy", "zero_shot/loss", "zero_shot/mse"),
 )
 
-# The variables through which a supervisor talks to the training process.
+# The environment variables that a supervisor sets for the training process.
 RUN_DIR_VARIABLE = "LAUNCH_RUN_DIR"
 ATTEMPT_DIR_VARIABLE = "LAUNCH_ATTEMPT_DIR"
-SUPERVISOR_PIPE_VARIABLE = "LAUNCH_LIFELINE_FD"  # the pipe that closes when the supervisor is gone
+SUPERVISOR_PIPE_VARIABLE = "LAUNCH_LIFELINE_FD"  # the descriptor of a pipe that closes when the supervisor ends
 PLATFORM_VARIABLE = "S5_REQUIRE_PLATFORM"  # the JAX backend that the run was allocated, such as `gpu`
-CWD_VARIABLE = "LAUNCH_CWD"  # the folder that the user typed the command in: relative paths start there
+CWD_VARIABLE = "LAUNCH_CWD"  # the folder in which the user typed the command; relative paths start at this folder
 
 
 class Exit(IntEnum):
@@ -53,10 +52,10 @@ class Exit(IntEnum):
 
     OK = 0
     CRASH = 1
-    USER_ERROR = 2  # a config or data set it cannot run with
+    USER_ERROR = 2  # an error that the user must fix, in the config, the data or the device
     NAN = 3  # the loss is no longer finite
     OUT_OF_MEMORY = 4  # the device or the host refused an allocation
-    STOPPED = 75  # stopped on request, with a checkpoint; run it again to resume
+    STOPPED = 75  # stopped on request, with a checkpoint; the next attempt resumes
 
 
 class ResultError(Exception):
@@ -76,7 +75,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def write_result(attempt_dir: Path, metrics: Mapping[str, float], **facts: Any) -> None:
-    """Write an attempt's `result.json`, as the last act of a successful training process.
+    """Write an attempt's `result.json`; this is the last step of a successful training process.
 
     Args:
         attempt_dir: The attempt's folder.
@@ -94,7 +93,7 @@ def publish(attempt_dir: Path) -> bool:
         attempt_dir: `RUN_DIR/attempts/K`, with its `result.json` written.
 
     Returns:
-        Whether this call published it. If not, another attempt was first, and its result counts.
+        Whether this call published the result; False if another attempt's result was published first.
     """
     try:
         os.link(attempt_dir / RESULT, attempt_dir.parent.parent / RESULT)
@@ -137,15 +136,15 @@ def metrics_line(step: int, values: Mapping[str, Any]) -> str:
 
 
 def resume_line(attempt: int, step: int) -> str:
-    """Return the first line of a resumed attempt's `metrics.jsonl`: it continues after `step` of `attempt`."""
+    """Return the first line of a resumed attempt's `metrics.jsonl`: the attempt and the step that it continues."""
     return json.dumps({"resumed_from": {"attempt": attempt, "step": step}}) + "\n"
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Return the metrics of a run over all its attempts, without gaps or repeats.
 
-    The newest attempt's lines count. If it resumed after step S of attempt A, A's lines up to S come before them, and
-    before those the lines that A resumed from. A last line that was cut off by a kill is left out.
+    The result ends with the lines of the newest attempt. If it resumed after step S of attempt A, A's lines up to S
+    come first; if A resumed too, the same holds for A. A last line that was cut off by a kill is left out.
     """
     chains: dict[int, list[dict[str, Any]]] = {}
     newest: list[dict[str, Any]] = []
@@ -162,7 +161,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects of a `.jsonl` file, without a cut-off last line; empty if there is no file."""
+    """Return the JSON objects of a `.jsonl` file without an incomplete last line; an empty list if there is no file."""
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
@@ -172,7 +171,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def last_line(path: Path, tail_bytes: int = 4096) -> dict[str, Any] | None:
-    """Return the last whole JSON object of a `.jsonl` file, reading only the end; None without one."""
+    """Return the last complete JSON object in the last `tail_bytes` of a `.jsonl` file; None if there is no object."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - tail_bytes))

@@ -1,4 +1,4 @@
-"""Two data sets that the package `aeon` ships: JapaneseVowels, of unequal length, and BasicMotions."""
+"""Two data sets of the package `aeon`: JapaneseVowels, with sequences of unequal length, and BasicMotions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from s5.plugins import Examples, Plugin, PluginDataset
 
 
 def reader(name: str) -> Callable[[Path | None], dict[str, Examples]]:
-    """Return the reader of a data set of aeon; every fourth training example is for validation."""
+    """Return the `load` function of a data set of aeon; every fourth training example is for validation."""
 
     def load(_: Path | None) -> dict[str, Examples]:
         from aeon import datasets
@@ -17,7 +17,7 @@ def reader(name: str) -> Callable[[Path | None], dict[str, Examples]]:
         classes = sorted(set(labels))
 
         def examples(chosen: list[int], inputs: list, labels: list) -> Examples:
-            # aeon has (features, steps), and classes by name.
+            # aeon's arrays have the shape (features, steps), and its labels are names.
             return Examples(inputs=[inputs[i].T for i in chosen], labels=[classes.index(labels[i]) for i in chosen])
 
         return {

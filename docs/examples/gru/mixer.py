@@ -15,7 +15,7 @@ Sequences = Float[Array, "batch L H"]
 
 
 class GRU(SequenceMixer):
-    """A gated recurrent unit; it sees neither intervals nor rates, since its steps are discrete."""
+    """A gated recurrent unit. It ignores the intervals and the rates in `steps`, since its steps are discrete."""
 
     def __init__(self, d_model: int, *, bidirectional: bool = False, rngs: nnx.Rngs | np.random.Generator) -> None:
         if bidirectional:
@@ -25,7 +25,7 @@ class GRU(SequenceMixer):
         self.gates, self.candidate = Dense(2 * d_model, 2 * d_model, rng), Dense(2 * d_model, d_model, rng)
 
     def __call__(self, u: Sequences, steps: Steps = REGULAR) -> Sequences:
-        """Apply the layer to whole sequences; padded steps lie at the ends, where they reach no valid output."""
+        """Apply the layer to whole sequences. Padded steps are at the end, so they do not change a valid output."""
         self.check_inputs(u, steps)
         return self._run(self.initial_state(len(u)), u, steps)[1]
 
@@ -36,7 +36,7 @@ class GRU(SequenceMixer):
     def advance(
         self, state: Float[Array, "batch H"], u: Sequences, steps: Steps = REGULAR
     ) -> tuple[Float[Array, "batch H"], Sequences]:
-        """Process the next chunk of a stream."""
+        """Process the next chunk of a stream; return the new state and the outputs."""
         self.check_stream(u, steps)
         return self._run(state, u, steps)
 

@@ -1,4 +1,4 @@
-"""A model family of one's own: a gated recurrent unit. `model=gru` chooses it for any task."""
+"""A plug-in with a model family: a gated recurrent unit. `model=gru` chooses it for any task."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class GRUConfig(ModelConfig):
 
 
 def mixer() -> type:
-    """Return the layer; JAX is imported here, so that the launcher stays free of it."""
+    """Return the layer class; JAX is imported in this function, since the launcher imports this module without JAX."""
     from .mixer import GRU
 
     return GRU

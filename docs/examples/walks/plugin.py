@@ -1,4 +1,4 @@
-"""Walks of three kinds, one CSV file each: the columns are features, the rows are steps, the folder is the class."""
+"""Walks of three classes, a CSV file for each walk: columns are features, rows are steps, the folder is the class."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ CLASSES = ("slow", "fast", "turning")
 
 
 def load(root: Path | None) -> Examples:
-    """Read every file `ROOT/CLASS/*.csv`."""
+    """Read every file `ROOT/CLASS/*.csv` as a sequence."""
     import numpy as np
 
     assert root is not None, "set data.root to the folder of the CSV files"

@@ -62,7 +62,7 @@ def test_more_devices_than_there_are_is_refused() -> None:
     there = jax.local_device_count()
     with pytest.raises(UserError, match=rf"train\.devices=99: this process has {there} device") as caught:
         Devices(99)
-    assert caught.value.hint == f"choose 1 to {there}, or omit it for all"
+    assert caught.value.hint == f"choose 1 to {there}, or omit train.devices to use all"
 
 
 def of(count: int, processes: ProcessGroup | None = None) -> Devices:
@@ -75,7 +75,7 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     of(4).check_batch(8, 2)
     with pytest.raises(UserError, match=r"train\.batch_size=6 cannot be divided over 4 devices$") as caught:
         of(4).check_batch(6, 1)
-    assert caught.value.hint == "make it a multiple of 4, or set train.devices"
+    assert caught.value.hint == "make train.batch_size a multiple of 4, or set train.devices"
     with pytest.raises(UserError, match=r"over 4 devices and train\.microbatches=2$"):
         of(4).check_batch(12, 2)
 
