@@ -1,4 +1,4 @@
-"""The data sets: `load` returns any of them as a `Dataset`. NumPy only; their files are named in `s5.catalog`."""
+"""The data sets: `load` returns a `Dataset` by its name. NumPy only; `s5.catalog` has the names of the raw files."""
 
 from types import ModuleType
 
@@ -30,7 +30,7 @@ from s5.data.store import StoredArrays
 
 __all__ = ["Dataset", "convert", "load"]
 
-# Data sets that fit into memory, with their `load(config)`.
+# The `load(config)` of each data set that fits into memory.
 _LOADERS = {
     "digits": digits.load,
     "mnist": mnist.load,
@@ -40,8 +40,8 @@ _LOADERS = {
     "cifar10_grey": cifar10.load_grey,
 }
 
-# Data sets that are mapped from disk: `make_plan(info, root)` plans the conversion of the raw files, and
-# `make_dataset(info, config, stored, compat)` makes the data set of the converted ones.
+# The module of each data set that is memory-mapped from disk. Its `make_plan(info, root)` plans the conversion of the
+# raw files, and its `make_dataset(info, config, stored, compat)` returns the data set of the converted files.
 _MAPPED: dict[str, ModuleType] = {
     "listops": listops,
     "listops_regenerated": listops,
@@ -68,13 +68,13 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
 
     Args:
         config: The name of the data set, the order of its pixels, its split, and the folders of its files.
-        compat: Whose splits and scales, ours or the S5 repository's.
+        compat: The switches that choose the S5 repository's splits and scales instead of ours.
 
     Returns:
         The data set with its splits `train`, `val` and `test`.
 
     Raises:
-        DataError: For an unknown name, another version, an order of pixels for data without pixels, or a wrong file.
+        DataError: For an unknown name, another version, a permutation of data without pixels, or a wrong file.
         MissingData: If the files are missing.
     """
     own = plugin_dataset(config.name)
@@ -90,7 +90,7 @@ def load(config: DataConfig, compat: Compat = OURS) -> Dataset:
             hint="set data.permutation=none",
         )
     if info.made_by:
-        # A run does not generate its data: that may take hours.
+        # A run does not generate its data, since that may take hours.
         catalog.check_available(info.name, config.root, config.cache)
     return _MAPPED[info.name].make_dataset(info, config, convert(config), compat)
 

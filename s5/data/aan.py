@@ -1,4 +1,4 @@
-"""`aan`: the Long Range Arena's Retrieval. Of two papers' texts, does one cite the other?
+"""`aan`: the Long Range Arena's Retrieval: whether one of two papers cites the other, from their texts.
 
 Source: Radev et al. 2013; Tay et al. 2021 (arXiv:2011.04006), §3.3. A line of a file has a label, two names and two
 texts, separated by tabs, without header or quoting. Characters are numbered as in the S5 repository.
@@ -74,8 +74,8 @@ def _pairs(lines: LineRange) -> Iterator[tuple[int, str, str]]:
         columns = line.split("\t")
         if len(columns) != 5 or columns[0] not in _LABELS:
             raise DataError(
-                f"{lines.path}, line {number}: {len(columns)} columns that begin with {columns[0][:20]!r}; "
-                "a line has 5: 0.0 or 1.0, two names, two texts"
+                f"{lines.path}, line {number}: {len(columns)} columns, the first is {columns[0][:20]!r}; "
+                "expected 5: the label 0.0 or 1.0, two names, two texts"
             )
         yield _LABELS[columns[0]], columns[3], columns[4]
 

@@ -1,4 +1,4 @@
-"""Unpacking the files of a data set from a published archive into the data folder."""
+"""Unpacking of a published archive: the files of a data set are extracted into the data folder."""
 
 import bz2
 import contextlib
@@ -25,7 +25,7 @@ _DEBIAN = b"!<arch>\n"
 def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
     """Unpack a data set's files from an archive.
 
-    They are unpacked under a temporary name that is changed at the end, so a kill leaves no incomplete folder.
+    The folder has a temporary name until it is complete, so a kill leaves no incomplete folder.
 
     Args:
         info: The data set.
@@ -36,7 +36,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
         The folder with the files.
 
     Raises:
-        DataError: If it is another archive, is damaged, or lacks files.
+        DataError: If the archive is another one, is damaged, or lacks files, or if the target folder exists.
     """
     archive = _find_archive(info, path)
     _verify_checksum(archive, path)
@@ -64,7 +64,7 @@ def unpack(info: DatasetInfo, path: Path, root: str | None) -> Path:
 
 
 def _find_archive(info: DatasetInfo, path: Path) -> Archive:
-    """Return the catalog's entry for an archive, by its name if there are several."""
+    """Return the catalog's entry with the name of an archive; the first entry if no entry has this name."""
     if not info.archives:
         names = abbreviate([file.name for file in info.files])
         raise DataError(
@@ -109,20 +109,20 @@ def _extract(info: DatasetInfo, archive: Archive, path: Path, part: Path) -> Non
             assert source is not None
             with (part / place).open("wb") as target:
                 shutil.copyfileobj(source, target, _BLOCK)
-        # tarfile takes a damaged header for the end. Reading on verifies the checksum of the compressed file.
+        # tarfile reads a damaged header as the end. Reading the rest verifies the checksum of the compressed file.
         while content.read(_BLOCK):
             pass
     progress.finish()
 
 
 def _lacking(info: DatasetInfo, archive: Archive, part: Path) -> list[str]:
-    """Return the files of the data set that an archive did not contain."""
+    """Return the names of the data set's files that are not in the folder `part`."""
     form = next(form for form in info.forms if archive.into in form.folders)
     return [file.name for file in form.files if not any((part / f"{file.name}{end}").exists() for end in ("", ".gz"))]
 
 
 def _decompress(file: Any) -> Any:
-    """Return the decompressed content of a file, by its first bytes; for a Debian package, of the files it installs."""
+    """Return a reader of a file's decompressed content; of a Debian package, only of the archive that it installs."""
     start = _data_offset(file)
     file.seek(start)
     begin = file.read(6)
@@ -137,11 +137,11 @@ def _decompress(file: Any) -> Any:
 
 
 def _data_offset(file: Any) -> int:
-    """Return the offset of the files that a Debian package installs, its last member; 0 for any other file."""
+    """Return the offset of `data.tar` in a Debian package, its last member; 0 for any other file."""
     place = len(_DEBIAN)
     if file.read(place) != _DEBIAN:
         return 0
-    # A member begins at an even byte. Its header of 60 bytes holds a name of 16 and, at byte 48, the size in decimal.
+    # A member begins at an even byte. Its header has 60 bytes: a name of 16 bytes and, at byte 48, the size in decimal.
     while len(header := file.read(60)) == 60 and header[48:58].strip().isdigit():
         place += 60
         if header.startswith(b"data.tar"):

@@ -1,4 +1,4 @@
-"""Batches of fixed shape; the training order is a pure function of seed and step."""
+"""Batches of fixed shape. The training batch of a step is a pure function of the seed and the step."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -14,16 +14,16 @@ from s5.data.order import permutation
 
 STATE_VERSION = 1
 
-# Grain requires a length; at a thousand steps a second this one lasts for 35,000 years.
+# Grain requires a length. This number of steps is never reached: at a thousand steps a second it takes 35,000 years.
 _ENDLESS = 1 << 50
 
 
 class Batch(NamedTuple):
-    """Examples for one step; a pytree.
+    """The examples of one step; a pytree.
 
     Attributes:
-        inputs: Scaled sequences; or tokens as stored.
-        labels: The class of each example, or targets for every step.
+        inputs: Scaled sequences, or tokens as stored.
+        labels: The class of each example; for a regression the targets of every step.
         lengths: Valid steps of each sequence.
         weight: 1 for an example, 0 for a row of padding.
         times: Time of each step, in units of the regular interval; None if all intervals are 1.
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
 
 def gather(split: Split, examples: Int[np.ndarray, " batch"]) -> Batch:
-    """Return the batch of the given examples of a split."""
+    """Return the batch of some examples of a split, by their numbers."""
     inputs = split.inputs[examples if split.rows is None else split.rows[examples]]
     if not split.tokens:
         inputs = inputs.astype(np.float32)
@@ -54,7 +54,7 @@ def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> It
     Args:
         split: The split.
         batch_size: Examples per step.
-        rows: The rows of each batch that this process reads; other processes read the others.
+        rows: The rows of each batch that this process reads; other processes read the other rows.
     """
     for start in range(0, len(split), batch_size):
         examples = np.arange(start, start + batch_size)[rows]
@@ -67,35 +67,35 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     """Return the number of whole batches in a split.
 
     Raises:
-        DataError: If there is not one.
+        DataError: If the batch size is less than 1, or larger than the split.
     """
     if not 1 <= batch_size <= len(split):
         raise DataError(
-            f"train.batch_size={batch_size}: a batch holds each of the {len(split):,} examples at most once",
+            f"train.batch_size={batch_size}: must be at least 1 and at most {len(split):,}, the examples of the split",
             hint=f"choose 1 to {len(split)}",
         )
     return len(split) // batch_size
 
 
 class BatchSequence:
-    """The training batches as a sequence: item n is the batch of step n, computed from n alone.
+    """The training batches as a sequence: item n is the batch of step n, independent of earlier items.
 
-    The order of each epoch depends on seed and epoch. Its incomplete last batch is dropped.
+    The order of each epoch depends on the seed and the epoch. The incomplete last batch of an epoch is dropped.
 
     Args:
         split: The training split.
         batch_size: Examples per step.
         seed: Seed of the order.
-        rows: The rows of each batch that this process reads; other processes read the others.
+        rows: The rows of each batch that this process reads; other processes read the other rows.
 
     Raises:
-        DataError: As `steps_per_epoch` does.
+        DataError: If the batch size is larger than the split.
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int, rows: slice = slice(None)) -> None:
         self.steps_per_epoch = steps_per_epoch(split, batch_size)
         self._split, self._batch_size, self._rows = split, batch_size, rows
-        # Two epochs, since batches are prepared ahead and may belong to the next one.
+        # Two epochs are cached, since batches are prepared ahead and may belong to the next epoch.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, len(split), seed))
 
     def __len__(self) -> int:
@@ -108,9 +108,9 @@ class BatchSequence:
 
 
 class TrainBatches:
-    """An endless iterator over training batches, prepared ahead, that can jump to any step at once.
+    """An endless iterator over training batches, which are prepared ahead; it can jump to any step in constant time.
 
-    Grain gets whole batches: gathering single examples would take many times as long, as
+    Grain's items are whole batches. With single examples as items it would be many times slower, as
     `python -m benchmarks.input_pipeline` shows.
 
     Args:
@@ -118,8 +118,8 @@ class TrainBatches:
         batch_size: Examples per step.
         seed: Seed of the order.
         start_step: The step of the first batch.
-        prefetch: Batches prepared ahead on a thread; 0 to prepare none.
-        rows: The rows of each batch that this process reads; not part of the state.
+        prefetch: Number of batches that a thread prepares ahead; 0 for no thread.
+        rows: The rows of each batch that this process reads. They are not part of the state.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class TrainBatches:
 
     @property
     def step(self) -> int:
-        """The step of the next batch, from 0 at the start of training."""
+        """The step of the next batch, counted from 0."""
         return self._step
 
     def get_state(self) -> dict[str, Any]:
-        """Return the position as plain values for JSON, without the batches prepared ahead."""
+        """Return the position as plain values for JSON; batches that are prepared ahead do not count."""
         return {"version": STATE_VERSION, "step": self._step, **self._identity}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -166,7 +166,7 @@ class TrainBatches:
         """
         for key, value in {"version": STATE_VERSION, **self._identity}.items():
             if state.get(key) != value:
-                raise ValueError(f"the checkpoint's batches are of {key}={state.get(key)!r}, and not of {value!r}")
+                raise ValueError(f"the checkpoint's batches have {key}={state.get(key)!r}, but this run has {value!r}")
         self._seek(state["step"])
 
     def close(self) -> None:

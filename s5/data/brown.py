@@ -1,8 +1,8 @@
-"""`brown_pairs`: do two passages come from one document? Documents of the Brown corpus (Francis and Kučera 1964).
+"""`brown_pairs`: whether two passages come from one document of the Brown corpus (Francis and Kučera 1964).
 
-A pair is a passage of the first half of a document and one of the second half, of the same document or of another of
-its genre. Each document of a split starts equally many pairs of both kinds, and the order of the two passages is
-random, so only the texts give the answer. Each split has the same proportions of genres.
+A pair is a passage of the first half of a document, and a passage of the second half of the same document or of another
+document of its genre. Each document of a split has equally many pairs of both kinds as its first document, and the
+order of the two passages is random. So only the texts give the answer. Each split has the same proportions of genres.
 """
 
 import functools
@@ -25,7 +25,7 @@ from s5.data.tokens import CharacterCodec, CharacterCounts, fill_row, vocabulary
 
 SEED = 0
 N_DOCUMENTS, N_WORDS = 500, 1_161_192
-_SHARE_HELD_OUT = 10  # a tenth of the documents for validation, and another for testing
+_SHARE_HELD_OUT = 10  # a tenth of the documents is for validation, and another tenth for testing
 _PAIRS_PER_CHUNK = 500
 
 
@@ -36,7 +36,7 @@ class Passage:
     Attributes:
         path: The document.
         half: The half of the document, 0 or 1.
-        place: Where the passage starts in that half: 0 at its start, below 1 for the last place that leaves room.
+        place: The start of the passage in the half: from 0, the start of the half, to 1, the last possible start.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Passage:
     place: float
 
     def read(self, length: int) -> str:
-        """Return `length` characters of the document."""
+        """Return the text of the passage, at most `length` characters."""
         text = read_document(self.path)
         middle = len(text) // 2
         start, end = (0, middle) if self.half == 0 else (middle, len(text))
@@ -106,10 +106,10 @@ def _read_genres(listed: Path) -> dict[Path, str]:
 
 @functools.lru_cache(maxsize=N_DOCUMENTS)
 def read_document(path: Path) -> str:
-    """Return a document's words without their tags, one space between them.
+    """Return a document's words without their tags, separated by single spaces.
 
     Raises:
-        DataError: If it is missing, or a word has no tag.
+        DataError: If the file is missing, or a word has no tag.
     """
     try:
         words = path.read_bytes().decode("latin-1").split()
@@ -131,7 +131,7 @@ def _assign_splits(genres: Mapping[Path, str]) -> dict[str, list[Path]]:
 
 
 def _draw(documents: Sequence[Path], genres: Mapping[Path, str], n: int, split: str) -> Iterator[Pair]:
-    """Draw pairs: each document in turn, once with itself and once with another."""
+    """Yield random pairs: all documents in turn, each with itself in one round and with another in the next round."""
     words, others_by_path = _words(split, n), {path: _others(path, documents, genres) for path in documents}
     for k in range(n):
         path, same = documents[k % len(documents)], k // len(documents) % 2
@@ -144,13 +144,13 @@ def _draw(documents: Sequence[Path], genres: Mapping[Path, str], n: int, split: 
 
 
 def _others(path: Path, documents: Sequence[Path], genres: Mapping[Path, str]) -> list[Path]:
-    """Return the other documents of a document's genre; all others if it is the only one."""
+    """Return the other documents of a document's genre; if there are none, all other documents."""
     others = [other for other in documents if other != path]
     return [other for other in others if genres[other] == genres[path]] or others
 
 
 def _words(split: str, n: int) -> UInt64[np.ndarray, "n 4"]:
-    """Return four random words for each pair, from a raw stream that NumPy keeps stable across versions."""
+    """Return four random 64-bit words for each pair, from a raw stream that is stable across NumPy versions."""
     stream = ("train", "val", "test").index(split)
     return np.random.Philox(key=np.array([SEED, stream], np.uint64)).random_raw(4 * n).reshape(n, 4)
 

@@ -17,19 +17,19 @@ from s5.catalog import CATALOG, DatasetInfo, cache_path
 Arrays = dict[str, np.ndarray]
 
 _HEADER = "header"
-_STALE_S = 3600.0  # an older temporary file was left by a killed process
+_STALE_S = 3600.0  # a temporary file that is older than this was left by a killed process
 
 
 def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], Arrays]) -> Arrays:
-    """Return the converted files of a data set, from its cache if that is valid.
+    """Return the converted arrays of a data set: from its cache if the cache is valid, else convert the raw files.
 
     Args:
         info: The data set.
         cache: The config's `data.cache`.
-        convert: Reads and converts the raw files.
+        convert: The function that reads and converts the raw files.
 
     Returns:
-        The arrays of `convert`, now or from an earlier call.
+        The arrays that `convert` returns.
     """
     path = cache_path(info, cache)
     arrays = read_cache(path, info)
@@ -38,7 +38,7 @@ def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], 
         try:
             write_cache(path, info, arrays)
         except OSError as error:
-            # The data are loaded anyway; only the next run must convert again.
+            # The data are loaded in any case; only the next run must convert them again.
             warnings.warn(f"{path}: the cache cannot be written: {error.strerror}", stacklevel=2)
     return arrays
 
@@ -46,7 +46,7 @@ def load_or_convert(info: DatasetInfo, cache: str | None, convert: Callable[[], 
 def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
     """Return the arrays of a cache; None if it is missing, damaged, or of another version or other raw files."""
     try:
-        # Reading a member to its end verifies its CRC-32, so damage is found here.
+        # Reading a member to its end verifies its CRC-32, so damage raises an exception.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [name for name in archive.files if name != _HEADER]
             # The header lists the members: a damaged archive may lack one.
@@ -58,10 +58,10 @@ def read_cache(path: Path, info: DatasetInfo) -> Arrays | None:
 
 
 def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
-    """Write a cache so that a reader sees either the whole old one or the whole new one, even after a kill."""
+    """Write a cache atomically: a reader sees either the whole old cache or the whole new cache, even after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
-    # Each writer uses its own temporary name. The last one to finish wins; all of them write the same.
+    # Each process uses its own temporary name. The last process to finish wins; all write the same content.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -77,8 +77,8 @@ def write_cache(path: Path, info: DatasetInfo, arrays: Arrays) -> None:
 
 
 def provenance(info: DatasetInfo) -> dict[str, Any]:
-    """Return the provenance of a valid cache: the data set, its version, the checksums of its raw files."""
-    kept = CATALOG.get(info.cached_as, info)  # data sets with a common cache have a common name
+    """Return the facts in the header of a valid cache: the data set, its version, the checksums of its raw files."""
+    kept = CATALOG.get(info.cached_as, info)  # data sets that share a cache share the name in its header
     sums = {file.name: file.sha256 or file.md5 for form in kept.forms for file in form.files}
     return {"version": kept.version, "name": kept.name, "sums": sums}
 

@@ -1,7 +1,7 @@
-"""`cifar10`, `cifar10_grey`: CIFAR-10 from its binary files, or from its pickled ones. Source: Krizhevsky 2009.
+"""`cifar10`, `cifar10_grey`: CIFAR-10 from its binary or its pickled files. Source: Krizhevsky 2009.
 
-A binary file is a sequence of records: the class, then 1,024 values each of red, green and blue, row by row. Grey
-values and both scales are those of the S5 repository.
+A binary file is a sequence of records: the class, then 1,024 values of red, of green and of blue, row by row. The grey
+values, and the scales of colour and grey, are those of the S5 repository.
 """
 
 import io
@@ -27,7 +27,7 @@ _BATCHES = {"train": tuple(f"data_batch_{k}" for k in range(1, 6)), "test": ("te
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load CIFAR-10 in colour: 45,000 train and 5,000 val by `split_seed`, and the official 10,000 as test."""
+    """Load CIFAR-10 in colour: 45,000 train and 5,000 val images by `split_seed`, and 10,000 official test images."""
     offset, full_scale = (np.array(values, np.float32) * np.float32(255) for values in (_MEAN, _STD))
     info = catalog.dataset_info("cifar10")
     arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
@@ -35,7 +35,7 @@ def load(config: DataConfig) -> Dataset:
 
 
 def load_grey(config: DataConfig) -> Dataset:
-    """Load CIFAR-10 in grey, split as in colour."""
+    """Load CIFAR-10 in grey, with the same splits as in colour."""
     info = catalog.dataset_info("cifar10_grey")
     arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     grey = {name: to_grey(array) if name.endswith("images") else array for name, array in arrays.items()}
@@ -46,9 +46,7 @@ def to_grey(pixels: UInt8[np.ndarray, "n L 3"]) -> UInt8[np.ndarray, "n L"]:
     """Return the luma of each pixel as Pillow rounds it (ITU-R 601-2)."""
     out = np.empty(pixels.shape[:2], np.uint8)
     weights = np.array([19595, 38470, 7471], np.uint32)
-    for first in range(
-        0, len(pixels), 1000
-    ):  # in pieces, since 32 bits per value would take much memory for all at once
+    for first in range(0, len(pixels), 1000):  # 32 bits for every value at once would need much memory
         out[first : first + 1000] = (pixels[first : first + 1000] @ weights + 32768) >> 16
     return out
 
@@ -83,18 +81,18 @@ def decode_records(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray
 
     Args:
         content: The bytes.
-        n: The number of records it must have.
+        n: The expected number of records.
         where: The file, for the message.
 
     Returns:
         The pixels and the class of each image.
 
     Raises:
-        DataError: If it has another size, or a class is out of range.
+        DataError: If the file has another size, or a class is out of range.
     """
     record = 1 + _N_COLOURS * _N_PIXELS
     if len(content) != n * record:
-        raise DataError(f"{where}: {len(content):,} bytes; {n:,} records of {record:,} are {n * record:,}")
+        raise DataError(f"{where}: {len(content):,} bytes; expected {n * record:,}: {n:,} records of {record:,}")
     records = np.frombuffer(content, np.uint8).reshape(n, record)
     return _in_raster_order(records[:, 1:]), _checked(records[:, 0], where)
 
@@ -104,14 +102,14 @@ def decode_pickle(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray,
 
     Args:
         content: The bytes.
-        n: The number of images it must have.
+        n: The expected number of images.
         where: The file, for the message.
 
     Returns:
         The pixels and the class of each image.
 
     Raises:
-        DataError: If it is not such a file.
+        DataError: If the file is damaged or has other content.
     """
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="latin1").load()
@@ -127,7 +125,7 @@ def decode_pickle(content: bytes, n: int, where: str) -> tuple[UInt8[np.ndarray,
 
 
 class _Unpickler(pickle.Unpickler):
-    """Refuses every callable except those that make an array."""
+    """An unpickler that raises for every class and function except those of NumPy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {
@@ -147,5 +145,5 @@ def _in_raster_order(planes: UInt8[np.ndarray, "n values"]) -> UInt8[np.ndarray,
 
 def _checked(labels: np.ndarray, where: str) -> UInt8[np.ndarray, " n"]:
     if labels.size and not 0 <= labels.min() <= labels.max() < _N_CLASSES:
-        raise DataError(f"{where}: classes from {labels.min()} to {labels.max()}; there are {_N_CLASSES}")
+        raise DataError(f"{where}: classes from {labels.min()} to {labels.max()}; expected 0 to {_N_CLASSES - 1}")
     return labels.astype(np.uint8)

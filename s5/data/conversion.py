@@ -1,7 +1,7 @@
-"""Conversion of raw files, or of generated samples, into a folder of arrays: in parallel, and resumed after a kill.
+"""Conversion of raw files, or generation of samples, into a folder of arrays: in parallel, and resumed after a kill.
 
-The rows of the arrays are divided into chunks. Each chunk is converted independently, written to its rows, and noted in
-a journal. After a kill the conversion resumes with the chunks that are not in the journal.
+The rows of the arrays are divided into chunks. Each chunk is converted independently, written to its rows, and listed
+in a journal. After a kill the conversion resumes with the chunks that are not in the journal.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class Chunk:
     Attributes:
         start: The first row.
         stop: The row after the last.
-        source: The argument of the plan's `convert`.
+        source: The argument of the plan's `convert` for the chunk, such as a range of lines of a file.
     """
 
     start: int
@@ -50,12 +50,12 @@ class ConversionPlan:
     """A conversion that has not started.
 
     Attributes:
-        arrays: Shape and type of each array; the first axis counts all rows.
+        arrays: Shape and type of each array, by name; the first axis is the rows.
         chunks: The chunks, which cover all rows.
-        convert: Returns the rows of a chunk; a module-level function, since other processes call it.
-        facts: Facts known in advance, for the header. A conversion resumes only if they are the same.
+        convert: A function from the source of a chunk to its rows; at module level, since other processes call it.
+        facts: Facts for the header that are known in advance. A conversion resumes only if they are the same.
         sources: The raw files. A conversion resumes only if they have not changed.
-        finish: Returns further facts about the finished arrays; raises `DataError` if they are wrong.
+        finish: A function from the finished arrays to further facts; it raises `DataError` if the arrays are wrong.
     """
 
     arrays: Mapping[str, tuple[tuple[int, ...], str]]
@@ -79,14 +79,14 @@ def open_or_convert(
     workers: int = 1,
     unit: str = "examples",
 ) -> StoredArrays:
-    """Return a data set's folder of arrays; convert it first if it is missing.
+    """Return a data set's folder of arrays; if it is missing, convert the raw files first.
 
     Args:
         info: The data set.
         cache: The config's `data.cache`.
-        make_plan: Reads the raw files and plans the conversion.
-        workers: Number of processes; 1 to convert in this one.
-        unit: The name of a row, for the progress.
+        make_plan: The function that plans the conversion from the raw files.
+        workers: Number of processes; 1 to convert in this process.
+        unit: The name of a row in the plural, for the progress.
 
     Raises:
         DataError: If the raw files are damaged, or the folder cannot be written.
@@ -99,7 +99,7 @@ def open_or_convert(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _exclusive(path):
-            found = open_store(info, cache)  # the process that held the lock may have made it
+            found = open_store(info, cache)  # the process that held the lock may have converted the files
             if found is None:
                 _convert(info, path, make_plan(), workers, unit)
     except OSError as error:
@@ -108,7 +108,7 @@ def open_or_convert(
             hint="repeat the command; the conversion resumes where it stopped",
         ) from error
     found = open_store(info, cache)
-    assert found is not None, f"{path} is not as it was just written"
+    assert found is not None, f"{path}: the files that were just written are not valid"
     return found
 
 
@@ -136,7 +136,7 @@ def _convert(info: DatasetInfo, path: Path, plan: ConversionPlan, workers: int, 
 
 
 def _open_work(work: Path, info: DatasetInfo, plan: ConversionPlan) -> set[int]:
-    """Create the work folder, or open that of the same conversion; return the numbers of the chunks done."""
+    """Create the work folder, or keep the one of the same conversion; return the numbers of its finished chunks."""
     facts = {
         **provenance(info),
         "facts": plan.facts,
@@ -163,7 +163,7 @@ def _open_work(work: Path, info: DatasetInfo, plan: ConversionPlan) -> set[int]:
 
 
 def _each_converted(work: Path, plan: ConversionPlan, todo: Sequence[int], workers: int) -> Iterator[int]:
-    """Convert chunks, and yield the number of each once it is on disk."""
+    """Convert chunks, and yield the number of each chunk when its rows are on disk."""
     convert = functools.partial(_convert_chunk, work, plan.convert)
     if workers <= 1 or len(todo) <= 1:
         for number in todo:
@@ -199,7 +199,7 @@ def _convert_chunk(work: Path, convert: Callable[[Any], Arrays], chunk: Chunk) -
 
 
 def _die_with_parent() -> None:
-    """Exit when the parent process is gone; this one would otherwise wait for work forever."""
+    """Start a thread that exits this process when its parent ends; otherwise it would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -212,7 +212,7 @@ def _die_with_parent() -> None:
 
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock on a conversion; wait for another process that holds it. The kernel frees it if this one dies."""
+    """Hold the lock on a conversion; wait while another process holds it. The kernel frees it if this process ends."""
     with path.with_name(f".{path.name}.lock").open("w") as file:
         if not locks.lock_fd(file.fileno()):
             sys.stderr.write(f"{path.name}: another process is converting it; waiting\n")
@@ -225,13 +225,13 @@ def _file(work: Path, name: str) -> Path:
 
 
 def chunk_list(items: Sequence[Any], size: int) -> list[Chunk]:
-    """Return chunks of `size` rows from row 0; the source of a chunk is its part of the list."""
+    """Return chunks of `size` rows, a row for each item; the source of a chunk is its part of the list."""
     starts = range(0, len(items), size)
     return [Chunk(start, min(start + size, len(items)), items[start : start + size]) for start in starts]
 
 
 def chunk_range(n: int, size: int, start: int = 0) -> list[Chunk]:
-    """Return chunks of `size` rows; the source of a chunk is the range of its numbers, which count from 0.
+    """Return chunks of `size` rows for the numbers 0 to n-1; the source of a chunk is the range of its numbers.
 
     Args:
         n: Number of rows.

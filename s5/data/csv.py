@@ -1,4 +1,4 @@
-"""Comma-separated whole numbers, the format of small image sets in packages: pixels of an image, then its label."""
+"""The CSV format of small image sets in packages. A line has the pixels of an image, then its label: whole numbers."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,6 +26,6 @@ def decode_csv(content: bytes, n_pixels: int, where: str) -> tuple[UInt8[np.ndar
     except (ValueError, OverflowError) as error:
         raise DataError(f"{where}: {error}") from error
     if values.size != rows * (n_pixels + 1):
-        raise DataError(f"{where}: {values.size:,} numbers in {rows:,} lines; a line needs {n_pixels + 1}")
+        raise DataError(f"{where}: {values.size:,} numbers in {rows:,} lines; expected {n_pixels + 1} in each line")
     table = values.reshape(rows, n_pixels + 1)
     return table[:, :-1], table[:, -1]

@@ -1,4 +1,4 @@
-"""A data set: splits of equal-shaped examples, stored compactly and scaled batch by batch."""
+"""A loaded data set: splits of examples of equal shape. Values are stored as small types and scaled in each batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ class Split:
     """The examples of one split. For retrieval an example is a pair of documents, along axis 1 of inputs and lengths.
 
     Attributes:
-        inputs: Sequences as stored; pixels stay uint8 until they are gathered into a batch.
+        inputs: Sequences as stored; pixels stay uint8 until they are copied into a batch.
         labels: The class of each example; for a regression float32 targets for every step, (n, L, d_output).
         lengths: Valid steps of each sequence; the rest is padding.
-        full_scale: The difference from `offset` that becomes 1.0 in a batch: one for all features, or one for each.
-        offset: The stored value that becomes 0.0 in a batch.
-        tokens: Whether inputs are token numbers, which are not scaled; the encoder reads them as one-hot vectors of
+        full_scale: The difference from `offset` that becomes 1.0 in a batch: one number, or a number for each feature.
+        offset: The stored value that becomes 0.0 in a batch: one number, or a number for each feature.
+        tokens: Whether inputs are token numbers, which are not scaled. The encoder reads them as one-hot vectors of
             length `d_input`.
-        rows: The rows of `inputs` that are the examples, if they are scattered over a mapped file; None for all.
+        rows: The row of `inputs` of each example; None if row i is example i.
         times: Time of each step, in units of the regular interval; None if all intervals are 1.
     """
 
@@ -48,8 +48,8 @@ class Dataset:
         length: L, steps of a sequence.
         d_input: Features of a step, or number of different tokens.
         splits: `train`, `val` and `test`.
-        head: The head that a model needs, which also decides how it is scored.
-        vocabulary: What its tokens stand for, by a name that no other numbering of symbols has; empty if none.
+        head: The head that a model needs; it also decides the scores.
+        vocabulary: A unique name of the mapping from tokens to symbols; empty without tokens.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Dataset:
 
         Args:
             info: The entry.
-            splits: Its splits.
-            d_input: Number of different tokens, if the files decide it; None to use the entry's.
-            vocabulary: The name of the mapping from tokens to symbols.
+            splits: The splits.
+            d_input: Number of different tokens, if it depends on the files; None for the number of the entry.
+            vocabulary: The name of the mapping from tokens to symbols; empty without tokens.
         """
         assert bool(vocabulary) == info.tokens, f"{info.name}: tokens have a vocabulary, features do not"
-        # The launcher checks a config against the entry alone, so the entry must be right.
+        # The launcher checks a config only against the entry, so the entry must agree with the files.
         for name, split in splits.items():
             loaded = {"tokens": split.tokens, "times": split.times is not None}
             said = {"tokens": info.tokens, "times": info.times}

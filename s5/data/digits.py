@@ -1,4 +1,4 @@
-"""`digits`: the 1,797 digits of 8x8 pixels that scikit-learn ships, read without importing it."""
+"""`digits`: 1,797 digits of 8x8 pixels, read from the files of scikit-learn without importing it."""
 
 from s5 import catalog
 from s5.config.data import DataConfig
@@ -10,7 +10,7 @@ from s5.data.split import stratified_split
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load the digits: pixels of 0 to 16 scaled to [0, 1], split by class."""
+    """Load the digits, with pixels of 0 to 16 scaled to [0, 1]; every split has the same proportions of classes."""
     info = catalog.dataset_info("digits")
     (file,) = info.files
     images = Images(*decode_csv(read_files(info, config.root)[file.name], info.length, file.name))

@@ -1,4 +1,4 @@
-"""Downloads of published files, at a user's request: resumed where they stopped, and verified."""
+"""Download of published files, when a user requests it. A download is resumed where it stopped, and verified."""
 
 import hashlib
 import os
@@ -14,16 +14,16 @@ _TIMEOUT_S = 30.0
 
 
 def fetch(url: str, path: Path, *, sha256: str | None = None, size: int | None = None) -> None:
-    """Download a file, or the rest of it.
+    """Download a file, or the rest of it; do nothing if the file exists.
 
     Args:
-        url: Its address.
-        path: Its path; an incomplete file is `PATH.part`.
-        sha256: Its published checksum.
-        size: Its published size in bytes.
+        url: The address of the file.
+        path: The path to download to; an incomplete file is `PATH.part`.
+        sha256: The published checksum; None if there is no checksum.
+        size: The published size in bytes; None if it is not known.
 
     Raises:
-        DataError: If it cannot be downloaded or has another checksum; the message says how to get it by hand.
+        DataError: If the file cannot be downloaded or has another checksum.
     """
     if path.is_file():
         return
@@ -53,7 +53,7 @@ def _fetch_rest(url: str, part: Path, size: int | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left to fetch; the checksum is verified next
+        if error.code == 416 and have:  # `part` is complete; the caller verifies its checksum
             return
         raise
     with response:

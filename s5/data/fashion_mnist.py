@@ -1,4 +1,4 @@
-"""`fashion_mnist`: Fashion-MNIST, IDX files from a Debian package or from the data folder."""
+"""`fashion_mnist`: Fashion-MNIST, from IDX files of a Debian package or of the data folder."""
 
 from s5 import catalog
 from s5.config.data import DataConfig
@@ -7,5 +7,5 @@ from s5.data.mnist import load_idx
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load Fashion-MNIST, split as MNIST is."""
+    """Load Fashion-MNIST: 54,000 train and 6,000 val images by `split_seed`, and the official 10,000 test images."""
     return load_idx(catalog.dataset_info("fashion_mnist"), config)

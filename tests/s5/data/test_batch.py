@@ -92,7 +92,7 @@ def test_batches_prepared_ahead_do_not_count_in_the_state() -> None:
 def test_a_state_of_something_else_is_refused(key: str, other: int) -> None:
     batches = TrainBatches(make_split(100), 10, 1)
     state = {**batches.get_state(), key: other}
-    with pytest.raises(ValueError, match=f"batches are of {key}={other}, and not of"):
+    with pytest.raises(ValueError, match=f"batches have {key}={other}, but this run has"):
         batches.set_state(state)
 
 
@@ -104,7 +104,7 @@ def test_a_step_below_zero_is_refused() -> None:
 @pytest.mark.parametrize("batch_size", [0, 11])
 def test_a_batch_that_the_split_cannot_fill_is_refused(batch_size: int) -> None:
     with pytest.raises(
-        DataError, match=f"train.batch_size={batch_size}: a batch holds each of the 10 examples at most once"
+        DataError, match=f"train.batch_size={batch_size}: must be at least 1 and at most 10, the examples of the split"
     ) as error:
         TrainBatches(make_split(10), batch_size, 0)
     assert error.value.hint == "choose 1 to 10"

@@ -122,8 +122,8 @@ def test_luma_is_pillow_s() -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda content: content[:-1], "data_batch_3.bin: 18,437 bytes; 6 records of 3,073 are 18,438"),
-        (lambda content: b"\x0a" + content[1:], "data_batch_3.bin: classes from 3 to 10; there are 10"),
+        (lambda content: content[:-1], "data_batch_3.bin: 18,437 bytes; expected 18,438: 6 records of 3,073"),
+        (lambda content: b"\x0a" + content[1:], "data_batch_3.bin: classes from 3 to 10; expected 0 to 9"),
     ],
     ids=["cut", "class"],
 )

@@ -228,7 +228,7 @@ def test_csv_of_another_width_or_with_other_values_is_refused() -> None:
     images, labels = decode_csv(b"1,2,3\n4,5,6\n", 2, "x")
     np.testing.assert_array_equal(images, [[1, 2], [4, 5]])
     np.testing.assert_array_equal(labels, [3, 6])
-    with pytest.raises(DataError, match="x: 6 numbers in 2 lines; a line needs 4"):
+    with pytest.raises(DataError, match="x: 6 numbers in 2 lines; expected 4 in each line"):
         decode_csv(b"1,2,3\n4,5,6\n", 3, "x")
     for content in (b"1,2,x\n", b"1,2,300\n", b"1,2,\n"):
         with pytest.raises(DataError, match=r"^x: "):

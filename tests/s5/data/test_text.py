@@ -187,7 +187,7 @@ def test_pairs_become_two_documents(pairs: DataConfig, folder: str) -> None:
     [
         (lambda text: text[: text.index("\n") + 1], r"test.tsv: 1 lines; the published file has 2"),
         (lambda text: text[:-9], r"test.tsv, line 2: \d columns"),
-        (lambda text: text.replace("0.0", "yes"), r"test.tsv, line 2: 5 columns that begin with 'yes'"),
+        (lambda text: text.replace("0.0", "yes"), r"test.tsv, line 2: 5 columns, the first is 'yes'"),
         (lambda text: text.replace("\tQ0", ""), r"test.tsv, line 1: 4 columns"),
         (lambda text: text.encode().replace(b"\tb", b"\t\xff"), r"test.tsv, line 1: not UTF-8"),
     ],
