@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple
 
 from launch.actions.orphans import StuckContainer, end_orphans
 from launch.actions.targets import find_target
@@ -14,25 +13,16 @@ from launch.store.files import fault_point
 from launch.store.state import OVER, State
 
 if TYPE_CHECKING:
-    from launch.profiles.profile import Profile
-    from launch.store.manifest import Manifest
     from launch.store.store import Store
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Cancellation:
-    """The outcome of a request to cancel.
+class Cancellation(NamedTuple):
+    """The outcome of a request to cancel."""
 
-    Attributes:
-        views: The runs that were cancelled.
-        stuck: Runs whose container may still be at work, also if they were cancelled before.
-    """
-
-    views: list[RunView]
-    stuck: list[StuckContainer]
+    views: list[RunView]  # the runs that were cancelled
+    stuck: list[StuckContainer]  # runs whose container may still be at work, also if they were cancelled before
 
 
 def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
@@ -60,14 +50,10 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
         # Read again: an attempt that began before the mark is seen here, and one that begins later sees the mark.
         state = states[sweep].refreshed()
         own = state.views(dict.fromkeys(view.run_id for view in views if view.sweep == sweep))
-        for profile in _scheduling_profiles(state.manifest):
-            find_backend(profile).stop(state, own)
+        # Every backend that ever scheduled the sweep: it may have moved to another machine.
+        headers = {header.backend: header for header in state.manifest.headers.values()}
+        for header in headers.values() or [state.manifest.newest_header()]:
+            find_backend(scheduling_profile(header)).stop(state, own)
         cancelled += own
     before = [view for view in chosen if view.state is State.CANCELLED]
     return Cancellation(views=cancelled, stuck=end_orphans([*cancelled, *before]))
-
-
-def _scheduling_profiles(manifest: Manifest) -> list[Profile]:
-    """Return one profile for each backend that ever scheduled the sweep: it may have moved to another machine."""
-    headers = {header.backend: header for header in manifest.headers.values()}
-    return [scheduling_profile(header) for header in headers.values() or [manifest.newest_header()]]

@@ -98,7 +98,10 @@ def _restart_changed(
 ) -> tuple[SweepState, int, tuple[RunView, ...]]:
     """List failures again whose config has changed since, and return the state, its generation and the runs' views."""
     run_ids = [run.record.run_id for run in plan.runs]
-    views = _adopt_results(state, run_ids)
+    views = state.views(run_ids)
+    # The results of runs that finished after their supervisor was gone.
+    adopted = {view.run_id for view in views if view.state is State.LOST and adopt_result(view.run_dir)}
+    views = [state.read_view(view.run_id) if view.run_id in adopted else view for view in views]
     restarts = {view.run_id for view in changed_since_failure(views, plan.runs)}
     if not restarts:
         return state, generation, tuple(views)
@@ -106,10 +109,3 @@ def _restart_changed(
     state, _ = state.freeze(replace(header, why=Trigger.RETRY), retried)
     state, generation = state.freeze(header, entries)  # so that the newest generation has every run
     return state, generation, tuple(state.views(run_ids))
-
-
-def _adopt_results(state: SweepState, run_ids: Sequence[str]) -> list[RunView]:
-    """Publish the results of runs that finished after their supervisor was gone, and return the runs' views."""
-    views = state.views(run_ids)
-    adopted = {view.run_id for view in views if view.state is State.LOST and adopt_result(view.run_dir)}
-    return [state.read_view(view.run_id) if view.run_id in adopted else view for view in views]

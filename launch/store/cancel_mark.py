@@ -36,11 +36,6 @@ def cancelled_generation(run_dir: str) -> int | None:
 
 
 def is_cancelled(run_dir: str, *, retried: int) -> bool:
-    """Return whether no attempt of a run may begin.
-
-    Args:
-        run_dir: The run directory.
-        retried: The newest generation in which the user asked to retry the run; 0 if there is none.
-    """
+    """Return whether no attempt of a run may begin; `retried` is the last generation that asked to retry it, or 0."""
     generation = cancelled_generation(run_dir)
     return generation is not None and generation >= retried

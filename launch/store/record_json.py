@@ -68,27 +68,18 @@ def from_json(kind: type[T], values: object, where: str) -> T:
         raise StoreError(f"{where}: {error}") from error
 
 
-def read_json(file: str) -> object:
-    """Return what a JSON file holds.
-
-    Raises:
-        StoreError: If it cannot be read; the message names the file.
-    """
-    with store_errors(f"read {file}"):
-        data = read_bytes(file)
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise StoreError(f"{file}: not JSON: {error}") from error
-
-
 def read_record(kind: type[T], file: str) -> T:
     """Return the record of a class that a file holds.
 
     Raises:
         StoreError: If it cannot be read or does not fit; the message names the file.
     """
-    return from_json(kind, read_json(file), file)
+    with store_errors(f"read {file}"):
+        data = read_bytes(file)
+    try:
+        return from_json(kind, json.loads(data), file)
+    except ValueError as error:
+        raise StoreError(f"{file}: not JSON: {error}") from error
 
 
 def _build(kind: type[T], document: Mapping[str, Any]) -> T:

@@ -28,21 +28,13 @@ _TRIES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A copy of the code.
+    """A copy of the code."""
 
-    Attributes:
-        hash: Identity of its paths, modes and bytes.
-        path: Its folder, to be put first on the path of a run.
-        files: How many files it holds.
-        bytes: Their size.
-        notices: The files that were left out and why, one line each.
-    """
-
-    hash: str
-    path: Path
+    hash: str  # of its paths, modes and bytes: its identity
+    path: Path  # its folder, to be put first on the path of a run
     files: int
     bytes: int
-    notices: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()  # the files that were left out and why, one line each
 
 
 class _Changed(Exception):
@@ -93,9 +85,7 @@ def _take(source: Path, runs: Path) -> Snapshot:
 
 def _sum_of(source: Path, file: SourceFile) -> str:
     """Return the SHA-256 of a file's bytes, or of a link's target."""
-    if file.link is not None:
-        return hashlib.sha256(os.fsencode(file.link)).hexdigest()
-    return hashlib.sha256(_read(source, file)).hexdigest()
+    return hashlib.sha256(_read(source, file) if file.link is None else os.fsencode(file.link)).hexdigest()
 
 
 def _read(source: Path, file: SourceFile) -> bytes:

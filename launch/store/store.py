@@ -88,9 +88,5 @@ class SweepStore:
         return SweepState.read(os.fspath(self.path), self._scheduler, fed=fed)
 
     def views(self) -> list[RunView]:
-        """Return what is known of every run that any generation lists.
-
-        Raises:
-            StoreError: If there is no such sweep.
-        """
+        """Return what is known of every run that any generation lists; raise if there is no such sweep."""
         return self.state().views()

@@ -32,11 +32,6 @@ class SweepState:
         manifest: Its manifest.
         scheduler: Returns what a scheduler knows of it; None to ask no scheduler.
         fed: The runs that a living queue is going to start; None for those of the process that holds the queue's lock.
-
-    Attributes:
-        name: Name of the sweep.
-        folder: `runs/<sweep>`.
-        manifest: Its manifest.
     """
 
     def __init__(

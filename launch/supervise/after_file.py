@@ -16,14 +16,10 @@ _MOST_BYTES = 64 * 1024
 
 
 def write_dependencies(run_dir: str, folder: str) -> str:
-    """Write the folders of the runs before a run, by label, and return them all as the variable holds them.
-
-    Args:
-        run_dir: The run's directory.
-        folder: Its attempt's folder, where the file is written.
+    """Write the folders of the runs before a run, by label, to the folder of its attempt.
 
     Returns:
-        The folders with `os.pathsep` in between; "" if a variable cannot hold them.
+        The value of the variable: the folders with `os.pathsep` in between; "" if a variable cannot hold them.
 
     Raises:
         OSError: If the file cannot be written.

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from launch.errors import LaunchError
 from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
-from launch.store.records import AttemptRecord
 from launch.store.state import Reason
 from s5.run_dir.result import CHECKPOINTS
 
@@ -73,13 +72,13 @@ def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: in
     """
     # `check_nodes` has counted node failures: an attempt that ends with one is the last allowed.
     allowed = 0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, 0)
-    if allowed <= 0 or (reason is Reason.TIMEOUT and not made_progress(path)):
+    if allowed <= 0 or (reason is Reason.TIMEOUT and not _made_progress(path)):
         return False
-    records: Iterator[AttemptRecord | None] = map(find_attempt, _earlier(path))
+    records = map(find_attempt, _earlier(path))
     return sum(one is not None and one.reason is reason and one.generation >= since for one in records) < allowed
 
 
-def made_progress(path: str) -> bool:
+def _made_progress(path: str) -> bool:
     """Return whether an attempt left a checkpoint of a later step than every attempt before it."""
     return _last_step(path) > max(map(_last_step, _earlier(path)), default=-1)
 

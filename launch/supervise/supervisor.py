@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import final
 
 from launch.errors import LaunchError
-from launch.specs.resources import Resources
 from launch.store import processes
 from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attempt, write_record
 from launch.store.cancel_mark import is_cancelled
@@ -198,13 +197,19 @@ class Supervisor:
         oom_killed = code < 0 and self._container.ran_out_of_memory()
         ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
         if ending.reason is Reason.TIMEOUT and ending.message is None:
-            return replace(ending, message=_limit_reached(self._command.resources))
+            limit = self._command.resources.timeout_min
+            reached = "the time limit of its job" if limit is None else f"timeout_min={limit:g}"
+            return replace(ending, message=f"it reached {reached}")
         return ending
 
     def _finish(self, claim: Claim, ending: ExitInfo) -> Outcome:
         """Publish the result, record the end, and return what is to become of the run."""
         if ending.reason is Reason.SUCCESS:
-            ending = _publish(claim, ending)
+            try:
+                publish_result(claim.path)
+            except InvalidResult as error:
+                set_aside_result(claim.path)
+                ending = replace(ending, reason=Reason.CRASH, message=error.message)
         self.reason = ending.reason
         fault_point("supervise.published")
         retry = may_retry(self._header.retry, ending.reason, claim.path, since=self._args.retried)
@@ -226,27 +231,8 @@ class Supervisor:
         return Outcome.AGAIN if retry or ending.reason in RESUMABLE else Outcome.FINAL
 
 
-def _publish(claim: Claim, ending: ExitInfo) -> ExitInfo:
-    """Publish the attempt's result; an attempt with an invalid one has failed."""
-    try:
-        publish_result(claim.path)
-    except InvalidResult as error:
-        set_aside_result(claim.path)
-        return replace(ending, reason=Reason.CRASH, message=error.message)
-    return ending
-
-
-def _limit_reached(resources: Resources) -> str:
-    limit = resources.timeout_min
-    return "it reached the time limit of its job" if limit is None else f"it reached timeout_min={limit:g}"
-
-
 def main(words: Sequence[str] | None = None) -> int:
-    """Execute one attempt; return the outcome.
-
-    Args:
-        words: The arguments; None for those of this process.
-    """
+    """Execute one attempt by the arguments, None for those of this process; return the outcome."""
     return run_with_signals_blocked(
         lambda: Supervisor(SupervisorArgs.from_words(sys.argv[1:] if words is None else words)).run()
     )

@@ -26,11 +26,7 @@ _MODE = re.compile(r"^wandb:\n(?:  .*\n)*?  mode: (\w+)$", re.MULTILINE)
 
 
 def wandb_mode(config: str) -> str:
-    """Return a run's `wandb.mode`: whether it logs to W&B too; `disabled` if its config cannot be read.
-
-    Args:
-        config: The file.
-    """
+    """Return the `wandb.mode` of a config file: whether the run logs to W&B; `disabled` if it cannot be read."""
     with suppress(OSError), open(config) as file:
         found = _MODE.search(file.read())
         return found[1] if found else "disabled"

@@ -89,19 +89,13 @@ class LocalBackend(AttendedBackend):
         """Ask the supervisors of live attempts to end them; if a supervisor is gone, ask the processes it left."""
         for view in (view for view in views if view.state is State.RUNNING):
             path = attempt_path(view.run_dir, view.attempts - 1)
-            supervisor = _open_supervisor(path)
+            record, supervisor = find_attempt(path), None
+            if record is not None and not record.has_ended and is_here(record):
+                supervisor = processes.open_process(record.pid, record.pid_start)
             left = [supervisor] if supervisor is not None else processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
             for process in left:
                 processes.send(process, signal.SIGTERM)
                 os.close(process)
-
-
-def _open_supervisor(path: str) -> int | None:
-    """Return a descriptor of the process that supervises an attempt; None if none does so here."""
-    record = find_attempt(path)
-    if record is None or record.has_ended or not is_here(record):
-        return None
-    return processes.open_process(record.pid, record.pid_start)
 
 
 def _last_line(path: Path) -> str:

@@ -143,11 +143,6 @@ class LocalQueue:
         self._blocked = frozenset(unmet.of)
         return [run_id for run_id in self._run_ids if run_id in before and run_id not in self._blocked]
 
-    def _enqueue_successors(self) -> None:
-        """Have the runs started that waited for one which has succeeded."""
-        for run_id in self._unblock() if self._blocked else ():
-            self._enqueue(run_id, self._look(run_id))
-
     def _start_waiting(self) -> None:
         """Start the runs that fit."""
         self._is_blocked = False
@@ -227,7 +222,8 @@ class LocalQueue:
         if self._watcher.is_stopping or self._error:
             return
         if view.state is State.SUCCEEDED:
-            self._enqueue_successors()
+            for other in self._unblock() if self._blocked else ():
+                self._enqueue(other, self._look(other))
         if view.state not in OVER and view.state is not State.RUNNING:
             record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
             if record is None or not record.retry:

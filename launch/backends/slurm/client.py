@@ -98,12 +98,7 @@ def run_client(
 
 
 def client_error(words: Sequence[str], said: str) -> ClientError | Unreachable:
-    """Return the error of a client command that failed.
-
-    Args:
-        words: The command line.
-        said: What it printed to stderr.
-    """
+    """Return the error of a client command that failed and printed `said` to stderr."""
     if any(phrase in said for phrase in _UNCONFIGURED):
         named = os.environ.get("SLURM_CONF")
         where = f"SLURM_CONF={named} is not one" if named else "no slurm.conf, and no server that has one"

@@ -140,6 +140,9 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
 
 def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: ManifestHeader) -> SubmissionInput:
     """Return what sbatch is to be asked for some runs, but for what depends on the rest of the queue."""
+    # Tasks run the launcher of the snapshot, if it has one: an edit of the code must not reach what waits in the queue.
+    home = os.path.join(os.path.dirname(folder), SNAPSHOTS, header.snapshot or "none")
+    has_task = os.path.isfile(os.path.join(home, *TASK_MODULE.split(".")) + ".py")
     tasks: list[tuple[ArrayTask, Resources]] = []
     blocks: dict[str, tuple[str, ...]] = {}
     for run_id in chosen:
@@ -158,7 +161,7 @@ def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: M
         blocks=blocks,
         cwd=os.environ.get(CWD_VARIABLE) or os.getcwd(),
         now=time.time(),
-        home=_launcher_in(os.path.dirname(folder), header.snapshot),
+        home=home if has_task else None,
     )
 
 
@@ -181,13 +184,6 @@ def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapsho
         own = {array.record.name for array in live_arrays(folder)} if left else ()
         jobs |= dict.fromkeys(row.job for row in listing.rows if row.name in own)
     return list(jobs)
-
-
-def _launcher_in(root: str, snapshot: str | None) -> str | None:
-    """Return the snapshot if it contains the launcher: an edit of the code must not reach what waits in the queue."""
-    folder = "" if snapshot is None else os.path.join(root, SNAPSHOTS, snapshot)
-    has_task = bool(folder) and os.path.isfile(os.path.join(folder, *TASK_MODULE.split(".")) + ".py")
-    return folder if has_task else None
 
 
 def free_places(limits: Limits, queued: int) -> int | None:

@@ -43,14 +43,10 @@ def should_resubmit(view: RunView, manifest: Manifest) -> bool:
         by_nodes = len(failed_nodes(view.run_dir, since=0))
         if view.reason is Reason.NODE_FAILURE:
             return by_nodes + 1 <= node_failures(policy)
-        silent = sum(_has_no_end(view.run_dir, number) for number in attempt_numbers(view.run_dir))
-        return silent - by_nodes <= policy.get(Reason.KILLED.value, 0)
+        records = (find_attempt(attempt_path(view.run_dir, number)) for number in attempt_numbers(view.run_dir))
+        killed = sum(record is None or not record.has_ended for record in records)
+        return killed - by_nodes <= policy.get(Reason.KILLED.value, 0)
     return view.state is State.PLANNED or view.reason is not Reason.INTERRUPTED
-
-
-def _has_no_end(run_dir: str, attempt: int) -> bool:
-    record = find_attempt(attempt_path(run_dir, attempt))
-    return record is None or not record.has_ended
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:

@@ -19,16 +19,13 @@ _SETTLE_S = 2.0
 
 
 def cancel_tasks(words: Sequence[str]) -> None:
-    """Take waiting tasks out of the queue; also ends those that have begun meanwhile.
-
-    Args:
-        words: Jobs or tasks, such as `12` or `12_[2,4-7]`. With any filter, such as `--state=PENDING`, Slurm 22.05
-            cancels every waiting task of an array of which one is named.
+    """Take waiting tasks, such as `12` or `12_[2,4-7]`, out of the queue, and end those that have begun meanwhile.
 
     Raises:
         BackendError: If Slurm does not answer or refuses.
     """
     if words:
+        # With any filter, such as `--state=PENDING`, Slurm 22.05 cancels all waiting tasks of an array of a named one.
         try:
             run_client(["scancel", *words])
         except ClientError as error:
@@ -47,12 +44,9 @@ def cancel_pending(jobs: Collection[str]) -> None:
 
 
 def ask_to_end(words: Sequence[str]) -> None:
-    """Send SIGTERM to the batch scripts of running tasks, so that they write a checkpoint and end.
+    """Send SIGTERM to the batch scripts of running tasks, such as `12_[2,4-7]`: they write a checkpoint and end.
 
     A plain `scancel` would kill everything 30 s later, which may be too early for a checkpoint.
-
-    Args:
-        words: Jobs or tasks, such as `12_[2,4-7]`.
 
     Raises:
         BackendError: If Slurm does not answer or refuses.

@@ -29,12 +29,7 @@ def read_queue(sweep: str) -> SchedulerView | None:
 
 
 def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> SchedulerView:
-    """Return what a listing says of the runs of arrays. Pure.
-
-    Args:
-        arrays: The sweep's arrays that may have tasks in the queue.
-        listing: The queue.
-    """
+    """Return what the queue says of the runs of a sweep's arrays. Pure."""
     by_name = {array.record.name: array for array in arrays}
     tasks: dict[str, str] = {}
     running: set[str] = set()

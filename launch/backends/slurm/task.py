@@ -181,15 +181,11 @@ class SlurmTask(Host):
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
         # Arrays that wait for this one would wait in vain now, even those that need only other runs of it.
-        unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._is_waited_for())
+        waits = (name.partition("_")[0] for array in live_arrays(self.sweep) for name in array.record.waits)
+        unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._record.uuid in waits)
         if self._record.feeds and not self._is_ending and (unsettled or has_left_queue(self.sweep)):
             self._feed("" if requeued else self.job_id)
         return Outcome.DONE if outcome is Outcome.BUSY else outcome
-
-    def _is_waited_for(self) -> bool:
-        """Return whether another array begins only after this one has succeeded."""
-        waits = (name for array in live_arrays(self.sweep) for name in array.record.waits)
-        return any(name.partition("_")[0] == self._record.uuid for name in waits)
 
     def failed_predecessors(self) -> str | None:
         """Return a run that comes before this task's and has no result; None if all have one.
