@@ -23,19 +23,12 @@ _Finished = dict[int, dict[tuple[str, str], RunView]]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The cost of the runs that are left.
+    """The cost of the runs that are left."""
 
-    Attributes:
-        runs: How many runs are left.
-        known: How many of them have the configuration of a run that has finished.
-        core_hours: CPU core hours of the known ones; None if none is known.
-        gpu_hours: GPU hours of the known ones; None if none is known.
-    """
-
-    runs: int
-    known: int
-    core_hours: float | None
-    gpu_hours: float | None
+    runs: int  # how many runs are left
+    known: int  # how many of them have the configuration of a run that has finished
+    core_hours: float | None  # CPU core hours of the known ones; None if none is known
+    gpu_hours: float | None  # GPU hours of the known ones; None if none is known
 
 
 def estimate_plan(plan: Plan, store: Store) -> Estimate:

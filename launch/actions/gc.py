@@ -38,19 +38,12 @@ _TEMPORARY = (".tmp", ".old")
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """One file or folder that can be deleted.
-
-    Attributes:
-        path: The file or folder.
-        size: Bytes in it.
-        kind: `checkpoint`, `snapshot`, `plugin`, `image` or `temporary`.
-        image: The converted image that a temporary file was to become; None for anything else.
-    """
+    """One file or folder that can be deleted."""
 
     path: Path
-    size: int
-    kind: str
-    image: Path | None = None
+    size: int  # bytes in it
+    kind: str  # `checkpoint`, `snapshot`, `plugin`, `image` or `temporary`
+    image: Path | None = None  # the converted image that a temporary file was to become; None for anything else
 
 
 def end_containers(store: Store, sweeps: Sequence[str]) -> list[StuckContainer]:

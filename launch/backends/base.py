@@ -15,17 +15,11 @@ OnChange = Callable[[list[RunView]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """What was given to a scheduler.
+    """What was given to a scheduler."""
 
-    Attributes:
-        submitted: How many runs the scheduler has now and did not have before.
-        left: How many runs it has no room for.
-        words: The same in one line for a person.
-    """
-
-    submitted: int
-    left: int
-    words: str
+    submitted: int  # how many runs the scheduler has now and did not have before
+    left: int  # how many runs it has no room for
+    words: str  # the same in one line for a person
 
 
 class Backend(ABC):

@@ -18,17 +18,11 @@ from s5.run_dir.result import ATTEMPTS, LOCK
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """An attempt that belongs to this process.
+    """An attempt that belongs to this process."""
 
-    Attributes:
-        path: `RUN_DIR/attempts/K`.
-        lock: The descriptor that holds its lock; every process that works on the attempt inherits it.
-        record: The content of `attempt.json`.
-    """
-
-    path: str
-    lock: int
-    record: AttemptRecord
+    path: str  # `RUN_DIR/attempts/K`
+    lock: int  # the descriptor that holds its lock; every process that works on the attempt inherits it
+    record: AttemptRecord  # the content of `attempt.json`
 
 
 def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:

@@ -29,19 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedRun:
-    """A run as the manifest knows it.
+    """A run as the manifest knows it."""
 
-    Attributes:
-        entry: Its newest line.
-        generation: The newest generation that lists it.
-        retried: The newest generation that lists it because the user asked to retry; 0 for none.
-        submitted: The newest one that lists it because the sweep was submitted; 0 for none.
-    """
-
-    entry: ManifestEntry
-    generation: int
-    retried: int = 0
-    submitted: int = 0
+    entry: ManifestEntry  # its newest line
+    generation: int  # the newest generation that lists it
+    retried: int = 0  # the newest generation that lists it because the user asked to retry; 0 for none
+    submitted: int = 0  # the newest one that lists it because the sweep was submitted; 0 for none
 
 
 @dataclass(frozen=True, kw_only=True)

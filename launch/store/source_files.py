@@ -36,19 +36,12 @@ _PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg",
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file or link of the code.
+    """One file or link of the code."""
 
-    Attributes:
-        path: Relative to the source folder, with `/`.
-        link: Where a symbolic link points; None for a file.
-        executable: Whether its owner may execute it.
-        size: In bytes; 0 for a link.
-    """
-
-    path: str
-    link: str | None
-    executable: bool
-    size: int
+    path: str  # relative to the source folder, with `/`
+    link: str | None  # where a symbolic link points; None for a file
+    executable: bool  # whether its owner may execute it
+    size: int  # in bytes; 0 for a link
 
 
 def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], list[str]]:

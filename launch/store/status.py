@@ -28,31 +28,18 @@ _REPAIR_HINT = "type the sweep's command again: it writes the file again"
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that a run's state depends on.
+    """All that a run's state depends on."""
 
-    Attributes:
-        published: The run has a result.
-        cancelled: The generation that the user cancelled; None if there is no such mark.
-        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
-        fed: A living queue is going to start it.
-        attempted: It has had an attempt.
-        alive: A process may still be working on the last one; False needs two proofs.
-        ended: The last attempt's end is recorded.
-        reason: Why it ended.
-        retry: The policy lets it be tried again.
-        generation: The generation the last attempt was for.
-    """
-
-    published: bool = False
-    cancelled: int | None = None
-    retried: int = 0
-    fed: bool = False
-    attempted: bool = False
-    alive: bool = False
-    ended: bool = False
-    reason: Reason | None = None
-    retry: bool = False
-    generation: int = 0
+    published: bool = False  # the run has a result
+    cancelled: int | None = None  # the generation that the user cancelled; None if there is no such mark
+    retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
+    fed: bool = False  # a living queue is going to start it
+    attempted: bool = False  # it has had an attempt
+    alive: bool = False  # a process may still be working on the last one; False needs two proofs
+    ended: bool = False  # the last attempt's end is recorded
+    reason: Reason | None = None  # why it ended
+    retry: bool = False  # the policy lets it be tried again
+    generation: int = 0  # the generation the last attempt was for
 
 
 def derive(facts: Facts) -> State:

@@ -14,23 +14,14 @@ PYTHON_VARIABLE = "LAUNCH_PYTHON"
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorArgs:
-    """What a supervisor is to do.
+    """What a supervisor is to do."""
 
-    Attributes:
-        run_dir: The run directory, absolute.
-        generation: The manifest generation to take resources and policy from.
-        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
-        cores: The cores of its slot; empty if it may use whatever it finds.
-        gpus: The GPUs of its slot.
-        hold: Descriptors of the slot's locks, which the command inherits.
-    """
-
-    run_dir: str
-    generation: int
-    retried: int = 0
-    cores: tuple[int, ...] = ()
-    gpus: tuple[int, ...] = ()
-    hold: tuple[int, ...] = ()
+    run_dir: str  # the run directory, absolute
+    generation: int  # the manifest generation to take resources and policy from
+    retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
+    cores: tuple[int, ...] = ()  # the cores of its slot; empty if it may use whatever it finds
+    gpus: tuple[int, ...] = ()  # the GPUs of its slot
+    hold: tuple[int, ...] = ()  # descriptors of the slot's locks, which the command inherits
 
     def to_words(self) -> list[str]:
         """Return the arguments of the command line."""

@@ -37,19 +37,12 @@ _OWN_FAULT = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExitInfo:
-    """How an attempt ended.
-
-    Attributes:
-        reason: Why.
-        exit_code: Its exit code; None if a signal ended it, or it never started.
-        signal: The number of that signal.
-        message: One line for the user; None if there is nothing to say.
-    """
+    """How an attempt ended."""
 
     reason: Reason
-    exit_code: int | None = None
-    signal: int | None = None
-    message: str | None = None
+    exit_code: int | None = None  # its exit code; None if a signal ended it, or it never started
+    signal: int | None = None  # the number of that signal
+    message: str | None = None  # one line for the user; None if there is nothing to say
 
 
 def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: bool, log: str) -> ExitInfo:

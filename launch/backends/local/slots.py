@@ -35,17 +35,11 @@ class Machine(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """What one run was given.
+    """What one run was given."""
 
-    Attributes:
-        cores: Its cores; empty for a run on GPUs, which are not tied to cores.
-        gpus: Its GPUs.
-        locks: The descriptors that hold it.
-    """
-
-    cores: tuple[int, ...]
+    cores: tuple[int, ...]  # its cores; empty for a run on GPUs, which are not tied to cores
     gpus: tuple[int, ...]
-    locks: tuple[int, ...]
+    locks: tuple[int, ...]  # the descriptors that hold it
 
     def close(self) -> None:
         """Let go of it. A process that has inherited it still holds it."""

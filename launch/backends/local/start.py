@@ -39,17 +39,11 @@ def build_request(arguments: SupervisorArgs, environment: Mapping[str, str], cwd
 
 @dataclass(kw_only=True)
 class StartedSupervisor:
-    """A supervisor that was started.
-
-    Attributes:
-        process: The process.
-        fd: Its descriptor, readable once it has ended.
-        words: A file in memory with what it said on stderr.
-    """
+    """A supervisor that was started."""
 
     process: subprocess.Popen[bytes]
-    fd: int
-    words: int
+    fd: int  # its descriptor, readable once it has ended
+    words: int  # a file in memory with what it said on stderr
 
     def close(self) -> tuple[int, str]:
         """Reap the process that has ended; return its exit code (negative: a signal) and what it said."""

@@ -25,19 +25,12 @@ _POLL_S = 0.2  # no event tells when a slot, or a run of a process that cannot b
 
 @dataclass(kw_only=True)
 class Watched:
-    """A process to wait for: our own supervisor, one that an earlier queue started, or an orphaned training process.
-
-    Attributes:
-        run_id: Its run.
-        started: The supervisor, if this queue started it.
-        slot: The slot it was given, if this queue started it.
-        kill_at: When an orphan is killed, on the monotonic clock.
-    """
+    """A process to wait for: our own supervisor, one that an earlier queue started, or an orphaned training process."""
 
     run_id: str
-    started: StartedSupervisor | None = None
-    slot: Slot | None = None
-    kill_at: float | None = None
+    started: StartedSupervisor | None = None  # the supervisor, if this queue started it
+    slot: Slot | None = None  # the slot it was given, if this queue started it
+    kill_at: float | None = None  # when an orphan is killed, on the monotonic clock
 
 
 @final

@@ -36,17 +36,11 @@ _SHOWN_CHARS = 60  # of the sweep's name, in what `squeue` and mails show
 
 
 class ArrayTask(NamedTuple):
-    """One task of an array. Stored as a list of these three.
+    """One task of an array. Stored as a list of these three."""
 
-    Attributes:
-        run_id: The run it executes.
-        generation: The manifest generation to take policy from.
-        retried: The newest generation that lists the run because the user asked to retry; 0 for none.
-    """
-
-    run_id: str
-    generation: int
-    retried: int = 0
+    run_id: str  # the run it executes
+    generation: int  # the manifest generation to take policy from
+    retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +83,11 @@ class ArrayRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Array:
-    """An array as the disk knows it.
+    """An array as the disk knows it."""
 
-    Attributes:
-        record: What it executes.
-        job: The number that Slurm gave it; None if that was not recorded.
-        released: Whether it was released after its submission.
-    """
-
-    record: ArrayRecord
-    job: str | None
-    released: bool = False
+    record: ArrayRecord  # what it executes
+    job: str | None  # the number that Slurm gave it; None if that was not recorded
+    released: bool = False  # whether it was released after its submission
 
 
 def job_name(sweep: str, uuid: str) -> str:

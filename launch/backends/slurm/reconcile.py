@@ -27,21 +27,13 @@ from launch.store.files import fault_point
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciled:
-    """The arrays of a sweep after a submission that may have been interrupted.
+    """The arrays of a sweep after a submission that may have been interrupted."""
 
-    Attributes:
-        live: The arrays that are in the queue, each with its job.
-        shares: The share of `max_parallel` that each of them has.
-        adopted: Jobs that were not yet recorded or released, and that go on now.
-        removed: Jobs that were given up but appeared in the queue later, and that are cancelled now.
-        held: Jobs that a person holds with `scontrol hold`.
-    """
-
-    live: tuple[Array, ...] = ()
-    shares: tuple[Share, ...] = ()
-    adopted: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
+    live: tuple[Array, ...] = ()  # the arrays that are in the queue, each with its job
+    shares: tuple[Share, ...] = ()  # the share of `max_parallel` that each of them has
+    adopted: tuple[str, ...] = ()  # jobs that were not yet recorded or released, and that go on now
+    removed: tuple[str, ...] = ()  # jobs that were given up but appeared in the queue later, and that are cancelled now
+    held: tuple[str, ...] = ()  # jobs that a person holds with `scontrol hold`
 
 
 def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:

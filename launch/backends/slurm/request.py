@@ -33,17 +33,11 @@ _MOST_DELAY = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a cluster allows.
+    """What a cluster allows."""
 
-    Attributes:
-        array_tasks: Tasks of one array.
-        submit: Tasks of this user in the queue; None for no limit that is known.
-        accounts: Whether it keeps accounts.
-    """
-
-    array_tasks: int = 1001
-    submit: int | None = None
-    accounts: bool = False
+    array_tasks: int = 1001  # tasks of one array
+    submit: int | None = None  # tasks of this user in the queue; None for no limit that is known
+    accounts: bool = False  # whether it keeps accounts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,25 +32,15 @@ _HELD = _HELD_BY_PERSON | {"launch failed requeued held", "job requeued in held 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One line of `squeue`: a job, a task of an array, or all tasks of an array that wait.
+    """One line of `squeue`: a job, a task of an array, or all tasks of an array that wait."""
 
-    Attributes:
-        job: The job's number; an array's own, not that of its task.
-        tasks: The tasks it stands for; empty for a job without an array.
-        throttle: How many tasks of the array may run at once; None if the line does not say.
-        state: Slurm's word.
-        reason: Why it waits.
-        nodes: Where it runs.
-        name: The job's name.
-    """
-
-    job: str
-    tasks: tuple[int, ...]
-    throttle: int | None
-    state: str
-    reason: str
-    nodes: str
-    name: str
+    job: str  # the job's number; an array's own, not that of its task
+    tasks: tuple[int, ...]  # the tasks it stands for; empty for a job without an array
+    throttle: int | None  # how many tasks of the array may run at once; None if the line does not say
+    state: str  # Slurm's word
+    reason: str  # why it waits
+    nodes: str  # where it runs
+    name: str  # the job's name
 
     @property
     def runs(self) -> bool:
@@ -70,17 +60,11 @@ class QueueRow:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueSnapshot:
-    """What `squeue` said of this user's jobs.
+    """What `squeue` said of this user's jobs."""
 
-    Attributes:
-        rows: Its lines.
-        taken: When it was asked, seconds since the epoch; 0 if it never answered.
-        problem: Why it could not be asked now; None if the listing is as fresh as was wanted.
-    """
-
-    rows: tuple[QueueRow, ...] = ()
-    taken: float = 0.0
-    problem: str | None = None
+    rows: tuple[QueueRow, ...] = ()  # its lines
+    taken: float = 0.0  # when it was asked, seconds since the epoch; 0 if it never answered
+    problem: str | None = None  # why it could not be asked now; None if the listing is as fresh as was wanted
 
     @property
     def count(self) -> int:
