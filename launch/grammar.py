@@ -216,11 +216,7 @@ def _quote(text: str) -> str:
 
 
 def key_problem(key: str) -> tuple[str, str | None] | None:
-    """Return the problem of an override's key and a hint, or None if the key is fine.
-
-    Args:
-        key: The key as it is written, with its prefix `+`, `++` or `~` and its `@package`.
-    """
+    """Return the problem of an override's key, prefix and package included, and a hint; None if it is fine."""
     if not _KEY.fullmatch(key):
         return "not a key of Hydra's override grammar", "write it as a dotted path, such as optim.lr"
     bare = key.lstrip("+~").partition("@")[0]

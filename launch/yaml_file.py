@@ -63,7 +63,7 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in a YAML file, and the errors that point at it.
+    """A place in a YAML file: it checks the values there, and raises errors that point at it.
 
     Attributes:
         file: The file, as the user named it.
@@ -92,11 +92,7 @@ class Place:
         return self.kind(self.file, self.path or None, message, hint=hint)
 
     def mapping(self, value: Any) -> dict[str, Any]:
-        """Return `value` if it is a mapping with text for keys.
-
-        Raises:
-            FileError: If it is anything else.
-        """
+        """Return `value` if it is a mapping with text for keys."""
         if not isinstance(value, dict):
             raise self.error(f"{describe(value)} is not a mapping `key: value`")
         for key in cast("dict[Any, Any]", value):
@@ -113,31 +109,19 @@ class Place:
                 raise self.key(key).error(message, f"the keys here are {', '.join(allowed)}")
 
     def sequence(self, value: Any) -> list[Any]:
-        """Return `value` if it is a list.
-
-        Raises:
-            FileError: If it is anything else.
-        """
+        """Return `value` if it is a list."""
         if not isinstance(value, list):
             raise self.error(f"{describe(value)} is not a list")
         return cast("list[Any]", value)
 
     def text(self, value: Any, hint: str = "put quotes around it", kind: str = "text") -> str:
-        """Return `value` if it is printable text; the error names the `kind` of text.
-
-        Raises:
-            FileError: If it is anything else, or empty.
-        """
+        """Return `value` if it is printable text; the error names the `kind` of text."""
         if not isinstance(value, str) or not value or not value.isprintable():
             raise self.error(f"{describe(value)} is not {kind}", hint)
         return value
 
     def whole(self, value: Any, least: int, most: int | None = None, hint: str | None = None) -> int:
-        """Return `value` if it is a whole number from `least` to `most`.
-
-        Raises:
-            FileError: If it is anything else.
-        """
+        """Return `value` if it is a whole number from `least` to `most`."""
         if (
             isinstance(value, bool)
             or not isinstance(value, int)
@@ -148,11 +132,7 @@ class Place:
         return value
 
     def choice(self, value: Any, allowed: Iterable[str], kind: str = "value", hint: str = "one of") -> str:
-        """Return `value` if it is an allowed word; the error names the nearest and lists all after `hint`.
-
-        Raises:
-            FileError: If it is anything else.
-        """
+        """Return `value` if it is an allowed word; the error names the nearest and lists all after `hint`."""
         words = list(allowed)
         if value not in words:
             message = f"unknown {kind} {describe(value)}{did_you_mean(value, words)}"

@@ -78,11 +78,7 @@ def check_python() -> Iterator[Check]:
 
 
 def check_packages(lock: Path = _LOCK) -> Iterator[Check]:
-    """Are the packages installed, in the versions that the lock names?
-
-    Args:
-        lock: The hash-pinned lock file; without it, only the presence of packages is checked.
-    """
+    """Are the packages installed, in the versions of the lock if there is one?"""
     for name, wanted in (("launcher", _LAUNCHER), ("training", _TRAINING)):
         missing = [package for package in wanted if _version(package) is None]
         if missing:
@@ -154,11 +150,7 @@ def check_slots() -> Iterator[Check]:
 
 
 def check_runs(root: Path) -> Iterator[Check]:
-    """Can runs be written where they lie, and is there room?
-
-    Args:
-        root: The folder of all run directories. It is not made.
-    """
+    """Can runs be written where they lie, and is there room? The folder is not made."""
     there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     if not there.is_dir():
         yield fail("runs", f"{there} is not a folder", "--runs names another")
@@ -190,11 +182,7 @@ def check_data() -> Iterator[Check]:
 
 
 def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
-    """Does git say which code runs?
-
-    Args:
-        code: The folder of the code that runs execute.
-    """
+    """Does git say which code runs?"""
     version = _ask("git", "--version")
     if version is None:
         yield warn("git", "not found", "install git: without it, only the package folders are snapshotted")

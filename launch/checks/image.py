@@ -22,11 +22,7 @@ _DEVICE = Path("/dev/nvidiactl")
 
 
 def check_image(held: EngineImage) -> Iterator[Check]:
-    """Execute an image and look inside: its platform, the versions in it, the driver, one step of training.
-
-    Raises:
-        LaunchError: If it cannot be executed.
-    """
+    """Execute an image and look inside: its platform, the versions in it, the driver, one step of training."""
     gpus = held.platform == "cuda" and _DEVICE.exists()
     if held.platform == "cuda" and not gpus:
         advice = "check it on the machine that is to run it; all checks below but the platform hold"

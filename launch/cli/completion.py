@@ -64,11 +64,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def answer(words: Sequence[str]) -> int:
-    """Print the completions of the word being typed, one a line.
-
-    Args:
-        words: The index of that word, then the words after `launch`.
-    """
+    """Print the completions of the word being typed, one a line, for its index and the words after `launch`."""
     try:
         index, typed = int(words[0]), list(words[1:])
     except (IndexError, ValueError):

@@ -196,11 +196,7 @@ def terminal_columns() -> int:
 
 
 def live(render: Callable[[int, int], RenderableType]) -> AbstractContextManager[object]:
-    """Draw on the terminal behind stderr until the context ends, a few times a second; the last picture stays.
-
-    Args:
-        render: Makes the picture for a terminal of a number of columns and rows.
-    """
+    """Draw `render(columns, rows)` on the terminal behind stderr until the context ends; the last picture stays."""
     from rich.console import Console
     from rich.live import Live
 

@@ -26,12 +26,9 @@ class ProgressTracker:
         """Return the fraction of its steps that a run has done; None if it is unknown."""
         if view.state == State.SUCCEEDED:
             return 1.0
-        if view.step is not None and view.steps:
-            self._known[view.run_dir or view.run_id] = min(1.0, view.step / view.steps)
-        return self._last_known(view)
-
-    def _last_known(self, view: RunView) -> float | None:
         name = view.run_dir or view.run_id
+        if view.step is not None and view.steps:
+            self._known[name] = min(1.0, view.step / view.steps)
         if name not in self._known and name not in self._read and view.attempts:
             self._read.add(name)
             self._known[name] = fraction_on_disk(view)

@@ -56,21 +56,16 @@ def execute(args: argparse.Namespace) -> int:
         sweeps = {name: [v for v in views if v.state.lower() in args.state] for name, views in sweeps.items()}
     if args.json:
         console.data(as_json([view for views in sweeps.values() for view in views]))
+    elif args.sweep is None and sweeps:
+        from launch.cli.tables import sweeps_table
+
+        console.data(sweeps_table(sweeps))
     elif args.sweep is None:
-        _overview(sweeps, str(store.root))
+        console.note(f"no sweeps under {store.root}")
+        console.hint("`launch sweep FILE` starts one")
     else:
         _runs(names[0], sweeps[names[0]])
     return ExitCode.USAGE if damaged else ExitCode.OK
-
-
-def _overview(sweeps: Mapping[str, Sequence[RunView]], root: str) -> None:
-    from launch.cli.tables import sweeps_table
-
-    if not sweeps:
-        console.note(f"no sweeps under {root}")
-        console.hint("`launch sweep FILE` starts one")
-        return
-    console.data(sweeps_table(sweeps))
 
 
 def _runs(name: str, views: Sequence[RunView]) -> None:

@@ -18,32 +18,22 @@ if TYPE_CHECKING:
 
 def runs_table(views: Sequence[RunView], now: float) -> str:
     """Return the runs of a sweep as a table: state, attempts, progress, time, and why each ended."""
-    with_words = any(formatting.last_log_line(view) for view in views)
-    with_blocks = any(BLOCK in view.settings for view in views)
-    header = [
-        "run",
-        *(["block"] if with_blocks else []),
-        "state",
-        "attempts",
-        "progress",
-        "time",
-        *(["reason"] if with_words else []),
-    ]
-    rows: list[list[str]] = []
-    for view in views:
-        seconds = formatting.elapsed(view, now)
-        row = [
-            view.run_id,
-            *([str(view.settings.get(BLOCK, MISSING))] if with_blocks else []),
-            str(view.state),
-            str(view.attempts),
-            progress(view),
-            MISSING if seconds is None else formatting.duration(seconds),
-        ]
-        rows.append([*row, formatting.last_log_line(view)] if with_words else row)
-    return console.table(
-        header, rows, right=["attempts", "progress", "time"], elastic="reason" if with_words else "run"
-    )
+    seconds = [formatting.elapsed(view, now) for view in views]
+    columns = {
+        "run": [view.run_id for view in views],
+        "block": [str(view.settings.get(BLOCK, "")) for view in views],
+        "state": [str(view.state) for view in views],
+        "attempts": [str(view.attempts) for view in views],
+        "progress": [progress(view) for view in views],
+        "time": [MISSING if taken is None else formatting.duration(taken) for taken in seconds],
+        "reason": [formatting.last_log_line(view) for view in views],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    if "block" in shown:
+        shown["block"] = [cell or MISSING for cell in shown["block"]]
+    rows = list(zip(*shown.values(), strict=True))
+    elastic = "reason" if "reason" in shown else "run"
+    return console.table(list(shown), rows, right=["attempts", "progress", "time"], elastic=elastic)
 
 
 def progress(view: RunView) -> str:

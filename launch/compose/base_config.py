@@ -33,11 +33,7 @@ class BaseConfig:
 
     @classmethod
     def composed(cls, folders: Sequence[Path], overrides: Sequence[str]) -> BaseConfig:
-        """Compose the recipes and models of some folders through Hydra, with overrides in its grammar.
-
-        Raises:
-            UserError: As `compose_nodes` does.
-        """
+        """Compose the recipes and models of some folders through Hydra, with overrides in its grammar."""
         from omegaconf import ValueNode
 
         config = compose_nodes(overrides, folders)

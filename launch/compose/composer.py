@@ -106,9 +106,6 @@ class Composer:
 
         Args:
             specs: In the order of the sweep. Specs whose configs give the same numbers are one run: the first's.
-
-        Raises:
-            ConfigError: As `plan` does.
         """
         runs: dict[tuple[str, str], Run] = {}
         for run in self._each(list(specs)):
@@ -135,11 +132,7 @@ class Composer:
         return [runs[index] for index in range(len(specs))]
 
     def compose(self, spec: RunSpec) -> dict[str, Any]:
-        """Return the resolved config of a run as nested plain values, before the checks across its fields.
-
-        Raises:
-            ConfigError: As `plan` does.
-        """
+        """Return the resolved config of a run as nested plain values, before the checks across its fields."""
         overrides = [_read_override(text, spec) for text in (*spec.overrides, f"seed={spec.seed}")]
         values = [o for o in overrides if o.change is Change.SET and o.package is None and not self._is_choice(o)]
         rest = [o for o in overrides if o not in values]
@@ -156,7 +149,8 @@ class Composer:
 
     def _base(self, spec: RunSpec, overrides: list[Override]) -> BaseConfig:
         """Return Hydra's own composition, once per list of overrides."""
-        self._check_experiment(spec)
+        if spec.experiment not in self._experiments:
+            raise unknown_option_error("experiment", spec.experiment, sorted(self._experiments))
         texts = (f"experiment={format_value(spec.experiment)}", *(o.text for o in overrides))
         if texts not in self._bases:
             self._bases[texts] = BaseConfig.composed(self.conf_dirs, texts)
@@ -168,10 +162,6 @@ class Composer:
         if key not in self._groups:
             self._groups[key] = is_group(key, self.conf_dirs)
         return self._groups[key] and not isinstance(override.value, dict)
-
-    def _check_experiment(self, spec: RunSpec) -> None:
-        if spec.experiment not in self._experiments:
-            raise unknown_option_error("experiment", spec.experiment, sorted(self._experiments))
 
 
 def _read_override(text: str, spec: RunSpec) -> Override:

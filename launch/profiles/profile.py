@@ -111,11 +111,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
 
 
 def check_word(kind: str, word: Any, place: Place | None = None) -> str:
-    """Return the name of a `backend` or `runtime` if there is code for it; without a place it is the command line's.
-
-    Raises:
-        LaunchError: If there is no such code.
-    """
+    """Return the name of a `backend` or `runtime` if there is code for it; without a place it is the command line's."""
     allowed = {"backend": BACKENDS, "runtime": RUNTIMES}[kind]
     if place is not None:
         return place.choice(word, allowed, kind, "this version has")

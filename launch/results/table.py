@@ -75,11 +75,7 @@ def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]],
 
 
 def check_metric(metric: str, metrics: Metrics) -> None:
-    """Refuse a metric that no result has, unless there are no results.
-
-    Raises:
-        LaunchError: Naming the nearest metric and all there are.
-    """
+    """Refuse a metric that no result has, unless there are no results."""
     names = sorted({name for values in metrics.values() for name in values})
     if names and metric not in names:
         raise LaunchError(unknown("metric", metric, names), hint=f"the metrics are {', '.join(names)}")

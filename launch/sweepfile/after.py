@@ -38,11 +38,7 @@ def read_block_name(raw: Any, place: Place) -> str:
 
 
 def read_after(raw: Any, place: Place) -> tuple[AfterClause, ...]:
-    """Return the blocks that a block comes after: a name, a mapping of names to keys, or a list of either.
-
-    Raises:
-        SweepError: If it is none of these.
-    """
+    """Return the blocks that a block comes after: a name, a mapping of names to keys, or a list of either."""
     if not isinstance(raw, list):
         return _read_item(raw, place)
     items = cast("list[Any]", raw)

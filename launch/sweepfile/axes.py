@@ -85,11 +85,7 @@ def _refuse_unvaried(key: str, place: Place) -> None:
 
 
 def refuse_special(key: str, place: Place) -> None:
-    """Raise for a key that has a section of its own.
-
-    Raises:
-        SweepError: Naming the section.
-    """
+    """Raise for a key that has a section of its own, and name that section."""
     section = {"seed": "seeds", "experiment": "experiment"}.get(name := without_force(key))
     if section is not None:
         raise place.error(f"{name} cannot be set here", f"use the block's own key {section}, next to grid and base")

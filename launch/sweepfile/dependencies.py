@@ -98,11 +98,7 @@ class DependencyResolver:
         )
 
     def check(self, runs: Sequence[tuple[ResolvedBlock, RunDependencies]]) -> None:
-        """Refuse a run that requires a label that no run provides.
-
-        Raises:
-            SweepError: Naming the label, and those that there are.
-        """
+        """Refuse a run that requires a label that no run provides; name the label, and those that there are."""
         provided = {label: None for _, run in runs for label in run.provides}
         for leaf, run in runs:
             if label := next((label for label in run.requires if label not in provided), None):

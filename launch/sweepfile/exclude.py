@@ -51,11 +51,7 @@ class Rule:
 
 
 def read_rules(raw: Any, place: Place) -> tuple[Rule, ...]:
-    """Return the rules of an `exclude` section.
-
-    Raises:
-        SweepError: If it is not a list of mappings, or a condition cannot be understood.
-    """
+    """Return the rules of an `exclude` section."""
     return tuple(_read_rule(item, place.item(i)) for i, item in enumerate(place.sequence(raw)))
 
 

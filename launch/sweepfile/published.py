@@ -42,11 +42,7 @@ class PublishedRow:
 
 
 def read_published(raw: Any, place: Place) -> tuple[PublishedRow, ...]:
-    """Return the rows of a `paper` section.
-
-    Raises:
-        SweepError: If it is not a list of rows, or a row cannot be read.
-    """
+    """Return the rows of a `paper` section."""
     return tuple(_read_row(item, place.item(i)) for i, item in enumerate(place.sequence(raw)))
 
 

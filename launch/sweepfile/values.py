@@ -17,11 +17,7 @@ def _quote_hint(text: str) -> str:
 
 
 def read_value(raw: Any, place: Place) -> Any:
-    """Return one plain value.
-
-    Raises:
-        SweepError: If it is several values, or none that an override can have.
-    """
+    """Return one plain value; raise if it is several values, or cannot be an override."""
     value = _parse(raw, place)
     if isinstance(value, Choices | Interval):
         hint = "several values belong under grid, zip or random"

@@ -44,12 +44,8 @@ def execute(args: argparse.Namespace) -> int:
         except DataError as error:
             raise LaunchError(error.message, hint=error.hint) from error
     words = [sys.executable, "-m", "s5.data.prepare", *args.names]
-    for option, value in (
-        ("from", args.archive),
-        ("workers", args.workers),
-        ("root", args.root),
-        ("cache", args.cache),
-    ):
+    options = {"from": args.archive, "workers": args.workers, "root": args.root, "cache": args.cache}
+    for option, value in options.items():
         words += [] if value is None else [f"--{option}", str(value)]
     words += ["--download"] * args.download
     return subprocess.run(words, check=False).returncode

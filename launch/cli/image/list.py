@@ -54,17 +54,9 @@ def execute(args: argparse.Namespace) -> int:
 
 def _facts(image: ListedImage) -> dict[str, object]:
     held = image.held
-    return {
-        "name": image.spec.name,
-        "state": image.state,
-        "platform": image.spec.platform,
-        "min_driver": image.spec.min_driver,
-        "engine": held and held.engine,
-        "id": held and held.id,
-        "content": held and held.content,
-        "digest": held and held.digest,
-        "bytes": held and held.bytes,
-    }
+    spec = {"name": image.spec.name, "state": image.state, "platform": image.spec.platform}
+    build = {key: getattr(held, key, None) for key in ("engine", "id", "content", "digest", "bytes")}
+    return {**spec, "min_driver": image.spec.min_driver, **build}
 
 
 def _cells(image: ListedImage) -> list[str]:

@@ -34,11 +34,7 @@ def connect() -> DockerClient:
 
 @contextmanager
 def answering() -> Generator[None]:
-    """Turn an error inside into one that says why the engine does not answer.
-
-    Raises:
-        BackendError: If it does not answer.
-    """
+    """Turn an error inside into a BackendError that says why the engine does not answer."""
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 

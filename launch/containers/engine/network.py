@@ -10,12 +10,7 @@ _MODES = {"docker": (), "podman": ("none", "host", "bridge", "private", "pasta",
 
 
 def check_network(name: str, engine: str) -> None:
-    """Check that an engine, `docker` or `podman`, has a network of this name.
-
-    Raises:
-        LaunchError: If it has no such network.
-        BackendError: If the engine does not answer.
-    """
+    """Check that an engine, `docker` or `podman`, has a network of this name."""
     if name in _MODES[engine]:
         return
     known = sorted({*_MODES[engine], *answer(engine, "network", "ls", "--format", "{{.Name}}").split()})

@@ -61,11 +61,7 @@ def find_builder(wanted: str | None = None) -> Builder:
 
 
 def find_engine(wanted: str | None = None) -> str:
-    """Return `wanted`, or the first engine that is installed.
-
-    Raises:
-        LaunchError: If it is not installed.
-    """
+    """Return the engine `wanted`, or the first one; raise if it is not installed."""
     engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
     if engine is None:
         raise LaunchError("neither docker nor podman is on the PATH: there is no engine here", hint=_NONE)

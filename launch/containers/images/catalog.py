@@ -119,11 +119,7 @@ def is_pinned(base: str) -> bool:
 
 
 def check_reference(base: str) -> str:
-    """Return `base` if it can be the name of an image; an engine would read other words as an option.
-
-    Raises:
-        LaunchError: If it cannot.
-    """
+    """Return `base` if it can be the name of an image, else raise: an engine would read it as an option."""
     if not _REFERENCE.fullmatch(base):
         raise LaunchError(
             f"{printable(base)!r} cannot be the name of an image",

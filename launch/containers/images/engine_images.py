@@ -56,11 +56,7 @@ class EngineImage:
 
 
 def engines_here(wanted: str | None = None) -> tuple[str, ...]:
-    """Return the engines on this machine, or only the wanted one.
-
-    Raises:
-        LaunchError: If the wanted one is not here.
-    """
+    """Return the engines on this machine, or only the wanted one; raise if that is not here."""
     if wanted is not None and shutil.which(wanted) is None:
         raise LaunchError(
             f"the runtime {wanted} needs the program {wanted}, which is not on the PATH",

@@ -10,11 +10,7 @@ __all__ = ["REFUSED", "UNREACHED", "ContainerCall", "HostCommand", "Runtime", "f
 
 
 def find_runtime(name: str) -> Runtime:
-    """Return the runtime of a name.
-
-    Raises:
-        LaunchError: If there is no such runtime.
-    """
+    """Return the runtime of a name; raise if there is no such runtime."""
     match name:
         case RuntimeName.BARE:
             from launch.containers.runtimes.bare import Bare

@@ -107,12 +107,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command of the host that executes the command inside.
-
-        Args:
-            call: The command.
-            surroundings: The environment of the process that asks.
-        """
+        """Return the command of the host that executes the command inside."""
 
     def prepare(self, call: ContainerCall) -> None:
         """Prepare the host for the command; most runtimes need nothing.

@@ -19,11 +19,7 @@ _SEPARATORS = {"charliecloud": ":", "pyxis": ":,"}
 
 
 def image_file(call: ContainerCall) -> str:
-    """Return the file or folder of a command's image.
-
-    Raises:
-        LaunchError: If it has none.
-    """
+    """Return the file or folder of the image of a command; raise if it has none."""
     if call.image is None or call.image.file is None:
         name = "no image" if call.image is None else f"the image {call.image.name}, which is not converted"
         raise LaunchError(f"the run has {name}", hint="type the sweep's command again: it finds or converts one")
@@ -55,11 +51,7 @@ def csv_line(fields: Iterable[str]) -> str:
 
 
 def check_mount(mount: Mount, runtime: str) -> Mount:
-    """Return a mount if a runtime's options can express it.
-
-    Raises:
-        LaunchError: If a path contains the separator of paths.
-    """
+    """Return a mount; raise if a path contains the character by which a runtime separates paths."""
     for path in (mount.source, mount.target):
         found = next((character for character in _SEPARATORS.get(runtime, "") if character in path), None)
         if found is not None:
