@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
 
 class Steps(NamedTuple):
@@ -33,7 +33,7 @@ class Steps(NamedTuple):
         L: int,
         lengths: Int[Array | np.ndarray, "*axes"] | None = None,
         *,
-        times: Float[Array | np.ndarray, "*axes {L}"] | None = None,
+        times: Real[Array | np.ndarray, "*axes {L}"] | None = None,
         resets: Bool[Array | np.ndarray, "*axes {L}"] | None = None,
         rate: float | Float[Array, ""] = 1.0,
     ) -> "Steps":
@@ -42,15 +42,16 @@ class Steps(NamedTuple):
         Args:
             L: Number of steps in a row.
             lengths: Number of valid steps in each row; None if all steps are valid, which is faster.
-            times: When each step was observed, in units of the regular interval; None if all intervals are 1.
+            times: When each step was observed, in units of the regular interval; None if all intervals are 1. Large
+                times, such as seconds since 1970, are exact as NumPy arrays: see `compute_intervals`.
             resets: As in `Steps`.
             rate: As in `Steps`.
+
+        Raises:
+            ValueError: If the times are too large for their type.
         """
         mask = None if lengths is None else jnp.arange(L) < jnp.asarray(lengths)[..., None]
-        intervals = None
-        if times is not None:
-            before = [(0, 0)] * (times.ndim - 1) + [(1, 0)]
-            intervals = jnp.pad(jnp.diff(jnp.asarray(times)), before, constant_values=1)
+        intervals = None if times is None else compute_intervals(times)
         return cls(mask, intervals, None if resets is None else jnp.asarray(resets), rate)
 
     def gaps(self, reverse: bool) -> Float[Array, "batch L"] | None:
@@ -80,6 +81,32 @@ class Steps(NamedTuple):
 
 
 REGULAR = Steps()
+
+
+def compute_intervals(times: Real[Array | np.ndarray, "*axes L"]) -> Float[Array, "*axes L"]:
+    """Return the time between each step and the previous step; 1 at the first step.
+
+    The differences of a NumPy array are computed in its own type, before the cast to float32, in which seconds since
+    1970 are 128 s apart.
+
+    Args:
+        times: When each step was observed, in units of the regular interval.
+
+    Raises:
+        ValueError: If a JAX array has lost the intervals: its type has less than four values per regular interval at
+            these times. Not checked under a transformation such as `jit`, where the values are unknown.
+    """
+    before = [(0, 0)] * (times.ndim - 1) + [(1, 0)]
+    if not isinstance(times, jax.Array):
+        return jnp.asarray(np.pad(np.diff(times), before, constant_values=1), jnp.float32)
+    if not isinstance(times, jax.core.Tracer) and times.size and jnp.issubdtype(times.dtype, jnp.floating):
+        largest = np.abs(np.asarray(times)).max()
+        if np.spacing(largest) > 0.25:
+            raise ValueError(
+                f"times reach {largest:.4g}, where {times.dtype} has one value in {np.spacing(largest):g} regular "
+                "intervals; subtract the first time before the conversion, or give a NumPy array of float64"
+            )
+    return jnp.pad(jnp.diff(times), before, constant_values=1)
 
 
 def check_steps(steps: Steps, shape: tuple[Any, ...]) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Float32, Int, PyTree, Shaped
+from jaxtyping import Array, Float32, Int, PyTree, Real, Shaped
 
 from s5.catalog import dataset_info
 from s5.config.choices import Head
@@ -20,7 +20,7 @@ from s5.data import load
 from s5.data.batch import Batch, eval_batches
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
-from s5.nn.steps import Steps
+from s5.nn.steps import Steps, compute_intervals
 from s5.process.sharding import Devices
 from s5.run_dir.result import read_result
 from s5.training import checkpoints
@@ -60,7 +60,7 @@ class StoredRun:
         inputs: Shaped[np.ndarray, "n *documents L d_stored"],
         lengths: Int[np.ndarray, " n *documents"] | None = None,
         *,
-        times: Float[np.ndarray, "n L"] | None = None,
+        times: Real[np.ndarray, "n L"] | None = None,
         batch_size: int = 256,
     ) -> Float32[np.ndarray, "n *axes d_output"]:
         """Return the model's outputs for inputs in the units of the stored data set.
@@ -89,16 +89,15 @@ class StoredRun:
             labels=np.zeros(len(inputs), np.int32),
             lengths=np.full(shape, inputs.shape[-2], np.int32) if lengths is None else np.asarray(lengths, np.int32),
             rows=None,
-            times=None if times is None else np.asarray(times, np.float32),
+            times=None if times is None else np.asarray(compute_intervals(np.asarray(times))),
         )
         graphdef, state = nnx.split(self.model)
 
         @jax.jit
         def compute_outputs(state: PyTree, batch: Batch) -> Array:
-            steps = Steps.of(
-                batch.inputs.shape[-2], None if lengths is None else jnp.asarray(batch.lengths), times=batch.times
-            )
-            return nnx.merge(graphdef, state)(batch.inputs, steps, train=False)
+            steps = Steps.of(batch.inputs.shape[-2], None if lengths is None else jnp.asarray(batch.lengths))
+            # Differences of large times are exact only before the cast to float32, so the batch has the intervals.
+            return nnx.merge(graphdef, state)(batch.inputs, steps._replace(intervals=batch.times), train=False)
 
         batches = eval_batches(split, min(batch_size, len(split)))
         return np.concatenate([np.asarray(compute_outputs(state, batch))[batch.weight > 0] for batch in batches])

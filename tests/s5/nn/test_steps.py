@@ -56,3 +56,22 @@ def test_what_describes_other_steps_is_refused():
         check_steps(Steps.of(5, LENGTHS), (2, 6))
     with pytest.raises(ValueError, match=r"Steps\.resets has shape \(2, 5\)"):
         check_steps(Steps(resets=jnp.asarray(RESETS)), (3, 5))
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_large_times_keep_their_intervals(kind):
+    times = np.array([[0, 3, 4, 9], [2, 3, 5, 6]], kind)
+    for offset in (1_764_500_000, -(10**12)):
+        steps = Steps.of(4, times=times + kind(offset))
+        assert steps.intervals.dtype == np.float32
+        np.testing.assert_array_equal(steps.intervals, [[1, 3, 1, 5], [1, 1, 2, 1]])
+
+
+def test_times_that_have_lost_their_intervals_are_refused():
+    times = np.array([[0.0, 3.0, 4.0, 9.0]])
+    with pytest.raises(
+        ValueError, match=r"times reach 1\.764e\+09, where float32 has one value in 128 regular intervals"
+    ):
+        Steps.of(4, times=jnp.asarray(times + 1.7645e9, jnp.float32))
+    assert Steps.of(4, times=jnp.asarray(times + 1e6, jnp.float32)).intervals[0, 3] == 5
+    jax.jit(lambda t: Steps.of(4, times=t).intervals)(jnp.asarray(times + 1.7645e9, jnp.float32))  # values are unknown
