@@ -16,7 +16,7 @@ from s5.errors import say
 from s5.run_dir.orphan_grace import TRAINING_EXITS_S
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE, Exit
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
 
 class StopRequest(ABC):
@@ -51,7 +51,9 @@ class LocalStopRequest(StopRequest):
         self._grace_s = grace_s
         self._cut = cut
         for number in STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
+            # `nohup` has SIGHUP ignored, so that the process outlives its terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         if fd is not None:
             threading.Thread(target=self._watch, args=(fd,), name="supervisor-pipe", daemon=True).start()
 

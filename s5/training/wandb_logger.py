@@ -1,6 +1,8 @@
 """Logs the metrics to Weights & Biases. It is off by default, and its errors never end a run."""
 
 import hashlib
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ class WandbLogger:
     def __init__(self, config: Config, attempt_dir: Path) -> None:
         self._run: Any = None
         if config.wandb.mode is not WandbMode.disabled:
-            self._guard(lambda: self._open(config, attempt_dir))
+            self._guard(lambda: self._open_without_questions(config, attempt_dir))
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Log one line of the metrics."""
@@ -34,6 +36,15 @@ class WandbLogger:
         if self._run is not None:
             self._guard(lambda: self._run.finish(exit_code=0 if succeeded else 1))
             self._run = None
+
+    def _open_without_questions(self, config: Config, attempt_dir: Path) -> None:
+        """Open the W&B run. At a terminal W&B would ask for an account and wait, so it sees no terminal."""
+        terminal = sys.stdin
+        with open(os.devnull) as sys.stdin:
+            try:
+                self._open(config, attempt_dir)
+            finally:
+                sys.stdin = terminal
 
     def _open(self, config: Config, attempt_dir: Path) -> None:
         try:

@@ -101,3 +101,10 @@ def test_what_the_supervisor_hands_down_goes_no_further(monkeypatch: pytest.Monk
     assert not os.get_inheritable(reading)
     os.close(writing)
     assert stops_within(stop, 10.0)
+
+
+def test_a_process_that_ignores_hangups_goes_on_ignoring_them() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    stop = LocalStopRequest()
+    signal.raise_signal(signal.SIGHUP)
+    assert not stop.stopping

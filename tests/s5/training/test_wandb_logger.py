@@ -1,6 +1,9 @@
 """The logger at Weights & Biases, offline: without a network and without a key."""
 
+import os
+import pty
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,3 +90,31 @@ def test_a_failing_mirror_kills_nothing(
 def test_the_mirror_changes_no_number(finished_run: tuple[Path, str, str]) -> None:
     attempt = finished_run[0] / "attempts" / "0"
     assert all("_wandb" not in line for line in read_lines(attempt / METRICS) + read_lines(attempt / TIMING))
+
+
+@pytest.mark.slow
+def test_at_a_terminal_it_asks_for_nothing(tmp_path: Path) -> None:
+    """Without a key W&B would offer to create an account, and wait for an answer."""
+    code = """
+from pathlib import Path
+from s5.config.choices import WandbMode
+from s5.config.run import Config
+from s5.config.wandb import WandbConfig
+from s5.training.wandb_logger import WandbLogger
+
+WandbLogger(Config(wandb=WandbConfig(mode=WandbMode.online)), Path(".")).close(succeeded=True)
+print(input("a question of the program: "))
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | {"HOME": str(tmp_path)}
+    outside, inside = pty.openpty()
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=inside, stdout=inside, stderr=inside
+    ) as process:
+        os.close(inside)
+        os.write(outside, b"answered\n")
+        assert process.wait(timeout=60) == 0
+        said = os.read(outside, 100_000).decode()
+    os.close(outside)
+    assert "W&B logging failed and is now off" in said
+    assert "a question of the program: answered" in said.replace("\r\n", "\n")
