@@ -61,9 +61,7 @@ class Espeak:
         self._callback = kind(self._take)  # kept: the library holds only its address
         self.rate_hz = self._library.espeak_Initialize(self._SYNCHRONOUS, 0, str(folder).encode(), 0)
         if self.rate_hz <= 0:
-            raise DataError(
-                f"{folder}: eSpeak NG does not start", hint=f"try again; the folder is from {PACKAGE}"
-            )
+            raise DataError(f"{folder}: eSpeak NG does not start", hint=f"try again; the folder is from {PACKAGE}")
         self._library.espeak_SetSynthCallback(self._callback)
         self._voice = ""
 
@@ -231,14 +229,10 @@ def make_tree(out: Path, library: Path, seed: int, workers: int) -> None:
 def main() -> int:
     """Parse the command line, and write the files; return the exit code."""
     parser = argparse.ArgumentParser(description="Makes the raw files of espeak_commands35 with eSpeak NG (GPL-3.0).")
-    parser.add_argument(
-        "--out", metavar="DIR", help=f"folder to create (default: {TREE} in $S5_DATA, else in ./data)"
-    )
+    parser.add_argument("--out", metavar="DIR", help=f"folder to create (default: {TREE} in $S5_DATA, else in ./data)")
     parser.add_argument("--wheel", metavar="FILE", help=f"a wheel of {PACKAGE} (default: pip fetches it)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: 0)")
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that speak"
-    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that speak")
     options = parser.parse_args()
     out = absolute(options.out) if options.out else data_root() / TREE
     try:
