@@ -1,4 +1,4 @@
-"""In continuous integration a test that cannot run is a failure: it stands for a real part that was to be there."""
+"""Settings of all tests. In continuous integration, a test that cannot run counts as a failure."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ _ENGINE_TIMEOUT_S = 900  # the first test that uses an engine waits for images t
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure the tests, and hear interrupts and hangups: in the background, or under nohup, processes ignore them."""
+    """Measure the tests, and handle interrupts and hangups, which background processes and nohup would ignore."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Durations(config))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use, and start with those that take long."""
+    """Mark tests by the fixtures that they use, and start with the longest tests."""
     for item in items:
         names = {_MARKERS[name] for name in getattr(item, "fixturenames", ()) if name in _MARKERS}
         for name in names:
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the tests of a file on one worker, and those that share more than that.
+    """Keep the tests of a file on one worker, also the tests of files that share an engine.
 
     By their names: pytest-xdist's own groups write the mark's name into a test's id, which pytest 9.2 no longer reads.
     """

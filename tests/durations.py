@@ -1,7 +1,7 @@
-"""How long tests take, measured by every run and kept in pytest's cache; the next run starts with the longest.
+"""Measures how long tests take and keeps it in pytest's cache; the next run starts with the longest tests.
 
-Workers get whole files, so that none is left alone with a long one at the end. On a fresh clone nothing is known yet:
-the order is then that of the markers, `cluster`, `engine` and `slow` before the rest.
+Each worker gets whole files, the longest first, so that no worker has a long file left at the end. In a new clone no
+durations are known; tests with the markers `cluster`, `engine` and `slow` then come first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def known_durations(config: pytest.Config) -> dict[str, float]:
 
 
 class Durations:
-    """Measures the tests of a session; only the process that reports to the user does."""
+    """Measures the tests of a session, in the process that reports to the user."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -37,7 +37,7 @@ class Durations:
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
 
     def pytest_sessionfinish(self) -> None:
-        """Keep what was measured, besides what is known of tests that did not run."""
+        """Store the durations, and keep the stored durations of tests that did not run."""
         root, known = self._config.rootpath, known_durations(self._config)
         kept = {test: seconds for test, seconds in known.items() if (root / test.partition("::")[0]).exists()}
         measured = {test: round(seconds, 2) for test, seconds in self._seconds.items()}
@@ -46,7 +46,7 @@ class Durations:
 
 
 class LongestFirst(LoadScopeScheduling):
-    """Gives a worker all tests of a file, or of the files that share an engine; what takes longest is given first."""
+    """Gives each worker all tests of a file, or of the files that share an engine; the longest first."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
@@ -73,7 +73,7 @@ class LongestFirst(LoadScopeScheduling):
         return file
 
     def _share_clusters(self) -> dict[str, str]:
-        """Return which cluster each file of its tests uses, so that both are busy for about as long."""
+        """Return the cluster for each file of its tests, so that both clusters are busy for about the same time."""
         tests: dict[str, list[str]] = {}
         for test in self.collection or ():
             if test.startswith(CLUSTER_TESTS):

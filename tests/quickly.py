@@ -1,4 +1,4 @@
-"""How tests have XLA compile: quickly rather than well, in half the time, since most programs are executed once."""
+"""XLA settings of the tests: compile in half the time with less optimisation, since most programs run once."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""The documentation builds, and nothing in it is wrong: no broken link, no docstring that cannot be read."""
+"""The documentation builds without warnings: no broken link, no docstring that cannot be parsed."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""What pytest's runs learn of each other: how long each test takes."""
+"""The durations of tests, which one run of pytest stores for the next."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def test_it():
 
 
 def order_of_a_run(folder: Path) -> list[str]:
-    """Run the tests of a folder in one worker, and return their names in the order they ran in."""
+    """Run the tests of a folder in one worker, and return their names in the order of execution."""
     (folder / "order").unlink(missing_ok=True)
     words = [sys.executable, "-m", "pytest", "-q", "-n", "1", "--dist", "loadscope", "-p", "no:jaxtyping"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "CI"))}

@@ -1,4 +1,4 @@
-"""Plain English: phrases that have no place in code, messages, tests and documents, since they must be read twice."""
+"""Plain English: phrases that code, messages, tests and documents must not contain, since they must be read twice."""
 
 import re
 import subprocess
@@ -39,7 +39,7 @@ def _tracked() -> list[Path]:
 
 
 def find_phrases(text: str) -> list[str]:
-    """Return the phrases in a text that have no place, each with what to write instead."""
+    """Return the forbidden phrases in a text, each with a replacement."""
     running = re.sub(r"\s*\n[\s#>]*", " ", text)  # a phrase may be broken over two lines
     return [
         f"{found[0]!r}: write {better}" for phrase, better in PHRASES.items() for found in re.finditer(phrase, running)

@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom, what no file may contain, and documents that point at real things."""
+"""The rules of the repository: allowed imports, forbidden contents of files, and references in documents."""
 
 import ast
 import graphlib
@@ -90,7 +90,7 @@ def test_import_stays_light_can_fail() -> None:
 
 
 def _cycle(imports: dict[str, set[str]]) -> list[str]:
-    """Return the modules of one cycle of imports, or nothing."""
+    """Return the modules of one cycle of imports; empty if there is no cycle."""
     try:
         tuple(graphlib.TopologicalSorter(imports).static_order())
     except graphlib.CycleError as error:

@@ -1,4 +1,4 @@
-"""What users install: the wheel, outside of the repository."""
+"""The wheel that users install, tested outside of the repository."""
 
 import os
 import re
@@ -20,7 +20,7 @@ resources: {cpus_per_task: 1}
 
 
 def run(folder: Path, *words: str | Path) -> str:
-    """Run a command in a folder; it has to succeed."""
+    """Run a command in a folder; raise if it fails."""
     environment = os.environ | {"LAUNCH_SLOTS": str(folder / "slots")}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Two model families that no layer stands behind: one with a key of its own, and one that holds another model."""
+"""Two model families without layers: one with its own key, and one that contains another model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class ToyConfig(ModelConfig):
 
 @dataclass(kw_only=True)
 class OuterConfig(ModelConfig):
-    """A family whose layers are another model's."""
+    """A family that contains another model as its layers."""
 
     kind: str = "outer"
     layer: ModelConfig = REQUIRED
@@ -47,8 +47,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Register the families and their files until the test ends, as a plug-in does.
 
     Args:
-        folder: Where the files are written.
-        monkeypatch: What takes them away again.
+        folder: The folder for the files.
+        monkeypatch: The fixture that undoes the registration.
     """
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

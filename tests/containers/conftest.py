@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def trained_bare(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """What a short training leaves without container and interruption: what every runtime is held against."""
+    """The results of a short training without container and interruption, to compare every runtime with."""
     return train(tmp_path_factory.mktemp("train"), Profile(name="here"), interrupt=False)
 
 
 @pytest.fixture(scope="session")
 def folder_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image that holds bash and no more, made of this machine's files."""
+    """An image that contains only bash, made from this machine's files."""
     root = tmp_path_factory.mktemp("image")
     for name in ("bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr", "var/tmp"):
         (root / name).mkdir(parents=True)
@@ -45,7 +45,7 @@ def folder_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["charliecloud", "apptainer", "docker"])
 def contained(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """A runtime that is ready, and an image for it that holds bash."""
+    """A runtime that is ready, and an image for it that contains bash."""
     if request.param == "docker":
         engine: Docker = request.getfixturevalue("docker")
         assert engine.environment

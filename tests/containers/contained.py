@@ -1,4 +1,4 @@
-"""Runs in containers, and the supervisors that are started for them as the queue starts them."""
+"""Runs in containers, whose supervisors are started as the queue starts them."""
 
 import json
 import os
@@ -39,9 +39,9 @@ def profile_of(runtime: str, image: Image, folder: Path) -> Profile:
     """Return a profile under which the base image trains: with this machine's packages, and `python` by its name.
 
     Args:
-        runtime: What executes.
+        runtime: The name of the runtime.
         image: The base image.
-        folder: Where what it needs is put.
+        folder: A folder for the files that the profile needs.
     """
     python = folder / "python"
     python.write_text('#!/bin/sh\nexec /usr/bin/python3 "$@"\n')
@@ -85,13 +85,13 @@ class Contained:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training has left behind.
+    """The results of a training.
 
     reasons: Why each of its attempts ended.
     metrics: The lines of metrics of the run, over all its attempts.
-    scores: Those of its result.
-    parameters: Those of its last checkpoint.
-    files: The kinds of its files: their names, with every number the same.
+    scores: The scores in its result.
+    parameters: The parameters in its last checkpoint.
+    files: The names of its files, with every number replaced by the same text.
     """
 
     reasons: list[Reason | None]
@@ -106,8 +106,8 @@ def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
 
     Args:
         folder: An empty folder.
-        profile: Where it executes.
-        interrupt: Whether it is asked to stop at its first checkpoint, as by a preemption, and resumed.
+        profile: The profile under which it executes.
+        interrupt: Whether to stop it at its first checkpoint, like a preemption, and to resume it.
     """
     settings = {**_SHORT, "data.cache": str(folder.parent / "cache")}
     (folder / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "base": settings, "seeds": 1}))
@@ -138,7 +138,7 @@ def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
 
 
 def _interrupt(folder: Path) -> None:
-    """Have the supervisor of a run's first attempt stop it, once it has a checkpoint."""
+    """Let the supervisor of a run's first attempt stop the run as soon as it has a checkpoint."""
     found = (folder / "runs/x").glob
     if wait_until(lambda: list(found("*/attempts/0/checkpoints/*/checkpoint.json")), 120):
         (attempt,) = found("*/attempts/0")

@@ -1,6 +1,6 @@
-"""A `docker` that holds one image of a few files, says what it was asked, and waits where a test wants it to.
+"""A fake `docker` that has one image of a few files, records its calls, and waits if a test tells it to.
 
-It stands in where the subject is what happens around an engine: two that convert at once, a kill, a full disk.
+Tests use it for what happens around an engine: two conversions at the same time, a kill, a full disk.
 """
 
 import io
@@ -34,10 +34,10 @@ if words[0] == "export":
 
 
 class EngineStandIn:
-    """The stand-in, to be put on the path.
+    """The fake engine; tests put it on the PATH.
 
     Args:
-        folder: Everything lies under it.
+        folder: The folder of all its files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,17 +54,17 @@ class EngineStandIn:
                 tar.addfile(entry, io.BytesIO(b"\0" * size))
 
     def describe(self, size: int = 1000) -> None:
-        """Have the image hold `size` bytes."""
+        """Let the image contain `size` bytes."""
         config = {"Labels": LABELS, "Env": ["PATH=/opt/venv/bin:/usr/bin", "LANG=C.UTF-8"]}
         said = {"Id": ID, "RepoDigests": [], "Size": size, "Config": config}
         (self.folder / "image.json").write_text(json.dumps(said))
 
     @property
     def asked(self) -> list[str]:
-        """What it was asked, by the first word."""
+        """The first words of all its calls."""
         path = self.folder / "asked"
         return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
 
     def hold(self, wanted: bool = True) -> None:
-        """Have an export wait, or go on."""
+        """Let exports wait, or continue."""
         (self.folder / "hold").touch() if wanted else (self.folder / "hold").unlink()

@@ -1,4 +1,4 @@
-"""Where the tests of containers execute: the engines of this machine, with a small image."""
+"""The engines of this machine, with a small image, for the tests of containers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,8 @@ class Place:
     """A runtime with its image.
 
     runtime: Its name.
-    image: What a profile says: an image with Python and no more.
-    engine: What can be asked for its containers.
+    image: The image in its profile, which contains only Python.
+    engine: The engine that can list its containers.
     """
 
     runtime: str
@@ -24,10 +24,10 @@ class Place:
     engine: Any
 
     def containers(self) -> list[str]:
-        """Return the containers that there are, running or not."""
+        """Return all containers, running or not."""
         return self.engine.call("ps", "--all", "--quiet").split()
 
 
 def place_of(request: pytest.FixtureRequest, runtime: str) -> Place:
-    """Return a place for a test, and have the test's process, and what it starts, find its engine."""
+    """Return a place for a test, and let the test's process and its child processes find the engine."""
     return Place(runtime, BASE, request.getfixturevalue(runtime))

@@ -1,4 +1,4 @@
-"""A run in a container finds what the runs before it have left, at the same place as outside."""
+"""A run in a container finds the files of its predecessors under the same paths as outside."""
 
 from dataclasses import replace
 from pathlib import Path

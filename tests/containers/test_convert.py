@@ -1,4 +1,4 @@
-"""One image, converted once: by two at the same time, after a kill, and not at all where there is no room."""
+"""Conversion of images: two at the same time convert once, a kill is repaired, a full disk is an error."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def start(runs: Path, *before: str, **variables: str) -> subprocess.Popen[str]:
 
 
 def left(runs: Path) -> list[str]:
-    """Return the files that a conversion left besides its result, here and where it worked."""
+    """Return the files besides the result that a conversion left, here and in its work folder."""
     place = place_of(IMAGE, Form.FOLDER, runs)
     there = {path.name for path in place.parent.iterdir()} if place.parent.exists() else set[str]()
     return sorted(there - {place.name, f"{place.name}.json"}) + os.listdir(os.environ["APPTAINER_TMPDIR"])

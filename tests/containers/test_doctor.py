@@ -1,4 +1,4 @@
-"""What `launch doctor` says of the real runtimes that need no engine."""
+"""The output of `launch doctor` about the real runtimes that need no engine."""
 
 from launch.checks.check import Level
 from launch.checks.runtimes import check_apptainer, check_charliecloud

@@ -1,4 +1,4 @@
-"""A folder that is named for an engine of the tests by mistake: nothing in it is touched."""
+"""If a user names a wrong folder for an engine of the tests, nothing in the folder is changed."""
 
 from pathlib import Path
 

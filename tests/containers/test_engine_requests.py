@@ -1,4 +1,4 @@
-"""What engines are asked for: pure, so that GPUs and clusters need not be there."""
+"""The command lines for engines. They are pure values, so the tests need no GPUs and no clusters."""
 
 import json
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""Whole runs through the engines: they end and are told of as bare ones are, see their GPUs, and give the same bits."""
+"""Complete runs through the engines: they end and are reported like bare runs, see their GPUs, and give equal bits."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def slots_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def execute(
     folder: Path, place: Place, commands: Sequence[Sequence[str]], resources: Resources
 ) -> tuple[list[RunView], list[AttemptRecord]]:
-    """Run commands in containers; return how they stand and what is recorded of their last attempts."""
+    """Run commands in containers; return their states and the records of their last attempts."""
     store, runs = Store(folder / "runs"), command_runs(commands, resources=resources)
     options = ContainerOptions(runtime=place.runtime, image=place.image)
     # One after the other: of Podman's containers only the machine's own count says that the kernel killed one.
@@ -181,7 +181,7 @@ def test_status_sees_what_nobody_watches_and_cancel_ends_it(
 
 
 def hosts_of(runtime: str, folder: str) -> list[int]:
-    """Return the processes on the host that stand for an attempt's container: our driver, or Podman itself."""
+    """Return the host processes that control an attempt's container: our driver, or Podman itself."""
     label, found = f"LAUNCH_ATTEMPT_DIR={folder}".encode(), []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Whole runs through the runtimes that need no engine: they end, are stopped, killed and resumed as bare ones are."""
+"""Complete runs through the runtimes without an engine: they end, stop, are killed and resume like bare runs."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def contained(
 
 
 def at_work(run: Contained, number: int = 0) -> bool:
-    """Return whether a process lives that was started for an attempt."""
+    """Return whether a process of an attempt is alive."""
     found = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, str(run.path(number)))
     for fd in found:
         os.close(fd)

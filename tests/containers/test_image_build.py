@@ -1,4 +1,4 @@
-"""Images built by a real engine: what is rebuilt, what one holds and what it must not, with and without network."""
+"""Images that a real engine builds: what is rebuilt, what they contain and must not contain, also without network."""
 
 import io
 import json
@@ -30,7 +30,7 @@ TINY = ("model.n_layers=1", "model.d_model=8", "model.d_state=8", "model.n_block
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ImageSpec:
-    """An image of one small package, by the recipe of all."""
+    """An image with one small package, built with the common Dockerfile."""
     lock = tmp_path_factory.mktemp("tiny") / "tiny.txt"
     lock.write_text(_pin("iniconfig"))
     return ImageSpec(name="tiny", base=BASE, lock=lock, platform="cpu")
@@ -38,7 +38,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ImageSpec:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code that may be touched."""
+    """A copy of the code that a test may change."""
     folder = tmp_path_factory.mktemp("source")
     for name in ("s5", "launch"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -50,7 +50,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(
     docker_engine: Docker, tiny: ImageSpec, source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> EngineImage:
-    """The small image, built with secrets at hand."""
+    """The small image, built with secrets."""
     folder = tmp_path_factory.mktemp("secrets")
     conf, bundle = folder / "pip.conf", folder / "ca.crt"
     with index_secrets() as ours:
@@ -64,7 +64,7 @@ def built(
 
 @pytest.fixture
 def small(docker: Docker, tmp_path: Path) -> EngineImage:
-    """An image of one file with the labels of ours: what an engine moves in no time."""
+    """An image of one file, with our labels, which an engine pushes and pulls quickly."""
     layer = tmp_path / "small.tar"
     with tarfile.open(layer, "w") as tar:
         entry = tarfile.TarInfo("secret")
@@ -85,7 +85,7 @@ def _pin(package: str) -> str:
 
 
 def _ends_of_steps(said: str) -> dict[str, str]:
-    """Return how each step of the recipe ended, CACHED or DONE, of a build's plain progress."""
+    """Return how each step of the Dockerfile ended, CACHED or DONE, from the build's plain output."""
     steps = dict(re.findall(r"^(#\d+) (\[\S+ +\d+/\d+\] (?:RUN|COPY|WORKDIR).*)$", said, re.MULTILINE))
     ends = dict(re.findall(r"^(#\d+) (CACHED|DONE)", said, re.MULTILINE))
     return {step: ends.get(number, "") for number, step in steps.items()}

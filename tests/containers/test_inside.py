@@ -1,4 +1,4 @@
-"""What a command finds inside: the machine's own kernel starts it, through each runtime that needs no engine."""
+"""The environment of a command in a container, started for real by each runtime that needs no engine."""
 
 import json
 import os
@@ -41,7 +41,7 @@ sys.exit(75)
 
 
 class Place:
-    """A run's folders, under a path that no image has, and what is mounted of them."""
+    """A run's folders, under a path that no image has, and the mounts of these folders."""
 
     def __init__(self, folder: Path, runtime: str, image: Image) -> None:
         self.folder, self.runtime = folder, find_runtime(runtime)
@@ -52,7 +52,7 @@ class Place:
         self.image = image
 
     def call(self, *command: str, mounts: tuple[Mount, ...] = (), **variables: str) -> ContainerCall:
-        """Return a command's call."""
+        """Return the call that starts a command."""
         own = (
             Mount(source=str(self.attempt), target=str(self.attempt), writable=True),
             Mount(source=str(self.snapshot), target=str(self.snapshot)),

@@ -1,4 +1,4 @@
-"""What a kill leaves of a sweep in containers: nothing runs on, nothing is lost, nothing is done twice."""
+"""Kills of a sweep in containers: no process continues, no run is lost, no run is done twice."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ class ContainedHarness(Harness):
     place: Place
 
     def prepare(self, place: Place) -> None:
-        """Write the profile: which runtime, which image, and where the payload and its journal lie."""
+        """Write the profile: the runtime, the image, and the folders of the payload and its journal."""
         self.place = place
         (self.root / "profiles").mkdir()
         (self.root / "profiles/contained.yaml").write_text(

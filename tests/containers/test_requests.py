@@ -1,4 +1,4 @@
-"""What each runtime asks of the machine for one and the same run, compared whole with what was once found right."""
+"""The complete command of each runtime for the same run, compared with a stored command."""
 
 import dataclasses
 import hashlib

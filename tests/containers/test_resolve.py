@@ -1,4 +1,4 @@
-"""From a word to an image: found, or refused with what is wrong and what to do, before anything starts."""
+"""Resolving the name of an image: it is found, or the message says what is wrong, before anything starts."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from tests.containers.engine_stand_in import ID, LABELS, EngineStandIn
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStandIn:
-    """A docker that holds one image, `there:1`, and programs of the other runtimes that are there and no more."""
+    """A fake docker with one image, `there:1`, and empty programs of the other runtimes."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("apptainer", "ch-run"):

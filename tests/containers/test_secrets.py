@@ -1,4 +1,4 @@
-"""A key that is planted, and searched for in all that a run leaves and shows: every program's arguments among it."""
+"""A secret key must not appear in anything that a run writes or shows, nor in any program's arguments."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""`launch shell` as a person has it: at a terminal, in the container that a run has, with what a run sees."""
+"""`launch shell` at a terminal: it starts the container of a run, with the same mounts and variables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOUNTS = 'while read -r _ _ _ _ place how _; do echo "MOUNT $place ${how%%,*}"; 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that commands are typed in, with places for data and caches, and one to be mounted."""
+    """The folder in which commands are typed, with folders for data and caches, and a folder to mount."""
     for name in ("data", "cache", "here", "extra"):
         (tmp_path / name).mkdir()
     (tmp_path / "extra" / "word").write_text("forty-two\n")

@@ -1,4 +1,4 @@
-"""A training that is interrupted in a container and resumed in another is, bit for bit, one without either."""
+"""A training that is interrupted in a container and resumed in another equals, bit for bit, an uninterrupted one."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ _RUNTIMES = ("docker", "podman", "apptainer", "charliecloud")
 
 
 def place_of(request: pytest.FixtureRequest, runtime: str, folder: Path) -> Profile:
-    """Return where to train: for Docker the image that users build, elsewhere its base and this machine's packages."""
+    """Return a profile: for Docker with the image that users build, else with its base and this machine's packages."""
     if runtime == "docker":
         request.getfixturevalue("docker")
         return Profile(name="here", runtime="docker", image=request.getfixturevalue("cpu_image").id)

@@ -1,8 +1,8 @@
-"""The real Apptainer on a Debian that has no package of it: sid's build, in a folder of its own; nothing is installed.
+"""The real Apptainer on a Debian without a package for it: sid's build, unpacked into a folder, not installed.
 
     python -m tests.engines.apptainer [FOLDER]
 
-It links a newer C library than this machine's, which is put next to it, and named in its two programs.
+It needs a newer C library than this machine's. That library is put next to it, and its two programs point to it.
 """
 
 import os
@@ -32,7 +32,7 @@ class Apptainer:
     """One Apptainer.
 
     Args:
-        folder: Everything lies under it.
+        folder: The folder of all its files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Apptainer:
 
     @property
     def programs(self) -> Path:
-        """What to put on the path."""
+        """The folder to put on the PATH."""
         return self.folder / "usr/bin"
 
     @property
@@ -54,7 +54,7 @@ class Apptainer:
         return tuple(map(int, found.groups())) if found else None
 
     def up(self) -> None:
-        """Put it there, unless it is; raise where it is too old."""
+        """Set it up if it does not exist; raise if it is too old."""
         claim(self.folder, "apptainer")
         if self.version is None:
             self.remove()
@@ -69,7 +69,7 @@ class Apptainer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _unpack(self) -> None:
-        """Take the packages of sid from the archive that apt is set up for."""
+        """Fetch the packages of sid from the archive in apt's settings."""
         apt = self.folder / "apt"
         for name in ("lists/partial", "archives/partial", "debs"):
             (apt / name).mkdir(parents=True)
@@ -95,7 +95,7 @@ class Apptainer:
         shutil.rmtree(apt)
 
     def _relocate(self) -> None:
-        """Have its programs find their libraries, and their settings next to themselves."""
+        """Let its programs find their libraries and settings in its folder."""
         lib = f"usr/lib/{platform.machine()}-linux-gnu"
         libraries = self.folder / "libs" / lib
         loader = next(libraries.glob("ld-linux-*.so.*"))
@@ -121,7 +121,7 @@ def _run(*words: str, cwd: Path | None = None) -> str:
 
 
 def main() -> int:
-    """Put it there from a shell."""
+    """Set it up from a shell."""
     engine = Apptainer(Path(sys.argv[1] if len(sys.argv) > 1 else f"/tmp/apptainer-{os.getuid()}-dev").absolute())
     if absent := missing():
         sys.stderr.write(f"missing; type: apt-get install --no-install-recommends {' '.join(absent)}\n")

@@ -1,10 +1,10 @@
-"""A machine that holds nothing but Debian, Python, git and make: what a test takes for granted is missing there.
+"""A root file system with only Debian, Python, git and make, to find what the tests need besides.
 
     python -m tests.engines.bare_root COMMAND...
 
-Each command runs in a clean clone of the commit that is checked out, in a root of its own: no engine, no cluster, no
-uv, no cache, an empty home and none of this machine's variables. It needs root's rights and mmdebstrap. The mounts and
-the processes live in namespaces of their own and end with the command: nothing is left to clean up but one folder.
+Each command runs in its own root, in a clean clone of the current commit. There is no engine, no cluster, no uv and no
+cache; the home is empty, and no variable of this machine is set. The program needs root's rights and mmdebstrap. Mounts
+and processes are in separate namespaces and end with the command, so only one folder must be removed afterwards.
 """
 
 import ast
@@ -91,7 +91,7 @@ def _registry_settings() -> Iterable[tuple[str, str]]:
 
 
 def _execute(root: Path, command: str) -> int:
-    """Run a command in a root, say how long it took, and return its exit code."""
+    """Run a command in a root, print how long it took, and return its exit code."""
     variables = {
         "HOME": "/root",
         "LANG": "C.UTF-8",

@@ -1,4 +1,4 @@
-"""A daemon of an engine: started in a session of its own, its pid noted, ended by that pid and no other."""
+"""A daemon of an engine: started in its own session, and ended by the pid that was stored at its start."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ END_S = 20  # how long a daemon may take to end in good order
 
 
 class EngineError(Exception):
-    """An engine does not start; the message holds the last lines of its logs."""
+    """An engine does not start; the message contains the last lines of its logs."""
 
 
 class Daemon:
@@ -65,11 +65,11 @@ class Daemon:
         self._note.write_text(f"{pid} {processes.start_time(pid)}\n")
 
     def kill(self) -> None:
-        """End it as a failing machine does, and wait until it is gone."""
+        """Kill it, as a failing machine does, and wait until it has ended."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it in good order, by force where that takes too long."""
+        """Stop it; kill it if that takes too long."""
         if not self._end(signal.SIGTERM):
             self.kill()
         self._note.unlink(missing_ok=True)
@@ -84,9 +84,9 @@ class Daemon:
 
 
 def wait_until(truth: Callable[[], object], timeout_s: float, poll_s: float = 0.01) -> bool:
-    """Wait until a callable is true, at most so long; return whether it is.
+    """Wait until a callable returns True or the time is over; return whether it did.
 
-    For what announces itself by no event that this process could wait for: another's children, a scheduler's queue.
+    For changes without an event that this process could wait for, such as in a scheduler's queue.
     """
     deadline = time.monotonic() + timeout_s
     while not truth():

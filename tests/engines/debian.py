@@ -1,4 +1,4 @@
-"""A minimal Debian made of the archive that this machine's apt is set up for."""
+"""A minimal Debian, made from the archive in the settings of this machine's apt."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ def make_root(target: Path, packages: list[str], *options: str, form: str, **var
 
     Args:
         target: The folder or the archive to make.
-        packages: What it holds besides the essential packages and apt.
+        packages: Packages to install besides the essential packages and apt.
         options: Further options of mmdebstrap.
         form: `directory` or `tar`.
         variables: Further environment variables for mmdebstrap.

@@ -2,8 +2,8 @@
 
     eval "$(python -m tests.engines.docker up [FOLDER])"     python -m tests.engines.docker down [FOLDER]
 
-Bringing it up again changes nothing. It needs root and Debian's packages, and leaves nothing outside its folder. Its
-containers have no network or the machine's. Its base image is made of the archive that apt is set up for.
+`up` changes nothing if the engine runs. It needs root and Debian's packages, and leaves nothing outside its folder. The
+containers have no network, or the machine's. The base image is made from the archive in apt's settings.
 """
 
 import os
@@ -37,7 +37,7 @@ class Docker:
     """One engine.
 
     Args:
-        folder: Everything lies under it; short, since sockets do.
+        folder: The folder of all its files; its path must be short, since it contains sockets.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Docker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs that is to speak to this engine."""
+        """The environment for processes that use this engine."""
         path = os.environ.get("PATH", os.defpath)
         return {
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
@@ -74,12 +74,12 @@ class Docker:
 
     @property
     def daemon(self) -> Daemon:
-        """The engine's."""
+        """The engine's daemon."""
         return Daemon("dockerd", self.folder)
 
     @property
     def answers(self) -> bool:
-        """Whether the engine does."""
+        """Whether the engine answers."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self.folder / "docker.sock"))
             return bool(self.call("version", "--format", "{{.Server.Version}}", check=False).strip())
@@ -93,13 +93,13 @@ class Docker:
     # Up and down.
 
     def up(self) -> None:
-        """Start what does not run, and return when the engine answers and has the base image."""
+        """Start the daemons that do not run, and return when the engine answers and has the base image."""
         self.start()
         if not self.call("images", "-q", BASE):
             self._make_base()
 
     def start(self, *, gpus: bool | None = None) -> None:
-        """Start the engine where it does not run, and return when it answers.
+        """Start the engine if it does not run, and return when it answers.
 
         Args:
             gpus: Whether it takes requests for GPUs, by a hook that does nothing: nothing appears in a container but
@@ -125,7 +125,7 @@ class Docker:
             raise EngineError(f"dockerd did not come up\n{_tail(self.folder / 'log/dockerd.out')}")
 
     def start_registry(self) -> str:
-        """Start the registry where it does not run; return its address, to stand before an image's name."""
+        """Start the registry if it does not run; return its address, the prefix of an image's name."""
         noted, config = self.folder / "run/registry.port", self.folder / "registry.yml"
         daemon = Daemon("docker-registry", self.folder)
         if daemon.pid is None:
@@ -175,7 +175,7 @@ class Docker:
         ]
 
     def _clean(self) -> None:
-        """End what an engine that was killed has left: shims with their containers, and mounts; a stale pid too."""
+        """Clean up after an engine that was killed: end its shims and containers, remove mounts and a stale pid."""
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and self._is_ours(entry):
                 children = [pid for task in entry.glob("task/*/children") for pid in _words(task)]
@@ -197,7 +197,7 @@ class Docker:
         return words.startswith(("containerd", "/usr/bin/containerd")) and f"{self.folder}/exec/" in words
 
     def _make_base(self) -> None:
-        """Make the base image from the archive of this machine's Debian, and load it."""
+        """Make the base image from the archive of this machine's Debian, and load it into the engine."""
         file = self.folder / "base.tar"
         if not file.exists():
             options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc")]
@@ -226,7 +226,7 @@ def _tail(path: Path) -> str:
 
 
 def main() -> int:
-    """Bring an engine up or down from a shell."""
+    """Start or stop an engine from a shell."""
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else f"/tmp/docker-{os.getuid()}-dev").absolute()
     if sys.argv[1:2] == ["down"]:
         claim(folder, "docker")

@@ -16,7 +16,7 @@ ENGINE_TESTS = "tests/containers/"  # who shares the engine lies here, and runs 
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Docker]:
-    """The session's engine with its base image, whatever the number of workers."""
+    """The session's engine with its base image; all workers share it."""
     if absent := missing():
         pytest.skip(f"no Docker engine here; type: apt-get install --no-install-recommends {' '.join(absent)}")
     if os.getuid() != 0:
@@ -27,7 +27,7 @@ def docker_engine() -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def cpu_image(docker_engine: Docker) -> EngineImage:
-    """The image `cpu`, built from its lock on the tests' base; an engine that stays has it from then on."""
+    """The image `cpu`, built from its lock on the tests' base image; a permanent engine keeps it."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in docker_engine.environment.items():
             patch.setenv(name, value)
@@ -36,7 +36,7 @@ def cpu_image(docker_engine: Docker) -> EngineImage:
 
 @pytest.fixture
 def docker(docker_engine: Docker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
-    """An engine without containers, to which every client speaks that the test calls."""
+    """An engine without containers; every client that the test calls uses it."""
     for name in [name for name in os.environ if name.startswith("DOCKER_")]:
         monkeypatch.delenv(name)
     for name, value in docker_engine.environment.items():

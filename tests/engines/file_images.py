@@ -1,4 +1,4 @@
-"""What executes images without an engine, and images for it: the base image of the tests, converted once a session."""
+"""Runtimes without an engine, and their images: the tests' base image, converted once per session."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ FILE_RUNTIMES = ("apptainer", "charliecloud")
 
 @pytest.fixture(scope="session")
 def apptainer_engine() -> Iterator[Apptainer]:
-    """The session's Apptainer, whatever the number of workers."""
+    """The session's Apptainer; all workers share it."""
     if absent := missing():
         pytest.skip(f"no Apptainer here; type: apt-get install --no-install-recommends {' '.join(absent)}")
     with engine_of("apptainer", Apptainer, Apptainer.up) as engine:
@@ -28,7 +28,7 @@ def apptainer_engine() -> Iterator[Apptainer]:
 
 @pytest.fixture(scope="session")
 def file_images(docker_engine: Docker, apptainer_engine: Apptainer) -> dict[str, Image]:
-    """The base image as each runtime without an engine executes it; converted by the first worker that asks."""
+    """The base image in the format of each runtime without an engine; the first worker that needs it converts it."""
     if find("ch-run") is None:
         pytest.skip("no Charliecloud here; type: apt-get install --no-install-recommends charliecloud-runtime")
     with pytest.MonkeyPatch.context() as patch:
@@ -56,6 +56,6 @@ def file_image(
     apptainer_engine: Apptainer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[str, Image]:
-    """A runtime without an engine, on the path, and an image for it that holds Python and no more."""
+    """A runtime without an engine, on the PATH, and an image for it that contains only Python."""
     monkeypatch.setenv("PATH", f"{apptainer_engine.programs}:{os.environ['PATH']}")
     return request.param, file_images[request.param]

@@ -1,4 +1,4 @@
-"""Which of Debian's packages the engines need, and which of them are not here."""
+"""The Debian packages that the engines need, and those of them that are not installed."""
 
 import shutil
 
@@ -26,7 +26,7 @@ def missing() -> list[str]:
 
 
 def find(program: str) -> str | None:
-    """Return where a program lies."""
+    """Return the path of a program."""
     import os
 
     return shutil.which(program, path=os.environ.get("PATH", os.defpath) + PATH)

@@ -1,4 +1,4 @@
-"""A real Podman with images of its own: no daemon, the settings that an old kernel's control groups want."""
+"""A real Podman with its own images: without a daemon, with settings for the control groups of an old kernel."""
 
 import ctypes
 import json
@@ -33,7 +33,7 @@ class Podman:
     """One Podman.
 
     Args:
-        folder: Its images and containers lie under it.
+        folder: The folder of its images and containers.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Podman:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs that is to use these images."""
+        """The environment for processes that use these images."""
         return {
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
@@ -63,7 +63,7 @@ class Podman:
         return done.stdout
 
     def up(self, docker: Docker) -> None:
-        """Write its settings, and take the base image from an engine that has it."""
+        """Write its settings, and copy the base image from an engine that has it."""
         claim(self.folder, "podman")
         (self.folder / "containers.conf").write_text(_SETTINGS)
         places = {"graphroot": self.folder / "images", "runroot": self.folder / "run"}
@@ -98,7 +98,7 @@ def podman_images(docker_engine: Docker) -> Iterator[Podman]:
 
 @pytest.fixture
 def podman(podman_images: Podman, monkeypatch: pytest.MonkeyPatch) -> Iterator[Podman]:
-    """Podman without containers; every command of the test knows where its images lie."""
+    """Podman without containers; every command of the test uses its images."""
     for name in [name for name in os.environ if name.startswith("DOCKER_")]:
         monkeypatch.delenv(name)  # Podman reads Docker's settings, and refuses a folder of them without any
     for name, value in podman_images.environment.items():
@@ -109,7 +109,7 @@ def podman(podman_images: Podman, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 
 
 class Reaper:
-    """Reap what conmon leaves. Podman waits until its monitor is gone, and not everywhere does process 1 reap."""
+    """Reap the children of conmon: Podman waits for its monitor, and process 1 does not reap on every machine."""
 
     def __enter__(self) -> None:
         self._over = threading.Event()
@@ -134,7 +134,7 @@ class Reaper:
 
 
 def _children(task: str) -> list[str]:
-    """Return the children of a thread of this process; none where it has ended since it was seen."""
+    """Return the child processes of a thread of this process; an empty result if the thread has ended."""
     try:
         return Path(f"/proc/self/task/{task}/children").read_text().split()
     except OSError:

@@ -1,7 +1,7 @@
-"""One engine for all of pytest's workers: started by the first that wants it, removed after the last.
+"""One engine for all workers of pytest: the first worker that needs it starts it; it is removed after the last one.
 
-`LAUNCH_TEST_DOCKER=FOLDER`, and so for every kind, names one that is up already, or is brought up there, and stays: for
-the work on these tests.
+`LAUNCH_TEST_DOCKER=FOLDER`, or the same variable of another engine, names a folder whose engine is used, started if
+necessary, and not removed. This is for work on these tests.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ _MARK = ".launch-test-engine"
 
 
 class Engine(Protocol):
-    """What lies in a folder of its own, and can be removed with it."""
+    """An engine with its own folder, which can be removed with it."""
 
     def remove(self) -> None:
         """Stop it and remove its folder."""
@@ -29,13 +29,13 @@ E = TypeVar("E", bound=Engine)
 
 @contextmanager
 def engine_of(kind: str, make: Callable[[Path], E], up: Callable[[E], None], *, part: str = "") -> Iterator[E]:
-    """Hold the engine of this session of pytest, or the one that stays.
+    """Yield the engine of this session of pytest, or the permanent engine.
 
     Args:
         kind: Its name.
-        make: Returns that of a folder.
-        up: Starts it; changes nothing where it runs.
-        part: Who shares it, where a session has several of the kind.
+        make: Returns the engine of a folder.
+        up: Starts the engine; changes nothing if it runs.
+        part: Name of the group of workers that share it, if a session has several engines of the kind.
     """
     if named := os.environ.get(f"LAUNCH_TEST_{kind.upper()}"):
         engine = make(Path(named))
@@ -47,10 +47,10 @@ def engine_of(kind: str, make: Callable[[Path], E], up: Callable[[E], None], *, 
 
 
 def claim(folder: Path, kind: str) -> None:
-    """Make a folder an engine's, unless it is.
+    """Mark a folder as the folder of an engine, unless it is marked.
 
     Raises:
-        EngineError: Where it holds anything else: bringing up an engine may end processes and remove files there.
+        EngineError: If it contains other files: starting an engine may end processes and remove files of its folder.
     """
     mark = folder / _MARK
     if mark.exists() and mark.read_text() == kind:
@@ -69,9 +69,9 @@ def shared(kind: str, up: Callable[[Path], None], remove: Callable[[Path], None]
 
     Args:
         kind: Its name.
-        up: Starts the engine of a folder; changes nothing where it runs.
+        up: Starts the engine of a folder; changes nothing if it runs.
         remove: Stops it and removes its folder; also called for sessions that were killed.
-        part: Who shares it, where a session has several of the kind.
+        part: Name of the group of workers that share it, if a session has several engines of the kind.
 
     Yields:
         Its folder.
@@ -93,14 +93,14 @@ def shared(kind: str, up: Callable[[Path], None], remove: Callable[[Path], None]
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock among processes."""
+    """Hold a lock that all processes respect."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _remove_unused(users: Path, remove: Callable[[Path], None]) -> None:
-    """Remove a session's engine unless a process of the session lives."""
+    """Remove a session's engine unless a process of the session is alive."""
     with users.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""A real Slurm on this machine: munge, slurmctld, virtual nodes, and slurmdbd with mariadb where there is accounting.
+"""A real Slurm on this machine: munge, slurmctld, virtual nodes, and for accounting slurmdbd with mariadb.
 
     eval "$(python -m tests.engines.slurm up [FOLDER])"     python -m tests.engines.slurm down [FOLDER]
 
-Bringing it up again changes nothing. It needs Debian's packages and no systemd, and leaves nothing outside its folder.
+`up` changes nothing if the cluster runs. It needs Debian's packages, but no systemd, and writes only in its folder.
 """
 
 import getpass
@@ -40,8 +40,8 @@ class Slurm:
     """One cluster.
 
     Args:
-        folder: Everything lies under it; short, since sockets do.
-        settings: How it is configured.
+        folder: The folder of all its files; its path must be short, since it contains sockets.
+        settings: The settings of the cluster.
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
@@ -56,12 +56,12 @@ class Slurm:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs that is to speak to this cluster."""
+        """The environment for processes that use this cluster."""
         path = os.environ.get("PATH", os.defpath)
         return {"SLURM_CONF": str(self.folder / "etc/slurm.conf"), "PATH": path + PATH, "LC_ALL": "C"}
 
     def call(self, *words: str, check: bool = True) -> str:
-        """Run a command that speaks to this cluster and return its output."""
+        """Run a command that uses this cluster, and return its output."""
         done = subprocess.run(
             words, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False, timeout=120
         )
@@ -75,7 +75,7 @@ class Slurm:
 
     @property
     def answers(self) -> bool:
-        """Whether slurmctld does."""
+        """Whether slurmctld answers."""
         return self.daemon("slurmctld").pid is not None and "UP" in self.call("scontrol", "ping", check=False)
 
     @property
@@ -87,13 +87,13 @@ class Slurm:
     # Up and down.
 
     def up(self) -> None:
-        """Start what does not run, and return when every node takes jobs."""
+        """Start the daemons that do not run, and return when every node takes jobs."""
         self.start()
         self.resume()
         self._until(lambda: self.fit_nodes == self.settings.node_names, "the nodes", "slurmctld")
 
     def start(self) -> None:
-        """Start what does not run, and return when slurmctld answers; its nodes may need seconds more."""
+        """Start the daemons that do not run, and return when slurmctld answers; nodes may need some seconds more."""
         for name in ("etc", "log", "run", "state", "dev", "spool", "db"):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o755)
         self._configure()
@@ -116,7 +116,7 @@ class Slurm:
         self.daemon(name).start(["slurmd", "-D", "-N", name], self.environment)
 
     def resume(self) -> None:
-        """Give back, as an administrator does, the nodes that Slurm has taken out of service itself.
+        """Resume, as an administrator does, the nodes that Slurm has drained itself.
 
         A slurmctld that was killed may number a job, or start one, a second time: "Duplicate jobid" drains the node.
         """
@@ -126,7 +126,7 @@ class Slurm:
                 self.call("scontrol", "update", f"nodename={name}", "state=resume", check=False)
 
     def configure(self, settings: Settings) -> None:
-        """Go on with other settings, of as many nodes, which restarts slurmctld; jobs stay."""
+        """Change the settings, with the same number of nodes; this restarts slurmctld and keeps the jobs."""
         self.daemon("slurmctld").stop()
         self.settings = settings
         self.start()
@@ -148,7 +148,7 @@ class Slurm:
     # Jobs.
 
     def cancel_all(self) -> None:
-        """Cancel every job, and wait until none is left."""
+        """Cancel every job, and wait until the queue is empty."""
         jobs = sorted({line.split("_")[0] for line in self.jobs("%A")})
         if jobs:
             self.call("scancel", *jobs, check=False)
@@ -161,7 +161,7 @@ class Slurm:
         return self.call("squeue", "-h", "-r", "-o", form, check=False).splitlines()
 
     def limit(self, **limits: int) -> None:
-        """Set limits of this user's association, such as MaxSubmitJobs; -1 takes one away."""
+        """Set limits of this user's association, such as MaxSubmitJobs; -1 removes a limit."""
         words = [f"{name}={value}" for name, value in limits.items()]
         self.call("sacctmgr", "-i", "modify", "user", getpass.getuser(), "set", *words)
 
@@ -249,7 +249,7 @@ class Slurm:
         return False
 
     def _until(self, truth: Callable[[], bool], what: str, daemon: str) -> None:
-        """Wait until something is up, as long as its daemon lives."""
+        """Wait until a condition is true; raise if the daemon ends first."""
         wait_until(lambda: self.daemon(daemon).pid is None or truth(), _UP_S, poll_s=0.05)
         if not truth():
             tails = [f"==> {path.name}\n{_tail(path)}" for path in sorted((self.folder / "log").iterdir())]
@@ -257,7 +257,7 @@ class Slurm:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file in one step, where it says something else: a node may be reading it, and drains itself of half."""
+    """Write a file in one step if its text changes: a node that reads half of it would drain itself."""
     if not path.exists() or path.read_text() != text:
         own = path.with_suffix(".new")
         own.write_text(text)
@@ -281,7 +281,7 @@ def _accepts(address: str, port: int) -> bool:
 
 
 def _free_port() -> int:
-    """Return the first of a row of ports that no process listens on."""
+    """Return the first port of a range on which no process listens."""
     start = _FIRST_PORT + os.getpid() % 200 * _PORTS
     for port in [*range(start, _LAST_PORT, _PORTS), *range(_FIRST_PORT, start, _PORTS)]:
         if not any(_accepts("127.0.0.1", port + offset) for offset in range(_PORTS)):
@@ -290,7 +290,7 @@ def _free_port() -> int:
 
 
 def main() -> int:
-    """Bring a cluster up or down from a shell."""
+    """Start or stop a cluster from a shell."""
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else f"/tmp/slurm-{os.getuid()}-dev").absolute()
     if sys.argv[1:2] == ["down"]:
         Slurm(folder).remove()

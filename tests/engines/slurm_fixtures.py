@@ -1,4 +1,4 @@
-"""The cluster that the tests of a worker share: waiting is most of what they do, so two clusters wait at once."""
+"""The cluster that the tests of a worker share. The tests mostly wait, so two clusters at a time are faster."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ CLUSTER_TESTS = "tests/slurm/"  # who needs a cluster lies here
 
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[Slurm]:
-    """The worker's cluster, started by the first test that wants it and stopped after the last."""
+    """The worker's cluster: the first test that needs it starts it; it is stopped after the last test."""
     if absent := missing():
         pytest.skip(f"no Slurm here; type: apt-get install --no-install-recommends {' '.join(absent)}")
     with engine_of("slurm", Slurm, Slurm.up, part=os.environ.get("PYTEST_XDIST_WORKER", "")) as cluster:
@@ -23,7 +23,7 @@ def slurm_cluster() -> Iterator[Slurm]:
 
 @pytest.fixture
 def slurm(slurm_cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
-    """A cluster without jobs, in its first settings, to which every client that the test calls speaks."""
+    """A cluster without jobs, with its initial settings; every client that the test calls uses it."""
     for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_"))]:
         monkeypatch.delenv(name)
     for name, value in slurm_cluster.environment.items():

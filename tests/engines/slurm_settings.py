@@ -1,4 +1,4 @@
-"""How a test cluster is configured, and its configuration files as text. Pure."""
+"""The settings of a test cluster, and its configuration files as text."""
 
 import getpass
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ MAIN, LOW = "main", "low"  # the default partition, and one whose jobs make room
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a test may ask of a cluster.
+    """The settings that a test can choose for a cluster.
 
     Attributes:
         nodes: Virtual nodes, `node1` and so on.
-        cpus: What each is said to have; the machine's own are shared by all.
-        mem_mb: The memory of each, in MiB.
-        gpus: Fake GPUs of each: device files that do nothing, but jobs get `CUDA_VISIBLE_DEVICES`. Root alone can make
-            them.
+        cpus: The configured number of CPUs of each node; all nodes share those of the machine.
+        mem_mb: The memory of each node, in MiB.
+        gpus: Number of fake GPUs of each node. They are device files that do nothing, but jobs get
+            `CUDA_VISIBLE_DEVICES`. Only root can create them.
         accounting: Whether there is sacct, and with it accounts and limits.
         max_array_size: `MaxArraySize`.
         max_job_count: `MaxJobCount`.
-        grace_s: From a preempted job's signal to its kill.
-        cred_expire_s: A requeued job waits this long and a second more; less than 5 is refused without a word.
-        kill_wait_s: From SIGTERM at the time limit to SIGKILL.
+        grace_s: Time from the signal to a preempted job to its kill.
+        cred_expire_s: A requeued job waits one second longer than this. Slurm rejects values below 5 without a message.
+        kill_wait_s: Time from SIGTERM at the time limit to SIGKILL.
         slurmd_timeout_s: How long a node may be silent.
         message_timeout_s: How long a client waits for slurmctld.
         min_job_age_s: How long a finished job stays known to squeue and scontrol.
-        scheduler: `SchedulerParameters`; these start a job within half a second.
-        slow_s: Where it is not 0, the queue looks at new jobs only so often.
-        send_user_signal: Whether a preempted job gets the signal that it asked for.
+        scheduler: `SchedulerParameters`; the default starts a job within half a second.
+        slow_s: If not 0, the interval at which the scheduler looks at new jobs.
+        send_user_signal: Whether a preempted job gets the signal that it requested.
         requeue: `JobRequeue`.
         cgroup: Whether memory limits are enforced, by cgroup v1.
         extra: More lines of slurm.conf.
@@ -58,19 +58,19 @@ class Settings:
 
     @property
     def node_names(self) -> list[str]:
-        """The nodes."""
+        """The names of the nodes."""
         return [f"node{number}" for number in range(1, self.nodes + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where a cluster lives.
+    """The folder and the addresses of a cluster.
 
     Attributes:
-        folder: Everything lies under it.
+        folder: The folder of all its files.
         host: The machine's short name, which Slurm compares.
-        address: Where the daemons listen and are spoken to.
-        port: Of slurmctld; slurmdbd has the next, the nodes those from ten above.
+        address: The address of the daemons.
+        port: The port of slurmctld; slurmdbd has the next one, and the nodes have those from port + 10.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ class Site:
 
     @property
     def munge_socket(self) -> Path:
-        """How the daemons authenticate each other."""
+        """The socket of munge, by which the daemons authenticate each other."""
         return self.folder / "run" / "munge.sock"
 
 

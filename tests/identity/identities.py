@@ -1,6 +1,6 @@
-"""Computes the identities that `pins.json` holds: `python -m tests.identity.identities` prints today's in its form.
+"""Computes the identities that `pins.json` contains; `python -m tests.identity.identities` prints the current ones.
 
-All imports of the project stand in `planned` and `alone`, so that a renaming touches one place.
+Only `planned` and `alone` import the project, so that a renaming changes few lines.
 """
 
 import json
@@ -11,7 +11,7 @@ RECIPES = ROOT / "s5/conf/experiment"
 
 
 def planned(file: Path) -> list[tuple[str, str]]:
-    """Return the id and the full science hash of each run of a sweep file, in order, as the launcher has them."""
+    """Return the id and the full science hash of each run of a sweep file, in order, as the launcher computes them."""
     from launch.compose.composer import Composer
     from launch.sweepfile.sweep import load_sweep
 
@@ -20,7 +20,7 @@ def planned(file: Path) -> list[tuple[str, str]]:
 
 
 def alone(recipe: str) -> str:
-    """Return the full science hash of a recipe as `python -m s5 experiment=RECIPE` has it, without the launcher."""
+    """Return the full science hash of a recipe as `python -m s5 experiment=RECIPE` computes it."""
     from s5.config.compose import compose
     from s5.config.identity import science_hash, to_dict
 
@@ -33,7 +33,7 @@ def recipes() -> list[str]:
 
 
 def main() -> None:
-    """Print today's identities."""
+    """Print the current identities."""
     sweeps = {path.stem: dict(planned(path)) for path in sorted((ROOT / "sweeps").glob("*.yaml"))}
     print(json.dumps({"recipes": {recipe: alone(recipe) for recipe in recipes()}, "sweeps": sweeps}, indent=1))
 

@@ -1,7 +1,7 @@
 """The identities of all shipped recipes and sweeps are those of commit 7791133, on any machine and in any folder.
 
-Stored results are found by these hashes, so what stands in pins.json must never change. A new recipe or sweep is added
-there; `python -m tests.identity.identities` prints its lines.
+Stored results are found by these hashes, so the entries of pins.json must never change. A new recipe or sweep must be
+added to it; `python -m tests.identity.identities` prints the lines.
 """
 
 import json
@@ -19,7 +19,7 @@ PINS = json.loads(Path(__file__).with_name("pins.json").read_text())
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> dict[str, str]:
-    """The environment of another user on another machine: other folders, other time, other language."""
+    """The environment of another user on another machine: other folders, another time zone, another language."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("LAUNCH_", "S5_", "XDG_"))}
     moved = {
         "HOME": str(tmp_path / "home"),

@@ -1,6 +1,6 @@
-"""What the harness types: `python command.py ROOT RUNS STEPS STEP_S RETRIES PROFILE FIRST` submits a sweep of payloads.
+"""The command of the harness submits a sweep: `python command.py ROOT RUNS STEPS STEP_S RETRIES PROFILE FIRST`.
 
-All but the FIRST runs come after those, where that is not 0.
+If FIRST is not 0, all other runs come after the first FIRST runs.
 """
 
 import sys
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def sweep_of(root: Path) -> str:
-    """Return the name of a harness's sweep: its own, since a killed slurmctld may bring back jobs of another's."""
+    """Return the name of a harness's sweep. It is unique, since a killed slurmctld may restore jobs of other sweeps."""
     return f"kill-{root.name}"
 
 
 def main() -> int:
-    """Submit the sweep and see it through, or leave it to the scheduler.
+    """Submit the sweep and execute it, or leave it to the scheduler.
 
     Returns:
-        0 when every run has succeeded, or the scheduler has them all.
+        0 if every run has succeeded, or if the scheduler has all of them.
     """
     sys.path[0] = str(Path(__file__).parents[2])
     from launch.actions.drive import run_queue

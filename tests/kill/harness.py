@@ -1,4 +1,4 @@
-"""Types the command, kills what it started, types it again, and holds what is left against what really happened."""
+"""Starts the command, kills its processes, starts it again, and compares the result with what really happened."""
 
 import json
 import os
@@ -49,15 +49,15 @@ PAYLOAD_POINTS = ("payload.started", "payload.checkpoint", "payload.result", "pa
 
 @dataclass
 class Harness:
-    """One sweep that is to be killed again and again.
+    """One sweep whose processes are killed many times.
 
-    root: Everything lies under this folder.
-    runs: Runs of the sweep.
-    steps: Steps of each.
-    step_s: Seconds a step takes.
-    retries: How often a killed run is tried again without being asked.
-    first: So many runs come before the others; 0 for no order.
-    kills: What was killed, and how often.
+    root: The folder of all its files.
+    runs: Number of runs.
+    steps: Number of steps of each run.
+    step_s: Seconds of a step.
+    retries: How often a killed run is retried automatically.
+    first: Number of runs that come before the others; 0 for no order.
+    kills: Number of kills by kind of process.
     """
 
     root: Path
@@ -97,7 +97,7 @@ class Harness:
         )
 
     def finish(self) -> None:
-        """Type the command without any fault and wait until it has done its work."""
+        """Start the command without any fault, and wait until it has finished."""
         command = self.type_command()
         _, said = command.communicate(timeout=120)
         if command.returncode != 0:
@@ -110,7 +110,7 @@ class Harness:
         self.kills[point] += 1
 
     def kill_at_random(self, rng: random.Random, most_s: float) -> None:
-        """Type the command, and kill one to three of its processes at random instants, and it itself in the end."""
+        """Start the command, kill one to three of its processes at random times, and at last the command itself."""
         command = self.type_command()
         for _ in range(rng.randint(1, 3)):
             self._kill_one(rng, command, most_s)
@@ -122,7 +122,7 @@ class Harness:
         command.communicate()
 
     def _kill_one(self, rng: random.Random, command: "subprocess.Popen[bytes]", most_s: float) -> None:
-        """Wait until there is a process of some kind, then a moment more, and kill it."""
+        """Wait until a process of some kind exists, wait a moment more, and kill it."""
         kind = rng.choice(self.kinds)
 
         def pids() -> list[int]:
@@ -139,7 +139,7 @@ class Harness:
                 self.kills[kind] += 1
 
     def _processes(self, word: bytes) -> list[int]:
-        """Return the processes of this harness whose command line has a word: their slots folder tells them apart."""
+        """Return the processes of this harness, known by their slots folder, whose command line contains a word."""
         label = os.fsencode(f"LAUNCH_SLOTS={self.root / 'slots'}")
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
@@ -155,7 +155,7 @@ class Harness:
         return self._processes(b"")
 
     def check(self) -> dict[str, int]:
-        """Hold the files against the journal: every run succeeded exactly once, none lost, none twice.
+        """Compare the files with the journal: every run must have succeeded exactly once.
 
         Returns:
             The counts.

@@ -2,9 +2,9 @@
 
 usage: payload.py JOURNAL STEPS STEP_S
 
-It behaves as a run must: it goes on from the newest checkpoint of any attempt, stops with one when it is asked to or
-when its supervisor is gone, and writes its result last. The journal, each line of it one O_APPEND write,
-witnesses from outside what really happened. Standard library only.
+It behaves as a run must: it resumes from the newest checkpoint of any attempt, stops with a checkpoint on request or if
+its supervisor has ended, and writes its result last. Each line of the journal is one O_APPEND write, so the
+journal shows what really happened. The program uses only the standard library.
 """
 
 import fcntl
@@ -58,7 +58,7 @@ def _watch(fd: int, stop: threading.Event) -> None:
 
 
 def newest_step(run_dir: str) -> int:
-    """Return the newest step that any attempt has a checkpoint of; -1 without one."""
+    """Return the largest step with a checkpoint, from any attempt; -1 without a checkpoint."""
     found = -1
     attempts = os.path.join(run_dir, "attempts")
     for attempt in filter(str.isdigit, os.listdir(attempts)):
@@ -76,7 +76,7 @@ def write_result(attempt_dir: str, steps: int) -> None:
 
 
 def die_at(point: str) -> None:
-    """Die where the environment names this point, as `launch.store.files.fault` does, but once for each run."""
+    """Die if the environment names this point, as `launch.store.files.fault` does, but only once per run."""
     if os.environ.get("LAUNCH_FAULT") == point:
         with suppress(FileExistsError):
             os.close(os.open(os.path.join(os.environ["LAUNCH_RUN_DIR"], f".{point}"), os.O_CREAT | os.O_EXCL))

@@ -1,4 +1,4 @@
-"""The same harness for other tools: scripts as users write them are typed, killed and typed again, and counted."""
+"""The harness for other tools: it starts typical scripts of users, kills them, starts them again, and counts."""
 
 import json
 import os
@@ -58,7 +58,7 @@ main()
 
 
 def execute(root: str, steps: int, step_s: float, seed: int) -> None:
-    """Do what a careful user's function does: skip what has a result, else go on from the newest checkpoint."""
+    """Do what a careful user's function does: skip runs with a result, else resume from the newest checkpoint."""
     run_dir = Path(root, "runs", sweep_of(Path(root)), f"command-s{seed}")
     attempts = run_dir / "attempts"
     attempts.mkdir(parents=True, exist_ok=True)
@@ -84,9 +84,9 @@ class PeerHarness(SlurmHarness):
     """A sweep of another tool on a cluster.
 
     tool: One of `SCRIPTS`.
-    python: An interpreter that has it.
-    orphans: Arrays that were in the queue when the command was typed again, which knows nothing of them.
-    lost: Runs that an array in the queue was to execute, and that have no result when it is gone.
+    python: An interpreter in which it is installed.
+    orphans: Arrays that were in the queue when the command was started again, which does not know them.
+    lost: Runs of an array in the queue that have no result after the array has ended.
     """
 
     tool: str = "submitit_map_array"
@@ -122,7 +122,7 @@ class PeerHarness(SlurmHarness):
         )
 
     def fault(self, point: str) -> int:
-        """Kill the script as soon as sbatch has answered; count what its array does not bring to an end."""
+        """Kill the script as soon as sbatch has answered; count the runs that its array does not finish."""
         command = self.type_command(point)
         command.communicate(timeout=120)
         submitted = bool(self.jobs())
@@ -133,7 +133,7 @@ class PeerHarness(SlurmHarness):
         return command.returncode
 
     def finish(self) -> None:
-        """Type the command without any fault, and wait until the queue is empty."""
+        """Start the command without any fault, and wait until the queue is empty."""
         self.slurm.resume()
         self.orphans += len({line.split("_")[0] for line in self.jobs()})
         command = self.type_command()
@@ -152,11 +152,11 @@ class PeerHarness(SlurmHarness):
         command.communicate()
 
     def jobs(self) -> list[str]:
-        """Return the lines of squeue that are this sweep's."""
+        """Return the lines of squeue for this sweep."""
         return [line for line in self.slurm.jobs() if f" {sweep_of(self.root)} " in line]
 
     def check(self) -> dict[str, int]:
-        """Hold the files against the journal."""
+        """Compare the files with the journal."""
         lines = [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
         done = Counter(line["run"] for line in lines if line["event"] == "done")
         twice = {run for run, count in done.items() if count > 1}

@@ -1,4 +1,4 @@
-"""The same harness over a real Slurm: the command submits and returns, and Slurm's own daemons are killed too."""
+"""The harness with a real Slurm: the command submits and returns, and Slurm's daemons are also killed."""
 
 import json
 import os
@@ -66,7 +66,7 @@ class SlurmHarness(Harness):
     """A sweep on a cluster.
 
     slurm: The cluster; it has no other jobs.
-    requeue: Whether an interrupted run goes on under the same job, which a cluster lets wait for some seconds.
+    requeue: Whether an interrupted run resumes under the same job, which a cluster delays for some seconds.
     """
 
     slurm: Slurm = None  # type: ignore[assignment]
@@ -83,9 +83,9 @@ class SlurmHarness(Harness):
         os.environ.update(self.slurm.environment)
 
     def finish(self) -> None:
-        """Type the command without any fault, and wait until the cluster has nothing more to do.
+        """Start the command without any fault, and wait until the cluster has nothing more to do.
 
-        A job that a node could not start, Slurm holds: it is for the command typed again. `typed` counts.
+        Slurm holds a job that a node could not start; the command is then started again. `typed` counts the starts.
         """
         self.slurm.resume()
         super().finish()
@@ -103,7 +103,7 @@ class SlurmHarness(Harness):
                 self.slurm.call("scontrol", "reconfigure")
 
     def fault(self, point: str) -> int:
-        """Type the command with one fault point armed, for it and its jobs; wait until nothing of them runs.
+        """Start the command with one fault point for it and its jobs, and wait until none of their processes runs.
 
         Returns:
             How the command ended.
@@ -115,11 +115,11 @@ class SlurmHarness(Harness):
         return command.returncode
 
     def rest(self) -> None:
-        """Wait until nothing of the sweep runs any more."""
+        """Wait until no job of the sweep runs."""
         wait_until(self.is_quiet, _RUN_S, poll_s=0.1)
 
     def is_quiet(self) -> bool:
-        """Return whether nothing runs or is about to; what is held stays so."""
+        """Return whether no job runs or is about to start; held jobs stay held."""
         return all(" PENDING " in line and "held" in line.lower() for line in self.jobs())
 
     def is_done(self) -> bool:
@@ -127,16 +127,16 @@ class SlurmHarness(Harness):
         return not self.jobs()
 
     def is_complete(self) -> bool:
-        """Return whether every run has a result: Slurm removes what waits for a job that failed in its eyes."""
+        """Return whether every run has a result; Slurm removes jobs that wait for a job that it counts as failed."""
         return len(list(self.sweep.glob("*/result.json"))) == self.runs
 
     def jobs(self) -> list[str]:
-        """Return the lines of squeue that are this sweep's."""
+        """Return the lines of squeue for this sweep."""
         name = f" {sweep_of(self.root)}."
         return [line for line in self.slurm.jobs() if name in line]
 
     def check(self) -> dict[str, int]:
-        """Hold the files against the journal and the queue."""
+        """Compare the files with the journal and the queue."""
         left = self.jobs()
         assert not left, f"orphans in the queue: {left}"
         return {**super().check(), "orphans": len(left), "typed": self.typed}

@@ -1,4 +1,4 @@
-"""Sweeps whose runs are commands: submitted for real, without composing any config."""
+"""Sweeps whose runs are commands; they are really submitted, but no config is composed."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ LOCAL = Profile(name="local")
 
 
 def python(code: str) -> tuple[str, ...]:
-    """Return the command that runs a piece of Python, started as quickly as can be."""
+    """Return the command that executes a piece of Python and starts as quickly as possible."""
     return (sys.executable, "-S", "-c", code)
 
 
@@ -83,7 +83,7 @@ def submitted(
 
 
 def code_under(folder: Path) -> Path:
-    """Return a folder with next to no code, which is quick to copy."""
+    """Return a folder with almost no code, which is copied quickly."""
     source = folder / "code"
     (source / "s5").mkdir(parents=True, exist_ok=True)
     (source / "s5" / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""A sweep as it lies on the disk, made through the store: runs in every state without running any."""
+"""A sweep on disk, written by the store: runs in every state, none of them executed."""
 
 import json
 import os

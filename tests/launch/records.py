@@ -1,4 +1,4 @@
-"""Records as the launcher writes them: a test names the facts it is about, the rest are plain."""
+"""Records as the launcher writes them: a test gives the values that matter to it, the others have defaults."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs on the disk, made through the store: planned, listed, attempted."""
+"""Runs on disk, written by the store: planned, in a manifest, or with an attempt."""
 
 import os
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def listed(sweep: SweepStore, count: int = 1) -> list[Planned]:
 
 
 def attempted(sweep: SweepStore, plan: Planned, record: AttemptRecord = RECORD) -> Path:
-    """Put an attempt on the disk whose lock is free."""
+    """Write an attempt whose lock is free."""
     claim = claim_attempt(str(sweep.run_dir(plan.record.run_id)), record.attempt, record)
     assert claim is not None
     os.close(claim.lock)

@@ -1,4 +1,4 @@
-"""One run, and the supervisors that are started for it as the queue starts them."""
+"""One run, whose supervisors are started as the queue starts them."""
 
 import os
 from collections.abc import Sequence
@@ -66,6 +66,6 @@ class Case:
 
 
 def until_ready(case: Case, number: int = 0) -> None:
-    """Wait until the command of an attempt has said that it is there."""
+    """Wait until the command of an attempt has written that it started."""
     log = case.path(number) / "log.txt"
     assert wait_until(lambda: log.exists() and "ready" in log.read_text(), 20)

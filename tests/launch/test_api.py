@@ -1,4 +1,4 @@
-"""The Python interface: its surface, and what it does to real runs."""
+"""The Python interface: its public names, and its effects on real runs."""
 
 import inspect
 import json
@@ -34,7 +34,7 @@ if (control / "fail").exists():
 
 @pytest.fixture
 def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder with a sweep `x.yaml` of three runs, and the files that tell its runs what to do."""
+    """A folder with a sweep `x.yaml` of three runs, and with files that control these runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAUNCH_RUNS", str(tmp_path / "runs"))
     (tmp_path / "payload.py").write_text(PAYLOAD)

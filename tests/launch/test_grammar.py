@@ -1,4 +1,4 @@
-"""Values in the grammar of overrides: written, read, and read as Hydra reads them."""
+"""Values in the grammar of overrides: writing them, and reading them as Hydra does."""
 
 import pytest
 from hypothesis import given

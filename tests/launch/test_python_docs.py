@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of one's own with the sweep file of the page."""
+    """A new folder with the sweep file of the page."""
     monkeypatch.chdir(tmp_path)
     (sweep,) = re.findall(r"```yaml\n# small\.yaml\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL)
     (tmp_path / "small.yaml").write_text(sweep)

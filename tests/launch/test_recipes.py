@@ -1,4 +1,4 @@
-"""`launch sweep sweeps/lra.yaml`: what is missing is told at once; with archives in place all six tasks train."""
+"""`launch sweep sweeps/lra.yaml`: missing data are reported at once; with the archives, all six tasks train."""
 
 import json
 import os
@@ -27,7 +27,7 @@ TINY = (
 
 
 class Shell:
-    """Where a user types commands."""
+    """A folder in which a user types commands."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

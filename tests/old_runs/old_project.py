@@ -1,6 +1,6 @@
-"""A copy of the runs that an earlier commit has stored, and what a user types beside them today.
+"""A copy of the runs that an earlier commit stored, and the commands that a user types for them now.
 
-Everything goes through the command line, so that no name of the code stands here.
+Everything uses the command line, so that this file needs no name of the code.
 """
 
 import json
@@ -53,10 +53,10 @@ RUN = "run-digits-s5-model.d_model-8-model.d_state-8-model.n_blocks-1-model.n_-2
 
 
 class OldProject:
-    """A folder of a user's: `sweeps/`, `slurm/`, and the runs in `local/` or `cluster/`.
+    """A user's folder with `sweeps/`, `slurm/`, and the runs in `local/` or `cluster/`.
 
     Args:
-        folder: Where it is made.
+        folder: The folder to create.
         runs: `local` or `cluster`.
         reached: Whether Slurm answers.
     """
@@ -108,11 +108,11 @@ class OldProject:
         return ended.stdout
 
     def status(self, sweep: str) -> list[dict[str, Any]]:
-        """Return what `launch status` says of the runs of a sweep."""
+        """Return the output of `launch status` for the runs of a sweep."""
         return json.loads(self.launch("status", RUN if sweep == "run" else sweep, "--json"))
 
     def stand(self, sweep: str) -> str:
-        """Return how the runs of a sweep stand, in the form of `HERE`."""
+        """Return the states of the runs of a sweep, in the form of `HERE`."""
         return " ".join(f"{LETTERS[run['state']]}{run['attempts']}" for run in self.status(sweep))
 
     def folders(self, sweep: str) -> list[Path]:
@@ -121,7 +121,7 @@ class OldProject:
 
 
 def read(file: Path) -> Any:
-    """Return what a JSON file holds."""
+    """Return the content of a JSON file."""
     return json.loads(file.read_text())
 
 

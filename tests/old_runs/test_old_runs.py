@@ -1,4 +1,4 @@
-"""Runs that commit 7791133 has stored are shown, gone on with, retried and evaluated by the code of today."""
+"""The current code shows, resumes, retries and evaluates runs that commit 7791133 stored."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A user's own data, models and recipes: found, checked, part of a run's identity, and copied for it."""
+"""Plug-ins with a user's data, models and recipes: they are found, checked, part of a run's identity, and copied."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SMALL = ["model.d_model=8", "model.n_layers=1", "train.epochs=2", "train.batch_s
 
 @pytest.fixture
 def walks(tmp_path: Path) -> Path:
-    """A folder of CSV files of unequal length, as a user has them: three classes of walks in the plane."""
+    """A user's folder of CSV files of different lengths, with three classes of walks in the plane."""
     rng = np.random.default_rng(0)
     for label, (name, speed, turn) in enumerate((("slow", 0.1, 0.0), ("fast", 0.5, 0.0), ("turning", 0.3, 0.3))):
         (tmp_path / "csv" / name).mkdir(parents=True)

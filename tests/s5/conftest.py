@@ -27,7 +27,7 @@ TINY = (
 
 
 def _compile_quickly() -> None:
-    """Have this process do so, and none that it starts: XLA reads its flags once, when its client is made."""
+    """Let this process compile quickly, but not its children: XLA reads its flags once, when its client is made."""
     own = os.environ.get("XLA_FLAGS")
     os.environ["XLA_FLAGS"] = f"{QUICKLY} {own or ''}"
     jax.devices()
@@ -94,9 +94,9 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A finished run in its default place, compiled as users do; and what it printed on stdout and stderr.
+    """A finished run in its default folder, compiled as for users, and its stdout and stderr.
 
-    The workers of a session share it, and no test writes in it.
+    The workers of a session share it, so tests must not write in it.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"

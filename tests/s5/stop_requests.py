@@ -1,10 +1,10 @@
-"""A stop request that a test decides."""
+"""A stop request that a test controls."""
 
 from s5.process.shutdown import StopRequest
 
 
 class StopsAt(StopRequest):
-    """A request that says stop when it is read for the n-th time; never for n = 0."""
+    """A request that says stop when it is read for the n-th time; with n = 0 it never says stop."""
 
     def __init__(self, n: int = 0) -> None:
         self._left = n

@@ -1,4 +1,4 @@
-"""The public interface of the training side: what `import s5` offers, and models that leave the package."""
+"""The public interface of the training code: the names of `import s5`, and the export of models."""
 
 import inspect
 import subprocess

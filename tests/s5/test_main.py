@@ -1,4 +1,4 @@
-"""`python -m s5` as it is typed: in its own process, killed for real."""
+"""`python -m s5` in its own process, which is really killed."""
 
 import errno
 import json

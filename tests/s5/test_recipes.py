@@ -1,4 +1,4 @@
-"""Every recipe: it says what the S5 repository's script says, and trains on its own data, read by its own loader."""
+"""Every recipe has the values of the S5 repository's script, and trains on its own data with its own loader."""
 
 import math
 from pathlib import Path

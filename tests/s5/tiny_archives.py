@@ -1,4 +1,4 @@
-"""Tiny archives in every official format, by the writers of tests/s5/data/test_*.py, all in one data folder."""
+"""Tiny archives in every official format, in one data folder; the functions of tests/s5/data/test_*.py write them."""
 
 from pathlib import Path
 

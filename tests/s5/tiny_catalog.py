@@ -1,7 +1,7 @@
-"""The catalog with the sizes of tiny archives, for processes that train on them: what a run does is otherwise the same.
+"""The catalog with the sizes of the tiny archives, for processes that train on them; nothing else of a run changes.
 
-A folder in which this is called `sitecustomize.py` shrinks the catalog of every Python process that has the folder on
-its path. Nothing but numbers of examples changes, and published checksums are not compared.
+If this file is copied as `sitecustomize.py` into a folder, it shrinks the catalog of every Python process that has the
+folder on its path. Only numbers of examples change, and published checksums are not compared.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ from tests.slurm.project import Project
 def project(
     slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Project:
-    """A folder of a user's, with the cluster at hand and nothing of the user who runs the tests."""
+    """A user's folder with access to the cluster, without settings of the user who runs the tests."""
     for name in ("LAUNCH_FAULT", "LAUNCH_GRACE_S", "LAUNCH_CWD", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

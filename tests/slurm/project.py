@@ -1,4 +1,4 @@
-"""A folder with a profile and a sweep of payloads, and what a user types in it."""
+"""A folder with a profile and a sweep of payloads, and the commands that a user types in it."""
 
 import json
 import os
@@ -45,12 +45,12 @@ _END_S = 120
 
 
 class Project:
-    """Where a user types commands.
+    """A folder in which a user types commands.
 
     Args:
         folder: The folder.
         slurm: The cluster.
-        capsys: What catches what the commands print.
+        capsys: The fixture that captures the output of the commands.
     """
 
     def __init__(self, folder: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,18 +75,18 @@ class Project:
         (self.folder / "x.yaml").write_text(json.dumps(sweep))
 
     def hold(self, wanted: bool = True) -> None:
-        """Have runs wait, or go on."""
+        """Let runs wait, or continue."""
         (self.folder / "hold").touch() if wanted else (self.folder / "hold").unlink()
 
     def launch(self, *words: str, code: int = 0) -> str:
-        """Type a command; return what it printed, which `said` keeps with what it told the user."""
+        """Type a command; return its stdout. `said` keeps its stdout and its messages."""
         found = main(list(words))
         out, self.said = self._capsys.readouterr()
         assert found == code, self.said
         return out
 
     def views(self, sweep: str = "x") -> list[RunView]:
-        """Return how the runs stand, as `launch status` sees them."""
+        """Return the views of the runs, as `launch status` sees them."""
         return Store(self.folder / "runs", read_queue).sweep(sweep).views()
 
     def states(self, sweep: str = "x") -> list[State]:
@@ -98,13 +98,13 @@ class Project:
         assert wait_until(lambda: set(self.states(sweep)) <= set(states), _END_S, poll_s=0.1), self.views(sweep)
 
     def starts(self) -> list[str]:
-        """Return the attempt folders in which payloads began."""
+        """Return the attempt folders in which payloads have started."""
         with suppress(FileNotFoundError):
             return (self.folder / "starts").read_text().splitlines()
         return []
 
     def until_started(self, count: int) -> None:
-        """Wait until `count` payloads have begun."""
+        """Wait until `count` payloads have started."""
         assert wait_until(lambda: len(self.starts()) >= count, _END_S, poll_s=0.05), self.slurm.jobs()
 
     def reasons(self, run_dir: str) -> list[str | None]:
@@ -118,7 +118,7 @@ class Project:
 
 
 def kill_job(job: str) -> None:
-    """Kill every process of a job as a node does that loses its power: Slurm's own first, which would tell of it."""
+    """Kill every process of a job, like a power failure of its node: Slurm's processes first, which would report it."""
     environment, title = f"SLURM_JOB_ID={job}".encode(), f"slurmstepd: [{job}.".encode()
     for file, wanted in (("cmdline", title), ("environ", environment)):
         found = [entry for entry in filter(str.isdigit, os.listdir("/proc")) if _holds(f"/proc/{entry}/{file}", wanted)]

@@ -1,4 +1,4 @@
-"""What a user types, over a real cluster."""
+"""The commands of a user, with a real cluster."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Runs in containers on a cluster: asked to stop and requeued by their supervisor outside, killed, and cancelled."""
+"""Runs in containers on a cluster: stopped and requeued by their supervisor, which is outside, killed, cancelled."""
 
 import os
 import shutil

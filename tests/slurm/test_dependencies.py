@@ -1,4 +1,4 @@
-"""Runs that come after others of their sweep: the queue keeps the order, whatever happens to those before."""
+"""Runs with predecessors in their sweep: the queue keeps the order, whatever happens to the predecessors."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ if os.path.exists(f"{control}/fail-{name}"):
 
 
 def write(project: Project, *blocks: dict[str, Any], **keys: Any) -> None:
-    """Write a sweep of blocks; a block's `does` is what its runs note."""
+    """Write a sweep of blocks; the key `does` of a block is the text that its runs write."""
     (project.folder / "noting.py").write_text(NOTING)
     words = [sys.executable, "-S", str(project.folder / "noting.py"), str(project.folder)]
     own = [{**block, "command": [*words, block["does"]]} for block in blocks]

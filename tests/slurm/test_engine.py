@@ -1,4 +1,4 @@
-"""The engine itself: what the other tests take for granted."""
+"""The test cluster itself: properties that the other tests rely on."""
 
 from dataclasses import replace
 

@@ -49,14 +49,14 @@ def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(
 
 
 def _time_out(slurm: Slurm, job: str) -> None:
-    """Bring the time limit near, and send what Slurm sends then: it looks at limits every 30 s only."""
+    """Shorten the time limit, and send the signal that Slurm would send; Slurm checks limits only every 30 s."""
     hours, minutes, _ = ("0:0:" + slurm.call("squeue", "-h", "-j", job, "-o", "%M")).strip().split(":")[-3:]
     assert _allow(slurm, job, 60 * int(hours) + int(minutes) + 2)
     slurm.call("scancel", "--batch", "--signal=USR2", job)
 
 
 def _allow(slurm: Slurm, job: str, minutes: int) -> bool:
-    """Change a job's time limit; return whether that was possible: it is not while an attempt is being ended."""
+    """Change a job's time limit; return whether that was possible. While an attempt is stopped it is not."""
     with suppress(EngineError):
         slurm.call("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
         return True
@@ -64,7 +64,7 @@ def _allow(slurm: Slurm, job: str, minutes: int) -> bool:
 
 
 def _preempt(slurm: Slurm, job: str) -> None:
-    """Want every node for a job that goes before."""
+    """Submit a job of higher priority that needs every node."""
     slurm.call(
         "sbatch", "-p", "main", "-N", str(slurm.settings.nodes), "--exclusive", "-o", "/dev/null", "--wrap", "true"
     )

@@ -1,4 +1,4 @@
-"""kill -9 of every process that takes part, and the command again. One by one: `benchmarks.recovery --on slurm`."""
+"""kill -9 of every kind of process, then the command again. `benchmarks.recovery --on slurm` has many more kills."""
 
 import random
 import signal

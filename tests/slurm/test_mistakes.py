@@ -1,4 +1,4 @@
-"""Every mistake that Slurm alone can find dies where the command is typed, and leaves nothing in the queue."""
+"""Every mistake that only Slurm can find ends the command with a message, and leaves nothing in the queue."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs that commit 7791133 has stored on a cluster go on, and are retried, on a cluster that knows nothing of them."""
+"""Runs that commit 7791133 stored on a cluster are resumed and retried on a cluster that does not know them."""
 
 from pathlib import Path
 

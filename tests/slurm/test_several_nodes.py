@@ -1,4 +1,4 @@
-"""A run of two processes on two nodes: the losses of one process with the same batches, through a requeue of both."""
+"""A run of two processes on two nodes has the losses of a single process with the same batches, also if requeued."""
 
 import json
 import os

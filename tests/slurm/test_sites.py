@@ -1,4 +1,4 @@
-"""Clusters that allow little: no accounts, tiny arrays, a short queue, a slow one."""
+"""Clusters with limits: no accounting, tiny arrays, a short queue, a slow queue."""
 
 import os
 from collections.abc import Iterator

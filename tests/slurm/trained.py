@@ -1,4 +1,4 @@
-"""A training that is as short as can be, and what it leaves behind."""
+"""The shortest possible training, and its results."""
 
 import json
 from pathlib import Path

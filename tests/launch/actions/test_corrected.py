@@ -1,4 +1,4 @@
-"""A failure for a config that has been corrected since is set aside by typing the sweep's command again."""
+"""A failed run whose config was corrected in the sweep file no longer counts after the sweep is started again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that come after others of their sweep, on this machine."""
+"""Runs with predecessors in their sweep, on this machine."""
 
 import os
 import signal

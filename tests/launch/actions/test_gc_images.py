@@ -1,4 +1,4 @@
-"""What `launch gc` does with converted images: made by hand here, with the names and notes that a conversion leaves."""
+"""`launch gc` and converted images, which are made by hand with the names and notes of a conversion."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def image_of(digit: str) -> Image:
 
 
 def make(root: Path, digit: str, form: Form = Form.SIF, *, old: bool = True) -> Path:
-    """Leave what a conversion leaves."""
+    """Write the files that a conversion leaves."""
     place = place_of(image_of(digit), form, root)
     place.parent.mkdir(parents=True, exist_ok=True)
     if form is Form.FOLDER:

@@ -1,4 +1,4 @@
-"""Which runs of a sweep `--only` picks, and which sweeps come before it."""
+"""The runs that `--only` selects, and the sweeps that come before a sweep."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the facts mean that are found inside a container."""
+"""The results of the check of an image, from the facts that it finds inside a container."""
 
 from typing import Any
 

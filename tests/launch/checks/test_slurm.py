@@ -1,4 +1,4 @@
-"""What is said of a cluster, from what its commands print; `tests/slurm/test_doctor.py` asks a real one."""
+"""The checks of a cluster, from the output of its commands; `tests/slurm/test_doctor.py` checks a real cluster."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`launch data prepare`: the verb hands over to the training side and returns its answer."""
+"""`launch data prepare`: the command calls the training code and returns its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command reads the manifest of its sweep once, and at most one generation more that it wrote itself."""
+"""A command reads the manifest of its sweep once, plus at most one generation that it wrote itself."""
 
 from collections.abc import Callable
 from pathlib import Path

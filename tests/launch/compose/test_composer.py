@@ -1,4 +1,4 @@
-"""Composition: the fast way equals Hydra's, mistakes are explained, and a run's identity holds."""
+"""Composition: the result equals Hydra's, mistakes are explained, and a run's identity stays the same."""
 
 import re
 import shutil
@@ -67,7 +67,7 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def composer(groups: Path) -> Composer:
-    """Return one composer for all examples: what it keeps from one must not show in the next."""
+    """Return one composer for all examples, since an example must not change the result of the next."""
     return Composer([groups])
 
 

@@ -1,4 +1,4 @@
-"""`train.init_from` in a sweep: which run a run starts from, and that it is part of what the run is."""
+"""`train.init_from` in a sweep: the source run of each run, and that it is part of the run's identity."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Sweep files choose models by the group, and refuse the keys of another family."""
+"""Sweep files choose models by the group `model`, and reject keys of another family."""
 
 from pathlib import Path
 

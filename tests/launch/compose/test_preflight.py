@@ -1,4 +1,4 @@
-"""What stands in the way of runs, found before anything starts: data that are missing, models that cannot read them."""
+"""Obstacles that are found before anything starts: missing data, and models that cannot read the data."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Run ids: safe as a folder, a job's name and a word on a line, and readable."""
+"""Run ids: readable, and safe as the name of a folder or a job and as a word on a command line."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the programs really said, on machines that lacked something, and what is made of it."""
+"""Real error outputs of the programs, on machines that lacked something, and the messages made from them."""
 
 from __future__ import annotations
 

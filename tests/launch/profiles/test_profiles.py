@@ -1,4 +1,4 @@
-"""Profiles: where they are found, what they may say."""
+"""Profiles: the folders where they are found, and their valid contents."""
 
 from pathlib import Path
 

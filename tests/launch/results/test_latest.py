@@ -1,4 +1,4 @@
-"""Which runs the table of an edited sweep is of, through the real composition and the real manifest."""
+"""The runs in the results table of an edited sweep, with real composition and a real manifest."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.launch.command_sweep import LOCAL, code_under, python
 
 
 class Edited:
-    """A sweep file that is edited and submitted again and again."""
+    """A sweep file that is edited and submitted several times."""
 
     def __init__(self, root: Path) -> None:
         self.store = Store(root / "runs")

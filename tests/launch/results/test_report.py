@@ -15,7 +15,7 @@ RUNS = [Made(state=State.SUCCEEDED, accuracy=0.9, settings={"kind": "<b>"}, seed
 
 
 class Balanced(HTMLParser):
-    """Fails where a tag closes another than the last that was opened, or names a place outside the page."""
+    """An HTML parser that fails if a tag closes the wrong element, or if a link leaves the page."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What of the host a container may see, and where: found before anything starts."""
+"""The mounts of containers, which are checked before anything starts."""
 
 from pathlib import Path
 

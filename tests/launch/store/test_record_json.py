@@ -1,4 +1,4 @@
-"""Records come back by the types of their fields: what an older or a later version wrote is understood."""
+"""Records are read by the types of their fields; records of older and later versions can be read."""
 
 import json
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Snapshots of the code: what they hold, and that they appear whole, whatever takes or kills them."""
+"""Snapshots of the code: their contents, and that they appear complete or not at all, even after kills."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A sweep at one moment: read once, handed along, never in two minds."""
+"""The state of a sweep at one moment: it is read once and passed on, so it is consistent."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the command of a run that comes after others is told of them."""
+"""The list of predecessors that the command of a run gets."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Nodes that fail under a run: how many, which are avoided, and when enough is enough."""
+"""Nodes that fail during a run: their number, the nodes to avoid, and the limit of failures."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.launch.stored_runs import RECORD
 
 
 def attempts(run_dir: Path, *said: dict[str, object]) -> str:
-    """Write attempts, each with what is said of it; return the last one's folder."""
+    """Write attempts with the given ends; return the folder of the last attempt."""
     for number, more in enumerate(said):
         record = replace(RECORD, attempt=number, pid=1, job_id="12_0", restarts=number)
         folder = run_dir / "attempts" / str(number)
@@ -44,7 +44,7 @@ def test_enough_is_enough(tmp_path: Path) -> None:
 
 
 def lost(store: Store, end: str) -> SweepStore:
-    """Return a sweep whose only run has left no word, and of whose job Slurm says something."""
+    """Return a sweep whose only run ended without a record, while Slurm has a state for its job."""
     sweep = make_sweep(store.root, "w", [Made(seed=0, state=State.LOST)])
     (folder,) = (Path(view.run_dir) for view in sweep.views())
     attempts(folder, {"node": "n1", "backend": "slurm", "host": "elsewhere"})

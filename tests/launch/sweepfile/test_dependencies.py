@@ -1,4 +1,4 @@
-"""Which runs of a sweep come before which: `name` and `after` of its blocks."""
+"""The dependencies between the runs of a sweep: `name` and `after` of its blocks."""
 
 import json
 from collections.abc import Callable

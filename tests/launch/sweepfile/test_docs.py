@@ -1,4 +1,4 @@
-"""Every example of docs/sweeps.md, and every file in sweeps/."""
+"""Every example of docs/sweeps.md and every file in sweeps/ is valid."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Sweep files: what is said of each mistake."""
+"""Sweep files: the message for each mistake."""
 
 import json
 import os

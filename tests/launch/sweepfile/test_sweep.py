@@ -1,4 +1,4 @@
-"""Sweep files: what they expand to."""
+"""Sweep files: the runs that they expand to."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Families of models: chosen by the group, checked by their own keys, inside each other, from outside."""
+"""Model families: chosen by the group `model`, checked by their own keys, nested, and registered by plug-ins."""
 
 from pathlib import Path
 

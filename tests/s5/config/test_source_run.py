@@ -1,4 +1,4 @@
-"""`train.init_from`: where the source run is, and which run it is."""
+"""`train.init_from`: finding the source run, and checking its identity."""
 
 import json
 import shutil

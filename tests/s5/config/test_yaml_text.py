@@ -1,4 +1,4 @@
-"""A config as text: every reader gets the same values back."""
+"""A config as YAML text: every YAML reader returns the same values."""
 
 import string
 

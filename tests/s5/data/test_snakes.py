@@ -1,4 +1,4 @@
-"""Pathfinder's generator: the compiled search against a plain one that draws every dash again."""
+"""Pathfinder's generator: the compiled search compared with a plain search that draws every dash again."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ from s5.data.generate.pathfinder import draw_picture, first_state
 
 
 class Stream:
-    """The stream of random numbers in whole Python numbers."""
+    """The stream of random numbers, computed with Python integers."""
 
     def __init__(self, seed: int, index: int) -> None:
         self.state = int(first_state(seed, index)[0])
@@ -54,7 +54,7 @@ class Line:
 
 
 class Plain:
-    """Draws one picture as the source describes it, on whole arrays."""
+    """Draws one picture as the source describes it, with operations on whole arrays."""
 
     def __init__(self, side, seed: int, index: int) -> None:
         self.p, self.draw = SIZES[side], Stream(seed, index)

@@ -1,4 +1,4 @@
-"""Stand-ins: look-alikes of the packages, a few files of each."""
+"""Substitute data sets, made from imitations of the packages with a few files each."""
 
 import dataclasses
 import importlib.util
@@ -67,7 +67,7 @@ def pack_documents(path: Path) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Make the catalog's entries those of the look-alikes, and return where their archives lie."""
+    """Give the catalog entries of the imitations, and return the folder of their archives."""
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(spamassassin, "MAILS", MAILS)
     monkeypatch.setattr(brown, "N_DOCUMENTS", N_DOCUMENTS)
@@ -241,7 +241,7 @@ def test_a_kill_then_again_goes_on_and_is_right(small: Path, monkeypatch: pytest
 
 
 def make_client(folder: Path, text: str) -> None:
-    """Put an `npm` that does what the text says where it is found first."""
+    """Put an `npm` that executes the given script first on the PATH."""
     folder.mkdir()
     path = folder / "npm"
     path.write_text(f"#!/bin/sh\n{text}\n")

@@ -1,4 +1,4 @@
-"""LRA's Text and Retrieval, from tiny files in the published formats."""
+"""LRA's Text and Retrieval tasks, from tiny files in the published formats."""
 
 import dataclasses
 import io

@@ -1,4 +1,4 @@
-"""What every family of models keeps to. A new family adds a line to CASES; so does an option that changes its form."""
+"""Properties of every model family. A new family, and an option that changes its computation, adds a line to CASES."""
 
 import dataclasses
 import functools
@@ -59,7 +59,7 @@ def draw(*shape: int, seed: int = 0) -> jax.Array:
 
 
 def with_gradients(net: SequenceModel) -> Callable[[jax.Array, Steps, jax.Array], tuple[jax.Array, Any]]:
-    """Return a function of (inputs, steps, weight) to the outputs and the gradients of their weighted sum.
+    """Return a function (inputs, steps, weight) -> (outputs, gradients of their weighted sum).
 
     The gradients are those by every parameter and by the inputs; the weight may lack steps at the end.
     """
@@ -94,7 +94,7 @@ def test_a_family_from_outside_is_registered_with_its_mixer(monkeypatch: pytest.
         factor: float = 2.0
 
     class Scaled(SequenceMixer):
-        """A mixer that looks at one step only."""
+        """A mixer whose output at a step depends on this step only."""
 
         def __init__(self, d_model: int, factor: float, bidirectional: bool, rngs: Any) -> None:
             self.d_model, self.factor, self.bidirectional = d_model, factor, bidirectional

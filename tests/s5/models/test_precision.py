@@ -23,7 +23,7 @@ def draw(*shape: Any, seed: int = 0) -> jax.Array:
 
 
 def step_of(**changes: Any) -> tuple[Callable[..., tuple[Any, Any, Any]], Any]:
-    """Return a function of the parameters: logits, new statistics and gradients of a training step."""
+    """Return a function that computes logits, new statistics and gradients of a training step from the parameters."""
     config = dataclasses.replace(SMALL, **changes)
     graphdef, params, stats = nnx.split(make_model(config, d_input, d_output, nnx.Rngs(0)), nnx.Param, ...)
     x = draw(batch, L, d_input)
@@ -41,7 +41,7 @@ def step_of(**changes: Any) -> tuple[Callable[..., tuple[Any, Any, Any]], Any]:
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
-    """Yield all equations of a program, those of its loops and functions too."""
+    """Yield all equations of a program, also those inside its loops and functions."""
     for eqn in jaxpr.eqns:
         yield eqn
         for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):

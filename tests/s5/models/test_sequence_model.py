@@ -59,7 +59,7 @@ def test_padding_changes_no_output_statistic_or_gradient(
 
 
 def run(net: Any, x: jax.Array | np.ndarray, lengths, train) -> tuple[Any, Any]:
-    """Return the logits and the statistics after them, leaving `net` as it is."""
+    """Return the logits and the new statistics, without changing `net`."""
     graph, state = nnx.split(net)
     net = nnx.merge(graph, state, copy=True)
     return net(x, Steps.of(L, lengths), train=train), nnx.state(net, nnx.BatchStat)
@@ -81,7 +81,7 @@ def test_a_batch_is_its_sequences_one_by_one() -> None:
 
 
 def gradients(net: Any, x: jax.Array | np.ndarray, lengths, rows=slice(None)) -> Any:
-    """Return the gradient of a training step's loss over some rows, and the statistics after it."""
+    """Return the gradient of a training step's loss over some rows, and the new statistics."""
     graph, params, stats = nnx.split(net, nnx.Param, ...)
 
     @jax.jit

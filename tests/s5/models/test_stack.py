@@ -89,7 +89,7 @@ def test_only_where_nothing_is_kept_are_the_states_computed_again(gradients: Any
 
 
 def lowered_step(n_layers) -> Any:
-    """Return the text of a whole training step as XLA gets it."""
+    """Return the text of a complete training step, as it is passed to XLA."""
     model = make_model(dataclasses.replace(SMALL, n_layers=n_layers), 2, 3, nnx.Rngs(0))
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     optimizer = make_optimizer(OptimConfig(), params, steps_per_epoch=10, epochs=2)

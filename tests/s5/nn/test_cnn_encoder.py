@@ -1,4 +1,4 @@
-"""The pendulum's model: the picture encoder and the Gaussian head against their definitions, and irregular times."""
+"""The pendulum's model: the picture encoder and the Gaussian head against their definitions; irregular times."""
 
 import dataclasses
 import math
@@ -59,7 +59,7 @@ def pictures(steps=L) -> jax.Array:
 
 
 def plain_convolution(x: jax.Array | np.ndarray, weight, bias, stride, padding):
-    """The sum over the window, one output number at a time."""
+    """Compute the convolution by its definition, one output number at a time."""
     x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     k = weight.shape[0]
     n = (x.shape[1] - k) // stride + 1

@@ -1,4 +1,4 @@
-"""What `test_parallel` asks of a process with four devices; prints JSON. Started as a program, by its path."""
+"""A program with four devices, which `test_sharding` starts by its path; it prints JSON."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ SMALL = S5Config(n_layers=2, d_model=8, d_state=8, n_blocks=1, bidirectional=Tru
 
 
 def batches(head: Head) -> list[Batch]:
-    """Return padded batches, one row of them all padding."""
+    """Return padded batches; one row is all padding."""
     rng = np.random.default_rng(0)
     pair = (2,) if head is Head.retrieval else ()
     made = []
@@ -47,7 +47,7 @@ def batches(head: Head) -> list[Batch]:
 
 
 def trained(devices: Devices, head: Head, microbatches: int) -> tuple[dict[str, np.ndarray], dict[str, float], str]:
-    """Return all arrays after a few steps (and after the first), the scores, and the compiled step."""
+    """Return all arrays after the first step and after a few steps, the scores, and the compiled step."""
     model = make_model(SMALL, 2, CLASSES, nnx.Rngs(params=jax.random.key(1)), head=head)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     optimizer = make_optimizer(OptimConfig(warmup_epochs=0.0, clip_norm=1.0), params, 4, 2)
@@ -71,7 +71,7 @@ def trained(devices: Devices, head: Head, microbatches: int) -> tuple[dict[str, 
 
 
 def compare(head: Head, microbatches: int) -> dict[str, object]:
-    """Return how far four devices are from one, and which transfers the step of four makes."""
+    """Return the difference between four devices and one device, and the transfers in the step with four."""
     one, one_scores, _ = trained(Devices(1), head, microbatches)
     four, four_scores, text = trained(Devices(4), head, microbatches)
     far = {
@@ -88,7 +88,7 @@ def compare(head: Head, microbatches: int) -> dict[str, object]:
 
 
 def run(overrides: list[str], plan: list[tuple[int, int]], folder: Path) -> list[dict[str, float]]:
-    """Return the metrics of a run whose attempts have these numbers of devices and are stopped at these looks."""
+    """Return the metrics of a run; give for each attempt its number of devices and when it is stopped."""
     for number, (n_devices, look) in enumerate(plan):
         attempt = folder / "attempts" / str(number)
         attempt.mkdir(parents=True)
@@ -100,7 +100,7 @@ def run(overrides: list[str], plan: list[tuple[int, int]], folder: Path) -> list
 
 
 def main() -> None:
-    """Do what the arguments say: overrides of a small run."""
+    """Run the comparison; the arguments are overrides of a small run."""
     answer: dict[str, object] = {
         f"{head.name} {microbatches}": compare(head, microbatches)
         for head, microbatches in [(Head.classification, 2), (Head.regression, 1)]

@@ -1,4 +1,4 @@
-"""The device that a run computes on: never another than it was given."""
+"""The device that a run computes on is always the configured one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Several processes that train one run, on this machine: they start, stop, fail and go on together."""
+"""Several processes that train one run, on this machine: they start, stop, fail and resume together."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Huge pages: asked for once, and never against the user's own word."""
+"""Huge pages are requested once, and never against the user's own setting."""
 
 import os
 import subprocess

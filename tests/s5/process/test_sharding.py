@@ -1,4 +1,4 @@
-"""Several devices in one process: a step over all of them is the step of one, up to rounding."""
+"""Several devices in one process: a step on all of them equals a step on one device, up to rounding."""
 
 import json
 import os

@@ -110,7 +110,7 @@ def test_step_by_step_and_chunk_by_chunk_are_the_whole_sequence(discretization, 
 
 @pytest.fixture(scope="module")
 def cut_in_two():
-    """Return a compiled function (u, cut) -> outputs of two chunks, and a layer. Each chunk stands in L steps."""
+    """Return a compiled function (u, cut) -> outputs of two chunks, and a layer. Each chunk is padded to L steps."""
     ssm, k = layer(), jnp.arange(L)[:, None]
 
     @nnx.jit
@@ -141,7 +141,7 @@ def test_reversal_exchanges_the_directions(both_ways, seed):
 
 @pytest.fixture(scope="module")
 def both_ways():
-    """Return a layer of both directions, and the same with their columns of C exchanged."""
+    """Return a bidirectional layer, and the same layer with the two directions' columns of C exchanged."""
     ssm, mirrored = layer(bidirectional=True), layer(bidirectional=True)
     for name in ("C_re", "C_im"):
         getattr(mirrored, name)[...] = jnp.roll(getattr(ssm, name)[...], SMALL["d_state"] // 2, axis=1)

@@ -46,7 +46,7 @@ def problem(L: int, irregular: bool = False, batch: int = 3, P: int = 5) -> tupl
 
 
 def draw_resets(L: int, batch: int = 3) -> np.ndarray:
-    """Resets at a fifth of the steps, the first and the last among them in one row."""
+    """Draw resets at a fifth of the steps; one row has them at its first and last step."""
     resets = np.random.default_rng(L).random((batch, L)) < 0.2
     resets[0, [0, -1]] = True
     return resets
@@ -76,7 +76,7 @@ def derivatives(
     reverse: bool,
     resets: jax.Array | np.ndarray | None = None,
 ) -> tuple[Any, Any]:
-    """By Lambda_bar and by Bu, from their definition: s_k = x_bar_k + conj(Lambda_bar) s of the step after k."""
+    """Return the derivatives by Lambda_bar and Bu by definition: s_k = x_bar_k + conj(Lambda_bar) s_next."""
     batch, L, P = Bu.shape
     x, a = definition(Lambda_bar, Bu, reverse, resets), np.broadcast_to(Lambda_bar, (batch, L, P))
     s, by_Bu, by_steps = np.zeros((batch, P), complex), np.zeros_like(Bu), np.zeros_like(Bu)
@@ -225,7 +225,7 @@ def test_derivative_of_the_public_function_is_that_of_the_definition(irregular: 
 
 @functools.partial(jax.jit, static_argnums=2)
 def in_two(Lambda_bar: jax.Array | np.ndarray, Bu: jax.Array | np.ndarray, reverse: bool, cut: int) -> Any:
-    """The states of two parts, each of them run in a window of the whole length, so that any cut is one program."""
+    """Compute the states in two parts, each in a window of the whole length, so that all cuts share one program."""
     L, early = Bu.shape[1], jnp.arange(Bu.shape[1])[:, None, None] < cut
     parts = [(jnp.where(early, Bu, 0), L - cut), (jnp.where(early, 0, Bu), -cut)]  # zeros lead in, or follow after
     state, states = None, []

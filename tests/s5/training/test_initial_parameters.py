@@ -1,4 +1,4 @@
-"""Starting a run from the parameters of another."""
+"""Starting a run from the parameters of another run."""
 
 import dataclasses
 import shutil

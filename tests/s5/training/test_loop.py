@@ -1,4 +1,4 @@
-"""The loop in this process, stopped wherever it asks whether it should stop."""
+"""The training loop in this process, stopped at every point where it can stop."""
 
 import dataclasses
 import shutil
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 def attempt(config: Config, run_dir: Path, stops_at: int = 0) -> dict[str, float] | None:
-    """Execute the run's next attempt; return its metrics, None where it was stopped."""
+    """Execute the run's next attempt; return its metrics, or None if it was stopped."""
     folder = run_dir / "attempts" / str(len(list(run_dir.glob("attempts/*"))))
     folder.mkdir(parents=True)
     try:
@@ -46,7 +46,7 @@ def config(tiny: list[str]) -> Config:
 
 @pytest.fixture(scope="module")
 def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
-    """A run that nothing interrupted."""
+    """A run without interruption."""
     run_dir = tmp_path_factory.mktemp("whole")
     metrics = attempt(config, run_dir)
     assert metrics is not None

@@ -183,7 +183,7 @@ def test_schedule_counts_epochs() -> None:
 
 
 def rates_of_upstream(asked, peak, steps_per_epoch: int, scores) -> list[Any]:
-    """Return every update's rate as the S5 repository comes to it: set after each update, for the next one."""
+    """Return the rate of every update as in the S5 repository, which sets it after the previous update."""
     rates, now, warmup = [], peak, int(asked.warmup_epochs)
     best, waited, epochs = -1.0, 0, len(scores)
     for epoch, new in enumerate(scores):
@@ -207,7 +207,7 @@ SCORES = [0.1, 0.3, 0.2, 0.2, 0.3, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1]
 
 
 def rates_of_ours(asked, steps_per_epoch: int, scores, compat) -> list[Any]:
-    """Return every update's rate in a loop that evaluates after each epoch, as `s5.training.loop` does."""
+    """Return the rate of every update in a loop that evaluates after each epoch, as `s5.training.loop` does."""
     schedule = make_schedule(asked, LR, steps_per_epoch, len(scores), compat)
     plateau, best_step, best, rates = PlateauState.initial(), 0, -1.0, []
     for step in range(len(scores) * steps_per_epoch):

@@ -1,4 +1,4 @@
-"""One training step, and what it makes of batches that hold nothing or no numbers."""
+"""One training step, also with empty batches and with nan in a batch."""
 
 import dataclasses
 from typing import Any

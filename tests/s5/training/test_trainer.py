@@ -1,4 +1,4 @@
-"""What a run computes with, before anything is computed."""
+"""The trainer before its first step: checks, initial values, batches."""
 
 import dataclasses
 

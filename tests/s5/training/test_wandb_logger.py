@@ -1,4 +1,4 @@
-"""The logger at Weights & Biases, offline: without a network and without a key."""
+"""The logger for Weights & Biases in offline mode: without network and key."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""A cluster's limits as its clients print them, and its refusals in words that name the key."""
+"""The limits that a cluster's clients print, and messages for its refusals that name the key."""
 
 from pathlib import Path
 

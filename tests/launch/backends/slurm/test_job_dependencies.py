@@ -1,4 +1,4 @@
-"""Which arrays wait for which: runs that come after others, as sbatch is asked for them."""
+"""The dependencies between arrays, as they are passed to sbatch, for runs with predecessors."""
 
 from dataclasses import replace
 from itertools import count

@@ -1,4 +1,4 @@
-"""What sbatch is asked: the whole script, which pins the parts of submitit that it leans on; arrays and lanes."""
+"""The requests to sbatch: the complete script, which also pins the behaviour of submitit; arrays and lanes."""
 
 import sys
 from itertools import count

@@ -1,4 +1,4 @@
-"""What `squeue` prints, what is shared of it, and what it says of the runs of a sweep."""
+"""Reading the output of `squeue`, sharing it between commands, and the states of runs that follow from it."""
 
 import stat
 import time

@@ -1,4 +1,4 @@
-"""A task of an array on its node: when its time ends, what a signal means, and whether it is started again."""
+"""A task of an array on its node: its time limit, its signals, and whether it is started again."""
 
 import math
 import os

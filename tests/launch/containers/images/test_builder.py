@@ -1,4 +1,4 @@
-"""What builds here, what is missing if nothing does, and a command line that tells no secret."""
+"""The program that builds images, what is missing if there is no such program, and command lines without secrets."""
 
 import shutil
 import sys

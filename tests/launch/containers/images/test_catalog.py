@@ -1,4 +1,4 @@
-"""docker/images.yaml: what stands in it, what may not, and what an image's identity depends on."""
+"""docker/images.yaml: its valid and invalid contents, and what an image's identity depends on."""
 
 from dataclasses import replace
 from pathlib import Path
