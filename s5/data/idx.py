@@ -23,7 +23,7 @@ def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.n
         where: The file, for messages.
 
     Returns:
-        The values; read-only, since they share the memory of `content`.
+        The values: a read-only array, since it shares the memory of `content`.
 
     Raises:
         DataError: If the magic number, the shape or the number of bytes is wrong.
@@ -41,5 +41,5 @@ def decode_idx(content: bytes, shape: tuple[int, ...], where: str) -> UInt8[np.n
     if found != shape:
         raise DataError(f"{where}: has the shape {found}, not {shape}")
     if len(content) - start != math.prod(shape):
-        raise DataError(f"{where}: {len(content) - start:,} values; its header says {math.prod(shape):,}")
+        raise DataError(f"{where}: {len(content) - start:,} values; expected {math.prod(shape):,}, as in its header")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

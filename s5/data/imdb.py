@@ -1,9 +1,9 @@
-"""`imdb`, `imdb_bytes`: the film reviews of Maas et al. 2011 as the Long Range Arena's Text.
+"""`imdb`, `imdb_bytes`: the film reviews of Maas et al. 2011, the Long Range Arena's Text.
 
-Characters and their tokens are those of the S5 repository: the training reviews are cut to length, then their
-characters are counted, and a character that occurs fewer than 15 times is unknown. The published data have no
-validation split, and the S5 repository validates on the test reviews. Here a tenth of the training reviews is held
-out, unless `compat=upstream`.
+The characters and their tokens are those of the S5 repository: the training reviews are cut to the length of the
+sequences, then their characters are counted. A character that occurs fewer than 15 times becomes `<unk>`. The published
+data have no validation split, and the S5 repository validates on the test reviews. Here a tenth of the training reviews
+is held out, unless `compat=upstream`.
 """
 
 import functools
@@ -23,14 +23,14 @@ from s5.data.rows import contiguous_splits, indexed_splits
 from s5.data.split import random_split
 from s5.data.tokens import SPECIALS, CharacterCodec, CharacterCounts, fill_row, vocabulary_id
 
-_LEAST = 15  # occurrences that a character needs for a token of its own
-_KINDS = ("neg", "pos")  # in the order of their labels
+_LEAST = 15  # number of occurrences from which a character has its own token
+_KINDS = ("neg", "pos")  # the folders of the classes, in the order of the labels
 _REVIEW = re.compile(r"(\d+)_\d+\.txt")
 _FILES_PER_CHUNK = 250
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion: negative, then positive training reviews; then test reviews in the same order."""
+    """Plan the conversion: rows are the negative, then the positive training reviews, then the same of the test."""
     folders = find_files(info.name, root)
     reviews = {name: _reviews(folder, _expected(info, name)) for name, folder in folders.items()}
     names = [f"{split}/{kind}" for split in ("train", "test") for kind in _KINDS]
@@ -96,7 +96,8 @@ def _vocabulary(info: DatasetInfo, paths: list[Path]) -> list[int]:
     vocabulary = counts.vocabulary(_LEAST)
     if len(vocabulary) + len(SPECIALS) > info.d_input:
         raise DataError(
-            f"{info.name}: {len(vocabulary)} characters occur {_LEAST} times or more; the catalog says {info.d_input}",
+            f"{info.name}: {len(vocabulary)} characters occur {_LEAST} times or more; expected at most "
+            f"{info.d_input - len(SPECIALS)}",
             hint="these are not the published reviews",
         )
     return vocabulary
@@ -117,7 +118,7 @@ def _convert(source: tuple[list[Path], int], length: int, vocabulary: list[int] 
         text = _text(path)
         if codec is None:
             content = np.frombuffer(text.encode()[:length], np.uint8)
-            # UTF-8 has no byte 255, so bytes shifted by one still fit into a byte.
+            # UTF-8 has no byte 255, so a byte plus one still fits into a byte.
             inputs[row, : len(content), 0] = content + 1
             lengths[row] = len(content)
         else:

@@ -1,4 +1,4 @@
-"""Large text files, read in ranges of whole lines."""
+"""Reading of large text files in ranges of whole lines."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class LineRange:
     Attributes:
         path: The file.
         offset: Byte offset of the first line.
-        first: Number of the first line, from 1.
+        first: Number of the first line, counted from 1.
         count: Number of lines.
     """
 
@@ -44,23 +44,23 @@ class LineRange:
 
 
 def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -> list[Chunk]:
-    """Divide the lines of a file, a row each, into chunks.
+    """Divide a file into chunks of whole lines; each line is a row of the arrays.
 
     Args:
         path: The file.
         rows: The expected number of rows.
         start: The row of the first line.
-        header: Whether the first line is a header.
+        header: Whether the first line is a header, which is skipped.
         size: Lines per chunk.
 
     Returns:
-        The chunks; the source of each is a `LineRange`.
+        The chunks; the source of each chunk is a `LineRange`.
 
     Raises:
-        DataError: If the number of lines is another one.
+        DataError: If the file has another number of lines.
     """
     pieces: list[LineRange] = []
-    number = offset = end = 0  # lines that have ended; bytes before the block; where the last whole line ends
+    number = offset = end = 0  # complete lines so far; bytes before the block; the end of the last complete line
     with path.open("rb") as file:
         begin, first, held = 0, 1, 0
         while block := file.read(_BLOCK):
@@ -75,14 +75,14 @@ def chunk_lines(path: Path, rows: int, start: int, *, header: bool, size: int) -
                     pieces.append(LineRange(path, begin, first, held))
                     begin, first, held = end, number + 1, 0
             offset += len(block)
-    held += end < os.path.getsize(path)  # a last line without its end
+    held += end < os.path.getsize(path)  # a last line without a line break
     if held:
         pieces.append(LineRange(path, begin, first, held))
     found = sum(piece.count for piece in pieces)
     if found != rows:
         raise DataError(
-            f"{path}: {found:,} lines{' below its header' if header else ''}; the published file has {rows:,}",
-            hint="the file is incomplete or a different one; get it again",
+            f"{path}: {found:,} lines{' after its header' if header else ''}; the published file has {rows:,}",
+            hint="the file is incomplete or another file; get it again",
         )
     firsts = [start + sum(piece.count for piece in pieces[:k]) for k in range(len(pieces))]
     return [Chunk(row, row + piece.count, piece) for row, piece in zip(firsts, pieces, strict=True)]

@@ -1,4 +1,4 @@
-"""`mnist`: the official IDX files, plain or gzipped."""
+"""`mnist`: MNIST from the official IDX files, plain or gzipped."""
 
 from s5 import catalog
 from s5.config.data import DataConfig
@@ -13,7 +13,7 @@ _SIDE = 28
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load MNIST: 54,000 train and 6,000 val by `split_seed`, and the official 10,000 as test."""
+    """Load MNIST: 54,000 train and 6,000 val images by `split_seed`, and the official 10,000 test images."""
     return load_idx(catalog.dataset_info("mnist"), config)
 
 

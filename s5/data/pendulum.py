@@ -1,7 +1,7 @@
 """`pendulum`: the angle of a pendulum, from noisy pictures at irregular times. Source: Smith et al. 2023, §6.3.
 
-Of each sequence's 100 frames 50 random ones are kept, with seeds as in the S5 repository. `pendulum` is generated here;
-`pendulum_npz` is read from the file of the same data that the published scripts write.
+Of the 100 frames of a sequence, 50 random frames are kept, with the seeds of the S5 repository. `pendulum` is generated
+by this code; `pendulum_npz` is read from a file of the same data that the published scripts write.
 """
 
 import functools
@@ -20,14 +20,14 @@ from s5.data.dataset import Dataset, Split
 from s5.data.generate.pendulum import N_FRAMES, SIDE, Sequences, draw_pictures, draw_set
 from s5.data.progress import Progress
 
-# The sets in the order of their draws, with the seed of the generator of each.
+# The splits in the order in which they are drawn, each with the seed of its generator.
 _SETS = (("train", 42), ("test", 42), ("val", 43))
 _SEQUENCES_PER_CHUNK = 40
 _FILE, _NAMES = "pend_regression.npz", {"train": "train", "val": "valid", "test": "test"}
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Simulate all pendulums, which takes seconds, and plan to draw their pictures; or plan to read the file."""
+    """Simulate all pendulums, which takes seconds, and plan the drawing of their pictures; or plan reading the file."""
     n, length = info.n_examples, info.length
     arrays = {
         "inputs": ((n, length, SIDE * SIDE), "uint8"),
@@ -59,7 +59,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set: pictures with pixels of 0 to 1, row by row; targets are sine and cosine of the angle."""
+    """Return the data set: a step is a picture with pixels of 0 to 1; a target is the sine and cosine of the angle."""
     del config, compat
     arrays, splits, start = stored.arrays, {}, 0
     for name, size in info.sizes.items():
@@ -76,11 +76,11 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
 
 
 def kept_frames(split: str, number: int, n: int, length: int) -> Int[np.ndarray, " length"]:
-    """Return the kept frames of a sequence, in order.
+    """Return the numbers of the kept frames of a sequence, in ascending order.
 
     Args:
         split: The split of the sequence.
-        number: Its number in the split, from 0.
+        number: The number of the sequence in the split, from 0.
         n: Number of sequences of the split.
         length: Number of frames to keep.
     """
@@ -98,7 +98,7 @@ def _plan_reading(info: DatasetInfo, path: Path, arrays: dict[str, tuple[tuple[i
 
 
 def _read(source: tuple[str, int], path: Path, length: int) -> Arrays:
-    """Read a split of the file, and select the kept frames of each sequence."""
+    """Read a split from the file, and return the kept frames of each sequence."""
     split, n = source
     if path.is_file() and not zipfile.is_zipfile(path):
         raise DataError(f"{path}: not an .npz file, or an incomplete one", hint="generate or get the file again")

@@ -1,4 +1,4 @@
-"""Fixed orders in which the pixels of an image are read."""
+"""Fixed orders of the pixels of an image."""
 
 import numpy as np
 from jaxtyping import Int
@@ -7,9 +7,9 @@ from s5.config.choices import Permutation
 
 
 def bit_reversal(length: int) -> Int[np.ndarray, " length"]:
-    """Return the bit-reversal permutation of 0..length-1, psMNIST's order in the S5 repository.
+    """Return the bit-reversal permutation of 0..length-1, the order of psMNIST in the S5 repository.
 
-    The numbers below the next power of two are sorted by their reversed bits; numbers from `length` on are left out.
+    The numbers below the next power of two are sorted by their reversed bits; then numbers >= `length` are left out.
     """
     bits = max(1, (length - 1).bit_length())
     numbers = np.arange(1 << bits)
@@ -20,7 +20,7 @@ def bit_reversal(length: int) -> Int[np.ndarray, " length"]:
 
 
 def pixel_order(permutation: Permutation, length: int) -> Int[np.ndarray, " length"]:
-    """Return the pixel that is read at each step."""
+    """Return the number of the pixel that is read at each step."""
     match permutation:
         case Permutation.none:
             return np.arange(length)

@@ -1,4 +1,4 @@
-"""Picture files, read with Pillow, which is needed to prepare data but not to train."""
+"""Reading of picture files with Pillow. The preparation of data needs Pillow, but the training does not."""
 
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +42,7 @@ def read_grey(path: Path, side: int) -> UInt8[np.ndarray, "side side"]:
         side: The expected width and height, in pixels.
 
     Raises:
-        DataError: If the file is damaged or another kind of picture.
+        DataError: If the file is damaged, or the picture has another size or mode.
     """
     image = pillow()
     try:

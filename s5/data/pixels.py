@@ -1,4 +1,4 @@
-"""Images as sequences of pixels, for all image data sets."""
+"""Image data sets as sequences of pixels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Images:
     """Labelled images.
 
     Attributes:
-        pixels: The pixels of each image, row by row; with a last axis for the three colours of a pixel.
+        pixels: The pixels of each image, row by row; colour images have a last axis for the three colours.
         labels: The class of each image.
     """
 
@@ -27,7 +27,7 @@ class Images:
     labels: UInt8[np.ndarray, " n"]
 
     def take(self, examples: Int[np.ndarray, " some"]) -> "Images":
-        """Return some of the images."""
+        """Return the images with the given numbers."""
         return Images(self.pixels[examples], self.labels[examples])
 
 
@@ -38,13 +38,10 @@ def pixel_dataset(
 
     Args:
         info: The data set.
-        config: Says the order of the pixels.
+        config: The section `data`, which has the order of the pixels.
         parts: The images of each split.
-        full_scale: The difference from `offset` that becomes 1.0, such as the value of white; or one per colour.
-        offset: The value that becomes 0.0; or one per colour.
-
-    Returns:
-        The data set.
+        full_scale: The difference from `offset` that becomes 1.0, such as the value of white; or a value per colour.
+        offset: The value that becomes 0.0; or a value per colour.
     """
     order = pixel_order(config.permutation, info.length)
     splits = {name: _split(images, order, full_scale, offset) for name, images in parts.items()}
@@ -55,7 +52,7 @@ def pixel_dataset(
 def _split(images: Images, order: Int[np.ndarray, " L"], full_scale: Scale, offset: Scale) -> Split:
     n, length = images.pixels.shape[:2]
     return Split(
-        # Contiguous: indexing columns makes them the slow axis in memory, and a batch gathers rows.
+        # A copy with contiguous rows, since a batch gathers rows, but indexing columns makes columns contiguous.
         inputs=np.ascontiguousarray(images.pixels[:, order]).reshape(n, length, -1),
         labels=images.labels.astype(np.int32),
         lengths=np.full(n, length, np.int32),

@@ -1,4 +1,4 @@
-"""Data sets of plug-ins: checked example by example, padded, split and scaled."""
+"""Loading of plug-ins' data sets: their examples are checked, padded, split and scaled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from s5.data.dataset import Dataset, Split
 from s5.data.split import random_splits, stratified_split
 from s5.plugins import Examples
 
-_HELD_OUT = 0.15  # the share of `val` and of `test`, if the data set has no splits of its own
+_HELD_OUT = 0.15  # the share of `val` and the share of `test`, if the data set has no splits of its own
 _SPLITS = ("train", "val", "test")
 
 
@@ -22,15 +22,14 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
     """Load a plug-in's data set.
 
     Args:
-        own: Its declaration.
-        config: Where its files lie, and the seed of its split.
+        own: The declaration of the data set.
+        config: The section `data`, which has the folder of the files and the seed of the split.
 
     Returns:
-        The data set; every feature is scaled by its mean and standard deviation over the training split.
+        The data set. Every feature is scaled to mean 0 and standard deviation 1 over the training split.
 
     Raises:
-        DataError: If an example does not fit the declaration; the message names the split, the example and what is
-            wrong with it.
+        DataError: If an example does not fit the declaration; the message has the split, the example and the problem.
     """
     root = None if config.root is None else data_root(config.root)
     loaded = own.load(root)
@@ -67,21 +66,23 @@ def _check(own: PluginDataset, split: str, examples: Any) -> Arrays:
     if not isinstance(examples, Examples):
         raise DataError(f"{at}: {type(examples).__name__} is not Examples", hint="from s5.plugins import Examples")
     n = len(examples.inputs)
-    if n == 0 or len(examples.labels) != n:
-        raise DataError(f"{at}: {n} sequences and {len(examples.labels)} labels", hint="each sequence has one label")
+    if n == 0:
+        raise DataError(f"{at}: no sequences", hint="check data.root and the `load` of the plug-in")
+    if len(examples.labels) != n:
+        raise DataError(f"{at}: {n} sequences, but {len(examples.labels)} labels", hint="return a label per sequence")
     inputs = np.zeros((n, own.length, own.d_input), np.float32)
     lengths = np.zeros(n, np.int32)
     for i, example in enumerate(examples.inputs):
         values = np.asarray(example, np.float32)
         if values.ndim != 2 or values.shape[1] != own.d_input:
             raise DataError(
-                f"{at}, example {i}: its shape is {values.shape}, and a sequence is (L, {own.d_input})",
-                hint=f"correct the file, or d_input={own.d_input} in the plug-in",
+                f"{at}, example {i}: its shape is {values.shape}; expected (L, {own.d_input})",
+                hint=f"correct the file, or change d_input (now {own.d_input}) in plugin.py",
             )
         if not 1 <= len(values) <= own.length:
             raise DataError(
-                f"{at}, example {i}: {len(values)} steps, and 1 to {own.length} are allowed",
-                hint=f"cut the sequence, or raise length={own.length} in the plug-in",
+                f"{at}, example {i}: {len(values)} steps; 1 to {own.length} are allowed",
+                hint=f"cut the sequence, or raise length (now {own.length}) in plugin.py",
             )
         if not np.isfinite(values).all():
             step, feature = np.argwhere(~np.isfinite(values))[0]
@@ -100,7 +101,7 @@ def _classes(own: PluginDataset, at: str, examples: Examples) -> Int[np.ndarray,
         if not isinstance(label, int) or not 0 <= label < own.n_classes:
             raise DataError(
                 f"{at}, example {i}: the label {label!r} is not a whole number from 0 to {own.n_classes - 1}",
-                hint=f"correct it, or n_classes={own.n_classes} in the plug-in",
+                hint=f"correct the label; for more classes raise n_classes (now {own.n_classes}) in plugin.py",
             )
     return labels.astype(np.int32)
 
@@ -113,15 +114,15 @@ def _targets(
         values = np.asarray(example, np.float32)
         if values.shape != (lengths[i], own.n_classes) or not np.isfinite(values).all():
             raise DataError(
-                f"{at}, example {i}: targets of shape {values.shape}, and finite ones of shape "
-                f"({lengths[i]}, {own.n_classes}) are needed"
+                f"{at}, example {i}: targets of shape {values.shape}; expected finite values of shape "
+                f"({lengths[i]}, {own.n_classes})"
             )
         targets[i, : lengths[i]] = values
     return targets
 
 
 def _split(own: PluginDataset, arrays: Arrays, seed: int) -> dict[str, Arrays]:
-    """Divide examples into `train`, `val` and `test`: by class for a classification."""
+    """Divide examples at random into `train`, `val` and `test`; with equal proportions of classes, if there are any."""
     n = len(arrays[2])
     held = max(1, round(_HELD_OUT * n))
     sizes = {"train": n - 2 * held, "val": held, "test": held}
@@ -136,7 +137,7 @@ def _split(own: PluginDataset, arrays: Arrays, seed: int) -> dict[str, Arrays]:
 
 
 def _moments(inputs: np.ndarray, lengths: np.ndarray) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, " d"]]:
-    """Return the mean and the standard deviation of each feature over the valid steps; 1 if it is constant."""
+    """Return the mean and the standard deviation of each feature over valid steps; 1 in place of a deviation of 0."""
     valid = inputs[np.arange(inputs.shape[1]) < lengths[:, None]].astype(np.float64)
     std = valid.std(axis=0)
     return valid.mean(axis=0).astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""`python -m s5.data.prepare NAME…`: verify the raw files of data sets, and fill their caches ahead of a run."""
+"""`python -m s5.data.prepare NAME…`: verify the raw files of data sets, and convert them before a run."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
         workers: Number of processes.
 
     Returns:
-        Lines for the user about what was found.
+        Lines for the user: the data set, its raw files, its cache and its splits.
 
     Raises:
         DataError: If the files are damaged, or the cache cannot be written.
@@ -65,18 +65,20 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
 
 
 def _check(info: DatasetInfo, config: DataConfig) -> list[str]:
-    """Verify the raw files, and return lines about them."""
+    """Verify the checksums of the raw files; return lines about them for the user."""
     if info.made_by:
         return [f"regenerated: {info.made_by}"]
     catalog.check_available(info.name, config.root, config.cache)
     try:
         return check_files(info, catalog.find_files(info.name, config.root))
     except catalog.MissingData:
-        return ["raw files: missing, and not needed while the cache exists"]
+        return ["raw files: missing, but not needed while the cache exists"]
 
 
 def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[str | None, list[str]]:
-    """Unpack an archive into the data folder; a folder, or that of a single file, becomes the data folder itself.
+    """Unpack an archive into the data folder, unless the files exist.
+
+    If `archive` is a folder, or a raw file that needs no unpacking, the folder itself is used as the data folder.
 
     Returns:
         The data folder, and lines for the user.
@@ -85,7 +87,7 @@ def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[
     if info.made_by or any(file.package for file in info.files):
         raise catalog.DataError(f"--from {archive}: {info.name} does not come from a file", hint=info.get)
     if path.is_dir():
-        catalog.find_files(info.name, str(path))  # an existing cache must not hide that they are missing here
+        catalog.find_files(info.name, str(path))  # raises if files are missing, even if there is a valid cache
         return str(path), []
     if not path.is_file():
         raise catalog.DataError(f"--from {archive}: no such file or folder", hint=info.get)
@@ -96,12 +98,12 @@ def _unpack_archive(info: DatasetInfo, archive: str, root: str | None) -> tuple[
     except catalog.MissingData:
         unpack(info, path, root)
         return root, []
-    there = os.path.commonpath([file.parent for file in found.values()])
-    return root, [f"not unpacked: {path}; its files are already in {there}"]
+    folder = os.path.commonpath([file.parent for file in found.values()])
+    return root, [f"not unpacked: {path}; its files are already in {folder}"]
 
 
 def _single_file_folder(info: DatasetInfo, path: Path) -> str:
-    """Return the folder of a single file as the data folder; it must contain all files of the data set."""
+    """Return the folder of a data set's single raw file; raise if another file in the folder would be read instead."""
     folder = str(path.parent)
     found = catalog.find_files(info.name, folder)
     if not any(os.path.samefile(path, file) for file in found.values()):
@@ -111,7 +113,7 @@ def _single_file_folder(info: DatasetInfo, path: Path) -> str:
 
 
 def _download(info: DatasetInfo, root: str | None) -> None:
-    """Download the missing files of a data set: its archive, or the files one by one."""
+    """Download the missing files of a data set: its archive, which is then unpacked, or each file."""
     try:
         catalog.find_files(info.name, root)
     except catalog.MissingData as missing:
@@ -127,7 +129,7 @@ def _download(info: DatasetInfo, root: str | None) -> None:
         files = [file for file in info.files if file.url]
         if not files:
             clients = " or ".join(archive.client.value.split()[0] for archive in info.archives if archive.client)
-            lacking = f"{clients}, which fetches it, is not installed" * bool(clients)
+            lacking = f"{clients}, which downloads it, is not installed" * bool(clients)
             lacking = lacking or "--download cannot fetch it"
             raise catalog.MissingData(missing.message, hint=f"{lacking}; {missing.hint}") from None
         for file in files:
@@ -153,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare the data sets named on the command line.
 
     Args:
-        arguments: The command line without the program; None for this process's.
+        arguments: The command line without the program; None for the command line of this process.
 
     Returns:
         The exit code.
@@ -163,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error("--from ARCHIVE takes a single data set")
     if options.workers is not None and options.workers < 1:
         _parser().error(f"--workers {options.workers}: must be at least 1")
-    # Check every name first: the first data set may take hours.
+    # Check every name first, since the first data set may take hours.
     unknown = [name for name in options.names if name not in catalog.CATALOG]
     for name in unknown or options.names:
         try:

@@ -9,10 +9,10 @@ _LINES_S = 15.0
 
 
 class Progress:
-    """A count towards a total.
+    """A count of finished units, shown with the total, the share and the time left.
 
     Args:
-        what: The task, for the user.
+        what: The name of the task, for the user.
         total: The number of units.
         unit: The name of a unit, in the plural.
         stream: The output; None for stderr.
@@ -27,13 +27,13 @@ class Progress:
         self._start = self._last = time.monotonic()
 
     def resume_at(self, done: int) -> None:
-        """Start at a number of units that an earlier process has done."""
+        """Start the count at the number of units that an earlier process has finished."""
         self._done = self._first = done
         if done:
             self._write(f"{self._what}: resuming at {done:,} of {self._total:,} {self._unit}", end="\n")
 
     def advance(self, n: int) -> None:
-        """Count n more units."""
+        """Count n more units as finished."""
         self._done += n
         now = time.monotonic()
         if now - self._last >= (_TERMINAL_S if self._terminal else _LINES_S):
@@ -41,7 +41,7 @@ class Progress:
             self._write(self._line(now), end="" if self._terminal else "\n")
 
     def finish(self) -> None:
-        """Print how long it took."""
+        """Print the number of units and the time that they took."""
         seconds = time.monotonic() - self._start
         self._write(f"{self._what}: {self._done:,} {self._unit} in {seconds:.1f} s", end="\n")
 

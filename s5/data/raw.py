@@ -1,4 +1,4 @@
-"""Raw files: read, decompressed, and compared with the catalog's checksums."""
+"""Reading of raw files: they are decompressed and compared with the catalog's checksums."""
 
 import gzip
 import hashlib
@@ -29,11 +29,12 @@ def read_files(info: DatasetInfo, root: str | None) -> dict[str, bytes]:
 
 
 def check_files(info: DatasetInfo, paths: Mapping[str, Path]) -> list[str]:
-    """Compare files with the catalog's checksums, block by block.
+    """Read files block by block, and compare them with the catalog's checksums.
 
     Args:
         info: The data set.
-        paths: Its files, by their names in the catalog; folders and files without a published checksum are skipped.
+        paths: Its files, by their names in the catalog. Folders are skipped; a file without a published checksum is
+            only read.
 
     Returns:
         A line for each file, for the user.

@@ -1,4 +1,4 @@
-"""Splits of mapped arrays."""
+"""Splits of memory-mapped arrays: consecutive rows, or rows with given numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from s5.data.dataset import Split
 
 
 def contiguous_splits(sizes: Mapping[str, int], arrays: Arrays, **scale: Any) -> dict[str, Split]:
-    """Return splits that are consecutive in the arrays.
+    """Return splits that are consecutive rows of the arrays.
 
     Args:
         sizes: Examples per split, in the order of the rows.
-        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps are valid.
+        arrays: `inputs`, which stay mapped, `labels`, and `lengths`; without `lengths` all steps are valid.
         scale: Further fields of every split, such as `full_scale`.
     """
     ends, lengths = np.cumsum(list(sizes.values())), _lengths(arrays)
@@ -34,8 +34,8 @@ def indexed_splits(parts: Mapping[str, Int[np.ndarray, " some"]], arrays: Arrays
     """Return splits of given rows of the arrays; the inputs are not copied.
 
     Args:
-        parts: The rows of each split.
-        arrays: `inputs`, which stay mapped, `labels`, and `lengths` unless all steps are valid.
+        parts: The numbers of the rows of each split.
+        arrays: `inputs`, which stay mapped, `labels`, and `lengths`; without `lengths` all steps are valid.
         scale: Further fields of every split, such as `full_scale`.
     """
     labels, lengths = np.asarray(arrays["labels"]), _lengths(arrays)

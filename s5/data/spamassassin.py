@@ -1,8 +1,8 @@
-"""`spamassassin_bytes`: the mails of Apache SpamAssassin's public corpus, wanted or spam, byte by byte.
+"""`spamassassin_bytes`: the mails of Apache SpamAssassin's public corpus, spam or not, byte by byte.
 
-The headers are removed, since they contain the answer. Mails are ordered by the SHA-1 of the rest, which separates
-mails that arrived together and keeps equal ones together. Each kind of mail is split separately. No two equal mails
-may be in different splits, which is checked.
+The headers are removed, since they contain the answer. Mails are ordered by the SHA-1 of the rest: so mails that
+arrived together are separated, and equal mails stay together. Each kind of mail is split separately. The conversion
+raises if two equal mails are in different splits.
 """
 
 import functools
@@ -65,7 +65,7 @@ def _mails(folder: Path, expected: int) -> list[Path]:
 
 
 def _order_by_split(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
-    """Return the mails of the training split, then of the others; all splits have the same proportions of kinds."""
+    """Return the mails in the order train, val, test; all splits have the same proportions of the two kinds."""
     progress, keys = Progress(f"{info.name}: ordering", len(mails), "mails"), {}
     for mail in mails:
         keys[mail] = hashlib.sha1(read_body(mail[0])[: info.length - 1], usedforsecurity=False).digest(), mail[0].name
@@ -85,7 +85,7 @@ def _order_by_split(info: DatasetInfo, mails: Sequence[Mail]) -> list[Mail]:
 
 
 def _check_apart(parts: Mapping[str, Sequence[Mail]], digests: Mapping[Mail, bytes]) -> None:
-    """Raise if equal mails are in two splits, since the model would be tested on training data."""
+    """Raise if equal mails are in two splits, since the model would then be tested on training data."""
     homes: dict[bytes, tuple[str, Path]] = {}
     for name, part in parts.items():
         for mail in part:
@@ -98,10 +98,10 @@ def _check_apart(parts: Mapping[str, Sequence[Mail]], digests: Mapping[Mail, byt
 
 
 def read_body(path: Path) -> bytes:
-    """Return the text after a mail's headers.
+    """Return the content of a mail after its headers.
 
     Raises:
-        DataError: If it has none, or nothing follows them.
+        DataError: If the mail has no empty line, which ends the headers.
     """
     _, *body = _END_OF_HEADERS.split(path.read_bytes(), maxsplit=1)
     if not body:
@@ -113,6 +113,6 @@ def _convert(mails: Sequence[Mail], length: int) -> Arrays:
     inputs, lengths = np.zeros((len(mails), length, 1), np.uint8), np.empty(len(mails), np.int32)
     for row, (path, _) in enumerate(mails):
         content = np.frombuffer(read_body(path)[: length - 1], np.uint8)
-        # A byte is its own token. The lowest bytes, which do not occur in text, are the special tokens.
+        # The token of a byte is its value. The lowest bytes, which do not occur in text, are the special tokens.
         lengths[row] = fill_row(inputs[row, :, 0], np.where(content < len(SPECIALS), np.uint8(UNK), content))
     return {"inputs": inputs, "labels": np.array([kind for _, kind in mails], np.int32), "lengths": lengths}

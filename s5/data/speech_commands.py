@@ -2,8 +2,9 @@
 
 `espeak_commands35` has the same form, with synthetic speech.
 
-All 35 words are split by the two published lists. Ten words are split by class, and only clips of exactly a second are
-kept, as in the S5 repository. The scale makes the training clips mean 0 and variance 1.
+The 35 words are split by the two published lists. The ten words are split at random with equal proportions of classes,
+and only clips of exactly one second are kept, as in the S5 repository. The clips are scaled so that the training clips
+have mean 0 and variance 1.
 """
 
 import functools
@@ -29,13 +30,13 @@ _RATE_HZ, _LENGTH = 16_000, 16_000
 _LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 _CLIPS_PER_CHUNK = 500
 _FULL_SCALE = 2.0**15
-_EPSILON = 1e-5  # of the standard deviation, in units of full scale
+_EPSILON = 1e-5  # added to the standard deviation, in units of full scale
 
 Clip = tuple[Path, int]
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion; the clips of the splits, or of the classes, are consecutive."""
+    """Plan the conversion; the clips of each split (35 words) or of each class (ten words) are consecutive."""
     paths = find_files(info.name, root)
     words = WORDS_35 if set(_LISTS.values()) <= paths.keys() else WORDS_10
     clips = {word: sorted(paths[word].glob("*.wav")) for word in words}
@@ -56,10 +57,10 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
 
 
 def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, compat: Compat) -> Dataset:
-    """Return the data set; at 8 kHz, every second sample of the same clips with the same splits and scale.
+    """Return the data set; the 8 kHz data set has every second sample of the same clips, with equal splits and scale.
 
-    The S5 repository divides audio in [-1, 1] by 2^15 once more, so the constant that it adds to the standard deviation
-    dominates; `compat=upstream` does the same.
+    The S5 repository divides audio in [-1, 1] by 2^15 once more. So the constant that it adds to the standard deviation
+    dominates the scale. `compat=upstream` does the same.
     """
     arrays = stored.arrays
     sizes = info.sizes
@@ -80,7 +81,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
 
 
 def _order_by_split(info: DatasetInfo, paths: dict[str, Path], clips: Sequence[Clip]) -> list[Clip]:
-    """Return the clips of the training split, then those of each list."""
+    """Return the clips of the training split, then the clips of each published list."""
     split_by_clip: dict[str, str] = {}
     for split, name in _LISTS.items():
         try:
@@ -120,7 +121,7 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
     """Return the samples of a clip.
 
     Raises:
-        DataError: If it is not a mono file of 16 bits at 16 kHz, or is cut off.
+        DataError: If the file is not a mono WAV file of 16 bits at 16 kHz, or is cut off.
     """
     try:
         with wave.open(str(path), "rb") as file:
@@ -133,7 +134,7 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
             f"{path}: {form[0]} channels of {8 * form[1]} bits at {form[2]} Hz; expected one, 16, {_RATE_HZ}"
         )
     if len(content) != 2 * announced:
-        raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; its header says {announced:,}")
+        raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; expected {announced:,}, as in its header")
     return np.frombuffer(content, "<i2").astype(np.int16)
 
 

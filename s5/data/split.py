@@ -1,4 +1,4 @@
-"""Random splits of examples into training, validation and test."""
+"""Random splits of examples into training, validation and test splits."""
 
 from collections.abc import Mapping
 
@@ -9,13 +9,13 @@ from s5.data.order import SPLIT_STREAM, permutation
 
 
 def random_split(n: int, held_out: int, seed: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
-    """Return the kept examples and `held_out` random others, both in ascending order."""
+    """Return the numbers of the kept examples and of `held_out` random other examples, both in ascending order."""
     order = permutation(n, seed, SPLIT_STREAM)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
 def random_splits(n: int, held_out: Mapping[str, int], seed: int) -> dict[str, Int[np.ndarray, " some"]]:
-    """Return random examples for each held-out split, and all others as `train`, in ascending order.
+    """Return the numbers of random examples for each held-out split, and of all others as `train`, in ascending order.
 
     Args:
         n: Number of examples.
@@ -33,18 +33,19 @@ def stratified_split(labels: Integer[np.ndarray, " n"], sizes: Mapping[str, int]
 
     Args:
         labels: The class of each example.
-        sizes: Examples per split, in sum all examples.
+        sizes: Examples per split; their sum is the number of all examples.
         seed: The seed.
 
-    Raises:
-        ValueError: If the sizes do not sum to all examples.
-
     Returns:
-        The examples of each split, in ascending order. The proportions are exact up to rounding.
+        The numbers of the examples of each split, in ascending order. The proportions are exact up to rounding.
+
+    Raises:
+        ValueError: If the sum of the sizes is not the number of examples.
     """
     if sum(sizes.values()) != len(labels):
         raise ValueError(f"splits of {dict(sizes)} do not sum to {len(labels)} examples")
-    # Each example gets a place in (0, 1) within its class. Sorted by place, any range of examples is stratified.
+    # Each example gets a random place in (0, 1) within its class. Any range of the examples sorted by place has the
+    # same proportions of classes.
     place = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

@@ -1,8 +1,8 @@
-"""The cache of a data set that does not fit into memory: a folder of `.npy` files that are mapped.
+"""The cache of a data set that does not fit into memory: a folder of memory-mapped `.npy` files.
 
-A folder is filled under a temporary name, gets its header last, and is then renamed, so a reader sees all of it or
-nothing. The header holds the size and the CRC-32 of every file. Sizes are compared whenever a folder is opened; the
-checksums only by `prepare`, since reading gigabytes takes long.
+A folder is filled under a temporary name, gets its header last, and is then renamed, so a reader sees a complete folder
+or none. The header contains the size and the CRC-32 of every file. Sizes are compared when a folder is opened. The
+checksums are compared only by `prepare`, since reading gigabytes takes long.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class StoredArrays:
     """The content of a folder.
 
     Attributes:
-        arrays: Arrays mapped from disk, with a row for each example.
+        arrays: Arrays that are memory-mapped from disk, with a row for each example.
         facts: Further results of the conversion, such as a vocabulary or a mean.
     """
 
@@ -62,11 +62,11 @@ def verify_store(path: Path) -> bool:
 
 
 def commit_store(work: Path, path: Path, info: DatasetInfo, facts: Mapping[str, Any]) -> None:
-    """Write the header of a filled folder and rename it, replacing an older folder.
+    """Write the header of a filled folder, and rename the folder to its final path, in place of an older folder.
 
     Args:
         work: The folder with the finished `.npy` files.
-        path: Its final path.
+        path: The final path.
         info: The data set.
         facts: Further results of the conversion.
     """

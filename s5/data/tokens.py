@@ -1,4 +1,4 @@
-"""Tokens: the numbers of symbols, and rows of them that end with `<eos>`."""
+"""Tokens: the numbering of symbols, and the encoding of texts as rows of tokens that end with `<eos>`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ UNK, EOS = 1, 2  # 0 is padding
 _CODES = 0x110000  # code points of Unicode
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 
-# `X` closes a list. The published text has `]`, which tokenizers treat specially.
+# `X` closes a list, in place of `]` in the published text, which tokenizers treat specially.
 _LISTOPS_SYMBOLS = ("[MIN", "[MAX", "[MED", "[SM", "X", *map(str, range(10)))
 
 LISTOPS: Mapping[str, int] = {symbol: number for number, symbol in enumerate((*SPECIALS, *_LISTOPS_SYMBOLS))}
@@ -30,21 +30,21 @@ class CharacterCounts:
         self._counts[found] += counts
 
     def vocabulary(self, least: int = 1) -> list[int]:
-        """Return the code points with a token of their own, the most frequent first.
+        """Return the code points that get a token of their own, the most frequent first.
 
         Args:
             least: The smallest number of occurrences.
 
         Returns:
-            The code points; equally frequent ones in ascending order.
+            The code points; equally frequent code points are in ascending order.
 
         Raises:
-            DataError: If there are more than a byte can hold.
+            DataError: If there are too many code points for tokens of one byte.
         """
         codes = np.flatnonzero(self._counts >= least)
         if len(codes) + len(SPECIALS) > 256:
             raise DataError(
-                f"{len(codes)} different characters; tokens are stored as bytes",
+                f"{len(codes)} different characters; at most {256 - len(SPECIALS)} can be stored as bytes",
                 hint="these are not the published texts",
             )
         return codes[np.argsort(-self._counts[codes], kind="stable")].tolist()
@@ -54,7 +54,7 @@ class CharacterCodec:
     """Encodes characters as token numbers.
 
     Args:
-        vocabulary: The code points with a token of their own; they are numbered after the special tokens.
+        vocabulary: The code points with a token of their own; their numbers follow those of the special tokens.
     """
 
     def __init__(self, vocabulary: Iterable[int]) -> None:
@@ -68,7 +68,7 @@ class CharacterCodec:
 
 
 def vocabulary_id(vocabulary: Iterable[int]) -> str:
-    """Return an identifier of a vocabulary of characters: a digest of its code points in order."""
+    """Return a unique name of a vocabulary of characters: a hash of its code points in order."""
     return f"characters {hashlib.sha256(repr(list(vocabulary)).encode()).hexdigest()[:16]}"
 
 
@@ -78,7 +78,7 @@ def code_points(text: str) -> Integer[np.ndarray, " length"]:
 
 
 def fill_row(row: UInt8[np.ndarray, " L"], tokens: UInt8[np.ndarray, " length"]) -> int:
-    """Write tokens and `<eos>` into a row of padding; tokens that do not fit are cut off.
+    """Write tokens and then `<eos>` into a row of padding; tokens that do not fit are left out.
 
     Returns:
         The number of valid steps of the row.

@@ -98,9 +98,9 @@ def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) ->
     ("before", "after", "words"),
     [
         ("labels=[label for", "labels=[label + 1 for", "the label 3 is not a whole number from 0 to 2"),
-        ("length=120", "length=50", r"steps, and 1 to 50 are allowed"),
-        ("d_input=2", "d_input=3", r"its shape is \(\d+, 2\), and a sequence is \(L, 3\)"),
-        ("inputs=inputs,", "inputs=inputs[1:],", "59 sequences and 60 labels"),
+        ("length=120", "length=50", r"steps; 1 to 50 are allowed"),
+        ("d_input=2", "d_input=3", r"its shape is \(\d+, 2\); expected \(L, 3\)"),
+        ("inputs=inputs,", "inputs=inputs[1:],", "59 sequences, but 60 labels"),
         ("ndmin=2)", "ndmin=2) * float('nan')", "example 0: step 0, feature 0 is nan"),
         ("return Examples(", "return dict(", r"its `load` returned \['inputs', 'labels'\]"),
     ],

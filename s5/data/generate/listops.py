@@ -1,6 +1,6 @@
-"""Trees of list operations. Source: Nangia and Bowman 2018 (arXiv:1804.06028), as the Long Range Arena draws them.
+"""Random trees of list operations. Source: Nangia and Bowman 2018 (arXiv:1804.06028), as in the Long Range Arena.
 
-A node at depth d is an operator with 2 to 10 arguments with probability 1/4 above the greatest depth, else a digit.
+With probability 1/4 a node is an operator with 2 to 10 arguments, else a digit. Nodes at the greatest depth are digits.
 Trees of more than 500 and fewer than 2,000 symbols are kept; parentheses are not counted.
 """
 
@@ -23,23 +23,23 @@ _CLOSE = LISTOPS["X"]
 
 
 class _TooLong(Exception):
-    """The tree has become too long to keep."""
+    """The tree has more symbols than a sample may have."""
 
 
 def draw_sample(seed: int, index: int) -> tuple[bytes, int]:
-    """Draw a sample as a function of seed and index alone.
+    """Draw a sample; it depends only on the seed and the index.
 
     Args:
         seed: The seed of the data set.
         index: The number of the sample, from 0.
 
     Returns:
-        Its tokens without `<eos>`, and its value.
+        The tokens of the tree without `<eos>`, and the value of the tree.
     """
     for attempt in itertools.count():
-        # Each attempt has its own stream, so an attempt that is given up early does not change the next one.
-        # Python keeps the numbers of `Random.random` stable across versions, and of no other method.
-        # One is added to the seed: leading zeros shorten the key, and keys of two lengths can give the same stream.
+        # Each attempt has its own stream, so an attempt that ends early does not change the next attempt.
+        # Of Python's generator only the numbers of `Random.random` are stable across versions.
+        # One is added to the seed, since a key with leading zeros is shorter and may give the same stream as another.
         draw = random.Random((seed + 1) << 96 | index << 32 | attempt).random
         tokens = bytearray()
         try:
@@ -48,11 +48,11 @@ def draw_sample(seed: int, index: int) -> tuple[bytes, int]:
             continue
         if len(tokens) > MIN_LENGTH:
             return bytes(tokens), value
-    raise AssertionError("counting ends")
+    raise AssertionError("itertools.count does not end")
 
 
 def _draw_node(draw: Callable[[], float], depth: int, tokens: bytearray) -> int:
-    """Append the tokens of a node and return its value."""
+    """Draw a node, append its tokens, and return its value."""
     if depth >= MAX_DEPTH or draw() > P_OPERATOR:
         digit = int(10 * draw())
         tokens.append(_DIGITS[digit])
@@ -70,7 +70,7 @@ def _draw_node(draw: Callable[[], float], depth: int, tokens: bytearray) -> int:
 
 
 def apply_operator(operator: str, values: list[int]) -> int:
-    """Return the value of an operator: MIN, MAX, the median cut to a whole number, or the sum modulo 10."""
+    """Return the value of an operator: minimum, maximum, median rounded down to a whole number, or sum modulo 10."""
     match operator:
         case "[MIN":
             return min(values)

@@ -1,8 +1,8 @@
-"""The dashes of Pathfinder's pictures, called paddles in its program: small pictures, drawn once.
+"""The dashes of Pathfinder's pictures, called paddles in the published program: small pictures that are drawn once.
 
 Source: Linsley et al. 2018 (arXiv:1805.08315); sizes and numbers are those of Tay et al. 2021 (arXiv:2011.04006).
-A dash starts at a pixel and is drawn on a finer grid, so its picture depends only on the fine pixel where it ends.
-There are a few hundred different ones.
+A dash starts at the centre of a pixel and is drawn on a finer grid. So its picture depends only on the fine pixel of
+its end, and there are only a few hundred different pictures.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from s5.data.pictures import image_draw, pillow
 
 @dataclass(frozen=True, kw_only=True)
 class Pathfinder:
-    """Parameters of the pictures of one size; lengths in pixels.
+    """The parameters of the pictures of one size; lengths are in pixels.
 
     Attributes:
         side: Width and height.
@@ -23,10 +23,10 @@ class Pathfinder:
         fineness: Fine pixels per pixel.
         length: Length of a dash.
         thickness: Thickness of a dash.
-        margins: Gaps between dashes; each picture has one of them.
+        margins: Possible gaps between dashes; each picture has one gap.
         marker_radius: Radius of the two dots.
         seed_distance: Distance between the starts of the two long lines.
-        continuity: How straight the lines are.
+        continuity: Factor on the angle of a turn; the larger it is, the straighter the lines are.
         contour_length: Number of dashes of a long line.
         distractor_length: Number of dashes of a short line.
         n_distractors: Number of short lines.
@@ -84,11 +84,11 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Stamps:
-    """All dashes with one margin, by the fine pixel where they end.
+    """The pictures of all dashes with one margin, indexed by the row and the column of the fine pixel of their end.
 
     Attributes:
-        lines: Each dash, with values from 0 to 1, centred on the pixel where it starts.
-        occupied: The area that each dash keeps free of others, in the same form.
+        lines: The picture of each dash, with values from 0 to 1; its centre is the pixel where the dash starts.
+        occupied: The area around each dash that other dashes must not enter, in the same form.
     """
 
     lines: Float64[np.ndarray, "ends ends size size"]
@@ -96,9 +96,9 @@ class Stamps:
 
 
 def make_stamps(parameters: Pathfinder, margin: int) -> Stamps:
-    """Return all dashes with a margin."""
+    """Return the pictures of all dashes with a margin."""
     reach = parameters.length * parameters.fineness
-    offsets = range(-reach, reach + 2)  # directions are rounded up, so an end may lie one beyond
+    offsets = range(-reach, reach + 2)  # ends are rounded up, so an end may be one fine pixel beyond the length
     drawn = [[draw_paddle(parameters, margin, dy, dx) for dx in offsets] for dy in offsets]
     lines, occupied = (np.array([[pair[k] for pair in row] for row in drawn]) for k in (0, 1))
     return Stamps(lines, occupied)
@@ -108,7 +108,7 @@ def draw_paddle(parameters: Pathfinder, margin: int, dy: int, dx: int) -> tuple[
     """Draw a dash from the centre of a fine canvas to the fine pixel `dy` below and `dx` right of it.
 
     Returns:
-        The dash and the area that it keeps free, in pixels, with values from 0 to 1.
+        The picture of the dash, and of the area that other dashes must not enter; values are from 0 to 1.
     """
     half, fine = canvas_half(parameters, margin), parameters.fineness
     centre = half * fine
@@ -126,12 +126,12 @@ def canvas_half(parameters: Pathfinder, margin: int) -> int:
 
 
 def draw_marker(parameters: Pathfinder, y: int, x: int) -> Float64[np.ndarray, "side side"]:
-    """Draw a dot on a fine canvas of the whole picture, and return it in pixels, with values from 0 to 1.
+    """Return a picture with one dot, with values from 0 to 1; the dot is drawn on a finer grid and then resized.
 
     Args:
-        parameters: Gives the radius.
-        y: The row of its centre, which lies on the first fine pixel of that row.
-        x: The column of its centre, in the same way.
+        parameters: The parameters of the picture, such as the radius of a dot.
+        y: The row of the centre, which is on the first fine pixel of this row.
+        x: The column of the centre, which is on the first fine pixel of this column.
     """
     side, fine = parameters.side, parameters.fineness
     rows, columns = np.ogrid[-y * fine : (side - y) * fine, -x * fine : (side - x) * fine]
@@ -146,7 +146,7 @@ def disc(radius: int) -> UInt8[np.ndarray, "size size"]:
 
 
 def dilate(values: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-    """Return the maximum under a footprint centred on each pixel (grey dilation)."""
+    """Return the grey dilation: for each pixel the maximum of the values under a footprint centred on the pixel."""
     half_y, half_x = footprint.shape[0] // 2, footprint.shape[1] // 2
     height, width = values.shape
     padded = np.full((height + 2 * half_y, width + 2 * half_x), values.min(), values.dtype)
@@ -156,7 +156,7 @@ def dilate(values: np.ndarray, footprint: np.ndarray) -> np.ndarray:
 
 
 def resize_as_imresize(grid: np.ndarray, side: int) -> UInt8[np.ndarray, "side side"]:
-    """Resize as SciPy's `imresize` did: floats are first scaled to 0..255, bytes are not."""
+    """Return a resized picture, as SciPy's removed `imresize` did: floats are first scaled to 0..255, bytes are not."""
     image = pillow()
     if grid.dtype != np.uint8:
         low, high = float(grid.min()), float(grid.max())

@@ -20,7 +20,7 @@ def _marker(side: int, y: int, x: int) -> np.ndarray:
 
 
 def first_state(seed: int, index: int) -> np.ndarray:
-    """Return the initial state of a picture's random stream, as a function of the seed and the picture's number."""
+    """Return the initial state of a picture's random stream; it depends only on the seed and the picture's number."""
     digest = hashlib.blake2b(f"{seed} {index}".encode(), digest_size=8).digest()
     return np.frombuffer(digest, "<u8").astype(np.uint64)
 
@@ -36,7 +36,7 @@ def draw_picture(side: int, seed: int, index: int) -> tuple[UInt8[np.ndarray, "s
     Returns:
         The picture, and its label: 1 if the dots are on the same line, else 0.
     """
-    from s5.data.generate import snakes  # imported late: compiling takes seconds
+    from s5.data.generate import snakes  # imported late, since its compilation takes seconds
 
     parameters, state = SIZES[side], first_state(seed, index)
     label = int(2 * snakes.uniform(state))

@@ -1,9 +1,9 @@
-"""Pendulums and noisy pictures of them. Source: Becker et al. 2019 (arXiv:1905.07357), App. C.
+"""Simulation of pendulums, and noisy pictures of them. Source: Becker et al. 2019 (arXiv:1905.07357), App. C.
 
-The sets, their seeds and the order of their draws are those of the experiments of Schirmer et al. 2022
+The sets, their seeds and the order of the random draws are those of the experiments of Schirmer et al. 2022
 (arXiv:2111.11344) and Smith et al. 2023.
 
-NumPy keeps the draws of its legacy generator stable across versions, so a set is a function of its seed.
+The draws of NumPy's legacy generator are stable across versions, so a set depends only on its seed.
 """
 
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ _LOW_END, _HIGH_START = 0.25, 0.75
 
 @dataclass(frozen=True)
 class Sequences:
-    """Some pendulums of a set, before their pictures are drawn.
+    """Some simulated pendulums of a set, before their pictures are drawn.
 
     Attributes:
         angles: Angles without noise, in rad.
-        seen: Angles with observation noise, in rad, as in the pictures.
-        factors: The weight of each picture against its noise, from 0 to 1.
-        noise: State of the generator of the pictures' noise.
+        seen: Angles with observation noise, in rad; the pictures show these angles.
+        factors: The weight of each clean picture, from 0 to 1; the noise has the rest.
+        noise: State of the generator before the first picture's noise is drawn.
     """
 
     angles: Float64[np.ndarray, "n frames"]
@@ -47,12 +47,12 @@ class Sequences:
 
 
 def draw_set(rng: np.random.RandomState, n: int, chunk_size: int) -> Iterator[Sequences]:
-    """Draw a set of pendulums, in the order of the published draws.
+    """Simulate a set of pendulums, with the random draws in the published order.
 
     Args:
-        rng: The generator; it is advanced to the start of the next set.
+        rng: The generator; after the last chunk it is at the start of the next set.
         n: Number of pendulums.
-        chunk_size: Number to yield at once.
+        chunk_size: Number of pendulums to yield at once.
 
     Yields:
         The next `chunk_size` pendulums.
@@ -68,10 +68,10 @@ def draw_set(rng: np.random.RandomState, n: int, chunk_size: int) -> Iterator[Se
 
 
 def simulate(rng: np.random.RandomState, n: int) -> Float64[np.ndarray, "n frames 2"]:
-    """Return angle and angular velocity of pendulums, in rad and rad/s, from their initial state on.
+    """Return the angle (rad) and the angular velocity (rad/s) of pendulums in each frame, from the initial state on.
 
     Args:
-        rng: The generator, of the initial angles, then of a random kick of each pendulum for every frame.
+        rng: The generator: it draws the initial angles, then for every frame a random change of each velocity.
         n: Number of pendulums.
     """
     angle, velocity = rng.uniform(0.0, 2 * np.pi, size=(n, 1))[:, 0], np.zeros(n)
@@ -89,7 +89,7 @@ def simulate(rng: np.random.RandomState, n: int) -> Float64[np.ndarray, "n frame
 
 
 def draw_pictures(sequences: Sequences) -> UInt8[np.ndarray, "n frames 24 24"]:
-    """Draw the pictures of pendulums with their noise."""
+    """Return the pictures of pendulums, with noise."""
     rng = np.random.RandomState()
     rng.set_state(sequences.noise)
     pictures = np.empty((*sequences.seen.shape, SIDE, SIDE), np.uint8)
@@ -101,7 +101,7 @@ def draw_pictures(sequences: Sequences) -> UInt8[np.ndarray, "n frames 24 24"]:
 
 
 def _draw_factors(rng: np.random.RandomState, n: int) -> Float64[np.ndarray, "n frames"]:
-    """Draw the weights of pictures: a random walk, scaled and clipped so that it stays at 0 and at 1 for a while."""
+    """Return the weights of clean pictures: a random walk, scaled and clipped, so that some frames have 0 or 1."""
     factors = np.empty((n, N_FRAMES))
     factors[:, 0] = rng.uniform(0.0, 1.0, size=n)
     for frame in range(1, N_FRAMES):

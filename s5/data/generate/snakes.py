@@ -1,8 +1,8 @@
-"""The search for places of Pathfinder's dashes, compiled by Numba. Source: Linsley et al. 2018 (arXiv:1805.08315).
+"""Placement of Pathfinder's dashes, compiled by Numba. Source: Linsley et al. 2018 (arXiv:1805.08315).
 
-Two long lines and some short ones grow dash by dash. A line turns little and keeps clear of other lines; if it cannot
-grow, the picture is started again. Angles are in radians, positions in pixels, rows before columns. `no_type_check`
-keeps run-time type checkers from wrapping the functions, which Numba could not compile.
+Two long lines and some short lines grow dash by dash. A line turns little, and keeps a distance from other lines. If a
+long line cannot grow, the picture is started again. Angles are in radians, positions in pixels, rows before columns.
+`no_type_check` prevents run-time type checkers from wrapping the functions, since Numba cannot compile the wrappers.
 """
 
 import math
@@ -21,26 +21,27 @@ except ImportError as error:
 SEED_ATTEMPTS, PADDLE_ATTEMPTS, DISTRACTOR_ATTEMPTS = 3, 3, 5
 MAX_OVERLAP, LEAST_WEIGHT, LEAST_FREE, NEARLY_FREE = 1.8, 1e-4, 0.01, 0.3
 
-State = UInt64[np.ndarray, "1"]  # of the stream of random numbers
+State = UInt64[np.ndarray, "1"]  # the state of the stream of random numbers
 Picture = Float64[np.ndarray, "height width"]
 Stamps = Float64[np.ndarray, "ends ends size size"]
-Canvas = tuple[Picture, Picture]  # the picture, and what is kept free of other lines
-Dashes = tuple[Stamps, Stamps]  # every dash, and what it keeps free of others
+Canvas = tuple[Picture, Picture]  # the picture, and the occupied area, which new lines must not enter
+Dashes = tuple[Stamps, Stamps]  # the picture of every dash, and the area that every dash occupies
 Point = tuple[float, float]  # row and column
 Line = Float64[np.ndarray, "9"]
-Pixels = Int64[np.ndarray, "..."]  # as numbers in raster order, or as rows and columns
+Pixels = Int64[np.ndarray, "..."]  # numbers of pixels in raster order, or their rows and columns
 Weights = Float64[np.ndarray, " pixels"]
-Dash = tuple[int, int, int, int]  # length, margin, half the side of its canvas; fine pixels to a pixel
+Dash = tuple[int, int, int, int]  # length, margin, half the side of a dash's canvas, fine pixels per pixel
 Shape = tuple[int, int, int, int, int, int]
 
-# A line's record: its pivot and direction; of its last dash, the pixel where it starts and where it ends.
+# The record of a line: its pivot, the point around which it continues, and its direction; then of its last dash the
+# start pixel, the index of its stamp (the end), and the pixel of its head.
 _PIVOT_Y, _PIVOT_X, _ANGLE, _START_Y, _START_X, _END_Y, _END_X, _HEAD_Y, _HEAD_X = range(9)
 
 
 @njit(cache=True)
 @no_type_check
 def uniform(state: State) -> float:
-    """Return the next number of a stream, in [0, 1): splitmix64 (Steele et al. 2014)."""
+    """Return the next random number of a stream, in [0, 1), by splitmix64 (Steele et al. 2014)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -64,7 +65,7 @@ def _inside(y: int, x: int, side: int) -> bool:
 @njit(cache=True)
 @no_type_check
 def _end(angle: float, dash: Dash) -> tuple[int, int]:
-    """Return the index of the stamp of a direction."""
+    """Return the index (row and column) of the stamp with a direction."""
     length, _, half, fineness = dash
     reach = length * fineness
     centre = half * fineness
@@ -75,7 +76,7 @@ def _end(angle: float, dash: Dash) -> tuple[int, int]:
 @njit(cache=True)
 @no_type_check
 def _draw(target: Picture, stamp: Picture, y: int, x: int, contrast: float) -> None:
-    """Draw a stamp over a picture; the brighter value of the two counts."""
+    """Draw a stamp into a picture; each pixel gets the brighter value of the two."""
     half, side = stamp.shape[0] // 2, target.shape[0]
     for j in range(max(0, y - half), min(side, y + half + 1)):
         for i in range(max(0, x - half), min(side, x + half + 1)):
@@ -106,18 +107,19 @@ def _occupied_near(occupied: Picture, y: int, x: int, margin: int) -> float:
 @njit(cache=True)
 @no_type_check
 def _free_tails(occupied: Picture, border: int, stamp: Picture, length: int, margin: int) -> Pixels:
-    """Return the pixels at which a dash would touch nothing, in raster order.
+    """Return the pixels, in raster order, at which a dash could start without touching an occupied area.
 
-    The result is empty if the dash of any pixel would lie completely outside. The published program dilates with
-    OpenCV, which marks such a pixel with the smallest number, and takes any negative number to mean that there is no
-    room. So lines start in some directions only, and most short lines of a small picture find no room.
+    The result is empty if there is a pixel whose dash would be completely outside the picture. The published program
+    has the same effect: it dilates with OpenCV, which gives such a pixel the smallest number, and any negative number
+    means that there is no room. So lines start in some directions only, and most short lines of a small picture do not
+    fit.
     """
     side, half, room = occupied.shape[0], stamp.shape[0] // 2, length + margin
     offsets = []
     for j in range(-room - 1, room):
         for i in range(-room - 1, room):
             if abs(j) <= half and abs(i) <= half and stamp[j + half, i + half] >= 1.0:
-                offsets.append((j + 1, i + 1))  # the published canvas starts one pixel off its centre
+                offsets.append((j + 1, i + 1))  # the published program has this shift by one pixel
     free = np.empty(side * side, np.int64)
     n = 0
     for y in range(side):
@@ -153,7 +155,7 @@ def _record(line: Line, pivot: Point, angle: float, start: Point, end: Point, he
 @njit(cache=True)
 @no_type_check
 def _begin(line: Line, y: int, x: int, angle: float, dash: Dash, side: int) -> bool:
-    """Start a line with a dash at a pixel; return whether it lies inside the picture."""
+    """Start a line with a dash at a pixel; return whether the dash and its pivot are inside the picture."""
     length, margin, _, _ = dash
     head_y, head_x = _move(y, x, angle, length)
     pivot_y, pivot_x = _move(head_y, head_x, angle + math.pi, length + margin)
@@ -171,7 +173,7 @@ def _random_angle(state: State) -> float:
 @njit(cache=True)
 @no_type_check
 def _seed(state: State, line: Line, occupied: Picture, occupancies: Stamps, border: int, dash: Dash) -> bool:
-    """Start a line where there is room; return whether there was any."""
+    """Start a line at a random free pixel; return False if there is no room."""
     length, margin, _, _ = dash
     side = occupied.shape[0]
     for _ in range(SEED_ATTEMPTS):
@@ -189,7 +191,7 @@ def _seed(state: State, line: Line, occupied: Picture, occupancies: Stamps, bord
 @njit(cache=True)
 @no_type_check
 def _seed_beside(state: State, line: Line, other: Line, distance: int, dash: Dash, side: int) -> bool:
-    """Start a line at a distance from the start of another; return whether it lies inside the picture."""
+    """Start a line at a distance from the start of another line; return whether it is inside the picture."""
     for _ in range(SEED_ATTEMPTS):
         away = int(uniform(state) * 360) * math.pi / 180
         y = int(np.round(other[_START_Y] + distance * math.sin(away)))
@@ -204,7 +206,7 @@ def _seed_beside(state: State, line: Line, other: Line, distance: int, dash: Das
 def _weigh(
     keys: Pixels, weights: Weights, line: Line, occupied: Picture, pivot: Point, margin: int, continuity: float
 ) -> float:
-    """Compute the weight of each candidate; return the sum."""
+    """Fill `weights` with the weight of each candidate pixel for the next dash; return the sum."""
     pivot_y, pivot_x = pivot
     side, total = occupied.shape[0], 0.0
     for k in range(len(keys)):
@@ -219,7 +221,7 @@ def _weigh(
 @njit(cache=True)
 @no_type_check
 def _candidates(pivot_y: float, pivot_x: float, radius: int, side: int) -> Pixels:
-    """Return the pixels of a circle that lie inside the picture, in raster order."""
+    """Return the pixels of a circle that are inside the picture, in raster order."""
     count = math.ceil(2 * math.pi * radius)
     keys, n = np.empty(count, np.int64), 0
     for k in range(count):
@@ -265,7 +267,7 @@ def _extend(
 @njit(cache=True)
 @no_type_check
 def _occupy(line: Line, occupied: Picture, occupancies: Stamps) -> None:
-    """Keep the area of a line's last dash free of other lines."""
+    """Mark the area of a line's last dash as occupied."""
     stamp = occupancies[int(line[_END_Y]), int(line[_END_X])]
     _draw(occupied, stamp, int(line[_START_Y]), int(line[_START_X]), 1.0)
 
@@ -282,15 +284,15 @@ def _draw_first(line: Line, lines: Picture, stamps: Stamps, contrast: float) -> 
 def draw_contours(
     state: State, canvas: Canvas, dashes: Dashes, contrast: float, shape: Shape, continuity: float
 ) -> Pixels:
-    """Draw the two long lines; start again until they fit.
+    """Draw the two long lines; start again until both fit.
 
     Args:
         state: State of the random stream; it is advanced.
-        canvas: The picture, and what is kept free of other lines; both are overwritten.
-        dashes: Every dash, and what each keeps free of others.
+        canvas: The picture, and the occupied area; both are overwritten.
+        dashes: The picture of every dash, and the area that every dash occupies.
         contrast: Contrast of the dashes.
         shape: Padding, fineness, length, margin, distance between the two starts, dashes per line.
-        continuity: How straight the lines are.
+        continuity: Factor on the angle of a turn; the larger it is, the straighter the lines are.
 
     Returns:
         The start of each line, then the end of each: rows of (row, column).
@@ -327,7 +329,7 @@ def draw_contours(
 def draw_distractors(
     state: State, canvas: Canvas, dashes: Dashes, contrast: float, shape: Shape, continuity: float, count: int
 ) -> None:
-    """Add short lines to a picture, without those that do not fit. Arguments as in `draw_contours`."""
+    """Add `count` short lines to a picture; skip a line that does not fit. See `draw_contours` for the arguments."""
     (lines, occupied), (stamps, occupancies) = canvas, dashes
     _, fineness, length, margin, _, length_of_line = shape
     dash, line = (length, margin, stamps.shape[2] // 2, fineness), np.empty(9)

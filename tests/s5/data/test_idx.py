@@ -50,5 +50,5 @@ def test_another_count_is_refused() -> None:
 
 
 def test_trailing_bytes_are_refused() -> None:
-    with pytest.raises(DataError, match="labels: 4 values; its header says 3"):
+    with pytest.raises(DataError, match="labels: 4 values; expected 3, as in its header"):
         decode_idx(encode_idx(np.zeros(3, np.uint8)) + b"\0", (3,), "labels")

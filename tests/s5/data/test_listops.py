@@ -169,12 +169,12 @@ def test_tokens_stay_whole_numbers_in_a_batch(small: DataConfig) -> None:
     [
         (lambda text: text[: text.rstrip().rfind("\r\n") + 2], r"basic_val.tsv: 3 lines .* has 4"),
         (lambda text: text[: text.rstrip().rfind("\t")], r"basic_val.tsv, line 5: not a text, a tab and a digit"),
-        (lambda text: text + "( [MIN 1 ) ] )\t1\r\n", r"basic_val.tsv: 5 lines below its header; .* has 4"),
+        (lambda text: text + "( [MIN 1 ) ] )\t1\r\n", r"basic_val.tsv: 5 lines after its header; .* has 4"),
         (lambda text: text.replace("[SM", "[PROD", 1), r"basic_val.tsv, line \d: '\[PROD' is not a symbol"),
-        (lambda text: text.replace("Source\tTarget", "Source,Target"), r"its first line is 'Source,Target'"),
+        (lambda text: text.replace("Source\tTarget", "Source,Target"), r"the first line is 'Source,Target'"),
         (lambda text: text.encode().replace(b"[M", b"\xff[M", 1), r"basic_val.tsv, line \d: not UTF-8"),
-        (lambda text: text.encode("utf-16"), r"its first line is "),
-        (lambda text: "", r"its first line is ''"),
+        (lambda text: text.encode("utf-16"), r"the first line is "),
+        (lambda text: "", r"the first line is ''"),
     ],
     ids=["a-row-less", "cut-in-a-row", "a-row-more", "symbol", "header", "bytes", "encoding", "empty"],
 )

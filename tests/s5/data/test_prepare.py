@@ -45,7 +45,7 @@ def test_works_from_the_cache_where_the_raw_files_are_gone(
 
     monkeypatch.setattr(catalog, "find_files", missing)
     assert main(["mnist5k", "--cache", str(tmp_path)]) == Exit.OK
-    assert "raw files: missing, and not needed" in capsys.readouterr().out
+    assert "raw files: missing, but not needed" in capsys.readouterr().out
 
 
 def test_missing_data_end_with_a_hint_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

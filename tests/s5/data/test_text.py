@@ -120,7 +120,7 @@ def test_reviews_missing_or_in_another_encoding_are_named_and_leave_nothing(
 def test_more_characters_than_inputs_are_refused(reviews: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     write_reviews(Path(reviews.root) / "aclImdb")
     monkeypatch.setitem(CATALOG, "imdb", dataclasses.replace(CATALOG["imdb"], d_input=12))
-    with pytest.raises(DataError, match="characters occur 15 times or more; the catalog says 12"):
+    with pytest.raises(DataError, match="characters occur 15 times or more; expected at most 9"):
         load(reviews)
 
 
