@@ -124,7 +124,7 @@ def cut_numpy(level: Path) -> None:
         (colour, r"sample_4.png: 32x32 in mode RGB; expected"),
         (remove, r"imgs/10/sample_4.png: missing"),
         (shorten, r"metadata: lists 23 pictures; expected 24"),
-        (misspell, r"metadata/2.npy, line \d: not 11 words with 0 or 1"),
+        (misspell, r"metadata/2.npy, line \d: .*; expected 11 words, the fourth is 0 or 1"),
         (garble, r"metadata/2.npy: neither text nor a NumPy file"),
         (cut_numpy, r"metadata/2.npy: neither text nor a NumPy file"),
     ],
