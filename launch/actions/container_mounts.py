@@ -43,7 +43,7 @@ def check_mounts(
     """Return the mounts, each once, and warnings about them.
 
     Args:
-        requested: The mounts, each with where it is asked for.
+        requested: The mounts, each with the place that asks for it.
         root: The folder of all run directories.
         profile: Where the runs execute.
         runtime: What wraps their commands.

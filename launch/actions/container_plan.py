@@ -185,15 +185,7 @@ def plan_containers_of_sweep(
     configs: Sequence[Mapping[str, Any]],
     left: Sequence[ManifestEntry],
 ) -> ContainerPlan:
-    """Find what the runs of a sweep execute in; see `plan_containers`.
-
-    Args:
-        state: The sweep.
-        options: What overrides the profile.
-        profile: Where the runs execute.
-        configs: The runs' configurations.
-        left: Those of its runs that have no result.
-    """
+    """Find what the runs of a sweep execute in; see `plan_containers`. `left` are those without a result."""
     runtime = options.runtime or profile.runtime
     manifest = state.manifest
     if not left and manifest.headers and manifest.newest_header().runtime == runtime:
@@ -208,12 +200,7 @@ def plan_containers_for_retry(
 ) -> ContainerPlan:
     """Find what runs execute in that are tried again: the same as before, unless the options or the profile differ.
 
-    Args:
-        state: The sweep.
-        options: What overrides the profile.
-        profile: Where the runs are to execute.
-        entries: The runs.
-        moved: Whether they are to execute elsewhere than before.
+    `moved` says whether the profile is another than before.
     """
     header = state.manifest.newest_header()
     runtime = options.runtime or (profile.runtime if moved else header.runtime)

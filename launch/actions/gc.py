@@ -144,14 +144,9 @@ def _name(record: ManifestHeader | AttemptRecord, kind: str) -> str | None:
 
 
 def remove(store: Store, garbage: Iterable[Garbage]) -> int:
-    """Delete files and folders; each is hidden first, so that a kill in the middle leaves nothing that looks whole.
+    """Delete files and folders, unless they have come into use since; return how many bytes that freed.
 
-    Args:
-        store: The run directories.
-        garbage: What to delete. Anything that has come into use since it was found stays.
-
-    Returns:
-        How many bytes that freed.
+    Each is hidden first, so that a kill in the middle leaves nothing that looks whole.
     """
     freed = 0
     for item in garbage:

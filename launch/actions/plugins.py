@@ -33,11 +33,7 @@ _COPY = re.compile(rf"/{re.escape(PLUGINS)}/([0-9a-f]{{{_HASH_DIGITS}}})/")
 
 
 def apply_plugins(sweep: Sweep, root: Path) -> Sweep:
-    """Load the plug-ins that a sweep names, and have its runs name their copies. Writes nothing.
-
-    Args:
-        sweep: The sweep.
-        root: The folder of all sweeps.
+    """Load the plug-ins that a sweep names, and have its runs name their copies below `root`. Writes nothing.
 
     Raises:
         ConfigError: If a plug-in cannot be found or imported.
@@ -58,12 +54,7 @@ def apply_plugins(sweep: Sweep, root: Path) -> Sweep:
 
 
 def copy_plugins(sweep: Sweep, root: Path) -> None:
-    """Copy the plug-ins of a sweep to where its runs look for them; a copy that is there stays.
-
-    Args:
-        sweep: The sweep.
-        root: The folder of all sweeps.
-    """
+    """Copy the plug-ins of a sweep to where its runs look for them, below `root`; a copy that is there stays."""
     for place in sweep.plugins:
         folder = plugin_folder(place)
         copy = _copy_of(folder, root)

@@ -30,25 +30,15 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """Runs that are ready to be started.
+    """Runs that are ready to be started."""
 
-    Attributes:
-        sweep: Name of the sweep.
-        generation: The manifest generation that lists them.
-        profile: Where they execute.
-        state: What is stored of the sweep.
-        views: The runs as they stood before anything was started; none if there is nothing to do.
-        new: The runs whose directories this submission made.
-        warnings: What the user should know, one line each.
-    """
-
-    sweep: str
-    generation: int
-    profile: Profile
-    state: SweepState
-    views: tuple[RunView, ...]
-    new: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
+    sweep: str  # name of the sweep
+    generation: int  # the manifest generation that lists them
+    profile: Profile  # where they execute
+    state: SweepState  # what is stored of the sweep
+    views: tuple[RunView, ...]  # the runs as they stood before anything was started; none if there is nothing to do
+    new: frozenset[str] = frozenset()  # the runs whose directories this submission made
+    warnings: tuple[str, ...] = ()  # what the user should know, one line each
 
     @property
     def left_alone(self) -> tuple[RunView, ...]:

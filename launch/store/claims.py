@@ -26,18 +26,10 @@ class Claim:
 
 
 def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
-    """Claim an attempt: the process that makes its folder owns the run.
+    """Claim the attempt after the newest one; return None if another process was first.
 
     The folder appears whole, by one rename, with the lock held and the record written. So no process ever sees an
     attempt without an owner, and the second of two claimants finds the place taken.
-
-    Args:
-        run_dir: The run directory.
-        attempt: The number after the newest attempt.
-        record: The content of `attempt.json`.
-
-    Returns:
-        The claim; None if another process was first.
 
     Raises:
         StoreError: If the folder cannot be written.

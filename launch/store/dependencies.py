@@ -40,11 +40,11 @@ class OpenRequirements:
     left: Mapping[Requirement, tuple[str, ...]] = field(default_factory=dict[Requirement, tuple[str, ...]])
 
     def levels(self, run_ids: Iterable[str], present: Collection[str]) -> Iterator[list[str]]:
-        """Yield runs in lists, each after the lists it waits for; runs that wait for others than these are left out.
+        """Yield runs in lists, each after those it waits for; a run that waits for one that is not there is left out.
 
         Args:
             run_ids: The runs.
-            present: Runs outside these that may be waited for.
+            present: Other runs that are there.
         """
         waiting, placed = list(run_ids), set(present)
         while waiting:
@@ -108,12 +108,7 @@ class DependencyGraph:
             found |= more
 
     def open_requirements(self, run_ids: Iterable[str], state: Callable[[str], State]) -> OpenRequirements:
-        """Return what runs still wait for.
-
-        Args:
-            run_ids: The runs.
-            state: Returns the state of any run; asked once for each.
-        """
+        """Return what runs still wait for; the state of each run that matters is asked once."""
         state = cache(state)
         left: dict[Requirement, tuple[str, ...]] = {}
         of: dict[str, tuple[Requirement, ...]] = {}

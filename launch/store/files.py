@@ -33,11 +33,7 @@ _HINTS = {
 
 
 def fault_point(point: str) -> None:
-    """Kill this process with SIGKILL if `$LAUNCH_FAULT` names this point.
-
-    Args:
-        point: The name. `$LAUNCH_FAULT` is `point` or `point:n`, which dies the n-th time that it is passed.
-    """
+    """Kill this process with SIGKILL if `$LAUNCH_FAULT` is `point`, or `point:n` and it is passed the n-th time."""
     wanted = os.environ.get(FAULT_VARIABLE)
     if not wanted:
         return
@@ -51,9 +47,7 @@ def fault_point(point: str) -> None:
 def store_error(error: OSError, doing: str) -> StoreError:
     """Return an error that a user understands for one of the operating system, with a hint if there is a remedy.
 
-    Args:
-        error: The error of the system.
-        doing: The action that failed, with the path: `write /runs/x/run.json`.
+    `doing` is the action that failed, with the path: `write /runs/x/run.json`.
     """
     what = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(f"cannot {doing}: {what}", hint=_HINTS.get(error.errno or 0))
@@ -84,12 +78,9 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_file(path: str, data: bytes, *, durable: bool = False) -> None:
-    """Write a new file. A reader may see a part of it: use a name that no process reads yet.
+    """Write a new file; if `durable`, it survives a power cut.
 
-    Args:
-        path: The file.
-        data: Its bytes.
-        durable: Whether they must survive a power cut.
+    A reader may see a part of it: use a name that no process reads yet.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:

@@ -16,7 +16,7 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
     """Take the lock on a file, which is made if it is missing.
 
     Args:
-        path: The file. Its holder may write anything into it.
+        path: The file; its holder may write anything into it.
         wait: Whether to wait for the process that holds it.
 
     Returns:
@@ -28,23 +28,18 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
     while True:
         with store_errors(f"open the lock {path}"):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        if not _take(fd, path, wait):
+        try:
+            taken = locks.lock_fd(fd, wait=wait)
+        except OSError as error:
             os.close(fd)
-            return None
-        if _is_at(fd, path):
+            hint = "its file system has no locks; move the runs with LAUNCH_RUNS=/a/folder/that/has"
+            raise StoreError(f"cannot lock {path}: {os.strerror(error.errno or 0)}", hint=hint) from error
+        if taken and _is_at(fd, path):
             return fd
-        os.close(fd)  # the file was deleted between the open and the lock: no other process will find this one
-
-
-def _take(fd: int, path: str, wait: bool) -> bool:
-    try:
-        return locks.lock_fd(fd, wait=wait)
-    except OSError as error:
         os.close(fd)
-        raise StoreError(
-            f"cannot lock {path}: {os.strerror(error.errno or 0)}",
-            hint="its file system has no locks; move the runs with LAUNCH_RUNS=/a/folder/that/has",
-        ) from error
+        if not taken:
+            return None
+        # The file was deleted between the open and the lock: no other process would find this one.
 
 
 def _is_at(fd: int, path: str) -> bool:

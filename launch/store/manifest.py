@@ -195,13 +195,8 @@ def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
 def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> ManifestHeader:
     """Add a generation to a sweep's manifest: whole, durable, and never changed again.
 
-    Args:
-        sweep: The sweep's folder.
-        header: Its first line, whose `generation` is set here.
-        entries: Its runs.
-
     Returns:
-        The header with the number of the generation.
+        The header with the number of the generation, which is set here.
 
     Raises:
         StoreError: If it cannot be written.

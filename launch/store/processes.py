@@ -101,7 +101,7 @@ def find_by_environment(name: str, value: str) -> list[int]:
             found[int(entry)] = fd
         else:
             os.close(fd)
-    helpers = [pid for pid in found if _parent(pid) in found]
+    helpers = [pid for pid in found if (fields := _stat(pid)) and int(fields[1]) in found]  # the second is the parent
     for pid in helpers:
         os.close(found.pop(pid))
     return list(found.values())
@@ -121,11 +121,6 @@ def _carries(pid: int, wanted: bytes) -> bool:
             return wanted in file.read().split(b"\0")
     except OSError:
         return False
-
-
-def _parent(pid: int) -> int | None:
-    fields = _stat(pid)
-    return None if fields is None else int(fields[1])
 
 
 def wait_any(fds: list[int], timeout_s: float) -> bool:

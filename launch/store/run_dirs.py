@@ -106,10 +106,6 @@ def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) ->
 def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:
     """Make the directories that are missing, each whole, and repair the others. Doing it twice changes nothing.
 
-    Args:
-        sweep: The sweep's folder, `runs/<sweep>`.
-        plan: What to write.
-
     Raises:
         StoreError: If a directory cannot be written, or belongs to a run of another science.
     """

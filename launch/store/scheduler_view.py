@@ -25,10 +25,8 @@ class SchedulerView:
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
 
     def has_lost(self, job: str | None, started: float) -> bool:
-        """Return whether the scheduler knows for certain that a job is not at work.
+        """Return whether the scheduler knows for certain that the job of an attempt is not at work.
 
-        Args:
-            job: The job, as the attempt names it.
-            started: When the attempt began; an older answer does not know of it.
+        An answer from before the attempt began does not know of it.
         """
         return self.problem is None and started < self.taken and job not in self.running

@@ -51,9 +51,6 @@ def take_snapshot(source: Path, runs: Path) -> Snapshot:
         source: The folder that holds the packages; a git working tree or not.
         runs: The folder of all run directories.
 
-    Returns:
-        The snapshot.
-
     Raises:
         LaunchError: If the code is too large, keeps changing, or cannot be copied.
     """

@@ -126,12 +126,7 @@ def read_tail(path: str) -> str:
 
 
 def oom_kills(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
-    """Return how many processes of this control group the kernel has killed for memory; 0 if it keeps no count.
-
-    Args:
-        proc: The file that names the group.
-        root: Where the groups are mounted.
-    """
+    """Return how many processes of this control group the kernel has killed for memory; 0 if it keeps no count."""
     with suppress(OSError), open(proc) as file:
         return sum(_oom_kills_of(line.strip(), root) for line in file)
     return 0

@@ -98,12 +98,7 @@ class ContainerSession:
         return -signal.SIGTERM if self._is_unstarted else self._runtime.code(code)
 
     def find(self, code: int, log: str) -> ExitInfo | None:
-        """Return how a command ended, if its runtime knows more than the exit code says; else None.
-
-        Args:
-            code: Its exit code, negative for a signal.
-            log: The end of its log.
-        """
+        """Return how a command ended, if its runtime knows more than the exit code and the log's end say; else None."""
         found = self._runtime.find(code, log)
         if found is None:
             return None
@@ -129,12 +124,7 @@ class ContainerSession:
                 os.unlink(self._netrc)
 
     def cleanup(self, path: str, code: int, child: Child) -> None:
-        """Make sure that nothing of an attempt is left after its command's process has ended.
-
-        Args:
-            path: The attempt's folder.
-            code: The exit code of that process.
-            child: The process.
+        """Make sure that nothing of an attempt is left after its command's process has ended; `code` is its exit code.
 
         Raises:
             StoreError: If something may be left.
@@ -150,10 +140,6 @@ class ContainerSession:
 
 def end_container(path: str, record: AttemptRecord | None) -> None:
     """End the container of an attempt whose supervisor is gone, if an engine of this machine has it.
-
-    Args:
-        path: The attempt's folder.
-        record: Its record; None if it cannot be read.
 
     Raises:
         StoreError: If something of it may still run.

@@ -19,19 +19,12 @@ GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
 
 class Host(ABC):
-    """What a supervisor must know of the scheduler that started it.
+    """What a supervisor must know of the scheduler that started it."""
 
-    Attributes:
-        job_id: The scheduler's job; None if the launcher itself schedules.
-        node: The name that the scheduler knows the machine by.
-        restarts: How often the scheduler had started the job before.
-        resources: What the attempt is given, if that differs from what its run asks for.
-    """
-
-    job_id: str | None
-    node: str | None
-    restarts: int
-    resources: Resources | None
+    job_id: str | None  # the scheduler's job; None if the launcher itself schedules
+    node: str | None  # the name that the scheduler knows the machine by
+    restarts: int  # how often the scheduler had started the job before
+    resources: Resources | None  # what the attempt is given, if that differs from what its run asks for
 
     @abstractmethod
     def host_command(self, command: HostCommand) -> HostCommand:

@@ -23,11 +23,9 @@ class TooManyNodeFailures(LaunchError):
 
 
 def failed_nodes(run_dir: str, *, since: int) -> list[str]:
-    """Return the nodes that failed under a run: one for each attempt without an end whose job was started again.
+    """Return the nodes that failed under a run since a generation: one for each attempt whose job was started again.
 
-    Args:
-        run_dir: The run directory.
-        since: The generation from which on attempts count: the last that the user asked to retry.
+    Such an attempt has no end. `since` is the generation of the last retry that the user asked for.
     """
     records = [find_attempt(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
     return [

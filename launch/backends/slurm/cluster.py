@@ -137,7 +137,9 @@ def _asked(site: SlurmSettings) -> list[int]:
             own, services = pool.map(run_client, questions)
     except BackendError:
         return []  # the accounts' daemon does not answer; sbatch itself reports a limit
-    return [*_of_associations(own, site), *_of_services(services, site.qos or "normal")]
+    of_services = (line.split("|") for line in services.splitlines())
+    numbers = [number for service, *numbers in of_services if service == (site.qos or "normal") for number in numbers]
+    return [*_of_associations(own, site), *filter(None, map(_number, numbers))]
 
 
 def _of_associations(text: str, site: SlurmSettings) -> Iterator[int]:
@@ -145,13 +147,6 @@ def _of_associations(text: str, site: SlurmSettings) -> Iterator[int]:
     for line in text.splitlines():
         account, partition, *numbers = line.split("|")
         if site.account in (None, account) and (not partition or site.partition in (None, partition)):
-            yield from filter(None, map(_number, numbers))
-
-
-def _of_services(text: str, name: str) -> Iterator[int]:
-    for line in text.splitlines():
-        service, *numbers = line.split("|")
-        if service == name:
             yield from filter(None, map(_number, numbers))
 
 

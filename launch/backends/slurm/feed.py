@@ -99,13 +99,7 @@ def _feed(
 
 
 def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
-    """Yield what else a person should know.
-
-    Args:
-        found: The arrays that were in the queue before.
-        left: How many runs wait for room in the queue, or for others that do.
-        blocked: How many runs wait for others that nothing starts again by itself.
-    """
+    """Yield what else a person should know: of the queue, and of the runs that are left for now or blocked."""
     if found.adopted:
         yield f"went on with job {', '.join(found.adopted)} of an interrupted submission"
     if found.removed:

@@ -58,11 +58,7 @@ class QueueState:
         return self._sweep.dependencies.open_requirements(run_ids, self._state)
 
     def submittable(self, waiting: Collection[str]) -> tuple[list[str], int]:
-        """Return the runs that may be submitted now, in order, and how many will be without a person's doing.
-
-        Args:
-            waiting: The runs that are to be submitted.
-        """
+        """Return which of the waiting runs may be submitted now, in order, and how many will be without a person."""
         unmet = self.unmet(waiting)
         alive = {run_id for runs in unmet.left.values() for run_id in runs if self._state(run_id) in _ALIVE}
         ready = [run_id for level in unmet.levels(waiting, alive & self.positions.keys()) for run_id in level]

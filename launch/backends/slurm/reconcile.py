@@ -90,11 +90,6 @@ def _share(job: str, rows: Sequence[QueueRow]) -> Share:
 def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tuple[Share, ...]:
     """Change how many tasks of the arrays in the queue may run at once, if the sweep's limit has changed.
 
-    Args:
-        found: The arrays.
-        limit: How many runs of the sweep may execute at once; None for no limit.
-        listing: The queue.
-
     Returns:
         The shares of the arrays after that.
     """
@@ -118,12 +113,7 @@ def exclude_failed_nodes(
 ) -> None:
     """Have Slurm keep the waiting tasks of arrays from nodes on which runs were killed since they were submitted.
 
-    Args:
-        folder: The sweep's folder.
-        arrays: Its arrays that are in the queue.
-        listing: The queue.
-        nodes: The nodes.
-        always: Nodes that the profile excludes, which the new list must name too.
+    The new list must name the nodes that the profile excludes always, too.
 
     Raises:
         BackendError: If Slurm does not answer.

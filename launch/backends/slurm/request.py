@@ -113,14 +113,7 @@ class SubmitRequest:
 def build_requests(
     want: SubmissionInput, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
 ) -> tuple[SubmitRequest, ...]:
-    """Return what is to be submitted, in this order. Pure but for the uuids.
-
-    Args:
-        want: What is to run.
-        profile: What the cluster wants to be told.
-        limits: What it allows.
-        make_uuid: Returns 16 hexadecimal digits that are unique.
-    """
+    """Return what is to be submitted, in this order. Pure but for `make_uuid`, which returns 16 unique hex digits."""
     arrays = list(_arrays(want, profile, limits, make_uuid))
     ready = sum(not array.waits for array in arrays)
     shares = share_limit(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)

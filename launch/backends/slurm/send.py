@@ -80,12 +80,7 @@ def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: i
 
 
 def release(folder: str, jobs: Mapping[str, str]) -> None:
-    """Let held arrays begin.
-
-    Args:
-        folder: The sweep's folder.
-        jobs: The arrays, uuid to job.
-    """
+    """Let held arrays of a sweep begin; `jobs` has their numbers by uuid."""
     if jobs:
         fault_point("release.before")
         run_client(["scontrol", "release", ",".join(jobs.values())])
