@@ -19,7 +19,7 @@ _YAML = (".yaml", ".yml")
 
 
 def open_store(root: str | os.PathLike[str] | None = None) -> Store:
-    """Return the store in a folder, by default `$LAUNCH_RUNS` or `./runs`; its views include what Slurm's queue says."""
+    """Return the store in a folder, by default `$LAUNCH_RUNS` or `./runs`; its views include the state of Slurm's queue."""
     from launch.backends.slurm.scheduler_view import read_queue
 
     return Store(None if root is None else Path(root), read_queue)
