@@ -19,7 +19,7 @@ _YAML = (".yaml", ".yml")
 
 
 def open_store(root: str | os.PathLike[str] | None = None) -> Store:
-    """Return the store in a folder, by default `$LAUNCH_RUNS` or `./runs`; its views include the state of Slurm's queue."""
+    """Return the store in a folder (`$LAUNCH_RUNS` or `./runs` by default); its views include what Slurm knows."""
     from launch.backends.slurm.scheduler_view import read_queue
 
     return Store(None if root is None else Path(root), read_queue)
