@@ -40,7 +40,7 @@ class ResidualBlock(nnx.Module):
         Args:
             x: Inputs.
             steps: Mask, intervals and resets of the steps.
-            train: Whether to normalise by the batch's statistics, and to update the running ones.
+            train: Whether to normalise by the batch's statistics, and to update the running statistics.
             key: Random key of the dropout; None for no dropout.
 
         Returns:

@@ -69,8 +69,8 @@ class SequenceModel(nnx.Module):
             key: Random key of the dropout; training with dropout needs it.
 
         Returns:
-            (batch, d_output) logits, or (batch, L, d_output) for regression, (batch, L, 2 d_output) for a Gaussian one;
-            float32.
+            float32 logits (batch, d_output). For a regression, values (batch, L, d_output); for a Gaussian regression,
+            means and then variances (batch, L, 2 d_output).
 
         Raises:
             ValueError: If the dropout key is missing in training, if the inputs have no axis for two documents, if the

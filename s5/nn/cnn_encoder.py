@@ -46,7 +46,7 @@ class PictureFeatures(nnx.Module):
     """Features of pictures: two convolutions, each with ReLU and max pooling, then a dense layer with ReLU.
 
     Args:
-        n_pixels: Number of pixels of a picture, whose rows follow each other.
+        n_pixels: Number of pixels of a picture, which is stored row by row.
         rng: Draws the initial values.
     """
 

@@ -32,7 +32,7 @@ class Dense(nnx.Module):
         """Return the outputs for the one-hot vectors of tokens, without building these vectors.
 
         Args:
-            tokens: Whole numbers from 0 to d_in - 1; any other number gives NaN, not another token's row.
+            tokens: Integers from 0 to d_in - 1; any other integer gives NaN, not another token's row.
             dtype: Precision of the result.
         """
         W = self.weight[...]

@@ -38,7 +38,7 @@ def init_lecun_normal(rng: np.random.Generator, shape: Sequence[int], fan_in: in
 def as_generator(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
     """Return a NumPy generator seeded by one key of `rngs.params`; return a generator unchanged.
 
-    NumPy draws the initial values in float64, so that their products with eigenvectors are exact enough.
+    NumPy draws the initial values in float64; they are multiplied by eigenvectors before they become float32.
     """
     if isinstance(rngs, np.random.Generator):
         return rngs

@@ -18,7 +18,7 @@ class Steps(NamedTuple):
         intervals: Time since the previous step, in units of the regular interval (1 at resets); None if all are 1.
         resets: True at the first step of every segment but the first. Segments are, for example, packed sequences or
             episodes; no information passes between them. None if each row is one segment.
-        rate: Factor on every interval, in addition to the configured one: the sampling interval of these data divided
+        rate: Factor on every interval, besides the layer's `step_rescale`: the sampling interval of these data divided
             by the sampling interval of the training data.
     """
 

@@ -57,7 +57,7 @@ def linear_recurrence(
 
 
 def _forms(L: int) -> dict[str, "Form"]:
-    """Return the form for each platform. The CPU's was chosen by measurement, the others without one."""
+    """Return the form for each platform. The CPU's form was chosen by measurements, the others without measurements."""
     forms = {"cpu": sequential, "default": chunked if L >= 32 * _CHUNK else associative}
     # Without an accelerator, the other forms need not be traced.
     return {"default": sequential} if jax.default_backend() == "cpu" else forms

@@ -1,4 +1,4 @@
-"""Loads the parameters that a run starts from: those of `train.init_from`, without those of `train.init_skip`.
+"""Loads the initial parameters of a run from the run `train.init_from`, except those that `train.init_skip` names.
 
 The source run's model with the best validation score is loaded: its parameters and running statistics. Each array must
 fit by name and shape, or match a pattern of `train.init_skip`. Everything else of the run starts as usual: optimizer,

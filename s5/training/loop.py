@@ -1,4 +1,4 @@
-"""The training loop. It decides what happens when; the computation is in `s5.training.step`.
+"""The training loop. It orders steps, evaluations and checkpoints; the computation is in `s5.training.step`.
 
 After a step the loop writes, if they are due and in this order: a line of metrics, an evaluation, a checkpoint. A run
 can be stopped or killed between any two of them. A checkpoint records what is done; a resumed run does only the rest.

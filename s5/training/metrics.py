@@ -106,7 +106,7 @@ def batch_metrics(
 
     def total(per_step: Float[Array, "batch L"]) -> Float[Array, ""]:
         if lengths is not None:
-            # `where` instead of a product: a padded step may hold NaN.
+            # `where` instead of a product: a padded step may contain NaN.
             per_step = jnp.where(jnp.arange(per_step.shape[1]) < jnp.asarray(lengths)[:, None], per_step, 0)
         return (per_step.sum(1) * weight).sum()
 

@@ -67,9 +67,9 @@ def make_train_step(
         optimizer: The optimizer of its parameters, from `make_optimizer`.
         get_lengths: The function from `s5.training.evaluate.valid_lengths`.
         head: The model's head.
-        microbatches: Equal parts of a batch, computed one after the other to save memory. The gradient is that of the
-            whole batch. Batch normalisation uses the statistics of each part and updates the running ones once per
-            part; dropout is drawn separately for each part.
+        microbatches: Number of equal parts of a batch, computed one after the other to save memory. The gradient is
+            that of the whole batch. Batch normalisation uses the statistics of each part, and updates the running
+            statistics once per part. Dropout is drawn for each part.
         devices: The devices that a batch is divided over; None for one device.
 
     Returns:
