@@ -115,7 +115,7 @@ def evaluate(
 
 @final
 class _CtrlC(StopRequest):
-    """Turns Ctrl-C into a stop with a checkpoint; a second one interrupts at once."""
+    """A stop request by Ctrl-C, which ends the training with a checkpoint. A second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
         self._asked = False

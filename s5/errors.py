@@ -19,15 +19,15 @@ class UserError(Exception):
 
 
 class NonFiniteLoss(Exception):
-    """The training loss is no longer finite."""
+    """Raised if the training loss is nan or infinite."""
 
 
 class PeerLost(Exception):
-    """Another process of the run ended, or never started."""
+    """Raised if another process of the run has ended, or has never started."""
 
 
 class Stopped(Exception):
-    """The process was asked to stop and has written a checkpoint."""
+    """Raised when the process was asked to stop and has written a checkpoint."""
 
 
 def say(message: str) -> None:

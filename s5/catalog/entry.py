@@ -9,11 +9,11 @@ from s5.errors import UserError
 
 
 class DataError(UserError):
-    """Data that cannot be used."""
+    """An error about data that a run cannot use."""
 
 
 class MissingData(DataError):
-    """Raw files that were not found."""
+    """An error about raw files that are missing."""
 
 
 class Cache(Enum):

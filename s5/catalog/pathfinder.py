@@ -15,7 +15,7 @@ def _published(side: int, called: str) -> DatasetInfo:
     instead = f"; {made} can be generated instead, which is another task: see sweeps/lra-small.yaml" if made else ""
     return DatasetInfo(
         name=name,
-        about=f"{called}: are two dots on one dashed line? 200,000 pictures of {side}x{side}, read pixel by pixel",
+        about=f"{called}: whether two dots are on one dashed line; 200,000 pictures of {side}x{side}, pixel by pixel",
         licence="Apache-2.0 (the procedure: MIT)",
         n_classes=2,
         length=side * side,

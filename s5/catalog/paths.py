@@ -51,7 +51,7 @@ def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
 
 
 def absolute(path: str) -> Path:
-    """Return a user's path as an absolute path; a relative path starts where `data_root` says."""
+    """Return a user's path as an absolute path; a relative path starts at `$LAUNCH_CWD`, else at the current folder."""
     return Path(os.environ.get(CWD_VARIABLE) or os.getcwd(), os.path.expanduser(path))
 
 

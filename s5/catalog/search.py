@@ -1,4 +1,4 @@
-"""The search for the raw files of a data set, and the message about missing ones. Standard library only."""
+"""The search for the raw files of a data set, and the message about missing files. Standard library only."""
 
 import importlib.util
 import os

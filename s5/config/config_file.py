@@ -30,13 +30,13 @@ def read_config(run_dir: Path) -> Config:
             raise TypeError("the file is not a mapping")
         return from_dict(Config, values)  # pyright: ignore[reportArgumentType]
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file", hint="name a run directory: one with a config.yaml") from error
+        raise UserError(f"{path}: no such file", hint="name a run directory, which contains a config.yaml") from error
     except Exception as error:  # YAML's, OmegaConf's and the schema's errors have no common base
         raise UserError(f"{path}: {type(error).__name__}: {str(error).strip()}") from error
 
 
 def check_identity(run_dir: Path, config: Config) -> None:
-    """Raise if a config is not the one that the run was planned with: its result would have the wrong run id.
+    """Raise if a config differs from the planned config of the run: its result would have the wrong run id.
 
     Nothing is compared without a `run.json`, since the launcher did not plan the run, nor for a run with its own
     command, since its identity includes more than the config.
@@ -56,7 +56,7 @@ def check_identity(run_dir: Path, config: Config) -> None:
     found = science_hash(to_dict(config))
     if command is None and found != planned:
         raise UserError(
-            f"{run_dir / CONFIG} has the science hash {found}, and {path} says {planned}: "
+            f"{run_dir / CONFIG} has the science hash {found}, but {path} has {planned}: "
             "the config was changed after the run was planned",
             hint="type the sweep's command again: it writes config.yaml again",
         )

@@ -15,14 +15,14 @@ class DataConfig:
         name: A data set of `s5.catalog`.
         version: Its version; the catalog raises it when the same files are converted to other arrays.
         permutation: The order of an image's pixels.
-        split_seed: Seed of the split into training and validation, if the data set has no official one.
+        split_seed: Seed of the split into training and validation, if the data set has no official split.
         zero_shot: Another data set of the same kind, such as the same recordings at another sampling rate. The best
             model is also scored on the test split of this data set, without training on it; None for no such score.
         zero_shot_version: The version of `zero_shot`.
         zero_shot_rescale: Factor on the step sizes for `zero_shot`: its sampling interval divided by that of the
             training data.
         root: Folder with the raw files; None for the catalog's default places.
-        cache: Folder for converted files; None for the default one.
+        cache: Folder for converted files; None for the default folder.
         prefetch: Number of batches that are prepared ahead.
     """
 

@@ -169,7 +169,7 @@ def is_science(key: str) -> bool:
 
 
 def _kinds(section: type | None) -> list[type]:
-    """Return the possible dataclasses of a section: for a model those of all families; none for None."""
+    """Return the possible dataclasses of a section: for a model those of all families; empty for None."""
     return list(FAMILIES.values()) if section is ModelConfig else [section] if section else []
 
 

@@ -48,7 +48,7 @@ class ModelConfig:
         if family is None:
             raise TypeError("ModelConfig is abstract: choose the class of a family, such as S5Config")
         if self.kind != family:
-            raise ValueError(f"model.kind={self.kind}: but the keys are those of {family}; choose model={self.kind}")
+            raise ValueError(f"model.kind={self.kind}: the other keys are those of {family}; choose model={self.kind}")
         check_finite("model", self)
         check_at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model)
         if not 0 <= self.dropout < 1:

@@ -25,7 +25,7 @@ def plain_values(config: Any) -> dict[str, Any]:
         raise InvalidConfig(
             str(error.full_key or ""),
             first_line(error),
-            hint="`${KEY}` stands for the value of another key of the config",
+            hint="`${KEY}` is replaced by the value of another key of the config",
         ) from error
     for text in _texts(values):
         if "${" in text:

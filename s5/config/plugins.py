@@ -127,11 +127,11 @@ def plugin_folder(place: str) -> Path:
         if spec is not None and spec.origin:
             return Path(spec.origin).resolve().parent
     if folder.is_dir():
-        raise UserError(f"plugins: {place}: the folder has no {FILE}", hint="docs/extending.md shows one")
+        raise UserError(f"plugins: {place}: the folder has no {FILE}", hint="docs/extending.md shows how to write it")
     known = f"; installed entry points: {', '.join(found)}" if found else ""
     raise UserError(
         f"plugins: {place}: no such folder, and no such entry point of {GROUP}{did_you_mean(place, found)}{known}",
-        hint="name the folder that holds plugin.py",
+        hint="name the folder that contains plugin.py",
     )
 
 

@@ -135,7 +135,7 @@ class _Unpickler(pickle.Unpickler):
         }
         key = (module.rpartition(".")[2], name)
         if not module.startswith("numpy") or key not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
         return allowed[key]
 
 

@@ -101,7 +101,7 @@ def _read(source: tuple[str, int], path: Path, length: int) -> Arrays:
     """Read a split from the file, and return the kept frames of each sequence."""
     split, n = source
     if path.is_file() and not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not an .npz file, or an incomplete one", hint="generate or get the file again")
+        raise DataError(f"{path}: not a complete .npz file", hint="generate or get the file again")
     needed = {
         f"{_NAMES[split]}_obs": ((n, N_FRAMES, SIDE, SIDE, 1), np.dtype(np.uint8)),
         f"{_NAMES[split]}_targets": ((n, N_FRAMES, 2), None),

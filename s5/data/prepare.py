@@ -108,7 +108,7 @@ def _single_file_folder(info: DatasetInfo, path: Path) -> str:
     found = catalog.find_files(info.name, folder)
     if not any(os.path.samefile(path, file) for file in found.values()):
         other = next(iter(found.values())).parent
-        raise catalog.DataError(f"{path}: {info.name} would be read from {other}", hint="remove one of them")
+        raise catalog.DataError(f"{path}: {info.name} would be read from {other}", hint="remove one of the two files")
     return folder
 
 

@@ -131,7 +131,7 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
         raise DataError(f"{path}: damaged WAV file: {str(error) or 'it ends early'}") from error
     if form != (1, 2, _RATE_HZ):
         raise DataError(
-            f"{path}: {form[0]} channels of {8 * form[1]} bits at {form[2]} Hz; expected one, 16, {_RATE_HZ}"
+            f"{path}: channels: {form[0]}, bits: {8 * form[1]}, rate: {form[2]} Hz; expected 1, 16 and {_RATE_HZ} Hz"
         )
     if len(content) != 2 * announced:
         raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; expected {announced:,}, as in its header")

@@ -89,7 +89,7 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def _first_node(environment: Mapping[str, str]) -> str:
-    """Return the address of the step's first node: for `node[003-005],other` that is node003."""
+    """Return `HOST:PORT` of the step's first node; the host of `node[003-005],other` is node003."""
     match = re.match(r"([^,\[]+)(?:\[([^\],-]+))?", environment["SLURM_STEP_NODELIST"])
     host = "".join(part or "" for part in match.groups()) if match else ""
     # The port depends on the numbers of job and step, so that two steps of one job have different ports.

@@ -17,7 +17,7 @@ from s5.run_dir.result import ATTEMPTS, CLAIM, LOCK, attempt_dirs
 
 @contextmanager
 def claim_attempt(run_dir: Path) -> Iterator[Path]:
-    """Claim the next attempt of a run, and hold its lock in the block.
+    """Claim the next attempt of a run, and hold its lock until the `with` block ends.
 
     Args:
         run_dir: The run directory.

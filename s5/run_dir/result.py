@@ -59,7 +59,7 @@ class Exit(IntEnum):
 
 
 class ResultError(Exception):
-    """A malformed result file."""
+    """An error about a malformed result file."""
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -154,5 +154,5 @@ def test_a_family_has_its_name_alone() -> None:
 def test_a_model_without_a_family_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract: choose the class of a family"):
         ModelConfig(kind="s5")
-    with pytest.raises(ValueError, match=r"model\.kind=toy: but the keys are those of s5; choose model=toy"):
+    with pytest.raises(ValueError, match=r"model\.kind=toy: the other keys are those of s5; choose model=toy"):
         S5Config(kind="toy")

@@ -141,7 +141,7 @@ def test_a_damaged_binary_file_is_named_and_leaves_no_cache(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x80\x02cos\nsystem\n(U\x04truetR.", r"UnpicklingError: it asks for os.system"),
+        (b"\x80\x02cos\nsystem\n(U\x04truetR.", r"UnpicklingError: it refers to os.system"),
         (as_pickle(PIXELS[0], LABELS[0])[:-100], r"test_batch: not a batch of CIFAR-10"),
         (as_pickle(PIXELS[0][:4], LABELS[0][:4]), r"uint8 pixels of shape \(4, 3072\) and 4 labels; .*\(6, 3072\)"),
         (b"\x80\x02}.", r"KeyError: 'data'"),

@@ -195,8 +195,8 @@ def lacking(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (cut, r"pend_regression\.npz: not an \.npz file, or an incomplete one"),
-        (lambda path: path.write_text("<html>"), r"pend_regression\.npz: not an \.npz file"),
+        (cut, r"pend_regression\.npz: not a complete \.npz file"),
+        (lambda path: path.write_text("<html>"), r"pend_regression\.npz: not a complete \.npz file"),
         (other_shape, r"valid_obs is uint8 of shape \(9, 100"),
         (other_type, r"valid_obs is float32 of shape .* expected uint8"),
         (lacking, r"train_obs is float64 of shape \(3,\)"),

@@ -151,7 +151,7 @@ def foreign_list(folder: Path) -> None:
         (cut, r"bed/s2_nohash_0.wav: (cut off: 15,975 samples; expected 16,000, as in its header|damaged)"),
         (no_wav, r"bed/s2_nohash_0.wav: damaged WAV file"),
         (empty, r"bed/s2_nohash_0.wav: damaged WAV file: it ends early"),
-        (slow, r"1 channels of 16 bits at 8000 Hz; expected one, 16, 16000"),
+        (slow, r"channels: 1, bits: 16, rate: 8000 Hz; expected 1, 16 and 16000 Hz"),
         (too_long, r"bed/s2_nohash_0.wav: 16,001 samples"),
         (gone, r"clips per split \{'train': 69, 'val': 35, 'test': 35\}; expected"),
         (foreign_list, r"testing_list.txt: not a list of files"),
