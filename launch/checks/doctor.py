@@ -207,7 +207,7 @@ def check_sweeps(store: Store) -> Iterator[Check]:
 
 
 def _ask(*command: str) -> str | None:
-    """Return what a program prints; None if it is not there, fails or hangs."""
+    """Return the output of a program; None if it is not there, fails or hangs."""
     try:
         done = run_program(command, timeout_s=_ASK_S)
     except (OSError, subprocess.TimeoutExpired):

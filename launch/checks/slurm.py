@@ -63,7 +63,7 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
 
 
 def read_partitions(text: str) -> dict[str, Row]:
-    """Return what `scontrol --oneliner show partition` says about each partition."""
+    """Return the settings of each partition in the output of `scontrol --oneliner show partition`."""
     rows = (dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines())
     return {row["PartitionName"]: row for row in rows if "PartitionName" in row}
 
@@ -204,7 +204,8 @@ def check_accounts(profile: Profile, config: Row) -> Iterator[Check]:
     limits = [int(row[key]) for row in rows for key in columns[3:] if row.get(key, "").isdigit()]
     if limits and min(limits) < _MANY:
         advice = "`launch watch --feed` submits what a sweep has beyond it, as does sbatch_from_nodes: true"
-        yield ok("submit limit", f"{min(limits):,} runs at once", None if profile.site.sbatch_from_nodes else advice)
+        message = f"{min(limits):,} runs at once in the queue"
+        yield ok("submit limit", message, None if profile.site.sbatch_from_nodes else advice)
 
 
 def _member(key: str, wanted: str | None, known: Sequence[str]) -> Check:

@@ -211,15 +211,18 @@ def estimate_text(estimate: Estimate) -> str:
 
 def resources_text(resources: Resources) -> str:
     """Return the resources of a run in words."""
-    words = {
-        formatting.plural(resources.cpus_per_task, "core"): True,
-        formatting.plural(resources.gpus_per_node, "GPU"): resources.gpus_per_node > 0,
-        f"{resources.mem_gb or 0:g} GiB": resources.mem_gb is not None,
-        f"{resources.timeout_min or 0:g} min": resources.timeout_min is not None,
-        f"{resources.nodes} nodes": resources.nodes > 1,
-        f"{resources.tasks_per_node} tasks per node": resources.tasks_per_node > 1,
-    }
-    return ", ".join(word for word, is_said in words.items() if is_said)
+    words = [formatting.plural(resources.cpus_per_task, "core")]
+    if resources.gpus_per_node:
+        words.append(formatting.plural(resources.gpus_per_node, "GPU"))
+    if resources.mem_gb is not None:
+        words.append(f"{resources.mem_gb:g} GiB")
+    if resources.timeout_min is not None:
+        words.append(f"{resources.timeout_min:g} min")
+    if resources.nodes > 1:
+        words.append(f"{resources.nodes} nodes")
+    if resources.tasks_per_node > 1:
+        words.append(f"{resources.tasks_per_node} tasks per node")
+    return ", ".join(words)
 
 
 def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:

@@ -104,7 +104,7 @@ class BaseConfig:
 
 
 def _is_scalar(value: Any) -> bool:
-    """Return whether a value can be set without OmegaConf: it is no container, no interpolation, and not missing."""
+    """Return whether a value can be set without OmegaConf: not a container, an interpolation or missing."""
     return not isinstance(value, list | dict) and not (isinstance(value, str) and ("${" in value or value == "???"))
 
 

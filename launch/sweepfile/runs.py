@@ -104,7 +104,7 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
 
 
 def _same_run(spec: RunSpec) -> object:
-    """Return what the specs of one run share. What comes before it is part of a command, and of a fine-tuning."""
+    """Return the key that the specs of one run share; what comes before it is part of a command or a fine-tuning."""
     requires = spec.dependencies.requires if spec.command or "train.init_from" in spec.places else None
     return spec.experiment, spec.overrides, spec.seed, spec.command, requires
 

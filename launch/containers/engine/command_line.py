@@ -28,7 +28,7 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def answer(engine: str, *words: str) -> str:
-    """Return what an engine's command line prints.
+    """Return the output of an engine's command line.
 
     Raises:
         BackendError: If it cannot be executed, does not answer or fails.

@@ -47,7 +47,7 @@ def find_builder(wanted: str | None = None) -> Builder:
     """Return the command line that can build here: of `wanted`, or of the first engine that is installed.
 
     Raises:
-        LaunchError: If there is none; it says what is missing.
+        LaunchError: If no engine can build; it says what is missing.
         BackendError: If its engine does not answer.
     """
     engine = find_engine(wanted)

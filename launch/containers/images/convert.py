@@ -28,7 +28,7 @@ from launch.store import processes
 from launch.store.files import fault_point, replace_file, store_error, sync_file, sync_folder
 from launch.store.locks import acquire
 
-IMAGES = ".images"  # the folder beside the sweeps that holds converted images
+IMAGES = ".images"  # the folder next to the sweeps that holds converted images
 _KEY_DIGITS = 32
 # The room for the result and for temporary files (an archive and its content), by the size of the unpacked image.
 _RESULT, _SCRATCH = 1.1, 2.2
@@ -121,7 +121,7 @@ def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
     """Hold the lock on a place where an image is made or removed; wait for another process that holds it.
 
     The lock keeps processes of one machine apart. Not every file system that machines share has locks between them:
-    there two machines may convert one image at once, each beside its place under its own name, and the first to finish
+    there two machines may convert one image at once, each next to its place under its own name, and the first to finish
     moves its copy there.
     """
     path = str(lock_of(place))
@@ -159,7 +159,7 @@ def lock_of(place: Path) -> Path:
     return place.with_name(f".{place.name}.lock")
 
 
-def beside(place: Path) -> Path:
+def growing_of(place: Path) -> Path:
     """Return the path at which this machine builds an image before it is moved to its place."""
     return place.with_name(f".{place.name}.{processes.host()}.tmp")
 
@@ -172,7 +172,7 @@ def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path
             f"no engine here holds the image {image.name} ({image.id})",
             hint=f"build it on a machine with docker or podman: `launch image build {image.name}`",
         )
-    growing, scratch = beside(place), scratch_of(place)
+    growing, scratch = growing_of(place), scratch_of(place)
     # Fixed names, so that the leftovers of a killed process are found. An image without its note is useless.
     for left in (growing, scratch, *([] if note_of(place).exists() else [place])):
         _remove(left)

@@ -50,7 +50,7 @@ def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -
 def pip_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the settings of this machine's pip that are valid inside a build too.
 
-    They are read from pip's own places, of which the last wins: the machine's files, the user's, the virtual
+    They are read from pip's own places, and the last wins: the machine's files, the user's, the virtual
     environment's, `$PIP_CONFIG_FILE`, variables such as `$PIP_INDEX_URL`. pip itself may be missing, and is slow.
     """
     said: dict[str, str] = {}

@@ -70,6 +70,6 @@ class Apptainer(Runtime):
 
 
 def _mount(mount: Mount) -> str:
-    """Return a mount as one line of comma-separated values, quoted where it must be."""
+    """Return a mount as one line of comma-separated values, quoted if necessary."""
     fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}", *([] if mount.writable else ["ro"])]
     return csv_line(fields)

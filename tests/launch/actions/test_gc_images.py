@@ -15,9 +15,9 @@ from launch.cli import main
 from launch.containers.images.convert import (
     Form,
     ImageOrigin,
-    beside,
     claim_image,
     convert,
+    growing_of,
     lock_of,
     locked,
     note_of,
@@ -109,7 +109,7 @@ def test_an_image_goes_with_its_note(tmp_path: Path, form: Form, capsys: pytest.
 
 def test_nothing_goes_that_somebody_makes(tmp_path: Path) -> None:
     place = make(tmp_path, "a")
-    growing, scratch = beside(place), scratch_of(place)
+    growing, scratch = growing_of(place), scratch_of(place)
     growing.touch()
     scratch.mkdir(parents=True)
     make_old(growing, scratch)
@@ -128,7 +128,7 @@ def test_nothing_goes_that_somebody_makes(tmp_path: Path) -> None:
 def test_what_a_killed_converter_left_goes_once_it_is_old(tmp_path: Path, machine: str, old: bool) -> None:
     place = make(tmp_path, "a")
     place.unlink()
-    growing = beside(place)
+    growing = growing_of(place)
     if (
         machine == "another machine"
     ):  # its lock cannot be seen from here: the age decides, and a converter keeps it young
