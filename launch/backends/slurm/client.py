@@ -39,7 +39,8 @@ class ClientError(BackendError):
     """
 
     def __init__(self, program: str, said: str) -> None:
-        lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in said.splitlines() if line]
+        told = [line for line in said.splitlines() if line and not line.startswith("Try ")]  # such as "Try --help"
+        lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in told]
         super().__init__(f"{program}: {lines[-1] if lines else 'it failed and printed nothing'}")
         self.program = program
         self.said = said

@@ -107,6 +107,33 @@ def test_a_refusal_names_the_key_and_keeps_slurms_words(said: str, place: str, c
     assert not is_full(error)
 
 
+# What sbatch of Slurm 22.05.8 prints to stderr.
+RECORDED = [
+    (
+        "sbatch: error: invalid partition specified: nope\nallocation failure: Invalid partition name specified\n",
+        "partition",
+    ),
+    ("allocation failure: Invalid account or account/partition combination specified\n", "account"),
+    ("allocation failure: Invalid qos specification\n", "qos"),
+    ("allocation failure: Invalid feature specification\n", "constraint"),
+    ("allocation failure: Requested reservation is invalid\n", "reservation"),
+    ("allocation failure: Requested node configuration is not available\n", "resources"),
+    ("allocation failure: Invalid node name specified\n", "nodelist"),
+    ("allocation failure: Invalid license specification\n", "licenses"),
+    ("sbatch: error: Invalid generic resource (gres) specification\n", "gpu_directive"),
+    ("sbatch: unrecognized option '--nope'\nTry \"sbatch --help\" for more information\n", "additional"),
+]
+
+
+@pytest.mark.parametrize(("said", "key"), RECORDED, ids=[key for _, key in RECORDED])
+def test_recorded_refusals_name_the_key(said: str, key: str) -> None:
+    error = ClientError("sbatch", said)
+    found = explain_refusal(error, Profile(name="x", backend="slurm", file="x.yaml"))
+    assert found.message.startswith(f"{key}: " if key == "resources" else f"x.yaml: {key}: ")
+    assert error.message in found.message and "Try " not in found.message
+    assert found.hint
+
+
 def test_a_full_queue_is_no_mistake() -> None:
     said = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates …"
     assert is_full(ClientError("sbatch", said))
