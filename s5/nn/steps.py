@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Real
 
 
@@ -99,7 +100,7 @@ def compute_intervals(times: Real[Array | np.ndarray, "*axes L"]) -> Float[Array
     before = [(0, 0)] * (times.ndim - 1) + [(1, 0)]
     if not isinstance(times, jax.Array):
         return jnp.asarray(np.pad(np.diff(times), before, constant_values=1), jnp.float32)
-    if not isinstance(times, jax.core.Tracer) and times.size and jnp.issubdtype(times.dtype, jnp.floating):
+    if not isinstance(times, Tracer) and times.size and jnp.issubdtype(times.dtype, jnp.floating):
         largest = np.abs(np.asarray(times)).max()
         if np.spacing(largest) > 0.25:
             raise ValueError(
