@@ -189,7 +189,7 @@ def test_a_mistake_is_a_message_and_a_hint(
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        ("n_layers: [2", "line 9, column 8: expected ',' or ']'"),
+        ("n_layers: [2", "line 8, column 8: expected ',' or ']'"),
         ("n_layer: 2", "model.n_layer: unknown key; did you mean model.n_layers?"),
         ("n_layers: two", "model.n_layers: 'two' is not a whole number"),
     ],
