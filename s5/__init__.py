@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from s5.config.run import Config
     from s5.errors import UserError
     from s5.models.sequence_model import SequenceModel
+    from s5.nn.derivatives import jax_derivatives
     from s5.nn.sequence_mixer import SequenceMixer
     from s5.nn.steps import Steps
     from s5.ssm.lru import LRU
@@ -41,6 +42,7 @@ __all__ = [
     "StoredRun",
     "UserError",
     "evaluate",
+    "jax_derivatives",
     "load_program",
     "load_run",
     "load_weights",
@@ -63,6 +65,7 @@ _HOMES = {
     "StoredRun": "s5.training.stored_run",
     "UserError": "s5.errors",
     "evaluate": "s5.api",
+    "jax_derivatives": "s5.nn.derivatives",
     "load_program": "s5.training.export",
     "load_run": "s5.training.stored_run",
     "load_weights": "s5.training.export",

@@ -15,7 +15,7 @@ from s5.models.stack import Stack
 from s5.nn.cnn_encoder import N_FEATURES, PictureFeatures
 from s5.nn.dense import Dense
 from s5.nn.heads import HEADS
-from s5.nn.initializers import as_generator
+from s5.nn.initializers import make_traceable
 from s5.nn.steps import REGULAR, Steps, check_steps
 
 DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
@@ -46,6 +46,7 @@ class SequenceModel(nnx.Module):
         self.pictures = PictureFeatures(d_input, rng) if config.encoder is Encoder.picture else None
         n_features = d_input if self.pictures is None else N_FEATURES
         self.encoder = Dense(n_features + (config.times is Times.append), config.d_model, rng)
+        self.d_input = d_input
         self.layers = Stack(config, rng)
         self.head = HEADS[head](config, d_output, rng)
         self.kind, self.compat, self.pooling = head, compat, config.pooling
@@ -82,7 +83,7 @@ class SequenceModel(nnx.Module):
         padded_layers = self.compat.padding_enters_layers
         if padded_layers and steps.mask is not None and self.pooling is Pooling.last and not self.kind.per_step:
             raise ValueError("model.pooling=last: not possible for padded sequences with compat=upstream")
-        rows, steps = self._rows(inputs), self._row_steps(steps, inputs.shape[:-1])
+        rows, steps = self._rows(inputs), self._row_steps(steps, jnp.shape(inputs)[:-1])
         layer_steps = self._layer_steps(steps)
         if padded_layers:
             layer_steps = layer_steps._replace(mask=None)
@@ -136,7 +137,7 @@ class SequenceModel(nnx.Module):
         Raises:
             ValueError: If the model is bidirectional; it then cannot process a stream.
         """
-        rows, steps = self._rows(inputs), self._row_steps(steps, inputs.shape[:-1])
+        rows, steps = self._rows(inputs), self._row_steps(steps, jnp.shape(inputs)[:-1])
         layers, x = self.layers.advance(state.layers, self._encode(rows, steps), self._layer_steps(steps))
         head, out = self.head.advance(state.head, x, steps)
         return StreamState(layers, head), out
@@ -157,6 +158,8 @@ class SequenceModel(nnx.Module):
                 key = "model.times=append" if self.pictures is None else "model.encoder=picture"
                 raise ValueError(f"integer inputs are tokens, which {key} cannot read; give features as floats")
             return self.encoder.lookup(rows[..., 0], self.dtype)
+        if rows.shape[-1] != self.d_input:
+            raise ValueError(f"the inputs have {rows.shape[-1]} features per step, and this model takes {self.d_input}")
         features = rows.astype(self.dtype)
         if self.pictures is not None:
             features = self.pictures(features)
@@ -173,6 +176,9 @@ class SequenceModel(nnx.Module):
         """Return the inputs with both documents of a pair as neighbouring rows."""
         inputs = jnp.asarray(inputs)
         if self.kind is not Head.retrieval:
+            if inputs.ndim != 3:
+                hint = "; inputs[None] adds the axis of the batch" if inputs.ndim == 2 else ""
+                raise ValueError(f"a model takes inputs of shape (batch, L, features), not {inputs.shape}{hint}")
             return inputs
         if inputs.ndim != 4 or inputs.shape[1] != 2:
             raise ValueError(f"a retrieval model takes pairs: axis 1 of size 2, not an input of shape {inputs.shape}")
@@ -218,4 +224,4 @@ def make_model(
     config.check_fits(d_input, head)
     if config.likelihood is Likelihood.gaussian:
         head = Head.gaussian
-    return SequenceModel(config, d_input, d_output, as_generator(rngs), head, compat)
+    return make_traceable(lambda rng: SequenceModel(config, d_input, d_output, rng, head, compat), rngs)

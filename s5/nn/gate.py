@@ -3,7 +3,6 @@
 Source: Smith et al. 2023 (arXiv:2208.04933), the layer options of its repository.
 """
 
-import functools
 import math
 
 import jax
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float, Key
 from s5.config.choices import Activation
 from s5.config.model import ModelConfig
 from s5.nn.dense import Dense
+from s5.nn.derivatives import with_derivative
 from s5.nn.matmul import matmul
 
 
@@ -91,31 +91,6 @@ def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch 1 H"] | None
     return (x if factors is None else x * factors).astype(y.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def gated(
-    y: Float[Array, "batch L H"],
-    factors: Float[Array, "batch 1 H"] | None,
-    W: Float[Array, "H H"],
-    b: Float[Array, " H"],
-    by_output: bool,
-) -> Float[Array, "batch L H"]:
-    """Return v sigmoid(x W + b) with x = factors gelu(y).
-
-    The hand-written derivative saves two arrays of the size of y: y itself and x W. JAX's own would save nine.
-
-    Args:
-        y: The mixer's outputs.
-        factors: The dropout factors of gelu(y); None for 1.
-        W: The gate's weight.
-        b: The gate's bias.
-        by_output: Whether v is y (`half_glu2`) or x (`half_glu1`).
-
-    Returns:
-        The gated values.
-    """
-    return _gated(y, factors, W, b, by_output)[0]
-
-
 def _gated(y, factors, W, b, by_output):
     x = gelu(y, factors)
     z = matmul(x, W)
@@ -138,7 +113,29 @@ def _gated_backward(by_output, saved, out_bar):
     return by_y.astype(y.dtype), by_factors, by_W, by_b
 
 
-gated.defvjp(_gated, _gated_backward)
+@with_derivative(_gated, _gated_backward, nondiff_argnums=(4,))
+def gated(
+    y: Float[Array, "batch L H"],
+    factors: Float[Array, "batch 1 H"] | None,
+    W: Float[Array, "H H"],
+    b: Float[Array, " H"],
+    by_output: bool,
+) -> Float[Array, "batch L H"]:
+    """Return v sigmoid(x W + b) with x = factors gelu(y).
+
+    The hand-written derivative saves two arrays of the size of y: y itself and x W. JAX's own would save nine.
+
+    Args:
+        y: The mixer's outputs.
+        factors: The dropout factors of gelu(y); None for 1.
+        W: The gate's weight.
+        b: The gate's bias.
+        by_output: Whether v is y (`half_glu2`) or x (`half_glu1`).
+
+    Returns:
+        The gated values.
+    """
+    return _gated(y, factors, W, b, by_output)[0]
 
 
 def _gelu_and_slope(y, factors):

@@ -1,13 +1,16 @@
 """Initial values of dense weights, drawn by NumPy in float64 and stored as float32."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float32, Float64
+
+M = TypeVar("M", bound=nnx.Module)
 
 # Standard deviation of a standard normal that is truncated to ±2.
 _TRUNCATED_STD = 0.8796256610342398
@@ -43,6 +46,29 @@ def as_generator(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
     if isinstance(rngs, np.random.Generator):
         return rngs
     return np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
+
+
+def make_traceable(make: Callable[[np.random.Generator], M], rngs: nnx.Rngs | np.random.Generator) -> M:
+    """Return `make(generator)`, also inside of JAX's transformations, such as `nnx.jit`, `nnx.vmap`, `nnx.eval_shape`.
+
+    There the key has no value yet, and NumPy cannot draw. The structure of the module does not depend on the key: it is
+    taken from another one, and JAX calls NumPy for the values when it has the key.
+
+    Args:
+        make: Makes a module with initial values from the generator.
+        rngs: As for `as_generator`.
+    """
+    key = None if isinstance(rngs, np.random.Generator) else jax.random.key_data(rngs.params())
+    if key is None or not isinstance(key, jax.core.Tracer):
+        return make(rngs if key is None else np.random.default_rng(np.asarray(key)))
+
+    def draw(data: Any) -> Any:
+        return jax.tree.map(np.asarray, nnx.state(make(np.random.default_rng(np.asarray(data)))))
+
+    with jax.ensure_compile_time_eval():
+        graphdef, state = nnx.split(make(np.random.default_rng(0)))
+    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), state)
+    return nnx.merge(graphdef, jax.pure_callback(draw, shapes, key, vmap_method="sequential"))
 
 
 def to_float32(values: np.ndarray) -> Float32[Array, "..."]:

@@ -1,12 +1,11 @@
 """The product of long sequences with a small matrix; its derivative copies no sequence."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from s5.nn.derivatives import with_derivative
 
 
 def matmul_transposed(
@@ -35,11 +34,6 @@ def matmul(
     return _matmul(x, W, False, jnp.dtype(dtype or x.dtype))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _matmul(x, W, transposed, dtype):
-    return _product(x, W, transposed).astype(dtype)
-
-
 def _product(x, W, transposed):
     """Contract the last axis of x with the first axis of W, or with the second if it is transposed."""
     return _contract(x, W.astype(x.dtype), (x.ndim - 1,), (int(transposed),))
@@ -51,7 +45,7 @@ def _contract(left, right, left_axes, right_axes):
 
 
 def _forward(x, W, transposed, dtype):
-    return _matmul(x, W, transposed, dtype), (x, W)
+    return _product(x, W, transposed).astype(dtype), (x, W)
 
 
 def _backward(transposed, dtype, saved, y_bar):
@@ -66,4 +60,6 @@ def _backward(transposed, dtype, saved, y_bar):
     return _product(y_bar, W, not transposed).astype(x.dtype), by_W.astype(W.dtype)
 
 
-_matmul.defvjp(_forward, _backward)
+@with_derivative(_forward, _backward, nondiff_argnums=(2, 3))
+def _matmul(x, W, transposed, dtype):
+    return _product(x, W, transposed).astype(dtype)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from s5.nn.derivatives import with_derivative
 from s5.nn.params import NormParam
 from s5.nn.remat import save_for_backward
 
@@ -44,30 +45,6 @@ class BatchNorm(nnx.Module):
         return y
 
 
-@jax.custom_vjp
-def normalize(
-    x: Float[Array, "batch L H"],
-    scale: Float[Array, " H"],
-    bias: Float[Array, " H"],
-    mask: Bool[Array, "batch L"] | None,
-) -> tuple[Float[Array, "batch L H"], Float[Array, " H"], Float[Array, " H"]]:
-    """Normalise each feature by its mean and variance over valid steps.
-
-    With the hand-written derivative, forward and backward each take one pass for sums and one for values. It treats
-    the returned mean and variance as constants, since they only update the running statistics.
-
-    Args:
-        x: Values.
-        scale: Factor of the normalised values.
-        bias: Added after the scale.
-        mask: True at valid steps; None if all are.
-
-    Returns:
-        The normalised values, in the precision of x; mean and variance, float32.
-    """
-    return _normalize(x, scale, bias, mask)[0]
-
-
 def _normalize(x, scale, bias, mask):
     n = _count(x, mask)
     shift = _some_step(x, mask)
@@ -90,7 +67,29 @@ def _normalize_backward(saved, y_bars):
     return by_x.astype(x.dtype), by_scale, by_bias, None
 
 
-normalize.defvjp(_normalize, _normalize_backward)
+@with_derivative(_normalize, _normalize_backward)
+def normalize(
+    x: Float[Array, "batch L H"],
+    scale: Float[Array, " H"],
+    bias: Float[Array, " H"],
+    mask: Bool[Array, "batch L"] | None,
+) -> tuple[Float[Array, "batch L H"], Float[Array, " H"], Float[Array, " H"]]:
+    """Normalise each feature by its mean and variance over valid steps.
+
+    With the hand-written derivative, forward and backward each take one pass for sums and one for values. It treats
+    the returned mean and variance as constants, since they only update the running statistics.
+
+    Args:
+        x: Values.
+        scale: Factor of the normalised values.
+        bias: Added after the scale.
+        mask: True at valid steps; None if all are.
+
+    Returns:
+        The normalised values, in the precision of x; mean and variance, float32.
+    """
+    y, mean, var = _normalize(x, scale, bias, mask)[0]
+    return y, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(var)
 
 
 def _valid(values, mask):

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 
 # Steps per chunk, n. Within chunks the work grows by a factor n / 2; in the tree over chunks it shrinks by a factor n.
@@ -301,14 +302,15 @@ def _jit(function, reverse):
     return jax.jit(traced)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _recurrence(Lambda_bar, Bu, resets, reverse):
+def _states(Lambda_bar, Bu, resets, reverse):
+    if uses_jax_derivatives():
+        return associative(Lambda_bar, Bu, reverse, resets)
     forms = {platform: _jit(form, reverse) for platform, form in _forms(Bu.shape[1]).items()}
     return lax.platform_dependent(Lambda_bar, Bu, resets, **forms)
 
 
 def _forward(Lambda_bar, Bu, resets, reverse):
-    x = save_for_backward(_recurrence(Lambda_bar, Bu, resets, reverse))
+    x = save_for_backward(_states(Lambda_bar, Bu, resets, reverse))
     return x, (Lambda_bar, x, resets)
 
 
@@ -318,4 +320,4 @@ def _backward(reverse, saved, x_bar):
     return *lax.platform_dependent(Lambda_bar, x, x_bar, resets, **adjoints), None
 
 
-_recurrence.defvjp(_forward, _backward)
+_recurrence = with_derivative(_forward, _backward, nondiff_argnums=(3,))(_states)

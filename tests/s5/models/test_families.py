@@ -22,6 +22,7 @@ from s5.config.training import OptimConfig
 from s5.models import mixers
 from s5.models.mixers import MIXERS, make_mixer, register_family
 from s5.models.sequence_model import SequenceModel, make_model
+from s5.nn.derivatives import jax_derivatives
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
 from s5.training.checkpoints import flatten, newest, save, unflatten
@@ -264,3 +265,47 @@ def test_a_layer_says_what_it_takes(config: ModelConfig):
     else:
         with pytest.raises(ValueError, match=r"a stream takes no Steps\.mask"):
             mixer.advance(mixer.initial_state(BATCH), draw(BATCH, L, 6), Steps.of(L, LENGTHS))
+
+
+@families
+def test_jax_derivatives_equal_the_hand_written_ones_and_have_every_order(config: ModelConfig) -> None:
+    graphdef, params, rest = nnx.split(model(config), nnx.Param, ...)
+    inputs, weights = draw(BATCH, L, D_INPUT), draw(BATCH, L, D_OUTPUT, seed=1)
+
+    def loss(params: Any) -> jax.Array:
+        return (jnp.tanh(nnx.merge(graphdef, params, rest)(inputs, train=False)) * weights).sum()
+
+    def own_loss(params: Any) -> jax.Array:
+        with jax_derivatives():
+            return loss(params)
+
+    def product(gradient: Any) -> jax.Array:
+        return sum(jnp.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True))
+
+    rng = np.random.default_rng(2)
+    direction = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), p.dtype), params)
+    gradient, own = jax.jit(jax.grad(loss))(params), jax.jit(jax.grad(own_loss))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradient, own(params))
+    slope = jax.jit(lambda p, d: jax.jvp(own_loss, (p,), (d,))[1])(params, direction)
+    np.testing.assert_allclose(slope, product(gradient), rtol=1e-3, atol=1e-3)
+    forward = jax.jit(lambda p, d: jax.jvp(jax.grad(own_loss), (p,), (d,))[1])(params, direction)
+    backward = jax.jit(jax.grad(lambda p: product(jax.grad(own_loss)(p))))(params)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-2), forward, backward)
+    scale = 1e-3
+    ahead, behind = (own(jax.tree.map(lambda p, d: p + s * scale * d, params, direction)) for s in (1, -1))  # noqa: B023
+    difference = product(jax.tree.map(lambda a, b: (a - b) / (2 * scale), ahead, behind))
+    np.testing.assert_allclose(product(forward), difference, rtol=2e-2, atol=1e-2)
+
+
+@families
+def test_a_model_is_made_inside_of_transformations(config: ModelConfig) -> None:
+    keys = jax.random.split(jax.random.key(3), 2)
+
+    def make(key: jax.Array) -> SequenceModel:
+        return make_model(config, D_INPUT, D_OUTPUT, nnx.Rngs(key))
+
+    whole = nnx.state(make(keys[1]))
+    together = nnx.state(nnx.vmap(make)(keys))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b), together, whole)
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(nnx.jit(make)(keys[1])), whole)
+    assert jax.tree.map(jnp.shape, nnx.state(nnx.eval_shape(lambda: make(keys[0])))) == jax.tree.map(jnp.shape, whole)
