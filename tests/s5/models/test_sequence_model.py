@@ -151,7 +151,7 @@ def test_upstream_lets_padding_into_scans_and_statistics() -> None:
 def test_upstream_refuses_the_last_step_of_padded_sequences() -> None:
     last = dataclasses.replace(SMALL, pooling=Pooling.last)
     net = make_model(last, d_input, n_classes, nnx.Rngs(0), compat=UPSTREAM)
-    with pytest.raises(ValueError, match=r"no model\.pooling=last for padded"):
+    with pytest.raises(ValueError, match=r"model\.pooling=last: not possible for padded"):
         net(sequences(), Steps.of(L, jnp.full(batch, L)), train=False)
 
 
@@ -254,5 +254,5 @@ def test_tokens_are_one_hot_vectors() -> None:
     below = tokens.astype(np.int32)
     below[2, 0] = -1
     assert jnp.isnan(net(below, train=False)).any(-1).tolist() == [False, False, True, False]
-    with pytest.raises(ValueError, match="tokens, one a step, not 3"):
+    with pytest.raises(ValueError, match="tokens, one per step, not 3"):
         net(np.repeat(tokens, 3, axis=-1), train=False)

@@ -8,7 +8,7 @@ import pytest
 from s5.nn.derivatives import jax_derivatives, uses_jax_derivatives
 from s5.nn.norm import normalize
 
-MASK = np.array([[True, True, True], [True, True, False]])
+MASK = jnp.array([[True, True, True], [True, True, False]])
 
 
 @pytest.mark.parametrize("mask", [None, MASK], ids=["full", "padded"])
