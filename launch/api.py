@@ -24,7 +24,7 @@ from launch.handle import SweepHandle, cancel_runs
 from launch.profiles.profile import Profile, load_profile, profile_names
 from launch.results.gather import Results
 from launch.results.table import ResultRow as ResultRow
-from launch.store.state import OVER
+from launch.store.state import TERMINAL
 from launch.store.state import State as State
 from launch.store.view import RunView
 from launch.sweepfile import sweep as sweep_file
@@ -143,7 +143,7 @@ def retry(
 
 def _start(submission: Submission) -> SweepHandle:
     """Give a submission to its scheduler, or to a process in the background, unless nothing is left to run."""
-    if not all(view.state in OVER for view in submission.views):
+    if not all(view.state in TERMINAL for view in submission.views):
         if drive.needs_process(submission):
             drive.run_in_background(submission)
         else:

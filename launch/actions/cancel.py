@@ -10,7 +10,7 @@ from launch.actions.targets import find_target
 from launch.backends.choose import find_backend, scheduling_profile
 from launch.store.cancel_mark import write_cancelled
 from launch.store.files import fault_point
-from launch.store.state import OVER, State
+from launch.store.state import TERMINAL, State
 
 if TYPE_CHECKING:
     from launch.store.store import Store
@@ -41,7 +41,7 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
         sweep, _, run_id = find_target(store, target).partition("/")
         state = states.setdefault(sweep, store.sweep(sweep).state())
         chosen += state.views([run_id] if run_id else None)
-    views = [view for view in chosen if view.state not in OVER]
+    views = [view for view in chosen if view.state not in TERMINAL]
     for view in views:
         write_cancelled(view.run_dir, view.generation)
     fault_point("cancel.marked")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from launch.errors import LaunchError, StoreError, did_you_mean
 from launch.results.latest import runs_left
 from launch.store.run_result import has_result
-from launch.store.state import OVER
+from launch.store.state import TERMINAL
 
 if TYPE_CHECKING:
     from launch.compose.run import Run
@@ -60,7 +60,7 @@ def check_sweeps_before(names: Sequence[str], store: Store, *, attended: bool) -
             raise StoreError(message, hint="submit it first, or mend `after:` in the sweep file")
         left = runs_left(store.sweep(name).state())
         if left and attended:
-            ended = [view for view in left if view.state in OVER]
+            ended = [view for view in left if view.state in TERMINAL]
             words = ", ".join(f"{count} {state}" for state, count in Counter(view.state for view in left).items())
             raise LaunchError(
                 f"the sweep {name}, which this one comes after, has not succeeded: "

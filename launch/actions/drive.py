@@ -9,7 +9,7 @@ from launch.backends.base import AttendedBackend, SchedulerBackend
 from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.errors import BackendError
 from launch.profiles.profile import Profile, load_profile
-from launch.store.state import OVER, State
+from launch.store.state import TERMINAL, State
 
 if TYPE_CHECKING:
     from launch.actions.plan import Plan
@@ -81,7 +81,7 @@ def feed(state: SweepState) -> Submitted | None:
 
 def preview(plan: Plan) -> list[str]:
     """Return as texts what a scheduler would be asked for the runs of a plan that are left; nothing without one."""
-    left = {view.run_id for view in plan.views if view.state not in (*OVER, State.RUNNING, State.PENDING)}
+    left = {view.run_id for view in plan.views if view.state not in (*TERMINAL, State.RUNNING, State.PENDING)}
     entries = [entry for entry in plan.entries if entry.run_id in left]
     backend = find_backend(plan.profile)
     if not isinstance(backend, SchedulerBackend):

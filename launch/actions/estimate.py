@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
 from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
-from launch.store.state import OVER, State
+from launch.store.state import TERMINAL, State
 from launch.store.store import Store
 from launch.store.view import RunView
 
@@ -33,7 +33,7 @@ class Estimate:
 
 def estimate_plan(plan: Plan, store: Store) -> Estimate:
     """Estimate the cost of the runs of a plan that are left."""
-    left = [view for view in plan.views if view.state not in OVER]
+    left = [view for view in plan.views if view.state not in TERMINAL]
     return estimate_runs(left, plan.runs, store, plan.sweep.name)
 
 

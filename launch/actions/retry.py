@@ -14,7 +14,7 @@ from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.profiles.profile import Profile, load_profile
 from launch.store.records import Trigger
 from launch.store.snapshot import OWN_CODE, take_snapshot
-from launch.store.state import OVER, State
+from launch.store.state import TERMINAL, State
 
 if TYPE_CHECKING:
     from launch.store.records import ManifestEntry
@@ -95,5 +95,5 @@ def _entries_to_retry(state: SweepState, views: list[RunView]) -> list[ManifestE
     """Return the lines of runs to retry, and of the runs that wait for them, in the order of the manifest."""
     chosen = {view.run_id for view in views}
     waiting = state.dependencies.dependents(chosen)
-    chosen |= {run_id for run_id in waiting if state.view(run_id).state not in OVER}
+    chosen |= {run_id for run_id in waiting if state.view(run_id).state not in TERMINAL}
     return [listed.entry for run_id, listed in state.manifest.listed.items() if run_id in chosen]

@@ -20,7 +20,7 @@ from launch.cli.watch import exit_code
 from launch.errors import ExitCode
 from launch.profiles.profile import load_profile
 from launch.results.format import setting_cells, short_names
-from launch.store.state import OVER, Reason, State
+from launch.store.state import TERMINAL, Reason, State
 
 if TYPE_CHECKING:
     import argparse
@@ -113,7 +113,7 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
         options: The image and runtime options as typed; they do not apply to runs that failed before.
     """
     name, attended = submission.sweep, drive.needs_process(submission)
-    if attended and detach and not all(view.state in OVER for view in submission.views):
+    if attended and detach and not all(view.state in TERMINAL for view in submission.views):
         pid = drive.run_in_background(submission)
         console.note(f"{name}: {_counts(submission.views, submission.new)}; process {pid} runs it in the background")
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
@@ -126,10 +126,10 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
         return _submit_to_queue(submission, command, options)
     with LiveView(name, hears_signals=True) as board:
         views = drive.run_queue(submission, on_change=board.show)
-    if all(view.state in OVER for view in views):
+    if all(view.state in TERMINAL for view in views):
         _show_results(submission.state)
     _say_how_it_ended(name, views, command, options)
-    if board.stopped_by is not None and not all(view.state in OVER for view in views):
+    if board.stopped_by is not None and not all(view.state in TERMINAL for view in views):
         return 128 + board.stopped_by
     return exit_code(views)
 
@@ -227,7 +227,7 @@ def resources_text(resources: Resources) -> str:
 
 def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options: str) -> None:
     counts = formatting.count_states(views)
-    stopped = [view for view in views if view.state not in OVER and not view.waits]
+    stopped = [view for view in views if view.state not in TERMINAL and not view.waits]
     console.note(f"{name}: {'stopped: ' if stopped else ''}{formatting.state_words(counts)}")
     ended_badly = [view for view in views if view.state in (State.FAILED, State.CANCELLED)]
     failed = [view for view in ended_badly if view.state == State.FAILED]

@@ -50,7 +50,7 @@ def is_alive(
     where = f"it runs on {record.host}, which cannot be seen from {processes.host()}"
     if record.backend != BackendName.LOCAL:
         # The second proof is the scheduler, which no longer has the job.
-        lost = scheduled is not None and scheduled.has_lost(record.job_id, record.started)
+        lost = scheduled is not None and scheduled.job_is_gone(record.job_id, record.started)
         return not lost, None if lost or scheduled is not None else where
     if _is_silent(path):
         return False, None

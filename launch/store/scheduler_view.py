@@ -24,7 +24,7 @@ class SchedulerView:
     problem: str | None = None
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
 
-    def has_lost(self, job: str | None, started: float) -> bool:
+    def job_is_gone(self, job: str | None, started: float) -> bool:
         """Return whether the scheduler knows for certain that the job of an attempt is not at work.
 
         An answer from before the attempt began does not know of it.

@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 # Only a retry starts these again.
-OVER = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 
 class Reason(StrEnum):

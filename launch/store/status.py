@@ -16,7 +16,7 @@ from launch.store.liveness import is_alive
 from launch.store.manifest import ListedRun
 from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
-from launch.store.state import OVER, RESUMABLE, Reason, State
+from launch.store.state import RESUMABLE, TERMINAL, Reason, State
 from launch.store.view import RunView
 from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 
@@ -27,7 +27,7 @@ _REPAIR_HINT = "type the sweep's command again: it writes the file again"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class RunFacts:
     """All that a run's state depends on."""
 
     published: bool = False  # the run has a result
@@ -42,7 +42,7 @@ class Facts:
     generation: int = 0  # the generation the last attempt was for
 
 
-def derive(facts: Facts) -> State:
+def derive_state(facts: RunFacts) -> State:
     """Return the one state that the facts allow."""
     if facts.published:
         return State.SUCCEEDED
@@ -57,7 +57,7 @@ def derive(facts: Facts) -> State:
     return _after_an_end(facts)
 
 
-def _after_an_end(facts: Facts) -> State:
+def _after_an_end(facts: RunFacts) -> State:
     if facts.reason in RESUMABLE or (facts.retry and facts.generation >= facts.retried):
         return State.PENDING if facts.fed else State.PREEMPTED
     # The user removed its result, or asked to retry it: how the attempt ended no longer counts.
@@ -87,10 +87,10 @@ def read_view(
         names = []
     attempt, record, message = _last_attempt(run_dir, names)
     facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
-    state = derive(facts)
-    if state not in OVER and (scheduled := ask()) is not None:
+    state = derive_state(facts)
+    if state not in TERMINAL and (scheduled := ask()) is not None:
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
-        state = derive(facts)
+        state = derive_state(facts)
     message = message or (record and record.message) or note
     if state is not State.SUCCEEDED:  # a run that is done no longer needs these files
         message = _bad_file(run_dir, names) or message
@@ -120,13 +120,13 @@ def read_view(
 
 def _facts(
     run_dir: str, names: list[str], attempt: int, record: AttemptRecord | None, *, retried: int, fed: bool
-) -> tuple[Facts, str | None]:
+) -> tuple[RunFacts, str | None]:
     """Return the facts that a run's state depends on, and a remark for the user."""
     published, ended = RESULT in names, record is not None and record.has_ended
     alive, note = False, None
     if attempt >= 0 and not ended and not published:
         alive, note = is_alive(attempt_path(run_dir, attempt), record)
-    facts = Facts(
+    facts = RunFacts(
         published=published,
         cancelled=cancelled_generation(run_dir) if CANCELLED in names else None,
         retried=retried,
@@ -142,13 +142,13 @@ def _facts(
 
 
 def _with_scheduler(
-    facts: Facts,
+    facts: RunFacts,
     note: str | None,
     path: str,
     record: AttemptRecord | None,
     scheduled: SchedulerView,
     listed: ListedRun,
-) -> tuple[Facts, str | None]:
+) -> tuple[RunFacts, str | None]:
     """Add a scheduler's knowledge: it is going to start the run, or it no longer has the last attempt's job."""
     run_id, job = listed.entry.run_id, record and record.job_id
     if facts.alive:

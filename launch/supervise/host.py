@@ -51,7 +51,7 @@ class Host(ABC):
         """Return what a request to stop means. Called once, after the request was forwarded."""
 
     @abstractmethod
-    def has_lost(self, record: AttemptRecord) -> bool:
+    def job_is_gone(self, record: AttemptRecord) -> bool:
         """Return whether the scheduler knows for certain that an attempt on another machine is over."""
 
 
@@ -86,6 +86,6 @@ class LocalHost(Host):
         """Return that the user or the launcher asked: no scheduler sends signals here."""
         return Reason.INTERRUPTED
 
-    def has_lost(self, record: AttemptRecord) -> bool:
+    def job_is_gone(self, record: AttemptRecord) -> bool:
         """Return False: without a scheduler nothing is known of other machines."""
         return False

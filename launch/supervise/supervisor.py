@@ -88,9 +88,9 @@ class Supervisor:
             if adopt_result(self._run_dir):
                 return Outcome.DONE
             if self._is_cancelled():
-                return Outcome.FINAL
+                return Outcome.FAILED
             if signal.sigpending() & {*STOP, KILL}:
-                return Outcome.AGAIN
+                return Outcome.RETRY
             attempt = earlier[-1] + 1 if earlier else 0
             claim = claim_attempt(self._run_dir, attempt, self._record(attempt))
             if claim is not None:
@@ -107,7 +107,7 @@ class Supervisor:
             return True
         alive, _ = is_alive(path, record)
         here = record is None or is_here(record)
-        if not alive or (record is not None and not here and self._host.has_lost(record)):
+        if not alive or (record is not None and not here and self._host.job_is_gone(record)):
             end_container(path, record)
             return True
         # Its supervisor is at work, here or on a machine of which nothing is known.
@@ -228,7 +228,7 @@ class Supervisor:
         fault_point("supervise.recorded")
         if ending.reason is Reason.SUCCESS:
             return Outcome.DONE
-        return Outcome.AGAIN if retry or ending.reason in RESUMABLE else Outcome.FINAL
+        return Outcome.RETRY if retry or ending.reason in RESUMABLE else Outcome.FAILED
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -248,7 +248,7 @@ def run_with_signals_blocked(perform: Callable[[], int]) -> int:
         _print(error)
     except OSError as error:
         _print(store_error(error, f"use {error.filename or 'the run directory'}"))
-    return Outcome.STORE
+    return Outcome.STORE_ERROR
 
 
 def _print(error: LaunchError) -> None:

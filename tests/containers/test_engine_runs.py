@@ -95,7 +95,7 @@ def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker,
     assert wait_until(lambda: "ready" in run.log(), 60)
     docker.daemon.kill()
     docker.start()  # as its service manager does
-    assert supervisor.close()[0] == Outcome.AGAIN, run.attempt()
+    assert supervisor.close()[0] == Outcome.RETRY, run.attempt()
     assert run.attempt().reason is Reason.KILLED
     assert "the engine went away" in (run.attempt().message or "")
     assert run.start().close()[0] == Outcome.DONE
@@ -153,7 +153,7 @@ def test_an_engine_that_is_not_there_is_no_reason_to_wait(
     """Nothing was asked of it, so nothing of the attempt can be at work."""
     run = contained_in(docker, tmp_path)("true")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
-    assert run.start().close()[0] == Outcome.FINAL
+    assert run.start().close()[0] == Outcome.FAILED
     assert run.attempt().reason is Reason.START
     assert "docker: no Docker engine answers at" in (run.attempt().message or "")
 
@@ -197,7 +197,7 @@ def test_an_image_that_was_removed_is_named(docker: Docker, tmp_path: Path) -> N
     docker.call("build", "--tag", "localhost/gone:1", str(tmp_path))
     run = contained_in(docker, tmp_path, "localhost/gone:1")("python3", "-S", "-c", "pass")
     docker.call("rmi", "localhost/gone:1")
-    assert run.start().close()[0] == Outcome.FINAL
+    assert run.start().close()[0] == Outcome.FAILED
     assert run.attempt().reason is Reason.START
     assert "the engine has no image sha256:" in (run.attempt().message or "")
 

@@ -57,7 +57,7 @@ def test_request_to_stop_and_resume(contained: Callable[..., Contained]) -> None
     assert wait_until(lambda: "ready" in run.log(), 30)
     assert at_work(run)
     supervisor.send(signal.SIGTERM)
-    assert supervisor.close()[0] == Outcome.AGAIN
+    assert supervisor.close()[0] == Outcome.RETRY
     attempt = run.attempt()
     assert (attempt.reason, attempt.exit_code) == (Reason.INTERRUPTED, 75)
     assert attempt.image is not None and attempt.image.file is not None

@@ -24,7 +24,7 @@ from launch.store.attempts import attempt_path, find_attempt
 from launch.store.files import fault_point, store_error
 from launch.store.manifest import read_header
 from launch.store.queue_lock import lock_queue
-from launch.store.state import OVER, State
+from launch.store.state import TERMINAL, State
 from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 from launch.supervise.arguments import SupervisorArgs
@@ -133,7 +133,7 @@ class LocalQueue:
         """Wait for a run that is at work, or have it started if it is ready."""
         if view.state is State.RUNNING:
             self._watcher.add_running(run_id, view)
-        elif view.state not in OVER and run_id not in self._blocked:
+        elif view.state not in TERMINAL and run_id not in self._blocked:
             self._waiting.setdefault(view.resources, deque()).append(run_id)
 
     def _unblock(self) -> list[str]:
@@ -155,7 +155,7 @@ class LocalQueue:
         """Start the first of the runs that wait for equal slots; return whether it waits no longer."""
         run_id = waiting[0]
         view = self._look(run_id)
-        if view.state is State.RUNNING or view.state in OVER:  # cancelled, or started by another process
+        if view.state is State.RUNNING or view.state in TERMINAL:  # cancelled, or started by another process
             waiting.popleft()
             self._go_on(run_id, view)
             return True
@@ -211,7 +211,7 @@ class LocalQueue:
         if said:
             self._log(said)
         # A supervisor that calls the end of a run final has recorded it; if it has not, it failed itself.
-        if code == Outcome.STORE or (code == Outcome.FINAL and view.state not in OVER):
+        if code == Outcome.STORE_ERROR or (code == Outcome.FAILED and view.state not in TERMINAL):
             self._fail_all(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
         self._reported = 0.0
         if watched.run_id not in self._watcher.runs():  # a run may have left several orphans
@@ -224,7 +224,7 @@ class LocalQueue:
         if view.state is State.SUCCEEDED:
             for other in self._unblock() if self._blocked else ():
                 self._enqueue(other, self._look(other))
-        if view.state not in OVER and view.state is not State.RUNNING:
+        if view.state not in TERMINAL and view.state is not State.RUNNING:
             record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
             if record is None or not record.retry:
                 # Its supervisor was killed, or another process stopped it. The policy for killed runs limits this too:

@@ -149,7 +149,7 @@ class SlurmTask(Host):
         timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
-    def has_lost(self, record: AttemptRecord) -> bool:
+    def job_is_gone(self, record: AttemptRecord) -> bool:
         """Return whether Slurm knows that no process works on an attempt of another node."""
         job = record.job_id
         if record.backend != "slurm" or job is None:
@@ -177,7 +177,7 @@ class SlurmTask(Host):
         Returns:
             The exit code of the batch script.
         """
-        goes_on = outcome is Outcome.AGAIN
+        goes_on = outcome is Outcome.RETRY
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
         # Arrays that wait for this one would wait in vain now, even those that need only other runs of it.
@@ -187,7 +187,7 @@ class SlurmTask(Host):
             self._feed("" if requeued else self.job_id)
         return Outcome.DONE if outcome is Outcome.BUSY else outcome
 
-    def failed_predecessors(self) -> str | None:
+    def unfinished_predecessor(self) -> str | None:
         """Return a run that comes before this task's and has no result; None if all have one.
 
         Slurm begins what waits for a job as soon as that has ended with 0. This checks the same on disk.
@@ -211,7 +211,7 @@ class SlurmTask(Host):
         """Leave without an attempt, so that the run is submitted again; return the exit code of the batch script."""
         if self._record.feeds:
             self._feed(self.job_id)
-        return Outcome.AGAIN
+        return Outcome.RETRY
 
     def _requeue(self) -> bool:
         """Have Slurm start this task again; return whether it will."""
@@ -288,7 +288,7 @@ def execute(file: str) -> int:
         retried=own.retried,
         gpus=_gpus(record, os.environ),
     )
-    if (missing := task.failed_predecessors()) is not None:
+    if (missing := task.unfinished_predecessor()) is not None:
         _say(f"{own.run_id} comes after {missing}, which has not succeeded; `launch sweep` submits it again")
         return task.leave_early()
     supervisor = Supervisor(order, task)

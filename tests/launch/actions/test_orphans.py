@@ -41,7 +41,7 @@ def test_live_attempt_is_left_alone(tmp_path: Path) -> None:
     until_ready(case)
     assert case.supervise() == Outcome.BUSY
     started.send(signal.SIGTERM)
-    assert started.close()[0] == Outcome.AGAIN
+    assert started.close()[0] == Outcome.RETRY
 
 
 @pytest.mark.parametrize("code", [WAITING, DEAF], ids=["listens", "deaf"])
@@ -94,7 +94,7 @@ def test_result_of_an_orphan_is_adopted(tmp_path: Path) -> None:
 
 def test_torn_record_of_a_dead_attempt_does_not_stand_in_the_way(tmp_path: Path) -> None:
     case = Case(tmp_path, python("import os; os._exit(int(os.environ['LAUNCH_ATTEMPT_DIR'][-1] == '0') * 75)"))
-    assert case.supervise() == Outcome.AGAIN
+    assert case.supervise() == Outcome.RETRY
     (case.path() / "attempt.json").write_text('{"attempt"')
     assert case.supervise() == Outcome.DONE
     assert attempt_numbers(str(case.run_dir)) == [0, 1]
@@ -102,13 +102,13 @@ def test_torn_record_of_a_dead_attempt_does_not_stand_in_the_way(tmp_path: Path)
 
 def test_attempt_on_another_machine_is_left_alone(tmp_path: Path) -> None:
     case = Case(tmp_path, python("import sys; sys.exit(75)"))
-    assert case.supervise() == Outcome.AGAIN
+    assert case.supervise() == Outcome.RETRY
     away = replace(case.attempt(), host="elsewhere", boot_id="another", ended=None, reason=None)
     write_record(str(case.path()), away)
     assert case.supervise() == Outcome.BUSY
     for file in case.path().iterdir():
         os.utime(file, (1e9, 1e9))
-    assert case.supervise() == Outcome.AGAIN
+    assert case.supervise() == Outcome.RETRY
     assert attempt_numbers(str(case.run_dir)) == [0, 1], "it has been silent for too long"
 
 

@@ -18,14 +18,14 @@ from launch.store.processes import host, start_time
 from launch.store.queue_lock import lock_queue, read_queue_owner
 from launch.store.records import AttemptRecord
 from launch.store.state import Reason, State
-from launch.store.status import Facts, derive
+from launch.store.status import RunFacts, derive_state
 from launch.store.store import SweepStore
 from s5.run_dir.result import write_result
 from tests.launch.records import Planned
 from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree, write_runs
 
 ALL_FACTS = [
-    Facts(
+    RunFacts(
         published=published,
         cancelled=cancelled,
         retried=retried,
@@ -47,7 +47,7 @@ ALL_FACTS = [
 
 def test_every_combination_of_facts_is_one_state() -> None:
     for facts in ALL_FACTS:
-        state = derive(facts)
+        state = derive_state(facts)
         assert isinstance(state, State), facts
         assert (state is State.SUCCEEDED) == facts.published, facts
         lives = facts.attempted and facts.alive and not facts.ended and not facts.published

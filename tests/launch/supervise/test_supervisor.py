@@ -113,14 +113,14 @@ def test_no_secret_is_recorded(tmp_path: Path) -> None:
 )
 def test_end_is_classified(tmp_path: Path, code: str, reason: Reason, message: str) -> None:
     case = Case(tmp_path, python(code), retry={})
-    assert case.supervise() == Outcome.FINAL
+    assert case.supervise() == Outcome.FAILED
     assert (case.attempt().reason, case.attempt().message) == (reason, message)
     assert case.state is State.FAILED
 
 
 def test_training_that_leaves_no_result_has_crashed(tmp_path: Path) -> None:
     case = Case(tmp_path, None)  # the snapshot's `s5` is empty
-    assert case.supervise() == Outcome.FINAL
+    assert case.supervise() == Outcome.FAILED
     assert case.attempt().command == (sys.executable, "-m", "s5", "train", str(case.run_dir))
     assert case.attempt().reason is Reason.CRASH
     assert "s5" in (case.attempt().message or "")
@@ -128,7 +128,7 @@ def test_training_that_leaves_no_result_has_crashed(tmp_path: Path) -> None:
 
 def test_command_that_cannot_be_started(tmp_path: Path) -> None:
     case = Case(tmp_path, ("no-such-program", "x"))
-    assert case.supervise() == Outcome.FINAL
+    assert case.supervise() == Outcome.FAILED
     assert case.attempt().reason is Reason.START
     assert case.attempt().message == "no-such-program: No such file or directory"
 
@@ -137,7 +137,7 @@ def test_missing_snapshot_runs_no_other_code(tmp_path: Path) -> None:
     case = Case(tmp_path, python("print('ran')"))
     snapshot = case.store.sweep("work").state().manifest.headers[1].snapshot
     shutil.rmtree(case.store.root / ".snapshots" / (snapshot or ""))
-    assert case.supervise(environment={"PYTHONPATH": str(tmp_path)}) == Outcome.FINAL
+    assert case.supervise(environment={"PYTHONPATH": str(tmp_path)}) == Outcome.FAILED
     assert case.attempt().reason is Reason.START
     assert (case.attempt().message or "").startswith(f"snapshot {snapshot} is missing")
     assert not (case.path() / "log.txt").exists()
@@ -169,7 +169,7 @@ def test_request_to_stop_is_forwarded_once(tmp_path: Path, number: signal.Signal
     until_ready(case)
     started.send(number)
     started.send(number)
-    assert started.close()[0] == Outcome.AGAIN
+    assert started.close()[0] == Outcome.RETRY
     assert case.log() == "ready\nasked\n"
     assert (case.attempt().reason, case.attempt().exit_code) == (Reason.INTERRUPTED, 75)
     assert case.state is State.PREEMPTED
@@ -182,7 +182,7 @@ def test_command_that_does_not_listen_can_be_killed(tmp_path: Path) -> None:
     started.send(signal.SIGTERM)
     assert not wait_any([started.fd], 0.2)
     started.send(signal.SIGQUIT)
-    assert started.close()[0] == Outcome.AGAIN
+    assert started.close()[0] == Outcome.RETRY
     assert (case.attempt().reason, case.attempt().signal) == (Reason.INTERRUPTED, 9)
 
 
@@ -195,7 +195,7 @@ def test_helpers_of_a_command_end_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "outcome", "exit_code", "number"),
-    [(WAITING, Outcome.AGAIN, 75, None), (DEAF, Outcome.FINAL, None, 9)],
+    [(WAITING, Outcome.RETRY, 75, None), (DEAF, Outcome.FAILED, None, 9)],
     ids=["with a checkpoint", "killed at the limit"],
 )
 def test_time_limit(tmp_path: Path, code: str, outcome: Outcome, exit_code: int | None, number: int | None) -> None:
@@ -205,21 +205,21 @@ def test_time_limit(tmp_path: Path, code: str, outcome: Outcome, exit_code: int 
     record = case.attempt()
     assert (record.reason, record.exit_code, record.signal) == (Reason.TIMEOUT, exit_code, number)
     assert record.message == f"it reached timeout_min={limit_s / 60:g}"
-    assert record.retry == (outcome == Outcome.AGAIN)
+    assert record.retry == (outcome == Outcome.RETRY)
     assert record.ended is not None and record.ended - record.started >= limit_s - 0.4
 
 
 def test_timeout_without_a_new_checkpoint_is_final(tmp_path: Path) -> None:
     case = Case(tmp_path, python(WAITING), resources=Resources(timeout_min=0.01))
     quick = {"LAUNCH_GRACE_S": "0.1"}
-    assert [case.supervise(environment=quick) for _ in range(2)] == [Outcome.AGAIN, Outcome.FINAL]
+    assert [case.supervise(environment=quick) for _ in range(2)] == [Outcome.RETRY, Outcome.FAILED]
     assert case.state is State.FAILED, "the second attempt reached no later step than the first"
 
 
 def test_cancelled_run_does_not_start(tmp_path: Path) -> None:
     case = Case(tmp_path, python("pass"))
     write_cancelled(str(case.run_dir), 1)
-    assert case.supervise() == Outcome.FINAL
+    assert case.supervise() == Outcome.FAILED
     assert attempt_numbers(str(case.run_dir)) == []
     assert case.supervise(order=replace(case.order, retried=2)) == Outcome.DONE, "a later retry sets the mark aside"
 
@@ -237,7 +237,7 @@ def test_run_that_is_cancelled_while_it_is_claimed_does_not_start(
 
     monkeypatch.setattr("launch.supervise.supervisor.claim_attempt", claim_then_cancel)
     monkeypatch.setattr(Child, "start", lambda *_: pytest.fail("a cancelled run was started"))
-    assert Supervisor(case.order).run() == Outcome.FINAL
+    assert Supervisor(case.order).run() == Outcome.FAILED
     assert case.attempt().reason is Reason.CANCELLED
     assert case.state is State.CANCELLED
 
@@ -248,14 +248,14 @@ def test_cancelled_while_it_runs(tmp_path: Path) -> None:
     until_ready(case)
     write_cancelled(str(case.run_dir), 1)
     started.send(signal.SIGTERM)
-    assert started.close()[0] == Outcome.FINAL
+    assert started.close()[0] == Outcome.FAILED
     assert case.attempt().reason is Reason.CANCELLED
     assert case.state is State.CANCELLED
 
 
 def test_result_in_another_format_fails_the_attempt_and_is_kept(tmp_path: Path) -> None:
     case = Case(tmp_path, python("open('result.json', 'w').write('[1]')"))
-    assert case.supervise() == Outcome.FINAL
+    assert case.supervise() == Outcome.FAILED
     assert "not a result: it has no `metrics`" in (case.attempt().message or "")
     assert (case.path() / "result.json.bad").read_text() == "[1]"
     assert not (case.run_dir / "result.json").exists()
@@ -266,7 +266,7 @@ def test_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
     case = Case(tmp_path, python("pass"))
     file = case.run_dir / name if name == "run.json" else case.run_dir.parent / name
     file.write_text("{")
-    assert case.supervise() == Outcome.STORE
+    assert case.supervise() == Outcome.STORE_ERROR
     assert str(file) in case.said
 
 

@@ -61,9 +61,9 @@ def test_what_a_listing_says_of_runs() -> None:
     waits = dict.fromkeys(("r3", "r4", "r5", "r9"), "JobArrayTaskLimit")
     assert found.tasks == waits | {"r0": "", "r1": ""}
     assert found.running == {"12_0", "12_1"}
-    assert found.has_lost("12_7", 4.0)
-    assert not found.has_lost("12_0", 4.0)
-    assert not found.has_lost("12_7", 6.0)  # it began after the question
+    assert found.job_is_gone("12_7", 4.0)
+    assert not found.job_is_gone("12_0", 4.0)
+    assert not found.job_is_gone("12_7", 6.0)  # it began after the question
 
 
 @pytest.mark.parametrize(

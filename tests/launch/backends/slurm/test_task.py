@@ -128,7 +128,7 @@ def test_what_a_signal_means(
     task = make(tmp_path, {} if left is None else {"SLURM_JOB_END_TIME": str(int(time.time()) + left)})
     assert task.stop_reason() is reason
     assert asked(tmp_path) == ["scontrol show job 12_1 -o"]
-    task.leave(Outcome.AGAIN, reason)
+    task.leave(Outcome.RETRY, reason)
     assert asked(tmp_path)[1:] == ([] if ending else ["scontrol requeue 12_1"])
 
 
@@ -136,12 +136,12 @@ def test_what_a_signal_means(
     ("outcome", "reason", "more", "code", "requeued"),
     [
         (Outcome.DONE, Reason.SUCCESS, {}, 0, False),
-        (Outcome.FINAL, Reason.CRASH, {}, 1, False),
+        (Outcome.FAILED, Reason.CRASH, {}, 1, False),
         (Outcome.BUSY, None, {}, 0, False),
-        (Outcome.AGAIN, Reason.TIMEOUT, {}, 75, True),
-        (Outcome.AGAIN, Reason.TIMEOUT, {"requeue": False}, 75, False),
-        (Outcome.AGAIN, Reason.OUT_OF_MEMORY, {}, 75, True),
-        (Outcome.AGAIN, Reason.OUT_OF_MEMORY, {"resources": Resources(mem_gb=1, mem_growth=2)}, 75, False),
+        (Outcome.RETRY, Reason.TIMEOUT, {}, 75, True),
+        (Outcome.RETRY, Reason.TIMEOUT, {"requeue": False}, 75, False),
+        (Outcome.RETRY, Reason.OUT_OF_MEMORY, {}, 75, True),
+        (Outcome.RETRY, Reason.OUT_OF_MEMORY, {"resources": Resources(mem_gb=1, mem_growth=2)}, 75, False),
     ],
 )
 def test_who_is_started_again(
@@ -164,11 +164,11 @@ def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_
     monkeypatch.setattr(task_module, "_REQUEUE_PAUSE_S", 0.01)
     monkeypatch.setattr(task_module, "_REQUEUE_PATIENCE_S", 0.5)
     clients("scontrol", code=1, error="slurm_requeue error: Unable to contact slurm controller (connect failure)")
-    make(tmp_path).leave(Outcome.AGAIN, Reason.TIMEOUT)
+    make(tmp_path).leave(Outcome.RETRY, Reason.TIMEOUT)
     while_away = len(asked(tmp_path))
     assert while_away > 1
     clients("scontrol", code=1, error="Requested operation is presently disabled")
-    make(tmp_path).leave(Outcome.AGAIN, Reason.TIMEOUT)
+    make(tmp_path).leave(Outcome.RETRY, Reason.TIMEOUT)
     assert len(asked(tmp_path)) == while_away + 1
     assert "typed again goes on with the run" in capfd.readouterr().err
 
@@ -179,7 +179,7 @@ def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_
         (Outcome.DONE, True, 3, True),
         (Outcome.DONE, True, 0, False),
         (Outcome.DONE, False, 3, False),
-        (Outcome.AGAIN, True, 0, True),
+        (Outcome.RETRY, True, 0, True),
     ],
 )
 def test_a_run_that_leaves_feeds_where_there_is_something_left(
@@ -193,7 +193,7 @@ def test_a_run_that_leaves_feeds_where_there_is_something_left(
     assert calls == ([(str(tmp_path), "12_1")] if fed else [])
 
 
-@pytest.mark.parametrize(("outcome", "fed"), [(Outcome.FINAL, True), (Outcome.DONE, False)])
+@pytest.mark.parametrize(("outcome", "fed"), [(Outcome.FAILED, True), (Outcome.DONE, False)])
 def test_a_run_that_fails_feeds_where_others_wait_for_its_array(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, fed: bool
 ) -> None:
@@ -216,12 +216,12 @@ def test_a_task_whose_turn_has_not_come_leaves_without_an_attempt(
     turned = [replace(first, provides=("a",)), replace(other, provides=("b",)), replace(own, requires=("a",))]
     SweepStore(tmp_path).state().freeze(HEADER, turned)
     write_array(str(tmp_path), record(waits=("f" * 16,)), "")
-    assert execute(str(tmp_path / ".slurm" / "0123456789abcdef.json")) == Outcome.AGAIN
+    assert execute(str(tmp_path / ".slurm" / "0123456789abcdef.json")) == Outcome.RETRY
     assert "r1 comes after first, which has not succeeded" in capfd.readouterr().err
     assert not (tmp_path / "r1").exists()
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "result.json").touch()
-    assert make(tmp_path, waits=("f" * 16,)).failed_predecessors() is None
+    assert make(tmp_path, waits=("f" * 16,)).unfinished_predecessor() is None
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_an_attempt_of_another_node_is_lost_only_where_slurm_says_so(
 ) -> None:
     if says is not None:
         clients("squeue", says, code, error)
-    assert make(tmp_path).has_lost(replace(RECORD, backend="slurm", job_id=job)) is lost
+    assert make(tmp_path).job_is_gone(replace(RECORD, backend="slurm", job_id=job)) is lost
 
 
 def test_what_is_no_task_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
