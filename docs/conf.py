@@ -46,6 +46,7 @@ def _escape_shapes(app: Sphinx, what: str, name: str, item: object, options: obj
     del app, what, name, item, options
     for number, line in enumerate(lines):
         shapes = r"\*" if line.lstrip().startswith(":vartype") else r"(?<![\w*`\\])\*(?=\w+[\])'\",])"
+        line = re.sub(r"\|(?=\w+\|)", r"\|", line)  # an absolute value, not a substitution
         lines[number] = re.sub(shapes, r"\\*", line)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Array, Float32, Float64
 
 M = TypeVar("M", bound=nnx.Module)
@@ -58,9 +59,11 @@ def make_traceable(make: Callable[[np.random.Generator], M], rngs: nnx.Rngs | np
         make: Makes a module with initial values from the generator.
         rngs: As for `as_generator`.
     """
-    key = None if isinstance(rngs, np.random.Generator) else jax.random.key_data(rngs.params())
-    if key is None or not isinstance(key, jax.core.Tracer):
-        return make(rngs if key is None else np.random.default_rng(np.asarray(key)))
+    if isinstance(rngs, np.random.Generator):
+        return make(rngs)
+    key = jax.random.key_data(rngs.params())
+    if not isinstance(key, Tracer):
+        return make(np.random.default_rng(np.asarray(key)))
 
     def draw(data: Any) -> Any:
         return jax.tree.map(np.asarray, nnx.state(make(np.random.default_rng(np.asarray(data)))))
