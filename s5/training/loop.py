@@ -15,6 +15,7 @@ from s5.data import Dataset, load
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
 from s5.process import device, distributed
 from s5.process.distributed import ProcessGroup
+from s5.process.numerics import fixed_numerics
 from s5.process.sharding import Devices
 from s5.process.shutdown import LocalStopRequest, StopRequest
 from s5.run_dir.result import FINAL_METRICS, write_result
@@ -54,6 +55,7 @@ class Progress:
     init_from: dict[str, Any] | None = None
 
 
+@fixed_numerics()
 def train(
     config: Config,
     run_dir: Path,

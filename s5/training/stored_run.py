@@ -21,6 +21,7 @@ from s5.data.batch import Batch, eval_batches
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.steps import Steps, compute_intervals
+from s5.process.numerics import fixed_numerics
 from s5.process.sharding import Devices
 from s5.run_dir.result import read_result
 from s5.training import checkpoints
@@ -55,6 +56,7 @@ class StoredRun:
         """The final metrics; empty until the run has a result."""
         return dict((read_result(self.path) or {}).get("metrics", {}))
 
+    @fixed_numerics()
     def predict(
         self,
         inputs: Shaped[np.ndarray, "n *documents L d_stored"],
@@ -103,6 +105,7 @@ class StoredRun:
         return np.concatenate([np.asarray(compute_outputs(state, batch))[batch.weight > 0] for batch in batches])
 
 
+@fixed_numerics()
 def load_run(run_dir: str | Path) -> StoredRun:
     """Load the best model of a run, to use it, to evaluate it or to train it further.
 
@@ -131,6 +134,7 @@ def load_run(run_dir: str | Path) -> StoredRun:
     return StoredRun(path=run_dir, config=config, model=nnx.merge(graphdef, params, stats), task=task)
 
 
+@fixed_numerics()
 def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_rescale: float = 1.0) -> dict[str, float]:
     """Return the scores of a run's best model on a split: `SPLIT/loss`, and `SPLIT/accuracy` or `SPLIT/mse`.
 
