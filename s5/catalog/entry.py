@@ -30,6 +30,7 @@ class FileInfo:
 
     Attributes:
         name: Its name without `.gz`.
+        aliases: Other names under which it is distributed.
         is_folder: Whether it is a folder.
         gzipped: Whether the file may also be gzipped.
         bytes: Size of the decompressed file; None if the size was not published.
@@ -43,6 +44,7 @@ class FileInfo:
     """
 
     name: str
+    aliases: tuple[str, ...] = ()
     is_folder: bool = False
     gzipped: bool = True
     bytes: int | None = None

@@ -18,7 +18,14 @@ def _idx_form(url: str, sums: Mapping[str, tuple[str, str | None]], folders: tup
         ("t10k-labels-idx1-ubyte", 8 + 10_000),
     )
     files = tuple(
-        FileInfo(name=name, bytes=size, sha256=sums[name][0], url=f"{url}{name}.gz", url_sha256=sums[name][1])
+        FileInfo(
+            name=name,
+            aliases=(name.replace("-idx", ".idx"),),  # as in Kaggle's copies
+            bytes=size,
+            sha256=sums[name][0],
+            url=f"{url}{name}.gz",
+            url_sha256=sums[name][1],
+        )
         for name, size in sizes
     )
     return Form(files=files, folders=folders)

@@ -40,7 +40,9 @@ def _places(info: DatasetInfo, form: Form, root: str | None) -> Iterator[Path]:
         spec = importlib.util.find_spec(package)
         yield from map(Path, (spec and spec.submodule_search_locations) or ())
     if not packages:
-        yield from (data_root(root) / folder for folder in form.folders)
+        # A root that the user names may also be the folder of the files itself.
+        itself = [""] * (root is not None and "" not in form.folders)
+        yield from (data_root(root) / folder for folder in [*form.folders, *itself])
         if root is None:
             yield from map(Path, info.system_folders)
 
@@ -49,7 +51,11 @@ def _find(file: FileInfo, place: Path) -> Path | None:
     """Return the path of a file in the folder `place`, plain or gzipped; None if it does not exist."""
     if file.is_folder:
         return place / file.name if os.path.isdir(place / file.name) else None
-    names = [file.package_path] if file.package else [file.name, f"{file.name}.gz"][: 1 + file.gzipped]
+    if file.package:
+        names = [file.package_path]
+    else:
+        plain = [file.name, *file.aliases]
+        names = plain + [f"{name}.gz" for name in plain if file.gzipped]
     return next((place / name for name in names if os.path.isfile(place / name)), None)
 
 

@@ -80,6 +80,30 @@ def test_files_are_found_in_every_layout(tmp_path: Path, folder: str, suffix: st
     assert found == {f.name: tmp_path / folder / (f.name + suffix) for f in CATALOG["mnist"].files}
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_files_are_found_under_their_other_usual_names(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "mnist").mkdir()
+    for file in CATALOG["mnist"].files:
+        (tmp_path / "mnist" / f"{file.name.replace('-idx', '.idx')}{suffix}").touch()
+    found = catalog.find_files("mnist", str(tmp_path))
+    assert found["train-images-idx3-ubyte"] == tmp_path / "mnist" / f"train-images.idx3-ubyte{suffix}"
+
+
+@pytest.mark.parametrize("name", ["listops", "imdb", "aan", "cifar10", "pathfinder32", "speech_commands35"])
+def test_a_root_may_be_the_folder_of_the_files_itself(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in CATALOG[name].files:
+        path = tmp_path / "anything" / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if file.is_folder else path.touch()
+    found = catalog.find_files(name, str(tmp_path / "anything"))
+    assert found == {file.name: tmp_path / "anything" / file.name for file in CATALOG[name].files}
+    monkeypatch.chdir(tmp_path / "anything")
+    with pytest.raises(MissingData):  # the folder ./data was not named
+        catalog.find_files(name)
+
+
 def test_files_of_one_set_come_from_one_folder(tmp_path: Path) -> None:
     touch_all(tmp_path / "mnist")
     touch_all(tmp_path / "MNIST/raw")
