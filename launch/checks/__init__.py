@@ -1,1 +1,1 @@
-"""The checks of `launch doctor`, one subject a file."""
+"""The checks of `launch doctor` and `launch image check`; each module checks one subject."""

@@ -1,4 +1,4 @@
-"""One fact that `launch doctor` found out."""
+"""The result of a check: a fact about this machine or a cluster, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ class Level(StrEnum):
     """The outcome of a check."""
 
     OK = "ok"
-    WARN = "warn"  # something will not work, and much will
-    FAIL = "fail"  # runs cannot succeed like this
+    WARN = "warn"  # a part does not work; most runs can still succeed
+    FAIL = "fail"  # runs cannot succeed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One fact about this machine, or about a cluster.
+    """The result of one check of this machine or of a cluster.
 
     Attributes:
         name: The subject of the check.
-        level: Its outcome.
+        level: The outcome.
         message: What was found.
         advice: What to do; None if nothing has to be done.
         unreachable: Whether the cluster did not answer, so that the profile may still be right.
@@ -34,15 +34,15 @@ class Check:
 
 
 def ok(name: str, message: str, advice: str | None = None) -> Check:
-    """Return a check that found nothing wrong."""
+    """Return the result of a check that found no problem."""
     return Check(name=name, level=Level.OK, message=message, advice=advice)
 
 
 def warn(name: str, message: str, advice: str | None) -> Check:
-    """Return a check that found a limitation."""
+    """Return the result of a check that found a limitation."""
     return Check(name=name, level=Level.WARN, message=message, advice=advice)
 
 
 def fail(name: str, message: str, advice: str | None = None, *, unreachable: bool = False) -> Check:
-    """Return a check that found why runs cannot succeed."""
+    """Return the result of a check that found a reason why runs cannot succeed."""
     return Check(name=name, level=Level.FAIL, message=message, advice=advice, unreachable=unreachable)

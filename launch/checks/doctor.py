@@ -1,4 +1,4 @@
-"""What this machine has, what it lacks, and what to do about it: one line per fact. Changes nothing."""
+"""The checks of `launch doctor`: they find what this machine has, what it lacks, and a remedy. They change nothing."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _LAUNCHER = ("docker", "hydra-core", "omegaconf", "pyyaml", "rich", "submitit")
 _TRAINING = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _FREE_WARN = 10 << 30
 _FREE_FAIL = 1 << 30
-_ASK_S = 10  # how long another program may take to answer
+_ASK_S = 10  # seconds that another program may take to answer
 
 
 def examine(runs: Path | None = None, profile: Profile | None = None) -> Iterator[Check]:
-    """Look at everything a run needs.
+    """Check everything that a run needs.
 
     Args:
-        runs: Where runs lie; None for the default place.
-        profile: Where runs execute; None for this machine.
+        runs: The folder of all run directories; None for the default folder.
+        profile: The profile with which runs execute; None for this machine.
 
     Yields:
-        The checks, the most important first. One that breaks is itself a failed check.
+        The results, the most important first. A check that raises an error is a failed check.
     """
     store = Store(runs)
     here: dict[str, Callable[[], Iterator[Check]]] = {"cpu": check_cpu, "gpu": check_gpu, "slots": check_slots}
@@ -69,7 +69,7 @@ def examine(runs: Path | None = None, profile: Profile | None = None) -> Iterato
 
 
 def check_python() -> Iterator[Check]:
-    """Is this Python new enough?"""
+    """Check that this Python is new enough."""
     version = platform.python_version()
     if sys.version_info >= _LEAST_PYTHON:
         yield ok("python", f"{version} ({sys.executable})")
@@ -78,7 +78,7 @@ def check_python() -> Iterator[Check]:
 
 
 def check_packages(lock: Path = _LOCK) -> Iterator[Check]:
-    """Are the packages installed, in the versions of the lock if there is one?"""
+    """Check that the packages are installed, with the versions of the lock file if it exists."""
     for name, wanted in (("launcher", _LAUNCHER), ("training", _TRAINING)):
         missing = [package for package in wanted if _version(package) is None]
         if missing:
@@ -91,7 +91,7 @@ def check_packages(lock: Path = _LOCK) -> Iterator[Check]:
 
 
 def _against_lock(lock: Path) -> Check:
-    # A lock for every Python names a package once per marker; any of its versions will do.
+    # A lock for several Pythons lists a package once per marker; any of its versions is right.
     pinned: dict[str, list[str]] = {}
     for package, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
         pinned.setdefault(package, []).append(version)
@@ -114,7 +114,7 @@ def _version(package: str) -> str | None:
 
 
 def check_cpu() -> Iterator[Check]:
-    """Which cores and how much memory are there?"""
+    """Report the cores and the memory of this machine."""
     usable, total = len(os.sched_getaffinity(0)), os.cpu_count() or 1
     cores = f"{total} cores" if usable == total else f"{usable} of {total} cores"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -125,7 +125,7 @@ def check_cpu() -> Iterator[Check]:
 
 
 def check_gpu() -> Iterator[Check]:
-    """Which GPUs are there, with which driver, and can JAX use them?"""
+    """Report the GPUs and their driver, and check that JAX can use them."""
     if shutil.which("nvidia-smi") is None:
         yield ok("gpu", "none found (no nvidia-smi): runs use the CPU")
         return
@@ -142,15 +142,15 @@ def check_gpu() -> Iterator[Check]:
 
 
 def check_slots() -> Iterator[Check]:
-    """How many runs can this machine take at once?"""
+    """Report the number of runs that this machine can execute at once."""
     machine = find_machine(gpus=True)
     what = f"{len(machine.gpus)} runs of one GPU" if machine.gpus else f"{len(machine.cores)} runs of one core"
-    # Only the slots' locks tell which are taken; trying a lock would disturb a run that wants it now.
+    # Report all slots, not the free ones: a test of a slot's lock would disturb a run that takes it just then.
     yield ok("slots", f"{what} at once")
 
 
 def check_runs(root: Path) -> Iterator[Check]:
-    """Can runs be written where they lie, and is there room? The folder is not made."""
+    """Check that the folder of the runs can be written and has free space. The folder is not created."""
     there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     if not there.is_dir():
         yield fail("runs", f"{there} is not a folder", "--runs names another")
@@ -166,7 +166,7 @@ def check_runs(root: Path) -> Iterator[Check]:
 
 
 def check_data() -> Iterator[Check]:
-    """Which data sets are here?"""
+    """Report which data sets are available and which are missing."""
     from s5.catalog import CATALOG, DataError, check_available
 
     here: list[str] = []
@@ -182,7 +182,7 @@ def check_data() -> Iterator[Check]:
 
 
 def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
-    """Does git say which code runs?"""
+    """Check that git is installed, and report the commit of the code."""
     version = _ask("git", "--version")
     if version is None:
         yield warn("git", "not found", "install git: without it, only the package folders are snapshotted")
@@ -197,7 +197,7 @@ def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
 
 
 def check_sweeps(store: Store) -> Iterator[Check]:
-    """Is there a sweep that a person has to resume?"""
+    """Find sweeps with unfinished runs that no process works on, which the user must resume."""
     for name in store.sweeps():
         views = [view for view in store.sweep(name).views() if not view.waits]
         left = {state: sum(v.state == state for v in views) for state in (State.LOST, State.PREEMPTED, State.PLANNED)}
@@ -207,7 +207,7 @@ def check_sweeps(store: Store) -> Iterator[Check]:
 
 
 def _ask(*command: str) -> str | None:
-    """Return the output of a program; None if it is not there, fails or hangs."""
+    """Return the output of a program; None if the program is missing, fails or does not end in time."""
     try:
         done = run_program(command, timeout_s=_ASK_S)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Whether an image works on this machine: seen from inside a container of it."""
+"""Check that an image works on this machine, by a test program in a container of the image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEVICE = Path("/dev/nvidiactl")
 
 
 def check_image(held: EngineImage) -> Iterator[Check]:
-    """Execute an image and look inside: its platform, the versions in it, the driver, one step of training."""
+    """Execute an image and check its platform, package versions, driver and one step of training."""
     gpus = held.platform == "cuda" and _DEVICE.exists()
     if held.platform == "cuda" and not gpus:
         advice = "check it on the machine that is to run it; all checks below but the platform hold"
@@ -31,12 +31,12 @@ def check_image(held: EngineImage) -> Iterator[Check]:
 
 
 def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None) -> Iterator[Check]:
-    """Return the checks that the facts amount to. Pure.
+    """Yield the check results for the facts that docker/check.py found in the container.
 
     Args:
-        facts: What docker/check.py has found.
-        platform: What the image's JAX is to compute on; None if it does not say.
-        min_driver: The oldest driver that its label allows; None for any.
+        facts: The output of docker/check.py.
+        platform: The platform in the image's label, `cpu` or `cuda`; None without such a label.
+        min_driver: The oldest driver in the image's label; None for any.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     yield ok("packages", f"Python {facts['python']}, {versions}")
@@ -50,7 +50,7 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
         else:
             yield ok("driver", f"{driver}; {min_driver} or newer is needed")
     found, devices = facts.get("platform"), ", ".join(facts.get("devices", ())) or "JAX starts no device"
-    # JAX calls its platform `gpu` if an image of CUDA computes on one.
+    # JAX reports the platform `gpu` if an image for CUDA uses a GPU.
     if found is not None and (platform is None or found == {"cuda": "gpu"}.get(platform, platform)):
         yield ok("platform", devices)
     else:
@@ -67,7 +67,7 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
 
 
 def _version(library: str, number: int) -> str:
-    """Return a library's version as people write it: 12090 is 12.9, and cuDNN's 92800 is 9.28.0."""
+    """Return a library's version in the usual form: 12090 is 12.9, and cuDNN's 92800 is 9.28.0."""
     if library.startswith("libcudnn"):
         return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,4 +1,4 @@
-"""Which runtimes work on this machine, and what keeps the others from working: one check per fact. Changes nothing."""
+"""Check which runtimes work on this machine, and why the others do not. The checks change nothing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from launch.specs.choices import BackendName
 
 _ASK_S = 20.0
 _GIB = 1 << 30
-_ROOM = 6 * _GIB  # the room that the conversion of an image with CUDA needs for a while, where it is unpacked
-_OLDEST_APPTAINER = (1, 1)  # the first that takes the value of a variable as it stands
-# The folders and files that both runtimes mount over or read in any image, and a program that no image has.
+_ROOM = 6 * _GIB  # the temporary space that the conversion of an image with CUDA needs
+_OLDEST_APPTAINER = (1, 1)  # older versions evaluate the values of variables in a shell
+# Folders and files that Apptainer and ch-run need in any image, and a program that does not exist in it.
 _EMPTY_ROOT = ("bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var/tmp")
 _EMPTY_FILES = ("etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf")
 _NO_PROGRAM = "/launch-doctor-nothing"
@@ -44,7 +44,7 @@ _INSTALL = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    """The exit code and the output of a program; the code is None if it is not here, or did not answer in time."""
+    """The exit code and the output of a program; the code is None if it is not installed or did not end in time."""
 
     code: int | None
     text: str
@@ -60,14 +60,14 @@ class _Answer:
 
 
 def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Check]:
-    """Look at every runtime, at what they need of the machine, and at the images' needs.
+    """Check every runtime, and what runtimes and images need from the machine.
 
     Args:
-        runs: Where runs lie; images are converted next to them.
-        profile: Where runs execute; None for this machine, under `bare`.
+        runs: The folder of all run directories; converted images are in its `.images`.
+        profile: The profile with which runs execute; None for this machine with the runtime `bare`.
 
     Yields:
-        The checks. A missing or broken runtime is a failure only if the profile names it.
+        The results. A missing or broken runtime is a failure only if the profile names it.
     """
     wanted = "bare" if profile is None else profile.runtime
     missing: list[str] = []
@@ -98,7 +98,7 @@ def _missing(name: str, *, on_nodes: bool) -> Check:
 
 
 def check_docker() -> Check | None:
-    """Does a Docker engine answer? None without a client."""
+    """Check that a Docker engine answers; None if docker's command line is not installed."""
     if shutil.which("docker") is None:
         return None
     answer = _ask("docker", "version", "--format", "{{.Server.Version}}")
@@ -112,7 +112,7 @@ def check_docker() -> Check | None:
 
 
 def check_podman() -> Check | None:
-    """Can this user start containers with Podman? None if it is not here."""
+    """Check that this user can start containers with Podman; None if it is not installed."""
     if shutil.which("podman") is None:
         return None
     answer = _ask("podman", "version", "--format", "{{.Client.Version}}")
@@ -130,7 +130,7 @@ def check_podman() -> Check | None:
 
 
 def check_apptainer() -> Check | None:
-    """Can this user execute .sif files? None if Apptainer is not here."""
+    """Check that this user can execute .sif files; None if Apptainer is not installed."""
     if shutil.which("apptainer") is None:
         return None
     answer = _ask("apptainer", "--version")
@@ -147,7 +147,7 @@ def check_apptainer() -> Check | None:
         message = f"{version}; a .sif file cannot be opened: no access to /dev/fuse, and no setuid helper"
         advice = "`apt-get install fuse3`, or unpack: `apptainer build --sandbox FOLDER FILE.sif`, then image: FOLDER"
         return fail("apptainer", message, advice)
-    # Apptainer looks for the program that opens a .sif file for a user beyond the PATH.
+    # Apptainer also looks outside the PATH for squashfuse, which opens a .sif file for an ordinary user.
     path = f"{os.environ.get('PATH', '')}:{_APPTAINER_PATH}"
     if not any(shutil.which(name, path=path) for name in ("squashfuse_ll", "squashfuse")):
         message = f"{version}; without squashfuse a .sif file is unpacked again for every attempt"
@@ -156,7 +156,7 @@ def check_apptainer() -> Check | None:
 
 
 def check_charliecloud() -> Check | None:
-    """Can this user unshare what ch-run does? None if Charliecloud is not here."""
+    """Check that ch-run can start a container for this user; None if Charliecloud is not installed."""
     if shutil.which("ch-run") is None:
         return None
     answer = _ask("ch-run", "--version")
@@ -166,7 +166,7 @@ def check_charliecloud() -> Check | None:
 
 
 def check_pyxis() -> Check | None:
-    """Does Slurm's srun know Pyxis's options? None if it does not, or there is no srun."""
+    """Check that Slurm's srun has the options of Pyxis; None if it does not, or without srun."""
     if shutil.which("srun") is None or "--container-image" not in _ask("srun", "--help").text:
         return None
     return ok("pyxis", "srun takes --container-image")
@@ -190,13 +190,13 @@ def _failing(name: str, answer: _Answer, otherwise: str) -> Check:
 
 
 def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
-    """Have a runtime start a container of an empty folder: it must get as far as to find no program there."""
+    """Let a runtime start a missing program in an empty folder: the right error shows that the runtime works."""
     with tempfile.TemporaryDirectory(prefix="launch-doctor-") as folder:
         for path in _EMPTY_ROOT:
             (Path(folder) / path).mkdir(parents=True)
         for path in _EMPTY_FILES:
             (Path(folder) / path).touch()
-        # Without its own setting Apptainer makes a folder in the user's home.
+        # Without APPTAINER_CONFIGDIR Apptainer would make a folder in the user's home.
         answer = _ask(*before, folder, *after, _NO_PROGRAM, variables={"APPTAINER_CONFIGDIR": folder})
     if f"{_NO_PROGRAM}: no such file" in answer.text.lower():
         return ok(name, version)
@@ -205,10 +205,10 @@ def _try(name: str, version: str, before: Sequence[str], *after: str) -> Check:
 
 
 def check_images() -> Iterator[Check]:
-    """Is the driver of this machine's GPUs new enough for each image?"""
+    """Check that the driver of this machine's GPUs is new enough for each image."""
     answer = _ask("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     if answer.version is None:
-        return  # no GPUs, or the check of the GPUs says why
+        return  # there are no GPUs, or `check_gpu` reports the failure
     driver = answer.version[0]
     try:
         needs = {spec.name: spec.min_driver for spec in load_images().values() if spec.min_driver is not None}
@@ -225,7 +225,7 @@ def check_images() -> Iterator[Check]:
 
 
 def check_cgroup() -> Check:
-    """Which version of control groups is here? It decides which runtimes can limit the memory of a container."""
+    """Check the version of control groups, which decides whether runtimes can limit a container's memory."""
     if (_CGROUP / "cgroup.controllers").exists():
         return ok("cgroup", "version 2")
     if not (_CGROUP / "memory").is_dir():
@@ -235,7 +235,7 @@ def check_cgroup() -> Check:
 
 
 def check_memlock() -> Iterator[Check]:
-    """How much memory may be locked? Networks between GPUs of several nodes want all of it."""
+    """Check how much memory a process may lock. Networks between GPUs of several nodes need no limit."""
     limit, most = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if limit == resource.RLIM_INFINITY:
         yield ok("memlock", "unlimited")
@@ -249,7 +249,7 @@ def check_memlock() -> Iterator[Check]:
 
 
 def check_room(runs: Path) -> Iterator[Check]:
-    """Is there room where images are unpacked, and where converted ones lie?"""
+    """Check the free space for unpacking images and for converted images."""
     scratch = Path(os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir())
     hint = "`launch gc` thins finished runs; --runs names another folder"
     yield _room("unpacking", scratch, "$APPTAINER_TMPDIR or $TMPDIR names another folder")

@@ -1,4 +1,4 @@
-"""What a Slurm cluster says of itself, held against a profile: one check per fact. Asks, and changes nothing."""
+"""Check a profile against the configuration that a Slurm cluster reports. The checks change nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Row = Mapping[str, str]
 
 
 def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
-    """Look at everything that runs on a cluster depend on, from where the command is typed."""
+    """Check everything that runs on a cluster depend on, as far as this machine can see it."""
     clients = list(check_clients())
     yield from clients
     yield from check_shared(runs)
@@ -69,7 +69,7 @@ def read_partitions(text: str) -> dict[str, Row]:
 
 
 def check_clients() -> Iterator[Check]:
-    """Are Slurm's commands here, and which version are they?"""
+    """Check that Slurm's commands are installed, and report their version."""
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     if missing:
         advice = "type this on a node of the cluster from which jobs are submitted, or load its Slurm module"
@@ -77,7 +77,7 @@ def check_clients() -> Iterator[Check]:
         return
     try:
         version = run_client(["sbatch", "--version"]).strip()
-    except BackendError as error:  # it needs a slurm.conf even to say that
+    except BackendError as error:  # even --version fails without a slurm.conf
         yield fail("clients", error.message, error.hint, unreachable=True)
         return
     yield ok("clients", f"{', '.join(_NEEDED)}: {version}")
@@ -87,7 +87,7 @@ def check_clients() -> Iterator[Check]:
 
 
 def check_shared(runs: Path) -> Iterator[Check]:
-    """Will the nodes see the runs, the launcher's code and its Python where they lie here?"""
+    """Check that the folders of runs, code and Python are on a file system that the nodes see too."""
     mounts = _mounts()
     for name, place in {"runs": runs, "code": _HOME, "python": Path(sys.executable)}.items():
         above = [mount for mount in mounts if place.absolute().is_relative_to(mount[0])]
@@ -103,7 +103,7 @@ def check_shared(runs: Path) -> Iterator[Check]:
 
 
 def _mounts() -> list[tuple[str, str]]:
-    """Return the mount points and their kinds, the last mounted first."""
+    """Return the mount points and their types of file system, the last mounted first."""
     try:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:
@@ -112,7 +112,7 @@ def _mounts() -> list[tuple[str, str]]:
 
 
 def check_partition(profile: Profile, config: Row, partitions: Mapping[str, Row]) -> Iterator[Check]:
-    """Is there such a partition, is it up, how long may a run take, and what happens to a preempted run?"""
+    """Check that each partition of the profile exists and is up; report its time limit and preemption."""
     default = next((name for name, row in partitions.items() if row.get("Default") == "YES"), None)
     wanted = profile.site.partition or default
     if wanted is None:
@@ -149,7 +149,7 @@ def _preemption(name: str, config: Row, row: Row) -> Check:
 
 
 def check_gpus(profile: Profile, listing: str) -> Iterator[Check]:
-    """Which kinds of GPU are there, and is the profile's among them?"""
+    """Report the types of GPU in the partitions, and check that the profile's type is one of them."""
     wanted = None if profile.site.partition is None else profile.site.partition.split(",")
     kinds: set[str] = set()
     for partition, gres in (line.split("|", 1) for line in listing.splitlines() if "|" in line):
@@ -168,7 +168,7 @@ def check_gpus(profile: Profile, listing: str) -> Iterator[Check]:
 
 
 def check_limits(profile: Profile, config: Row) -> Iterator[Check]:
-    """How many runs fit in one array, and in the queue?"""
+    """Report how many runs fit in one array and in the queue; check that the queue is polled often enough."""
     size, count = int(config.get("MaxArraySize", 1001)), int(config.get("MaxJobCount", 10000))
     if size < 2:
         yield fail("arrays", f"MaxArraySize is {size}: the cluster takes no arrays")
@@ -186,7 +186,7 @@ def check_limits(profile: Profile, config: Row) -> Iterator[Check]:
 
 
 def check_accounts(profile: Profile, config: Row) -> Iterator[Check]:
-    """Does the cluster keep accounts, and may this user submit under the profile's account and QOS?"""
+    """Check that this user may submit with the profile's account and QOS, if the cluster has accounting."""
     if not has_accounts(dict(config)) or shutil.which("sacctmgr") is None:
         yield ok("accounts", "the cluster keeps none: status and retries work without them")
         if profile.site.account or profile.site.qos:
@@ -220,7 +220,7 @@ def _member(key: str, wanted: str | None, known: Sequence[str]) -> Check:
 
 
 def check_requeue(profile: Profile, config: Row) -> Iterator[Check]:
-    """Can an interrupted run resume under the same job?"""
+    """Check whether an interrupted run resumes under the same job, and when runs are warned of their limit."""
     if not profile.site.requeue:
         yield ok("requeue", "not wanted: an interrupted run gets a new job")
     elif config.get("JobRequeue") == "0":

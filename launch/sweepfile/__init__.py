@@ -1,1 +1,1 @@
-"""The language of sweep files: YAML to `Sweep`. Pure."""
+"""Read sweep files: from YAML to a `Sweep`, the list of all runs."""

@@ -1,4 +1,4 @@
-"""The key `after` of a block: which blocks come first, either all of their runs or those that match by some keys."""
+"""Read the key `after` of a block: the blocks that it waits for, whole or matched run by run by some keys."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _EXAMPLE = "such as `after: pretrain`, `after: [a, b]` or `after: {pretrain: [se
 
 @dataclass(frozen=True, kw_only=True)
 class AfterClause:
-    """A block that comes first.
+    """One block that another block waits for.
 
     Attributes:
-        name: The block's name.
-        keys: The keys by which runs are matched, as written; empty for all runs of the block.
-        place: Where the sweep file says so.
+        name: The name of the block to wait for.
+        keys: A run waits only for runs with equal values of these keys, as written; empty to wait for all runs.
+        place: The place of the clause in the sweep file.
     """
 
     name: str
@@ -30,7 +30,7 @@ class AfterClause:
 
 
 def read_block_name(raw: Any, place: Place) -> str:
-    """Return the name of a block; an error if it is not a name."""
+    """Return the name of a block; raise if it is not a valid name."""
     if not isinstance(raw, str) or not NAME.fullmatch(raw):
         rule = "letters, digits, `.`, `_` and `-` are allowed, a letter or digit first"
         raise place.error(f"{describe(raw)} is not the name of a block", rule)
@@ -38,7 +38,7 @@ def read_block_name(raw: Any, place: Place) -> str:
 
 
 def read_after(raw: Any, place: Place) -> tuple[AfterClause, ...]:
-    """Return the blocks that a block comes after: a name, a mapping of names to keys, or a list of either."""
+    """Return the clauses of `after`, which is a name, a mapping of names to keys, or a list of both."""
     if not isinstance(raw, list):
         return _read_item(raw, place)
     items = cast("list[Any]", raw)

@@ -1,4 +1,4 @@
-"""The sections of a sweep file that vary keys: grid, zip, list, random. Each gives axes; a block is their product."""
+"""Read the sections that vary keys: grid, zip, list, random. Each gives axes; a block's runs are their product."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from launch.yaml_file import Place
 
 _RANDOM_KEYS = ("count", "seed", "values")
 MAX_POINTS = 100_000
-# A random section gives up after drawing this many known points in a row.
+# A random section stops after this many draws in a row that gave points it already has.
 _MISSES_IN_A_ROW = 1000
 
 
 @dataclass(frozen=True)
 class Point:
-    """Values of some keys.
+    """One combination of values for the keys of an axis.
 
     Attributes:
-        values: Key to plain value, without prefixes.
-        texts: The same as overrides, in the same order.
+        values: Key, without the prefix `+`, to plain value.
+        texts: The same values as Hydra overrides, in the same order.
     """
 
     values: dict[str, Any]
@@ -33,12 +33,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Axis:
-    """One varied key, or several that vary together: a run takes one of the points.
+    """One key that varies, or several keys that vary together. A run uses one of the points.
 
     Attributes:
-        points: At least one.
-        places: Each key with the place that varies it.
-        notice: A warning, or None.
+        points: The points, at least one.
+        places: Each key with its place in the sweep file.
+        notice: A warning for the user, or None.
     """
 
     points: tuple[Point, ...]
@@ -59,7 +59,7 @@ class Axis:
 
 
 def _point(values: dict[str, Any], places: dict[str, Place]) -> Point:
-    """Return a point of keys with their prefixes."""
+    """Return the point for values whose keys may have the prefix `+`."""
     texts = tuple(override_text(key, value, places[key]) for key, value in values.items())
     return Point({without_force(key): value for key, value in values.items()}, texts)
 
@@ -69,7 +69,7 @@ def _axis(points: Iterable[Point], places: dict[str, Place], notice: str | None 
 
 
 def _axes(raw: Any, place: Place) -> tuple[dict[str, list[Any]], dict[str, Place]]:
-    """Return the values and the places of the keys of a grid or a zip."""
+    """Return the list of values of each key of a grid or zip, and the place of each key."""
     flat = flatten(raw, place)
     if not flat:
         raise place.error("no key is varied here: it is empty", "name a key and its values, or leave it out")
@@ -85,7 +85,7 @@ def _refuse_unvaried(key: str, place: Place) -> None:
 
 
 def refuse_special(key: str, place: Place) -> None:
-    """Raise for a key that has a section of its own, and name that section."""
+    """Raise for the keys `seed` and `experiment`, which have keys of their own in a block."""
     section = {"seed": "seeds", "experiment": "experiment"}.get(name := without_force(key))
     if section is not None:
         raise place.error(f"{name} cannot be set here", f"use the block's own key {section}, next to grid and base")

@@ -1,4 +1,4 @@
-"""The tree of a sweep file: blocks, each inheriting from the block around it, and included files as blocks."""
+"""Read a sweep file as a tree of blocks. A block inherits from the block around it; an included file is a block."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK_KEYS = (
     *("paper", "command", "blocks", "after"),
 )
 TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel", "plugins")
-# At the top of a file these two belong to the whole sweep, in a block to the block.
+# At the top of a file these two keys describe the whole sweep; in a block they describe the block.
 _OF_THE_SWEEP = ("name", "after")
 _AXES = {"grid": read_grid, "zip": read_zip, "list": read_list, "random": read_random}
 _MAX_SEED = 2**32 - 1
@@ -30,21 +30,21 @@ _MAX_SEEDS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One block of a sweep file; None and empty mean inherited.
+    """One block of a sweep file; a field that is None or empty is inherited from the block around it.
 
     Attributes:
-        place: Its place in the file.
-        names: The names of the blocks around it, then its own.
-        after: The blocks that come before it.
-        experiments: The recipes.
-        base: Overrides of every run: key, with its prefix, to value.
-        places: Key to place, of the base and of `experiment`.
-        axes: What it varies.
-        excludes: Its exclude rules.
+        place: The place of the block in the file.
+        names: The names of the blocks around it, then its own name.
+        after: The blocks that it waits for.
+        experiments: The training recipes.
+        base: The overrides of every run: key, with its prefix, to value.
+        places: Each key of `base`, and `experiment`, with its place in the file.
+        axes: The axes of the keys that it varies.
+        excludes: The rules that remove runs.
         seeds: The seeds.
-        resources: Resources that differ from the defaults.
+        resources: The resources that differ from the defaults.
         command: The command to execute instead of training.
-        published: Numbers from the paper.
+        published: The numbers from the paper.
         children: The blocks and included files inside it.
     """
 
@@ -64,10 +64,10 @@ class Block:
 
 
 def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[Path, ...] = ()) -> Block:
-    """Read a mapping of a sweep file with everything inside it; `chain` are the files that led here by include.
+    """Read a block and the blocks inside it; `chain` contains the files whose `include` led to this one.
 
     Raises:
-        SweepError: If something in it cannot be read.
+        SweepError: If a part of the block is not valid.
     """
     base = flatten(section["base"], place.key("base")) if "base" in section else {}
     for key, (_, at) in base.items():
@@ -91,11 +91,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
 
 
 def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Block]:
-    """Return the top-level mapping of a sweep file and its block; `chain` are the files that led here by include.
-
-    Returns:
-        Its top-level mapping and its block.
-    """
+    """Return a sweep file's top-level mapping and its block; `chain` contains the files that include this one."""
     section = read_yaml(path, place)
     for key in section:
         if key not in TOP_KEYS and ("." in key or "/" in key or "=" in key):
@@ -114,7 +110,7 @@ def _read_experiments(section: dict[str, Any], place: Place) -> tuple[str, ...] 
 
 
 def read_seeds(raw: Any, place: Place) -> tuple[int, ...]:
-    """Return the seeds: a number n means 0 to n-1, a list or a text such as `range(5)` names them."""
+    """Return the seeds: a number n means 0 to n-1; a list or a text such as `range(5)` lists the seeds."""
     if isinstance(raw, int) and not isinstance(raw, bool):
         if not 1 <= raw <= _MAX_SEEDS:
             raise place.error(f"{raw} is not a number of seeds from 1 to {_MAX_SEEDS}", "a list names seeds: [0, 5]")
@@ -123,7 +119,7 @@ def read_seeds(raw: Any, place: Place) -> tuple[int, ...]:
 
 
 def read_resources(raw: Any, place: Place) -> dict[str, Any]:
-    """Return resources after checking each."""
+    """Return the mapping of resources; raise if a key or value is not valid."""
     values = place.mapping(raw)
     try:
         Resources.from_json(values)

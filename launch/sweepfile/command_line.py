@@ -1,4 +1,4 @@
-"""Overrides typed after a sweep file or an experiment. They take precedence over the file."""
+"""Read the overrides that follow a sweep file or an experiment on the command line. They win over the file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class CommandLine:
     """The overrides of the command line.
 
     Attributes:
-        experiments: From `experiment=…`; None keeps the file's.
-        seeds: From `seed=…` or `seeds=…`; None keeps the file's.
-        resources: From `resources.KEY=…`.
-        texts: Every other override, by its key without prefix.
-        values: The plain values of those.
+        experiments: The value of `experiment=…`; None to keep the file's experiments.
+        seeds: The value of `seed=…` or `seeds=…`; None to keep the file's seeds.
+        resources: The values of `resources.KEY=…`, by KEY.
+        texts: Every other override as text, by its key without prefix.
+        values: The plain values of the overrides in `texts`, by key.
     """
 
     experiments: tuple[str, ...] | None = None
@@ -34,14 +34,14 @@ class CommandLine:
 
 
 def read_command_line(arguments: Sequence[str]) -> CommandLine:
-    """Read `key=value` arguments. If a key is given twice, the last counts.
+    """Read `key=value` arguments. If a key is given twice, the last argument wins.
 
     Args:
-        arguments: In Hydra's override grammar; further `seeds=3` (0, 1, 2), `seed=7`, `seed=0,5`, `experiment=…` and
-            `resources.timeout_min=…`.
+        arguments: Overrides in Hydra's grammar, and also `seeds=3` (0, 1, 2), `seed=7`, `seed=0,5`, `experiment=…`
+            and `resources.timeout_min=…`.
 
     Raises:
-        SweepError: If one cannot be read.
+        SweepError: If an argument is not valid.
     """
     fixed: dict[str, Any] = {}
     resources: dict[str, Any] = {}

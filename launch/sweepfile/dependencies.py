@@ -1,8 +1,8 @@
-"""Which runs of a sweep come before which.
+"""Find out which runs of a sweep wait for which other runs.
 
-A *label* is the name of a block, alone or with values: `pretrain`, `pretrain seed=0`. The runs of the block *provide*
-it; a run that *requires* it waits until all runs that provide it have succeeded. So a sweep stores a few words per run,
-however many runs wait for however many.
+A *label* is the name of a block, alone or with values: `pretrain`, `pretrain seed=0`. Runs of the block *provide* the
+label. A run that *requires* the label waits until all runs that provide it have succeeded. With labels a sweep stores
+a few words per run, even if thousands of runs wait for thousands of others.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def block_of(label: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDependencies:
-    """What a run waits for, and what waits for it.
+    """The labels of a run: those it provides and those it waits for.
 
     Attributes:
-        provides: The labels that other runs require and to which this run belongs.
-        requires: The labels whose runs must succeed first.
-        depth: The length of the longest chain of blocks before the run's own.
+        provides: The labels that this run provides and other runs require.
+        requires: The labels that this run waits for.
+        depth: The number of blocks in the longest chain of blocks that must finish before this run.
     """
 
     provides: tuple[str, ...] = ()
@@ -48,10 +48,10 @@ class DependencyResolver:
 
     Args:
         top: The file's outermost block.
-        leaves: The blocks that have runs.
+        leaves: The resolved blocks, which contain the runs.
 
     Raises:
-        SweepError: For an unknown block or key, two blocks of one name, or a cycle.
+        SweepError: If `after` names an unknown block or key, two blocks have one name, or blocks wait in a cycle.
     """
 
     def __init__(self, top: Block, leaves: Sequence[ResolvedBlock]) -> None:
@@ -68,7 +68,7 @@ class DependencyResolver:
                 raise place.error(f"no block is named {name!r}{did_you_mean(name, self._members)}", hint)
         self._depths = self._find_depths()
         self._keys = {clause.place: self._full_keys(clause) for clause in clauses}
-        # By block, the keys by which its runs are matched, each with the first place that says so.
+        # For each block, the lists of keys by which other runs match its runs, each with its first place.
         self._asked: dict[str, dict[tuple[str, ...], Place]] = {}
         for clause in clauses:
             self._asked.setdefault(clause.name, {}).setdefault(self._keys[clause.place], clause.place)
@@ -77,7 +77,7 @@ class DependencyResolver:
         """Return the dependencies of a run.
 
         Raises:
-            SweepError: If it lacks a key by which runs are matched.
+            SweepError: If the run does not set a key by which runs are matched.
         """
         block = leaf.block
         if not block.after and self._asked.keys().isdisjoint(block.names):
@@ -98,14 +98,14 @@ class DependencyResolver:
         )
 
     def check(self, runs: Sequence[tuple[ResolvedBlock, RunDependencies]]) -> None:
-        """Refuse a run that requires a label that no run provides; name the label, and those that there are."""
+        """Raise if a run requires a label that no run provides; the message lists the labels that exist."""
         provided = {label: None for _, run in runs for label in run.provides}
         for leaf, run in runs:
             if label := next((label for label in run.requires if label not in provided), None):
                 raise _unprovided(leaf, label, list(provided))
 
     def _add_names(self, block: Block, places: dict[str, Place]) -> None:
-        """Add the names of a block and of the blocks inside it, each once."""
+        """Add the names of a block and of the blocks inside it; raise if a name appears twice."""
         for name in block.names:
             place = block.place.key("name")
             if (first := places.setdefault(name, place)) is not place:
@@ -115,7 +115,7 @@ class DependencyResolver:
             self._add_names(child, places)
 
     def _find_depths(self) -> dict[str, int]:
-        """Return for each named block the length of the longest chain of blocks before it."""
+        """Return, for each named block, the number of blocks in the longest chain before it."""
         graph = {
             name: {clause.name for leaf in members for clause in leaf.block.after}
             for name, members in self._members.items()
@@ -133,7 +133,7 @@ class DependencyResolver:
         return depths
 
     def _full_keys(self, clause: AfterClause) -> tuple[str, ...]:
-        """Return the keys of a clause, each completed and sorted: one may be written by its ending, `lr`."""
+        """Return the full keys of a clause, sorted; the file may shorten `optim.lr` to `lr`."""
         known = sorted({key for leaf in self._members[clause.name] for key in leaf.facts()})
         return tuple(sorted({_full_key(key, known, clause) for key in clause.keys}))
 
@@ -151,7 +151,7 @@ def _unprovided(leaf: ResolvedBlock, label: str, provided: list[str]) -> FileErr
 
 
 def _full_key(key: str, known: Sequence[str], clause: AfterClause) -> str:
-    """Return the key that is meant: the key itself, or the only one that ends with it."""
+    """Return the full key: the key itself if it is known, or the only known key that ends with it."""
     found = [key] if key in known else [other for other in known if other.endswith(f".{key}")]
     if len(found) == 1:
         return found[0]
@@ -162,5 +162,5 @@ def _full_key(key: str, known: Sequence[str], clause: AfterClause) -> str:
 
 
 def _value_text(value: Any) -> str:
-    """Return a value as it stands in a label; equal values have one text: 1.0 is written 1."""
+    """Return the text of a value in a label; equal values have the same text: 1.0 is written 1."""
     return format_value(int(value) if isinstance(value, float) and value.is_integer() else value)

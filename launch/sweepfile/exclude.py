@@ -1,4 +1,4 @@
-"""Rules of the `exclude` section: they remove combinations from a sweep."""
+"""Read the section `exclude`: its rules remove runs from a sweep."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Condition = Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """Matches a run if every condition holds; a run that lacks one of the keys does not match.
+    """A rule that excludes every run for which all conditions are true. A run without one of the keys stays.
 
     Attributes:
-        place: Its place in the file.
-        conditions: Key to the test of its value.
-        places: Key to its place.
+        place: The place of the rule in the file.
+        conditions: Each key with a function that tests the key's value.
+        places: Each key with its place in the file.
     """
 
     place: Place
@@ -39,11 +39,11 @@ class Rule:
     places: Mapping[str, Place]
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether the run with these values is to be removed."""
+        """Return whether the rule excludes a run with these values."""
         return all(key in facts and holds(facts[key]) for key, holds in self.conditions.items())
 
     def check_keys(self, known: set[str]) -> None:
-        """Raise for a key that no run under the rule sets: the rule could never match."""
+        """Raise if the rule has a key that no run of its block sets, since the rule could never match."""
         for key, place in self.places.items():
             if key not in known:
                 message = f"no run sets this key{did_you_mean(key, sorted(known))}"

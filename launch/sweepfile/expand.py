@@ -1,4 +1,4 @@
-"""From the tree of a sweep file to resolved blocks: each with everything it inherits, ready to be expanded."""
+"""Resolve the tree of blocks: give each innermost block everything that it inherits, and list its runs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from launch.yaml_file import Place
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedBlock:
-    """A block without inner blocks, with everything it inherits and the overrides of the command line.
+    """A block without inner blocks, with everything that it inherits and the overrides of the command line.
 
     Attributes:
-        block: The merged block.
-        experiments: Its experiments.
-        seeds: Its seeds.
-        resources: What its runs ask for.
-        base: Each key with the value and the text of the override that every run starts from.
-        axes: What varies.
+        block: The block with everything that it inherits.
+        experiments: The training recipes.
+        seeds: The seeds.
+        resources: The resources that each run asks for.
+        base: The overrides of every run: key to value and override text.
+        axes: The axes of the keys that vary.
         fixed: The overrides of the command line.
-        places: Each key with the place that sets it.
+        places: Each key with the place that sets it, as text.
     """
 
     block: Block
@@ -46,7 +46,7 @@ class ResolvedBlock:
         return self.block.names[-1] if self.block.names else None
 
     def count(self) -> int:
-        """Return the number of runs before any rule removes one."""
+        """Return the number of runs before the rules of `exclude` remove any."""
         return len(self.experiments) * len(self.seeds) * math.prod(len(f.points) for f in self.axes)
 
     def settings(self) -> set[str]:
@@ -54,16 +54,16 @@ class ResolvedBlock:
         return {key for axis in self.axes for key in axis.places}
 
     def facts(self) -> set[str]:
-        """Return every key that a rule can use."""
+        """Return every key that a rule of `exclude` can use."""
         return {"experiment", "seed", *self.base, *self.settings(), *self.fixed.values}
 
     def values(self, experiment: str, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """Return the values of one run by key: those of `facts`."""
+        """Return the values of one run for all keys of `facts`."""
         base = {key: value for key, (value, _) in self.base.items()}
         return base | dict(settings) | self.fixed.values | {"experiment": experiment, "seed": seed}
 
     def points(self) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-        """Yield the settings and the overrides of every combination."""
+        """Yield the settings and the overrides of every combination of points."""
         fixed = tuple(self.fixed.texts.values())
         for combination in product(*(axis.points for axis in self.axes)):
             settings = {key: value for point in combination for key, value in point.values.items()}
@@ -74,7 +74,7 @@ class ResolvedBlock:
         """Yield the experiment, settings, overrides and seed of every run that no rule removes.
 
         Args:
-            matched: Receives the places of the rules that removed a run.
+            matched: A set to which the places of the rules that removed a run are added.
         """
         rules = self.block.excludes
         points = list(self.points())
@@ -110,7 +110,7 @@ def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[ResolvedB
 
 
 def _merge(around: Block, block: Block) -> Block:
-    """Return `block` with everything it inherits."""
+    """Return `block` with everything that it inherits from `around`."""
     varied = {key: place for axis in around.axes for key, place in axis.places.items()}
     own = {without_force(key): block.places[without_force(key)] for key in block.base}
     for places in (own, *(axis.places for axis in block.axes)):

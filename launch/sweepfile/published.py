@@ -1,4 +1,4 @@
-"""The `paper` section of a sweep file: published numbers for rows of the results table."""
+"""Read the section `paper` of a sweep file: published numbers, which the results table shows next to ours."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _KEYS = ("experiment", "settings", "metric", "value", "std", "source")
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published number; the experiment and the metric may be missing and are filled in later.
+    """One published number, as the file states it.
 
     Attributes:
-        place: Its place in the file.
-        experiment: None for the experiment of its block.
-        settings: The settings that select the row.
-        places: Setting to its place.
-        metric: None for the metric of the sweep.
-        value: In the metric's own unit.
-        std: Its standard deviation.
-        source: Paper and table.
+        place: The place of the row in the file.
+        experiment: The experiment; None for the experiment of the block.
+        settings: The settings that select the row of the results table.
+        places: Each setting with its place in the file.
+        metric: The metric; None for the metric of the sweep.
+        value: The number, in the metric's own unit.
+        std: The standard deviation of the number; None if unknown.
+        source: The paper and the table in it.
     """
 
     place: Place
@@ -78,10 +78,10 @@ def _number(value: Any, place: Place) -> float:
 
 
 def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> PublishedNumber:
-    """Return the number of a row, with the missing experiment and metric of its block filled in.
+    """Return the number of a row; take a missing experiment from the block and a missing metric from the sweep.
 
     Raises:
-        SweepError: If the block does not have the experiment, if several are possible, or if an accuracy is in percent.
+        SweepError: If the block lacks the experiment, several experiments are possible, or an accuracy is in percent.
     """
     known = list(dict.fromkeys(experiments))
     if row.experiment is None and len(known) > 1:
@@ -105,7 +105,7 @@ def resolve_row(row: PublishedRow, experiments: Iterable[str], metric: str) -> P
 
 
 def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
-    """Raise for a setting that no run of the sweep has: the row would never be shown."""
+    """Raise if the row has a setting that no run has, since the row would never be shown."""
     known = sorted(set(settings))
     for key, place in row.places.items():
         if key not in known:
@@ -114,7 +114,7 @@ def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
 
 
 def check_metric(metric: str, place: Place) -> None:
-    """Raise for a metric that no training process writes: its column would stay empty."""
+    """Raise if no training process writes this metric, since its column would stay empty."""
     if metric not in FINAL_METRICS:
         message = f"a run has no metric {metric!r}{did_you_mean(metric, FINAL_METRICS)}"
         raise place.error(message, f"the metrics are {', '.join(FINAL_METRICS)}; a block's own command may have others")

@@ -1,7 +1,7 @@
-"""Seeded random values that are equal on every machine and Python version.
+"""Draw seeded random values that are equal on every machine and with every Python version.
 
-Each draw is a hash of (seed, key, index): there is no generator whose algorithm could change, and the order of keys
-does not matter. So a sweep whose `count` grows keeps its points, and adding a key keeps the values of the others.
+Each value is computed from a hash of (seed, key, index), not by a generator whose algorithm could change. So a sweep
+keeps its points if `count` grows, and keeps the values of the other keys if a key is added.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from launch.grammar import Choices, GrammarError, Interval, parse_value
 from launch.sweepfile.values import read_choices, read_value
 from launch.yaml_file import Place, describe
 
-# Digits kept of a drawn float: the last bits of exp() and log() differ between C libraries, these do not.
+# A drawn float is rounded to this many digits, since the last bits of exp() and log() differ between C libraries.
 SIGNIFICANT_DIGITS = 6
 _INTERVALS = {
     # name: (log, whole)
@@ -32,10 +32,10 @@ def read_distribution(raw: Any, place: Place) -> Choices | Interval:
     Args:
         raw: `{uniform: [low, high]}` or another of `DISTRIBUTIONS`, a list to choose from, or a text in Hydra's
             grammar such as `interval(0,1)`, `tag(log,interval(1e-4,1))`, `choice(a,b)`.
-        place: Its place in the file.
+        place: The place in the file.
 
     Raises:
-        SweepError: If it is not one of these, or its bounds are not valid.
+        SweepError: If `raw` is none of these forms, or its bounds are not valid.
     """
     if not isinstance(raw, dict):
         return _from_grammar(raw, place)
@@ -81,7 +81,7 @@ def _checked(interval: Interval, place: Place) -> Interval:
 
 
 def draw(distribution: Choices | Interval, seed: int, key: str, index: int) -> Any:
-    """Return the value of `key` in the point of an index; a float has `SIGNIFICANT_DIGITS` digits."""
+    """Return the value of `key` in the point number `index`; a float has `SIGNIFICANT_DIGITS` digits."""
     digest = hashlib.sha256(f"{seed}\n{key}\n{index}".encode()).digest()
     u = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
     if isinstance(distribution, Choices):

@@ -1,4 +1,4 @@
-"""The runs of a sweep file, each once, before their configurations are composed."""
+"""Expand resolved blocks to the list of runs, without duplicates, before their configs are composed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ MAX_RUNS = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One run as the sweep file states it, before its config is composed.
+    """One run as the sweep file defines it, before its config is composed.
 
     Attributes:
         experiment: The training recipe.
-        overrides: Hydra overrides: the base's, the point's, the command line's; a later one wins. Without
+        overrides: Hydra overrides from base, point and command line, in this order; a later override wins. Without
             `experiment=` and `seed=`.
-        settings: The varied keys of this run inside its sweep, as plain values; neither experiment nor seed.
+        settings: The plain values of the keys that the sweep varies, without experiment and seed.
         seed: The seed.
-        resources: What an attempt asks for.
-        command: What to execute instead of training; None for that.
-        dependencies: What it waits for, and what waits for it.
+        resources: The resources that an attempt asks for.
+        command: The command to execute instead of training; None for training.
+        dependencies: The labels that it provides and requires.
         blocks: The names of its block and of those around it, the outermost first.
         where: The place in the sweep file, for messages.
         places: Key to the place where the file (or the command line) sets it, for messages.
@@ -48,13 +48,13 @@ class RunSpec:
 
     @property
     def block(self) -> str | None:
-        """The name of its block, or of the nearest around it that has one."""
+        """The name of the run's block, or of the nearest named block around it."""
         return self.blocks[-1] if self.blocks else None
 
     def joined(self, other: RunSpec) -> RunSpec:
-        """Return one spec for two that are the same run: it provides the labels of both and waits as the earlier does.
+        """Return one spec for two equal runs. It provides the labels of both and requires those of the earlier run.
 
-        The earlier one is the one of least depth, so a run never waits for itself, directly or through others.
+        The earlier run is the one with the smaller depth, so that a run never waits for itself through other runs.
         """
         one, two = self.dependencies, other.dependencies
         if one == two:
@@ -68,7 +68,7 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
     """Return the runs of a file's resolved blocks, each once, and warnings about them.
 
     Raises:
-        SweepError: If there are too many runs or none, or one can never start.
+        SweepError: If there are no runs or too many, or a run requires a label that no run provides.
     """
     total = sum(leaf.count() for leaf in leaves)
     if total > MAX_RUNS:
@@ -104,13 +104,13 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
 
 
 def _same_run(spec: RunSpec) -> object:
-    """Return the key that the specs of one run share; what comes before it is part of a command or a fine-tuning."""
+    """Return the key that equal runs share. For a command or a fine-tuning it includes the labels that it requires."""
     requires = spec.dependencies.requires if spec.command or "train.init_from" in spec.places else None
     return spec.experiment, spec.overrides, spec.seed, spec.command, requires
 
 
 def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
-    """Return a warning for each block with runs that do not wait for what the block says."""
+    """Return a warning for each block with runs that an earlier block has too and that wait only as stated there."""
     found: Counter[str] = Counter()
     for leaf, spec in taken:
         if spec.dependencies.requires != runs[_same_run(spec)].dependencies.requires:
@@ -123,7 +123,7 @@ def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[
 
 
 def _mixed(runs: Iterable[RunSpec]) -> list[str]:
-    """Return which blocks differ in nothing that the results show: their runs would have one mean."""
+    """Return a warning for each pair of blocks whose runs would share one row, and so one mean, in the results."""
     first: dict[object, RunSpec] = {}
     found: dict[tuple[str, str], None] = {}
     for run in runs:

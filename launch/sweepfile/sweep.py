@@ -1,4 +1,4 @@
-"""A sweep file and the runs it expands to. Pure but for reading YAML; `docs/sweeps.md` is the language."""
+"""Load a sweep file, or define a single run, as a `Sweep`; docs/sweeps.md describes the file format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from launch.sweepfile.published import PublishedRow, check_metric, check_setting
 from launch.sweepfile.runs import RunSpec, expand_runs
 from launch.yaml_file import Place, describe, printable
 
-# How often an attempt is retried, by the reason it ended. A timeout is retried only if the attempt made progress.
+# How often a run is retried, by the reason its attempt ended. A timeout is retried only after progress.
 RETRY_DEFAULTS: dict[str, int] = {
     "killed": 3,
     "node_failure": 3,
@@ -40,16 +40,16 @@ class Sweep:
     """An expanded sweep file.
 
     Attributes:
-        name: Name of the sweep: the folder under `runs/`.
-        file: The file as the user named it; None for `launch run`.
+        name: The name of the sweep and of its folder under `runs/`.
+        file: The path of the file as the user typed it; None for `launch run`.
         runs: Every run, in the order of the file.
-        published: Numbers from the paper.
+        published: The numbers from the paper.
         metric: The metric of the results table.
-        retry: How often each reason of an attempt's end is tried again.
+        retry: The number of retries, by the reason an attempt ended.
         max_parallel: How many runs may execute at once; None for as many as there are slots.
-        after: Sweeps whose runs must all have succeeded before a run of this one starts.
+        after: The sweeps whose runs must all succeed before a run of this sweep starts.
         plugins: Folders or entry points of plug-ins that its runs use.
-        warnings: What is suspicious and not wrong, one line each.
+        warnings: One line for each thing that is allowed but probably a mistake.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Sweep:
 
 
 def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file and expand it; overrides of the command line win over the file.
+    """Read a sweep file and expand it to its runs; overrides of the command line win over the file.
 
     Raises:
-        SweepError: If the file or an override cannot be understood.
+        SweepError: If the file or an override is not valid.
     """
     place = Place(printable(str(file)))
     fixed = read_command_line(overrides)
@@ -100,14 +100,14 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
 def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     """Return a sweep of one run, named `run-<experiment>-<overrides>` with `-` for `/` and `=`.
 
-    Other overrides make another sweep: several may run at once, and no table mixes them.
+    Different overrides give different sweeps, so several can run at once, and no table mixes them.
 
     Args:
         experiment: The training recipe.
         overrides: Hydra overrides; `seed=…` chooses the seed.
 
     Raises:
-        SweepError: If an override cannot be understood.
+        SweepError: If an override is not valid.
     """
     place = Place("command line")
     fixed = read_command_line(overrides)
@@ -119,19 +119,19 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
 
 
 def _name_of(experiment: str, overrides: Sequence[str]) -> str:
-    """Return the name of a single run's sweep: readable, and different for different overrides."""
+    """Return a readable name for the sweep of a single run, different for different overrides."""
     words = "-".join(("run", experiment, *sorted(overrides)))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", words)
     if not overrides or (len(name) <= MAX_NAME and not re.search(r"[^\w.=/+~-]", words)):
         return name[:MAX_NAME]
-    digits = sha256(words.encode()).hexdigest()[:8]  # what was cut off or replaced makes a difference too
+    digits = sha256(words.encode()).hexdigest()[:8]  # two overrides may differ only in replaced or cut characters
     return f"{name[: MAX_NAME - 9].rstrip('-')}-{digits}"
 
 
 def _published(
     block: Block, leaves: list[ResolvedBlock], metric: str, fixed: CommandLine
 ) -> tuple[PublishedNumber, ...]:
-    """Return the paper's numbers; those for runs that the command line changed away are left out."""
+    """Return the paper's numbers, without those for experiments or settings that the command line replaced."""
     numbers: list[PublishedNumber] = []
     for row, inside in _rows(block, leaves):
         if fixed.experiments and row.experiment not in (None, *fixed.experiments):
@@ -161,7 +161,7 @@ def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[Published
 
 
 def _all_train(leaves: list[ResolvedBlock]) -> bool:
-    """Return whether no block has a command of its own, whose metrics only it knows."""
+    """Return whether every block trains, instead of a command of its own, whose metrics are unknown here."""
     return all(leaf.block.command is None for leaf in leaves)
 
 
@@ -170,14 +170,14 @@ def _contains(block: Block, place: Place) -> bool:
 
 
 def _read_name(section: Mapping[str, Any], file: Path, place: Place) -> str:
-    """Return the sweep's name: what the file says, else the file's own name without its ending."""
+    """Return the name of the sweep from the file's key `name`, else the file's own name without its suffix."""
     name = section.get("name")
     if name is None:
         name = file.stem
     else:
         place = place.key("name")
         name = name if isinstance(name, str) else place.text(name)
-    if NAME.fullmatch(name):  # it can be a folder, a job's name and a word on a shell's line, all three
+    if NAME.fullmatch(name):  # such a name can be a folder, a job's name and a word in a shell
         return name
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:MAX_NAME] or "my-sweep"
     rule = f"letters, digits, `.`, `_` and `-` are allowed, a letter or digit first, at most {MAX_NAME}"
@@ -193,7 +193,7 @@ def _read_retry(section: Mapping[str, Any], place: Place) -> dict[str, int]:
 
 
 def _read_plugins(section: Mapping[str, Any], file: Path, place: Place) -> tuple[str, ...]:
-    """Return the plug-ins of a sweep: folders relative to its file, or names of entry points."""
+    """Return the plug-ins of a sweep: absolute paths of folders (the file's are relative to it) or entry points."""
     if "plugins" not in section:
         return ()
     place, raw = place.key("plugins"), section["plugins"]
@@ -205,7 +205,7 @@ def _read_plugins(section: Mapping[str, Any], file: Path, place: Place) -> tuple
 
 
 def _read_after(section: Mapping[str, Any], place: Place) -> tuple[str, ...]:
-    """Return the names of the sweeps that this one comes after."""
+    """Return the names of the sweeps that this sweep waits for."""
     value, place = section.get("after"), place.key("after")
     names = place.sequence(value) if isinstance(value, list) else [] if value is None else [value]
     for name in names:

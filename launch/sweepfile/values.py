@@ -1,4 +1,4 @@
-"""The values of a sweep file: YAML in, plain values out, every text read by Hydra's override grammar."""
+"""Convert the YAML values of a sweep file to plain values; each text is parsed with Hydra's override grammar."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from launch.yaml_file import Place, describe
 
 
 def _quote_hint(text: str) -> str:
-    """Return how a text is written so that Hydra takes it as it is: quoted for Hydra, and once more for YAML."""
-    shown = json.dumps(format_value(text), ensure_ascii=False)  # which is YAML's double quotes too
+    """Return a hint that shows a text quoted twice, for Hydra and for YAML, so that it is used unchanged."""
+    shown = json.dumps(format_value(text), ensure_ascii=False)  # JSON's double quotes are valid in YAML
     return f"a text is read as on Hydra's command line; put quotes inside the quotes to take it as it is: {shown}"
 
 
 def read_value(raw: Any, place: Place) -> Any:
-    """Return one plain value; raise if it is several values, or cannot be an override."""
+    """Return one plain value; raise if the text means several values, or is not valid."""
     value = _parse(raw, place)
     if isinstance(value, Choices | Interval):
         hint = "several values belong under grid, zip or random"
@@ -30,7 +30,7 @@ def read_choices(raw: Any, place: Place) -> list[Any]:
     """Return the values of an axis: a YAML list, or a text such as `choice(a,b)` or `range(1,5)`, or one value.
 
     Raises:
-        SweepError: If there are no values, one appears twice, or one is not a valid value.
+        SweepError: If the list is empty, or a value appears twice or is not valid.
     """
     if isinstance(raw, list):
         items = cast("list[Any]", raw)
@@ -51,7 +51,7 @@ def read_choices(raw: Any, place: Place) -> list[Any]:
 
 
 def _parse(raw: Any, place: Place) -> Any:
-    """Return a plain value, Choices or Interval."""
+    """Return a plain value, or the Choices or Interval that a text means."""
     if raw is None or isinstance(raw, bool | int | float):
         return raw
     if isinstance(raw, str):
@@ -69,13 +69,13 @@ def _parse(raw: Any, place: Place) -> Any:
 def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any, Place]]:
     """Return the raw value and place of each key, by its dotted path: `optim: {lr: 1}` is `optim.lr: 1`.
 
-    Without `deep` a mapping inside is a value, not more path.
+    Without `deep` an inner mapping is a value, not a part of the path.
 
     Returns:
         Key to raw value and place, in the order of the file.
 
     Raises:
-        SweepError: If it is not a mapping, or a key appears twice or is not a key of Hydra's grammar.
+        SweepError: If `raw` is not a mapping, or a key appears twice or is not valid in Hydra's grammar.
     """
     flat: dict[str, tuple[Any, Place]] = {}
     spelt: dict[str, str] = {}
@@ -89,7 +89,7 @@ def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any
 
 
 def _walk(prefix: str, raw: Any, place: Place, deep: bool, around: str) -> Iterator[tuple[str, Any, Place, str]]:
-    """Yield the path, the value, the place and the spelling of every key; `around` is the text around `{}`."""
+    """Yield path, value, place and spelling of every key; `around` is the outer keys' spelling with `{}` inside."""
     for key, value in place.mapping(raw).items():
         if deep and isinstance(value, dict) and value and not key.startswith("~"):
             inside = around.replace("{}", f"{key}: {{{{}}}}")
@@ -99,12 +99,12 @@ def _walk(prefix: str, raw: Any, place: Place, deep: bool, around: str) -> Itera
 
 
 def without_force(key: str) -> str:
-    """Return the key of an override without its prefix."""
+    """Return the key of an override without its prefix `+`, `++` or `~`."""
     return key.lstrip("+~")
 
 
 def override_text(key: str, value: Any, place: Place) -> str:
-    """Return the override `key=value`; `~key` for a deletion."""
+    """Return the override `key=value`, or `~key` for a deletion."""
     if key.startswith("~"):
         return key
     try:
