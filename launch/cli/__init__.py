@@ -51,14 +51,14 @@ def _check_folder() -> None:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in _HELP:
-        console.data(_help())
+        console.print_out(_help())
         return ExitCode.OK if words else ExitCode.USAGE
     if words[0] == "help":
         return _dispatch([*words[1:], "--help"])
     if words[0] == "--version":
         from importlib.metadata import version
 
-        console.data(f"launch {version('s5-launch')}")
+        console.print_out(f"launch {version('s5-launch')}")
         return ExitCode.OK
     if words[0] == "--verbose":
         return _dispatch([*words[1:], "--verbose"] if len(words) > 1 else [])
@@ -67,7 +67,7 @@ def _dispatch(words: list[str]) -> int:
         message = f"launch: {unknown(what, console.printable(words[0]), [*VERBS, *_OPTIONS])}"
         raise LaunchError(message, hint="`launch --help` lists the verbs")
     if words[1:2] and words[0] in ACTIONS and words[1] in _HELP:
-        console.data(_help_of(words[0]))
+        console.print_out(_help_of(words[0]))
         return ExitCode.OK
     if words[:2] == ["completion", "--words"]:
         from launch.cli.completion import answer

@@ -59,7 +59,7 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the script."""
-    console.data(SCRIPTS[args.shell].rstrip("\n"))
+    console.print_out(SCRIPTS[args.shell].rstrip("\n"))
     return ExitCode.OK
 
 
@@ -71,7 +71,7 @@ def answer(words: Sequence[str]) -> int:
         return ExitCode.USAGE
     found = candidates(typed[:index], typed[index] if index < len(typed) else "")
     if found:
-        console.data("\n".join(found))
+        console.print_out("\n".join(found))
     return ExitCode.OK
 
 

@@ -41,7 +41,7 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
-def data(text: str) -> None:
+def print_out(text: str) -> None:
     """Write a piece of the command's output to stdout, with a newline."""
     with _writing():
         sys.stdout.write(text + "\n")

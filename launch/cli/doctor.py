@@ -58,11 +58,11 @@ def show_checks(checks: Iterable[Check], *, width: int, as_json: bool) -> int:
         if as_json:
             continue
         level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
-        console.data(f"{level}  {check.name:<{width}}  {console.printable(check.message)}")
+        console.print_out(f"{level}  {check.name:<{width}}  {console.printable(check.message)}")
         if check.advice:
-            console.data(f"{'':{width + 8}}→ {console.printable(check.advice)}")
+            console.print_out(f"{'':{width + 8}}→ {console.printable(check.advice)}")
     if as_json:
-        console.data(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
+        console.print_out(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
     if any(check.unreachable for check in found):
         return ExitCode.UNREACHABLE
     return ExitCode.SOME_FAILED if any(check.level == "fail" for check in found) else ExitCode.OK

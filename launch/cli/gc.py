@@ -46,7 +46,7 @@ def execute(args: argparse.Namespace) -> int:
     garbage = gc.find_garbage(store, names)
     if garbage:
         rows = [[item.kind, formatting.size(item.size), str(item.path)] for item in garbage]
-        console.data(console.table(["kind", "size", "path"], rows, right=["size"], elastic="path"))
+        console.print_out(console.table(["kind", "size", "path"], rows, right=["size"], elastic="path"))
     total = sum(item.size for item in garbage)
     if args.dry_run or not garbage:
         console.note(f"{_words(garbage)}: {formatting.size(total)} can go" if garbage else "nothing to delete")

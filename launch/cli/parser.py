@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Write the help to stdout, or say why it cannot be written."""
         del file
-        console.data(self.format_help().rstrip("\n"))
+        console.print_out(self.format_help().rstrip("\n"))
         console.flush()
 
     def error(self, message: str) -> NoReturn:

@@ -40,7 +40,7 @@ def execute(args: argparse.Namespace) -> int:
     page = make_page(state.name, results.rows, results.views)
     code = ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
     if args.output == "-":
-        console.data(page)
+        console.print_out(page)
         return code
     write_file(args.output or f"{state.name}.html", page.encode(errors="replace"))
     return code

@@ -58,7 +58,7 @@ def execute(args: argparse.Namespace) -> int:
         return ExitCode.OK
     content = _render(results.rows, args.format)
     if args.output is None:
-        console.raw(content) if args.format == "parquet" else console.data(content.decode().removesuffix("\n"))
+        console.raw(content) if args.format == "parquet" else console.print_out(content.decode().removesuffix("\n"))
     else:
         write_file(args.output, content)
     return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK

@@ -51,7 +51,7 @@ def execute(args: argparse.Namespace) -> int:
     """Become the container."""
     from launch.actions.container_plan import ContainerOptions, plan_containers
     from launch.actions.targets import open_store
-    from launch.containers.runtimes import ContainerCall, find_runtime
+    from launch.containers.runtimes import CommandCall, find_runtime
     from launch.containers.runtimes.request import ATTEMPT_LABEL, FOLDER_LABEL, RUN_LABEL
     from launch.profiles.profile import load_profile
     from launch.specs.resources import Resources
@@ -68,7 +68,7 @@ def execute(args: argparse.Namespace) -> int:
     if found.image is None:
         raise LaunchError("the runtime bare has no container to open", hint=f"name one of {', '.join(_PROGRAMS)}")
     own = f"{os.getpid()}"
-    call = ContainerCall(
+    call = CommandCall(
         command=tuple(args.command) or ("bash",),
         variables={} if args.gpus else {"CUDA_VISIBLE_DEVICES": ""},
         folder=os.getcwd(),

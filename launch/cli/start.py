@@ -69,10 +69,10 @@ def _show_plan(plan: Plan, store: Store) -> int:
     """Show a plan and everything that would keep it from starting here, and return the exit code."""
     for warning in plan.warnings:
         console.warn(warning)
-    console.data(plan_text(plan, estimate_plan(plan, store)))
+    console.print_out(plan_text(plan, estimate_plan(plan, store)))
     if not plan.obstacles:
         for request in drive.preview(plan):
-            console.data(f"\n{request.rstrip()}")
+            console.print_out(f"\n{request.rstrip()}")
     for obstacle in plan.obstacles:
         console.note("")
         console.error(obstacle)
@@ -257,4 +257,4 @@ def _show_results(state: SweepState) -> None:
     warn_of_damage([state])
     warn_of_unreadable(results)
     if not results.is_empty:
-        console.data(table(results.rows))
+        console.print_out(table(results.rows))

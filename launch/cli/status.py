@@ -55,11 +55,11 @@ def execute(args: argparse.Namespace) -> int:
     if args.state:
         sweeps = {name: [v for v in views if v.state.lower() in args.state] for name, views in sweeps.items()}
     if args.json:
-        console.data(as_json([view for views in sweeps.values() for view in views]))
+        console.print_out(as_json([view for views in sweeps.values() for view in views]))
     elif args.sweep is None and sweeps:
         from launch.cli.tables import sweeps_table
 
-        console.data(sweeps_table(sweeps))
+        console.print_out(sweeps_table(sweeps))
     elif args.sweep is None:
         console.note(f"no sweeps under {store.root}")
         console.hint("`launch sweep FILE` starts one")
@@ -72,7 +72,7 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
     from launch.cli.tables import runs_table
 
     if views:
-        console.data(runs_table(views, time.time()))
+        console.print_out(runs_table(views, time.time()))
     counts = formatting.count_states(views)
     console.note(
         f"{name}: {formatting.plural(len(views), 'run')}" + (f": {formatting.state_words(counts)}" if counts else "")

@@ -1,1 +1,1 @@
-"""Containers: engines, images, and how a command enters one."""
+"""Containers: engines, images, and the runtimes that execute a command in a container."""

@@ -1,4 +1,4 @@
-"""The error in the output of a runtime's program, and what helps: known errors and their remedies."""
+"""Find the error in the output of a runtime's program, and the remedy for a known error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LOGRUS = re.compile(r'^time="[^"]*" level=(?P<level>\w+) msg="(?P<said>(?:[^"\\
 _HEAD = re.compile(
     r"^(?:\S+\[\d+\]: )?\[?(?:fatal )?(?P<level>fatal|error|err|warning|warn|info|debug)(?:\]|\s*:)\s*", re.IGNORECASE
 )
-# The most important level first; "" is a line without a level.
+# The levels, the most important first; "" stands for a line without a level.
 _RANKS = ("fatal", "error", "err", "", "warning", "warn", "info", "debug")
 
 _SYSCTLS = Path("/proc/sys")
@@ -48,13 +48,13 @@ _DOCKER = (
 
 
 def summarize_output(said: str) -> str:
-    """Return the line of a program's output that says what is wrong, without colours, time and level."""
+    """Return the line with the error from a program's output, without colours, time and level."""
     found = [_graded(line.strip()) for line in _COLOUR.sub("", said).splitlines()]
     found = [(rank, words) for rank, words in found if words]
     if not found:
         return "it said nothing"
     best = min(rank for rank, _ in found)
-    # The last of several errors is the one that ended it.
+    # The last of several errors is the one that ended the program.
     return [words for rank, words in found if rank == best][-1]
 
 
@@ -70,7 +70,7 @@ def _graded(line: str) -> tuple[int, str]:
 
 
 def suggest_fix(said: str, user: str) -> str | None:
-    """Return the remedy for an error of Apptainer, Charliecloud or Podman by its output; None if it is unknown."""
+    """Return the remedy for the error in the output of Apptainer, Charliecloud or Podman; None if it is unknown."""
     for text in (summarize_output(said).lower(), said.lower()):
         for pattern, advice in _REMEDIES:
             if re.search(pattern, text):
@@ -79,12 +79,12 @@ def suggest_fix(said: str, user: str) -> str | None:
 
 
 def subordinates_remedy(user: str) -> str:
-    """Return the command that gives a user the subordinate users that a container without root's rights needs."""
+    """Return the command that gives a user subordinate ids, which a container without root's rights needs."""
     return _SUBORDINATE.format(user=user)
 
 
 def docker_remedy(said: str, user: str) -> str:
-    """Return the remedy if no Docker engine answers, by the output of its client."""
+    """Return the remedy for a Docker engine that does not answer, by the output of its client."""
     for pattern, advice in _DOCKER:
         if re.search(pattern, said.lower()):
             return advice.format(user=user)
@@ -92,7 +92,7 @@ def docker_remedy(said: str, user: str) -> str:
 
 
 def namespaces_remedy() -> str:
-    """Return how user namespaces are allowed on this machine."""
+    """Return the advice that lets this machine allow user namespaces, by its kernel settings."""
     if _value("user/max_user_namespaces") == 0:
         return "root allows them: `sysctl user.max_user_namespaces=15000`"
     if _value("kernel/unprivileged_userns_clone") == 0:

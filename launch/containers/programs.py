@@ -1,4 +1,4 @@
-"""Running a program to its end: an engine, a runtime, git."""
+"""Run another program to its end, such as an engine, a runtime or git."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 def run_program(
     words: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program without input to its end, whether it succeeds or not.
+    """Run a program to its end, with empty input; return its exit code and output even if it fails.
 
     Args:
         words: The command line.
-        timeout_s: How many seconds it may take.
-        environment: All of its variables; None for those of this process.
+        timeout_s: The number of seconds that the program may take.
+        environment: All variables of the program; None for the variables of this process.
 
     Raises:
-        OSError: If it cannot be executed.
-        TimeoutExpired: If it takes too long.
+        OSError: If the program cannot be executed.
+        TimeoutExpired: If the program takes too long.
     """
     return subprocess.run(
         words,

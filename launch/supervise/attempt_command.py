@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import final
 
-from launch.containers.runtimes import ContainerCall
+from launch.containers.runtimes import CommandCall
 from launch.specs.resources import Resources
 from launch.store.files import SNAPSHOTS
 from launch.store.records import ManifestEntry, ManifestHeader, RunRecord
@@ -78,7 +78,7 @@ class AttemptCommand:
             program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
         return (program, *words)
 
-    def call(self, folder: str, python: str | None, handed: Sequence[int]) -> ContainerCall:
+    def call(self, folder: str, python: str | None, handed: Sequence[int]) -> CommandCall:
         """Return what a runtime is asked to execute.
 
         Args:
@@ -98,7 +98,7 @@ class AttemptCommand:
         }
         if self.resources.gpus_per_node:
             variables[PLATFORM_VARIABLE] = "gpu"
-        return ContainerCall(
+        return CommandCall(
             command=self.words(python),
             variables=variables,
             folder=folder,

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from launch.containers.runtimes import REFUSED, ContainerCall, HostCommand, Runtime, find_runtime
+from launch.containers.runtimes import REFUSED, CommandCall, HostCommand, Runtime, find_runtime
 from launch.errors import StoreError
 from launch.specs.mount import Mount
 from launch.store import processes
@@ -55,7 +55,7 @@ class ContainerSession:
         """The address of the container engine; None for a runtime without one."""
         return self._runtime.engine(os.environ)
 
-    def wrap(self, call: ContainerCall) -> HostCommand:
+    def wrap(self, call: CommandCall) -> HostCommand:
         """Return what to execute so that a command executes inside the container.
 
         Raises:
@@ -99,7 +99,7 @@ class ContainerSession:
 
     def find(self, code: int, log: str) -> ExitInfo | None:
         """Return how a command ended, if its runtime knows more than the exit code and the log's end say; else None."""
-        found = self._runtime.find(code, log)
+        found = self._runtime.diagnose(code, log)
         if found is None:
             return None
         started = found.reason is not Reason.START

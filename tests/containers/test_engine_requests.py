@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from launch.containers.engine.connection import unreachable
-from launch.containers.runtimes import ContainerCall
+from launch.containers.runtimes import CommandCall
 from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.request import build_request, from_plain, labels_of, run_words
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
@@ -16,7 +16,7 @@ from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 
 FOLDER = "/runs/lra/listops-s0-1a2b/attempts/2"
-CALL = ContainerCall(
+CALL = CommandCall(
     command=("python", "-m", "s5", "train", "/runs/lra/listops-s0-1a2b"),
     variables={"LAUNCH_ATTEMPT_DIR": FOLDER, "LAUNCH_LIFELINE_FD": "9", "CUDA_VISIBLE_DEVICES": ""},
     folder=FOLDER,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.containers.runtimes import ContainerCall, find_runtime
+from launch.containers.runtimes import CommandCall, find_runtime
 from launch.containers.runtimes.base import Runtime
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -51,14 +51,14 @@ class Place:
         (self.data / "numbers").write_text("1 2 3")
         self.image = image
 
-    def call(self, *command: str, mounts: tuple[Mount, ...] = (), **variables: str) -> ContainerCall:
+    def call(self, *command: str, mounts: tuple[Mount, ...] = (), **variables: str) -> CommandCall:
         """Return the call that starts a command."""
         own = (
             Mount(source=str(self.attempt), target=str(self.attempt), writable=True),
             Mount(source=str(self.snapshot), target=str(self.snapshot)),
             Mount(source=str(self.data), target=str(self.data)),
         )
-        return ContainerCall(
+        return CommandCall(
             command=command,
             variables={ATTEMPT_DIR_VARIABLE: str(self.attempt), **variables},
             folder=str(self.attempt),
@@ -68,9 +68,7 @@ class Place:
             mounts=(*own, *mounts),
         )
 
-    def start(
-        self, call: ContainerCall, *, hand: tuple[int, ...] = (), user: int | None = None
-    ) -> subprocess.Popen[str]:
+    def start(self, call: CommandCall, *, hand: tuple[int, ...] = (), user: int | None = None) -> subprocess.Popen[str]:
         """Start a command as a supervisor does, also as another user."""
         self.runtime.prepare(call)
         host = self.runtime.wrap(call, os.environ)
@@ -183,7 +181,7 @@ def test_what_is_not_there_is_said(place: Place, missing: str) -> None:
         call = place.call("true", mounts=(Mount(source="/no/such/place", target="/no/such/place"),))
     host = place.runtime.wrap(call, os.environ)
     process = subprocess.run(host.command, env=host.environment, cwd=place.attempt, capture_output=True, text=True)
-    found = place.runtime.find(process.returncode, process.stderr)
+    found = place.runtime.diagnose(process.returncode, process.stderr)
     assert found is not None, process.stderr
     assert found.reason is Reason.START
     assert {"program": "no-such-program", "image": "-gone", "mount": "/no/such/place"}[missing] in found.message

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm.srun import srun_call
-from launch.containers.runtimes import ContainerCall, find_runtime
+from launch.containers.runtimes import CommandCall, find_runtime
 from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.specs.mount import Mount
@@ -33,8 +33,8 @@ SURROUNDINGS = {
 }
 
 
-def call(*, gpus: int, source: str = "/data/lra", image: str = "/scratch/ann/runs/.images/0123.sif") -> ContainerCall:
-    return ContainerCall(
+def call(*, gpus: int, source: str = "/data/lra", image: str = "/scratch/ann/runs/.images/0123.sif") -> CommandCall:
+    return CommandCall(
         command=("python", "-m", "s5", "train", "/scratch/ann/runs/lra/listops-s0"),
         variables={
             ATTEMPT_DIR_VARIABLE: ATTEMPT,
@@ -147,7 +147,7 @@ srun: error: n1: task 0: Exited with exit code 1
     ],
 )
 def test_command_that_never_started(runtime: str, code: int, log: str, message: str | None) -> None:
-    found = find_runtime(runtime).find(code, log)
+    found = find_runtime(runtime).diagnose(code, log)
     if message is None:
         assert found is None
     else:

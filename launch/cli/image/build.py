@@ -60,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
     spec = find_image(args.name)
     held = build(spec, options, say=console.note)
     console.note(f"{REPOSITORY}/{spec.name}:{(held.content or '')[:12]}, {size(held.bytes)}")
-    console.data(held.id)
+    console.print_out(held.id)
     console.hint(f"`launch image check {spec.name}` tries it; `launch sweep FILE --runtime {held.engine}` runs in it")
     return ExitCode.OK
 

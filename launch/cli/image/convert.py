@@ -45,5 +45,5 @@ def execute(args: argparse.Namespace) -> int:
         word=args.image, runtime=runtime, gpus=False, runs_root=root, convert=True, here=False, say=console.note
     )
     image = resolve_image(request)
-    console.data(str(image.file))
+    console.print_out(str(image.file))
     return ExitCode.OK

@@ -41,10 +41,12 @@ def execute(args: argparse.Namespace) -> int:
         console.warn(f"{engine} does not answer: {error.message}" + (f"; {error.hint}" if error.hint else ""))
     found = list_images(load_images(), engines, silent=silent)
     if args.json:
-        console.data(json.dumps([_facts(image) for image in found], indent=2))
+        console.print_out(json.dumps([_facts(image) for image in found], indent=2))
         return ExitCode.OK
     header = ["image", "state", "platform", "driver", "size", "content", "id", "digest"]
-    console.data(console.table(header, [_cells(image) for image in found], right=("size", "driver"), elastic="digest"))
+    console.print_out(
+        console.table(header, [_cells(image) for image in found], right=("size", "driver"), elastic="digest")
+    )
     if not engines:
         console.hint("neither docker nor podman is on the PATH; images are built on a machine that has one of them")
     elif silent:

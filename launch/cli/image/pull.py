@@ -29,5 +29,5 @@ def execute(args: argparse.Namespace) -> int:
     from launch.containers.images.builder import find_engine
     from launch.containers.images.registry import pull
 
-    console.data(pull(args.digest, find_engine(args.builder)).id)
+    console.print_out(pull(args.digest, find_engine(args.builder)).id)
     return ExitCode.OK

@@ -30,6 +30,6 @@ def execute(args: argparse.Namespace) -> int:
     from launch.containers.images.registry import push
 
     name = push(engine_image(args.image, args.builder), args.repository)
-    console.data(name)
+    console.print_out(name)
     console.hint(f"`launch sweep FILE --image {name}` runs in exactly this one")
     return ExitCode.OK

@@ -1,1 +1,1 @@
-"""The container engines of this machine, Docker and Podman: questions to them, and the driver of a Docker container."""
+"""The container engines of this machine, Docker and Podman: queries to an engine, and the Docker driver process."""

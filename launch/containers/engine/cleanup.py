@@ -1,4 +1,4 @@
-"""Ending containers without a supervisor, found by their labels."""
+"""End containers whose supervisor is gone; they are found by their labels."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, cast
 
 from launch.containers.runtimes.request import FOLDER_LABEL
 
-# For the engine's own work.
+# The time that the engine itself may take to remove a container.
 _PATIENCE_S = 5.0
 _LOOK_S = 0.05
 
 
 def end_labelled(api: Any, folder: str, grace_s: float) -> bool:
-    """End every container that is labelled with an attempt's folder.
+    """End and remove every container whose label is the folder of an attempt.
 
     Args:
-        api: The engine.
+        api: The client of the engine.
         folder: The attempt's folder, absolute.
-        grace_s: How many seconds the run may take to write a checkpoint.
+        grace_s: The number of seconds that the run may take to write a checkpoint.
 
     Returns:
-        Whether all of them are gone.
+        Whether all of these containers are gone.
     """
     deadline = time.monotonic() + grace_s
     label = {"label": f"{FOLDER_LABEL}={folder}"}

@@ -1,4 +1,4 @@
-"""Questions to an engine's command line, and what it means if it refuses to answer."""
+"""Run an engine's command line, and turn its failures into errors for the user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _ASK_S = 60.0
 
 
 def ask(*words: str) -> subprocess.CompletedProcess[str]:
-    """Return the answer of `docker` or `podman`, whether it succeeds or not.
+    """Run `docker` or `podman` and return the finished process, even if its exit code is not 0.
 
     Raises:
-        BackendError: If it cannot be executed or does not answer.
+        BackendError: If the program cannot be executed or does not answer in time.
     """
     try:
         return run_program(words, timeout_s=_ASK_S)
@@ -31,7 +31,7 @@ def answer(engine: str, *words: str) -> str:
     """Return the output of an engine's command line.
 
     Raises:
-        BackendError: If it cannot be executed, does not answer or fails.
+        BackendError: If the command line cannot be executed, does not answer in time or fails.
     """
     done = ask(engine, *words)
     if done.returncode:
@@ -40,7 +40,7 @@ def answer(engine: str, *words: str) -> str:
 
 
 def refusal(engine: str, said: str) -> BackendError:
-    """Return the error of an engine that refuses a question, by the output of its command line."""
+    """Return the error for an engine whose command line failed with this output."""
     if engine == "docker":
         return unreachable(last_line(said))
     return BackendError(

@@ -1,4 +1,4 @@
-"""The connection to the Docker engine of this machine, and what prevents it."""
+"""Connect to the Docker engine of this machine, and explain why a connection fails."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _SILENT = ("no such file", "refused", "filenotfound", "cannot connect")
 
 
 def connect() -> DockerClient:
-    """Return a client of the engine that docker's own command line would ask.
+    """Return a client of the same engine that docker's own command line uses.
 
     Raises:
-        BackendError: If it does not answer, or refuses this user.
+        BackendError: If the engine does not answer, or refuses this user.
     """
     try:
         from docker import from_env
     except ImportError as error:
         raise BackendError("the Python package docker is missing", hint="pip install docker") from error
     with answering():
-        return from_env()  # it asks for the engine's version
+        return from_env()  # it fails if no engine answers, as it asks for the engine's version
 
 
 @contextmanager
 def answering() -> Generator[None]:
-    """Turn an error inside into a BackendError that says why the engine does not answer."""
+    """Turn an error in the `with` block into a BackendError that says why the engine does not answer."""
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
@@ -45,7 +45,7 @@ def answering() -> Generator[None]:
 
 
 def unreachable(said: str) -> BackendError:
-    """Return the error of a Docker engine that cannot be used, by the words of its client."""
+    """Return the error for a Docker engine that cannot be used, by the error message of its client."""
     where = docker_host(os.environ)
     if any(word in said.lower() for word in _DENIED):
         return BackendError(
@@ -62,7 +62,7 @@ def unreachable(said: str) -> BackendError:
 
 
 def user_of(client: Any) -> str:
-    """Return the `uid:gid` inside a container that is this user outside: root's if the engine runs without root."""
+    """Return the `uid:gid` in a container that owns files as this user does: 0:0 if the engine runs without root."""
     uid, gid = os.getuid(), os.getgid()
     if uid != 0:
         options: list[Any] = client.info().get("SecurityOptions") or []

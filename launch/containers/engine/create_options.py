@@ -1,4 +1,4 @@
-"""The options of docker-py for a container request, and the errors of the engine."""
+"""Translate a container request to docker-py's options, and docker-py's errors to errors for the user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from launch.errors import LaunchError
 
 
 def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, Any]:
-    """Return the arguments of docker-py's `create_container`."""
+    """Return the arguments of docker-py's `create_container` for a request."""
     from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
     devices = None
@@ -36,7 +36,7 @@ def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, 
         options |= {"mem_limit": request.memory_bytes, "memswap_limit": request.memory_bytes}
     return {
         "image": request.image,
-        "entrypoint": [request.command[0]],  # the image's own would take the program as an argument
+        "entrypoint": [request.command[0]],  # the image's entry point would take the program as an argument
         "command": list(request.command[1:]),
         "environment": dict(request.environment),
         "working_dir": request.folder,
@@ -50,7 +50,7 @@ def create_options(api: Any, request: ContainerRequest, user: str) -> dict[str, 
 
 
 def explain(error: Exception, request: ContainerRequest) -> LaunchError:
-    """Return the error of docker-py for a request as one that says what to do."""
+    """Return a LaunchError, with a hint on what to do, for an error that docker-py raised."""
     if isinstance(error, LaunchError):
         return error
     said = str(getattr(error, "explanation", None) or error)

@@ -1,10 +1,10 @@
-"""One Docker container as one process of the supervisor, which sees only its exit code and its output.
+"""A process that runs one Docker container; the supervisor sees the process's exit code and output only.
 
     docker_driver run REQUEST          create, start, copy the output, forward signals, wait, remove
     docker_driver end FOLDER GRACE_S   end the containers that are labelled with an attempt's folder
 
-The engine removes the container when it has ended, even if this process is gone. The container's standard input is
-ours: it closes when this process dies, which the training process inside takes as the end of its supervisor.
+The engine removes the container when it has ended, even if this process is gone. This process holds the container's
+standard input open. When this process dies, that input closes, and the training process stops as without supervisor.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Driver:
     """Runs one container from its creation to its end.
 
     Args:
-        api: The engine: docker-py's own client, which has hardly any types.
-        request: The container.
-        user: `uid:gid` inside.
+        api: The engine's client from docker-py; it has hardly any types.
+        request: The container to start.
+        user: The `uid:gid` of the command in the container.
         inbox: The queue of signals and other events.
     """
 
@@ -72,8 +72,8 @@ class Driver:
         """Start the container and wait until it is removed; return its exit code, 128 and more for a signal.
 
         Raises:
-            LaunchError: If it cannot be started.
-            ContainerGone: If the engine went away meanwhile.
+            LaunchError: If the container cannot be started.
+            ContainerGone: If the connection to the engine breaks while the container runs.
         """
         request = self._request
         end_labelled(self._api, request.labels.get(FOLDER_LABEL, ""), 0.0)  # no other process works on the attempt
@@ -102,16 +102,16 @@ class Driver:
         return 1 if self._code is None else self._code
 
     def _attach(self, container: str) -> socket.socket:
-        """Return the container's input and output as one socket, which must be there before it starts."""
+        """Return one socket for the container's input and output; call this before the container starts."""
         ways = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         held: Any = self._api.attach_socket(container, params=ways)
-        self._held = held  # with its last reference the engine would see the end of the input
+        self._held = held  # if the last reference to it went, the engine would see the end of the input
         channel = socket.socket(fileno=os.dup(held.fileno()))
         channel.settimeout(None)
         return channel
 
     def _listen(self, events: Iterator[Any]) -> None:
-        """Pass on the engine's events about the container, until it is gone."""
+        """Put the engine's events about the container into the inbox, until the container is gone."""
         try:
             for event in events:
                 self._inbox.put(("event", event))
@@ -123,7 +123,7 @@ class Driver:
             self._inbox.put(("gone", None))
 
     def _watch(self, container: str) -> None:
-        """Wait for the container's end; forward the first request to stop, and end an orphan."""
+        """Wait for the container's end; forward the first signal; end the container if the supervisor is gone."""
         while True:
             left = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
             try:
@@ -141,7 +141,7 @@ class Driver:
             elif kind == "event" and self._has_ended(value):
                 return
             elif kind == "gone":
-                if self._code is not None:  # it had ended before
+                if self._code is not None:  # the container had ended before the connection broke
                     return
                 raise ContainerGone(f"{GONE}: {value or 'it closed the connection'}")
 
@@ -158,16 +158,16 @@ class Driver:
         return False
 
     def _signal(self, container: str, number: int) -> None:
-        with suppress(Exception):  # it has ended since, which an event will tell
+        with suppress(Exception):  # the container may have ended already; an event reports that
             self._api.kill(container, signal=signal.Signals(number).name)
 
     def _remove(self, container: str) -> None:
-        with suppress(Exception):  # the engine may have done so already
+        with suppress(Exception):  # the engine may have removed it already
             self._api.remove_container(container, force=True)
 
 
 def _copy(channel: socket.socket, to: int) -> None:
-    """Copy the output of a container: frames of a kind, a length and that many bytes."""
+    """Copy a container's output to a descriptor. Each frame has a header (kind and length), then the bytes."""
     with suppress(OSError), channel.makefile("rb") as stream:
         while len(header := stream.read(_HEADER_BYTES)) == _HEADER_BYTES:
             left = memoryview(stream.read(int.from_bytes(header[4:], "big")))
@@ -182,7 +182,7 @@ def _thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def _hear(inbox: SimpleQueue[_Event]) -> None:
-    """Turn signals and the end of the supervisor into events."""
+    """Put an event into the inbox for each signal, and for the end of the supervisor."""
     for number in _FORWARDED:
         signal.signal(number, lambda heard, _frame: inbox.put(("signal", heard)))
     text = os.environ.get(SUPERVISOR_PIPE_VARIABLE, "")
@@ -198,7 +198,7 @@ def _hear(inbox: SimpleQueue[_Event]) -> None:
 
 
 def _of_this_task(request: ContainerRequest) -> ContainerRequest:
-    """Return the request of one task of a job step: they differ in their names and in the variables that srun sets."""
+    """Return the request for this task of a job step, with its own name and the variables that srun sets for it."""
     from dataclasses import replace
 
     number = os.environ.get("SLURM_PROCID")
@@ -217,10 +217,10 @@ def _say(words: str) -> None:
 
 
 def main(words: Sequence[str]) -> int:
-    """Execute the command line; see the module.
+    """Execute `run REQUEST` or `end FOLDER GRACE_S`; see the module's docstring.
 
     Returns:
-        The container's exit code, `REFUSED` without a container, or `UNREACHED` if the engine does not answer.
+        The container's exit code, `REFUSED` if no container started, or `UNREACHED` if the engine does not answer.
     """
     verb, *rest = words
     try:
@@ -240,7 +240,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _end(folder: str, grace_s: float) -> bool:
-    """End an attempt's containers; wait as long for an engine that does not answer, since it may be restarting."""
+    """End an attempt's containers. If the engine does not answer, try for `grace_s`, since it may be restarting."""
     deadline = time.monotonic() + grace_s
     while True:
         try:

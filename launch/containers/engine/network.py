@@ -1,4 +1,4 @@
-"""The networks that an engine of this machine can put a container in."""
+"""Check the network that a container is to use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MODES = {"docker": (), "podman": ("none", "host", "bridge", "private", "pasta",
 
 
 def check_network(name: str, engine: str) -> None:
-    """Check that an engine, `docker` or `podman`, has a network of this name."""
+    """Raise if an engine, `docker` or `podman`, has no network of this name."""
     if name in _MODES[engine]:
         return
     known = sorted({*_MODES[engine], *answer(engine, "network", "ls", "--format", "{{.Name}}").split()})

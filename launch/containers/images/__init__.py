@@ -1,1 +1,1 @@
-"""Images: what docker/images.yaml names, how one is built, resolved, converted, moved and checked."""
+"""Images: the catalog docker/images.yaml; building, finding, converting, pushing, pulling and removing images."""

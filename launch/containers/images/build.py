@@ -1,4 +1,4 @@
-"""Building an image: one command line, from images.yaml and the way this machine reaches the network."""
+"""Build an image of docker/images.yaml with docker or podman, with this machine's network settings."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _ASK_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """How an image is to be built.
+    """The options of a build.
 
     Attributes:
-        base: The base image instead of that of images.yaml.
-        builder: `docker` or `podman`; None for the first that is here.
-        network: `host`, `none`, or `default` for the engine's own.
-        wheels: The folder of its packages, without any network; None to fetch them.
+        base: A base image to use instead of the one in images.yaml; None for that one.
+        builder: `docker` or `podman`; None for the first that is installed.
+        network: `host`, `none`, or `default` for the engine's own network.
+        wheels: A folder with all packages, for a build without network; None to download them.
         pip_conf: Settings of pip for the build; None for this machine's.
         ca_bundle: Certificates to trust in the build; None for this machine's.
         cache: Whether to use the layers of earlier builds.
@@ -59,16 +59,16 @@ class BuildOptions:
 def build(
     spec: ImageSpec, options: BuildOptions, *, source: Path = _SOURCE, say: Callable[[str], None] = lambda _: None
 ) -> EngineImage:
-    """Build an image. The engine's own progress goes to stderr as it comes.
+    """Build an image and return it. The engine writes its progress to stderr.
 
     Args:
-        spec: The image.
-        options: How.
+        spec: The image to build.
+        options: The options of the build.
         source: The folder whose code is copied into the image.
         say: Called with each line of progress.
 
     Raises:
-        LaunchError: If it cannot be built.
+        LaunchError: If the image cannot be built.
         BackendError: If the engine does not answer.
     """
     builder = find_builder(options.builder)
@@ -112,16 +112,16 @@ def build(
 
 
 def build_command(spec: ImageSpec, base: str, builder: Builder, network: str, secrets: Mapping[str, Path]) -> list[str]:
-    """Return the command line of a build, without labels and context. It holds no secret.
+    """Return the command line of a build, without labels and context. It contains no secrets.
 
     Args:
-        spec: The image, its base by digest.
-        base: The name of its base here.
-        builder: The engine's command line.
-        network: The network of its steps.
-        secrets: Files to mount while packages are installed.
+        spec: The image, with the digest of its base.
+        base: The name of the base in the engine.
+        builder: The program that builds.
+        network: The network of the build's steps.
+        secrets: The files to mount while packages are installed, by the names of the secrets.
     """
-    # A proxy's address may hold a password: the command line names the variable alone.
+    # A proxy's address may contain a password, so the command line contains only the variable's name.
     proxies = [f"--build-arg={name}" for name in _PROXIES if os.environ.get(name) and network != "none"]
     return [
         *builder.words,
@@ -138,7 +138,7 @@ def build_command(spec: ImageSpec, base: str, builder: Builder, network: str, se
 
 
 def labels(spec: ImageSpec, source: Path) -> dict[str, str]:
-    """Return the labels of an image: OCI's names, and ours."""
+    """Return the labels of an image: the standard ones of OCI, and our own."""
     commit = _git(source, "rev-parse", "HEAD")
     changed = _git(source, "status", "--porcelain", "--", "s5", "launch")
     said = {
@@ -156,7 +156,7 @@ def labels(spec: ImageSpec, source: Path) -> dict[str, str]:
 
 
 def _pin(base: str, builder: Builder, options: BuildOptions, say: Callable[[str], None]) -> str:
-    """Return the name of a base that always names this image; fetch the base if it is not here."""
+    """Return a name with the digest or id of the base, which cannot move; pull the base if the engine lacks it."""
     if is_pinned(base):
         return base
     held = find_engine_image(base, (builder.engine,))
@@ -177,7 +177,7 @@ def _pin(base: str, builder: Builder, options: BuildOptions, say: Callable[[str]
 
 
 def _repository(name: str) -> str:
-    """Return the name of an image without its tag and digest, as Docker shortens it."""
+    """Return the name of an image without tag and digest, and without the prefixes that Docker leaves out."""
     path = re.sub(r":[^:/]*$", "", name.partition("@")[0])
     return path.removeprefix("docker.io/").removeprefix("library/")
 
@@ -194,13 +194,13 @@ def _network(builder: Builder, options: BuildOptions, say: Callable[[str], None]
 
 
 def _origin(source: Path) -> str:
-    """Return the address of the repository that the code comes from, without a user's name and password."""
+    """Return the address of the code's git remote, without user name and password; "" without such an address."""
     remote = _git(source, "config", "--get", "remote.origin.url")
     if match := re.fullmatch(r"(https?|ssh)://(?:[^@/]*@)?([^/@]+/.+)", remote):
         return f"{match[1]}://{match[2]}"
     if match := re.fullmatch(r"(?:[^@/:]+@)([^/:@]+):([^/].*)", remote):
         return f"ssh://{match[1]}/{match[2]}"
-    return ""  # a folder, which tells others nothing
+    return ""  # the remote is a folder of this machine, which is useless elsewhere
 
 
 def _git(source: Path, *words: str) -> str:

@@ -1,6 +1,6 @@
-"""The context of a build: the recipe, the locks, the code as a snapshot holds it, and wheels for a build offline.
+"""The context of a build: the folder with the Dockerfile, locks, code, and wheels for a build without network.
 
-It is kept from one build to the next with the times of its files, so that an engine is sent only what has changed.
+The folder is kept for the next build with the times of its files, so that an engine gets only the changed files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from launch.errors import LaunchError
 from launch.store.source_files import find_source_files
 from launch.yaml_file import printable
 
-LOCK = "image.txt"  # the lock's name inside
+LOCK = "image.txt"  # the name of the image's lock in the context
 CODE = ("launch", "s5")
 _KEPT = "s5-launch-builds"  # in the user's cache
 _LICENSE = "LICENSE"
@@ -29,7 +29,7 @@ _SHOWN = 4
 
 @contextmanager
 def context_folder(name: str, *, keep: bool) -> Generator[Path]:
-    """Yield the folder of a build's context: the image's own, which stays for the next build, or a temporary one."""
+    """Yield the folder of a build's context: with `keep`, one that stays for the next build if it is free."""
     held = _lock_context(name) if keep else None
     if held is None:
         with TemporaryDirectory(prefix="launch-context-") as folder:
@@ -43,7 +43,7 @@ def context_folder(name: str, *, keep: bool) -> Generator[Path]:
 
 
 def _lock_context(name: str) -> tuple[Path, int] | None:
-    """Return an image's own folder and the lock on it; None if another build has it, or it cannot be made."""
+    """Return an image's context folder and its lock; None if another build uses the folder or it cannot be made."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _KEPT / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,22 +58,22 @@ def _lock_context(name: str) -> tuple[Path, int] | None:
     if not own:
         os.close(lock)
         return None
-    return folder, lock  # no other build writes here until it is closed
+    return folder, lock  # no other build writes to this folder until the lock is closed
 
 
 def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = None) -> tuple[str, ...]:
-    """Write a build's context; files that are there already stay as they are.
+    """Write the files of a build's context; files that are already right are not written again.
 
-    It has the layout of the repository, so that the recipe also works there; no mode depends on a umask.
+    The layout is that of the repository, so that the Dockerfile works in both; modes do not depend on the umask.
 
     Args:
         spec: The image.
-        source: The folder that holds the code.
-        folder: An empty folder, or that of an earlier build.
-        wheels: The folder of all packages of the lock; None if the build may use the network.
+        source: The folder with the code.
+        folder: An empty folder, or the context of an earlier build.
+        wheels: A folder with all packages of the lock; None if the build may use the network.
 
     Returns:
-        The files of the code that were left out, a line each.
+        One line for each file of the code that was left out.
 
     Raises:
         LaunchError: If the code, the lock or a wheel is missing, or the folder cannot be used.
@@ -100,7 +100,7 @@ def stage(spec: ImageSpec, source: Path, folder: Path, wheels: Path | None = Non
 
 
 def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
-    """Make the folders of a build's files, and remove files that only an earlier build had."""
+    """Make the folders for a build's files, and remove files that only an earlier build needed."""
     try:
         _clear(folder, files, folders)
         for path in sorted(folders):
@@ -112,7 +112,7 @@ def _make_room(folder: Path, files: set[Path], folders: set[Path]) -> None:
 
 
 def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
-    """Remove the files and folders that are not in this build."""
+    """Remove the files and folders that do not belong to this build."""
     for path in folder.iterdir():
         if path.is_symlink() or not path.is_dir():
             if path.is_symlink() or path not in files:
@@ -124,7 +124,7 @@ def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a file, unless the same content is there: its time then tells the engine that it is unchanged."""
+    """Copy a file unless the target has the same content; an unchanged time tells the engine that nothing changed."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -154,12 +154,12 @@ def _stage_wheels(spec: ImageSpec, wheels: Path, target: Path) -> None:
     for path in found:
         try:
             os.link(path, target / path.name)
-        except OSError:  # on another file system, or another user's
+        except OSError:  # the file is on another file system, or belongs to another user
             shutil.copyfile(path, target / path.name)
 
 
 def _missing(locks: tuple[Path, ...], files: list[Path]) -> Iterator[str]:
-    """Yield the packages of locks that every machine needs and that no file holds."""
+    """Yield the packages in the locks, except those for some machines only, that none of the files contains."""
     for name, version, marker in (pin for lock in locks for pin in _PIN.findall(lock.read_text())):
         start = re.compile(rf"{re.sub(r'[-_.]+', '[-_.]+', name)}-{re.escape(version)}[-.]", re.IGNORECASE)
         if ";" not in marker and not any(start.match(path.name) for path in files):

@@ -1,4 +1,4 @@
-"""The command line that builds: docker's with BuildKit, or podman's."""
+"""Find the program that builds images: docker with BuildKit, or podman."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from launch.errors import LaunchError
 from launch.specs.choices import ENGINES
 
 _ASK_S = 60.0
-_PLUGIN_SINCE = 23  # docker's own BuildKit client moved to the plugin buildx
+_PLUGIN_SINCE = 23  # since this version docker can use BuildKit only through its plugin buildx
 _NONE = "`apt-get install docker.io`, or podman; on a cluster build elsewhere, then `launch image convert`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """The command line that builds.
+    """A program that builds images.
 
     Attributes:
-        engine: `docker` or `podman`, which holds the image afterwards.
-        words: The command line up to its options.
-        variables: Variables that its environment needs besides this process's.
+        engine: `docker` or `podman`, the engine that stores the built image.
+        words: The command line of a build, before its options.
+        variables: Variables to add to the environment of a build.
     """
 
     engine: str
@@ -35,20 +35,20 @@ class Builder:
 
     @property
     def program(self) -> str:
-        """The engine's command line, for other questions."""
+        """The program of the engine, for other commands than a build."""
         return self.words[0]
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Return the answer of the engine's command line."""
+        """Run the engine's program with these arguments and return the finished process."""
         return _ask(self.program, *words)
 
 
 def find_builder(wanted: str | None = None) -> Builder:
-    """Return the command line that can build here: of `wanted`, or of the first engine that is installed.
+    """Return the program that can build on this machine: of the engine `wanted`, or of the first installed engine.
 
     Raises:
-        LaunchError: If no engine can build; it says what is missing.
-        BackendError: If its engine does not answer.
+        LaunchError: If no engine can build; the message names the missing program.
+        BackendError: If the engine does not answer.
     """
     engine = find_engine(wanted)
     if engine == "podman":
@@ -61,7 +61,7 @@ def find_builder(wanted: str | None = None) -> Builder:
 
 
 def find_engine(wanted: str | None = None) -> str:
-    """Return the engine `wanted`, or the first one; raise if it is not installed."""
+    """Return the engine `wanted`, or the first installed one; raise if there is no such program on the PATH."""
     engine = wanted or next((name for name in ENGINES if shutil.which(name)), None)
     if engine is None:
         raise LaunchError("neither docker nor podman is on the PATH: there is no engine here", hint=_NONE)
@@ -71,7 +71,7 @@ def find_engine(wanted: str | None = None) -> str:
 
 
 def _docker() -> Builder:
-    """Return the first docker on the path that speaks BuildKit: by the plugin buildx, or itself if it is older."""
+    """Return the first docker on the PATH that can use BuildKit: by the plugin buildx, or directly if it is old."""
     versions: list[str] = []
     for program in _all_on_path("docker"):
         if _ask(program, "buildx", "version").returncode == 0:
@@ -87,7 +87,7 @@ def _docker() -> Builder:
 
 
 def _all_on_path(program: str) -> list[str]:
-    """Return every executable of a name, in the order of the path, each once."""
+    """Return every executable with this name in the order of the PATH; links to one file count once."""
     found: dict[str, str] = {}
     for folder in os.get_exec_path():
         path = os.path.join(folder, program)

@@ -1,4 +1,4 @@
-"""The images of docker/images.yaml, and the identity of the files that each is made from."""
+"""The images of docker/images.yaml, and the hashes of the files that each image is made from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE_VARIABLE = "LAUNCH_IMAGES"
 REPOSITORY = "s5-launch"  # our images are tagged `s5-launch/NAME:CONTENT`
 PLATFORMS = ("cpu", "cuda")
 ARCHITECTURES = ("amd64", "arm64")
-# Every image of ours carries these: `s5-launch.content` and so on.
+# The prefix of the labels of our images: `s5-launch.content` and so on.
 LABEL = "s5-launch."
 
 _FOLDER = Path(__file__).resolve().parents[3] / "docker"
@@ -26,20 +26,20 @@ _KEYS = ("base", "lock", "platform", "min_driver", "architectures")
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")  # also a part of a tag
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(?:@sha256:[0-9a-f]{64})?|sha256:[0-9a-f]{64}")
 _TAG_DIGITS = 12
-_FORMAT = 1  # of the identity
+_FORMAT = 1  # the version of the hashes; another number changes all of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """The parts that an image is made from.
+    """An entry of docker/images.yaml: the parts that an image is made from.
 
     Attributes:
-        name: Its name.
-        base: Its base image, by digest if it is pinned.
-        lock: The file of its packages.
-        platform: The platform of its JAX: `cpu` or `cuda`.
-        min_driver: The oldest NVIDIA driver its CUDA libraries run under, such as 525; None without CUDA.
-        architectures: The machines that the lock holds wheels for, such as `amd64`.
+        name: The name of the image.
+        base: The base image, with its digest if it is pinned.
+        lock: The lock file with the image's Python packages.
+        platform: The platform of the image's JAX: `cpu` or `cuda`.
+        min_driver: The oldest NVIDIA driver that the CUDA libraries work with, such as 525; None without CUDA.
+        architectures: The CPU architectures for which the lock has wheels, such as `amd64`.
     """
 
     name: str
@@ -51,17 +51,17 @@ class ImageSpec:
 
     @property
     def dockerfile(self) -> Path:
-        """The one recipe of all images."""
+        """The Dockerfile, which all images share."""
         return _FOLDER / "Dockerfile"
 
     @property
     def build_lock(self) -> Path:
-        """The packages that only the build needs; none stays in the image."""
+        """The lock file of the packages that only the build needs; they do not stay in the image."""
         return _FOLDER / "locks" / "build.txt"
 
 
 def load_images(file: Path | None = None) -> dict[str, ImageSpec]:
-    """Return the images by their names, in the order of the file.
+    """Return the images by name, in the order of the file.
 
     Args:
         file: The file; None for `$LAUNCH_IMAGES`, else docker/images.yaml next to the launcher's code.
@@ -81,10 +81,10 @@ def load_images(file: Path | None = None) -> dict[str, ImageSpec]:
 
 
 def find_image(name: str, file: Path | None = None) -> ImageSpec:
-    """Return the image of a name.
+    """Return the image with this name.
 
     Raises:
-        LaunchError: If there is no such image.
+        LaunchError: If docker/images.yaml has no such image.
     """
     images = load_images(file)
     if name in images:
@@ -94,32 +94,32 @@ def find_image(name: str, file: Path | None = None) -> ImageSpec:
 
 
 def recipe_hash(spec: ImageSpec) -> str:
-    """Return the identity of an image but for its base: SHA-256 over Dockerfile and locks."""
+    """Return the hash of an image without its base: SHA-256 over Dockerfile and locks."""
     return _hash(
         {"dockerfile": file_hash(spec.dockerfile), "lock": file_hash(spec.lock), "build": file_hash(spec.build_lock)}
     )
 
 
 def content_hash(spec: ImageSpec) -> str:
-    """Return the identity of an image's dependencies: SHA-256 over Dockerfile, locks and base.
+    """Return the hash of an image's dependencies: SHA-256 over Dockerfile, locks and base.
 
-    It is complete if the base is named by its digest, as a build names it; the registry does not matter.
+    The hash is exact if the base is named by its digest, as in a build. The base's registry does not matter.
     """
     return _hash({"recipe": recipe_hash(spec), "base": spec.base.rpartition("@")[2] or spec.base})
 
 
 def tag(spec: ImageSpec) -> str:
-    """Return the name of a built image on this machine: `s5-launch/cpu:0123456789ab`."""
+    """Return the tag that a build gives the image in its engine, such as `s5-launch/cpu:0123456789ab`."""
     return f"{REPOSITORY}/{spec.name}:{content_hash(spec)[:_TAG_DIGITS]}"
 
 
 def is_pinned(base: str) -> bool:
-    """Return whether the name of a base image always names the same image."""
+    """Return whether the name of a base image has a digest, so that it always names the same image."""
     return "sha256:" in base
 
 
 def check_reference(base: str) -> str:
-    """Return `base` if it can be the name of an image, else raise: an engine would read it as an option."""
+    """Return `base`; raise if it cannot be an image's name, since an engine might read it as an option."""
     if not _REFERENCE.fullmatch(base):
         raise LaunchError(
             f"{printable(base)!r} cannot be the name of an image",
@@ -173,7 +173,7 @@ def file_hash(path: Path) -> str:
     """Return the SHA-256 of a lock or a Dockerfile.
 
     Raises:
-        LaunchError: If it cannot be read.
+        LaunchError: If the file cannot be read.
     """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The SHA-256 of an image file, computed again only if the file has changed."""
+"""The SHA-256 of an image file; it is stored, and computed again only if the file has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launch.store.files import replace_file
 
 
 def file_checksum(file: Path, folder: Path) -> str:
-    """Return the `sha256:…` of a file; `folder` remembers it, if it can be written.
+    """Return the SHA-256 of a file as `sha256:…`; store it in `folder` if that can be written.
 
     Raises:
         LaunchError: If the file cannot be read.

@@ -1,4 +1,4 @@
-"""Clean up temporary files if a signal asks the process to stop, then end as asked."""
+"""Let a process remove its temporary files before a signal ends it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _REQUESTS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class _StopRequested(BaseException):
-    """A signal asked the process to stop."""
+    """Raised in the `with` block when a signal asks the process to stop."""
 
 
 @contextmanager
 def cleanup_on_signal() -> Generator[None]:
-    """Raise an exception inside if a signal asks the process to stop; a second signal is ignored meanwhile.
+    """Raise in the `with` block if a signal asks the process to stop; after the cleanup, let the signal end it.
 
-    Handlers that are set already stay, and so do signals that are ignored.
+    A second signal during the cleanup is ignored. Signals that are handled or ignored already are left alone.
     """
     heard: list[int] = []
 

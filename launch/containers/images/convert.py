@@ -1,7 +1,7 @@
-"""An engine's image as a file or a folder, for runtimes without an engine; it is made once for each identity.
+"""Convert an engine's image to a file or folder, for runtimes without an engine; once for each image.
 
-It lies at `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or in a folder `.dir`. The note next to it, `….json`,
-names its origin: it is written first, so that no image is without, and touched by each process that uses the image.
+The result is `runs/.images/<content, id or digest>.sif`, or `.sqsh`, or a folder `.dir`. A file next to it, the note
+`….json`, records its origin. The note is written before the image, and every process that uses the image touches it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from launch.store.locks import acquire
 
 IMAGES = ".images"  # the folder next to the sweeps that holds converted images
 _KEY_DIGITS = 32
-# The room for the result and for temporary files (an archive and its content), by the size of the unpacked image.
+# The space for the result and for temporary files (an archive and its content), as factors of the unpacked size.
 _RESULT, _SCRATCH = 1.1, 2.2
 _MIB = 1 << 20
 
 
 class Form(StrEnum):
-    """The forms that images are converted to; the value is the ending of the name."""
+    """The forms that images are converted to; the value is the suffix of the file or folder."""
 
     SIF = "sif"  # Apptainer's own
     SQUASHFS = "sqsh"  # a file system in a file: Pyxis
     FOLDER = "dir"  # Charliecloud
 
 
-# The form that each runtime executes; the other runtimes ask an engine.
+# The form that each runtime executes; the other runtimes use the images in an engine.
 FORMS = {"apptainer": Form.SIF, "pyxis": Form.SQUASHFS, "charliecloud": Form.FOLDER}
 _MAKERS = {Form.SIF: make_sif, Form.SQUASHFS: make_squashfs, Form.FOLDER: make_folder}
 
@@ -54,7 +54,7 @@ class ImageOrigin:
 
     Attributes:
         image: The image.
-        recipe: The hash of its recipe without the base; None for an image that is not ours.
+        recipe: The hash of its Dockerfile and locks; None for an image that is not ours.
     """
 
     image: Image
@@ -62,19 +62,19 @@ class ImageOrigin:
 
 
 def place_of(image: Image, form: Form, runs_root: Path) -> Path:
-    """Return the path of an image once it is converted.
+    """Return the path that the converted image has or will have.
 
     Raises:
-        LaunchError: If the image has no identity.
+        LaunchError: If the image has no hash, id or digest.
     """
-    key = image.content or image.id or image.digest  # a push adds a digest, and leaves the id
+    key = image.content or image.id or image.digest  # the digest last: a push adds one, and the path must stay
     if key is None:
         raise LaunchError(f"the image {image.name} has no identity", hint="build it, or name it by its digest")
     return runs_root.absolute() / IMAGES / f"{key.removeprefix('sha256:')[:_KEY_DIGITS]}.{form}"
 
 
 def read_origin(place: Path) -> ImageOrigin | None:
-    """Return the origin of a converted image; None for other files."""
+    """Return the origin of a converted image; None for a file that launch did not convert."""
     try:
         said: dict[str, Any] = json.loads(note_of(place).read_text())
         return ImageOrigin(image=Image(**said["image"]), recipe=said["recipe"])
@@ -90,17 +90,17 @@ def convert(
     recipe: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Convert an image that an engine or a registry has, unless it is converted already.
+    """Convert an image from an engine or a registry, unless it is converted already; return the result's path.
 
     Args:
-        image: The image, named by `id` in an engine here, or by `digest` and a registry's `reference`.
+        image: The image: by `id` in an engine of this machine, or by `digest` and `reference` in a registry.
         form: The form to make.
-        runs_root: The folder of all run directories; the result lies in its `.images`.
-        recipe: The hash of its recipe, by which the file is found on a machine without an engine.
+        runs_root: The folder of all run directories; the result is written to its `.images`.
+        recipe: The hash of Dockerfile and locks, by which a machine without an engine finds the file.
         say: Called with each line of progress.
 
     Raises:
-        LaunchError: If a program or the image is missing, or there is too little room. No partial result is left.
+        LaunchError: If a program or the image is missing, or the disk is too full. No partial result is left.
     """
     place = place_of(image, form, runs_root)
     if claim_image(place):
@@ -118,11 +118,10 @@ def convert(
 
 @contextmanager
 def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
-    """Hold the lock on a place where an image is made or removed; wait for another process that holds it.
+    """Hold the lock on a converted image's path while it is made or removed; wait if another process has the lock.
 
-    The lock keeps processes of one machine apart. Not every file system that machines share has locks between them:
-    there two machines may convert one image at once, each next to its place under its own name, and the first to finish
-    moves its copy there.
+    The lock works between the processes of one machine. Some shared file systems have no locks between machines.
+    There two machines may convert one image at once: each writes a file of its own name, and then moves it to the path.
     """
     path = str(lock_of(place))
     fd = acquire(path)
@@ -139,18 +138,18 @@ def locked(place: Path, say: Callable[[str], None]) -> Generator[None]:
 
 
 def claim_image(place: Path) -> bool:
-    """Return whether a converted image is there, and touch its note, so that `launch gc` keeps it for a while."""
+    """Return whether the converted image exists, and touch its note, so that `launch gc` keeps it for a while."""
     try:
         os.utime(note_of(place))
     except FileNotFoundError:
         return False
-    except OSError:  # another user's, who alone can clear it up
+    except OSError:  # the note belongs to another user, and only that user can remove the image
         return place.exists() and note_of(place).exists()
     return place.exists()
 
 
 def note_of(place: Path) -> Path:
-    """Return the note of a converted image."""
+    """Return the path of the note, which records the origin of a converted image."""
     return place.with_name(f"{place.name}.json")
 
 
@@ -160,12 +159,12 @@ def lock_of(place: Path) -> Path:
 
 
 def growing_of(place: Path) -> Path:
-    """Return the path at which this machine builds an image before it is moved to its place."""
+    """Return the path at which this machine writes an image before it moves it to `place`."""
     return place.with_name(f".{place.name}.{processes.host()}.tmp")
 
 
 def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path, say: Callable[[str], None]) -> None:
-    """Make an image next to its place, with temporary files in a folder of its own, then move it there."""
+    """Write the converted image next to `place`, then move it to `place`; remove all temporary files."""
     image = origin.image
     if held is None and (image.digest is None or "@" not in image.reference):
         raise LaunchError(
@@ -197,13 +196,13 @@ def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path
 
 
 def _touch(path: Path) -> None:
-    """Keep a growing image young: `launch gc`, on any machine, deletes only old ones."""
+    """Update the time of an unfinished image, since `launch gc` on any machine deletes old unfinished images."""
     with suppress(FileNotFoundError):
         os.utime(path)
 
 
 def _move(growing: Path, place: Path) -> None:
-    """Move a finished image to its place, unless another machine's copy is there already."""
+    """Move a finished image to `place`, unless another machine's copy exists there already."""
     try:
         os.rename(growing, place)
     except OSError:
@@ -212,13 +211,13 @@ def _move(growing: Path, place: Path) -> None:
 
 
 def scratch_of(place: Path) -> Path:
-    """Return the folder for temporary files: on this machine's own disk, unless the user names another."""
+    """Return the folder for temporary files: in `$APPTAINER_TMPDIR`, else in this machine's own /tmp or `$TMPDIR`."""
     base = os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()
     return Path(base) / f"launch-{os.getuid()}-image-{sha256(os.fsencode(place)).hexdigest()[:16]}"
 
 
 def _check_room(held: EngineImage | None, place: Path, scratch: Path) -> None:
-    """Raise if a conversion would not fit on the disks."""
+    """Raise if a disk has too little free space for the conversion."""
     if held is None:
         return  # the size of a registry's image is unknown
     result, about = int(held.bytes * _RESULT), int(held.bytes * _SCRATCH)
@@ -239,7 +238,7 @@ def _check_room(held: EngineImage | None, place: Path, scratch: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder, even if its modes protect it."""
+    """Remove a file or a folder, even if the folder's modes forbid it."""
     if path.is_dir() and not path.is_symlink():
         for folder, _, _ in os.walk(path):
             with suppress(OSError):

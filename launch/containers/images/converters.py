@@ -1,4 +1,4 @@
-"""How a file or folder is made from an image, by the programs that each form needs."""
+"""Make a .sif file, a SquashFS file or a folder from an image, with the programs that each form needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from launch.containers.runtimes.charliecloud import ENVIRONMENT
 from launch.errors import LaunchError
 from launch.specs.image import Image
 
-# The errors of registries, and what helps.
+# Parts of registries' error messages, each with its remedy.
 _HINTS = {
     "manifest unknown": "the registry holds no such image: is its digest the one that was printed when it was pushed?",
     "name_unknown": "the registry holds no repository of this name",
@@ -26,9 +26,9 @@ _HINTS = {
 _HEARTBEAT_S = 1.0
 _SAY_EVERY = 15  # beats
 _MIB = 1 << 20
-# Fast to write, fast to read, and a tenth larger than the slowest there is.
+# Fast to write and to read; the file is a tenth larger than with the strongest compression.
 _SQUASH = ("-comp", "zstd", "-Xcompression-level", "1")
-_FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is what tar says of a short write
+_FULL = ("no space left", "disk quota exceeded", "wrote only")  # the last is tar's message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +37,10 @@ class Conversion:
 
     Attributes:
         image: The image.
-        held: The image in an engine; None if a registry has it.
-        scratch: A folder for temporary files, removed afterwards.
+        held: The image in an engine; None if only a registry has it.
+        scratch: A folder for temporary files, which the caller removes.
         say: Called with each line of progress.
-        heartbeat: Called about once a second.
+        heartbeat: Called about once a second while a program runs.
     """
 
     image: Image
@@ -56,10 +56,10 @@ class Conversion:
         grows: Path | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a program to its end, and report the size of the file that `grows`.
+        """Run a program to its end; meanwhile report the size of the file `grows`, which the program writes.
 
         Raises:
-            LaunchError: If it is missing or fails; with the end of its output.
+            LaunchError: If the program is missing or fails; the message contains the error in its output.
         """
         environment = {**os.environ, **(variables or {})}
         with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # in memory, since the disk may be full
@@ -95,7 +95,7 @@ class Conversion:
 
 
 def make_sif(maker: Conversion, place: Path) -> None:
-    """Have Apptainer build a .sif file, from an archive of exactly this image: its names may have moved."""
+    """Make a .sif file with Apptainer, from an archive of the image's id, as its name may mean another image now."""
     _need("apptainer", "on a machine with Apptainer, or bring a .sif file and name it with image:")
     source = f"docker://{maker.image.reference}"
     if maker.held is not None:
@@ -111,7 +111,7 @@ def make_sif(maker: Conversion, place: Path) -> None:
 
 
 def make_folder(maker: Conversion, place: Path) -> None:
-    """Unpack an image into a folder, with its variables in the file that Charliecloud reads."""
+    """Unpack an image into a folder; write the image's variables to the file that Charliecloud reads."""
     _unpack(maker, place)
     for name in ("dev", "proc", "sys", "tmp"):  # ch-run mounts these
         (place / name).mkdir(exist_ok=True)
@@ -121,9 +121,9 @@ def make_folder(maker: Conversion, place: Path) -> None:
 
 
 def make_squashfs(maker: Conversion, place: Path) -> None:
-    """Make the file that Pyxis executes: by Enroot if it is here, otherwise in Enroot's layout.
+    """Make the SquashFS file that Pyxis executes, with Enroot if it is installed, else with mksquashfs.
 
-    That is a root file system with the variables in etc/environment, and a script in etc/rc that executes a command.
+    The file has Enroot's layout: a root file system, variables in etc/environment, and a start script in etc/rc.
     """
     built = maker.scratch / "image.sqsh"
     if shutil.which("enroot"):
@@ -147,18 +147,18 @@ def make_squashfs(maker: Conversion, place: Path) -> None:
 
 
 def _unpack(maker: Conversion, folder: Path) -> None:
-    """Unpack an image's files into a folder, owned by this user."""
+    """Unpack an image's files into a new folder; all files belong to this user."""
     held = _held(maker)
     maker.say(f"{maker.image.name}: taking {held.bytes // _MIB} MiB from {held.engine}")
     archive, name = maker.scratch / "root.tar", f"launch-convert-{maker.scratch.name}"
-    _remove_container(held.engine, name)  # left by a killed process
+    _remove_container(held.engine, name)  # a killed process may have left it
     try:
         maker.run([held.engine, "create", "--name", name, "--network", "none", held.id, "true"])
         maker.run([held.engine, "export", "--output", str(archive), name], grows=archive)
     finally:
         _remove_container(held.engine, name)
     folder.mkdir()
-    # Without devices, which only root may make, and with modes that let the owner use and remove every file.
+    # Leave out devices, which only root can make. The modes let the owner use and remove every file.
     maker.say(f"{maker.image.name}: unpacking")
     mode = "--mode=u+rwX"
     maker.run(["tar", "-x", "-f", str(archive), "-C", str(folder), "--no-same-owner", "--exclude=dev/*", mode])
@@ -179,7 +179,7 @@ def _held(maker: Conversion) -> EngineImage:
 
 
 def _enroot_source(reference: str) -> str:
-    """Return a registry's reference in Enroot's spelling, with `#` after the registry."""
+    """Return the source for `enroot import`; Enroot wants `#` after the name of the registry."""
     registry, _, rest = reference.partition("/")
     named = "." in registry or ":" in registry or registry == "localhost"
     return f"docker://{registry}#{rest}" if named else f"docker://{reference}"

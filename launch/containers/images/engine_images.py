@@ -1,4 +1,4 @@
-"""The images that an engine of this machine holds, asked of the docker and podman command lines."""
+"""Find the images in the engines of this machine, with the docker and podman command lines."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class EngineImage:
 
     Attributes:
         engine: `docker` or `podman`.
-        id: Its identity there, `sha256:…`.
-        digests: Its names in registries, `REPO@sha256:…`.
-        labels: The labels that its build wrote.
-        variables: The environment of its commands, as `NAME=VALUE`.
-        bytes: Its size, unpacked.
+        id: The image's id in the engine, `sha256:…`.
+        digests: The image's names in registries, `REPO@sha256:…`.
+        labels: The labels that the build wrote.
+        variables: The environment variables that the image sets, as `NAME=VALUE`.
+        bytes: The unpacked size in bytes.
     """
 
     engine: str
@@ -41,22 +41,22 @@ class EngineImage:
 
     @property
     def content(self) -> str | None:
-        """The identity of its dependencies; None for an image that is not ours."""
+        """The hash of the image's dependencies; None for an image that is not ours."""
         return self.labels.get(f"{LABEL}content")
 
     @property
     def platform(self) -> str | None:
-        """The platform of its JAX; None if its labels do not say."""
+        """The platform of the image's JAX, `cpu` or `cuda`; None if the image has no such label."""
         return self.labels.get(f"{LABEL}platform")
 
     @property
     def digest(self) -> str | None:
-        """The digest in a registry, or None if it was never pushed or pulled."""
+        """The image's digest in a registry; None if the image was never pushed or pulled."""
         return self.digests[0].rpartition("@")[2] if self.digests else None
 
 
 def engines_here(wanted: str | None = None) -> tuple[str, ...]:
-    """Return the engines on this machine, or only the wanted one; raise if that is not here."""
+    """Return the engines on this machine, or only the engine `wanted`; raise if that is not on the PATH."""
     if wanted is not None and shutil.which(wanted) is None:
         raise LaunchError(
             f"the runtime {wanted} needs the program {wanted}, which is not on the PATH",
@@ -66,34 +66,34 @@ def engines_here(wanted: str | None = None) -> tuple[str, ...]:
 
 
 def is_id(word: str) -> bool:
-    """Return whether a word is the id of an image in an engine, or the part of it that a list shows."""
+    """Return whether a word looks like the id of an image in an engine, whole or shortened to 12 digits or more."""
     return _ID.fullmatch(word) is not None
 
 
 def find_engine_image(reference: str, engines: Sequence[str]) -> EngineImage | None:
-    """Return an image that one of the engines holds; None if none does.
+    """Return the image from the first engine that has it; None if no engine has it.
 
     Args:
         reference: A name with a tag, a registry's name with a digest, or an id.
         engines: The engines to ask, in this order.
 
     Raises:
-        BackendError: If one does not answer, since it may hold the image, and no other holds it.
+        BackendError: If an engine does not answer and no other engine has the image.
     """
     return _first(engines, lambda engine: _inspect(engine, reference))
 
 
 def list_labelled(label: str, value: str, engines: Sequence[str]) -> list[str]:
-    """Return the ids of the images that carry a label, the newest first, in the first engine that has any.
+    """Return the ids of the images with a label, the newest first, from the first engine with such an image.
 
     Raises:
-        BackendError: If one does not answer and no other has any.
+        BackendError: If an engine does not answer and no other engine has such an image.
     """
     return _first(engines, lambda engine: _list(engine, f"label={LABEL}{label}={value}")) or []
 
 
 def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> Answer | None:
-    """Return the first answer that is not empty, or None; an engine that does not answer fails if no other has one."""
+    """Return the first answer that is not empty, or None; without an answer, raise if an engine is silent."""
     silent: BackendError | None = None
     for engine in engines:
         try:
@@ -109,7 +109,7 @@ def _first(engines: Sequence[str], question: Callable[[str], Answer | None]) -> 
 
 
 def silent_engines(engines: Sequence[str]) -> dict[str, BackendError]:
-    """Return the engines that do not answer, each with its error."""
+    """Return each engine that does not answer, with its error."""
     silent: dict[str, BackendError] = {}
     for engine in engines:
         try:
@@ -135,7 +135,7 @@ def _inspect(engine: str, reference: str) -> EngineImage | None:
     return EngineImage(
         engine=engine,
         id=f"sha256:{said['Id'].removeprefix('sha256:')}",
-        # Podman also gives a digest to an image that was never pushed; no registry knows that one.
+        # Podman also gives a digest to an image that was never pushed; no registry knows that digest.
         digests=tuple(name for name in said.get("RepoDigests") or () if not name.startswith("localhost/")),
         labels=config.get("Labels") or {},
         variables=tuple(config.get("Env") or ()),

@@ -1,4 +1,4 @@
-"""An image that a user names by its file or folder: its identity, and whether a runtime can execute it."""
+"""Images that a user names by a file or folder: check that the runtime can execute them, and their checksum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launch.errors import LaunchError
 from launch.specs.image import Image
 from launch.yaml_file import printable
 
-# The first bytes of image files: squashfs; SIF after its line for the shell; ext3, which Apptainer also executes.
+# The bytes that mark an image file: squashfs at the start; SIF at byte 32; ext3, for Apptainer too, at byte 1080.
 _SQUASHFS_MAGIC = b"hsqs"
 _SIF_MAGICS = ((32, b"SIF_MAGIC"), (1080, b"\x53\xef"))
 _HEAD_BYTES = 1082
@@ -21,10 +21,10 @@ _DRIVER = ("usr/lib*/libcuda.so*", "usr/lib*/*/libcuda.so*", "usr/local/lib/libc
 
 
 def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Image:
-    """Return the image of a file or a folder, which must have the checksum `wanted` (`sha256:…`) unless that is None.
+    """Return the image for a file or folder; a file must have the checksum `wanted` (`sha256:…`) if that is given.
 
     Raises:
-        LaunchError: If the runtime cannot execute it, or its checksum differs.
+        LaunchError: If the runtime cannot execute the image, or the checksum differs.
     """
     file = Path(os.path.expanduser(path)).absolute()
     shown = printable(str(file))
@@ -56,7 +56,7 @@ def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Ima
 
 
 def _check_form(file: Path, form: Form, shown: str) -> None:
-    """Raise if a runtime cannot execute a file or folder of this form."""
+    """Raise if a file or folder is not an image of the form that the runtime executes."""
     folder = file.is_dir()
     if form is Form.FOLDER and not folder:
         raise LaunchError(
@@ -82,9 +82,9 @@ def _check_form(file: Path, form: Form, shown: str) -> None:
 
 
 def _begins_as(file: Path, form: Form, shown: str) -> bool:
-    """Return whether the first bytes of a file are those of a form; its name proves nothing."""
+    """Return whether the first bytes of a file fit the form; the file's name may be wrong."""
     if not file.is_file():
-        return False  # reading a device would not end
+        return False  # reading a device might never end
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""Which images of docker/images.yaml are here: built, built from an earlier recipe, or not at all."""
+"""List the images of docker/images.yaml with their states on this machine: built, outdated or not built."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BUILT, EARLIER, ABSENT, SILENT = "built", "outdated", "not built", "unknown"
 
 @dataclass(frozen=True, kw_only=True)
 class ListedImage:
-    """An image of docker/images.yaml.
+    """An image of docker/images.yaml and its state on this machine.
 
     Attributes:
-        spec: The parts that it is made from.
-        state: `built` by today's recipe and lock; `outdated`, by earlier ones; `not built`; `unknown` if an engine that
-            may hold it does not answer.
-        held: The newest build, or None.
+        spec: The entry of docker/images.yaml.
+        state: `built` from the present Dockerfile and locks; `outdated` if built from earlier ones; `not built`;
+            `unknown` if an engine that may have the image does not answer.
+        held: The newest build; None without a build.
     """
 
     spec: ImageSpec
@@ -31,13 +31,13 @@ class ListedImage:
 def list_images(
     specs: Mapping[str, ImageSpec], engines: Sequence[str], *, silent: Collection[str] = ()
 ) -> list[ListedImage]:
-    """Return the state of each image; engines that are known not to answer are not asked again."""
+    """Return the state of each image; do not ask the engines in `silent`, which did not answer before."""
     answering = [engine for engine in engines if engine not in silent]
     return [_look(spec, answering, is_complete=not silent) for spec in specs.values()]
 
 
 def newest(spec: ImageSpec, engines: Sequence[str]) -> EngineImage | None:
-    """Return the newest build of an image by today's recipe, else by an earlier one, else None."""
+    """Return the newest build from the present Dockerfile and locks, else the newest earlier build, else None."""
     wanted = recipe_hash(spec)
     builds = [
         held for image in list_labelled("name", spec.name, engines) if (held := find_engine_image(image, engines))

@@ -1,4 +1,4 @@
-"""How a build reaches the package index: as this machine's pip does, through files that no image keeps."""
+"""Give a build this machine's settings of pip and certificates, as secret files that do not stay in the image."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tempfile import TemporaryDirectory
 from launch.errors import LaunchError
 from launch.yaml_file import printable
 
-# The settings of pip that are valid inside a build: none that names a file or folder of this machine.
+# The settings of pip that a build can use; settings that name a file or folder of this machine are left out.
 _KEYS = ("index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries")
 _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
 @contextmanager
 def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -> Generator[dict[str, Path]]:
-    """Yield the files that a build mounts as secrets, by their names in the recipe; only this user can read them.
+    """Yield the files that a build mounts as secrets, by their names in the Dockerfile; only this user can read them.
 
     Args:
-        pip_conf: The settings to use; None for those of this machine's pip.
-        ca_bundle: The certificates to trust; None for those that this machine's pip trusts.
+        pip_conf: A file with settings of pip; None for the settings of this machine's pip.
+        ca_bundle: A file with certificates to trust; None for the certificates that this machine's pip trusts.
 
     Raises:
-        LaunchError: If a file that was named is missing.
+        LaunchError: If `pip_conf` or `ca_bundle` is missing.
     """
     for path in (pip_conf, ca_bundle):
         if path is not None and not path.is_file():
@@ -48,10 +48,10 @@ def index_secrets(pip_conf: Path | None = None, ca_bundle: Path | None = None) -
 
 
 def pip_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the settings of this machine's pip that are valid inside a build too.
+    """Return the settings of this machine's pip that a build can use too.
 
-    They are read from pip's own places, and the last wins: the machine's files, the user's, the virtual
-    environment's, `$PIP_CONFIG_FILE`, variables such as `$PIP_INDEX_URL`. pip itself may be missing, and is slow.
+    They are read where pip reads them, and later ones win: the machine's files, the user's, the virtual environment's,
+    `$PIP_CONFIG_FILE`, variables such as `$PIP_INDEX_URL`. pip itself is not asked: it is slow and may be missing.
     """
     said: dict[str, str] = {}
     for file in _pip_files(environment):
@@ -73,7 +73,7 @@ def pip_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def _pip_files(environment: Mapping[str, str]) -> list[Path]:
-    """Return the files that pip reads its settings from, the strongest last."""
+    """Return the files that pip reads its settings from; a later file wins."""
     home, named = Path(environment.get("HOME") or Path.home()), environment.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return []

@@ -1,4 +1,4 @@
-"""Which converted images exist, which files killed converters left behind, and the removal of an image."""
+"""Find converted images and the leftovers of killed conversions, and hide an image before its removal."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from launch.containers.images.convert import IMAGES, Form, lock_of, locked, note_of, read_origin, scratch_of
 from launch.store.locks import is_held
 
-# A converted image, or a file next to one: its note, its lock, an unfinished one, one being removed.
+# The name of a converted image, its note, its lock, or an image that is unfinished or being removed.
 _OURS = re.compile(rf"\.?(?P<name>[^.]+\.(?:{'|'.join(Form)}))(?:\.json|\.lock|(?:\..+)?\.tmp|\.\d+\.old(?:\.json)?)?")
 _LEFT = ".tmp", ".old", ".old.json"  # unfinished, or being removed
 
 
 def find_made(root: Path) -> Iterator[Path]:
-    """Yield the finished images under the folder of all run directories. A file without a note is not ours."""
+    """Yield the finished images under `root`, the folder of all runs. A file without a note is not ours."""
     for place in _places(root):
         if place.exists() and read_origin(place) and not is_being_made(place):
             yield place
 
 
 def find_left(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the leftovers of killed converters and removals under that folder, each with the image's place."""
+    """Yield each leftover of a killed conversion or removal under `root`, with the path of its image."""
     for place in _places(root):
         if not is_being_made(place):
             lone = () if place.exists() else (note_of(place),)
@@ -35,19 +35,19 @@ def find_left(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def is_being_made(place: Path) -> bool:
-    """Return whether a process of this machine is making an image."""
+    """Return whether a process of this machine has the image's lock: it makes or removes the image."""
     return is_held(str(lock_of(place)))
 
 
 def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> bool:
-    """Hide a converted image before it is deleted, unless a run wants it.
+    """Rename a converted image before its removal, unless a run needs it; return whether it was renamed.
 
-    Its note goes first: a process that finds no note does not use the image, but waits for the lock and converts it.
+    The note is renamed first. A process that finds no note does not use the image: it waits for the lock and converts.
 
     Args:
-        place: The image.
-        hidden: Its new path.
-        is_wanted: Whether the image must stay after all; it gets the present path of the note.
+        place: The path of the image.
+        hidden: The new path.
+        is_wanted: Called with the present path of the note; returns whether the image must stay.
     """
     note, aside = note_of(place), note_of(hidden)
     if is_being_made(place):
@@ -72,7 +72,7 @@ def hide_image(place: Path, hidden: Path, is_wanted: Callable[[Path], bool]) -> 
 
 
 def _places(root: Path) -> list[Path]:
-    """Return the places of all images that have any file."""
+    """Return the paths of all images, also of those with only a note, a lock or a leftover."""
     folder = root / IMAGES
     try:
         names = {found["name"] for name in os.listdir(folder) if (found := _OURS.fullmatch(name))}

@@ -1,4 +1,4 @@
-"""Moving images by digest between an engine here and a registry, with the engine's own login."""
+"""Push and pull images between an engine of this machine and a registry, with the engine's own login."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def push(held: EngineImage, repository: str) -> str:
 
     Args:
         held: The image.
-        repository: The target without a tag: `registry.example.org/group/s5`.
+        repository: The target, without a tag, such as `registry.example.org/group/s5`.
 
     Raises:
-        LaunchError: If the name is not valid, or the registry refuses.
+        LaunchError: If `repository` is not a valid name, or the registry refuses.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise LaunchError(
@@ -52,7 +52,7 @@ def pull(reference: str, engine: str) -> EngineImage:
     """Fetch an image by its digest, `REPO@sha256:…`.
 
     Raises:
-        LaunchError: If no digest is named, or the registry has no such image.
+        LaunchError: If the reference has no digest, or the registry has no such image.
     """
     if not _PINNED.fullmatch(reference):
         raise LaunchError(
@@ -67,14 +67,14 @@ def pull(reference: str, engine: str) -> EngineImage:
 
 
 def _untag(engine: str, name: str) -> None:
-    """Remove a name that was not pushed, unless it is the only one: the image would go with it."""
+    """Remove the tag of a failed push, unless it is the image's only name: the image would be deleted too."""
     with suppress(BackendError):
         if ask(engine, "image", "inspect", "--format", "{{len .RepoTags}}", name).stdout.strip() not in ("", "0", "1"):
             ask(engine, "image", "rm", name)
 
 
 def _call(engine: str, *words: str, about: str) -> None:
-    """Call an engine, with its progress on stderr."""
+    """Run a command of the engine, with its progress on stderr; raise with the engine's error if it fails."""
     try:
         with subprocess.Popen(
             [engine, *words], stdin=subprocess.DEVNULL, stdout=2, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The request for an image, before it is known which image that is."""
+"""The request for an image, before the image is looked up."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from launch.containers.images.convert import FORMS, Form
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """A request for the image that runs are to execute in.
+    """A request for the image in which runs will execute.
 
     Attributes:
-        word: A name of docker/images.yaml, a registry's REPO@sha256:…, a name or id that an engine here knows, or a
-            file or folder, a file also with @sha256:…; None for the default: `cuda12` if the runs ask for GPUs, else
-            `cpu`.
-        runtime: The runtime that is to execute it.
+        word: The image as the user named it: a name of docker/images.yaml, a registry's REPO@sha256:…, a name or id
+            in an engine of this machine, a folder, or a file, also with @sha256:…; None for `cuda12` if the runs ask
+            for GPUs, else `cpu`.
+        runtime: The runtime that will execute the image.
         gpus: Whether the runs ask for GPUs.
-        runs_root: The folder of all run directories; converted images lie in its `.images`.
-        convert: Whether to convert an image that is not converted yet; otherwise its file is only named.
-        here: Whether runs execute on this machine, so that the runtime must be here too.
-        say: Called with the progress of a conversion, a line at a time.
+        runs_root: The folder of all run directories; converted images are in its `.images`.
+        convert: Whether to convert the image if necessary; otherwise only the path of the file is returned.
+        here: Whether runs execute on this machine, so that the runtime must be installed here.
+        say: Called with each line of a conversion's progress.
     """
 
     word: str | None
@@ -35,10 +35,10 @@ class ImageRequest:
 
     @property
     def name(self) -> str:
-        """The word, or the default."""
+        """The image's name, file or id: `word`, or the default."""
         return self.word or ("cuda12" if self.gpus else "cpu")
 
     @property
     def form(self) -> Form | None:
-        """The form that the runtime executes; None for an engine's image."""
+        """The form of file or folder that the runtime executes; None for a runtime with an engine."""
         return FORMS.get(self.runtime)

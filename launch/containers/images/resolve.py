@@ -1,4 +1,4 @@
-"""From the word that names an image to the image itself, proved to exist before anything is submitted."""
+"""Find the image that the user named, and check that it exists and fits, before anything is submitted."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from launch.specs.choices import ENGINES
 from launch.specs.image import Image
 from launch.yaml_file import printable
 
-# The program of a runtime that has another name. Pyxis has no program of its own: Slurm's srun knows its options.
+# The programs whose names differ from the runtime's. Pyxis has no program: it adds options to Slurm's srun.
 _PROGRAMS = {"charliecloud": "ch-run", "pyxis": "srun"}
 _FILES = (".sif", ".sqsh", ".sqfs", ".squashfs", ".img")
 _SUM = re.compile(r"[0-9a-f]{64}")
 
 
 def resolve_image(request: ImageRequest) -> Image:
-    """Return the image that runs are to execute in.
+    """Return the image for a request.
 
     Raises:
-        LaunchError: If there is no such image, it is not built, its digest differs, the runtime's program is missing,
-            or it does not compute on the device that the runs ask for.
+        LaunchError: If the image does not exist, is not built, has another digest, or cannot use the GPUs that the
+            runs ask for, or if the runtime's program is missing.
     """
     if request.word is not None and not request.word.strip():
         raise LaunchError(
@@ -59,7 +59,7 @@ def resolve_image(request: ImageRequest) -> Image:
 
 
 def _check_runtime(runtime: str) -> None:
-    """Raise if the runtime cannot execute anything here."""
+    """Raise if the runtime is not installed on this machine, or works only under Slurm."""
     if runtime == "pyxis":
         raise LaunchError(
             "the runtime pyxis executes job steps of Slurm, and this profile executes on this machine",
@@ -74,7 +74,7 @@ def _check_runtime(runtime: str) -> None:
 
 
 def _check_word(word: str, named: str | None, digest: str, *, is_path: bool) -> None:
-    """Refuse a word that cannot name an image on any machine; `named` is the part before a digest."""
+    """Raise if a word cannot name an image on any machine; `named` is the part before `@sha256:`, or None."""
     if named is not None and not (named and _SUM.fullmatch(digest)):
         raise LaunchError(
             f"{printable(word)}: a digest is sha256: and 64 hex digits, not {printable(repr(digest))}",
@@ -88,11 +88,11 @@ def _check_word(word: str, named: str | None, digest: str, *, is_path: bool) -> 
             hint=f"{named} alone is the newest build here; with a digest it is REGISTRY/PATH@sha256:…",
         )
     if not (":" in word or "/" in word or is_id(word)):
-        find_image(word)  # its error lists the images
+        find_image(word)  # if it raises, the message lists the images
 
 
 def _named(spec: ImageSpec, request: ImageRequest) -> Image:
-    """Return the image of a name of docker/images.yaml: built or converted by today's recipe."""
+    """Return the image of a catalog entry, built or converted from the present Dockerfile and locks."""
     recipe = recipe_hash(spec)
     held: EngineImage | None = None
     silent: BackendError | None = None
@@ -104,7 +104,7 @@ def _named(spec: ImageSpec, request: ImageRequest) -> Image:
     except BackendError as error:
         if request.form is None:
             raise
-        silent = error  # a converted image may lie here
+        silent = error  # there may be a converted image
     if held is not None:
         return _as_file(replace(_image_of(held, spec.name), platform=spec.platform), request, recipe)
     if earlier := _converted(spec, recipe, request):
@@ -118,7 +118,7 @@ def _named(spec: ImageSpec, request: ImageRequest) -> Image:
 
 
 def _converted(spec: ImageSpec, recipe: str, request: ImageRequest) -> Image | None:
-    """Return the image as it was converted on a machine with an engine; None if it does not lie here."""
+    """Return the image if a machine with an engine has converted it to the shared folder; None otherwise."""
     if request.form is None:
         return None
     folder = request.runs_root.absolute() / IMAGES
@@ -136,7 +136,7 @@ def _converted(spec: ImageSpec, recipe: str, request: ImageRequest) -> Image | N
 
 
 def _pinned(digest: str, request: ImageRequest) -> Image:
-    """Return the image of a registry that is named by its digest."""
+    """Return the image that the request names by a registry's digest."""
     image = Image(name=request.name, reference=request.name)
     if request.form is None:
         held = find_engine_image(request.name, _engines(request))
@@ -150,7 +150,7 @@ def _pinned(digest: str, request: ImageRequest) -> Image:
 
 
 def _other(request: ImageRequest) -> Image:
-    """Return an image that an engine here knows by another name, or by its id."""
+    """Return an image that is not in docker/images.yaml, by its name or id in an engine."""
     engines = _engines(request)
     held = find_engine_image(request.name, engines)
     if held is None:
@@ -174,12 +174,12 @@ def _image_of(held: EngineImage, name: str) -> Image:
 
 
 def _engines(request: ImageRequest) -> tuple[str, ...]:
-    """Return the engines that may hold an image for the runtime."""
+    """Return the engines that may have an image for the runtime."""
     return engines_here(request.runtime if request.runtime in ENGINES else None)
 
 
 def _as_file(image: Image, request: ImageRequest, recipe: str | None) -> Image:
-    """Return an image in the form that its runtime executes, converted if necessary."""
+    """Return an image with the file that the runtime executes, if it needs one; convert if the request says so."""
     if request.form is None:
         return image
     if request.convert:

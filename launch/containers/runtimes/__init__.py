@@ -1,16 +1,16 @@
-"""The runtimes, which wrap the command of an attempt: one file each, imported when it is needed."""
+"""The runtimes: each wraps the command of an attempt. One module per runtime, imported when it is needed."""
 
 from __future__ import annotations
 
-from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime
+from launch.containers.runtimes.base import REFUSED, UNREACHED, CommandCall, HostCommand, Runtime
 from launch.errors import LaunchError, unknown
 from launch.specs.choices import RUNTIMES, RuntimeName
 
-__all__ = ["REFUSED", "UNREACHED", "ContainerCall", "HostCommand", "Runtime", "find_runtime"]
+__all__ = ["REFUSED", "UNREACHED", "CommandCall", "HostCommand", "Runtime", "find_runtime"]
 
 
 def find_runtime(name: str) -> Runtime:
-    """Return the runtime of a name; raise if there is no such runtime."""
+    """Return the runtime with this name; raise if there is no such runtime."""
     match name:
         case RuntimeName.BARE:
             from launch.containers.runtimes.bare import Bare

@@ -1,4 +1,4 @@
-"""Apptainer: the command executes in a .sif file, as a process of this user among all others of the machine."""
+"""The runtime Apptainer: it executes the command in a .sif file, as an ordinary process of this user."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import re
 from collections.abc import Mapping
 from typing import final
 
-from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
+from launch.containers.runtimes.base import CommandCall, HostCommand, Runtime, RuntimeDiagnosis
 from launch.containers.runtimes.environment import container_environment, is_secret
 from launch.containers.runtimes.image_file import csv_line, find_refusal, from_step, image_file
 from launch.specs.mount import Mount, outermost_first
 from launch.store.state import Reason
 
-# Apptainer sets a variable inside under the rest of the name; SINGULARITYENV_ means the same to it.
+# Apptainer sets APPTAINERENV_NAME as NAME in the container; SINGULARITYENV_ is the old spelling of that prefix.
 _HANDS_IN = ("APPTAINERENV_", "SINGULARITYENV_")
 # The variables that Apptainer and srun themselves read.
 _OWN = ("HOME", "PATH", "TMPDIR", "USER")
 _FAMILIES = ("APPTAINER_", "SINGULARITY_", "SLURM")
-# Without the home and the working folder of the caller; /tmp is the machine's, and the image is read-only.
-# Without --no-eval a shell would read the values of variables, and execute text between backquotes.
+# Do not mount the caller's home and working folder. /tmp is the machine's, and the image is read-only.
+# Without --no-eval a shell would evaluate the values of variables, and execute text between backquotes.
 _OPTIONS = ("--no-eval", "--no-home", "--no-mount", "cwd")
-# Its starter, which makes the namespaces, ends with 1, and colours its last words even in a file.
+# Apptainer's starter, which makes the namespaces, exits with 1 and prints its error in colour even to a file.
 _NOT_STARTED = re.compile(r"^\x1b\[\d+mERROR\s*: (.+)\n\x1b\[0m\s*\Z", re.MULTILINE)
 _FATAL = r"(?:\x1b\[\d+m)?FATAL:\s+(?:\x1b\[0m\s*)?(.+)"
 
 
 @final
 class Apptainer(Runtime):
-    """Executes commands by `apptainer exec`, which forwards signals, ends as they end and hands descriptors on."""
+    """Executes commands by `apptainer exec`, which passes on signals, exit codes and descriptors."""
 
-    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command line; variables go in through the environment, not for every user to read.
+    def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
+        """Return the command line. Variables enter by the environment, as every user can read a command line.
 
         Raises:
             LaunchError: If the run has no image file.
         """
         image = image_file(call)
         handed = container_environment(call, surroundings)
-        handed.pop("HOME", None)  # Apptainer sets it to the same folder, and warns if others do
+        handed.pop("HOME", None)  # Apptainer sets HOME to the same folder itself, and warns if we set it
         known, later = from_step(call, handed)
-        # The variables that a step adds enter only if all do, so no others are there then.
+        # The step's variables enter only without --cleanenv, so every other variable is removed here.
         own = {
             name: value
             for name, value in surroundings.items()
@@ -61,15 +61,15 @@ class Apptainer(Runtime):
             environment={**own, **later, **{f"{_HANDS_IN[0]}{name}": value for name, value in known.items()}},
         )
 
-    def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why the command was never started, or None if it was."""
+    def diagnose(self, code: int, log: str) -> RuntimeDiagnosis | None:
+        """Return why the command was not started; None if it was started."""
         if code == 255:
             return find_refusal(log, _FATAL, "apptainer")
         found = _NOT_STARTED.search(log) if code == 1 else None
-        return None if found is None else StartFailure(reason=Reason.START, message=f"apptainer: {found[1]}")
+        return None if found is None else RuntimeDiagnosis(reason=Reason.START, message=f"apptainer: {found[1]}")
 
 
 def _mount(mount: Mount) -> str:
-    """Return a mount as one line of comma-separated values, quoted if necessary."""
+    """Return the value of the option --mount: comma-separated fields, quoted if necessary."""
     fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}", *([] if mount.writable else ["ro"])]
     return csv_line(fields)

@@ -1,4 +1,4 @@
-"""No container: the command executes on the host, with the snapshot of the code first on Python's path."""
+"""The runtime without a container: the command executes on the host, with the code's snapshot first on its path."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from collections.abc import Mapping
 from typing import final
 
-from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime
+from launch.containers.runtimes.base import CommandCall, HostCommand, Runtime
 
 
 @final
 class Bare(Runtime):
-    """Runs commands as they are."""
+    """Executes commands on the host, unchanged."""
 
     contained = False
     python = None
 
-    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command unchanged, in an environment that finds the snapshot's code before any other."""
+    def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
+        """Return the command unchanged, with an environment in which Python finds the snapshot's code first."""
         environment = {**surroundings, **call.variables, "PYTHONUNBUFFERED": "1"}
         if call.snapshot is not None:
             # Otherwise Python would put the working folder, or that of a script, before the snapshot.
@@ -26,9 +26,9 @@ class Bare(Runtime):
         return HostCommand(command=call.command, environment=environment)
 
 
-def _python_path(call: ContainerCall, own: str | None) -> str:
+def _python_path(call: CommandCall, own: str | None) -> str:
     snapshot = call.snapshot or ""
     if os.pathsep in snapshot:
-        # PYTHONPATH cannot hold such a path. Python makes a relative one absolute in its working folder.
+        # PYTHONPATH cannot contain a path with a colon. Python resolves a relative path in its working folder.
         snapshot = os.path.relpath(snapshot, call.folder)
     return os.pathsep.join([snapshot, own] if own else [snapshot])

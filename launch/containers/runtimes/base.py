@@ -1,4 +1,4 @@
-"""The interface of a runtime: how a command enters its container. Pure functions; nothing is started here."""
+"""The interface of a runtime, which turns a command into the command that executes it in a container."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from launch.specs.mount import Mount
 from launch.specs.resources import Resources
 from launch.store.state import Reason
 
-# The exit code of an engine's command line if the engine itself has failed: a convention of Docker and Podman.
+# The exit code of `docker run` and `podman run` if the engine itself failed, not the command.
 REFUSED = 125
-# The exit code of our driver if it did not reach its engine, so that nothing has started.
+# The exit code of our Docker driver if it did not reach the engine, so that no container started.
 UNREACHED = 123
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerCall:
+class CommandCall:
     """A command to execute.
 
     Attributes:
         command: The command line.
-        variables: Variables besides those of its surroundings.
-        folder: The folder it starts in: the attempt's, absolute.
-        snapshot: The folder with its code, absolute; None for the installed code.
-        resources: The resources it may use.
-        gpus: The GPUs of its slot, by their numbers on this machine; empty for none, or if a scheduler gives them.
+        variables: Variables that are added to the environment of the calling process.
+        folder: The working folder: the attempt's folder, absolute.
+        snapshot: The folder with the run's code, absolute; None for the installed code.
+        resources: The resources that the command may use.
+        gpus: The numbers of the slot's GPUs on this machine; empty without GPUs, or if a scheduler assigns them.
         image: The image to execute in; None under `bare`.
-        mounts: All that it sees of the host: its run's folder, the snapshot, data, caches and the profile's mounts.
-        labels: The labels by which it is found when its supervisor is gone.
-        cores: The cores it is kept to; empty for all.
-        container: How an engine sets its container up.
-        needs_network: Whether it talks to other machines.
-        handed: The number of descriptors that it inherits, the lifeline first.
+        mounts: All files of the host that the command sees: the run's folder, the snapshot, data, caches and the
+            profile's mounts.
+        labels: The container's labels, by which it is found when its supervisor is gone.
+        cores: The cores that the command may use; empty for all.
+        container: The profile's settings for the container.
+        needs_network: Whether the command talks to other machines.
+        handed: The number of descriptors that the command inherits. The first is the lifeline, a pipe that closes
+            when the supervisor ends.
     """
 
     command: tuple[str, ...]
@@ -57,14 +59,14 @@ class ContainerCall:
 
 @dataclass(frozen=True, kw_only=True)
 class HostCommand:
-    """A command of this machine, with its whole environment.
+    """A command to execute on the host, with its whole environment.
 
     Attributes:
         command: The command line.
         environment: Every variable.
         step: Options of srun if the command must be a job step, as under Pyxis; None otherwise.
-        renumbers: Whether the descriptors that it inherits (the lifeline first) must be 3, 4 and so on, the only ones
-            that some engines pass on.
+        renumbers: Whether the inherited descriptors (the lifeline first) must get the numbers 3, 4 and so on, since
+            some engines pass on only these.
     """
 
     command: tuple[str, ...]
@@ -74,12 +76,12 @@ class HostCommand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartFailure:
-    """Why a command ended, if the exit code does not tell and the runtime knows.
+class RuntimeDiagnosis:
+    """The reason why a command ended, if the runtime knows more than the exit code says.
 
     Attributes:
-        reason: Why it ended.
-        message: One line for a person.
+        reason: The kind of end, such as `start` if the command was not started.
+        message: One line for the user.
     """
 
     reason: Reason
@@ -92,13 +94,13 @@ def last_line(log: str) -> str:
 
 
 class Runtime(ABC):
-    """Wraps commands.
+    """Wraps commands, so that they execute in a container.
 
     Attributes:
         contained: Whether commands execute in an image.
-        python: The interpreter inside; None for the host's.
-        has_own_group: Whether the kernel counts the command's memory apart from the supervisor's, and only the kernel
-            tells when that was too much.
+        python: The Python interpreter in the image; None to use the host's.
+        has_own_group: Whether the command has a control group of its own. Then only the kernel's record of that
+            group shows that the command used too much memory.
     """
 
     contained: ClassVar[bool] = True
@@ -106,43 +108,43 @@ class Runtime(ABC):
     has_own_group: ClassVar[bool] = False
 
     @abstractmethod
-    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command of the host that executes the command inside."""
+    def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
+        """Return the command of the host that executes `call` in a container. Starts nothing."""
 
-    def prepare(self, call: ContainerCall) -> None:
+    def prepare(self, call: CommandCall) -> None:
         """Prepare the host for the command; most runtimes need nothing.
 
         Raises:
-            LaunchError: If the command could not be started.
+            LaunchError: If the command cannot be started on this host.
         """
         del call
 
-    def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
-        """Return the command of the host that executes the command inside for a person.
+    def shell(self, call: CommandCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
+        """Return the command of the host that executes `call` for `launch shell`, with a terminal if there is one.
 
         Raises:
-            LaunchError: If it cannot be started.
+            LaunchError: If the command cannot be started.
         """
         del terminal
         self.prepare(call)
         return self.wrap(call, surroundings)
 
     def code(self, code: int) -> int:
-        """Return a command's own exit code, negative for a signal, from that of the wrapping process."""
+        """Return the command's own exit code, negative for a signal, from the exit code of the wrapping process."""
         return 128 - code if self.contained and 128 < code <= 128 + signal.NSIG else code
 
-    def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why a command ended if the runtime knows; None if the exit code tells.
+    def diagnose(self, code: int, log: str) -> RuntimeDiagnosis | None:
+        """Return the reason why a command ended if the runtime knows it; None if only the exit code tells.
 
         Args:
             code: The command's exit code, negative for a signal.
-            log: The end of its log, to which the runtime writes too.
+            log: The end of the command's log; the runtime writes its own errors there too.
         """
         del code, log
         return None
 
     def remove_unstarted(self, folder: str) -> bool:
-        """Remove an attempt's container that was never started; return whether there was one."""
+        """Remove an attempt's container that was made but not started; return whether there was such a container."""
         del folder
         return False
 
@@ -152,15 +154,15 @@ class Runtime(ABC):
         return None
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End the containers of an attempt whose supervisor is gone; a kill of our own processes leaves them.
+        """End the containers of an attempt whose supervisor is gone; they survive when our processes are killed.
 
         Args:
             folder: The attempt's folder, absolute.
-            grace_s: How many seconds the run may take to write a checkpoint, and its engine to answer.
-            engine: The address of that engine; None for the one that would start a new container.
+            grace_s: The number of seconds that the run may take to write a checkpoint, and the engine to answer.
+            engine: The address of the engine; None for the engine that new containers use.
 
         Returns:
-            Why a container may still run; None if none does.
+            The reason why a container may still run; None if every container has ended.
         """
         del folder, grace_s, engine
         return None

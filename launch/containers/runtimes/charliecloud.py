@@ -1,4 +1,4 @@
-"""Charliecloud: the command executes in an unpacked image, and is the process that was started."""
+"""The runtime Charliecloud: it executes the command in an unpacked image, without a process in between."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
-from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure
+from launch.containers.runtimes.base import CommandCall, HostCommand, Runtime, RuntimeDiagnosis
 from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import check_mount, find_refusal, from_step, image_file
 from launch.errors import LaunchError
 from launch.specs.mount import outermost_first
 
-# The file of the image's own variables, and the PATH of an image that sets none.
+# The file with the image's own variables, and the PATH for an image that sets no PATH.
 ENVIRONMENT = "ch/environment"
 _PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# The folders that ch-run always mounts from the machine: files there need no place in the image.
+# The folders that ch-run always mounts from the machine: mounts inside them need no place in the image.
 _SHARED = ("/dev", "/proc", "/sys", "/tmp")
 _FATAL = r"ch-run\[\d+\]: error: (.+)"
 
@@ -26,11 +26,12 @@ _FATAL = r"ch-run\[\d+\]: error: (.+)"
 class Charliecloud(Runtime):
     """Executes commands by `ch-run` from a folder.
 
-    From a SquashFS file ch-run would remain the parent: it ends with 0 or 1 for any exit code, and keeps signals.
+    With a SquashFS file ch-run would stay the parent process: it returns 0 or 1 for any exit code, and does not
+    forward signals.
     """
 
-    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command line. Values are not expanded; the run's win over the image's own.
+    def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
+        """Return the command line. Values of variables are not expanded; the run's variables win over the image's.
 
         Raises:
             LaunchError: If the run has no image, or a path cannot be mounted.
@@ -53,15 +54,15 @@ class Charliecloud(Runtime):
             environment={"USER": _user(), **own, **later},  # without $USER it fails
         )
 
-    def find(self, code: int, log: str) -> StartFailure | None:
-        """Return why the command was never started, or None if it was."""
+    def diagnose(self, code: int, log: str) -> RuntimeDiagnosis | None:
+        """Return why the command was not started; None if it was started."""
         return find_refusal(log, _FATAL, "charliecloud") if code == 1 else None
 
-    def prepare(self, call: ContainerCall) -> None:
-        """Make empty places for the mounts in the image, since it is mounted read-only.
+    def prepare(self, call: CommandCall) -> None:
+        """Make empty files and folders for the mounts in the image, since the image is read-only later.
 
         Raises:
-            LaunchError: If the image is gone, or must not be written.
+            LaunchError: If the image is gone, or cannot be written.
         """
         image = Path(image_file(call))
         if not image.is_dir():
@@ -85,7 +86,7 @@ def _make_place(image: Path, target: str, *, folder: bool) -> None:
     place = image / target.lstrip("/")
     if place.exists():
         return
-    # A link in the image may lead out of it, and the host's folders must not be written.
+    # A symbolic link in the image may lead out of the image; the host's folders must not be written.
     above = next(parent for parent in place.parents if os.path.lexists(parent)).resolve()
     if not above.is_relative_to(image.resolve()):
         raise LaunchError(f"{target}: a link in the image {image} leads out of it", hint="mount it at another place")

@@ -1,4 +1,4 @@
-"""Docker: a driver process asks the engine for a container, and lives as long as it does."""
+"""The runtime Docker: a driver process asks the engine for a container, and ends when the container ends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import final
 
-from launch.containers.runtimes.base import REFUSED, UNREACHED, ContainerCall, HostCommand, Runtime, StartFailure
+from launch.containers.runtimes.base import REFUSED, UNREACHED, CommandCall, HostCommand, Runtime, RuntimeDiagnosis
 from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
 from launch.containers.runtimes.request import build_request, own_user, run_words
 from launch.self_command import python_command
 from launch.store.state import Reason
 
-# The words of the driver that the supervisor reads at the end of an attempt's log.
+# The driver's messages that the supervisor recognizes at the end of an attempt's log.
 SAYS = "docker: "
 OUT_OF_MEMORY = "the kernel killed it for lack of memory"
 GONE = "the engine went away"
 
 _DRIVER = tuple(python_command("launch.containers.engine.docker_driver", [], site=True))
-# An error of the first process inside, which the engine adds, if it cannot execute the command.
+# The error of tini, the first process in the container, if it cannot execute the command.
 _NOT_EXECUTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
-# The time for the engine's own work, after the grace.
+# The time that the engine itself may take, after `grace_s`.
 _PATIENCE_S = 60.0
 
 
@@ -31,44 +31,44 @@ _PATIENCE_S = 60.0
 class Docker(Runtime):
     """Runs commands in containers of the Docker engine."""
 
-    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the driver's command line with the whole request, which holds no secret."""
+    def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
+        """Return the driver's command line with the whole request, which contains no secrets."""
         request = build_request(call, surroundings, user=own_user(), lifeline=0)
         words = json.dumps(asdict(request), separators=(",", ":"))
         return HostCommand(command=(*_DRIVER, "run", words), environment={**surroundings, **call.variables})
 
-    def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
-        """Return the engine's own command line."""
+    def shell(self, call: CommandCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
+        """Return the command line of `docker run`."""
         request = build_request(call, surroundings, user=own_user(), lifeline=None)
         words = ["docker", "run", "--init", "--interactive", *(["--tty"] if terminal else []), f"--user={request.user}"]
         return HostCommand(command=(*words, *run_words(request, podman=False)), environment=surroundings)
 
-    def find(self, code: int, log: str) -> StartFailure | None:
-        """Return the driver's last message if the engine or the kernel ended the attempt."""
+    def diagnose(self, code: int, log: str) -> RuntimeDiagnosis | None:
+        """Return the reason from the driver's last message if the engine or the kernel ended the attempt."""
         said = next((line for line in reversed(log.splitlines()) if line and not line.startswith("hint:")), "")
         if code == -9 and said.startswith(SAYS + OUT_OF_MEMORY):
-            return StartFailure(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
+            return RuntimeDiagnosis(reason=Reason.OUT_OF_MEMORY, message=said.removeprefix(SAYS))
         if code in (126, 127) and (found := _NOT_EXECUTED.search(said)):
-            return StartFailure(reason=Reason.START, message=f"{found[1]}: {found[2]}")
+            return RuntimeDiagnosis(reason=Reason.START, message=f"{found[1]}: {found[2]}")
         if code not in (REFUSED, UNREACHED) or not said.startswith(SAYS):
             return None
         gone = said.startswith(SAYS + GONE)
-        return StartFailure(reason=Reason.KILLED if gone else Reason.START, message=said)
+        return RuntimeDiagnosis(reason=Reason.KILLED if gone else Reason.START, message=said)
 
     def engine(self, surroundings: Mapping[str, str]) -> str:
-        """Return its address."""
+        """Return the address of the Docker engine."""
         return docker_host(surroundings)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End the containers of an attempt; an engine that does not answer may be running one."""
-        # Their import costs a supervisor milliseconds, and it hardly ever has something to end.
+        """End the containers of an attempt; return why a container may still run, or None."""
+        # Imported here, as the import costs every supervisor milliseconds and few need it.
         from subprocess import TimeoutExpired
 
         from launch.containers.programs import run_program
 
         words, most_s = [*_DRIVER, "end", folder, str(grace_s)], grace_s + _PATIENCE_S
         try:
-            # The engine of new containers may be another one by now.
+            # DOCKER_HOST may have changed since the attempt started.
             other = {} if engine in (None, self.engine(os.environ)) else {HOST_VARIABLE: engine}
             ended = run_program(words, timeout_s=most_s, environment={**os.environ, **other})
         except TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The address of Docker's engine, as its command line finds it: `$DOCKER_HOST`, a context, or the socket."""
+"""Find the address of the Docker engine as docker's command line does: `$DOCKER_HOST`, a context, or the socket."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, cast
 
 HOST_VARIABLE = "DOCKER_HOST"
 _SOCKET = "unix:///var/run/docker.sock"
-_DEFAULT = "default"  # it means: no context
+_DEFAULT = "default"  # the name that means: no context
 _PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
 
 
 def docker_host(surroundings: Mapping[str, str]) -> str:
-    """Return the engine's address without its password, by the environment of the process that asks."""
+    """Return the engine's address, without a password, for a process with these variables."""
     host = surroundings.get(HOST_VARIABLE) or _host_of_context(surroundings) or _SOCKET
     return _PASSWORD.sub(r"\1@", host)
 
 
 def _host_of_context(surroundings: Mapping[str, str]) -> str | None:
-    """Return the address in the current context, or None; engines without root's rights set a context up."""
+    """Return the address in docker's current context; None without a context. Rootless engines set a context."""
     config = surroundings.get("DOCKER_CONFIG") or os.path.join(surroundings.get("HOME", ""), ".docker")
     name = surroundings.get("DOCKER_CONTEXT") or _read(config, "config.json").get("currentContext") or _DEFAULT
     if name == _DEFAULT:
@@ -35,7 +35,7 @@ def _host_of_context(surroundings: Mapping[str, str]) -> str | None:
 
 
 def _read(*parts: str) -> dict[str, Any]:
-    """Return a file of the client's settings; empty if it cannot be read."""
+    """Return the content of a JSON settings file of docker; empty if the file cannot be read."""
     try:
         with open(os.path.join(*parts), encoding="utf-8") as file:
             found = json.load(file)

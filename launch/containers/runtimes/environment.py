@@ -1,4 +1,4 @@
-"""The variables of a command inside a container: an explicit list without secrets. Pure."""
+"""The environment variables of a command in a container: an explicit list, without secrets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 
-from launch.containers.runtimes.base import ContainerCall
+from launch.containers.runtimes.base import CommandCall
 from launch.specs.container import PASS_VARIABLE
 from s5.run_dir.result import CWD_VARIABLE
 
 # The variables that schedulers, JAX, its libraries, this launcher and the training process read.
 _FAMILIES = ("CUDA_", "JAX_", "LAUNCH_", "NCCL_", "S5_", "SLURM", "TF_CPP_", "WANDB_", "XLA_")
 _NAMES = frozenset({"HOME", "LANG", "LC_ALL", "LOGNAME", "TZ", "USER", "XDG_CACHE_HOME"})
-# Variables for the host alone: its interpreter, its locks, its faults.
+# Variables for the host only: its interpreter, its slots' locks, injected faults.
 _OF_THE_HOST = frozenset({"LAUNCH_FAULT", "LAUNCH_PYTHON", "LAUNCH_SLOTS"})
 
 _SECRET_NAME = re.compile(
@@ -23,14 +23,14 @@ _SECRET_NAME = re.compile(
 _SECRET_VALUE = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 
 
-def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) -> dict[str, str]:
+def container_environment(call: CommandCall, surroundings: Mapping[str, str]) -> dict[str, str]:
     """Return every variable that a runtime sets in a container.
 
     The image's own variables (such as PATH) stay; no other variable of the host enters.
 
     Args:
-        call: The command. Its variables win.
-        surroundings: The environment of the process that asks.
+        call: The command. Its variables win over those of `surroundings`.
+        surroundings: The environment of the calling process.
     """
     more = surroundings.get(PASS_VARIABLE, "").split(",")
     chosen = {
@@ -38,7 +38,7 @@ def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) 
         for name, value in surroundings.items()
         if (name.startswith(_FAMILIES) or name in _NAMES or name in more) and name not in _OF_THE_HOST
     }
-    typed = surroundings.get(CWD_VARIABLE)  # the default place of data, which another image would not find
+    typed = surroundings.get(CWD_VARIABLE)  # data is in its folder `data` by default; the container cannot know that
     data = {} if typed is None else {"S5_DATA": os.path.join(typed, "data")}
     found = {**data, **chosen, **call.variables, "PYTHONUNBUFFERED": "1"}
     if call.snapshot is not None:
@@ -50,5 +50,5 @@ def container_environment(call: ContainerCall, surroundings: Mapping[str, str]) 
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Return whether a variable has the name of a secret, or is an address with a password in it."""
+    """Return whether a variable has the name of a secret, or its value is an address with a password."""
     return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.search(value) is not None

@@ -1,42 +1,42 @@
-"""The image of a command as a file or folder, for runtimes without an engine. Pure."""
+"""Functions that the runtimes without an engine share: their image is a file or a folder."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
-from launch.containers.runtimes.base import ContainerCall, StartFailure, last_line
+from launch.containers.runtimes.base import CommandCall, RuntimeDiagnosis, last_line
 from launch.errors import LaunchError
 from launch.specs.mount import Mount
 from launch.store.state import Reason
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
-# The variables that Slurm and the step set for each task, and the GPUs of its node.
+# The prefixes of the variables that Slurm and the step set for each task, and the variable of its GPUs.
 _OF_STEP = ("SLURM", "JAX_", "CUDA_VISIBLE_DEVICES")
 
-# The separators of paths in an option that mounts them, which cannot be escaped. Apptainer's paths are quoted.
+# The separators of paths in a mount option, which cannot be escaped. Paths for Apptainer can be quoted.
 _SEPARATORS = {"charliecloud": ":", "pyxis": ":,"}
 
 
-def image_file(call: ContainerCall) -> str:
-    """Return the file or folder of the image of a command; raise if it has none."""
+def image_file(call: CommandCall) -> str:
+    """Return the file or folder of a command's image; raise if the command has no image file."""
     if call.image is None or call.image.file is None:
         name = "no image" if call.image is None else f"the image {call.image.name}, which is not converted"
         raise LaunchError(f"the run has {name}", hint="type the sweep's command again: it finds or converts one")
     return call.image.file
 
 
-def from_step(call: ContainerCall, handed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Split the variables of a container: those known now, and those that the job step sets when it starts a task.
+def from_step(call: CommandCall, handed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Split a container's variables into known ones and those that a job step sets when it starts a task.
 
-    Slurm tells each of several tasks its number, and the step tells it the address of the first.
+    For a command of several tasks, Slurm sets the number of each task, and the step the address of the first task.
 
     Args:
         call: The command.
         handed: All variables.
 
     Returns:
-        Both parts; the second is empty for a command of one task.
+        The known variables and the step's variables; the latter are empty for a command of one task.
     """
     if call.resources.tasks == 1:
         return dict(handed), {}
@@ -46,12 +46,12 @@ def from_step(call: ContainerCall, handed: Mapping[str, str]) -> tuple[dict[str,
 
 
 def csv_line(fields: Iterable[str]) -> str:
-    """Return a line of comma-separated values, quoted if they hold commas or quotes."""
+    """Return a line of comma-separated values; a value with a comma or quote is quoted."""
     return ",".join('"' + field.replace('"', '""') + '"' if set(field) & {",", '"'} else field for field in fields)
 
 
 def check_mount(mount: Mount, runtime: str) -> Mount:
-    """Return a mount; raise if a path contains the character by which a runtime separates paths."""
+    """Return the mount; raise if one of its paths contains a character that the runtime uses as a separator."""
     for path in (mount.source, mount.target):
         found = next((character for character in _SEPARATORS.get(runtime, "") if character in path), None)
         if found is not None:
@@ -61,7 +61,7 @@ def check_mount(mount: Mount, runtime: str) -> Mount:
     return mount
 
 
-def find_refusal(log: str, pattern: str, runtime: str) -> StartFailure | None:
-    """Return why a command was never started, if the last line of its log is an error of the runtime."""
+def find_refusal(log: str, pattern: str, runtime: str) -> RuntimeDiagnosis | None:
+    """Return why a command was not started if its log's last line is an error of the runtime; None otherwise."""
     found = re.fullmatch(pattern, last_line(log).strip())
-    return None if found is None else StartFailure(reason=Reason.START, message=f"{runtime}: {found[1]}")
+    return None if found is None else RuntimeDiagnosis(reason=Reason.START, message=f"{runtime}: {found[1]}")

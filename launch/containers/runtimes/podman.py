@@ -1,4 +1,4 @@
-"""Podman: its own command line in the foreground; a container needs nothing else."""
+"""The runtime Podman: `podman run` in the foreground, without an engine process or driver."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import re
 from collections.abc import Mapping
 from typing import final
 
-from launch.containers.runtimes.base import ContainerCall, HostCommand, Runtime, StartFailure, last_line
+from launch.containers.runtimes.base import CommandCall, HostCommand, Runtime, RuntimeDiagnosis, last_line
 from launch.containers.runtimes.request import FOLDER_LABEL, ContainerRequest, build_request, own_user, run_words
 from launch.store.state import Reason
 
-# The first descriptor that `podman run` passes on: the lifeline, before the locks of the attempt and the slot.
+# The first descriptor that `podman run` passes on: the lifeline; the locks of attempt and slot come after it.
 LIFELINE = 3
 
 _PROGRAM = "podman"
-# Podman's exit codes: it has failed itself, the command cannot be executed, or it does not exist.
+# Podman's exit codes: Podman itself failed, the command cannot be executed, or the command does not exist.
 _REFUSED = (125, 126, 127)
 _ERROR = "Error: "
 _NOT_EXECUTED = re.compile(r"\(catatonit:\d+\): failed to exec pid1: (.+)")
-# The first process inside, which passes signals on, if it is installed.
+# The program catatonit, which is the first process in a container and forwards signals, if it is installed.
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit", "/usr/lib/podman/catatonit")
 _PATIENCE_S = 60.0
 _SILENT = "podman does not answer"
-# The variables of each task of a job step, none of them a key: Podman takes them from its own environment.
+# The variables that differ between tasks; Podman copies them from its own environment. None of them is a secret.
 _OF_A_TASK = ("JAX_*", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS*", "SLURM_PROCID", "SLURM_STEP*", "SLURM_TASK*")
 
 
 @final
 class Podman(Runtime):
-    """Runs commands in containers of Podman."""
+    """Executes commands in containers of Podman."""
 
     has_own_group = True
 
-    def wrap(self, call: ContainerCall, surroundings: Mapping[str, str]) -> HostCommand:
+    def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
         """Return the command line of `podman run`."""
         several = call.resources.tasks > 1  # started by srun, which passes no descriptors on
         request = build_request(call, surroundings, user=own_user(), lifeline=None if several else LIFELINE)
@@ -45,32 +45,32 @@ class Podman(Runtime):
             renumbers=not several,
         )
 
-    def shell(self, call: ContainerCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
-        """Return the command line of `podman run` with a terminal."""
+    def shell(self, call: CommandCall, surroundings: Mapping[str, str], *, terminal: bool) -> HostCommand:
+        """Return the command line of `podman run`, with a terminal if there is one."""
         request = build_request(call, surroundings, user=own_user(), lifeline=None)
         words = ["--interactive", *(["--tty"] if terminal else [])]
         return HostCommand(
             command=(*_run_words(request), *words, *run_words(request, podman=True)), environment=surroundings
         )
 
-    def find(self, code: int, log: str) -> StartFailure | None:
-        """Return Podman's own error if it is the last line of the log."""
+    def diagnose(self, code: int, log: str) -> RuntimeDiagnosis | None:
+        """Return why the command was not started if the log's last line is an error of Podman; None otherwise."""
         said = last_line(log)
         if code > 0 and (found := _NOT_EXECUTED.search(said)):
-            return StartFailure(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
+            return RuntimeDiagnosis(reason=Reason.START, message=f"the command is not in the image: {found[1]}")
         if code not in _REFUSED or not said.startswith(_ERROR):
             return None
-        return StartFailure(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
+        return RuntimeDiagnosis(reason=Reason.START, message=f"podman: {said.removeprefix(_ERROR)}")
 
     def remove_unstarted(self, folder: str) -> bool:
-        """Remove a container that was never started: `podman run`, if stopped meanwhile, leaves it and exits with 0."""
+        """Remove a container that was made but not started: `podman run` leaves it if a signal stops it early."""
         found = _containers(folder, "--filter", "status=created")
         if found:
             _ask("rm", "--force", "--ignore", "--time=0", *found)
         return bool(found)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End the containers of an attempt."""
+        """End the containers of an attempt; return why a container may still run, or None."""
         del engine
         containers = _containers(folder)
         if not containers:
@@ -83,15 +83,15 @@ class Podman(Runtime):
 
 
 def _containers(folder: str, *filters: str) -> list[str] | None:
-    """Return the containers of an attempt's folder, running or not; None if Podman does not answer."""
+    """Return the ids of an attempt's containers, running or not; None if Podman does not answer."""
     label = f"label={FOLDER_LABEL}={folder}"
     said = _ask("ps", "--all", "--quiet", "--no-trunc", "--filter", label, *filters)
     return None if said is None else said.split()
 
 
 def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
-    """Return Podman's answer; "" if it is not installed, since then none of its containers runs; None if it fails."""
-    # Their import costs a supervisor milliseconds, and it hardly ever has something to ask.
+    """Return Podman's output; "" if Podman is not installed, as no container runs then; None if it fails."""
+    # Imported here, as the import costs every supervisor milliseconds and few need it.
     from subprocess import TimeoutExpired
 
     from launch.containers.programs import run_program
@@ -106,7 +106,7 @@ def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
 
 
 def _run_words(request: ContainerRequest) -> list[str]:
-    """Return the words that a container begins with: its user, and an image that is here."""
+    """Return the first words of `podman run`; with them it never pulls an image, and runs as this user."""
     words = [_PROGRAM, "run", "--pull=never", "--image-volume=ignore", "--tz=local", f"--user={request.user}"]
     words += ["--init"] if any(map(os.path.exists, _INITS)) else []
     # Without root's rights this user is mapped to itself.

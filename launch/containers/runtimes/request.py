@@ -1,4 +1,4 @@
-"""What an engine is asked for a container: one typed request, the same for Docker and Podman. Pure."""
+"""The request for a container, the same for Docker and Podman, and its translation to a command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from launch.containers.runtimes.base import ContainerCall
+from launch.containers.runtimes.base import CommandCall
 from launch.containers.runtimes.environment import container_environment
 from launch.containers.runtimes.image_file import csv_line
 from launch.specs.mount import Mount
@@ -29,27 +29,27 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerRequest:
-    """A container to start. It holds plain values only, so that another process can be given it.
+    """A container to start. All fields are plain values, so that the request can be sent to another process.
 
     Attributes:
-        image: The image, as the engine knows it.
+        image: The image's id or name in the engine.
         command: The command, which replaces the image's own entry point.
         environment: Every variable besides the image's own.
-        mounts: The files and folders of the host that it sees.
-        folder: The folder that the command starts in.
-        user: `uid:gid`.
-        name: Its name.
-        labels: The labels by which it is found.
-        network: Its network.
-        ipc: The shared memory it uses: `private` or `host`.
-        shm_bytes: Shared memory of its own.
-        gpus: The GPUs it sees, by number or UUID; empty for `gpu_count` of them.
-        gpu_count: How many GPUs it sees; 0 for none.
-        cores: The cores it is kept to; empty for all.
-        memory_bytes: The most memory it may use, without any swap; None for no limit.
-        tmpfs: Folders in memory; all else outside the mounts is read-only.
-        ulimits: Limits of a process.
-        stop_signal: The signal that asks it to stop.
+        mounts: The files and folders of the host that the container sees.
+        folder: The working folder of the command.
+        user: The command's `uid:gid`.
+        name: The container's name.
+        labels: The labels by which the container is found.
+        network: The container's network.
+        ipc: The shared memory that the container uses: `private` or `host`.
+        shm_bytes: The size of the private shared memory.
+        gpus: The GPUs that the container sees, by number or UUID; empty for any `gpu_count` GPUs.
+        gpu_count: The number of GPUs that the container sees.
+        cores: The cores that the container may use; empty for all.
+        memory_bytes: The most memory that the container may use, without any swap; None for no limit.
+        tmpfs: Writable folders in memory; everything else outside the mounts is read-only.
+        ulimits: Limits of a process by name, such as `memlock`.
+        stop_signal: The signal that asks the command to stop.
     """
 
     image: str
@@ -73,18 +73,18 @@ class ContainerRequest:
 
 
 def own_user() -> str:
-    """Return this user, as `uid:gid`."""
+    """Return the `uid:gid` of this user."""
     return f"{os.getuid()}:{os.getgid()}"
 
 
 def labels_of(folder: str) -> dict[str, str]:
-    """Return the labels of an attempt's container; its folder is `<sweep>/<run_id>/attempts/K`."""
+    """Return the labels of an attempt's container; `folder` is `<sweep>/<run_id>/attempts/K`."""
     sweep, run_id, _, attempt = folder.rsplit(os.sep, 3)
     return {RUN_LABEL: f"{os.path.basename(sweep)}/{run_id}", ATTEMPT_LABEL: attempt, FOLDER_LABEL: folder}
 
 
 def container_name(labels: Mapping[str, str]) -> str:
-    """Return the name of a container: it names the attempt, and no other attempt has it."""
+    """Return the name of an attempt's container: readable, and different for every attempt."""
     folder = labels.get(FOLDER_LABEL, "")
     run = re.sub(r"[^a-zA-Z0-9_.-]", "-", labels.get(RUN_LABEL, "").rpartition("/")[2])[:_NAME_CHARS]
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
@@ -92,15 +92,15 @@ def container_name(labels: Mapping[str, str]) -> str:
 
 
 def build_request(
-    call: ContainerCall, surroundings: Mapping[str, str], *, user: str, lifeline: int | None
+    call: CommandCall, surroundings: Mapping[str, str], *, user: str, lifeline: int | None
 ) -> ContainerRequest:
-    """Return the container that a command needs.
+    """Return the request for a command's container.
 
     Args:
         call: The command.
-        surroundings: The environment of the process that asks.
-        user: `uid:gid` of the owner of the files that it writes.
-        lifeline: The descriptor inside that closes when the supervisor ends; None for none.
+        surroundings: The environment of the calling process.
+        user: The `uid:gid` that owns the files that the command writes.
+        lifeline: The descriptor in the container that closes when the supervisor ends; None without such a descriptor.
     """
     if call.image is None:
         raise ValueError("a container needs an image")
@@ -108,11 +108,11 @@ def build_request(
     gpus = _gpus(call, surroundings)
     count = call.resources.gpus_per_node
     if count:
-        # The engine shows it only these GPUs, numbered from 0.
+        # The engine shows the container only these GPUs, numbered from 0.
         environment.pop(_VISIBLE, None)
         environment["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
     else:
-        environment["NVIDIA_VISIBLE_DEVICES"] = "void"  # an image of NVIDIA sets `all`
+        environment["NVIDIA_VISIBLE_DEVICES"] = "void"  # NVIDIA's own images set it to `all`
     if lifeline is None:
         environment.pop(SUPERVISOR_PIPE_VARIABLE, None)
     else:
@@ -120,7 +120,7 @@ def build_request(
     settings, memory_gb = call.container, call.resources.mem_gb
     several = call.resources.tasks > 1
     return ContainerRequest(
-        image=call.image.id or call.image.reference,  # the id, if an engine has it, is exactly the resolved image
+        image=call.image.id or call.image.reference,  # an id always names the same image, a name may move
         command=call.command,
         environment=environment,
         mounts=call.mounts,
@@ -140,26 +140,26 @@ def build_request(
     )
 
 
-def _gpus(call: ContainerCall, surroundings: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the GPUs of a call by their numbers on the machine, which the engine uses too."""
+def _gpus(call: CommandCall, surroundings: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the numbers of a command's GPUs on this machine, which the engine uses too."""
     if not call.resources.gpus_per_node:
         return ()
     if call.gpus:
         return tuple(map(str, call.gpus))
-    # A scheduler that hides devices numbers the others from 0; only this variable counts all.
+    # If Slurm hides devices, CUDA_VISIBLE_DEVICES numbers the visible ones from 0; SLURM_JOB_GPUS numbers all.
     words = surroundings.get("SLURM_JOB_GPUS") or surroundings.get(_VISIBLE) or ""
     return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def _in_memory(home: str | None, mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    """Return the folders in memory, which are writable though the image is not: temporary files and a home."""
+    """Return the writable folders in memory, /tmp and the home, unless a mount is there; the image is read-only."""
     wanted = ["/tmp", *([home] if home and os.path.isabs(home) and home != "/" else [])]
     taken = {mount.target for mount in mounts}
     return tuple(folder for folder in dict.fromkeys(wanted) if folder not in taken)
 
 
 def from_plain(values: dict[str, Any]) -> ContainerRequest:
-    """Return the request whose fields are these plain values."""
+    """Return the request with these fields, as `dataclasses.asdict` and JSON wrote them."""
     mounts = tuple(Mount(**mount) for mount in values["mounts"])
     lists = ("command", "gpus", "cores", "tmpfs")
     fields: dict[str, Any] = {**values, **{name: tuple(values[name]) for name in lists}, "mounts": mounts}
@@ -167,7 +167,7 @@ def from_plain(values: dict[str, Any]) -> ContainerRequest:
 
 
 def run_words(request: ContainerRequest, *, podman: bool) -> list[str]:
-    """Return the options, the image and the command of `docker run` or `podman run`; they name GPUs differently."""
+    """Return the options, image and command of `docker run`, or of `podman run`, which names GPUs differently."""
     words = ["--rm", f"--name={request.name}", f"--workdir={request.folder}", f"--network={request.network}"]
     words += [f"--label={name}={value}" for name, value in request.labels.items()]
     words += [f"--env={name}={value}" for name, value in request.environment.items()]
@@ -183,8 +183,8 @@ def run_words(request: ContainerRequest, *, podman: bool) -> list[str]:
         words += [f"--memory={request.memory_bytes}", f"--memory-swap={request.memory_bytes}"]
     words += [f"--stop-signal={request.stop_signal}", *_gpu_words(request, podman=podman)]
     program, *rest = request.command
-    # An image's own entry point would take the program as an argument. Podman reads JSON here, so a name that begins
-    # like JSON must be JSON.
+    # An image's own entry point would take the program as an argument. Podman also accepts JSON here, so a name that
+    # begins with `[` must be written as JSON.
     entry = f'["{program}"]' if podman and program.startswith("[") else program
     return [*words, f"--entrypoint={entry}", request.image, *rest]
 

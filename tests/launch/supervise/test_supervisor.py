@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.containers.runtimes import ContainerCall, find_runtime
+from launch.containers.runtimes import CommandCall, find_runtime
 from launch.errors import LaunchError
 from launch.specs.resources import Resources
 from launch.store.attempts import attempt_numbers
@@ -299,7 +299,7 @@ def test_unknown_runtime_is_refused() -> None:
 
 
 def test_bare_runtime_leaves_the_command_and_the_path_alone_without_a_snapshot() -> None:
-    call = ContainerCall(command=("x",), variables={"A": "1"}, folder="/", snapshot=None, resources=Resources())
+    call = CommandCall(command=("x",), variables={"A": "1"}, folder="/", snapshot=None, resources=Resources())
     wrapped = find_runtime("bare").wrap(call, {"PYTHONPATH": "/own", "B": "2"})
     assert wrapped.command == ("x",)
     assert wrapped.environment == {"A": "1", "B": "2", "PYTHONPATH": "/own", "PYTHONUNBUFFERED": "1"}
