@@ -35,7 +35,7 @@ def read_distribution(raw: Any, place: Place) -> Choices | Interval:
         place: The place in the file.
 
     Raises:
-        SweepError: If `raw` is none of these forms, or its bounds are not valid.
+        SweepError: If `raw` has another form, or its bounds are not valid.
     """
     if not isinstance(raw, dict):
         return _from_grammar(raw, place)
