@@ -1,1 +1,1 @@
-"""What lies on disk: run directories, manifests, attempts, locks. The only writer of launcher state."""
+"""The files of the launcher: run directories, manifests, attempts, locks. No other package writes its state."""

@@ -2,11 +2,11 @@
 
 On disk::
 
-    RUN_DIR/attempts/K/attempt.json   what was started, and how it ended
-                       lock           held by the supervisor and its children; free: no process works on the attempt
+    RUN_DIR/attempts/K/attempt.json   the command that was started, and how it ended
+                       lock           held by the supervisor and its children; if free, no process works on the attempt
                        log.txt        what the command printed
                        result.json    written by the command, last
-    RUN_DIR/result.json               a hard link to it, made once
+    RUN_DIR/result.json               a hard link to an attempt's result.json, made once
     RUN_DIR/cancelled.json            the generation that the user cancelled
 """
 
@@ -41,7 +41,7 @@ def read_attempt(path: str) -> AttemptRecord:
     """Return the record of the attempt in a folder.
 
     Raises:
-        StoreError: If it is missing or does not fit; the message names the file.
+        StoreError: If the record is missing or not valid; the message names the file.
     """
     return read_record(AttemptRecord, os.path.join(path, ATTEMPT))
 
@@ -55,9 +55,9 @@ def find_attempt(path: str) -> AttemptRecord | None:
 
 
 def write_record(path: str, record: AttemptRecord) -> None:
-    """Replace the record of an attempt. Only the attempt's own supervisor does.
+    """Replace the record of an attempt. Only the attempt's own supervisor calls this.
 
     Raises:
-        StoreError: If it cannot be written.
+        StoreError: If the record cannot be written.
     """
     replace_file(os.path.join(path, ATTEMPT), encode(record))

@@ -1,4 +1,4 @@
-"""The mark by which a user cancels a run: no attempt begins while it stands. `RUN_DIR/cancelled.json`."""
+"""The file that marks a run as cancelled, `RUN_DIR/cancelled.json`: no attempt begins while it exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EVERY_GENERATION = 1 << 30
 
 
 def write_cancelled(run_dir: str, generation: int) -> None:
-    """Cancel a run for a generation and all earlier ones; a later retry starts it again.
+    """Mark a run as cancelled for a generation and all earlier generations; a later retry starts the run again.
 
     Raises:
         StoreError: If the mark cannot be written.
@@ -24,7 +24,7 @@ def write_cancelled(run_dir: str, generation: int) -> None:
 def cancelled_generation(run_dir: str) -> int | None:
     """Return the generation that the user cancelled; None if there is no mark.
 
-    A mark that cannot be read counts for every generation: a run that was cancelled must not start.
+    If the mark cannot be read, every generation counts as cancelled: a run that was cancelled must not start.
     """
     try:
         document = json.loads(read_bytes(os.path.join(run_dir, CANCELLED)))
@@ -36,6 +36,6 @@ def cancelled_generation(run_dir: str) -> int | None:
 
 
 def is_cancelled(run_dir: str, *, retried: int) -> bool:
-    """Return whether no attempt of a run may begin; `retried` is the last generation that asked to retry it, or 0."""
+    """Return whether a run is cancelled. `retried` is the last generation that asked to retry the run, or 0."""
     generation = cancelled_generation(run_dir)
     return generation is not None and generation >= retried

@@ -1,4 +1,4 @@
-"""Claiming an attempt: making its folder is the claim, so exactly one of two supervisors owns the run."""
+"""Claim an attempt by making its folder, so that only one of two supervisors can own the run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Claim:
     """An attempt that belongs to this process."""
 
     path: str  # `RUN_DIR/attempts/K`
-    lock: int  # the descriptor that holds its lock; every process that works on the attempt inherits it
+    lock: int  # the descriptor that holds the attempt's lock; every process that works on the attempt inherits it
     record: AttemptRecord  # the content of `attempt.json`
 
 
 def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | None:
     """Claim the attempt after the newest one; return None if another process was first.
 
-    The folder appears whole, by one rename, with the lock held and the record written. So no process ever sees an
-    attempt without an owner, and the second of two claimants finds the place taken.
+    The folder is renamed into place when its lock is held and its record is written. So no process ever sees an
+    attempt without an owner, and a second process finds that the attempt exists already.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -54,30 +54,30 @@ def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | 
 
 
 def remove_torn_claims(run_dir: str) -> None:
-    """Remove the prepared folders of processes of this machine that died before their claim was made."""
+    """Remove the folders that processes of this machine had prepared for a claim when they died."""
     folder, own = os.path.join(run_dir, ATTEMPTS), claim_prefix()
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             if name.startswith(own) and not _may_claim(name[len(own) :]):
                 path = os.path.join(folder, name)
-                # A container may share its host's name and not its pids.
+                # A container may have its host's name but other pids.
                 if not is_held(os.path.join(path, LOCK)):
                     _remove(path)
 
 
 def _may_claim(owner: str) -> bool:
-    """Return whether the claimant `PID-START` is alive: until it has locked its folder, nothing else proves it.
+    """Return whether the process `PID-START` that prepared a claim is alive. Its lock may not exist yet.
 
-    `python -m s5`, which does not read `/proc`, writes its pid only.
+    `python -m s5` does not read `/proc`, so it writes its pid only.
     """
     pid, _, start = owner.partition("-")
     if not pid.isdigit():
-        return True  # a machine whose name begins with this one's
+        return True  # the claim of a machine whose name begins with this machine's name
     found = processes.start_time(int(pid))
     return found is not None and start in ("", str(found))
 
 
 def _remove(folder: str) -> None:
-    import shutil  # costs a supervisor milliseconds, and there is hardly ever something to remove
+    import shutil  # loading it takes milliseconds, and a supervisor hardly ever has something to remove
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What is wrong with stored sweeps: manifests that are missing or cannot be read."""
+"""Find stored sweeps whose manifest is missing or cannot be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPAIR_HINT = "type the sweep's command again: it finds what has run, and runs n
 
 
 def sweeps_without_manifest(store: Store) -> list[str]:
-    """Return the folders that hold runs and no manifest, which only damage leaves behind."""
+    """Return the names of the folders that contain runs but no manifest, for example because it was deleted."""
     known = set(store.sweeps())
     try:
         with os.scandir(store.root) as entries:
@@ -28,7 +28,7 @@ def sweeps_without_manifest(store: Store) -> list[str]:
 
 
 def manifest_damage(state: SweepState) -> tuple[str, ...]:
-    """Return what cannot be read in a sweep's manifest, one line each; nothing if a newer generation replaces it."""
+    """Return the problems of a sweep's manifest, one line each; none if a newer generation lists all runs again."""
     manifest = state.manifest
     if not manifest.problems:
         return ()

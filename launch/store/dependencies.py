@@ -1,7 +1,7 @@
-"""Which runs of a manifest wait for which, and what to say of a run that waits.
+"""The order between the runs of a manifest, and the message for a run that waits for others.
 
-A label that a run requires stands for the runs that provide it and were submitted with it or later. Of those submitted
-earlier, the submission made sure that they had succeeded, or an edit of the sweep file replaced them.
+A run requires labels. It waits for the runs that provide such a label and were submitted with it or later. Runs that
+were submitted earlier do not count: they had succeeded already, or an edit of the sweep file has replaced them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from launch.store.records import ManifestEntry
 from launch.store.state import State
 from launch.store.view import RunView
 
-# A run that waits for one of these waits until a person does something.
+# A run that waits for a run in one of these states waits until the user does something.
 _ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
 
 class Requirement(NamedTuple):
-    """What a run waits for: all runs that have a label, of those submitted since a generation."""
+    """A label that a run waits for: all runs that provide the label and were submitted since a generation."""
 
     label: str
     since: int
@@ -29,22 +29,22 @@ class Requirement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRequirements:
-    """Which runs wait, and for what.
+    """The requirements of runs that are not met yet.
 
     Attributes:
-        of: For each run that waits, the requirements that are not met.
-        left: For each of those, the runs that have not succeeded.
+        of: For each run that waits, its requirements that are not met.
+        left: For each of these requirements, the runs that have not succeeded.
     """
 
     of: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict[str, tuple[Requirement, ...]])
     left: Mapping[Requirement, tuple[str, ...]] = field(default_factory=dict[Requirement, tuple[str, ...]])
 
     def levels(self, run_ids: Iterable[str], present: Collection[str]) -> Iterator[list[str]]:
-        """Yield runs in lists, each after those it waits for; a run that waits for one that is not there is left out.
+        """Yield the runs in groups, each group after the runs that it waits for.
 
         Args:
-            run_ids: The runs.
-            present: Other runs that are there.
+            run_ids: The runs. A run with a predecessor in neither `run_ids` nor `present` is left out.
+            present: Runs that may be waited for besides `run_ids`.
         """
         waiting, placed = list(run_ids), set(present)
         while waiting:
@@ -58,7 +58,7 @@ class OpenRequirements:
 
 
 def blocks_of(entry: ManifestEntry) -> tuple[str, ...]:
-    """Return the blocks that a run is part of and that other runs wait for."""
+    """Return the names of the blocks that contain a run and that other runs wait for."""
     return tuple(dict.fromkeys(label.partition(" ")[0] for label in entry.provides))
 
 
@@ -67,7 +67,7 @@ class DependencyGraph:
     """The runs of a sweep and the order between them.
 
     Args:
-        manifest: The manifest that lists them.
+        manifest: The manifest that lists the runs.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -79,23 +79,23 @@ class DependencyGraph:
                 self._by_label.setdefault(label, []).append(run_id)
 
     def requirements(self, run_id: str) -> tuple[Requirement, ...]:
-        """Return what a run waits for."""
+        """Return the requirements of a run; empty if the manifest does not list it."""
         one = self._listed.get(run_id)
         return () if one is None else tuple(Requirement(label, one.submitted) for label in one.entry.requires)
 
     def providers(self, requirement: Requirement) -> tuple[str, ...]:
-        """Return the runs that must have succeeded, in the order of the manifest."""
+        """Return the runs that must succeed to meet a requirement, in the order of the manifest."""
         if requirement not in self._providers:
             named = self._by_label.get(requirement.label, ())
             self._providers[requirement] = tuple(r for r in named if self._listed[r].submitted >= requirement.since)
         return self._providers[requirement]
 
     def predecessors(self, run_id: str) -> tuple[str, ...]:
-        """Return the runs that must succeed before a run, by its requirements and then by the manifest."""
+        """Return the runs that must succeed before a run, in the order of its requirements, then of the manifest."""
         return tuple(dict.fromkeys(other for one in self.requirements(run_id) for other in self.providers(one)))
 
     def dependents(self, run_ids: Iterable[str]) -> set[str]:
-        """Return the runs that were submitted together with some and wait for them, directly or through others."""
+        """Return the runs that wait for the given runs, directly or through others, and were submitted with them."""
         given = set(run_ids)
         found = set(given)
         while True:
@@ -108,7 +108,7 @@ class DependencyGraph:
             found |= more
 
     def open_requirements(self, run_ids: Iterable[str], state: Callable[[str], State]) -> OpenRequirements:
-        """Return what runs still wait for; the state of each run that matters is asked once."""
+        """Return the requirements of runs that are not met yet. `state` is called once for each run that matters."""
         state = cache(state)
         left: dict[Requirement, tuple[str, ...]] = {}
         of: dict[str, tuple[Requirement, ...]] = {}
@@ -124,12 +124,12 @@ class DependencyGraph:
     def describe_waiting(
         self, views: Sequence[RunView], look: Callable[[str], RunView], *, fed: Collection[str] = ()
     ) -> list[RunView]:
-        """Return the views, in which each run that has not begun now says what it waits for.
+        """Return the views with the labels that each run waits for, and a message, if the run has not begun.
 
         Args:
             views: Views of runs.
             look: Returns the view of any other run.
-            fed: Runs that a living queue would start. One that waits for a failed run is `PLANNED` all the same.
+            fed: Runs that a running queue would start. If such a run waits for a failed run, its state is `PLANNED`.
         """
         known, fed = {view.run_id: view.state for view in views}, frozenset(fed)
 
@@ -151,7 +151,7 @@ class DependencyGraph:
         return told
 
     def _words(self, one: Requirement, left: Sequence[str], state: Callable[[str], State]) -> tuple[str, bool]:
-        """Return a requirement in words, and whether only a person can have it met."""
+        """Return a requirement in words, and whether it cannot be met before the user does something."""
         count = len(self.providers(one))
         runs = f"of {count:,} run{'' if count == 1 else 's'}"
         bad = [run_id for run_id in left if state(run_id) in _ENDED_BADLY]

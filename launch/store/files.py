@@ -1,6 +1,6 @@
-"""Writing a file whole or not at all, explaining what went wrong, and dying at a named point when a test asks.
+"""Write files atomically, explain errors of the operating system, and kill this process at a point that a test names.
 
-Every change that the launcher makes to a run directory passes through here, so tests inject faults here.
+The launcher changes run directories through this module, so tests inject faults here.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from launch.errors import StoreError
 
 FAULT_VARIABLE = "LAUNCH_FAULT"
 
-# The folder beside the sweeps that holds the code of all runs: `.snapshots/<hash>`.
+# The folder next to the sweeps with the code of all runs: `.snapshots/<hash>`.
 SNAPSHOTS = ".snapshots"
 
 _passed: dict[str, int] = {}
 
 _HINTS = {
-    errno.ENOSPC: "free some space, then type the command again: it goes on where it stopped",
+    errno.ENOSPC: "free some space, then type the command again: it continues where it stopped",
     errno.EDQUOT: "your quota is used up; free some space, then type the command again",
-    errno.EROFS: "the file system is read-only; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
-    errno.EACCES: "you may not write there; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
-    errno.EPERM: "you may not write there; move the runs with LAUNCH_RUNS=/a/folder/you/may/write",
-    errno.ENAMETOOLONG: "choose a shorter folder for the runs with LAUNCH_RUNS",
-    errno.ENOTDIR: "a file is in the place of a folder; move it away, or move the runs with LAUNCH_RUNS",
+    errno.EROFS: "the file system is read-only; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.EACCES: "you may not write there; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.EPERM: "you may not write there; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.ENAMETOOLONG: "the path is too long; set LAUNCH_RUNS to a folder for the runs with a shorter path",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; move the file, or set LAUNCH_RUNS to another folder",
 }
 
 
 def fault_point(point: str) -> None:
-    """Kill this process with SIGKILL if `$LAUNCH_FAULT` is `point`, or `point:n` and it is passed the n-th time."""
+    """Kill this process with SIGKILL if `$LAUNCH_FAULT` is `point`, or is `point:n` and this is the n-th call."""
     wanted = os.environ.get(FAULT_VARIABLE)
     if not wanted:
         return
@@ -45,7 +45,7 @@ def fault_point(point: str) -> None:
 
 
 def store_error(error: OSError, doing: str) -> StoreError:
-    """Return an error that a user understands for one of the operating system, with a hint if there is a remedy.
+    """Return a StoreError for an error of the operating system, with a hint if the user can do something.
 
     `doing` is the action that failed, with the path: `write /runs/x/run.json`.
     """
@@ -55,7 +55,7 @@ def store_error(error: OSError, doing: str) -> StoreError:
 
 @contextmanager
 def store_errors(doing: str) -> Generator[None]:
-    """Raise an error of the operating system as what `store_error` makes of it."""
+    """Convert an error of the operating system with `store_error` and raise the result."""
     try:
         yield
     except OSError as error:
@@ -63,7 +63,7 @@ def store_errors(doing: str) -> Generator[None]:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a small file's bytes with as few system calls as possible: `status` reads one for every run."""
+    """Return a file's bytes with few system calls if it is small: `status` reads a file for every run."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = os.read(fd, 65536)
@@ -78,9 +78,9 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_file(path: str, data: bytes, *, durable: bool = False) -> None:
-    """Write a new file; if `durable`, it survives a power cut.
+    """Write a file, replacing its content; if `durable`, it survives a power cut.
 
-    A reader may see a part of it: use a name that no process reads yet.
+    A reader may see a part of the content: use a name that no process reads yet.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
@@ -94,7 +94,7 @@ def write_file(path: str, data: bytes, *, durable: bool = False) -> None:
 
 
 def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
-    """Write a file so that a reader sees the old one or the new one, whole.
+    """Write a file atomically: a reader sees the complete old content or the complete new content.
 
     Raises:
         StoreError: If it cannot be written.
@@ -106,7 +106,7 @@ def replace_file(path: str, data: bytes, *, durable: bool = False) -> None:
 
 @contextmanager
 def _temporary(path: str, data: bytes, *, durable: bool) -> Generator[str]:
-    """Write what is to become a file beside it, under a name that is gone at the end."""
+    """Write the content of `path` to a temporary file in the same folder; delete the temporary file at the end."""
     temporary = temporary_beside(path)
     with store_errors(f"write {path}"):
         try:
@@ -118,14 +118,14 @@ def _temporary(path: str, data: bytes, *, durable: bool) -> Generator[str]:
 
 
 def crc_of(path: str) -> int | None:
-    """Return the CRC-32 of a file, a fast test of whether it has changed; None if it cannot be read."""
+    """Return the CRC-32 of a file, to see whether the file has changed; None if it cannot be read."""
     with suppress(OSError):
         return crc32(read_bytes(path))
     return None
 
 
 def create_file(path: str, data: bytes) -> bool:
-    """Write a file that must not exist yet, durably; return False if another process was first.
+    """Write a file that must not exist yet, so that it survives a power cut; return False if the file exists.
 
     Raises:
         StoreError: If it cannot be written.
@@ -142,7 +142,7 @@ def create_file(path: str, data: bytes) -> bool:
 
 
 def touch(path: str | os.PathLike[str]) -> bool:
-    """Set the time of a file or folder to now, so that `launch gc` spares it; return whether it is still there."""
+    """Set the time of a file or folder to now, so that `launch gc` keeps it; return whether it still exists."""
     try:
         os.utime(path)
     except FileNotFoundError:
@@ -168,6 +168,6 @@ def sync_folder(path: str) -> None:
 
 
 def temporary_beside(path: str) -> str:
-    """Return a name in the folder of `path` that no other process, thread or machine chooses."""
+    """Return a path for a temporary file in the folder of `path` that no other process, thread or machine uses."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.urandom(6).hex()}.tmp")

@@ -1,4 +1,4 @@
-"""Whether a process may still work on an attempt: by its lock, its pid, its label, its scheduler, its silence."""
+"""Find out whether a process may still work on an attempt: from its lock, pid, label, scheduler and last write."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CHECKPOINTS, LOCK, METRICS, TIMING
 
-# How long the local attempt of an unknown machine may write nothing before it counts as dead.
+# How long a local attempt on another machine may write nothing before it counts as dead.
 SILENT_S = 1800.0
 _SIGNS = (LOG, TIMING, METRICS, ATTEMPT, CHECKPOINTS)
 
 
 def is_locked(path: str) -> bool:
-    """Return whether a process on this machine works on an attempt: its supervisor, or one that it started."""
+    """Return whether the supervisor of an attempt, or a process that it started, runs on this machine."""
     return is_held(os.path.join(path, LOCK))
 
 
 def is_alive(
     path: str, record: AttemptRecord | None, scheduled: SchedulerView | None = None
 ) -> tuple[bool, str | None]:
-    """Return whether a process may work on an attempt without an end, and a remark for the user.
+    """Return whether a process may still work on an attempt whose end is not recorded, and a remark for the user.
 
-    It counts as dead only by two independent proofs: the free lock is one, and the other one depends on where it ran.
+    Two independent proofs are needed that no process does: the lock is free, and a proof that depends on the machine.
 
     Args:
         path: The attempt's folder.
-        record: Its record; None if it cannot be read.
+        record: The attempt's record; None if it cannot be read.
         scheduled: The scheduler's answer for the sweep; None if no scheduler was asked.
     """
     if is_locked(path):
@@ -43,10 +43,10 @@ def is_alive(
     if is_here(record):
         if processes.is_alive(record.pid, record.pid_start):
             return True, None
-        # An engine starts a container and hands no lock into it: a process inside shows by its label alone.
+        # The lock does not reach the inside of a container: only the label shows a process there.
         return record.image is not None and processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
     if record.host == processes.host():
-        return False, None  # this machine has been started again since
+        return False, None  # this machine has been rebooted since
     where = f"it runs on {record.host}, which cannot be seen from {processes.host()}"
     if record.backend != BackendName.LOCAL:
         # The second proof is the scheduler, which no longer has the job.
@@ -58,15 +58,15 @@ def is_alive(
 
 
 def is_here(record: AttemptRecord) -> bool:
-    """Return whether an attempt was started on this machine since it booted: only then do its pids mean anything."""
+    """Return whether an attempt was started on this machine since its last boot. Else its pids mean nothing."""
     return record.boot_id == processes.boot_id()
 
 
 def _is_silent(path: str) -> bool:
-    """Return whether nothing has been written to an attempt for long.
+    """Return whether nothing was written to an attempt for `SILENT_S` seconds.
 
-    A container with a new name, or a disk in another machine, leaves attempts of a machine that never comes back:
-    without this proof besides the free lock they would count as running for ever.
+    If a container gets a new name, or a disk moves to another machine, the old machine never comes back. Without this
+    second proof the attempts of that machine would count as running for ever.
     """
     newest = 0.0
     for name in _SIGNS:

@@ -1,6 +1,6 @@
-"""Locks that end with their holder: a process that inherits the descriptor holds the lock, and its death releases it.
+"""File locks. A process that inherits the descriptor holds the lock too; the exit of all holders releases it.
 
-`s5.run_dir.locks` has the mechanism; processes of the training side take the same locks.
+`s5.run_dir.locks` implements them; training processes take the same locks.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from s5.run_dir import locks
 
 
 def acquire(path: str, *, wait: bool = False) -> int | None:
-    """Take the lock on a file, which is made if it is missing.
+    """Take the lock on a file; make the file if it is missing.
 
     Args:
-        path: The file; its holder may write anything into it.
-        wait: Whether to wait for the process that holds it.
+        path: The file; the process that holds the lock may write anything into it.
+        wait: Whether to wait for the process that holds the lock.
 
     Returns:
         The descriptor that holds the lock until every copy of it is closed; None if another process holds it.
@@ -32,14 +32,14 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
             taken = locks.lock_fd(fd, wait=wait)
         except OSError as error:
             os.close(fd)
-            hint = "its file system has no locks; move the runs with LAUNCH_RUNS=/a/folder/that/has"
+            hint = "the file system has no locks; set LAUNCH_RUNS to a folder on a file system with locks"
             raise StoreError(f"cannot lock {path}: {os.strerror(error.errno or 0)}", hint=hint) from error
         if taken and _is_at(fd, path):
             return fd
         os.close(fd)
         if not taken:
             return None
-        # The file was deleted between the open and the lock: no other process would find this one.
+        # The file was deleted between opening and locking: no other process would find this lock. Try again.
 
 
 def _is_at(fd: int, path: str) -> bool:
@@ -50,10 +50,10 @@ def _is_at(fd: int, path: str) -> bool:
 
 
 def is_held(path: str) -> bool:
-    """Return whether any process holds the lock on a file; False if there is no such file. Does not take it.
+    """Return whether a process holds the lock on a file; False if the file does not exist. Does not take the lock.
 
     Raises:
-        StoreError: If it cannot be opened.
+        StoreError: If the file cannot be opened.
     """
     with store_errors(f"open the lock {path}"):
         return locks.is_held(path)

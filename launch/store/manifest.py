@@ -1,9 +1,9 @@
-"""The manifest of a sweep: generations of lists of runs, each frozen before anything refers to it.
+"""The manifest of a sweep: one file for each generation, a list of runs that never changes once it is written.
 
-    runs/<sweep>/manifest/0001.jsonl   the header, then one run a line
+    runs/<sweep>/manifest/0001.jsonl   the header, then one line for each run
 
-Generations are only ever added. A line is the same bytes in every generation that lists the run with the same
-resources, so a reader parses it once.
+A submission or a retry adds a generation. If two generations list a run with the same resources, their lines are
+equal byte for byte, so a reader parses the line once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from launch.store.files import create_file, fault_point, read_bytes, store_error
 from launch.store.record_json import from_json, to_json
 from launch.store.records import ManifestEntry, ManifestHeader, Trigger
 
-# Among the settings of a line: the name of the run's block, if it has one. No key of a config has this name.
+# The key of a block's name among the settings of its runs. No key of a config has this name.
 BLOCK = "block"
 
 _FOLDER = "manifest"  # in the sweep's folder
@@ -29,22 +29,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedRun:
-    """A run as the manifest knows it."""
+    """A run that the manifest lists."""
 
-    entry: ManifestEntry  # its newest line
+    entry: ManifestEntry  # the newest line of the run
     generation: int  # the newest generation that lists it
     retried: int = 0  # the newest generation that lists it because the user asked to retry; 0 for none
-    submitted: int = 0  # the newest one that lists it because the sweep was submitted; 0 for none
+    submitted: int = 0  # the newest generation that lists it because the sweep was submitted; 0 for none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Every generation of a sweep, read at one moment. Immutable.
+    """All generations of a sweep, read at one moment. Immutable.
 
     Attributes:
-        headers: By generation.
-        run_ids: Of every generation, in its order.
-        listed: Every run that any generation lists, in the order of their first listing.
+        headers: The header of each generation.
+        run_ids: The run ids of each generation, in its order.
+        listed: Every run that any generation lists, in the order in which the runs were first listed.
         problems: The lines and files that could not be read, one message each, naming the file.
     """
 
@@ -55,7 +55,7 @@ class Manifest:
 
     @property
     def newest(self) -> int:
-        """The newest generation that can be read; 0 if there is none."""
+        """The number of the newest generation that can be read; 0 without one."""
         return max(self.headers, default=0)
 
     @property
@@ -64,7 +64,7 @@ class Manifest:
         return any(one.entry.requires for one in self.listed.values())
 
     def newest_header(self) -> ManifestHeader:
-        """Return the first line of the newest generation that can be read.
+        """Return the header of the newest generation that can be read.
 
         Raises:
             StoreError: If no generation can be read.
@@ -95,7 +95,7 @@ class Manifest:
         )
 
     def with_planned(self, entries: Sequence[ManifestEntry]) -> Manifest:
-        """Return this manifest as if a generation to come listed runs too."""
+        """Return this manifest as if the next generation listed these runs too."""
         listed = dict(self.listed)
         for entry in entries:
             found = listed.get(entry.run_id) or ListedRun(entry=entry, generation=0)
@@ -128,7 +128,7 @@ def read_manifest(sweep: str, known: Manifest | None = None) -> Manifest:
 
     Args:
         sweep: The sweep's folder.
-        known: The same manifest, read earlier: only generations that were added since are read, as none ever changes.
+        known: The same manifest, read earlier: then only generations that were added since are read.
     """
     numbers = generation_numbers(sweep)
     if known is None or known.problems or not known.headers.keys() <= set(numbers):
@@ -152,7 +152,7 @@ def read_manifest(sweep: str, known: Manifest | None = None) -> Manifest:
 def _entries(
     path: str, lines: list[bytes], parsed: dict[bytes, ManifestEntry], problems: list[str]
 ) -> list[ManifestEntry]:
-    """Return the runs of one generation. A line that an earlier generation has too is parsed once."""
+    """Return the entries of one generation. A line that is in several generations is parsed once."""
     entries: list[ManifestEntry] = []
     for number, line in enumerate(lines, 2):
         entry = parsed.get(line)
@@ -167,17 +167,17 @@ def _entries(
 
 
 def read_header(sweep: str, generation: int) -> ManifestHeader:
-    """Return the first line of a generation.
+    """Return the header of a generation.
 
     Raises:
-        StoreError: If it cannot be read; the message names the file.
+        StoreError: If the header cannot be read; the message names the file.
     """
     path = generation_path(sweep, generation)
     return _parse(ManifestHeader, path, 1, _lines(path)[0])
 
 
 def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
-    """Return the line of one run of a generation, without parsing the others.
+    """Return the entry of one run of a generation, without parsing the other lines.
 
     Raises:
         StoreError: If the generation cannot be read, or does not list the run.
@@ -193,10 +193,10 @@ def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
 
 
 def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> ManifestHeader:
-    """Add a generation to a sweep's manifest: whole, durable, and never changed again.
+    """Add a generation to a sweep's manifest: atomic, durable, never changed again.
 
     Returns:
-        The header with the number of the generation, which is set here.
+        The header with the number of the generation, which this function sets.
 
     Raises:
         StoreError: If it cannot be written.
@@ -208,14 +208,14 @@ def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry])
     while True:
         frozen = replace(header, generation=max(generation_numbers(sweep), default=0) + 1)
         lines = [json.dumps(to_json(frozen), sort_keys=True), *map(entry_line, entries)]
-        # Of two launchers that add the same number one is first; the other one takes the next number.
+        # If two launchers add the same number at once, one of them fails and takes the next number.
         if create_file(generation_path(sweep, frozen.generation), ("\n".join(lines) + "\n").encode()):
             fault_point("freeze.after")
             return frozen
 
 
 def entry_line(entry: ManifestEntry) -> str:
-    """Return the line of a run."""
+    """Return the manifest line of a run, as JSON."""
     plain: dict[str, object] = {
         "experiment": entry.experiment,
         "resources": entry.resources.to_json(),
@@ -223,13 +223,13 @@ def entry_line(entry: ManifestEntry) -> str:
         "seed": entry.seed,
         "settings": entry.settings,
     }
-    # Only if there are any: the lines of other runs stay the same bytes as in manifests of older versions.
+    # Only if there are any: so the lines of other runs equal those that older versions have written.
     plain |= {name: labels for name, labels in (("after", entry.requires), ("gives", entry.provides)) if labels}
     return json.dumps(plain, sort_keys=True)
 
 
 def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:
-    """Return whether two headers ask for the same execution: all but number, trigger and time are equal."""
+    """Return whether two headers are equal except for generation, trigger (`why`) and time (`created`)."""
     return replace(one, generation=0, why=other.why, created=0.0) == replace(other, generation=0, created=0.0)
 
 

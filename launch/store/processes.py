@@ -1,4 +1,4 @@
-"""Which process is alive: by pid, start time and boot, so that a reused pid is never mistaken for its owner."""
+"""Find out whether a process is alive, from its pid and its start time: a pid alone may be reused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cache
 
 @cache
 def boot_id() -> str:
-    """Return the identity of this machine's boot. Containers share it with their host."""
+    """Return the id of this machine's last boot. Containers have the boot id of their host."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
 
@@ -23,13 +23,13 @@ def host() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Return a process's start in clock ticks since boot; None if it has ended, even if it is not reaped yet."""
+    """Return the start time of a process in clock ticks since boot; None if it has ended, also as a zombie."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def _stat(pid: int) -> list[bytes] | None:
-    """Return the fields of `/proc/PID/stat` after the name: the state, the parent, and so on."""
+    """Return the fields of `/proc/PID/stat` after the name (state, parent pid, …); None if the process has ended."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -40,7 +40,7 @@ def _stat(pid: int) -> list[bytes] | None:
         return None
     finally:
         os.close(fd)
-    # The name in parentheses may hold anything, blanks and parentheses too.
+    # The name in parentheses may contain any character, also blanks and parentheses.
     return text[text.rindex(b")") + 2 :].split()
 
 
@@ -50,20 +50,20 @@ def is_alive(pid: int, start: int) -> bool:
 
 
 def own_mark() -> str:
-    """Return `PID-START` of this process, for the name of a file that is worthless once it has ended."""
+    """Return `PID-START` of this process, for the name of a file that can be deleted once the process has ended."""
     return f"{os.getpid()}-{start_time(os.getpid())}"
 
 
 def is_mark_alive(mark: str) -> bool:
-    """Return whether the process that made a mark on this machine is still alive."""
+    """Return whether the process of this machine that made a mark with `own_mark` is still alive."""
     pid, _, start = mark.partition("-")
     return pid.isdigit() and start.isdigit() and is_alive(int(pid), int(start))
 
 
 def open_process(pid: int, start: int) -> int | None:
-    """Return a descriptor of the process that is readable once it has ended; None if it has ended.
+    """Return a descriptor that becomes readable when a process ends; None if the process has ended.
 
-    The descriptor names this very process: a signal sent through it never reaches a later owner of the pid.
+    A signal sent through the descriptor never reaches a later process with the same pid.
     """
     try:
         fd = os.pidfd_open(pid)
@@ -82,11 +82,11 @@ def send(fd: int, number: int) -> None:
 
 
 def find_by_environment(name: str, value: str) -> list[int]:
-    """Return descriptors of the processes that were started with a variable set to a value.
+    """Return descriptors of the processes whose environment has a variable with a value.
 
-    Every process that the launcher starts carries its label in its environment, so it is found without any record. Of
-    a process tree only the root is returned, which ends its children itself. Processes of other users cannot be read
-    and are left out.
+    The launcher labels every process that it starts with such a variable, so a process is found without any record. Of
+    a process tree only the root is returned, because it ends its children itself. The environment of other users'
+    processes cannot be read, so these are left out.
     """
     wanted = os.fsencode(f"{name}={value}")
     found: dict[int, int] = {}
@@ -108,7 +108,7 @@ def find_by_environment(name: str, value: str) -> list[int]:
 
 
 def is_labelled(name: str, value: str) -> bool:
-    """Return whether a process runs that was started with a variable set to a value."""
+    """Return whether a process runs whose environment has a variable with a value."""
     found = find_by_environment(name, value)
     for fd in found:
         os.close(fd)
@@ -124,7 +124,7 @@ def _carries(pid: int, wanted: bytes) -> bool:
 
 
 def wait_any(fds: list[int], timeout_s: float) -> bool:
-    """Wait until the process of one of the descriptors has ended, at most `timeout_s`; return whether one has."""
+    """Wait up to `timeout_s` seconds until one of the processes has ended; return whether one has."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
@@ -132,7 +132,7 @@ def wait_any(fds: list[int], timeout_s: float) -> bool:
 
 
 def without_ended(fds: list[int]) -> list[int]:
-    """Return the descriptors of the processes that still run; the others are closed."""
+    """Close the descriptors of processes that have ended, and return the other descriptors."""
     left: list[int] = []
     for fd in fds:
         if wait_any([fd], 0):

@@ -1,4 +1,4 @@
-"""The lock of a sweep's queue: one process feeds a sweep, on this machine or into a scheduler, and says who it is."""
+"""The lock of a sweep's queue: one process at a time feeds the sweep, that is, starts or submits its runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launch.store.locks import acquire, is_held
 from launch.store.processes import host
 
 _FILE = "queue.lock"  # in the sweep's folder
-_NOTE_S = 1.0  # within which a process that has the lock has written who it is
+_NOTE_S = 1.0  # how long a process with the lock may take to write its pid into the file
 _POLL_S = 0.05
 
 # How long to wait for another process that submits to a scheduler: longer than an sbatch may take.
@@ -21,15 +21,15 @@ SUBMIT_PATIENCE_S = 130.0
 
 
 class QueueOwner(NamedTuple):
-    """The process that feeds a sweep. Everything is None if its note cannot be read."""
+    """The process that feeds a sweep. All fields are None if the lock file cannot be read."""
 
     pid: int | None = None
     host: str | None = None
-    generation: int | None = None  # the one it feeds
+    generation: int | None = None  # the generation that it feeds
 
 
 def read_queue_owner(sweep: str) -> QueueOwner | None:
-    """Return the process that feeds a sweep; None if no process does.
+    """Return the process that feeds a sweep; None without such a process.
 
     Args:
         sweep: The sweep's folder, `runs/<sweep>`, as in all functions here.
@@ -45,7 +45,7 @@ def read_queue_owner(sweep: str) -> QueueOwner | None:
 
 
 def lock_queue(sweep: str, generation: int, *, patience_s: float = 0.0) -> int:
-    """Become the one process that feeds a sweep.
+    """Take the lock of a sweep's queue: from then on only this process feeds the sweep.
 
     Args:
         sweep: The sweep's folder.
@@ -53,7 +53,7 @@ def lock_queue(sweep: str, generation: int, *, patience_s: float = 0.0) -> int:
         patience_s: Seconds to wait for another process to finish.
 
     Returns:
-        The descriptor to close at the end.
+        The descriptor that holds the lock; close it to release the lock.
 
     Raises:
         LaunchError: If another process feeds the sweep.
@@ -68,7 +68,7 @@ def lock_queue(sweep: str, generation: int, *, patience_s: float = 0.0) -> int:
 
 
 def check_not_busy(sweep: str, *, patience_s: float = 0.0) -> None:
-    """Refuse to touch a sweep that another process feeds, and for which it has been waited `patience_s` seconds.
+    """Raise if another process feeds a sweep and has not finished after `patience_s` seconds.
 
     Raises:
         LaunchError: If another process feeds the sweep.
@@ -79,12 +79,12 @@ def check_not_busy(sweep: str, *, patience_s: float = 0.0) -> None:
 
 
 def _wait(sweep: str, deadline: float) -> None:
-    """Wait a moment for the process that feeds a sweep; after the deadline, raise an error that names it."""
+    """Sleep for a moment; after the deadline, raise an error that names the process that feeds the sweep."""
     if time.monotonic() < deadline:
         time.sleep(_POLL_S)
         return
     deadline = time.monotonic() + _NOTE_S
     while (owner := read_queue_owner(sweep) or QueueOwner()).pid is None and time.monotonic() < deadline:
-        time.sleep(0.01)  # it has the lock, and is about to write who it is
+        time.sleep(0.01)  # it has the lock, and is about to write its pid
     who, name = f"process {owner.pid} on {owner.host}" if owner.pid else "another process", os.path.basename(sweep)
     raise LaunchError(f"the sweep {name} is being run by {who}", hint=f"launch watch {name}, or launch cancel {name}")

@@ -1,7 +1,7 @@
-"""How records become JSON, and come back: every field by its type.
+"""Convert records to JSON and back, by the types of their fields.
 
-The reader is tolerant of time: keys of later versions are ignored, and fields that an older version did not write keep
-their default. What does not fit a field's type is an error that names the file, the field and the value.
+Keys that this version does not know are ignored. Fields that are missing, because an older version wrote the file, get
+their default. A value of the wrong type is an error that names the file, the field and the value.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ def to_json(record: Any) -> dict[str, Any]:
 
 
 def encode(record: Any) -> bytes:
-    """Return the bytes of a record's file."""
+    """Return the content of a record's file: indented JSON."""
     return (json.dumps(to_json(record), indent=1, sort_keys=True) + "\n").encode()
 
 
 def from_json(kind: type[T], values: object, where: str) -> T:
-    """Build a record from what `to_json` made of it.
+    """Return the record that `to_json` converted to these values.
 
     Args:
         kind: The record's class, a dataclass.
-        values: The parsed JSON.
-        where: The file, for the message.
+        values: The parsed JSON document.
+        where: The file, for error messages.
 
     Raises:
         StoreError: If the version is unknown, or a field is missing or of the wrong type.
@@ -69,10 +69,10 @@ def from_json(kind: type[T], values: object, where: str) -> T:
 
 
 def read_record(kind: type[T], file: str) -> T:
-    """Return the record of a class that a file holds.
+    """Return the record in a file.
 
     Raises:
-        StoreError: If it cannot be read or does not fit; the message names the file.
+        StoreError: If the file cannot be read or is not such a record; the message names the file.
     """
     with store_errors(f"read {file}"):
         data = read_bytes(file)
@@ -87,7 +87,7 @@ def _build(kind: type[T], document: Mapping[str, Any]) -> T:
     for name, key, exact, read, required in _fields(kind):
         if key in document:
             value = document[key]
-            # Manifests have thousands of lines: a value of exactly the field's type costs no call.
+            # Manifests have thousands of lines: a value that already has the field's type is not converted.
             if type(value) is not exact:
                 try:
                     value = read(value)
@@ -101,7 +101,7 @@ def _build(kind: type[T], document: Mapping[str, Any]) -> T:
 
 @cache
 def _fields(kind: type) -> tuple[tuple[str, str, type | None, _Reader, bool], ...]:
-    """Return of each field its names, the type that is taken as it is, its reader, and whether it must be there."""
+    """Return for each field: name, JSON key, the type that needs no conversion, reader, and whether it is required."""
     hints = get_type_hints(kind)
     return tuple(
         (
@@ -116,7 +116,7 @@ def _fields(kind: type) -> tuple[tuple[str, str, type | None, _Reader, bool], ..
 
 
 def _reader(hint: Any) -> _Reader:
-    """Return what turns a plain value into a field's type, or raises ValueError."""
+    """Return a function that converts a JSON value to a field's type, or raises ValueError."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return lambda value: value
@@ -141,7 +141,7 @@ def _reader(hint: Any) -> _Reader:
 
 
 def _shared(kind: type[Any]) -> _Reader:
-    """Return a reader that gives equal values one object: a manifest's lines mostly ask for the same resources."""
+    """Return a reader that returns the same object for equal values: most manifest lines have the same resources."""
     known: dict[tuple[Any, ...], Any] = {}
 
     def read(value: Any) -> Any:
@@ -150,7 +150,7 @@ def _shared(kind: type[Any]) -> _Reader:
             if key not in known:
                 known[key] = _build(kind, value)
             return known[key]
-        except TypeError:  # a field that is an object itself cannot be a key
+        except TypeError:  # a value that is a JSON object itself cannot be a part of a key
             return _build(kind, value)
 
     return read
@@ -160,7 +160,7 @@ def _optional(hint: Any) -> _Reader:
     read = _reader(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         known: dict[str, StrEnum] = {str(member): member for member in hint}
-        # None for a word of a later version, such as a reason that this version cannot give.
+        # None for a word that only a later version knows, such as a new reason.
         return lambda value: known.get(value) if isinstance(value, str) else None
     return lambda value: None if value is None else read(value)
 
@@ -173,7 +173,7 @@ def _member(kind: type[StrEnum], value: Any) -> StrEnum:
 
 
 def _plain(kind: type, value: Any) -> Any:
-    """Return a value that JSON already has in the right type; a whole number is a number too."""
+    """Return a value unchanged; raise ValueError if it has the wrong type. A float field takes whole numbers too."""
     wanted = (int, float) if kind is float else kind
     if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
         raise ValueError(f"{value!r} is not {_WORDS[kind]}")

@@ -1,7 +1,7 @@
-"""The typed records that are stored in run directories: their fields.
+"""The typed records that are stored in run directories.
 
-A record is a frozen dataclass of plain values. `version` is the version of its format; a reader refuses one that it
-does not know. `launch.store.record_json` turns records into JSON and back.
+A record is a frozen dataclass of plain values. `version` is the version of its format; a reader raises if it does not
+know the version. `launch.store.record_json` converts records to JSON and back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from launch.specs.resources import Resources
 from launch.store.state import Reason
 
 FORMAT_VERSION = 1
-JSON_NAME = "json"  # in the metadata of a field: its name on disk, if another
+JSON_NAME = "json"  # the key in a field's metadata for its name on disk, if that differs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,12 @@ class PublishedNumber:
     """A number that a paper printed for one row of a sweep's table.
 
     Attributes:
-        experiment: The experiment whose row it belongs to.
-        settings: The settings that pick the row; empty matches every row of the experiment.
-        metric: Such as `test/accuracy`.
-        value: In the metric's own unit: accuracies are fractions.
-        std: Its standard deviation, if the paper gives one.
-        source: Paper and table.
+        experiment: The experiment of the row.
+        settings: The settings of the row; empty for every row of the experiment.
+        metric: The name of the metric, such as `test/accuracy`.
+        value: The number, in the unit of the metric: accuracies are fractions.
+        std: The standard deviation, if the paper prints one.
+        source: The paper and its table.
     """
 
     experiment: str
@@ -45,16 +45,16 @@ class PublishedNumber:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """`run.json`: the identity of a run. Immutable; holds only what changes its numbers.
+    """`run.json`: the identity of a run. Immutable. Contains only what changes the results of the run.
 
     Attributes:
         run_id: `<experiment>-<slug>-s<seed>-<hash8>`.
         experiment: The training recipe.
-        overrides: Hydra overrides besides experiment and seed, in order; a later one wins.
-        settings: What distinguishes the run inside its sweep: varied key to value.
+        overrides: Hydra overrides besides experiment and seed, in order; later overrides win.
+        settings: The settings that distinguish the run inside its sweep: varied key to value.
         seed: The seed.
-        science_version: Version of the declared scientific subset.
-        science_hash: SHA-256 over the canonical JSON of that subset, 64 hex digits.
+        science_version: Version of the list of keys that change the results.
+        science_hash: SHA-256 over the canonical JSON of these keys and their values, 64 hex digits.
         command: The command line; None for `python -m s5 train RUN_DIR`.
         version: Format version.
     """
@@ -72,16 +72,16 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestEntry:
-    """One run of a manifest generation, with its resources, which do not belong to its identity.
+    """One run in a manifest generation. Its resources are stored here, since they are not a part of its identity.
 
     Attributes:
-        run_id: Which run.
-        experiment: Its recipe, repeated here so that status reads one file for a sweep.
-        settings: The settings that distinguish it inside its sweep, and the name of its block, if that has one.
+        run_id: The id of the run.
+        experiment: Its recipe, repeated here so that `status` reads one file for a sweep.
+        settings: The settings that distinguish it inside its sweep, and the name of its block, if the block has a name.
         seed: The seed.
         resources: The resources that an attempt asks for.
-        provides: The labels that other runs require and to which it belongs; `gives` on disk.
-        requires: The labels whose runs must succeed first; `after` on disk.
+        provides: The labels of this run that other runs require; `gives` on disk.
+        requires: The labels whose runs must succeed before this run starts; `after` on disk.
     """
 
     run_id: str
@@ -107,21 +107,21 @@ class ManifestHeader:
     Attributes:
         sweep: Name of the sweep.
         generation: Its number, from 1.
-        why: Why it was added.
+        why: Why the generation was added.
         file: The sweep file as the user named it; None for `launch run`.
-        backend: Who schedules its runs.
+        backend: The backend that schedules its runs.
         profile: Name of the profile.
-        runtime: What wraps the command.
-        snapshot: Content hash of the code, the name of its folder under `runs/.snapshots`.
+        runtime: The program that wraps the command, such as `docker`, or `bare`.
+        snapshot: Hash of the code: the name of its folder under `runs/.snapshots`.
         metric: The metric of the results table.
-        retry: How often a run is tried again, for each reason of an attempt's end.
-        published: Numbers of the paper.
-        created: Seconds since the epoch.
+        retry: How often a run is tried again, for each reason why an attempt ended.
+        published: Numbers that papers printed for the rows of the table.
+        created: When it was added, seconds since the epoch.
         max_parallel: How many runs of the sweep may run at once; None for as many as fit.
         after: Sweeps whose runs must all have succeeded before a run of this one starts.
         image: The image that runs execute in; None under `bare`.
-        mounts: The folders of the host that they see besides their own and the snapshot.
-        container: How an engine sets their containers up.
+        mounts: The folders of the host that the runs see besides their own folders and the snapshot.
+        container: The settings for the containers of an engine.
         version: Format version.
     """
 
@@ -147,36 +147,36 @@ class ManifestHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptRecord:
-    """`attempt.json`: one execution of a run. Written when it starts, replaced once when it ends.
+    """`attempt.json`: one execution of a run. Written when the attempt starts, replaced once when it ends.
 
     Attributes:
         attempt: Its number, from 0.
-        generation: The manifest generation it was started for.
-        backend: Who scheduled it.
+        generation: The manifest generation that it was started for.
+        backend: The backend that scheduled it.
         profile: Name of the profile.
-        runtime: What wraps the command.
-        image: The image it executed in; None under `bare`.
+        runtime: The program that wraps the command, such as `docker`, or `bare`.
+        image: The image that it executed in; None under `bare`.
         engine: The address of the container engine; None for a runtime without one.
-        snapshot: Content hash of the code it ran.
-        resources: The resources it was given.
+        snapshot: Hash of the code that it ran.
+        resources: The resources that it was given.
         command: The command line, without secrets.
         threads: Threads that XLA and BLAS were given; None if a GPU does the work.
         devices: The GPU or CPU numbers of its slot.
         host: Name of the machine.
-        boot_id: Identity of that machine's boot: after a reboot its pids mean nothing.
-        pid: The supervisor.
-        pid_start: The supervisor's start time in clock ticks since boot: it tells a reused pid.
-        job_id: The scheduler's job, a task of an array as `12_3`; None under `local`.
-        node: The name the scheduler knows the machine by; None under `local`.
+        boot_id: The id of that machine's boot: after a reboot `pid` means nothing.
+        pid: The pid of the supervisor.
+        pid_start: The supervisor's start time in clock ticks since boot, to recognize a reused pid.
+        job_id: The scheduler's job, such as `12_3` for a task of an array; None under `local`.
+        node: The scheduler's name of the machine; None under `local`.
         restarts: How often the scheduler had started the job before.
-        started: Seconds since the epoch.
-        ended: Seconds since the epoch; None while it runs.
+        started: When it started, seconds since the epoch.
+        ended: When it ended, seconds since the epoch; None while it runs.
         reason: Why it ended; None while it runs.
         exit_code: The command's exit code; None if a signal ended it.
         signal: The number of that signal.
-        message: One line for the user: the last line of a crash.
-        retry: Whether the policy lets the run be tried again without being asked.
-        config_crc: CRC-32 of the `config.yaml` it was started with; None if that was not recorded.
+        message: One line for the user, such as the last line of a crash.
+        retry: Whether the sweep's policy allows the launcher to try the run again by itself.
+        config_crc: CRC-32 of the `config.yaml` that it was started with; None if that was not recorded.
         version: Format version.
     """
 
@@ -211,17 +211,17 @@ class AttemptRecord:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its end was recorded: its supervisor saw it through."""
+        """Whether its supervisor has recorded its end."""
         return self.ended is not None
 
     @property
     def machine(self) -> str:
-        """Where it ran, by the name that its scheduler knows the machine by, if it has one."""
+        """The machine where it ran: the scheduler's name of it, or without a scheduler the host name."""
         return self.node or self.host
 
 
 def row_of(experiment: str, settings: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the key that the runs of one row of the results share: all but their seeds."""
-    import json  # not while a shell completes a word
+    """Return a key that is equal for runs of the same row of the results: runs that differ only in their seed."""
+    import json  # loaded late: shell completion does not need it and must be fast
 
     return experiment, json.dumps(settings, sort_keys=True, default=str)

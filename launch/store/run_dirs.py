@@ -1,4 +1,4 @@
-"""Making run directories: each appears whole, and making them again changes nothing."""
+"""Make run directories: each appears complete in one step, and making it again changes nothing."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class PlannedRun(Protocol):
 
     @property
     def record(self) -> RunRecord:
-        """Its identity."""
+        """The identity of the run."""
         ...
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that distinguish it inside its sweep, as its line in the manifest has them."""
+        """The settings that distinguish the run inside its sweep, as in its manifest entry."""
         ...
 
     def config_text(self) -> str:
-        """Return its config as YAML."""
+        """Return the config of the run as YAML."""
         ...
 
 
@@ -45,25 +45,25 @@ class FileRepair(NamedTuple):
 
     run_id: str
     file: str
-    before: str | None  # None if it is missing or cannot be read
-    after: str
+    before: str | None  # the old content; None if the file is missing or cannot be read
+    after: str  # the new content
 
 
 class ChangedIdentity(NamedTuple):
-    """A run that an earlier generation lists with the same settings under another identity: its config changed."""
+    """A run whose id has changed since an earlier generation, though its settings are the same: its config changed."""
 
-    run_id: str
-    earlier: str
+    run_id: str  # the id now
+    earlier: str  # the id in the earlier generation
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunDirPlan:
-    """What is to be written so that the directories of runs are complete. A value: nothing of it is written yet.
+    """The files and directories that must be written so that all run directories are complete. Nothing is written yet.
 
     Attributes:
         missing: Runs without a directory, by id.
-        repairs: Files that cannot be read, and configs whose keys outside the science differ from today's.
-        changed: Runs whose config resolves differently than in an earlier generation.
+        repairs: Files that cannot be read, and configs that differ from today's in keys that do not change results.
+        changed: Runs whose config gives another run id than in an earlier generation.
     """
 
     missing: Mapping[str, PlannedRun]
@@ -76,11 +76,11 @@ def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) ->
 
     Args:
         sweep: The sweep's folder, `runs/<sweep>`.
-        manifest: What is listed already.
-        runs: The runs that the directories must hold.
+        manifest: The manifest of the sweep.
+        runs: The runs that need directories.
 
     Raises:
-        StoreError: If a directory cannot be read, or belongs to a run of another science.
+        StoreError: If a directory cannot be read, or belongs to a run with another science hash.
     """
     missing: dict[str, PlannedRun] = {}
     repairs: list[FileRepair] = []
@@ -104,10 +104,10 @@ def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) ->
 
 
 def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:
-    """Make the directories that are missing, each whole, and repair the others. Doing it twice changes nothing.
+    """Make the directories that are missing, and write the repairs. Doing this twice changes nothing.
 
     Raises:
-        StoreError: If a directory cannot be written, or belongs to a run of another science.
+        StoreError: If a directory cannot be written, or belongs to a run with another science hash.
     """
     new = os.path.join(sweep, f"{_NEW}{host()}-{own_mark()}")
     repairs = list(plan.repairs)
@@ -125,7 +125,7 @@ def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:
 
 
 def _remove_leftovers(sweep: str) -> None:
-    """Remove what processes of this machine left that died while they made a directory."""
+    """Remove the unfinished directories of processes of this machine that have died."""
     own = f"{_NEW}{host()}-"
     for name in os.listdir(sweep):
         if name.startswith(own) and not is_mark_alive(name[len(own) :]):
@@ -134,7 +134,7 @@ def _remove_leftovers(sweep: str) -> None:
 
 def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
     """Make a run directory in `new` and rename it into place; return whether this call made it."""
-    # Not synced to the disk, which would cost a thousand runs seconds: what a power cut loses is written again.
+    # Not synced to the disk: that would take seconds for a thousand runs, and a lost file is written again.
     os.mkdir(new)
     write_file(f"{new}/{RUN}", encode(run.record))
     write_file(f"{new}/{CONFIG}", run.config_text().encode())
@@ -151,7 +151,7 @@ def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
 
 
 def _find_repairs(run_dir: str, run: PlannedRun) -> Iterator[FileRepair]:
-    """Yield the files of a run directory that do not hold what they must."""
+    """Yield a repair for each file of a run directory that is missing, unreadable or out of date."""
     run_id, record, config = run.record.run_id, encode(run.record), run.config_text().encode()
     file = f"{run_dir}/{RUN}"
     before = _read(file)
@@ -159,8 +159,8 @@ def _find_repairs(run_dir: str, run: PlannedRun) -> Iterator[FileRepair]:
         yield FileRepair(run_id=run_id, file=file, before=None, after=record.decode())
     file = f"{run_dir}/{CONFIG}"
     before = _read(file)
-    # Its science cannot differ: the identity is a hash of it. The other keys follow the newest submission until there
-    # is a result; a wrong data folder would otherwise stay wrong for ever.
+    # Keys that change results cannot differ: the run id is a hash of them. The other keys follow the newest submission
+    # until there is a result; else a wrong data folder would stay wrong for ever.
     if before is None or not (same_config(before, config) or has_result(run_dir)):
         text = None if before is None else before.decode(errors="replace")
         yield FileRepair(run_id=run_id, file=file, before=text, after=config.decode())
@@ -178,15 +178,15 @@ def _is_same_run(file: str, before: bytes | None, record: RunRecord) -> bool:
         return False
     if found.science_hash != record.science_hash:
         raise StoreError(
-            f"{file}: the run {record.run_id} has the science hash {record.science_hash}, and this directory "
-            f"belongs to {found.science_hash}",
-            hint="two configs share the eight digits of the name; move one of them to a sweep of another name",
+            f"{file}: the run {record.run_id} has the science hash {record.science_hash}, but this directory "
+            f"belongs to a run with {found.science_hash}",
+            hint="the ids of two runs end with the same eight digits by chance; put one run into another sweep",
         )
     return found.command == record.command
 
 
 def same_config(one: bytes, other: bytes) -> bool:
-    """Return whether two texts of `config.yaml` say the same: earlier versions wrote the keys in another order."""
+    """Return whether two texts of `config.yaml` have the same lines: older versions wrote the keys in another order."""
     return one == other or sorted(one.splitlines()) == sorted(other.splitlines())
 
 

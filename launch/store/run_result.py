@@ -1,4 +1,4 @@
-"""The result of a run: an attempt writes it, and it is published once for the run."""
+"""The result of a run: an attempt writes it, and it is then published for the run, only once."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class InvalidResult(StoreError):
 
 
 def has_result(path: str) -> bool:
-    """Return whether a run directory, or an attempt's folder, holds a result."""
+    """Return whether a run directory, or an attempt's folder, contains a result."""
     return os.path.lexists(os.path.join(path, RESULT))
 
 
 def write_empty_result(path: str) -> None:
-    """Write the result of a command that ended well and wrote no result itself.
+    """Write an empty result for a command that ended with exit code 0 and wrote no result itself.
 
     Raises:
-        StoreError: If it cannot be written.
+        StoreError: If the result cannot be written.
     """
     with store_errors(f"write {os.path.join(path, RESULT)}"):
         write_result(Path(path), {})
 
 
 def publish_result(path: str) -> bool:
-    """Make the result in an attempt's folder the run's, durably, unless the run has one; return whether this call did.
+    """Publish the result of an attempt as the run's, unless the run has a result; return whether this call did so.
 
     Raises:
         InvalidResult: If the file is not a result.
-        StoreError: If it cannot be read or linked.
+        StoreError: If the file cannot be read or linked.
     """
     result = os.path.join(path, RESULT)
     with store_errors(f"publish {result}"):
@@ -53,13 +53,13 @@ def publish_result(path: str) -> bool:
 
 
 def set_aside_result(path: str) -> None:
-    """Rename an invalid `result.json` so that it no longer blocks the attempt."""
+    """Rename an invalid `result.json` of an attempt to `result.json.bad`, so that the attempt has no result."""
     with suppress(OSError):
         os.replace(os.path.join(path, RESULT), os.path.join(path, f"{RESULT}.bad"))
 
 
 def adopt_result(run_dir: str) -> bool:
-    """Publish the result of an attempt whose supervisor died before it could; return whether the run has one now."""
+    """Publish a result whose supervisor died before it could publish it; return whether the run has a result now."""
     if has_result(run_dir):
         return True
     for attempt in reversed(attempt_numbers(run_dir)):

@@ -1,4 +1,4 @@
-"""A scheduler's answer for the runs of a sweep, in the words that their states are derived from."""
+"""A scheduler's answer about the runs of a sweep, in a form that does not depend on the scheduler."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerView:
-    """A scheduler's answer for one sweep.
+    """A scheduler's answer about one sweep.
 
     Attributes:
-        tasks: The runs that it is going to start, or has started, with why each waits; "" for one that runs.
-        running: The jobs at work, as attempts name them.
-        taken: When it was asked, seconds since the epoch; 0 if it never answered.
-        problem: Why it could not be asked again; None if it answered.
-        ends: Returns how jobs ended that it no longer has, in its own words, by job.
+        tasks: Run id to the reason why the run waits, for each run in its queue; "" for a run that has started.
+        running: The running jobs, by the `job_id` of their attempts.
+        taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
+        problem: Why the scheduler could not be asked now; None if it answered.
+        ends: Returns for each job that left the queue how it ended, in the scheduler's words.
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -25,8 +25,8 @@ class SchedulerView:
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
 
     def job_is_gone(self, job: str | None, started: float) -> bool:
-        """Return whether the scheduler knows for certain that the job of an attempt is not at work.
+        """Return whether the job of an attempt is certainly not running.
 
-        An answer from before the attempt began does not know of it.
+        False if the scheduler was asked before the attempt began: it could not know of the attempt then.
         """
         return self.problem is None and started < self.taken and job not in self.running

@@ -1,4 +1,4 @@
-"""The code of an attempt: a copy named by its content, so that later edits do not reach the attempt."""
+"""Snapshots: copies of the code, named by the hash of their content, so that later edits do not change an attempt."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _TRIES = 5
 class Snapshot:
     """A copy of the code."""
 
-    hash: str  # of its paths, modes and bytes: its identity
-    path: Path  # its folder, to be put first on the path of a run
-    files: int
-    bytes: int
+    hash: str  # the hash of its paths, modes and contents
+    path: Path  # its folder, which comes first on the Python path of a run
+    files: int  # how many files it has
+    bytes: int  # the sum of their sizes
     notices: tuple[str, ...] = ()  # the files that were left out and why, one line each
 
 
@@ -42,17 +42,17 @@ class _Changed(Exception):
 
 
 def take_snapshot(source: Path, runs: Path) -> Snapshot:
-    """Copy the code under `source` to `runs/.snapshots/<hash>`, unless it is there.
+    """Copy the code under `source` to `runs/.snapshots/<hash>`, unless that copy exists.
 
-    The copy appears whole or not at all, even if another process takes the same one, and its files are read-only. Its
-    folders are not, so that Python can cache compiled code in them; the identity does not cover that.
+    The copy appears complete, in one step, even if another process makes the same copy. Its files are read-only. Its
+    folders are writable, so that Python can cache compiled code in them; the hash does not include these files.
 
     Args:
         source: The folder that holds the packages; a git working tree or not.
         runs: The folder of all run directories.
 
     Raises:
-        LaunchError: If the code is too large, keeps changing, or cannot be copied.
+        LaunchError: If the code is too large, changes while it is copied, or cannot be copied.
     """
     for _ in range(_TRIES):
         try:
@@ -72,7 +72,7 @@ def _take(source: Path, runs: Path) -> Snapshot:
     sums = [_sum_of(source, file) for file in files]
     identity = _identity(files, sums)
     path = runs / SNAPSHOTS / identity
-    # A sweep that uses an old snapshot again has not named it in its manifest yet.
+    # The time is set to now, so that gc keeps the snapshot: the manifest of this sweep does not name it yet.
     if not (_is_whole(path, files) and touch(path)):
         _copy(source, path, files, sums)
     return Snapshot(
@@ -93,7 +93,7 @@ def _read(source: Path, file: SourceFile) -> bytes:
 
 
 def _identity(files: list[SourceFile], sums: list[str]) -> str:
-    """Return the hash over paths, kinds and bytes. JSON keeps names apart whatever characters they hold."""
+    """Return the hash over paths, kinds and contents. JSON separates the fields whatever characters they contain."""
     entries = [
         [
             os.fsencode(file.path).hex(),
@@ -106,7 +106,7 @@ def _identity(files: list[SourceFile], sums: list[str]) -> str:
 
 
 def _is_whole(path: Path, files: list[SourceFile]) -> bool:
-    """Return whether a snapshot has every file in its size: a crash of the machine may have emptied some."""
+    """Return whether a snapshot has every file with the right size: a crash of the machine may have emptied some."""
     try:
         return all(_is_there(os.lstat(path / file.path), file) for file in files)
     except (FileNotFoundError, NotADirectoryError):
@@ -142,14 +142,14 @@ def _copy_file(source: Path, target: Path, file: SourceFile, total: str) -> None
     if hashlib.sha256(content).hexdigest() != total:
         raise _Changed
     mode = 0o555 if file.executable else 0o444
-    # The umask decides whether the group may read.
+    # The user's umask decides whether the group may read the file.
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as out:
         out.write(content)
 
 
 def _move(temporary: Path, path: Path, files: list[SourceFile]) -> None:
-    """Rename `temporary` to `path`, unless a whole snapshot is already there; a damaged one is removed."""
+    """Rename `temporary` to `path`, unless a complete snapshot exists there; replace a damaged snapshot."""
     try:
         os.rename(temporary, path)
         return

@@ -1,4 +1,4 @@
-"""Which files are the code of a run: those that git tracks or would track, without secrets and large files."""
+"""Find the files that are the code of a run: files that git tracks or would track, but no secrets or large files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from launch.errors import LaunchError
 
 MAX_FILE_BYTES = 10 * 2**20
 MAX_TOTAL_BYTES = 200 * 2**20
-# Without git: the folders that a run imports.
+# The folders that a run imports; used if git cannot list the files.
 PACKAGES = ("s5", "launch")
 _CACHES = ("__pycache__",)
 _SECRET_NAMES = re.compile(
@@ -22,14 +22,14 @@ _SECRET_NAMES = re.compile(
     r"|[._]?netrc|\.pypirc|\.npmrc|\.pgpass|\.dockercfg|\.git-credentials|\.htpasswd|service[-_]account.*\.json",
     re.IGNORECASE,
 )
-# Such a word marks a settings or text file as a secret, but not a program: tokens.py is code.
+# A settings or text file with such a word in its name is a secret; a program is not: tokens.py is code.
 _SECRET_WORDS = re.compile(
     r"(?:^|[/._-])(?:tokens?|secrets?|credentials?|passwords?|passwd|api[_-]?keys?)(?:[/._-]|$)", re.IGNORECASE
 )
 _SECRET_PATHS = re.compile(r"(?:^|.*/)\.(?:docker/config\.json|aws/.*|ssh/.*|kube/config)")
-# A run needs its recipe, whatever the name of that is.
+# A run needs its recipe, whatever the name of the recipe is.
 _RECIPES = "s5/conf/"
-# A git hook sets these, and git would use them instead of the folder's own repository.
+# A git hook sets these variables, and git would use them instead of the folder's own repository.
 _GIT_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
 _PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".env", ".bak")
 
@@ -38,8 +38,8 @@ _PLAIN_ENDINGS = ("", ".txt", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg",
 class SourceFile:
     """One file or link of the code."""
 
-    path: str  # relative to the source folder, with `/`
-    link: str | None  # where a symbolic link points; None for a file
+    path: str  # relative to the source folder, with `/` between folders
+    link: str | None  # the target of a symbolic link; None for a file
     executable: bool  # whether its owner may execute it
     size: int  # in bytes; 0 for a link
 
@@ -52,7 +52,7 @@ def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], li
         without: A folder whose files are never code: the run directories.
 
     Raises:
-        LaunchError: If there is no code, or it is larger than `MAX_TOTAL_BYTES`.
+        LaunchError: If there is no code, or its size exceeds `MAX_TOTAL_BYTES`.
     """
     notices: list[str] = []
     names = _git_files(source, notices)
@@ -82,7 +82,7 @@ def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], li
 def _git_files(source: Path, notices: list[str]) -> list[str]:
     """Return the paths that git tracks or would track; an empty list if git cannot tell."""
     environment = {key: value for key, value in os.environ.items() if key not in _GIT_HOOK_VARIABLES}
-    # The user may be using git at this moment: take no lock. The tests below need English messages.
+    # The user may be using git at this moment: take no lock. The checks of stderr below need English messages.
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     words = ["git", "-C", os.fspath(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
@@ -114,17 +114,17 @@ def _package_files(source: Path) -> Iterator[str]:
 
 
 def _relative(path: Path, source: Path) -> str | None:
-    """Return `path` relative to `source`, or None if it lies outside."""
+    """Return `path` relative to `source`, or None if it is outside."""
     relative = os.path.relpath(os.path.realpath(path), os.path.realpath(source))
     return None if relative.startswith(("..", "/")) or relative == "." else Path(relative).as_posix()
 
 
 def _examine(source: Path, name: str, notices: list[str]) -> SourceFile | None:
-    """Return the file `name`, or None with a notice if it does not belong to the code."""
+    """Return the file `name`; if it does not belong to the code, add a notice and return None."""
     try:
         status = os.lstat(source / name)
     except FileNotFoundError:
-        return None  # tracked, and deleted in the working tree
+        return None  # git tracks it, but it is deleted in the working tree
     shown = name if name.isprintable() else ascii(name)
     if stat.S_ISDIR(status.st_mode):
         notices.append(f"{shown} is a repository of its own and is left out of the snapshot")
@@ -146,7 +146,7 @@ def _examine(source: Path, name: str, notices: list[str]) -> SourceFile | None:
 
 
 def _inside(source: Path, name: str, target: str) -> bool:
-    """Return whether a relative link stays inside the source folder."""
+    """Return whether the target of a link is inside the source folder."""
     if os.path.isabs(target):
         return False
     reached = os.path.normpath(os.path.join(os.path.dirname(name), target))
@@ -154,7 +154,7 @@ def _inside(source: Path, name: str, target: str) -> bool:
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a file's name says that it holds a secret."""
+    """Return whether a file probably contains a secret, judging by its name."""
     base = name.rpartition("/")[2]
     if _SECRET_NAMES.fullmatch(base) or _SECRET_PATHS.fullmatch(name):
         return True

@@ -1,4 +1,4 @@
-"""The states of a run, and the reasons why an attempt ended. The same words for every backend."""
+"""The states of a run, and the reasons why an attempt ended. They are the same for every backend."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
-    PLANNED = "PLANNED"  # on disk, and no process or scheduler is going to start it
+    PLANNED = "PLANNED"  # its directory exists, but no process or scheduler is going to start it
     PENDING = "PENDING"  # waiting for a slot or for the scheduler
     RUNNING = "RUNNING"
-    PREEMPTED = "PREEMPTED"  # stopped in good order before its end; it goes on from its checkpoint
+    PREEMPTED = "PREEMPTED"  # stopped before it was done; it can continue from its checkpoint
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
-    LOST = "LOST"  # its supervisor is gone without recording an end, by two independent proofs
+    LOST = "LOST"  # its supervisor died without recording an end; two independent proofs show that
 
 
-# Only a retry starts these again.
+# Only a retry starts runs in these states again.
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 
@@ -32,12 +32,12 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     OUT_OF_MEMORY = "out_of_memory"
     NAN = "nan"
-    USER_ERROR = "user_error"  # a config or a data set it cannot run with
+    USER_ERROR = "user_error"  # its config or its data set is not valid
     KILLED = "killed"  # by a signal that the launcher did not send
-    NODE_FAILURE = "node_failure"  # the machine failed, as its scheduler says: no end was recorded
+    NODE_FAILURE = "node_failure"  # its scheduler says that the machine failed; the attempt recorded no end
     CRASH = "crash"  # any other non-zero exit
     START = "start"  # the command could not be started
 
 
-# The attempt stopped in good order because it was asked to: the run goes on from its checkpoint.
+# The attempt stopped because it was asked to: the run can continue from its checkpoint.
 RESUMABLE = (Reason.INTERRUPTED, Reason.PREEMPTED)

@@ -1,4 +1,4 @@
-"""The state of a run, derived from its files. Asking never changes anything."""
+"""Derive the state of a run from its files. Nothing is written."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _REPAIR_HINT = "type the sweep's command again: it writes the file again"
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """All that a run's state depends on."""
+    """Everything that the state of a run depends on."""
 
     published: bool = False  # the run has a result
-    cancelled: int | None = None  # the generation that the user cancelled; None if there is no such mark
+    cancelled: int | None = None  # the generation that the user cancelled; None if the run is not cancelled
     retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
-    fed: bool = False  # a living queue is going to start it
+    fed: bool = False  # a running queue is going to start it
     attempted: bool = False  # it has had an attempt
-    alive: bool = False  # a process may still be working on the last one; False needs two proofs
+    alive: bool = False  # a process may still be working on the last attempt; False needs two proofs
     ended: bool = False  # the last attempt's end is recorded
-    reason: Reason | None = None  # why it ended
-    retry: bool = False  # the policy lets it be tried again
-    generation: int = 0  # the generation the last attempt was for
+    reason: Reason | None = None  # why the last attempt ended
+    retry: bool = False  # the policy allows another attempt
+    generation: int = 0  # the generation that the last attempt was started for
 
 
 def derive_state(facts: RunFacts) -> State:
-    """Return the one state that the facts allow."""
+    """Return the state of a run with these facts. Pure."""
     if facts.published:
         return State.SUCCEEDED
     if facts.attempted and not facts.ended and facts.alive:
@@ -60,7 +60,7 @@ def derive_state(facts: RunFacts) -> State:
 def _after_an_end(facts: RunFacts) -> State:
     if facts.reason in RESUMABLE or (facts.retry and facts.generation >= facts.retried):
         return State.PENDING if facts.fed else State.PREEMPTED
-    # The user removed its result, or asked to retry it: how the attempt ended no longer counts.
+    # The user removed the result, or asked for a retry: how the last attempt ended no longer counts.
     if facts.reason is Reason.SUCCESS or facts.generation < facts.retried:
         return State.PENDING if facts.fed else State.PLANNED
     return State.CANCELLED if facts.reason is Reason.CANCELLED else State.FAILED
@@ -69,17 +69,17 @@ def _after_an_end(facts: RunFacts) -> State:
 def read_view(
     sweep: str, run_dir: str, listed: ListedRun, *, fed: bool, ask: Callable[[], SchedulerView | None]
 ) -> RunView:
-    """Return what is known of a run.
+    """Return the view of a run.
 
     Args:
         sweep: Name of the sweep.
         run_dir: The run directory.
-        listed: The run in the manifest.
-        fed: Whether a living queue is going to start it.
-        ask: Returns a scheduler's answer for the sweep. Called only if the files leave something open.
+        listed: The run as the manifest lists it.
+        fed: Whether a running queue is going to start the run.
+        ask: Returns a scheduler's answer about the sweep. Called only if the run is not in a terminal state.
 
     Returns:
-        The view. Its message names a file that cannot be read.
+        The view. If a file cannot be read, its message names the file.
     """
     try:
         names = os.listdir(run_dir)
@@ -121,7 +121,7 @@ def read_view(
 def _facts(
     run_dir: str, names: list[str], attempt: int, record: AttemptRecord | None, *, retried: int, fed: bool
 ) -> tuple[RunFacts, str | None]:
-    """Return the facts that a run's state depends on, and a remark for the user."""
+    """Return the facts from the files of a run, and a remark for the user."""
     published, ended = RESULT in names, record is not None and record.has_ended
     alive, note = False, None
     if attempt >= 0 and not ended and not published:
@@ -149,12 +149,12 @@ def _with_scheduler(
     scheduled: SchedulerView,
     listed: ListedRun,
 ) -> tuple[RunFacts, str | None]:
-    """Add a scheduler's knowledge: it is going to start the run, or it no longer has the last attempt's job."""
+    """Return the facts and the remark, updated by a scheduler's answer: does it have the run, or its last job?"""
     run_id, job = listed.entry.run_id, record and record.job_id
     if facts.alive:
         alive, note = is_alive(path, record, scheduled)
         facts = replace(facts, alive=alive)
-    # A job whose attempt ended for good is about to leave: it is not the one that starts a run that is tried again.
+    # A job whose attempt has failed is about to leave the queue: it will not start the run's next attempt.
     leaves = facts.ended and not facts.retry and facts.reason not in RESUMABLE
     if run_id in scheduled.tasks and not (leaves and job in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
@@ -167,7 +167,7 @@ def _with_scheduler(
 
 
 def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, AttemptRecord | None, str | None]:
-    """Return the number of the last attempt (-1 if there is none), its record, and what is wrong with it."""
+    """Return the number of the last attempt (-1 without attempts), its record, and what is wrong with the record."""
     if ATTEMPTS not in names:
         return -1, None, None
     try:

@@ -1,4 +1,4 @@
-"""Where the run directories of all sweeps are: `runs/<sweep>/<run_id>/`."""
+"""Access to the run directories of all sweeps: `runs/<sweep>/<run_id>/`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Store:
     """The run directories of all sweeps.
 
     Args:
-        root: Their folder; None for `$LAUNCH_RUNS`, else `./runs`.
-        scheduler: Returns what a scheduler knows of the sweep in a folder; None to ask no scheduler.
+        root: The folder of all sweeps; None for `$LAUNCH_RUNS`, or `./runs` if that is not set.
+        scheduler: Returns a scheduler's answer about the sweep in a folder; None to ask no scheduler.
 
     Attributes:
-        root: Their folder, absolute.
+        root: The folder of all sweeps, absolute.
     """
 
     def __init__(self, root: Path | None = None, scheduler: Scheduler | None = None) -> None:
@@ -44,10 +44,10 @@ class Store:
         return sorted(name for name in names if name[0] != "." and os.path.isdir(self.root / name / "manifest"))
 
     def sweep(self, name: str) -> SweepStore:
-        """Return one sweep, whether or not it is there yet.
+        """Return one sweep, whether or not its folder exists.
 
         Raises:
-            StoreError: If the name cannot be that of a folder.
+            StoreError: If the name is not valid.
         """
         if not _NAME.fullmatch(name):
             raise StoreError(
@@ -63,7 +63,7 @@ class SweepStore:
 
     Args:
         path: `runs/<sweep>`.
-        scheduler: Returns what a scheduler knows of it; None to ask no scheduler.
+        scheduler: Returns a scheduler's answer about the sweep; None to ask no scheduler.
 
     Attributes:
         path: `runs/<sweep>`.
@@ -80,13 +80,13 @@ class SweepStore:
         return self.path / run_id
 
     def state(self, *, fed: Collection[str] | None = None) -> SweepState:
-        """Read the manifest; the state reads the views of runs as they are asked for.
+        """Read the manifest and return the state of the sweep. It reads the view of a run when that is first used.
 
         Args:
-            fed: The runs that a living queue is going to start; None for those of the process that holds the lock.
+            fed: The runs that a queue is going to start; None to find them by the lock of the sweep's queue.
         """
         return SweepState.read(os.fspath(self.path), self._scheduler, fed=fed)
 
     def views(self) -> list[RunView]:
-        """Return what is known of every run that any generation lists; raise if there is no such sweep."""
+        """Return the view of every run that any generation lists; raise if the sweep does not exist."""
         return self.state().views()

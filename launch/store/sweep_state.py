@@ -1,4 +1,4 @@
-"""A sweep at one moment: its manifest and the state of its runs. A command reads it once and hands it along."""
+"""The state of a sweep at one moment: its manifest and its runs. A command reads it once and passes it on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from launch.store.scheduler_view import SchedulerView
 from launch.store.status import read_view
 from launch.store.view import RunView
 
-# Returns what a scheduler knows of the sweep in a folder; None if it does not schedule that sweep.
+# Returns a scheduler's answer about the sweep in a folder; None if no scheduler has that sweep.
 Scheduler = Callable[[str], SchedulerView | None]
 
 
@@ -24,14 +24,14 @@ Scheduler = Callable[[str], SchedulerView | None]
 class SweepState:
     """The manifest of a sweep and the views of its runs, each read at most once. Only `freeze` writes.
 
-    It never changes: two answers of one state do not contradict each other, and to see something newer means to get
-    another state. `refreshed` is cheap: generations never change, so it reads only those that were added since.
+    A state never changes, so its answers do not contradict each other; `refreshed` returns a newer state. That is cheap
+    for the manifest: generations never change, so only new generations are read.
 
     Args:
         folder: `runs/<sweep>`.
-        manifest: Its manifest.
-        scheduler: Returns what a scheduler knows of it; None to ask no scheduler.
-        fed: The runs that a living queue is going to start; None for those of the process that holds the queue's lock.
+        manifest: The manifest of the sweep.
+        scheduler: Returns a scheduler's answer about the sweep; None to ask no scheduler.
+        fed: The runs that a queue is going to start; None to find them by the lock of the sweep's queue.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class SweepState:
 
     @classmethod
     def read(cls, folder: str, scheduler: Scheduler | None = None, *, fed: Collection[str] | None = None) -> SweepState:
-        """Read the state of a sweep, whether or not it is there yet. What cannot be read is in `manifest.problems`."""
+        """Read the state of a sweep, whether or not its folder exists. Read errors are in `manifest.problems`."""
         return cls(folder, read_manifest(folder), scheduler, fed=fed)
 
     def refreshed(self, *, fed: Collection[str] | None = None) -> SweepState:
-        """Return the state of now: only generations that were added since are read, views and scheduler again."""
+        """Return the state of the sweep now: reads new generations now, and views and the scheduler when first used."""
         manifest = read_manifest(self.folder, self.manifest)
         return SweepState(self.folder, manifest, self._scheduler, fed=fed)
 
@@ -63,14 +63,14 @@ class SweepState:
         """Add a generation to the manifest on disk: atomic, durable, never changed again.
 
         Args:
-            header: Its first line; its number is set here.
-            entries: Its runs.
+            header: The header of the generation; its number is set here.
+            entries: The entries of its runs.
 
         Returns:
-            The state with that generation, and its number.
+            The state with the new generation, and the generation's number.
 
         Raises:
-            StoreError: If it cannot be written.
+            StoreError: If the generation cannot be written.
         """
         frozen, manifest = freeze(self.folder, header, entries), self.manifest
         if frozen.generation != manifest.newest + 1 or manifest.problems:  # another process added one meanwhile
@@ -80,7 +80,7 @@ class SweepState:
         return SweepState(self.folder, manifest, self._scheduler, fed=self._given_fed), frozen.generation
 
     def with_entries(self, entries: Sequence[ManifestEntry]) -> SweepState:
-        """Return the state as if runs had been submitted now, which a dry run shows. Writes nothing."""
+        """Return the state as if runs had been submitted now, for a dry run. Writes nothing."""
         listed = self.manifest.listed
         if all(entry.run_id in listed and listed[entry.run_id].entry == entry for entry in entries):
             return self
@@ -88,22 +88,22 @@ class SweepState:
 
     @cached_property
     def dependencies(self) -> DependencyGraph:
-        """Which runs come before which."""
+        """The order between the runs of the sweep."""
         return DependencyGraph(self.manifest)
 
     @cached_property
     def scheduled(self) -> SchedulerView | None:
-        """What a scheduler knows of the sweep, asked at most once; None if it has no scheduler."""
+        """The scheduler's answer about the sweep, asked for at most once; None without a scheduler."""
         return None if self._scheduler is None else self._scheduler(self.folder)
 
     @property
     def scheduler_error(self) -> str | None:
-        """Why the scheduler's answer may be out of date: it did not answer when it was asked last."""
+        """Why the scheduler did not answer when it was last asked; None if it did."""
         return None if self.scheduled is None else self.scheduled.problem
 
     @cached_property
     def fed(self) -> Collection[str]:
-        """The runs that a living queue is going to start."""
+        """The runs that a running queue is going to start."""
         if self._given_fed is not None:
             return self._given_fed
         queue = read_queue_owner(self.folder)
@@ -112,10 +112,10 @@ class SweepState:
         return frozenset(self.manifest.run_ids.get(queue.generation or 0, self.manifest.listed))
 
     def view(self, run_id: str) -> RunView:
-        """Return what is known of one run, without what it waits for. Read once.
+        """Return the view of one run, read at most once. It does not say which runs this run waits for.
 
         Raises:
-            StoreError: If no generation lists it.
+            StoreError: If no generation lists the run.
         """
         if run_id not in self._views:
             self._views[run_id] = self.read_view(run_id)
@@ -125,7 +125,7 @@ class SweepState:
         """Read what is known of one run now, to watch runs change. The state itself does not change.
 
         Raises:
-            StoreError: If no generation lists it.
+            StoreError: If no generation lists the run.
         """
         listed = self.manifest.listed.get(run_id)
         if listed is None:
@@ -134,13 +134,13 @@ class SweepState:
         return read_view(self.name, run_dir, listed, fed=run_id in self.fed, ask=lambda: self.scheduled)
 
     def views(self, run_ids: Iterable[str] | None = None) -> list[RunView]:
-        """Return what is known of runs; one that has not begun says which others it waits for.
+        """Return the views of runs. The view of a run that has not begun says which runs it waits for.
 
         Args:
-            run_ids: Runs that the manifest lists; None for all of them.
+            run_ids: Runs that the manifest lists; None for all runs.
 
         Raises:
-            StoreError: If there is no such sweep.
+            StoreError: If the sweep does not exist.
         """
         if run_ids is None and not self.manifest.listed and not self.manifest.problems:
             raise StoreError(f"no sweep {self.name!r} under {os.path.dirname(self.folder)}")

@@ -15,24 +15,24 @@ class RunView:
 
     Attributes:
         sweep: Name of the sweep.
-        run_id: Which run.
-        experiment: Its recipe.
+        run_id: The id of the run.
+        experiment: The recipe of the run.
         settings: The settings that distinguish it inside its sweep.
         seed: The seed.
-        state: Where it stands.
-        attempts: How many executions it has had.
+        state: The state of the run.
+        attempts: The number of its attempts.
         generation: The newest manifest generation that lists it.
-        reason: Why the last attempt ended; None if it has not.
-        message: One line for the user: how that attempt ended, what it waits for, or a file that cannot be read.
-        host: Where the last attempt ran.
-        pid: The last attempt's supervisor.
-        started: Start of the last attempt, seconds since the epoch.
-        ended: Its end.
-        step: Steps done, for a run that is running.
-        steps: Steps in all.
+        reason: Why the last attempt ended; None if it has not ended.
+        message: One line for the user: how that attempt ended, what the run waits for, or a file that cannot be read.
+        host: The machine of the last attempt.
+        pid: The pid of the last attempt's supervisor.
+        started: When the last attempt started, seconds since the epoch.
+        ended: When the last attempt ended, seconds since the epoch.
+        step: The number of steps done, for a run that is running.
+        steps: The number of steps in all.
         run_dir: The run directory.
         resources: The resources it asks for.
-        waits: Tokens of runs that come before it and have not all succeeded.
+        waits: The labels that the run waits for: not all runs with these labels have succeeded.
     """
 
     sweep: str

@@ -223,7 +223,7 @@ def test_file_in_the_place_of_the_runs_is_explained(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StoreError, match=r"runs/a/manifest: Not a directory") as caught:
         write_runs(Store(tmp_path / "runs").sweep("a"), [plan_of()])
-    assert "a file is in the place of a folder" in (caught.value.hint or "")
+    assert "a part of the path is a file, not a folder" in (caught.value.hint or "")
 
 
 def test_views_of_a_thousand_runs_read_little(sweep: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
