@@ -1,1 +1,1 @@
-"""What a command does to a sweep: submit, drive, retry, cancel, clean up. One use case a file."""
+"""The actions of the commands on a sweep: submit, start, retry, cancel, clean up. One action in each file."""

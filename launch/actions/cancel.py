@@ -1,4 +1,4 @@
-"""Cancelling sweeps and runs: what is queued never starts, what runs is asked to stop."""
+"""Cancel sweeps and runs: waiting runs never start, running runs are asked to stop."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Cancellation(NamedTuple):
     """The outcome of a request to cancel."""
 
     views: list[RunView]  # the runs that were cancelled
-    stuck: list[StuckContainer]  # runs whose container may still be at work, also if they were cancelled before
+    stuck: list[StuckContainer]  # runs whose container may still run, also runs that were cancelled before
 
 
 def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
-    """Cancel sweeps or runs: what is queued never starts, what runs is asked to stop.
+    """Cancel sweeps or runs: waiting runs never start, running runs are asked to stop.
 
     Args:
-        store: Where the runs lie.
+        store: The store of the runs.
         targets: Sweeps and runs: names, files, run ids, beginnings of run ids, or `SWEEP/RUN`.
 
     Raises:
@@ -47,10 +47,10 @@ def cancel(store: Store, targets: Sequence[str]) -> Cancellation:
     fault_point("cancel.marked")
     cancelled: list[RunView] = []
     for sweep in dict.fromkeys(view.sweep for view in views):
-        # Read again: an attempt that began before the mark is seen here, and one that begins later sees the mark.
+        # Read again after the mark was written: an attempt that began before is seen here, a later one sees the mark.
         state = states[sweep].refreshed()
         own = state.views(dict.fromkeys(view.run_id for view in views if view.sweep == sweep))
-        # Every backend that ever scheduled the sweep: it may have moved to another machine.
+        # Ask every backend that ever scheduled the sweep: a sweep may have moved to another backend.
         headers = {header.backend: header for header in state.manifest.headers.values()}
         for header in headers.values() or [state.manifest.newest_header()]:
             find_backend(scheduling_profile(header)).stop(state, own)

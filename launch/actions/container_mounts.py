@@ -1,4 +1,4 @@
-"""What containers see of the host: the mounts a person asks for, and those that every run needs."""
+"""The folders of the host that containers see: mounts that the user asks for, and mounts that every run needs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from launch.specs.choices import BackendName
 from launch.specs.mount import Mount, lies_in, parse_mount
 from s5.catalog import CATALOG, cache_folder, data_root
 
-# Where JAX keeps compiled programs too, so that the runs of a sweep share them.
+# JAX also stores compiled programs in this folder, so that the runs of a sweep share them.
 _CACHE = "s5-launch"
-_HINT = "mount it at another place: SRC:DST"
+_HINT = "mount it at another path: SRC:DST"
 
 
 def requested_mounts(words: Sequence[str], profile: Profile) -> list[tuple[str, Mount]]:
-    """Return the mounts that a person asks for, each with where that is written.
+    """Return the mounts that the user asks for, each with the place that asks: the profile's file, or `--mount`.
 
     Args:
-        words: Those of the command line: `SRC[:DST][:rw]` each.
-        profile: The profile, which names others.
+        words: The mounts on the command line: `SRC[:DST][:rw]` each.
+        profile: The profile, which may name other mounts.
 
     Raises:
-        LaunchError: If a word is not a mount.
+        LaunchError: If a word is not a valid mount.
     """
     requested = [(f"{profile.file or profile.name}: mounts", mount) for mount in profile.mounts]
     for word in words:
@@ -40,16 +40,16 @@ def requested_mounts(words: Sequence[str], profile: Profile) -> list[tuple[str, 
 def check_mounts(
     requested: Sequence[tuple[str, Mount]], root: Path, profile: Profile, runtime: str
 ) -> tuple[list[Mount], list[str]]:
-    """Return the mounts, each once, and warnings about them.
+    """Return the mounts without duplicates, and warnings about them.
 
     Args:
         requested: The mounts, each with the place that asks for it.
         root: The folder of all run directories.
-        profile: Where the runs execute.
-        runtime: What wraps their commands.
+        profile: The profile that the runs execute with.
+        runtime: The runtime of their containers.
 
     Raises:
-        LaunchError: If one is missing on this machine, or two take one place, or one hides the runs.
+        LaunchError: If a source is missing on this machine, two mounts have the same target, or a mount hides the runs.
     """
     found: dict[str, Mount] = {}
     warnings: list[str] = []
@@ -58,25 +58,25 @@ def check_mounts(
         message = f"{where}: {mount.source}: no such file or folder"
         if not os.path.exists(mount.source):
             if profile.backend == BackendName.LOCAL:
-                raise LaunchError(message, hint="make it, or leave it out; it would be mounted at " + mount.target)
+                raise LaunchError(message, hint="make it, or remove the mount; its target is " + mount.target)
             warnings.append(f"{message} on this machine; the nodes of {profile.name} must have it")
         if runtime == "charliecloud" and not mount.writable:
             warnings.append(
-                f"{where}: {mount.source} can be written in the container: charliecloud has no other mounts"
+                f"{where}: {mount.source} can be written in the container: charliecloud has no read-only mounts"
             )
         taken = found.setdefault(mount.target, mount)
         if taken != mount:
             raise LaunchError(
                 f"{where}: {mount.source} and {taken.source} are both to be mounted at {mount.target}",
-                hint="give one of them another place: SRC:DST",
+                hint="mount one of them at another path: SRC:DST",
             )
         if mount.source != mount.target and (lies_in(mount.target, runs) or lies_in(runs, mount.target)):
-            raise LaunchError(f"{where}: {mount.target} is where the runs lie", hint="mount it at another place")
+            raise LaunchError(f"{where}: {mount.target} is where the runs lie", hint=_HINT)
     return list(found.values()), warnings
 
 
 def refuse_hidden(requested: Sequence[Mount], needed: Sequence[Mount]) -> None:
-    """Refuse mounts that hide what every run needs, or that have no mount point inside another mount.
+    """Raise if a mount hides a folder that every run needs, or has no mount point inside another mount.
 
     Raises:
         LaunchError: If a run would not find what it needs, or its runtime would not start it.
@@ -91,7 +91,7 @@ def refuse_hidden(requested: Sequence[Mount], needed: Sequence[Mount]) -> None:
 
 
 def _check_mount_point(outer: Mount, inner: Mount) -> None:
-    """Refuse a mount inside another folder that has no place for it: a runtime would have to make one there."""
+    """Raise if `inner` is mounted inside `outer` and its mount point is missing: a runtime would have to make it."""
     if outer.target == inner.target or not os.path.isdir(outer.source):
         return
     if not lies_in(inner.target, outer.target) or not os.path.exists(inner.source):
@@ -104,17 +104,17 @@ def _check_mount_point(outer: Mount, inner: Mount) -> None:
 
 
 def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], list[Path]]:
-    """Return the mounts that every run needs, and the folders among them that must be made: writable caches.
+    """Return the mounts that every run needs, and the caches among them, which must be made if they are missing.
 
     Args:
-        configs: The runs' configurations; they name the data, and runs to start from. What is not here is left out.
+        configs: The runs' configurations; they name the data, and runs to start from. Missing folders are left out.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
     caches, roots, systems = {base: None}, dict[Path, None](), dict[Path, None]()
     for config in configs:
         train: Mapping[str, Any] = config.get("train") or {}
         source = train.get("init_from")
-        if source is not None and os.path.isabs(source):  # a block's runs lie in the sweep's folder
+        if source is not None and os.path.isabs(source):  # the runs of a block are in the sweep's folder
             roots[Path(source)] = None
         data: Mapping[str, Any] = config.get("data") or {}
         roots[data_root(data.get("root"))] = None

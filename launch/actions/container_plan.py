@@ -1,4 +1,4 @@
-"""What runs execute in: their image, and what they see of the host. Planned first, then prepared."""
+"""The containers of runs: their image, and the folders of the host that they see. First planned, then prepared."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class ContainerOptions:
-    """What overrides the profile for one submission.
+    """The container options of one submission; they override the profile.
 
     Attributes:
-        runtime: What wraps the command; None for the profile's.
+        runtime: The runtime, such as `docker`; None for the profile's.
         image: The image; None for the profile's.
-        mounts: What runs see of the host besides the profile's mounts: `SRC[:DST][:rw]` each.
+        mounts: Folders of the host for the runs besides the profile's mounts: `SRC[:DST][:rw]` each.
         say: Called with a line about the progress of a conversion.
     """
 
@@ -43,16 +43,16 @@ class ContainerOptions:
 @final
 @dataclass(frozen=True, kw_only=True)
 class ContainerPlan:
-    """What runs execute in. A value: nothing is made before `prepare`.
+    """The plan of the containers of runs. Nothing is made before `prepare`.
 
     Attributes:
-        runtime: What wraps their commands.
-        image: Their image, whose file need not be there yet; None under `bare`, or if it was not found.
-        mounts: What they see of the host besides their own folders and the snapshot.
-        container: How an engine sets their containers up.
-        caches: Folders among the mounts that must be made.
+        runtime: The runtime, such as `docker`.
+        image: The image, whose file may not exist yet; None under `bare`, or if it was not found.
+        mounts: Folders of the host that the runs see besides their own folders and the snapshot.
+        container: The settings for the containers of an engine.
+        caches: Folders among the mounts that must be made if they are missing.
         warnings: What the user should know, one line each.
-        obstacles: What would keep the runs from starting.
+        obstacles: The errors that keep the runs from starting.
         convert: Converts the image to the file that the runtime executes; None if it executes no file.
     """
 
@@ -66,7 +66,7 @@ class ContainerPlan:
     convert: Callable[[], Image] | None = field(default=None, repr=False, compare=False)
 
     def prepare(self) -> ContainerPlan:
-        """Make the caches, convert the image if need be, and return the plan with the image that is there now.
+        """Make the caches, convert the image if necessary, and return the plan with the image that exists now.
 
         Raises:
             LaunchError: If there are obstacles, or the image cannot be converted.
@@ -80,24 +80,24 @@ class ContainerPlan:
         return self if self.convert is None else replace(self, image=self.convert(), convert=None)
 
     def on(self, header: ManifestHeader) -> ManifestHeader:
-        """Return the first line of a generation that executes in this."""
+        """Return the header of a generation with this plan's runtime, image and mounts."""
         return replace(header, runtime=self.runtime, image=self.image, mounts=self.mounts, container=self.container)
 
 
 def plan_containers(
     options: ContainerOptions, profile: Profile, configs: Iterable[Mapping[str, Any]], root: Path, *, gpus: bool
 ) -> ContainerPlan:
-    """Find the image of runs, and check everything that they are to see of the host. Changes nothing.
+    """Find the image of runs, and check the folders of the host that they will see. Changes nothing.
 
     Args:
-        options: What overrides the profile.
-        profile: Where the runs execute.
+        options: The options that override the profile.
+        profile: The profile that the runs execute with.
         configs: The runs' configurations as nested plain values; they name the data.
         root: The folder of all run directories.
         gpus: Whether any run asks for GPUs.
 
     Returns:
-        The plan; what is in the way is among its obstacles.
+        The plan. Errors are not raised but are among its obstacles.
     """
     runtime = options.runtime or profile.runtime
     obstacles: list[LaunchError] = []
@@ -107,7 +107,7 @@ def plan_containers(
         option = "--mount" if options.image is None else "--image"
         message = f"{option}: the runtime bare executes on the host itself"
         obstacles.append(
-            LaunchError(message, hint="name another with --runtime: docker, podman, apptainer, charliecloud")
+            LaunchError(message, hint="choose a runtime with --runtime: docker, podman, apptainer, charliecloud")
         )
     if runtime == "bare" or obstacles:
         return ContainerPlan(runtime=runtime, obstacles=tuple(obstacles))
@@ -121,7 +121,7 @@ def plan_containers(
         refuse_hidden(requested, needed)
     taken = {mount.target for mount in requested}
     mounts = outermost_first([*(mount for mount in needed if mount.target not in taken), *requested])
-    runs = str(root.absolute())  # in which the runs' own folders lie
+    runs = str(root.absolute())  # it contains the runs' own folders
     for mount in (Mount(source=runs, target=runs), *mounts):
         with collect_errors(obstacles):
             check_mount(mount, runtime)
@@ -140,7 +140,7 @@ def plan_containers(
 def _find_image(
     options: ContainerOptions, profile: Profile, root: Path, obstacles: list[LaunchError], *, gpus: bool
 ) -> tuple[Image | None, Callable[[], Image] | None]:
-    """Return the image of runs, or None if something is in the way; and what converts it, if it is a file."""
+    """Return the image of runs, and a function that converts it if it is a file; add an obstacle if it is not found."""
     from launch.containers.engine.network import check_network  # most runs have no container
     from launch.containers.images.request import ImageRequest
     from launch.containers.images.resolve import resolve_image
@@ -169,7 +169,7 @@ def _find_image(
 
 @contextmanager
 def _named_in(profile: Profile | None, key: str) -> Generator[None, None, None]:
-    """Name the profile's file and key in an error about what it asks for; None if the profile does not ask."""
+    """Put the profile's file and key in front of an error about its value; `profile` is None for another source."""
     try:
         yield
     except LaunchError as error:
@@ -185,11 +185,11 @@ def plan_containers_of_sweep(
     configs: Sequence[Mapping[str, Any]],
     left: Sequence[ManifestEntry],
 ) -> ContainerPlan:
-    """Find what the runs of a sweep execute in; see `plan_containers`. `left` are those without a result."""
+    """Plan the containers of a sweep; see `plan_containers`. `left` are the runs without a result."""
     runtime = options.runtime or profile.runtime
     manifest = state.manifest
     if not left and manifest.headers and manifest.newest_header().runtime == runtime:
-        header = manifest.newest_header()  # no run is left that needs the image
+        header = manifest.newest_header()  # all runs are done: nothing needs the image
         return ContainerPlan(runtime=runtime, image=header.image, mounts=header.mounts, container=header.container)
     gpus = any(entry.resources.gpus_per_node for entry in left)
     return plan_containers(options, profile, configs, Path(state.folder).parent, gpus=gpus)
@@ -198,9 +198,9 @@ def plan_containers_of_sweep(
 def plan_containers_for_retry(
     state: SweepState, options: ContainerOptions, profile: Profile, entries: Sequence[ManifestEntry], *, moved: bool
 ) -> ContainerPlan:
-    """Find what runs execute in that are tried again: the same as before, unless the options or the profile differ.
+    """Plan the containers of runs that are retried: the same as before, unless the options or the profile differ.
 
-    `moved` says whether the profile is another than before.
+    `moved` is whether the profile differs from the earlier one.
     """
     header = state.manifest.newest_header()
     runtime = options.runtime or (profile.runtime if moved else header.runtime)

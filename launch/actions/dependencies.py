@@ -1,4 +1,4 @@
-"""What must succeed before the runs of a submission: other runs of the sweep, and other sweeps."""
+"""Check what must succeed before the runs of a submission: other runs of the sweep, and other sweeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def find_predecessors(selected: Sequence[Run], planned: Sequence[Run]) -> list[Run]:
-    """Return the planned runs that selected ones come directly after, and that are not selected themselves."""
+    """Return the direct predecessors of the selected runs that are not selected themselves."""
     own = {run.record.run_id for run in selected}
     required = {label for run in selected for label in run.spec.dependencies.requires}
     others = (run for run in planned if run.record.run_id not in own)
@@ -27,10 +27,10 @@ def find_predecessors(selected: Sequence[Run], planned: Sequence[Run]) -> list[R
 
 
 def check_predecessors(selected: Sequence[Run], predecessors: Sequence[Run], state: SweepState) -> None:
-    """Refuse runs whose predecessors, from `find_predecessors`, have not succeeded: they could never start.
+    """Raise if a predecessor from `find_predecessors` has not succeeded: the run after it could never start.
 
     Raises:
-        LaunchError: Naming a run and what it comes after.
+        LaunchError: The message names the run and its predecessor.
     """
     left_out = (run for run in predecessors if not has_result(os.path.join(state.folder, run.record.run_id)))
     for run in left_out:
@@ -38,26 +38,26 @@ def check_predecessors(selected: Sequence[Run], predecessors: Sequence[Run], sta
             for label in set(other.spec.dependencies.requires).intersection(run.spec.dependencies.provides):
                 raise LaunchError(
                     f"{other.record.run_id} comes after {label}, and its run {run.record.run_id} has not succeeded "
-                    "and is left out",
-                    hint="choose both with --only, or run what comes first before",
+                    "and is not selected",
+                    hint=f"select both with --only, or run {label} first",
                 )
 
 
 def check_sweeps_before(names: Sequence[str], store: Store, *, attended: bool) -> None:
-    """Refuse a sweep that comes after others which have not succeeded, unless its scheduler lets it wait.
+    """Raise if the sweeps before a sweep have not succeeded, unless a scheduler can let the sweep wait for them.
 
     Args:
-        names: The sweeps that it comes after.
-        store: The runs.
-        attended: Whether no scheduler lets it wait.
+        names: The sweeps that must succeed first.
+        store: The store of all sweeps.
+        attended: Whether the runs execute on this machine, without a scheduler.
 
     Raises:
-        LaunchError: If one of them is missing, or has not succeeded.
+        LaunchError: If one of the sweeps does not exist, or has not succeeded.
     """
     for name in names:
         if name not in store.sweeps():
             message = f"`after: {name}`: no such sweep{did_you_mean(name, store.sweeps())}"
-            raise StoreError(message, hint="submit it first, or mend `after:` in the sweep file")
+            raise StoreError(message, hint="submit it first, or correct `after:` in the sweep file")
         left = runs_left(store.sweep(name).state())
         if left and attended:
             ended = [view for view in left if view.state in TERMINAL]

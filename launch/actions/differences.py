@@ -1,4 +1,4 @@
-"""What resolves differently than when a run was stored: the keys and both values, in words."""
+"""Describe the keys of a config whose values have changed since the run was stored, with both values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
     """Return the keys whose values differ between two configs in YAML.
 
     Returns:
-        Dotted key to both values, None for a key that is not there.
+        Dotted key to the old and the new value; None for a key that is missing.
     """
     import yaml  # only if something has changed
 
@@ -41,14 +41,14 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True) -> list[str]:
-    """Return the changes since the runs were stored, one line for each key and pair of values.
+    """Describe the changes since the runs were stored, one line for each key and pair of values.
 
     Args:
-        plan: What is to be written.
+        plan: The files to be written.
         runs: The planned runs.
         sweep: The sweep's folder, `runs/<sweep>`.
-        from_file: Whether a sweep file says what the runs are. Without one, what is typed with other overrides is
-            another run and no change of an earlier one.
+        from_file: Whether the runs come from a sweep file. Without a file, a run with other overrides is a different
+            run, not a change of an earlier run.
     """
     readable = [repair for repair in plan.repairs if repair.before is not None and _is_yaml(repair.before)]
     lines = [
@@ -64,14 +64,14 @@ def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *
     ]
     for (key, before, after), run_ids in _by_key(changed).items():
         lines.append(
-            f"{key}: {before} when these were submitted before, {after} now: {_runs(run_ids)} stay as they are, "
-            "and run again under a new id"
+            f"{key}: {before} when these were submitted before, {after} now: {_runs(run_ids)} stay as they are; "
+            "the new value runs under a new id"
         )
     return lines
 
 
 def changed_since_failure(views: Sequence[RunView], runs: Sequence[PlannedRun]) -> list[RunView]:
-    """Return the failures that no longer count: of a config that could not run, and that has changed since.
+    """Return the views of runs that failed because of their config (`user_error`) and whose config has changed since.
 
     Args:
         views: The views of runs.
@@ -92,7 +92,7 @@ def _saw_other_config(view: RunView, config: str) -> bool:
 
 
 def describe_restarts(run_ids: Sequence[str]) -> list[str]:
-    """Return in one line which failures no longer count, and why; nothing if there are none."""
+    """Return one line that says which failed runs are started again, and why; an empty list without such runs."""
     if not run_ids:
         return []
     many = len(run_ids) > 1
@@ -103,10 +103,10 @@ def describe_restarts(run_ids: Sequence[str]) -> list[str]:
 
 
 def _effect(key: str) -> str:
-    """Return the meaning of a key that differs in the config of a run that keeps its id."""
+    """Return what a change of a key means for a run that keeps its id."""
     if is_science(key):
-        # The id is a hash of the science, so no submission can have written the other value.
-        return "the run is not what config.yaml said, which was edited by hand; the file is put right"
+        # The run id is a hash of such keys, so no submission can have written the other value.
+        return "config.yaml does not fit the run id, since it was edited by hand; the file is corrected"
     return "their numbers do not depend on it"
 
 

@@ -1,4 +1,4 @@
-"""Starting a submission: in the foreground, in the background, or through a scheduler. Prints nothing."""
+"""Start a submission: in the foreground, in the background, or through a scheduler. Prints nothing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def run_queue(submission: Submission, *, on_change: Callable[[list[RunView]], None] | None = None) -> list[RunView]:
     """Start the runs of a submission in the foreground, wait for them, and return their views at the end.
 
-    The first SIGINT, SIGTERM or SIGHUP lets every run write a checkpoint and stop; a second one kills them.
+    The first SIGINT, SIGTERM or SIGHUP lets every run write a checkpoint and stop; a second signal kills the runs.
 
     Args:
-        submission: What to run.
+        submission: The submission.
         on_change: Called with the views of the submission's runs whenever one changes, and about once a second.
 
     Raises:
@@ -40,7 +40,7 @@ def run_queue(submission: Submission, *, on_change: Callable[[list[RunView]], No
 
 
 def run_in_background(submission: Submission) -> int:
-    """Start the runs of a submission in a process that outlives the terminal and writes to `queue.log`; return its pid.
+    """Start the runs of a submission in a background process, which writes to `queue.log`; return its pid.
 
     Raises:
         LaunchError: If another process feeds the sweep, or the process does not start.
@@ -49,7 +49,7 @@ def run_in_background(submission: Submission) -> int:
     backend = find_backend(submission.profile)
     if not isinstance(backend, AttendedBackend):
         name = submission.profile.name
-        raise BackendError(f"profile {name}: its runs go to a scheduler's queue and need no process in the background")
+        raise BackendError(f"profile {name}: its runs go to a scheduler's queue and need no background process")
     try:
         return backend.run_in_background(submission.state, submission.generation)
     except BackendError:
@@ -63,16 +63,16 @@ def needs_process(submission: Submission) -> bool:
 
 
 def submit_to_queue(submission: Submission) -> Submitted:
-    """Give the runs of a submission to a scheduler, which needs no process here.
+    """Submit the runs of a submission to a scheduler.
 
     Raises:
-        LaunchError: If it does not answer, or refuses: then it has none of the runs.
+        LaunchError: If the scheduler does not answer, or refuses: then it has none of the runs.
     """
     return _scheduler(submission.profile).submit(submission.state, submission.generation)
 
 
 def feed(state: SweepState) -> Submitted | None:
-    """Give a scheduler what it had no room for before; None for a sweep that this machine runs itself."""
+    """Submit the runs for which a scheduler had no room before; None for a sweep that this machine runs itself."""
     header = state.manifest.newest_header()
     if isinstance(find_backend(scheduling_profile(header)), AttendedBackend):
         return None
@@ -80,7 +80,7 @@ def feed(state: SweepState) -> Submitted | None:
 
 
 def preview(plan: Plan) -> list[str]:
-    """Return as texts what a scheduler would be asked for the runs of a plan that are left; nothing without one."""
+    """Return the texts of what a scheduler would be asked for the runs that are left; empty without a scheduler."""
     left = {view.run_id for view in plan.views if view.state not in (*TERMINAL, State.RUNNING, State.PENDING)}
     entries = [entry for entry in plan.entries if entry.run_id in left]
     backend = find_backend(plan.profile)

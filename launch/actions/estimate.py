@@ -26,9 +26,9 @@ class Estimate:
     """The cost of the runs that are left."""
 
     runs: int  # how many runs are left
-    known: int  # how many of them have the configuration of a run that has finished
-    core_hours: float | None  # CPU core hours of the known ones; None if none is known
-    gpu_hours: float | None  # GPU hours of the known ones; None if none is known
+    known: int  # how many of them can be estimated, because a run with the same configuration has finished
+    core_hours: float | None  # CPU core hours of the `known` runs; None if there are none
+    gpu_hours: float | None  # GPU hours of the `known` runs; None if there are none
 
 
 def estimate_plan(plan: Plan, store: Store) -> Estimate:
@@ -38,13 +38,13 @@ def estimate_plan(plan: Plan, store: Store) -> Estimate:
 
 
 def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sweep: str) -> Estimate:
-    """Estimate runs from finished ones of the same configuration with any seed, in any sweep.
+    """Estimate the cost of runs from finished runs of the same configuration with any seed, in any sweep.
 
     Args:
         left: The runs that are left.
         runs: The composed runs, including those that are left.
-        store: Where earlier runs lie.
-        sweep: Name of the sweep whose runs count before those of others.
+        store: The store with the finished runs.
+        sweep: Name of the sweep whose finished runs are used first; other sweeps only if it has none.
     """
     composed = {run.record.run_id: run for run in runs}
     experiments = {view.experiment for view in left}
@@ -106,5 +106,5 @@ def _hours(view: RunView) -> float:
     for attempt in attempt_numbers(view.run_dir):
         record = find_attempt(attempt_path(view.run_dir, attempt))
         if record is not None and record.ended is not None:
-            spent_s += max(0.0, record.ended - record.started)  # a clock may go back
+            spent_s += max(0.0, record.ended - record.started)  # the clock may have been set back
     return spent_s / 3600

@@ -1,4 +1,4 @@
-"""Deleting what no run needs any longer: old checkpoints, unused snapshots, plug-ins and images, temporary files."""
+"""Delete what no run needs any longer: old checkpoints, unused snapshots, plug-ins and images, temporary files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from launch.store.store import Store
     from launch.store.view import RunView
 
-# A snapshot is taken before the manifest that names it is frozen, and a temporary file lives for an instant: anything
-# younger than this may belong to a command that is still at work.
+# Anything younger than this may belong to a command that still runs: a command makes a snapshot before it writes the
+# manifest that names the snapshot, and it uses temporary files for a moment.
 GRACE_S = 3600.0
 _TEMPORARY = (".tmp", ".old")
 
@@ -41,9 +41,9 @@ class Garbage:
     """One file or folder that can be deleted."""
 
     path: Path
-    size: int  # bytes in it
+    size: int  # its size in bytes
     kind: str  # `checkpoint`, `snapshot`, `plugin`, `image` or `temporary`
-    image: Path | None = None  # the converted image that a temporary file was to become; None for anything else
+    image: Path | None = None  # for a temporary file of a conversion: the path of the converted image; else None
 
 
 def end_containers(store: Store, sweeps: Sequence[str]) -> list[StuckContainer]:
@@ -52,13 +52,13 @@ def end_containers(store: Store, sweeps: Sequence[str]) -> list[StuckContainer]:
 
 
 def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = None) -> list[Garbage]:
-    """Return everything that can be deleted, by path: nothing that a live or unfinished run needs.
+    """Return everything that can be deleted, sorted by path: nothing that a running or unfinished run needs.
 
     Args:
         store: The run directories.
-        sweeps: The sweeps whose succeeded runs are thinned. Copies of code and images can go only if no sweep at all
-            refers to them.
-        now: Seconds since the epoch; None for the clock's.
+        sweeps: The sweeps whose succeeded runs lose old checkpoints. A copy of code or an image is garbage only if no
+            sweep of the store refers to it.
+        now: The time in seconds since the epoch; None for the clock.
     """
     moment = time.time() if now is None else now
     found: list[Garbage] = []
@@ -73,10 +73,10 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
 
 
 def _of_run(view: RunView, now: float) -> Iterator[Garbage]:
-    """Yield a succeeded run's superseded checkpoints and torn temporary files.
+    """Yield the old checkpoints and the leftover temporary files of a succeeded run.
 
-    A checkpoint holds the best model so far and the last state, so the newest whole one is all that is needed
-    to evaluate or to fine-tune.
+    A checkpoint contains the best model so far and the last state, so the newest complete checkpoint is enough to
+    evaluate or to fine-tune.
     """
     folders = attempt_dirs(Path(view.run_dir))
     whole = [path for folder in folders for path in _children(folder / CHECKPOINTS) if path.name.isdigit()]
@@ -98,7 +98,7 @@ def _copies(store: Store, folder: str, kind: str, now: float) -> Iterator[Garbag
 
 
 def _images(store: Store, now: float) -> Iterator[Garbage]:
-    """Yield the converted images that neither a manifest nor an attempt names, and the leftovers of dead converters."""
+    """Yield the converted images that no manifest or attempt names, and leftovers of conversions that were killed."""
     for path, image in find_left(store.root):
         if _is_older(path, now):
             yield replace(_garbage(path, "temporary"), image=image)
@@ -110,20 +110,20 @@ def _images(store: Store, now: float) -> Iterator[Garbage]:
 
 
 def _used(store: Store, kind: str) -> set[str | None]:
-    """Return the names of the snapshots, images or plug-ins that anything refers to."""
+    """Return the names of the snapshots, images or plug-ins that are in use."""
     used = set(_listed(store, kind))
     if kind != "plugin":
         for file in store.root.glob(f"[!.]*/*/attempts/*/{ATTEMPT}"):
             record = find_attempt(str(file.parent))
-            used.add(record and _name(record, kind))  # one that cannot be read refers to what its manifest refers to
+            used.add(record and _name(record, kind))  # a record that cannot be read uses what its manifest names
     return used
 
 
 def _listed(store: Store, kind: str) -> Iterator[str | None]:
-    """Yield the names of what all manifests refer to; of plug-ins, what all runs refer to.
+    """Yield the names of the snapshots or images that manifests name, or of the plug-ins that runs name.
 
     Raises:
-        StoreError: If one cannot be read: what it refers to must not be deleted.
+        StoreError: If a manifest or run cannot be read: then nothing may be deleted.
     """
     if kind == "plugin":
         for file in store.root.glob(f"[!.]*/*/{RUN}"):
@@ -140,13 +140,13 @@ def _name(record: ManifestHeader | AttemptRecord, kind: str) -> str | None:
     if kind == "snapshot":
         return record.snapshot
     file = record.image and record.image.file
-    return file and os.path.basename(file)  # another machine may have the runs in another place
+    return file and os.path.basename(file)  # the folder of the runs may have another path on another machine
 
 
 def remove(store: Store, garbage: Iterable[Garbage]) -> int:
-    """Delete files and folders, unless they have come into use since; return how many bytes that freed.
+    """Delete files and folders, unless they are in use by now; return the number of bytes freed.
 
-    Each is hidden first, so that a kill in the middle leaves nothing that looks whole.
+    Each is first renamed to a hidden name, so that a kill in the middle leaves nothing that looks complete.
     """
     freed = 0
     for item in garbage:
@@ -162,10 +162,10 @@ def remove(store: Store, garbage: Iterable[Garbage]) -> int:
 
 
 def _hide(store: Store, item: Garbage) -> Path | None:
-    """Rename a thing so that no command finds it; None if it is gone or in use.
+    """Rename a file or folder so that no command finds it; return None if it is gone or in use.
 
-    A check only before the renaming leaves an instant in which a submission can begin to use a snapshot; a check only
-    after it would take each such snapshot away from its runs for an instant.
+    It is checked before and after the renaming: before, so that a snapshot in use is not taken away from its runs;
+    after, because a submission may have begun to use the snapshot between check and renaming.
     """
     hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
     if item.kind == "image":
@@ -186,7 +186,7 @@ def _hide(store: Store, item: Garbage) -> Path | None:
 
 
 def _put_back(hidden: Path, path: Path) -> bool:
-    """Rename a thing back; return False if a submission has made another one in its place meanwhile."""
+    """Rename a hidden file or folder back; return False if a submission has made `path` again meanwhile."""
     try:
         os.rename(hidden, path)
     except OSError as error:
@@ -197,7 +197,7 @@ def _put_back(hidden: Path, path: Path) -> bool:
 
 
 def _may_go(store: Store, item: Garbage, path: Path) -> bool:
-    """Return whether a thing that was found to be unused still is, at whichever path it lies now."""
+    """Return whether garbage is still unused. `path` is its present path."""
     if item.kind == "checkpoint":
         return True
     if not _is_older(path, time.time()) or (item.image is not None and is_being_made(item.image)):
@@ -206,7 +206,7 @@ def _may_go(store: Store, item: Garbage, path: Path) -> bool:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Delete a folder, also if its folders are read-only, as in a snapshot."""
+    """Delete a folder, even if folders inside are read-only."""
     for place, _, _ in os.walk(folder):
         os.chmod(place, stat.S_IRWXU)
     shutil.rmtree(folder)

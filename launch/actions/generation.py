@@ -1,4 +1,4 @@
-"""The manifest generation of a submission: one that says the same already, or a new one."""
+"""The manifest generation of a submission: an equal generation that exists already, or a new one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def entry_of(run: Run) -> ManifestEntry:
-    """Return the line that lists a run."""
+    """Return the manifest entry of a run."""
     record = run.record
     return ManifestEntry(
         run_id=record.run_id,
@@ -31,7 +31,7 @@ def entry_of(run: Run) -> ManifestEntry:
 
 
 def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
-    """Return the first line of a submission's generation, without its number and its containers."""
+    """Return the header of a submission's generation; its number and its containers are set later."""
     return ManifestHeader(
         sweep=sweep.name,
         generation=0,
@@ -53,29 +53,29 @@ def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
 def freeze_or_reuse(
     state: SweepState, header: ManifestHeader, entries: Sequence[ManifestEntry]
 ) -> tuple[SweepState, int]:
-    """Return the state with a generation that says this, and its number; it is added if no generation says this yet."""
+    """Find the generation with this header and these entries, or add it; return the state and the number."""
     manifest = state.manifest
     for generation in sorted(manifest.headers, reverse=True):
         found = manifest.headers[generation]
         if not same_but_for_time(found, header):
-            break  # it supersedes all that came before it
+            break  # this generation supersedes all earlier ones
         if found.why == Trigger.SUBMIT:
             if _lists(manifest, generation, entries):
                 return state, generation
             if _replaces(manifest, generation, entries):
-                break  # a reused older generation would still be superseded by this one
+                break  # this generation would supersede an older one even if that were reused
     return state.freeze(header, entries)
 
 
 def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
-    """Return whether a generation lists exactly these runs, and none newer asks for other resources."""
+    """Return whether a generation lists exactly these runs, and no newer one lists them with other resources."""
     return manifest.run_ids[generation] == tuple(entry.run_id for entry in entries) and all(
         manifest.listed[entry.run_id].entry == entry for entry in entries
     )
 
 
 def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
-    """Return whether a generation has other runs in the rows of these, as after an edit of the sweep file."""
+    """Return whether a generation has other runs in the table rows of these runs, as after an edit of the file."""
     own = {entry.run_id for entry in entries}
     rows = {row_of(entry.experiment, entry.settings) for entry in entries}
     others = [manifest.listed[run_id].entry for run_id in manifest.run_ids[generation] if run_id not in own]

@@ -1,4 +1,4 @@
-"""What a run printed: the log of one attempt, or all that is added until the run ends."""
+"""Read the log of a run: of one attempt, or everything that the run prints until it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PIECE = 1 << 16
 def read_log(
     sweep: SweepStore, run_id: str, *, attempt: int | None = None, tail: int | None = None
 ) -> tuple[int, Iterator[bytes]]:
-    """Return which attempt's log is read, and its pieces.
+    """Return the number of the attempt, and its log in pieces.
 
     Args:
         sweep: The sweep.
@@ -44,22 +44,22 @@ def _check_attempt(sweep: SweepStore, run_id: str, attempt: int | None) -> list[
     """Return the numbers of a run's attempts, oldest first; raise if `attempt` is given and is not one of them."""
     attempts = attempt_numbers(str(sweep.run_dir(run_id)))
     if attempt is not None and attempt not in attempts:
-        there = f"it has {', '.join(f'attempts/{number}' for number in attempts)}" if attempts else "it has none"
-        raise LaunchError(f"{run_id} has no attempts/{attempt}", hint=there)
+        there = ", ".join(f"attempts/{number}" for number in attempts)
+        raise LaunchError(f"{run_id} has no attempts/{attempt}", hint=f"its attempts: {there or 'none'}")
     return attempts
 
 
 def follow_log(
     sweep: SweepStore, run_id: str, *, attempt: int | None = None, tail: int | None = None, say: Callable[[str], None]
 ) -> Iterator[bytes]:
-    """Yield the pieces of a run's log, and what is added to it, until the attempt or the run has ended.
+    """Yield a run's log in pieces, also what is added to it, until the attempt or the run has ended.
 
     Args:
         sweep: The sweep.
         run_id: One of its runs.
-        attempt: The attempt, from 0; None for the last, and for those that begin later.
+        attempt: The attempt, from 0; None for the last attempt and every later one.
         tail: How many of the last lines to begin with; None for all.
-        say: Called with a line when the run is waited for, and when its next attempt begins.
+        say: Called with a line if the run has not started yet, and when its next attempt begins.
     """
     run_dir = sweep.run_dir(run_id)
     attempts = _check_attempt(sweep, run_id, attempt)
@@ -69,7 +69,7 @@ def follow_log(
     else:
         offset = _tail_offset(_log_file(run_dir, current), tail)
     while True:
-        # Asked before the log is read: what the run printed before its end is then read too.
+        # Checked before the log is read, so that everything that the run printed before its end is read too.
         ended = _has_ended(sweep, run_id, current)
         newest = attempt_numbers(str(run_dir))[-1:]
         for piece in () if current is None else _pieces(_log_file(run_dir, current), offset):
@@ -85,11 +85,11 @@ def follow_log(
 
 
 def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
-    """Return how an attempt ended that printed nothing, such as one whose program is missing; None for another."""
+    """Return how an attempt ended if it printed nothing, for example because its program is missing; else None."""
     run_dir = sweep.run_dir(run_id)
     log = _log_file(run_dir, attempt)
     if not log.is_file():
-        return f"{log} is not there: the attempt printed nothing"
+        return f"{log} does not exist: the attempt printed nothing"
     record = find_attempt(attempt_path(str(run_dir), attempt))
     if log.stat().st_size or record is None or not record.has_ended:
         return None
@@ -114,7 +114,7 @@ def _pieces(log: Path, offset: int) -> Iterator[bytes]:
 
 
 def _tail_offset(log: Path, lines: int | None) -> int:
-    """Return where the last lines of a file begin."""
+    """Return the offset in bytes at which the last lines of a file begin; 0 for all lines."""
     if lines is None:
         return 0
     try:

@@ -1,4 +1,4 @@
-"""Ending containers whose supervisors are gone. Commands that start runs do this; status never does."""
+"""End containers whose supervisors have died. Commands that start or cancel runs do this; `status` never does."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from launch.store.liveness import is_here
 from launch.store.view import RunView
 from launch.supervise.container_session import end_container
 
-# Each container has its own time for a checkpoint: one after the other, those of a machine with eight GPUs would take
-# minutes.
+# Containers are ended in parallel: each may take time to write a checkpoint, and one after the other, the containers of
+# eight GPUs would take minutes.
 _AT_ONCE = 16
 
 
 class StuckContainer(NamedTuple):
-    """A run whose container may still be at work, and why it could not be ended."""
+    """A run whose container may still run, and why the container could not be ended."""
 
     view: RunView
     error: StoreError
 
 
 def end_orphans(views: Iterable[RunView]) -> list[StuckContainer]:
-    """End the containers of runs that no supervisor watches, each with time to write a checkpoint.
+    """End the containers of runs whose supervisor has died, each with time to write a checkpoint.
 
     Returns:
-        Those that could not be ended, for example because their engine does not answer.
+        The containers that could not be ended, for example because their engine does not answer.
     """
     left = list(filter(_is_unwatched, views))
     if not left:
@@ -40,10 +40,10 @@ def end_orphans(views: Iterable[RunView]) -> list[StuckContainer]:
 
 
 def refuse_stuck(containers: Sequence[StuckContainer]) -> None:
-    """Raise if a container may still be at work.
+    """Raise if a container could not be ended.
 
     Raises:
-        BackendError: With the first of them, and how many more there are.
+        BackendError: With the error of the first container, and how many more there are.
     """
     if containers:
         first, others = containers[0].error, len(containers) - 1
@@ -52,7 +52,7 @@ def refuse_stuck(containers: Sequence[StuckContainer]) -> None:
 
 
 def _is_unwatched(view: RunView) -> bool:
-    """Return whether an engine here may hold the container of a run that has no supervisor."""
+    """Return whether an engine on this machine may run the container of a run whose supervisor has died."""
     record = find_attempt(_path(view)) if view.attempts else None
     if record is None or record.image is None or record.has_ended or not is_here(record):
         return False

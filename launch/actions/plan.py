@@ -1,4 +1,4 @@
-"""What submitting a sweep would do, as a value: found and checked, and nothing of it written."""
+"""Find out and check what submitting a sweep would do. Writes nothing."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What submitting a sweep would do. `print` shows it; a notebook shows a table.
+    """The plan of a submission. `print` shows it; a notebook shows a table.
 
     Attributes:
         sweep: The sweep.
-        profile: Where its runs are to execute.
-        state: What is stored of the sweep.
+        profile: The profile that its runs execute with.
+        state: The stored state of the sweep.
         runs: The selected runs.
-        predecessors: Runs that were not selected and that selected ones come after: they are listed too.
-        views: The selected runs as they would stand before anything starts.
-        run_dirs: What is to be written in their directories.
-        containers: What they execute in.
+        predecessors: Direct predecessors of selected runs that are not selected; the manifest lists them too.
+        views: The views of the selected runs before anything starts.
+        run_dirs: The files to be written in their directories.
+        containers: The plan of their containers.
         warnings: What the user should know, one line each.
-        obstacles: What keeps the runs from starting.
+        obstacles: The errors that keep the runs from starting.
     """
 
     sweep: Sweep
@@ -63,17 +63,17 @@ class Plan:
 
     @cached_property
     def entries(self) -> list[ManifestEntry]:
-        """The lines that list the selected runs."""
+        """The manifest entries of the selected runs."""
         return [entry_of(run) for run in self.runs]
 
     @property
     def new(self) -> frozenset[str]:
-        """The runs that have no directory yet."""
+        """The ids of the runs that have no directory yet."""
         return frozenset(self.run_dirs.missing)
 
     @property
     def counts(self) -> Counter[str]:
-        """How many of the selected runs are new, or in which state."""
+        """The number of selected runs by state; runs without a directory count as `new`."""
         return Counter("new" if view.run_id in self.new else str(view.state) for view in self.views)
 
     def __str__(self) -> str:
@@ -104,18 +104,18 @@ def plan_sweep(
 
     Args:
         sweep: The sweep.
-        store: Where its runs lie.
-        profile: Where they are to execute.
+        store: The store of its runs.
+        profile: The profile that the runs execute with.
         only: A glob over run ids, experiments and `key=value` settings; None for every run.
-        options: What they execute in, if that is not what the profile says.
+        options: Container options that override the profile; None for none.
 
     Returns:
-        The plan; what is in the way is among its obstacles.
+        The plan. Errors that keep runs from starting are among its obstacles.
 
     Raises:
         LaunchError: If the runs cannot be composed, or another process feeds the sweep.
     """
-    from launch.compose.composer import Composer  # Hydra takes its time, and the other verbs do without
+    from launch.compose.composer import Composer  # loading Hydra is slow, and other commands do not need it
 
     check_queue(str(store.sweep(sweep.name).path), profile)
     sweep = apply_plugins(sweep, store.root)
@@ -126,10 +126,10 @@ def plan_sweep(
 
 
 def select(runs: Sequence[Run], only: str | None) -> list[Run]:
-    """Return the runs that the glob `only` picks by id, experiment, or a setting as `key=value`; all without one.
+    """Return the runs whose id, experiment or setting (`key=value`) matches the glob `only`; all if it is None.
 
     Raises:
-        LaunchError: If it picks none.
+        LaunchError: If no run matches.
     """
     selected = [run for run in runs if only is None or any(fnmatch.fnmatchcase(name, only) for name in _names(run))]
     if not selected:
@@ -141,7 +141,7 @@ def select(runs: Sequence[Run], only: str | None) -> list[Run]:
 
 
 def _names(run: Run) -> list[str]:
-    """Return all names of a run; a setting has one for every ending of its key: `optim.lr=1` and `lr=1`."""
+    """Return the names of a run that a glob can match; a setting has several, such as `optim.lr=1` and `lr=1`."""
     record = run.record
     names = [record.run_id, record.experiment]
     for key, value in {**run.settings, "seed": record.seed}.items():
@@ -164,10 +164,10 @@ def plan_runs(
     Args:
         sweep: The sweep.
         runs: The selected runs.
-        store: Where they lie.
-        profile: Where they are to execute.
-        sweep_runs: All runs of the sweep, if those are only some.
-        options: What they execute in, if that is not what the profile says.
+        store: The store of the runs.
+        profile: The profile that the runs execute with.
+        sweep_runs: All runs of the sweep, if `runs` are only some of them.
+        options: Container options that override the profile; None for none.
     """
     own = store.sweep(sweep.name)
     check_queue(str(own.path), profile)
@@ -210,7 +210,7 @@ def _find_obstacles(
     store: Store,
     profile: Profile,
 ) -> list[LaunchError]:
-    """Return everything but containers that keeps runs from starting."""
+    """Return the errors that keep runs from starting, except those of the containers."""
     from launch.compose.preflight import find_obstacles
 
     backend = find_backend(profile)
@@ -220,7 +220,7 @@ def _find_obstacles(
     with collect_errors(obstacles):
         check_predecessors(runs, predecessors, state)
     obstacles += find_obstacles(runs, {**os.environ, **profile.env})
-    if left:  # runs that are done ask nothing of a machine or a cluster
+    if left:  # runs that are done need no resources
         with collect_errors(obstacles):
             backend.check(left)
     return obstacles

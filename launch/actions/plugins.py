@@ -1,4 +1,4 @@
-"""Plug-ins of a sweep: loaded for its plan, and copied to the folder of its runs, which later edits do not reach."""
+"""Load the plug-ins of a sweep for its plan, and copy them to the folder of its runs, safe from later edits."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from launch.store.records import RunRecord
     from launch.sweepfile.sweep import Sweep
 
-PLUGINS = ".plugins"  # the folder beside all sweeps: `.plugins/<hash>/<name>`, mounted with the runs
+PLUGINS = ".plugins"  # a folder next to the sweeps: `.plugins/<hash>/<name>`, mounted with the runs
 _HASH_DIGITS = 16
 _COPY = re.compile(rf"/{re.escape(PLUGINS)}/([0-9a-f]{{{_HASH_DIGITS}}})/")
 
 
 def apply_plugins(sweep: Sweep, root: Path) -> Sweep:
-    """Load the plug-ins that a sweep names, and have its runs name their copies below `root`. Writes nothing.
+    """Load the plug-ins of a sweep; return the sweep with runs that name copies of them below `root`. Writes nothing.
 
     Raises:
         ConfigError: If a plug-in cannot be found or imported.
@@ -54,7 +54,7 @@ def apply_plugins(sweep: Sweep, root: Path) -> Sweep:
 
 
 def copy_plugins(sweep: Sweep, root: Path) -> None:
-    """Copy the plug-ins of a sweep to where its runs look for them, below `root`; a copy that is there stays."""
+    """Copy the plug-ins of a sweep to the folders below `root` that its runs name, unless the copies exist."""
     for place in sweep.plugins:
         folder = plugin_folder(place)
         copy = _copy_of(folder, root)
@@ -73,7 +73,7 @@ def copy_plugins(sweep: Sweep, root: Path) -> None:
 
 
 def plugin_copies(run: RunRecord) -> Iterator[str]:
-    """Yield the names of the folders with the plug-ins of a run."""
+    """Yield the hashes in the paths of a run's plug-ins: the names of their folders in `.plugins`."""
     for word in run.overrides:
         if word.startswith("plugins="):
             yield from _COPY.findall(word)

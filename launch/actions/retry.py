@@ -1,4 +1,4 @@
-"""Starting again what has failed, was cancelled or was lost. Starts nothing itself and prints nothing."""
+"""Let failed, cancelled and lost runs start again. Starts nothing itself and prints nothing."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def retry(
     options: ContainerOptions | None = None,
     source: Path | None = None,
 ) -> Submission:
-    """List runs that did not succeed in a new generation, which lets them start again.
+    """Add a generation that lists the failed, cancelled and lost runs, so that they can start again.
 
-    Runs that wait for them, and were submitted with them, are listed too: they can start then.
+    It also lists the runs that wait for them and were submitted with them: these can start afterwards.
 
     Args:
-        store: Where the runs lie.
+        store: The store of the runs.
         sweep: Name of the sweep.
-        profile: Where they execute; None for the profile they were submitted with.
-        failed_only: Whether to leave cancelled and lost runs alone.
-        options: What they execute in; None for what they were submitted with.
-        source: The folder whose code the runs execute; None for the one this launcher was imported from.
+        profile: The profile to execute with; None for the profile that they were submitted with.
+        failed_only: Whether to retry failed runs only, not cancelled and lost runs.
+        options: Container options; None for the containers that they were submitted with.
+        source: The folder with the code for the runs; None for the folder of this launcher's code.
 
     Returns:
-        The submission, to be driven; without views if there is nothing to retry.
+        The submission, which the caller must start; without views if there is nothing to retry.
 
     Raises:
         LaunchError: If another process feeds the sweep.
-        BackendError: If a container of one of them may still be at work.
+        BackendError: If a container of one of the runs may still run.
     """
     state = store.sweep(sweep).state()
     check_queue(state.folder, profile or scheduling_profile(state.manifest.newest_header()))
@@ -92,7 +92,7 @@ def retry(
 
 
 def _entries_to_retry(state: SweepState, views: list[RunView]) -> list[ManifestEntry]:
-    """Return the lines of runs to retry, and of the runs that wait for them, in the order of the manifest."""
+    """Return the entries of runs to retry, and of the runs that wait for them, in the order of the manifest."""
     chosen = {view.run_id for view in views}
     waiting = state.dependencies.dependents(chosen)
     chosen |= {run_id for run_id in waiting if state.view(run_id).state not in TERMINAL}

@@ -1,4 +1,4 @@
-"""Submitting a plan: its run directories are written, then listed in the manifest. Starts and prints nothing."""
+"""Submit a plan: write its run directories, then list them in the manifest. Starts and prints nothing."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Submission:
 
     sweep: str  # name of the sweep
     generation: int  # the manifest generation that lists them
-    profile: Profile  # where they execute
-    state: SweepState  # what is stored of the sweep
-    views: tuple[RunView, ...]  # the runs as they stood before anything was started; none if there is nothing to do
+    profile: Profile  # the profile that they execute with
+    state: SweepState  # the stored state of the sweep
+    views: tuple[RunView, ...]  # the views of the runs before anything is started; empty if there is nothing to do
     new: frozenset[str] = frozenset()  # the runs whose directories this submission made
     warnings: tuple[str, ...] = ()  # what the user should know, one line each
 
@@ -47,17 +47,17 @@ class Submission:
 
 
 def submit(plan: Plan, *, source: Path | None = None) -> Submission:
-    """Write what a plan says. A process that is killed here is made good by submitting again.
+    """Write the files of a plan. If the process is killed meanwhile, submitting again completes the work.
 
     Args:
         plan: The plan.
-        source: The folder whose code the runs execute; None for the one this launcher was imported from.
+        source: The folder with the code for the runs; None for the folder of this launcher's code.
 
     Returns:
-        The submission, to be driven.
+        The submission, which the caller must start.
 
     Raises:
-        LaunchError: If something is in the way, or another process feeds the sweep.
+        LaunchError: If the plan has obstacles, or another process feeds the sweep.
     """
     raise_all(plan.obstacles)
     check_queue(plan.state.folder, plan.profile)
@@ -67,7 +67,7 @@ def submit(plan: Plan, *, source: Path | None = None) -> Submission:
     fault_point("submit.planned")
     snapshot = take_snapshot(source or OWN_CODE, Path(plan.state.folder).parent)
     header = containers.on(header_of(plan.sweep, plan.profile, snapshot.hash))
-    # The successors of a run that has succeeded are told of it, so it is listed too.
+    # Predecessors that are not selected are listed too, so that the runs after them can find their folders.
     entries = [*plan.entries, *map(entry_of, plan.predecessors)]
     state, generation = freeze_or_reuse(plan.state.refreshed(fed=()), header, entries)
     fault_point("submit.frozen")
@@ -86,10 +86,10 @@ def submit(plan: Plan, *, source: Path | None = None) -> Submission:
 def _restart_changed(
     plan: Plan, state: SweepState, header: ManifestHeader, entries: Sequence[ManifestEntry], generation: int
 ) -> tuple[SweepState, int, tuple[RunView, ...]]:
-    """List failures again whose config has changed since, and return the state, its generation and the runs' views."""
+    """Let failed runs start again if their config has changed; return the state, the generation and the views."""
     run_ids = [run.record.run_id for run in plan.runs]
     views = state.views(run_ids)
-    # The results of runs that finished after their supervisor was gone.
+    # Runs that finished after their supervisor had died: publish their results.
     adopted = {view.run_id for view in views if view.state is State.LOST and adopt_result(view.run_dir)}
     views = [state.read_view(view.run_id) if view.run_id in adopted else view for view in views]
     restarts = {view.run_id for view in changed_since_failure(views, plan.runs)}
@@ -97,5 +97,5 @@ def _restart_changed(
         return state, generation, tuple(views)
     retried = [entry for entry in entries if entry.run_id in restarts]
     state, _ = state.freeze(replace(header, why=Trigger.RETRY), retried)
-    state, generation = state.freeze(header, entries)  # so that the newest generation has every run
+    state, generation = state.freeze(header, entries)  # so that the newest generation lists every run
     return state, generation, tuple(state.views(run_ids))

@@ -1,4 +1,4 @@
-"""From the word for a sweep or a run to its name: a name, a file, a run id, the beginning of one, a folder."""
+"""Find the sweep or run that the user's word names: a name, a file, a run id or its beginning, or a folder."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from s5.run_dir.result import RUN
 if TYPE_CHECKING:
     from launch.store.store import SweepStore
 
-_MAX_COMPARED = 2_000  # run ids: with more, finding the nearest takes too long
+_MAX_COMPARED = 2_000  # with more run ids, finding the nearest one takes too long
 _YAML = (".yaml", ".yml")
 
 
 def open_store(root: str | os.PathLike[str] | None = None) -> Store:
-    """Return the store in a folder (`$LAUNCH_RUNS` or `./runs` by default); its views include what Slurm knows."""
+    """Return the store in a folder (`$LAUNCH_RUNS` or `./runs` by default); its views include Slurm's answers."""
     from launch.backends.slurm.scheduler_view import read_queue
 
     return Store(None if root is None else Path(root), read_queue)
 
 
 def find_sweep(store: Store, word: str) -> SweepStore:
-    """Return the sweep that `word` names, which has at least one generation; see `sweep_name`."""
+    """Return the sweep that `word` names; raise if the store has no such sweep. See `sweep_name`."""
     return store.sweep(sweep_name(store, word))
 
 
 def sweep_name(store: Store, word: str) -> str:
-    """Return the name of the sweep that `word` names: itself, or the name in the sweep file.
+    """Return the name of the sweep that `word` names; for a sweep file, the name that the file gives.
 
     Raises:
-        LaunchError: If the store has no such sweep; the nearest name is shown.
+        LaunchError: If the store has no such sweep; the message suggests the nearest name.
     """
     names = store.sweeps()
     if word in names:
@@ -57,17 +57,17 @@ def find_run(store: Store, word: str) -> tuple[str, str]:
 
     Args:
         store: The run directories.
-        word: A run id, the beginning of one, `SWEEP/RUN` with either, or a run's folder.
+        word: A run id or its beginning, `SWEEP/` and one of these, or a run's folder.
 
     Raises:
-        LaunchError: If it names no run, or more than one.
+        LaunchError: If the word names no run, or more than one.
     """
     found = _matching_runs(store, word)
     if len(found) == 1:
         return found[0]
     if not found:
         raise _no_run(store, word)
-    # Two sweeps may hold the same run id; then only the sweep tells the runs apart.
+    # Two sweeps may contain the same run id; then only the sweep's name distinguishes the runs.
     shown = ", ".join("/".join(each) for each in found[:3]) + (" …" if len(found) > 3 else "")
     raise LaunchError(f"{word!r} is the beginning of {len(found)} runs: {shown}", hint="type more of it, or SWEEP/RUN")
 
@@ -76,7 +76,7 @@ def find_target(store: Store, word: str) -> str:
     """Return the full name of a sweep or a run: `SWEEP` or `SWEEP/RUN`.
 
     Raises:
-        LaunchError: If it names neither a sweep nor one run.
+        LaunchError: If the word names neither a sweep nor exactly one run.
     """
     if word.rstrip("/") in store.sweeps() or word.endswith(_YAML):
         return sweep_name(store, word)
@@ -115,11 +115,11 @@ def _no_run(store: Store, word: str) -> LaunchError:
 
 
 def _name_in_file(file: Path) -> str:
-    """Return the name that a sweep file gives itself, else the file's own name."""
+    """Return the `name:` in a sweep file; without one, the file's name without its ending."""
     try:
         for line in file.read_text(errors="replace").splitlines():
             if line.startswith("name:"):
-                import yaml  # most sweep files have no name of their own
+                import yaml  # most sweep files have no `name:` and do not need it
 
                 return str(yaml.safe_load(line)["name"])
     except (OSError, ValueError):

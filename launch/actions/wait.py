@@ -1,4 +1,4 @@
-"""Waiting until no process works on sweeps any more, and submitting meanwhile what a queue had no room for."""
+"""Wait until sweeps have ended; meanwhile submit the runs for which a scheduler's queue had no room."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from launch.store.sweep_state import SweepState
 
 _ALIVE = frozenset({State.PENDING, State.RUNNING})
-# How often a scheduler's queue is asked whether it has room: less and less often while it has none.
+# Seconds between two attempts to submit more runs; they double while the queue has no room.
 _FEED_S = 30.0
 _MAX_FEED_S = 180.0
 
 
 def ignore(_: str) -> None:
-    """Drop a line of progress that the caller does not show."""
+    """Ignore a line of progress."""
 
 
 @final
 class Feeder:
-    """Submits what a cluster's queue had no room for, as the queue empties.
+    """Submits the runs for which a cluster's queue had no room, as the queue empties.
 
     Args:
         states: The sweeps.
@@ -44,7 +44,7 @@ class Feeder:
         self._pause_s = _FEED_S
 
     def feed(self) -> bool:
-        """Submit what there is room for, if it is time to; return whether something is left."""
+        """Submit as many runs as the queue has room for, if the pause is over; return whether runs are left."""
         from launch.actions import drive
 
         if time.monotonic() < self._next:
@@ -74,14 +74,14 @@ def wait_for_end(
     on_change: Callable[[list[RunView]], None] | None = None,
     feeder: Feeder | None = None,
 ) -> tuple[list[SweepState], bool]:
-    """Wait until no process works on sweeps, or is going to.
+    """Wait until no run of the sweeps is running or pending.
 
     Args:
         states: The sweeps.
         timeout_s: Seconds after which to give up; None to wait for ever.
-        poll_s: Seconds between two looks.
-        on_change: Called with the views of all runs after each look.
-        feeder: Submits what waits for room; None to submit nothing.
+        poll_s: Seconds between two checks.
+        on_change: Called with the views of all runs after each check.
+        feeder: Submits runs that wait for room in a scheduler's queue; None to submit nothing.
 
     Returns:
         The sweeps as they are at the end, and whether they have ended.
@@ -89,7 +89,7 @@ def wait_for_end(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         left = feeder is not None and feeder.feed()
-        # Asked before the views are read: a queue that is gone then has left its last word in them.
+        # Checked before the views are read: a queue that has ended by then has written everything that they show.
         active = left or any(read_queue_owner(state.folder) is not None for state in states)
         states = [state.refreshed() for state in states]
         views = [view for state in states for view in state.views()]

@@ -63,7 +63,7 @@ def test_science_that_somebody_edited_is_told_apart_from_what_may_follow(typed: 
     typed.config.write_text(CONFIG.replace("0.001", "0.5").replace("disabled", "offline"))
     science, other = typed.again(CONFIG)
     assert science.startswith("optim.lr: 0.5 before, 0.001 now") and "do not depend" not in science
-    assert science.endswith("which was edited by hand; the file is put right")
+    assert science.endswith("since it was edited by hand; the file is corrected")
     assert other.startswith("wandb.mode: offline before") and other.endswith("their numbers do not depend on it")
     assert typed.again(CONFIG) == []
 

@@ -85,7 +85,8 @@ def test_run_directory_made_by_hand_is_completed(sweep: SweepStore) -> None:
 def test_same_eight_digits_of_another_science_are_refused(sweep: SweepStore) -> None:
     (plan,) = listed(sweep)
     other = Planned(replace(plan.record, science_hash="f" * 64))
-    with pytest.raises(StoreError, match=r"has the science hash f{64}, and this directory belongs to 0{64}") as caught:
+    words = r"has the science hash f{64}, but this directory belongs to a run with 0{64}"
+    with pytest.raises(StoreError, match=words) as caught:
         write_runs(sweep, [other])
     assert "sweep of another name" in (caught.value.hint or "")
 
