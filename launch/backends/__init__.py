@@ -1,1 +1,1 @@
-"""Who schedules the attempts of a sweep: a queue on this machine, or Slurm."""
+"""The backends, which schedule the attempts of a sweep: a queue on this machine, or Slurm."""

@@ -1,4 +1,4 @@
-"""What a backend is: the part that decides when and where the attempts of a sweep execute."""
+"""The interface of a backend, which decides when and where the attempts of a sweep execute."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ OnChange = Callable[[list[RunView]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """What was given to a scheduler."""
+    """The outcome of a submission to a scheduler."""
 
-    submitted: int  # how many runs the scheduler has now and did not have before
-    left: int  # how many runs it has no room for
-    words: str  # the same in one line for a person
+    submitted: int  # how many runs were added to the scheduler's queue
+    left: int  # how many runs the queue has no room for
+    words: str  # the same in one line for the user
 
 
 class Backend(ABC):
-    """Schedules attempts. The run directories hold the truth; a backend adds what they cannot know."""
+    """Schedules attempts. The state of a run is in its run directory; a backend adds what only a scheduler knows."""
 
     @abstractmethod
     def check(self, entries: Sequence[ManifestEntry]) -> None:
-        """Refuse runs that could never start.
+        """Raise if a run could never start.
 
         Raises:
-            LaunchError: Naming the key, what is asked for and what there is.
+            LaunchError: The message names the key, the value that is asked for and the value that is available.
         """
 
     @abstractmethod
@@ -43,16 +43,16 @@ class Backend(ABC):
 
 
 class AttendedBackend(Backend):
-    """A backend whose runs need a process of the launcher until they have ended."""
+    """A backend that needs a process of the launcher until its runs have ended."""
 
     @abstractmethod
     def run(self, sweep: SweepState, generation: int, on_change: OnChange | None) -> None:
-        """Execute the runs of a generation; return when none is left to start or to wait for.
+        """Execute the runs of a generation; return when no run is left to start or to wait for.
 
         Args:
             sweep: The sweep.
-            generation: Its generation.
-            on_change: Called with the views of its runs when one changes, and about once a second.
+            generation: The generation.
+            on_change: Called with the views of the runs when one changes, and about once a second.
 
         Raises:
             LaunchError: If another process runs the sweep, or its folder cannot be written.
@@ -60,24 +60,24 @@ class AttendedBackend(Backend):
 
     @abstractmethod
     def run_in_background(self, sweep: SweepState, generation: int) -> int:
-        """Do as `run` in a process that outlives the terminal; return its pid.
+        """Do what `run` does, in a background process that outlives the terminal; return its pid.
 
         Raises:
-            BackendError: If that process does not start.
+            BackendError: If the process does not start.
         """
 
 
 class SchedulerBackend(Backend):
-    """A backend that hands its runs to the scheduler of a cluster, which keeps them."""
+    """A backend that submits its runs to the scheduler of a cluster."""
 
     @abstractmethod
     def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
-        """Submit the runs of a generation, as many as the queue has room for; `asked` if a person asked for it.
+        """Submit the runs of a generation, as many as the queue has room for. `asked` is whether the user asked for it.
 
         Raises:
-            LaunchError: If the scheduler does not answer or refuses; then it has nothing of this call.
+            LaunchError: If the scheduler does not answer or refuses; then this call has submitted nothing.
         """
 
     @abstractmethod
     def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
-        """Return as texts the commands and scripts that `submit` would use, `max_parallel` runs at once at most."""
+        """Return the texts of the commands and scripts of `submit`, with at most `max_parallel` runs at once."""

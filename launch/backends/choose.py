@@ -1,4 +1,4 @@
-"""Finding the backend that a profile names, and whether a sweep may be given to it."""
+"""Find the backend that a profile names, and check that no other process feeds a sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def find_backend(profile: Profile) -> Backend:
     """Return the backend that a profile names.
 
     Raises:
-        BackendError: If there is no backend of that name, as in a profile that a program made by hand.
+        BackendError: If there is no backend of that name: a Python program can make such a profile.
     """
     if profile.backend == BackendName.LOCAL:
         return LocalBackend(profile)
@@ -27,15 +27,15 @@ def find_backend(profile: Profile) -> Backend:
 
 
 def scheduling_profile(header: ManifestHeader) -> Profile:
-    """Return as much of the profile of a generation as says who schedules it: its file may be gone."""
+    """Return a profile with only the name and the backend of a generation's profile: its file may be gone."""
     return Profile(name=header.profile, backend=header.backend)
 
 
 def check_queue(sweep: str, profile: Profile) -> None:
-    """Refuse to touch the sweep in a folder that another process feeds; wait for one that submits, which is soon done.
+    """Raise if another process feeds the sweep in a folder. If it submits to a scheduler, first wait for its end.
 
     Raises:
-        LaunchError: Naming the other process.
+        LaunchError: The message names the other process.
     """
     patience_s = SUBMIT_PATIENCE_S if isinstance(find_backend(profile), SchedulerBackend) else 0.0
     check_not_busy(sweep, patience_s=patience_s)

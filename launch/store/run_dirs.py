@@ -180,7 +180,7 @@ def _is_same_run(file: str, before: bytes | None, record: RunRecord) -> bool:
         raise StoreError(
             f"{file}: the run {record.run_id} has the science hash {record.science_hash}, but this directory "
             f"belongs to a run with {found.science_hash}",
-            hint="the ids of two runs end with the same eight digits by chance; put one run into another sweep",
+            hint="two run ids end with the same eight digits by chance; put one run into a sweep of another name",
         )
     return found.command == record.command
 

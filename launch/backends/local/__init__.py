@@ -1,1 +1,1 @@
-"""The queue on this machine, over its GPUs and its CPU cores."""
+"""The local backend: a queue that shares the GPUs and CPU cores of this machine among runs."""

@@ -1,4 +1,4 @@
-"""This machine as a backend: a queue in the foreground, or one that outlives the terminal."""
+"""The local backend: runs the queue on this machine, in the foreground or in a background process."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class LocalBackend(AttendedBackend):
     """Runs attempts on this machine, as many at once as its slots allow.
 
     Args:
-        profile: How many, and with which variables.
+        profile: The number of slots, and the variables for the runs.
     """
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
 
     def check(self, entries: Sequence[ManifestEntry]) -> None:
-        """Refuse runs that ask for more than this machine has."""
+        """Raise if a run asks for more than this machine has."""
         asked = {entry.resources for entry in entries}
         machine = find_machine(gpus=any(resources.gpus_per_node for resources in asked))
         for resources in asked:
             check_fits(resources, machine)
 
     def run(self, sweep: SweepState, generation: int, on_change: OnChange | None) -> None:
-        """Start runs as slots become free, until none is left."""
+        """Start runs as slots become free, until no run is left."""
         options = QueueOptions(
             slots=self._profile.slots,
             slots_per_gpu=self._profile.slots_per_gpu,
@@ -57,7 +57,7 @@ class LocalBackend(AttendedBackend):
         run_queue(sweep, generation, options)
 
     def run_in_background(self, sweep: SweepState, generation: int) -> int:
-        """Start a process with a session of its own; return its pid once it holds the sweep's queue."""
+        """Start a process in its own session; return its pid once it has locked the sweep's queue."""
         reading, ready = os.pipe()
         words = [sweep.folder, str(generation), str(self._profile.slots or 0)]
         words += [str(self._profile.slots_per_gpu), str(ready)]
@@ -80,13 +80,13 @@ class LocalBackend(AttendedBackend):
                 os.close(log)
                 os.close(ready)
             said = answer.read()  # returns when the queue has begun, or when its process has ended
-        started.wait()  # it forks at once, and only the fork goes on
+        started.wait()  # it forks at once, and only the fork continues
         if not said:
             raise BackendError(f"the queue in the background did not start: {_last_line(log_path)}")
         return int(said)
 
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
-        """Ask the supervisors of live attempts to end them; if a supervisor is gone, ask the processes it left."""
+        """Send SIGTERM to the supervisors of running attempts; if a supervisor has died, to the processes it left."""
         for view in (view for view in views if view.state is State.RUNNING):
             path = attempt_path(view.run_dir, view.attempts - 1)
             record, supervisor = find_attempt(path), None
@@ -106,13 +106,13 @@ def _last_line(path: Path) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a generation in the background.
+    """Run a generation in the background and return the exit code.
 
     `python -m launch.backends.local.backend SWEEP_DIR GENERATION SLOTS PER_GPU FD`
     """
     folder, generation, slots, slots_per_gpu, ready = words
     if os.fork():
-        return 0  # the process that started this one is not kept waiting
+        return 0  # so that the process that started this one need not wait
 
     def begun() -> None:
         os.write(int(ready), str(os.getpid()).encode())

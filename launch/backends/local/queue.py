@@ -1,6 +1,6 @@
-"""The queue of one sweep on this machine: starts supervisors as slots become free, and waits for their ends.
+"""The queue of one sweep on this machine: starts supervisors as slots become free, and waits until they end.
 
-It keeps nothing in memory that the run directories do not say, so it may die at any moment: the supervisors go on,
+The queue stores no state except in the run directories, so it may be killed at any moment: the supervisors continue,
 and the next queue finds them.
 """
 
@@ -36,14 +36,14 @@ _REPORT_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class QueueOptions:
-    """How a queue works.
+    """The options of a queue.
 
     Attributes:
-        slots: Runs at once; None for as many as fit.
-        slots_per_gpu: Runs that share a GPU.
+        slots: How many runs may execute at once; None for as many as fit.
+        slots_per_gpu: How many runs may share a GPU.
         environment: The environment of the runs.
         on_change: Called with the views of the generation's runs when one changes, and about once a second.
-        on_begin: Called once the queue belongs to this process and it knows what to do.
+        on_begin: Called once this process has locked the queue and read the sweep.
     """
 
     slots: int | None
@@ -54,7 +54,7 @@ class QueueOptions:
 
 
 def run_queue(sweep: SweepState, generation: int, options: QueueOptions) -> None:
-    """Start every run of a generation that is left, and return when none is.
+    """Start the runs of a generation that are not done; return when no run is left to start or to wait for.
 
     Raises:
         LaunchError: If another process runs the sweep, or its folder cannot be written.
@@ -73,15 +73,15 @@ def run_queue(sweep: SweepState, generation: int, options: QueueOptions) -> None
 
 @final
 class LocalQueue:
-    """Feeds the runs of one generation.
+    """Starts the runs of one generation and waits for them.
 
-    A run that is over stays over, one that is at work is waited for, and the others are to be started.
+    Runs in a terminal state are skipped, running runs are waited for, and all other runs are started.
 
     Args:
         sweep: The sweep, whose queue this process has locked.
         generation: The generation.
-        options: How to feed it.
-        watcher: Waits for its processes.
+        options: The options of the queue.
+        watcher: Waits for the processes of the runs.
     """
 
     def __init__(self, sweep: SweepState, generation: int, options: QueueOptions, watcher: Watcher) -> None:
@@ -90,7 +90,7 @@ class LocalQueue:
         self._watcher = watcher
         self._manifest = sweep.manifest
         if generation not in self._manifest.headers:
-            read_header(sweep.folder, generation)  # raises, and says why it cannot be read
+            read_header(sweep.folder, generation)  # raises an error that says why the generation cannot be read
         self._run_ids = self._manifest.run_ids[generation]
         gpus = any(self._manifest.listed[run_id].entry.resources.gpus_per_node for run_id in self._run_ids)
         self._slots = Slots(find_machine(gpus=gpus), options.slots_per_gpu)
@@ -111,7 +111,7 @@ class LocalQueue:
         """Start runs and wait for them until none is left.
 
         Raises:
-            StoreError: If a run directory could not be used; the runs that had begun were waited for.
+            StoreError: If a run directory could not be used. It is raised after the runs that had begun have ended.
         """
         while self._watcher.is_busy or any(self._waiting.values()):
             self._start_waiting()
@@ -130,14 +130,14 @@ class LocalQueue:
         return self._views.get(run_id) or self._look(run_id)
 
     def _enqueue(self, run_id: str, view: RunView) -> None:
-        """Wait for a run that is at work, or have it started if it is ready."""
+        """Wait for a run if it is running; if it is ready to start, append it to the waiting runs."""
         if view.state is State.RUNNING:
             self._watcher.add_running(run_id, view)
         elif view.state not in TERMINAL and run_id not in self._blocked:
             self._waiting.setdefault(view.resources, deque()).append(run_id)
 
     def _unblock(self) -> list[str]:
-        """Return the runs before which all others have succeeded now, and of which this did not hold before."""
+        """Return the runs that were blocked by their predecessors before and are not blocked any more."""
         before = self._blocked
         unmet = self._sweep.dependencies.open_requirements(before, lambda run_id: self._known(run_id).state)
         self._blocked = frozenset(unmet.of)
@@ -152,7 +152,7 @@ class LocalQueue:
                     break
 
     def _start_first(self, resources: Resources, waiting: deque[str]) -> bool:
-        """Start the first of the runs that wait for equal slots; return whether it waits no longer."""
+        """Start the first run of those that wait for the same resources; return False if no slot is free for it."""
         run_id = waiting[0]
         view = self._look(run_id)
         if view.state is State.RUNNING or view.state in TERMINAL:  # cancelled, or started by another process
@@ -161,7 +161,7 @@ class LocalQueue:
             return True
         slot = self._slots.take(resources)
         if slot is None:
-            # If our own runs fill the machine, only the end of one of them makes room, and that is an event.
+            # Poll only if other sweeps hold the slots: the end of our own runs is an event, the end of theirs is not.
             if self._slots.leaves_room(self._watcher.slots(), resources):
                 self._is_blocked = True
                 self._views[run_id] = replace(view, message=_waits_for(resources))
@@ -192,7 +192,7 @@ class LocalQueue:
         fault_point("queue.started")
 
     def _wait(self) -> None:
-        """Wait for the next event, and decide what becomes of the runs that have ended."""
+        """Wait for the next event, and decide whether the runs that have ended start again."""
         timeout_s = None if self._options.on_change is None else _REPORT_S
         ended = self._watcher.wait(timeout_s, poll=self._is_blocked)
         for watched, said, code in ended:
@@ -206,11 +206,11 @@ class LocalQueue:
                 self._go_on(run_id, view)
 
     def _end(self, watched: Watched, said: str, code: int) -> None:
-        """Take note of the end of a process."""
+        """Handle the end of a process."""
         view = self._look(watched.run_id)
         if said:
             self._log(said)
-        # A supervisor that calls the end of a run final has recorded it; if it has not, it failed itself.
+        # A supervisor that returns FAILED has recorded the end of the run; if it has not, the supervisor itself failed.
         if code == Outcome.STORE_ERROR or (code == Outcome.FAILED and view.state not in TERMINAL):
             self._fail_all(StoreError(said or f"{view.run_dir}: its supervisor failed with exit code {code}"))
         self._reported = 0.0
@@ -218,7 +218,7 @@ class LocalQueue:
             self._go_on(watched.run_id, view)
 
     def _go_on(self, run_id: str, view: RunView) -> None:
-        """Decide what becomes of a run whose processes have ended."""
+        """Decide whether a run whose processes have ended, and the runs that wait for it, are started."""
         if self._watcher.is_stopping or self._error:
             return
         if view.state is State.SUCCEEDED:
@@ -227,8 +227,8 @@ class LocalQueue:
         if view.state not in TERMINAL and view.state is not State.RUNNING:
             record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
             if record is None or not record.retry:
-                # Its supervisor was killed, or another process stopped it. The policy for killed runs limits this too:
-                # otherwise a run that kills its supervisor every time would be started without end.
+                # Its supervisor was killed, or another process stopped the run. The policy for killed runs limits such
+                # restarts too: else a run that kills its supervisor every time would be started for ever.
                 self._restarts[run_id] += 1
                 policy = self._manifest.headers[self._manifest.listed[run_id].generation].retry
                 if self._restarts[run_id] > policy.get("killed", 0):
@@ -236,7 +236,7 @@ class LocalQueue:
         self._enqueue(run_id, view)
 
     def _fail_all(self, error: StoreError) -> None:
-        """Start no other run: what keeps one run from starting keeps all."""
+        """Start no other run: an error that keeps one run from starting would keep all from starting."""
         self._error = self._error or error
         self._waiting.clear()
 
@@ -246,10 +246,10 @@ class LocalQueue:
             with open(os.path.join(self._sweep.folder, QUEUE_LOG), "a") as log:
                 log.write(said + "\n")
         except OSError:
-            pass  # the error that is raised at the end says it again
+            pass  # the error that is raised at the end has the same text
 
     def _report(self, *, last: bool = False) -> None:
-        """Hand the views to `on_change` after a change, and about once a second."""
+        """Call `on_change` with the views after a change, and about once a second."""
         if self._options.on_change is None or not (last or time.monotonic() - self._reported >= _REPORT_S):
             return
         for run_id in self._watcher.runs():
@@ -262,6 +262,6 @@ class LocalQueue:
 
 
 def _waits_for(resources: Resources) -> str:
-    """Return why a run does not start although this sweep leaves room for it."""
+    """Return the message of a run that does not start because other sweeps hold the slots."""
     count, kind = resources.gpus_per_node or resources.cpus_per_task, "GPU" if resources.gpus_per_node else "core"
     return f"waits for {count} {kind}{'s' if count > 1 else ''} that other sweeps on this machine hold"

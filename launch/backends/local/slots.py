@@ -1,7 +1,7 @@
-"""The slots of this machine: which cores and GPUs a run gets, so that two sweeps never give one out twice.
+"""The slots of this machine: the cores and GPUs of each run. Two sweeps never give the same core or GPU to two runs.
 
-A slot is a set of locks, one per core or share of a GPU, in a folder of the machine. The queue takes them; supervisor
-and training inherit them, so a slot is taken as long as any process works in it, even if the one that took it is gone.
+A slot is a set of file locks, one for each core or share of a GPU. The queue takes the locks; the supervisor and the
+training process inherit them. So a slot stays taken while any of these processes runs, even if the queue has died.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ _NVIDIA_SMI_TIMEOUT_S = 30
 
 
 class Machine(NamedTuple):
-    """What this machine has to give to this process."""
+    """The resources of this machine that this process may use."""
 
     cores: tuple[int, ...]
     gpus: tuple[int, ...]  # in the order of the PCI bus
-    memory_gb: float | None = None  # None if it is not known
+    memory_gb: float | None = None  # in GiB; None if it is not known
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """What one run was given."""
+    """The cores or GPUs that one run was given."""
 
     cores: tuple[int, ...]  # its cores; empty for a run on GPUs, which are not tied to cores
     gpus: tuple[int, ...]
-    locks: tuple[int, ...]  # the descriptors that hold it
+    locks: tuple[int, ...]  # the descriptors that hold the locks
 
     def close(self) -> None:
-        """Let go of it. A process that has inherited it still holds it."""
+        """Close the locks in this process. A process that has inherited them still holds them."""
         for fd in self.locks:
             os.close(fd)
 
 
 def find_machine(*, gpus: bool) -> Machine:
-    """Look at this machine; for its GPUs, which takes a moment, only if `gpus` is set."""
+    """Return the resources of this machine; its GPUs, which take a moment to find, only if `gpus` is set."""
     return Machine(
         cores=tuple(sorted(os.sched_getaffinity(0))), gpus=_find_gpus() if gpus else (), memory_gb=_memory_gb()
     )
 
 
 def _find_gpus() -> tuple[int, ...]:
-    """Return the GPUs this process may use: those of `nvidia-smi`, as far as `CUDA_VISIBLE_DEVICES` leaves them."""
+    """Return the GPUs that this process may use: those that `nvidia-smi` lists and `CUDA_VISIBLE_DEVICES` allows."""
     try:
         answer = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=False
@@ -81,10 +81,10 @@ def _memory_gb() -> float | None:
 
 
 def check_fits(resources: Resources, machine: Machine) -> None:
-    """Refuse a run that asks for more than this machine has.
+    """Raise if a run asks for more than this machine has.
 
     Raises:
-        LaunchError: Naming the key, what is asked for and what there is.
+        LaunchError: The message names the key, the value that is asked for and the value that is available.
     """
     limits = (
         ("nodes", resources.nodes, 1, "machine"),
@@ -99,7 +99,7 @@ def check_fits(resources: Resources, machine: Machine) -> None:
                 f"resources.{key}: {asked:g} asked for, and this machine has {there:.4g} {what}",
                 hint=f"ask for less in the sweep's `resources`, or on the command line: resources.{key}={there:.4g}"
                 if there
-                else "this machine has no GPU that can be seen; run it on another, or with resources.gpus_per_node=0",
+                else "no GPU is visible here; use another machine, or run without a GPU: resources.gpus_per_node=0",
             )
 
 
@@ -107,7 +107,7 @@ class Slots:
     """Gives out the slots of this machine.
 
     Args:
-        machine: What there is.
+        machine: The resources of this machine.
         slots_per_gpu: How many runs may share a GPU.
     """
 
@@ -117,7 +117,7 @@ class Slots:
         self._folder = _slots_folder()
 
     def leaves_room(self, taken: Iterable[Slot], resources: Resources) -> bool:
-        """Return whether a run would fit besides these slots if no other process held any."""
+        """Return whether a run would fit next to these slots if no other process held slots."""
         taken = list(taken)
         if resources.gpus_per_node:
             shares = len(self._machine.gpus) * self._slots_per_gpu
@@ -125,13 +125,13 @@ class Slots:
         return len(self._machine.cores) - sum(len(slot.cores) for slot in taken) >= resources.cpus_per_task
 
     def take(self, resources: Resources) -> Slot | None:
-        """Take a slot for a run; return None if none is free."""
-        # All or nothing under one door: two queues that each held half of what they need would wait for ever.
+        """Take a slot for a run; return None if no slot is free."""
+        # One lock for all of this: two queues that each hold half of the locks that they need would wait for ever.
         door = acquire(os.path.join(self._folder, "door"), wait=True)
         try:
             if not resources.gpus_per_node:
                 return self._lock("cpu", self._machine.cores, 0, resources.cpus_per_task)
-            # The first share of every GPU before the second of any.
+            # Use the first share of every GPU before the second share of any GPU.
             shares = range(self._slots_per_gpu)
             found = (self._lock("gpu", self._machine.gpus, share, resources.gpus_per_node) for share in shares)
             return next(filter(None, found), None)
@@ -161,7 +161,7 @@ class Slots:
 def _slots_folder() -> str:
     """Return the folder of this machine's locks, made if it is missing.
 
-    It is not $XDG_RUNTIME_DIR: that differs between a login and a cron job, and is emptied at the last logout.
+    Not $XDG_RUNTIME_DIR: it differs between a login and a cron job, and it is emptied at the last logout.
     """
     folder = os.environ.get(SLOTS_VARIABLE) or f"/tmp/launch-{os.getuid()}/slots"
     with store_errors(f"make {folder}"):

@@ -1,4 +1,4 @@
-"""What the local backend starts: one pure function builds the request, another sends it."""
+"""Start a supervisor on this machine: a pure function builds the request, another function executes it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class StartRequest(NamedTuple):
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    hold: tuple[int, ...]  # descriptors that it inherits
+    hold: tuple[int, ...]  # the descriptors that it inherits
 
 
 def build_request(arguments: SupervisorArgs, environment: Mapping[str, str], cwd: str) -> StartRequest:
-    """Return what to start. Pure.
+    """Return the command and the environment of a supervisor. Pure.
 
     Args:
-        arguments: What the supervisor is to do.
-        environment: The environment that runs are to have.
-        cwd: Where the user typed the command: what relative paths in a config are meant from.
+        arguments: The arguments of the supervisor.
+        environment: The environment of the runs.
+        cwd: The folder in which the user typed the command: relative paths in a config start there.
     """
     return StartRequest(
         command=tuple(python_command("launch.supervise.supervisor", arguments.to_words(), site=False)),
@@ -42,11 +42,11 @@ class StartedSupervisor:
     """A supervisor that was started."""
 
     process: subprocess.Popen[bytes]
-    fd: int  # its descriptor, readable once it has ended
-    words: int  # a file in memory with what it said on stderr
+    fd: int  # a descriptor of the process, readable once it has ended
+    words: int  # the descriptor of a file in memory with its stderr
 
     def close(self) -> tuple[int, str]:
-        """Reap the process that has ended; return its exit code (negative: a signal) and what it said."""
+        """Reap the process, which has ended; return its exit code (negative: the signal) and its stderr."""
         code = self.process.wait()
         os.close(self.fd)
         size = os.fstat(self.words).st_size
@@ -55,12 +55,12 @@ class StartedSupervisor:
         return code, said.strip()
 
     def send(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal to the process, unless it has ended."""
         processes.send(self.fd, number)
 
 
 def send_request(request: StartRequest) -> StartedSupervisor:
-    """Start a supervisor, in a session of its own: a signal from the terminal does not reach it.
+    """Start a supervisor in its own session, so that signals from the terminal do not reach it.
 
     Raises:
         OSError: If the machine has no room for another process.

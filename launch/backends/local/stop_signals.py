@@ -1,4 +1,4 @@
-"""Hears SIGINT, SIGTERM and SIGHUP while a queue runs, as events among its others."""
+"""Turn SIGINT, SIGTERM and SIGHUP into events that a queue can wait for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Counts requests to stop. A context manager: outside it the signals mean what they meant before.
+    """Counts signals that ask a queue to stop. A context manager: at its end the old handlers are restored.
 
     Attributes:
-        fd: Readable when a signal has come.
-        stops: How many requests to stop have come.
+        fd: Readable when a signal has arrived.
+        stops: How many such signals have arrived.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             self._wakeup = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
             for number in _STOPS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+                if signal.getsignal(number) is not signal.SIG_IGN:  # a signal that nohup ignores stays ignored
                     self._before[number] = signal.signal(number, self._count)
         return self
 
@@ -47,7 +47,7 @@ class StopSignals:
         self.stops += 1
 
     def drain(self) -> None:
-        """Forget that `fd` was readable."""
+        """Read and discard everything in `fd`, so that it is not readable any more."""
         try:
             while os.read(self.fd, 512):
                 pass

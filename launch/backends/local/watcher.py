@@ -1,4 +1,4 @@
-"""The processes that a queue on this machine waits for, and the signals that stop it."""
+"""Wait for the processes of a queue on this machine, and for the signals that stop the queue."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from launch.store.view import RunView
 from s5.run_dir.orphan_grace import KILL_ORPHAN_S
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
-_POLL_S = 0.2  # no event tells when a slot, or a run of a process that cannot be watched, becomes free
+_POLL_S = 0.2  # no event tells when another sweep frees a slot, or when a process that cannot be watched ends
 
 
 @dataclass(kw_only=True)
 class Watched:
-    """A process to wait for: our own supervisor, one that an earlier queue started, or an orphaned training process."""
+    """A process to wait for: a supervisor of this queue or of an earlier one, or an orphaned training process."""
 
     run_id: str
     started: StartedSupervisor | None = None  # the supervisor, if this queue started it
@@ -41,7 +41,7 @@ class Watcher:
         signals: Requests to stop the queue; they interrupt the wait.
 
     Attributes:
-        remote: Runs in the hands of processes of this machine that cannot be watched, only asked about.
+        remote: Running runs whose processes cannot be watched: their state must be polled.
     """
 
     def __init__(self, signals: StopSignals) -> None:
@@ -60,7 +60,7 @@ class Watcher:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any run is waited for."""
+        """Whether it waits for any run."""
         return bool(self._processes or self.remote)
 
     @property
@@ -70,15 +70,15 @@ class Watcher:
 
     @property
     def count(self) -> int:
-        """How many processes are waited for."""
+        """The number of processes that it waits for."""
         return len(self._processes)
 
     def runs(self) -> set[str]:
-        """Return the runs of the processes that are waited for."""
+        """Return the ids of the runs whose processes it waits for."""
         return {watched.run_id for watched in self._processes.values()}
 
     def slots(self) -> Iterator[Slot]:
-        """Yield the slots of the runs that this queue started and that go on."""
+        """Yield the slots of the runs that this queue started and that still run."""
         return (watched.slot for watched in self._processes.values() if watched.slot is not None)
 
     def add_started(self, run_id: str, started: StartedSupervisor, slot: Slot) -> None:
@@ -86,10 +86,10 @@ class Watcher:
         self._add(started.fd, Watched(run_id=run_id, started=started, slot=slot))
 
     def add_running(self, run_id: str, view: RunView) -> None:
-        """Wait for a run that another queue started: for its supervisor, or if that is gone for what it started.
+        """Wait for a run that another queue started: for its supervisor, or if that has died, for its orphans.
 
-        Orphans are asked to end, so that the run can go on under a new supervisor. A run of another machine is left
-        to whoever started it there.
+        Orphans are processes whose supervisor has died. They are asked to end, so that the run can continue under a new
+        supervisor. A run on another machine is ignored: the queue there waits for it.
         """
         path = attempt_path(view.run_dir, view.attempts - 1)
         record = find_attempt(path)
@@ -111,11 +111,11 @@ class Watcher:
         self._selector.register(fd, selectors.EVENT_READ)
 
     def wait(self, timeout_s: float | None, *, poll: bool) -> list[tuple[Watched, str, int]]:
-        """Wait for an end, a request to stop, or the time to look again.
+        """Wait until a process ends, a signal asks to stop, or the time is up.
 
         Args:
             timeout_s: Seconds to wait at most; None for no limit.
-            poll: Whether something else is waited for of which no event tells.
+            poll: Whether to return soon, because the queue waits for something without an event.
 
         Returns:
             The processes that have ended, each with what its supervisor printed and its exit code.
@@ -149,10 +149,10 @@ class Watcher:
         return watched, said, code
 
     def _stop(self, *, hard: bool) -> None:
-        """Ask every process to end: with a checkpoint, or at once."""
+        """Ask every process to write a checkpoint and end; if `hard`, to end at once."""
         self.remote.clear()
         for fd, watched in self._processes.items():
             if not hard:
                 processes.send(fd, signal.SIGTERM)
-            else:  # a supervisor takes SIGQUIT as the order to kill what it started
+            else:  # on SIGQUIT a supervisor kills its command
                 processes.send(fd, signal.SIGQUIT if watched.kill_at is None else signal.SIGKILL)
