@@ -129,7 +129,7 @@ def test_what_a_person_holds_stays_held(project: Project, slurm: Slurm) -> None:
     job = slurm.call("squeue", "-h", "-t", "PENDING", "-o", "%F").split()[0]
     slurm.call("scontrol", "hold", job)
     project.launch("sweep", "x.yaml", "--on", "test")
-    assert f"job {job} is held by a person: `scontrol release {job}` lets it go on" in project.said
+    assert f"job {job} is held by a user: `scontrol release {job}` releases it" in project.said
     project.hold(False)
     assert wait_until(lambda: project.states()[0] is State.SUCCEEDED, 30), slurm.jobs()
     assert wait_until(lambda: any("JobHeld" in line for line in slurm.jobs()), 30), slurm.jobs()

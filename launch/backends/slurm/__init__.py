@@ -1,1 +1,1 @@
-"""Everything about Slurm: its client programs, job arrays, the queue's state, and the task on a node."""
+"""The Slurm backend: Slurm's client programs, job arrays, the state of the queue, and the task on a node."""

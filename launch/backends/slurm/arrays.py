@@ -1,15 +1,15 @@
 """The records of a sweep's job arrays, before and after they are submitted.
 
-    runs/<sweep>/.slurm/UUID.json      what the array executes; written before sbatch, never changed
-                        UUID.sh        what sbatch is given
-                        UUID.job       the number that Slurm gave it
-                        UUID.released  there once it was released: it is submitted held
-                        UUID.avoids    nodes that its waiting tasks were kept from later; there if there are any
-                        UUID.over      nothing of it is in the queue any more, or ever will be
-                        UUID.log       what its batch shells printed: nothing if all is well
+    runs/<sweep>/.slurm/UUID.json      the runs that the array executes; written before sbatch, never changed
+                        UUID.sh        the batch script
+                        UUID.job       the number of its job in Slurm
+                        UUID.released  exists once the array was released: it is submitted held
+                        UUID.avoids    nodes that were excluded for its waiting tasks after the submission
+                        UUID.over      exists once no task of it is in the queue any more
+                        UUID.log       the output of its batch shells: empty if all is well
 
-A task finds its run by its place in the list. The job's name ends with the uuid, so that an array whose number could
-not be recorded any more is found in the queue by its name.
+A task finds its run by its index in the list. The job's name ends with the uuid: if the launcher was killed before it
+could record the job's number, it finds the array in the queue by the name.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ FOLDER = ".slurm"  # in a sweep's folder for its arrays, next to the sweeps for 
 POLL_S = 30.0
 _LEFT = "left"
 _JOB_NAME = re.compile(r".+\.(?P<uuid>[0-9a-f]{16})")
-_SHOWN_CHARS = 60  # of the sweep's name, in what `squeue` and mails show
+_SHOWN_CHARS = 60  # how many characters of the sweep's name a job's name contains
 
 
 class ArrayTask(NamedTuple):
-    """One task of an array. Stored as a list of these three."""
+    """One task of an array. Stored as a list of these three values."""
 
     run_id: str  # the run it executes
-    generation: int  # the manifest generation to take policy from
+    generation: int  # the manifest generation whose retry policy applies
     retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayRecord:
-    """`UUID.json`: what an array executes. Immutable.
+    """`UUID.json`: the record of an array. Immutable.
 
     Attributes:
-        uuid: Its uuid.
+        uuid: The uuid of the array.
         name: The job's name, which ends with the uuid.
-        generation: The manifest generation it was submitted for.
+        generation: The manifest generation that it was submitted for.
         profile: Name of the profile.
-        resources: What every task is given; a task that ran out of memory before may get more than its run asks for.
-        tasks: In the order of the array's indices, from 0.
-        throttle: How many may run at once; None for no limit.
-        signal_delay_s: How long before the time limit a task is asked to stop.
-        poll_s: How old the launcher's view of the queue may be.
-        requeue: Whether a run that goes on does so under the same job.
-        feeds: Whether a task that leaves may submit what is left of the sweep.
-        accounts: Whether the cluster keeps accounts that know how jobs ended.
-        waits: Arrays of the sweep, by uuid, and single tasks of them as `UUID_3`, that must end well before it begins.
-        created: Seconds since the epoch.
+        resources: The resources of every task; after an attempt out of memory this may be more than its run asks for.
+        tasks: The tasks in the order of the array's indices, from 0.
+        throttle: How many tasks may run at once; None for no limit.
+        signal_delay_s: How many seconds before the time limit a task is asked to stop.
+        poll_s: How many seconds old the launcher's copy of the queue may be.
+        requeue: Whether the next attempt of an interrupted run uses the same job (`scontrol requeue`).
+        feeds: Whether a task that ends may submit the runs that are left.
+        accounts: Whether the cluster has accounting, which knows how jobs ended.
+        waits: The arrays (`UUID`) and single tasks (`UUID_3`) of the sweep that must succeed before this array begins.
+        created: When the record was written, seconds since the epoch.
     """
 
     uuid: str
@@ -83,10 +83,10 @@ class ArrayRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Array:
-    """An array as the disk knows it."""
+    """An array and what is recorded about its job."""
 
-    record: ArrayRecord  # what it executes
-    job: str | None  # the number that Slurm gave it; None if that was not recorded
+    record: ArrayRecord  # the record of the array
+    job: str | None  # the number of its job; None if it was not recorded
     released: bool = False  # whether it was released after its submission
 
 
@@ -107,15 +107,15 @@ def arrays_folder(sweep: str) -> str:
 
 
 def array_path(sweep: str, uuid: str, kind: str = "json") -> str:
-    """Return a file of an array: `json`, `sh`, `job`, `released`, `avoids`, `over` or `log`."""
+    """Return the path of an array's file of a kind: `json`, `sh`, `job`, `released`, `avoids`, `over` or `log`."""
     return os.path.join(sweep, FOLDER, f"{uuid}.{kind}")
 
 
 def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
-    """Record an array that is about to be submitted: the script first, so that an array with a record is whole.
+    """Write the script and the record of an array before it is submitted: the script first, the record last.
 
     Raises:
-        StoreError: If it cannot be written.
+        StoreError: If a file cannot be written.
     """
     with store_errors(f"make {arrays_folder(sweep)}"):
         os.makedirs(arrays_folder(sweep), exist_ok=True)
@@ -129,18 +129,18 @@ def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
 
 
 def record_job(sweep: str, uuid: str, job: str) -> None:
-    """Record the number that Slurm gave an array."""
+    """Record the number of an array's job."""
     create_file(array_path(sweep, uuid, "job"), f"{job}\n".encode())
     fault_point("array.numbered")
 
 
 def mark_released(sweep: str, uuid: str) -> None:
-    """Record that an array was released: if it is held later, a person holds it."""
+    """Record that the launcher has released an array: if it is held later, a user holds it."""
     create_file(array_path(sweep, uuid, "released"), b"")
 
 
 def mark_finished(sweep: str, uuid: str) -> None:
-    """Record that nothing of an array is in the queue, and that anything of it that appears there later must go."""
+    """Record that no task of an array is in the queue; a task that appears there later must be cancelled."""
     create_file(array_path(sweep, uuid, "over"), b"")
 
 
@@ -157,17 +157,17 @@ def live_arrays(sweep: str) -> list[Array]:
 
 
 def finished_uuids(sweep: str) -> frozenset[str]:
-    """Return the uuids of the arrays that may have nothing in the queue any more."""
+    """Return the uuids of the arrays that must not have tasks in the queue any more."""
     return frozenset(name[:-5] for name in _names(sweep) if name.endswith(".over"))
 
 
 def record_excluded_nodes(sweep: str, uuid: str, nodes: Sequence[str]) -> None:
-    """Record the nodes that the waiting tasks of an array are kept from."""
+    """Record the nodes that are excluded for the waiting tasks of an array."""
     replace_file(array_path(sweep, uuid, "avoids"), (",".join(nodes) + "\n").encode())
 
 
 def excluded_nodes(sweep: str, uuid: str) -> frozenset[str]:
-    """Return the nodes that the waiting tasks of an array were kept from after its submission."""
+    """Return the nodes that were excluded for the waiting tasks of an array after its submission."""
     try:
         return frozenset(read_bytes(array_path(sweep, uuid, "avoids")).decode().strip().split(","))
     except (OSError, ValueError):
@@ -175,7 +175,7 @@ def excluded_nodes(sweep: str, uuid: str) -> frozenset[str]:
 
 
 def record_left_queue(sweep: str, left: int) -> None:
-    """Record whether runs of a sweep wait for room in the queue: a task that leaves it looks here."""
+    """Record how many runs of a sweep wait for room in the queue: a task that ends checks whether there are any."""
     path = os.path.join(arrays_folder(sweep), _LEFT)
     if left:
         replace_file(path, f"{left}\n".encode())
@@ -208,13 +208,13 @@ def read_array(file: str) -> ArrayRecord:
     """Return the record of an array.
 
     Raises:
-        StoreError: If it cannot be read; the message names the file.
+        StoreError: If the record cannot be read; the message names the file.
     """
     return read_record(ArrayRecord, file)
 
 
 def find_task(record: ArrayRecord, index: int) -> ArrayTask:
-    """Return the task of an index.
+    """Return the task with an index.
 
     Raises:
         LaunchError: If the array has no such task.

@@ -1,4 +1,4 @@
-"""A Slurm cluster as a backend: its queue keeps the runs, so no process of the launcher has to stay."""
+"""The Slurm backend: Slurm's queue contains the runs, so no process of the launcher has to wait."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class SlurmBackend(SchedulerBackend):
         self._profile = profile
 
     def check(self, entries: Sequence[ManifestEntry]) -> None:
-        """Have Slurm test one submission for each kind of resources, without submitting any.
+        """Let Slurm test one submission for each set of resources (`sbatch --test-only`). Submits nothing.
 
         Raises:
-            LaunchError: Naming the key that is wrong, with Slurm's own words.
+            LaunchError: The message names the key that is wrong and quotes Slurm.
         """
         try:
             self._check(entries)
@@ -69,7 +69,7 @@ class SlurmBackend(SchedulerBackend):
                         raise explain_refusal(error, self._profile) from error
 
     def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
-        """Return every command and its script, as far as they are known before a submission."""
+        """Return the sbatch command and the script of each array, as far as they are known before a submission."""
         requests = self._requests(sweep.name, sweep.folder, entries, max_parallel)
         return [f"$ {shlex.join(request.words({}))}\n{request.script}" for request in requests]
 
@@ -93,16 +93,16 @@ class SlurmBackend(SchedulerBackend):
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
 
     def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
-        """Submit the runs of a generation that nothing works on, as many as the queue has room for."""
+        """Submit the runs of a generation that are not running or pending, as many as the queue has room for."""
         return feed(sweep, generation, self._profile, asked=asked)
 
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
         """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
 
-        A task that begins in between sees that its run is cancelled, and ends at once.
+        A task that begins meanwhile sees that its run is cancelled, and ends at once.
 
         Raises:
-            BackendError: If Slurm does not answer. Runs that are marked as cancelled end all the same, once they begin.
+            BackendError: If Slurm does not answer. Runs that are marked as cancelled still end at once when they begin.
         """
         wanted = {view.run_id for view in views}
         root = os.path.dirname(sweep.folder)

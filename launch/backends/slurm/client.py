@@ -1,4 +1,4 @@
-"""One call of a Slurm client command: its output, or an error that names what could not be reached."""
+"""Call a Slurm client command and return its output, or raise an error that says what did not answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNREACHABLE = (
     "Unable to establish controller machine",
 )
 
-# What they print when they find no configuration that names a controller.
+# What the clients print when they find no configuration.
 _UNCONFIGURED = (
     "Could not establish a configuration source",
     "Unable to process configuration file",
@@ -27,7 +27,7 @@ _UNCONFIGURED = (
     "DNS SRV lookup failed",
 )
 _NO_LOGIN_NODE = "log in to a node of the cluster, or name its slurm.conf in $SLURM_CONF"
-_LATER = "type the command again when it does: nothing is lost and nothing runs twice"
+_LATER = "type the command again when Slurm answers: nothing is lost and nothing runs twice"
 
 
 class ClientError(BackendError):
@@ -47,11 +47,11 @@ class ClientError(BackendError):
 
 
 class Unreachable(BackendError):
-    """Nothing answers: the client is not on the PATH, or the controller is silent. So nothing is known."""
+    """Slurm does not answer: its client is not on the PATH, or its controller does not respond."""
 
 
 def client_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a client command: in English, and with every task of an array written out."""
+    """Return the environment of a client command: messages in English, and lists of array tasks never shortened."""
     return {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
 
 
@@ -66,15 +66,15 @@ def run_client(
 
     Args:
         words: The command line.
-        timeout_s: Seconds it may take.
+        timeout_s: How many seconds it may take.
         hold: Descriptors that it keeps open while it runs, even if this process is killed.
-        variables: Variables for its environment, in addition to this process's.
+        variables: Variables that are added to the environment of this process.
 
     Raises:
-        ClientError: If it refuses.
-        Unreachable: If it is not on the PATH, or the controller does not answer it.
+        ClientError: If the command fails.
+        Unreachable: If the command is not on the PATH, or the controller does not answer.
     """
-    import subprocess  # costs some milliseconds, and a task that asks nothing does without
+    import subprocess  # loading it takes milliseconds, and many tasks do not need it
 
     try:
         answer = subprocess.run(

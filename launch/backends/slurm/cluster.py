@@ -1,4 +1,4 @@
-"""The limits of a cluster, read from it: the size of an array, and how many jobs one user may have queued."""
+"""Ask a cluster for its limits: the size of an array, the jobs that one user may have queued, its partitions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _UNLIMITED = 1 << 31
 
 
 def read_limits(site: SlurmSettings) -> Limits:
-    """Ask the cluster for its limits; the profile says whether its accounts may be asked, and may lower them.
+    """Ask the cluster for its limits. The profile may lower them, and says whether to use the accounting database.
 
     Raises:
-        BackendError: If it does not answer, or has no arrays.
+        BackendError: If the cluster does not answer, or has no job arrays.
     """
     settings = read_settings(run_client(["scontrol", "show", "config"]))
     accounts = site.accounting
@@ -34,12 +34,12 @@ def read_limits(site: SlurmSettings) -> Limits:
 
 
 def read_settings(text: str) -> dict[str, str]:
-    """Return what `scontrol show config` says."""
+    """Return the settings in the output of `scontrol show config`, by name."""
     return dict(_SETTING.findall(text))
 
 
 def has_accounts(settings: dict[str, str]) -> bool:
-    """Return whether a cluster keeps accounts that sacctmgr and sacct can read."""
+    """Return whether a cluster has an accounting database, which sacctmgr and sacct can read."""
     return "slurmdbd" in settings.get("AccountingStorageType", "")
 
 
@@ -48,11 +48,11 @@ def limits_of(settings: dict[str, str], site: SlurmSettings, numbers: list[int])
 
     Args:
         settings: The answer of `scontrol show config`.
-        site: The profile, which may lower them.
-        numbers: How many jobs the accounts allow this user to have queued.
+        site: The Slurm settings of the profile, which may lower the limits.
+        numbers: The limits in the accounting database on the queued jobs of this user.
 
     Raises:
-        BackendError: If the cluster has no arrays.
+        BackendError: If the cluster has no job arrays.
     """
     largest = _number(settings.get("MaxArraySize", "")) or 0
     named = _ARRAY_TASKS.search(settings.get("SchedulerParameters", ""))
@@ -68,12 +68,12 @@ class Partition(NamedTuple):
     """A partition of the cluster."""
 
     name: str
-    is_default: bool  # jobs that name none go there
-    most_min: float | None  # the longest that a job may run; None for no limit
+    is_default: bool  # whether jobs that name no partition go there
+    most_min: float | None  # its time limit in minutes; None for no limit
 
 
 def read_partitions(text: str) -> list[Partition]:
-    """Return what `sinfo -h -o '%P|%l'` says."""
+    """Return the partitions in the output of `sinfo -h -o '%P|%l'`."""
     found: dict[str, Partition] = {}
     for line in text.splitlines():
         name, _, limit = line.strip().partition("|")
@@ -83,19 +83,19 @@ def read_partitions(text: str) -> list[Partition]:
 
 
 def check_partition(site: SlurmSettings, longest_min: float | None, partitions: Sequence[Partition], file: str) -> None:
-    """Refuse a partition that is not there, or that never lets a run of that length start. Pure.
+    """Raise if a partition does not exist, or its time limit is shorter than that of the runs. Pure.
 
-    Without EnforcePartLimits a cluster takes such a job and never starts it.
+    A cluster without EnforcePartLimits accepts such a job but never starts it.
 
     Args:
-        site: What the profile says.
-        longest_min: The longest time limit of the runs; None if no run has one.
-        partitions: What the cluster has.
-        file: The profile, for messages.
+        site: The Slurm settings of the profile.
+        longest_min: The longest time limit of the runs, in minutes; None if no run has a limit.
+        partitions: The partitions of the cluster.
+        file: The profile's file, for messages.
 
     Raises:
-        ProfileError: If the partition does not exist; the nearest name is shown.
-        LaunchError: If the run is too long.
+        ProfileError: If the partition does not exist; the message suggests the nearest name.
+        LaunchError: If the time limit of the runs is too long.
     """
     names = [partition.name for partition in partitions]
     named = site.partition.split(",") if site.partition else []
@@ -111,12 +111,12 @@ def check_partition(site: SlurmSettings, longest_min: float | None, partitions: 
     raise LaunchError(
         f"resources.timeout_min: {longest_min:g} min is longer than the partition "
         f"{','.join(p.name for p in chosen)} allows, which is {most:g} min",
-        hint="lower timeout_min in the sweep: a run that is stopped goes on from its checkpoint in its next attempt",
+        hint="lower timeout_min in the sweep: a run that is stopped continues from its checkpoint in its next attempt",
     )
 
 
 def _minutes(text: str) -> float | None:
-    """Read Slurm's `days-hours:minutes:seconds`, whose first parts may be missing; None for no limit."""
+    """Return the minutes in Slurm's `[[days-]hours:]minutes:seconds`; None for no limit."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)??(\d+):(\d+)", text.strip())
     if match is None:
         return None
@@ -125,7 +125,7 @@ def _minutes(text: str) -> float | None:
 
 
 def _asked(site: SlurmSettings) -> list[int]:
-    """Return how many jobs the accounts allow this user to have queued; nothing if they do not say."""
+    """Return the limits in the accounting database on this user's queued jobs; empty if it does not answer."""
     user = getpass.getuser()
     columns = "Account,Partition,MaxSubmitJobs,GrpSubmitJobs"
     questions = [
@@ -136,14 +136,14 @@ def _asked(site: SlurmSettings) -> list[int]:
         with ThreadPoolExecutor() as pool:  # each takes 0.2 s, nearly all of it waiting
             own, services = pool.map(run_client, questions)
     except BackendError:
-        return []  # the accounts' daemon does not answer; sbatch itself reports a limit
+        return []  # without an answer sbatch itself reports when a limit is reached
     of_services = (line.split("|") for line in services.splitlines())
     numbers = [number for service, *numbers in of_services if service == (site.qos or "normal") for number in numbers]
     return [*_of_associations(own, site), *filter(None, map(_number, numbers))]
 
 
 def _of_associations(text: str, site: SlurmSettings) -> Iterator[int]:
-    """Yield the limits of the associations that may apply to a submission."""
+    """Yield the job limits of the user's associations (account and partition) that apply to a submission."""
     for line in text.splitlines():
         account, partition, *numbers = line.split("|")
         if site.account in (None, account) and (not partition or site.partition in (None, partition)):

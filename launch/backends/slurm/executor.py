@@ -1,6 +1,6 @@
-"""submitit's Slurm executor: only its parameters, the text of its batch script and its command are used.
+"""Write batch scripts with submitit: only its parameter checks, its script and its sbatch command are used.
 
-No function is pickled and nothing of submitit is loaded on a node. Golden tests pin what this relies on.
+No function is pickled, and the nodes do not load submitit. Golden tests check the text that this relies on.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import Any
 
 from submitit.slurm.slurm import SlurmExecutor
 
-# It is meant for submitit's own code in the job, which is not used.
+# Only submitit's own code in the job reads this, and it is not used.
 _MARK = "export SUBMITIT_EXECUTOR=slurm\n"
-# submitit always asks for a signal; if a site wants none, the parameter is overridden with None.
+# submitit always adds `--signal`; if a site wants no signal, the parameter is set to None and this line is removed.
 _NO_SIGNAL = "#SBATCH --signal=None\n"
 
 
 class ScriptExecutor(SlurmExecutor):
-    """Checks parameters, writes the batch script, names the command that submits it; scripts lie in `folder`."""
+    """Checks the parameters of an array, and returns its batch script and the command that submits it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder=folder)
 
     @classmethod
     def affinity(cls) -> int:
-        """Return that Slurm is there: a script can be written, and shown, without it."""
+        """Return a value that makes submitit believe that Slurm exists: scripts can be written without it."""
         return 2
 
     def text(self, command: str, parameters: dict[str, Any]) -> str:
@@ -48,9 +48,9 @@ class ScriptExecutor(SlurmExecutor):
 
     @staticmethod
     def job_in(answer: str) -> str:
-        """Return the number of the job in sbatch's answer.
+        """Return the job number in the output of sbatch.
 
         Raises:
-            FailedSubmissionError: If there is none.
+            FailedSubmissionError: If the output has no job number.
         """
         return SlurmExecutor._get_job_id_from_submission_command(answer)

@@ -1,6 +1,6 @@
-"""Gives Slurm what it has room for: for a command that is typed, for one that waits, or for a task that ends.
+"""Submit as many runs as Slurm's queue has room for. `launch sweep`, `launch wait` and a task that ends do so.
 
-`python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION JOB` does so from a node, for a task that leaves.
+A task that ends executes `python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION JOB` on its node.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from s5.run_dir.result import CWD_VARIABLE
 
 _TO_SUBMIT = (State.PLANNED, State.PREEMPTED, State.LOST)
 
-# A run that leaves waits for another that feeds: who came before it saw it in the queue still, and left no room.
+# A task that ends waits for another process that submits: that one may have counted this task, and left no room for it.
 _LEAVING_PATIENCE_S = 60.0
 
 
 def feed(
     sweep: SweepState, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
 ) -> Submitted:
-    """Submit the runs of a generation that nothing works on, as many as the queue has room for.
+    """Submit the runs of a generation that are not running or pending, as many as the queue has room for.
 
     Args:
         sweep: The sweep.
         generation: The generation.
         profile: The cluster's settings.
-        asked: Whether a person asked for it. If not, runs that a person stopped and runs whose policy is used up wait.
-        leaving: The task that feeds just before it ends: its own run may be one of those to submit.
+        asked: Whether the user asked for it. If not, runs that the user stopped or that have no retries left wait.
+        leaving: The task that calls this just before it ends, as `12_3`: its own run may be submitted too.
 
     Raises:
-        LaunchError: If Slurm does not answer or refuses. Then nothing of this call is in its queue.
+        LaunchError: If Slurm does not answer or refuses. Then this call has submitted nothing.
     """
     lock = lock_queue(sweep.folder, generation, patience_s=SUBMIT_PATIENCE_S if asked else _LEAVING_PATIENCE_S)
     try:
@@ -99,26 +99,26 @@ def _feed(
 
 
 def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
-    """Yield what else a person should know: of the queue, and of the runs that are left for now or blocked."""
+    """Yield remarks for the user about the queue, and about the runs that were not submitted."""
     if found.adopted:
-        yield f"went on with job {', '.join(found.adopted)} of an interrupted submission"
+        yield f"continued with job {', '.join(found.adopted)} of an interrupted submission"
     if found.removed:
-        yield f"removed job {', '.join(found.removed)}, left over from one"
+        yield f"cancelled job {', '.join(found.removed)}, which an interrupted submission had left in the queue"
     if left:
         yield f"{left:,} wait for room in the queue"
     if blocked:
-        yield f"{blocked:,} wait for runs that have not succeeded, and that nothing starts again by itself"
+        yield f"{blocked:,} wait for runs that have not succeeded and are not started again automatically"
     if found.held:
         jobs = ",".join(found.held)
-        yield f"job {jobs} is held by a person: `scontrol release {jobs}` lets it go on"
+        yield f"job {jobs} is held by a user: `scontrol release {jobs}` releases it"
 
 
 def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
-    """Bring the sweep's records and its jobs into agreement.
+    """Make the records of the sweep's arrays agree with the queue, and cancel waiting tasks that wait for wrong jobs.
 
     Returns:
-        The arrays in the queue, the queue, the state of the sweep without the task that leaves, and the runs that were
-        taken out of the queue since they waited for the wrong jobs. These go in again, whatever their generation.
+        The arrays in the queue; the queue; the state of the sweep without the task `leaving`; and the runs whose tasks
+        were cancelled. The caller submits these runs again, whatever their generation.
     """
     listing = squeue.refresh(os.path.dirname(sweep.folder))
     found = reconcile(sweep.folder, listing)
@@ -126,15 +126,15 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
     state = QueueState(sweep, found.live, without_task(listing, leaving))
     stale = state.stale_jobs()
     if stale:
-        cancel_pending(stale)  # a task that begins meanwhile finds that it is too early, and leaves
+        cancel_pending(stale)  # a task that begins meanwhile finds that its predecessors have no result, and ends
         state, listing = state.without(stale), without_pending(listing, stale)
         found = replace(found, shares=tuple(one for one in found.shares if one.array not in stale))
     return found, listing, state, [run_id for runs in stale.values() for run_id in runs]
 
 
 def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: ManifestHeader) -> SubmissionInput:
-    """Return what sbatch is to be asked for some runs, but for what depends on the rest of the queue."""
-    # Tasks run the launcher of the snapshot, if it has one: an edit of the code must not reach what waits in the queue.
+    """Return the input of a submission of some runs, without the fields that depend on the rest of the queue."""
+    # Tasks use the launcher in the snapshot, if it has one: an edit of the code must not change tasks in the queue.
     home = os.path.join(os.path.dirname(folder), SNAPSHOTS, header.snapshot or "none")
     has_task = os.path.isfile(os.path.join(home, *TASK_MODULE.split(".")) + ".py")
     tasks: list[tuple[ArrayTask, Resources]] = []
@@ -160,10 +160,10 @@ def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: M
 
 
 def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapshot) -> list[str]:
-    """Return the jobs of other sweeps that must succeed before a sweep's own begin.
+    """Return the jobs of other sweeps that must succeed before the jobs of a sweep begin.
 
     Raises:
-        LaunchError: If a run of theirs will not succeed unless a person does something.
+        LaunchError: If a run of these sweeps is neither pending nor running, so that it will not succeed by itself.
     """
     jobs: dict[str, None] = {}
     for name in names:
@@ -173,7 +173,7 @@ def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapsho
             if view.state not in (State.PENDING, State.RUNNING):
                 raise LaunchError(
                     f"the sweep {name}, which this one comes after, will not succeed: {view.run_id} is {view.state}",
-                    hint=f"`launch status {name}` shows why; mend it, then type the command again",
+                    hint=f"`launch status {name}` shows why; correct that, then type the command again",
                 )
         own = {array.record.name for array in live_arrays(folder)} if left else ()
         jobs |= dict.fromkeys(row.job for row in listing.rows if row.name in own)
@@ -181,12 +181,12 @@ def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapsho
 
 
 def free_places(limits: Limits, queued: int) -> int | None:
-    """Return how many more tasks of this user the queue takes; None for no limit."""
+    """Return how many more tasks of this user the queue accepts; None for no limit."""
     return None if limits.submit is None else max(0, limits.submit - queued)
 
 
 def without_task(listing: QueueSnapshot, task: str | None) -> QueueSnapshot:
-    """Return a listing without a task of an array."""
+    """Return the queue without one task of an array."""
     job, _, index = (task or "").partition("_")
     rows = [
         replace(row, tasks=tuple(own for own in row.tasks if str(own) != index)) if row.job == job else row
@@ -196,7 +196,7 @@ def without_task(listing: QueueSnapshot, task: str | None) -> QueueSnapshot:
 
 
 def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
-    """Feed a sweep from a node, on behalf of a run that leaves. Whatever stands in the way is for the next one."""
+    """Submit runs from a node, for a task that ends; return the exit code. After an error the next task tries again."""
     folder, name, generation, job = words
     os.chdir(environment.get(CWD_VARIABLE) or "/")
     try:

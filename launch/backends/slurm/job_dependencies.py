@@ -1,7 +1,7 @@
-"""Which job arrays wait for which: what sbatch is told about runs that come after others. Pure.
+"""Name the jobs that a job array waits for, for runs that come after other runs. Pure.
 
-A run in the queue is named by the uuid of its array and its task, `UUID_3`, and all runs of an array by the uuid alone.
-Slurm is told `afterok:12_3` and `afterok:12`.
+A record names a single run in the queue `UUID_3`, by its array's uuid and its index, and all runs of an array `UUID`.
+The options for Slurm are `afterok:12_3` and `afterok:12`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from launch.backends.slurm.arrays import Array
 from launch.backends.slurm.squeue import QueueSnapshot
 
-# Slurm takes 128 KiB of dependencies for a job. With more tasks of one array than this, the whole array is waited for.
+# Slurm limits the dependencies of a job to 128 KiB. With more tasks of one array than this, use the whole array.
 _MOST_TASKS = 1000
 
 
@@ -20,18 +20,18 @@ _MOST_TASKS = 1000
 class QueuePosition:
     """The place of a run in the queue: a task of an array."""
 
-    array: str  # its uuid
-    index: int
+    array: str  # the uuid of the array
+    index: int  # the index of the task
     size: int  # how many tasks the array has
 
     @property
     def task(self) -> str:
-        """The name of the run alone."""
+        """The name of the single run: `UUID_3`."""
         return f"{self.array}_{self.index}"
 
 
 def find_positions(arrays: Sequence[Array], listing: QueueSnapshot) -> dict[str, QueuePosition]:
-    """Return where the runs of a sweep's arrays stand in the queue."""
+    """Return the position of each run that is in the queue, by run id."""
     named = {array.record.name: array.record for array in arrays}
     return {
         record.tasks[index].run_id: QueuePosition(array=record.uuid, index=index, size=len(record.tasks))
@@ -43,16 +43,16 @@ def find_positions(arrays: Sequence[Array], listing: QueueSnapshot) -> dict[str,
 
 
 def pending_tasks(array: Array, listing: QueueSnapshot) -> dict[int, str]:
-    """Return the tasks of an array that wait in the queue, each with its run."""
+    """Return the tasks of an array that wait in the queue: index to run id."""
     rows = [row for row in listing.rows if row.name == array.record.name and not row.runs]
     tasks = array.record.tasks
     return {index: tasks[index].run_id for row in rows for index in row.tasks if index < len(tasks)}
 
 
 def name_jobs(runs: Iterable[str], positions: Mapping[str, QueuePosition]) -> tuple[str, ...]:
-    """Return what must succeed in the queue before these runs have: whole arrays if possible, else single tasks.
+    """Return the names of the arrays and tasks that execute these runs: whole arrays if possible, else single tasks.
 
-    A whole array is safer: if one of its tasks is cancelled before it began, Slurm counts `afterok:12_3` as met.
+    Whole arrays are safer: if task 3 is cancelled before it began, Slurm counts `afterok:12_3` as met.
     """
     by_array: dict[str, dict[str, QueuePosition]] = {}
     for position in (positions[run_id] for run_id in runs):

@@ -1,4 +1,4 @@
-"""The runs of a sweep and its arrays in the queue at one moment: what may be submitted, and which jobs wait in vain."""
+"""The runs of a sweep and its arrays in the queue: find runs to submit, and jobs that wait for the wrong jobs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from launch.store.state import State
 from launch.store.sweep_state import SweepState
 from launch.store.view import RunView
 
-# Runs in these states go on without a person.
+# Runs in these states need no action of the user.
 _ALIVE = (State.RUNNING, State.PENDING)
 
 
 @final
 class QueueState:
-    """A sweep and its part of the queue.
+    """A sweep and its tasks in the queue, at one moment.
 
     Args:
         sweep: The sweep.
@@ -31,43 +31,43 @@ class QueueState:
     Attributes:
         manifest: The manifest of the sweep.
         listing: The queue.
-        positions: Where the runs stand in the queue that will begin or have begun.
+        positions: The positions of the runs that are in the queue.
     """
 
     def __init__(self, sweep: SweepState, arrays: Sequence[Array], listing: QueueSnapshot) -> None:
         self.manifest = sweep.manifest
         self.listing = listing
         self._arrays = arrays
-        # With this very listing: views and positions must not disagree about what the queue holds.
+        # The views must use the same listing as the positions, so that they agree.
         self._sweep = SweepState(sweep.folder, sweep.manifest, lambda _: scheduler_views(arrays, listing), fed=())
         self.positions = find_positions(arrays, listing)
         if sweep.manifest.has_dependencies:
-            # Slurm may still list a job that is about to leave, whose run is to be submitted again.
+            # Slurm may still list a job that is about to end, and its run is to be submitted again.
             self.positions = {run: at for run, at in self.positions.items() if self._state(run) in _ALIVE}
 
     def view(self, run_id: str) -> RunView:
-        """Return the view of a run as it was when it was first asked for."""
+        """Return the view of a run, read once."""
         return self._sweep.view(run_id)
 
     def _state(self, run_id: str) -> State:
-        # An array may hold a run whose line in the manifest cannot be read.
+        # An array may contain a run whose manifest line cannot be read.
         return self.view(run_id).state if run_id in self.manifest.listed else State.LOST
 
     def unmet(self, run_ids: Iterable[str]) -> OpenRequirements:
-        """Return what runs still wait for."""
+        """Return the requirements of runs that are not met yet."""
         return self._sweep.dependencies.open_requirements(run_ids, self._state)
 
     def submittable(self, waiting: Collection[str]) -> tuple[list[str], int]:
-        """Return which of the waiting runs may be submitted now, in order, and how many will be without a person."""
+        """Return the runs that may be submitted now, in order, and how many runs may be submitted now or later."""
         unmet = self.unmet(waiting)
         alive = {run_id for runs in unmet.left.values() for run_id in runs if self._state(run_id) in _ALIVE}
         ready = [run_id for level in unmet.levels(waiting, alive & self.positions.keys()) for run_id in level]
         return ready, sum(len(level) for level in unmet.levels(waiting, alive))
 
     def stale_jobs(self) -> dict[str, list[str]]:
-        """Return the jobs of arrays that wait for the wrong jobs now, each with its waiting runs.
+        """Return the jobs that wait for the wrong jobs now, each with its waiting runs.
 
-        That happens if a run that failed was submitted again: it stands in another array than the one waited for.
+        This happens after a failed run was submitted again: it is in another array then.
         """
         if not self.manifest.has_dependencies:
             return {}
@@ -79,7 +79,7 @@ class QueueState:
         return found
 
     def _waits_rightly(self, array: Array, pending: list[str]) -> bool:
-        """Return whether an array waits for all that its runs wait for, at the place where that stands now."""
+        """Return whether an array waits for the jobs that now execute the predecessors of its runs."""
         record = array.record
         left = {run_id for runs in self.unmet(pending).left.values() for run_id in runs}
         if left:
@@ -88,7 +88,7 @@ class QueueState:
         waits_for_others = record.throttle is not None or any(h.after for h in self.manifest.headers.values())
         if not record.waits or waits_for_others:
             return True
-        # All before it have succeeded, but Slurm may not know: a controller that was killed may call a job failed.
+        # All predecessors have succeeded, but Slurm may not know: a controller that was killed may call a job failed.
         rows = (row for row in self.listing.rows if row.name == record.name)
         return not any(row.reason.startswith("Dependency") for row in rows)
 
@@ -98,5 +98,5 @@ class QueueState:
 
 
 def without_pending(listing: QueueSnapshot, jobs: Collection[str]) -> QueueSnapshot:
-    """Return a listing without what waits of some jobs."""
+    """Return the queue without the waiting tasks of some jobs."""
     return replace(listing, rows=tuple(row for row in listing.rows if row.job not in jobs or row.runs))

@@ -1,4 +1,4 @@
-"""Brings the records of arrays and the queue into agreement: adopts, removes, marks what is over, updates the rest."""
+"""Make the records of arrays agree with the queue after an interrupted submission, and update waiting arrays."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from launch.store.files import fault_point
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciled:
-    """The arrays of a sweep after a submission that may have been interrupted."""
+    """The arrays of a sweep whose records agree with the queue."""
 
     live: tuple[Array, ...] = ()  # the arrays that are in the queue, each with its job
     shares: tuple[Share, ...] = ()  # the share of `max_parallel` that each of them has
-    adopted: tuple[str, ...] = ()  # jobs that were not yet recorded or released, and that go on now
-    removed: tuple[str, ...] = ()  # jobs that were given up but appeared in the queue later, and that are cancelled now
-    held: tuple[str, ...] = ()  # jobs that a person holds with `scontrol hold`
+    adopted: tuple[str, ...] = ()  # jobs of an interrupted submission that were still held and are released now
+    removed: tuple[str, ...] = ()  # jobs that were marked as finished but appeared in the queue later; cancelled now
+    held: tuple[str, ...] = ()  # jobs that a user holds with `scontrol hold`
 
 
 def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
-    """Adopt what an interrupted submission left in the queue, and mark the arrays that have left it.
+    """Record and release the jobs that an interrupted submission left in the queue, and mark arrays that are finished.
 
     Args:
         folder: The sweep's folder.
-        listing: The queue, asked for after this process got the sweep's lock.
+        listing: The queue, read after this process got the sweep's lock.
 
     Raises:
         BackendError: If Slurm does not answer.
@@ -66,11 +66,11 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
         if any(row.is_held_by_person for row in own) and array.released:
             held.append(job)
         elif any(row.is_held for row in own):
-            # A submission releases its arrays when all of them are in. It was killed before; what is in goes on.
+            # A submission releases its arrays when all are submitted. It was killed before that: release these.
             adopted[uuid] = job
-        elif not array.released:  # killed after the release, or an array of an older version
+        elif not array.released:  # the launcher was killed after the release, or an older version wrote the array
             mark_released(folder, uuid)
-    with suppress(ClientError):  # begun since, released by another hand
+    with suppress(ClientError):  # a user has released it meanwhile, and it has begun
         release(folder, adopted)
     shares = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
     removed = _remove(folder, rows)
@@ -80,7 +80,7 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
 
 
 def _share(job: str, rows: Sequence[QueueRow]) -> Share:
-    """Return the share of an array: how many of its tasks may run at once, or do run if none waits."""
+    """Return the share of an array: how many of its tasks may run at once; if no task waits, how many run."""
     waiting = [row for row in rows if not row.runs]
     if waiting:
         return Share(array=job, throttle=next((row.throttle for row in waiting if row.throttle), None))
@@ -88,10 +88,10 @@ def _share(job: str, rows: Sequence[QueueRow]) -> Share:
 
 
 def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tuple[Share, ...]:
-    """Change how many tasks of the arrays in the queue may run at once, if the sweep's limit has changed.
+    """Adapt the throttles of the arrays in the queue if the sweep's `max_parallel` has changed.
 
     Returns:
-        The shares of the arrays after that.
+        The shares of the arrays after the change.
     """
     waiting = {row.job: row for row in listing.rows if not row.runs}
     changeable = [one for one in found.shares if one.array in waiting and waiting[one.array].reason != "Dependency"]
@@ -111,9 +111,9 @@ def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tu
 def exclude_failed_nodes(
     folder: str, arrays: Sequence[Array], listing: QueueSnapshot, nodes: Sequence[str], always: str | None
 ) -> None:
-    """Have Slurm keep the waiting tasks of arrays from nodes on which runs were killed since they were submitted.
+    """Exclude nodes on which runs were killed for the waiting tasks of arrays in the queue.
 
-    The new list must name the nodes that the profile excludes always, too.
+    The new list replaces the old one in Slurm, so it also contains `always`, the nodes that the profile excludes.
 
     Raises:
         BackendError: If Slurm does not answer.
@@ -129,7 +129,7 @@ def exclude_failed_nodes(
 
 
 def _remove(folder: str, rows: dict[str, list[QueueRow]]) -> list[str]:
-    """Cancel arrays that were given up and appeared in the queue later."""
+    """Cancel arrays that were marked as finished but appeared in the queue later; return their jobs."""
     given_up = finished_uuids(folder)
     jobs = list(dict.fromkeys(row.job for name, own in rows.items() if uuid_in(name) in given_up for row in own))
     if jobs:

@@ -1,4 +1,4 @@
-"""What sbatch is asked: arrays of equal resources, split at the cluster's limits. A pure function of what is to run."""
+"""Build the job arrays for sbatch: tasks of equal resources, split at the cluster's limits. Pure."""
 
 from __future__ import annotations
 
@@ -23,42 +23,43 @@ from s5.run_dir.result import CWD_VARIABLE
 
 TASK_MODULE = "launch.backends.slurm.task"  # what a batch script executes
 
-# A task reads its array's record whole: at this size that takes some milliseconds.
+# The size limit of an array: each task reads the complete record, which takes some milliseconds at this size.
 _MOST_TASKS = 10_000
-# With more arrays than this that differ in what they wait for, those of equal resources wait for all of it together.
+# If more arrays than this would differ only in their requirements, arrays of equal resources are merged: they wait for
+# the requirements of all their runs.
 _MOST_WAITS = 32
-# A run keeps most of its time for itself.
+# The largest part of its time limit that a run is given to stop.
 _MOST_DELAY = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a cluster allows."""
+    """The limits of a cluster."""
 
     array_tasks: int = 1001  # tasks of one array
-    submit: int | None = None  # tasks of this user in the queue; None for no limit that is known
-    accounts: bool = False  # whether it keeps accounts
+    submit: int | None = None  # tasks of this user in the queue; None if no limit is known
+    accounts: bool = False  # whether it has an accounting database
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionInput:
-    """What is to be submitted.
+    """The runs of a submission, and everything that their arrays depend on.
 
     Attributes:
         sweep: Name of the sweep.
-        folder: Its folder.
+        folder: The sweep's folder.
         generation: The manifest generation.
-        tasks: Runs with what each is given, in the order they are to start.
+        tasks: The runs with their resources, in the order in which they start.
         max_parallel: How many runs of the sweep may execute at once; None for no limit.
-        shares: The shares of `max_parallel` of the arrays that are in the queue already.
-        exclude: Nodes to be avoided.
+        shares: The shares of `max_parallel` that arrays in the queue already have.
+        exclude: Nodes to exclude.
         predecessor_jobs: Jobs of other sweeps that must succeed first.
-        unmet: Which of the runs wait for which.
-        positions: Where runs that are waited for stand in the queue already.
-        blocks: By run, the blocks that it is part of and that other runs wait for.
-        cwd: Where the user typed the command.
-        now: Seconds since the epoch.
-        home: The folder with the code of the supervisors; None for the one that this launcher was imported from.
+        unmet: The requirements of the runs that are not met yet.
+        positions: The positions of the runs that are in the queue already, by run id.
+        blocks: Run id to the names of the blocks that contain the run and that other runs wait for.
+        cwd: The folder in which the user typed the command.
+        now: The time, in seconds since the epoch.
+        home: The folder with the code of the supervisors; None for the folder of this launcher's code.
     """
 
     sweep: str
@@ -82,11 +83,11 @@ class SubmitRequest:
     """One array that is to be submitted.
 
     Attributes:
-        record: What is written down about it first.
+        record: The record that is written before the array is submitted.
         script: The batch script.
-        command: The command line that submits it, held.
-        follows: The array, by its uuid or its job's number, whose end it waits for; None if it waits for no end.
-        predecessor_jobs: Jobs of other sweeps that must succeed first; those of its own sweep are in the record.
+        command: The command line that submits the array held, without its dependencies.
+        follows: The array whose end it waits for, by uuid or job number; None if it need not wait for an end.
+        predecessor_jobs: Jobs of other sweeps that must succeed first; the record names the arrays of its own sweep.
     """
 
     record: ArrayRecord
@@ -96,7 +97,7 @@ class SubmitRequest:
     predecessor_jobs: tuple[str, ...] = ()
 
     def words(self, jobs: Mapping[str, str]) -> list[str]:
-        """Return the command line with what the array waits for.
+        """Return the command line with the option for the array's dependencies.
 
         Args:
             jobs: The job of every array of the sweep that is in the queue, by uuid.
@@ -113,7 +114,7 @@ class SubmitRequest:
 def build_requests(
     want: SubmissionInput, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
 ) -> tuple[SubmitRequest, ...]:
-    """Return what is to be submitted, in this order. Pure but for `make_uuid`, which returns 16 unique hex digits."""
+    """Return the arrays to submit, in order. Pure except for `make_uuid`, which returns 16 unique hex digits."""
     arrays = list(_arrays(want, profile, limits, make_uuid))
     ready = sum(not array.waits for array in arrays)
     shares = share_limit(want.max_parallel, want.shares, [array.uuid for array in arrays], ready)
@@ -121,7 +122,7 @@ def build_requests(
     requests: list[SubmitRequest] = []
     for share, array in zip(shares, arrays, strict=True):
         record = replace(array, throttle=share.throttle)
-        # On the host's own Python, and in the place of the shell.
+        # `exec` replaces the shell. The supervisor uses the host's Python, also if the run has a container.
         command = isolated_command(TASK_MODULE, [array_path(want.folder, record.uuid)], want.home)
         script = executor.text(f"exec {shlex.join(command)}", _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, record.uuid, "sh")))
@@ -139,7 +140,7 @@ def build_requests(
 def _arrays(
     want: SubmissionInput, profile: Profile, limits: Limits, make_uuid: Callable[[], str]
 ) -> Iterator[ArrayRecord]:
-    """Yield the arrays, each after those it waits for. A run that waits for one that is nowhere is left out."""
+    """Yield the arrays in the order of their dependencies. A run is left out if a predecessor is not in the queue."""
     known = {task.run_id: (task, resources) for task, resources in want.tasks}
     positions = dict(want.positions)
     most = min(limits.array_tasks, _MOST_TASKS)
@@ -171,9 +172,9 @@ def _arrays(
 def _groups(
     tasks: Sequence[tuple[ArrayTask, Resources]], want: SubmissionInput
 ) -> Iterator[tuple[Resources, tuple[Requirement, ...], list[ArrayTask]]]:
-    """Yield the tasks that may share an array: of equal resources, waiting for the same, part of the same blocks.
+    """Yield groups of tasks that can share an array: their resources, requirements and blocks are equal.
 
-    Blocks that others wait for have arrays of their own, so that one `afterok` for each array says all.
+    Blocks that other runs wait for get their own arrays, so that these runs need only one `afterok` for each array.
     """
     unmet = want.unmet.of
     if len({(resources, unmet[task.run_id]) for task, resources in tasks if task.run_id in unmet}) > _MOST_WAITS:
@@ -189,14 +190,14 @@ def _groups(
 
 
 def signal_delay(site: SlurmSettings, resources: Resources) -> float:
-    """Return how long before its time limit a run is asked to stop, in seconds."""
+    """Return how many seconds before its time limit a run is asked to stop."""
     if resources.timeout_min is None:
         return site.signal_delay_s
     return min(site.signal_delay_s, _MOST_DELAY * 60 * resources.timeout_min)
 
 
 def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) -> dict[str, Any]:
-    """Return an array's options in submitit's words."""
+    """Return an array's options by submitit's parameter names."""
     site, resources = profile.site, record.resources
     variables = {CWD_VARIABLE: want.cwd, PYTHON_VARIABLE: site.python, **profile.variables}
     exports = [f"export {key}={shlex.quote(value)}" for key, value in variables.items() if value is not None]
@@ -208,8 +209,8 @@ def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) ->
         "tasks_per_node": resources.tasks_per_node,
         "cpus_per_task": resources.cpus_per_task,
         "timeout_min": None if resources.timeout_min is None else math.ceil(resources.timeout_min),
-        "wckey": site.wckey,  # submitit would send its own, which clusters that keep such keys refuse
-        "setup": [*exports, *site.setup],  # every run finds them in its environment
+        "wckey": site.wckey,  # submitit would send its own key, which a cluster that checks keys refuses
+        "setup": [*exports, *site.setup],  # shell lines before the command: every run has these variables
         "stderr_to_stdout": True,
         "use_srun": False,
         "additional_parameters": _additional(want, record, site),
@@ -229,19 +230,19 @@ def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) ->
 
 
 def _additional(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings) -> dict[str, Any]:
-    """Return the options that submitit has no parameter for, or says otherwise."""
+    """Return the options that submitit has no parameter for, or would set differently."""
     last = len(record.tasks) - 1
     log = array_path(want.folder, record.uuid, "log").replace("%", "%%")
     options: dict[str, Any] = {
         "array": f"0-{last}" + (f"%{record.throttle}" if record.throttle else ""),
         "output": log,
-        # Without `B:` the signal reaches job steps only, and there is none.
+        # Without `B:` the signal would reach job steps only, and this job has no steps.
         "signal": f"B:USR2@{math.ceil(record.signal_delay_s)}" if site.signal else None,
         "requeue": True,
     }
     for key in ("reservation", "licenses"):
         options[key] = getattr(site, key)
     if want.predecessor_jobs or record.waits:
-        options["kill-on-invalid-dep"] = "yes"  # else it waits for ever for what has failed
+        options["kill-on-invalid-dep"] = "yes"  # else the job would wait for ever for a job that has failed
     said = {key: value for key, value in options.items() if value is not None or key == "signal"}
     return {**site.additional, **said}

@@ -1,4 +1,4 @@
-"""Submitting a run again: whether to, with how much memory, on which nodes."""
+"""Decide whether a run is submitted again, with how much memory, and which nodes to exclude."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from launch.store.state import Reason, State
 from launch.store.view import RunView
 from launch.supervise.retry_policy import failed_nodes, node_failures
 
-# The node may be the cause of an attempt that ends so.
+# If an attempt ends with one of these reasons, its node may be the cause.
 _OF_THE_NODE = (Reason.KILLED, Reason.START, Reason.NODE_FAILURE)
 
 
 def resources_for_retry(view: RunView, retried: int) -> Resources:
-    """Return what a run's next attempt is given: more memory for every attempt that ran out of it.
+    """Return the resources of a run's next attempt: more memory for every attempt that ran out of memory.
 
     Args:
-        view: The run.
-        retried: The newest generation that lists it because the user asked to retry; earlier attempts do not count.
+        view: The view of the run.
+        retried: The newest generation in which the user asked to retry the run; earlier attempts do not count.
     """
     resources = view.resources
     if view.reason is not Reason.OUT_OF_MEMORY or resources.mem_gb is None or resources.mem_growth <= 1:
@@ -33,10 +33,10 @@ def resources_for_retry(view: RunView, retried: int) -> Resources:
 
 
 def should_resubmit(view: RunView, manifest: Manifest) -> bool:
-    """Return whether a run may be submitted again without being asked for.
+    """Return whether a run may be submitted again without a request of the user.
 
-    A run that a person stopped waits for a person. An attempt without an end was killed with its supervisor, or its
-    node failed, as Slurm then says; the policy for that reason is the limit.
+    A run that the user stopped is not. An attempt without a recorded end was killed with its supervisor, or, if Slurm
+    says so, its node failed. The retry policy for that reason is the limit.
     """
     if view.state is State.LOST:
         policy = manifest.headers[view.generation].retry
@@ -50,25 +50,25 @@ def should_resubmit(view: RunView, manifest: Manifest) -> bool:
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
-    """Return the nodes to avoid, sorted: those on which attempts of at least `after` runs were killed.
+    """Return the nodes to exclude, sorted: nodes on which attempts of at least `after` runs were killed.
 
     Args:
-        views: The runs of the sweep as they stand.
-        after: How many runs; 0 to avoid none.
+        views: The views of the runs of the sweep.
+        after: The number of runs; 0 to exclude no nodes.
     """
     if after <= 0:
         return []
     bad = Counter(node for view in views for node in _bad_nodes(view))
     good = {view.host for view in views if view.state in (State.SUCCEEDED, State.RUNNING)}
-    # If no other node does better, the cause is not the node, and avoiding them all would not help.
+    # If runs succeed on no other node, the node is not the cause, and excluding all nodes would not help.
     return sorted(node for node, runs in bad.items() if runs >= after and good - {node, None})
 
 
 def _bad_nodes(view: RunView) -> set[str]:
-    """Return the nodes on which attempts of a run were killed, or have no end."""
+    """Return the nodes on which attempts of a run were killed, or have no recorded end."""
     last = view.state is State.LOST or (view.reason in _OF_THE_NODE and view.state is not State.SUCCEEDED)
     found = {view.host} if view.host and last else set[str]()
-    for number in range(view.attempts - 1):  # most runs have one
+    for number in range(view.attempts - 1):  # most runs have one attempt: nothing is read
         record = find_attempt(attempt_path(view.run_dir, number))
         if record is not None and (not record.has_ended or record.reason in _OF_THE_NODE):
             found.add(record.machine)

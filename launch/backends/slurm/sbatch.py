@@ -1,4 +1,4 @@
-"""One call of sbatch: it waits for a controller that has just started and does not know its nodes yet."""
+"""Call sbatch. If the controller has just started and does not know its nodes yet, wait and try again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from launch.backends.slurm.client import TIMEOUT_S, ClientError, Unreachable, run_client
 from launch.errors import BackendError
 
-# A job that is refused with this may fit a moment later.
+# A job that is refused with this message may be accepted a moment later.
 _UNFIT = "node configuration is not available"
 _PATIENCE_S = 20.0
 _PAUSE_S = 1.0
-# Nodes whose state begins so do not take jobs.
+# Nodes whose state begins with one of these words accept no jobs.
 _AWAY = ("down", "drain", "drng", "fail", "inval", "maint", "power")
 _LATER = "`sinfo -R` shows why; type the command again when they do: nothing is lost and nothing runs twice"
 
@@ -22,8 +22,8 @@ def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float =
     """Call sbatch and return what it prints; see `run_client` for the arguments.
 
     Raises:
-        ClientError: If it refuses.
-        Unreachable: If the controller does not answer, or no node of the cluster takes jobs.
+        ClientError: If sbatch refuses.
+        Unreachable: If the controller does not answer, or no node of the cluster accepts jobs.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -42,7 +42,7 @@ def sbatch(words: Sequence[str], *, hold: Sequence[int] = (), timeout_s: float =
 
 
 def _node_states() -> list[str]:
-    """Return the state of every node; nothing if the controller does not answer."""
+    """Return the state of every node; empty if the controller does not answer."""
     try:
         lines = run_client(["sinfo", "-h", "-N", "-o", "%N %t"]).splitlines()
     except BackendError:
@@ -51,5 +51,5 @@ def _node_states() -> list[str]:
 
 
 def _is_silent(state: str) -> bool:
-    """Return whether a node in this state is expected, and has not reported to the controller yet."""
+    """Return whether a node in this state has not reported to the controller yet, and will probably do so."""
     return state.startswith("unk") or (state.endswith("*") and not state.startswith(_AWAY))

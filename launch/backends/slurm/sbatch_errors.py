@@ -1,4 +1,4 @@
-"""The meaning of a refusal by Slurm: which key of the profile or of the sweep is wrong. Pure."""
+"""Explain a refusal by Slurm: which key of the profile or of the sweep is wrong. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from launch.backends.slurm.client import ClientError
 from launch.errors import BackendError, LaunchError, ProfileError
 from launch.profiles.profile import Profile
 
-# The queue is full for this user: what does not fit is for later.
+# Parts of messages that mean that the queue is full for this user: the other runs are submitted later.
 _FULL = (
     "MaxSubmitJob",
     "MaxSubmitPU",
@@ -20,7 +20,7 @@ _FULL = (
 )
 
 
-# What a refusal matches, the key that is wrong (of the profile, or of the sweep's resources), why, and what to do.
+# A pattern for Slurm's message, the key that is wrong (of the profile or of the sweep's resources), why, and a hint.
 _REFUSALS = (
     (
         r"invalid partition specified|Invalid partition name",
@@ -67,7 +67,7 @@ _REFUSALS = (
     (
         r"Invalid generic resource|Invalid gres|Invalid GRES|gres.*invalid",
         "gpu_directive",
-        "the cluster does not know GPUs by these words",
+        "the cluster does not know this name for GPUs",
         "`sinfo -o '%P %G'` shows how it names them; see gpu_directive and gpu_type",
     ),
     (
@@ -86,7 +86,7 @@ _REFUSALS = (
         r"Memory specification|memory.*not be satisfied",
         "resources.mem_gb",
         "no node has that much memory",
-        "`sinfo -o '%P %m'` shows each partition's",
+        "`sinfo -o '%P %m'` shows the memory of each partition's nodes",
     ),
     (
         r"node configuration is not available|More processors requested|Node count specification|CPU count",
@@ -97,7 +97,7 @@ _REFUSALS = (
     (
         r"unrecognized option|invalid option|Invalid .*specification|unknown",
         "additional",
-        "sbatch does not take one of the options",
+        "sbatch does not know one of the options",
         "`sbatch --help` lists them; this cluster's Slurm may be older than the option",
     ),
 )
@@ -109,7 +109,7 @@ def is_full(error: ClientError) -> bool:
 
 
 def explain_refusal(error: ClientError, profile: Profile) -> LaunchError:
-    """Return the error of the key that a refusal is about; Slurm's own words stay in it."""
+    """Return an error that names the key that a refusal is about, and quotes Slurm's message."""
     for pattern, key, reason, hint in _REFUSALS:
         if re.search(pattern, error.said, re.IGNORECASE):
             words = f"{reason.format(value=getattr(profile.site, key, None))} ({error.message})"

@@ -1,4 +1,4 @@
-"""Taking jobs out of the queue, and asking running ones to end."""
+"""Remove waiting jobs from the queue, and ask running jobs to end."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from launch.backends.slurm.client import TIMEOUT_S, ClientError, client_environm
 
 # What scancel prints when a job has ended since squeue named it.
 _ENDED = ("Invalid job id", "already")
-# From a running task of an array that also has waiting tasks, scancel gets this answer although the signal was
-# delivered; then it would deliver the signal again and again, up to ten times within two minutes.
+# For a running task of an array that also has waiting tasks, scancel prints this although the signal was delivered.
+# Without an interruption it would deliver the signal up to ten times within two minutes.
 _DELIVERED = "transition"
-# It signals several tasks from several threads: the slowest of them has as long as this.
+# scancel signals tasks from several threads: the slowest thread has this time before scancel is killed.
 _SETTLE_S = 2.0
 
 
 def cancel_tasks(words: Sequence[str]) -> None:
-    """Take waiting tasks, such as `12` or `12_[2,4-7]`, out of the queue, and end those that have begun meanwhile.
+    """Cancel waiting tasks, such as `12` or `12_[2,4-7]`; tasks that have begun meanwhile are cancelled too.
 
     Raises:
         BackendError: If Slurm does not answer or refuses.
     """
     if words:
-        # With any filter, such as `--state=PENDING`, Slurm 22.05 cancels all waiting tasks of an array of a named one.
+        # No filter such as `--state=PENDING`: with a filter, Slurm 22.05 cancels all waiting tasks of a task's array.
         try:
             run_client(["scancel", *words])
         except ClientError as error:
@@ -34,12 +34,12 @@ def cancel_tasks(words: Sequence[str]) -> None:
 
 
 def cancel_pending(jobs: Collection[str]) -> None:
-    """Take the waiting tasks of whole jobs out of the queue.
+    """Cancel all waiting tasks of jobs.
 
     Raises:
         BackendError: If Slurm does not answer.
     """
-    with suppress(ClientError):  # they have left it already
+    with suppress(ClientError):  # they have left the queue already
         run_client(["scancel", "--state=PENDING", *jobs])
 
 

@@ -1,4 +1,4 @@
-"""What Slurm knows of a sweep's runs that their files cannot: who waits, which jobs are at work, how others ended."""
+"""Ask Slurm about the runs of a sweep: which runs wait, which jobs run, and how jobs ended."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from launch.store.scheduler_view import SchedulerView
 
 _GOING_ON = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING")
 
-# What sacct said of a set of jobs, and when: `watch` looks every other second.
+# The answers of sacct about sets of jobs, with their time: `launch watch` would ask every two seconds.
 _ends_of: dict[tuple[str, ...], tuple[float, dict[str, str]]] = {}
 
 
 def read_queue(sweep: str) -> SchedulerView | None:
-    """Return what Slurm knows of the sweep in a folder, at most one poll old; None if it has nothing in the queue."""
+    """Return Slurm's answer about the sweep in a folder, at most `poll_s` old; None without arrays in the queue."""
     arrays = live_arrays(sweep)
     if not arrays:
         return None
@@ -29,7 +29,7 @@ def read_queue(sweep: str) -> SchedulerView | None:
 
 
 def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> SchedulerView:
-    """Return what the queue says of the runs of a sweep's arrays. Pure."""
+    """Return what the queue says about the runs of a sweep's arrays. Pure."""
     by_name = {array.record.name: array for array in arrays}
     tasks: dict[str, str] = {}
     running: set[str] = set()
@@ -43,10 +43,10 @@ def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> Schedule
 
 
 def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
-    """Return how tasks that left the queue ended, in Slurm's words, by job as attempts name it.
+    """Return how tasks that left the queue ended: the `job_id` of an attempt to Slurm's word.
 
-    One `sacct` answers for a sweep. The answer lacks the arrays of a cluster without accounts; it is empty if the
-    accounts' daemon does not answer.
+    One call of `sacct` answers for a sweep. Arrays of a cluster without accounting are missing. The result is empty if
+    the accounting database does not answer.
     """
     known = [array for array in arrays if array.record.accounts and array.job is not None]
     jobs = tuple(array.job for array in known if array.job is not None)
@@ -54,7 +54,7 @@ def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
         return {}
     asked, ends = _ends_of.get(jobs, (-1.0, {}))
     if asked < 0 or time.monotonic() - asked > min(array.record.poll_s for array in known):
-        # Without a start it says nothing of what began before midnight.
+        # Without a start time sacct leaves out jobs that began before midnight.
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(min(array.record.created for array in known) - 60))
         words = ["sacct", "-n", "-P", "-X", "-D", "-S", since, "-j", ",".join(jobs), "-o", "JobID,State"]
         try:
@@ -66,6 +66,6 @@ def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
 
 
 def parse_ends(text: str) -> dict[str, str]:
-    """Return the newest end of each job in what `sacct -n -P -o JobID,State` prints. Pure."""
+    """Return the newest end of each job in the output of `sacct -n -P -o JobID,State`. Pure."""
     rows = (line.strip().split("|") for line in text.splitlines())
     return {row[0]: row[1] for row in rows if len(row) > 1 and row[1] and row[1].split()[0] not in _GOING_ON}

@@ -1,7 +1,7 @@
-"""Submits arrays so that a kill at any instruction loses nothing and repeats nothing.
+"""Submit arrays so that no run is lost or submitted twice, even if the launcher is killed at any moment.
 
-Each array is recorded, submitted held under a name that carries its uuid, its number is recorded, and only then is it
-released. An array whose number could not be recorded any more is found by its name; it cannot have begun.
+Each array is recorded; then it is submitted held, under a name with its uuid; then its job number is recorded; and only
+then is it released. If the number was not recorded, the array is found by its name, and it cannot have begun.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _SUBMIT_TIMEOUT_S = 120.0
 def send(
     folder: str, requests: Sequence[SubmitRequest], profile: Profile, lock: int, known: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Submit arrays held, and release them when all are in.
+    """Submit arrays held, and release them when all are submitted.
 
     Args:
         folder: The sweep's folder.
         requests: The arrays.
-        profile: The cluster's settings, for messages.
+        profile: The cluster's settings, for error messages.
         lock: The descriptor of the lock on the sweep's queue. Every sbatch inherits it: if this process is killed, no
-            other one feeds the sweep until its sbatch has ended too.
+            other process feeds the sweep until the sbatch has ended too.
         known: The jobs of arrays that are in the queue already, by uuid.
 
     Returns:
-        The job of every array that was submitted, by uuid; the first ones only if the queue is full.
+        The job of every array that was submitted, by uuid; only the first arrays if the queue is full.
 
     Raises:
-        LaunchError: If one is refused for good. Then none of them is in the queue.
+        LaunchError: If Slurm refuses an array for another reason than a full queue. Then all of them are cancelled.
     """
     jobs: dict[str, str] = {}
     try:
@@ -59,7 +59,7 @@ def send(
 
 
 def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: int) -> str:
-    """Submit one array held; return the number of its job."""
+    """Record one array and submit it held; return the number of its job."""
     uuid = request.record.uuid
     write_array(folder, request.record, request.script)
     try:
@@ -80,7 +80,7 @@ def _send_one(folder: str, request: SubmitRequest, words: Sequence[str], lock: i
 
 
 def release(folder: str, jobs: Mapping[str, str]) -> None:
-    """Let held arrays of a sweep begin; `jobs` has their numbers by uuid."""
+    """Release held arrays of a sweep, so that they can begin. `jobs` maps their uuids to job numbers."""
     if jobs:
         fault_point("release.before")
         run_client(["scontrol", "release", ",".join(jobs.values())])
@@ -90,7 +90,7 @@ def release(folder: str, jobs: Mapping[str, str]) -> None:
 
 
 def _withdraw(folder: str, jobs: Mapping[str, str]) -> None:
-    """Cancel the arrays of a submission that fails as a whole. One that cannot be cancelled now stays held."""
+    """Cancel the arrays of a submission that has failed. An array that cannot be cancelled now stays held."""
     with suppress(LaunchError):
         if jobs:
             run_client(["scancel", *jobs.values()])

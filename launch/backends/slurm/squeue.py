@@ -1,4 +1,4 @@
-"""Slurm's queue a moment ago: one `squeue` for all sweeps, shared by every process of a user through a file."""
+"""Read Slurm's queue with `squeue`: one call for all sweeps, which a user's processes share through a file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from launch.store.locks import acquire
 _CACHE = "queue.json"
 _LOCK = "queue.lock"
 
-# Job or array with its tasks, state, why it waits, nodes, name. The name comes last, since it may contain `|`.
+# The job with its array tasks, state, reason, nodes, name. The name comes last, since it may contain `|`.
 FORMAT = "%i|%T|%r|%N|%j"
 
-# A job in one of these states still runs, or may write.
+# A job in one of these states still runs, or may still write files.
 RUNNING = frozenset(
     {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 )
-_HELD_BY_PERSON = frozenset({"JobHeldUser", "JobHeldAdmin"})  # `sbatch --hold` counts as the user
-# Slurm itself holds a job that a node could not start.
+_HELD_BY_PERSON = frozenset({"JobHeldUser", "JobHeldAdmin"})  # also the reason after `sbatch --hold`
+# The last two reasons: Slurm itself holds a job that a node could not start.
 _HELD = _HELD_BY_PERSON | {"launch failed requeued held", "job requeued in held state"}
 
 
@@ -34,17 +34,17 @@ _HELD = _HELD_BY_PERSON | {"launch failed requeued held", "job requeued in held 
 class QueueRow:
     """One line of `squeue`: a job, a task of an array, or all tasks of an array that wait."""
 
-    job: str  # the job's number; an array's own, not that of its task
-    tasks: tuple[int, ...]  # the tasks it stands for; empty for a job without an array
+    job: str  # the job's number; for a task, the number of its array
+    tasks: tuple[int, ...]  # the indices of the array tasks in this line; empty for a job that is not an array
     throttle: int | None  # how many tasks of the array may run at once; None if the line does not say
-    state: str  # Slurm's word
+    state: str  # Slurm's word for its state
     reason: str  # why it waits
-    nodes: str  # where it runs
+    nodes: str  # the nodes that it runs on
     name: str  # the job's name
 
     @property
     def runs(self) -> bool:
-        """Whether it runs, or may still write."""
+        """Whether it runs, or may still write files."""
         return self.state in RUNNING
 
     @property
@@ -54,29 +54,29 @@ class QueueRow:
 
     @property
     def is_held_by_person(self) -> bool:
-        """Whether it waits to be released and a person, or `sbatch --hold`, holds it."""
+        """Whether a user or `sbatch --hold` holds it."""
         return self.state == "PENDING" and self.reason in _HELD_BY_PERSON
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueSnapshot:
-    """What `squeue` said of this user's jobs."""
+    """The jobs of this user in the queue at one moment."""
 
-    rows: tuple[QueueRow, ...] = ()  # its lines
-    taken: float = 0.0  # when it was asked, seconds since the epoch; 0 if it never answered
-    problem: str | None = None  # why it could not be asked now; None if the listing is as fresh as was wanted
+    rows: tuple[QueueRow, ...] = ()  # the lines of `squeue`
+    taken: float = 0.0  # when `squeue` was called, seconds since the epoch; 0 if it never answered
+    problem: str | None = None  # why `squeue` did not answer now; None if the rows are as new as required
 
     @property
     def count(self) -> int:
-        """How many tasks and other jobs the queue holds."""
+        """The number of array tasks and other jobs in the queue."""
         return sum(max(1, len(row.tasks)) for row in self.rows)
 
 
 def ask() -> QueueSnapshot:
-    """Ask `squeue` now.
+    """Call `squeue` now and return the queue.
 
     Raises:
-        BackendError: If it does not answer.
+        BackendError: If Slurm does not answer.
     """
     taken = time.time()
     answer = run_client(["squeue", "-h", "-u", str(os.getuid()), "-o", FORMAT])
@@ -84,11 +84,11 @@ def ask() -> QueueSnapshot:
 
 
 def cached(root: str, max_age_s: float = POLL_S) -> QueueSnapshot:
-    """Return the queue as it was at most `max_age_s` seconds ago; older, with the problem, if Slurm does not answer.
+    """Return a queue at most `max_age_s` seconds old; if Slurm does not answer, the last one, with the problem.
 
     Args:
-        root: The folder of all sweeps, which also holds the shared file.
-        max_age_s: Seconds within which no process asks Slurm again.
+        root: The folder of all sweeps, which also contains the shared file.
+        max_age_s: The largest age of the shared file in seconds.
     """
     folder = os.path.join(root, FOLDER)
     found = _read(folder)
@@ -112,13 +112,13 @@ def refresh(root: str) -> QueueSnapshot:
     """Ask `squeue` now, and share the answer.
 
     Raises:
-        BackendError: If it does not answer.
+        BackendError: If Slurm does not answer.
     """
     return _ask_and_share(os.path.join(root, FOLDER))
 
 
 def invalidate(root: str) -> None:
-    """Make the next look ask Slurm: the queue was changed."""
+    """Delete the shared file, so that the next reader asks Slurm: the queue was changed."""
     with suppress(OSError):
         os.unlink(os.path.join(root, FOLDER, _CACHE))
 
@@ -150,7 +150,7 @@ def _is_fresh(listing: QueueSnapshot, max_age_s: float) -> bool:
 
 
 def _lock(folder: str) -> int | None:
-    """Wait for this process's turn to ask; return None if the folder cannot be written."""
+    """Wait for the lock that lets one process at a time ask; return None if the folder cannot be written."""
     try:
         os.makedirs(folder, exist_ok=True)
         return acquire(os.path.join(folder, _LOCK), wait=True)
@@ -159,7 +159,7 @@ def _lock(folder: str) -> int | None:
 
 
 def parse_rows(text: str) -> list[QueueRow]:
-    """Return the rows of `squeue -h -o FORMAT`; other lines are left out."""
+    """Return the rows in the output of `squeue -h -o FORMAT`; lines in another format are left out."""
     rows: list[QueueRow] = []
     for line in text.splitlines():
         words = line.split("|", 4)
@@ -173,7 +173,7 @@ def parse_rows(text: str) -> list[QueueRow]:
 
 
 def _read_id(text: str) -> tuple[str, tuple[int, ...], int | None]:
-    """Read `12`, `12_3`, or `12_[0-4,7,10-20:2%5]`."""
+    """Return job, tasks and throttle of an id such as `12`, `12_3`, or `12_[0-4,7,10-20:2%5]`."""
     job, _, rest = text.partition("_")
     rest, _, throttle = rest.strip("[]").partition("%")
     limit = int(throttle) if throttle.isdigit() else None
@@ -188,13 +188,13 @@ def _expand(part: str) -> Iterator[int]:
 
 
 def task_words(job: str, tasks: Sequence[int]) -> str:
-    """Return tasks of an array as a client command takes them: `12_[0-4,7]`."""
+    """Return tasks of an array in the form that Slurm's client commands accept: `12_[0-4,7]`."""
     spans = _spans(sorted(tasks))
     return f"{job}_[{','.join(str(a) if a == b else f'{a}-{b}' for a, b in spans)}]"
 
 
 def _spans(tasks: Sequence[int]) -> list[list[int]]:
-    """Return the first and the last of each unbroken row of numbers."""
+    """Return the first and the last number of each unbroken sequence, such as `[[0, 4], [7, 7]]`."""
     spans: list[list[int]] = []
     for task in tasks:
         if spans and task == spans[-1][1] + 1:

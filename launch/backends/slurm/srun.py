@@ -1,4 +1,4 @@
-"""A command of several processes: one job step, started by srun from the first node. Pure."""
+"""The srun command of a run with several processes: one job step, started from the first node."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from launch.specs.resources import Resources
 from s5.run_dir.coordinator import coordinator_port
 from s5.run_dir.result import SUPERVISOR_PIPE_VARIABLE
 
-# How long the others may go on once one has ended: a checkpoint is not cut short, and the death of one ends all.
+# How many seconds the other processes may continue once one has ended: long enough to write a checkpoint.
 _WAIT_S = 60
 
 
 def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str, str], node: str) -> HostCommand:
-    """Return the call that starts a command once for every task of a job.
+    """Return a call of srun that starts a command once for every task of a job.
 
     Args:
         call: The command.
-        resources: How many tasks there are on how many nodes.
+        resources: The numbers of nodes and tasks.
         environment: The variables that Slurm sets for the job.
-        node: The name of this node, the first, by which the others reach process 0.
+        node: The name of this node, the first one; the other nodes reach process 0 by it.
     """
     tasks = resources.tasks
     options = [
         f"--nodes={resources.nodes}",
         f"--ntasks={tasks}",
         f"--ntasks-per-node={resources.tasks_per_node}",
-        f"--cpus-per-task={resources.cpus_per_task}",  # from Slurm 22.05 a step does not take it over
+        f"--cpus-per-task={resources.cpus_per_task}",  # since Slurm 22.05 a step does not inherit it from the job
         "--kill-on-bad-exit=0",
         f"--wait={_WAIT_S}",
         "--unbuffered",
@@ -39,12 +39,12 @@ def srun_call(call: HostCommand, resources: Resources, environment: Mapping[str,
         "JAX_COORDINATOR_ADDRESS": f"{node}:{coordinator_port(job)}",
         **call.environment,
     }
-    variables.pop(SUPERVISOR_PIPE_VARIABLE, None)  # a pipe does not reach other nodes; Slurm ends the step with its job
+    variables.pop(SUPERVISOR_PIPE_VARIABLE, None)  # a pipe cannot reach other nodes; Slurm ends the step with its job
     return HostCommand(command=("srun", *options, *call.command), environment=variables)
 
 
 def name_of(node: str | None) -> str:
-    """Return the name by which other nodes find this one: Slurm's, if it can be resolved."""
+    """Return the name by which other nodes find this node: Slurm's name if it can be resolved, else the host name."""
     import socket  # most runs have one process
 
     own = socket.gethostname()

@@ -2,8 +2,8 @@
 
 `python -m launch.backends.slurm.task ARRAY_FILE`
 
-It finds its run in the array's record by the task's index, and supervises it like any other. Slurm adds: the end of
-the job's time, the meaning of a signal, and the requeue, which is requested here because a container has no clients.
+It finds its run in the array's record by the task's index, and supervises it like a local run. Special for Slurm are
+the job's time limit, the meaning of a signal, and the requeue, which is requested outside of the container.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from launch.supervise.outcome import Outcome
 from launch.supervise.retry_policy import check_nodes
 from launch.supervise.supervisor import Supervisor, run_with_signals_blocked
 
-# Slurm looks at time limits twice a minute, and its signal may come a minute early.
+# Slurm checks time limits twice a minute, and its signal may come a minute early.
 _EARLY_S = 65.0
-# A run that ends at once does not wait for Slurm's answer.
+# Slurm is first asked for the job's end after this time, so that a run that ends at once does not wait for the answer.
 _FIRST_LOOK_S = 2.0
-# Before the kill by Slurm there must be time to write down how the attempt ended.
+# The most time that the supervisor keeps before Slurm's kill, to record how the attempt ended.
 _MOST_LAST_WORDS_S = 5.0
 _ASK_TIMEOUT_S = 10.0
 _REQUEUE_PATIENCE_S = 60.0
 _REQUEUE_PAUSE_S = 2.0
 _FEED_TIMEOUT_S = 120.0
-# How long the server of a file system keeps a lock that a dead node held.
+# How long the server of a file system keeps the lock of a dead node.
 _LEASE_S = 100.0
 _LEASE_POLL_S = 0.5
-# How long a shared file system may hide a result that another node has just published.
+# How long a new result may stay invisible on other nodes of a shared file system.
 _SEEN_S = 65.0
 
 _SETTING = re.compile(r"(\w+)=(\S+)")
@@ -59,10 +59,10 @@ _SETTING = re.compile(r"(\w+)=(\S+)")
 
 @final
 class SlurmTask(Host):
-    """A task of an array, on a node that Slurm gave it.
+    """The host of an attempt that is a task of a Slurm array.
 
     Args:
-        record: The array.
+        record: The record of the array.
         sweep: The sweep's folder.
         environment: The variables that Slurm sets for the job.
     """
@@ -71,7 +71,7 @@ class SlurmTask(Host):
         self.sweep = sweep
         self.resources = record.resources
         self.index = int(environment["SLURM_ARRAY_TASK_ID"])
-        # Not SLURM_JOB_ID: for the last task it is the number of the whole array, and clients would answer for all.
+        # Not SLURM_JOB_ID: for the last task that is the number of the whole array, so it would name all tasks.
         self.job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{self.index}"
         self.node = environment.get("SLURMD_NODENAME") or environment.get("SLURM_JOB_NODELIST")
         self.restarts = int(environment.get("SLURM_RESTART_COUNT") or 0)
@@ -81,10 +81,10 @@ class SlurmTask(Host):
         self._is_ending = False
 
     def host_command(self, command: HostCommand) -> HostCommand:
-        """Return the command itself, or the job step that starts a run of several processes.
+        """Return the command itself, or for a run of several processes the srun command that starts them.
 
         Raises:
-            TooManyNodeFailures: If too many nodes failed under the run: Slurm would start it again without end.
+            TooManyNodeFailures: If too many nodes failed under the run: else Slurm would start it again for ever.
         """
         if self.restarts:
             own = find_task(self._record, self.index)
@@ -95,14 +95,14 @@ class SlurmTask(Host):
         return srun_call(command, self._record.resources, os.environ, name_of(self.node))
 
     def stop_signal(self, command: HostCommand) -> signal.Signals:
-        """Return SIGTERM, or for a job step the signal that srun passes on to all its processes."""
+        """Return SIGTERM, or for a job step SIGUSR2, which srun forwards to all its processes."""
         return signal.SIGUSR2 if self._needs_step(command) else signal.SIGTERM
 
     def _needs_step(self, command: HostCommand) -> bool:
         return self._record.resources.tasks > 1 or command.step is not None
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return a function that tells when to ask the command to stop and when to kill it, by the end of the job."""
+        """Return a function that returns when to ask the command to stop and when to kill it, from the job's end."""
         looks = itertools.count()
 
         def find() -> tuple[float, float]:
@@ -116,12 +116,12 @@ class SlurmTask(Host):
         return find
 
     def _before(self, end: float) -> tuple[float, float]:
-        """Return when to ask a command to stop and when to kill it, for the end of its job."""
+        """Return when to ask a command to stop and when to kill it (monotonic clock), for the end of its job."""
         now, left, delay = time.monotonic(), end - time.time(), self._record.signal_delay_s
         return now + max(0.0, left - delay), now + max(0.0, left - min(_MOST_LAST_WORDS_S, delay / 4))
 
     def _ask_end(self) -> float | None:
-        """Ask Slurm when the job's time ends; return None if it has no limit, or Slurm does not answer."""
+        """Ask Slurm when the job's time limit ends; return None without a limit, or if Slurm does not answer."""
         with suppress(BackendError):
             return _moment(
                 run_client(["squeue", "-h", "-j", str(self.job_id), "-o", "%e"], timeout_s=_ASK_TIMEOUT_S).strip()
@@ -129,7 +129,7 @@ class SlurmTask(Host):
         return None
 
     def stop_reason(self) -> Reason:
-        """Return what a signal means: Slurm sends the same ones for preemption, the time limit and scancel."""
+        """Return the reason for a signal: Slurm sends the same signals for preemption, time limit and scancel."""
         from launch.backends.slurm.squeue import RUNNING  # few tasks are asked to stop
 
         try:
@@ -137,28 +137,28 @@ class SlurmTask(Host):
             said = dict(_SETTING.findall(run_client(words, timeout_s=_ASK_TIMEOUT_S)))
         except BackendError:
             said = {}
-        # The job may be ending: cancelled, or preempted without grace, and then Slurm itself starts it again.
+        # The job is ending if it was cancelled, or preempted without grace; then Slurm itself starts it again.
         self._is_ending = bool(said) and said.get("JobState") not in RUNNING - {"COMPLETING"}
-        if not self._is_ending:  # else EndTime is the moment of that
+        if not self._is_ending:  # of an ending job, EndTime is the present moment
             self._end = _moment(said.get("EndTime", "")) or self._end
         left = None if self._end is None else self._end - time.time()
         if said.get("PreemptTime", "None") != "None":
-            return Reason.PREEMPTED  # with grace; Slurm does not requeue a job that ends by itself
+            return Reason.PREEMPTED  # preempted with grace: Slurm does not requeue a job that ends by itself
         if self._is_ending:
             return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
         timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
     def job_is_gone(self, record: AttemptRecord) -> bool:
-        """Return whether Slurm knows that no process works on an attempt of another node."""
+        """Return whether Slurm knows that no process works on an attempt that ran on another node."""
         job = record.job_id
         if record.backend != "slurm" or job is None:
             return False
-        # A job has one supervisor at a time, and this is it: an attempt with its number is from before a requeue.
+        # A job has one supervisor at a time: another attempt with the same job number is from before a requeue.
         return (job == self.job_id or _is_gone(job)) and self._wait_for_lock(record)
 
     def _wait_for_lock(self, record: AttemptRecord) -> bool:
-        """Wait until the lock of an attempt is free whose machine is gone; return whether it is."""
+        """Wait until the lock of an attempt whose machine is gone is free; return whether it is free."""
         run_dir = os.path.join(self.sweep, find_task(self._record, self.index).run_id)
         path, deadline = attempt_path(run_dir, record.attempt), time.monotonic() + _LEASE_S
         while is_locked(path):
@@ -168,10 +168,10 @@ class SlurmTask(Host):
         return True
 
     def leave(self, outcome: Outcome, reason: Reason | None) -> int:
-        """Have the job started again if the run goes on, and feed the sweep if no other process does.
+        """Requeue the job if the run needs another attempt, and submit runs that are left; called before the task ends.
 
         Args:
-            outcome: The supervisor's.
+            outcome: The outcome that the supervisor returned.
             reason: Why the attempt ended.
 
         Returns:
@@ -180,7 +180,7 @@ class SlurmTask(Host):
         goes_on = outcome is Outcome.RETRY
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
-        # Arrays that wait for this one would wait in vain now, even those that need only other runs of it.
+        # If this run has failed, arrays that wait for this array would never begin, even if they need only other runs.
         waits = (name.partition("_")[0] for array in live_arrays(self.sweep) for name in array.record.waits)
         unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._record.uuid in waits)
         if self._record.feeds and not self._is_ending and (unsettled or has_left_queue(self.sweep)):
@@ -188,14 +188,14 @@ class SlurmTask(Host):
         return Outcome.DONE if outcome is Outcome.BUSY else outcome
 
     def unfinished_predecessor(self) -> str | None:
-        """Return a run that comes before this task's and has no result; None if all have one.
+        """Return the first predecessor that still has no result after a wait; None if all have results.
 
-        Slurm begins what waits for a job as soon as that has ended with 0. This checks the same on disk.
+        Slurm starts this task when the jobs before it have ended with exit code 0. This checks their results on disk.
         """
         if not self._record.waits:
             return None
         run_id = find_task(self._record, self.index).run_id
-        # Not what its array waits for: that may be whole arrays, and every task would look at every run of them.
+        # Only the run's predecessors: the array may wait for whole arrays, with many more runs.
         runs = DependencyGraph(read_manifest(self.sweep)).predecessors(run_id)
         before = [os.path.join(self.sweep, other) for other in runs]
         deadline = time.monotonic() + _SEEN_S
@@ -208,13 +208,13 @@ class SlurmTask(Host):
         return None
 
     def leave_early(self) -> int:
-        """Leave without an attempt, so that the run is submitted again; return the exit code of the batch script."""
+        """End without an attempt, so that the run is submitted again; return the exit code of the batch script."""
         if self._record.feeds:
             self._feed(self.job_id)
         return Outcome.RETRY
 
     def _requeue(self) -> bool:
-        """Have Slurm start this task again; return whether it will."""
+        """Ask Slurm to start this task again; return whether it will."""
         fault_point("task.requeue")
         deadline = time.monotonic() + _REQUEUE_PATIENCE_S
         while True:
@@ -222,14 +222,14 @@ class SlurmTask(Host):
                 run_client(["scontrol", "requeue", str(self.job_id)], timeout_s=_ASK_TIMEOUT_S)
             except BackendError as error:
                 if isinstance(error, ClientError) or time.monotonic() >= deadline:
-                    _say(f"{error.message}; `launch sweep` typed again goes on with the run")
+                    _say(f"{error.message}; typing `launch sweep` again continues the run")
                     return False
                 time.sleep(_REQUEUE_PAUSE_S)  # the controller is being started again
             else:
                 return True
 
     def _feed(self, leaving: str | None) -> None:
-        """Submit what is left of the sweep as if a task had left it, in a process that has the packages for that."""
+        """Submit the runs that are left, as if the task `leaving` had ended, in a process that can load the packages."""
         import subprocess
 
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "
@@ -240,7 +240,7 @@ class SlurmTask(Host):
 
 
 def _is_gone(job: str) -> bool:
-    """Return whether Slurm knows for certain that a job is not at work."""
+    """Return whether Slurm knows for certain that a job does not run."""
     from launch.backends.slurm.squeue import RUNNING
 
     try:
@@ -253,7 +253,7 @@ def _is_gone(job: str) -> bool:
 
 
 def _moment(text: str) -> float | None:
-    """Read a time as Slurm writes it; return None for `N/A` or `Unknown`."""
+    """Return the seconds since the epoch of a time that Slurm prints; None for `N/A` or `Unknown`."""
     with suppress(ValueError, OverflowError):
         return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
     return None
@@ -271,10 +271,10 @@ def _say(words: str) -> None:
 
 
 def execute(file: str) -> int:
-    """Execute the task of the array in `file` that this process is; return the exit code.
+    """Execute the task of this process, whose array has its record in `file`; return the exit code.
 
     Raises:
-        LaunchError: If it cannot be found.
+        LaunchError: If the record or the task cannot be found.
     """
     record = read_array(file)
     try:
@@ -296,7 +296,7 @@ def execute(file: str) -> int:
 
 
 def _gpus(record: ArrayRecord, environment: Mapping[str, str]) -> tuple[int, ...]:
-    """Return the GPUs that Slurm gave the task, for the record."""
+    """Return the numbers of the GPUs that Slurm gave the task."""
     words = environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if record.resources.gpus_per_node else ()
     return tuple(int(word) for word in words if word.isdigit())
 

@@ -1,4 +1,4 @@
-"""How the arrays of a sweep share the number of runs that may execute at once. Pure."""
+"""Divide `max_parallel`, the number of runs that may execute at once, among the arrays of a sweep. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """The part of a sweep's limit that an array has.
+    """The part of the sweep's limit that an array has.
 
     Attributes:
-        array: The array, by its uuid or by its job's number.
+        array: The array, by uuid or job number.
         throttle: How many of its tasks may run at once; None for no limit.
-        follows: The array whose share it takes over, and whose end it waits for; None if it begins with its own.
+        follows: The array whose end it waits for and whose share it then has; None if it has its own share.
     """
 
     array: str
@@ -24,14 +24,14 @@ class Share:
 def share_limit(
     limit: int | None, taken: Sequence[Share], arrays: Sequence[str], ready: int | None = None
 ) -> list[Share]:
-    """Share a limit among new arrays, so that no more than `limit` tasks run at once.
+    """Divide a limit among new arrays, so that at most `limit` tasks run at once.
 
     Args:
         limit: How many tasks may run at once; None for no limit.
         taken: The shares of the arrays that are in the queue.
         arrays: The new arrays.
-        ready: How many of them, from the first, wait for no other's success. Only these get a share of their own, so
-            that a waiting array does not keep room from them. All count as ready if this is None or 0.
+        ready: How many of the new arrays, from the first, have no predecessors. Only these get their own share, so that
+            waiting arrays take nothing from them. All arrays count as ready if this is None or 0.
 
     Returns:
         A share for each new array.

@@ -170,7 +170,7 @@ def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_
     clients("scontrol", code=1, error="Requested operation is presently disabled")
     make(tmp_path).leave(Outcome.RETRY, Reason.TIMEOUT)
     assert len(asked(tmp_path)) == while_away + 1
-    assert "typed again goes on with the run" in capfd.readouterr().err
+    assert "typing `launch sweep` again continues the run" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
