@@ -1,12 +1,12 @@
-"""The launcher: turns a sweep file into runs and sees them through. Never imports JAX.
+"""The launcher: turns a sweep file into runs and executes them. Never imports JAX.
 
-What `launch` exports is its Python interface; `docs/python.md` shows it. Everything is loaded when it is first used, so
-that `import launch` costs nothing, in the supervisors of runs too.
+The names that `launch` exports are its Python interface; `docs/python.md` shows it. A name is loaded when it is first
+used, so that `import launch` is fast, also in the supervisors of runs.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as type checkers know it, without the time that importing typing takes
+TYPE_CHECKING = False  # type checkers take it for True; importing it from typing would take time
 if TYPE_CHECKING:
     from launch.api import (
         LaunchError,

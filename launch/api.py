@@ -1,8 +1,8 @@
-"""The Python interface of the launcher: what the command line does, for scripts and notebooks.
+"""The Python interface of the launcher for scripts and notebooks. It can do what the command line can.
 
-The functions call the same actions as the commands, so they give the same guarantees: a script that is killed and run
-again executes every run exactly once. Nothing is printed; progress is told to callbacks. A mistake is a `LaunchError`
-with a message and a hint.
+The functions call the same actions as the commands, so they give the same guarantees: if a script is killed and started
+again, every run is executed exactly once. Nothing is printed; callbacks receive the progress. For a mistake of the user
+a `LaunchError` with a message and a hint is raised.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Folder = str | os.PathLike[str]
 
 
 def load_sweep(file: Folder, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file and expand it to runs.
+    """Read a sweep file and return the sweep with its runs.
 
     Args:
         file: The YAML file.
-        overrides: Hydra overrides, such as `train.epochs=5`; they win over the file.
+        overrides: Hydra overrides, such as `train.epochs=5`; they override the file.
 
     Raises:
-        LaunchError: If the file or an override cannot be understood.
+        LaunchError: If the file or an override is not valid.
     """
     return sweep_file.load_sweep(Path(file), overrides)
 
@@ -61,15 +61,15 @@ def plan(
 
     Args:
         sweep: The sweep; see `load_sweep` and `single_run`.
-        on: Where the runs are to execute: a profile or its name.
+        on: The profile to execute with, or its name.
         only: A glob over run ids, experiments and `key=value` settings; None for every run.
-        runtime: What wraps the command, such as `docker`; None for the profile's.
+        runtime: The runtime, such as `docker`; None for the profile's.
         image: The image; None for the profile's.
-        mounts: What runs see of the host besides the profile's mounts: `SRC[:DST][:rw]` each.
+        mounts: Folders of the host for the runs besides the profile's mounts: `SRC[:DST][:rw]` each.
         runs: The folder of all runs; None for the profile's, else `$LAUNCH_RUNS`, else `./runs`.
 
     Returns:
-        The runs with their ids and states, and everything that is in the way: `plan.obstacles`.
+        The runs with their ids and states. `plan.obstacles` has the errors that keep the runs from starting.
 
     Raises:
         LaunchError: If a configuration is not valid, or another process feeds the sweep.
@@ -82,24 +82,24 @@ def plan(
 def submit(
     sweep: Plan | Sweep, *, on: str | Profile | None = None, runs: Folder | None = None, source: Folder | None = None
 ) -> SweepHandle:
-    """Submit what is left of a sweep and return at once. Submitting again resumes: nothing runs twice.
+    """Submit the runs of a sweep that are left, and return at once. Submitting again resumes: nothing runs twice.
 
-    On this machine a process in the background starts the runs; it outlives this one. Failed and cancelled runs are
-    left alone: see `retry`.
+    On this machine a background process starts the runs; it outlives this process. Failed and cancelled runs are not
+    started again: see `retry`.
 
     Args:
         sweep: A plan, or a sweep to plan with the defaults of `plan`.
-        on: Where a sweep's runs execute: a profile or its name; None for `local`, or the plan's.
-        runs: The folder of all runs; None for that of the profile, or of the plan.
-        source: The folder whose code the runs execute; None for that of this package.
+        on: The profile to execute a sweep with, or its name; None for `local`, or the plan's profile.
+        runs: The folder of all runs; None for the folder of the profile or of the plan.
+        source: The folder with the code for the runs; None for the folder of this package.
 
     Raises:
-        LaunchError: If something is in the way; then nothing was submitted.
+        LaunchError: If the plan has obstacles; then nothing was submitted.
     """
     if isinstance(sweep, Sweep):
         sweep = plan(sweep, on=on or "local", runs=runs)
     elif on is not None or runs is not None:
-        raise LaunchError("a plan has its profile and its folder already", hint="give `on` and `runs` to `plan`")
+        raise LaunchError("a plan has its profile and its folder already", hint="pass `on` and `runs` to `plan`")
     return _start(submit_plan(sweep, source=None if source is None else Path(source)))
 
 
@@ -118,16 +118,16 @@ def retry(
 
     Args:
         sweep: Its name or its file.
-        failed_only: Whether to leave cancelled and lost runs alone.
-        on: Where they execute: a profile or its name; None for where they were submitted to.
-        runtime: What wraps the command; None as submitted.
-        image: The image; None as submitted.
-        mounts: What runs see of the host besides the profile's mounts.
+        failed_only: Whether to retry failed runs only, not cancelled and lost runs.
+        on: The profile to execute with, or its name; None for the profile of the last submission.
+        runtime: The runtime, such as `docker`; None for that of the last submission.
+        image: The image; None for that of the last submission.
+        mounts: Folders of the host for the runs besides the profile's mounts: `SRC[:DST][:rw]` each.
         runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
-        source: The folder whose code the runs execute; None for that of this package.
+        source: The folder with the code for the runs; None for the folder of this package.
 
     Raises:
-        LaunchError: If something is in the way, or another process feeds the sweep.
+        LaunchError: If the runs cannot start, or another process feeds the sweep.
     """
     store = open_store(runs)
     submission = retry_action.retry(
@@ -142,7 +142,7 @@ def retry(
 
 
 def _start(submission: Submission) -> SweepHandle:
-    """Give a submission to its scheduler, or to a process in the background, unless nothing is left to run."""
+    """Start a submission through its scheduler, or in a background process, unless nothing is left to run."""
     if not all(view.state in TERMINAL for view in submission.views):
         if drive.needs_process(submission):
             drive.run_in_background(submission)
@@ -160,7 +160,7 @@ def open_sweep(sweep: Folder, *, runs: Folder | None = None) -> SweepHandle:
         runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
 
     Raises:
-        LaunchError: If there is no such sweep; the nearest name is shown.
+        LaunchError: If the sweep does not exist; the message suggests the nearest name.
     """
     store = open_store(runs)
     return SweepHandle(store, sweep_name(store, os.fspath(sweep)))
@@ -172,30 +172,30 @@ def list_sweeps(*, runs: Folder | None = None) -> list[str]:
 
 
 def list_profiles() -> list[str]:
-    """Return the names of the profiles that `on` takes, `local` among them."""
+    """Return the names of the profiles that `on` accepts, also `local`."""
     return profile_names()
 
 
 def status(sweep: Folder, *, runs: Folder | None = None) -> list[RunView]:
-    """Return where each run of a sweep stands; see `SweepHandle.status`."""
+    """Return the view of each run of a sweep; see `SweepHandle.status`."""
     return open_sweep(sweep, runs=runs).status()
 
 
 def wait(sweep: Folder, *, timeout_s: float | None = None, runs: Folder | None = None) -> list[RunView]:
-    """Wait until no process works on a sweep; see `SweepHandle.wait`."""
+    """Wait until no run of a sweep is running or pending; see `SweepHandle.wait`."""
     return open_sweep(sweep, runs=runs).wait(timeout_s=timeout_s)
 
 
 def load_results(sweep: Folder, metric: str | None = None, *, runs: Folder | None = None) -> Results:
-    """Return the results of a sweep: one row per experiment and setting, over its seeds.
+    """Return the results of a sweep: one row for each experiment and its settings, over the seeds.
 
     Args:
         sweep: Its name or its file.
-        metric: The metric to show, such as `val/accuracy`; None for the sweep's own.
+        metric: The metric to show, such as `val/accuracy`; None for the metric that the sweep names.
         runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
 
     Returns:
-        The rows, also as records and as a data frame: `to_records()`, `to_pandas()`, `to_polars()`.
+        The rows; `to_records()`, `to_pandas()` and `to_polars()` convert them.
 
     Raises:
         LaunchError: If there is no such sweep, or no run has the metric.
@@ -204,17 +204,17 @@ def load_results(sweep: Folder, metric: str | None = None, *, runs: Folder | Non
 
 
 def cancel(*targets: Folder, runs: Folder | None = None) -> list[RunView]:
-    """Cancel sweeps or runs: what waits is not started, what runs writes a checkpoint and ends.
+    """Cancel sweeps or runs: waiting runs are not started, running runs write a checkpoint and end.
 
     Args:
         targets: Sweeps and runs: names, files, run ids or beginnings of run ids.
         runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
 
     Returns:
-        The runs that were cancelled; one that is RUNNING is writing its checkpoint.
+        The runs that were cancelled; a run that is still RUNNING is writing its checkpoint.
 
     Raises:
-        LaunchError: If a target names neither a sweep nor a run, or a container may still be at work.
+        LaunchError: If a target names neither a sweep nor a run, or a container could not be ended.
     """
     return cancel_runs(open_store(runs), [os.fspath(target) for target in targets])
 
@@ -228,7 +228,7 @@ def read_log(
         run: A run id, the beginning of one, or `SWEEP/RUN`.
         attempt: The attempt, from 0; None for the last.
         tail: How many of the last lines; None for all.
-        follow: Whether to go on until the run ends.
+        follow: Whether to continue until the run ends.
         runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
 
     Raises:

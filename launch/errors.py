@@ -1,4 +1,4 @@
-"""The errors that a user can cause, and the exit code of each."""
+"""The errors that a user can cause, with their exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s5.errors import unknown as unknown
 
 
 class ExitCode(IntEnum):
-    """What a `launch` command returns to the shell."""
+    """The exit code of a `launch` command."""
 
     OK = 0
     SOME_FAILED = 1
@@ -24,7 +24,7 @@ class LaunchError(Exception):
     """A mistake that the user can correct: printed as a message and a hint, never as a traceback.
 
     Args:
-        message: What is wrong, with the file, the key and the value if there are any.
+        message: What is wrong, with the file, the key and the value, if any.
         hint: What to type or change.
     """
 
@@ -54,7 +54,7 @@ class FileError(LaunchError):
 
 
 class SweepError(FileError):
-    """An invalid sweep file, or an override on the command line, whose `file` is `command line`."""
+    """An error in a sweep file or in an override on the command line; for an override, `file` is `command line`."""
 
 
 class ProfileError(FileError):
@@ -66,7 +66,7 @@ class ConfigError(LaunchError):
 
 
 class StoreError(LaunchError):
-    """A run directory that cannot be read or written as it must be."""
+    """A file of the run directories that cannot be read or written, or is not valid."""
 
 
 class BackendError(LaunchError):
@@ -77,7 +77,7 @@ class BackendError(LaunchError):
 
 @contextmanager
 def collect_errors(errors: list[LaunchError]) -> Generator[None]:
-    """Append an error that is raised inside to a list instead: a plan shows everything that is in the way at once."""
+    """Catch a LaunchError that is raised inside and append it to `errors`: a plan shows all errors at once."""
     try:
         yield
     except LaunchError as error:
@@ -85,10 +85,10 @@ def collect_errors(errors: list[LaunchError]) -> Generator[None]:
 
 
 def raise_all(errors: Sequence[LaunchError]) -> None:
-    """Raise if there are errors: the only one, or one that tells them all.
+    """Raise if there are errors: the only error, or one error with all messages and hints.
 
     Raises:
-        LaunchError: With the exit code that the errors share; each hint stands below its message.
+        LaunchError: Its exit code is UNREACHABLE if that is the code of all errors, else USAGE.
     """
     if len(errors) == 1:
         raise errors[0]
@@ -96,4 +96,4 @@ def raise_all(errors: Sequence[LaunchError]) -> None:
         told = [error.message + (f"\n  hint: {error.hint}" if error.hint else "") for error in errors]
         codes = {error.exit_code for error in errors}
         kind = BackendError if codes == {ExitCode.UNREACHABLE} else ConfigError
-        raise kind(f"{len(errors)} things are in the way:\n\n" + "\n\n".join(told))
+        raise kind(f"{len(errors)} problems must be solved first:\n\n" + "\n\n".join(told))

@@ -1,4 +1,4 @@
-"""A stored sweep in the hands of a program: where its runs stand, waiting for them, cancelling them, their results."""
+"""The handle of a stored sweep for Python programs: the status of its runs, wait, cancel, results."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from launch.store.view import RunView
 
 @final
 class SweepHandle:
-    """A stored sweep: what has become of its runs, and what can be done to them. `open_sweep` and `submit` return it.
+    """A stored sweep: its status, its results, and methods to wait and to cancel. `open_sweep` and `submit` return it.
 
     Args:
-        store: The store that has the sweep.
-        name: Its name.
-        warnings: What its submission warned of.
+        store: The store that contains the sweep.
+        name: The name of the sweep.
+        warnings: The warnings of its submission.
 
     Attributes:
         name: Name of the sweep.
-        path: Its folder, `runs/<sweep>`.
-        warnings: What its submission warned of, one line each.
+        path: The folder of the sweep, `runs/<sweep>`.
+        warnings: The warnings of its submission, one line each.
     """
 
     def __init__(self, store: Store, name: str, warnings: Sequence[str] = ()) -> None:
@@ -39,7 +39,7 @@ class SweepHandle:
         return f"SweepHandle({str(self.path)!r})"
 
     def status(self) -> list[RunView]:
-        """Return where each run stands now. Asking changes nothing."""
+        """Return the view of each run now. Changes nothing."""
         return self._sweep.state().views()
 
     def wait(
@@ -51,20 +51,20 @@ class SweepHandle:
         on_interrupt: Literal["leave", "cancel"] = "leave",
         feed: bool = False,
     ) -> list[RunView]:
-        """Wait until no process works on the sweep, or is going to.
+        """Wait until no run of the sweep is running or pending.
 
         Args:
             timeout_s: Seconds after which to give up; None to wait for ever.
-            poll_s: Seconds between two looks.
-            on_change: Called with where each run stands after each look.
-            on_interrupt: What Ctrl-C does besides ending the wait: `leave` lets the runs go on, `cancel` cancels them.
-            feed: Whether to submit what a cluster's queue had no room for as it empties.
+            poll_s: Seconds between two checks.
+            on_change: Called with the views of all runs after each check.
+            on_interrupt: What Ctrl-C does besides ending the wait: `leave` nothing, `cancel` cancels the runs.
+            feed: Whether to submit the runs for which a cluster's queue had no room, as the queue empties.
 
         Returns:
-            Where each run stands at the end.
+            The view of each run at the end.
 
         Raises:
-            TimeoutError: After `timeout_s`; the runs go on.
+            TimeoutError: After `timeout_s`; the runs continue.
         """
         state = self._sweep.state()
         feeder = Feeder([state], say=ignore, warn=ignore) if feed else None
@@ -81,7 +81,7 @@ class SweepHandle:
         return state.views()
 
     def cancel(self) -> list[RunView]:
-        """Cancel every run that has not ended, and return these; see `launch.cancel`."""
+        """Cancel every run that has not ended, and return the views of these runs; see `launch.cancel`."""
         return cancel_runs(self._store, [self.name])
 
     def results(self, metric: str | None = None) -> Results:
@@ -90,7 +90,7 @@ class SweepHandle:
 
 
 def cancel_runs(store: Store, targets: Sequence[str]) -> list[RunView]:
-    """Cancel sweeps or runs, and return these runs; raise if a container may still be at work."""
+    """Cancel sweeps or runs, and return the views of the cancelled runs; raise if a container could not be ended."""
     cancelled = cancel(store, targets)
     refuse_stuck(cancelled.stuck)
     return cancelled.views

@@ -81,7 +81,7 @@ class Plan:
         lines = [f"{self.sweep.name} on {self.profile.name}: {len(self.views)} runs: {counts}"]
         lines += [f"  {state:<9}  {run_id}" for run_id, state, *_ in self._rows()]
         lines += [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join([*lines, *(f"in the way: {obstacle.message}" for obstacle in self.obstacles)])
+        return "\n".join([*lines, *(f"obstacle: {obstacle.message}" for obstacle in self.obstacles)])
 
     def _rows(self) -> list[list[str]]:
         states = ("new" if view.run_id in self.new else str(view.state) for view in self.views)

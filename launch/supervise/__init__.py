@@ -1,1 +1,1 @@
-"""Executes one attempt of a run, on the machine where it runs: `python -m launch.supervise`."""
+"""Execute one attempt of a run on this machine: `python -m launch.supervise`."""

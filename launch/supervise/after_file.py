@@ -1,4 +1,4 @@
-"""How a command finds the runs that come before its own: their folders, in a file and in a variable."""
+"""Tell a command the folders of the runs before its own run, in a file and in an environment variable."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from launch.store.manifest import read_manifest
 
 AFTER_VARIABLE = "LAUNCH_AFTER"
 AFTER_FILE = "after.json"
-# Linux lets one variable have 128 KiB.
+# Linux limits one variable to 128 KiB.
 _MOST_BYTES = 64 * 1024
 
 
 def write_dependencies(run_dir: str, folder: str) -> str:
-    """Write the folders of the runs before a run, by label, to the folder of its attempt.
+    """Write the folders of a run's predecessors, by label, to `after.json` in the folder of its attempt.
 
     Returns:
-        The value of the variable: the folders with `os.pathsep` in between; "" if a variable cannot hold them.
+        The value of the variable: the folders, separated by `os.pathsep`; "" if they do not fit into a variable.
 
     Raises:
         OSError: If the file cannot be written.

@@ -1,4 +1,4 @@
-"""What a supervisor is told to do, as the arguments of its command line."""
+"""The arguments of a supervisor, and its command line."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from launch.errors import LaunchError
 
-# The interpreter of training, if it is not the launcher's own.
+# The Python interpreter for training, if it differs from the launcher's.
 PYTHON_VARIABLE = "LAUNCH_PYTHON"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorArgs:
-    """What a supervisor is to do."""
+    """The arguments of a supervisor."""
 
     run_dir: str  # the run directory, absolute
-    generation: int  # the manifest generation to take resources and policy from
+    generation: int  # the manifest generation whose resources and retry policy apply
     retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
-    cores: tuple[int, ...] = ()  # the cores of its slot; empty if it may use whatever it finds
+    cores: tuple[int, ...] = ()  # the cores of its slot; empty if it may use every core that it finds
     gpus: tuple[int, ...] = ()  # the GPUs of its slot
-    hold: tuple[int, ...] = ()  # descriptors of the slot's locks, which the command inherits
+    hold: tuple[int, ...] = ()  # the descriptors of the slot's locks, which the command inherits
 
     def to_words(self) -> list[str]:
         """Return the arguments of the command line."""
@@ -33,7 +33,7 @@ class SupervisorArgs:
 
     @classmethod
     def from_words(cls, words: Sequence[str]) -> SupervisorArgs:
-        """Read what `to_words` wrote. By hand: argparse would double the time that a supervisor takes to start."""
+        """Parse the words of `to_words`. Without argparse, which would double the start time of a supervisor."""
         known = {"--generation", "--retried", "--cores", "--gpus", "--hold"}
         options = dict(zip(words[1::2], words[2::2], strict=True))
         if not words or not known.issuperset(options) or "--generation" not in options:

@@ -1,4 +1,4 @@
-"""What an attempt executes: the command line, its variables, its share of the machine."""
+"""The command of an attempt: its command line, its variables, its cores and GPUs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from s5.run_dir.result import (
 )
 
 _THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# CUDA by itself numbers the fastest GPU 0, and nvidia-smi does not.
+# By default CUDA numbers GPUs by speed, but nvidia-smi by bus; this makes CUDA use the numbers of nvidia-smi.
 _GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
@@ -32,14 +32,14 @@ class AttemptCommand:
     """The command of a run, as one attempt executes it.
 
     Args:
-        args: What the supervisor was told.
-        header: Of the manifest generation.
-        entry: Of the run in that generation.
-        run: The run.
-        host: Where it executes.
+        args: The supervisor's arguments.
+        header: The header of the manifest generation.
+        entry: The manifest entry of the run in that generation.
+        run: The record of the run.
+        host: The machine that it executes on.
 
     Attributes:
-        resources: What the attempt is given.
+        resources: The resources of the attempt.
         snapshot: The folder of its code; None if the generation names none.
         gpus: The GPUs of its slot.
         cores: The cores of its slot.
@@ -60,34 +60,34 @@ class AttemptCommand:
 
     @property
     def threads(self) -> int | None:
-        """How many threads XLA and BLAS are given; None if a GPU does the work."""
+        """The number of threads for XLA and BLAS; None if the run uses a GPU."""
         return None if self.gpus or self.resources.gpus_per_node else self.resources.cpus_per_task
 
     def words(self, python: str | None) -> tuple[str, ...]:
         """Return the command line.
 
         Args:
-            python: The interpreter inside a container; None for the host's.
+            python: The Python interpreter inside a container; None for the host's.
         """
         if self._run.command is None:
             python = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
             return (python, "-m", "s5", "train", self._run_dir)
         program, *words = self._run.command
-        # A relative program is meant from where the user typed the command, and it starts in the attempt's folder.
+        # A relative path of a program starts at the folder in which the user typed the command, not at the attempt's.
         if os.sep in program:
             program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
         return (program, *words)
 
     def call(self, folder: str, python: str | None, handed: Sequence[int]) -> CommandCall:
-        """Return what a runtime is asked to execute.
+        """Return the call of the command, which a runtime then executes.
 
         Args:
             folder: The attempt's folder.
-            python: The interpreter inside a container; None for the host's.
-            handed: The descriptors that the command is handed, the supervisor's pipe first.
+            python: The Python interpreter inside a container; None for the host's.
+            handed: The descriptors that the command inherits, the supervisor's pipe first.
 
         Raises:
-            OSError: If the file that names the runs before this one cannot be written.
+            OSError: If the file with the folders of the run's predecessors cannot be written.
         """
         variables = {
             RUN_DIR_VARIABLE: self._run_dir,
@@ -104,21 +104,21 @@ class AttemptCommand:
             folder=folder,
             snapshot=self.snapshot,
             resources=self.resources,
-            # A scheduler names the GPUs it gives in more detail than by the numbers that are recorded.
+            # A scheduler sets CUDA_VISIBLE_DEVICES itself, and more exactly than by the numbers in the record.
             gpus=() if self._is_scheduled else self.gpus,
             cores=self.cores or self._scheduled_cores(),
             handed=len(handed),
         )
 
     def _scheduled_cores(self) -> tuple[int, ...]:
-        """Return the cores that a scheduler keeps this process to; empty if that is all of them."""
+        """Return the cores that a scheduler allows this process; empty if it allows all cores."""
         cores = tuple(sorted(os.sched_getaffinity(0)))
         return cores if self._is_scheduled and len(cores) < (os.cpu_count() or 0) else ()
 
     def _device_variables(self) -> dict[str, str]:
-        """Return the variables that keep the command to its GPUs, or to its cores."""
+        """Return the variables that limit the command to its GPUs, or to its cores."""
         if self._is_scheduled and self.resources.gpus_per_node:
-            return _GPU_ORDER  # the scheduler has set which ones
+            return _GPU_ORDER  # the scheduler has set CUDA_VISIBLE_DEVICES
         if self.gpus:
             return {**_GPU_ORDER, "CUDA_VISIBLE_DEVICES": ",".join(map(str, self.gpus))}
         # A run that asked for no GPU must not see any.

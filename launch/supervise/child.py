@@ -1,4 +1,4 @@
-"""The command of an attempt as a child process: started, asked to stop, kept to its time limit, waited for."""
+"""The command of an attempt as a child process: start it, forward signals, enforce its time limit, wait for it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from launch.store.state import Reason
 from s5.run_dir.orphan_grace import KILL_ORPHAN_S
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
 
-# They ask the command to stop; schedulers send the last two.
+# The signals that ask the command to stop; schedulers send the last two.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 KILL = signal.SIGQUIT
 FORWARDED_SIGNALS = frozenset((*STOP, KILL, signal.SIGCHLD))
 
-# A shell, nohup or this interpreter may ignore these; the command gets the default handlers back.
+# A shell, nohup or this interpreter may ignore these signals; the command gets their default handlers.
 _DEFAULTS = frozenset((*FORWARDED_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
 
 _ORPHAN_POLL_S = 0.1
 
-# The first descriptor after those of input, output and errors.
+# The first descriptor after stdin, stdout and stderr.
 _FIRST = 3
 
 
@@ -37,14 +37,14 @@ class NotStarted(Exception):
 
 
 class Child:
-    """A command that executes.
+    """A running command.
 
     Args:
         pid: Its pid, which is also the number of its process group.
         stop: The signal that asks it to stop.
 
     Attributes:
-        asked: Why it was asked to stop; None if it was not.
+        asked: Why it was asked to stop; None if it was not asked.
         killed: Whether it was killed without time to stop.
     """
 
@@ -56,20 +56,20 @@ class Child:
 
     @classmethod
     def start(cls, call: HostCommand, folder: str, inherited: Iterable[int], *, stop: int = signal.SIGTERM) -> Child:
-        """Start a command in a process group of its own.
+        """Start a command in its own process group.
 
         Args:
             call: The command and its environment.
-            folder: Where it starts, and where its log lies.
+            folder: The folder in which it starts and in which its log is written.
             inherited: Descriptors that it inherits.
             stop: The signal that asks it to stop.
 
         Raises:
-            NotStarted: If it cannot be executed.
-            OSError: If its log cannot be written.
+            NotStarted: If the command cannot be executed.
+            OSError: If the log cannot be written.
         """
         handed = list(inherited)
-        # Copied out of the way first: one of them could already have the number that another one must get.
+        # First copied to high numbers: a descriptor could already have the number that another one must get.
         away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(handed)) for fd in handed] if call.renumbers else []
         for fd in handed:
             os.set_inheritable(fd, not call.renumbers)
@@ -98,15 +98,15 @@ class Child:
         return cls(pid, stop)
 
     def wait(self, limits: Callable[[], tuple[float, float]], stopped: Callable[[], Reason]) -> int:
-        """Wait for the command's end, forward signals and keep the limits.
+        """Wait until the command ends; forward signals and enforce the limits.
 
         Args:
-            limits: Returns when the command is asked to stop and when it is killed, on the monotonic clock. Asked again
-                when the first has come: a scheduler may have moved it.
-            stopped: Returns what a request to stop means; called once it was forwarded.
+            limits: Returns when the command is asked to stop and when it is killed, on the monotonic clock. Called
+                again at the first of these times: a scheduler may have extended the limit.
+            stopped: Returns the reason for a request to stop; called after the request was forwarded.
 
         Returns:
-            Its exit code; negative for the number of the signal that ended it.
+            The exit code; if a signal ended the command, minus the number of the signal.
         """
         ask_at, kill_at = limits()
         while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -126,12 +126,12 @@ class Child:
                 if time.monotonic() >= ask_at:
                     ask_at = math.inf
                     self._ask(lambda: Reason.TIMEOUT)
-        # It is not reaped yet, so its pid still names its group: helpers that it left behind end here.
+        # The command is not reaped yet, so its pid still names its group: kill processes that it left behind.
         self._kill_group()
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
     def _ask(self, why: Callable[[], Reason]) -> None:
-        """Ask the command to stop, once: schedulers repeat themselves, and a second signal may mean less patience."""
+        """Ask the command to stop, only once: schedulers repeat signals, and a second one may end it too early."""
         if self.asked is None:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, self._stop)
@@ -151,13 +151,13 @@ def _wait_for_signal(timeout_s: float) -> int | None:
 
 
 def end_orphan(path: str) -> bool:
-    """End what still works on an attempt whose supervisor is gone: with time for a checkpoint, then by SIGKILL.
+    """End the processes of an attempt whose supervisor has died: SIGTERM, time for a checkpoint, then SIGKILL.
 
     Args:
         path: The attempt's folder.
 
     Returns:
-        Whether no process works on it any more. False if one does not end, or this process was asked to stop.
+        Whether no process works on the attempt any more. False if one does not end, or this process is asked to stop.
     """
     started = time.monotonic()
     left: list[int] = []
@@ -166,7 +166,7 @@ def end_orphan(path: str) -> bool:
             waited_s = time.monotonic() - started
             if waited_s > 2 * KILL_ORPHAN_S:
                 break
-            if not left:  # none was found yet, or one was about to start when its supervisor died
+            if not left:  # look again: a process may have been about to start when the supervisor died
                 left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
                 for fd in left:
                     processes.send(fd, signal.SIGTERM)

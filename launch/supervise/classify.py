@@ -1,4 +1,4 @@
-"""Why an attempt ended: from its exit, from who asked it to stop, and from the last lines of its log."""
+"""Find out why an attempt ended: from its exit code, a request to stop, and the last lines of its log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TAIL_BYTES = 64 * 1024
 _LINE_CHARS = 300
 _TRACEBACK = "Traceback (most recent call last)"
 
-# What XLA, CUDA, Python and C++ say when an allocation is refused.
+# What XLA, CUDA, Python and C++ print when an allocation fails.
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "MemoryError", "CUDA_ERROR_OUT_OF_MEMORY", "std::bad_alloc")
 
 _EXITS = {
@@ -23,7 +23,7 @@ _EXITS = {
     Exit.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
 }
 
-# A program dies of these by its own mistake; any other signal was sent to it.
+# Signals by which a program ends through its own mistake; another process sends any other signal.
 _OWN_FAULT = (
     signal.SIGSEGV,
     signal.SIGABRT,
@@ -40,7 +40,7 @@ class ExitInfo:
     """How an attempt ended."""
 
     reason: Reason
-    exit_code: int | None = None  # its exit code; None if a signal ended it, or it never started
+    exit_code: int | None = None  # the command's exit code; None if a signal ended it, or it never started
     signal: int | None = None  # the number of that signal
     message: str | None = None  # one line for the user; None if there is nothing to say
 
@@ -49,11 +49,11 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
     """Return why an attempt ended.
 
     Args:
-        code: Its exit code; negative for the number of the signal that ended it.
-        finished: Whether it left a result, or needs none.
-        asked: Why it had been asked to stop before; None if it was not asked.
-        oom_killed: Whether the kernel killed a process of its group for memory meanwhile.
-        log: The end of its log.
+        code: The command's exit code; if a signal ended it, minus the number of the signal.
+        finished: Whether the attempt has a result.
+        asked: Why the command was asked to stop; None if it was not asked.
+        oom_killed: Whether the kernel killed a process of its group for lack of memory meanwhile.
+        log: The end of the log.
     """
     if finished:
         return _finished(code)
@@ -63,7 +63,7 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
     if reason is None and _says_out_of_memory(log) and code not in (Exit.OK, Exit.STOPPED):
         reason = Reason.OUT_OF_MEMORY
     if reason is None and (asked or code == Exit.STOPPED):
-        # Any exit code of a command that was asked to stop is an answer to that.
+        # If the command was asked to stop, that is the reason, whatever its exit code.
         return ExitInfo(reason=asked or Reason.INTERRUPTED, exit_code=code)
     if reason is None and code == Exit.OK:
         return ExitInfo(reason=Reason.CRASH, exit_code=code, message="it ended without a result.json")
@@ -73,7 +73,7 @@ def classify(code: int, *, finished: bool, asked: Reason | None, oom_killed: boo
 def _finished(code: int) -> ExitInfo:
     if code == 0:
         return ExitInfo(reason=Reason.SUCCESS, exit_code=0)
-    # A run writes its result last: what happens to the process after that does not matter.
+    # A run writes its result last: how the process ends after that does not matter.
     how = f"signal {_name(-code)}" if code < 0 else f"exit code {code}"
     return ExitInfo(
         reason=Reason.SUCCESS,
@@ -106,11 +106,11 @@ def _says_out_of_memory(log: str) -> bool:
 
 
 def last_words(log: str) -> str | None:
-    """Return the most telling line of a log's end: the exception of the last traceback, else the last line."""
+    """Return the exception of the last traceback in a log's end, else its last line; None for an empty log."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
     starts = [number for number, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     for line in lines[starts[-1] + 1 :] if starts else ():
-        # Frames are indented, the exception is not. JAX prints remarks after it.
+        # Frames are indented, the exception is not. JAX prints remarks after the exception.
         if not line.startswith((" ", "\t")):
             return line[:_LINE_CHARS]
     said = [line for line in lines if not line.startswith("hint:")]
@@ -126,16 +126,16 @@ def read_tail(path: str) -> str:
 
 
 def oom_kills(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
-    """Return how many processes of this control group the kernel has killed for memory; 0 if it keeps no count."""
+    """Return how many processes of this control group the kernel has killed for memory; 0 if it does not count them."""
     with suppress(OSError), open(proc) as file:
         return sum(_oom_kills_of(line.strip(), root) for line in file)
     return 0
 
 
 def machine_oom_kills(file: str = "/proc/vmstat") -> int:
-    """Return how many processes of this machine the kernel has killed for memory; 0 if it keeps no count.
+    """Return how many processes of this machine the kernel has killed for memory; 0 if it does not count them.
 
-    For containers: the control group of one is gone when it ends, and its count with it.
+    Used for containers: when a container ends, its control group and the count of that group are gone.
     """
     with suppress(OSError, ValueError), open(file) as lines:
         return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
@@ -143,7 +143,7 @@ def machine_oom_kills(file: str = "/proc/vmstat") -> int:
 
 
 def _oom_kills_of(line: str, root: str) -> int:
-    """Return the count of one line of `/proc/self/cgroup`: version 2 has no controllers, version 1 one for memory."""
+    """Return the count for one line of `/proc/self/cgroup`: that of version 2, or version 1's for `memory`; else 0."""
     _, controllers, path = line.split(":", 2)
     if controllers == "":
         folder, name = root, "memory.events"
@@ -151,7 +151,7 @@ def _oom_kills_of(line: str, root: str) -> int:
         folder, name = f"{root}/memory", "memory.oom_control"
     else:
         return 0
-    # Inside a container the group's path may be the host's, while its own group is mounted as the root.
+    # In a container the path may be that of the host, but the container's own group is mounted at the root.
     for file in (f"{folder}/{path}/{name}", f"{folder}/{name}"):
         with suppress(OSError, ValueError), open(file) as counters:
             return sum(int(counter.split()[1]) for counter in counters if counter.startswith("oom_kill "))

@@ -1,4 +1,4 @@
-"""The container of an attempt: how its command enters one, what it sees of the host, and how all of it is ended."""
+"""The container of an attempt: wrap its command, choose its mounts, and end the container."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LOOK_S = 0.1
 
 
 class ContainerSession:
-    """The runtime of one command, from its start to the last thing that is cleaned up; under `bare` a plain process.
+    """The runtime of one command, from its start to its cleanup. Under `bare` the command is a plain process.
 
     Args:
-        header: Says which runtime, image and mounts.
+        header: The header of the generation, with runtime, image and mounts.
         run_dir: The run directory.
-        snapshot: The folder with its code; None for whatever is installed.
-        sees_others: Whether it may read the folders of the sweep's other runs, as a run that comes after some must.
+        snapshot: The folder with its code; None for the installed code.
+        sees_others: Whether it may read the folders of the sweep's other runs; needed by a run with predecessors.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ContainerSession:
 
     @property
     def python(self) -> str | None:
-        """The interpreter inside the container; None for the host's."""
+        """The Python interpreter inside the container; None for the host's."""
         return self._runtime.python
 
     @property
@@ -56,10 +56,10 @@ class ContainerSession:
         return self._runtime.engine(os.environ)
 
     def wrap(self, call: CommandCall) -> HostCommand:
-        """Return what to execute so that a command executes inside the container.
+        """Return the command of the host that executes a command inside the container.
 
         Raises:
-            LaunchError: If the runtime cannot execute it.
+            LaunchError: If the runtime cannot execute the command.
         """
         if not self._runtime.contained:
             return self._runtime.wrap(call, os.environ)
@@ -71,11 +71,11 @@ class ContainerSession:
         mounts = [Mount(source=self._run_dir, target=self._run_dir, writable=True), *self._header.mounts]
         sweep = os.path.dirname(self._run_dir)
         if self._sees_others and all(mount.target != sweep for mount in mounts):
-            mounts.append(Mount(source=sweep, target=sweep))  # one mount, however many runs come first
+            mounts.append(Mount(source=sweep, target=sweep))  # one mount, however many predecessors there are
         if self._snapshot is not None:
             mounts.append(Mount(source=self._snapshot, target=self._snapshot))
         variables = dict(call.variables)
-        # A run on several machines would need the key on each: its first process goes on without W&B.
+        # A run on several machines would need the key on each machine, so it runs without W&B.
         if mode != "disabled" and call.resources.nodes == 1:
             self._netrc = write_netrc(os.environ)
         if self._netrc is not None:
@@ -94,11 +94,11 @@ class ContainerSession:
         return self._runtime.wrap(inside, os.environ)
 
     def code(self, code: int) -> int:
-        """Return the command's own exit code, negative for a signal."""
+        """Return the command's exit code, negative for a signal, for the exit code of the runtime's process."""
         return -signal.SIGTERM if self._is_unstarted else self._runtime.code(code)
 
     def find(self, code: int, log: str) -> ExitInfo | None:
-        """Return how a command ended, if its runtime knows more than the exit code and the log's end say; else None."""
+        """Return how a command ended if its runtime recognizes the exit code or the log as its own error; else None."""
         found = self._runtime.diagnose(code, log)
         if found is None:
             return None
@@ -124,25 +124,25 @@ class ContainerSession:
                 os.unlink(self._netrc)
 
     def cleanup(self, path: str, code: int, child: Child) -> None:
-        """Make sure that nothing of an attempt is left after its command's process has ended; `code` is its exit code.
+        """End everything of an attempt that is left after its command's process has ended with exit code `code`.
 
         Raises:
-            StoreError: If something may be left.
+            StoreError: If the container may still run.
         """
         self.delete_key()
-        # A container that was asked to stop before it began has done nothing, whatever its runtime reports.
+        # A container that was asked to stop before it began has done nothing, whatever exit code its runtime reports.
         self._is_unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
-        # The process that stands for the container was killed, or has lost its connection to the engine.
+        # The client process of the container was killed, or has lost its connection: the container may still run.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen:
             _end(self._header.runtime, self.engine, path, 0.0 if child.killed else KILL_ORPHAN_S)
 
 
 def end_container(path: str, record: AttemptRecord | None) -> None:
-    """End the container of an attempt whose supervisor is gone, if an engine of this machine has it.
+    """End the container of an attempt whose supervisor has died, if the attempt ran on this machine.
 
     Raises:
-        StoreError: If something of it may still run.
+        StoreError: If the container may still run.
     """
     if record is None or record.image is None or not is_here(record):
         return
@@ -153,10 +153,10 @@ def end_container(path: str, record: AttemptRecord | None) -> None:
 
 
 def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
-    """End what works on an attempt: first the processes that can be seen, then the containers of the engine.
+    """End everything that works on an attempt: first the visible processes, then the containers of the engine.
 
     Raises:
-        StoreError: If something may be left: no other attempt may begin besides it.
+        StoreError: If a container may still run: then no other attempt may begin.
     """
     deadline = time.monotonic() + grace_s
     left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
@@ -165,14 +165,14 @@ def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     while left and time.monotonic() < deadline:
         processes.wait_any(left, _LOOK_S)
         left = processes.without_ended(left)
-    for fd in left:  # here, since an engine that does not answer cannot
+    for fd in left:  # killed here, since an engine that does not answer cannot kill them
         processes.send(fd, signal.SIGKILL)
         os.close(fd)
     grace_s = 0.0 if left else max(0.0, deadline - time.monotonic())
     obstacle = find_runtime(runtime).end(path, grace_s=grace_s, engine=engine)
     if obstacle is not None:
         raise StoreError(
-            f"{path}: its container may still be at work, and cannot be ended: {obstacle}",
+            f"{path}: its container may still run, and cannot be ended: {obstacle}",
             hint=f"if its engine does not answer, start it and type the command again; "
             f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
         )

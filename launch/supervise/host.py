@@ -1,4 +1,4 @@
-"""The machine that an attempt executes on, as its scheduler gave it: when time ends, what a request to stop means."""
+"""The machine of an attempt and its scheduler: the time limit, and the reason for a request to stop."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
 
 class Host(ABC):
-    """What a supervisor must know of the scheduler that started it."""
+    """The machine of an attempt, with everything that the supervisor needs to know about its scheduler."""
 
     job_id: str | None  # the scheduler's job; None if the launcher itself schedules
-    node: str | None  # the name that the scheduler knows the machine by
+    node: str | None  # the scheduler's name of the machine
     restarts: int  # how often the scheduler had started the job before
-    resources: Resources | None  # what the attempt is given, if that differs from what its run asks for
+    resources: Resources | None  # the resources of the attempt; None for those that its run asks for
 
     @abstractmethod
     def host_command(self, command: HostCommand) -> HostCommand:
-        """Return what starts a command on this machine, or on all machines of the job.
+        """Return the command that starts a command on this machine, or on all machines of the job.
 
         Raises:
-            TooManyNodeFailures: If the run must not start again on yet another node.
+            TooManyNodeFailures: If too many nodes failed under the run, so that it must not start again.
         """
 
     @abstractmethod
@@ -40,7 +40,7 @@ class Host(ABC):
 
     @abstractmethod
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return what tells when the command is asked to stop and when it is killed, on the monotonic clock.
+        """Return a function that returns when the command is asked to stop and when it is killed (monotonic clock).
 
         Args:
             timeout_min: Minutes that the attempt may take, from now; None for no limit.
@@ -48,11 +48,11 @@ class Host(ABC):
 
     @abstractmethod
     def stop_reason(self) -> Reason:
-        """Return what a request to stop means. Called once, after the request was forwarded."""
+        """Return the reason for a request to stop. Called once, after the request was forwarded."""
 
     @abstractmethod
     def job_is_gone(self, record: AttemptRecord) -> bool:
-        """Return whether the scheduler knows for certain that an attempt on another machine is over."""
+        """Return whether the scheduler knows for certain that an attempt on another machine has ended."""
 
 
 @final
@@ -73,7 +73,7 @@ class LocalHost(Host):
         return signal.SIGTERM
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return the end of `timeout_min`, and before it the time that a checkpoint takes: `$LAUNCH_GRACE_S`."""
+        """Return a function for the limits: kill after `timeout_min`, ask to stop `$LAUNCH_GRACE_S` seconds earlier."""
         if timeout_min is None:
             return lambda: (math.inf, math.inf)
         limit_s = timeout_min * 60
@@ -83,9 +83,9 @@ class LocalHost(Host):
         return lambda: found
 
     def stop_reason(self) -> Reason:
-        """Return that the user or the launcher asked: no scheduler sends signals here."""
+        """Return INTERRUPTED: without a scheduler, the user or the launcher has sent the signal."""
         return Reason.INTERRUPTED
 
     def job_is_gone(self, record: AttemptRecord) -> bool:
-        """Return False: without a scheduler nothing is known of other machines."""
+        """Return False: without a scheduler nothing is known about other machines."""
         return False

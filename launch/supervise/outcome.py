@@ -1,4 +1,4 @@
-"""What a supervisor tells the process that started it."""
+"""The outcome that a supervisor reports to the process that started it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """A supervisor's exit code: what is to become of the run."""
+    """A supervisor's exit code, which decides whether the run is started again."""
 
     DONE = 0  # the run has a result
     FAILED = 1  # it failed, or it is cancelled
     STORE_ERROR = 74  # the run directory cannot be read or written
-    RETRY = 75  # it stopped before its end; another attempt goes on
+    RETRY = 75  # it stopped before it was done; another attempt continues it
     BUSY = 76  # another process works on it

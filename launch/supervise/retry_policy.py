@@ -1,6 +1,6 @@
-"""Whether an attempt that ended is tried again without being asked: the sweep's number for each reason.
+"""Decide whether a run is tried again automatically: the sweep has a number of retries for each reason.
 
-An attempt whose node failed cannot record it. That the scheduler started the very same job again proves it.
+An attempt whose node failed cannot record that. The proof is that the scheduler started the same job again.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
 from launch.store.state import Reason
 from s5.run_dir.result import CHECKPOINTS
 
-# For sweeps that were submitted before there was such a number.
+# For sweeps of older versions, which have no number for node failures.
 _NODE_FAILURES = 3
 
 
 class TooManyNodeFailures(LaunchError):
-    """Too many nodes have failed under a run: the fault may be its own."""
+    """Too many nodes have failed under a run: the run itself may be the cause."""
 
 
 def failed_nodes(run_dir: str, *, since: int) -> list[str]:
-    """Return the nodes that failed under a run since a generation: one for each attempt whose job was started again.
+    """Return the nodes that failed under a run since generation `since`, that of the user's last retry.
 
-    Such an attempt has no end. `since` is the generation of the last retry that the user asked for.
+    A node has failed if an attempt on it has no recorded end and the scheduler started its job again.
     """
     records = [find_attempt(attempt_path(run_dir, number)) for number in attempt_numbers(run_dir)]
     return [
@@ -42,10 +42,10 @@ def failed_nodes(run_dir: str, *, since: int) -> list[str]:
 
 
 def check_nodes(policy: Mapping[str, int], run_dir: str, *, since: int) -> None:
-    """Refuse to start a run again whose nodes failed more often than the sweep allows.
+    """Raise if the nodes of a run failed more often than the sweep allows.
 
     Raises:
-        TooManyNodeFailures: With the nodes.
+        TooManyNodeFailures: The message names the nodes.
     """
     nodes = failed_nodes(run_dir, since=since)
     if len(nodes) > node_failures(policy):
@@ -53,22 +53,22 @@ def check_nodes(policy: Mapping[str, int], run_dir: str, *, since: int) -> None:
 
 
 def node_failures(policy: Mapping[str, int]) -> int:
-    """Return how often a run may lose its node."""
+    """Return how many node failures of a run the policy allows."""
     return policy.get(Reason.NODE_FAILURE.value, _NODE_FAILURES)
 
 
 def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: int) -> bool:
-    """Return whether the run may be tried again.
+    """Return whether the policy allows another attempt.
 
-    A timeout without a new checkpoint would only repeat itself, so it is not tried again.
+    After a timeout without a new checkpoint it does not: the next attempt would end in the same way.
 
     Args:
-        policy: How often each reason is tried again.
+        policy: The number of retries for each reason.
         reason: Why the attempt ended.
         path: The attempt's folder.
-        since: The generation from which on attempts count: the last that the user asked to retry.
+        since: The generation of the user's last retry: only attempts since then count.
     """
-    # `check_nodes` has counted node failures: an attempt that ends with one is the last allowed.
+    # `check_nodes` counts node failures and ends the attempt with this reason when there are too many.
     allowed = 0 if reason is Reason.NODE_FAILURE else policy.get(reason.value, 0)
     if allowed <= 0 or (reason is Reason.TIMEOUT and not _made_progress(path)):
         return False

@@ -1,7 +1,7 @@
-"""Executes one attempt of a run: `python -m launch.supervise RUN_DIR --generation N [--cores 0,1] [--gpus 0] ...`.
+"""Execute one attempt of a run: `python -m launch.supervise RUN_DIR --generation N [--cores 0,1] [--gpus 0] ...`.
 
-It claims the attempt, starts the command, forwards signals once, keeps the time limit, says why the command ended
-and publishes its result. It runs on the machine that executes the attempt, and starts in milliseconds.
+The supervisor claims the attempt, starts the command, forwards signals once, enforces the time limit, records why the
+command ended and publishes its result. It runs on the machine of the attempt, and starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ from s5.run_dir.result import CONFIG, RUN
 
 @final
 class Supervisor:
-    """Sees one attempt of one run through.
+    """Executes one attempt of one run, from its claim to its recorded end.
 
     Args:
-        args: What to do.
-        host: Where, and who schedules; None for a slot that the launcher itself gave.
+        args: The arguments.
+        host: The machine and its scheduler; None for this machine without a scheduler.
 
     Attributes:
         reason: Why the attempt ended; None before its end.
@@ -100,7 +100,7 @@ class Supervisor:
         """Make sure that the previous attempt has stopped; return whether it has.
 
         Raises:
-            StoreError: If its container may be at work, and cannot be ended.
+            StoreError: If its container may still run and cannot be ended.
         """
         record = find_attempt(path)
         if record is not None and record.has_ended and not is_locked(path):
@@ -110,7 +110,7 @@ class Supervisor:
         if not alive or (record is not None and not here and self._host.job_is_gone(record)):
             end_container(path, record)
             return True
-        # Its supervisor is at work, here or on a machine of which nothing is known.
+        # Its supervisor runs, here or perhaps on a machine that cannot be seen from here.
         if not here or (record is not None and processes.is_alive(record.pid, record.pid_start)):
             return False
         if not end_orphan(path):
@@ -150,11 +150,11 @@ class Supervisor:
     def _execute(self, claim: Claim) -> Outcome:
         """Start the command, wait for its end, and record it."""
         fault_point("supervise.claimed")
-        if self._is_cancelled():  # meanwhile; a user who cancels from now on sees the attempt and signals it
+        if self._is_cancelled():  # checked again: a `launch cancel` after this sees the attempt and signals it
             return self._finish(claim, ExitInfo(reason=Reason.CANCELLED))
         snapshot = self._command.snapshot
         if snapshot is not None and not os.path.isdir(snapshot):
-            # Python skips a folder that is missing, and would run whatever code comes next on the path.
+            # Python skips a missing folder on its path, so it would run other code.
             message = f"snapshot {self._header.snapshot} is missing; `launch retry` copies the code again"
             return self._finish(claim, ExitInfo(reason=Reason.START, message=message))
         reading, pipe = os.pipe()
@@ -165,7 +165,7 @@ class Supervisor:
         except OSError:
             self._container.delete_key()
             raise
-        except Exception as error:  # a bug of the launcher is recorded too: the run would be lost again and again
+        except Exception as error:  # a bug of the launcher is recorded too: else the run would be started for ever
             self._container.delete_key()
             reason = Reason.NODE_FAILURE if isinstance(error, TooManyNodeFailures) else Reason.START
             known = isinstance(error, NotStarted | LaunchError)
@@ -203,7 +203,7 @@ class Supervisor:
         return ending
 
     def _finish(self, claim: Claim, ending: ExitInfo) -> Outcome:
-        """Publish the result, record the end, and return what is to become of the run."""
+        """Publish the result, record the end of the attempt, and return the outcome."""
         if ending.reason is Reason.SUCCESS:
             try:
                 publish_result(claim.path)
@@ -232,15 +232,15 @@ class Supervisor:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Execute one attempt by the arguments, None for those of this process; return the outcome."""
+    """Execute one attempt and return the outcome. `words` are the arguments; None for those of this process."""
     return run_with_signals_blocked(
         lambda: Supervisor(SupervisorArgs.from_words(sys.argv[1:] if words is None else words)).run()
     )
 
 
 def run_with_signals_blocked(perform: Callable[[], int]) -> int:
-    """Do what a supervisor does and return the outcome; print a mistake instead of raising it."""
-    # Blocked from the first moment, signals wait until they are asked for: none is lost and none interrupts a write.
+    """Call `perform` with signals blocked and return its outcome; print errors of the user instead of raising them."""
+    # Blocked signals wait until `Child.wait` reads them: no signal is lost, and no signal interrupts a write.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
     try:
         return perform()
@@ -252,7 +252,7 @@ def run_with_signals_blocked(perform: Callable[[], int]) -> int:
 
 
 def _print(error: LaunchError) -> None:
-    """Print the message, and the hint on a line of its own, for the process that started this one."""
+    """Print the message, and the hint on its own line, for the process that started this one."""
     with suppress(OSError):
         sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         sys.stderr.flush()

@@ -1,7 +1,7 @@
-"""The W&B key on its way into a container: a file that only this user can read, deleted with the attempt.
+"""Pass the W&B key into a container: in a file that only this user can read, deleted at the end of the attempt.
 
-Every user of the engine can read the variables of a container, and every user of the machine its command line. So the
-key travels as a file in the format of `~/.netrc`, outside the run directory.
+Every user of the engine can read the variables of a container, and every user of the machine can read its command
+line. So the key is in a file in the format of `~/.netrc`, outside the run directory.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ KEY_VARIABLE = "WANDB_API_KEY"
 
 _HOST = "api.wandb.ai"
 _NAME = "netrc"
-# Fits `config.yaml` as this launcher writes it: a YAML parser would cost a supervisor too many milliseconds.
+# Matches `config.yaml` as this launcher writes it: loading a YAML parser would slow down the start of a supervisor.
 _MODE = re.compile(r"^wandb:\n(?:  .*\n)*?  mode: (\w+)$", re.MULTILINE)
 
 
 def wandb_mode(config: str) -> str:
-    """Return the `wandb.mode` of a config file: whether the run logs to W&B; `disabled` if it cannot be read."""
+    """Return the `wandb.mode` in a config file; `disabled` if the file cannot be read or has no mode."""
     with suppress(OSError), open(config) as file:
         found = _MODE.search(file.read())
         return found[1] if found else "disabled"
@@ -37,7 +37,7 @@ def write_netrc(environment: Mapping[str, str]) -> str | None:
     """Write this user's key to a file and return the file; None if the user has no key.
 
     Args:
-        environment: Has the key in `$WANDB_API_KEY`, or names in `$NETRC` a file with it, else `~/.netrc`.
+        environment: The variables. The key is in `$WANDB_API_KEY`, else in the file `$NETRC`, else in `~/.netrc`.
 
     Raises:
         StoreError: If the folder for keys belongs to another user.
@@ -71,7 +71,7 @@ def _stored_key(environment: Mapping[str, str], host: str) -> str | None:
 
 
 def remove_left_keys() -> None:
-    """Delete the keys of supervisors that were killed.
+    """Delete the key files of supervisors that were killed.
 
     Raises:
         StoreError: If the folder for keys belongs to another user.
@@ -85,7 +85,7 @@ def remove_left_keys() -> None:
 
 
 def _own_folder(*, make: bool) -> str:
-    """Return the folder that only this user can enter."""
+    """Return the folder for keys, which only this user can enter; raise if it belongs to another user."""
     parent = f"/tmp/launch-{os.getuid()}"
     folder = os.path.join(parent, "secrets")
     if make:
@@ -95,7 +95,7 @@ def _own_folder(*, make: bool) -> str:
             status = os.lstat(path)
             if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
                 raise StoreError(
-                    f"{path} belongs to another user", hint="ask that user to remove it: no key is put there"
+                    f"{path} belongs to another user", hint="ask that user to remove it: no key is written there"
                 )
         os.chmod(folder, 0o700)
     return folder

@@ -216,7 +216,7 @@ def test_a_mistake_is_an_error_with_a_hint(control: Path) -> None:
     with pytest.raises(launch.LaunchError, match="no sweep 'y'"):
         launch.open_sweep("y")
     plan = launch.plan(launch.load_sweep("x.yaml"), runtime="dokcer")
-    assert "unknown runtime 'dokcer'" in plan.obstacles[0].message and "in the way: " in str(plan)
+    assert "unknown runtime 'dokcer'" in plan.obstacles[0].message and "obstacle: " in str(plan)
     with pytest.raises(launch.LaunchError, match="unknown runtime 'dokcer'"):
         launch.submit(plan)
     with pytest.raises(launch.LaunchError, match="a plan has its profile"):

@@ -229,7 +229,7 @@ class SlurmTask(Host):
                 return True
 
     def _feed(self, leaving: str | None) -> None:
-        """Submit the runs that are left, as if the task `leaving` had ended, in a process that can load the packages."""
+        """Submit the runs that are left, as if the task `leaving` had ended, in a process that has all packages."""
         import subprocess
 
         boot = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launch.backends.slurm.feed import main; "

@@ -62,7 +62,7 @@ def test_all_missing_data_are_told_at_once_and_those_of_the_same_files_once(tmp_
     ]
     with pytest.raises(ConfigError) as caught:
         raise_all(obstacles)
-    assert caught.value.message.startswith("2 things are in the way:\n\n")
+    assert caught.value.message.startswith("2 problems must be solved first:\n\n")
     assert all(one.message in caught.value.message and one.hint in caught.value.message for one in obstacles)
 
 
