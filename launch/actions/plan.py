@@ -17,8 +17,10 @@ from launch.actions.generation import entry_of
 from launch.actions.plugins import apply_plugins
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import check_queue, find_backend
+from launch.backends.environment import unused_options
 from launch.errors import LaunchError, collect_errors
 from launch.grammar import format_value
+from launch.specs.choices import BackendName
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
 
@@ -195,10 +197,18 @@ def plan_runs(
             *describe_changes(run_dirs, runs, state.folder, from_file=sweep.file is not None),
             *state.manifest.problems,
             *containers.warnings,
+            *_describe_unused_options(profile),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
         ),
         obstacles=(*obstacles, *containers.obstacles),
     )
+
+
+def _describe_unused_options(profile: Profile) -> list[str]:
+    """Return a warning about variables with options of sbatch: the profile alone says what sbatch gets."""
+    names = unused_options(os.environ) if profile.backend is BackendName.SLURM else []
+    where = profile.file or f"profile {profile.name}"
+    return [f"not used: {', '.join(names)}; {where} says what sbatch gets"] if names else []
 
 
 def _find_obstacles(

@@ -98,6 +98,8 @@ class AttemptCommand:
         }
         if self.resources.gpus_per_node:
             variables[PLATFORM_VARIABLE] = "gpu"
+        if self.resources.tasks == 1:
+            variables["JAX_NUM_PROCESSES"] = "1"  # whatever a Slurm step around it says
         return CommandCall(
             command=self.words(python),
             variables=variables,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from launch.backends.environment import without_callers_job
 from launch.self_command import python_command
 from launch.store import processes
 from launch.supervise.arguments import SupervisorArgs
@@ -32,7 +33,7 @@ def build_request(arguments: SupervisorArgs, environment: Mapping[str, str], cwd
     """
     return StartRequest(
         command=tuple(python_command("launch.supervise.supervisor", arguments.to_words(), site=False)),
-        environment={CWD_VARIABLE: cwd, **environment},
+        environment={CWD_VARIABLE: cwd, **without_callers_job(environment)},
         hold=arguments.hold,
     )
 
