@@ -119,7 +119,7 @@ def test_two_processes_train_one_run(program: Program, tiny: list[str], tmp_path
     pair[1].kill()
     codes, _, errors = ends(pair)
     assert codes == [Exit.CRASH, -signal.SIGKILL]
-    assert "s5: another process of the run is gone" in errors[0]
+    assert "s5: another process of the run has ended" in errors[0]
 
     pair = start_pair(program, words)
     codes, outs, errors = ends(pair)
