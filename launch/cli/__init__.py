@@ -1,4 +1,4 @@
-"""The command line: finds the verb, loads only that, and turns an error into an exit code."""
+"""The command line `launch`: imports only the module of the verb, and turns an error into an exit code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _OPTIONS = ("--help", "--version", "--verbose")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line.
+    """Execute one command line.
 
     Args:
-        argv: The words after `launch`; None for those of the process.
+        argv: The words after `launch`; None for the arguments of the process.
 
     Returns:
-        The exit code: one of `launch.errors.ExitCode`, or 128 and the number of the signal that stopped it.
+        The exit code: one of `launch.errors.ExitCode`, or 128 plus the number of the signal that stopped the command.
     """
     words = sys.argv[1:] if argv is None else argv
     console.prepare()
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         code = _dispatch(words)
         console.flush()
     except BrokenPipeError:
-        console.forget_stdout()  # the reader has seen enough (`| head`)
+        console.forget_stdout()  # the reader of the pipe has ended, such as `| head`
         return ExitCode.OK
     except LaunchError as mistake:
         if "--verbose" in words:
@@ -81,7 +81,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _with_action(words: list[str]) -> tuple[str, list[str]]:
-    """Return a verb with its action, and the words after them."""
+    """Return the verb with its action, such as `image build`, and the words that follow."""
     verb, actions = words[0], ACTIONS[words[0]]
     if len(words) == 1:
         problem = f"what to do is missing: one of {', '.join(actions)}"

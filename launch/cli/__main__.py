@@ -1,4 +1,4 @@
-"""`python -m launch.cli`: the command line of an interpreter whose scripts are not on the path."""
+"""`python -m launch.cli`: the command line for an interpreter whose scripts are not on the PATH."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`launch cancel`: stops sweeps or runs for good."""
+"""`launch cancel`: stops sweeps or runs; they do not resume by themselves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Cancel, and show what that changed."""
+    """Cancel the runs, and print each run that changes."""
     from launch.actions.cancel import cancel
     from launch.actions.orphans import refuse_stuck
     from launch.actions.targets import open_store
@@ -53,5 +53,5 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _becomes(view: RunView) -> str:
-    """Return the word for a run that was asked to end; one that still works writes its checkpoint first."""
+    """Return the word for a run's state after `cancel`: a running run is `stopping`, as it writes a checkpoint."""
     return "stopping" if view.state == State.RUNNING else str(view.state.lower())

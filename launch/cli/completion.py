@@ -1,4 +1,4 @@
-"""`launch completion`: a shell's script, and the answers it asks for. What an argument is, its metavar says."""
+"""`launch completion`: prints a shell's completion script, and answers that script with the completions of a word."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ launch completion zsh  > "${fpath[1]}/_launch"
 launch completion fish > ~/.config/fish/completions/launch.fish
 """
 
-# Each asks `launch completion --words INDEX WORD…`: the words after `launch`, and the index of the one being typed.
+# Each script calls `launch completion --words INDEX WORD…`: the words after `launch`, and the typed word's index.
 SCRIPTS = {
     "bash": """\
 _launch() {
@@ -64,7 +64,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def answer(words: Sequence[str]) -> int:
-    """Print the completions of the word being typed, one a line, for its index and the words after `launch`."""
+    """Print the completions of the typed word, one per line. `words` are its index and the words after `launch`."""
     try:
         index, typed = int(words[0]), list(words[1:])
     except (IndexError, ValueError):
@@ -76,7 +76,7 @@ def answer(words: Sequence[str]) -> int:
 
 
 def candidates(before: Sequence[str], word: str) -> list[str]:
-    """Return the completions of a word after the words between `launch` and it; paths are left to the shell."""
+    """Return the completions of `word`, given the words between `launch` and it; the shell completes paths."""
     if not before:
         return _beginning(word, [*VERBS, "--help", "--version"])
     verb, rest = before[0], before[1:]
@@ -100,7 +100,7 @@ def candidates(before: Sequence[str], word: str) -> list[str]:
 
 
 def _argument(parser: Parser, before: Sequence[str]) -> tuple[str | None, str, Sequence[str]]:
-    """Return the folder `--runs` names, the metavar of the argument being typed, and its closed choices."""
+    """Return the folder of `--runs`, and the metavar and the allowed values of the argument that is being typed."""
     options = {name: action for action in parser.actions() for name in action.option_strings}
     positionals = [action for action in parser.actions() if not action.option_strings]
     runs: str | None = None
@@ -122,7 +122,7 @@ def _argument(parser: Parser, before: Sequence[str]) -> tuple[str | None, str, S
 
 
 def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
-    """Return the things of a kind, which is a metavar."""
+    """Return the possible values of an argument whose metavar is `kind`."""
     root = Path(runs or os.environ.get("LAUNCH_RUNS") or "runs")
     match kind:
         case "FILE":
@@ -167,7 +167,7 @@ def _sweep_files() -> list[str]:
 
 
 def _folders(root: Path) -> list[str]:
-    """Return the names of the folders in a folder: reading records would delay the key that was pressed."""
+    """Return the names of the folders in `root`, without reading records, which would be too slow for a completion."""
     try:
         with os.scandir(root) as entries:
             return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
@@ -186,7 +186,7 @@ def _runs(root: Path, word: str) -> list[str]:
 
 
 def _images() -> list[str]:
-    """Return the images' names by their indentation alone: importing a YAML parser takes too long here."""
+    """Return the images' names by a regular expression, since the import of a YAML parser takes too long."""
     import re
 
     file = Path(os.environ.get("LAUNCH_IMAGES") or Path(__file__).parents[2] / "docker" / "images.yaml")

@@ -1,4 +1,4 @@
-"""The only place that prints: data to stdout, everything else to stderr; plain text unless a terminal shows it."""
+"""The only module that prints: results to stdout, everything else to stderr; colours only on a terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATE_COLOURS = {
 
 
 def prepare() -> None:
-    """Make sure that stdin, stdout and stderr exist, and can print any file name in the terminal's encoding."""
+    """Make sure that stdin, stdout and stderr exist, and that any file name can be printed."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the process that started this: `>&-`
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
@@ -42,13 +42,13 @@ def prepare() -> None:
 
 
 def print_out(text: str) -> None:
-    """Write a piece of the command's output to stdout, with a newline."""
+    """Write text of the command's output to stdout, with a newline."""
     with _writing():
         sys.stdout.write(text + "\n")
 
 
 def raw(content: bytes) -> None:
-    """Write bytes, such as a piece of a log, to stdout as they are, at once."""
+    """Write bytes, such as a part of a log, to stdout unchanged and without buffering."""
     with _writing():
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -56,17 +56,17 @@ def raw(content: bytes) -> None:
 
 
 def flush() -> None:
-    """Write what stdout still buffers.
+    """Write the rest of stdout's buffer.
 
     Raises:
-        LaunchError: If it cannot be written. A closed pipe raises BrokenPipeError instead.
+        LaunchError: If stdout cannot be written. A closed pipe raises BrokenPipeError instead.
     """
     with _writing():
         sys.stdout.flush()
 
 
 def forget_stdout() -> None:
-    """Discard what stdout still buffers, so that it does not fail again at exit."""
+    """Discard the rest of stdout's buffer, so that Python does not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -82,7 +82,7 @@ def _writing() -> Generator[None]:
 
 
 def note(text: str) -> None:
-    """Write a line for a person to stderr. A closed stderr stops nothing."""
+    """Write a line for the user to stderr; do nothing if stderr is closed."""
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -96,20 +96,20 @@ def warn(text: str) -> None:
 
 
 def hint(text: str) -> None:
-    """Write what to type next to stderr, after a blank line."""
+    """Write a hint on the next command to stderr, after a blank line."""
     note(f"\n{paint('hint:', 'cyan', sys.stderr)} {text}")
 
 
 def error(mistake: LaunchError) -> None:
-    """Show a user's mistake: the message, a blank line, and the hint if there is one."""
+    """Write an error to stderr: the message, a blank line, and the hint if there is one."""
     note(f"{paint('error:', 'red', sys.stderr)} {mistake.message}")
     if mistake.hint:
         hint(mistake.hint)
 
 
 def traceback_of(problem: BaseException) -> None:
-    """Show the whole traceback of a bug."""
-    import traceback  # only on the way to a report
+    """Write the whole traceback of an exception to stderr."""
+    import traceback  # imported here, as most commands do not need it
 
     note("".join(traceback.format_exception(problem)).rstrip())
 
@@ -120,7 +120,7 @@ def draws_on(stream: TextIO) -> bool:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Return whether `stream` is written in colour: it is a terminal, and `NO_COLOR` is not set."""
+    """Return whether to write in colour to `stream`: it is a terminal, and `NO_COLOR` is not set."""
     return draws_on(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -130,17 +130,17 @@ def paint(text: str, style: str, stream: TextIO) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters escaped, so that no name can command the terminal."""
+    """Return `text` with control characters escaped, so that a name cannot control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
+    """Return the number of terminal columns that `text` takes."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width  # a table too big for every start
+    from unicodedata import combining, east_asian_width  # imported here, as the module is large
 
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
@@ -151,10 +151,10 @@ def table(
     """Return a table for stdout as text: columns aligned, states in colour on a terminal.
 
     Args:
-        header: Names of the columns.
-        rows: The cells.
-        right: Names of the columns that are aligned to the right.
-        elastic: The column that is cut if the table is wider than the terminal. A pipe gets all of it.
+        header: The names of the columns.
+        rows: The cells of each row.
+        right: The names of the columns that are aligned to the right.
+        elastic: The column whose cells are cut if the table is wider than the terminal. In a pipe nothing is cut.
     """
     stream = sys.stdout
     cells = [[printable(cell) for cell in row] for row in rows]
@@ -190,13 +190,13 @@ def _line(row: Sequence[str], widths: list[int], right: list[bool], colours: dic
 
 def terminal_columns() -> int:
     """Return the width of the terminal."""
-    import shutil  # heavier than the rest of this page
+    import shutil  # imported here, as its import is slow
 
     return shutil.get_terminal_size().columns
 
 
 def live(render: Callable[[int, int], RenderableType]) -> AbstractContextManager[object]:
-    """Draw `render(columns, rows)` on the terminal behind stderr until the context ends; the last picture stays."""
+    """Draw `render(columns, rows)` repeatedly on stderr's terminal until the `with` block ends; the last one stays."""
     from rich.console import Console
     from rich.live import Live
 

@@ -33,7 +33,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print one line per check, as each ends."""
+    """Print the result of each check as soon as it ends."""
     from launch.checks.doctor import examine
     from launch.profiles.profile import load_profile
 
@@ -43,12 +43,12 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def show_checks(checks: Iterable[Check], *, width: int, as_json: bool) -> int:
-    """Print the checks, as each ends or as JSON, and return the exit code.
+    """Print the results of checks, each as soon as it ends, or all as JSON, and return the exit code.
 
     Args:
-        checks: The checks.
-        width: The columns of their names.
-        as_json: Whether to print one list of objects.
+        checks: The results.
+        width: The width of the column with the names.
+        as_json: Whether to print one JSON list of objects.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""Durations, sizes, fractions and counts as a person reads them."""
+"""Format durations, sizes, counts and states of runs for the user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from launch.store.view import RunView
 
-# What a person wants to know first comes first.
+# The order in which states are shown; the most important first.
 STATE_ORDER = (
     State.RUNNING,
     State.FAILED,
@@ -48,7 +48,7 @@ def size(count: float) -> str:
 
 
 def hours(value: float) -> str:
-    """Return hours with as many digits as matter."""
+    """Return a number of hours, rounded to two or more digits."""
     return f"{value:.2g}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 
@@ -58,25 +58,25 @@ def plural(count: int, noun: str) -> str:
 
 
 def count_states(views: Iterable[RunView]) -> dict[State, int]:
-    """Return how many runs are in which state, the states a person wants to know first in front."""
+    """Return the number of runs in each state, in `STATE_ORDER`; states without runs are left out."""
     found = Counter(view.state for view in views)
     return {state: found[state] for state in STATE_ORDER if found[state]}
 
 
 def count_free(views: Iterable[RunView]) -> dict[State, int]:
-    """Return the same without runs that wait for failed or cancelled ones, which a retry must start first."""
+    """Return the counts of `count_states`, without runs that wait while others have failed or were cancelled."""
     known = list(views)
     stuck = any(view.state in (State.FAILED, State.CANCELLED) for view in known)
     return count_states(view for view in known if not (stuck and view.waits))
 
 
 def state_words(counts: dict[State, int]) -> str:
-    """Return `2 running, 1 failed, 3 succeeded`."""
+    """Return counts of states as text, such as `2 running, 1 failed, 3 succeeded`."""
     return ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
 
 
 def elapsed(view: RunView, now: float) -> float | None:
-    """Return how many seconds a run's last attempt has taken so far, or took; None without an attempt."""
+    """Return the seconds of a run's last attempt, until its end or until `now`; None without an attempt."""
     if view.started is None:
         return None
     if view.ended is not None:
@@ -85,14 +85,14 @@ def elapsed(view: RunView, now: float) -> float | None:
 
 
 def is_blocked(view: RunView) -> bool:
-    """Return whether a run waits for resources held by other sweeps; its message then names them."""
+    """Return whether a run waits for resources that other sweeps use; the run's message then names them."""
     if view.state != State.PENDING or view.waits or view.message is None:
         return False
     return view.message.startswith("waits for ")
 
 
 def last_log_line(view: RunView) -> str:
-    """Return in one line why a run did not succeed or start; empty if there is no reason to show."""
+    """Return one line with the reason why a run did not succeed or start; "" without a reason."""
     if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""
     if view.reason is None or view.waits or is_blocked(view):

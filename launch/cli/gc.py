@@ -1,4 +1,4 @@
-"""`launch gc`: deletes what finished runs no longer need, after saying what that is."""
+"""`launch gc`: lists and deletes the files that finished runs no longer need."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """List what can be deleted, then delete it."""
+    """Print the files that can be deleted, then delete them."""
     from launch.actions import gc
     from launch.actions.targets import open_store, sweep_name
 

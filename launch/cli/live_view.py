@@ -1,4 +1,4 @@
-"""A sweep while it runs: a picture on a terminal, one line per change in a pipe."""
+"""Show a sweep while it runs: a live display on a terminal, or one line per change in a pipe."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _NARROW = 90  # columns below which a run's message is left out
 
 
 class LiveView:
-    """Shows runs as they change. A context: the picture is drawn while it is entered.
+    """Shows runs as they change. It is a context manager: the display is drawn inside its `with` block.
 
     Args:
-        title: What the runs have in common: the sweep's name.
-        hears_signals: Whether to show a request to stop, and pass it on to the handlers of the first `show`.
+        title: The title of the display: the sweep's name.
+        hears_signals: Whether to show that a signal asked to stop, and call the handlers set before the first `show`.
 
     Attributes:
-        stopped_by: The number of the last signal that asked to stop; None for none.
+        stopped_by: The number of the last signal that asked to stop; None without such a signal.
     """
 
     def __init__(self, title: str, *, hears_signals: bool = False) -> None:
@@ -75,14 +75,14 @@ class LiveView:
                 signal.signal(number, partial(self._pass_on, before))
 
     def _pass_on(self, before: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
-        # Only counted here: the interrupted code may be in the middle of writing to stderr.
+        # Print nothing here: the interrupted code may be writing to stderr.
         self._stops += 1
         self.stopped_by = number
         before(number, frame)
 
     def show(self, views: Sequence[RunView]) -> None:
-        """Show the runs as they are now: draw them, or write a line for each that changed."""
-        if self._hears_signals:  # only now has the queue set up its handlers
+        """Show the present state of the runs: draw them, or write a line for each run that changed."""
+        if self._hears_signals:  # the queue has set its signal handlers by now, not earlier
             self._hears_signals = False
             self._watch_signals()
         self._views = views
@@ -103,7 +103,7 @@ class LiveView:
             now = (view.state, view.attempts)
             before = self._seen.get(view.run_id)
             self._seen[view.run_id] = now
-            # Runs that wait or were done before need no line of their own: the first line counts them.
+            # At first only running runs get a line: the line after them counts all runs.
             if now != before and not (first and view.state != State.RUNNING):
                 console.note(f"{time.strftime('%H:%M:%S')}  {change(view)}")
         if first and views:
@@ -111,7 +111,7 @@ class LiveView:
             console.note(f"{self._title}: {formatting.plural(len(views), 'run')}: {counts}")
 
     def render(self, columns: int, rows: int) -> RenderableType:
-        """Return the picture for a terminal of that size: never more rows than it has."""
+        """Return the display for a terminal of this size; it never has more rows than the terminal."""
         from textwrap import wrap
 
         from rich.columns import Columns
@@ -148,19 +148,19 @@ class LiveView:
 
 
 def waits_for(views: Sequence[RunView]) -> str:
-    """Return which resource held by others the queue is waiting for, or ""."""
+    """Return the message about the resource for which the queue waits, since other sweeps use it; "" if none."""
     return next((console.printable(formatting.last_log_line(v)) for v in views if formatting.is_blocked(v)), "")
 
 
 def _reasons(views: Sequence[RunView]) -> str:
-    """Return each reason once why attempts ended without success."""
+    """Return the reasons why attempts ended without success, in parentheses and each once; "" without reasons."""
     over = (State.RUNNING, State.SUCCEEDED)
     reasons = dict.fromkeys(str(view.reason) for view in views if view.reason is not None and view.state not in over)
     return f" ({', '.join(reasons)})" if reasons else ""
 
 
 def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
-    """Estimate the seconds that are left from (time, fraction done) pairs; None if they are too few or too close."""
+    """Return an estimate of the seconds left from (time, fraction done) pairs; None if it is not possible yet."""
     if len(pace) < 2:
         return None
     (start, before), (end, after) = pace[0], pace[-1]
@@ -170,7 +170,7 @@ def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
 
 
 def change(view: RunView) -> str:
-    """Return the line that tells how a run has changed."""
+    """Return the line for a run whose state has changed."""
     words = f"{view.state:<9}  {console.printable(view.run_id)}"
     if view.state == State.RUNNING and view.attempts > 1:
         return f"{words}  {formatting.plural(view.attempts, 'attempt')}"
@@ -211,7 +211,7 @@ def _run_table(views: Sequence[RunView], columns: int, now: float, shares: Progr
 
 
 def shorten(run_id: str, room: int) -> str:
-    """Return a run id that fits `room` columns: its middle goes, since its end tells runs apart."""
+    """Return a run id shortened to `room` columns; the middle is cut, since the end distinguishes runs."""
     if len(run_id) <= room:
         return run_id
     tail = max(1, (room - 1) * 2 // 3)

@@ -1,4 +1,4 @@
-"""`launch logs`: what a run printed."""
+"""`launch logs`: prints the log of a run."""
 
 from __future__ import annotations
 

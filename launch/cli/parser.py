@@ -1,4 +1,4 @@
-"""One verb's command line: argparse, with errors that name the nearest option and end as a `LaunchError`."""
+"""The argument parser of a verb: argparse, but errors are a `LaunchError` and suggest the nearest option."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # Verbs that neither read nor write run directories.
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
-# In argparse's words.
+# The message of argparse for a value that is not allowed.
 _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 
 
 class Verb(Protocol):
-    """The contents of a verb's module."""
+    """The interface of a verb's module."""
 
     EXAMPLES: str
     """Command lines, one a line, shown under its help."""
@@ -36,12 +36,12 @@ class Verb(Protocol):
         ...
 
     def execute(self, args: argparse.Namespace) -> int:
-        """Do it, and return the exit code."""
+        """Execute the verb, and return the exit code."""
         ...
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of one verb. Options are never abbreviated: a misspelt one is a mistake, not a guess.
+    """The argument parser of one verb. Abbreviated options are errors.
 
     Attributes:
         takes_command: Whether the words after `--` are a command, which becomes the argument `command`.
@@ -61,10 +61,10 @@ class Parser(argparse.ArgumentParser):
         self.takes_command = False
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse a command line; options may stand before, between and after the other words.
+        """Parse a command line; options may come before, between and after the other words.
 
         Raises:
-            LaunchError: If it cannot be understood.
+            LaunchError: If the command line is not valid.
         """
         if self.takes_command:
             place = words.index("--") if "--" in words else len(words)
@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def options(self) -> list[str]:
-        """Return every option's name."""
+        """Return the names of all options."""
         return [name for action in self.actions() for name in action.option_strings]
 
     def actions(self) -> list[argparse.Action]:
@@ -99,20 +99,20 @@ class Parser(argparse.ArgumentParser):
         raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` lists the options")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
-        """Write the help to stdout, or say why it cannot be written."""
+        """Write the help to stdout; raise if it cannot be written."""
         del file
         console.print_out(self.format_help().rstrip("\n"))
         console.flush()
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse found wrong; it would print the usage and exit."""
+        """Raise argparse's error as a LaunchError; argparse itself would print the usage and exit."""
         if found := _INVALID_CHOICE.search(message):
             message += did_you_mean(found["word"], re.findall(r"[\w.-]+", found["choices"]))
         raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` shows how it is used")
 
 
 def whole(text: str) -> int:
-    """Read a whole number that is not negative."""
+    """Return a text as a whole number from 0."""
     try:
         value = int(text)
     except ValueError:
@@ -123,7 +123,7 @@ def whole(text: str) -> int:
 
 
 def at_least_one(text: str) -> int:
-    """Read a whole number from 1."""
+    """Return a text as a whole number from 1."""
     value = whole(text)
     if value == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -131,7 +131,7 @@ def at_least_one(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Read a number that is not negative."""
+    """Return a text as a number from 0."""
     try:
         value = float(text)
     except ValueError:
@@ -142,7 +142,7 @@ def duration(text: str) -> float:
 
 
 def load_verb(name: str) -> Verb:
-    """Import the module of one verb, or of a verb and its action: a command line needs no other."""
+    """Import and return the module of a verb, or of a verb with its action."""
     return cast("Verb", importlib.import_module(f"launch.cli.{name.replace(' ', '.')}"))
 
 

@@ -1,4 +1,4 @@
-"""Warnings about what a command found wrong in the stored runs, written to stderr."""
+"""Warn the user of damaged files in the stored runs, and of a scheduler that does not answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def warn_of_damage(states: Iterable[SweepState]) -> bool:
-    """Warn of what cannot be read in the sweeps' manifests; return whether there is anything."""
+    """Warn of damage in the sweeps' manifests; return whether there is any."""
     problems = [problem for state in states for problem in manifest_damage(state)]
     for problem in problems:
         console.warn(problem)
@@ -25,14 +25,14 @@ def warn_of_damage(states: Iterable[SweepState]) -> bool:
 
 
 def warn_of_silent_scheduler(states: Iterable[SweepState]) -> None:
-    """Warn that what is shown of the sweeps may be old because their scheduler does not answer."""
+    """Warn that the states of the sweeps may be out of date if their scheduler does not answer."""
     for error in dict.fromkeys(state.scheduler_error for state in states):
         if error is not None:
             console.warn(f"{error}; shown is what the run directories say, and what the queue held when last asked")
 
 
 def warn_of_unreadable(results: Results) -> None:
-    """Warn of the runs whose result cannot be read, and of a metric that is not the sweep's own."""
+    """Warn of the runs whose result cannot be read; note a metric that is not the sweep's own."""
     for problem in results.unreadable.values():
         console.warn(console.printable(problem))
     if results.unreadable:

@@ -1,4 +1,4 @@
-"""The fraction of its steps that each run has done: from its view, else the last one that is known."""
+"""The progress of runs: the fraction of its steps that each run has done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENDED_WITHOUT_RESULT = frozenset({State.FAILED, State.CANCELLED})
 
 
 class ProgressTracker:
-    """Remembers how far every run has come, so that an interruption does not reset it."""
+    """Stores the last known progress of every run, so that an interruption does not reset it."""
 
     def __init__(self) -> None:
         self._known: dict[str, float | None] = {}
@@ -35,18 +35,18 @@ class ProgressTracker:
         return self._known.get(name)
 
     def done(self, views: Sequence[RunView]) -> float:
-        """Return the fraction of all steps that are done, with equal weight for each run; 1 without runs."""
+        """Return the mean of the runs' fractions of steps done; 1 without runs."""
         return sum(self.of(view) or 0.0 for view in views) / len(views) if views else 1.0
 
     def ended(self, views: Sequence[RunView]) -> float:
-        """Return the fraction of steps done or abandoned: those of failed and cancelled runs count as abandoned."""
+        """Return the mean of the runs' fractions, with 1 for failed and cancelled runs, which need no more time."""
         if not views:
             return 1.0
         return sum(1.0 if view.state in ENDED_WITHOUT_RESULT else self.of(view) or 0.0 for view in views) / len(views)
 
 
 def fraction_on_disk(view: RunView) -> float | None:
-    """Return the fraction of its steps that a run's attempts last recorded; None if none did."""
+    """Return the fraction of steps in the newest record of a run's attempts; None without a record."""
     from s5.run_dir.result import TIMING, attempt_dirs, last_line
 
     for folder in reversed(attempt_dirs(Path(view.run_dir))):

@@ -1,4 +1,4 @@
-"""`launch report`: a sweep on one HTML page."""
+"""`launch report`: writes the results of a sweep as one HTML page."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def write_file(path: str, content: bytes) -> None:
-    """Write the file that `--output` names.
+    """Write the file of `--output`, and say so on stderr.
 
     Raises:
-        LaunchError: If it cannot be written.
+        LaunchError: If the file cannot be written.
     """
     try:
         Path(path).write_bytes(content)

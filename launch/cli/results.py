@@ -1,4 +1,4 @@
-"""`launch results`: the table of a sweep."""
+"""`launch results`: shows or exports the results table of a sweep."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def _render(rows: Sequence[ResultRow], form: str) -> bytes:
 
 
 def table(rows: Sequence[ResultRow]) -> str:
-    """Return the rows as a table for a person: accuracies in percent, a missing cell as a dash.
+    """Return the rows as a text table: accuracies in percent, a missing cell as a dash.
 
-    The columns of the published number are there if any row has one.
+    The columns `published` and `difference` are left out if no row has a published number.
     """
     keys = export.setting_names(rows)
     names = format.short_names(keys)

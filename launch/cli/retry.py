@@ -1,4 +1,4 @@
-"""`launch retry`: runs again what failed or was cancelled."""
+"""`launch retry`: starts failed, cancelled and lost runs again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """List the runs in a new generation, and see them through."""
+    """Submit the runs in a new generation of the manifest, and wait for their end unless `--detach` is given."""
     from launch.actions.retry import retry
     from launch.actions.targets import open_store, sweep_name
     from launch.cli.start import container_options, start
@@ -50,7 +50,7 @@ def execute(args: argparse.Namespace) -> int:
     if not submission.views:
         console.note(f"{name}: nothing to retry")
         return ExitCode.OK
-    # An interrupted retry is resumed by the sweep's own command: a second retry would set its failures aside again.
+    # The sweep's own command resumes an interrupted retry; a second retry would also restart runs that failed again.
     file = submission.state.manifest.newest_header().file
     command = (
         f"launch run {submission.views[0].experiment} …" if file is None else shlex.join(["launch", "sweep", file])

@@ -1,4 +1,4 @@
-"""`launch run`: runs one experiment, as a sweep of one."""
+"""`launch run`: runs one experiment, as a sweep with one run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Make the sweep of one, and submit it."""
+    """Make a sweep with one run, and submit it."""
     from launch.cli.start import plan_and_start
     from launch.sweepfile.sweep import single_run
 

@@ -1,4 +1,4 @@
-"""`launch shell`: opens the container that runs execute in, with their mounts, for a person."""
+"""`launch shell`: opens a shell in the container that runs execute in, with the runs' mounts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ launch shell cuda12 --gpus 1 -- python -c 'import jax; print(jax.devices())'
 launch shell --on cluster -- python -m s5 --help
 """
 
-# In the order in which they are tried if no runtime is named, each with its program.
+# The runtimes in the order in which they are tried if the user names none, each with its program.
 _PROGRAMS = {"docker": "docker", "podman": "podman", "apptainer": "apptainer", "charliecloud": "ch-run"}
 
 
@@ -48,7 +48,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Become the container."""
+    """Replace this process by the command that starts the container."""
     from launch.actions.container_plan import ContainerOptions, plan_containers
     from launch.actions.targets import open_store
     from launch.containers.runtimes import CommandCall, find_runtime
@@ -61,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
     root = open_store(args.runs or profile.runs_dir).root.absolute()
     runtime = args.runtime or _runtime_of(profile)
     options = ContainerOptions(runtime=runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
-    # It executes here, wherever the profile's runs do.
+    # The shell always executes on this machine, even if the profile's runs do not.
     found = plan_containers(options, replace(profile, backend="local"), [{}], root, gpus=args.gpus > 0).prepare()
     for warning in found.warnings:
         console.warn(warning)
@@ -87,7 +87,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _runtime_of(profile: Profile) -> str:
-    """Return the profile's runtime, or if that is `bare`, the first that is installed."""
+    """Return the profile's runtime; if that is `bare`, return the first runtime that is installed."""
     if profile.runtime != "bare":
         return profile.runtime
     here = next((name for name, program in _PROGRAMS.items() if shutil.which(program)), None)
@@ -100,7 +100,7 @@ def _runtime_of(profile: Profile) -> str:
 
 
 def _mounts(found: tuple[Mount, ...], root: Path) -> tuple[Mount, ...]:
-    """Return the mounts of a run, and all runs, the code, and the current folder."""
+    """Return the mounts of a run, and mounts of the folder of all runs, the code and the working folder."""
     from launch.specs.mount import Mount
     from launch.store.snapshot import OWN_CODE
 

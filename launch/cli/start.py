@@ -1,4 +1,4 @@
-"""The common part of `launch sweep`, `run` and `retry`: showing a plan, starting it, waiting for its end."""
+"""The common part of `launch sweep`, `run` and `retry`: show a plan, start it, and wait for its end."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
     from launch.sweepfile.sweep import Sweep
 
-_SHOWN = 10  # failures that are spelled out at the end
+_SHOWN = 10  # the most failures that are listed at the end
 
 
 def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
-    """Plan a sweep, do with the plan what the options ask for, and return the exit code.
+    """Plan a sweep; then show, store or start the plan, as the options say, and return the exit code.
 
     Args:
         sweep: The sweep.
@@ -66,7 +66,7 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
 
 
 def _show_plan(plan: Plan, store: Store) -> int:
-    """Show a plan and everything that would keep it from starting here, and return the exit code."""
+    """Print a plan and every error that prevents its start, and return the exit code."""
     for warning in plan.warnings:
         console.warn(warning)
     console.print_out(plan_text(plan, estimate_plan(plan, store)))
@@ -81,12 +81,12 @@ def _show_plan(plan: Plan, store: Store) -> int:
 
 
 def container_options(args: argparse.Namespace) -> ContainerOptions:
-    """Return the options about images and runtimes."""
+    """Return the options of the command line for images and runtimes."""
     return ContainerOptions(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
 
 
 def command_again(args: argparse.Namespace) -> str:
-    """Return the command that was typed, without the options that only say how to watch it."""
+    """Return the command that the user typed, without `--detach`, `--plan-only` and `--dry-run`."""
     what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
     profile = [] if args.on == "local" else ["--on", args.on]
     chosen = [*profile, *_words(args, "runtime", "runs", "image", "only", "mount", "plugins")]
@@ -94,7 +94,7 @@ def command_again(args: argparse.Namespace) -> str:
 
 
 def _words(args: argparse.Namespace, *options: str) -> list[str]:
-    """Return those of the options that were typed, each with its value."""
+    """Return the options among `options` that the user typed, each with its value."""
     words: list[str] = []
     for option in options:
         value: list[str] | str | None = getattr(args, option, None)
@@ -107,10 +107,10 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
     """Run a submission in the foreground, in the background or in a scheduler's queue, and return the exit code.
 
     Args:
-        submission: The plan.
+        submission: The stored plan.
         detach: Whether to return at once.
-        command: The command that resumes after an interruption.
-        options: The image and runtime options as typed; they do not apply to runs that failed before.
+        command: The command that resumes the sweep after an interruption, for hints.
+        options: The options for image and runtime as typed, for hints: `launch retry` needs them again.
     """
     name, attended = submission.sweep, drive.needs_process(submission)
     if attended and detach and not all(view.state in TERMINAL for view in submission.views):
@@ -135,7 +135,7 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
 
 
 def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
-    """Give the runs to a scheduler, and print what it has."""
+    """Submit the runs to a scheduler, and print how many it has accepted."""
     name, given = submission.sweep, drive.submit_to_queue(submission)
     console.note(f"{name}: {_counts(submission.views, submission.new)}: {given.words}")
     if given.left:
@@ -147,7 +147,7 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
 
 
 def plan_text(plan: Plan, estimate: Estimate) -> str:
-    """Return the text of `--dry-run`: every run, its settings, its resources, its state, and the sums."""
+    """Return the text of `--dry-run`: a table of all runs, the counts of their states, and the estimated cost."""
     keys = list(dict.fromkeys(key for view in plan.views for key in view.settings))
     names = short_names(keys)
     columns = {
@@ -174,7 +174,7 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
 
 
 def _container_lines(containers: ContainerPlan) -> list[str]:
-    """Return the image that runs execute in, with everything that identifies it, and what they see of the host."""
+    """Return lines that describe the image (name, hashes, file) and the mounts of the runs."""
     image = containers.image
     if image is None:
         return []
@@ -188,7 +188,7 @@ def _container_lines(containers: ContainerPlan) -> list[str]:
 
 
 def _counts(views: Sequence[RunView], new: Set[str]) -> str:
-    """Return how many runs there are, how many of them are new, and the states of the others."""
+    """Return a text with the number of runs, the number of new runs, and the states of the other runs."""
     states = formatting.count_states(view for view in views if view.run_id not in new)
     words = [f"{len(new):,} new"] if new else []
     words += [formatting.state_words(states)] if states else []
@@ -197,7 +197,7 @@ def _counts(views: Sequence[RunView], new: Set[str]) -> str:
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """Return in one line the cost of the runs that are left."""
+    """Return one line with the estimated cost of the remaining runs."""
     left = formatting.plural(estimate.runs, "run")
     if not estimate.runs:
         return "estimate: nothing is left to run"
@@ -210,7 +210,7 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def resources_text(resources: Resources) -> str:
-    """Return the resources of a run in words."""
+    """Return the resources of a run as text, such as `4 cores, 1 GPU`."""
     words = [formatting.plural(resources.cpus_per_task, "core")]
     if resources.gpus_per_node:
         words.append(formatting.plural(resources.gpus_per_node, "GPU"))

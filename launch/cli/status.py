@@ -1,4 +1,4 @@
-"""`launch status`: the state of every sweep and run. Reads, and changes nothing."""
+"""`launch status`: shows the state of every sweep and run, and changes nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the table or the list."""
+    """Print a table of the sweeps or the runs, or a JSON list of the runs."""
     from launch.actions.targets import open_store, sweep_name
     from launch.cli.problems import warn_of_damage, warn_of_silent_scheduler
     from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
@@ -81,7 +81,7 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
-    """Print what to type next if a sweep needs a person; `options` are those that `launch retry` needs again."""
+    """Print the next command to type if a sweep needs one; `options` are added to `launch retry`."""
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:

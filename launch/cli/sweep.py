@@ -1,4 +1,4 @@
-"""`launch sweep`: runs every run of a sweep file that has not succeeded yet. Typing it again is the resume button."""
+"""`launch sweep`: executes every run of a sweep file that has not succeeded yet. The same command resumes a sweep."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_submission_arguments(parser: Parser) -> None:
 
 
 def add_image_arguments(parser: Parser, default: str = "the profile's, else by GPUs") -> None:
-    """Add the options for the image that commands execute in, and for what they see of the host."""
+    """Add the options for the image in which commands execute, and for the mounts of the container."""
     parser.add_argument(
         "--image",
         metavar="IMAGE",
@@ -69,14 +69,14 @@ def add_image_arguments(parser: Parser, default: str = "the profile's, else by G
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse two overrides if one would silently win over the other."""
+    """Raise if both `seed` and `seeds` are given."""
     typed = {key: word for word in overrides if (key := word.partition("=")[0]) in ("seed", "seeds")}
     if len(typed) > 1:
         raise LaunchError(f"{typed['seed']} and {typed['seeds']} both say which seeds", hint="keep one of them")
 
 
 def _refuse_experiment(word: str) -> None:
-    """Refuse the name of an experiment in the place of a file."""
+    """Raise if the user typed the name of an experiment instead of a sweep file."""
     if Path(word).exists():
         return
     from s5.config.search_path import experiment_names
@@ -86,7 +86,7 @@ def _refuse_experiment(word: str) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Load the file, and submit it."""
+    """Load the sweep file, and submit its runs."""
     from launch.cli.start import plan_and_start
     from launch.sweepfile.sweep import load_sweep
 

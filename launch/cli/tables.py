@@ -1,4 +1,4 @@
-"""The tables a person reads: the sweeps, the runs of a sweep, a plan."""
+"""The text tables of `launch status`: one of all sweeps, one of the runs of a sweep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def runs_table(views: Sequence[RunView], now: float) -> str:
-    """Return the runs of a sweep as a table: state, attempts, progress, time, and why each ended."""
+    """Return a table of a sweep's runs: state, attempts, progress, time, and the reason of a failure."""
     seconds = [formatting.elapsed(view, now) for view in views]
     columns = {
         "run": [view.run_id for view in views],
@@ -37,7 +37,7 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
 
 
 def progress(view: RunView) -> str:
-    """Return the progress of a run in percent of its steps, or a dash if it is unknown."""
+    """Return the percentage of steps that a run has done, or a dash if it is unknown."""
     if view.state == State.SUCCEEDED:
         return "100 %"
     share = ProgressTracker().of(view)
@@ -45,7 +45,7 @@ def progress(view: RunView) -> str:
 
 
 def sweeps_table(sweeps: Mapping[str, Sequence[RunView]]) -> str:
-    """Return one line per sweep with the number of its runs in each state; states without a run are left out."""
+    """Return a table with one row per sweep and the number of runs in each state; empty columns are left out."""
     counts = {name: formatting.count_states(views) for name, views in sweeps.items()}
     states = [state for state in formatting.STATE_ORDER if any(state in each for each in counts.values())]
     header = ["sweep", "runs", *(state.lower() for state in states)]

@@ -1,6 +1,6 @@
-"""The verbs of the command line and their actions, each with its one line of help."""
+"""The verbs of the command line and their actions, each with one line of help."""
 
-# In the order of their use; the one line each has in `launch --help` and at the top of its own help.
+# In the usual order of use. `launch --help` and the verb's own help show the line.
 VERBS = {
     "sweep": "run a sweep file: every run that has not succeeded yet",
     "run": "run one experiment: a sweep of one",
@@ -20,7 +20,7 @@ VERBS = {
     "completion": "print the completion script of a shell",
 }
 
-# The verbs that name a thing: what can be done with it, each with a line, a help and options of its own.
+# The verbs with actions. Each action has its own line, help and options.
 ACTIONS = {
     "data": {
         "prepare": "find or make the files of data sets, check them, convert them",

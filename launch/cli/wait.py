@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Wait until no process works on the sweep: 0 if every run has succeeded, 1 otherwise."""
+    """Wait until no process works on the sweep; return 0 if every run has succeeded, 1 otherwise."""
     from launch.actions.targets import find_sweep, open_store
     from launch.actions.wait import wait_for_end
     from launch.cli.problems import warn_of_damage

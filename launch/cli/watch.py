@@ -1,4 +1,4 @@
-"""`launch watch`: shows a sweep while it runs. Reads, and changes nothing unless told to `--feed`."""
+"""`launch watch`: shows a sweep while it runs; it changes nothing without `--feed`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Show it until no process works on it, or until Ctrl-C, which stops only the watching."""
+    """Show the sweeps until no process works on them. Ctrl-C ends only the display."""
     from launch.actions.targets import open_store, sweep_name
     from launch.actions.wait import Feeder, wait_for_end
     from launch.cli.problems import warn_of_damage, warn_of_silent_scheduler

@@ -35,7 +35,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Do it in a process of the training side, whose packages the launcher does without."""
+    """Run `python -m s5.data.prepare` in another process, since the launcher does not import its packages."""
     from s5.catalog import DataError, dataset_info
 
     for name in args.names:

@@ -1,4 +1,4 @@
-"""`launch image build`: makes an image of docker/images.yaml."""
+"""`launch image build`: builds an image of docker/images.yaml."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Build it, and print its identity."""
+    """Build the image, and print its id."""
     from launch.cli.formatting import size
     from launch.containers.images.build import BuildOptions, build
     from launch.containers.images.catalog import REPOSITORY, find_image

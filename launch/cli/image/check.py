@@ -1,4 +1,4 @@
-"""`launch image check`: executes an image and prints what is found in it."""
+"""`launch image check`: executes an image, and prints the results of the checks in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Look into it."""
+    """Execute the image, and print the results of the checks."""
     from launch.checks.image import check_image
 
     return show_checks(check_image(engine_image(args.image, args.builder)), width=10, as_json=args.json)

@@ -33,7 +33,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Convert it, and print where the file or folder lies."""
+    """Convert the image, and print the path of the file or folder."""
     from launch.containers.images.convert import FORMS
     from launch.containers.images.request import ImageRequest
     from launch.containers.images.resolve import resolve_image

@@ -30,7 +30,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print a line for each."""
+    """Print one line per image, or a JSON list."""
     from launch.containers.images.catalog import load_images
     from launch.containers.images.engine_images import engines_here, silent_engines
     from launch.containers.images.listing import list_images

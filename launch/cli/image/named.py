@@ -1,4 +1,4 @@
-"""An image as a person names it, and the engine that is asked for it."""
+"""Find the image that the user named, and the engine that has it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def add_builder(parser: Parser) -> None:
 
 
 def engine_image(word: str, builder: str | None) -> EngineImage:
-    """Return the image that a person named: of images.yaml, or one that an engine here knows.
+    """Return the image that the user named, from an engine of this machine.
 
     Args:
-        word: Its name, its id, or a registry's name for it.
+        word: A name of docker/images.yaml, an id, or a name in a registry.
         builder: The engine to ask; None for the first that is installed.
 
     Raises:
-        LaunchError: If there is no such image.
+        LaunchError: If the engine has no such image.
     """
     from launch.containers.images.builder import find_engine
     from launch.containers.images.catalog import find_image, load_images
@@ -46,7 +46,7 @@ def engine_image(word: str, builder: str | None) -> EngineImage:
             raise LaunchError(f"the image {word} is not built here", hint=f"`launch image build {word}{how}`")
         return held
     if not any(sign in word for sign in ":/@") and not is_id(word):
-        find_image(word)  # its error lists them
+        find_image(word)  # if it raises, the message lists the images
     held = find_engine_image(word, (engine,))
     if held is None:
         raise LaunchError(f"{console.printable(word)}: {engine} holds no such image", hint="`launch image list`")

@@ -1,4 +1,4 @@
-"""`launch image pull`: gets an image from a registry by its digest."""
+"""`launch image pull`: downloads an image from a registry by its digest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Pull it, and print its identity here."""
+    """Pull the image, and print its id in the engine."""
     from launch.containers.images.builder import find_engine
     from launch.containers.images.registry import pull
 

@@ -1,4 +1,4 @@
-"""`launch image push`: gives an image to a registry, and prints the digest by which it can be had."""
+"""`launch image push`: uploads an image to a registry, and prints the digest for `launch image pull`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def configure(parser: Parser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Push it, and print its name there."""
+    """Push the image, and print its name in the registry."""
     from launch.containers.images.registry import push
 
     name = push(engine_image(args.image, args.builder), args.repository)
