@@ -1,7 +1,7 @@
-"""Hydra's override grammar: text to plain values and back.
+"""Parse texts in Hydra's override grammar to plain values, and format plain values as such texts.
 
-Hydra's `OverridesParser` is the definition and reads each text once. Plain numbers and words, nearly everything in a
-large sweep, are read by regular expressions instead, which is a hundred times faster; a test proves that both agree.
+Hydra's own `OverridesParser` parses each text once. Only plain numbers and words, which are nearly all texts in a large
+sweep, are parsed by regular expressions, which is a hundred times faster. A test checks that both give equal values.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SECRET = re.compile(r"(?:^|_)(?:api_?key|token|password|passwd|secret)$", re.IG
 
 
 class GrammarError(ValueError):
-    """Text that is not in the grammar, or that asks for something a sweep file cannot do."""
+    """Raised for a text that is not in the grammar, or that uses a feature which sweep files do not support."""
 
 
 class Change(Enum):
@@ -43,12 +43,12 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class Override:
-    """One `key=value`.
+    """One override `key=value`.
 
     Attributes:
-        change: Its effect.
-        key: Dotted path or group, without the prefix and the package.
-        package: The text after `@`.
+        change: The effect of the override.
+        key: The dotted path or config group, without prefix and package.
+        package: Hydra's package of the group, the text after `@`; None without one.
         value: A plain value, `Choices` or `Interval`.
         text: The override as it was written.
     """
@@ -62,14 +62,14 @@ class Override:
 
 @dataclass(frozen=True)
 class Choices:
-    """Several values: `a,b`, `choice(a,b)`, `range(1,5)`, `sort(…)`."""
+    """A list of values to choose from: `a,b`, `choice(a,b)`, `range(1,5)`, `sort(…)`."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A continuous range: `interval(0,1)`, `tag(log,interval(1e-4,1))`, `int(interval(1,8))`."""
+    """A range of numbers to draw from: `interval(0,1)`, `tag(log,interval(1e-4,1))`, `int(interval(1,8))`."""
 
     low: float
     high: float
@@ -85,10 +85,10 @@ def _parser() -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """Return the value that Hydra reads in a text such as `1e-3`, `choice(a,b)`, `[1,2]`, `'two words'`.
+    """Return the value of a text as Hydra parses it: a plain value, `Choices` or `Interval`.
 
     Args:
-        text: Such as `1e-3`, `choice(a,b)`, `[1,2]`, `'two words'`.
+        text: The text, such as `1e-3`, `choice(a,b)`, `[1,2]`, `'two words'`.
 
     Raises:
         GrammarError: If the text is not in the grammar.
@@ -103,7 +103,7 @@ def parse_value(text: str) -> Any:
 
 
 def parse_override(text: str) -> Override:
-    """Return a whole override, such as one from the command line.
+    """Parse a whole override, such as `optim.lr=1e-3`.
 
     Raises:
         GrammarError: If the text is not in the grammar.
@@ -116,7 +116,7 @@ def parse_override(text: str) -> Override:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Override:
-    """Parse through Hydra."""
+    """Parse an override with Hydra's own parser."""
     from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
@@ -138,7 +138,7 @@ def _parse(text: str) -> Override:
 
 
 def _plain(found: Any) -> Any:
-    """Return the value of one of Hydra's overrides in our own types."""
+    """Return the value of an override that Hydra parsed, as a plain value, `Choices` or `Interval`."""
     from hydra.core.override_parser.types import Glob, IntervalSweep, Transformer
 
     value = found._value
@@ -159,7 +159,7 @@ def _plain(found: Any) -> Any:
 
 
 def _element(value: Any) -> Any:
-    """Return one parsed element as plain values."""
+    """Return one value that Hydra parsed as a plain value."""
     from hydra.core.override_parser.types import QuotedString, Sweep
 
     match value:
@@ -176,10 +176,10 @@ def _element(value: Any) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """Return the text that `parse_value` reads as `value`, a plain value.
+    """Return the text of a plain value; `parse_value` parses it to an equal value.
 
     Raises:
-        GrammarError: If the grammar has no text for it.
+        GrammarError: If the grammar has no text for the value.
     """
     match value:
         case None:
@@ -216,7 +216,7 @@ def _quote(text: str) -> str:
 
 
 def key_problem(key: str) -> tuple[str, str | None] | None:
-    """Return the problem of an override's key, prefix and package included, and a hint; None if it is fine."""
+    """Return the problem with the key of an override (with prefix and package) and a hint; None if it is valid."""
     if not _KEY.fullmatch(key):
         return "not a key of Hydra's override grammar", "write it as a dotted path, such as optim.lr"
     bare = key.lstrip("+~").partition("@")[0]
@@ -231,5 +231,5 @@ def key_problem(key: str) -> tuple[str, str | None] | None:
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether the name of a key or a variable looks like a secret's: `WANDB_API_KEY`, `password`."""
+    """Return whether a key or variable looks like a secret by its name, such as `WANDB_API_KEY` or `password`."""
     return _SECRET.search(name) is not None

@@ -1,7 +1,7 @@
 """Read a YAML file strictly, and keep the place of each value for messages.
 
-Scalars have the types that Hydra gives them: `1e-3` is a number; `yes`, `on`, `012`, `1:30` and dates are text. A
-key that appears twice is refused; plain YAML would silently keep the last.
+Values have the types that Hydra gives them: `1e-3` is a number; `yes`, `on`, `012`, `1:30` and dates are text. A
+key that appears twice is an error; a usual YAML parser would silently keep the last value.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from launch.errors import FileError, SweepError, did_you_mean, nearest
 
 _SHOWN = 10
 
-# The C parser is ten times faster; wheels of PyYAML carry it, a build from source may not.
+# The C parser is ten times faster. PyYAML's wheels contain it, but a build from source may not.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """A safe loader with YAML 1.2's scalars that refuses duplicate keys."""
+    """A safe loader that reads values as YAML 1.2 does, and raises an error for a duplicate key."""
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012  PyYAML fills it per class
 
     def flatten_mapping(self, node: Any) -> None:
-        # Called before a mapping's merge keys `<<` are unfolded, and again when an anchor is used; only the first
-        # time are the keys as they were written.
+        # PyYAML calls this before it replaces merge keys `<<`, and again when an anchor is used. Only in the first call
+        # are the keys those of the file.
         if not getattr(node, "checked", False):
             node.checked = True
             seen: set[str] = set()
@@ -57,18 +57,18 @@ for _tag, _pattern, _first in (
 
 
 def printable(text: str) -> str:
-    """Return `text` fit for one line of a terminal: control characters are escaped."""
+    """Return `text` with control characters escaped, so that it is one safe line on a terminal."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place in a YAML file: it checks the values there, and raises errors that point at it.
+    """A place in a YAML file, with methods that check a value and raise errors with this place.
 
     Attributes:
-        file: The file, as the user named it.
+        file: The path of the file as the user typed it.
         path: The path of the key, such as `blocks[1].grid.optim.lr`; empty for the whole file.
-        kind: The error to raise.
+        kind: The class of the errors.
     """
 
     file: str
@@ -88,11 +88,11 @@ class Place:
         return replace(self, path=f"{self.path}[{index}]")
 
     def error(self, message: str, hint: str | None = None) -> FileError:
-        """Return an error that points here."""
+        """Return an error with this place."""
         return self.kind(self.file, self.path or None, message, hint=hint)
 
     def mapping(self, value: Any) -> dict[str, Any]:
-        """Return `value` if it is a mapping with text for keys."""
+        """Return `value` if it is a mapping whose keys are text, else raise."""
         if not isinstance(value, dict):
             raise self.error(f"{describe(value)} is not a mapping `key: value`")
         for key in cast("dict[Any, Any]", value):
@@ -101,7 +101,7 @@ class Place:
         return cast("dict[str, Any]", value)
 
     def known_keys(self, value: Mapping[str, Any], known: Iterable[str]) -> None:
-        """Raise for the first key of `value` that is not among `known`, showing the nearest and all."""
+        """Raise if `value` has a key that is not in `known`; the message shows the nearest key and all keys."""
         allowed = list(known)
         for key in value:
             if key not in allowed:
@@ -109,19 +109,19 @@ class Place:
                 raise self.key(key).error(message, f"the keys here are {', '.join(allowed)}")
 
     def sequence(self, value: Any) -> list[Any]:
-        """Return `value` if it is a list."""
+        """Return `value` if it is a list, else raise."""
         if not isinstance(value, list):
             raise self.error(f"{describe(value)} is not a list")
         return cast("list[Any]", value)
 
     def text(self, value: Any, hint: str = "put quotes around it", kind: str = "text") -> str:
-        """Return `value` if it is printable text; the error names the `kind` of text."""
+        """Return `value` if it is printable text, else raise; the message says that it is not `kind`."""
         if not isinstance(value, str) or not value or not value.isprintable():
             raise self.error(f"{describe(value)} is not {kind}", hint)
         return value
 
     def whole(self, value: Any, least: int, most: int | None = None, hint: str | None = None) -> int:
-        """Return `value` if it is a whole number from `least` to `most`."""
+        """Return `value` if it is a whole number from `least` to `most`, else raise."""
         if (
             isinstance(value, bool)
             or not isinstance(value, int)
@@ -132,7 +132,7 @@ class Place:
         return value
 
     def choice(self, value: Any, allowed: Iterable[str], kind: str = "value", hint: str = "one of") -> str:
-        """Return `value` if it is an allowed word; the error names the nearest and lists all after `hint`."""
+        """Return `value` if it is allowed, else raise; the hint is `hint`, followed by all allowed words."""
         words = list(allowed)
         if value not in words:
             message = f"unknown {kind} {describe(value)}{did_you_mean(value, words)}"
@@ -141,7 +141,7 @@ class Place:
 
 
 def describe(value: Any) -> str:
-    """Return a short name of a YAML value for a message."""
+    """Return a short description of a YAML value for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -188,13 +188,13 @@ def _read_text(path: Path, place: Place) -> str:
 
 
 def _nearby(path: Path) -> str | None:
-    """Return a hint that names the YAML file most like `path` in its folder."""
+    """Return a hint with the YAML file in the same folder whose name is most similar to that of `path`."""
     near = nearest(path.name, _names(path.parent))
     return f"did you mean {printable(str(path.parent / near))}?" if near else _listed(path.parent)
 
 
 def _listed(folder: Path) -> str | None:
-    """Return a hint that names the YAML files of a folder."""
+    """Return a hint that lists the YAML files in a folder; None without such files."""
     names = _names(folder)
     shown = ", ".join(map(printable, names[:_SHOWN])) + (" …" if len(names) > _SHOWN else "")
     return f"the YAML files there are {shown}" if names else None
@@ -208,7 +208,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, place: Place) -> FileError:
-    """Return an error with the line and column at which the parser stopped."""
+    """Return the error for a syntax error, with the line and column of the problem."""
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     problem = error.problem or "not YAML"

@@ -1,1 +1,1 @@
-"""From a point of a sweep to a run: its checked configuration and its identity. Pure."""
+"""Compose the runs of a sweep: give each its checked config and its identity."""

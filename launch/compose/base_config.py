@@ -1,4 +1,4 @@
-"""One of Hydra's compositions, ready to have single values set in it."""
+"""A config that Hydra composed, in which single values can be set quickly."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class BaseConfig:
     """A composed config.
 
     Attributes:
-        config: OmegaConf's own object; nothing writes into it.
-        values: The same as nested plain values, an enum by its name, in which single values can be set; None if one
-            value depends on another.
-        nodes: Dotted path of every single value to the node that holds it.
+        config: The config as OmegaConf's object; it must not be changed.
+        values: The config as nested plain values, with enums by name; None if one value depends on another, so that
+            single values cannot be set directly.
+        nodes: The dotted path of every single value, with its OmegaConf node.
     """
 
     config: Any
@@ -33,7 +33,7 @@ class BaseConfig:
 
     @classmethod
     def composed(cls, folders: Sequence[Path], overrides: Sequence[str]) -> BaseConfig:
-        """Compose the recipes and models of some folders through Hydra, with overrides in its grammar."""
+        """Compose a config from the recipes and models in `folders` with Hydra and these overrides."""
         from omegaconf import ValueNode
 
         config = compose_nodes(overrides, folders)
@@ -42,17 +42,17 @@ class BaseConfig:
         return cls(config, values, {path: node for path, node in found.items() if isinstance(node, ValueNode)})
 
     def with_values(self, overrides: Sequence[Override]) -> dict[str, Any]:
-        """Return plain values after setting each override, all of the form `key=value`.
+        """Return the config as plain values with the overrides set; each must have the form `key=value`.
 
         Raises:
-            UserError: For a key that does not exist or a value that it does not take.
+            UserError: If a key does not exist or does not allow the value.
         """
         if self.values is not None and all(o.key in self.nodes and _is_scalar(o.value) for o in overrides):
             return self._set(self.values, overrides)
         return self.updated((o.key, o.value) for o in overrides)
 
     def updated(self, changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """Return plain values after OmegaConf itself has set `changes`, the slower of the two ways."""
+        """Return the config as plain values with `changes` set by OmegaConf itself, which is slower."""
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
@@ -65,7 +65,7 @@ class BaseConfig:
         return plain_values(config)
 
     def _set(self, values: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
-        """Return `values` with the overrides set; runs share the sections that they do not touch, or set alike."""
+        """Return `values` with the overrides set; configs with equal overrides of a section share that section."""
         values, changes = dict(values), dict[str, list[Override]]()
         for override in overrides:
             section, dot, _ = override.key.partition(".")
@@ -92,7 +92,7 @@ class BaseConfig:
         return values
 
     def _convert(self, override: Override) -> Any:
-        """Return the plain value that the override's node makes of its value."""
+        """Return the override's value, converted to the type of its OmegaConf node."""
         from omegaconf.errors import ValidationError
 
         node: Any = self.nodes[override.key]

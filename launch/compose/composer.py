@@ -1,4 +1,4 @@
-"""The config of a run: composed by Hydra once per choice of groups, checked, and given its identity.
+"""Compose the configs of runs with Hydra, check them, and compute the runs' identities.
 
 Hydra takes 50 ms to compose. Most runs of a sweep differ in single values only, so Hydra composes once for each
 experiment and choice of groups. The values are set afterwards, each converted by the OmegaConf node that holds it.
@@ -32,10 +32,10 @@ from s5.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Predecessors:
-    """The runs of a sweep that are composed already, for those that come after them.
+    """The composed runs of a sweep, for the runs that wait for them.
 
     Attributes:
-        by_label: The runs that provide each label; whole once the first run is composed that requires it.
+        by_label: The runs that provide each label; complete before the first run that requires the label is composed.
         blocks: The named blocks of the sweep.
     """
 
@@ -56,11 +56,11 @@ class Composer:
     """Composes, checks and identifies runs.
 
     Args:
-        folders: Where recipes and models lie, the folder with `config.yaml` first; None for those of the `s5` package
-            and its plug-ins.
+        folders: The folders of recipes and models, the folder with `config.yaml` first; None for the folders of the
+            package `s5` and its plug-ins.
 
     Attributes:
-        warnings: What `plan_all` found suspicious: several specs that are one run.
+        warnings: The warnings of `plan_all`: one for each run that is left out, since it equals another run.
     """
 
     def __init__(self, folders: Sequence[Path] | None = None) -> None:
@@ -76,10 +76,10 @@ class Composer:
 
         Args:
             spec: The run as the sweep file describes it.
-            before: The runs of the sweep that it may come after; None if there are none.
+            before: The composed runs that this run may wait for; None without such runs.
 
         Raises:
-            ConfigError: If a key, a value or a combination is not allowed; it names the place in the sweep file.
+            ConfigError: If a key, a value or a combination is not allowed; the message names the place in the file.
         """
         before = before or Predecessors()
         config, source = resolve_source(self.compose(spec), spec, before.by_label, before.blocks)
@@ -105,7 +105,8 @@ class Composer:
         """Compose every run, each once.
 
         Args:
-            specs: In the order of the sweep. Specs whose configs give the same numbers are one run: the first's.
+            specs: The specs in the order of the sweep. Specs whose configs give the same numbers become one run, with
+                the id of the first.
         """
         runs: dict[tuple[str, str], Run] = {}
         for run in self._each(list(specs)):
@@ -122,7 +123,7 @@ class Composer:
         return list(runs.values())
 
     def _each(self, specs: Sequence[RunSpec]) -> list[Run]:
-        """Return a run for each spec. Predecessors are composed first, since they are part of what others are."""
+        """Return a run for each spec. Predecessors are composed first, since identities can depend on them."""
         runs: dict[int, Run] = {}
         before = Predecessors(blocks=frozenset(name for spec in specs for name in spec.blocks))
         for index in sorted(range(len(specs)), key=lambda index: specs[index].dependencies.depth):
@@ -132,7 +133,7 @@ class Composer:
         return [runs[index] for index in range(len(specs))]
 
     def compose(self, spec: RunSpec) -> dict[str, Any]:
-        """Return the resolved config of a run as nested plain values, before the checks across its fields."""
+        """Return the resolved config of a run as nested plain values; combinations of values are not checked yet."""
         overrides = [_read_override(text, spec) for text in (*spec.overrides, f"seed={spec.seed}")]
         values = [o for o in overrides if o.change is Change.SET and o.package is None and not self._is_choice(o)]
         rest = [o for o in overrides if o not in values]
@@ -148,7 +149,7 @@ class Composer:
             raise located_error(spec, error) from error
 
     def _base(self, spec: RunSpec, overrides: list[Override]) -> BaseConfig:
-        """Return Hydra's own composition, once per list of overrides."""
+        """Return the config that Hydra composes with these overrides; equal overrides are composed once."""
         if spec.experiment not in self._experiments:
             raise unknown_option_error("experiment", spec.experiment, sorted(self._experiments))
         texts = (f"experiment={format_value(spec.experiment)}", *(o.text for o in overrides))
@@ -157,7 +158,7 @@ class Composer:
         return self._bases[texts]
 
     def _is_choice(self, override: Override) -> bool:
-        """Return whether an override chooses a file of a group; a mapping sets values of a section."""
+        """Return whether an override chooses a file of a config group, instead of setting values of a section."""
         key = override.key
         if key not in self._groups:
             self._groups[key] = is_group(key, self.conf_dirs)
@@ -175,15 +176,15 @@ def _read_override(text: str, spec: RunSpec) -> Override:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether two dotted paths are one, or one holds the other."""
+    """Return whether two dotted paths are equal, or one is inside the other."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:
-    """Return the hash of what changes the numbers of a run.
+    """Return the hash of everything that changes the numbers of a run.
 
-    For a training it is the science hash of its config, in which `train.init_hash` names the run that it starts from. A
-    run with its own command adds the command's words and the runs it comes after, since it is told where those lie.
+    For a training it is the science hash of the config; `train.init_hash` there names the run that it starts from. For
+    a command it also includes the command's words and the runs it waits for, since it can read their results.
     """
     if spec.command is None:
         return science

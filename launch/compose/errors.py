@@ -1,4 +1,4 @@
-"""What is wrong with a run's config, told with the place in the sweep file where it is to be corrected."""
+"""Errors in a run's config, with the place in the sweep file that the user must correct."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from s5.errors import UserError
 
 
 def located_error(spec: RunSpec, error: UserError) -> ConfigError:
-    """Return the error for a refused configuration, with its place in the sweep file, or in the recipe."""
+    """Return the error for an invalid config, with its place in the sweep file or in the recipe."""
     if not isinstance(error, InvalidConfig) or not error.key:
         in_recipe = isinstance(error, InvalidConfig) and error.file
         return ConfigError(error.message if in_recipe else f"{spec.where}: {error.message}", hint=error.hint)
@@ -20,7 +20,7 @@ def located_error(spec: RunSpec, error: UserError) -> ConfigError:
 
 
 def combination_error(spec: RunSpec, reason: str) -> ConfigError:
-    """Return the error for values that are each allowed, but not together."""
+    """Return the error for values that are allowed alone, but not together."""
     named = [key for key in spec.places if key in reason]
     place = spec.places[named[-1]] if named else spec.where
     varied = {key: value for key, value in spec.settings.items() if key in reason}
@@ -32,7 +32,7 @@ def combination_error(spec: RunSpec, reason: str) -> ConfigError:
 
 
 def _place(spec: RunSpec, key: str) -> str:
-    """Return where the key or a section around it is set."""
+    """Return the place that sets the key or a section around it."""
     while key not in spec.places and "." in key:
         key = key.rpartition(".")[0]
     return spec.places.get(key, spec.where)

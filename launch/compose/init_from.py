@@ -1,4 +1,4 @@
-"""`train.init_from` in a sweep: the run of a block, or the directory, whose best parameters a run starts from."""
+"""Resolve `train.init_from`: find the run whose best parameters another run starts from."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _EITHER = "name a block that this one comes after, or the directory of a finishe
 def resolve_source(
     config: dict[str, Any], spec: RunSpec, providers: Mapping[str, Sequence[Run]], blocks: Collection[str]
 ) -> tuple[dict[str, Any], str | None]:
-    """Find the source run of a config, and make it part of what the run is.
+    """Find the run that a config starts from, and set `train.init_hash`, which makes it part of the identity.
 
     Args:
         config: The composed config.
-        spec: What the sweep file says of the run.
-        providers: The runs that come before it, by label.
+        spec: The run as the sweep file describes it.
+        providers: The composed runs that it may wait for, by label.
         blocks: The named blocks of the sweep.
 
     Returns:
@@ -35,10 +35,10 @@ def resolve_source(
         run starts from random parameters.
 
     Raises:
-        ConfigError: If there is no such run, or not one alone.
+        ConfigError: If no run fits, or several do.
     """
     name = config["train"]["init_from"]
-    if name is None or spec.command is not None:  # a command does with its configuration what it likes
+    if name is None or spec.command is not None:  # a command need not read its config
         return config, None
     if name in blocks:
         source = _find_in_block(name, spec, providers)
@@ -53,7 +53,7 @@ def resolve_source(
 
 
 def _find_in_block(name: str, spec: RunSpec, providers: Mapping[str, Sequence[Run]]) -> Run:
-    """Return the one run of a block that comes before a run."""
+    """Return the only run of a block that the run waits for; raise if there is not exactly one."""
     labels = [label for label in spec.dependencies.requires if block_of(label) == name]
     if not labels:
         raise _error(

@@ -1,4 +1,4 @@
-"""Checks of composed runs before any of them starts: data that are missing here, values that do not fit the data."""
+"""Check composed runs before any of them starts: missing data, and values that do not fit the data or devices."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _HOST_DEVICES = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
 
 
 def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[ConfigError]:
-    """Return the errors that keep runs from starting: one for each missing data set, and one for each other mistake.
+    """Return the errors that prevent runs from starting: one for each missing data set and each other mistake.
 
     Returns:
-        Errors that name the key. For missing data they list the files, where they were looked for, their addresses and
-        checksums.
+        The errors, each with its key. An error for missing data lists the files, the folders that were searched, and
+        the files' addresses and checksums.
     """
     trained = [run for run in runs if run.record.command is None]
     mistakes = {error.message: error for run in trained for error in _mistakes(run, environment)}
@@ -38,7 +38,7 @@ def find_obstacles(runs: Iterable[Run], environment: Mapping[str, str]) -> list[
 
 
 def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:
-    """Yield an error for each data set that is missing here; sets made of the same files count once."""
+    """Yield an error for each data set that is missing here; data sets with the same files give one error."""
     wanted: dict[tuple[str, str | None, str | None], tuple[Run, str]] = {}
     for run in runs:
         data = run.config["data"]
@@ -58,7 +58,7 @@ def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:
 
 
 def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]:
-    """Yield an error for each value that does not fit the data or the devices that a run asks for."""
+    """Yield an error for each value of a run's config that does not fit its data or its devices."""
     data, train = run.config["data"], run.config["train"]
     try:
         info = dataset_info(data["name"])
@@ -91,7 +91,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
 
 
 def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
-    """Yield an error for data of another version or kind than wanted, and for reordered pixels without an image."""
+    """Yield an error for a wrong version of the data, a wrong kind of task, or a permutation of data without pixels."""
     data = run.config["data"]
     infos, permutation, name = [info], data.get("permutation", _UNCHANGED), data.get("zero_shot")
     with suppress(DataError):  # missing data are reported elsewhere
@@ -111,7 +111,7 @@ def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
 
 
 def _devices(run: Run, environment: Mapping[str, str]) -> int | None:
-    """Return how many devices each process of a run has, or None if its resources do not say."""
+    """Return the number of devices of each process of a run; None if its resources do not determine the number."""
     resources, platform = run.spec.resources, run.config.get("platform", "any")
     if platform == "tpu":
         return None

@@ -1,4 +1,4 @@
-"""A run that is composed: its record, its config and the place in the sweep file that it comes from."""
+"""A composed run: its record, its config and its description in the sweep file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Run:
     """A run that is ready to be stored.
 
     Attributes:
-        record: The part of it that is stored as `run.json`.
-        config: Its resolved config as nested plain values; runs share parts of it, so nothing may write into it.
+        record: The record that is stored as `run.json`.
+        config: The resolved config as nested plain values; runs share parts of it, so it must not be changed.
         spec: The run as the sweep file describes it.
-        source: The run whose parameters it starts from, by its id or its directory; None for random parameters.
-        sections: The memory of the parts that runs share.
+        source: The id or the directory of the run whose parameters it starts from; None for random parameters.
+        sections: The cache of results for config sections that runs share.
     """
 
     record: RunRecord
@@ -31,10 +31,10 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the settings that tell it from the sweep's other runs: the name of its block, and the varied keys."""
+        """The settings that distinguish the run in its sweep: the name of its block, and the varied keys."""
         own = {} if self.spec.block is None else {BLOCK: self.spec.block}
         return {**own, **self.record.settings}
 
     def config_text(self) -> str:
-        """Return the config as YAML; OmegaConf reads it back equal."""
+        """Return the config as YAML, from which OmegaConf reads an equal config."""
         return self.sections.text(self.config)

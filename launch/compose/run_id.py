@@ -1,4 +1,4 @@
-"""The name of a run: readable, safe in a path, a shell and a job's name, and never too long."""
+"""Make the id of a run: readable, of limited length, and safe in paths, shells and job names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 
 
 def make_slug(settings: Mapping[str, Any]) -> str:
-    """Return the settings that distinguish a run inside its sweep, such as `d_state=16-lr=0.001`; "" without any.
+    """Return the text of a run's settings for its id, such as `d_state=16-lr=0.001`; "" without settings.
 
-    It depends only on the run's own settings, so a sweep that grows keeps the names of its runs.
+    The text depends only on the run's own settings, so a sweep that grows keeps the ids of its runs.
     """
     lasts = [key.rpartition(".")[2] for key in settings]
     parts = [
@@ -39,10 +39,10 @@ def make_run_id(experiment: str, settings: Mapping[str, Any], seed: int, identit
 
 
 def identity_digits(identity: str) -> str:
-    """Return the digits of a run's hash that end its id."""
+    """Return the digits of a run's hash that are at the end of its id."""
     return identity[:_HASH_DIGITS]
 
 
 def _safe(text: str) -> str:
-    """Return `text` with each stretch of other characters as one `_`, and without `_` at its ends."""
+    """Return `text` with each sequence of unsafe characters replaced by one `_`, and without `_` at its ends."""
     return _UNSAFE.sub("_", text).strip("_")

@@ -1,6 +1,6 @@
-"""What is made of the sections of configs, once for all runs in a row that share a section.
+"""Check, hash and write configs section by section, and reuse the result while runs share a section.
 
-Most runs of a sweep share all sections but one or two; checking, hashing and writing each section of ten thousand runs
+Most runs of a sweep share all sections but one or two. To check, hash and write every section of ten thousand runs
 would take seconds.
 """
 
@@ -15,7 +15,7 @@ from s5.config.yaml_text import yaml_text
 
 
 class Sections:
-    """The checks, the identity and the text of configs whose sections are shared and never written into."""
+    """A cache of the checks, hashes and texts of config sections; the sections must not be changed."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], tuple[object, Any]] = {}
@@ -24,21 +24,21 @@ class Sections:
         """Run every check of a config.
 
         Raises:
-            ValueError: If a check refuses the values.
-            TypeError: For an unknown key.
+            ValueError: If the values are not allowed.
+            TypeError: If a key is unknown.
         """
         from_dict(Config, {name: self._made("built", name, value, from_section) for name, value in config.items()})
 
     def science_hash(self, config: Mapping[str, Any]) -> str:
-        """Return the identity of a config, as `s5.config.identity.science_hash` does."""
+        """Return the science hash of a config, as `s5.config.identity.science_hash` does."""
         return science_hash(config, lambda name, value: self._made("science", name, value, science_entry))
 
     def text(self, config: Mapping[str, Any]) -> str:
-        """Return a config as YAML; OmegaConf reads it back equal."""
+        """Return a config as YAML, from which OmegaConf reads an equal config."""
         return "".join(self._made("text", name, value, _entry_text) for name, value in config.items())
 
     def _made(self, what: str, name: str, value: Any, make: Callable[[str, Any], Any]) -> Any:
-        """Return `make(name, value)`, remembered as long as the section is the same object."""
+        """Return `make(name, value)`; reuse the last result if `value` is the same object as in the last call."""
         if not isinstance(value, dict):
             return make(name, value)
         section, made = self._last.get((what, name), (None, None))

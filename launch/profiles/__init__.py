@@ -1,1 +1,1 @@
-"""Profiles: backend, runtime and site settings under one name."""
+"""Profiles: named settings of a machine or a cluster: backend, runtime, site."""

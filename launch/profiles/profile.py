@@ -1,4 +1,4 @@
-"""Where and how runs execute: the profile of a machine or a cluster."""
+"""Read the profile of a machine or a cluster, which says where and how runs execute."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from launch.yaml_file import Place, describe, printable, read_yaml
 
 _CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
 _MOUNT_FORM = "SRC[:DST][:rw], such as ~/corpora:/corpora"
-_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # which there are, the engine knows
-# What getrlimit knows, as both engines spell it.
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # only the engine knows which networks exist
+# The limits of getrlimit, with the names that both engines use.
 _LIMITS = (
     *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio"),
     *("rttime", "sigpending", "stack"),
@@ -36,21 +36,21 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One machine or cluster.
+    """The settings of one machine or cluster.
 
     Attributes:
-        name: Its name.
-        backend: Who schedules: `local` or `slurm`.
-        runtime: What wraps the command: `bare`, or what executes it in a container.
-        image: The image its runs execute in; None for the one that fits what they ask for.
-        mounts: What runs see of the host besides their own folders, the code, data and caches.
-        container: How an engine sets their containers up.
-        slots: Runs at once on this machine; None for as many as its cores or GPUs allow.
-        slots_per_gpu: Runs that share one GPU.
-        runs_dir: Where run directories lie; None for `$LAUNCH_RUNS`, else `./runs`.
-        env: Variables set for every run; no secrets.
-        site: What the cluster wants to be told.
-        file: The profile's file, for messages; None if it needs none.
+        name: The name of the profile.
+        backend: The scheduler of the runs: `local` or `slurm`.
+        runtime: The runtime of the commands: `bare`, or one that executes them in containers.
+        image: The image in which runs execute; None for the default image for CPUs or GPUs.
+        mounts: Files of the host that runs see, besides their own folders, code, data and caches.
+        container: The settings of containers under an engine.
+        slots: The number of runs at once on this machine; None for as many as its cores or GPUs allow.
+        slots_per_gpu: The number of runs that share one GPU.
+        runs_dir: The folder of all run directories; None for `$LAUNCH_RUNS`, else `./runs`.
+        env: Variables that are set for every run; no secrets.
+        site: The settings of the Slurm cluster.
+        file: The path of the profile's file, for messages; None without a file.
     """
 
     name: str
@@ -68,18 +68,18 @@ class Profile:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a supervisor finds in its environment: the variables that are set for every run, and their names."""
+        """The variables for the environment of a supervisor: `env`, and a variable that lists the names in `env`."""
         return {**self.env, PASS_VARIABLE: ",".join(self.env)} if self.env else {}
 
 
 def profile_folders() -> list[Path]:
-    """Return the folders of profiles: `slurm/` here and next to the launcher's code, then the user's own."""
+    """Return the folders of profiles: `slurm/` in the working folder and next to our code, then the user's own."""
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return [Path("slurm"), Path(__file__).parents[2] / "slurm", Path(config) / "launch"]
 
 
 def profile_names(folders: Sequence[Path] | None = None) -> list[str]:
-    """Return the names of the profiles that there are, `local` first."""
+    """Return the names of all profiles, `local` first."""
     found = {path.stem for folder in folders or profile_folders() for path in _yaml_files(folder)}
     return ["local", *sorted(found - {"local"})]
 
@@ -89,10 +89,10 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
 
     Args:
         name: `local`, which needs no file, or the name of a file without `.yaml`.
-        folders: Where to look, best first; None for `profile_folders()`.
+        folders: The folders to search, in this order; None for `profile_folders()`.
 
     Raises:
-        LaunchError: If there is no such profile, or it is not valid.
+        LaunchError: If the profile does not exist or is not valid.
     """
     folders = folders or profile_folders()
     if _NAME.fullmatch(name):
@@ -111,7 +111,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
 
 
 def check_word(kind: str, word: Any, place: Place | None = None) -> str:
-    """Return the name of a `backend` or `runtime` if there is code for it; without a place it is the command line's."""
+    """Return `word` if it is a known `backend` or `runtime` (`kind`), else raise, with `place` if it is given."""
     allowed = {"backend": BACKENDS, "runtime": RUNTIMES}[kind]
     if place is not None:
         return place.choice(word, allowed, kind, "this version has")
@@ -130,7 +130,7 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 def _read(name: str, path: Path) -> Profile:
     place = Place(printable(str(path)), kind=ProfileError)
     values = read_yaml(path, place)
-    # Before the keys: a profile written for a backend to come has keys of its own.
+    # Check these before the keys: a profile for a backend of a later version also has unknown keys.
     for kind in ("backend", "runtime"):
         if kind in values:
             check_word(kind, values[kind], place.key(kind))
@@ -156,7 +156,7 @@ def _read(name: str, path: Path) -> Profile:
 
 
 def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
-    """Return the mounts that a profile adds: `SRC[:DST][:rw]` each, or a mapping of SRC to the rest."""
+    """Return a profile's mounts, from a list of `SRC[:DST][:rw]` or a mapping of SRC to `DST[:rw]`."""
     if value is None:
         return ()
     if isinstance(value, dict):
@@ -183,7 +183,7 @@ def _mounts(value: Any, place: Place) -> tuple[Mount, ...]:
 
 
 def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
-    """Return how a profile sets containers up."""
+    """Return a profile's settings of containers."""
     said = next((key for key in _CONTAINER_KEYS if key in values), None)
     if said is not None and values.get("runtime", "bare") not in ("bare", *ENGINES):  # `--runtime` names another
         raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(ENGINES)}")
@@ -192,7 +192,7 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
         at = place.key("network")
         if not _NETWORK.fullmatch(at.text(network)):
             raise at.error(f"{describe(network)} cannot be the name of a network", "such as none, host, bridge")
-    # Neither infinite nor no number at all: it is to become bytes.
+    # Infinity and NaN are not allowed, since the size is converted to bytes.
     if shm_gb is not None and (
         isinstance(shm_gb, bool) or not isinstance(shm_gb, int | float) or not 0 < shm_gb < _MOST_SHM_GB
     ):
@@ -203,7 +203,7 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
 
 
 def _limits(value: Any, place: Place) -> dict[str, int]:
-    """Return the limits of a process by their names."""
+    """Return the limits of a process, by name."""
     if not isinstance(value, dict | None):
         raise place.error(f"{describe(value)} is not a mapping", "such as {memlock: -1, nofile: 4096}")
     limits = place.mapping(value or {})
@@ -215,7 +215,7 @@ def _limits(value: Any, place: Place) -> dict[str, int]:
 
 
 def _env(value: Any, place: Place) -> dict[str, str]:
-    """Return the variables that a profile sets."""
+    """Return the variables that a profile sets; raise if one looks like a secret."""
     variables = place.mapping(value)
     for key, text in variables.items():
         at = place.key(key)

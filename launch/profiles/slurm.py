@@ -1,4 +1,4 @@
-"""The settings of a Slurm cluster: the keys of a profile whose backend is `slurm`."""
+"""Read the settings of a Slurm cluster: the keys of a profile with the backend `slurm`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from launch.yaml_file import Place, describe
 
 GPU_DIRECTIVES = ("gres", "gpus_per_node", "none")
 
-# The options that the launcher sets itself, since the life of a run depends on them.
+# The options that the launcher sets itself: runs would not start, stop or resume correctly with other values.
 _OWN = (
     *("array", "begin", "dependency", "error", "export", "hold", "input", "job-name", "no-requeue", "open-mode"),
     *("output", "parsable", "requeue", "signal", "test-only", "wrap"),
 )
-# Options that have a key of their own: sbatch's spelling in `additional` would silently win.
+# Options with their own key in a profile: the same option in `additional` would silently win over that key.
 _KEYS = {
     **{key: key for key in ("account", "comment", "constraint", "exclude", "licenses", "nodelist", "partition", "qos")},
     **{key: key for key in ("reservation", "wckey")},
@@ -43,31 +43,31 @@ class SlurmSettings:
     """The settings of a Slurm cluster.
 
     Attributes:
-        partition: Partition, or several with commas between.
-        account: The account that pays.
-        qos: Quality of service.
-        constraint: Features that nodes must have.
-        reservation: Reservation to run in.
-        licenses: Licences a run takes.
-        nodelist: Nodes that must be among a run's.
-        exclude: Nodes that no run may be given.
+        partition: The partition, or several partitions separated by commas.
+        account: The account that pays for the jobs.
+        qos: The quality of service.
+        constraint: The features that nodes must have.
+        reservation: The reservation to run in.
+        licenses: The licences that a run needs.
+        nodelist: Nodes that a run must get.
+        exclude: Nodes that a run must not get.
         gpu_directive: How GPUs are requested: `gres`, `gpus_per_node`, or `none` if the partition implies them.
-        gpu_type: Kind of GPU, as the site names it.
+        gpu_type: The type of GPU, as the site names it.
         mail_type: The events for which Slurm sends mail, such as `FAIL,END`.
-        mail_user: Its recipients.
+        mail_user: The recipients of the mail.
         comment: The comment of the job.
-        wckey: The key that some sites account by.
-        additional: Further options of sbatch, without the dashes; `true` for one without a value.
-        setup: Shell lines before a run, such as `module load …`.
-        python: The interpreter of training, found after the setup lines; None for the launcher's own.
-        signal: Whether Slurm is asked to signal before the time limit; without it the supervisor's own clock does.
-        signal_delay_s: How long before the time limit a run is asked to stop.
-        requeue: Whether a run that goes on does so under the same job; without it, a new one is submitted.
-        sbatch_from_nodes: Whether a run that ends may submit what is left of its sweep.
-        accounting: Whether sacctmgr and sacct may be asked; None for whether the cluster keeps accounts.
-        max_submit: Tasks in the queue at once; None for what the cluster says.
-        poll_interval_s: How old the launcher's view of the queue may be.
-        exclude_after: Runs that must have been killed on a node before it is avoided; 0 for never.
+        wckey: The workload characterization key, by which some sites do their accounting.
+        additional: Further options of sbatch, without the dashes; `true` for an option without a value.
+        setup: Lines of shell to execute before a run, such as `module load …`.
+        python: The Python interpreter for training, on the PATH after `setup`; None for the launcher's own.
+        signal: Whether Slurm sends a signal before the time limit; otherwise the supervisor measures the time itself.
+        signal_delay_s: The number of seconds before the time limit at which a run is asked to stop.
+        requeue: Whether an interrupted run resumes under the same job; otherwise a new job is submitted.
+        sbatch_from_nodes: Whether a run that ends may submit the remaining runs of its sweep from its node.
+        accounting: Whether to use sacctmgr and sacct; None to use them if the cluster has accounting.
+        max_submit: The most tasks in the queue at once; None for the cluster's own limit.
+        poll_interval_s: The age in seconds after which the launcher reads the queue again.
+        exclude_after: The number of runs killed on a node after which runs avoid the node; 0 for never.
     """
 
     partition: str | None = None
@@ -114,7 +114,7 @@ def read_slurm_settings(values: Mapping[str, Any], place: Place) -> SlurmSetting
 
 
 def _name(value: Any, place: Place) -> str:
-    """Return one name, as of an account."""
+    """Return one name, such as the name of an account; raise if it is a list of names."""
     word = _word(value, place)
     if re.search(r"[\s,]", word):
         raise place.error(f"{describe(value)} is not one name", "it has neither spaces nor commas")
@@ -122,7 +122,7 @@ def _name(value: Any, place: Place) -> str:
 
 
 def _names(value: Any, place: Place) -> str:
-    """Return names with commas between them, written so or as a list."""
+    """Return names separated by commas, from such a text or from a list."""
     items = place.sequence(value) if isinstance(value, list) else _word(value, place).split(",")
     for item in items:
         if re.search(r"\s", name := _word(item, place)):

@@ -1,1 +1,1 @@
-"""What runs published: tables, files and pages."""
+"""The results of sweeps: tables, files and HTML pages."""

@@ -1,4 +1,4 @@
-"""Learning curves of runs as SVG, drawn without a plotting library."""
+"""Draw the learning curves of runs as SVG, without a plotting library."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 # In pixels.
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 36
-MAX_POINTS = 300  # of a curve: more than the picture can show
+MAX_POINTS = 300  # the most points of a curve; the picture cannot show more
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One run's line in a picture.
+    """The learning curve of one run.
 
     Attributes:
-        points: (step, value) pairs, steps ascending.
-        colour: That of its row.
-        name: The run, shown when the pointer rests on the line.
+        points: (step, value) pairs, by ascending step.
+        colour: The colour of the run's row in the table.
+        name: The id of the run, shown when the mouse pointer is on the line.
     """
 
     points: Sequence[tuple[float, float]]
@@ -31,8 +31,8 @@ def draw_curves(curves: Sequence[Curve], *, percent: bool) -> str:
     """Return curves over steps as SVG.
 
     Args:
-        curves: At least one, of at least two points each.
-        percent: Whether the values are fractions to be read in percent.
+        curves: At least one curve, with at least two points each.
+        percent: Whether to label values, which are fractions, in percent.
     """
     left, right = _range([step for curve in curves for step, _ in curve.points])
     low, high = _range([value for curve in curves for _, value in curve.points])
@@ -59,14 +59,14 @@ def draw_curves(curves: Sequence[Curve], *, percent: bool) -> str:
 
 
 def thin(points: Sequence[tuple[float, float]], most: int) -> Sequence[tuple[float, float]]:
-    """Return at most `most` of the points, evenly spaced, with the first and the last."""
+    """Return at most `most` of the points, evenly spaced, including the first and the last."""
     if len(points) <= most:
         return points
     return [points[round(n * (len(points) - 1) / (most - 1))] for n in range(most)]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Return the smallest and the largest value, moved apart if they are equal."""
+    """Return the smallest and the largest value; if they are equal, return a range around them."""
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 

@@ -1,4 +1,4 @@
-"""The table of a sweep as a file: JSON, CSV or Parquet."""
+"""Export the table of a sweep as JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from launch.results.table import ResultRow
 
-# The columns after those of the settings.
+# The columns that follow the setting columns.
 _COLUMNS = ("metric", "n", "mean", "std", "published", "difference", "seeds", "states")
 
 
@@ -44,7 +44,7 @@ def to_parquet(rows: Sequence[ResultRow]) -> bytes:
         LaunchError: If pyarrow is not installed.
     """
     try:
-        # By name: pyarrow has no types, and only this format needs it.
+        # Imported by name and only here, as pyarrow has no types and only Parquet needs it.
         pa: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
@@ -66,7 +66,7 @@ def to_parquet(rows: Sequence[ResultRow]) -> bytes:
 
 
 def _uniform(pa: Any, values: list[Any]) -> Any:
-    """Return a column of one type: the type that all values share, else their text."""
+    """Return a column with the type that all values share, else a column with the values as text."""
     types: set[type] = {type(value) for value in values if value is not None}
     if types in ({int}, {bool}, {str}, {float}):
         return pa.array(values)

@@ -1,4 +1,4 @@
-"""Numbers and values as a person reads them in a table or on a page."""
+"""Format numbers and settings for a table or an HTML page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from launch.results.table import ResultRow
 
-MISSING = "—"  # the cell of a value that is not there
+MISSING = "—"  # the cell of a missing value
 
 _MAX_FLOAT_WIDTH = 10
 
 
 def value_text(value: Any, *, exact: bool = False) -> str:
-    """Return a setting's value as it would be typed; a long float is shortened unless `exact`."""
+    """Return the text of a setting's value; a long float is shortened unless `exact`."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and not exact and len(repr(value)) > _MAX_FLOAT_WIDTH:
@@ -25,32 +25,32 @@ def value_text(value: Any, *, exact: bool = False) -> str:
 
 
 def is_percent(metric: str) -> bool:
-    """Return whether a person reads the metric in percent: accuracies, which files carry as fractions."""
+    """Return whether a metric is shown in percent: an accuracy, which files store as a fraction."""
     return metric.rsplit("/", 1)[-1].endswith("accuracy")
 
 
 def number_text(value: float | None, metric: str) -> str:
-    """Return a number of a metric as a person reads it, or a dash if it is missing."""
+    """Return the text of a metric's value, in percent for an accuracy; a dash if it is missing."""
     if value is None:
         return MISSING
     return f"{100 * value:.2f}" if is_percent(metric) else f"{value:.4g}"
 
 
 def mean_text(row: ResultRow) -> str:
-    """Return a row's mean and standard deviation."""
+    """Return the text of a row's mean and standard deviation."""
     if row.mean is None:
         return MISSING
     return f"{number_text(row.mean, row.metric)} ± {number_text(row.std, row.metric)}"
 
 
 def difference_text(row: ResultRow) -> str:
-    """Return the signed difference between a row's mean and the published number."""
+    """Return the text of the signed difference between a row's mean and the published number."""
     text = number_text(row.difference, row.metric)
     return text if row.difference is None or text.startswith("-") else f"+{text}"
 
 
 def table_cells(row: ResultRow) -> list[str]:
-    """Return the numbers of a row: how many seeds, the mean, the published number and the difference."""
+    """Return the number cells of a row: number of seeds, mean, published number and difference."""
     return [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
 
 
@@ -60,7 +60,7 @@ def setting_cells(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return each key's shortest ending that no other key shares: `optim.lr` becomes `lr` if no other key ends so."""
+    """Return a short name for each key: `optim.lr` becomes `lr`, unless another key ends with `.lr` too."""
     names: dict[str, str] = {}
     for key in keys:
         parts = key.split(".")
@@ -73,13 +73,13 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 def html_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Collection[str] = (), colours: Sequence[str] = ()
 ) -> str:
-    """Return a table as HTML, for a notebook or a page.
+    """Return a table as HTML, for a notebook or a web page.
 
     Args:
         header: The names of the columns.
         rows: The cells of each row, as text.
-        numeric: The columns of the class `number`, which a page aligns to the right.
-        colours: The colour of the mark in front of each row, if there are marks.
+        numeric: The names of the columns that get the HTML class `number`, which pages align to the right.
+        colours: The colour of the mark at the start of each row; empty for no marks.
     """
     from html import escape  # not for a table on a terminal
 

@@ -1,4 +1,4 @@
-"""The results of a sweep, read and composed into rows; what could not be read comes with them. Prints nothing."""
+"""Read the results of a sweep into rows, and collect the errors of results that cannot be read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Results:
     """The results of a sweep; iterating yields its rows.
 
     Attributes:
-        sweep: Name of the sweep.
+        sweep: The name of the sweep.
         metric: The metric of the rows.
-        rows: One per experiment and setting.
-        views: Every run of the sweep, superseded ones too.
-        unreadable: By run id, why its result cannot be read; these runs are left out of the means.
-        has_metrics: Whether any run left any metric: a `command:` need not.
-        note: Why another metric is shown than the sweep's own; None if it is the sweep's own or was asked for.
+        rows: One row per experiment and setting.
+        views: Every run of the sweep, also superseded runs.
+        unreadable: The error of each result that cannot be read, by run id; these runs are not part of the means.
+        has_metrics: Whether any run has a metric; a command need not write metrics.
+        note: The reason why the metric is not the sweep's own, unless the caller chose it; else None.
     """
 
     sweep: str
@@ -46,7 +46,7 @@ class Results:
         return len(self.rows)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return one flat record a row: a field per setting, then `metric`, `n`, `mean`, `std` and so on."""
+        """Return one flat record per row: a field per setting, then `metric`, `n`, `mean`, `std` and so on."""
         from launch.results.export import setting_names, to_records
 
         missing = dict.fromkeys(setting_names(self.rows))
@@ -78,7 +78,7 @@ class Results:
 
     @property
     def is_empty(self) -> bool:
-        """Whether a table would show only dashes although runs have succeeded: none of them left a metric."""
+        """Whether runs have succeeded and a table would still show only dashes, since no run wrote a metric."""
         succeeded = any("SUCCEEDED" in row.states for row in self.rows)
         published = any(row.published is not None for row in self.rows)
         return succeeded and not (self.has_metrics or self.unreadable or published)
@@ -93,7 +93,7 @@ def _frames(package: str) -> Any:
 
 
 def gather(state: SweepState, metric: str | None = None) -> Results:
-    """Read the results of a sweep's current runs for a metric; None for the sweep's own.
+    """Read the results of a sweep's current runs for a metric; None for the sweep's own metric.
 
     Raises:
         LaunchError: If `metric` is given and no result has it.

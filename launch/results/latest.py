@@ -1,7 +1,7 @@
-"""Which runs of a sweep are current: an edited recipe or sweep file leaves superseded runs behind.
+"""Find the current runs of a sweep: after an edit of a recipe or sweep file, earlier runs are superseded.
 
-A row of the table has one configuration: everything that changes the numbers except the seed. It is not stored but
-computed from the run directory, and only if the generations of a row leave it open.
+All runs in a row of the table have one configuration: everything that changes the numbers except the seed. It is
+computed from the run directory, and only if the runs of a row were last submitted at different times.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
 
 _SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
-# A run that starts from another of its sweep has that one's hash, which differs with the seed.
+# A run that starts from another run of its sweep contains that run's hash, which depends on the seed.
 _SOURCE_IN_SWEEP = re.compile(r"""^(  init_from: (?!['"]?/).*\n)  init_hash: .*\n""", re.MULTILINE)
 _HAS_SOURCE = re.compile(r"^  init_hash: (?!null)", re.MULTILINE)
 
 
 def current_views(state: SweepState) -> list[RunView]:
-    """Return the runs of a sweep that are current: those of every row's newest configuration."""
+    """Return the current runs of a sweep: the runs with the newest configuration of their row."""
     return drop_superseded(state.views(), state.manifest)
 
 
@@ -42,11 +42,11 @@ def runs_left(state: SweepState) -> list[RunView]:
 
 
 def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
-    """Return the runs of every row's newest configuration.
+    """Return the runs with the newest configuration of their row.
 
     Returns:
-        Of the runs with the same experiment and settings those with the configuration that was submitted last,
-        whichever generation lists them: a submission of some seeds alone does not drop the others.
+        For each experiment and settings, the runs with the configuration that was submitted last. A later submission
+        of only some seeds does not drop the other seeds.
     """
     submitted = _last_submissions(manifest)
     groups: dict[tuple[str, str], list[RunView]] = {}
@@ -57,7 +57,7 @@ def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunVie
 
 
 def _last_submissions(manifest: Manifest) -> dict[str, int]:
-    """Return the last submission of every run. A retry does not count: it lists runs of any configuration."""
+    """Return the number of each run's last submission. A retry does not count, since it may list superseded runs."""
     numbers = [number for number in sorted(manifest.headers) if manifest.headers[number].why == Trigger.SUBMIT]
     return {run_id: number for number in numbers for run_id in manifest.run_ids[number]}
 
@@ -65,14 +65,14 @@ def _last_submissions(manifest: Manifest) -> dict[str, int]:
 def _latest_configuration(group: Sequence[RunView], submitted: dict[str, int]) -> list[RunView]:
     numbers = {view.run_id: submitted.get(view.run_id, 0) for view in group}
     last = max(numbers.values())
-    if min(numbers.values()) == last:  # nearly always; then no file need be read
+    if min(numbers.values()) == last:  # the usual case, in which no file must be read
         return list(group)
     latest = {_configuration(view) for view in group if numbers[view.run_id] == last} - {None}
     return [view for view in group if numbers[view.run_id] == last or _configuration(view) in latest]
 
 
 def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
-    """Leave out commands and fine-tunings with a superseded predecessor: after its successor they are other runs."""
+    """Return the runs without commands and fine-tunings that depend on a superseded run; they are superseded too."""
     while True:
         current = {view.run_id for view in views}
         keys = {key for view in views for key in graph.requirements(view.run_id)}
@@ -86,7 +86,7 @@ def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
 
 
 def _depends_on_others(view: RunView) -> bool:
-    """Return whether what comes before a run is part of it: it is a command, or starts from another's parameters."""
+    """Return whether a run's identity includes other runs: it is a command, or starts from another run's parameters."""
     try:
         if json.loads(Path(view.run_dir, RUN).read_bytes()).get("command") is not None:
             return True
@@ -96,7 +96,7 @@ def _depends_on_others(view: RunView) -> bool:
 
 
 def _configuration(view: RunView) -> str | None:
-    """Return everything but the seed that changes a run's numbers; None if its files cannot be read."""
+    """Return, as JSON, everything but the seed that changes a run's numbers; None if its files cannot be read."""
     try:
         record = json.loads(Path(view.run_dir, RUN).read_bytes())
         text = Path(view.run_dir, CONFIG).read_text()
@@ -113,8 +113,8 @@ def _configuration(view: RunView) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _science(text: str) -> str:
-    """Return the scientific part of a config. Runs that differ only in their seed are parsed once."""
-    import yaml  # only if the configuration has changed
+    """Return, as JSON, the part of a config that changes numbers; cached, as runs often differ only in their seed."""
+    import yaml  # imported here, as it is needed only after a change of the configuration
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

@@ -1,4 +1,4 @@
-"""A sweep on one HTML page: its table and its learning curves, self-contained."""
+"""Make one self-contained HTML page with the table and the learning curves of a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from launch.store.records import row_of
 from launch.store.view import RunView
 from s5.run_dir.result import read_metrics
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777")
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -31,7 +31,7 @@ footer { opacity: .7; }
 
 
 def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView]) -> str:
-    """Return a sweep's results and the curves of its runs as HTML without references to anything outside it."""
+    """Return an HTML page with a sweep's results and the curves of its runs; it needs no other files."""
     colours = {row_of(row.experiment, row.settings): _COLOURS[n % len(_COLOURS)] for n, row in enumerate(rows)}
     metric = rows[0].metric if rows else ""
     states = ", ".join(f"{count} {state.lower()}" for state, count in Counter(v.state for v in views).items())
@@ -62,7 +62,7 @@ def _table(rows: Sequence[ResultRow], colours: Mapping[tuple[str, str], str]) ->
 
 
 def _curves(metric: str, views: Sequence[RunView], colours: Mapping[tuple[str, str], str]) -> dict[str, list[Curve]]:
-    """Return the curves that there are of the validation metric and of the training loss."""
+    """Return the runs' curves of the validation metric and of the training loss, by name; without missing curves."""
     wanted = dict.fromkeys((f"val/{metric.rsplit('/', 1)[-1]}", "train/loss"))
     found: dict[str, list[Curve]] = {}
     for view in views:

@@ -1,4 +1,4 @@
-"""The rows of a sweep's results: one per experiment and setting, over its seeds, next to the published number."""
+"""Make the rows of a sweep's results: mean over seeds per experiment and setting, and the published number."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
     Metrics = Mapping[str, Mapping[str, float]]  # by run id, then by name
 
-# The metrics to fall back on, best first.
+# The metrics that are shown, in this order of preference, if no run has the sweep's own metric.
 _MEASURES = ("test/accuracy", "test/mse", "test/loss")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """One row of the table. Numbers are in the metric's own unit: accuracies are fractions.
+    """One row of the table. Numbers are in the metric's own unit; accuracies are fractions.
 
     Attributes:
         experiment: The training recipe.
-        settings: What distinguishes the row among the experiment's: varied key to value.
-        seeds: The seeds that have a result, ascending.
-        metric: Such as `test/accuracy`.
-        mean: Over those seeds; None without any.
-        std: Sample standard deviation (ddof 1); None for fewer than two seeds.
-        published: The number in the paper; None if it has none.
+        settings: The values of the varied keys, which distinguish the rows of an experiment.
+        seeds: The seeds with a result, ascending.
+        metric: The name of the metric, such as `test/accuracy`.
+        mean: The mean over `seeds`; None without seeds.
+        std: The sample standard deviation (ddof 1); None for fewer than two seeds.
+        published: The number in the paper; None without such a number.
         difference: `mean - published`; None if either is missing.
-        states: How many of the row's runs are in which state.
+        states: The number of the row's runs in each state.
     """
 
     experiment: str
@@ -56,7 +56,7 @@ def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]],
     """Read the final metrics of every run that has succeeded.
 
     Returns:
-        Metrics by run id, without those that are not numbers; and by run id why a result cannot be read.
+        The metrics by run id, without missing values; and the error of each result that cannot be read, by run id.
     """
     found: dict[str, dict[str, float]] = {}
     unreadable: dict[str, str] = {}
@@ -75,14 +75,14 @@ def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]],
 
 
 def check_metric(metric: str, metrics: Metrics) -> None:
-    """Refuse a metric that no result has, unless there are no results."""
+    """Raise if there are results and none of them has the metric."""
     names = sorted({name for values in metrics.values() for name in values})
     if names and metric not in names:
         raise LaunchError(unknown("metric", metric, names), hint=f"the metrics are {', '.join(names)}")
 
 
 def choose_metric(own: str, metrics: Metrics) -> str:
-    """Return the metric to show: the sweep's own, or if no run has it, another by which runs are measured."""
+    """Return the metric to show: the sweep's own, or if no run has it, the first of `_MEASURES` that a run has."""
     names = {name for values in metrics.values() for name in values}
     return own if own in names else next((name for name in _MEASURES if name in names), own)
 
@@ -93,10 +93,10 @@ def make_rows(
     """Group the runs of a sweep into rows.
 
     Args:
-        views: The runs, in the sweep's order, which becomes the rows' order.
-        metrics: What `read_metrics` returned for them.
+        views: The runs in the order of the sweep, which is also the order of the rows.
+        metrics: The metrics of these runs, from `read_metrics`.
         metric: The metric to show.
-        published: The paper's numbers; one that belongs to no run becomes a row of its own, with its mean missing.
+        published: The paper's numbers; a number without runs becomes its own row, without a mean.
     """
     numbers = [number for number in published if number.metric == metric]
     groups: dict[tuple[str, str], list[RunView]] = {}
@@ -130,7 +130,7 @@ def _row(group: Sequence[RunView], metrics: Metrics, metric: str, numbers: Seque
 
 
 def mean_std(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Return the mean and the sample standard deviation (ddof 1); None if there are too few values to define it."""
+    """Return the mean and the sample standard deviation (ddof 1); each is None if there are too few values."""
     if not values:
         return None, None
     mean = math.fsum(values) / len(values)
@@ -140,7 +140,7 @@ def mean_std(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def published_for(experiment: str, settings: Mapping[str, Any], numbers: Sequence[PublishedNumber]) -> float | None:
-    """Return the published number of a row: of those that match, the one that names most of its settings."""
+    """Return the published number of a row: the matching number with the most settings, or None."""
     matching = [number for number in numbers if _belongs(number, experiment, settings)]
     return max(matching, key=lambda number: len(number.settings)).value if matching else None
 

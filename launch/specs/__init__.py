@@ -1,1 +1,1 @@
-"""The things that a run can ask for: resources, an image, mounts, a container. Pure data."""
+"""Data classes for the things that a run can ask for: resources, an image, mounts, container settings."""

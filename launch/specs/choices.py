@@ -1,4 +1,4 @@
-"""The closed choices of a profile: who schedules runs, and what wraps their commands."""
+"""The names of the backends and runtimes that a profile can choose."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import StrEnum
 
 
 class BackendName(StrEnum):
-    """Who schedules the runs."""
+    """The backends, which schedule runs."""
 
     LOCAL = "local"  # a queue on this machine
     SLURM = "slurm"
 
 
 class RuntimeName(StrEnum):
-    """What wraps the command of an attempt."""
+    """The runtimes, which wrap the command of an attempt."""
 
     BARE = "bare"  # a plain process
     DOCKER = "docker"
@@ -25,5 +25,5 @@ class RuntimeName(StrEnum):
 
 BACKENDS = tuple(name.value for name in BackendName)
 RUNTIMES = tuple(name.value for name in RuntimeName)
-# The runtimes that are container engines: they hold images, and build them.
+# The runtimes that are container engines, which store and build images.
 ENGINES = (RuntimeName.DOCKER.value, RuntimeName.PODMAN.value)

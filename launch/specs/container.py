@@ -1,10 +1,10 @@
-"""How an engine sets a container up, besides what its run asks for."""
+"""The settings of a profile for containers under an engine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# Names the variables that the profile sets, with commas in between: the supervisor hands them into the container.
+# This variable lists, separated by commas, the variables that the profile sets; they are passed into containers.
 PASS_VARIABLE = "LAUNCH_PASS"
 
 
@@ -13,10 +13,10 @@ class ContainerSettings:
     """The `container:` settings of a profile. Only an engine, Docker or Podman, can apply them.
 
     Attributes:
-        network: Their network: `none`, `host`, `bridge`, or one that the user made; None for the host's if a run needs
-            a network, else for none.
-        shm_gb: Shared memory, in GiB; None for 8. Unused shared memory takes no memory.
-        ulimits: Limits of a process by their names, such as memlock, soft and hard alike; -1 for no limit.
+        network: The network: `none`, `host`, `bridge`, or one that the user created; None for `host` if a run needs a
+            network, else `none`.
+        shm_gb: The size of the shared memory in GiB; None for 8. Unused shared memory takes no memory.
+        ulimits: Limits of a process by name, such as memlock, for both soft and hard limit; -1 for no limit.
     """
 
     network: str | None = None

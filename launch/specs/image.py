@@ -1,4 +1,4 @@
-"""The image that an attempt executes in: the name that was asked for, and every identity it has."""
+"""The image in which an attempt executes: the name that the user typed, and its hashes, ids and files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image, resolved before anything is submitted. It holds the dependencies; the code is the snapshot's.
+    """A resolved image. It contains the dependencies of a run; the code comes from the snapshot.
 
     Attributes:
-        name: The name that was asked for: from docker/images.yaml, a reference to a registry, or a path.
-        reference: The name that the runtime gets: a reference for an engine, a file or a folder for the others.
+        name: The name that the user typed: from docker/images.yaml, a reference to a registry, or a path.
+        reference: The name by which an engine or a registry finds the image; for an image file its path.
         content: SHA-256 over the Dockerfile, the lock and the base; None for an image that is not ours.
-        id: The engine's identity of it, `sha256:…`; None if no engine has it.
-        digest: The registry's identity, `sha256:…`; None if it was never pushed or pulled.
-        file: The file or folder it was converted to, absolute; None if an engine holds it.
-        platform: What its JAX computes on: `cpu` or `cuda`; None if its label does not say.
+        id: The image's id in an engine, `sha256:…`; None if no engine has it.
+        digest: The image's digest in a registry, `sha256:…`; None if it was never pushed or pulled.
+        file: The file or folder of the image, absolute; None if the runtime uses an engine.
+        platform: The platform of the image's JAX, `cpu` or `cuda`; None without such a label.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The files and folders of the host that a container sees, and where."""
+"""Mounts: the files and folders of the host that a container sees."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# An image needs these places to work, or the kernel has its own files there: nothing is mounted in them.
+# Nothing may be mounted in these folders: the image needs its own files there, or the kernel has files there.
 _RESERVED = (
     *("/bin", "/dev", "/etc", "/lib", "/lib64", "/opt/s5-launch", "/opt/venv", "/proc", "/sbin", "/sys", "/usr"),
     "/usr/local/lib",
 )
-# To add a folder in one of these does no harm.
+# Below these folders a mount is allowed.
 _OPEN = ("/usr/local/", "/usr/share/")
 _PROGRAMS = "/usr/local/bin"
 _TEMPORARY = "/tmp"
@@ -21,12 +21,12 @@ _TEMPORARY = "/tmp"
 class Mount:
     """A file or folder of the host inside a container.
 
-    The launcher's own mounts have the same path inside and outside, so a path in a run's config holds in both.
+    The launcher's own mounts have the same path in both, so that the paths in a run's config are valid in both.
 
     Attributes:
-        source: On the host, absolute.
-        target: Inside, absolute.
-        writable: Whether it may be written.
+        source: The path on the host, absolute.
+        target: The path in the container, absolute.
+        writable: Whether the container may write to it.
     """
 
     source: str
@@ -35,12 +35,12 @@ class Mount:
 
 
 def parse_mount(text: str) -> Mount:
-    """Return the mount that `SRC[:DST][:rw]` or `SRC[:DST][:ro]` describes; without DST it has the same path inside.
+    """Return the mount for a text `SRC[:DST][:rw]` or `SRC[:DST][:ro]`; without DST the target is SRC.
 
-    `~` is this user's home.
+    `~` is this user's home. It is not checked whether SRC exists.
 
     Raises:
-        ValueError: If it does not describe one. It does not check that SRC exists.
+        ValueError: If the text has another form, a path is not absolute, or DST is not allowed.
     """
     *places, mode = text.split(":") if text.endswith((":rw", ":ro")) else (*text.split(":"), "ro")
     if not 1 <= len(places) <= 2 or not all(places) or not text.isprintable():
@@ -58,7 +58,7 @@ def parse_mount(text: str) -> Mount:
 
 
 def _hides_image(target: str) -> bool:
-    """Return whether a mount at a place would hide something that the image needs."""
+    """Return whether a mount at `target` would hide files that the image needs."""
     if any(lies_in(place, target) for place in (*_RESERVED, _PROGRAMS)):
         return True
     within = [place for place in _RESERVED if lies_in(target, place)]
@@ -66,10 +66,10 @@ def _hides_image(target: str) -> bool:
 
 
 def lies_in(path: str, folder: str) -> bool:
-    """Return whether a path is a folder or lies below it; both are absolute and normal."""
+    """Return whether `path` is `folder` or inside it; both must be absolute and normalized."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def outermost_first(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """Return mounts in an order in which none hides another: a later mount hides earlier ones below it."""
+    """Return the mounts with outer folders first, as a mount hides earlier mounts inside its folder."""
     return tuple(sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/")))

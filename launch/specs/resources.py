@@ -1,4 +1,4 @@
-"""The resources that a run asks for, in submitit's words: the names have the units."""
+"""The resources that a run asks for, with the names of submitit, which contain the units."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Resources:
     """The resources of one attempt.
 
     Attributes:
-        nodes: Machines.
-        tasks_per_node: Processes per machine.
-        gpus_per_node: GPUs per machine; 0 for a run on CPUs.
-        cpus_per_task: CPU cores per process. On CPUs this fixes the thread count, and with it
-            the results: XLA's sums depend on how many threads share them.
-        mem_gb: Memory per machine in GiB; None leaves it to the backend.
-        timeout_min: Wall clock of one attempt in minutes; None for no limit.
-        mem_growth: The factor on mem_gb for an attempt after one that ran out of memory, on a cluster.
+        nodes: The number of machines.
+        tasks_per_node: The number of processes per machine.
+        gpus_per_node: The number of GPUs per machine; 0 for a run on CPUs.
+        cpus_per_task: The number of CPU cores per process. On CPUs it fixes the number of threads, and so the exact
+            results: the order of XLA's sums depends on the number of threads.
+        mem_gb: The memory per machine in GiB; None for the backend's default.
+        timeout_min: The time limit of one attempt in minutes; None for no limit.
+        mem_growth: On a cluster, the factor on `mem_gb` after an attempt ran out of memory.
     """
 
     nodes: int = 1
@@ -43,10 +43,10 @@ class Resources:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Resources:
-        """Read what `to_json` wrote.
+        """Return the resources with the values that `to_json` wrote, or a user typed.
 
         Raises:
-            LaunchError: For an unknown key or a value of the wrong kind.
+            LaunchError: If a key is unknown or a value is not allowed.
         """
         known = {field.name for field in fields(cls)}
         for key, value in values.items():
@@ -62,7 +62,7 @@ _MAY_BE_ZERO = ("gpus_per_node",)
 
 
 def _check(key: str, value: Any, known: set[str]) -> None:
-    """Raise unless `value` is one that the resource `key` can have."""
+    """Raise if the resource `key` is unknown or cannot have this value."""
     if key not in known:
         raise LaunchError(
             f"resources.{key}: unknown key{did_you_mean(key, sorted(known))}",
