@@ -72,7 +72,7 @@ def plan(
         The runs with their ids and states. `plan.obstacles` has the errors that keep the runs from starting.
 
     Raises:
-        LaunchError: If a configuration is not valid, or another process feeds the sweep.
+        LaunchError: If a configuration is not valid, or another process runs the sweep.
     """
     profile = load_profile(on) if isinstance(on, str) else on
     options = ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts))
@@ -127,7 +127,7 @@ def retry(
         source: The folder with the code for the runs; None for the folder of this package.
 
     Raises:
-        LaunchError: If the runs cannot start, or another process feeds the sweep.
+        LaunchError: If the runs cannot start, or another process runs the sweep.
     """
     store = open_store(runs)
     submission = retry_action.retry(

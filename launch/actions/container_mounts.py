@@ -67,11 +67,11 @@ def check_mounts(
         taken = found.setdefault(mount.target, mount)
         if taken != mount:
             raise LaunchError(
-                f"{where}: {mount.source} and {taken.source} are both to be mounted at {mount.target}",
+                f"{where}: {mount.source} and {taken.source} have the same mount point {mount.target}",
                 hint="mount one of them at another path: SRC:DST",
             )
         if mount.source != mount.target and (lies_in(mount.target, runs) or lies_in(runs, mount.target)):
-            raise LaunchError(f"{where}: {mount.target} is where the runs lie", hint=_HINT)
+            raise LaunchError(f"{where}: {mount.target} overlaps the folder of the runs", hint=_HINT)
     return list(found.values()), warnings
 
 
@@ -83,7 +83,7 @@ def refuse_hidden(requested: Sequence[Mount], needed: Sequence[Mount]) -> None:
     """
     for mount in requested:
         if mount.source != mount.target and any(mount.target == other.target for other in needed):
-            raise LaunchError(f"{mount.source}: {mount.target} is where data or caches of the runs lie", hint=_HINT)
+            raise LaunchError(f"{mount.source}: the runs need their data or caches at {mount.target}", hint=_HINT)
     for outer in (*needed, *requested):
         for inner in (*needed, *requested):
             if not (outer in needed and inner in needed):
@@ -99,7 +99,7 @@ def _check_mount_point(outer: Mount, inner: Mount) -> None:
     place = os.path.join(outer.source, os.path.relpath(inner.target, outer.target))
     if os.path.isdir(place) != os.path.isdir(inner.source) or not os.path.exists(place):
         kind = "folder" if os.path.isdir(inner.source) else "file"
-        message = f"{inner.source} is to be mounted at {inner.target}, inside {outer.source}"
+        message = f"{inner.source} cannot be mounted at {inner.target}, inside {outer.source}"
         raise LaunchError(f"{message}: there is no {kind} {place}", hint=_HINT)
 
 

@@ -64,7 +64,7 @@ def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *
     ]
     for (key, before, after), run_ids in _by_key(changed).items():
         lines.append(
-            f"{key}: {before} when these were submitted before, {after} now: {_runs(run_ids)} stay as they are; "
+            f"{key}: {before} when these runs were submitted, {after} now: {_runs(run_ids)} stay as they are; "
             "the new value runs under a new id"
         )
     return lines

@@ -29,7 +29,7 @@ def run_queue(submission: Submission, *, on_change: Callable[[list[RunView]], No
         on_change: Called with the views of the submission's runs whenever one changes, and about once a second.
 
     Raises:
-        LaunchError: If another process feeds the sweep.
+        LaunchError: If another process runs the sweep.
     """
     backend = find_backend(submission.profile)
     if isinstance(backend, AttendedBackend):
@@ -43,7 +43,7 @@ def run_in_background(submission: Submission) -> int:
     """Start the runs of a submission in a background process, which writes to `queue.log`; return its pid.
 
     Raises:
-        LaunchError: If another process feeds the sweep, or the process does not start.
+        LaunchError: If another process runs the sweep, or the process does not start.
     """
     check_queue(submission.state.folder, submission.profile)
     backend = find_backend(submission.profile)

@@ -115,7 +115,7 @@ def plan_sweep(
         The plan. Errors that keep runs from starting are among its obstacles.
 
     Raises:
-        LaunchError: If the runs cannot be composed, or another process feeds the sweep.
+        LaunchError: If the runs cannot be composed, or another process runs the sweep.
     """
     from launch.compose.composer import Composer  # loading Hydra is slow, and other commands do not need it
 

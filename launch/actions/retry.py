@@ -48,7 +48,7 @@ def retry(
         The submission, which the caller must start; without views if there is nothing to retry.
 
     Raises:
-        LaunchError: If another process feeds the sweep.
+        LaunchError: If another process runs the sweep.
         BackendError: If a container of one of the runs may still run.
     """
     state = store.sweep(sweep).state()

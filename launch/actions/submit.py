@@ -57,7 +57,7 @@ def submit(plan: Plan, *, source: Path | None = None) -> Submission:
         The submission, which the caller must start.
 
     Raises:
-        LaunchError: If the plan has obstacles, or another process feeds the sweep.
+        LaunchError: If the plan has obstacles, or another process runs the sweep.
     """
     raise_all(plan.obstacles)
     check_queue(plan.state.folder, plan.profile)

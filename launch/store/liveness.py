@@ -47,14 +47,14 @@ def is_alive(
         return record.image is not None and processes.is_labelled(ATTEMPT_DIR_VARIABLE, path), None
     if record.host == processes.host():
         return False, None  # this machine has been rebooted since
-    where = f"it runs on {record.host}, which cannot be seen from {processes.host()}"
+    where = f"it runs on {record.host}, whose processes cannot be seen from {processes.host()}"
     if record.backend != BackendName.LOCAL:
         # The second proof is the scheduler, which no longer has the job.
         lost = scheduled is not None and scheduled.job_is_gone(record.job_id, record.started)
         return not lost, None if lost or scheduled is not None else where
     if _is_silent(path):
         return False, None
-    return True, f"{where}; it counts as lost after {SILENT_S / 60:.0f} min of silence"
+    return True, f"{where}; it counts as lost after {SILENT_S / 60:.0f} min without output"
 
 
 def is_here(record: AttemptRecord) -> bool:

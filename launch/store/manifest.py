@@ -237,7 +237,7 @@ def _lines(path: str) -> list[bytes]:
     with store_errors(f"read {path}"):
         data = read_bytes(path)
     if not data.endswith(b"\n"):
-        raise StoreError(f"{path}: its end is missing", hint="type the sweep's command again: it writes a new one")
+        raise StoreError(f"{path}: the file is cut off", hint="type the sweep's command again: it writes a new one")
     return data[:-1].split(b"\n")
 
 

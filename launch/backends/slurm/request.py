@@ -25,8 +25,7 @@ TASK_MODULE = "launch.backends.slurm.task"  # what a batch script executes
 
 # The size limit of an array: each task reads the complete record, which takes some milliseconds at this size.
 _MOST_TASKS = 10_000
-# If more arrays than this would differ only in their requirements, arrays of equal resources are merged: they wait for
-# the requirements of all their runs.
+# With more different requirements than this, arrays of equal resources are merged and wait for all requirements.
 _MOST_WAITS = 32
 # The largest part of its time limit that a run is given to stop.
 _MOST_DELAY = 0.25

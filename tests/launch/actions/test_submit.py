@@ -173,7 +173,7 @@ def test_config_that_resolves_differently_is_named_with_its_key(store: Store, co
     today = [run(0.5, "f" * 8)]
     submission = submit_runs(sweep_of(today), today, store, LOCAL, source=code)
     (warning,) = submission.warnings
-    assert "model.dropout: 0.0 when these were submitted before, 0.5 now: command-s0-00000000" in warning
+    assert "model.dropout: 0.0 when these runs were submitted, 0.5 now: command-s0-00000000" in warning
     assert [view.run_id for view in submission.views] == ["command-s0-ffffffff"]
     assert len(store.sweep("work").views()) == 2, "what was submitted before is still there"
 
@@ -185,7 +185,7 @@ def test_unreadable_files_are_written_again_and_named(store: Store, code: Path) 
     (run_dir.parent / "manifest" / "0001.jsonl").write_text("{")
     again = submitted(store, [python("pass")])
     assert any(str(run_dir / "run.json") in warning for warning in again.warnings)
-    assert any("0001.jsonl: its end is missing" in warning for warning in again.warnings)
+    assert any("0001.jsonl: the file is cut off" in warning for warning in again.warnings)
     assert again.generation == 2
     assert states(run_queue(again)) == [State.SUCCEEDED]
 

@@ -31,7 +31,7 @@ def test_a_truncated_manifest_is_told_of_and_is_no_success(
     truncate(make_sweep(runs, "tiny", [GOOD]))
     assert main(words) == 2
     err = capsys.readouterr().err
-    assert "0001.jsonl: its end is missing" in err
+    assert "0001.jsonl: the file is cut off" in err
     assert "hint: type the sweep's command again" in err
 
 
@@ -68,7 +68,7 @@ def test_a_manifest_that_is_mended_in_part_is_still_damaged(runs: Path, capsys: 
     truncate(store.sweep("work"))
     submitted(store, [python("pass")])
     assert main(["status", "work"]) == 2
-    assert "0001.jsonl: its end is missing" in capsys.readouterr().err
+    assert "0001.jsonl: the file is cut off" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", '{"version": 1, "metrics": {"test/accuracy": "high"}}'])

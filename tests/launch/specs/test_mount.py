@@ -40,9 +40,9 @@ def test_outer_mounts_come_first() -> None:
 @pytest.mark.parametrize(
     ("mounts", "message"),
     [
-        (["{here}/source:{here}"], "is where the runs lie"),
-        (["{here}/source:{here}/runs/x"], "is where the runs lie"),
-        (["{here}/source:{here}/data"], "where data or caches of the runs lie"),
+        (["{here}/source:{here}"], "overlaps the folder of the runs"),
+        (["{here}/source:{here}/runs/x"], "overlaps the folder of the runs"),
+        (["{here}/source:{here}/data"], "the runs need their data or caches at {here}/data"),
         (["{here}/source:/d", "{here}/data:/d/e"], "there is no folder {here}/source/e"),
         (["{here}/source:/d", "{here}/data:/d/file"], "there is no folder {here}/source/file"),
         (["{here}/source:/d", "{here}/source/file:/d/folder"], "there is no file {here}/source/folder"),

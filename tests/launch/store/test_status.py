@@ -150,7 +150,9 @@ def test_attempt_of_a_machine_that_is_gone_is_lost_once_it_is_silent(sweep: Swee
         return view.state
 
     assert state(SILENT_S - 60) is State.RUNNING
-    assert f"lost after {SILENT_S / 60:.0f} min of silence" in (sweep.state().view(plan.record.run_id).message or "")
+    assert f"lost after {SILENT_S / 60:.0f} min without output" in (
+        sweep.state().view(plan.record.run_id).message or ""
+    )
     assert state(SILENT_S + 60) is State.LOST
     held = acquire(str(path / "lock"))
     assert held is not None

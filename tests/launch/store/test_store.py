@@ -149,7 +149,7 @@ def _header_line(**change: object) -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"{", "its end is missing"),
+        (b"{", "the file is cut off"),
         (b"{\n", "line 1: not JSON"),
         (b"{}\n", "line 1"),
         (b'{"version": 9}\n', "version 9"),
