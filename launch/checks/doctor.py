@@ -131,7 +131,7 @@ def check_gpu() -> Iterator[Check]:
         return
     answer = _ask("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     if answer is None:
-        yield warn("gpu", "nvidia-smi is there and fails", "`nvidia-smi` says why; the driver may not be loaded")
+        yield warn("gpu", "nvidia-smi fails", "`nvidia-smi` says why; the driver may not be loaded")
         return
     gpus = [line for line in answer.splitlines() if line.strip()]
     for index, line in enumerate(gpus):

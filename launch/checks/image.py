@@ -91,5 +91,5 @@ def _look_inside(held: EngineImage, *, gpus: bool) -> dict[str, Any]:
         said = done.stderr.strip().splitlines()
         raise LaunchError(
             f"nothing can be executed in the image: {said[-1] if said else f'exit code {done.returncode}'}",
-            hint=f"`{held.engine} run --rm -it --entrypoint sh {held.id[:19]}` looks around in it",
+            hint=f"`{held.engine} run --rm -it --entrypoint sh {held.id[:19]}` opens a shell in it",
         ) from error

@@ -82,7 +82,7 @@ def examine_runtimes(runs: Path, profile: Profile | None = None) -> Iterator[Che
     if wanted in missing:
         yield _missing(wanted, on_nodes=profile is not None and profile.backend == BackendName.SLURM)
     if others := [name for name in missing if name != wanted]:
-        yield ok("runtimes", f"not here: {', '.join(others)}; bare needs nothing")
+        yield ok("runtimes", f"not here: {', '.join(others)}; the runtime bare needs none of them")
     if len(missing) < len(_LOOKS):
         yield from check_images()
         yield check_cgroup()

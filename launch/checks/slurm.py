@@ -182,7 +182,7 @@ def check_limits(profile: Profile, config: Row) -> Iterator[Check]:
     age = re.match(r"\d+", config.get("MinJobAge", ""))
     if age and int(age[0]) < profile.site.poll_interval_s:
         advice = f"set in the profile: poll_interval_s: {max(1, int(age[0]) // 2)}"
-        yield warn("memory", f"a finished job is forgotten after {age[0]} s, sooner than the queue is asked", advice)
+        yield warn("memory", f"Slurm forgets a finished job after {age[0]} s, before the next poll", advice)
 
 
 def check_accounts(profile: Profile, config: Row) -> Iterator[Check]:

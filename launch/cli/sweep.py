@@ -72,7 +72,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
     """Raise if both `seed` and `seeds` are given."""
     typed = {key: word for word in overrides if (key := word.partition("=")[0]) in ("seed", "seeds")}
     if len(typed) > 1:
-        raise LaunchError(f"{typed['seed']} and {typed['seeds']} both say which seeds", hint="keep one of them")
+        raise LaunchError(f"{typed['seed']} and {typed['seeds']} both set the seeds", hint="keep one of them")
 
 
 def _refuse_experiment(word: str) -> None:

@@ -68,7 +68,7 @@ def _find_in_block(name: str, spec: RunSpec, providers: Mapping[str, Sequence[Ru
         raise _error(
             spec,
             f"{len(found)} runs of {name} come before one run, which can start from one of them only",
-            f"say by which keys they match, such as `after: {{{name}: [seed]}}`",
+            f"name the keys by which runs are matched, such as `after: {{{name}: [seed]}}`",
         )
     (source,) = found.values()
     if source.record.command is not None:

@@ -43,7 +43,7 @@ _DOCKER = (
         "`docker context ls` lists the contexts; `docker context use default`, and unset DOCKER_CONTEXT",
     ),
     (r"tls|certificate|x509|\.pem", "DOCKER_HOST asks for TLS: DOCKER_CERT_PATH must hold this engine's certificates"),
-    ("api version", "client and engine are too far apart: update the older one"),
+    ("api version", "the versions of client and engine do not fit: update the older one"),
 )
 
 
@@ -52,7 +52,7 @@ def summarize_output(said: str) -> str:
     found = [_graded(line.strip()) for line in _COLOUR.sub("", said).splitlines()]
     found = [(rank, words) for rank, words in found if words]
     if not found:
-        return "it said nothing"
+        return "it printed nothing"
     best = min(rank for rank, _ in found)
     # The last of several errors is the one that ended the program.
     return [words for rank, words in found if rank == best][-1]

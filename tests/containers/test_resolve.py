@@ -141,7 +141,7 @@ DIGEST = "sha256:" + "12" * 32
         ("there:1", "apptainer", {"gpus": True, "convert": True}, "ask for GPUs, and the image there:1 computes on"),
         ("gone.sif", "apptainer", {}, "gone.sif: there is no such image"),
         ("~no-such-user/gone.sif", "apptainer", {}, "~no-such-user/gone.sif: there is no such image"),
-        ("s5.sif", "docker", {}, "s5.sif: docker executes images of its engine, not files"),
+        ("s5.sif", "docker", {}, "s5.sif: docker executes images in its engine, not image files"),
         ("s5.sqsh", "charliecloud", {}, "charliecloud executes folders here"),
         ("./empty", "charliecloud", {}, "a folder without usr, or bin and etc, is not an image"),
         ("./empty", "apptainer", {}, "a folder without usr, or bin and etc, is not an image"),

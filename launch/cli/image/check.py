@@ -20,7 +20,7 @@ launch image check cuda12 --builder podman --json
 
 def configure(parser: Parser) -> None:
     """Add the action's arguments."""
-    parser.add_argument("image", metavar="IMAGE", help="a name of docker/images.yaml, or what an engine here holds")
+    parser.add_argument("image", metavar="IMAGE", help="a name of docker/images.yaml, or a name or id in an engine")
     parser.add_argument("--json", action="store_true", help="one array of objects")
     add_builder(parser)
     parser.epilog = f"{parser.epilog}\n(1 if a check fails)"

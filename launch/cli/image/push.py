@@ -20,7 +20,7 @@ launch image push cuda12 registry.example.org/group/s5
 
 def configure(parser: Parser) -> None:
     """Add the action's arguments."""
-    parser.add_argument("image", metavar="IMAGE", help="a name of docker/images.yaml, or what an engine here holds")
+    parser.add_argument("image", metavar="IMAGE", help="a name of docker/images.yaml, or a name or id in an engine")
     parser.add_argument("repository", metavar="REPO", help="where to: registry.example.org/group/s5")
     add_builder(parser)
 

@@ -20,7 +20,7 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
     try:
         return run_program(words, timeout_s=_ASK_S)
     except subprocess.TimeoutExpired as error:
-        raise BackendError(f"{words[0]} does not answer in {_ASK_S:g} s", hint="is the engine well?") from error
+        raise BackendError(f"{words[0]} does not answer in {_ASK_S:g} s", hint="does the engine work?") from error
     except OSError as error:
         raise BackendError(
             f"{words[0]} cannot be executed: {error.strerror}", hint="`launch doctor` checks it"

@@ -30,7 +30,7 @@ def image_from_file(path: str, wanted: str | None, request: ImageRequest) -> Ima
     shown = printable(str(file))
     if request.form is None:
         raise LaunchError(
-            f"{shown}: {request.runtime} executes images of its engine, not files",
+            f"{shown}: {request.runtime} executes images in its engine, not image files",
             hint="name one of docker/images.yaml, or use the runtime apptainer, charliecloud or pyxis",
         )
     if not os.path.exists(file):  # Path.exists raises in a folder that may not be searched
@@ -60,11 +60,11 @@ def _check_form(file: Path, form: Form, shown: str) -> None:
     folder = file.is_dir()
     if form is Form.FOLDER and not folder:
         raise LaunchError(
-            f"{shown}: charliecloud executes folders here; from a file, signals and exit codes would not pass",
+            f"{shown}: charliecloud executes folders here; from a file, signals and exit codes would get lost",
             hint=f"`unsquashfs -d FOLDER {shown}` unpacks one",
         )
     if form is Form.SQUASHFS and folder:
-        raise LaunchError(f"{shown}: pyxis executes .sqsh files, not folders", hint="`mksquashfs` makes one of it")
+        raise LaunchError(f"{shown}: pyxis executes .sqsh files, not folders", hint="`mksquashfs FOLDER FILE.sqsh`")
     if folder and file.resolve() == Path("/"):
         raise LaunchError(
             f"{shown}: this is the machine itself, not an image", hint="--runtime bare executes without one"

@@ -95,7 +95,7 @@ NO_NAMESPACES = (
         ("1.4.5", STARTS, False, True, Level.FAIL, "no access to /dev/fuse"),
         ("1.4.5", STARTS, True, False, Level.WARN, "without squashfuse a .sif file is unpacked again"),
         ("1.4.5", NO_NAMESPACES, False, True, Level.FAIL, "1.4.5; it starts no container: Failed to create user name"),
-        ("1.4.5", "exit 1", True, True, Level.FAIL, "it starts no container: it said nothing"),
+        ("1.4.5", "exit 1", True, True, Level.FAIL, "it starts no container: it printed nothing"),
     ],
 )
 def test_apptainer(

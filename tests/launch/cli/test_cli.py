@@ -83,7 +83,7 @@ def test_every_example_is_a_command_line_that_parses(name: str) -> None:
         (["sweep", "digits/s5"], "digits/s5 is an experiment, not a sweep file", "`launch run digits/s5`"),
         (["run", "tiny.yaml"], "tiny.yaml is a sweep file, not an experiment", "`launch sweep tiny.yaml`"),
         (["sweep", "-dash.yaml"], "'-dash.yaml' looks like an option", "./-dash.yaml"),
-        (["run", "digits/s5", "seed=3", "seeds=4"], "seed=3 and seeds=4 both say which seeds", "keep one"),
+        (["run", "digits/s5", "seed=3", "seeds=4"], "seed=3 and seeds=4 both set the seeds", "keep one"),
         (["wait", "x", "--timeout", "-3"], "invalid duration: -3", "launch wait --help"),
         (["wait", "x", "--timeout", "nan"], "invalid duration: nan", "launch wait --help"),
         (["logs", "x", "--tail", "-1"], "-1 is negative", "launch logs --help"),

@@ -57,8 +57,8 @@ NO_DOCKER = "\nCannot connect to the Docker daemon at unix:///var/run/docker.soc
         ("[INFO] Querying registry\n[ERROR] Could not process JSON input\n", "Could not process JSON input", None),
         ("FATAL ERROR: Out of memory in reader\nParallel mksquashfs: Using 2\n", "Out of memory in reader", None),
         ("1.4.5\n", "1.4.5", None),
-        ("\x1b[0m\n", "it said nothing", None),
-        ("", "it said nothing", None),
+        ("\x1b[0m\n", "it printed nothing", None),
+        ("", "it printed nothing", None),
     ],
 )
 def test_the_line_that_tells_and_what_helps(
