@@ -95,7 +95,14 @@ def test_an_engine_that_goes_away_is_told_of_and_the_run_goes_on(docker: Docker,
     assert wait_until(lambda: "ready" in run.log(), 60)
     docker.daemon.kill()
     docker.start()  # as its service manager does
-    assert supervisor.close()[0] == Outcome.RETRY, run.attempt()
+    outcome = supervisor.close()
+    assert outcome[0] == Outcome.RETRY, (
+        outcome,
+        run.attempt().reason,
+        run.attempt().exit_code,
+        run.attempt().message,
+        run.log(),
+    )
     assert run.attempt().reason is Reason.KILLED
     assert "the engine went away" in (run.attempt().message or "")
     assert run.start().close()[0] == Outcome.DONE
