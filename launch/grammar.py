@@ -143,7 +143,7 @@ def _plain(found: Any) -> Any:
 
     value = found._value
     if getattr(value, "shuffle", False):
-        raise GrammarError("shuffle() has no seed; runs keep the order of the file")
+        raise GrammarError("shuffle() is not supported, since runs keep the order of the file; remove it")
     if isinstance(value, Glob):
         raise GrammarError("glob() is not supported here; list the values")
     if isinstance(value, IntervalSweep):

@@ -65,7 +65,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] not in VERBS:
         what = "option" if words[0].startswith("-") else "verb"
         message = f"launch: {unknown(what, console.printable(words[0]), [*VERBS, *_OPTIONS])}"
-        raise LaunchError(message, hint="`launch --help` lists the verbs")
+        raise LaunchError(message, hint="`launch --help` lists the commands")
     if words[1:2] and words[0] in ACTIONS and words[1] in _HELP:
         console.print_out(_help_of(words[0]))
         return ExitCode.OK

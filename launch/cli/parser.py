@@ -123,7 +123,7 @@ def whole(text: str) -> int:
 
 
 def at_least_one(text: str) -> int:
-    """Return a text as a whole number from 1."""
+    """Parse a whole number that is at least 1."""
     value = whole(text)
     if value == 0:
         raise argparse.ArgumentTypeError("must be at least 1")

@@ -39,7 +39,7 @@ class ProgressTracker:
         return sum(self.of(view) or 0.0 for view in views) / len(views) if views else 1.0
 
     def ended(self, views: Sequence[RunView]) -> float:
-        """Return the mean of the runs' fractions, with 1 for failed and cancelled runs, which need no more time."""
+        """Return the mean of the fractions of steps done; failed and cancelled runs count as 1, as done."""
         if not views:
             return 1.0
         return sum(1.0 if view.state in ENDED_WITHOUT_RESULT else self.of(view) or 0.0 for view in views) / len(views)

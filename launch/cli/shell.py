@@ -41,9 +41,11 @@ def configure(parser: Parser) -> None:
         "--runtime", metavar="RUNTIME", help="what executes it (default: the profile's, else what is here)"
     )
     parser.add_argument(
-        "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder that it sees too"
+        "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder to mount in it"
     )
-    parser.add_argument("--gpus", metavar="N", type=whole, default=0, help="how many GPUs it sees (default: 0)")
+    parser.add_argument(
+        "--gpus", metavar="N", type=whole, default=0, help="how many GPUs the container sees (default: 0)"
+    )
     parser.epilog = f"the command after -- is executed instead of bash\n\n{parser.epilog}"
 
 

@@ -81,7 +81,7 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
-    """Print the next command to type if a sweep needs one; `options` are added to `launch retry`."""
+    """Print the next command to type. `failed`: the run whose logs to show; `options`: those of `launch retry`."""
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:

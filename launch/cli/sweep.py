@@ -64,7 +64,11 @@ def add_image_arguments(parser: Parser, default: str = "the profile's, else by G
         help=f"the image: a name, REPO@sha256:…, a file (default: {default})",
     )
     parser.add_argument(
-        "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder that runs see too"
+        "--mount",
+        metavar="SRC[:DST][:rw]",
+        action="append",
+        default=[],
+        help="a file or folder to mount in the containers, read-only without `:rw`",
     )
 
 

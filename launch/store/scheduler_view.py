@@ -11,8 +11,9 @@ class SchedulerView:
     """A scheduler's answer about one sweep.
 
     Attributes:
-        tasks: Run id to the reason why the run waits, for each run in its queue; "" for a run that has started.
-        running: The running jobs, by the `job_id` of their attempts.
+        tasks: Run id to the reason why the run waits, for each run in the queue; "" for a run that has started and
+            for a reason that the scheduler does not tell.
+        running: The field `job_id` of each attempt whose job is running.
         taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
         problem: Why the scheduler could not be asked now; None if it answered.
         ends: Returns for each job that left the queue how it ended, in the scheduler's words.

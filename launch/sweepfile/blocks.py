@@ -37,8 +37,8 @@ class Block:
         names: The names of the blocks around it, then its own name.
         after: The blocks that it waits for.
         experiments: The training recipes.
-        base: The overrides of every run: key, with its prefix, to value.
-        places: Each key of `base`, and `experiment`, with its place in the file.
+        base: The overrides of every run: key, with its prefix (`+`, `++`, `~`) if any, to value.
+        places: The place in the file of each key of `base`, and of `experiment`.
         axes: The axes of the keys that it varies.
         excludes: The rules that remove runs.
         seeds: The seeds.

@@ -161,7 +161,7 @@ def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[Published
 
 
 def _all_train(leaves: list[ResolvedBlock]) -> bool:
-    """Return whether every block trains, instead of a command of its own, whose metrics are unknown here."""
+    """Return whether no block has a command of its own. The metrics of commands are not known here."""
     return all(leaf.block.command is None for leaf in leaves)
 
 

@@ -241,7 +241,7 @@ class LocalQueue:
         self._waiting.clear()
 
     def _log(self, said: str) -> None:
-        """Append what a supervisor printed to the sweep's log."""
+        """Append to the sweep's log what a supervisor printed."""
         try:
             with open(os.path.join(self._sweep.folder, QUEUE_LOG), "a") as log:
                 log.write(said + "\n")

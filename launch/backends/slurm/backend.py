@@ -93,7 +93,7 @@ class SlurmBackend(SchedulerBackend):
         return build_requests(want, self._profile, Limits(), lambda: f"{next(numbers):016x}")
 
     def submit(self, sweep: SweepState, generation: int, *, asked: bool = True) -> Submitted:
-        """Submit the runs of a generation that are not running or pending, as many as the queue has room for."""
+        """Submit the PLANNED, PREEMPTED and LOST runs of a generation, as many as the queue has room for."""
         return feed(sweep, generation, self._profile, asked=asked)
 
     def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:

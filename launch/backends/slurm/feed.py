@@ -1,4 +1,4 @@
-"""Submit as many runs as Slurm's queue has room for. `launch sweep`, `launch wait` and a task that ends do so.
+"""Submit as many runs as Slurm's queue has room for: for a command that submits or feeds, and for a task that ends.
 
 A task that ends executes `python -m launch.backends.slurm.feed SWEEP_DIR PROFILE GENERATION JOB` on its node.
 """
@@ -45,7 +45,7 @@ _LEAVING_PATIENCE_S = 60.0
 def feed(
     sweep: SweepState, generation: int, profile: Profile, *, asked: bool = True, leaving: str | None = None
 ) -> Submitted:
-    """Submit the runs of a generation that are not running or pending, as many as the queue has room for.
+    """Submit the PLANNED, PREEMPTED and LOST runs of a generation, as many as the queue has room for.
 
     Args:
         sweep: The sweep.
@@ -172,8 +172,9 @@ def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapsho
         for view in left:
             if view.state not in (State.PENDING, State.RUNNING):
                 raise LaunchError(
-                    f"the sweep {name}, which this one comes after, will not succeed: {view.run_id} is {view.state}",
-                    hint=f"`launch status {name}` shows why; correct that, then type the command again",
+                    f"this sweep comes after the sweep {name}, whose run {view.run_id} is {view.state}",
+                    hint=f"`launch status {name}` shows why; start it again (`launch retry {name}` if it failed), "
+                    "then type this sweep's command again",
                 )
         own = {array.record.name for array in live_arrays(folder)} if left else ()
         jobs |= dict.fromkeys(row.job for row in listing.rows if row.name in own)

@@ -189,7 +189,7 @@ def _groups(
 
 
 def signal_delay(site: SlurmSettings, resources: Resources) -> float:
-    """Return how many seconds before its time limit a run is asked to stop."""
+    """Return how many seconds before its time limit a run is asked to stop: at most a quarter of the limit."""
     if resources.timeout_min is None:
         return site.signal_delay_s
     return min(site.signal_delay_s, _MOST_DELAY * 60 * resources.timeout_min)

@@ -50,7 +50,7 @@ def should_resubmit(view: RunView, manifest: Manifest) -> bool:
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
-    """Return the nodes to exclude, sorted: nodes on which attempts of at least `after` runs were killed.
+    """Return the nodes to exclude, sorted: those that killed attempts of at least `after` runs, if others work better.
 
     Args:
         views: The views of the runs of the sweep.

@@ -124,7 +124,7 @@ def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a file unless the target has the same content; an unchanged time tells the engine that nothing changed."""
+    """Copy a file unless the target has the same content: by its unchanged time the engine sees that it is the same."""
     try:
         content = source.read_bytes()
     except OSError as error:

@@ -158,7 +158,7 @@ class Runtime(ABC):
 
         Args:
             folder: The attempt's folder, absolute.
-            grace_s: The number of seconds that the run may take to write a checkpoint, and the engine to answer.
+            grace_s: Seconds for the run to write its checkpoint; 0 to kill it at once.
             engine: The address of the engine; None for the engine that new containers use.
 
         Returns:

@@ -31,7 +31,7 @@ class Charliecloud(Runtime):
     """
 
     def wrap(self, call: CommandCall, surroundings: Mapping[str, str]) -> HostCommand:
-        """Return the command line. Values of variables are not expanded; the run's variables win over the image's.
+        """Return the command line. A `$` in a variable stays as it is; the run's variables win over the image's.
 
         Raises:
             LaunchError: If the run has no image, or a path cannot be mounted.
