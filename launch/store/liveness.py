@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from launch.specs.choices import BackendName
 from launch.store import processes
 from launch.store.attempts import ATTEMPT, LOG
 from launch.store.locks import is_held
 from launch.store.records import AttemptRecord
-from launch.store.scheduler_view import SchedulerView
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, CHECKPOINTS, LOCK, METRICS, TIMING
+
+if TYPE_CHECKING:
+    from launch.store.scheduler_view import SchedulerView
 
 # How long a local attempt on another machine may write nothing before it counts as dead.
 SILENT_S = 1800.0

@@ -125,6 +125,8 @@ def _copy(source: Path, path: Path, files: list[SourceFile], sums: list[str]) ->
     temporary = path.with_name(f"{_TEMPORARY}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         temporary.mkdir()
+        for folder in sorted({os.path.dirname(file.path) for file in files}):
+            (temporary / folder).mkdir(parents=True, exist_ok=True)
         for file, total in zip(files, sums, strict=True):
             _copy_file(source, temporary, file, total)
         _move(temporary, path, files)
@@ -134,7 +136,6 @@ def _copy(source: Path, path: Path, files: list[SourceFile], sums: list[str]) ->
 
 def _copy_file(source: Path, target: Path, file: SourceFile, total: str) -> None:
     place = target / file.path
-    place.parent.mkdir(parents=True, exist_ok=True)
     if file.link is not None:
         os.symlink(file.link, place)
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 
-from launch.store.dependencies import DependencyGraph
 from launch.store.files import write_file
 from launch.store.manifest import read_manifest
 
@@ -24,6 +23,8 @@ def write_dependencies(run_dir: str, folder: str) -> str:
     Raises:
         OSError: If the file cannot be written.
     """
+    from launch.store.dependencies import DependencyGraph  # few runs have predecessors; all supervisors would load it
+
     sweep, run_id = os.path.split(run_dir)
     graph = DependencyGraph(read_manifest(sweep))
     folders = {
