@@ -46,7 +46,11 @@ def as_generator(rngs: nnx.Rngs | np.random.Generator) -> np.random.Generator:
     """
     if isinstance(rngs, np.random.Generator):
         return rngs
-    return np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())))
+    return _seeded(jax.random.key_data(rngs.params()))
+
+
+def _seeded(key_data: Any) -> np.random.Generator:
+    return np.random.default_rng(np.asarray(key_data))
 
 
 def make_traceable(make: Callable[[np.random.Generator], M], rngs: nnx.Rngs | np.random.Generator) -> M:
@@ -63,13 +67,13 @@ def make_traceable(make: Callable[[np.random.Generator], M], rngs: nnx.Rngs | np
         return make(rngs)
     key = jax.random.key_data(rngs.params())
     if not isinstance(key, Tracer):
-        return make(np.random.default_rng(np.asarray(key)))
+        return make(_seeded(key))
 
-    def draw(data: Any) -> Any:
-        return jax.tree.map(np.asarray, nnx.state(make(np.random.default_rng(np.asarray(data)))))
+    def draw(key_data: Any) -> Any:
+        return jax.tree.map(np.asarray, nnx.state(make(_seeded(key_data))))
 
     with jax.ensure_compile_time_eval():
-        graphdef, state = nnx.split(make(np.random.default_rng(0)))
+        graphdef, state = nnx.split(make(_seeded([0])))
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), state)
     return nnx.merge(graphdef, jax.pure_callback(draw, shapes, key, vmap_method="sequential"))
 

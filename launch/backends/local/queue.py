@@ -221,8 +221,9 @@ class LocalQueue:
         """Decide whether a run whose processes have ended, and the runs that wait for it, are started."""
         if self._watcher.is_stopping or self._error:
             return
-        if view.state is State.SUCCEEDED:
-            for other in self._unblock() if self._blocked else ():
+        # Only a run that others may wait for unblocks others: looking through thousands of them takes milliseconds.
+        if view.state is State.SUCCEEDED and self._blocked and self._manifest.listed[run_id].entry.provides:
+            for other in self._unblock():
                 self._enqueue(other, self._look(other))
         if view.state not in TERMINAL and view.state is not State.RUNNING:
             record = find_attempt(attempt_path(view.run_dir, view.attempts - 1))
