@@ -135,8 +135,8 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
 def _submission(state: QueueState, folder: str, chosen: Sequence[str], header: ManifestHeader) -> SubmissionInput:
     """Return the input of a submission of some runs, without the fields that depend on the rest of the queue."""
     # Tasks use the launcher in the snapshot, if it has one: an edit of the code must not change tasks in the queue.
-    home = os.path.join(os.path.dirname(folder), SNAPSHOTS, header.snapshot or "none")
-    has_task = os.path.isfile(os.path.join(home, *TASK_MODULE.split(".")) + ".py")
+    home = header.snapshot and os.path.join(os.path.dirname(folder), SNAPSHOTS, header.snapshot)
+    has_task = home and os.path.isfile(os.path.join(home, *TASK_MODULE.split(".")) + ".py")
     tasks: list[tuple[ArrayTask, Resources]] = []
     blocks: dict[str, tuple[str, ...]] = {}
     for run_id in chosen:
