@@ -9,7 +9,7 @@ from launch.containers.images.build import BuildOptions, build
 from launch.containers.images.catalog import find_image
 from launch.containers.images.engine_images import EngineImage
 from tests.engines.docker import BASE, Docker, missing
-from tests.engines.session import engine_of, locked
+from tests.engines.session import claim, engine_of, locked
 
 ENGINE_TESTS = "tests/containers/"  # who shares the engine lies here, and runs on one worker
 
@@ -21,8 +21,15 @@ def docker_engine() -> Iterator[Docker]:
         pytest.skip(f"no Docker engine here; type: apt-get install --no-install-recommends {' '.join(absent)}")
     if os.getuid() != 0:
         pytest.skip("only root can start a Docker engine")
-    with engine_of("docker", Docker, Docker.up) as engine:
+    with engine_of("docker", Docker, _up) as engine:
         yield engine
+
+
+def _up(engine: Docker) -> None:
+    """Start the engine, but not under a test of another worker that has killed it to see what its runs do."""
+    claim(engine.folder, "docker")  # before the lock's file: the folder of an engine begins empty
+    with locked(engine.folder / "turn"):
+        engine.up()
 
 
 @pytest.fixture(scope="session")
