@@ -2,14 +2,14 @@
 
 # In the usual order of use. `launch --help` and the verb's own help show the line.
 VERBS = {
-    "sweep": "run a sweep file: every run that has not succeeded yet",
+    "sweep": "run a sweep file: every run that is left to do",
     "run": "run one experiment: a sweep of one",
     "status": "show the sweeps, or the runs of one",
     "watch": "show a sweep while it runs, without touching it",
     "wait": "return when a sweep has ended",
     "logs": "show what a run printed",
     "cancel": "stop sweeps or runs for good",
-    "retry": "run again what failed or was cancelled",
+    "retry": "run again what failed, was cancelled or was lost",
     "results": "show the table of a sweep: mean and standard deviation over seeds",
     "report": "write a sweep's results and learning curves as one HTML page",
     "gc": "delete what finished runs no longer need",
