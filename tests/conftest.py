@@ -9,6 +9,7 @@ import submitit as submitit  # its import sets up logging and closes all handler
 
 from tests.durations import Durations, LongestFirst
 from tests.engines.docker_fixtures import cpu_image, docker, docker_engine
+from tests.engines.exfat import exfat
 from tests.engines.file_images import apptainer_engine, file_image, file_images
 from tests.engines.podman import podman, podman_images
 from tests.engines.slurm_fixtures import slurm, slurm_cluster
@@ -18,6 +19,7 @@ __all__ = [
     "cpu_image",
     "docker",
     "docker_engine",
+    "exfat",
     "file_image",
     "file_images",
     "podman",

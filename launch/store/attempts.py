@@ -6,7 +6,7 @@ On disk::
                        lock           held by the supervisor and its children; if free, no process works on the attempt
                        log.txt        what the command printed
                        result.json    written by the command, last
-    RUN_DIR/result.json               a hard link to an attempt's result.json, made once
+    RUN_DIR/result.json               a hard link to an attempt's result.json, or a copy, made once
     RUN_DIR/cancelled.json            the generation that the user cancelled
 """
 

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from launch.errors import StoreError
+from s5.run_dir.new_file import move_to_new
 
 FAULT_VARIABLE = "LAUNCH_FAULT"
 
@@ -132,9 +133,7 @@ def create_file(path: str, data: bytes) -> bool:
     """
     with _temporary(path, data, durable=True) as temporary:
         fault_point("create.written")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
+        if not move_to_new(temporary, path):
             return False
         fault_point("create.linked")
         sync_folder(os.path.dirname(path))

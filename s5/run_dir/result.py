@@ -8,7 +8,7 @@ The training process writes these files, and the launcher reads them. Standard l
     RUN_DIR/attempts/K/timing.jsonl        numbers that differ from run to run: wall time, throughput, progress
     RUN_DIR/attempts/K/checkpoints/STEP/
     RUN_DIR/attempts/K/result.json         written last by the training process of attempt K
-    RUN_DIR/result.json                    a hard link to it, made once: the run has succeeded
+    RUN_DIR/result.json                    a hard link to it, or a copy, made once: the run has succeeded
 """
 
 import contextlib
@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
+
+from s5.run_dir.new_file import copy_to_new
 
 RESULT_VERSION = 1
 
@@ -95,11 +97,7 @@ def publish(attempt_dir: Path) -> bool:
     Returns:
         Whether this call published the result; False if another attempt's result was published first.
     """
-    try:
-        os.link(attempt_dir / RESULT, attempt_dir.parent.parent / RESULT)
-    except FileExistsError:
-        return False
-    return True
+    return copy_to_new(attempt_dir / RESULT, attempt_dir.parent.parent / RESULT)
 
 
 def read_result(run_dir: Path) -> dict[str, Any] | None:

@@ -301,3 +301,13 @@ def test_a_hostile_path_is_a_path(
     assert json.loads(capsys.readouterr().out) == {
         name: result["metrics"][name] for name in ("val/accuracy", "val/loss")
     }
+
+
+def test_a_run_on_a_file_system_without_hard_links(program: Program, tiny: list[str], exfat: Path) -> None:
+    run_dir = make_run(exfat / "run", [*tiny, "train.epochs=1"])
+    code, out, err = program.run("train", run_dir)
+    assert code == Exit.OK, err
+    assert "test/accuracy" in out
+    assert program.run("train", run_dir)[0] == Exit.OK
+    assert [folder.name for folder in attempt_dirs(run_dir)] == ["0"]
+    assert read_result(run_dir) is not None

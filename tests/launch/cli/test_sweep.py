@@ -300,3 +300,15 @@ def test_resources_in_words() -> None:
     assert resources_text(Resources()) == "1 core"
     everything = Resources(nodes=2, tasks_per_node=4, gpus_per_node=1, cpus_per_task=8, mem_gb=1.5, timeout_min=10)
     assert resources_text(everything) == "8 cores, 1 GPU, 1.5 GiB, 10 min, 2 nodes, 4 tasks per node"
+
+
+def test_runs_on_a_file_system_without_hard_links(
+    control: Path, exfat: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAUNCH_RUNS", str(exfat / "runs"))
+    assert main(["sweep", "x.yaml"]) == 0
+    results = sorted((exfat / "runs" / "x").glob("*/result.json"))
+    assert [json.loads(path.read_text())["metrics"] for path in results] == [{"test/accuracy": 0.9}] * 3
+    assert main(["sweep", "x.yaml"]) == 0
+    assert "3 runs succeeded before" in capsys.readouterr().err
+    assert len(list((exfat / "runs" / "x").glob("*/attempts/*"))) == 3
