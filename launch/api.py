@@ -11,6 +11,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from launch.own_s5 import check_own_s5
+
+check_own_s5()  # before any module imports s5
+
+# ruff: noqa: E402
 from launch.actions import drive, logs
 from launch.actions import retry as retry_action
 from launch.actions.container_plan import ContainerOptions

@@ -19,6 +19,7 @@ from launch.checks.runtimes import examine_runtimes
 from launch.checks.slurm import examine_cluster
 from launch.containers.programs import run_program
 from launch.errors import LaunchError
+from launch.own_s5 import FOREIGN, HINT
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName
 from launch.store.state import State
@@ -86,6 +87,9 @@ def check_packages(lock: Path = _LOCK) -> Iterator[Check]:
             yield fail(name, f"missing: {', '.join(missing)}", advice)
         else:
             yield ok(name, ", ".join(f"{package} {_version(package)}" for package in wanted))
+    others = sorted(set(metadata.packages_distributions().get("s5", [])) - {"s5-launch"})
+    if others:
+        yield fail("s5", f"{', '.join(others)} is installed here, and {FOREIGN}", HINT)
     if lock.is_file():
         yield _against_lock(lock)
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
+from launch.own_s5 import exit_if_foreign
+
+exit_if_foreign()  # before any module imports s5
+
+# ruff: noqa: E402
 from launch.cli import console
 from launch.cli.verbs import ACTIONS, EXIT_CODES, VERBS
 from launch.errors import ExitCode, LaunchError, did_you_mean, unknown

@@ -16,6 +16,10 @@ from s5.catalog import CATALOG, DatasetInfo, cache_path
 
 Arrays = dict[str, np.ndarray]
 
+# The folder of the programs that Numba compiles. Without it Numba uses the folder of the code or the home folder, and
+# fails if neither can be written, as in containers and for service users.
+NUMBA_CACHE_VARIABLE = "NUMBA_CACHE_DIR"
+
 _HEADER = "header"
 _STALE_S = 3600.0  # a temporary file that is older than this was left by a killed process
 

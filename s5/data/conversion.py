@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from s5.catalog import DataError, DatasetInfo, cache_path
-from s5.data.cache import Arrays, provenance
+from s5.data.cache import NUMBA_CACHE_VARIABLE, Arrays, provenance
 from s5.data.progress import Progress
 from s5.data.store import StoredArrays, commit_store, open_store
 from s5.run_dir import locks
@@ -101,6 +101,7 @@ def open_or_convert(
         with _exclusive(path):
             found = open_store(info, cache)  # the process that held the lock may have converted the files
             if found is None:
+                os.environ.setdefault(NUMBA_CACHE_VARIABLE, str(path.parent / "numba"))
                 _convert(info, path, make_plan(), workers, unit)
     except OSError as error:
         raise DataError(

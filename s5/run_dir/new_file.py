@@ -1,8 +1,9 @@
 """Gives a complete file its final name, unless a file of this name exists. Standard library only.
 
-A hard link does both in one operation. File systems without hard links (exFAT, FAT, and many that run over FUSE, such as
-Google Drive and buckets) refuse it. There the file is renamed while a lock file next to it is locked. A process that is
-killed at any point leaves either no file or the complete one: the kernel releases its lock, and the next process goes on.
+A hard link does both in one operation. File systems without hard links refuse it: exFAT, FAT, and many that run over
+FUSE, such as Google Drive and buckets. There the file is renamed while a lock file next to it is locked. A process that
+is killed at any point leaves either no file or the complete one: the kernel releases its lock, and the next process can
+take it.
 """
 
 import os

@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 from jaxtyping import UInt8
 
+from s5.catalog import DataError
 from s5.data.generate.paddles import SIZES, Pathfinder, Stamps, draw_marker, make_stamps
 
 
@@ -36,7 +37,13 @@ def draw_picture(side: int, seed: int, index: int) -> tuple[UInt8[np.ndarray, "s
     Returns:
         The picture, and its label: 1 if the dots are on the same line, else 0.
     """
-    from s5.data.generate import snakes  # imported late, since its compilation takes seconds
+    try:
+        from s5.data.generate import snakes  # imported late, since its compilation takes seconds
+    except RuntimeError as error:  # Numba finds no folder that it can write
+        raise DataError(
+            f"Numba cannot store its compiled programs: {error}",
+            hint="name a folder that you may write: NUMBA_CACHE_DIR=/a/folder",
+        ) from error
 
     parameters, state = SIZES[side], first_state(seed, index)
     label = int(2 * snakes.uniform(state))

@@ -11,12 +11,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
 
-from s5.catalog import DataError
-
-try:
-    from numba import njit
-except ImportError as error:
-    raise DataError("Numba is not installed", hint="pip install 's5-launch[data]'") from error
+from s5.data.generate.compiler import njit
 
 SEED_ATTEMPTS, PADDLE_ATTEMPTS, DISTRACTOR_ATTEMPTS = 3, 3, 5
 MAX_OVERLAP, LEAST_WEIGHT, LEAST_FREE, NEARLY_FREE = 1.8, 1e-4, 0.01, 0.3

@@ -2,12 +2,17 @@
 
 import dataclasses
 import math
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import s5
 from s5.catalog import CATALOG, DataError
 from s5.config.data import DataConfig
 from s5.data import convert, load
@@ -256,3 +261,44 @@ def test_dilation_looks_where_the_footprint_lies() -> None:
     values, footprint = np.zeros((5, 5)), np.zeros((3, 3), bool)
     values[2, 2], footprint[1, 2] = 1, True
     assert np.argwhere(dilate(values, footprint)).tolist() == [[2, 1]]
+
+
+_WITHOUT_CACHES = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import dataclasses
+import s5
+from s5.catalog import DataError
+from s5.data import conversion
+from s5.data.generate.pathfinder import draw_picture
+assert s5.__file__.startswith(sys.argv[1])
+if len(sys.argv) > 2:
+    from s5.data import pathfinder
+    from s5.catalog import CATALOG
+    info = dataclasses.replace(CATALOG["pathfinder32_regenerated_20k"], sizes={"train": 1, "val": 1, "test": 1})
+    stored = conversion.open_or_convert(info, sys.argv[2], lambda: pathfinder.make_plan(info, None))
+    print(stored.arrays["inputs"].shape)
+else:
+    try:
+        draw_picture(32, 0, 0)
+    except DataError as error:
+        print(error.hint)
+"""
+
+
+def test_numba_keeps_its_programs_in_the_data_cache(tmp_path: Path) -> None:
+    """As in a container or for a service user: neither the code nor the home folder can be written."""
+    shutil.copytree(Path(s5.__file__).parent, tmp_path / "s5", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "s5" / "data" / "generate" / "__pycache__").write_text("")  # a file keeps root from writing, too
+    unset = {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset} | {"HOME": "/dev/null"}
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-P", "-c", _WITHOUT_CACHES, str(tmp_path), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert "NUMBA_CACHE_DIR=" in run()
+    assert run(str(tmp_path / "cache")) == "(3, 1024, 1)"
+    assert list((tmp_path / "cache" / "numba").rglob("*.nbi"))

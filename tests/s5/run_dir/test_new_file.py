@@ -1,4 +1,4 @@
-"""A file gets its final name once and whole, also on file systems without hard links, and also if processes are killed."""
+"""A file gets its final name once and whole, also without hard links, and also if processes are killed."""
 
 import errno
 import os
@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
 
-# Makes `file` in each folder; is killed before the given number of its calls to the file system, if that is not negative.
+# Makes `file` in each folder. If `left` is not negative, is killed after this number of calls to the file system.
 WORKER = """
 import errno, os, signal, sys
 sys.path.insert(0, sys.argv[1])
