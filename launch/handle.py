@@ -57,7 +57,7 @@ class SweepHandle:
             timeout_s: Seconds after which to give up; None to wait for ever.
             poll_s: Seconds between two checks.
             on_change: Called with the views of all runs after each check.
-            on_interrupt: What Ctrl-C does besides ending the wait: `leave` nothing, `cancel` cancels the runs.
+            on_interrupt: Ctrl-C ends the wait. With `leave` the runs continue, with `cancel` they are cancelled.
             feed: Whether to submit the runs for which a cluster's queue had no room, as the queue empties.
 
         Returns:

@@ -22,7 +22,7 @@ class Cancellation(NamedTuple):
     """The outcome of a request to cancel."""
 
     views: list[RunView]  # the runs that were cancelled
-    stuck: list[StuckContainer]  # runs whose container may still run, also runs that were cancelled before
+    stuck: list[StuckContainer]  # runs whose container may still be running, also runs that were cancelled before
 
 
 def cancel(store: Store, targets: Sequence[str]) -> Cancellation:

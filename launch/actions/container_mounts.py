@@ -19,7 +19,7 @@ _HINT = "mount it at another path: SRC:DST"
 
 
 def requested_mounts(words: Sequence[str], profile: Profile) -> list[tuple[str, Mount]]:
-    """Return the mounts that the user asks for, each with where it is written: the profile's file, or `--mount`.
+    """Return the mounts that the user asks for, each with the place that asks: the profile's file, or `--mount`.
 
     Args:
         words: The mounts on the command line: `SRC[:DST][:rw]` each.

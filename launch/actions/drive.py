@@ -72,7 +72,7 @@ def submit_to_queue(submission: Submission) -> Submitted:
 
 
 def feed(state: SweepState) -> Submitted | None:
-    """Submit the runs for which a scheduler had no room before; None for a sweep that this machine runs itself."""
+    """Submit the runs for which a scheduler had no room before; return None if this machine itself runs the sweep."""
     header = state.manifest.newest_header()
     if isinstance(find_backend(scheduling_profile(header)), AttendedBackend):
         return None
@@ -80,7 +80,7 @@ def feed(state: SweepState) -> Submitted | None:
 
 
 def preview(plan: Plan) -> list[str]:
-    """Return the texts of what a scheduler would be asked for the runs that are left; empty without a scheduler."""
+    """Return the commands and scripts that would submit the runs that are left; empty without a scheduler."""
     left = {view.run_id for view in plan.views if view.state not in (*TERMINAL, State.RUNNING, State.PENDING)}
     entries = [entry for entry in plan.entries if entry.run_id in left]
     backend = find_backend(plan.profile)

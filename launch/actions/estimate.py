@@ -44,7 +44,7 @@ def estimate_runs(left: Sequence[RunView], runs: Sequence[Run], store: Store, sw
         left: The runs that are left.
         runs: The composed runs, including those that are left.
         store: The store with the finished runs.
-        sweep: Name of the sweep whose finished runs are used first; other sweeps only if it has none.
+        sweep: Name of a sweep. Other sweeps are used only if this one has no finished runs of the configuration.
     """
     composed = {run.record.run_id: run for run in runs}
     experiments = {view.experiment for view in left}

@@ -1,4 +1,7 @@
-"""End containers whose supervisors have died. Commands that start or cancel runs do this; `status` never does."""
+"""End containers whose supervisors have died: for `launch retry`, `cancel` and `gc`, and for no other command.
+
+The supervisor of the run's next attempt does it too (`launch.supervise.container_session`).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _AT_ONCE = 16
 
 
 class StuckContainer(NamedTuple):
-    """A run whose container may still run, and why the container could not be ended."""
+    """A run whose container may still be running, and why the container could not be ended."""
 
     view: RunView
     error: StoreError

@@ -49,7 +49,7 @@ def retry(
 
     Raises:
         LaunchError: If another process runs the sweep.
-        BackendError: If a container of one of the runs may still run.
+        BackendError: If a container of one of the runs may still be running.
     """
     state = store.sweep(sweep).state()
     check_queue(state.folder, profile or scheduling_profile(state.manifest.newest_header()))

@@ -26,7 +26,7 @@ _RANKS = (
 
 
 def without_callers_job(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without the user's own job and without options of Slurm's commands."""
+    """Return the environment without the variables of a surrounding job, and without options of Slurm's commands."""
     return {
         name: value
         for name, value in environment.items()

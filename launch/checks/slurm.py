@@ -220,7 +220,7 @@ def _member(key: str, wanted: str | None, known: Sequence[str]) -> Check:
 
 
 def check_requeue(profile: Profile, config: Row) -> Iterator[Check]:
-    """Check whether an interrupted run resumes under the same job, and when runs are warned of their limit."""
+    """Check whether an interrupted run resumes under the same job, and how long before its limit a run is signalled."""
     if not profile.site.requeue:
         yield ok("requeue", "not wanted: an interrupted run gets a new job")
     elif config.get("JobRequeue") == "0":

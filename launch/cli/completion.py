@@ -76,7 +76,7 @@ def answer(words: Sequence[str]) -> int:
 
 
 def candidates(before: Sequence[str], word: str) -> list[str]:
-    """Return the completions of `word`, given the words between `launch` and it; the shell completes paths."""
+    """Return the completions of `word` after the words `before`, without `launch`; the shell itself completes paths."""
     if not before:
         return _beginning(word, [*VERBS, "--help", "--version"])
     verb, rest = before[0], before[1:]
@@ -186,7 +186,7 @@ def _runs(root: Path, word: str) -> list[str]:
 
 
 def _images() -> list[str]:
-    """Return the images' names by a regular expression, since the import of a YAML parser takes too long."""
+    """Return the names of the images, read by a regular expression: the import of a YAML parser takes too long."""
     import re
 
     file = Path(os.environ.get("LAUNCH_IMAGES") or Path(__file__).parents[2] / "docker" / "images.yaml")

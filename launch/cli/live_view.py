@@ -148,7 +148,7 @@ class LiveView:
 
 
 def waits_for(views: Sequence[RunView]) -> str:
-    """Return the message about the resource for which the queue waits, since other sweeps use it; "" if none."""
+    """Return the message about the cores or GPUs of other sweeps that the queue waits for; "" if it does not wait."""
     return next((console.printable(formatting.last_log_line(v)) for v in views if formatting.is_blocked(v)), "")
 
 
@@ -160,7 +160,7 @@ def _reasons(views: Sequence[RunView]) -> str:
 
 
 def seconds_left(pace: Sequence[tuple[float, float]]) -> float | None:
-    """Return an estimate of the seconds left from (time, fraction done) pairs; None if it is not possible yet."""
+    """Return an estimate of the seconds left, from pairs of time and fraction done; None if there are too few."""
     if len(pace) < 2:
         return None
     (start, before), (end, after) = pace[0], pace[-1]

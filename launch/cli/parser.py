@@ -112,7 +112,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(text: str) -> int:
-    """Return a text as a whole number from 0."""
+    """Parse a whole number that is at least 0."""
     try:
         value = int(text)
     except ValueError:
@@ -131,7 +131,7 @@ def at_least_one(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Return a text as a number from 0."""
+    """Parse a number that is at least 0."""
     try:
         value = float(text)
     except ValueError:

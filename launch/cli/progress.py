@@ -35,11 +35,11 @@ class ProgressTracker:
         return self._known.get(name)
 
     def done(self, views: Sequence[RunView]) -> float:
-        """Return the mean of the runs' fractions of steps done; 1 without runs."""
+        """Return the mean over the runs of the fraction of its steps that a run has done; 1 without runs."""
         return sum(self.of(view) or 0.0 for view in views) / len(views) if views else 1.0
 
     def ended(self, views: Sequence[RunView]) -> float:
-        """Return the mean of the fractions of steps done; failed and cancelled runs count as 1, as done."""
+        """Return the mean as `done` does, but count each failed or cancelled run as 1: it does no further steps."""
         if not views:
             return 1.0
         return sum(1.0 if view.state in ENDED_WITHOUT_RESULT else self.of(view) or 0.0 for view in views) / len(views)

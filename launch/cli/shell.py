@@ -38,7 +38,9 @@ def configure(parser: Parser) -> None:
     )
     parser.add_argument("--on", metavar="PROFILE", default="local", help="whose mounts and settings (default: local)")
     parser.add_argument(
-        "--runtime", metavar="RUNTIME", help="what executes it (default: the profile's, else what is here)"
+        "--runtime",
+        metavar="RUNTIME",
+        help="the container runtime (default: the profile's; if that is bare, the first one installed here)",
     )
     parser.add_argument(
         "--mount", metavar="SRC[:DST][:rw]", action="append", default=[], help="a file or folder to mount in it"

@@ -81,7 +81,14 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
 
 
 def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
-    """Print the next command to type. `failed`: the run whose logs to show; `options`: those of `launch retry`."""
+    """Print a hint: the command that the user may want to type next.
+
+    Args:
+        name: The name of the sweep.
+        counts: The number of its runs in each state.
+        failed: A failed run, for the command that shows its log.
+        options: Further options, for the command that retries runs.
+    """
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:

@@ -72,7 +72,7 @@ def _latest_configuration(group: Sequence[RunView], submitted: dict[str, int]) -
 
 
 def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
-    """Return the runs without commands and fine-tunings that depend on a superseded run; they are superseded too."""
+    """Return the runs, except commands and fine-tunings that depend on a superseded run: they are superseded too."""
     while True:
         current = {view.run_id for view in views}
         keys = {key for view in views for key in graph.requirements(view.run_id)}

@@ -66,7 +66,7 @@ def remove_torn_claims(run_dir: str) -> None:
 
 
 def _may_claim(owner: str) -> bool:
-    """Return whether the process `PID-START` that prepared a claim is alive. Its lock may not exist yet.
+    """Return whether the process `PID-START` that prepared a claim is alive. The claim may not have its lock yet.
 
     `python -m s5` does not read `/proc`, so it writes its pid only.
     """

@@ -29,10 +29,10 @@ class Requirement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRequirements:
-    """The requirements of runs that are not met yet.
+    """The unmet requirements of runs.
 
     Attributes:
-        of: For each run that waits, its requirements that are not met.
+        of: For each run that waits, its unmet requirements.
         left: For each of these requirements, the runs that have not succeeded.
     """
 
@@ -108,7 +108,7 @@ class DependencyGraph:
             found |= more
 
     def open_requirements(self, run_ids: Iterable[str], state: Callable[[str], State]) -> OpenRequirements:
-        """Return the requirements of runs that are not met yet. `state` is called once for each run that matters."""
+        """Return the unmet requirements of runs. `state` is called once for each run that matters."""
         state = cache(state)
         left: dict[Requirement, tuple[str, ...]] = {}
         of: dict[str, tuple[Requirement, ...]] = {}

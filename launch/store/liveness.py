@@ -32,7 +32,7 @@ def is_alive(
 ) -> tuple[bool, str | None]:
     """Return whether a process may still work on an attempt whose end is not recorded, and a remark for the user.
 
-    Two independent proofs are needed that no process does: the lock is free, and a proof that depends on the machine.
+    False needs two independent proofs: the lock is free, and a second proof that depends on the attempt's machine.
 
     Args:
         path: The attempt's folder.

@@ -11,12 +11,12 @@ class SchedulerView:
     """A scheduler's answer about one sweep.
 
     Attributes:
-        tasks: Run id to the reason why the run waits, for each run in the queue; "" for a run that has started and
-            for a reason that the scheduler does not tell.
+        tasks: For each run in the queue, by its id, the reason why it waits; "" if the run has started, or if the
+            scheduler gives no reason.
         running: The field `job_id` of each attempt whose job is running.
         taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
         problem: Why the scheduler could not be asked now; None if it answered.
-        ends: Returns for each job that left the queue how it ended, in the scheduler's words.
+        ends: A function that returns how jobs ended which have left the queue: job to the scheduler's word.
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -11,14 +11,15 @@ class State(StrEnum):
     PLANNED = "PLANNED"  # its directory exists, but no process or scheduler is going to start it
     PENDING = "PENDING"  # waiting for a slot or for the scheduler
     RUNNING = "RUNNING"
-    PREEMPTED = "PREEMPTED"  # stopped before it was done; it can continue from its checkpoint
+    PREEMPTED = "PREEMPTED"  # interrupted, preempted, or failed with retries left; it continues from its checkpoint
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     LOST = "LOST"  # its supervisor died without recording an end; two independent proofs show that
 
 
-# Only a retry starts runs in these states again.
+# No queue starts runs in these states again. A retry does if they failed or were cancelled, and so does the sweep's
+# command if they failed with USER_ERROR and their config has been corrected since.
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 

@@ -149,7 +149,7 @@ def _with_scheduler(
     scheduled: SchedulerView,
     listed: ListedRun,
 ) -> tuple[RunFacts, str | None]:
-    """Return the facts and the remark, updated by a scheduler's answer: does it have the run, or its last job?"""
+    """Return the facts and the remark, updated by a scheduler: whether it has the run, and how the last job ended."""
     run_id, job = listed.entry.run_id, record and record.job_id
     if facts.alive:
         alive, note = is_alive(path, record, scheduled)

@@ -80,7 +80,7 @@ class SweepStore:
         return self.path / run_id
 
     def state(self, *, fed: Collection[str] | None = None) -> SweepState:
-        """Read the manifest and return the state of the sweep. It reads the view of a run when that is first used.
+        """Read the manifest and return the state of the sweep. The view of a run is read when it is first used.
 
         Args:
             fed: The runs that a queue is going to start; None to find them by the lock of the sweep's queue.

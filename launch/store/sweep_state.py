@@ -55,7 +55,7 @@ class SweepState:
         return cls(folder, read_manifest(folder), scheduler, fed=fed)
 
     def refreshed(self, *, fed: Collection[str] | None = None) -> SweepState:
-        """Return the state of the sweep now: reads new generations now, and views and the scheduler when first used."""
+        """Return the state of the sweep now: new generations are read now, views and the scheduler when first used."""
         manifest = read_manifest(self.folder, self.manifest)
         return SweepState(self.folder, manifest, self._scheduler, fed=fed)
 
@@ -122,7 +122,7 @@ class SweepState:
         return self._views[run_id]
 
     def read_view(self, run_id: str) -> RunView:
-        """Read what is known of one run now, to watch runs change. The state itself does not change.
+        """Return the view of one run as it is now, to watch runs change. The state itself does not change.
 
         Raises:
             StoreError: If no generation lists the run.

@@ -23,7 +23,7 @@ class RunView:
         attempts: The number of its attempts.
         generation: The newest manifest generation that lists it.
         reason: Why the last attempt ended; None if it has not ended.
-        message: One line for the user: how that attempt ended, what the run waits for, or a file that cannot be read.
+        message: One line for the user: how the last attempt ended, what the run waits for, or which file is damaged.
         host: The machine of the last attempt.
         pid: The pid of the last attempt's supervisor.
         started: When the last attempt started, seconds since the epoch.

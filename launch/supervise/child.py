@@ -101,8 +101,8 @@ class Child:
         """Wait until the command ends; forward signals and enforce the limits.
 
         Args:
-            limits: Returns when the command is asked to stop and when it is killed, on the monotonic clock. Called
-                again at the first of these times: a scheduler may have extended the limit.
+            limits: Computes two times of the monotonic clock: when to ask the command to stop, and when to kill it.
+                It is called again at the first of these times: a scheduler may have extended the limit.
             stopped: Returns the reason for a request to stop; called after the request was forwarded.
 
         Returns:

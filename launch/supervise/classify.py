@@ -143,7 +143,7 @@ def machine_oom_kills(file: str = "/proc/vmstat") -> int:
 
 
 def _oom_kills_of(line: str, root: str) -> int:
-    """Return the count for one line of `/proc/self/cgroup`: that of version 2, or version 1's for `memory`; else 0."""
+    """Return the count of the group in a line of `/proc/self/cgroup`; 0 unless it is of version 2, or for `memory`."""
     _, controllers, path = line.split(":", 2)
     if controllers == "":
         folder, name = root, "memory.events"

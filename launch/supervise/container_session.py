@@ -94,11 +94,11 @@ class ContainerSession:
         return self._runtime.wrap(inside, os.environ)
 
     def code(self, code: int) -> int:
-        """Return the command's exit code, negative for a signal, for the exit code of the runtime's process."""
+        """Return the command's exit code, negative for a signal, from the exit code of the runtime's process."""
         return -signal.SIGTERM if self._is_unstarted else self._runtime.code(code)
 
     def find(self, code: int, log: str) -> ExitInfo | None:
-        """Return how a command ended if its runtime recognizes the exit code or the log as its own error; else None."""
+        """Return how a command ended if the exit code or the log shows an error of its runtime; else None."""
         found = self._runtime.diagnose(code, log)
         if found is None:
             return None
@@ -127,12 +127,12 @@ class ContainerSession:
         """End everything of an attempt that is left after its command's process has ended with exit code `code`.
 
         Raises:
-            StoreError: If the container may still run.
+            StoreError: If the container may still be running.
         """
         self.delete_key()
         # A container that was asked to stop before it began has done nothing, whatever exit code its runtime reports.
         self._is_unstarted = child.asked is not None and self._runtime.remove_unstarted(path)
-        # The client process of the container was killed, or has lost its connection: the container may still run.
+        # The client process of the container was killed, or has lost its connection: the container may be running.
         unseen = self._header.image is not None and (code < 0 or code == REFUSED)
         if unseen:
             _end(self._header.runtime, self.engine, path, 0.0 if child.killed else KILL_ORPHAN_S)
@@ -142,7 +142,7 @@ def end_container(path: str, record: AttemptRecord | None) -> None:
     """End the container of an attempt whose supervisor has died, if the attempt ran on this machine.
 
     Raises:
-        StoreError: If the container may still run.
+        StoreError: If the container may still be running.
     """
     if record is None or record.image is None or not is_here(record):
         return
@@ -156,7 +156,7 @@ def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     """End everything that works on an attempt: first the visible processes, then the containers of the engine.
 
     Raises:
-        StoreError: If a container may still run: then no other attempt may begin.
+        StoreError: If a container may still be running: then no other attempt may begin.
     """
     deadline = time.monotonic() + grace_s
     left = processes.find_by_environment(ATTEMPT_DIR_VARIABLE, path)
@@ -172,7 +172,7 @@ def _end(runtime: str, engine: str | None, path: str, grace_s: float) -> None:
     obstacle = find_runtime(runtime).end(path, grace_s=grace_s, engine=engine)
     if obstacle is not None:
         raise StoreError(
-            f"{path}: its container may still run, and cannot be ended: {obstacle}",
+            f"{path}: its container may still be running, and cannot be ended: {obstacle}",
             hint=f"if its engine does not answer, start it and type the command again; "
             f"`{runtime} ps --filter label=launch.folder={path}` shows it, `{runtime} rm --force` ends it",
         )

@@ -19,7 +19,7 @@ GRACE_VARIABLE = "LAUNCH_GRACE_S"
 
 
 class Host(ABC):
-    """The machine of an attempt, with everything that the supervisor needs to know about its scheduler."""
+    """The machine of an attempt, and what the supervisor needs to know about the machine's scheduler."""
 
     job_id: str | None  # the scheduler's job; None if the launcher itself schedules
     node: str | None  # the scheduler's name of the machine
@@ -40,7 +40,7 @@ class Host(ABC):
 
     @abstractmethod
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return a function that returns when the command is asked to stop and when it is killed (monotonic clock).
+        """Return a function that computes two times of the monotonic clock: to ask the command to stop, and to kill it.
 
         Args:
             timeout_min: Minutes that the attempt may take, from now; None for no limit.
@@ -73,7 +73,7 @@ class LocalHost(Host):
         return signal.SIGTERM
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return a function for the limits: kill after `timeout_min`, ask to stop `$LAUNCH_GRACE_S` seconds earlier."""
+        """Return the function: the command is killed after `timeout_min`, asked to stop `$LAUNCH_GRACE_S` s before."""
         if timeout_min is None:
             return lambda: (math.inf, math.inf)
         limit_s = timeout_min * 60

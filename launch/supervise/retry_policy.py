@@ -60,7 +60,7 @@ def node_failures(policy: Mapping[str, int]) -> int:
 def may_retry(policy: Mapping[str, int], reason: Reason, path: str, *, since: int) -> bool:
     """Return whether the policy allows another attempt.
 
-    After a timeout without a new checkpoint it does not: the next attempt would end in the same way.
+    It allows none after a timeout without a new checkpoint: the next attempt would end in the same way.
 
     Args:
         policy: The number of retries for each reason.
@@ -82,7 +82,7 @@ def _made_progress(path: str) -> bool:
 
 
 def _earlier(path: str) -> list[str]:
-    """Return the folders of the attempts before one."""
+    """Return the folders of the attempts before the attempt in the folder `path`."""
     run_dir, own = os.path.dirname(os.path.dirname(path)), int(os.path.basename(path))
     return [attempt_path(run_dir, number) for number in attempt_numbers(run_dir) if number < own]
 

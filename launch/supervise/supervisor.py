@@ -100,7 +100,7 @@ class Supervisor:
         """Make sure that the previous attempt has stopped; return whether it has.
 
         Raises:
-            StoreError: If its container may still run and cannot be ended.
+            StoreError: If its container may still be running and cannot be ended.
         """
         record = find_attempt(path)
         if record is not None and record.has_ended and not is_locked(path):

@@ -1,4 +1,4 @@
-"""Read the key `after` of a block: the blocks that it waits for, whole or matched run by run by some keys."""
+"""Read the key `after` of a block: the blocks to wait for, for all of their runs or for those with equal keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AfterClause:
 
     Attributes:
         name: The name of the block to wait for.
-        keys: A run waits only for runs with equal values of these keys, as written; empty to wait for all runs.
+        keys: Keys, as the file writes them. A run waits for the runs with the same values of these; empty: for all.
         place: The place of the clause in the sweep file.
     """
 

@@ -30,11 +30,14 @@ _MAX_SEEDS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One block of a sweep file; a field that is None or empty is inherited from the block around it.
+    """One block of a sweep file, as it is read: with what its own section says, and nothing of the block around it.
+
+    `launch.sweepfile.expand` adds what the block inherits. A field that is None is taken from the block around it. The
+    names, `after`, `base`, axes, rules and resources of both are merged. `published` and `children` are not inherited.
 
     Attributes:
         place: The place of the block in the file.
-        names: The names of the blocks around it, then its own name.
+        names: Its own name, if it has one; with the inherited ones, the names of the blocks around it come first.
         after: The blocks that it waits for.
         experiments: The training recipes.
         base: The overrides of every run: key, with its prefix (`+`, `++`, `~`) if any, to value.

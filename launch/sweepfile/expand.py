@@ -110,7 +110,7 @@ def _find(block: Block, around: Block, fixed: CommandLine) -> Iterator[ResolvedB
 
 
 def _merge(around: Block, block: Block) -> Block:
-    """Return `block` with everything that it inherits from `around`."""
+    """Return `block` with what it inherits from `around`: everything except published numbers and inner blocks."""
     varied = {key: place for axis in around.axes for key, place in axis.places.items()}
     own = {without_force(key): block.places[without_force(key)] for key in block.base}
     for places in (own, *(axis.places for axis in block.axes)):

@@ -110,7 +110,7 @@ def _same_run(spec: RunSpec) -> object:
 
 
 def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[object, RunSpec]) -> list[str]:
-    """Return a warning for each block with runs that an earlier block has too and that wait only as stated there."""
+    """Return a warning for each block with runs of an earlier block: they wait only for what the earlier one names."""
     found: Counter[str] = Counter()
     for leaf, spec in taken:
         if spec.dependencies.requires != runs[_same_run(spec)].dependencies.requires:

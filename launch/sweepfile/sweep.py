@@ -161,7 +161,7 @@ def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[Published
 
 
 def _all_train(leaves: list[ResolvedBlock]) -> bool:
-    """Return whether no block has a command of its own. The metrics of commands are not known here."""
+    """Return whether every block trains: none has a `command`, its own or inherited. Commands may use any metric."""
     return all(leaf.block.command is None for leaf in leaves)
 
 

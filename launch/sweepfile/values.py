@@ -62,7 +62,7 @@ def _parse(raw: Any, place: Place) -> Any:
     if isinstance(raw, list):
         return [read_value(item, place.item(i)) for i, item in enumerate(cast("list[Any]", raw))]
     if isinstance(raw, dict):
-        raise place.error("a mapping is not a value", 'write a mapping as text: "{a:1}"')
+        raise place.error("a mapping must be written as text here", 'put it in quotes, such as "{a:1}"')
     raise place.error(f"{describe(raw)} is neither text, a number, true, false, null nor a list")
 
 
@@ -89,7 +89,7 @@ def flatten(raw: Any, place: Place, *, deep: bool = True) -> dict[str, tuple[Any
 
 
 def _walk(prefix: str, raw: Any, place: Place, deep: bool, around: str) -> Iterator[tuple[str, Any, Place, str]]:
-    """Yield path, value, place and spelling of every key; `around` is the outer keys' spelling with `{}` inside."""
+    """Yield path, value, place and spelling of every key; `around` is how to spell the outer keys around `{}`."""
     for key, value in place.mapping(raw).items():
         if deep and isinstance(value, dict) and value and not key.startswith("~"):
             inside = around.replace("{}", f"{key}: {{{{}}}}")

@@ -110,7 +110,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """The entry of a data set in the catalog: its properties, its files and their sources.
+    """The entry of a data set in the catalog: the properties of the data, the raw files, and where to get the files.
 
     Attributes:
         name: The name in `data.name`.

@@ -10,7 +10,7 @@ _DATA_EXTRA = "pip install 's5-launch[data]'"
 
 
 def _idx_form(url: str, sums: Mapping[str, tuple[str, str | None]], folders: tuple[str, ...]) -> Form:
-    """Return the form of a data set with the four files of MNIST: equal names and sizes, but own checksums."""
+    """Return the form of a data set whose four files have the names and sizes of MNIST's, but other checksums."""
     sizes = (
         ("train-images-idx3-ubyte", 16 + 60_000 * 784),
         ("train-labels-idx1-ubyte", 8 + 60_000),

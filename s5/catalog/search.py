@@ -80,7 +80,7 @@ def _missing(info: DatasetInfo, root: str | None) -> MissingData:
 
 
 def abbreviate(names: Sequence[str]) -> str:
-    """Return names as text; of more than 6 names only the first two, the last, and their number."""
+    """Return names as text; if there are more than 6, only the first two, the last, and how many there are."""
     if len(names) <= _MANY:
         return ", ".join(names)
     return f"{names[0]}, {names[1]}, ..., {names[-1]} ({len(names)} in all)"

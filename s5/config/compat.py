@@ -1,4 +1,4 @@
-"""The switches that `compat: upstream` turns on. All code reads the switches, and only this module the key."""
+"""The switches that `compat: upstream` turns on. Only this module reads the key; all other code reads the switches."""
 
 from dataclasses import dataclass
 

@@ -108,7 +108,7 @@ def _search(folders: Sequence[Path]) -> list[str]:
 
 @cache
 def _version_base() -> dict[str, Any]:
-    """Return the argument for Hydra's defaults of its own version: 1.3 warns without `version_base`, 1.4 with it."""
+    """Return arguments that give the installed Hydra's own defaults: 1.3 warns without `version_base`, 1.4 with it."""
     import hydra
 
     return {"version_base": None} if hydra.__version__.startswith("1.3.") else {}
@@ -227,7 +227,7 @@ def _check_nodes(config: Any) -> None:
 
 
 def _find_file(name: str, folders: Sequence[Path]) -> Path:
-    """Return the first file of this name in the folders, as Hydra finds it; if none exists, its path in the first."""
+    """Return the first file of this name in the folders, as Hydra does; without a file, its path in the first one."""
     return next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
 
 

@@ -174,7 +174,7 @@ def _kinds(section: type | None) -> list[type]:
 
 
 def science_entry(name: str, value: Any) -> str:
-    """Return the canonical JSON of one key and its scientific value, without braces; "" if none of it is science."""
+    """Return the canonical JSON of one key and its scientific value, without braces; "" without a scientific part."""
     subset = science_subset({name: value})
     text = json.dumps(subset, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text[1:-1]

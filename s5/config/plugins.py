@@ -36,7 +36,7 @@ class PluginDataset:
     Attributes:
         name: The name of the data set in `data.name`.
         load: The function that reads the data set. Its argument is the folder `data.root`, or None if that is not set.
-            It returns `s5.plugins.Examples`, or a mapping of `train`, `val` and `test` to `Examples`.
+            It returns `s5.plugins.Examples`, or `{"train": Examples, "val": Examples, "test": Examples}`.
         n_classes: Number of classes; for a regression the number of features of a target.
         d_input: Features of a step.
         length: L, the steps of the longest sequence; shorter ones are padded.
@@ -91,7 +91,7 @@ def load_plugins(places: Iterable[str]) -> None:
         places: Folders, or names of entry points.
 
     Raises:
-        UserError: If a plug-in cannot be found or imported, or a family has the name of one of ours.
+        UserError: If a plug-in cannot be found or imported, or a family has a name that this package uses itself.
     """
     for place in places:
         folder = plugin_folder(place)

@@ -1,8 +1,8 @@
 """`brown_pairs`: whether two passages come from one document of the Brown corpus (Francis and Kučera 1964).
 
 A pair is a passage of the first half of a document, and a passage of the second half of the same document or of another
-document of its genre. Each document of a split has equally many pairs of both kinds as its first document, and the
-order of the two passages is random. So only the texts give the answer. Each split has the same proportions of genres.
+document of its genre. Every document of a split is the first document of equally many pairs of both kinds, and the two
+passages have a random order. So only the texts give the answer. Each split has the same proportions of genres.
 """
 
 import functools

@@ -30,7 +30,7 @@ _FILES_PER_CHUNK = 250
 
 
 def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
-    """Plan the conversion: rows are the negative, then the positive training reviews, then the same of the test."""
+    """Plan the conversion. Order of the rows: negative, then positive training reviews, then the same for the test."""
     folders = find_files(info.name, root)
     reviews = {name: _reviews(folder, _expected(info, name)) for name, folder in folders.items()}
     names = [f"{split}/{kind}" for split in ("train", "test") for kind in _KINDS]

@@ -41,7 +41,7 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
         found = sorted(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
         raise DataError(
             f"data.name={own.name}: its `load` returned {found}",
-            hint="return Examples, or a mapping of train, val and test to Examples",
+            hint='return Examples, or {"train": Examples, "val": Examples, "test": Examples}',
         )
     mean, std = _moments(*splits["train"][::2])
     return Dataset(

@@ -1,7 +1,7 @@
 """Hand-written derivatives, and a switch to the derivatives that JAX itself derives.
 
-The hand-written ones are fast and save memory, but they exist in reverse mode only, and only once. Hessians, Jacobian
-products and penalties on gradients need derivatives that can be differentiated again.
+The hand-written ones are fast and save memory, but with them a function can be differentiated only once, and only in
+reverse mode. Hessians, Jacobian products and penalties on gradients need those of JAX.
 """
 
 import functools
@@ -43,7 +43,7 @@ def uses_jax_derivatives() -> bool:
 def with_derivative(
     forward: Callable[..., Any], backward: Callable[..., Any], nondiff_argnums: tuple[int, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a function a hand-written derivative, which it has outside of `jax_derivatives`.
+    """Return a decorator that gives a function a hand-written derivative, used outside of `jax_derivatives`.
 
     Args:
         forward: As for `jax.custom_vjp.defvjp`.

@@ -86,7 +86,7 @@ def dropout(x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | Non
 
 
 def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch 1 H"] | None) -> Float[Array, "batch L H"]:
-    """Return the gelu of y times the dropout factors, computed in float32 and returned in the precision of y."""
+    """Return the gelu of y, multiplied by the dropout factors; computed in float32, returned in y's precision."""
     x = jax.nn.gelu(y.astype(jnp.float32))
     return (x if factors is None else x * factors).astype(y.dtype)
 

@@ -56,8 +56,8 @@ def _seeded(key_data: Any) -> np.random.Generator:
 def make_traceable(make: Callable[[np.random.Generator], M], rngs: nnx.Rngs | np.random.Generator) -> M:
     """Return `make(generator)`, also inside of JAX's transformations, such as `nnx.jit`, `nnx.vmap`, `nnx.eval_shape`.
 
-    There the key has no value yet, and NumPy cannot draw. The structure of the module does not depend on the key: it is
-    taken from another one, and JAX calls NumPy for the values when it has the key.
+    There the key has no value yet, and NumPy cannot draw. The structure of the module does not depend on the key, so
+    it is taken from a module made with another key. When JAX has the value of the key, it calls NumPy for the values.
 
     Args:
         make: Makes a module with initial values from the generator.

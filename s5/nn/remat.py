@@ -1,4 +1,4 @@
-"""Marks the values of a layer that are saved for the backward pass, so that it need not compute them again."""
+"""Marks the values of a layer that are saved for the backward pass, so that they are not computed again there."""
 
 from typing import Any
 

@@ -241,7 +241,8 @@ def _checkpoints(run_dir: Path) -> Iterable[Path]:
 def _drop_old(run_dir: Path, keep: int) -> None:
     """Delete all checkpoints of a run but the last `keep`.
 
-    The newest attempt's count as the last. If earlier attempts have some with more steps, these were found damaged.
+    They are ordered by attempt, then by step: if an earlier attempt has a checkpoint of a later step, the newest
+    attempt has found it damaged.
     """
     by_age = sorted(_checkpoints(run_dir), key=lambda path: (int(path.parent.parent.name), int(path.name)))
     for path in by_age[:-keep]:

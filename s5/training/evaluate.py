@@ -21,7 +21,7 @@ def is_padded(dataset: Dataset) -> bool:
 
 
 def valid_lengths(dataset: Dataset) -> Callable[[Batch], Any]:
-    """Return a function that returns the lengths of a batch, or None, which is faster, if no sequence is padded."""
+    """Return a function from a batch to its lengths; or to None, which is faster, if no sequence is padded."""
     return (lambda batch: batch.lengths) if is_padded(dataset) else (lambda batch: None)
 
 

@@ -123,12 +123,12 @@ def test_no_attempt_begins_while_an_engine_is_away_that_may_have_the_one_before(
     supervisor.close()
     docker.daemon.kill()
     monkeypatch.setattr(container_session, "KILL_ORPHAN_S", 0.5)
-    with pytest.raises(StoreError, match=r"its container may still run, .*: no Docker engine answers at unix:"):
+    with pytest.raises(StoreError, match=r"its container may still be running, .*: no Docker engine answers at unix:"):
         Supervisor(run.order).run()
     for verb in ("retry", "cancel", "cancel"):
         assert main([verb, "work", "--runs", str(tmp_path / "runs")]) == ExitCode.UNREACHABLE
         said = " ".join(capsys.readouterr().err.split())
-        assert "its container may still run, and cannot be ended: no Docker engine answers at unix:" in said
+        assert "its container may still be running, and cannot be ended: no Docker engine answers at unix:" in said
         assert "hint: if its engine does not answer" in said
     assert list(run.store.sweep("work").state().manifest.headers) == [1]
     assert [path.name for path in (run.run_dir / "attempts").iterdir()] == ["0"]

@@ -263,6 +263,6 @@ class LocalQueue:
 
 
 def _waits_for(resources: Resources) -> str:
-    """Return the message of a run that does not start because other sweeps hold the slots."""
+    """Return the message for a run that does not start because other sweeps hold the slots."""
     count, kind = resources.gpus_per_node or resources.cpus_per_task, "GPU" if resources.gpus_per_node else "core"
     return f"waits for {count} {kind}{'s' if count > 1 else ''} that other sweeps on this machine hold"

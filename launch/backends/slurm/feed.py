@@ -114,7 +114,7 @@ def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
 
 
 def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
-    """Make the records of the sweep's arrays agree with the queue, and cancel waiting tasks that wait for wrong jobs.
+    """Make the records of the sweep's arrays agree with the queue; cancel tasks whose dependencies are out of date.
 
     Returns:
         The arrays in the queue; the queue; the state of the sweep without the task `leaving`; and the runs whose tasks

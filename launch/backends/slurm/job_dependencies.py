@@ -1,7 +1,7 @@
 """Name the jobs that a job array waits for, for runs that come after other runs. Pure.
 
-A record names a single run in the queue `UUID_3`, by its array's uuid and its index, and all runs of an array `UUID`.
-The options for Slurm are `afterok:12_3` and `afterok:12`.
+In a record, `UUID_3` is a single run in the queue (the uuid of its array, and its index), and `UUID` all runs of an
+array. The options for Slurm are `afterok:12_3` and `afterok:12`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The runs of a sweep and its arrays in the queue: find runs to submit, and jobs that wait for the wrong jobs."""
+"""The runs of a sweep and its arrays in the queue: find runs to submit, and jobs whose dependencies are out of date."""
 
 from __future__ import annotations
 
@@ -54,20 +54,25 @@ class QueueState:
         return self.view(run_id).state if run_id in self.manifest.listed else State.LOST
 
     def unmet(self, run_ids: Iterable[str]) -> OpenRequirements:
-        """Return the requirements of runs that are not met yet."""
+        """Return the unmet requirements of runs."""
         return self._sweep.dependencies.open_requirements(run_ids, self._state)
 
     def submittable(self, waiting: Collection[str]) -> tuple[list[str], int]:
-        """Return the runs that may be submitted now, in order, and how many runs may be submitted now or later."""
+        """Return the runs that may be submitted now, in order, and the number of runs that may be submitted at all.
+
+        Args:
+            waiting: The runs that are left to submit. A run does not count if a predecessor is neither among these nor
+                pending or running. It is not in the list if a pending or running predecessor has no task in the queue.
+        """
         unmet = self.unmet(waiting)
         alive = {run_id for runs in unmet.left.values() for run_id in runs if self._state(run_id) in _ALIVE}
         ready = [run_id for level in unmet.levels(waiting, alive & self.positions.keys()) for run_id in level]
         return ready, sum(len(level) for level in unmet.levels(waiting, alive))
 
     def stale_jobs(self) -> dict[str, list[str]]:
-        """Return the jobs that wait for the wrong jobs now, each with its waiting runs.
+        """Return the jobs in the queue whose dependencies are out of date, each with its waiting runs.
 
-        This happens after a failed run was submitted again: it is in another array then.
+        After a failed run was submitted again, it is in another array. A job that waits for the old array never begins.
         """
         if not self.manifest.has_dependencies:
             return {}

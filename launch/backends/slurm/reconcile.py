@@ -111,7 +111,7 @@ def throttle(found: Reconciled, limit: int | None, listing: QueueSnapshot) -> tu
 def exclude_failed_nodes(
     folder: str, arrays: Sequence[Array], listing: QueueSnapshot, nodes: Sequence[str], always: str | None
 ) -> None:
-    """Exclude nodes on which runs were killed for the waiting tasks of arrays in the queue.
+    """Tell Slurm that the waiting tasks of arrays in the queue must avoid nodes on which runs were killed.
 
     The new list replaces the old one in Slurm, so it also contains `always`, the nodes that the profile excludes.
 

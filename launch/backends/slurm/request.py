@@ -53,7 +53,7 @@ class SubmissionInput:
         shares: The shares of `max_parallel` that arrays in the queue already have.
         exclude: Nodes to exclude.
         predecessor_jobs: Jobs of other sweeps that must succeed first.
-        unmet: The requirements of the runs that are not met yet.
+        unmet: The unmet requirements of the runs.
         positions: The positions of the runs that are in the queue already, by run id.
         blocks: Run id to the names of the blocks that contain the run and that other runs wait for.
         cwd: The folder in which the user typed the command.
@@ -85,7 +85,7 @@ class SubmitRequest:
         record: The record that is written before the array is submitted.
         script: The batch script.
         command: The command line that submits the array held, without its dependencies.
-        follows: The array whose end it waits for, by uuid or job number; None if it need not wait for an end.
+        follows: The array that must end before it begins, by uuid or job number; None if there is no such array.
         predecessor_jobs: Jobs of other sweeps that must succeed first; the record names the arrays of its own sweep.
     """
 
@@ -173,7 +173,9 @@ def _groups(
 ) -> Iterator[tuple[Resources, tuple[Requirement, ...], list[ArrayTask]]]:
     """Yield groups of tasks that can share an array: their resources, requirements and blocks are equal.
 
-    Blocks that other runs wait for get their own arrays, so that these runs need only one `afterok` for each array.
+    A block that other runs wait for gets arrays of its own. So a run that waits for the block needs one `afterok` for
+    each of these arrays, not one for each run. If there would be too many groups, runs of equal resources share
+    arrays, and wait for the requirements of all of them.
     """
     unmet = want.unmet.of
     if len({(resources, unmet[task.run_id]) for task, resources in tasks if task.run_id in unmet}) > _MOST_WAITS:

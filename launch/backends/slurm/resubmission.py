@@ -35,8 +35,8 @@ def resources_for_retry(view: RunView, retried: int) -> Resources:
 def should_resubmit(view: RunView, manifest: Manifest) -> bool:
     """Return whether a run may be submitted again without a request of the user.
 
-    A run that the user stopped is not. An attempt without a recorded end was killed with its supervisor, or, if Slurm
-    says so, its node failed. The retry policy for that reason is the limit.
+    A run that the user stopped may not. A lost run, whose last attempt has no recorded end, counts as killed; if Slurm
+    says that its node failed, as a node failure. It may be submitted again as often as the retry policy says for this.
     """
     if view.state is State.LOST:
         policy = manifest.headers[view.generation].retry
@@ -50,7 +50,7 @@ def should_resubmit(view: RunView, manifest: Manifest) -> bool:
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
-    """Return the nodes to exclude, sorted: those that killed attempts of at least `after` runs, if others work better.
+    """Return the nodes to exclude, sorted: runs were killed there (at least `after`), and other nodes execute runs.
 
     Args:
         views: The views of the runs of the sweep.

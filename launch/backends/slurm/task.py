@@ -2,8 +2,8 @@
 
 `python -m launch.backends.slurm.task ARRAY_FILE`
 
-It finds its run in the array's record by the task's index, and supervises it like a local run. Special for Slurm are
-the job's time limit, the meaning of a signal, and the requeue, which is requested outside of the container.
+The process finds its run in the array's record by the task's index, and supervises it like a local run. Three things
+are special for Slurm: the job's time limit, the meaning of a signal, and the requeue, requested outside the container.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class SlurmTask(Host):
         return self._record.resources.tasks > 1 or command.step is not None
 
     def limits(self, timeout_min: float | None) -> Callable[[], tuple[float, float]]:
-        """Return a function that returns when to ask the command to stop and when to kill it, from the job's end."""
+        """Return the function, which computes the two times from the end of the job's time limit."""
         looks = itertools.count()
 
         def find() -> tuple[float, float]:
@@ -116,7 +116,7 @@ class SlurmTask(Host):
         return find
 
     def _before(self, end: float) -> tuple[float, float]:
-        """Return when to ask a command to stop and when to kill it (monotonic clock), for the end of its job."""
+        """Return two times of the monotonic clock: to ask a command to stop, and to kill it, before its job ends."""
         now, left, delay = time.monotonic(), end - time.time(), self._record.signal_delay_s
         return now + max(0.0, left - delay), now + max(0.0, left - min(_MOST_LAST_WORDS_S, delay / 4))
 

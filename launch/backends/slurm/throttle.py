@@ -13,7 +13,7 @@ class Share:
     Attributes:
         array: The array, by uuid or job number.
         throttle: How many of its tasks may run at once; None for no limit.
-        follows: The array whose end it waits for and whose share it then has; None if it has its own share.
+        follows: The array that must end first, whose share it then takes over; None if it has a share of its own.
     """
 
     array: str

@@ -62,7 +62,7 @@ def unreachable(said: str) -> BackendError:
 
 
 def user_of(client: Any) -> str:
-    """Return the `uid:gid` in a container that owns files as this user does: 0:0 if the engine runs without root."""
+    """Return the `uid:gid` in a container whose files belong to this user: 0:0 if the engine runs without root."""
     uid, gid = os.getuid(), os.getgid()
     if uid != 0:
         options: list[Any] = client.info().get("SecurityOptions") or []

@@ -1,10 +1,10 @@
-"""A process that runs one Docker container; the supervisor sees the process's exit code and output only.
+"""A process that runs one Docker container; the supervisor sees only the exit code and the output of this process.
 
     docker_driver run REQUEST          create, start, copy the output, forward signals, wait, remove
     docker_driver end FOLDER GRACE_S   end the containers that are labelled with an attempt's folder
 
 The engine removes the container when it has ended, even if this process is gone. This process holds the container's
-standard input open. When this process dies, that input closes, and the training process stops as without supervisor.
+standard input open. When this process dies, that input closes, and the training process stops, as when it is orphaned.
 """
 
 from __future__ import annotations

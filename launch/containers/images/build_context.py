@@ -124,7 +124,7 @@ def _clear(folder: Path, files: set[Path], folders: set[Path]) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a file unless the target has the same content: by its unchanged time the engine sees that it is the same."""
+    """Copy a file. A target with the same content keeps its time, which tells the engine that it has not changed."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -159,7 +159,7 @@ def _stage_wheels(spec: ImageSpec, wheels: Path, target: Path) -> None:
 
 
 def _missing(locks: tuple[Path, ...], files: list[Path]) -> Iterator[str]:
-    """Yield the packages in the locks, except those for some machines only, that none of the files contains."""
+    """Yield the packages in the locks for which there is no file; packages for some machines only are left out."""
     for name, version, marker in (pin for lock in locks for pin in _PIN.findall(lock.read_text())):
         start = re.compile(rf"{re.sub(r'[-_.]+', '[-_.]+', name)}-{re.escape(version)}[-.]", re.IGNORECASE)
         if ";" not in marker and not any(start.match(path.name) for path in files):

@@ -95,7 +95,7 @@ class Conversion:
 
 
 def make_sif(maker: Conversion, place: Path) -> None:
-    """Make a .sif file with Apptainer, from an archive of the image's id, as its name may mean another image now."""
+    """Make a .sif file with Apptainer, from an archive of the image with this id: its name may have moved since."""
     _need("apptainer", "on a machine with Apptainer, or bring a .sif file and name it with image:")
     source = f"docker://{maker.image.reference}"
     if maker.held is not None:

@@ -154,7 +154,7 @@ class Runtime(ABC):
         return None
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End the containers of an attempt whose supervisor is gone; they survive when our processes are killed.
+        """End the containers of an attempt whose supervisor is gone: containers survive a kill of the supervisor.
 
         Args:
             folder: The attempt's folder, absolute.
@@ -162,7 +162,7 @@ class Runtime(ABC):
             engine: The address of the engine; None for the engine that new containers use.
 
         Returns:
-            The reason why a container may still run; None if every container has ended.
+            The reason why a container may still be running; None if every container has ended.
         """
         del folder, grace_s, engine
         return None

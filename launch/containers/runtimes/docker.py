@@ -60,7 +60,7 @@ class Docker(Runtime):
         return docker_host(surroundings)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End the containers of an attempt; return why a container may still run, or None."""
+        """End the containers of an attempt; return why a container may still be running, or None."""
         # Imported here, as the import costs every supervisor milliseconds and few need it.
         from subprocess import TimeoutExpired
 

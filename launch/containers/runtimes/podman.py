@@ -70,7 +70,7 @@ class Podman(Runtime):
         return bool(found)
 
     def end(self, folder: str, *, grace_s: float = 0.0, engine: str | None = None) -> str | None:
-        """End the containers of an attempt; return why a container may still run, or None."""
+        """End the containers of an attempt; return why a container may still be running, or None."""
         del engine
         containers = _containers(folder)
         if not containers:
@@ -106,7 +106,7 @@ def _ask(*words: str, timeout_s: float = _PATIENCE_S) -> str | None:
 
 
 def _run_words(request: ContainerRequest) -> list[str]:
-    """Return the first words of `podman run`; with them it never pulls an image, and runs as this user."""
+    """Return the first words of `podman run`: it never pulls an image, and executes the command as this user."""
     words = [_PROGRAM, "run", "--pull=never", "--image-volume=ignore", "--tz=local", f"--user={request.user}"]
     words += ["--init"] if any(map(os.path.exists, _INITS)) else []
     # Without root's rights this user is mapped to itself.
