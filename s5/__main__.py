@@ -122,7 +122,7 @@ def _evaluate_verb(words: Sequence[str]) -> None:
         type=float,
         default=1.0,
         metavar="X",
-        help="the sampling interval of NAME over that of the run's data",
+        help="the sampling interval of NAME divided by that of the run's data",
     )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(words)

@@ -37,8 +37,8 @@ def check_predecessors(selected: Sequence[Run], predecessors: Sequence[Run], sta
         for other in selected:
             for label in set(other.spec.dependencies.requires).intersection(run.spec.dependencies.provides):
                 raise LaunchError(
-                    f"{other.record.run_id} comes after {label}, and its run {run.record.run_id} has not succeeded "
-                    "and is not selected",
+                    f"{other.record.run_id} comes after {label}, but {run.record.run_id}, a run of {label}, has not "
+                    "succeeded and is not selected",
                     hint=f"select both with --only, or run {label} first",
                 )
 

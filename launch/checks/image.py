@@ -25,7 +25,7 @@ def check_image(held: EngineImage) -> Iterator[Check]:
     """Execute an image and check its platform, package versions, driver and one step of training."""
     gpus = held.platform == "cuda" and _DEVICE.exists()
     if held.platform == "cuda" and not gpus:
-        advice = "check it on the machine that is to run it; all checks below but the platform hold"
+        advice = "check it on the machine that will execute it; here all checks below are valid, except the platform"
         yield warn("gpu", "this machine has no NVIDIA GPU", advice)
     yield from judge(_look_inside(held, gpus=gpus), held.platform, held.labels.get(f"{LABEL}min-driver"))
 
@@ -54,7 +54,7 @@ def judge(facts: Mapping[str, Any], platform: str | None, min_driver: str | None
     if found is not None and (platform is None or found == {"cuda": "gpu"}.get(platform, platform)):
         yield ok("platform", devices)
     else:
-        advice = f"this image is to compute on {platform}: is the GPU handed in, is the driver new enough?"
+        advice = f"this image computes on {platform}: does the container see the GPU, and is the driver new enough?"
         yield fail("platform", devices, advice)
     if loaded := facts.get("loaded"):
         yield ok("cuda", ", ".join(f"{library} {_version(library, number)}" for library, number in loaded.items()))

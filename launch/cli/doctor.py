@@ -28,7 +28,7 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--on", metavar="PROFILE", default="local", help="the cluster to check (default: this machine)")
     parser.add_argument("--json", action="store_true", help="a list of objects instead of lines")
-    codes = "1 if a check fails: runs cannot succeed there as it is; 3 if the cluster does not answer"
+    codes = "1 if a check fails, so that runs cannot succeed there; 3 if the cluster does not answer"
     parser.epilog = f"{parser.epilog}\n({codes})"
 
 

@@ -28,8 +28,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
     parser.description = (
         "Delete what finished runs no longer need: all checkpoints but the last of each run that has succeeded (it "
-        "holds the best model too); torn temporary files; snapshots of code, copies of plug-ins and converted images "
-        "that no run refers to. "
+        "holds the best model too); leftover temporary files; snapshots of code, copies of plug-ins and converted "
+        "images that no run refers to. "
         "Runs that are live or have not succeeded keep everything."
     )
 

@@ -28,7 +28,7 @@ def warn_of_silent_scheduler(states: Iterable[SweepState]) -> None:
     """Warn that the states of the sweeps may be out of date if their scheduler does not answer."""
     for error in dict.fromkeys(state.scheduler_error for state in states):
         if error is not None:
-            console.warn(f"{error}; shown is what the run directories say, and what the queue held when last asked")
+            console.warn(f"{error}; the states are those of the run directories and of Slurm's last answer")
 
 
 def warn_of_unreadable(results: Results) -> None:

@@ -25,7 +25,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
     parser.add_argument("--failed", action="store_true", help="only what failed, not what was cancelled or lost")
     parser.add_argument("--on", metavar="PROFILE", help="where to run (default: as submitted)")
-    parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: as submitted)")
+    parser.add_argument("--runtime", metavar="RUNTIME", help="the runtime, such as docker (default: as submitted)")
     add_image_arguments(parser, default="as submitted")
     parser.add_argument("--detach", action="store_true", help="run in the background and return at once")
     parser.description = (

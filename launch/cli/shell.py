@@ -36,7 +36,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "image", metavar="IMAGE", nargs="?", help="a name, REPO@sha256:…, a file (default: as for a sweep)"
     )
-    parser.add_argument("--on", metavar="PROFILE", default="local", help="whose mounts and settings (default: local)")
+    parser.add_argument(
+        "--on", metavar="PROFILE", default="local", help="the profile with the mounts and settings (default: local)"
+    )
     parser.add_argument(
         "--runtime",
         metavar="RUNTIME",

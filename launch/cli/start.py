@@ -240,8 +240,8 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
         console.hint(f"`{command}` resumes")
     elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
         console.hint(
-            f"`launch logs {failed[0].run_id}` shows why; once their config is corrected `{command}` starts them "
-            f"again, as they are `launch retry {name}{options}` does"
+            f"`launch logs {failed[0].run_id}` shows why; `{command}` starts them again once their config is "
+            f"corrected, `launch retry {name}{options}` without a correction"
         )
     else:
         advise(name, formatting.count_free(views), failed[0].run_id if failed else "RUN", options=options)

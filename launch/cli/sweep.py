@@ -36,10 +36,10 @@ def configure(parser: Parser) -> None:
 def add_submission_arguments(parser: Parser) -> None:
     """Add the arguments that `launch sweep` and `launch run` share."""
     parser.add_argument(
-        "overrides", metavar="key=value", nargs="*", default=[], help="overrides in Hydra's grammar; they win"
+        "overrides", metavar="key=value", nargs="*", default=[], help="settings to override, in Hydra's grammar"
     )
     parser.add_argument("--on", metavar="PROFILE", default="local", help="where to run (default: local)")
-    parser.add_argument("--runtime", metavar="RUNTIME", help="what wraps the command (default: the profile's)")
+    parser.add_argument("--runtime", metavar="RUNTIME", help="the runtime, such as docker (default: the profile's)")
     parser.add_argument(
         "--plugins",
         metavar="PLUGIN",
@@ -56,7 +56,7 @@ def add_submission_arguments(parser: Parser) -> None:
     how.add_argument("--detach", action="store_true", help="run in the background and return at once")
 
 
-def add_image_arguments(parser: Parser, default: str = "the profile's, else by GPUs") -> None:
+def add_image_arguments(parser: Parser, default: str = "the profile's; else cuda12 with GPUs, or cpu") -> None:
     """Add the options for the image in which commands execute, and for the mounts of the container."""
     parser.add_argument(
         "--image",

@@ -67,7 +67,7 @@ def _find_in_block(name: str, spec: RunSpec, providers: Mapping[str, Sequence[Ru
     if len(found) != 1:
         raise _error(
             spec,
-            f"{len(found)} runs of {name} come before one run, which can start from one of them only",
+            f"a run comes after {len(found)} runs of {name}, but can start from only one of them",
             f"name the keys by which runs are matched, such as `after: {{{name}: [seed]}}`",
         )
     (source,) = found.values()

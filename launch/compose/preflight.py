@@ -107,7 +107,7 @@ def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
             yield _error(run, "data.zero_shot", f"data.zero_shot={name}: {reason}", "name a data set of the same kind")
     for fixed in (one for one in infos if permutation != _UNCHANGED and not one.permutable):
         reason = f"{fixed.name} is not a data set of images whose pixels can be reordered"
-        yield _error(run, "data.permutation", f"data.permutation={permutation}: {reason}", "leave it at none")
+        yield _error(run, "data.permutation", f"data.permutation={permutation}: {reason}", "set it to none")
 
 
 def _devices(run: Run, environment: Mapping[str, str]) -> int | None:

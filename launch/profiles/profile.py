@@ -186,7 +186,7 @@ def _container(values: Mapping[str, Any], place: Place) -> ContainerSettings:
     """Return a profile's settings of containers."""
     said = next((key for key in _CONTAINER_KEYS if key in values), None)
     if said is not None and values.get("runtime", "bare") not in ("bare", *ENGINES):  # `--runtime` names another
-        raise place.key(said).error("only an engine can do that", f"with runtime: {' or '.join(ENGINES)}")
+        raise place.key(said).error("only an engine can apply this", f"set runtime: {' or '.join(ENGINES)}")
     network, shm_gb = values.get("network"), values.get("shm_gb")
     if network is not None:
         at = place.key("network")

@@ -116,8 +116,8 @@ def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[
         if spec.dependencies.requires != runs[_same_run(spec)].dependencies.requires:
             found[str(leaf.block.place)] += 1
     return [
-        f"{place}: {count:,} runs of this block are already in an earlier block, and wait for nothing more than "
-        "there: trainings that are equal are one run"
+        f"{place}: {count:,} runs of this block are already in an earlier block: equal trainings are one run, which "
+        "waits only for what the earlier block waits for"
         for place, count in found.items()
     ]
 

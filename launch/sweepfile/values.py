@@ -38,7 +38,7 @@ def read_choices(raw: Any, place: Place) -> list[Any]:
     else:
         value = _parse(raw, place)
         if isinstance(value, Interval):
-            raise place.error(f"{describe(raw)} has no end of values", "an interval belongs under random.values")
+            raise place.error(f"{describe(raw)} has infinitely many values", "an interval belongs under random.values")
         values = list(value.values) if isinstance(value, Choices) else [value]
     if not values:
         raise place.error("the list of values is empty", "give it at least one value, or leave the key out")

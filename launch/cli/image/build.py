@@ -25,13 +25,13 @@ launch image build cuda12 --wheels wheels        # without network
 def configure(parser: Parser) -> None:
     """Add the action's arguments."""
     parser.add_argument("name", metavar="IMAGE", help="a name of docker/images.yaml")
-    parser.add_argument("--base", metavar="REF", help="the image to stand on instead of that of images.yaml")
+    parser.add_argument("--base", metavar="REF", help="the base image, instead of the one in images.yaml")
     parser.add_argument("--wheels", metavar="DIR", help="take packages from here, and nothing from the network")
     parser.add_argument("--no-network", action="store_true", help="reach no network; packages come from --wheels")
     parser.add_argument("--network", metavar="NET", choices=("default", "host"), help="the engine's default, or host")
     parser.add_argument("--pip-conf", metavar="FILE", help="pip's settings for the build (default: this machine's)")
     parser.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust (default: this machine's)")
-    parser.add_argument("--no-cache", action="store_true", help="use nothing that earlier builds made")
+    parser.add_argument("--no-cache", action="store_true", help="do not use the layers of earlier builds")
     add_builder(parser)
 
 

@@ -169,8 +169,8 @@ def test_a_user_error_is_mended_in_the_file_or_tried_again(control: Path, capfd:
     (control / "payload.py").write_text("raise SystemExit(2)\n")
     assert main(["sweep", "x.yaml"]) == 1
     hint = capfd.readouterr().err.splitlines()[-1]
-    assert "once their config is corrected `launch sweep x.yaml` starts them again" in hint
-    assert "as they are `launch retry x` does" in hint
+    assert "`launch sweep x.yaml` starts them again once their config is corrected" in hint
+    assert "`launch retry x` without a correction" in hint
 
 
 def test_plan_only_writes_directories_and_starts_nothing(control: Path, capfd: pytest.CaptureFixture[str]) -> None:

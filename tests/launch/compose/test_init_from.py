@@ -91,7 +91,7 @@ MISTAKES = {
     ),
     "several": (
         "{name: a, seeds: 2}, {after: a, base: {train.init_from: a}}",
-        "blocks[1].base.train.init_from: 2 runs of a come before one run",
+        "blocks[1].base.train.init_from: a run comes after 2 runs of a, but can start from only one",
         "`after: {a: [seed]}`",
     ),
     "a command": (

@@ -97,7 +97,7 @@ def test_the_users_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("mounts: [5]", "mounts[0]: 5 is not a mount", "SRC[:DST]"),
         ("mounts:\n- /a: /b", "mounts[0]: a mapping is not a mount", "without a space"),
         ("mounts: text", "mounts: 'text' is not a list", "SRC[:DST]"),
-        ("runtime: apptainer\nshm_gb: 3", "shm_gb: only an engine can do that", "docker or podman"),
+        ("runtime: apptainer\nshm_gb: 3", "shm_gb: only an engine can apply this", "docker or podman"),
         ("shm_gb: 0", "shm_gb: 0 is not a size", "GiB"),
         ("shm_gb: .inf", "shm_gb: inf is not a size", "GiB"),
         ("shm_gb: .nan", "shm_gb: nan is not a size", "GiB"),

@@ -25,7 +25,11 @@ MISTAKES = {
     "a value twice": ("experiment: e\ngrid: {a: [1e-3, 0.001]}", "grid.a: the value 0.001 is listed twice", None),
     "a sweep in base": ("experiment: e\nbase: {a: 'choice(1,2)'}", "base.a: 'choice(1,2)' is more than one", "grid"),
     "a sweep in a list": ("experiment: e\ngrid: {a: ['range(3)']}", "grid.a[0]: 'range(3)' is more than one", None),
-    "an interval in a grid": ("experiment: e\ngrid: {a: 'interval(0,1)'}", "has no end of values", "random.values"),
+    "an interval in a grid": (
+        "experiment: e\ngrid: {a: 'interval(0,1)'}",
+        "has infinitely many values",
+        "random.values",
+    ),
     "shuffle": (
         "experiment: e\ngrid: {a: 'shuffle(1,2)'}",
         "grid.a: 'shuffle(1,2)' is not a valid value: shuffle()",
