@@ -115,7 +115,7 @@ def _used(store: Store, kind: str) -> set[str | None]:
     if kind != "plugin":
         for file in store.root.glob(f"[!.]*/*/attempts/*/{ATTEMPT}"):
             record = find_attempt(str(file.parent))
-            used.add(record and _name(record, kind))  # an attempt whose record cannot be read uses what its manifest names
+            used.add(record and _name(record, kind))  # a record that cannot be read: the manifest names what it uses
     return used
 
 

@@ -1,4 +1,4 @@
-"""`launch status`: shows the state of every sweep and run, and changes nothing."""
+"""`launch status`: shows the state of every sweep and run, and changes no run."""
 
 from __future__ import annotations
 

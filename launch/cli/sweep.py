@@ -1,4 +1,4 @@
-"""`launch sweep`: executes every run of a sweep file that has not succeeded yet. The same command resumes a sweep."""
+"""`launch sweep`: executes every run of a sweep file that is left to do. The same command resumes a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`launch watch`: shows a sweep while it runs; it changes nothing without `--feed`."""
+"""`launch watch`: shows a sweep while it runs; without `--feed` it changes no run."""
 
 from __future__ import annotations
 
