@@ -23,6 +23,7 @@ from launch.grammar import format_value
 from launch.specs.choices import BackendName
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
+from launch.supervise.wandb_key import find_key
 
 if TYPE_CHECKING:
     from launch.compose.run import Run
@@ -198,6 +199,7 @@ def plan_runs(
             *state.manifest.problems,
             *containers.warnings,
             *_describe_unused_options(profile),
+            *_describe_missing_key(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
         ),
         obstacles=(*obstacles, *containers.obstacles),
@@ -209,6 +211,19 @@ def _describe_unused_options(profile: Profile) -> list[str]:
     names = unused_options(os.environ) if profile.backend is BackendName.SLURM else []
     where = profile.file or f"profile {profile.name}"
     return [f"not used: {', '.join(names)}; {where} says what sbatch gets"] if names else []
+
+
+def _describe_missing_key(runs: Sequence[Run]) -> list[str]:
+    """Return a warning if runs shall be uploaded to W&B, and this user has no key."""
+    trained = [run.config for run in runs if run.record.command is None]
+    online = sum(config["wandb"]["mode"] == "online" for config in trained)
+    host, key = find_key(os.environ) if online else ("", None)
+    if not online or key:
+        return []
+    return [
+        f"wandb.mode=online in {online} run{'s' * (online > 1)}, and there is no key for {host} here: nothing will be "
+        "uploaded; `wandb login` stores a key, wandb.mode=offline needs none"
+    ]
 
 
 def _find_obstacles(

@@ -43,8 +43,7 @@ def write_netrc(environment: Mapping[str, str]) -> str | None:
         StoreError: If the folder for keys belongs to another user.
         OSError: If the file cannot be written.
     """
-    host = urlsplit(environment.get("WANDB_BASE_URL", "")).hostname or _HOST
-    key = environment.get(KEY_VARIABLE) or _stored_key(environment, host)
+    host, key = find_key(environment)
     if not key or not key.isprintable() or " " in key:
         return None
     folder = _own_folder(make=True)
@@ -57,6 +56,12 @@ def write_netrc(environment: Mapping[str, str]) -> str | None:
     finally:
         os.close(fd)
     return path
+
+
+def find_key(environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the host of W&B and this user's key for it; None if the user has no key."""
+    host = urlsplit(environment.get("WANDB_BASE_URL", "")).hostname or _HOST
+    return host, environment.get(KEY_VARIABLE) or _stored_key(environment, host)
 
 
 def _stored_key(environment: Mapping[str, str], host: str) -> str | None:

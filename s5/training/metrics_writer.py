@@ -27,6 +27,7 @@ class MetricsWriter:
 
     def __init__(self, config: Config, attempt_dir: Path, on_metrics: MetricsListener | None = None) -> None:
         # Unbuffered: each line is one write, so a kill can only cut off the last line.
+        self._run_dir = attempt_dir.parent.parent
         self._metrics = (attempt_dir / METRICS).open("xb", buffering=0)
         self._timing = (attempt_dir / TIMING).open("xb", buffering=0)
         self._wandb = WandbLogger(config, attempt_dir)
@@ -46,6 +47,7 @@ class MetricsWriter:
     def write_resumed_from(self, attempt: int, step: int) -> None:
         """Write the first line: this attempt continues after `step` of the earlier `attempt`."""
         self._metrics.write(resume_line(attempt, step).encode())
+        self._wandb.log_earlier(self._run_dir)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Write one line of metrics; the values must depend on the config alone, to be reproducible."""

@@ -1,6 +1,7 @@
 """Logs the metrics to Weights & Biases. It is off by default, and its errors never end a run."""
 
 import hashlib
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from s5.config.choices import WandbMode
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
 from s5.errors import say
+from s5.run_dir.result import RUN, read_metrics
 
 
 class WandbLogger:
@@ -25,6 +27,16 @@ class WandbLogger:
         self._run: Any = None
         if config.wandb.mode is not WandbMode.disabled:
             self._guard(lambda: self._open_without_questions(config, attempt_dir))
+
+    def log_earlier(self, run_dir: Path) -> None:
+        """Log the metrics of the earlier attempts that this attempt continues.
+
+        W&B loses the last lines of a killed attempt, and the folder of an attempt is uploaded alone. If W&B has a line
+        already, as in the mode `online`, it ignores the repetition.
+        """
+        if self._run is not None:
+            for line in read_metrics(run_dir):
+                self.log(line["step"], {k: _number(v) for k, v in line.items() if k != "step"})
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Log one line of the metrics."""
@@ -55,16 +67,17 @@ class WandbLogger:
                 "hint: pip install 's5-launch[wandb]'"
             )
             return
-        values = to_dict(config)
+        group, name = _group_and_name(config, attempt_dir)
         self._run = wandb.init(
             project=config.wandb.project,
             entity=config.wandb.entity,
             mode=config.wandb.mode.name,  # pyright: ignore[reportArgumentType]
             id=wandb_run_id(config, attempt_dir),
             resume="allow",
-            name=f"{config.recipe or 'run'}-s{config.seed}",
+            name=name,
+            group=group,
             dir=str(attempt_dir),
-            config=values,
+            config=to_dict(config),
             # The launcher keeps the log and measures the load. Short timeouts, since training waits for them.
             settings=wandb.Settings(
                 console="off",
@@ -83,6 +96,18 @@ class WandbLogger:
         except Exception as error:  # no error of W&B may end the run
             self._run = None
             say(f"s5: W&B logging failed and is now off: {type(error).__name__}: {error}")
+
+
+def _group_and_name(config: Config, attempt_dir: Path) -> tuple[str | None, str]:
+    """Return the group and the name of a run in W&B: its sweep and its run id, which has the settings that vary."""
+    run_dir = attempt_dir.absolute().parents[1]
+    if (run_dir / RUN).exists():
+        return run_dir.parent.name, run_dir.name
+    return None, f"{config.recipe or 'run'}-s{config.seed}"
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value  # metrics.jsonl has null for NaN
 
 
 def wandb_run_id(config: Config, attempt_dir: Path) -> str:

@@ -312,3 +312,27 @@ def test_runs_on_a_file_system_without_hard_links(
     assert main(["sweep", "x.yaml"]) == 0
     assert "3 runs succeeded before" in capsys.readouterr().err
     assert len(list((exfat / "runs" / "x").glob("*/attempts/*"))) == 3
+
+
+def test_a_dry_run_tells_that_there_is_no_key_for_wandb(
+    control: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (control / "y.yaml").write_text("experiment: digits/s5\nseeds: 2\n")
+    monkeypatch.setenv("HOME", str(control))
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    for name in ("WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+
+    def said(*words: str) -> str:
+        assert main(["sweep", "y.yaml", "--dry-run", *words]) == 0
+        return " ".join(capsys.readouterr().err.split())
+
+    message = "wandb.mode=online in 2 runs, and there is no key for wandb.example.org here"
+    assert message in said("wandb.mode=online")
+    assert message not in said("wandb.mode=offline")
+    (control / ".netrc").write_text("machine wandb.example.org login user password x\n")
+    (control / ".netrc").chmod(0o600)
+    assert message not in said("wandb.mode=online")
+    (control / ".netrc").unlink()
+    monkeypatch.setenv("WANDB_API_KEY", "x")
+    assert message not in said("wandb.mode=online")
