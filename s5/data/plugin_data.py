@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Float64, Int
 
 from s5.catalog import DataError, data_root
 from s5.config.choices import Head
@@ -16,6 +16,7 @@ from s5.plugins import Examples
 
 _HELD_OUT = 0.15  # the share of `val` and the share of `test`, if the data set has no splits of its own
 _SPLITS = ("train", "val", "test")
+_DISTINCT_VALUES = 100  # the least number of float32 values in the range of a feature
 
 
 def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
@@ -72,8 +73,9 @@ def _check(own: PluginDataset, split: str, examples: Any) -> Arrays:
         raise DataError(f"{at}: {n} sequences, but {len(examples.labels)} labels", hint="return a label per sequence")
     inputs = np.zeros((n, own.length, own.d_input), np.float32)
     lengths = np.zeros(n, np.int32)
+    low, high = np.full(own.d_input, np.inf), np.full(own.d_input, -np.inf)
     for i, example in enumerate(examples.inputs):
-        values = np.asarray(example, np.float32)
+        values = _numbers(f"{at}, example {i}", example)
         if values.ndim != 2 or values.shape[1] != own.d_input:
             raise DataError(
                 f"{at}, example {i}: its shape is {values.shape}; expected (L, {own.d_input})",
@@ -90,9 +92,44 @@ def _check(own: PluginDataset, split: str, examples: Any) -> Arrays:
                 f"{at}, example {i}: step {step}, feature {feature} is {values[step, feature]}",
                 hint="replace missing values before training",
             )
-        inputs[i, : len(values)], lengths[i] = values, len(values)
+        with np.errstate(over="ignore"):  # the check below names the feature
+            inputs[i, : len(values)], lengths[i] = values, len(values)
+        low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
+    _check_precision(at, low, high)
     labels = _classes(own, at, examples) if own.head is Head.classification else _targets(own, at, examples, lengths)
     return inputs, labels, lengths
+
+
+def _numbers(at: str, example: Any) -> np.ndarray:
+    """Return an example or its targets in float64."""
+    try:
+        return np.asarray(example, np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{at}: not an array of numbers: {error}", hint="convert its values in `load`") from error
+
+
+def _check_precision(at: str, low: Float64[np.ndarray, " d"], high: Float64[np.ndarray, " d"]) -> None:
+    """Raise if float32, in which examples are stored, cannot tell the values of a feature apart.
+
+    Args:
+        at: The place for the message.
+        low: The least value of each feature.
+        high: The largest value of each feature.
+    """
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if not (largest < np.finfo(np.float32).max).all():
+        feature = int(np.argmax(largest))
+        raise DataError(
+            f"{at}: feature {feature} reaches {largest[feature]:.4g}, which float32 cannot store",
+            hint="scale the feature in `load`",
+        )
+    for feature, spacing in enumerate(np.spacing(largest.astype(np.float32))):
+        if 0 < high[feature] - low[feature] < _DISTINCT_VALUES * spacing:
+            raise DataError(
+                f"{at}: feature {feature} is {low[feature]:.10g} to {high[feature]:.10g}, where float32 has one value "
+                f"in {spacing:g}",
+                hint="subtract an offset in `load`, such as the first time of each sequence from its times",
+            )
 
 
 def _classes(own: PluginDataset, at: str, examples: Examples) -> Int[np.ndarray, " n"]:
@@ -111,7 +148,7 @@ def _targets(
 ) -> Float32[np.ndarray, "n L d_output"]:
     targets = np.zeros((len(lengths), own.length, own.n_classes), np.float32)
     for i, example in enumerate(examples.labels):
-        values = np.asarray(example, np.float32)
+        values = _numbers(f"{at}, targets of example {i}", example)
         if values.shape != (lengths[i], own.n_classes) or not np.isfinite(values).all():
             raise DataError(
                 f"{at}, example {i}: targets of shape {values.shape}; expected finite values of shape "

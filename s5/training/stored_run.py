@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float32, Int, PyTree, Real, Shaped
+from jaxtyping import Array, Float32, PyTree
+from numpy.typing import ArrayLike
 
 from s5.catalog import dataset_info
 from s5.config.choices import Head
@@ -18,6 +19,7 @@ from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
 from s5.data.batch import Batch, eval_batches
+from s5.data.given import check_given
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.steps import Steps, compute_intervals
@@ -59,10 +61,10 @@ class StoredRun:
     @fixed_numerics()
     def predict(
         self,
-        inputs: Shaped[np.ndarray, "n *documents L d_stored"],
-        lengths: Int[np.ndarray, " n *documents"] | None = None,
+        inputs: ArrayLike,
+        lengths: ArrayLike | None = None,
         *,
-        times: Real[np.ndarray, "n L"] | None = None,
+        times: ArrayLike | None = None,
         batch_size: int = 256,
     ) -> Float32[np.ndarray, "n *axes d_output"]:
         """Return the model's outputs for inputs in the units of the stored data set.
@@ -71,25 +73,26 @@ class StoredRun:
         For inputs that are already scaled, call `model` itself.
 
         Args:
-            inputs: The sequences, padded at their ends to one length L.
-            lengths: Valid steps of each sequence; None if all are valid.
-            times: When each step was observed, in units of the regular interval; None if all intervals are 1.
+            inputs: The sequences (n, L, d_stored), padded at their ends to one length L; pairs of documents
+                (n, 2, L, d_stored) for a retrieval.
+            lengths: Valid steps of each sequence (n,), or of each document (n, 2); None if all are valid.
+            times: When each step was observed (n, L), in units of the regular interval; None if all intervals are 1.
             batch_size: Number of examples to compute at once.
 
         Returns:
             Logits (n, d_output), or outputs of each step (n, L, d_output), float32.
 
         Raises:
-            ValueError: If the inputs do not have the shape that the model takes.
+            ValueError: If an argument does not fit the model, or a value is not finite, a token or a length out of
+                range, or times decrease; the message has the argument, the row and the value.
         """
         stored = load(self.config.data, compat_switches(self.config.compat)).splits["train"]
-        inputs = np.asarray(inputs)
-        shape = inputs.shape[:-2]
+        inputs, valid_steps = check_given(inputs, lengths, times, stored, d_input=self.task.d_input)
         split = replace(
             stored,
             inputs=inputs,
             labels=np.zeros(len(inputs), np.int32),
-            lengths=np.full(shape, inputs.shape[-2], np.int32) if lengths is None else np.asarray(lengths, np.int32),
+            lengths=valid_steps,
             rows=None,
             times=None if times is None else np.asarray(compute_intervals(np.asarray(times))),
         )

@@ -102,6 +102,10 @@ def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) ->
         ("d_input=2", "d_input=3", r"its shape is \(\d+, 2\); expected \(L, 3\)"),
         ("inputs=inputs,", "inputs=inputs[1:],", "59 sequences, but 60 labels"),
         ("ndmin=2)", "ndmin=2) * float('nan')", "example 0: step 0, feature 0 is nan"),
+        ("ndmin=2)", "ndmin=2) + 1.7e9", r"feature 0 is 1\d+.* to 1\d+.*, where float32 has one value in 128"),
+        ("ndmin=2)", "ndmin=2) * 1e39", "float32 cannot store"),
+        ("inputs=inputs,", "inputs=[[['x', 1.0]]] * len(inputs),", "example 0: not an array of numbers: could not"),
+        ("labels=[label for", "labels=[float(label) for", "the label 0.0 is not a whole number"),
         ("return Examples(", "return dict(", r"its `load` returned \['inputs', 'labels'\]"),
     ],
 )

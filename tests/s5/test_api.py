@@ -69,6 +69,16 @@ def test_predictions_take_inputs_as_they_are_stored(run: s5.StoredRun) -> None:
     assert accuracy == pytest.approx(run.metrics["test/accuracy"])
 
 
+def test_predictions_refuse_what_the_model_cannot_read(run: s5.StoredRun) -> None:
+    inputs = load(run.config.data).splits["test"].inputs[:5]
+    assert inputs.dtype == np.uint8
+    np.testing.assert_array_equal(run.predict(inputs), run.predict(inputs.astype(np.float64)))
+    with pytest.raises(ValueError, match=r"inputs have shape \(64, 1\); expected \(n, L, 1\); inputs\[None\]"):
+        run.predict(inputs[0])
+    with pytest.raises(ValueError, match=r"lengths\[4\] is 65; 1 to 64 are allowed"):
+        run.predict(inputs, np.array([64, 64, 64, 64, 65]))
+
+
 def test_pixels_are_not_taken_for_tokens(run: s5.StoredRun) -> None:
     split = load(run.config.data).splits["test"]
     with pytest.raises(ValueError, match=r"integer inputs are tokens, but this model reads one feature.*predict"):
