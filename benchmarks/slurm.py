@@ -187,7 +187,8 @@ class Bench:
         where = self.fresh()
         write_sweep(where, count)
         self.wall([*_LAUNCH, "sweep", "big.yaml", "--on", _CLOSED], where)
-        (where / "runs" / ".slurm" / "queue.json").unlink(missing_ok=True)
+        for file in (where / "runs" / ".slurm").glob("queue-*.json"):
+            file.unlink()
         took, calls, out = self.wall([*_LAUNCH, "status", "big"], where)
         if out.count("PENDING") != count:
             raise SystemExit(f"status showed {out.count('PENDING')} runs in the queue")

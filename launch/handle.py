@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, final
 
-from launch.actions.cancel import cancel
+from launch.actions.cancel import cancel, refuse_unreached
 from launch.actions.orphans import refuse_stuck
 from launch.actions.wait import Feeder, ignore, wait_for_end
 from launch.results.gather import Results, gather
@@ -90,7 +90,8 @@ class SweepHandle:
 
 
 def cancel_runs(store: Store, targets: Sequence[str]) -> list[RunView]:
-    """Cancel sweeps or runs, and return the views of the cancelled runs; raise if a container could not be ended."""
+    """Cancel sweeps or runs, and return the views of the cancelled runs; raise if one could not be ended."""
     cancelled = cancel(store, targets)
     refuse_stuck(cancelled.stuck)
+    refuse_unreached(cancelled.unreached)
     return cancelled.views

@@ -34,8 +34,11 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
+    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> dict[str, str]:
         """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
+
+        Returns:
+            The runs that could not be reached, each with the place where it is.
 
         Raises:
             BackendError: If a scheduler does not answer.

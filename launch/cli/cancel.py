@@ -35,18 +35,22 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Cancel the runs, and print each run that changes."""
-    from launch.actions.cancel import cancel
+    from launch.actions.cancel import cancel, refuse_unreached
     from launch.actions.orphans import refuse_stuck
     from launch.actions.targets import open_store
 
     cancelled = cancel(open_store(args.runs), args.targets)
     views = cancelled.views
-    for view in views:
-        console.note(f"{_becomes(view):<9}  {view.sweep}/{console.printable(view.run_id)}")
-    counts = Counter(_becomes(view) for view in views)
+    words = {f"{view.sweep}/{view.run_id}": _becomes(view) for view in views} | dict.fromkeys(
+        cancelled.unreached, "not reached"
+    )
+    for name, word in words.items():
+        console.note(f"{word:<11}  {console.printable(name)}")
+    counts = Counter(words.values())
     if views:
         console.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
     refuse_stuck(cancelled.stuck)
+    refuse_unreached(cancelled.unreached)
     if not views:
         console.note("nothing to cancel: everything named has ended")
     return ExitCode.OK

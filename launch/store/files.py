@@ -22,12 +22,13 @@ SNAPSHOTS = ".snapshots"
 
 _passed: dict[str, int] = {}
 
+_DENIED = "you may not write there; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write"
 _HINTS = {
     errno.ENOSPC: "free some space, then type the command again: it continues where it stopped",
     errno.EDQUOT: "your quota is used up; free some space, then type the command again",
     errno.EROFS: "the file system is read-only; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
-    errno.EACCES: "you may not write there; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
-    errno.EPERM: "you may not write there; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
     errno.ENAMETOOLONG: "the path is too long; set LAUNCH_RUNS to a folder for the runs with a shorter path",
     errno.ENOTDIR: "a part of the path is a file, not a folder; move the file, or set LAUNCH_RUNS to another folder",
 }
@@ -51,7 +52,27 @@ def store_error(error: OSError, doing: str) -> StoreError:
     `doing` is the action that failed, with the path: `write /runs/x/run.json`.
     """
     what = os.strerror(error.errno) if error.errno else str(error)
-    return StoreError(f"cannot {doing}: {what}", hint=_HINTS.get(error.errno or 0))
+    hint = _HINTS.get(error.errno or 0)
+    if hint == _DENIED and isinstance(error.filename, str):
+        hint = _owner_hint(error.filename) or hint
+    return StoreError(f"cannot {doing}: {what}", hint=hint)
+
+
+def _owner_hint(path: str) -> str | None:
+    """Return a hint if a file, or the folder that it would be in, belongs to another user; None if not."""
+    import pwd  # needed for this error only
+
+    while not os.path.lexists(path) and path not in ("", "/"):
+        path = os.path.dirname(path)
+    with suppress(OSError, KeyError):
+        owner = os.stat(path).st_uid
+        if owner not in (0, os.getuid()):
+            name = pwd.getpwuid(owner).pw_name
+            return (
+                f"{path} belongs to {name}: users share a folder of runs through a common group, "
+                'setgid and `umask 002`; "Several clusters, several users" in docs/slurm.md has the commands'
+            )
+    return None
 
 
 @contextmanager

@@ -13,6 +13,8 @@ class SchedulerView:
     Attributes:
         tasks: For each run in the queue, by its id, the reason why it waits; "" if the run has started, or if the
             scheduler gives no reason.
+        unseen: For each run in `tasks` whose job this machine cannot ask for, the newest generation with a request to
+            retry it when it was submitted. A later request makes that job void.
         running: The field `job_id` of each attempt whose job is running.
         taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
         problem: Why the scheduler could not be asked now; None if it answered.
@@ -20,10 +22,15 @@ class SchedulerView:
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])
+    unseen: Mapping[str, int] = field(default_factory=dict[str, int])
     running: frozenset[str] = frozenset()
     taken: float = 0.0
     problem: str | None = None
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
+
+    def has(self, run_id: str, retried: int) -> bool:
+        """Return whether a run is in the queue. `retried` is the newest generation with a request to retry it."""
+        return run_id in self.tasks and self.unseen.get(run_id, retried) >= retried
 
     def job_is_gone(self, job: str | None, started: float) -> bool:
         """Return whether the job of an attempt is certainly not running.

@@ -60,7 +60,8 @@ def take_snapshot(source: Path, runs: Path) -> Snapshot:
         except _Changed:
             continue
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            denied = error.errno == errno.EACCES and str(error.filename or "").startswith(os.fspath(runs))
+            if denied or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise store_error(error, f"copy the code to {runs / SNAPSHOTS}") from error
             place = f"{error.filename}: " if error.filename else ""
             raise LaunchError(f"the code cannot be copied: {place}{error.strerror}") from error

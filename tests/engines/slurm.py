@@ -21,7 +21,6 @@ from tests.engines.daemon import Daemon, EngineError, wait_until
 from tests.engines.packages import PATH, missing
 from tests.engines.slurm_settings import (
     ACCOUNT,
-    CLUSTER,
     Settings,
     Site,
     cgroup_conf,
@@ -236,8 +235,8 @@ class Slurm:
         self.daemon("slurmdbd").start(["slurmdbd", "-D"], {**self.environment, "MYSQL_UNIX_PORT": str(database)})
         self._until(lambda: _accepts(site.address, site.port + 1), "slurmdbd", "slurmdbd")
         # Before slurmctld's first start: it must find its cluster there, and its user an account.
-        if CLUSTER not in self.call("sacctmgr", "-n", "list", "cluster", "format=cluster%30", check=False):
-            self.call("sacctmgr", "-i", "-Q", "add", "cluster", CLUSTER)
+        if self.settings.name not in self.call("sacctmgr", "-n", "list", "cluster", "format=cluster%30", check=False):
+            self.call("sacctmgr", "-i", "-Q", "add", "cluster", self.settings.name)
             self.call("sacctmgr", "-i", "-Q", "add", "account", ACCOUNT)
             self.call("sacctmgr", "-i", "-Q", "add", "user", user, f"account={ACCOUNT}", check=False)
             self.call("sacctmgr", "-i", "-Q", "modify", "user", user, "set", f"defaultaccount={ACCOUNT}", check=False)

@@ -14,6 +14,7 @@ class Settings:
     """The settings that a test can choose for a cluster.
 
     Attributes:
+        name: The cluster's name.
         nodes: Virtual nodes, `node1` and so on.
         cpus: The configured number of CPUs of each node; all nodes share those of the machine.
         mem_mb: The memory of each node, in MiB.
@@ -36,6 +37,7 @@ class Settings:
         extra: More lines of slurm.conf.
     """
 
+    name: str = CLUSTER
     nodes: int = 4
     cpus: int = 8
     mem_mb: int = 32000
@@ -93,7 +95,7 @@ def slurm_conf(site: Site, settings: Settings) -> str:
     # With NoInAddrAny a daemon binds to what the host's name resolves to, which is good where that is loopback.
     bind = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" if site.address.startswith("127.") else ""
     lines = [
-        f"ClusterName={CLUSTER}",
+        f"ClusterName={settings.name}",
         f"SlurmctldHost={site.host}({site.address})",
         f"SlurmctldPort={site.port}",
         bind,

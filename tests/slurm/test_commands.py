@@ -121,6 +121,20 @@ def test_cancelling_a_running_run_returns_at_once_while_others_of_its_array_wait
     assert wait_until(lambda: project.states().count(State.SUCCEEDED) == 3, 60)
 
 
+def test_all_of_many_running_runs_are_asked_to_stop_while_others_of_their_array_wait(project: Project) -> None:
+    project.sweep(runs=15, max_parallel=13)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: len(project.starts()) == 13, 60)
+    views = project.views()
+    project.launch("cancel", *(view.run_id for view in (*views[:12], views[14])))
+    assert wait_until(lambda: project.states()[:12] == [State.CANCELLED] * 12, 60), project.views()
+    assert project.states()[14] is State.CANCELLED
+    project.hold(False)
+    assert wait_until(lambda: project.states().count(State.SUCCEEDED) == 2, 60)
+    assert project.states().count(State.CANCELLED) == 13
+
+
 def test_what_a_person_holds_stays_held(project: Project, slurm: Slurm) -> None:
     project.sweep(runs=3, max_parallel=1)
     project.hold()
@@ -129,7 +143,12 @@ def test_what_a_person_holds_stays_held(project: Project, slurm: Slurm) -> None:
     job = slurm.call("squeue", "-h", "-t", "PENDING", "-o", "%F").split()[0]
     slurm.call("scontrol", "hold", job)
     project.launch("sweep", "x.yaml", "--on", "test")
+    assert f"job {job} is held by an administrator (`scontrol release {job}` is theirs)" in project.said
+    slurm.call("scontrol", "release", job)
+    slurm.call("scontrol", "uhold", job)
+    project.launch("sweep", "x.yaml", "--on", "test")
     assert f"job {job} is held by a user: `scontrol release {job}` releases it" in project.said
+    assert "held by a user: `scontrol release" in project.launch("status", "x")
     project.hold(False)
     assert wait_until(lambda: project.states()[0] is State.SUCCEEDED, 30), slurm.jobs()
     assert wait_until(lambda: any("JobHeld" in line for line in slurm.jobs()), 30), slurm.jobs()

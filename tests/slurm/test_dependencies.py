@@ -1,8 +1,11 @@
 """Runs with predecessors in their sweep: the queue keeps the order, whatever happens to the predecessors."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +143,34 @@ def test_what_has_a_result_is_not_waited_for_whatever_its_job_does(project: Proj
     assert wait_until(lambda: order(project) == ["pre0", "post0"], 30), slurm.jobs()
     (project.folder / "hold-pre0").unlink()
     project.until(State.SUCCEEDED)
+
+
+def test_what_waits_for_a_run_that_was_cancelled_before_it_began_holds_no_node(project: Project, slurm: Slurm) -> None:
+    post = {**POST, "after": {"pre": "seed"}, "seeds": 3}
+    write(project, {**PRE, "seeds": 3}, post, max_parallel=1)
+    touch(project, "hold-pre0")
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: order(project) == ["pre0"], 30), slurm.jobs()
+    project.launch("cancel", project.views()[1].run_id)
+    (project.folder / "hold-pre0").unlink()
+    assert wait_until(lambda: not slurm.jobs(), 40), "a task waits 65 s for a result that is not to come"
+    done, planned = State.SUCCEEDED, State.PLANNED
+    assert wait_until(lambda: project.states() == [done, State.CANCELLED, done, done, planned, done], 5)
+    assert project.views()[4].message.startswith("waits for pre seed=1: 1 of 1 run CANCELLED")
+    assert "post1" not in order(project)
+
+
+def test_a_cluster_that_starts_failed_jobs_again_does_not_do_so_to_runs(project: Project, slurm: Slurm) -> None:
+    slurm.configure(replace(slurm.settings, extra=("RequeueExit=1,70-90",)))
+    project.profile(requeue=False)
+    write(project, PRE, {"does": "alone"}, retry={"crash": 0})
+    touch(project, "fail-pre0", "hold-pre1")
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: sorted(order(project)) == ["alone0", "pre0", "pre1"], 60), slurm.jobs()
+    os.kill(project.views()[1].pid or 0, signal.SIGTERM)  # it ends with 75, for a new job
+    assert wait_until(lambda: not slurm.jobs(), 60)
+    assert wait_until(lambda: project.states() == [State.FAILED, State.PREEMPTED, State.SUCCEEDED], 5)
+    assert len(order(project)) == 3
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from launch.backends.local.slots import check_fits, find_machine
 from launch.errors import BackendError, LaunchError
 from launch.profiles.profile import Profile
 from launch.self_command import python_command
+from launch.specs.choices import BackendName
 from launch.store import processes
 from launch.store.attempts import attempt_path, find_attempt
 from launch.store.files import store_errors
@@ -85,8 +86,13 @@ class LocalBackend(AttendedBackend):
             raise BackendError(f"the queue in the background did not start: {_last_line(log_path)}")
         return int(said)
 
-    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
-        """Send SIGTERM to the supervisors of running attempts; if a supervisor has died, to the processes it left."""
+    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> dict[str, str]:
+        """Send SIGTERM to the supervisors of running attempts; if a supervisor has died, to the processes it left.
+
+        Returns:
+            The runs that another machine executes, each with that machine.
+        """
+        elsewhere: dict[str, str] = {}
         for view in (view for view in views if view.state is State.RUNNING):
             path = attempt_path(view.run_dir, view.attempts - 1)
             record, supervisor = find_attempt(path), None
@@ -96,6 +102,9 @@ class LocalBackend(AttendedBackend):
             for process in left:
                 processes.send(process, signal.SIGTERM)
                 os.close(process)
+            if record is not None and record.backend == BackendName.LOCAL and record.host != processes.host():
+                elsewhere[view.run_id] = f"process {record.pid} on {record.host}"
+        return elsewhere
 
 
 def _last_line(path: Path) -> str:

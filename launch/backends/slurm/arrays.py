@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from typing import NamedTuple
 from launch.errors import LaunchError, StoreError
 from launch.specs.resources import Resources
 from launch.store.files import create_file, fault_point, read_bytes, replace_file, store_errors
+from launch.store.manifest import Manifest
 from launch.store.record_json import read_record, to_json
 from launch.store.records import FORMAT_VERSION
 
@@ -41,6 +42,11 @@ class ArrayTask(NamedTuple):
     run_id: str  # the run it executes
     generation: int  # the manifest generation whose retry policy applies
     retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
+
+    def counts_in(self, manifest: Manifest) -> bool:
+        """Return whether the task would still start its run: the user has not asked for a retry since."""
+        listed = manifest.listed.get(self.run_id)
+        return listed is not None and self.retried >= listed.retried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,9 @@ class ArrayRecord:
         feeds: Whether a task that ends may submit the runs that are left.
         accounts: Whether the cluster has accounting, which knows how jobs ended.
         waits: The arrays (`UUID`) and single tasks (`UUID_3`) of the sweep that must succeed before this array begins.
+        cluster: The cluster that has the array, `lab@ctl1:6817`; None if an older version submitted it.
+        user: The name of the user that submitted it; None if an older version did.
+        requeue_exits: Exit codes after which the cluster itself starts a job again: a task ends with others.
         created: When the record was written, seconds since the epoch.
     """
 
@@ -78,6 +87,9 @@ class ArrayRecord:
     feeds: bool = False
     accounts: bool = False
     waits: tuple[str, ...] = ()
+    cluster: str | None = None
+    user: str | None = None
+    requeue_exits: tuple[int, ...] = ()
     version: int = FORMAT_VERSION
 
 
@@ -88,6 +100,11 @@ class Array:
     record: ArrayRecord  # the record of the array
     job: str | None  # the number of its job; None if it was not recorded
     released: bool = False  # whether it was released after its submission
+
+    @property
+    def place(self) -> str:
+        """Its job, user and cluster, for messages about an array that cannot be seen from here."""
+        return f"job {self.job or '?'} of {self.record.user} on the cluster {self.record.cluster}"
 
 
 def job_name(sweep: str, uuid: str) -> str:
@@ -122,8 +139,9 @@ def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
     replace_file(array_path(sweep, record.uuid, "sh"), script.encode())
     fault_point("array.scripted")
     plain = to_json(record)
-    if not record.waits:
-        del plain["waits"]
+    for name in ("waits", "requeue_exits"):
+        if not plain[name]:
+            del plain[name]
     create_file(array_path(sweep, record.uuid), (json.dumps(plain, sort_keys=True) + "\n").encode())
     fault_point("array.written")
 
@@ -154,6 +172,11 @@ def live_arrays(sweep: str) -> list[Array]:
             record, released = read_array(array_path(sweep, uuid)), f"{uuid}.released" in names
             found.append(Array(record=record, job=_job(sweep, uuid), released=released))
     return sorted(found, key=lambda array: (array.record.created, array.record.uuid))
+
+
+def users_of(arrays: Iterable[Array]) -> frozenset[str]:
+    """Return the names of the users that submitted some arrays, as far as they are recorded."""
+    return frozenset(array.record.user for array in arrays if array.record.user is not None)
 
 
 def finished_uuids(sweep: str) -> frozenset[str]:

@@ -7,15 +7,16 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import final
 
 from launch.backends.base import SchedulerBackend, Submitted
 from launch.backends.slurm import squeue
-from launch.backends.slurm.arrays import ArrayTask, live_arrays
+from launch.backends.slurm.arrays import Array, ArrayTask, live_arrays, users_of
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.cluster import check_partition, read_partitions
+from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.feed import feed
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
 from launch.backends.slurm.sbatch import sbatch
@@ -96,24 +97,50 @@ class SlurmBackend(SchedulerBackend):
         """Submit the PLANNED, PREEMPTED and LOST runs of a generation, as many as the queue has room for."""
         return feed(sweep, generation, self._profile, asked=asked)
 
-    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> None:
+    def stop(self, sweep: SweepState, views: Sequence[RunView]) -> dict[str, str]:
         """Take waiting runs out of the queue, and ask running ones to save a checkpoint and end.
 
         A task that begins meanwhile sees that its run is cancelled, and ends at once.
 
+        Returns:
+            The runs that could not be reached, since another cluster has them or another user, each with that place.
+
         Raises:
             BackendError: If Slurm does not answer. Runs that are marked as cancelled still end at once when they begin.
         """
-        wanted = {view.run_id for view in views}
+        arrays = live_arrays(sweep.folder)
+        if not arrays:
+            return {}
         root = os.path.dirname(sweep.folder)
-        named = {array.record.name: array.record.tasks for array in live_arrays(sweep.folder)}
-        waiting: list[str] = []
-        running: list[str] = []
-        for row in squeue.refresh(root).rows if named else ():
-            tasks = named.get(row.name, ())
-            chosen = [index for index in row.tasks if index < len(tasks) and tasks[index].run_id in wanted]
-            if chosen:
-                (running if row.runs else waiting).append(squeue.task_words(row.job, chosen))
-        cancel_tasks(waiting)
-        ask_to_end(running)
+        listing = squeue.refresh(root, users_of(arrays))
+        wanted = {view.run_id for view in views}
+        own = {array.record.name: array for array in arrays if array.record.user in (None, own_name())}
+        _stop_tasks(own, wanted, listing.rows)
+        unreached: dict[str, str] = {}
+        for array in arrays:
+            reached = not listing.hides(array.record)
+            if reached and array.record.name not in own:
+                try:
+                    _stop_tasks({array.record.name: array}, wanted, listing.rows)
+                except ClientError:  # the job of another user
+                    reached = False
+            if not reached:
+                left = (task for task in array.record.tasks if task.run_id in wanted)
+                unreached |= {task.run_id: array.place for task in left if task.counts_in(sweep.manifest)}
         squeue.invalidate(root)
+        return unreached
+
+
+def _stop_tasks(arrays: Mapping[str, Array], wanted: Set[str], rows: Sequence[squeue.QueueRow]) -> None:
+    """Stop the tasks of some runs in arrays, by name. See `SlurmBackend.stop`."""
+    waiting: list[str] = []
+    running: dict[str, list[int]] = {}
+    for row in rows:
+        tasks = arrays[row.name].record.tasks if row.name in arrays else ()
+        chosen = [index for index in row.tasks if index < len(tasks) and tasks[index].run_id in wanted]
+        if chosen and row.runs:
+            running.setdefault(row.job, []).extend(chosen)
+        elif chosen:
+            waiting.append(squeue.task_words(row.job, chosen))
+    cancel_tasks(waiting)
+    ask_to_end(running)

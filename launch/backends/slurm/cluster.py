@@ -61,7 +61,8 @@ def limits_of(settings: dict[str, str], site: SlurmSettings, numbers: list[int])
         raise BackendError("this cluster has no job arrays (MaxArraySize is 0)", hint="ask its administrators for them")
     jobs = _number(settings.get("MaxJobCount", ""))
     most = [number for number in (*numbers, jobs, site.max_submit) if number]
-    return Limits(array_tasks=tasks, submit=min(most, default=None))
+    codes = ",".join(settings.get(name, "") for name in ("RequeueExit", "RequeueExitHold"))
+    return Limits(array_tasks=tasks, submit=min(most, default=None), requeue_exits=tuple(sorted(_codes(codes))))
 
 
 class Partition(NamedTuple):
@@ -148,6 +149,12 @@ def _of_associations(text: str, site: SlurmSettings) -> Iterator[int]:
         account, partition, *numbers = line.split("|")
         if site.account in (None, account) and (not partition or site.partition in (None, partition)):
             yield from filter(None, map(_number, numbers))
+
+
+def _codes(text: str) -> set[int]:
+    """Return the exit codes in a list such as `75,80-90`."""
+    spans = [part.partition("-") for part in text.split(",") if part[:1].isdigit()]
+    return {code for first, _, last in spans for code in range(int(first), int(last or first) + 1)}
 
 
 def _number(text: str) -> int | None:

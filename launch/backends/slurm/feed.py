@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from launch.backends.base import Submitted
 from launch.backends.slurm import squeue
-from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue
+from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue, users_of
 from launch.backends.slurm.cluster import read_limits
+from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.queue_state import QueueState, without_pending
 from launch.backends.slurm.reconcile import Reconciled, exclude_failed_nodes, reconcile, throttle
 from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
@@ -75,7 +76,8 @@ def _feed(
     shares = throttle(found, header.max_parallel, listing)
     views = [state.view(run_id) for run_id in dict.fromkeys((*state.manifest.run_ids[generation], *taken_out))]
     bad = excluded_nodes(views, profile.site.exclude_after)
-    exclude_failed_nodes(folder, found.live, state.listing, bad, profile.site.exclude)
+    own = [array for array in found.live if array.record.user in (None, own_name())]
+    exclude_failed_nodes(folder, own, state.listing, bad, profile.site.exclude)
     to_submit = [v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, state.manifest))]
     ready, may_come = state.submittable([view.run_id for view in to_submit])
     submitted, jobs = 0, dict[str, str]()
@@ -85,6 +87,8 @@ def _feed(
             _submission(state, sweep.folder, ready[: free_places(limits, listing.count)], header),
             shares=shares,
             exclude=bad,
+            cluster=listing.cluster and listing.cluster.name,
+            user=own_name(),
             predecessor_jobs=_jobs_of_predecessors(root, header.after, listing),
         )
         requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
@@ -95,6 +99,7 @@ def _feed(
     words = [f"{submitted:,} submitted to {profile.name} in {len(jobs)} array{'s' if len(jobs) != 1 else ''}"]
     words = words if submitted else [f"nothing new for {profile.name}"]
     words += _remarks(found, left=left, blocked=len(to_submit) - may_come)
+    words += _hidden(found, state)
     return Submitted(submitted=submitted, left=left, words="; ".join(words))
 
 
@@ -108,9 +113,16 @@ def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
         yield f"{left:,} wait for room in the queue"
     if blocked:
         yield f"{blocked:,} wait for runs that have not succeeded and are not started again automatically"
-    if found.held:
-        jobs = ",".join(found.held)
-        yield f"job {jobs} is held by a user: `scontrol release {jobs}` releases it"
+    for row in found.held:
+        yield f"job {row.job} is {row.held_by}"
+
+
+def _hidden(found: Reconciled, state: QueueState) -> Iterator[str]:
+    """Yield remarks for the user about runs that are left alone, since this queue does not show their arrays."""
+    for array in found.hidden:
+        listed = (task.run_id for task in array.record.tasks if task.counts_in(state.manifest))
+        if count := sum(state.view(run_id).state in (State.PENDING, State.RUNNING) for run_id in listed):
+            yield f"{count:,} left to {array.place}, which cannot be seen from here"
 
 
 def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
@@ -120,10 +132,13 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
         The arrays in the queue; the queue; the state of the sweep without the task `leaving`; and the runs whose tasks
         were cancelled. The caller submits these runs again, whatever their generation.
     """
-    listing = squeue.refresh(os.path.dirname(sweep.folder))
+    root = os.path.dirname(sweep.folder)
+    after = (name for header in sweep.manifest.headers.values() for name in header.after)
+    folders = [sweep.folder, *(os.path.join(root, name) for name in dict.fromkeys(after))]
+    listing = squeue.refresh(root, users_of(array for folder in folders for array in live_arrays(folder)))
     found = reconcile(sweep.folder, listing)
     fault_point("feed.reconciled")
-    state = QueueState(sweep, found.live, without_task(listing, leaving))
+    state = QueueState(sweep, (*found.live, *found.hidden), without_task(listing, leaving))
     stale = state.stale_jobs()
     if stale:
         cancel_pending(stale)  # a task that begins meanwhile finds that its predecessors have no result, and ends
@@ -176,8 +191,13 @@ def _jobs_of_predecessors(root: str, names: Sequence[str], listing: QueueSnapsho
                     hint=f"`launch status {name}` shows why; start it again (`launch retry {name}` if it failed), "
                     "then type this sweep's command again",
                 )
-        own = {array.record.name for array in live_arrays(folder)} if left else ()
-        jobs |= dict.fromkeys(row.job for row in listing.rows if row.name in own)
+        for array in live_arrays(folder) if left else ():
+            if listing.hides(array.record):
+                raise LaunchError(
+                    f"this sweep comes after the sweep {name}, whose {array.place} cannot be seen from here",
+                    hint="type this sweep's command on that cluster, or again when those runs have succeeded",
+                )
+            jobs |= dict.fromkeys(row.job for row in listing.rows if row.name == array.record.name)
     return list(jobs)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import final
 
 from launch.backends.slurm.arrays import Array
+from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.job_dependencies import find_positions, pending_tasks
 from launch.backends.slurm.scheduler_view import scheduler_views
 from launch.backends.slurm.squeue import QueueSnapshot
@@ -78,6 +79,8 @@ class QueueState:
             return {}
         found: dict[str, list[str]] = {}
         for array in self._arrays:
+            if array.record.user not in (None, own_name()):
+                continue  # only its user may cancel it
             pending = [run for run in pending_tasks(array, self.listing).values() if run in self.manifest.listed]
             if pending and array.job is not None and not self._waits_rightly(array, pending):
                 found[array.job] = pending

@@ -18,6 +18,7 @@ from launch.backends.slurm.arrays import (
     uuid_in,
 )
 from launch.backends.slurm.client import ClientError, run_client
+from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.job_dependencies import pending_tasks
 from launch.backends.slurm.send import release
 from launch.backends.slurm.squeue import QueueRow, QueueSnapshot, task_words
@@ -33,7 +34,8 @@ class Reconciled:
     shares: tuple[Share, ...] = ()  # the share of `max_parallel` that each of them has
     adopted: tuple[str, ...] = ()  # jobs of an interrupted submission that were still held and are released now
     removed: tuple[str, ...] = ()  # jobs that were marked as finished but appeared in the queue later; cancelled now
-    held: tuple[str, ...] = ()  # jobs that a user holds with `scontrol hold`
+    held: tuple[QueueRow, ...] = ()  # a row of each job that a user or an administrator holds
+    hidden: tuple[Array, ...] = ()  # arrays that this queue cannot show: their runs are left alone
 
 
 def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
@@ -50,10 +52,14 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
     for row in listing.rows:
         rows.setdefault(row.name, []).append(row)
     live: list[Array] = []
+    hidden: list[Array] = []
     adopted: dict[str, str] = {}
-    held: list[str] = []
+    held: list[QueueRow] = []
     for array in live_arrays(folder):
         uuid, own = array.record.uuid, rows.get(array.record.name)
+        if listing.hides(array.record):
+            hidden.append(array)
+            continue
         if own is None:
             mark_finished(folder, uuid)
             fault_point("array.over")
@@ -63,8 +69,11 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
             record_job(folder, uuid, job)
             fault_point("array.adopted")
         live.append(replace(array, job=job))
-        if any(row.is_held_by_person for row in own) and array.released:
-            held.append(job)
+        by_person = [row for row in own if row.is_held_by_person]
+        if by_person and array.released:
+            held.append(by_person[0])
+        elif own[0].user != own_name():
+            continue  # only its user may release it
         elif any(row.is_held for row in own):
             # A submission releases its arrays when all are submitted. It was killed before that: release these.
             adopted[uuid] = job
@@ -73,9 +82,14 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
     with suppress(ClientError):  # a user has released it meanwhile, and it has begun
         release(folder, adopted)
     shares = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
-    removed = _remove(folder, rows)
+    removed = _remove(folder, listing.own_rows)
     return Reconciled(
-        live=tuple(live), shares=shares, adopted=tuple(adopted.values()), removed=tuple(removed), held=tuple(held)
+        live=tuple(live),
+        shares=shares,
+        adopted=tuple(adopted.values()),
+        removed=tuple(removed),
+        held=tuple(held),
+        hidden=tuple(hidden),
     )
 
 
@@ -128,10 +142,10 @@ def exclude_failed_nodes(
         record_excluded_nodes(folder, array.record.uuid, nodes)
 
 
-def _remove(folder: str, rows: dict[str, list[QueueRow]]) -> list[str]:
+def _remove(folder: str, rows: Sequence[QueueRow]) -> list[str]:
     """Cancel arrays that were marked as finished but appeared in the queue later; return their jobs."""
     given_up = finished_uuids(folder)
-    jobs = list(dict.fromkeys(row.job for name, own in rows.items() if uuid_in(name) in given_up for row in own))
+    jobs = list(dict.fromkeys(row.job for row in rows if uuid_in(row.name) in given_up))
     if jobs:
         with suppress(ClientError):
             run_client(["scancel", *jobs])

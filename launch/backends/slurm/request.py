@@ -38,6 +38,7 @@ class Limits:
     array_tasks: int = 1001  # tasks of one array
     submit: int | None = None  # tasks of this user in the queue; None if no limit is known
     accounts: bool = False  # whether it has an accounting database
+    requeue_exits: tuple[int, ...] = ()  # exit codes after which it starts a job again by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class SubmissionInput:
         cwd: The folder in which the user typed the command.
         now: The time, in seconds since the epoch.
         home: The folder with the code of the supervisors; None for the folder of this launcher's code.
+        cluster: The cluster, for the arrays' records; see `ArrayRecord`.
+        user: The user, for the arrays' records.
     """
 
     sweep: str
@@ -75,6 +78,8 @@ class SubmissionInput:
     cwd: str = "/"
     now: float = 0.0
     home: str | None = None
+    cluster: str | None = None
+    user: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +168,9 @@ def _arrays(
                     feeds=profile.site.sbatch_from_nodes,
                     accounts=limits.accounts,
                     waits=waits,
+                    cluster=want.cluster,
+                    user=want.user,
+                    requeue_exits=limits.requeue_exits,
                 )
                 for index, task in enumerate(own):
                     positions[task.run_id] = QueuePosition(array=uuid, index=index, size=len(own))

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from launch.backends.slurm.arrays import Array, live_arrays
+from launch.backends.slurm.arrays import Array, live_arrays, users_of
 from launch.backends.slurm.client import run_client
-from launch.backends.slurm.squeue import QueueSnapshot, cached
+from launch.backends.slurm.squeue import QueueRow, QueueSnapshot, cached
 from launch.errors import BackendError
 from launch.store.scheduler_view import SchedulerView
 
@@ -24,22 +24,43 @@ def read_queue(sweep: str) -> SchedulerView | None:
     arrays = live_arrays(sweep)
     if not arrays:
         return None
-    listing = cached(os.path.dirname(sweep), min(array.record.poll_s for array in arrays))
-    return replace(scheduler_views(arrays, listing), ends=lambda: read_job_ends(arrays))
+    listing = cached(os.path.dirname(sweep), min(array.record.poll_s for array in arrays), users_of(arrays))
+    seen = [array for array in arrays if not listing.hides(array.record)]
+    return replace(scheduler_views(arrays, listing), ends=lambda: read_job_ends(seen))
 
 
 def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> SchedulerView:
-    """Return what the queue says about the runs of a sweep's arrays. Pure."""
+    """Return what the queue says about the runs of a sweep's arrays. Pure.
+
+    A run of an array that this queue cannot show counts as one that is in the queue, and its job as one that runs.
+    """
     by_name = {array.record.name: array for array in arrays}
     tasks: dict[str, str] = {}
+    unseen: dict[str, int] = {}
     running: set[str] = set()
+    for array in arrays:
+        if listing.hides(array.record):
+            tasks |= {task.run_id: f"not visible from here: {array.place}" for task in array.record.tasks}
+            unseen |= {task.run_id: task.retried for task in array.record.tasks}
+            running |= {f"{array.job}_{index}" for index in range(len(array.record.tasks))}
     for row in listing.rows:
-        runs = by_name[row.name].record.tasks if row.name in by_name else ()
+        array = by_name.get(row.name)
+        runs = array.record.tasks if array is not None else ()
         for index in (index for index in row.tasks if index < len(runs)):
-            tasks[runs[index].run_id] = "" if row.runs or row.reason == "None" else row.reason
+            tasks[runs[index].run_id] = _why_it_waits(row, released=array is not None and array.released)
+            unseen.pop(runs[index].run_id, None)
             if row.runs:
                 running.add(f"{row.job}_{index}")
-    return SchedulerView(tasks=tasks, running=frozenset(running), taken=listing.taken, problem=listing.problem)
+    return SchedulerView(
+        tasks=tasks, unseen=unseen, running=frozenset(running), taken=listing.taken, problem=listing.problem
+    )
+
+
+def _why_it_waits(row: QueueRow, *, released: bool) -> str:
+    """Return why the tasks of a row wait, in words; "" if they have started, or if Slurm does not say."""
+    if row.is_held:  # a submission releases its arrays at its end
+        return row.held_by if released else "held until its submission is complete"
+    return "" if row.runs or row.reason == "None" else row.reason
 
 
 def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:

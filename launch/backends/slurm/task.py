@@ -25,13 +25,13 @@ from launch.backends.slurm.srun import name_of, srun_call
 from launch.containers.runtimes import HostCommand
 from launch.errors import BackendError, LaunchError
 from launch.store.attempts import attempt_path
-from launch.store.dependencies import DependencyGraph
 from launch.store.files import fault_point
 from launch.store.liveness import is_locked
-from launch.store.manifest import read_header, read_manifest
+from launch.store.manifest import read_header
 from launch.store.records import AttemptRecord
 from launch.store.run_result import has_result
-from launch.store.state import Reason
+from launch.store.state import Reason, State
+from launch.store.sweep_state import SweepState
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.host import Host
 from launch.supervise.outcome import Outcome
@@ -154,8 +154,16 @@ class SlurmTask(Host):
         job = record.job_id
         if record.backend != "slurm" or job is None:
             return False
+        if self._is_elsewhere(record):
+            return False
         # A job has one supervisor at a time: another attempt with the same job number is from before a requeue.
         return (job == self.job_id or _is_gone(job)) and self._wait_for_lock(record)
+
+    def _is_elsewhere(self, record: AttemptRecord) -> bool:
+        """Return whether an attempt belongs to an array of another cluster, whose jobs cannot be asked for here."""
+        job, here = (record.job_id or "").partition("_")[0], self._record.cluster
+        places = {array.record.cluster or here for array in live_arrays(self.sweep) if array.job == job}
+        return here is not None and bool(places) and here not in places
 
     def _wait_for_lock(self, record: AttemptRecord) -> bool:
         """Wait until the lock of an attempt whose machine is gone is free; return whether it is free."""
@@ -185,7 +193,12 @@ class SlurmTask(Host):
         unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._record.uuid in waits)
         if self._record.feeds and not self._is_ending and (unsettled or has_left_queue(self.sweep)):
             self._feed("" if requeued else self.job_id)
-        return Outcome.DONE if outcome is Outcome.BUSY else outcome
+        return self._exit_code(Outcome.DONE if outcome is Outcome.BUSY else outcome)
+
+    def _exit_code(self, outcome: Outcome) -> int:
+        """Return the exit code for an outcome: not one after which this cluster starts a job again by itself."""
+        taken = self._record.requeue_exits if outcome is not Outcome.DONE else ()
+        return next((code for code in (outcome, *range(77, 126), *range(2, 74)) if code not in taken), outcome)
 
     def unfinished_predecessor(self) -> str | None:
         """Return the first predecessor that still has no result after a wait; None if all have results.
@@ -196,22 +209,25 @@ class SlurmTask(Host):
             return None
         run_id = find_task(self._record, self.index).run_id
         # Only the run's predecessors: the array may wait for whole arrays, with many more runs.
-        runs = DependencyGraph(read_manifest(self.sweep)).predecessors(run_id)
-        before = [os.path.join(self.sweep, other) for other in runs]
+        state = SweepState.read(self.sweep, fed=())
+        before = list(state.dependencies.predecessors(run_id))
         deadline = time.monotonic() + _SEEN_S
-        while before:
-            before = [run_dir for run_dir in before if not has_result(run_dir)]
-            if before and time.monotonic() > deadline:
-                return os.path.basename(before[0])
-            if before:
-                time.sleep(_LEASE_POLL_S)
+        while before := [other for other in before if not has_result(os.path.join(self.sweep, other))]:
+            # Slurm counts `afterok:12_3` as met if task 3 was cancelled before it began: a wait would hold the node.
+            for other in before:
+                if state.view(other).state in (State.FAILED, State.CANCELLED):
+                    return other
+            if time.monotonic() > deadline:
+                return before[0]
+            time.sleep(_LEASE_POLL_S)
+            state = state.refreshed(fed=())
         return None
 
     def leave_early(self) -> int:
         """End without an attempt, so that the run is submitted again; return the exit code of the batch script."""
         if self._record.feeds:
             self._feed(self.job_id)
-        return Outcome.RETRY
+        return self._exit_code(Outcome.RETRY)
 
     def _requeue(self) -> bool:
         """Ask Slurm to start this task again; return whether it will."""

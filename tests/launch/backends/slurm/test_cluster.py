@@ -33,6 +33,10 @@ def test_limits_are_the_clusters_own() -> None:
     assert limits_of(settings, SlurmSettings(), []) == Limits(array_tasks=500, submit=10000)
     assert limits_of(settings, SlurmSettings(max_submit=40), [900, 60]) == Limits(array_tasks=500, submit=40)
     assert limits_of({"MaxArraySize": "6"}, SlurmSettings(), []) == Limits(array_tasks=6, submit=None)
+    exits = {"MaxArraySize": "6", "RequeueExit": "75,80-82", "RequeueExitHold": "1"}
+    assert limits_of(exits, SlurmSettings(), []).requeue_exits == (1, 75, 80, 81, 82)
+    none = {"MaxArraySize": "6", "RequeueExit": "(null)", "RequeueExitHold": "(null)"}
+    assert limits_of(none, SlurmSettings(), []).requeue_exits == ()
     with pytest.raises(BackendError, match="no job arrays"):
         limits_of({"MaxArraySize": "0"}, SlurmSettings(), [])
 
@@ -192,6 +196,6 @@ def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(
 
 
 def test_a_task_that_leaves_does_not_count_itself_as_queued() -> None:
-    rows = parse_rows("12_1|RUNNING|None|n1|x\n12_[2-3]|PENDING|Resources||x\n7|RUNNING|None|n1|y\n")
+    rows = parse_rows("12_1|RUNNING|None|n1|me|x\n12_[2-3]|PENDING|Resources||me|x\n7|RUNNING|None|n1|me|y\n")
     assert [row.tasks for row in without_task(QueueSnapshot(rows=tuple(rows)), "12_1").rows] == [(), (2, 3), ()]
     assert without_task(QueueSnapshot(rows=tuple(rows)), None).rows == tuple(rows)

@@ -106,7 +106,9 @@ def record(
 
 
 def row(uuid, tasks, state: str = "PENDING") -> QueueRow:
-    return QueueRow(job="12", tasks=tasks, throttle=None, state=state, reason="", nodes="", name=f"x.{uuid}")
+    return QueueRow(
+        job="12", tasks=tasks, throttle=None, state=state, reason="", nodes="", user="ada", name=f"x.{uuid}"
+    )
 
 
 def test_the_record_of_an_array_says_what_it_waits_for(tmp_path: Path) -> None:

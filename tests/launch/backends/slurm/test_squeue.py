@@ -1,5 +1,6 @@
 """Reading the output of `squeue`, sharing it between commands, and the states of runs that follow from it."""
 
+import os
 import stat
 import time
 from dataclasses import replace
@@ -12,6 +13,7 @@ from launch.backends.slurm import arrays as arrays_of
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
+from launch.backends.slurm.cluster_identity import ClusterIdentity, own_name
 from launch.backends.slurm.scheduler_view import parse_ends, read_queue, scheduler_views
 from launch.backends.slurm.squeue import parse_rows, task_words
 from launch.errors import BackendError
@@ -21,13 +23,24 @@ from launch.store.scheduler_view import SchedulerView
 from tests.launch.stored_runs import RECORD
 
 NAME = "lra.0123456789abcdef"
-LISTING = f"""12_[3-5,9%2]|PENDING|JobArrayTaskLimit||{NAME}
-12_0|RUNNING|None|node1|{NAME}
-12_1|COMPLETING|None|node2|{NAME}
-7|RUNNING|None|node2|some | body's
-8_[0-6:3]|PENDING|JobHeldUser||x
+ME = own_name()
+LISTING = f"""12_[3-5,9%2]|PENDING|JobArrayTaskLimit||{ME}|{NAME}
+12_0|RUNNING|None|node1|{ME}|{NAME}
+12_1|COMPLETING|None|node2|{ME}|{NAME}
+7|RUNNING|None|node2|{ME}|some | body's
+8_[0-6:3]|PENDING|JobHeldUser||ada|x
 slurm_load_jobs error: nonsense
 """
+
+
+CONFIG = """Configuration data as of 2026-11-30T10:00:00
+ClusterName             = lab
+PrivateData             = none
+SlurmctldHost[0]        = ctl1(10.0.0.1)
+SlurmctldHost[1]        = ctl2
+SlurmctldPort           = 6817
+"""
+LAB = ClusterIdentity("lab@ctl1:6817", hides_others=False)
 
 
 def record(runs: int = 10, **more: Any) -> ArrayRecord:
@@ -47,7 +60,7 @@ def test_rows() -> None:
     assert (rows[4].tasks, rows[4].is_held) == ((0, 3, 6), True)
     # Slurm holds what a node could not start; versions differ in the blanks.
     for reason in ("launch failed requeued held", "launch_failed_requeued_held"):
-        assert parse_rows(f"9_1|PENDING|{reason}||x")[0].is_held
+        assert parse_rows(f"9_1|PENDING|{reason}||{ME}|x")[0].is_held
 
 
 def test_tasks_in_words() -> None:
@@ -85,9 +98,14 @@ def test_an_attempt_on_another_node_is_lost_when_its_lock_is_free_and_slurm_has_
 
 @pytest.fixture
 def fake_squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A squeue that prints a file and counts its calls."""
+    """A squeue that prints a file and counts its calls, and a scontrol that names the cluster."""
     folder = tmp_path / "bin"
     folder.mkdir()
+    (tmp_path / "config").write_text(CONFIG)
+    (folder / "scontrol").write_text(f"#!/bin/sh\necho scontrol >> {tmp_path}/questions\ncat {tmp_path}/config\n")
+    (folder / "scontrol").chmod(0o755)
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    (tmp_path / "slurm.conf").write_text("ClusterName=lab\n")
     script = folder / "squeue"
     script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncat {tmp_path}/rows || exit 1\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
@@ -117,6 +135,58 @@ def test_an_answer_that_is_too_old_is_asked_again_and_kept_where_nobody_answers(
     again = squeue.cached(root, 0.0)
     assert (again.rows, again.taken) == (first.rows, first.taken)
     assert again.problem is not None
+
+
+def test_an_array_of_another_cluster_or_of_a_private_user_cannot_be_seen() -> None:
+    rows = tuple(parse_rows(LISTING))
+    here = squeue.QueueSnapshot(rows=rows, taken=5.0, cluster=LAB)
+    private = replace(here, cluster=LAB._replace(hides_others=True))
+    away, hers = record(name="x.1", cluster="lab@ctl7:6817", user=ME), record(name="x.2", cluster=LAB.name, user="ada")
+    assert (here.hides(away), here.hides(hers), private.hides(hers)) == (True, False, True)
+    assert not here.hides(record(name="x.3"))  # an older version wrote it
+    assert not here.hides(replace(away, name=NAME))  # the queue has it: the controller was moved
+    assert not squeue.QueueSnapshot(problem="it is down").hides(away)
+    found = scheduler_views([Array(record=away, job="12")], replace(here, rows=()))
+    assert found.tasks["r3"] == f"not visible from here: job 12 of {ME} on the cluster lab@ctl7:6817"
+    assert not found.job_is_gone("12_3", 4.0)
+
+
+def test_each_user_and_cluster_has_a_listing_of_its_own(fake_squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = str(fake_squeue / "runs")
+    first = squeue.cached(root)
+    assert first.cluster == LAB
+    (fake_squeue / "other.conf").write_text("ClusterName=other\n")
+    (fake_squeue / "config").write_text(CONFIG.replace("= lab", "= other"))
+    (fake_squeue / "rows").write_text("")
+    with monkeypatch.context() as there:
+        there.setenv("SLURM_CONF", str(fake_squeue / "other.conf"))
+        assert squeue.cached(root).cluster == ClusterIdentity("other@ctl1:6817", hides_others=False)
+        there.setattr(os, "getuid", lambda: 4711)
+        squeue.cached(root)
+    assert squeue.cached(root) == first
+    assert len(calls(fake_squeue)) == 3
+    # A sweep of two users: one question answers for both, and the cluster is known by now.
+    squeue.cached(root, users=["root", "daemon"])
+    squeue.cached(root, users=["root"])
+    assert [line.split()[2] for line in calls(fake_squeue)[3:]] == [",".join(sorted({ME, "root", "daemon"}))]
+    assert len((fake_squeue / "questions").read_text().splitlines()) == 3
+
+
+def test_who_holds_a_job_is_said() -> None:
+    words = {
+        "JobHeldUser": "held by a user: `scontrol release 9` releases it",
+        "job_requeued_in_held_state": "held by a user: `scontrol release 9` releases it",
+        "JobHeldAdmin": "held by an administrator (`scontrol release 9` is theirs)",
+        "launch failed requeued held": "held by Slurm, since a node could not start it: "
+        "the sweep's command releases it",
+    }
+    for reason, said in words.items():
+        listing = squeue.QueueSnapshot(rows=tuple(parse_rows(f"9_1|PENDING|{reason}||{ME}|{NAME}")))
+        array = Array(record=record(), job="9", released=True)
+        assert scheduler_views([array], listing).tasks == {"r1": said}
+        assert scheduler_views([replace(array, released=False)], listing).tasks == {
+            "r1": "held until its submission is complete"
+        }
 
 
 def test_a_sweep_with_nothing_in_the_queue_costs_no_call(fake_squeue: Path) -> None:
@@ -160,6 +230,7 @@ def test_who_does_not_answer_is_named(
     fake_squeue: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, kind: str, words: str
 ) -> None:
     monkeypatch.setenv("PATH", str(fake_squeue / "bin"))
+    monkeypatch.delenv("SLURM_CONF")
     program = fake_squeue / "bin" / "squeue"
     program.write_text(f"#!/bin/sh\n{script}\n")
     if script is None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from launch.backends.slurm import task as task_module
-from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, record_left_queue, write_array
+from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, record_job, record_left_queue, write_array
 from launch.backends.slurm.srun import srun_call
 from launch.backends.slurm.task import SlurmTask, execute
 from launch.containers.runtimes import HostCommand
@@ -156,6 +156,32 @@ def test_who_is_started_again(
     clients("scontrol")
     assert make(tmp_path, **more).leave(outcome, reason) == code
     assert asked(tmp_path) == (["scontrol requeue 12_1"] if requeued else [])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "taken", "code"),
+    [
+        (Outcome.RETRY, (75,), 77),
+        (Outcome.FAILED, (1, 75, 77), 78),
+        (Outcome.FAILED, (75,), 1),
+        (Outcome.DONE, (0,), 0),
+    ],
+)
+def test_no_task_ends_with_a_code_after_which_its_cluster_starts_it_again(
+    tmp_path: Path, clients: Callable[..., None], outcome: Outcome, taken: tuple[int, ...], code: int
+) -> None:
+    clients("scontrol")
+    assert make(tmp_path, requeue=False, requeue_exits=taken).leave(outcome, Reason.CRASH) == code
+
+
+def test_an_attempt_of_another_cluster_is_never_lost(tmp_path: Path, clients: Callable[..., None]) -> None:
+    clients("squeue", "", 1, "slurm_load_jobs error: Invalid job id specified")
+    write_array(str(tmp_path), record(uuid="a" * 16, cluster="b@ctl2:6817"), "")
+    record_job(str(tmp_path), "a" * 16, "9")
+    attempt = replace(RECORD, backend="slurm", job_id="9_0")
+    assert not make(tmp_path, cluster="a@ctl1:6817").job_is_gone(attempt)
+    assert make(tmp_path, cluster="b@ctl2:6817").job_is_gone(attempt)
+    assert make(tmp_path, cluster="a@ctl1:6817").job_is_gone(replace(attempt, job_id="8_0"))
 
 
 def test_a_requeue_is_asked_again_while_the_controller_is_away_and_not_where_it_is_refused(
