@@ -34,6 +34,7 @@ from s5.catalog import check_available, check_version, dataset_info
 from s5.errors import UserError, did_you_mean
 from s5.process import device
 from s5.process.distributed import read_process_group
+from s5.process.flags import drop_settings
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.process.shutdown import LocalStopRequest
 from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, RESULT, Exit
@@ -178,4 +179,5 @@ _VERBS = {"train": _train_verb, "evaluate": _evaluate_verb, "export": _export_ve
 
 if __name__ == "__main__":
     restart_with_huge_pages()
+    drop_settings(os.environ)
     sys.exit(main())

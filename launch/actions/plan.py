@@ -17,10 +17,9 @@ from launch.actions.generation import entry_of
 from launch.actions.plugins import apply_plugins
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import check_queue, find_backend
-from launch.backends.environment import unused_options
 from launch.errors import LaunchError, collect_errors
 from launch.grammar import format_value
-from launch.specs.choices import BackendName
+from launch.specs.environment import clean_environment, dropped_settings
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
 from launch.supervise.wandb_key import find_key
@@ -198,7 +197,7 @@ def plan_runs(
             *describe_changes(run_dirs, runs, state.folder, from_file=sweep.file is not None),
             *state.manifest.problems,
             *containers.warnings,
-            *_describe_unused_options(profile),
+            *describe_dropped_settings(profile, containers.runtime),
             *_describe_missing_key(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
         ),
@@ -206,11 +205,11 @@ def plan_runs(
     )
 
 
-def _describe_unused_options(profile: Profile) -> list[str]:
-    """Return a warning about variables with options of sbatch: the profile alone says what sbatch gets."""
-    names = unused_options(os.environ) if profile.backend is BackendName.SLURM else []
-    where = profile.file or f"profile {profile.name}"
-    return [f"not used: {', '.join(names)}; {where} says what sbatch gets"] if names else []
+def describe_dropped_settings(profile: Profile, runtime: str) -> list[str]:
+    """Return a warning about variables of the shell that look like settings of the runs, and do not reach them."""
+    names = dropped_settings(os.environ, backend=profile.backend, runtime=runtime)
+    where = profile.file or "a profile"
+    return [f"not used: {', '.join(names)}; `env` in {where} sets variables for the runs"] if names else []
 
 
 def _describe_missing_key(runs: Sequence[Run]) -> list[str]:
@@ -244,7 +243,7 @@ def _find_obstacles(
         check_sweeps_before(sweep.after, store, attended=isinstance(backend, AttendedBackend))
     with collect_errors(obstacles):
         check_predecessors(runs, predecessors, state)
-    obstacles += find_obstacles(runs, {**os.environ, **profile.env})
+    obstacles += find_obstacles(runs, clean_environment({**os.environ, **profile.variables}))
     if left:  # runs that are done need no resources
         with collect_errors(obstacles):
             backend.check(left)

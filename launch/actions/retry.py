@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from launch.actions.container_plan import ContainerOptions, plan_containers_for_retry
 from launch.actions.orphans import end_orphans, refuse_stuck
+from launch.actions.plan import describe_dropped_settings
 from launch.actions.submit import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile
 from launch.profiles.profile import Profile, load_profile
@@ -87,7 +88,12 @@ def retry(
         generation=generation,
         state=state,
         views=tuple(state.views(entry.run_id for entry in entries)),
-        warnings=(*snapshot.notices, *state.manifest.problems, *containers.warnings),
+        warnings=(
+            *snapshot.notices,
+            *state.manifest.problems,
+            *containers.warnings,
+            *describe_dropped_settings(profile, containers.runtime),
+        ),
     )
 
 

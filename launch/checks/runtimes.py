@@ -21,6 +21,7 @@ from launch.containers.programs import run_program
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName
+from launch.specs.environment import clean_environment
 
 _ASK_S = 20.0
 _GIB = 1 << 30
@@ -290,7 +291,8 @@ def _user() -> str:
 
 
 def _ask(*words: str, variables: Mapping[str, str] | None = None) -> _Answer:
-    environment = {**os.environ, "USER": os.environ.get("USER") or _user(), "LC_ALL": "C", **(variables or {})}
+    own = {"USER": os.environ.get("USER") or _user(), "LC_ALL": "C"}
+    environment = {**clean_environment(os.environ), **own, **(variables or {})}
     try:
         done = run_program(words, timeout_s=_ASK_S, environment=environment)
     except subprocess.TimeoutExpired:

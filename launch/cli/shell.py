@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from launch.cli import console
 from launch.cli.parser import whole
 from launch.errors import LaunchError
+from launch.specs.environment import clean_environment
 
 if TYPE_CHECKING:
     import argparse
@@ -85,7 +86,8 @@ def execute(args: argparse.Namespace) -> int:
         labels={RUN_LABEL: "shell", ATTEMPT_LABEL: own, FOLDER_LABEL: f"shell-{own}"},
         container=found.container,
     )
-    host = find_runtime(runtime).shell(call, {**os.environ, **profile.variables}, terminal=sys.stdin.isatty())
+    surroundings = clean_environment({**os.environ, **profile.variables})
+    host = find_runtime(runtime).shell(call, surroundings, terminal=sys.stdin.isatty())
     try:
         os.execvpe(host.command[0], host.command, dict(host.environment))
     except OSError as error:

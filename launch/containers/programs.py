@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
+
+from launch.specs.environment import clean_environment
 
 
 def run_program(
@@ -14,7 +17,8 @@ def run_program(
     Args:
         words: The command line.
         timeout_s: The number of seconds that the program may take.
-        environment: All variables of the program; None for the variables of this process.
+        environment: All variables of the program; None for those of this process, without
+            the ones that no program gets.
 
     Raises:
         OSError: If the program cannot be executed.
@@ -28,5 +32,5 @@ def run_program(
         errors="replace",
         check=False,
         timeout=timeout_s,
-        env=environment,
+        env=clean_environment(os.environ) if environment is None else environment,
     )

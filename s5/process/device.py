@@ -7,6 +7,7 @@ from typing import Any
 
 from s5.config.choices import Platform
 from s5.errors import UserError, say
+from s5.process.flags import read_flags
 from s5.run_dir.result import PLATFORM_VARIABLE
 
 _INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sve", "asimd")
@@ -105,6 +106,7 @@ def environment() -> dict[str, Any]:
 
     device = jax.devices()[0]
     facts: dict[str, Any] = {"jaxlib": version("jaxlib"), "jax": version("jax"), "device": device.device_kind}
+    facts["flags"] = read_flags()
     if device.platform == "cpu":
         facts |= {"threads": threads(), "instruction_set": _instruction_set()}
     return facts

@@ -15,6 +15,7 @@ from s5.data import Dataset, load
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
 from s5.process import device, distributed
 from s5.process.distributed import ProcessGroup
+from s5.process.flags import check_flags
 from s5.process.numerics import fixed_numerics
 from s5.process.sharding import Devices
 from s5.process.shutdown import LocalStopRequest, StopRequest
@@ -159,7 +160,8 @@ class Loop:
         self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
         self._saved = (self.progress.step, self.progress.evaluated_step)
         self._writer.write_resumed_from(checkpoint.attempt, checkpoint.step)
-        changed = [k for k, v in self._environment.items() if checkpoint.environment.get(k) != v]
+        check_flags(checkpoint.environment)
+        changed = [k for k, v in self._environment.items() if k != "flags" and checkpoint.environment.get(k) != v]
         for key in changed:
             before, now = checkpoint.environment.get(key), self._environment[key]
             self._say(f"s5: {key} was {before} and is {now}: results may differ from an uninterrupted run")

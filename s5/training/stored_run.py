@@ -23,6 +23,7 @@ from s5.data.given import check_given
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.steps import Steps, compute_intervals
+from s5.process.flags import check_flags
 from s5.process.numerics import fixed_numerics
 from s5.process.sharding import Devices
 from s5.run_dir.result import read_result
@@ -116,11 +117,13 @@ def load_run(run_dir: str | Path) -> StoredRun:
         run_dir: A run directory; the run may still be training.
 
     Raises:
-        UserError: If the directory has no config, or no valid checkpoint with an evaluated model.
+        UserError: If the directory has no config, or no valid checkpoint with an evaluated model, or if variables such
+            as `XLA_FLAGS` make this process compute otherwise than the run did.
     """
     run_dir = Path(run_dir)
     config = read_config(run_dir)
     checkpoint = read_best(run_dir)
+    check_flags(checkpoint.environment, subset=True)
     # Old checkpoints have no task; the catalog has it. At that time no data set could differ from its catalog entry.
     task = Task(**checkpoint.progress.get("task") or asdict(Task.of(dataset_info(config.data.name))))
     model = make_model(

@@ -16,6 +16,7 @@ import pytest
 from launch.backends.local.start import build_request, send_request
 from launch.cli import main
 from launch.profiles.profile import Profile
+from launch.specs.container import PASS_VARIABLE
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.store.attempts import read_attempt
@@ -120,6 +121,7 @@ def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
         patch.chdir(folder)
         patch.setenv("LAUNCH_SLOTS", str(folder / "slots"))
         patch.setenv("XLA_FLAGS", QUICKLY)  # it is executed once
+        patch.setenv(PASS_VARIABLE, "XLA_FLAGS")
         if interrupt:
             interrupter.start()
         assert main(["sweep", "x.yaml", "--on", "here", "--runs", str(folder / "runs")]) == 0

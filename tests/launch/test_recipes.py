@@ -44,6 +44,7 @@ class Shell:
             "LAUNCH_SLOTS": str(self.folder / "slots"),
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": QUICKLY,
+            "LAUNCH_PASS": "JAX_PLATFORMS,XLA_FLAGS",  # else they would not reach the runs
         }
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("LAUNCH_", "S5_"))}
         ended = subprocess.run(

@@ -82,6 +82,7 @@ class OldProject:
             "LAUNCH_SLOTS": str(folder / "slots"),
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": QUICKLY,
+            "LAUNCH_PASS": "JAX_PLATFORMS,XLA_FLAGS",  # else they would not reach the runs
         }
         if not reached:
             for name in ("squeue", "sacct", "scontrol"):

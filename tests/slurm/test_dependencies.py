@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from launch.actions import wait
+from launch.specs.container import PASS_VARIABLE
 from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
@@ -195,6 +196,7 @@ def test_what_waits_takes_no_room_from_those_before_it(
 
 def test_a_training_starts_from_the_run_before_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", QUICKLY)  # sbatch passes it on
+    monkeypatch.setenv(PASS_VARIABLE, "XLA_FLAGS")
     tiny = {**TINY, "train.epochs": 1}
     blocks = [
         {"name": "pretrain"},

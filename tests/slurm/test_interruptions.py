@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.specs.container import PASS_VARIABLE
 from launch.store.state import State
 from launch.supervise.retry_policy import failed_nodes
 from s5.run_dir.result import read_metrics
@@ -24,6 +25,7 @@ def test_a_run_preempted_and_timed_out_is_bit_identical_to_an_uninterrupted_one(
     project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XLA_FLAGS", QUICKLY)  # sbatch passes it on
+    monkeypatch.setenv(PASS_VARIABLE, "XLA_FLAGS")
     project.profile(partition="low", signal_delay_s=60)
     sweep = {"name": "tiny", "experiment": "digits/s5", "base": TINY}
     (project.folder / "here.yaml").write_text(json.dumps(sweep))

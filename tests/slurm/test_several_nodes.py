@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.specs.container import PASS_VARIABLE
 from launch.store.state import State
 from s5.run_dir.result import read_metrics
 from tests.engines.daemon import wait_until
@@ -29,6 +30,7 @@ def test_two_nodes_train_as_one_process_and_survive_a_requeue_together(
     project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XLA_FLAGS", QUICKLY)  # sbatch passes it on
+    monkeypatch.setenv(PASS_VARIABLE, "XLA_FLAGS")
     sweep = {"name": "pair", "experiment": "digits/s5", "base": {**TINY, "model.dropout": 0.0, "train.epochs": _EPOCHS}}
     (project.folder / "alone.yaml").write_text(json.dumps(sweep))
     (project.folder / "pair.yaml").write_text(json.dumps({**sweep, "resources": {"nodes": 2, "timeout_min": 30}}))

@@ -26,9 +26,18 @@ SHELL = {
     "SLURM_STEP_NUM_TASKS": "4",
     "SLURM_PROCID": "3",
     "JAX_NUM_PROCESSES": "4",
+    # Settings of the programs that a run consists of.
+    "JAX_ENABLE_X64": "1",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+    "WANDB_RUN_ID": "another",
+    "OMPI_COMM_WORLD_SIZE": "4",
+    "CUDA_VISIBLE_DEVICES": "5",
+    "APPTAINER_BIND": "/srv",
+    "CONTAINER_HOST": "ssh://elsewhere",
 }
 PRINT_VARIABLES = (
-    "import os; print({k: v for k, v in os.environ.items() if k.startswith(('SLURM_STEP', 'JAX_', 'SBATCH_'))})"
+    "import os; families = ('SLURM_STEP', 'JAX_', 'SBATCH_', 'XLA', 'WANDB', 'OMPI', 'APPTAINER', 'CONTAINER_');"
+    "print({k: v for k, v in os.environ.items() if k.startswith(families)}, os.environ['CUDA_VISIBLE_DEVICES'] != '5')"
 )
 
 
@@ -45,8 +54,8 @@ def test_options_in_the_shell_change_no_submission_and_no_query(project: Project
     project.launch("sweep", "x.yaml", "--on", "test")
     assert "2 submitted to test in 1 array" in project.said
     assert (
-        "not used: SBATCH_ARRAY_INX, SBATCH_JOB_NAME, SBATCH_NO_REQUEUE, SBATCH_TIMELIMIT; slurm/test.yaml"
-        in project.said
+        "not used: JAX_ENABLE_X64, SBATCH_ARRAY_INX, SBATCH_JOB_NAME, SBATCH_NO_REQUEUE, SBATCH_TIMELIMIT, "
+        "WANDB_RUN_ID, XLA_FLAGS; `env` in slurm/test.yaml" in project.said
     )
     project.until_started(2)
     assert project.states() == [State.RUNNING, State.RUNNING]
@@ -64,4 +73,4 @@ def test_a_run_is_not_told_of_the_step_around_the_shell(project: Project, place:
     project.sweep(runs=1, command=["python", str(Path("print.py").absolute())])
     project.launch("sweep", "x.yaml", "--on", place)
     project.until(State.SUCCEEDED)
-    assert "{'JAX_NUM_PROCESSES': '1'}" in project.launch("logs", project.views()[0].run_id)
+    assert "{'JAX_NUM_PROCESSES': '1'} True" in project.launch("logs", project.views()[0].run_id)

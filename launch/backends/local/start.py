@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from launch.backends.environment import without_callers_job
 from launch.self_command import python_command
+from launch.specs.environment import clean_environment
 from launch.store import processes
 from launch.supervise.arguments import SupervisorArgs
 from s5.run_dir.result import CWD_VARIABLE
@@ -33,7 +33,7 @@ def build_request(arguments: SupervisorArgs, environment: Mapping[str, str], cwd
     """
     return StartRequest(
         command=tuple(python_command("launch.supervise.supervisor", arguments.to_words(), site=False)),
-        environment={CWD_VARIABLE: cwd, **without_callers_job(environment)},
+        environment={CWD_VARIABLE: cwd, **clean_environment(environment)},
         hold=arguments.hold,
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from launch.backends.environment import without_callers_job
 from launch.errors import BackendError
+from launch.specs.environment import submission_environment
 
 TIMEOUT_S = 60.0
 
@@ -53,7 +53,7 @@ class Unreachable(BackendError):
 
 def client_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a client command: messages in English, and lists of array tasks never shortened."""
-    return {**without_callers_job(os.environ), "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
+    return {**submission_environment(os.environ), "SLURM_BITSTR_LEN": "0", "LC_ALL": "C", **(variables or {})}
 
 
 def run_client(

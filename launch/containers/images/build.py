@@ -27,6 +27,7 @@ from launch.containers.images.engine_images import EngineImage, find_engine_imag
 from launch.containers.images.package_index import index_secrets
 from launch.containers.programs import run_program
 from launch.errors import BackendError, LaunchError
+from launch.specs.environment import clean_environment
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _SOURCE = Path(__file__).resolve().parents[3]
@@ -90,7 +91,7 @@ def build(
         try:
             ended = subprocess.run(
                 words,
-                env={**os.environ, **builder.variables},
+                env={**clean_environment(os.environ), **builder.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 check=False,

@@ -13,6 +13,7 @@ from launch.containers.diagnostics import summarize_output
 from launch.containers.images.engine_images import EngineImage
 from launch.containers.runtimes.charliecloud import ENVIRONMENT
 from launch.errors import LaunchError
+from launch.specs.environment import clean_environment
 from launch.specs.image import Image
 
 # Parts of registries' error messages, each with its remedy.
@@ -61,7 +62,7 @@ class Conversion:
         Raises:
             LaunchError: If the program is missing or fails; the message contains the error in its output.
         """
-        environment = {**os.environ, **(variables or {})}
+        environment = {**clean_environment(os.environ), **(variables or {})}
         with os.fdopen(os.memfd_create(words[0]), "w+b") as said:  # in memory, since the disk may be full
             try:
                 process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from contextlib import suppress
@@ -9,6 +10,7 @@ from contextlib import suppress
 from launch.containers.engine.command_line import ask
 from launch.containers.images.engine_images import EngineImage, find_engine_image
 from launch.errors import BackendError, LaunchError
+from launch.specs.environment import clean_environment
 from launch.yaml_file import printable
 
 _REPOSITORY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
@@ -77,7 +79,12 @@ def _call(engine: str, *words: str, about: str) -> None:
     """Run a command of the engine, with its progress on stderr; raise with the engine's error if it fails."""
     try:
         with subprocess.Popen(
-            [engine, *words], stdin=subprocess.DEVNULL, stdout=2, stderr=subprocess.PIPE, text=True
+            [engine, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(os.environ),
         ) as process:
             assert process.stderr is not None
             said = process.stderr.read().strip()

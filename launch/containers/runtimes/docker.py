@@ -13,6 +13,7 @@ from launch.containers.runtimes.base import REFUSED, UNREACHED, CommandCall, Hos
 from launch.containers.runtimes.docker_host import HOST_VARIABLE, docker_host
 from launch.containers.runtimes.request import build_request, own_user, run_words
 from launch.self_command import python_command
+from launch.specs.environment import clean_environment
 from launch.store.state import Reason
 
 # The driver's messages that the supervisor recognizes at the end of an attempt's log.
@@ -70,7 +71,7 @@ class Docker(Runtime):
         try:
             # DOCKER_HOST may have changed since the attempt started.
             other = {} if engine in (None, self.engine(os.environ)) else {HOST_VARIABLE: engine}
-            ended = run_program(words, timeout_s=most_s, environment={**os.environ, **other})
+            ended = run_program(words, timeout_s=most_s, environment={**clean_environment(os.environ), **other})
         except TimeoutExpired:
             return f"the engine has not ended it within {most_s:g} s"
         except OSError as error:
