@@ -97,3 +97,8 @@ def raise_all(errors: Sequence[LaunchError]) -> None:
         codes = {error.exit_code for error in errors}
         kind = BackendError if codes == {ExitCode.UNREACHABLE} else ConfigError
         raise kind(f"{len(errors)} problems must be solved first:\n\n" + "\n\n".join(told))
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters escaped, so that it is one safe line on a terminal."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import yaml
 
-from launch.errors import FileError, SweepError, did_you_mean, nearest
+from launch.errors import FileError, SweepError, did_you_mean, nearest, printable
 
 _SHOWN = 10
 
@@ -54,11 +54,6 @@ for _tag, _pattern, _first in (
     ("merge", r"<<", "<"),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters escaped, so that it is one safe line on a terminal."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from launch.errors import LaunchError
 from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attempt
-from launch.store.state import State
+from launch.store.state import Reason, State
 
 if TYPE_CHECKING:
+    from launch.store.scheduler_view import FailedStart
     from launch.store.store import SweepStore
 
 _POLL_S = 0.2
@@ -36,13 +38,13 @@ def read_log(
     if not attempts:
         raise LaunchError(f"{run_id} has not been started yet", hint="`launch logs RUN -f` waits for it")
     chosen = attempts[-1] if attempt is None else attempt
-    log = _log_file(sweep.run_dir(run_id), chosen)
+    log = _log_file(sweep, run_id, chosen)
     return chosen, _pieces(log, _tail_offset(log, tail))
 
 
 def _check_attempt(sweep: SweepStore, run_id: str, attempt: int | None) -> list[int]:
     """Return the numbers of a run's attempts, oldest first; raise if `attempt` is given and is not one of them."""
-    attempts = attempt_numbers(str(sweep.run_dir(run_id)))
+    attempts = _attempts(sweep, run_id)
     if attempt is not None and attempt not in attempts:
         there = ", ".join(f"attempts/{number}" for number in attempts)
         raise LaunchError(f"{run_id} has no attempts/{attempt}", hint=f"its attempts: {there or 'none'}")
@@ -61,18 +63,17 @@ def follow_log(
         tail: How many of the last lines to begin with; None for all.
         say: Called with a line if the run has not started yet, and when its next attempt begins.
     """
-    run_dir = sweep.run_dir(run_id)
     attempts = _check_attempt(sweep, run_id, attempt)
     current, offset = (attempts[-1] if attempts else None) if attempt is None else attempt, 0
     if current is None:
         say(f"waiting for {run_id} to start")
     else:
-        offset = _tail_offset(_log_file(run_dir, current), tail)
+        offset = _tail_offset(_log_file(sweep, run_id, current), tail)
     while True:
         # Checked before the log is read, so that everything that the run printed before its end is read too.
         ended = _has_ended(sweep, run_id, current)
-        newest = attempt_numbers(str(run_dir))[-1:]
-        for piece in () if current is None else _pieces(_log_file(run_dir, current), offset):
+        newest = _attempts(sweep, run_id)[-1:]
+        for piece in () if current is None else _pieces(_log_file(sweep, run_id, current), offset):
             offset += len(piece)
             yield piece
         if attempt is None and newest and newest[0] != current:
@@ -87,18 +88,35 @@ def follow_log(
 def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
     """Return how an attempt ended if it printed nothing, for example because its program is missing; else None."""
     run_dir = sweep.run_dir(run_id)
-    log = _log_file(run_dir, attempt)
-    if not log.is_file():
+    log = _log_file(sweep, run_id, attempt)
+    failed = _failed_start(sweep, run_id)
+    record = failed.record if failed is not None else find_attempt(attempt_path(str(run_dir), attempt))
+    is_start = record is not None and record.has_ended and record.reason is Reason.START
+    if not log.is_file() and not is_start:
         return f"{log} does not exist: the attempt printed nothing"
-    record = find_attempt(attempt_path(str(run_dir), attempt))
-    if log.stat().st_size or record is None or not record.has_ended:
+    if (log.is_file() and log.stat().st_size) or record is None or not record.has_ended:
         return None
     words = ": ".join(str(word) for word in (record.reason, record.message) if word)
     return f"attempts/{attempt} printed nothing; it ended with {words}"
 
 
-def _log_file(run_dir: Path, attempt: int) -> Path:
-    return Path(attempt_path(str(run_dir), attempt), LOG)
+def _failed_start(sweep: SweepStore, run_id: str) -> FailedStart | None:
+    """Return the last attempt of a run if its job died before it began, and no process has recorded that yet."""
+    scheduled = sweep.state().scheduled
+    return None if scheduled is None or run_id in scheduled.tasks else scheduled.find_failed_start(run_id)
+
+
+def _attempts(sweep: SweepStore, run_id: str) -> list[int]:
+    """Return the numbers of a run's attempts, oldest first."""
+    failed = _failed_start(sweep, run_id)
+    return [*attempt_numbers(str(sweep.run_dir(run_id))), *([failed.record.attempt] if failed is not None else [])]
+
+
+def _log_file(sweep: SweepStore, run_id: str, attempt: int) -> Path:
+    path = attempt_path(str(sweep.run_dir(run_id)), attempt)
+    if not os.path.isdir(path) and (failed := _failed_start(sweep, run_id)) is not None:
+        return Path(failed.log)
+    return Path(path, LOG)
 
 
 def _pieces(log: Path, offset: int) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from launch.errors import LaunchError
 from launch.own_s5 import FOREIGN, HINT
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName
-from launch.store.state import State
+from launch.store.state import Reason, State
 from launch.store.store import Store
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -201,13 +201,17 @@ def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
 
 
 def check_sweeps(store: Store) -> Iterator[Check]:
-    """Find sweeps with unfinished runs that no process works on, which the user must resume."""
+    """Find sweeps with unfinished runs that no process works on, and with runs that could not be started."""
     for name in store.sweeps():
         views = [view for view in store.sweep(name).views() if not view.waits]
         left = {state: sum(v.state == state for v in views) for state in (State.LOST, State.PREEMPTED, State.PLANNED)}
         if any(left.values()):
             words = ", ".join(f"{count} {state.lower()}" for state, count in left.items() if count)
             yield warn(f"sweep {name}", f"{words}, and no process works on it", "`launch sweep FILE` resumes it")
+        unstarted = [v for v in views if v.state is State.FAILED and v.reason is Reason.START]
+        if unstarted:
+            words = f"{len(unstarted)} failed to start; {unstarted[0].run_id}: {unstarted[0].message}"
+            yield warn(f"sweep {name}", words, f"once that is corrected, `launch retry {name}` runs them again")
 
 
 def _ask(*command: str) -> str | None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.errors import LaunchError, ProfileError, did_you_mean, unknown
+from launch.errors import LaunchError, ProfileError, did_you_mean, printable, unknown
 from launch.grammar import looks_secret
 from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
 from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES, BackendName, RuntimeName
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
 from launch.specs.mount import Mount, parse_mount
-from launch.yaml_file import Place, describe, printable, read_yaml
+from launch.yaml_file import Place, describe, read_yaml
 
 _CONTAINER_KEYS = ("network", "shm_gb", "ulimits")
 _MOUNT_FORM = "SRC[:DST][:rw], such as ~/corpora:/corpora"

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from launch.store import processes
-from launch.store.attempts import ATTEMPT, attempt_path
-from launch.store.files import fault_point, store_error, write_file
+from launch.store.attempts import ATTEMPT, LOG, attempt_path
+from launch.store.files import fault_point, read_bytes, store_error, write_file
 from launch.store.locks import acquire, is_held
 from launch.store.record_json import encode
 from launch.store.records import AttemptRecord
@@ -51,6 +51,32 @@ def claim_attempt(run_dir: str, attempt: int, record: AttemptRecord) -> Claim | 
         raise store_error(error, f"claim attempt {attempt} in {os.path.join(run_dir, ATTEMPTS)}") from error
     fault_point("claim.made")
     return Claim(path=attempt_path(run_dir, attempt), lock=lock, record=record)
+
+
+def place_ended_attempt(run_dir: str, record: AttemptRecord, log: str) -> bool:
+    """Add an attempt that has ended without a supervisor; return whether no other process added one meanwhile.
+
+    Args:
+        run_dir: The run directory.
+        record: The record of the attempt.
+        log: A file whose content becomes the attempt's log; it need not exist.
+
+    Raises:
+        StoreError: If the folder cannot be written.
+    """
+    prepared = os.path.join(run_dir, ATTEMPTS, f"{claim_prefix()}{processes.own_mark()}")
+    try:
+        os.makedirs(prepared, exist_ok=True)
+        with suppress(OSError):
+            write_file(os.path.join(prepared, LOG), read_bytes(log))
+        write_file(os.path.join(prepared, ATTEMPT), encode(record))
+        placed = place_claim(prepared, run_dir, record.attempt)
+    except OSError as error:
+        _remove(prepared)
+        raise store_error(error, f"record attempt {record.attempt} in {os.path.join(run_dir, ATTEMPTS)}") from error
+    if not placed:
+        _remove(prepared)
+    return placed
 
 
 def remove_torn_claims(run_dir: str) -> None:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from launch.store.records import AttemptRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedStart:
+    """An attempt whose job ended before its supervisor had begun. It may not be recorded in the run's folder yet."""
+
+    record: AttemptRecord  # the record of the attempt
+    log: str  # the file with the output of its job, which may not exist
+
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerView:
@@ -19,6 +29,7 @@ class SchedulerView:
         taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
         problem: Why the scheduler could not be asked now; None if it answered.
         ends: A function that returns how jobs ended which have left the queue: job to the scheduler's word.
+        find_failed_start: A function that returns the failed start of a run that is newer than its recorded attempts.
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -27,6 +38,7 @@ class SchedulerView:
     taken: float = 0.0
     problem: str | None = None
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
+    find_failed_start: Callable[[str], FailedStart | None] = lambda _: None
 
     def has(self, run_id: str, retried: int) -> bool:
         """Return whether a run is in the queue. `retried` is the newest generation with a request to retry it."""

@@ -89,6 +89,11 @@ def read_view(
     facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
     state = derive_state(facts)
     if state not in TERMINAL and (scheduled := ask()) is not None:
+        if listed.entry.run_id not in scheduled.tasks and not facts.alive:
+            failed = scheduled.find_failed_start(listed.entry.run_id)
+            if failed is not None and failed.record.attempt == attempt + 1:
+                attempt, record, message = attempt + 1, failed.record, None
+                facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
         state = derive_state(facts)
     message = message or (record and record.message) or note

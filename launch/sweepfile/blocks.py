@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.errors import LaunchError, SweepError
+from launch.errors import LaunchError, SweepError, printable
 from launch.specs.resources import Resources
 from launch.sweepfile.after import AfterClause, read_after, read_block_name
 from launch.sweepfile.axes import Axis, read_grid, read_list, read_random, read_zip, refuse_special
 from launch.sweepfile.exclude import Rule, read_rules
 from launch.sweepfile.published import PublishedRow, read_published
 from launch.sweepfile.values import flatten, read_choices, read_value, without_force
-from launch.yaml_file import Place, describe, printable, read_yaml
+from launch.yaml_file import Place, describe, read_yaml
 
 BLOCK_KEYS = (
     *("name", "experiment", "base", "grid", "zip", "list", "random", "exclude", "include", "seeds", "resources"),

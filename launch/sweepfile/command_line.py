@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from launch.errors import printable
 from launch.grammar import Choices, GrammarError, Interval, Override, key_problem, parse_override
 from launch.sweepfile.blocks import read_resources, read_seeds
 from launch.sweepfile.values import without_force
-from launch.yaml_file import Place, printable
+from launch.yaml_file import Place
 
 _PLACE = Place("command line")
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from launch.errors import printable
 from launch.store.manifest import BLOCK
 from launch.store.records import PublishedNumber
 from launch.sweepfile.after import MAX_NAME, NAME
@@ -18,7 +19,7 @@ from launch.sweepfile.exclude import same_value
 from launch.sweepfile.expand import ResolvedBlock, resolve_blocks
 from launch.sweepfile.published import PublishedRow, check_metric, check_settings, resolve_row
 from launch.sweepfile.runs import RunSpec, expand_runs
-from launch.yaml_file import Place, describe, printable
+from launch.yaml_file import Place, describe
 
 # How often a run is retried, by the reason its attempt ended. A timeout is retried only after progress.
 RETRY_DEFAULTS: dict[str, int] = {

@@ -6,7 +6,8 @@
                         UUID.released  exists once the array was released: it is submitted held
                         UUID.avoids    nodes that were excluded for its waiting tasks after the submission
                         UUID.over      exists once no task of it is in the queue any more
-                        UUID.log       the output of its batch shells: empty if all is well
+                        UUID_K.log     the output of the batch shell of task K; if it is empty, it is deleted at the end
+                        UUID_K.early.log  the same, of a task that ended without an attempt and has not failed
 
 A task finds its run by its index in the list. The job's name ends with the uuid: if the launcher was killed before it
 could record the job's number, it finds the array in the queue by the name.
@@ -31,6 +32,8 @@ from launch.store.records import FORMAT_VERSION
 
 FOLDER = ".slurm"  # in a sweep's folder for its arrays, next to the sweeps for the last answer of squeue
 POLL_S = 30.0
+MARK = "launch: "  # begins the lines of the batch script itself in a task's log
+EARLY_S = 65.0  # Slurm checks time limits twice a minute, and its signal may come a minute early
 _LEFT = "left"
 _JOB_NAME = re.compile(r".+\.(?P<uuid>[0-9a-f]{16})")
 _SHOWN_CHARS = 60  # how many characters of the sweep's name a job's name contains
@@ -124,8 +127,13 @@ def arrays_folder(sweep: str) -> str:
 
 
 def array_path(sweep: str, uuid: str, kind: str = "json") -> str:
-    """Return the path of an array's file of a kind: `json`, `sh`, `job`, `released`, `avoids`, `over` or `log`."""
+    """Return the path of an array's file of a kind: `json`, `sh`, `job`, `released`, `avoids` or `over`."""
     return os.path.join(sweep, FOLDER, f"{uuid}.{kind}")
+
+
+def task_log(sweep: str, uuid: str, index: int | str, kind: str = "log") -> str:
+    """Return the path of the output of a task's batch shell; the kind `early.log` is for a task that left early."""
+    return os.path.join(sweep, FOLDER, f"{uuid}_{index}.{kind}")
 
 
 def write_array(sweep: str, record: ArrayRecord, script: str) -> None:
@@ -160,6 +168,20 @@ def mark_released(sweep: str, uuid: str) -> None:
 def mark_finished(sweep: str, uuid: str) -> None:
     """Record that no task of an array is in the queue; a task that appears there later must be cancelled."""
     create_file(array_path(sweep, uuid, "over"), b"")
+
+
+def leave_early(sweep: str, uuid: str, index: int) -> None:
+    """Rename the log of a task that ends without an attempt, so that it does not count as a failed start."""
+    with suppress(OSError):
+        os.rename(task_log(sweep, uuid, index), task_log(sweep, uuid, index, "early.log"))
+
+
+def remove_empty_logs(sweep: str, uuid: str, index: int) -> None:
+    """Delete the logs of a task that ends, if they are empty."""
+    for path in (task_log(sweep, uuid, index), task_log(sweep, uuid, index, "early.log")):
+        with suppress(OSError):
+            if not os.stat(path).st_size:
+                os.unlink(path)
 
 
 def live_arrays(sweep: str) -> list[Array]:

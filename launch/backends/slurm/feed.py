@@ -17,11 +17,12 @@ from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import ArrayTask, live_arrays, record_left_queue, users_of
 from launch.backends.slurm.cluster import read_limits
 from launch.backends.slurm.cluster_identity import own_name
+from launch.backends.slurm.failed_start import FailedStarts
 from launch.backends.slurm.queue_state import QueueState, without_pending
 from launch.backends.slurm.reconcile import Reconciled, exclude_failed_nodes, reconcile, throttle
 from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
-from launch.backends.slurm.scancel import cancel_pending
+from launch.backends.slurm.scancel import cancel_pending, cancel_tasks
 from launch.backends.slurm.scheduler_view import read_queue
 from launch.backends.slurm.send import send
 from launch.backends.slurm.squeue import QueueSnapshot
@@ -71,7 +72,7 @@ def _feed(
     sweep: SweepState, generation: int, profile: Profile, lock: int, *, asked: bool, leaving: str | None
 ) -> Submitted:
     folder, root = sweep.folder, os.path.dirname(sweep.folder)
-    found, listing, state, taken_out = _settle_queue(sweep.refreshed(), leaving)
+    found, listing, state, taken_out = _settle_queue(sweep.refreshed(), leaving, asked=asked)
     header = state.manifest.headers[generation]
     shares = throttle(found, header.max_parallel, listing)
     views = [state.view(run_id) for run_id in dict.fromkeys((*state.manifest.run_ids[generation], *taken_out))]
@@ -98,12 +99,12 @@ def _feed(
     record_left_queue(folder, left)
     words = [f"{submitted:,} submitted to {profile.name} in {len(jobs)} array{'s' if len(jobs) != 1 else ''}"]
     words = words if submitted else [f"nothing new for {profile.name}"]
-    words += _remarks(found, left=left, blocked=len(to_submit) - may_come)
+    words += _remarks(found, left=left, blocked=len(to_submit) - may_come, asked=asked)
     words += _hidden(found, state)
     return Submitted(submitted=submitted, left=left, words="; ".join(words))
 
 
-def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
+def _remarks(found: Reconciled, *, left: int, blocked: int, asked: bool) -> Iterator[str]:
     """Yield remarks for the user about the queue, and about the runs that were not submitted."""
     if found.adopted:
         yield f"continued with job {', '.join(found.adopted)} of an interrupted submission"
@@ -113,6 +114,10 @@ def _remarks(found: Reconciled, *, left: int, blocked: int) -> Iterator[str]:
         yield f"{left:,} wait for room in the queue"
     if blocked:
         yield f"{blocked:,} wait for runs that have not succeeded and are not started again automatically"
+    if found.unlaunched:
+        jobs = ",".join(found.unlaunched)
+        done = "released" if asked else f"`scontrol release {jobs}` releases"
+        yield f"{done} job {jobs}, which a node could not start"
     for row in found.held:
         yield f"job {row.job} is {row.held_by}"
 
@@ -125,7 +130,9 @@ def _hidden(found: Reconciled, state: QueueState) -> Iterator[str]:
             yield f"{count:,} left to {array.place}, which cannot be seen from here"
 
 
-def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
+def _settle_queue(
+    sweep: SweepState, leaving: str | None, *, asked: bool
+) -> tuple[Reconciled, QueueSnapshot, QueueState, list[str]]:
     """Make the records of the sweep's arrays agree with the queue; cancel tasks whose dependencies are out of date.
 
     Returns:
@@ -135,8 +142,12 @@ def _settle_queue(sweep: SweepState, leaving: str | None) -> tuple[Reconciled, Q
     root = os.path.dirname(sweep.folder)
     after = (name for header in sweep.manifest.headers.values() for name in header.after)
     folders = [sweep.folder, *(os.path.join(root, name) for name in dict.fromkeys(after))]
-    listing = squeue.refresh(root, users_of(array for folder in folders for array in live_arrays(folder)))
-    found = reconcile(sweep.folder, listing)
+    queue = squeue.refresh(root, users_of(array for folder in folders for array in live_arrays(folder)))
+    starts = FailedStarts(sweep.folder, live_arrays(sweep.folder), queue)
+    cancel_tasks(starts.stuck_tasks)
+    starts.record()
+    listing = starts.queue
+    found = reconcile(sweep.folder, listing, asked=asked)
     fault_point("feed.reconciled")
     state = QueueState(sweep, (*found.live, *found.hidden), without_task(listing, leaving))
     stale = state.stale_jobs()

@@ -36,14 +36,17 @@ class Reconciled:
     removed: tuple[str, ...] = ()  # jobs that were marked as finished but appeared in the queue later; cancelled now
     held: tuple[QueueRow, ...] = ()  # a row of each job that a user or an administrator holds
     hidden: tuple[Array, ...] = ()  # arrays that this queue cannot show: their runs are left alone
+    unlaunched: tuple[str, ...] = ()  # jobs that a node could not start; they are released if the user asked
 
 
-def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
+def reconcile(folder: str, listing: QueueSnapshot, *, asked: bool) -> Reconciled:
     """Record and release the jobs that an interrupted submission left in the queue, and mark arrays that are finished.
 
     Args:
         folder: The sweep's folder.
         listing: The queue, read after this process got the sweep's lock.
+        asked: Whether the user asked for it. If not, jobs that a node could not start stay held: each start may take
+            another node out of service.
 
     Raises:
         BackendError: If Slurm does not answer.
@@ -55,6 +58,7 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
     hidden: list[Array] = []
     adopted: dict[str, str] = {}
     held: list[QueueRow] = []
+    unlaunched: dict[str, str] = {}
     for array in live_arrays(folder):
         uuid, own = array.record.uuid, rows.get(array.record.name)
         if listing.hides(array.record):
@@ -74,13 +78,15 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
             held.append(by_person[0])
         elif own[0].user != own_name():
             continue  # only its user may release it
+        elif array.released and any(row.launch_failed for row in own):
+            unlaunched[uuid] = job
         elif any(row.is_held for row in own):
             # A submission releases its arrays when all are submitted. It was killed before that: release these.
             adopted[uuid] = job
         elif not array.released:  # the launcher was killed after the release, or an older version wrote the array
             mark_released(folder, uuid)
     with suppress(ClientError):  # a user has released it meanwhile, and it has begun
-        release(folder, adopted)
+        release(folder, {**adopted, **(unlaunched if asked else {})})
     shares = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
     removed = _remove(folder, listing.own_rows)
     return Reconciled(
@@ -90,6 +96,7 @@ def reconcile(folder: str, listing: QueueSnapshot) -> Reconciled:
         removed=tuple(removed),
         held=tuple(held),
         hidden=tuple(hidden),
+        unlaunched=tuple(unlaunched.values()),
     )
 
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from launch.backends.slurm.arrays import ArrayRecord, ArrayTask, array_path, arrays_folder, job_name
+from launch.backends.slurm.arrays import (
+    EARLY_S,
+    ArrayRecord,
+    ArrayTask,
+    array_path,
+    arrays_folder,
+    job_name,
+    task_log,
+)
+from launch.backends.slurm.batch_script import command_lines, setup_lines
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.job_dependencies import QueuePosition, name_jobs
 from launch.backends.slurm.throttle import Share, share_limit
@@ -128,7 +137,7 @@ def build_requests(
         record = replace(array, throttle=share.throttle)
         # `exec` replaces the shell. The supervisor uses the host's Python, also if the run has a container.
         command = isolated_command(TASK_MODULE, [array_path(want.folder, record.uuid)], want.home)
-        script = executor.text(f"exec {shlex.join(command)}", _parameters(want, record, profile))
+        script = executor.text(command_lines(command), _parameters(want, record, profile))
         words = executor.command(Path(array_path(want.folder, record.uuid, "sh")))
         request = SubmitRequest(
             record=record,
@@ -219,7 +228,7 @@ def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) ->
         "cpus_per_task": resources.cpus_per_task,
         "timeout_min": None if resources.timeout_min is None else math.ceil(resources.timeout_min),
         "wckey": site.wckey,  # submitit would send its own key, which a cluster that checks keys refuses
-        "setup": [*exports, *site.setup],  # shell lines before the command: every run has these variables
+        "setup": [*exports, *_setup(want, record, site)],  # every run has these variables
         "stderr_to_stdout": True,
         "use_srun": False,
         "additional_parameters": _additional(want, record, site),
@@ -238,10 +247,19 @@ def _parameters(want: SubmissionInput, record: ArrayRecord, profile: Profile) ->
     return parameters
 
 
+def _setup(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings) -> list[str]:
+    """Return the shell lines before the command."""
+    before, after = (shlex.quote(part) for part in task_log(want.folder, record.uuid, "\n").split("\n"))
+    log = f"{before}$SLURM_ARRAY_TASK_ID{after}"
+    limit_min = record.resources.timeout_min
+    limit_s = None if limit_min is None else 60 * limit_min - record.signal_delay_s - EARLY_S
+    return setup_lines(site.setup, log, limit_s)
+
+
 def _additional(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings) -> dict[str, Any]:
     """Return the options that submitit has no parameter for, or would set differently."""
     last = len(record.tasks) - 1
-    log = array_path(want.folder, record.uuid, "log").replace("%", "%%")
+    log = task_log(want.folder.replace("%", "%%"), record.uuid, "%a")
     options: dict[str, Any] = {
         "array": f"0-{last}" + (f"%{record.throttle}" if record.throttle else ""),
         "output": log,

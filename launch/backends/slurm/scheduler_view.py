@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from launch.backends.slurm.arrays import Array, live_arrays, users_of
-from launch.backends.slurm.client import run_client
+from launch.backends.slurm.failed_start import FailedStarts
+from launch.backends.slurm.job_ends import ask_accounting
 from launch.backends.slurm.squeue import QueueRow, QueueSnapshot, cached
-from launch.errors import BackendError
 from launch.store.scheduler_view import SchedulerView
-
-_GOING_ON = ("PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING")
-
-# The answers of sacct about sets of jobs, with their time: `launch watch` would ask every two seconds.
-_ends_of: dict[tuple[str, ...], tuple[float, dict[str, str]]] = {}
 
 
 def read_queue(sweep: str) -> SchedulerView | None:
@@ -26,7 +20,12 @@ def read_queue(sweep: str) -> SchedulerView | None:
         return None
     listing = cached(os.path.dirname(sweep), min(array.record.poll_s for array in arrays), users_of(arrays))
     seen = [array for array in arrays if not listing.hides(array.record)]
-    return replace(scheduler_views(arrays, listing), ends=lambda: read_job_ends(seen))
+    starts = FailedStarts(sweep, seen, listing)
+    return replace(
+        scheduler_views(arrays, starts.queue),
+        ends=lambda: {job: end.state for job, end in ask_accounting(seen).items()},
+        find_failed_start=starts.find,
+    )
 
 
 def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> SchedulerView:
@@ -61,32 +60,3 @@ def _why_it_waits(row: QueueRow, *, released: bool) -> str:
     if row.is_held:  # a submission releases its arrays at its end
         return row.held_by if released else "held until its submission is complete"
     return "" if row.runs or row.reason == "None" else row.reason
-
-
-def read_job_ends(arrays: Sequence[Array]) -> Mapping[str, str]:
-    """Return how tasks that left the queue ended: the `job_id` of an attempt to Slurm's word.
-
-    One call of `sacct` answers for a sweep. Arrays of a cluster without accounting are missing. The result is empty if
-    the accounting database does not answer.
-    """
-    known = [array for array in arrays if array.record.accounts and array.job is not None]
-    jobs = tuple(array.job for array in known if array.job is not None)
-    if not jobs:
-        return {}
-    asked, ends = _ends_of.get(jobs, (-1.0, {}))
-    if asked < 0 or time.monotonic() - asked > min(array.record.poll_s for array in known):
-        # Without a start time sacct leaves out jobs that began before midnight.
-        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(min(array.record.created for array in known) - 60))
-        words = ["sacct", "-n", "-P", "-X", "-D", "-S", since, "-j", ",".join(jobs), "-o", "JobID,State"]
-        try:
-            ends = parse_ends(run_client(words))
-        except BackendError:
-            ends = {}
-        _ends_of[jobs] = time.monotonic(), ends
-    return ends
-
-
-def parse_ends(text: str) -> dict[str, str]:
-    """Return the newest end of each job in the output of `sacct -n -P -o JobID,State`. Pure."""
-    rows = (line.strip().split("|") for line in text.splitlines())
-    return {row[0]: row[1] for row in rows if len(row) > 1 and row[1] and row[1].split()[0] not in _GOING_ON}

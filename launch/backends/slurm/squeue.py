@@ -53,7 +53,12 @@ class QueueRow:
     @property
     def is_held(self) -> bool:
         """Whether it waits to be released."""
-        return self.is_held_by_person or (self.state == "PENDING" and self._reason == _HELD_BY_SLURM)
+        return self.is_held_by_person or self.launch_failed
+
+    @property
+    def launch_failed(self) -> bool:
+        """Whether Slurm holds it because its node could not start it, for example because the prolog failed."""
+        return self.state == "PENDING" and self._reason == _HELD_BY_SLURM
 
     @property
     def is_held_by_person(self) -> bool:

@@ -19,7 +19,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import final
 
-from launch.backends.slurm.arrays import ArrayRecord, find_task, has_left_queue, live_arrays, read_array
+from launch.backends.slurm.arrays import (
+    EARLY_S,
+    ArrayRecord,
+    find_task,
+    has_left_queue,
+    leave_early,
+    live_arrays,
+    read_array,
+    remove_empty_logs,
+)
 from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.srun import name_of, srun_call
 from launch.containers.runtimes import HostCommand
@@ -38,8 +47,6 @@ from launch.supervise.outcome import Outcome
 from launch.supervise.retry_policy import check_nodes
 from launch.supervise.supervisor import Supervisor, run_with_signals_blocked
 
-# Slurm checks time limits twice a minute, and its signal may come a minute early.
-_EARLY_S = 65.0
 # Slurm is first asked for the job's end after this time, so that a run that ends at once does not wait for the answer.
 _FIRST_LOOK_S = 2.0
 # The most time that the supervisor keeps before Slurm's kill, to record how the attempt ended.
@@ -146,7 +153,7 @@ class SlurmTask(Host):
             return Reason.PREEMPTED  # preempted with grace: Slurm does not requeue a job that ends by itself
         if self._is_ending:
             return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
-        timed = left is not None and left <= self._record.signal_delay_s + _EARLY_S
+        timed = left is not None and left <= self._record.signal_delay_s + EARLY_S
         return Reason.TIMEOUT if timed else Reason.PREEMPTED
 
     def job_is_gone(self, record: AttemptRecord) -> bool:
@@ -185,6 +192,8 @@ class SlurmTask(Host):
         Returns:
             The exit code of the batch script.
         """
+        if reason is None:  # another process works on the run, or it needs no attempt
+            leave_early(self.sweep, self._record.uuid, self.index)
         goes_on = outcome is Outcome.RETRY
         grows = reason is Reason.OUT_OF_MEMORY and self._record.resources.mem_growth > 1
         requeued = goes_on and not grows and not self._is_ending and self._record.requeue and self._requeue()
@@ -193,6 +202,8 @@ class SlurmTask(Host):
         unsettled = outcome is not Outcome.DONE and not requeued and (goes_on or self._record.uuid in waits)
         if self._record.feeds and not self._is_ending and (unsettled or has_left_queue(self.sweep)):
             self._feed("" if requeued else self.job_id)
+        if reason is not None:
+            remove_empty_logs(self.sweep, self._record.uuid, self.index)
         return self._exit_code(Outcome.DONE if outcome is Outcome.BUSY else outcome)
 
     def _exit_code(self, outcome: Outcome) -> int:
@@ -225,6 +236,7 @@ class SlurmTask(Host):
 
     def leave_early(self) -> int:
         """End without an attempt, so that the run is submitted again; return the exit code of the batch script."""
+        leave_early(self.sweep, self._record.uuid, self.index)
         if self._record.feeds:
             self._feed(self.job_id)
         return self._exit_code(Outcome.RETRY)

@@ -15,9 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from launch.containers.images.catalog import ImageSpec
-from launch.errors import LaunchError
+from launch.errors import LaunchError, printable
 from launch.store.source_files import find_source_files
-from launch.yaml_file import printable
 
 LOCK = "image.txt"  # the name of the image's lock in the context
 CODE = ("launch", "s5")

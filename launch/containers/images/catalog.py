@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.errors import FileError, LaunchError, did_you_mean
-from launch.yaml_file import Place, describe, printable, read_yaml
+from launch.errors import FileError, LaunchError, did_you_mean, printable
+from launch.yaml_file import Place, describe, read_yaml
 
 FILE_VARIABLE = "LAUNCH_IMAGES"
 REPOSITORY = "s5-launch"  # our images are tagged `s5-launch/NAME:CONTENT`

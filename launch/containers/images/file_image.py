@@ -9,9 +9,8 @@ from pathlib import Path
 from launch.containers.images.checksum import file_checksum
 from launch.containers.images.convert import IMAGES, Form, read_origin
 from launch.containers.images.request import ImageRequest
-from launch.errors import LaunchError
+from launch.errors import LaunchError, printable
 from launch.specs.image import Image
-from launch.yaml_file import printable
 
 # The bytes that mark an image file: squashfs at the start; SIF at byte 32; ext3, for Apptainer too, at byte 1080.
 _SQUASHFS_MAGIC = b"hsqs"

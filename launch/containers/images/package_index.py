@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from launch.errors import LaunchError
-from launch.yaml_file import printable
+from launch.errors import LaunchError, printable
 
 # The settings of pip that a build can use; settings that name a file or folder of this machine are left out.
 _KEYS = ("index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries")

@@ -9,9 +9,8 @@ from contextlib import suppress
 
 from launch.containers.engine.command_line import ask
 from launch.containers.images.engine_images import EngineImage, find_engine_image
-from launch.errors import BackendError, LaunchError
+from launch.errors import BackendError, LaunchError, printable
 from launch.specs.environment import clean_environment
-from launch.yaml_file import printable
 
 _REPOSITORY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+")
 _PINNED = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")

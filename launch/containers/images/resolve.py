@@ -17,10 +17,9 @@ from launch.containers.images.engine_images import (
 )
 from launch.containers.images.file_image import image_from_file
 from launch.containers.images.request import ImageRequest
-from launch.errors import BackendError, LaunchError
+from launch.errors import BackendError, LaunchError, printable
 from launch.specs.choices import ENGINES
 from launch.specs.image import Image
-from launch.yaml_file import printable
 
 # The programs whose names differ from the runtime's. Pyxis has no program: it adds options to Slurm's srun.
 _PROGRAMS = {"charliecloud": "ch-run", "pyxis": "srun"}

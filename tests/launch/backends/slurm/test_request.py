@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from launch.backends.slurm.arrays import ArrayTask, job_name, uuid_in
+from launch.backends.slurm.batch_script import setup_lines
 from launch.backends.slurm.executor import ScriptExecutor
 from launch.backends.slurm.request import Limits, SubmissionInput, build_requests, signal_delay
 from launch.backends.slurm.throttle import Share, share_limit
@@ -16,8 +17,18 @@ from launch.specs.resources import Resources
 
 HOME = Path(__file__).parents[4]
 SUPERVISOR = (
+    f"launch_step='the launcher'\"'\"'s Python, `{sys.executable}`,'\nshopt -s execfail\n"
     f"exec {sys.executable} -I -S -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); "
     f"from launch.backends.slurm.task import main; sys.exit(main(sys.argv[1:]))' {HOME}"
+)
+
+LAST_LINES = """launch_code=$?
+launch_end $launch_code
+builtin exit $launch_code
+"""
+PRELUDE = "\n".join(setup_lines((), "/runs/lra/.slurm/0000000000000000_$SLURM_ARRAY_TASK_ID.log", None))
+PRELUDE_OF_EVERYTHING = "\n".join(
+    setup_lines((), "'/my runs/100%/lra/.slurm/0000000000000000_'$SLURM_ARRAY_TASK_ID.log", 1)
 )
 
 PLAIN = f"""#!/bin/bash
@@ -29,16 +40,17 @@ PLAIN = f"""#!/bin/bash
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
-#SBATCH --output=/runs/lra/.slurm/0000000000000000.log
+#SBATCH --output=/runs/lra/.slurm/0000000000000000_%a.log
 #SBATCH --requeue
 #SBATCH --signal=B:USR2@120
 
 # setup
 export LAUNCH_CWD=/home/me
+{PRELUDE}
 
 # command
 {SUPERVISOR} /runs/lra/.slurm/0000000000000000.json
-"""
+{LAST_LINES}"""
 
 EVERYTHING = f"""#!/bin/bash
 
@@ -60,7 +72,7 @@ EVERYTHING = f"""#!/bin/bash
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
-#SBATCH --output='/my runs/100%%/lra/.slurm/0000000000000000.log'
+#SBATCH --output='/my runs/100%%/lra/.slurm/0000000000000000_%a.log'
 #SBATCH --partition=gpu,long
 #SBATCH --qos=high
 #SBATCH --requeue
@@ -76,12 +88,17 @@ export LAUNCH_CWD='/home/my self'
 export LAUNCH_PYTHON=python
 export XLA_FLAGS='--a --b'
 export LAUNCH_PASS=XLA_FLAGS
+{PRELUDE_OF_EVERYTHING}
+launch_step='setup line 1, `module load anaconda3`,'
 module load anaconda3
+launch_check $?
+launch_step='setup line 2, `conda activate s5`,'
 conda activate s5
+launch_check $?
 
 # command
 {SUPERVISOR} '/my runs/100%/lra/.slurm/0000000000000000.json'
-"""
+{LAST_LINES}"""
 
 
 def numbered():
@@ -150,7 +167,7 @@ def test_the_script_of_a_site_that_says_everything_is_this_one() -> None:
         (SlurmSettings(gpu_directive="gpus_per_node", gpu_type="v100"), "--gpus-per-node=v100:2\n", "gres"),
         (SlurmSettings(gpu_directive="none"), "--array=0-0\n", "gpu"),
         (SlurmSettings(), "--gres=gpu:2\n", "gpus-per-node"),
-        (SlurmSettings(signal=False), "--requeue\n", "signal"),
+        (SlurmSettings(signal=False), "--requeue\n", "--signal"),
     ],
 )
 def test_what_a_site_does_not_want_is_not_said(site: SlurmSettings, there: str, not_there: str) -> None:

@@ -14,7 +14,8 @@ from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.cluster_identity import ClusterIdentity, own_name
-from launch.backends.slurm.scheduler_view import parse_ends, read_queue, scheduler_views
+from launch.backends.slurm.job_ends import JobEnd, parse_ends
+from launch.backends.slurm.scheduler_view import read_queue, scheduler_views
 from launch.backends.slurm.squeue import parse_rows, task_words
 from launch.errors import BackendError
 from launch.specs.resources import Resources
@@ -60,7 +61,8 @@ def test_rows() -> None:
     assert (rows[4].tasks, rows[4].is_held) == ((0, 3, 6), True)
     # Slurm holds what a node could not start; versions differ in the blanks.
     for reason in ("launch failed requeued held", "launch_failed_requeued_held"):
-        assert parse_rows(f"9_1|PENDING|{reason}||{ME}|x")[0].is_held
+        (row,) = parse_rows(f"9_1|PENDING|{reason}||{ME}|x")
+        assert row.launch_failed and row.is_held
 
 
 def test_tasks_in_words() -> None:
@@ -242,5 +244,12 @@ def test_who_does_not_answer_is_named(
 
 
 def test_the_newest_end_of_each_job_is_what_the_accounts_say() -> None:
-    text = "12_0|NODE_FAIL|\n12_0|OUT_OF_MEMORY\n12_1|CANCELLED by 0\n12_2|TIMEOUT\n12_2|RUNNING\n12_[3-4]|PENDING\n\n?"
-    assert parse_ends(text) == {"12_0": "OUT_OF_MEMORY", "12_1": "CANCELLED by 0", "12_2": "TIMEOUT"}
+    text = (
+        "12_0|NODE_FAIL|\n12_0|OUT_OF_MEMORY|0:125|node[07-9]\n12_1|CANCELLED by 0|0:0|None assigned\n"
+        "12_2|TIMEOUT|0:0|n-3\n12_2|RUNNING\n12_[3-4]|PENDING\n\n?"
+    )
+    assert parse_ends(text) == {
+        "12_0": JobEnd("OUT_OF_MEMORY", "0:125", "node07"),
+        "12_1": JobEnd("CANCELLED by 0", "0:0"),
+        "12_2": JobEnd("TIMEOUT", "0:0", "n-3"),
+    }
