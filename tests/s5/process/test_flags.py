@@ -7,19 +7,8 @@ import pytest
 
 from s5.errors import UserError
 from s5.process.flags import check_flags, drop_settings, read_flags
-from s5.run_dir.result import METRICS
 from tests.quickly import QUICKLY
 from tests.s5.conftest import TINY, Program
-
-NUMERIC = {
-    "JAX_RANDOM_SEED_OFFSET": "7",
-    "JAX_DISABLE_JIT": "0",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_TRANSFER_GUARD": "disallow",
-    "JAX_LEGACY_PRNG_KEY": "error",
-    "JAX_DEFAULT_DEVICE": "nonsense",
-    "JAX_COMPILATION_CACHE_DIR": "/dev/null/cache",
-}
 
 
 def test_every_setting_of_jax_is_dropped_or_only_tells_more() -> None:
@@ -89,14 +78,3 @@ def test_a_run_does_not_resume_or_evaluate_with_other_flags(program: Program, tm
     code, _, err = program.run("evaluate", tmp_path / "r", XLA_FLAGS=other)
     assert code == 2
     assert "XLA_FLAGS" in err
-    assert program.run(*TINY, "train.epochs=3", "--run-dir", tmp_path / "r")[0] == 0
-
-
-@pytest.mark.slow
-def test_dropped_settings_change_no_number(program: Program, tmp_path: Path) -> None:
-    for name, settings in (("plain", {}), ("set", NUMERIC)):
-        code, _, err = program.run(*TINY, "--run-dir", tmp_path / name, **settings)
-        assert code == 0, err
-    assert "not used: JAX_COMPILATION_CACHE_DIR, JAX_DEFAULT_DEVICE" in err
-    plain, under = ((tmp_path / name / "attempts/0" / METRICS).read_bytes() for name in ("plain", "set"))
-    assert plain == under

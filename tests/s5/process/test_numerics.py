@@ -22,14 +22,22 @@ SETTINGS = {
     "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_RANDOM_SEED_OFFSET": "7",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "JAX_LEGACY_PRNG_KEY": "error",
+    "JAX_DEBUG_KEY_REUSE": "1",
 }
+# No process with these can import JAX, or use it: only the command removes them.
+REMOVED = {"JAX_DEFAULT_DEVICE": "nonsense", "JAX_COMPILATION_CACHE_DIR": "/dev/null/cache", "JAX_NO_EXECUTION": "1"}
 
 
 @pytest.mark.slow
 def test_a_run_has_the_same_numbers_under_all_settings(program: Program, tmp_path: Path) -> None:
-    for name, settings in (("plain", {}), ("set", SETTINGS)):
+    for name, settings in (("plain", {}), ("set", SETTINGS | REMOVED)):
         code, _, err = program.run(*TINY, "--run-dir", tmp_path / name, **settings)
         assert code == 0, err
+    assert "not used: JAX_COMPILATION_CACHE_DIR, JAX_DEBUG_KEY_REUSE, JAX_DEFAULT_DEVICE" in err
     plain, under = ((tmp_path / name / "attempts/0" / METRICS).read_bytes() for name in ("plain", "set"))
     assert plain == under
     code = f"""
