@@ -169,7 +169,7 @@ def _find_image(
 
 @contextmanager
 def _named_in(profile: Profile | None, key: str) -> Generator[None, None, None]:
-    """Put a profile's file and key in front of an error about the key's value; None if the value is from elsewhere."""
+    """Put a profile's file and key in front of an error about the key's value; `profile` is None for other values."""
     try:
         yield
     except LaunchError as error:

@@ -196,7 +196,7 @@ def terminal_columns() -> int:
 
 
 def live(render: Callable[[int, int], RenderableType]) -> AbstractContextManager[object]:
-    """Draw `render(columns, rows)` on stderr's terminal again and again until the `with` block ends; then it stays."""
+    """Draw `render(columns, rows)` on stderr's terminal repeatedly until the `with` block ends; the last one stays."""
     from rich.console import Console
     from rich.live import Live
 

@@ -50,7 +50,7 @@ def should_resubmit(view: RunView, manifest: Manifest) -> bool:
 
 
 def excluded_nodes(views: Sequence[RunView], after: int) -> list[str]:
-    """Return the nodes to exclude, sorted: runs were killed there (at least `after`), and other nodes execute runs.
+    """Return the nodes to exclude, sorted: at least `after` runs were killed there, and runs work on other nodes.
 
     Args:
         views: The views of the runs of the sweep.
