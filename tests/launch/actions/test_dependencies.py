@@ -132,7 +132,7 @@ def test_a_retry_of_failures_alone_waits_for_what_was_cancelled(store: Store, tm
 
 
 def test_some_runs_are_chosen_without_others_only_when_those_have_succeeded(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match=r"s2-0.* comes after a, and its run command-s0-0.* has not") as caught:
+    with pytest.raises(LaunchError, match=r"s2-0.* comes after a, but command-s0-0.*, a run of a, has not") as caught:
         submit(store, ["b", "c"])
     assert "--only" in (caught.value.hint or "")
     assert not store.root.exists()
