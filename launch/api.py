@@ -191,12 +191,15 @@ def wait(sweep: Folder, *, timeout_s: float | None = None, runs: Folder | None =
     return open_sweep(sweep, runs=runs).wait(timeout_s=timeout_s)
 
 
-def load_results(sweep: Folder, metric: str | None = None, *, runs: Folder | None = None) -> Results:
-    """Return the results of a sweep: one row for each experiment and its settings, over the seeds.
+def load_results(
+    sweep: Folder, metric: str | None = None, *, superseded: bool = False, runs: Folder | None = None
+) -> Results:
+    """Return the results of a sweep: one row for each configuration, over the seeds.
 
     Args:
         sweep: Its name or its file.
         metric: The metric to show, such as `val/accuracy`; None for the metric that the sweep names.
+        superseded: Whether to show runs of earlier submissions that the file has no longer; their rows say so.
         runs: The folder of all runs; None for `$LAUNCH_RUNS`, else `./runs`.
 
     Returns:
@@ -205,7 +208,7 @@ def load_results(sweep: Folder, metric: str | None = None, *, runs: Folder | Non
     Raises:
         LaunchError: If there is no such sweep, or no run has the metric.
     """
-    return open_sweep(sweep, runs=runs).results(metric)
+    return open_sweep(sweep, runs=runs).results(metric, superseded=superseded)
 
 
 def cancel(*targets: Folder, runs: Folder | None = None) -> list[RunView]:

@@ -84,9 +84,9 @@ class SweepHandle:
         """Cancel every run that has not ended, and return the views of these runs; see `launch.cancel`."""
         return cancel_runs(self._store, [self.name])
 
-    def results(self, metric: str | None = None) -> Results:
+    def results(self, metric: str | None = None, *, superseded: bool = False) -> Results:
         """Return the results; see `launch.load_results`."""
-        return gather(self._sweep.state(), metric)
+        return gather(self._sweep.state(), metric, superseded=superseded)
 
 
 def cancel_runs(store: Store, targets: Sequence[str]) -> list[RunView]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from launch.errors import StoreError
+from launch.results.configuration import leaves
 from launch.store.attempts import attempt_path, find_attempt
 from launch.store.record_json import read_record
 from launch.store.records import RunRecord
@@ -27,17 +28,9 @@ def changed_keys(before: str, after: str) -> dict[str, tuple[Any, Any]]:
     """
     import yaml  # only if something has changed
 
-    old, new = dict(_leaves(yaml.safe_load(before))), dict(_leaves(yaml.safe_load(after)))
+    old, new = dict(leaves(yaml.safe_load(before))), dict(leaves(yaml.safe_load(after)))
     keys = [*old, *(key for key in new if key not in old)]
     return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():  # pyright: ignore[reportUnknownVariableType]
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))  # pyright: ignore[reportUnknownArgumentType]
-    else:
-        yield path, value
 
 
 def describe_changes(plan: RunDirPlan, runs: Sequence[PlannedRun], sweep: str, *, from_file: bool = True) -> list[str]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from launch.compose.run_id import identity_digits
-from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
+from launch.store.attempts import spent_s
 from launch.store.state import TERMINAL, State
 from launch.store.store import Store
 from launch.store.view import RunView
@@ -96,15 +96,5 @@ def _hours_of(run: Run, finished: _Finished) -> list[float]:
         identity = identity_of(science_hash({**run.config, "seed": seed}), run.spec)
         view = views.get((run.record.experiment, identity_digits(identity)))
         if view is not None:
-            found.append(_hours(view))
+            found.append(spent_s(view.run_dir) / 3600)
     return found
-
-
-def _hours(view: RunView) -> float:
-    """Return the hours that a run took over all its attempts."""
-    spent_s = 0.0
-    for attempt in attempt_numbers(view.run_dir):
-        record = find_attempt(attempt_path(view.run_dir, attempt))
-        if record is not None and record.ended is not None:
-            spent_s += max(0.0, record.ended - record.started)  # the clock may have been set back
-    return spent_s / 3600

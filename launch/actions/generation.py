@@ -12,6 +12,7 @@ from launch.store.records import ManifestEntry, ManifestHeader, Trigger, row_of
 if TYPE_CHECKING:
     from launch.compose.run import Run
     from launch.profiles.profile import Profile
+    from launch.store.snapshot import Snapshot
     from launch.store.sweep_state import SweepState
     from launch.sweepfile.sweep import Sweep
 
@@ -30,7 +31,7 @@ def entry_of(run: Run) -> ManifestEntry:
     )
 
 
-def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
+def header_of(sweep: Sweep, profile: Profile, snapshot: Snapshot, *, complete: bool) -> ManifestHeader:
     """Return the header of a submission's generation; its number and its containers are set later."""
     return ManifestHeader(
         sweep=sweep.name,
@@ -40,13 +41,15 @@ def header_of(sweep: Sweep, profile: Profile, snapshot: str) -> ManifestHeader:
         backend=profile.backend,
         profile=profile.name,
         runtime=profile.runtime,
-        snapshot=snapshot,
+        snapshot=snapshot.hash,
+        commit=snapshot.commit,
         metric=sweep.metric,
         retry=sweep.retry,
         published=sweep.published,
         created=time.time(),
         max_parallel=sweep.max_parallel,
         after=sweep.after,
+        complete=complete,
     )
 
 
@@ -62,7 +65,7 @@ def freeze_or_reuse(
         if found.why == Trigger.SUBMIT:
             if _lists(manifest, generation, entries):
                 return state, generation
-            if _replaces(manifest, generation, entries):
+            if found.complete or _replaces(manifest, generation, entries):
                 break  # this generation would supersede an older one even if that were reused
     return state.freeze(header, entries)
 
@@ -75,7 +78,7 @@ def _lists(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]
 
 
 def _replaces(manifest: Manifest, generation: int, entries: Sequence[ManifestEntry]) -> bool:
-    """Return whether a generation has other runs in the table rows of these runs, as after an edit of the file."""
+    """Return whether a generation has other runs under the settings of these runs, as after an edit of the file."""
     own = {entry.run_id for entry in entries}
     rows = {row_of(entry.experiment, entry.settings) for entry in entries}
     others = [manifest.listed[run_id].entry for run_id in manifest.run_ids[generation] if run_id not in own]

@@ -15,8 +15,10 @@ from launch.actions.dependencies import check_predecessors, check_sweeps_before,
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
 from launch.actions.generation import entry_of
 from launch.actions.plugins import apply_plugins
+from launch.actions.stored_names import with_stored_names
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import check_queue, find_backend
+from launch.compose.run_id import make_run_id
 from launch.errors import LaunchError, collect_errors
 from launch.grammar import format_value
 from launch.specs.environment import clean_environment, dropped_settings
@@ -48,6 +50,7 @@ class Plan:
         views: The views of the selected runs before anything starts.
         run_dirs: The files to be written in their directories.
         containers: The plan of their containers.
+        complete: Whether the selected runs are all runs of the sweep.
         warnings: What the user should know, one line each.
         obstacles: The errors that keep the runs from starting.
     """
@@ -60,6 +63,7 @@ class Plan:
     views: tuple[RunView, ...]
     run_dirs: RunDirPlan
     containers: ContainerPlan
+    complete: bool
     warnings: tuple[str, ...]
     obstacles: tuple[LaunchError, ...]
 
@@ -122,8 +126,9 @@ def plan_sweep(
     check_queue(str(store.sweep(sweep.name).path), profile)
     sweep = apply_plugins(sweep, store.root)
     composer = Composer()
-    runs = composer.plan_all(sweep.runs)
-    plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, options=options)
+    state = store.sweep(sweep.name).state(fed=())
+    runs = with_stored_names(composer.plan_all(sweep.runs), state)
+    plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, state=state, options=options)
     return replace(plan, warnings=(*composer.warnings, *plan.warnings))
 
 
@@ -145,7 +150,8 @@ def select(runs: Sequence[Run], only: str | None) -> list[Run]:
 def _names(run: Run) -> list[str]:
     """Return the names of a run that a glob can match; a setting has several, such as `optim.lr=1` and `lr=1`."""
     record = run.record
-    names = [record.run_id, record.experiment]
+    today = make_run_id(record.experiment, record.settings, record.seed, record.science_hash)
+    names = [*dict.fromkeys((record.run_id, today)), record.experiment]
     for key, value in {**run.settings, "seed": record.seed}.items():
         parts, text = key.split("."), value if isinstance(value, str) else format_value(value)
         names += [f"{'.'.join(parts[start:])}={text}" for start in range(len(parts))]
@@ -159,6 +165,7 @@ def plan_runs(
     profile: Profile,
     *,
     sweep_runs: Sequence[Run] = (),
+    state: SweepState | None = None,
     options: ContainerOptions | None = None,
 ) -> Plan:
     """Check composed runs; see `plan_sweep`.
@@ -169,11 +176,12 @@ def plan_runs(
         store: The store of the runs.
         profile: The profile that the runs execute with.
         sweep_runs: All runs of the sweep, if `runs` are only some of them.
+        state: The stored state of the sweep; None to read it.
         options: Container options that override the profile; None for none.
     """
     own = store.sweep(sweep.name)
     check_queue(str(own.path), profile)
-    state = own.state(fed=())
+    state = state or own.state(fed=())
     predecessors = find_predecessors(runs, sweep_runs)
     entries = [entry_of(run) for run in runs]
     views = state.with_entries(entries).views(entry.run_id for entry in entries)
@@ -193,6 +201,7 @@ def plan_runs(
         views=tuple(replace(view, state=State.PLANNED) if view.run_id in restarts else view for view in views),
         run_dirs=run_dirs,
         containers=containers,
+        complete={run.record.run_id for run in sweep_runs} <= {run.record.run_id for run in runs},
         warnings=(
             *describe_changes(run_dirs, runs, state.folder, from_file=sweep.file is not None),
             *state.manifest.problems,

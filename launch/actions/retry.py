@@ -80,6 +80,7 @@ def retry(
         backend=profile.backend,
         profile=profile.name,
         snapshot=snapshot.hash,
+        commit=snapshot.commit,
         created=time.time(),
     )
     state, generation = state.freeze(header, entries)

@@ -66,7 +66,7 @@ def submit(plan: Plan, *, source: Path | None = None) -> Submission:
     write_run_dirs(plan.state.folder, plan.run_dirs)
     fault_point("submit.planned")
     snapshot = take_snapshot(source or OWN_CODE, Path(plan.state.folder).parent)
-    header = containers.on(header_of(plan.sweep, plan.profile, snapshot.hash))
+    header = containers.on(header_of(plan.sweep, plan.profile, snapshot, complete=plan.complete))
     # Predecessors that are not selected are listed too, so that the runs after them can find their folders.
     entries = [*plan.entries, *map(entry_of, plan.predecessors)]
     state, generation = freeze_or_reuse(plan.state.refreshed(fed=()), header, entries)

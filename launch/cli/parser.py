@@ -70,6 +70,7 @@ class Parser(argparse.ArgumentParser):
             place = words.index("--") if "--" in words else len(words)
             self.set_defaults(command=list(words[place + 1 :]))
             words = words[:place]
+        words = _join_values(words)
         file = next((word for word in words if word.startswith("-") and word.endswith((".yaml", ".yml"))), None)
         if file is not None and "=" not in file:
             raise LaunchError(f"{self.prog}: {file!r} looks like an option", hint=f"type ./{file} for the file")
@@ -111,6 +112,17 @@ class Parser(argparse.ArgumentParser):
         raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` shows how it is used")
 
 
+def _join_values(words: Sequence[str]) -> list[str]:
+    """Return the words with `--sort -KEY` as one word: argparse would take `-KEY` for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):
+            joined[-1] = f"--sort={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def whole(text: str) -> int:
     """Parse a whole number that is at least 0."""
     try:
@@ -150,7 +162,7 @@ def make_parser(name: str, verb: Verb) -> Parser:
     """Return the parser of a verb with the options that all verbs share."""
     parser = Parser(name, verb.EXAMPLES)
     verb.configure(parser)
-    if name not in _WITHOUT_RUNS:
+    if name not in _WITHOUT_RUNS and "--runs" not in parser.options():
         parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
     parser.description = textwrap.fill(parser.description or "", max(20, shutil.get_terminal_size().columns - 2))

@@ -32,10 +32,10 @@ def warn_of_silent_scheduler(states: Iterable[SweepState]) -> None:
 
 
 def warn_of_unreadable(results: Results) -> None:
-    """Warn of the runs whose result cannot be read; note a metric that is not the sweep's own."""
+    """Warn of the runs whose result cannot be read; note what else the reader of a table must know."""
     for problem in results.unreadable.values():
         console.warn(console.printable(problem))
     if results.unreadable:
         console.hint("move the folder of a damaged run away and type the sweep's command again: it runs that run again")
-    if results.note is not None:
-        console.note(results.note)
+    for note in results.notes:
+        console.note(note)

@@ -23,6 +23,7 @@ def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
     parser.add_argument("--metric", help="another metric than the sweep's own, such as val/accuracy")
+    parser.add_argument("--all", action="store_true", help="show runs of earlier configurations too")
     parser.add_argument("--output", metavar="PATH", help="the file to write (default: SWEEP.html); - for stdout")
 
 
@@ -34,10 +35,10 @@ def execute(args: argparse.Namespace) -> int:
     from launch.results.report import make_page
 
     state = find_sweep(open_store(args.runs), args.sweep).state()
-    results = gather(state, args.metric)
+    results = gather(state, args.metric, superseded=args.all)
     warn_of_damage([state])
     warn_of_unreadable(results)
-    page = make_page(state.name, results.rows, results.views)
+    page = make_page(state.name, results.rows, results.views, results.notes)
     code = ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
     if args.output == "-":
         console.print_out(page)

@@ -1,62 +1,94 @@
-"""`launch results`: shows or exports the results table of a sweep."""
+"""`launch results`: shows or exports the results table of sweeps, or a table of their runs."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from launch.cli import console
 from launch.cli.report import write_file
 from launch.errors import ExitCode, LaunchError
 from launch.results import export, format
-from launch.results.gather import gather
+from launch.results.sorting import by_configuration, sort_records, sort_rows
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from launch.cli.parser import Parser
+    from launch.results.gather import Results
     from launch.results.table import ResultRow
 
 EXAMPLES = """
 launch results mnist5k
+launch results mnist5k --metric test/accuracy --metric val/loss --sort -test/accuracy
+launch results mnist5k --runs                 one row per run
+launch results mnist5k other                  the rows of two sweeps in one table
 launch results sweeps/mnist5k.yaml --format csv --output mnist5k.csv
 launch results mnist5k --format json | jq '.[0].mean'
 """
 
 FORMATS = ("table", "csv", "json", "parquet")
+_HASH_DIGITS = 8  # of a commit or a snapshot in a table
 
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("sweep", metavar="SWEEP", help="a sweep's name or its file")
+    parser.add_argument("sweeps", metavar="SWEEP", nargs="+", help="a sweep's name or its file")
     parser.add_argument("--format", metavar="FORMAT", choices=FORMATS, default="table", help=", ".join(FORMATS))
-    parser.add_argument("--metric", help="another metric than the sweep's own, such as val/accuracy")
+    add_table_arguments(parser)
+    parser.add_argument("--per-run", action="store_true", help="one row per run, with every metric")
+    parser.add_argument(
+        "--runs",
+        metavar="DIR",
+        nargs="?",
+        const="",
+        help="where runs lie (default: $LAUNCH_RUNS, else ./runs); without DIR the same as --per-run",
+    )
     parser.add_argument("--output", metavar="PATH", help="write to this file instead of stdout")
+
+
+def add_table_arguments(parser: Parser) -> None:
+    """Add the options that `launch results` and `launch compare` share."""
+    parser.add_argument(
+        "--metric",
+        metavar="METRIC",
+        action="append",
+        default=[],
+        help="another metric than the sweep's own, such as val/accuracy; several times for several columns",
+    )
+    parser.add_argument(
+        "--sort", metavar="KEY", help="sort by a column, such as lr, mean or a metric; -KEY for descending order"
+    )
+    parser.add_argument("--all", action="store_true", help="show runs of earlier configurations too, and mark them")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table, or write it to a file."""
     from launch.actions.targets import find_sweep, open_store
     from launch.cli.problems import warn_of_damage, warn_of_unreadable
+    from launch.results.gather import gather_all
 
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise LaunchError(
             "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
         )
-    state = find_sweep(open_store(args.runs), args.sweep).state()
-    results = gather(state, args.metric)
-    warn_of_damage([state])
+    store = open_store(args.runs or None)
+    states = [find_sweep(store, word).state() for word in dict.fromkeys(args.sweeps)]
+    results = gather_all(states, args.metric, superseded=args.all)
+    warn_of_damage(states)
     warn_of_unreadable(results)
-    states = sum((Counter(row.states) for row in results.rows), Counter[str]())
-    if states.keys() <= {"PLANNED"}:
-        console.hint(f"no run of {state.name} has been started; `launch sweep FILE` starts them")
-    if args.format == "table" and args.output is None and results.is_empty:
-        counts = ", ".join(f"{count:,} {state.lower()}" for state, count in states.items())
-        console.note(f"{state.name}: {counts}; no run left a metric")
+    counts = Counter(str(view.state) for view in results.views)
+    if counts.keys() <= {"PLANNED"}:
+        console.hint(f"no run of {results.sweep} has been started; `launch sweep FILE` starts them")
+    per_run = args.per_run or args.runs == ""
+    if args.format == "table" and args.output is None and results.is_empty and not per_run:
+        words = ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
+        console.note(f"{results.sweep}: {words}; no run left a metric")
         return ExitCode.OK
-    content = _render(results.rows, args.format)
+    content = _runs_content(results, args) if per_run else _rows_content(results, args)
     if args.output is None:
         console.raw(content) if args.format == "parquet" else console.print_out(content.decode().removesuffix("\n"))
     else:
@@ -64,43 +96,109 @@ def execute(args: argparse.Namespace) -> int:
     return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
 
 
-def _render(rows: Sequence[ResultRow], form: str) -> bytes:
+def _rows_content(results: Results, args: argparse.Namespace) -> bytes:
+    """Return the table with one row per configuration in the format that was asked for."""
+    rows = sort_rows(results.rows, args.sort) if args.sort else results.rows
+    if args.format == "table":
+        return _encode(table(rows) + "\n")
+    # JSON keeps the settings together; the flat formats have a column for each.
+    return _export([asdict(row) for row in rows] if args.format == "json" else export.row_records(rows), args.format)
+
+
+def _runs_content(results: Results, args: argparse.Namespace) -> bytes:
+    """Return the table with one row per run in the format that was asked for."""
+    records: Sequence[Mapping[str, Any]] = results.run_records()
+    records = sort_records(records, args.sort) if args.sort else records
+    return _encode(runs_table(records) + "\n") if args.format == "table" else _export(records, args.format)
+
+
+def _export(records: Sequence[Mapping[str, Any]], form: str) -> bytes:
     match form:
         case "parquet":
-            return export.to_parquet(rows)
+            return export.to_parquet(records)
         case "json":
-            text = export.to_json(rows) + "\n"
-        case "csv":
-            text = export.to_csv(rows)
+            return _encode(export.to_json(records) + "\n")
         case _:
-            text = table(rows) + "\n"
+            return _encode(export.to_csv(records))
+
+
+def _encode(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
 def table(rows: Sequence[ResultRow]) -> str:
     """Return the rows as a text table: accuracies in percent, a missing cell as a dash.
 
-    The columns `published` and `difference` are left out if no row has a published number.
+    Each metric has its columns. `published` and `difference` are left out if no row has a published number, `sweep` if
+    all rows are of one sweep, `current` if all are current, `runs` if all runs have succeeded.
     """
     keys = export.setting_names(rows)
     names = format.short_names(keys)
-    compared = any(row.published is not None for row in rows)
-    metric = rows[0].metric if rows else "metric"
-    heading = f"{metric} %" if format.is_percent(metric) else metric
-    numeric = ["seeds", heading, *(["published", "difference"] if compared else [])]
-    with_states = any(set(row.states) - {"SUCCEEDED"} for row in rows)
-    header = ["experiment", *(names[key] for key in keys), *numeric, *(["runs"] if with_states else [])]
-    body: list[list[str]] = []
-    for row in rows:
-        cells = [row.experiment, *format.setting_cells(row.settings, keys), *_numbers(row)[: len(numeric)]]
-        body.append([*cells, _states(row)] if with_states else cells)
-    return console.table(header, body, right=numeric, elastic="experiment")
+    metrics = list(dict.fromkeys(row.metric for row in rows)) or ["metric"]
+    groups = by_configuration(rows)
+    columns: dict[str, list[str]] = {}
+    if len({row.sweep for row in rows if row.sweep}) > 1:
+        columns["sweep"] = [group[0].sweep or format.MISSING for group in groups]
+    columns["experiment"] = [group[0].experiment for group in groups]
+    cells = [format.setting_cells(group[0].settings, keys) for group in groups]
+    columns |= {names[key]: [row[number] for row in cells] for number, key in enumerate(keys)}
+    texts = len(columns)
+    columns["seeds"] = [_seeds(group[0]) for group in groups]
+    for metric in metrics:
+        columns |= _metric_columns(metric, groups, several=len(metrics) > 1)
+    numeric = list(columns)[texts:]
+    if not all(row.current for row in rows):
+        columns["current"] = ["yes" if group[0].current else "no" for group in groups]
+    if any(set(row.states) - {"SUCCEEDED"} for row in rows):
+        columns["runs"] = [_states(group[0]) for group in groups]
+    return _text(columns, numeric, elastic="experiment")
 
 
-def _numbers(row: ResultRow) -> list[str]:
-    seeds, *numbers = format.table_cells(row)
+def _metric_columns(metric: str, groups: Sequence[Sequence[ResultRow]], *, several: bool) -> dict[str, list[str]]:
+    """Return the columns of one metric: its mean, and if a paper has numbers these and the difference."""
+    found = [next((row for row in group if row.metric == metric), None) for group in groups]
+    numbers = [format.table_cells(row)[1:] if row else [format.MISSING] * 3 for row in found]
+    headings = [f"{metric} %" if format.is_percent(metric) else metric, "published", "difference"]
+    if several:
+        headings[1:] = [f"{word} {metric}" for word in headings[1:]]
+    compared = any(row is not None and row.published is not None for row in found)
+    return {heading: [row[place] for row in numbers] for place, heading in enumerate(headings[: 3 if compared else 1])}
+
+
+def runs_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the records of runs as a text table, without columns that are empty or say the same of every run."""
+    columns: dict[str, list[str]] = {}
+    numeric: list[str] = []
+    for name in export.column_names(records):
+        values = [record[name] for record in records]
+        if all(value is None for value in values) or (name in ("sweep", "current") and len(set(values)) == 1):
+            continue
+        is_number = all(isinstance(value, int | float | None) and not isinstance(value, bool) for value in values)
+        heading = f"{name} %" if is_number and format.is_percent(name) else name
+        columns[heading] = [_cell(name, value) for value in values]
+        numeric += [heading] if is_number else []
+    return _text(columns, numeric, elastic="run")
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return format.MISSING
+    if name in ("commit", "snapshot"):
+        commit, dash, dirty = str(value).partition("-")
+        return f"{commit[:_HASH_DIGITS]}{dash}{dirty}"
+    if isinstance(value, float) and "/" in name:
+        return format.number_text(value, name)
+    return format.value_text(value)
+
+
+def _text(columns: Mapping[str, Sequence[str]], numeric: Sequence[str], elastic: str) -> str:
+    rows = list(zip(*columns.values(), strict=True))
+    return console.table(list(columns), rows, right=numeric, elastic=elastic if elastic in columns else None)
+
+
+def _seeds(row: ResultRow) -> str:
     total = sum(row.states.values())
-    return [seeds if len(row.seeds) == total else f"{seeds}/{total}", *numbers]
+    return str(len(row.seeds)) if len(row.seeds) == total else f"{len(row.seeds)}/{total}"
 
 
 def _states(row: ResultRow) -> str:

@@ -108,10 +108,9 @@ class Composer:
             specs: The specs in the order of the sweep. Specs whose configs give the same numbers become one run, with
                 the id of the first.
         """
-        runs: dict[tuple[str, str], Run] = {}
+        runs: dict[str, Run] = {}
         for run in self._each(list(specs)):
-            spec = run.spec
-            key = (spec.experiment, run.record.science_hash)
+            spec, key = run.spec, run.record.science_hash
             first = runs.setdefault(key, run)
             if first is not run:
                 runs[key] = replace(first, spec=first.spec.joined(spec))

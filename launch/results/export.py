@@ -1,4 +1,4 @@
-"""Export the table of a sweep as JSON, CSV or Parquet."""
+"""Export a table as JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from launch.errors import LaunchError
 from launch.results.format import value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from launch.results.table import ResultRow
 
+    Records = Sequence[Mapping[str, Any]]
+
 # The columns that follow the setting columns.
-_COLUMNS = ("metric", "n", "mean", "std", "published", "difference", "seeds", "states")
+_COLUMNS = ("metric", "n", "mean", "std", "published", "difference", "seeds", "states", "current", "run_ids")
 
 
-def to_json(rows: Sequence[ResultRow]) -> str:
-    """Return the rows as a JSON list of objects, one field per attribute of `ResultRow`."""
-    return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False, default=str)
+def to_json(records: Records) -> str:
+    """Return records as a JSON list of objects."""
+    return json.dumps(list(records), indent=2, ensure_ascii=False, default=str)
 
 
-def to_csv(rows: Sequence[ResultRow]) -> str:
-    """Return the rows as CSV: one column per setting, fractions in full precision, missing cells empty."""
+def to_csv(records: Records) -> str:
+    """Return records as CSV: fractions in full precision, missing cells empty, lists with spaces in between."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["experiment", *setting_names(rows), *_COLUMNS], lineterminator="\n")
+    writer = csv.DictWriter(text, column_names(records), lineterminator="\n")
     writer.writeheader()
-    for record in to_records(rows):
-        record["seeds"] = " ".join(map(str, record["seeds"]))
-        writer.writerow({name: "" if value is None else value for name, value in record.items()})
+    writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
     return text.getvalue()
 
 
-def to_parquet(rows: Sequence[ResultRow]) -> bytes:
-    """Return the rows as the bytes of a Parquet file: the columns of the CSV, seeds as a list of integers.
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def to_parquet(records: Records) -> bytes:
+    """Return records as the bytes of a Parquet file: the columns of the CSV, lists as lists.
 
     Raises:
         LaunchError: If pyarrow is not installed.
@@ -52,14 +58,13 @@ def to_parquet(rows: Sequence[ResultRow]) -> bytes:
             "parquet needs the package pyarrow, which is not installed",
             hint="`pip install 's5-launch[parquet]'`, or use --format csv",
         ) from error
-    records = to_records(rows)
-    columns: dict[str, Any] = {"experiment": pa.array([record["experiment"] for record in records], pa.string())}
-    for name in setting_names(rows):
-        columns[name] = _uniform(pa, [record.get(name) for record in records])
-    types: dict[str, Any] = {"seeds": pa.list_(pa.int64()), "n": pa.int64()}
-    types |= dict.fromkeys(("metric", "states"), pa.string())
-    for name in _COLUMNS:
-        columns[name] = pa.array([record[name] for record in records], types.get(name, pa.float64()))
+    types: dict[str, Any] = {"seeds": pa.list_(pa.int64()), "n": pa.int64(), "run_ids": pa.list_(pa.string())}
+    types |= dict.fromkeys(("sweep", "experiment", "metric", "states"), pa.string())
+    types |= dict.fromkeys(("mean", "std", "published", "difference"), pa.float64())
+    columns: dict[str, Any] = {}
+    for name in column_names(records):
+        values = [record.get(name) for record in records]
+        columns[name] = pa.array(values, types[name]) if name in types else _uniform(pa, values)
     sink = io.BytesIO()
     parquet.write_table(pa.table(columns), sink)
     return sink.getvalue()
@@ -80,13 +85,33 @@ def setting_names(rows: Sequence[ResultRow]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row.settings))
 
 
-def to_records(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
-    """Return each row as a flat record: a field per setting, then `metric`, `n`, `mean` and so on."""
+def column_names(records: Records) -> list[str]:
+    """Return the names of all columns: those of the first record, which has them all."""
+    return list(records[0]) if records else []
+
+
+def row_records(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
+    """Return each row as a flat record: a field per setting, then `metric`, `n`, `mean` and so on.
+
+    The field `sweep` is there if the rows are of several sweeps.
+    """
+    names = setting_names(rows)
+    several = len({row.sweep for row in rows if row.sweep}) > 1
     records: list[dict[str, Any]] = []
     for row in rows:
-        plain = {
-            k: v if isinstance(v, bool | int | float | str | None) else value_text(v) for k, v in row.settings.items()
-        }
+        settings = {name: flat_value(row.settings.get(name)) for name in names}
         facts = {**asdict(row), "n": len(row.seeds), "states": json.dumps(row.states, sort_keys=True)}
-        records.append({"experiment": row.experiment, **plain, **{name: facts[name] for name in _COLUMNS}})
+        records.append(
+            {
+                **({"sweep": row.sweep} if several else {}),
+                "experiment": row.experiment,
+                **settings,
+                **{name: facts[name] for name in _COLUMNS},
+            }
+        )
     return records
+
+
+def flat_value(value: Any) -> Any:
+    """Return a setting's value unchanged if it is a scalar, else as text."""
+    return value if isinstance(value, bool | int | float | str | None) else value_text(value)

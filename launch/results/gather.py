@@ -1,17 +1,21 @@
-"""Read the results of a sweep into rows, and collect the errors of results that cannot be read."""
+"""Read the results of sweeps into rows, and collect the errors of results that cannot be read."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from launch.errors import LaunchError
-from launch.results.latest import current_views
+from launch.results.configuration import Configuration, key_of, read_configurations
+from launch.results.groups import RunGroup, group_runs
+from launch.results.latest import Selection, select_views
 from launch.results.table import ResultRow, check_metric, choose_metric, make_rows, read_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
@@ -19,25 +23,33 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The results of a sweep; iterating yields its rows.
+    """The results of a sweep, or of several; iterating yields the rows.
 
     Attributes:
-        sweep: The name of the sweep.
-        metric: The metric of the rows.
-        rows: One row per experiment and setting.
-        views: Every run of the sweep, also superseded runs.
-        unreadable: The error of each result that cannot be read, by run id; these runs are not part of the means.
+        sweep: The name of the sweep; several names are joined by a comma.
+        metric: The metric of the rows; the first of several.
+        rows: One row per configuration; with several metrics, one after the other for each configuration.
+        groups: The runs of each configuration.
+        metrics: Every metric of each run that has succeeded, by sweep and run id joined with `/`.
+        commits: The commit of the code of each generation, by sweep and generation; None without git.
+        views: The runs of the rows.
+        left_out: The runs that no row contains, since they are superseded or repeated; see `notes`.
+        unreadable: The error of each result that cannot be read, by sweep and run id; these runs are in no mean.
         has_metrics: Whether any run has a metric; a command need not write metrics.
-        note: The reason why the metric is not the sweep's own, unless the caller chose it; else None.
+        notes: What the reader must know: a metric that is not the sweep's own, and how many runs are left out, and why.
     """
 
     sweep: str
     metric: str
     rows: list[ResultRow]
+    groups: list[RunGroup]
+    metrics: dict[str, dict[str, float]]
+    commits: dict[tuple[str, int], str | None]
     views: list[RunView]
+    left_out: list[RunView]
     unreadable: dict[str, str]
     has_metrics: bool
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[ResultRow]:
         return iter(self.rows)
@@ -47,10 +59,15 @@ class Results:
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record per row: a field per setting, then `metric`, `n`, `mean`, `std` and so on."""
-        from launch.results.export import setting_names, to_records
+        from launch.results.export import row_records
 
-        missing = dict.fromkeys(setting_names(self.rows))
-        return [{"experiment": record["experiment"], **missing, **record} for record in to_records(self.rows)]
+        return row_records(self.rows)
+
+    def run_records(self) -> list[dict[str, Any]]:
+        """Return one flat record per run: its settings, seed, state, attempts, time, code, and every metric."""
+        from launch.results.run_table import run_records
+
+        return run_records(self.groups, self.metrics, self.commits)
 
     def to_pandas(self) -> Any:  # pandas has no types
         """Return the records as a pandas data frame.
@@ -92,27 +109,84 @@ def _frames(package: str) -> Any:
         raise LaunchError(f"{package} is not installed", hint=hint) from error
 
 
-def gather(state: SweepState, metric: str | None = None) -> Results:
-    """Read the results of a sweep's current runs for a metric; None for the sweep's own metric.
+def gather(state: SweepState, metric: str | None = None, *, superseded: bool = False) -> Results:
+    """Read the results of a sweep's current runs for a metric; see `gather_all`."""
+    return gather_all([state], [] if metric is None else [metric], superseded=superseded)
+
+
+def gather_all(states: Sequence[SweepState], metrics: Sequence[str] = (), *, superseded: bool = False) -> Results:
+    """Read the results of the current runs of sweeps.
+
+    Args:
+        states: The sweeps.
+        metrics: The metrics to show; none for the first sweep's own metric.
+        superseded: Whether to show superseded runs too; their rows say so.
 
     Raises:
-        LaunchError: If `metric` is given and no result has it.
+        LaunchError: If no result has a metric of `metrics`.
     """
-    header = state.manifest.newest_header()
-    current = current_views(state)
-    metrics, unreadable = read_metrics(current)
-    if metric is not None:
-        check_metric(metric, metrics)
-    shown = metric or choose_metric(header.metric, metrics)
-    note = None
-    if metric is None and shown != header.metric:
-        note = f"{state.name}: no run has {header.metric}; {shown} is shown, --metric chooses another"
+    chosen = {state.name: select_views(state) for state in states}
+    current = [view for one in chosen.values() for view in one.current]
+    earlier = [view for one in chosen.values() for view in one.superseded] if superseded else []
+    views = [*current, *earlier]
+    found, unreadable = read_metrics(views)
+    for metric in metrics:
+        check_metric(metric, found)
+    headers = [state.manifest.newest_header() for state in states]
+    shown = list(metrics) or [choose_metric(headers[0].metric, found)]
+    configurations = read_configurations(views)
+    groups = group_runs(current, configurations, superseded=earlier, dependent=_dependent(states, configurations))
+    published = [number for header in headers for number in header.published]
+    tables = [make_rows(groups, found, metric, published) for metric in shown]
+    rows = [row for group in zip(*(table[: len(groups)] for table in tables), strict=True) for row in group]
+    notes = [note for name, one in chosen.items() for note in describe_left_out(name, one, superseded=superseded)]
+    if not metrics and shown[0] != headers[0].metric:
+        own = headers[0].metric
+        notes.append(f"{states[0].name}: no run has {own}; {shown[0]} is shown, --metric chooses another")
     return Results(
-        sweep=state.name,
-        metric=shown,
-        rows=make_rows(current, metrics, shown, header.published),
-        views=state.views(),
+        sweep=", ".join(chosen),
+        metric=shown[0],
+        rows=[*rows, *(row for table in tables for row in table[len(groups) :])],
+        groups=groups,
+        metrics=found,
+        commits={(s.name, number): one.commit for s in states for number, one in s.manifest.headers.items()},
+        views=views,
+        left_out=[view for one in chosen.values() for view in (*one.repeated, *(() if superseded else one.superseded))],
         unreadable=unreadable,
-        has_metrics=any(metrics.values()),
-        note=note,
+        has_metrics=any(found.values()),
+        notes=tuple(notes),
     )
+
+
+def describe_left_out(sweep: str, chosen: Selection, *, superseded: bool = False) -> list[str]:
+    """Return a line about the superseded runs, and one about the repeated runs, if there are any."""
+    notes: list[str] = []
+    if chosen.superseded and not superseded:
+        count = len(chosen.superseded)
+        notes.append(
+            f"{sweep}: {_are(count, 'earlier run')} left out: the sweep as last submitted has another configuration; "
+            "--all shows them"
+        )
+    if chosen.repeated:
+        notes.append(
+            f"{sweep}: {_are(len(chosen.repeated), 'repeated run')} left out: of several runs with one configuration "
+            "and seed the newest success counts"
+        )
+    return notes
+
+
+def _are(count: int, noun: str) -> str:
+    return f"1 {noun} is" if count == 1 else f"{count:,} {noun}s are"
+
+
+def _dependent(states: Iterable[SweepState], configurations: dict[str, Configuration]) -> set[str]:
+    """Return the keys of the runs whose identity may include the runs that they wait for."""
+    return {
+        key
+        for state in states
+        if state.manifest.has_dependencies
+        for view in state.views()
+        if state.manifest.listed[view.run_id].entry.requires
+        and (found := configurations.get(key := key_of(view))) is not None
+        and (found.command is not None or found.has_source)
+    }

@@ -1,39 +1,55 @@
 """Find the current runs of a sweep: after an edit of a recipe or sweep file, earlier runs are superseded.
 
-All runs in a row of the table have one configuration: everything that changes the numbers except the seed. It is
-computed from the run directory, and only if the runs of a row were last submitted at different times.
+The rule, which every table, file, report and the Python interface share: current is what the newest complete submission
+(one without `--only`) lists, and what later submissions with `--only` list; and other seeds of these configurations. A
+configuration is everything that changes the numbers except the seed. It is computed from the run directory, and only if
+there are runs that these submissions do not list.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from launch.results.configuration import read_configuration
 from launch.store.dependencies import DependencyGraph
-from launch.store.records import Trigger, row_of
+from launch.store.records import Trigger
 from launch.store.state import State
-from s5.config.identity import science_subset
-from s5.run_dir.result import CONFIG, RUN
+from launch.store.stored_runs import by_ending, choose_view
+from s5.run_dir.result import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from launch.store.manifest import Manifest
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
-_SEED = re.compile(r"^seed:.*\n?", re.MULTILINE)
-# A run that starts from another run of its sweep contains that run's hash, which depends on the seed.
-_SOURCE_IN_SWEEP = re.compile(r"""^(  init_from: (?!['"]?/).*\n)  init_hash: .*\n""", re.MULTILINE)
-_HAS_SOURCE = re.compile(r"^  init_hash: (?!null)", re.MULTILINE)
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The runs of a sweep, by whether they count.
+
+    Attributes:
+        current: The runs of the sweep as it was last submitted.
+        superseded: The runs of earlier submissions, whose configuration it does not have any more.
+        repeated: The runs with the configuration and the seed of another run, which counts instead.
+    """
+
+    current: list[RunView]
+    superseded: list[RunView]
+    repeated: list[RunView]
+
+
+def select_views(state: SweepState) -> Selection:
+    """Return the runs of a sweep, by whether they count."""
+    return divide(state.views(), state.manifest)
 
 
 def current_views(state: SweepState) -> list[RunView]:
-    """Return the current runs of a sweep: the runs with the newest configuration of their row."""
-    return drop_superseded(state.views(), state.manifest)
+    """Return the current runs of a sweep."""
+    return select_views(state).current
 
 
 def runs_left(state: SweepState) -> list[RunView]:
@@ -41,40 +57,64 @@ def runs_left(state: SweepState) -> list[RunView]:
     return [view for view in current_views(state) if view.state is not State.SUCCEEDED]
 
 
-def drop_superseded(views: Iterable[RunView], manifest: Manifest) -> list[RunView]:
-    """Return the runs with the newest configuration of their row.
+def divide(views: Sequence[RunView], manifest: Manifest) -> Selection:
+    """Divide runs of a sweep by whether they count; see `Selection`."""
+    repeated = _repeated(views)
+    rest = [view for view in views if view.run_id not in repeated]
+    listed = {repeated.get(run_id, run_id) for run_id in _last_submissions(manifest)}
+    # Usually all are listed, and no file must be read.
+    if listed and not all(view.run_id in listed for view in rest):
+        latest = {_configuration(view) for view in rest if view.run_id in listed} - {None}
+        current = [view for view in rest if view.run_id in listed or _configuration(view) in latest]
+    else:
+        current = rest
+    if manifest.has_dependencies:
+        current = _drop_stale(current, repeated, DependencyGraph(manifest))
+    kept = {view.run_id for view in current}
+    return Selection(
+        current=current,
+        superseded=[view for view in rest if view.run_id not in kept],
+        repeated=[view for view in views if view.run_id in repeated],
+    )
 
-    Returns:
-        For each experiment and settings, the runs with the configuration that was submitted last. A later submission
-        of only some seeds does not drop the other seeds.
+
+def _repeated(views: Iterable[RunView]) -> dict[str, str]:
+    """Return each run whose configuration and seed another run has too, with the run that counts instead."""
+    by_id = {view.run_id: view for view in views}
+    found: dict[str, str] = {}
+    for run_ids in by_ending(by_id).values():
+        if len(run_ids) > 1:
+            equal: dict[object, list[RunView]] = {}
+            for run_id in run_ids:
+                equal.setdefault(_identity(by_id[run_id]), []).append(by_id[run_id])
+            for group in equal.values():
+                chosen = choose_view(group).run_id
+                found |= {view.run_id: chosen for view in group if view.run_id != chosen}
+    return found
+
+
+def _identity(view: RunView) -> object:
+    """Return the hash in `run.json`; for a file that cannot be read, the run's id."""
+    try:
+        return json.loads(Path(view.run_dir, RUN).read_bytes())["science_hash"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return view.run_id
+
+
+def _last_submissions(manifest: Manifest) -> set[str]:
+    """Return the runs of the newest complete submission and of all later submissions.
+
+    A retry does not count, since it may list superseded runs.
     """
-    submitted = _last_submissions(manifest)
-    groups: dict[tuple[str, str], list[RunView]] = {}
-    for view in views:
-        groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
-    latest = [view for group in groups.values() for view in _latest_configuration(group, submitted)]
-    return _drop_stale(latest, DependencyGraph(manifest)) if manifest.has_dependencies else latest
+    numbers = [number for number, header in manifest.headers.items() if header.why == Trigger.SUBMIT]
+    first = max((number for number in numbers if manifest.headers[number].complete), default=0)
+    return {run_id for number in numbers if number >= first for run_id in manifest.run_ids[number]}
 
 
-def _last_submissions(manifest: Manifest) -> dict[str, int]:
-    """Return the number of each run's last submission. A retry does not count, since it may list superseded runs."""
-    numbers = [number for number in sorted(manifest.headers) if manifest.headers[number].why == Trigger.SUBMIT]
-    return {run_id: number for number in numbers for run_id in manifest.run_ids[number]}
-
-
-def _latest_configuration(group: Sequence[RunView], submitted: dict[str, int]) -> list[RunView]:
-    numbers = {view.run_id: submitted.get(view.run_id, 0) for view in group}
-    last = max(numbers.values())
-    if min(numbers.values()) == last:  # the usual case, in which no file must be read
-        return list(group)
-    latest = {_configuration(view) for view in group if numbers[view.run_id] == last} - {None}
-    return [view for view in group if numbers[view.run_id] == last or _configuration(view) in latest]
-
-
-def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
+def _drop_stale(views: list[RunView], repeated: Collection[str], graph: DependencyGraph) -> list[RunView]:
     """Return the runs, except commands and fine-tunings that depend on a superseded run: they are superseded too."""
     while True:
-        current = {view.run_id for view in views}
+        current = {*repeated, *(view.run_id for view in views)}
         keys = {key for view in views for key in graph.requirements(view.run_id)}
         stale = {key for key in keys if not current.issuperset(graph.providers(key))}
         kept = [
@@ -87,37 +127,11 @@ def _drop_stale(views: list[RunView], graph: DependencyGraph) -> list[RunView]:
 
 def _depends_on_others(view: RunView) -> bool:
     """Return whether a run's identity includes other runs: it is a command, or starts from another run's parameters."""
-    try:
-        if json.loads(Path(view.run_dir, RUN).read_bytes()).get("command") is not None:
-            return True
-        return _HAS_SOURCE.search(Path(view.run_dir, CONFIG).read_text()) is not None
-    except (OSError, ValueError, AttributeError):
-        return False
+    found = read_configuration(view)
+    return found is not None and (found.command is not None or found.has_source)
 
 
 def _configuration(view: RunView) -> str | None:
-    """Return, as JSON, everything but the seed that changes a run's numbers; None if its files cannot be read."""
-    try:
-        record = json.loads(Path(view.run_dir, RUN).read_bytes())
-        text = Path(view.run_dir, CONFIG).read_text()
-        return json.dumps(
-            [
-                record["science_version"],
-                record.get("command"),
-                _science(_SOURCE_IN_SWEEP.sub(r"\1", _SEED.sub("", text))),
-            ]
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-@lru_cache(maxsize=4096)
-def _science(text: str) -> str:
-    """Return, as JSON, the part of a config that changes numbers; cached, as runs often differ only in their seed."""
-    import yaml  # imported here, as it is needed only after a change of the configuration
-
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return json.dumps(science_subset(yaml.load(text, loader)), sort_keys=True)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    """Return a text that is equal for equal configurations; None if the run's files cannot be read."""
+    found = read_configuration(view)
+    return None if found is None else found.key

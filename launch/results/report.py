@@ -12,7 +12,6 @@ from launch.results.curves import MAX_POINTS, Curve, draw_curves, thin
 from launch.results.export import setting_names
 from launch.results.format import html_table, is_percent, setting_cells, table_cells
 from launch.results.table import ResultRow
-from launch.store.records import row_of
 from launch.store.view import RunView
 from s5.run_dir.result import read_metrics
 
@@ -30,9 +29,16 @@ footer { opacity: .7; }
 """
 
 
-def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView]) -> str:
-    """Return an HTML page with a sweep's results and the curves of its runs; it needs no other files."""
-    colours = {row_of(row.experiment, row.settings): _COLOURS[n % len(_COLOURS)] for n, row in enumerate(rows)}
+def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView], notes: Sequence[str] = ()) -> str:
+    """Return an HTML page with a sweep's results and the curves of its runs; it needs no other files.
+
+    Args:
+        sweep: The name of the sweep.
+        rows: The rows of the table.
+        views: The runs of the rows.
+        notes: Lines below the table, such as how many runs are left out, and why.
+    """
+    colours = {run_id: _COLOURS[n % len(_COLOURS)] for n, row in enumerate(rows) for run_id in row.run_ids}
     metric = rows[0].metric if rows else ""
     states = ", ".join(f"{count} {state.lower()}" for state, count in Counter(v.state for v in views).items())
     title = html.escape(sweep)
@@ -45,23 +51,28 @@ def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView]) -
 <title>{title}</title><style>{_STYLE}</style></head><body>
 <h1>{title}</h1>
 <p>{len(views)} runs: {html.escape(states)}</p>
-{_table(rows, colours)}
+{_table(rows)}
+{"".join(f"<p>{html.escape(note)}</p>" for note in notes)}
 {pictures}
 <footer>Written by <code>launch report {title}</code> on {time.strftime("%Y-%m-%d %H:%M %Z")}</footer>
 </body></html>
 """
 
 
-def _table(rows: Sequence[ResultRow], colours: Mapping[tuple[str, str], str]) -> str:
+def _table(rows: Sequence[ResultRow]) -> str:
     keys = setting_names(rows)
     metric = rows[0].metric if rows else "metric"
     numeric = ("seeds", f"{metric} (%)" if is_percent(metric) else metric, "published", "difference")
-    marks = [colours[row_of(row.experiment, row.settings)] for row in rows]
+    marks = [_COLOURS[number % len(_COLOURS)] for number in range(len(rows))]
     cells = [[row.experiment, *setting_cells(row.settings, keys), *table_cells(row)] for row in rows]
-    return html_table(["experiment", *keys, *numeric], cells, numeric, marks)
+    header = ["experiment", *keys, *numeric]
+    if not all(row.current for row in rows):
+        header.append("current")
+        cells = [[*own, "yes" if row.current else "no"] for own, row in zip(cells, rows, strict=True)]
+    return html_table(header, cells, numeric, marks)
 
 
-def _curves(metric: str, views: Sequence[RunView], colours: Mapping[tuple[str, str], str]) -> dict[str, list[Curve]]:
+def _curves(metric: str, views: Sequence[RunView], colours: Mapping[str, str]) -> dict[str, list[Curve]]:
     """Return the runs' curves of the validation metric and of the training loss, by name; without missing curves."""
     wanted = dict.fromkeys((f"val/{metric.rsplit('/', 1)[-1]}", "train/loss"))
     found: dict[str, list[Curve]] = {}
@@ -70,7 +81,7 @@ def _curves(metric: str, views: Sequence[RunView], colours: Mapping[tuple[str, s
         for name in wanted:
             points = [(float(line["step"]), float(line[name])) for line in lines if line.get(name) is not None]
             if len(points) > 1:
-                colour = colours.get(row_of(view.experiment, view.settings), _COLOURS[-1])
+                colour = colours.get(view.run_id, _COLOURS[-1])
                 curve = Curve(points=thin(points, MAX_POINTS), colour=colour, name=view.run_id)
                 found.setdefault(name, []).append(curve)
     return found

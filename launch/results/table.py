@@ -1,4 +1,4 @@
-"""Make the rows of a sweep's results: mean over seeds per experiment and setting, and the published number."""
+"""Make the rows of a table: the mean over the seeds of each configuration, and the published number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import LaunchError, unknown
-from launch.store.records import row_of
+from launch.results.configuration import key_of
 from launch.store.state import State
 from launch.store.view import RunView
 from s5.run_dir.result import ResultError, read_result
@@ -17,9 +17,10 @@ from s5.run_dir.result import ResultError, read_result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from launch.results.groups import RunGroup
     from launch.store.records import PublishedNumber
 
-    Metrics = Mapping[str, Mapping[str, float]]  # by run id, then by name
+    Metrics = Mapping[str, Mapping[str, float]]  # by `key_of`, then by name
 
 # The metrics that are shown, in this order of preference, if no run has the sweep's own metric.
 _MEASURES = ("test/accuracy", "test/mse", "test/loss")
@@ -31,7 +32,7 @@ class ResultRow:
 
     Attributes:
         experiment: The training recipe.
-        settings: The values of the varied keys, which distinguish the rows of an experiment.
+        settings: The values of all keys that the sweep varies, and of all others that differ between the rows.
         seeds: The seeds with a result, ascending.
         metric: The name of the metric, such as `test/accuracy`.
         mean: The mean over `seeds`; None without seeds.
@@ -39,6 +40,9 @@ class ResultRow:
         published: The number in the paper; None without such a number.
         difference: `mean - published`; None if either is missing.
         states: The number of the row's runs in each state.
+        sweep: The name of its sweep.
+        run_ids: Its runs.
+        current: Whether the sweep has this configuration as it was last submitted.
     """
 
     experiment: str
@@ -50,13 +54,16 @@ class ResultRow:
     published: float | None = None
     difference: float | None = None
     states: dict[str, int] = field(default_factory=dict[str, int])
+    sweep: str = ""
+    run_ids: list[str] = field(default_factory=list[str])
+    current: bool = True
 
 
 def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Read the final metrics of every run that has succeeded.
 
     Returns:
-        The metrics by run id, without missing values; and the error of each result that cannot be read, by run id.
+        The metrics without missing values, and the error of each result that cannot be read; both by `key_of`.
     """
     found: dict[str, dict[str, float]] = {}
     unreadable: dict[str, str] = {}
@@ -66,11 +73,11 @@ def read_metrics(views: Iterable[RunView]) -> tuple[dict[str, dict[str, float]],
         try:
             result = read_result(Path(view.run_dir))
             if result is not None:
-                found[view.run_id] = {k: float(v) for k, v in result["metrics"].items() if v is not None}
+                found[key_of(view)] = {k: float(v) for k, v in result["metrics"].items() if v is not None}
         except (ResultError, OSError) as error:
-            unreadable[view.run_id] = f"the result of {view.run_id} cannot be read: {error}"
+            unreadable[key_of(view)] = f"the result of {view.run_id} cannot be read: {error}"
         except (ValueError, TypeError) as error:
-            unreadable[view.run_id] = f"the result of {view.run_id} is damaged: {error}"
+            unreadable[key_of(view)] = f"the result of {view.run_id} is damaged: {error}"
     return found, unreadable
 
 
@@ -88,44 +95,42 @@ def choose_metric(own: str, metrics: Metrics) -> str:
 
 
 def make_rows(
-    views: Sequence[RunView], metrics: Metrics, metric: str, published: Sequence[PublishedNumber] = ()
+    groups: Sequence[RunGroup], metrics: Metrics, metric: str, published: Sequence[PublishedNumber] = ()
 ) -> list[ResultRow]:
-    """Group the runs of a sweep into rows.
+    """Make the rows of a table.
 
     Args:
-        views: The runs in the order of the sweep, which is also the order of the rows.
+        groups: The runs of each row, from `group_runs`.
         metrics: The metrics of these runs, from `read_metrics`.
         metric: The metric to show.
         published: The paper's numbers; a number without runs becomes its own row, without a mean.
     """
     numbers = [number for number in published if number.metric == metric]
-    groups: dict[tuple[str, str], list[RunView]] = {}
-    for view in views:
-        groups.setdefault(row_of(view.experiment, view.settings), []).append(view)
-    rows = [_row(group, metrics, metric, numbers) for group in groups.values()]
-    return rows + [
+    return [_row(group, metrics, metric, numbers) for group in groups] + [
         ResultRow(experiment=n.experiment, settings=n.settings, seeds=[], metric=metric, published=n.value)
         for n in numbers
-        if not any(_belongs(n, row.experiment, row.settings) for row in rows)
+        if not any(_belongs(n, group.experiment, group.settings) for group in groups)
     ]
 
 
-def _row(group: Sequence[RunView], metrics: Metrics, metric: str, numbers: Sequence[PublishedNumber]) -> ResultRow:
-    first = group[0]
-    values = {v.run_id: (v.seed, metrics[v.run_id][metric]) for v in group if metric in metrics.get(v.run_id, {})}
-    pairs = sorted(values.values())
+def _row(group: RunGroup, metrics: Metrics, metric: str, numbers: Sequence[PublishedNumber]) -> ResultRow:
+    scored = {view.run_id: (view.seed, metrics.get(key_of(view), {}).get(metric)) for view in group.views}
+    pairs = sorted((seed, value) for seed, value in scored.values() if value is not None)
     mean, std = mean_std([value for _, value in pairs])
-    number = published_for(first.experiment, first.settings, numbers)
+    number = published_for(group.experiment, group.settings, numbers)
     return ResultRow(
-        experiment=first.experiment,
-        settings=first.settings,
+        experiment=group.experiment,
+        settings=group.shown,
         seeds=[seed for seed, _ in pairs],
         metric=metric,
         mean=mean,
         std=std,
         published=number,
         difference=None if mean is None or number is None else mean - number,
-        states=dict(Counter(str(view.state) for view in group)),
+        states=dict(Counter(str(view.state) for view in group.views)),
+        sweep=group.views[0].sweep,
+        run_ids=[view.run_id for view in group.views],
+        current=group.current,
     )
 
 

@@ -61,3 +61,10 @@ def write_record(path: str, record: AttemptRecord) -> None:
         StoreError: If the record cannot be written.
     """
     replace_file(os.path.join(path, ATTEMPT), encode(record))
+
+
+def spent_s(run_dir: str) -> float:
+    """Return the seconds that a run took over all its attempts that have ended."""
+    records = (find_attempt(attempt_path(run_dir, attempt)) for attempt in attempt_numbers(run_dir))
+    # The clock may have been set back.
+    return sum(max(0.0, one.ended - one.started) for one in records if one is not None and one.ended is not None)

@@ -229,8 +229,12 @@ def entry_line(entry: ManifestEntry) -> str:
 
 
 def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:
-    """Return whether two headers are equal except for generation, trigger (`why`) and time (`created`)."""
-    return replace(one, generation=0, why=other.why, created=0.0) == replace(other, generation=0, created=0.0)
+    """Return whether two headers are equal except for generation, trigger (`why`), time (`created`) and commit.
+
+    The commit may change without the code: the snapshot's hash is compared.
+    """
+    one = replace(one, generation=0, why=other.why, created=0.0, commit=None)
+    return one == replace(other, generation=0, created=0.0, commit=None)
 
 
 def _lines(path: str) -> list[bytes]:

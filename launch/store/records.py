@@ -122,6 +122,8 @@ class ManifestHeader:
         image: The image that runs execute in; None under `bare`.
         mounts: The folders of the host that the runs see besides their own folders and the snapshot.
         container: The settings for the containers of an engine.
+        complete: Whether it lists every run of the file; False after `--only`.
+        commit: The git commit of the code, with `-dirty` if files differ from it; None without git.
         version: Format version.
     """
 
@@ -142,6 +144,8 @@ class ManifestHeader:
     image: Image | None = None
     mounts: tuple[Mount, ...] = ()
     container: ContainerSettings = field(default_factory=ContainerSettings)
+    complete: bool = True
+    commit: str | None = None
     version: int = FORMAT_VERSION
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from launch.errors import LaunchError
 from launch.store.files import SNAPSHOTS, store_error, touch
-from launch.store.source_files import SourceFile, find_source_files
+from launch.store.source_files import SourceFile, find_commit, find_source_files
 
 _TEMPORARY = ".tmp-"
 _HASH_DIGITS = 32
@@ -34,6 +34,7 @@ class Snapshot:
     path: Path  # its folder, which comes first on the Python path of a run
     files: int  # how many files it has
     bytes: int  # the sum of their sizes
+    commit: str | None = None  # the git commit, with `-dirty` if files differ from it; None without git
     notices: tuple[str, ...] = ()  # the files that were left out and why, one line each
 
 
@@ -77,7 +78,12 @@ def _take(source: Path, runs: Path) -> Snapshot:
     if not (_is_whole(path, files) and touch(path)):
         _copy(source, path, files, sums)
     return Snapshot(
-        hash=identity, path=path, files=len(files), bytes=sum(file.size for file in files), notices=tuple(notices)
+        hash=identity,
+        path=path,
+        files=len(files),
+        bytes=sum(file.size for file in files),
+        commit=find_commit(source),
+        notices=tuple(notices),
     )
 
 

@@ -81,12 +81,8 @@ def find_source_files(source: Path, without: Path) -> tuple[list[SourceFile], li
 
 def _git_files(source: Path, notices: list[str]) -> list[str]:
     """Return the paths that git tracks or would track; an empty list if git cannot tell."""
-    environment = {key: value for key, value in os.environ.items() if key not in _GIT_HOOK_VARIABLES}
-    # The user may be using git at this moment: take no lock. The checks of stderr below need English messages.
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    words = ["git", "-C", os.fspath(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        done = subprocess.run(words, capture_output=True, env=environment, stdin=subprocess.DEVNULL, check=False)
+        done = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     except OSError:
         notices.append("git is not installed: the snapshot holds the package folders alone")
         return []
@@ -103,6 +99,23 @@ def _git_files(source: Path, notices: list[str]) -> list[str]:
             f"git failed ({said[-1] if said else done.returncode}): the snapshot holds the package folders alone"
         )
     return []
+
+
+def find_commit(source: Path) -> str | None:
+    """Return the commit of a git working tree, with `-dirty` if files differ from it; None if git cannot tell."""
+    try:
+        done = _git(source, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except OSError:
+        return None
+    return os.fsdecode(done.stdout).strip() or None if done.returncode == 0 else None
+
+
+def _git(source: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    environment = {key: value for key, value in os.environ.items() if key not in _GIT_HOOK_VARIABLES}
+    # The user may be using git at this moment: take no lock. The checks of stderr above need English messages.
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    command = ["git", "-C", os.fspath(source), *words]
+    return subprocess.run(command, capture_output=True, env=environment, stdin=subprocess.DEVNULL, check=False)
 
 
 def _package_files(source: Path) -> Iterator[str]:

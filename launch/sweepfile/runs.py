@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from launch.specs.resources import Resources
-from launch.store.records import row_of
 from launch.sweepfile.blocks import Block
 from launch.sweepfile.dependencies import DependencyResolver, RunDependencies
 from launch.sweepfile.expand import ResolvedBlock
@@ -98,7 +97,6 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
         raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
     resolver.check([(leaf, spec.dependencies) for leaf, spec in taken])
     warnings += _waiting_less(taken, runs)
-    warnings += _mixed(runs.values()) if len(leaves) > 1 else ()
     warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
     return tuple(runs.values()), tuple(dict.fromkeys(warnings))
 
@@ -120,17 +118,6 @@ def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[
         "waits only for what the earlier block waits for"
         for place, count in found.items()
     ]
-
-
-def _mixed(runs: Iterable[RunSpec]) -> list[str]:
-    """Return a warning for each pair of blocks whose runs would share one row, and so one mean, in the results."""
-    first: dict[object, RunSpec] = {}
-    found: dict[tuple[str, str], None] = {}
-    for run in runs:
-        other = first.setdefault((row_of(run.experiment, run.settings), run.seed, run.block), run)
-        if other is not run:
-            found[other.where, run.where] = None
-    return [f"{one} and {two} are one row of the results: give blocks that differ a `name`" for one, two in found]
 
 
 def _specs(leaf: ResolvedBlock, matched: set[Place], resolver: DependencyResolver) -> Iterator[RunSpec]:

@@ -57,7 +57,8 @@ SIGNATURES = {
     "list_profiles": "() -> 'list[str]'",
     "list_sweeps": "(*, runs: 'Folder | None' = None) -> 'list[str]'",
     "load_profile": "(name: 'str' = 'local', folders: 'Sequence[Path] | None' = None) -> 'Profile'",
-    "load_results": "(sweep: 'Folder', metric: 'str | None' = None, *, runs: 'Folder | None' = None) -> 'Results'",
+    "load_results": "(sweep: 'Folder', metric: 'str | None' = None, *, superseded: 'bool' = False, "
+    "runs: 'Folder | None' = None) -> 'Results'",
     "load_sweep": "(file: 'Folder', overrides: 'Sequence[str]' = ()) -> 'Sweep'",
     "open_sweep": "(sweep: 'Folder', *, runs: 'Folder | None' = None) -> 'SweepHandle'",
     "plan": "(sweep: 'Sweep', *, on: 'str | Profile' = 'local', only: 'str | None' = None, "

@@ -103,13 +103,23 @@ def test_generation_is_added_only_where_something_has_changed(store: Store, code
 
     assert [generation(), generation()] == [1, 1]
     assert generation(runs[:1]) == 2
-    assert generation() == 1, "the same runs, with the same code and policy"
-    assert generation(retry={"nan": 1}) == 3
+    assert generation() == 3, "the second submission was complete too, and superseded the first"
+    assert generation(retry={"nan": 1}) == 4
     more = [replace(run, spec=replace(run.spec, resources=Resources(timeout_min=5))) for run in runs]
-    assert generation(more, retry={"nan": 1}) == 4
-    (code / "s5" / "new.py").write_text("x = 1\n")
     assert generation(more, retry={"nan": 1}) == 5
-    assert generation(retry={"nan": 1}) == 6, "other resources than those of the newest"
+    (code / "s5" / "new.py").write_text("x = 1\n")
+    assert generation(more, retry={"nan": 1}) == 6
+    assert generation(retry={"nan": 1}) == 7, "other resources than those of the newest"
+
+
+def test_a_part_of_a_sweep_adds_no_second_generation_when_it_is_submitted_again(store: Store, code: Path) -> None:
+    runs = command_runs([python("pass")] * 3)
+
+    def generation(chosen: list[Run]) -> int | None:
+        return submit_runs(sweep_of(runs), chosen, store, LOCAL, source=code, sweep_runs=runs).generation
+
+    assert [generation(chosen) for chosen in (runs, runs[:1], runs[:1])] == [1, 2, 2]
+    assert generation(runs) == 3, "complete again: parts of other configurations would be superseded"
 
 
 def test_changed_code_reaches_the_runs_that_are_left(store: Store, code: Path) -> None:

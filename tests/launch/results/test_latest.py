@@ -74,10 +74,13 @@ def test_a_generation_of_few_seeds_drops_no_others_of_the_same_configuration(edi
     assert sorted(edited.shown()) == [(1, 2), (2, 0), (3, 1)]
 
 
-def test_another_setting_is_another_row(edited: Edited) -> None:
+def test_a_value_that_the_file_has_no_longer_is_superseded(edited: Edited) -> None:
     edited.submit(20, range(2), n_layers=2)
-    edited.submit(40, range(1), n_layers=3)
-    assert edited.shown() == [(1, 0), (1, 1), (2, 0)]
+    edited.submit(20, range(1), n_layers=3)
+    assert edited.shown() == [(2, 0)]
+    results = gather(edited.sweep.state())
+    assert [row.settings for row in results] == [{"n_layers": 3}]
+    assert [(view.settings, view.seed) for view in results.left_out] == [({"n_layers": 2}, 0), ({"n_layers": 2}, 1)]
 
 
 def test_a_key_that_changes_no_number_splits_no_configuration(edited: Edited) -> None:
@@ -134,7 +137,7 @@ def test_a_run_that_cannot_be_read_counts_while_it_is_asked_for(edited: Edited, 
     later = [replace(views[0], run_id="later", generation=2), views[1]]
     headers, run_ids = {**manifest.headers, 2: manifest.headers[1]}, {**manifest.run_ids, 2: ("later",)}
     manifest = replace(manifest, headers=headers, run_ids=run_ids)
-    assert [view.run_id for view in latest.drop_superseded(later, manifest)] == ["later"]
+    assert [view.run_id for view in latest.divide(later, manifest).current] == ["later"]
 
 
 CHAIN = """

@@ -13,6 +13,7 @@ from launch.cli.tables import runs_table
 from launch.compose.composer import Composer
 from launch.errors import SweepError
 from launch.profiles.profile import Profile
+from launch.results.groups import group_runs
 from launch.results.table import make_rows
 from launch.store.store import Store
 from launch.sweepfile.sweep import Sweep, load_sweep
@@ -264,7 +265,7 @@ def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
     runs = Composer().plan_all(sweep.runs)
     store = Store(tmp_path / "runs")
     submission = submit_runs(sweep, runs, store, Profile(name="local"), source=code_under(tmp_path))
-    table = make_rows(submission.views, {}, "test/accuracy", sweep.published)
+    table = make_rows(group_runs(submission.views, {}), {}, "test/accuracy", sweep.published)
     assert [(row.settings, row.states, row.published) for row in table] == [
         ({"block": "pre"}, {"PLANNED": 2}, 0.9),
         ({"block": "tuned"}, {"PLANNED": 2}, 0.8),
@@ -276,11 +277,3 @@ def test_runs_of_named_blocks_have_rows_of_their_own(tmp_path: Path) -> None:
     assert {len(select(runs, only)) for only in ("block=pre", "block=tuned")} == {2}
     assert "block" not in runs[0].record.settings and "block" not in runs[0].record.run_id
     assert plan_runs(sweep, runs, store, Profile(name="local")).run_dirs.changed == []
-
-
-def test_blocks_that_would_have_one_mean_are_told(load: Callable[..., Sweep]) -> None:
-    assert load("{experiment: digits/s5, blocks: [{seeds: 2}, {seeds: [1, 2]}]}").warnings == ()
-    text = "{experiment: digits/s5, blocks: [{base: {d: 1}, grid: {e: [1, 2]}}, {%sbase: {d: 2}, grid: {e: [2, 3]}}]}"
-    (warning,) = load(text % "").warnings
-    assert "blocks[0] and " in warning and warning.endswith("give blocks that differ a `name`")
-    assert load(text % "name: other, ").warnings == ()
