@@ -102,7 +102,7 @@ def written(rng: random.Random, points: Points, seeds: int, folder: Path) -> str
 
 
 def configurations(points: Points, seeds: int) -> set[tuple[object, ...]]:
-    """Return what tells the runs of a sweep apart."""
+    """Return the runs of a sweep as the values of all keys and the seed."""
     own = {key: [next(iter(values))] for key, values in KEYS.items()} | points
     return set(product(*(own[key] for key in sorted(own)), range(seeds)))
 
