@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from launch.actions.link_mounts import mounts_of_links
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName
@@ -108,6 +109,9 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
 
     Args:
         configs: The runs' configurations; they name the data, and runs to start from. Missing folders are left out.
+
+    Raises:
+        LaunchError: If links in the data lead to too many places.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
     caches, roots, systems = {base: None}, dict[Path, None](), dict[Path, None]()
@@ -125,11 +129,6 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
     found = [Mount(source=str(folder), target=str(folder), writable=True) for folder in caches]
     for folder in (*roots, *systems):
         if folder.is_dir():
-            found += [Mount(source=str(place), target=str(place)) for place in (folder, *_link_targets(folder))]
+            place = os.path.normpath(folder)
+            found += [Mount(source=place, target=place), *mounts_of_links(place)]
     return list({mount.target: mount for mount in reversed(found)}.values())[::-1], list(caches)
-
-
-def _link_targets(folder: Path) -> list[Path]:
-    """Return the targets of the links in a folder of data, so that the links work in the container too."""
-    links = [child.resolve() for child in sorted(folder.iterdir()) if child.is_symlink()]
-    return [place for place in links if place.exists() and not place.is_relative_to(folder)]

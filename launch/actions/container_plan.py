@@ -116,7 +116,10 @@ def plan_containers(
     with collect_errors(obstacles):
         requested, warnings = check_mounts(requested_mounts(options.mounts, profile), root, profile, runtime)
     image, convert = _find_image(options, profile, root, obstacles, gpus=gpus)
-    needed, caches = needed_mounts(configs)
+    needed: list[Mount] = []
+    caches: list[Path] = []
+    with collect_errors(obstacles):
+        needed, caches = needed_mounts(configs)
     with collect_errors(obstacles):
         refuse_hidden(requested, needed)
     taken = {mount.target for mount in requested}
