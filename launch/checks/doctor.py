@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from launch.backends.local.gpus import describe_use
 from launch.backends.local.slots import find_machine
 from launch.checks.check import Check, Level, fail, ok, warn
 from launch.checks.runtimes import examine_runtimes
@@ -140,6 +141,8 @@ def check_gpu() -> Iterator[Check]:
     gpus = [line for line in answer.splitlines() if line.strip()]
     for index, line in enumerate(gpus):
         yield ok(f"gpu {index}", line.strip())
+    for index, use in sorted(describe_use().items()):
+        yield warn(f"gpu {index} use", use, "a sweep passes over a GPU that other programs use, or waits for it")
     if gpus and not any(_version(f"jax-cuda{major}-plugin") for major in (12, 13)):
         advice = "`pip install 'jax[cuda12]'` in the version of jax that is installed, or run in a container"
         yield warn("gpu jax", "JAX has no CUDA plugin here: runs use the CPU", advice)

@@ -27,7 +27,7 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
     """
     while True:
         with store_errors(f"open the lock {path}"):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fd = _open(path)
         try:
             taken = locks.lock_fd(fd, wait=wait)
         except OSError as error:
@@ -40,6 +40,14 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
         if not taken:
             return None
         # The file was deleted between opening and locking: no other process would find this lock. Try again.
+
+
+def _open(path: str) -> int:
+    """Open a file, made if it is missing. In a folder of all users the kernel may forbid O_CREAT for others' files."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _is_at(fd: int, path: str) -> bool:

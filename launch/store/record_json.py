@@ -121,8 +121,8 @@ def _reader(hint: Any) -> _Reader:
     if hint is Any:
         return lambda value: value
     if origin in (Union, UnionType):
-        (inner,) = (one for one in arguments if one is not NoneType)
-        return _optional(inner)
+        inner = tuple(one for one in arguments if one is not NoneType)
+        return _optional(inner[0]) if len(inner) == 1 else lambda value: _one_of(inner, value)
     if origin is tuple:
         read = _reader(arguments[0])
         return lambda value: tuple(map(read, _plain(list, value)))
@@ -170,6 +170,12 @@ def _member(kind: type[StrEnum], value: Any) -> StrEnum:
         return kind(value)
     except ValueError:
         raise ValueError(unknown("word", value, list(kind))) from None
+
+
+def _one_of(kinds: tuple[type, ...], value: Any) -> Any:
+    if type(value) not in kinds:
+        raise ValueError(f"{value!r} is not {' or '.join(_WORDS[kind] for kind in kinds)}")
+    return value
 
 
 def _plain(kind: type, value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from launch.specs.choices import BackendName, RuntimeName
 from launch.specs.container import ContainerSettings
+from launch.specs.gpu import Gpu
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
@@ -165,7 +166,7 @@ class AttemptRecord:
         resources: The resources that it was given.
         command: The command line, without secrets.
         threads: Threads that XLA and BLAS were given; None if a GPU does the work.
-        devices: The GPU or CPU numbers of its slot.
+        devices: The numbers of the GPUs or cores of its slot; a slice of a GPU has a UUID instead.
         host: Name of the machine.
         boot_id: The id of that machine's boot: after a reboot `pid` means nothing.
         pid: The pid of the supervisor.
@@ -194,7 +195,7 @@ class AttemptRecord:
     resources: Resources
     command: tuple[str, ...]
     threads: int | None
-    devices: tuple[int, ...]
+    devices: tuple[Gpu, ...]
     host: str
     boot_id: str
     pid: int

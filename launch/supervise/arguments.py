@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from launch.errors import LaunchError
+from launch.specs.gpu import Gpu, parse_gpus
 
 # The Python interpreter for training, if it differs from the launcher's.
 PYTHON_VARIABLE = "LAUNCH_PYTHON"
@@ -20,7 +21,7 @@ class SupervisorArgs:
     generation: int  # the manifest generation whose resources and retry policy apply
     retried: int = 0  # the newest generation that lists the run because the user asked to retry; 0 for none
     cores: tuple[int, ...] = ()  # the cores of its slot; empty if it may use every core that it finds
-    gpus: tuple[int, ...] = ()  # the GPUs of its slot
+    gpus: tuple[Gpu, ...] = ()  # the GPUs of its slot
     hold: tuple[int, ...] = ()  # the descriptors of the slot's locks, which the command inherits
 
     def to_words(self) -> list[str]:
@@ -43,7 +44,7 @@ class SupervisorArgs:
             generation=int(options["--generation"]),
             retried=int(options.get("--retried", 0)),
             cores=_numbers(options.get("--cores")),
-            gpus=_numbers(options.get("--gpus")),
+            gpus=parse_gpus(options.get("--gpus", "")),
             hold=_numbers(options.get("--hold")),
         )
 

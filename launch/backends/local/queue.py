@@ -164,7 +164,7 @@ class LocalQueue:
             # Poll only if other sweeps hold the slots: the end of our own runs is an event, the end of theirs is not.
             if self._slots.leaves_room(self._watcher.slots(), resources):
                 self._is_blocked = True
-                self._views[run_id] = replace(view, message=_waits_for(resources))
+                self._views[run_id] = replace(view, message=_waits_for(resources, self._slots.used_by_others()))
             return False
         waiting.popleft()
         try:
@@ -262,7 +262,11 @@ class LocalQueue:
         self._options.on_change(views)
 
 
-def _waits_for(resources: Resources) -> str:
-    """Return the message for a run that does not start because other sweeps hold the slots."""
+def _waits_for(resources: Resources, used: Mapping[int, str]) -> str:
+    """Return the message for a run that does not start because other sweeps or other programs hold the slots."""
     count, kind = resources.gpus_per_node or resources.cpus_per_task, "GPU" if resources.gpus_per_node else "core"
-    return f"waits for {count} {kind}{'s' if count > 1 else ''} that other sweeps on this machine hold"
+    what = f"waits for {count} {kind}{'s' if count > 1 else ''}"
+    if resources.gpus_per_node and used:
+        uses = "; ".join(f"GPU {gpu}: {use}" for gpu, use in sorted(used.items()))
+        return f"{what}; {uses} (`slots_per_gpu: 2` in the profile shares it)"
+    return f"{what} that other sweeps on this machine hold"

@@ -33,6 +33,7 @@ from launch.backends.slurm.client import ClientError, run_client
 from launch.backends.slurm.srun import name_of, srun_call
 from launch.containers.runtimes import HostCommand
 from launch.errors import BackendError, LaunchError
+from launch.specs.gpu import Gpu, parse_gpus
 from launch.store.attempts import attempt_path
 from launch.store.files import fault_point
 from launch.store.liveness import is_locked
@@ -323,10 +324,9 @@ def execute(file: str) -> int:
     return task.leave(supervisor.run(), supervisor.reason)
 
 
-def _gpus(record: ArrayRecord, environment: Mapping[str, str]) -> tuple[int, ...]:
-    """Return the numbers of the GPUs that Slurm gave the task."""
-    words = environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if record.resources.gpus_per_node else ()
-    return tuple(int(word) for word in words if word.isdigit())
+def _gpus(record: ArrayRecord, environment: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """Return the GPUs that Slurm gave the task."""
+    return parse_gpus(environment.get("CUDA_VISIBLE_DEVICES", "")) if record.resources.gpus_per_node else ()
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from launch.specs.container import ContainerSettings
+from launch.specs.gpu import Gpu
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.specs.resources import Resources
@@ -30,7 +31,7 @@ class CommandCall:
         folder: The working folder: the attempt's folder, absolute.
         snapshot: The folder with the run's code, absolute; None for the installed code.
         resources: The resources that the command may use.
-        gpus: The numbers of the slot's GPUs on this machine; empty without GPUs, or if a scheduler assigns them.
+        gpus: The slot's GPUs on this machine; empty without GPUs, or if a scheduler assigns them.
         image: The image to execute in; None under `bare`.
         mounts: All files of the host that the command sees: the run's folder, the snapshot, data, caches and the
             profile's mounts.
@@ -47,7 +48,7 @@ class CommandCall:
     folder: str
     snapshot: str | None
     resources: Resources
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     image: Image | None = None
     mounts: tuple[Mount, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -2,6 +2,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +19,22 @@ SIX_CORES = Machine(cores=(0, 1, 2, 3, 4, 5), gpus=(), memory_gb=8.0)
 TWO_GPUS = Machine(cores=(0, 1), gpus=(0, 1))
 
 
-def fake_nvidia_smi(folder: Path, gpus: int) -> None:
-    """Put an `nvidia-smi` into a folder that lists `count` GPUs."""
+def fake_nvidia_smi(folder: Path, gpus: int, *, slices: dict[int, list[str]] | None = None) -> None:
+    """Put an `nvidia-smi` into a folder that lists GPUs and their slices; two files next to it say what uses them."""
     folder.mkdir(exist_ok=True)
-    lines = "\n".join(f"GPU {n}: NVIDIA H100 80GB HBM3 (UUID: GPU-{n:08x}-aaaa)" for n in range(gpus))
+    lines: list[str] = []
+    for n in range(gpus):
+        lines.append(f"GPU {n}: NVIDIA H100 80GB HBM3 (UUID: GPU-{n:08x}-aaaa)")
+        for number, uuid in enumerate((slices or {}).get(n, [])):
+            lines.append(f"  MIG 2g.20gb     Device  {number}: (UUID: {uuid})")
+    for name in ("memory", "processes"):
+        (folder / name).touch()
     script = folder / "nvidia-smi"
-    script.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
+    listed = "\n".join(lines)
+    script.write_text(
+        f"#!/bin/sh\ncase $1 in\n--query-gpu*) cat {folder}/memory;;\n--query-compute*) cat {folder}/processes;;\n"
+        f"*) cat <<'END'\n{listed}\nEND\n;; esac\n"
+    )
     script.chmod(0o755)
 
 
@@ -137,6 +148,150 @@ def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monkey
     assert find_machine(gpus=True).gpus == (2,)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert find_machine(gpus=True).gpus == ()
+
+
+MIG = [f"MIG-377e0049-554c-540b-93c6-{n:012}" for n in range(3)]
+
+
+@pytest.fixture
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return tmp_path / "bin"
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [
+        (None, (0, *MIG, 2)),
+        (f"{MIG[2]},{MIG[0]}", (MIG[2], MIG[0])),
+        ("1", tuple(MIG)),
+        ("GPU-00000001", tuple(MIG)),
+        ("GPU-00000002,0,2", (2, 0)),
+        ("GPU-0000000", ()),  # begins three UUIDs
+        (MIG[1][:-1], ()),
+        ("MIG-nothing", ()),
+    ],
+)
+def test_slices_and_prefixes_of_uuids(
+    smi: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: tuple[int | str, ...]
+) -> None:
+    fake_nvidia_smi(smi, 3, slices={1: MIG})
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert find_machine(gpus=True).gpus == gpus
+
+
+def test_a_run_of_several_gpus_gets_whole_ones() -> None:
+    machine = Machine(cores=(0,), gpus=(MIG[0], MIG[1], 2, 3))
+    slots = Slots(machine)
+    both = slots.take(Resources(gpus_per_node=2))
+    one = slots.take(Resources(gpus_per_node=1))
+    assert both is not None and both.gpus == (2, 3)
+    assert one is not None and one.gpus == (MIG[0],) and slots.take(Resources(gpus_per_node=2)) is None
+    check_fits(Resources(gpus_per_node=2), machine)
+    with pytest.raises(LaunchError, match=r"2 asked for, and this machine has 1 GPUs for one run \(and 2 MIG devices"):
+        check_fits(Resources(gpus_per_node=2), Machine(cores=(0,), gpus=(MIG[0], MIG[1])))
+    for slot in (both, one):
+        slot.close()
+
+
+def test_a_gpu_that_other_programs_use_is_passed_over(smi: Path) -> None:
+    fake_nvidia_smi(smi, 2)
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as other:
+        (smi / "processes").write_text(f"GPU-00000000-aaaa, {other.pid}, /usr/bin/python3\n")
+        (smi / "memory").write_text("0, GPU-00000000-aaaa, 9000, 81559\n1, GPU-00000001-aaaa, 5, 81559\n")
+        slots, one = Slots(TWO_GPUS), Resources(gpus_per_node=1)
+        first = slots.take(one)
+        assert first is not None and first.gpus == (1,)
+        assert slots.take(one) is None and slots.leaves_room([first], one)
+        assert slots.used_by_others()[0].startswith(f"process {other.pid} (python3 of ")
+        shared = Slots(TWO_GPUS, slots_per_gpu=2).take(one)
+        assert shared is not None and shared.gpus == (0,)  # the other program is the second that shares it
+        assert slots.used_by_others() == {}
+        shared.close()
+        other.communicate()
+    (smi / "memory").write_text("0, GPU-00000000-aaaa, 300, 81559\n1, GPU-00000001-aaaa, 70000, 81559\n")
+    again = Slots(TWO_GPUS).take(one)
+    assert again is not None and again.gpus == (0,)  # a process that has ended does not count
+    again.close()
+    first.close()
+    (smi / "memory").write_text("0, GPU-00000000-aaaa, 40000, 81559\n")
+    slots = Slots(Machine(cores=(0,), gpus=(0,)))
+    assert slots.take(one) is None
+    assert slots.used_by_others() == {0: "40,000 of 81,559 MiB of its memory are in use"}
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("LAUNCH_SLOTS")
+    monkeypatch.setattr(slots, "_SHARED", str(tmp_path / "launch-slots"))
+    return tmp_path / "launch-slots"
+
+
+def test_all_users_share_the_slots_of_a_machine(shared: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        slot = Slots(SIX_CORES).take(Resources(cpus_per_task=6))
+    finally:
+        os.umask(before)
+    assert slot is not None
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    assert {stat.S_IMODE(path.stat().st_mode) for path in shared.iterdir()} == {0o666}
+    assert Slots(SIX_CORES).take(Resources()) is None
+    slot.close()
+    assert [path.name for path in shared.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_waits_for_the_same_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAUNCH_SLOTS")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        place = f"{folder}/launch-slots"
+        monkeypatch.setattr(slots, "_SHARED", place)
+        slot = Slots(SIX_CORES).take(Resources(cpus_per_task=5))
+        code = f"""
+import os
+from launch.backends.local import slots
+from launch.specs.resources import Resources
+slots._SHARED = {place!r}
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+taken = slots.Slots(slots.Machine(cores=tuple(range(6)), gpus=())).take(Resources())
+print(taken and taken.cores)
+print(slots.Slots(slots.Machine(cores=tuple(range(6)), gpus=())).take(Resources()))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.stdout == "(5,)\nNone\n", done.stderr
+        assert slot is not None
+        slot.close()
+        rest = Slots(SIX_CORES).take(Resources(cpus_per_task=6))  # also the file that the other user has made
+        assert rest is not None
+        rest.close()
+
+
+@pytest.mark.parametrize("form", ["link", "no sticky bit", "file"])
+def test_an_unsafe_folder_of_all_users_is_not_used(shared: Path, tmp_path: Path, form: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere").chmod(0o1777)
+    if form == "link":
+        shared.symlink_to(tmp_path / "elsewhere")
+    elif form == "file":
+        shared.touch()
+    else:
+        shared.mkdir()
+        shared.chmod(0o777)
+    assert slots.slots_folder() == f"/tmp/launch-{os.getuid()}/slots"
+
+
+def test_a_lock_that_another_user_has_closed_counts_as_taken(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Machine(cores=(0, 1), gpus=())
+    slot = Slots(two).take(Resources(cpus_per_task=2))
+    assert slot is not None
+    slot.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("cpu0.0"))
+    slot = Slots(two).take(Resources())
+    assert slot is not None and slot.cores == (1,)
+    slot.close()
 
 
 def test_cores_are_those_this_process_may_use() -> None:
