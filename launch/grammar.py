@@ -6,10 +6,12 @@ sweep, are parsed by regular expressions, which is a hundred times faster. A tes
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, cast
@@ -81,7 +83,48 @@ class Interval:
 def _parser() -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser  # takes 0.15 s, so only if it is needed
 
-    return OverridesParser.create()
+    parser: Any = OverridesParser.create()
+    functions: dict[str, Callable[..., Any]] = parser.functions.functions
+    functions |= {"shuffle": _refuse_shuffle, "sort": _sorted_by(functions["sort"])}
+    return parser
+
+
+def _refuse_shuffle(*_: Any, **__: Any) -> Any:
+    raise GrammarError("shuffle() is not supported, since runs keep the order of the file; remove it")
+
+
+def _sorted_by(sort: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Hydra's `sort`, but for ranges that are enumerated first: Hydra 1.3 changes the values when it sorts."""
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+
+    def listed(value: Any) -> Any:
+        return ChoiceSweep(list=list(_range_values(value))) if isinstance(value, RangeSweep) else value
+
+    return lambda *args, **named: sort(*map(listed, args), **{name: listed(value) for name, value in named.items()})
+
+
+def _range_values(found: Any) -> tuple[int | float, ...]:
+    """Return the values of a range that Hydra parsed; decimal ones as written: 0.1 + 2 * 0.1 is 0.3.
+
+    Raises:
+        GrammarError: If the range has no end, or too many values.
+    """
+    start, stop, step = found.start, found.stop, found.step
+    if not all(map(math.isfinite, (start, stop, step))):
+        raise GrammarError("a range needs a start, a stop and a step that are finite numbers")
+    if step == 0:
+        raise GrammarError(
+            "the step of a range is 0; int(range(…)) rounds the start, the stop and the step, so list whole numbers"
+        )
+    # The shortest text of a float is the one that was written, or equal to it.
+    first, last, width = (Fraction(repr(value)) for value in (start, stop, step))
+    count = max(0, math.ceil((last - first) / width))
+    if count > MAX_CHOICES:
+        raise GrammarError(f"more than {MAX_CHOICES} values")
+    values = (first + number * width for number in range(count))
+    if all(isinstance(value, int) for value in (start, stop, step)):
+        return tuple(int(value) for value in values)
+    return tuple(float(value) for value in values)
 
 
 def parse_value(text: str) -> Any:
@@ -126,6 +169,8 @@ def _parse(text: str) -> Override:
     except (HydraException, ArithmeticError, ValueError, RecursionError) as error:
         if isinstance(error, GrammarError):
             raise
+        if isinstance(error.__cause__, GrammarError):  # of a function of ours, which Hydra's parser called
+            raise error.__cause__ from None
         lines = str(error).strip().splitlines()
         raise GrammarError(lines[0] if lines else type(error).__name__) from error
     changes = {
@@ -139,17 +184,17 @@ def _parse(text: str) -> Override:
 
 def _plain(found: Any) -> Any:
     """Return the value of an override that Hydra parsed, as a plain value, `Choices` or `Interval`."""
-    from hydra.core.override_parser.types import Glob, IntervalSweep, Transformer
+    from hydra.core.override_parser.types import Glob, IntervalSweep, RangeSweep, Transformer
 
     value = found._value
-    if getattr(value, "shuffle", False):
-        raise GrammarError("shuffle() is not supported, since runs keep the order of the file; remove it")
     if isinstance(value, Glob):
         raise GrammarError("glob() is not supported here; list the values")
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
         assert low is not None and high is not None, "Hydra's grammar gives an interval two ends"
         return Interval(float(low), float(high), "log" in value.tags, isinstance(low, int) and isinstance(high, int))
+    if isinstance(value, RangeSweep):
+        return Choices(_range_values(value))
     if not found.is_sweep_override():
         return _element(value)
     values = tuple(_element(v) for v in islice(found.sweep_iterator(Transformer.identity), MAX_CHOICES + 1))
