@@ -24,10 +24,11 @@ from launch.store.manifest import generation_numbers, read_header
 from launch.store.record_json import read_record
 from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
 from launch.store.state import State
+from launch.store.store import REMOVED
 from s5.run_dir.result import CHECKPOINTS, RUN, attempt_dirs
 
 if TYPE_CHECKING:
-    from launch.store.store import Store
+    from launch.store.store import Store, SweepStore
     from launch.store.view import RunView
 
 # Anything younger than this may belong to a command that still runs: a command makes a snapshot before it writes the
@@ -42,7 +43,7 @@ class Garbage:
 
     path: Path
     size: int  # its size in bytes
-    kind: str  # `checkpoint`, `snapshot`, `plugin`, `image` or `temporary`
+    kind: str  # `checkpoint`, `snapshot`, `plugin`, `image`, `temporary`, or of a deletion: `removed`, `run`
     image: Path | None = None  # for a temporary file of a conversion: the path of the converted image; else None
 
 
@@ -62,14 +63,27 @@ def find_garbage(store: Store, sweeps: Sequence[str], *, now: float | None = Non
     """
     moment = time.time() if now is None else now
     found: list[Garbage] = []
+    found += (_garbage(path, "removed") for path in _children(store.root) if path.name.startswith(REMOVED))
     for name in sweeps:
-        for view in store.sweep(name).views():
+        sweep = store.sweep(name)
+        found += _removed_runs(sweep, moment)
+        for view in sweep.views():
             if view.state == State.SUCCEEDED:
                 found += _of_run(view, moment)
     found += _copies(store, SNAPSHOTS, "snapshot", moment)
     found += _copies(store, PLUGINS, "plugin", moment)
     found += _images(store, moment)
     return sorted(found, key=lambda item: str(item.path))
+
+
+def _removed_runs(sweep: SweepStore, now: float) -> Iterator[Garbage]:
+    """Yield the runs of a sweep that a `launch rm` has not finished to delete."""
+    removed = sweep.state().manifest.removed
+    for path in _children(sweep.path):
+        if path.name.startswith(REMOVED):
+            yield _garbage(path, "removed")
+        elif path.name in removed and _is_older(path, now):
+            yield _garbage(path, "run")
 
 
 def _of_run(view: RunView, now: float) -> Iterator[Garbage]:
@@ -154,7 +168,7 @@ def remove(store: Store, garbage: Iterable[Garbage]) -> int:
         if hidden is None:
             continue
         if hidden.is_dir() and not hidden.is_symlink():
-            _remove_tree(hidden)
+            remove_tree(hidden)
         else:
             hidden.unlink()
         freed += item.size
@@ -167,7 +181,8 @@ def _hide(store: Store, item: Garbage) -> Path | None:
     It is checked before and after the renaming: before, so that a snapshot in use is not taken away from its runs;
     after, because a submission may have begun to use the snapshot between check and renaming.
     """
-    hidden = item.path.with_name(f".{item.path.name.lstrip('.')}.{os.getpid()}.old")
+    prefix = REMOVED if item.kind == "run" else "."
+    hidden = item.path.with_name(f"{prefix}{item.path.name.lstrip('.')}.{os.getpid()}.old")
     if item.kind == "image":
         return hidden if hide_image(item.path, hidden, lambda note: not _may_go(store, item, note)) else None
     if not _may_go(store, item, item.path):
@@ -198,14 +213,16 @@ def _put_back(hidden: Path, path: Path) -> bool:
 
 def _may_go(store: Store, item: Garbage, path: Path) -> bool:
     """Return whether garbage is still unused. `path` is its present path."""
-    if item.kind == "checkpoint":
+    if item.kind in ("checkpoint", "removed"):
         return True
+    if item.kind == "run":
+        return item.path.name in store.sweep(item.path.parent.name).state().manifest.removed
     if not _is_older(path, time.time()) or (item.image is not None and is_being_made(item.image)):
         return False
     return item.kind == "temporary" or item.path.name not in _listed(store, item.kind)
 
 
-def _remove_tree(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
     """Delete a folder, even if folders inside are read-only."""
     for place, _, _ in os.walk(folder):
         os.chmod(place, stat.S_IRWXU)
@@ -213,14 +230,15 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _garbage(path: Path, kind: str) -> Garbage:
-    return Garbage(path=path, size=_size(path), kind=kind)
+    return Garbage(path=path, size=size_of(path), kind=kind)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder, in bytes."""
     with contextlib.suppress(FileNotFoundError):
         if not path.is_dir() or path.is_symlink():
             return path.lstat().st_size
-        return sum(_size(child) for child in _children(path))
+        return sum(size_of(child) for child in _children(path))
     return 0
 
 

@@ -114,6 +114,13 @@ def traceback_of(problem: BaseException) -> None:
     note("".join(traceback.format_exception(problem)).rstrip())
 
 
+def ask(question: str) -> str:
+    """Write a question to stderr, and return the line that the user types; "" at the end of the input."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline()
+
+
 def draws_on(stream: TextIO) -> bool:
     """Return whether `stream` is a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"

@@ -12,6 +12,7 @@ VERBS = {
     "retry": "run again what failed, was cancelled or was lost",
     "results": "show the table of a sweep: mean and standard deviation over seeds",
     "report": "write a sweep's results and learning curves as one HTML page",
+    "rm": "delete sweeps or runs, with their results",
     "gc": "delete what finished runs no longer need",
     "data": "prepare data sets: find or make their files, check them, convert them",
     "shell": "open the container that runs execute in, for a person",

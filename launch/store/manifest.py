@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -43,14 +44,16 @@ class Manifest:
 
     Attributes:
         headers: The header of each generation.
-        run_ids: The run ids of each generation, in its order.
+        run_ids: The run ids of each generation, in its order, without runs that were deleted since.
         listed: Every run that any generation lists, in the order in which the runs were first listed.
+        removed: The runs that the user has deleted.
         problems: The lines and files that could not be read, one message each, naming the file.
     """
 
     headers: Mapping[int, ManifestHeader] = field(default_factory=dict[int, ManifestHeader])
     run_ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     listed: Mapping[str, ListedRun] = field(default_factory=dict[str, ListedRun])
+    removed: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
     @property
@@ -64,18 +67,21 @@ class Manifest:
         return any(one.entry.requires for one in self.listed.values())
 
     def newest_header(self) -> ManifestHeader:
-        """Return the header of the newest generation that can be read.
+        """Return the header of the newest generation that can be read and is not a removal of runs.
 
         Raises:
             StoreError: If no generation can be read.
         """
-        if not self.headers:
+        newest = max((n for n, header in self.headers.items() if header.why is not Trigger.REMOVE), default=None)
+        if newest is None:
             raise StoreError(self.problems[0] if self.problems else "the sweep has no manifest")
-        return self.headers[self.newest]
+        return self.headers[newest]
 
     def with_generation(self, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> Manifest:
         """Return this manifest with one more generation, the newest."""
         generation = header.generation
+        if header.why is Trigger.REMOVE:
+            return self._with_removal(header, frozenset(entry.run_id for entry in entries))
         retried = generation if header.why == Trigger.RETRY else 0
         submitted = generation - retried
         listed = dict(self.listed)
@@ -92,6 +98,17 @@ class Manifest:
             headers={**self.headers, generation: header},
             run_ids={**self.run_ids, generation: tuple(entry.run_id for entry in entries)},
             listed=listed,
+            removed=self.removed - listed.keys(),
+        )
+
+    def _with_removal(self, header: ManifestHeader, gone: frozenset[str]) -> Manifest:
+        run_ids = {number: tuple(r for r in each if r not in gone) for number, each in self.run_ids.items()}
+        return replace(
+            self,
+            headers={**self.headers, header.generation: header},
+            run_ids={**run_ids, header.generation: ()},
+            listed={run_id: one for run_id, one in self.listed.items() if run_id not in gone},
+            removed=self.removed | gone,
         )
 
     def with_planned(self, entries: Sequence[ManifestEntry]) -> Manifest:
@@ -190,6 +207,16 @@ def find_entry(sweep: str, generation: int, run_id: str) -> ManifestEntry:
             if entry.run_id == run_id:
                 return entry
     raise StoreError(f"{path}: lists no run {run_id}")
+
+
+def was_removed_since(sweep: str, generation: int, run_id: str) -> bool:
+    """Return whether a generation after this one deletes the run. What cannot be read deletes nothing."""
+    for number in generation_numbers(sweep):
+        if number > generation:
+            with suppress(StoreError):
+                if read_header(sweep, number).why is Trigger.REMOVE and find_entry(sweep, number, run_id):
+                    return True
+    return False
 
 
 def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry]) -> ManifestHeader:

@@ -99,6 +99,7 @@ class Trigger(StrEnum):
 
     SUBMIT = "submit"  # the sweep was submitted
     RETRY = "retry"  # the user asked to try its runs again
+    REMOVE = "remove"  # the user deleted its runs: no generation lists them any more, until a later one does
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,9 @@ from launch.store.view import RunView
 
 RUNS_VARIABLE = "LAUNCH_RUNS"
 
+# Begins the hidden name of a sweep, or of a run in its sweep, that is being deleted.
+REMOVED = ".removed-"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
 

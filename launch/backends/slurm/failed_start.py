@@ -27,7 +27,7 @@ from launch.store.attempts import attempt_numbers, attempt_path, find_attempt
 from launch.store.cancel_mark import is_cancelled
 from launch.store.claims import place_ended_attempt
 from launch.store.files import fault_point
-from launch.store.manifest import read_header
+from launch.store.manifest import read_header, was_removed_since
 from launch.store.records import AttemptRecord, ManifestHeader
 from launch.store.run_result import has_result
 from launch.store.scheduler_view import FailedStart
@@ -107,6 +107,8 @@ class FailedStarts:
             why = self._asked(array, index, log, said)
         if why is None:
             return None
+        if was_removed_since(self._sweep, array.record.generation, run_id):
+            return None  # the user has deleted that run, and then submitted the same one
         number = earlier[-1] + 1 if earlier else 0
         record = _record(self._sweep, array, index, number, why, _mtime(log) or time.time())
         return FailedStart(record=record, log=log)
