@@ -79,7 +79,7 @@ def _modules_after(statement: str) -> set[str]:
         ("import s5.config.run, s5.run_dir.result, s5.catalog", {"jax", "flax", "numpy", "launch", "omegaconf"}),
         ("import s5.training.loop, s5.training.stored_run", {"launch", "torch", "wandb", "sklearn"}),
     ],
-    ids=["launcher", "supervisor", "vestibule", "training"],
+    ids=["launcher", "supervisor", "light packages of s5", "training"],
 )
 def test_import_stays_light(statement: str, never: set[str]) -> None:
     assert not _modules_after(statement) & never

@@ -96,7 +96,7 @@ def describe_restarts(run_ids: Sequence[str]) -> list[str]:
 
 
 def _effect(key: str) -> str:
-    """Return what a change of a key means for a run that keeps its id."""
+    """Return the effect that a changed key has on a run that keeps its id."""
     if is_science(key):
         # The run id is a hash of such keys, so no submission can have written the other value.
         return "config.yaml does not fit the run id, since it was edited by hand; the file is corrected"

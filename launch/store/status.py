@@ -188,7 +188,7 @@ def _last_attempt(run_dir: str, names: list[str]) -> tuple[int, AttemptRecord | 
 
 
 def _bad_file(run_dir: str, names: list[str]) -> str | None:
-    """Return what is wrong with a file that the run needs to start; None if all is well."""
+    """Return the fault of a file that the run needs to start; None if there is no fault."""
     for name in (RUN, CONFIG):
         if name not in names:
             return f"{os.path.join(run_dir, name)}: missing; {_REPAIR_HINT}"

@@ -67,7 +67,7 @@ def _cards() -> list[_Card]:
 
 
 def describe_use() -> dict[int, str]:
-    """Return what uses each GPU at this moment, by its number: a process, or memory; GPUs without use are left out.
+    """Return the current use of each GPU by its number: a process, or memory. GPUs without use are left out.
 
     A process that has just ended does not count, nor does a display.
     """

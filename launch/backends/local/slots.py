@@ -98,7 +98,7 @@ def check_fits(resources: Resources, machine: Machine) -> None:
 
 def _gpu_word(machine: Machine) -> str:
     slices = len(machine.gpus) - len(machine.gpus_for(2))
-    return f"GPUs for one run (and {slices} MIG devices, of which CUDA can use one)" if slices > 1 else "GPUs"
+    return f"GPUs for one run (and one of {slices} MIG devices, as CUDA can use only one)" if slices > 1 else "GPUs"
 
 
 def _no_gpu_hint() -> str:
@@ -150,11 +150,11 @@ class Slots:
                 os.close(door)
 
     def used_by_others(self) -> dict[int, str]:
-        """Return what else uses each GPU that no run holds, by its number."""
+        """Return the use by other programs of each GPU that no run holds, by its number."""
         return {gpu: use for gpu, use in self._use.items() if gpu in self._machine.gpus and not self._is_held(gpu)}
 
     def _free_of_others(self, gpus: Sequence[Gpu], share: int) -> Iterator[Gpu]:
-        """Yield the GPUs of which a share may be free; the use of a GPU by other programs counts as its last share."""
+        """Yield the GPUs with a share that may be free; the use of a GPU by other programs counts as its last share."""
         for gpu in gpus:
             if share < self._slots_per_gpu - 1 or not isinstance(gpu, int) or not self._is_used(gpu):
                 yield gpu
@@ -190,7 +190,7 @@ class Slots:
         return None
 
     def _acquire(self, name: str, *, wait: bool = False) -> int | None:
-        """Take a lock; every user of this machine may take it later, whoever has made its file."""
+        """Take a lock; every user of this machine may take it later, not only the user whose file it is."""
         path = os.path.join(self._folder, name)
         if self._folder == _SHARED and not _make_shared_file(path):
             return None  # another user has closed it to others

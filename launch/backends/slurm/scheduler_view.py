@@ -29,7 +29,7 @@ def read_queue(sweep: str) -> SchedulerView | None:
 
 
 def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> SchedulerView:
-    """Return what the queue says about the runs of a sweep's arrays. Pure.
+    """Return the states that the queue has for the runs of a sweep's arrays. Pure.
 
     A run of an array that this queue cannot show counts as one that is in the queue, and its job as one that runs.
     """

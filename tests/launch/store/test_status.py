@@ -201,7 +201,7 @@ def test_retry_sets_failures_and_cancellations_aside(sweep: SweepStore) -> None:
     write_cancelled(str(sweep.run_dir(cancelled.record.run_id)), 1)
     assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED]
     sweep.state().freeze(HEADER, entries_of([failed, cancelled]))
-    assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED], "submitting again is no retry"
+    assert [view.state for view in sweep.views()] == [State.FAILED, State.CANCELLED], "submitting again does not retry"
     sweep.state().freeze(replace(HEADER, why="retry"), entries_of([failed, cancelled]))
     assert [view.state for view in sweep.views()] == [State.PLANNED, State.PLANNED]
     assert sweep.state().view(failed.record.run_id).message == "oh"

@@ -114,7 +114,7 @@ MISTAKES = {
         "model/layer: unknown layer 's7'",
         "s5, toy",
     ),
-    "a layer where there is none": (["model=s5", "model/layer=toy"], "model/layer", None),
+    "a layer in a model without layers": (["model=s5", "model/layer=toy"], "model/layer", None),
     "a check of the family": (["model=toy", "model.forget=2"], "model.forget=2.0 must lie in (0, 1)", None),
     "a check of a layer": (
         ["model=outer", "model.layer.n_blocks=7"],
