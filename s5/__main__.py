@@ -85,6 +85,11 @@ def _train_verb(words: Sequence[str]) -> None:
 def _single_verb(words: Sequence[str]) -> None:
     """Run the command without a verb: `experiment=NAME key=value ...`."""
     stop = LocalStopRequest.from_environment()
+    if several := {"-m", "--multirun"} & set(words):
+        raise UserError(
+            f"{several.pop()}: this command trains one run",
+            hint="`launch sweep FILE` trains many: `grid: {optim.lr: [0.001, 0.002]}` and `seeds: 3` in FILE",
+        )
     parser = argparse.ArgumentParser(prog="python -m s5", usage="python -m s5 experiment=NAME [key=value ...]")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--run-dir", type=Path)

@@ -208,6 +208,7 @@ def plan_runs(
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
             *_describe_missing_key(runs),
+            *_describe_long_warmups(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
         ),
         obstacles=(*obstacles, *containers.obstacles),
@@ -232,6 +233,16 @@ def _describe_missing_key(runs: Sequence[Run]) -> list[str]:
         f"wandb.mode=online in {online} run{'s' * (online > 1)}, and there is no key for {host} here: nothing will be "
         "uploaded; `wandb login` stores a key, wandb.mode=offline needs none"
     ]
+
+
+def _describe_long_warmups(runs: Sequence[Run]) -> list[str]:
+    """Return a warning for each pair of a warm-up and a shorter training, with the number of runs that have it."""
+    from s5.config.training import describe_long_warmup
+
+    trained = [run.config for run in runs if run.record.command is None]
+    pairs = Counter((config["optim"]["warmup_epochs"], config["train"]["epochs"]) for config in trained)
+    found = ((describe_long_warmup(*pair), count) for pair, count in pairs.items())
+    return [f"{doubt} (in {count} run{'s' * (count > 1)})" for doubt, count in found if doubt]
 
 
 def _find_obstacles(

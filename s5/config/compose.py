@@ -164,6 +164,14 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
     from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
     cause: Any = error.__cause__ or error.__context__ or error
+    if several := re.match(r"Ambiguous value for argument '([^']+)'", str(error)):
+        key, _, values = several[1].partition("=")
+        line = f"seeds: [{values}]" if key == "seed" else f"grid: {{{key}: [{values}]}}"
+        return InvalidConfig(
+            key,
+            f"{values} are several values, and this command trains one run",
+            hint=f"`launch sweep FILE` trains a run for each: in FILE `{line}`; a list is {key}=[{values}]",
+        )
     if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
         return InvalidConfig(unmatched[1], "this config has no such group")
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))

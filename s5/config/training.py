@@ -54,6 +54,16 @@ class OptimConfig:
             raise ValueError(f"optim.clip_norm={self.clip_norm} must be positive")
 
 
+def describe_long_warmup(warmup_epochs: float, epochs: int) -> str | None:
+    """Return a warning if the warm-up is longer than the training, so that `optim.lr` is never reached; else None."""
+    if warmup_epochs <= epochs:
+        return None
+    return (
+        f"optim.warmup_epochs={warmup_epochs:g} is more than train.epochs={epochs}: the learning rate ends at "
+        f"{epochs / warmup_epochs:.0%} of optim.lr"
+    )
+
+
 @dataclass(kw_only=True)
 class TrainConfig:
     """The training loop.

@@ -53,7 +53,7 @@ def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> It
 
     Args:
         split: The split.
-        batch_size: Examples per step.
+        batch_size: Examples per step; not more than `evaluation_size` allows, or the padding costs memory and time.
         rows: The rows of each batch that this process reads; other processes read the other rows.
     """
     for start in range(0, len(split), batch_size):
@@ -61,6 +61,11 @@ def eval_batches(split: Split, batch_size: int, rows: slice = slice(None)) -> It
         valid = examples < len(split)
         batch = gather(split, np.where(valid, examples, 0))
         yield batch._replace(weight=valid.astype(np.float32))
+
+
+def evaluation_size(split: Split, wanted: int) -> int:
+    """Return the examples of an evaluation step: `wanted`, but not more than the split has."""
+    return min(wanted, len(split))
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:

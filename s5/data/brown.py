@@ -6,6 +6,7 @@ passages have a random order. So only the texts give the answer. Each split has 
 """
 
 import functools
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
 def _read_genres(listed: Path) -> dict[Path, str]:
     """Return the genre of each document."""
     try:
-        lines = [line.split() for line in listed.read_text(encoding="ascii").splitlines() if line.strip()]
+        text = listed.read_bytes().removeprefix(BOM_UTF8).decode("ascii")
+        lines = [line.split() for line in text.splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{listed}: not a list of documents: {error.reason}") from error
     wrong = next((line for line in lines if len(line) != 2), None)

@@ -1,5 +1,7 @@
 """The CSV format of small image sets in packages. A line has the pixels of an image, then its label: whole numbers."""
 
+from codecs import BOM_UTF8
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -20,6 +22,7 @@ def decode_csv(content: bytes, n_pixels: int, where: str) -> tuple[UInt8[np.ndar
     Raises:
         DataError: If the content is not such a table.
     """
+    content = content.removeprefix(BOM_UTF8)
     rows = content.count(b"\n")
     try:
         values = np.array(content.replace(b"\n", b",").rstrip(b",").split(b","), np.uint8)

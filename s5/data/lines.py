@@ -1,5 +1,6 @@
 """Reading of large text files in ranges of whole lines."""
 
+import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class LineRange:
             file.seek(self.offset)
             for number in range(self.first, self.first + self.count):
                 line = file.readline()
+                if self.offset == 0 and number == self.first:
+                    line = line.removeprefix(codecs.BOM_UTF8)  # Excel and Notepad write it
                 try:
                     yield number, line.decode("utf-8").rstrip("\r\n")
                 except UnicodeDecodeError as error:

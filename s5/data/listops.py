@@ -40,7 +40,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     chunks: list[Chunk] = []
     for split, name in _FILES.items():
         with paths[name].open("rb") as file:
-            header = file.readline(1000).rstrip(b"\r\n").decode("utf-8", "replace")
+            header = file.readline(1000).rstrip(b"\r\n").decode("utf-8-sig", "replace")
         if header != _HEADER:
             raise DataError(f"{paths[name]}: the first line is {header!r}; expected {_HEADER!r}")
         start = chunks[-1].stop if chunks else 0

@@ -8,6 +8,7 @@ import functools
 import io
 import math
 import warnings
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def _read_metadata(folder: Path, file: Path) -> list[tuple[Path, int]]:
             table = np.load(io.BytesIO(content), allow_pickle=False)
             rows = [[word.decode() if isinstance(word, bytes) else str(word) for word in row] for row in table]
         else:
-            rows = [line.split() for line in content.decode("ascii").splitlines() if line.strip()]
+            text = content.removeprefix(BOM_UTF8).decode("ascii")
+            rows = [line.split() for line in text.splitlines() if line.strip()]
     except (ValueError, EOFError) as error:  # UnicodeDecodeError is a ValueError
         raise DataError(f"{file}: neither text nor a NumPy file of words: {error}") from error
     return [_picture(folder, file, number, row) for number, row in enumerate(rows, 1)]

@@ -55,7 +55,7 @@ def make_dataset(info: DatasetInfo, config: DataConfig, stored: StoredArrays, co
 
 
 def _mails(folder: Path, expected: int) -> list[Path]:
-    found = sorted(folder.glob("*.txt"))
+    found = sorted(folder.glob("[!.]*.txt"))
     if len(found) != expected:
         raise DataError(
             f"{folder}: {len(found):,} mails; expected {expected:,}",

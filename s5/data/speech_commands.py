@@ -8,7 +8,10 @@ have mean 0 and variance 1.
 """
 
 import functools
+import io
+import re
 import wave
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +34,8 @@ _LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 _CLIPS_PER_CHUNK = 500
 _FULL_SCALE = 2.0**15
 _EPSILON = 1e-5  # added to the standard deviation, in units of full scale
+_EXTENSIBLE = b"\xfe\xff"  # the format 65534 of a WAV header
+_FORMATS = {3: "float", 6: "A-law", 7: "mu-law", 65534: "extensible"}
 
 Clip = tuple[Path, int]
 
@@ -39,7 +44,7 @@ def make_plan(info: DatasetInfo, root: str | None) -> ConversionPlan:
     """Plan the conversion; the clips of each split (35 words) or of each class (ten words) are consecutive."""
     paths = find_files(info.name, root)
     words = WORDS_35 if set(_LISTS.values()) <= paths.keys() else WORDS_10
-    clips = {word: sorted(paths[word].glob("*.wav")) for word in words}
+    clips = {word: sorted(paths[word].glob("[!.]*.wav")) for word in words}
     labelled = [(path, label) for label, word in enumerate(words) for path in clips[word]]
     labelled = _order_by_split(info, paths, labelled) if words is WORDS_35 else _select_whole_clips(info, labelled)
     n = len(labelled)
@@ -85,7 +90,7 @@ def _order_by_split(info: DatasetInfo, paths: dict[str, Path], clips: Sequence[C
     split_by_clip: dict[str, str] = {}
     for split, name in _LISTS.items():
         try:
-            lines = paths[name].read_text(encoding="ascii").split()
+            lines = paths[name].read_bytes().removeprefix(BOM_UTF8).decode("ascii").split()
         except UnicodeDecodeError as error:
             raise DataError(f"{paths[name]}: not a list of files: {error.reason}") from error
         split_by_clip |= dict.fromkeys(lines, split)
@@ -124,10 +129,15 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
         DataError: If the file is not a mono WAV file of 16 bits at 16 kHz, or is cut off.
     """
     try:
-        with wave.open(str(path), "rb") as file:
+        with wave.open(io.BytesIO(_with_plain_header(path.read_bytes())), "rb") as file:
             form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
             announced, content = file.getnframes(), file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
+        if unknown := re.match(r"unknown format: (\d+)", str(error)):
+            raise DataError(
+                f"{path}: WAV format {_FORMATS.get(int(unknown[1]), unknown[1])}; expected samples of 16 bits",
+                hint="rewrite the clips: `sox IN.wav -e signed -b 16 OUT.wav`",
+            ) from error
         raise DataError(f"{path}: damaged WAV file: {str(error) or 'it ends early'}") from error
     if form != (1, 2, _RATE_HZ):
         raise DataError(
@@ -136,6 +146,18 @@ def read_clip(path: Path) -> Int16[np.ndarray, " samples"]:
     if len(content) != 2 * announced:
         raise DataError(f"{path}: cut off: {len(content) // 2:,} samples; expected {announced:,}, as in its header")
     return np.frombuffer(content, "<i2").astype(np.int16)
+
+
+def _with_plain_header(content: bytes) -> bytes:
+    """Return a WAV file whose extensible header, as ffmpeg and sox write it, says plainly what its samples are.
+
+    The `wave` of Python 3.11 does not read extensible headers. The first two bytes of the header's last field are the
+    format of the samples.
+    """
+    at = content.find(b"fmt ", 12, 4096) + 8
+    if at < 8 or len(content) < at + 26 or content[at : at + 2] != _EXTENSIBLE:
+        return content
+    return content[:at] + content[at + 24 : at + 26] + content[at + 2 :]
 
 
 def _convert(clips: Sequence[Clip], whole: bool) -> Arrays:

@@ -43,11 +43,8 @@ def start(platform: Platform) -> None:
     try:
         devices = jax.devices() if platform is Platform.any else jax.devices(platform.name)
     except (RuntimeError, AssertionError) as error:  # AssertionError: no plug-in for JAX_PLATFORMS
-        said = str(error).splitlines() or ["no plug-in is installed"]
-        raise UserError(
-            f"platform={platform.name}: JAX finds no such device ({said[0]})",
-            hint="use a machine with such a device, install the jaxlib for it, or set platform=any",
-        ) from error
+        raise _no_device(platform, str(error)) from error
+    _say_fallback(jax.default_backend())
     if devices[0].platform != jax.default_backend():
         raise UserError(
             f"platform={platform.name}: JAX uses {jax.default_backend()}",
@@ -63,6 +60,28 @@ def start(platform: Platform) -> None:
         )
     if jax.default_backend() != "cpu":
         _cache_compilations()
+
+
+def _no_device(platform: Platform, said: str) -> UserError:
+    """Return the error about a device that JAX does not find; `any` can only fail by `JAX_PLATFORMS`."""
+    why = next(iter(said.splitlines()), "no plug-in is installed for it")
+    named = os.environ.get("JAX_PLATFORMS")
+    if platform is Platform.any and named:
+        return UserError(
+            f"JAX_PLATFORMS={named}: JAX finds no such device ({why})",
+            hint="unset JAX_PLATFORMS, or use a machine with such a device and the jaxlib for it",
+        )
+    return UserError(
+        f"platform={platform.name}: JAX finds no such device ({why})",
+        hint="use a machine with such a device, install the jaxlib for it, or set platform=any",
+    )
+
+
+def _say_fallback(backend: str) -> None:
+    """Say that JAX uses another device than the first one in `JAX_PLATFORMS`, such as the CPU for `cuda,cpu`."""
+    first = os.environ.get("JAX_PLATFORMS", "").partition(",")[0].strip()
+    if first and first != backend and backend != {"cuda": "gpu", "rocm": "gpu"}.get(first, first):
+        say(f"s5: JAX_PLATFORMS={os.environ['JAX_PLATFORMS']}, but JAX uses {backend}")
 
 
 def _cache_compilations() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from s5.catalog import check_version, dataset_info
 from s5.config.compat import compat_switches
 from s5.config.run import Config
+from s5.config.training import describe_long_warmup
 from s5.data import Dataset, load
 from s5.errors import NonFiniteLoss, Stopped, UserError, say
 from s5.process import device, distributed
@@ -303,6 +304,8 @@ class Loop:
         self._saved = now
 
     def _log_start(self) -> None:
+        if doubt := describe_long_warmup(self._config.optim.warmup_epochs, self._config.train.epochs):
+            self._say(f"s5: warning: {doubt}")
         self._say(
             f"s5: {self._config.recipe or self._dataset.name}, seed {self._config.seed}: "
             f"{self.trainer.n_parameters:,} parameters, {self.total_steps} steps of {self._config.train.batch_size} "

@@ -18,7 +18,7 @@ from s5.config.compat import compat_switches
 from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
-from s5.data.batch import Batch, eval_batches
+from s5.data.batch import Batch, eval_batches, evaluation_size
 from s5.data.given import check_given
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
@@ -166,7 +166,8 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     here = jax.local_device_count()
     devices = Devices(min(config.train.devices or here, here))  # a run trained on four devices can be scored on one
     step = make_eval_step(graphdef, valid_lengths(dataset), head=model.kind, devices=devices, step_rescale=step_rescale)
-    batches = eval_batches(dataset.splits[split], devices.round_up(config.train.eval_batch_size))
+    size = evaluation_size(dataset.splits[split], config.train.eval_batch_size)
+    batches = eval_batches(dataset.splits[split], devices.round_up(size))
     params, stats = devices.replicate((params, stats))
     scores = evaluate(step, params, stats, batches, head=model.kind, devices=devices)
     return {f"{split}/{name}": value for name, value in scores.items()}

@@ -14,7 +14,7 @@ from s5.config.choices import Pooling
 from s5.config.compat import compat_switches
 from s5.config.run import Config
 from s5.data import Dataset
-from s5.data.batch import Batch, TrainBatches, eval_batches, steps_per_epoch
+from s5.data.batch import Batch, TrainBatches, eval_batches, evaluation_size, steps_per_epoch
 from s5.errors import UserError
 from s5.models.sequence_model import make_model
 from s5.process.sharding import Devices
@@ -163,7 +163,7 @@ class Trainer:
             Stopped: If `stopping` returns True.
         """
         dataset = dataset or self._dataset
-        size = self._devices.round_up(self._config.train.eval_batch_size)
+        size = self._devices.round_up(evaluation_size(dataset.splits[split], self._config.train.eval_batch_size))
         batches = eval_batches(dataset.splits[split], size, self._devices.local_rows(size))
         params, stats = (self.state.params, self.state.stats) if model is None else self._unflatten(model)
         step = self._eval_step(dataset, step_rescale)

@@ -311,3 +311,20 @@ def test_a_run_on_a_file_system_without_hard_links(program: Program, tiny: list[
     assert program.run("train", run_dir)[0] == Exit.OK
     assert [folder.name for folder in attempt_dirs(run_dir)] == ["0"]
     assert read_result(run_dir) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["seed=0,1"], "seed: 0,1 are several values, and this command trains one run", "in FILE `seeds: [0,1]`"),
+        (["optim.lr=1e-3,1e-2"], "optim.lr: 1e-3,1e-2 are several values", "a list is optim.lr=[1e-3,1e-2]"),
+        (["-m"], "-m: this command trains one run", "launch sweep FILE"),
+        (["seed=1", "--multirun"], "--multirun: this command trains one run", "launch sweep FILE"),
+    ],
+)
+def test_several_values_are_a_sweep(
+    words: list[str], message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["experiment=digits/s5", *words]) == Exit.USER_ERROR
+    said = capsys.readouterr().err
+    assert message in said and hint in said and "add --multirun" not in said

@@ -336,3 +336,14 @@ def test_a_dry_run_tells_that_there_is_no_key_for_wandb(
     (control / ".netrc").unlink()
     monkeypatch.setenv("WANDB_API_KEY", "x")
     assert message not in said("wandb.mode=online")
+
+
+def test_a_dry_run_tells_of_a_warm_up_that_never_ends(control: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (control / "y.yaml").write_text(
+        "experiment: digits/s5\nbase: {train.epochs: 2}\ngrid: {optim.warmup_epochs: [2, 5, 2.5]}\nseeds: 2\n"
+    )
+    assert main(["sweep", "y.yaml", "--dry-run"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "optim.warmup_epochs=5 is more than train.epochs=2: the learning rate ends at 40% of optim.lr (in 2" in said
+    assert "optim.warmup_epochs=2.5 is more than train.epochs=2" in said
+    assert "optim.warmup_epochs=2 is more" not in said

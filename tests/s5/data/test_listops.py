@@ -125,6 +125,11 @@ def test_the_draws_are_pinned() -> None:
     assert (len(tokens), value) == PINNED, "if the procedure was meant to change, raise its version and change this"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(small: DataConfig) -> None:
+    write(small, change=lambda text: b"\xef\xbb\xbf" + text.encode())
+    assert {name: len(split) for name, split in load(small).splits.items()} == SIZES
+
+
 @pytest.mark.parametrize("folder", ["listops-1000", "lra_release/lra_release/listops-1000", "listops"])
 @pytest.mark.parametrize("end", ["\r\n", "\n"], ids=["crlf", "lf"])
 def test_files_become_tokens(small: DataConfig, folder: str, end: str) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,39 @@ def test_ten_words_of_another_number_are_refused(small: DataConfig, tree: Path, 
 def test_missing_clips_name_the_archive(small: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"testing_list.txt\n  35 folders: bed, .*, zero\n(.|\n)*af14739ee7dc"):
         load(dataclasses.replace(small, root=str(tmp_path / "elsewhere")))
+
+
+def with_extensible_header(content: bytes, kind: int) -> bytes:
+    """Return a plain WAV file with the header of ffmpeg for samples of a kind: 1 for integers, 3 for floats."""
+    assert content[12:16] == b"fmt " and content[20:22] == b"\x01\x00"
+    guid = struct.pack("<H", kind) + bytes.fromhex("000000001000800000aa00389b71")
+    fmt = b"fmt " + struct.pack("<I", 40) + b"\xfe\xff" + content[22:36] + struct.pack("<HHI", 22, 16, 4) + guid
+    rest = b"LIST" + struct.pack("<I", 4) + b"INFO" + content[36:]
+    return b"RIFF" + struct.pack("<I", 4 + len(fmt) + len(rest)) + b"WAVE" + fmt + rest
+
+
+def test_a_clip_with_an_extensible_header_is_read(tmp_path: Path) -> None:
+    path, values = tmp_path / "x.wav", [5, -7, 32767, -32768]
+    write_clip(path, np.array(values))
+    plain = path.read_bytes()
+    path.write_bytes(with_extensible_header(plain, 1))
+    assert read_clip(path).tolist() == values
+    path.write_bytes(with_extensible_header(plain, 3))
+    with pytest.raises(DataError, match=r"x.wav: WAV format float; expected samples of 16 bits") as caught:
+        read_clip(path)
+    assert "sox" in (caught.value.hint or "")
+
+
+def test_files_of_macos_and_byte_order_marks_change_nothing(small: DataConfig, tree: Path, tmp_path: Path) -> None:
+    before = load(small)
+    folder = copy_tree(tree, tmp_path / "raw")
+    (folder / "bed" / "._s2_nohash_0.wav").write_bytes(b"\x00\x05\x16\x07 Mac OS X")
+    for name in ("validation_list.txt", "testing_list.txt"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    again = load(dataclasses.replace(small, root=str(tmp_path / "raw"), cache=str(tmp_path / "other")))
+    for name, split in again.splits.items():
+        np.testing.assert_array_equal(split.labels, before.splits[name].labels)
+        np.testing.assert_array_equal(split.inputs, before.splits[name].inputs)
 
 
 def test_a_clip_is_read_sample_by_sample(tmp_path: Path) -> None:
