@@ -60,6 +60,7 @@ def plan(
     runtime: str | None = None,
     image: str | None = None,
     mounts: Sequence[str] = (),
+    reuse: bool = False,
     runs: Folder | None = None,
 ) -> Plan:
     """Find out what submitting a sweep would do. Writes nothing.
@@ -71,6 +72,7 @@ def plan(
         runtime: The runtime, such as `docker`; None for the profile's.
         image: The image; None for the profile's.
         mounts: Folders of the host for the runs besides the profile's mounts: `SRC[:DST][:rw]` each.
+        reuse: Whether to use the results of runs of other sweeps with the same configuration and seed.
         runs: The folder of all runs; None for the profile's, else `$LAUNCH_RUNS`, else `./runs`.
 
     Returns:
@@ -81,7 +83,7 @@ def plan(
     """
     profile = load_profile(on) if isinstance(on, str) else on
     options = ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts))
-    return plan_sweep(sweep, open_store(runs or profile.runs_dir), profile, only=only, options=options)
+    return plan_sweep(sweep, open_store(runs or profile.runs_dir), profile, only=only, options=options, reuse=reuse)
 
 
 def submit(

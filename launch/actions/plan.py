@@ -15,6 +15,7 @@ from launch.actions.dependencies import check_predecessors, check_sweeps_before,
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
 from launch.actions.generation import entry_of
 from launch.actions.plugins import apply_plugins
+from launch.actions.reuse import describe_results_elsewhere, find_results_elsewhere
 from launch.actions.stored_names import with_stored_names
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import check_queue, find_backend
@@ -104,7 +105,13 @@ class Plan:
 
 
 def plan_sweep(
-    sweep: Sweep, store: Store, profile: Profile, *, only: str | None = None, options: ContainerOptions | None = None
+    sweep: Sweep,
+    store: Store,
+    profile: Profile,
+    *,
+    only: str | None = None,
+    options: ContainerOptions | None = None,
+    reuse: bool = False,
 ) -> Plan:
     """Compose and check the runs of a sweep. Writes nothing.
 
@@ -114,6 +121,7 @@ def plan_sweep(
         profile: The profile that the runs execute with.
         only: A glob over run ids, experiments and `key=value` settings; None for every run.
         options: Container options that override the profile; None for none.
+        reuse: Whether to use the results of equal runs of other sweeps.
 
     Returns:
         The plan. Errors that keep runs from starting are among its obstacles.
@@ -129,7 +137,12 @@ def plan_sweep(
     state = store.sweep(sweep.name).state(fed=())
     runs = with_stored_names(composer.plan_all(sweep.runs), state)
     plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, state=state, options=options)
-    return replace(plan, warnings=(*composer.warnings, *plan.warnings))
+    elsewhere = find_results_elsewhere(plan.run_dirs.missing.values(), sweep.name, store)
+    return replace(
+        plan,
+        run_dirs=replace(plan.run_dirs, reused=elsewhere if reuse else {}),
+        warnings=(*composer.warnings, *plan.warnings, *describe_results_elsewhere(elsewhere, reuse=reuse)),
+    )
 
 
 def select(runs: Sequence[Run], only: str | None) -> list[Run]:

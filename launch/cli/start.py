@@ -50,7 +50,7 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
     # A folder by its absolute path, an entry point by its name.
     plugins = [str(Path(place).absolute()) if Path(place).is_dir() else place for place in args.plugins]
     sweep = replace(sweep, plugins=(*sweep.plugins, *plugins))
-    plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args))
+    plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args), reuse=args.reuse)
     if args.dry_run:
         return _show_plan(plan, store)
     submission = submit(plan)
@@ -90,6 +90,7 @@ def command_again(args: argparse.Namespace) -> str:
     what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
     profile = [] if args.on == "local" else ["--on", args.on]
     chosen = [*profile, *_words(args, "runtime", "runs", "image", "only", "mount", "plugins")]
+    chosen += ["--reuse"] if args.reuse else []
     return shlex.join(["launch", *what, *args.overrides, *chosen])
 
 

@@ -47,6 +47,11 @@ def add_submission_arguments(parser: Parser) -> None:
         default=[],
         help="a folder or entry point with own data and models",
     )
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="use the results of runs of other sweeps with the same configuration and seed",
+    )
     add_image_arguments(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument(

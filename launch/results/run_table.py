@@ -60,6 +60,7 @@ def _execution(view: RunView, commits: Mapping[tuple[str, int], str | None]) -> 
         "host": last.machine if last else None,
         "commit": commits.get((view.sweep, last.generation)) if last else None,
         "snapshot": last.snapshot if last else None,
+        "reused_from": last.reused_from if last else None,
     }
 
 

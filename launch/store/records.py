@@ -183,6 +183,7 @@ class AttemptRecord:
         message: One line for the user, such as the last line of a crash.
         retry: Whether the sweep's policy allows the launcher to try the run again by itself.
         config_crc: CRC-32 of the `config.yaml` that it was started with; None if that was not recorded.
+        reused_from: For a copy, the `SWEEP/RUN` that was executed; its `generation` is then 0.
         version: Format version.
     """
 
@@ -213,6 +214,7 @@ class AttemptRecord:
     restarts: int = 0
     config_crc: int | None = None
     engine: str | None = None
+    reused_from: str | None = None
     version: int = FORMAT_VERSION
 
     @property

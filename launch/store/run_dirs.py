@@ -7,17 +7,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from launch.errors import StoreError
+from launch.store.attempts import attempt_numbers, attempt_path, find_attempt, write_record
 from launch.store.files import fault_point, read_bytes, replace_file, store_error, write_file
 from launch.store.manifest import Manifest
 from launch.store.processes import host, is_mark_alive, own_mark
 from launch.store.record_json import encode, from_json
 from launch.store.records import RunRecord, row_of
 from launch.store.run_result import has_result
-from s5.run_dir.result import CONFIG, RUN
+from s5.run_dir.result import CONFIG, LOCK, RUN
 
 _NEW = ".new-"
 
@@ -64,11 +66,13 @@ class RunDirPlan:
         missing: Runs without a directory, by id.
         repairs: Files that cannot be read, and configs that differ from today's in keys that do not change results.
         changed: Runs whose config gives another run id than in an earlier generation.
+        reused: For runs without a directory, the directory of an equal run that has succeeded, to be copied.
     """
 
     missing: Mapping[str, PlannedRun]
     repairs: Sequence[FileRepair]
     changed: Sequence[ChangedIdentity]
+    reused: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def plan_run_dirs(sweep: str, manifest: Manifest, runs: Iterable[PlannedRun]) -> RunDirPlan:
@@ -115,7 +119,7 @@ def write_run_dirs(sweep: str, plan: RunDirPlan) -> None:
         os.makedirs(sweep, exist_ok=True)
         _remove_leftovers(sweep)
         for run_id, run in plan.missing.items():
-            if not _create(f"{sweep}/{run_id}", run, new):
+            if not _create(f"{sweep}/{run_id}", run, new, plan.reused.get(run_id)):
                 repairs += _find_repairs(f"{sweep}/{run_id}", run)  # another process made it meanwhile
         for repair in repairs:
             replace_file(repair.file, repair.after.encode())
@@ -132,12 +136,20 @@ def _remove_leftovers(sweep: str) -> None:
             shutil.rmtree(os.path.join(sweep, name), ignore_errors=True)
 
 
-def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
-    """Make a run directory in `new` and rename it into place; return whether this call made it."""
+def _create(run_dir: str, run: PlannedRun, new: str, reused: str | None) -> bool:
+    """Make a run directory in `new` and rename it into place; return whether this call made it.
+
+    If `reused` is the directory of an equal run, everything is copied from there but the id.
+    """
     # Not synced to the disk: that would take seconds for a thousand runs, and a lost file is written again.
-    os.mkdir(new)
+    if reused is None:
+        os.mkdir(new)
+        write_file(f"{new}/{CONFIG}", run.config_text().encode())
+    else:
+        shutil.copytree(reused, new, symlinks=True, ignore=shutil.ignore_patterns(".*"), copy_function=_link_or_copy)
+        _mark_copies(new, reused)
+        os.unlink(f"{new}/{RUN}")
     write_file(f"{new}/{RUN}", encode(run.record))
-    write_file(f"{new}/{CONFIG}", run.config_text().encode())
     fault_point("plan.written")
     try:
         os.rename(new, run_dir)
@@ -148,6 +160,24 @@ def _create(run_dir: str, run: PlannedRun, new: str) -> bool:
         return False
     fault_point("plan.placed")
     return True
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Make a second name of a file of a run that has succeeded: such files are replaced, but not changed."""
+    if os.path.basename(source) != LOCK:  # two attempts must not share a lock
+        with suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copy2(source, target)
+
+
+def _mark_copies(run_dir: str, reused: str) -> None:
+    """Record in the attempts of a copied run where they were executed."""
+    origin = "/".join(reused.rsplit("/", 2)[-2:])
+    for number in attempt_numbers(run_dir):
+        path = attempt_path(run_dir, number)
+        if (record := find_attempt(path)) is not None:
+            write_record(path, replace(record, generation=0, reused_from=record.reused_from or origin))
 
 
 def _find_repairs(run_dir: str, run: PlannedRun) -> Iterator[FileRepair]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, final
 
 from launch.errors import StoreError
@@ -72,19 +72,30 @@ class StoredRuns:
         Only directories with another name than `record.run_id` are read. A directory whose `run.json` is damaged counts
         if the digits and the seed are equal: it would be repaired.
         """
-        ending = ending_of(record.run_id)
-        names = self._by_ending.get(ending, ()) if ending else ()
-        return [name for name in names if name == record.run_id or self._is_equal(name, record.science_hash)]
+        return [
+            name
+            for name in self._candidates(record)
+            if name == record.run_id or self._is_equal(name, record.science_hash, damaged=True)
+        ]
 
-    def _is_equal(self, run_id: str, science_hash: str) -> bool:
+    def find_equal(self, record: RunRecord) -> list[str]:
+        """Return the ids of the stored runs whose `run.json` has the identity of `record`."""
+        return [name for name in self._candidates(record) if self._is_equal(name, record.science_hash, damaged=False)]
+
+    def _candidates(self, record: RunRecord) -> Sequence[str]:
+        ending = ending_of(record.run_id)
+        return self._by_ending.get(ending, ()) if ending else ()
+
+    def _is_equal(self, run_id: str, science_hash: str, *, damaged: bool) -> bool:
+        """Return whether a directory has a run with this hash; `damaged` if its `run.json` cannot be read."""
         run_dir = os.path.join(self._folder, run_id)
         file = os.path.join(run_dir, RUN)
         if not os.path.exists(file):
-            return os.path.exists(os.path.join(run_dir, CONFIG))
+            return damaged and os.path.exists(os.path.join(run_dir, CONFIG))
         try:
             return read_record(RunRecord, file).science_hash == science_hash
         except StoreError:
-            return True
+            return damaged
 
 
 def choose_view(views: Collection[RunView]) -> RunView:

@@ -51,7 +51,7 @@ def make_sweep(
     header = manifest_header(sweep=name, file=file, snapshot=snapshot, published=tuple(published), created=time.time())
     sweep.state().freeze(header, [manifest_entry(record) for record in records])
     for record, made in zip(records, runs, strict=True):
-        _write_state(sweep.run_dir(record.run_id), made)
+        write_state(sweep.run_dir(record.run_id), made)
     return sweep
 
 
@@ -73,7 +73,7 @@ def _record(made: Made) -> RunRecord:
     )
 
 
-def _write_state(run_dir: Path, made: Made) -> None:
+def write_state(run_dir: Path, made: Made) -> None:
     if made.state == State.CANCELLED:
         write_cancelled(str(run_dir), 1)
     if made.state in (State.PLANNED, State.PENDING, State.CANCELLED):

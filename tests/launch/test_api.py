@@ -63,7 +63,7 @@ SIGNATURES = {
     "open_sweep": "(sweep: 'Folder', *, runs: 'Folder | None' = None) -> 'SweepHandle'",
     "plan": "(sweep: 'Sweep', *, on: 'str | Profile' = 'local', only: 'str | None' = None, "
     "runtime: 'str | None' = None, image: 'str | None' = None, mounts: 'Sequence[str]' = (), "
-    "runs: 'Folder | None' = None) -> 'Plan'",
+    "reuse: 'bool' = False, runs: 'Folder | None' = None) -> 'Plan'",
     "read_log": "(run: 'str', *, attempt: 'int | None' = None, tail: 'int | None' = None, follow: 'bool' = False, "
     "runs: 'Folder | None' = None) -> 'Iterator[str]'",
     "retry": "(sweep: 'Folder', *, failed_only: 'bool' = False, on: 'str | Profile | None' = None, "
