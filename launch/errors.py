@@ -100,5 +100,7 @@ def raise_all(errors: Sequence[LaunchError]) -> None:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters escaped, so that it is one safe line on a terminal."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    """Return `text` with control characters escaped, so that it is one line and cannot control the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

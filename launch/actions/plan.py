@@ -199,7 +199,8 @@ def plan_runs(
     entries = [entry_of(run) for run in runs]
     views = state.with_entries(entries).views(entry.run_id for entry in entries)
     left = [entry for entry, view in zip(entries, views, strict=True) if view.state is not State.SUCCEEDED]
-    obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile)
+    notes: list[str] = []
+    obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile, notes)
     containers = plan_containers_of_sweep(
         state, options or ContainerOptions(), profile, [run.config for run in runs], left
     )
@@ -223,6 +224,7 @@ def plan_runs(
             *_describe_missing_key(runs),
             *_describe_long_warmups(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
+            *notes,
         ),
         obstacles=(*obstacles, *containers.obstacles),
     )
@@ -266,8 +268,9 @@ def _find_obstacles(
     state: SweepState,
     store: Store,
     profile: Profile,
+    notes: list[str],
 ) -> list[LaunchError]:
-    """Return the errors that keep runs from starting, except those of the containers."""
+    """Return the errors that keep runs from starting, except those of the containers; append warnings to `notes`."""
     from launch.compose.preflight import find_obstacles
 
     backend = find_backend(profile)
@@ -279,5 +282,5 @@ def _find_obstacles(
     obstacles += find_obstacles(runs, clean_environment({**os.environ, **profile.variables}))
     if left:  # runs that are done need no resources
         with collect_errors(obstacles):
-            backend.check(left)
+            notes += backend.check(left)
     return obstacles

@@ -71,7 +71,7 @@ def retry(
         return submission
     refuse_stuck(end_orphans(views))
     entries = _entries_to_retry(state, views)
-    find_backend(profile).check(entries)
+    notes = find_backend(profile).check(entries)
     containers = plan_containers_for_retry(state, options or ContainerOptions(), profile, entries, moved=moved)
     snapshot = take_snapshot(source or OWN_CODE, store.root)
     header = replace(
@@ -94,6 +94,7 @@ def retry(
             *state.manifest.problems,
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
+            *notes,
         ),
     )
 

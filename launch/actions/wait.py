@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, final
 
-from launch.errors import BackendError
+from launch.errors import BackendError, LaunchError
 from launch.store.queue_lock import read_queue_owner
 from launch.store.state import State
 from launch.store.view import RunView
@@ -37,7 +37,7 @@ class Feeder:
     def __init__(
         self, states: Sequence[SweepState], *, say: Callable[[str], None], warn: Callable[[str], None]
     ) -> None:
-        self._states = states
+        self._states = list(states)
         self._say = say
         self._warn = warn
         self._next = 0.0
@@ -50,13 +50,19 @@ class Feeder:
         if time.monotonic() < self._next:
             return True
         left = 0
-        for state in self._states:
+        for state in list(self._states):
             try:
                 submitted = drive.feed(state.refreshed())
             except BackendError as error:
                 self._warn(error.message)
                 left += 1
                 continue
+            except LaunchError as error:  # refused for good: the other sweeps go on
+                self._warn(f"{state.name}: {error.message}")
+                self._states.remove(state)
+                continue
+            for warning in submitted.warnings if submitted is not None else ():
+                self._warn(f"{state.name}: {warning}")
             left += submitted.left if submitted is not None else 0
             if submitted is not None and submitted.submitted:
                 self._say(f"{state.name}: {submitted.words}")

@@ -20,14 +20,15 @@ class Submitted:
     submitted: int  # how many runs were added to the scheduler's queue
     left: int  # how many runs the queue has no room for
     words: str  # the same in one line for the user
+    warnings: tuple[str, ...] = ()  # what the scheduler and the site's filters said about the accepted runs, once each
 
 
 class Backend(ABC):
     """Schedules attempts. The state of a run is in its run directory; a backend adds what only a scheduler knows."""
 
     @abstractmethod
-    def check(self, entries: Sequence[ManifestEntry]) -> None:
-        """Raise if a run could never start.
+    def check(self, entries: Sequence[ManifestEntry]) -> list[str]:
+        """Raise if a run could never start; return what a scheduler says about runs that can, one line each.
 
         Raises:
             LaunchError: The message names the key, the value that is asked for and the value that is available.

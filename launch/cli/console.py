@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from launch.errors import LaunchError
+from launch.errors import printable as printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -134,13 +135,6 @@ def coloured(stream: TextIO) -> bool:
 def paint(text: str, style: str, stream: TextIO) -> str:
     """Return `text` in a colour or weight of `_STYLES` if `stream` shows colours."""
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(stream) else text
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters escaped, so that a name cannot control the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def width(text: str) -> int:

@@ -138,6 +138,9 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
 def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
     """Submit the runs to a scheduler, and print how many it has accepted."""
     name, given = submission.sweep, drive.submit_to_queue(submission)
+    for warning in given.warnings:
+        if warning not in submission.warnings:  # the check of the plan has the same words
+            console.warn(warning)
     console.note(f"{name}: {_counts(submission.views, submission.new)}: {given.words}")
     if given.left:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")

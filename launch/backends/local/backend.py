@@ -40,12 +40,13 @@ class LocalBackend(AttendedBackend):
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
 
-    def check(self, entries: Sequence[ManifestEntry]) -> None:
+    def check(self, entries: Sequence[ManifestEntry]) -> list[str]:
         """Raise if a run asks for more than this machine has."""
         asked = {entry.resources for entry in entries}
         machine = find_machine(gpus=any(resources.gpus_per_node for resources in asked))
         for resources in asked:
             check_fits(resources, machine)
+        return []
 
     def run(self, sweep: SweepState, generation: int, on_change: OnChange | None) -> None:
         """Start runs as slots become free, until no run is left."""

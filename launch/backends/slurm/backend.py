@@ -15,7 +15,7 @@ from launch.backends.base import SchedulerBackend, Submitted
 from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import Array, ArrayTask, live_arrays, users_of
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
-from launch.backends.slurm.cluster import check_partition, read_partitions
+from launch.backends.slurm.cluster import check_memory, check_partition, read_partitions
 from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.feed import feed
 from launch.backends.slurm.request import Limits, SubmissionInput, SubmitRequest, build_requests
@@ -42,32 +42,35 @@ class SlurmBackend(SchedulerBackend):
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
 
-    def check(self, entries: Sequence[ManifestEntry]) -> None:
+    def check(self, entries: Sequence[ManifestEntry]) -> list[str]:
         """Let Slurm test one submission for each set of resources (`sbatch --test-only`). Submits nothing.
 
         Raises:
             LaunchError: The message names the key that is wrong and quotes Slurm.
         """
         try:
-            self._check(entries)
+            return self._check(entries)
         except Unreachable as error:
             named = f"profile {self._profile.name}" + (f" ({self._profile.file})" if self._profile.file else "")
             raise Unreachable(f"{named}: {error.message}", hint=error.hint) from error
 
-    def _check(self, entries: Sequence[ManifestEntry]) -> None:
+    def _check(self, entries: Sequence[ManifestEntry]) -> list[str]:
+        notes: dict[str, None] = {}
         file = self._profile.file or f"profile {self._profile.name}"
         longest = max((e.resources.timeout_min for e in entries if e.resources.timeout_min is not None), default=None)
         check_partition(self._profile.site, longest, read_partitions(run_client(["sinfo", "-h", "-o", "%P|%l"])), file)
+        check_memory(self._profile.site, entries, file)
         with tempfile.TemporaryDirectory(prefix="launch-") as folder:
             kinds = {entry.resources: entry for entry in reversed(entries)}
             for request in self._requests("test", folder, list(kinds.values()), None):
                 script = Path(folder, f"{request.record.uuid}.sh")
                 script.write_text(request.script)
                 try:
-                    sbatch(["sbatch", "--test-only", os.fspath(script)])
+                    notes |= dict.fromkeys(sbatch(["sbatch", "--test-only", os.fspath(script)]).notes)
                 except ClientError as error:
-                    if not is_full(error):
-                        raise explain_refusal(error, self._profile) from error
+                    if not is_full(error, queued=True):
+                        raise explain_refusal(error, self._profile, request.record.resources) from error
+        return list(notes)
 
     def preview(self, sweep: SweepState, entries: Sequence[ManifestEntry], max_parallel: int | None) -> list[str]:
         """Return the sbatch command and the script of each array, as far as they are known before a submission."""

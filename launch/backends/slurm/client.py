@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 
-from launch.errors import BackendError
+from launch.errors import BackendError, printable
 from launch.specs.environment import submission_environment
 
 TIMEOUT_S = 60.0
@@ -27,8 +29,23 @@ _UNCONFIGURED = (
     "Unable to process slurm.conf file",
     "DNS SRV lookup failed",
 )
+_TRY_HELP = re.compile(r"""Try ["'`].*--help""")
 _NO_LOGIN_NODE = "log in to a node of the cluster, or name its slurm.conf in $SLURM_CONF"
 _LATER = "type the command again when Slurm answers: nothing is lost and nothing runs twice"
+
+
+def said_lines(program: str, said: str) -> list[str]:
+    """Return the lines that a client printed to stderr, each once, without the name of the program.
+
+    A site's filter writes there too. Control characters are escaped: they would control the user's terminal.
+    """
+    found: dict[str, None] = {}
+    for line in said.splitlines():
+        text = re.sub(rf"^{re.escape(program)}: ", "", line.expandtabs(1).strip())
+        text = re.sub(r"^(error|warning|info): ", "", text)
+        if text and not _TRY_HELP.match(text):
+            found[printable(text)] = None
+    return list(found)
 
 
 class ClientError(BackendError):
@@ -40,9 +57,8 @@ class ClientError(BackendError):
     """
 
     def __init__(self, program: str, said: str) -> None:
-        told = [line for line in said.splitlines() if line and not line.startswith("Try ")]  # such as "Try --help"
-        lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in told]
-        super().__init__(f"{program}: {lines[-1] if lines else 'it failed and printed nothing'}")
+        lines = said_lines(program, said)
+        super().__init__(f"{program}: {'; '.join(lines) or 'it failed and printed nothing'}")
         self.program = program
         self.said = said
 
@@ -57,18 +73,13 @@ def client_environment(variables: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def run_client(
-    words: Sequence[str],
-    *,
-    timeout_s: float = TIMEOUT_S,
-    hold: Sequence[int] = (),
-    variables: Mapping[str, str] | None = None,
+    words: Sequence[str], *, timeout_s: float = TIMEOUT_S, variables: Mapping[str, str] | None = None
 ) -> str:
     """Run a client command and return what it prints.
 
     Args:
         words: The command line.
         timeout_s: How many seconds it may take.
-        hold: Descriptors that it keeps open while it runs, even if this process is killed.
         variables: Variables that are added to the environment of this process.
 
     Raises:
@@ -77,16 +88,27 @@ def run_client(
     """
     import subprocess  # loading it takes milliseconds, and many tasks do not need it
 
-    try:
+    with client_errors(words, timeout_s):
         answer = subprocess.run(
             list(words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=client_environment(variables),
             timeout=timeout_s,
-            pass_fds=tuple(hold),
             check=False,
         )
+    if answer.returncode:
+        raise client_error(words, answer.stderr.decode(errors="replace"))
+    return answer.stdout.decode(errors="replace")
+
+
+@contextmanager
+def client_errors(words: Sequence[str], timeout_s: float) -> Generator[None]:
+    """Raise Unreachable if a client command cannot be executed, or if `subprocess` says that its time is over."""
+    import subprocess
+
+    try:
+        yield
     except FileNotFoundError:
         hint = "log in to a node of the cluster, or load the module that brings Slurm's clients"
         raise Unreachable(f"{words[0]} is not on the PATH", hint=hint) from None
@@ -94,9 +116,6 @@ def run_client(
         raise Unreachable(f"{words[0]}: {os.strerror(error.errno or 0)}") from error
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{words[0]} did not answer within {timeout_s:g} s", hint=_LATER) from None
-    if answer.returncode:
-        raise client_error(words, answer.stderr.decode(errors="replace"))
-    return answer.stdout.decode(errors="replace")
 
 
 def client_error(words: Sequence[str], said: str) -> ClientError | Unreachable:

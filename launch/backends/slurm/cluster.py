@@ -13,6 +13,7 @@ from launch.backends.slurm.client import run_client
 from launch.backends.slurm.request import Limits
 from launch.errors import BackendError, LaunchError, ProfileError, did_you_mean
 from launch.profiles.slurm import SlurmSettings
+from launch.store.records import ManifestEntry
 
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _ARRAY_TASKS = re.compile(r"max_array_tasks=(\d+)")
@@ -62,7 +63,13 @@ def limits_of(settings: dict[str, str], site: SlurmSettings, numbers: list[int])
     jobs = _number(settings.get("MaxJobCount", ""))
     most = [number for number in (*numbers, jobs, site.max_submit) if number]
     codes = ",".join(settings.get(name, "") for name in ("RequeueExit", "RequeueExitHold"))
-    return Limits(array_tasks=tasks, submit=min(most, default=None), requeue_exits=tuple(sorted(_codes(codes))))
+    return Limits(
+        array_tasks=tasks,
+        submit=min(most, default=None),
+        requeue_exits=tuple(sorted(_codes(codes))),
+        job_table=jobs,
+        job_age_s=_number(settings.get("MinJobAge", "")),
+    )
 
 
 class Partition(NamedTuple):
@@ -114,6 +121,19 @@ def check_partition(site: SlurmSettings, longest_min: float | None, partitions: 
         f"{','.join(p.name for p in chosen)} allows, which is {most:g} min",
         hint="lower timeout_min in the sweep: a run that is stopped continues from its checkpoint in its next attempt",
     )
+
+
+def check_memory(site: SlurmSettings, entries: Sequence[ManifestEntry], file: str) -> None:
+    """Raise if the profile and a run both ask for memory: Slurm accepts one of these options only. Pure.
+
+    Raises:
+        ProfileError: The message names both keys.
+    """
+    asked = next((entry.resources.mem_gb for entry in entries if entry.resources.mem_gb is not None), None)
+    for key in site.additional if asked is not None else ():
+        if key in ("mem-per-cpu", "mem-per-gpu"):
+            message = f"it excludes resources.mem_gb, which is {asked:g} in the sweep: Slurm takes one of them"
+            raise ProfileError(file, f"additional.{key}", message, hint="leave one of the two keys out")
 
 
 def _minutes(text: str) -> float | None:

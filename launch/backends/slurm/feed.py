@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -20,11 +19,12 @@ from launch.backends.slurm.cluster_identity import own_name
 from launch.backends.slurm.failed_start import FailedStarts
 from launch.backends.slurm.queue_state import QueueState, without_pending
 from launch.backends.slurm.reconcile import Reconciled, exclude_failed_nodes, reconcile, throttle
-from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput, build_requests
+from launch.backends.slurm.request import TASK_MODULE, Limits, SubmissionInput
 from launch.backends.slurm.resubmission import excluded_nodes, resources_for_retry, should_resubmit
+from launch.backends.slurm.room import explain_full, send_what_fits
 from launch.backends.slurm.scancel import cancel_pending, cancel_tasks
 from launch.backends.slurm.scheduler_view import read_queue
-from launch.backends.slurm.send import send
+from launch.backends.slurm.send import Sent
 from launch.backends.slurm.squeue import QueueSnapshot
 from launch.errors import LaunchError
 from launch.profiles.profile import Profile, load_profile
@@ -81,7 +81,7 @@ def _feed(
     exclude_failed_nodes(folder, own, state.listing, bad, profile.site.exclude)
     to_submit = [v for v in views if v.state in _TO_SUBMIT and (asked or should_resubmit(v, state.manifest))]
     ready, may_come = state.submittable([view.run_id for view in to_submit])
-    submitted, jobs = 0, dict[str, str]()
+    submitted, sent, full = 0, Sent(), None
     if ready:
         limits = read_limits(profile.site)
         want = replace(
@@ -92,26 +92,27 @@ def _feed(
             user=own_name(),
             predecessor_jobs=_jobs_of_predecessors(root, header.after, listing),
         )
-        requests = build_requests(want, profile, limits, lambda: uuid.uuid4().hex[:16])
-        jobs = send(folder, requests, profile, lock, {array.record.uuid: array.job or "" for array in found.live})
-        submitted = sum(len(request.record.tasks) for request in requests if request.record.uuid in jobs)
+        known = {array.record.uuid: array.job or "" for array in found.live}
+        queued = any(row.user == own_name() for row in listing.rows)
+        sent, submitted = send_what_fits(want, profile, limits, lock, known, queued=queued)
+        full = sent.full and explain_full(sent.full, limits)
     left = may_come - submitted
     record_left_queue(folder, left)
-    words = [f"{submitted:,} submitted to {profile.name} in {len(jobs)} array{'s' if len(jobs) != 1 else ''}"]
+    words = [f"{submitted:,} submitted to {profile.name} in {len(sent.jobs)} array{'s' if len(sent.jobs) != 1 else ''}"]
     words = words if submitted else [f"nothing new for {profile.name}"]
-    words += _remarks(found, left=left, blocked=len(to_submit) - may_come, asked=asked)
+    words += _remarks(found, left=left, blocked=len(to_submit) - may_come, asked=asked, full=full)
     words += _hidden(found, state)
-    return Submitted(submitted=submitted, left=left, words="; ".join(words))
+    return Submitted(submitted=submitted, left=left, words="; ".join(words), warnings=tuple(sent.notes))
 
 
-def _remarks(found: Reconciled, *, left: int, blocked: int, asked: bool) -> Iterator[str]:
+def _remarks(found: Reconciled, *, left: int, blocked: int, asked: bool, full: str | None) -> Iterator[str]:
     """Yield remarks for the user about the queue, and about the runs that were not submitted."""
     if found.adopted:
         yield f"continued with job {', '.join(found.adopted)} of an interrupted submission"
     if found.removed:
         yield f"cancelled job {', '.join(found.removed)}, which an interrupted submission had left in the queue"
     if left:
-        yield f"{left:,} wait for room in the queue"
+        yield f"{left:,} wait for room in the queue{f' ({full})' if full else ''}"
     if blocked:
         yield f"{blocked:,} wait for runs that have not succeeded and are not started again automatically"
     if found.unlaunched:
@@ -233,7 +234,8 @@ def main(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> i
     os.chdir(environment.get(CWD_VARIABLE) or "/")
     try:
         profile = replace(load_profile(name), name=name)
-        feed(SweepState.read(folder), int(generation), profile, asked=False, leaving=job)
+        submitted = feed(SweepState.read(folder), int(generation), profile, asked=False, leaving=job)
+        sys.stderr.writelines(f"{warning}\n" for warning in submitted.warnings)
     except LaunchError as error:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code

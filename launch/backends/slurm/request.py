@@ -47,6 +47,8 @@ class Limits:
     array_tasks: int = 1001  # tasks of one array
     submit: int | None = None  # tasks of this user in the queue; None if no limit is known
     accounts: bool = False  # whether it has an accounting database
+    job_table: int | None = None  # jobs of all users that the controller remembers (`MaxJobCount`)
+    job_age_s: int | None = None  # how long it remembers a job that has ended (`MinJobAge`)
     requeue_exits: tuple[int, ...] = ()  # exit codes after which it starts a job again by itself
 
 

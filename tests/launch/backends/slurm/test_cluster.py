@@ -1,27 +1,39 @@
 """The limits that a cluster's clients print, and messages for its refusals that name the key."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launch.backends.slurm import sbatch as sbatch_module
 from launch.backends.slurm.client import ClientError, Unreachable
-from launch.backends.slurm.cluster import check_partition, has_accounts, limits_of, read_partitions, read_settings
+from launch.backends.slurm.cluster import (
+    check_memory,
+    check_partition,
+    has_accounts,
+    limits_of,
+    read_partitions,
+    read_settings,
+)
 from launch.backends.slurm.feed import free_places, without_task
 from launch.backends.slurm.request import Limits
 from launch.backends.slurm.resubmission import excluded_nodes
 from launch.backends.slurm.sbatch_errors import explain_refusal, is_full
 from launch.backends.slurm.squeue import QueueSnapshot, parse_rows
-from launch.errors import BackendError, LaunchError
+from launch.errors import BackendError, LaunchError, ProfileError
 from launch.profiles.profile import Profile
 from launch.profiles.slurm import SlurmSettings
+from launch.specs.resources import Resources
 from launch.store.state import Reason, State
 from tests.launch.made_sweep import Made, make_sweep
+from tests.launch.stored_runs import entries_of, plan_of
 
 CONFIG = """Configuration data as of 2026-01-01T00:00:00
 AccountingStorageType   = accounting_storage/slurmdbd
 MaxArraySize            = 1001
 MaxJobCount             = 10000
+MinJobAge               = 90 sec
 SchedulerParameters     = bf_interval=1,max_array_tasks=500,foo
 """
 PARTITIONS = "main*|7-00:00:00\nshort|30:00\nlong|infinite\nmid|1-12:00:00\n"
@@ -30,8 +42,9 @@ PARTITIONS = "main*|7-00:00:00\nshort|30:00\nlong|infinite\nmid|1-12:00:00\n"
 def test_limits_are_the_clusters_own() -> None:
     settings = read_settings(CONFIG)
     assert has_accounts(settings)
-    assert limits_of(settings, SlurmSettings(), []) == Limits(array_tasks=500, submit=10000)
-    assert limits_of(settings, SlurmSettings(max_submit=40), [900, 60]) == Limits(array_tasks=500, submit=40)
+    known = Limits(array_tasks=500, job_table=10000, job_age_s=90)
+    assert limits_of(settings, SlurmSettings(), []) == replace(known, submit=10000)
+    assert limits_of(settings, SlurmSettings(max_submit=40), [900, 60]) == replace(known, submit=40)
     assert limits_of({"MaxArraySize": "6"}, SlurmSettings(), []) == Limits(array_tasks=6, submit=None)
     exits = {"MaxArraySize": "6", "RequeueExit": "75,80-82", "RequeueExitHold": "1"}
     assert limits_of(exits, SlurmSettings(), []).requeue_exits == (1, 75, 80, 81, 82)
@@ -108,7 +121,7 @@ def test_a_refusal_names_the_key_and_keeps_slurms_words(said: str, place: str, c
     assert said.split(": ")[-1] in found.message
     assert found.exit_code == code
     assert found.hint
-    assert not is_full(error)
+    assert not is_full(error, queued=True)
 
 
 # What sbatch of Slurm 22.05.8 prints to stderr.
@@ -140,8 +153,81 @@ def test_recorded_refusals_name_the_key(said: str, key: str) -> None:
 
 def test_a_full_queue_is_no_mistake() -> None:
     said = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates …"
-    assert is_full(ClientError("sbatch", said))
-    assert is_full(ClientError("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit"))
+    assert is_full(ClientError("sbatch", said), queued=False)
+    assert is_full(ClientError("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit"), queued=False)
+    assert is_full(ClientError("sbatch", "sbatch: error: AssocGrpSubmitJobsLimit"), queued=False)
+    # An older version of Slurm does not name the limit: with jobs in the queue it may be their number.
+    unnamed = f"sbatch: error: Batch job submission failed: {POLICY}"
+    assert [is_full(ClientError("sbatch", unnamed), queued=queued) for queued in (True, False)] == [True, False]
+
+
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+
+
+# The words are those that sbatch of Slurm 22.05.8 printed for a QOS with DenyOnLimit.
+@pytest.mark.parametrize(
+    ("limit", "begins"),
+    [
+        ("QOSMaxWallDurationPerJobLimit", "resources.timeout_min: 90 is more than the QOS strict allows"),
+        ("QOSMaxCpuPerUserLimit", "resources.cpus_per_task: 6 is more than the QOS strict allows"),
+        ("QOSMaxNodePerJobLimit", "resources.nodes: 2 is more"),
+        ("QOSMaxMemoryPerJob", "resources.mem_gb: 12.5 is more"),
+        ("QOSMaxGRESPerUser", "resources.gpus_per_node: 3 is more"),
+        ("AssocMaxWallDurationPerJobLimit", "resources.timeout_min: 90 is more than the account lab allows"),
+        ("AssocGrpBBMinutes", "resources is more than the account lab allows"),
+    ],
+)
+def test_a_limit_that_a_run_can_never_meet_is_a_refusal_with_slurms_word_and_the_value(limit: str, begins: str) -> None:
+    site = SlurmSettings(qos="strict", account="lab")
+    resources = Resources(timeout_min=90, cpus_per_task=6, nodes=2, mem_gb=12.5, gpus_per_node=3)
+    for final in ("sbatch: error: Batch job submission failed: ", "allocation failure: "):
+        error = ClientError("sbatch", f"sbatch: error: {limit}\n{final}{POLICY}\n")
+        found = explain_refusal(error, Profile(name="x", backend="slurm", site=site), resources)
+        assert found.message.startswith(begins), found.message
+        assert limit in found.message and POLICY in found.message
+        assert (found.exit_code, not is_full(error, queued=True)) == (2, True)
+        assert found.hint and "sacctmgr show" in found.hint
+
+
+def test_the_words_of_a_site_come_first_and_are_not_taken_for_slurms() -> None:
+    said = (
+        "sbatch: error: unknown project, and invalid qos\nsbatch: error: \x1b[31mTry --mem-per-cpu\x1b[0m\n"
+        "sbatch: error: Batch job submission failed: Unspecified error\n"
+    )
+    found = explain_refusal(ClientError("sbatch", said), Profile(name="x", backend="slurm"))
+    words = "sbatch: unknown project, and invalid qos; \\x1b[31mTry --mem-per-cpu\\x1b[0m; Batch job submission failed"
+    assert found.message.startswith(words)
+    assert found.exit_code == 2 and "filter of the site" in (found.hint or "")
+
+
+def test_two_ways_to_ask_for_memory_exclude_each_other() -> None:
+    site = SlurmSettings(additional={"mem-per-cpu": "500M"})
+    plain, asks = (entries_of([plan_of()])[0] for _ in range(2))
+    check_memory(site, [plain], "x.yaml")
+    asks = replace(asks, resources=Resources(mem_gb=4))
+    check_memory(SlurmSettings(additional={"switches": "1"}), [asks], "x.yaml")
+    with pytest.raises(ProfileError, match=r"x\.yaml: additional\.mem-per-cpu: .* resources\.mem_gb, which is 4"):
+        check_memory(site, [plain, asks], "x.yaml")
+
+
+def test_sbatch_that_would_sleep_is_killed_at_once_and_what_it_says_on_success_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program = tmp_path / "sbatch"
+    program.write_text(
+        "#!/bin/bash\necho 'sbatch: error: Slurm job queue full, sleeping and retrying' >&2\nexec sleep 60"
+    )
+    program.chmod(0o755)
+    begun = time.monotonic()
+    with pytest.raises(sbatch_module.TableFull, match="Slurm job queue full"):
+        sbatch_module.sbatch(["sbatch", "x.sh"])
+    assert time.monotonic() - begun < 20
+    program.write_text(
+        "#!/bin/sh\necho 'sbatch: your job was moved' >&2\necho 'sbatch: Job 7 to start at now on n1' >&2\necho 7\n"
+    )
+    answer = sbatch_module.sbatch(["sbatch", "x.sh"])
+    assert (answer.out, answer.notes) == ("7\n", ("your job was moved",))
 
 
 def test_a_node_that_kills_runs_is_avoided_where_another_does_not(tmp_path: Path) -> None:
@@ -192,7 +278,7 @@ def test_nodes_that_a_new_controller_has_not_heard_of_are_waited_for(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(sbatch_module, "_PAUSE_S", 0.01)
-    assert sbatch_module.sbatch(["sbatch", "x.sh"]) == "7\n"
+    assert sbatch_module.sbatch(["sbatch", "x.sh"]).out == "7\n"
 
 
 def test_a_task_that_leaves_does_not_count_itself_as_queued() -> None:
