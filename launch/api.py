@@ -79,7 +79,7 @@ def plan(
         The runs with their ids and states. `plan.obstacles` has the errors that keep the runs from starting.
 
     Raises:
-        LaunchError: If a configuration is not valid, or another process runs the sweep.
+        LaunchError: If a configuration is not valid.
     """
     profile = load_profile(on) if isinstance(on, str) else on
     options = ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts))

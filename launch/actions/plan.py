@@ -18,7 +18,7 @@ from launch.actions.plugins import apply_plugins
 from launch.actions.reuse import describe_results_elsewhere, find_results_elsewhere
 from launch.actions.stored_names import with_stored_names
 from launch.backends.base import AttendedBackend
-from launch.backends.choose import check_queue, find_backend
+from launch.backends.choose import find_backend
 from launch.compose.run_id import make_run_id
 from launch.errors import LaunchError, collect_errors
 from launch.grammar import format_value
@@ -127,14 +127,13 @@ def plan_sweep(
         The plan. Errors that keep runs from starting are among its obstacles.
 
     Raises:
-        LaunchError: If the runs cannot be composed, or another process runs the sweep.
+        LaunchError: If the runs cannot be composed.
     """
     from launch.compose.composer import Composer  # loading Hydra is slow, and other commands do not need it
 
-    check_queue(str(store.sweep(sweep.name).path), profile)
     sweep = apply_plugins(sweep, store.root)
     composer = Composer()
-    state = store.sweep(sweep.name).state(fed=())
+    state = store.sweep(sweep.name).state()
     runs = with_stored_names(composer.plan_all(sweep.runs), state)
     plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, state=state, options=options)
     elsewhere = find_results_elsewhere(plan.run_dirs.missing.values(), sweep.name, store)
@@ -193,8 +192,7 @@ def plan_runs(
         options: Container options that override the profile; None for none.
     """
     own = store.sweep(sweep.name)
-    check_queue(str(own.path), profile)
-    state = state or own.state(fed=())
+    state = state or own.state()
     predecessors = find_predecessors(runs, sweep_runs)
     entries = [entry_of(run) for run in runs]
     views = state.with_entries(entries).views(entry.run_id for entry in entries)

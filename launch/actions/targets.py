@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from launch.errors import LaunchError, did_you_mean
 from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
@@ -23,6 +24,39 @@ def open_store(root: str | os.PathLike[str] | None = None) -> Store:
     from launch.backends.slurm.scheduler_view import read_queue
 
     return Store(None if root is None else Path(root), read_queue)
+
+
+class OtherPlace(NamedTuple):
+    """Another folder with runs, and the option of the command line that names it."""
+
+    root: Path
+    option: str  # such as `--on mycluster`
+
+
+def other_places(store: Store, word: str) -> list[OtherPlace]:
+    """Return the other folders of runs in which `word` names a sweep or a run: the default and the profiles' own."""
+    from launch.profiles.folders import runs_dirs
+
+    places = {Path(folder): f"--on {name}" for name, folder in runs_dirs().items()}
+    default = open_store().root
+    places[default] = places.get(default) or f"--runs {shlex.quote(str(default))}"
+    places.pop(store.root, None)
+    name = _name_in_file(Path(word)) if word.endswith(_YAML) else word.rstrip("/")
+    return [
+        OtherPlace(root, option)
+        for root, option in places.items()
+        if root.is_dir() and (os.path.isdir(root / name / "manifest") or _matching_runs(Store(root), word))
+    ]
+
+
+def _with_others(error: LaunchError, store: Store, word: str) -> LaunchError:
+    """Return an error about a word that names nothing in a store; if other folders have it, the error says which."""
+    others = other_places(store, word)
+    if not others:
+        return error
+    where = " and ".join(str(place.root) for place in others)
+    options = " or ".join(f"`{place.option}`" for place in others)
+    return LaunchError(f"{error.message.partition('; did you')[0]}; it is under {where}", hint=f"add {options}")
 
 
 def find_sweep(store: Store, word: str) -> SweepStore:
@@ -49,7 +83,8 @@ def sweep_name(store: Store, word: str) -> str:
     for sweep, run_id in _matching_runs(store, word):
         if run_id == word.rpartition("/")[2]:
             raise LaunchError(f"{word} is a run of the sweep {sweep}, not a sweep", hint=f"its sweep is {sweep}")
-    raise LaunchError(f"no sweep {name!r} under {store.root}{did_you_mean(name, names)}", hint=_sweeps_hint(names))
+    error = LaunchError(f"no sweep {name!r} under {store.root}{did_you_mean(name, names)}", hint=_sweeps_hint(names))
+    raise _with_others(error, store, word)
 
 
 def find_run(store: Store, word: str) -> tuple[str, str]:
@@ -66,7 +101,7 @@ def find_run(store: Store, word: str) -> tuple[str, str]:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise _no_run(store, word)
+        raise _with_others(_no_run(store, word), store, word)
     # Two sweeps may contain the same run id; then only the sweep's name distinguishes the runs.
     shown = ", ".join("/".join(each) for each in found[:3]) + (" …" if len(found) > 3 else "")
     raise LaunchError(f"{word!r} is the beginning of {len(found)} runs: {shown}", hint="type more of it, or SWEEP/RUN")

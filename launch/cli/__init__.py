@@ -103,7 +103,7 @@ def _with_action(words: list[str]) -> tuple[str, list[str]]:
 def _help() -> str:
     about = "Turn a sweep file into runs, see them through, and show the table of results."
     more = "Each verb has a --help of its own. Typing `launch sweep FILE` again resumes."
-    places = "Runs lie under ./runs, $LAUNCH_RUNS, or the folder that --runs names."
+    places = "Runs lie under ./runs, $LAUNCH_RUNS, the folder of --runs, or the runs_dir of the profile of --on."
     return _listing("launch VERB …", about, "verbs", VERBS, f"{more}\n{places}")
 
 

@@ -37,9 +37,9 @@ def execute(args: argparse.Namespace) -> int:
     """Cancel the runs, and print each run that changes."""
     from launch.actions.cancel import cancel, refuse_unreached
     from launch.actions.orphans import refuse_stuck
-    from launch.actions.targets import open_store
+    from launch.cli.location import open_location
 
-    cancelled = cancel(open_store(args.runs), args.targets)
+    cancelled = cancel(open_location(args), args.targets)
     views = cancelled.views
     words = {f"{view.sweep}/{view.run_id}": _becomes(view) for view in views} | dict.fromkeys(
         cancelled.unreached, "not reached"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -32,8 +33,15 @@ STATE_COLOURS = {
 }
 
 
+# Commands in backticks that read a folder of runs. The second group is for options and words that they have already.
+_COMMAND = re.compile(r"`launch (status|watch|wait|logs|cancel|retry|results|compare|report|gc|rm|sweep)\b([^`]*)`")
+
+_location: list[str] = []  # the options that name the folder of runs: for most verbs, and for `launch retry`
+
+
 def prepare() -> None:
     """Make sure that stdin, stdout and stderr exist, and that any file name can be printed."""
+    _location.clear()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the process that started this: `>&-`
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
@@ -82,8 +90,26 @@ def _writing() -> Generator[None]:
         raise LaunchError(f"stdout cannot be written: {problem.strerror}") from problem
 
 
+def add_location(options: str, for_retry: str) -> None:
+    """Add options to the commands in all further lines for the user, since they are about another folder of runs.
+
+    Args:
+        options: The options as text, such as `--on mycluster`.
+        for_retry: The options for `launch retry`, whose `--on` also says where the runs execute.
+    """
+    _location[:] = [options, for_retry]
+
+
+def _with_location(found: re.Match[str]) -> str:
+    if re.search(r" --(runs|on)\b", found[2]):
+        return found[0]
+    return f"`launch {found[1]}{found[2]} {_location[found[1] == 'retry']}`"
+
+
 def note(text: str) -> None:
     """Write a line for the user to stderr; do nothing if stderr is closed."""
+    if _location and "`launch " in text:
+        text = _COMMAND.sub(_with_location, text)
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

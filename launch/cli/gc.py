@@ -37,9 +37,10 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the files that can be deleted, then delete them."""
     from launch.actions import gc
-    from launch.actions.targets import open_store, sweep_name
+    from launch.actions.targets import sweep_name
+    from launch.cli.location import open_location
 
-    store = open_store(args.runs)
+    store = open_location(args)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     for unended in () if args.dry_run else gc.end_containers(store, names):
         console.warn(unended.error.message)

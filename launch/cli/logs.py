@@ -33,9 +33,10 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the log."""
     from launch.actions.logs import follow_log, read_log, silent_end
-    from launch.actions.targets import find_run, open_store
+    from launch.actions.targets import find_run
+    from launch.cli.location import open_location
 
-    store = open_store(args.runs)
+    store = open_location(args)
     name, run_id = find_run(store, args.run)
     sweep = store.sweep(name)
     if args.follow:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Verbs that neither read nor write run directories.
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
+# Verbs that are about stored runs, wherever these were submitted to. The other verbs with `--on` have their own.
+_OF_STORED_RUNS = {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm"}
 # The message of argparse for a value that is not allowed.
 _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 
@@ -164,6 +166,8 @@ def make_parser(name: str, verb: Verb) -> Parser:
     verb.configure(parser)
     if name not in _WITHOUT_RUNS and "--runs" not in parser.options():
         parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
+    if name in _OF_STORED_RUNS:
+        parser.add_argument("--on", metavar="PROFILE", help="runs lie in the runs_dir of this profile")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")
     parser.description = textwrap.fill(parser.description or "", max(20, shutil.get_terminal_size().columns - 2))
     return parser

@@ -29,12 +29,13 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the page."""
-    from launch.actions.targets import find_sweep, open_store
+    from launch.actions.targets import find_sweep
+    from launch.cli.location import open_location
     from launch.cli.problems import warn_of_damage, warn_of_unreadable
     from launch.results.gather import gather
     from launch.results.report import make_page
 
-    state = find_sweep(open_store(args.runs), args.sweep).state()
+    state = find_sweep(open_location(args), args.sweep).state()
     results = gather(state, args.metric, superseded=args.all)
     warn_of_damage([state])
     warn_of_unreadable(results)

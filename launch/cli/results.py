@@ -67,7 +67,8 @@ def add_table_arguments(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the table, or write it to a file."""
-    from launch.actions.targets import find_sweep, open_store
+    from launch.actions.targets import find_sweep
+    from launch.cli.location import open_location
     from launch.cli.problems import warn_of_damage, warn_of_unreadable
     from launch.results.gather import gather_all
 
@@ -75,7 +76,7 @@ def execute(args: argparse.Namespace) -> int:
         raise LaunchError(
             "a terminal cannot show a Parquet file", hint="write it to a file: `--output results.parquet`"
         )
-    store = open_store(args.runs or None)
+    store = open_location(args)
     states = [find_sweep(store, word).state() for word in dict.fromkeys(args.sweeps)]
     results = gather_all(states, args.metric, superseded=args.all)
     warn_of_damage(states)

@@ -37,11 +37,12 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Submit the runs in a new generation of the manifest, and wait for their end unless `--detach` is given."""
     from launch.actions.retry import retry
-    from launch.actions.targets import open_store, sweep_name
+    from launch.actions.targets import sweep_name
+    from launch.cli.location import open_location
     from launch.cli.start import container_options, start
     from launch.profiles.profile import load_profile
 
-    store = open_store(args.runs)
+    store = open_location(args, moves=args.sweep)
     name = sweep_name(store, args.sweep)
     profile = None if args.on is None else load_profile(args.on)
     submission = retry(store, name, profile, failed_only=args.failed, options=container_options(args))

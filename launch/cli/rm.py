@@ -43,9 +43,9 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Show what would be deleted, ask, and delete it."""
     from launch.actions.remove import plan_removal, remove_all
-    from launch.actions.targets import open_store
+    from launch.cli.location import open_location
 
-    removals = plan_removal(open_store(args.runs), args.targets)
+    removals = plan_removal(open_location(args), args.targets)
     rows = [[*_name(removal), formatting.size(removal.size)] for removal in removals]
     console.print_out(console.table(["sweep", "deletes", "size"], rows, right=["size"], elastic="sweep"))
     total = formatting.size(sum(removal.size for removal in removals))

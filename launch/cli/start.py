@@ -12,9 +12,10 @@ from launch.actions.container_plan import ContainerOptions, ContainerPlan
 from launch.actions.estimate import estimate_plan
 from launch.actions.plan import Plan, plan_sweep
 from launch.actions.submit import submit
-from launch.actions.targets import open_store
+from launch.backends.choose import check_queue
 from launch.cli import console, formatting
 from launch.cli.live_view import LiveView
+from launch.cli.location import open_location
 from launch.cli.status import advise
 from launch.cli.watch import exit_code
 from launch.errors import ExitCode
@@ -46,10 +47,12 @@ def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) 
         only: A glob that selects runs; None for all.
     """
     profile = load_profile(args.on)
-    store = open_store(args.runs or profile.runs_dir)
+    store = open_location(args)
     # A folder by its absolute path, an entry point by its name.
     plugins = [str(Path(place).absolute()) if Path(place).is_dir() else place for place in args.plugins]
     sweep = replace(sweep, plugins=(*sweep.plugins, *plugins))
+    if not args.dry_run:  # before the work of planning; a dry run is allowed while the sweep runs
+        check_queue(str(store.sweep(sweep.name).path), profile)
     plan = plan_sweep(sweep, store, profile, only=only, options=container_options(args), reuse=args.reuse)
     if args.dry_run:
         return _show_plan(plan, store)

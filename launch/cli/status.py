@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from launch.cli.parser import Parser
+    from launch.store.manifest import Manifest
+    from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
 EXAMPLES = """
@@ -38,11 +40,12 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print a table of the sweeps or the runs, or a JSON list of the runs."""
-    from launch.actions.targets import open_store, sweep_name
+    from launch.actions.targets import sweep_name
+    from launch.cli.location import open_location
     from launch.cli.problems import warn_of_damage, warn_of_silent_scheduler
     from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
 
-    store = open_store(args.runs)
+    store = open_location(args)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     states = [store.sweep(name).state() for name in names]
     sweeps = {state.name: state.views() for state in states}
@@ -64,11 +67,11 @@ def execute(args: argparse.Namespace) -> int:
         console.note(f"no sweeps under {store.root}")
         console.hint("`launch sweep FILE` starts one")
     else:
-        _runs(names[0], sweeps[names[0]])
+        _runs(names[0], sweeps[names[0]], states[0])
     return ExitCode.USAGE if damaged else ExitCode.OK
 
 
-def _runs(name: str, views: Sequence[RunView]) -> None:
+def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:
     from launch.cli.tables import runs_table
 
     if views:
@@ -77,10 +80,17 @@ def _runs(name: str, views: Sequence[RunView]) -> None:
     console.note(
         f"{name}: {formatting.plural(len(views), 'run')}" + (f": {formatting.state_words(counts)}" if counts else "")
     )
-    advise(name, formatting.count_free(views))
+    advise(name, formatting.count_free(views), manifest=state.manifest)
 
 
-def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, options: str = "") -> None:
+def advise(
+    name: str,
+    counts: Mapping[State, int],
+    failed: str = "RUN",
+    *,
+    options: str = "",
+    manifest: Manifest | None = None,
+) -> None:
     """Print a hint: the command that the user may want to type next.
 
     Args:
@@ -88,11 +98,14 @@ def advise(name: str, counts: Mapping[State, int], failed: str = "RUN", *, optio
         counts: The number of its runs in each state.
         failed: A failed run, for the command that shows its log.
         options: Further options, for the command that retries runs.
+        manifest: The manifest of the sweep, for the command that resumes it.
     """
     waiting = sum(counts.get(state, 0) for state in (State.PLANNED, State.PREEMPTED, State.LOST))
     alive = counts.get(State.PENDING, 0) + counts.get(State.RUNNING, 0)
     if waiting and not alive:
-        console.hint(f"{formatting.plural(waiting, 'run')} not at work; `launch sweep FILE` resumes")
+        from launch.cli.location import resume_command
+
+        console.hint(f"{formatting.plural(waiting, 'run')} not at work; `{resume_command(manifest)}` resumes")
     elif counts.get(State.FAILED):
         console.hint(f"`launch logs {failed}` shows why; `launch retry {name}{options}` runs them again")
     elif counts.get(State.CANCELLED):

@@ -28,12 +28,13 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Wait until no process works on the sweep; return 0 if every run has succeeded, 1 otherwise."""
-    from launch.actions.targets import find_sweep, open_store
+    from launch.actions.targets import find_sweep
     from launch.actions.wait import wait_for_end
+    from launch.cli.location import open_location
     from launch.cli.problems import warn_of_damage
     from launch.cli.status import advise
 
-    sweep = find_sweep(open_store(args.runs), args.sweep)
+    sweep = find_sweep(open_location(args), args.sweep)
     limit_s = None if args.timeout is None else 60 * args.timeout
     (state,), ended = wait_for_end([sweep.state()], timeout_s=limit_s)
     views = state.views()
@@ -43,5 +44,5 @@ def execute(args: argparse.Namespace) -> int:
         return ExitCode.SOME_FAILED
     damaged = warn_of_damage([state])
     console.note(f"{sweep.name}: {words}")
-    advise(sweep.name, formatting.count_free(views))
+    advise(sweep.name, formatting.count_free(views), manifest=state.manifest)
     return ExitCode.USAGE if damaged else exit_code(views)

@@ -31,12 +31,13 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Show the sweeps until no process works on them. Ctrl-C ends only the display."""
-    from launch.actions.targets import open_store, sweep_name
+    from launch.actions.targets import sweep_name
     from launch.actions.wait import Feeder, wait_for_end
+    from launch.cli.location import open_location
     from launch.cli.problems import warn_of_damage, warn_of_silent_scheduler
     from launch.cli.status import advise
 
-    store = open_store(args.runs)
+    store = open_location(args)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     if not names:
         raise LaunchError(f"no sweeps under {store.root}", hint="`launch sweep FILE` starts one")
@@ -53,7 +54,8 @@ def execute(args: argparse.Namespace) -> int:
     warn_of_silent_scheduler(states)
     views = [view for state in states for view in state.views()]
     console.note(f"{title}: {formatting.state_words(formatting.count_states(views))}")
-    advise(title if len(names) == 1 else "SWEEP", formatting.count_free(views))
+    only = states[0] if len(names) == 1 else None
+    advise(title if only else "SWEEP", formatting.count_free(views), manifest=only and only.manifest)
     return ExitCode.USAGE if damaged else exit_code(views)
 
 

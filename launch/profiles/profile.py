@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launch.errors import LaunchError, ProfileError, did_you_mean, printable, unknown
 from launch.grammar import looks_secret
+from launch.profiles.folders import PROFILE_NAME, profile_files, profile_folders
 from launch.profiles.slurm import SLURM_KEYS, SlurmSettings, read_slurm_settings
 from launch.specs.choices import BACKENDS, ENGINES, RUNTIMES, BackendName, RuntimeName
 from launch.specs.container import PASS_VARIABLE, ContainerSettings
@@ -30,7 +31,6 @@ _MOST_LIMIT = 2**63 - 1
 _SHARED_KEYS = ("runs_dir", "env", "image", "mounts", *_CONTAINER_KEYS)
 _LOCAL_KEYS = ("backend", "runtime", "slots", "slots_per_gpu", *_SHARED_KEYS)
 _SLURM_KEYS = ("backend", "runtime", *_SHARED_KEYS, *SLURM_KEYS)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -72,15 +72,9 @@ class Profile:
         return {**self.env, PASS_VARIABLE: ",".join(self.env)} if self.env else {}
 
 
-def profile_folders() -> list[Path]:
-    """Return the folders of profiles: `slurm/` in the working folder and next to our code, then the user's own."""
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return [Path("slurm"), Path(__file__).parents[2] / "slurm", Path(config) / "launch"]
-
-
 def profile_names(folders: Sequence[Path] | None = None) -> list[str]:
     """Return the names of all profiles, `local` first."""
-    found = {path.stem for folder in folders or profile_folders() for path in _yaml_files(folder)}
+    found = {path.stem for folder in folders or profile_folders() for path in profile_files(folder)}
     return ["local", *sorted(found - {"local"})]
 
 
@@ -95,7 +89,7 @@ def load_profile(name: str = "local", folders: Sequence[Path] | None = None) -> 
         LaunchError: If the profile does not exist or is not valid.
     """
     folders = folders or profile_folders()
-    if _NAME.fullmatch(name):
+    if PROFILE_NAME.fullmatch(name):
         for folder in folders:
             path = folder / f"{name}.yaml"
             if path.is_file():
@@ -118,13 +112,6 @@ def check_word(kind: str, word: Any, place: Place | None = None) -> str:
     if word not in allowed:
         raise LaunchError(unknown(kind, word, allowed), hint=f"this version has {', '.join(allowed)}")
     return word
-
-
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    try:
-        yield from sorted(path for path in folder.iterdir() if path.suffix == ".yaml" and _NAME.fullmatch(path.stem))
-    except OSError:
-        return
 
 
 def _read(name: str, path: Path) -> Profile:

@@ -87,4 +87,7 @@ def _wait(sweep: str, deadline: float) -> None:
     while (owner := read_queue_owner(sweep) or QueueOwner()).pid is None and time.monotonic() < deadline:
         time.sleep(0.01)  # it has the lock, and is about to write its pid
     who, name = f"process {owner.pid} on {owner.host}" if owner.pid else "another process", os.path.basename(sweep)
-    raise LaunchError(f"the sweep {name} is being run by {who}", hint=f"launch watch {name}, or launch cancel {name}")
+    raise LaunchError(
+        f"the sweep {name} is being run by {who}",
+        hint=f"`launch watch {name}` shows it, `launch cancel {name}` stops it",
+    )

@@ -156,8 +156,9 @@ def test_waiting_can_time_out_and_cancelling_ends_it(control: Path) -> None:
     handle = launch.submit(launch.load_sweep("x.yaml"))
     with pytest.raises(TimeoutError, match=r"x has not ended after 0\.1 s"):
         launch.wait("x", timeout_s=0.1)
+    assert sum(launch.plan(launch.load_sweep("x.yaml")).counts.values()) == 3  # a plan writes nothing
     with pytest.raises(launch.LaunchError, match="the sweep x is being run by process") as caught:
-        launch.plan(launch.load_sweep("x.yaml"))
+        launch.submit(launch.load_sweep("x.yaml"))
     assert "launch cancel x" in (caught.value.hint or "")
     assert len(handle.cancel()) == 3
     assert states(handle.wait(timeout_s=60)) == {launch.State.CANCELLED}

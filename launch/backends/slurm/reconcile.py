@@ -76,15 +76,8 @@ def reconcile(folder: str, listing: QueueSnapshot, *, asked: bool) -> Reconciled
         by_person = [row for row in own if row.is_held_by_person]
         if by_person and array.released:
             held.append(by_person[0])
-        elif own[0].user != own_name():
-            continue  # only its user may release it
-        elif array.released and any(row.launch_failed for row in own):
-            unlaunched[uuid] = job
-        elif any(row.is_held for row in own):
-            # A submission releases its arrays when all are submitted. It was killed before that: release these.
-            adopted[uuid] = job
-        elif not array.released:  # the launcher was killed after the release, or an older version wrote the array
-            mark_released(folder, uuid)
+        elif own[0].user == own_name():  # only its user may release it
+            _sort_held(folder, array, job, own, adopted, unlaunched)
     with suppress(ClientError):  # a user has released it meanwhile, and it has begun
         release(folder, {**adopted, **(unlaunched if asked else {})})
     shares = tuple(_share(array.job or "", rows[array.record.name]) for array in live)
@@ -98,6 +91,25 @@ def reconcile(folder: str, listing: QueueSnapshot, *, asked: bool) -> Reconciled
         hidden=tuple(hidden),
         unlaunched=tuple(unlaunched.values()),
     )
+
+
+def _sort_held(
+    folder: str,
+    array: Array,
+    job: str,
+    rows: Sequence[QueueRow],
+    adopted: dict[str, str],
+    unlaunched: dict[str, str],
+) -> None:
+    """Add an array to those that an interrupted submission left held, or that a node could not start, if it is one."""
+    uuid = array.record.uuid
+    if array.released and any(row.launch_failed for row in rows):
+        unlaunched[uuid] = job
+    elif any(row.is_held for row in rows):
+        # A submission releases its arrays when all are submitted. It was killed before that: release these.
+        adopted[uuid] = job
+    elif not array.released:  # the launcher was killed after the release, or an older version wrote the array
+        mark_released(folder, uuid)
 
 
 def _share(job: str, rows: Sequence[QueueRow]) -> Share:

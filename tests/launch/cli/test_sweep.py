@@ -226,7 +226,7 @@ def test_of_two_that_detach_at_once_the_second_is_refused_like_one_in_the_foregr
     monkeypatch.setattr(drive, "check_queue", lambda *facts: next(looks, facts) and check_queue(*facts))
     assert main(["sweep", "x.yaml", "--detach"]) == 2
     err = capfd.readouterr().err
-    assert "error: the sweep x is being run by process" in err and "hint: launch watch x" in err
+    assert "error: the sweep x is being run by process" in err and "hint: `launch watch x` shows it" in err
     (control / "hold").unlink()
     assert main(["wait", "x", "--timeout", "1"]) == 0
 

@@ -189,7 +189,9 @@ def test_a_run_of_several_gpus_gets_whole_ones() -> None:
     assert both is not None and both.gpus == (2, 3)
     assert one is not None and one.gpus == (MIG[0],) and slots.take(Resources(gpus_per_node=2)) is None
     check_fits(Resources(gpus_per_node=2), machine)
-    with pytest.raises(LaunchError, match=r"2 asked for, and this machine has 1 GPUs for one run \(and one of 2 MIG devices"):
+    with pytest.raises(
+        LaunchError, match=r"2 asked for, and this machine has 1 GPUs for one run \(and one of 2 MIG devices"
+    ):
         check_fits(Resources(gpus_per_node=2), Machine(cores=(0,), gpus=(MIG[0], MIG[1])))
     for slot in (both, one):
         slot.close()

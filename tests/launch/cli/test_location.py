@@ -1,0 +1,136 @@
+"""Sweeps in another folder than the default: every hint works as it is typed, and a name that is elsewhere is told."""
+
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.cli import main
+from launch.profiles.folders import runs_dirs
+from launch.store.state import State
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+BAD = Made(state=State.FAILED, settings={"optim.lr": 0.1}, log="oh\n")
+DONE = Made(state=State.SUCCEEDED, accuracy=0.9, settings={"optim.lr": 0.2})
+OPEN = Made(state=State.PLANNED, settings={"optim.lr": 0.3})
+COMMAND = re.compile(r"`(launch [^`]*)`")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs of the profile `station`; the current folder has a sweep `x.yaml` of one run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LAUNCH_RUNS", raising=False)
+    monkeypatch.setenv("LAUNCH_SLOTS", str(tmp_path / "slots"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm" / "station.yaml").write_text(f"slots: 1\nruns_dir: {tmp_path}/far away  # large\n")
+    command = [sys.executable, "-c", "import time; time.sleep(0.5)"]
+    (tmp_path / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": command}))
+    return tmp_path / "far away"
+
+
+def typed(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = main(list(words))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words of each command in a hint."""
+    return [shlex.split(found)[1:] for found in COMMAND.findall(text)]
+
+
+@pytest.mark.parametrize("options", [["--on", "station"], ["--runs", "some where"]])
+def test_the_hints_of_a_submission_work_as_typed(
+    place: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = typed("sweep", "x.yaml", "--detach", *options, capsys=capsys)
+    assert code == 0
+    watch, cancel = commands(err)
+    assert (watch[:2], cancel[:2]) == (["watch", "x"], ["cancel", "x"])
+    assert watch[2:] == cancel[2:] == options
+    _, out, _ = typed("sweep", "x.yaml", "--dry-run", *options, capsys=capsys)
+    assert "digits-s5-s0" in out  # a dry run is allowed while the sweep runs
+    code, _, err = typed("sweep", "x.yaml", *options, capsys=capsys)
+    if code:
+        assert commands(err)[0] == ["watch", "x", *options]
+    assert typed(*watch, capsys=capsys)[0] == 0
+    assert typed("wait", "x", *options, capsys=capsys)[0] == 0
+    assert typed(*cancel, capsys=capsys)[0] == 0
+    assert not Path("runs").exists()
+
+
+def test_the_hints_of_status_carry_the_place(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "old", [BAD, DONE])
+    _, out, err = typed("status", "old", "--on", "station", capsys=capsys)
+    assert run_id_of(BAD) in out
+    logs, retry = commands(err)
+    assert logs == ["logs", "RUN", "--on", "station"]
+    assert retry == ["retry", "old", "--runs", str(place)]  # its --on says where the runs execute
+    for verb in ("results", "report", "gc"):
+        assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
+    assert typed("logs", run_id_of(BAD), "--on", "station", capsys=capsys)[1] == "oh\n"
+
+
+@pytest.mark.parametrize("verb", ["status", "watch", "wait", "cancel", "results", "report", "retry"])
+def test_a_sweep_that_is_elsewhere_is_found(place: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "old", [DONE])
+    code, _, err = typed(verb, "old", capsys=capsys)
+    assert code == 2
+    assert f"'old' under {Path('runs').absolute()}; it is under {place}" in err
+    assert "hint: add `--on station`" in err
+    assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
+
+
+def test_a_run_that_is_elsewhere_is_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "old", [BAD])
+    make_sweep(Path("runs"), "new", [OPEN])
+    for verb in ("logs", "cancel"):
+        assert f"; it is under {place}" in typed(verb, run_id_of(BAD), capsys=capsys)[2]
+    code, _, err = typed("status", "new", "--on", "station", capsys=capsys)
+    assert (code, f"add `--runs {Path('runs').absolute()}`" in err) == (2, True)
+
+
+def test_a_name_in_both_places_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "old", [BAD])
+    make_sweep(Path("runs"), "old", [DONE])
+    code, out, err = typed("status", "old", capsys=capsys)
+    assert (code, run_id_of(DONE) in out) == (0, True)
+    assert f"old is also under {place}: --on station names that one" in err
+    assert "also under" not in typed("status", "old", "--on", "station", capsys=capsys)[2]
+    assert "also under" not in typed("status", "old", "--runs", "runs", capsys=capsys)[2]
+
+
+def test_a_sweep_is_moved_to_another_profile_from_where_it_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del place
+    make_sweep(Path("runs"), "old", [DONE])
+    assert "old: nothing to retry" in typed("retry", "old", "--on", "station", capsys=capsys)[2]
+
+
+def test_the_command_that_resumes_names_file_and_profile(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "x", [OPEN], file="x.yaml")
+    _, _, err = typed("status", "x", "--on", "station", capsys=capsys)
+    assert commands(err) == [["sweep", "x.yaml", "--on", "station"]]
+
+
+def test_folders_of_runs_are_read_without_yaml_if_possible(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "launch"
+    folder.mkdir(parents=True)
+    texts = {
+        "a": "backend: slurm\nruns_dir: ~/runs\n",
+        "b": 'backend: slurm\nruns_dir: "/quoted/a b"\n',
+        "c": '{"backend": "slurm", "runs_dir": "/json"}',
+        "d": "backend: slurm\nruns_dir: null  # runs_dir: /no\n",
+        "e": "# runs_dir: /no\n",
+        "f": "runs_dir: [1]\n",
+        "g": "runs_dir: ~\n",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
+    home = os.path.expanduser("~/runs")
+    assert runs_dirs() == {"station": str(place), "a": home, "b": "/quoted/a b", "c": "/json"}
