@@ -103,17 +103,20 @@ def _rows_content(results: Results, args: argparse.Namespace) -> bytes:
     if args.format == "table":
         return _encode(table(rows) + "\n")
     # JSON keeps the settings together; the flat formats have a column for each.
-    return _export([asdict(row) for row in rows] if args.format == "json" else export.row_records(rows), args.format)
+    return export_records(
+        [asdict(row) for row in rows] if args.format == "json" else export.row_records(rows), args.format
+    )
 
 
 def _runs_content(results: Results, args: argparse.Namespace) -> bytes:
     """Return the table with one row per run in the format that was asked for."""
     records: Sequence[Mapping[str, Any]] = results.run_records()
     records = sort_records(records, args.sort) if args.sort else records
-    return _encode(runs_table(records) + "\n") if args.format == "table" else _export(records, args.format)
+    return _encode(runs_table(records) + "\n") if args.format == "table" else export_records(records, args.format)
 
 
-def _export(records: Sequence[Mapping[str, Any]], form: str) -> bytes:
+def export_records(records: Sequence[Mapping[str, Any]], form: str) -> bytes:
+    """Return records as a file in the format `csv`, `json` or `parquet`."""
     match form:
         case "parquet":
             return export.to_parquet(records)

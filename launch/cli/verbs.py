@@ -11,6 +11,7 @@ VERBS = {
     "cancel": "stop sweeps or runs for good",
     "retry": "run again what failed, was cancelled or was lost",
     "results": "show the table of a sweep: mean and standard deviation over seeds",
+    "compare": "show the numbers of several sweeps side by side",
     "report": "write a sweep's results and learning curves as one HTML page",
     "rm": "delete sweeps or runs, with their results",
     "gc": "delete what finished runs no longer need",

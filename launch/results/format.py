@@ -45,8 +45,13 @@ def mean_text(row: ResultRow) -> str:
 
 def difference_text(row: ResultRow) -> str:
     """Return the text of the signed difference between a row's mean and the published number."""
-    text = number_text(row.difference, row.metric)
-    return text if row.difference is None or text.startswith("-") else f"+{text}"
+    return signed_text(row.difference, row.metric)
+
+
+def signed_text(value: float | None, metric: str) -> str:
+    """Return the text of a difference between two values of a metric, with its sign."""
+    text = number_text(value, metric)
+    return text if value is None or text.startswith("-") else f"+{text}"
 
 
 def table_cells(row: ResultRow) -> list[str]:

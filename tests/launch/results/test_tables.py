@@ -214,3 +214,50 @@ def test_rows_of_several_sweeps_stand_in_one_table(runs: EditedSweep, capsys: py
     ]
     rows = gather_all([runs.sweep.state(), other.store.sweep("other").state()]).to_records()
     assert [(row["sweep"], row["train.epochs"], row["n"]) for row in rows] == [("edited", 3, 2), ("other", 4, 3)]
+
+
+def test_sweeps_are_compared_row_by_row(runs: EditedSweep, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.write("{experiment: digits/s5, seeds: 2, base: {train.epochs: 3}, grid: {optim.lr: [1e-3, 2e-3, 4e-3]}}")
+    runs.execute()
+    other = EditedSweep(runs.file.parent)
+    other.file = runs.file.with_name("other.yaml")
+    other.write(
+        "{experiment: digits/s5, seeds: 3, blocks: [{base: {train.epochs: 4}, grid: {optim.lr: [0.002, 0.001]}}, "
+        "{base: {train.epochs: 3}, grid: {optim.lr: [0.004]}}, {grid: {optim.lr: [0.008]}}]}"
+    )
+    other.execute()
+    found = json.loads(printed(capsys, "compare", "edited", "other", "--format", "json")[0])
+    name = "test/accuracy"
+    assert [(r["optim.lr"], r["train.epochs"], r[f"edited {name} n"], r[f"other {name} n"]) for r in found] == [
+        (0.001, "3 | 4", 2, 3),
+        (0.002, "3 | 4", 2, 3),
+        (0.004, 3, 2, 3),
+        (0.008, 25, 0, 3),
+    ]
+    first, last = found[0], found[-1]
+    difference = first[f"other {name} mean"] - first[f"edited {name} mean"]
+    assert first[f"other {name} difference"] == pytest.approx(difference)
+    assert last[f"other {name} difference"] is None
+    head, *body = printed(capsys, "compare", "edited", "other", "--sort", "-lr")[0].splitlines()
+    assert head.split() == [
+        "experiment",
+        "lr",
+        "epochs",
+        "edited",
+        name,
+        "%",
+        "other",
+        name,
+        "%",
+        "other",
+        "-",
+        "edited",
+    ]
+    assert [line.split()[1] for line in body] == ["0.008", "0.004", "0.002", "0.001"]
+    assert body[0].split()[3:] == ["—", *body[0].split()[4:8], "—"] and body[-1].endswith(f"{100 * difference:+.2f}")
+    other.execute(overrides=("seeds=2", "train.epochs=3"))
+    same = json.loads(printed(capsys, "compare", "edited", "other", "--format", "json")[0])
+    assert [row[f"other {name} difference"] for row in same[:2]] == [0, 0], "the same runs, under the same names"
+    assert same[2][f"other {name} n"] == 3, "the third seed of this configuration is there"
+    assert main(["compare", "edited"]) == 2
+    assert "one sweep cannot be compared" in capsys.readouterr().err

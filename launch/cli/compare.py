@@ -1,0 +1,105 @@
+"""`launch compare`: shows the numbers of several sweeps side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from launch.cli import console
+from launch.cli.report import write_file
+from launch.cli.results import FORMATS, add_table_arguments, export_records
+from launch.errors import ExitCode, LaunchError
+from launch.results import format
+from launch.results.comparison import compare, compared_records, difference
+from launch.results.sorting import resolve_column, sort_by
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from launch.cli.parser import Parser
+    from launch.results.comparison import ComparedRow
+
+EXAMPLES = """
+launch compare before after
+launch compare before after --metric val/loss --sort -lr
+launch compare before after --format csv --output changes.csv
+"""
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("sweeps", metavar="SWEEP", nargs="+", help="two or more sweeps: their names or their files")
+    forms = [form for form in FORMATS if form != "parquet"]
+    parser.add_argument("--format", metavar="FORMAT", choices=forms, default="table", help=", ".join(forms))
+    add_table_arguments(parser)
+    parser.add_argument("--output", metavar="PATH", help="write to this file instead of stdout")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the comparison, or write it to a file."""
+    from launch.actions.targets import find_sweep, open_store
+    from launch.cli.problems import warn_of_damage, warn_of_unreadable
+    from launch.results.gather import gather_all
+
+    store = open_store(args.runs)
+    states = {state.name: state for state in (find_sweep(store, word).state() for word in args.sweeps)}
+    if len(states) < 2:
+        raise LaunchError(
+            f"{next(iter(states))}: one sweep cannot be compared",
+            hint="name a second one; `launch results SWEEP` shows the configurations of one sweep",
+        )
+    results = gather_all(list(states.values()), args.metric, superseded=args.all)
+    warn_of_damage(states.values())
+    warn_of_unreadable(results)
+    sweeps, metrics = list(states), args.metric or [results.metric]
+    rows = _sorted(compare(results, sweeps), args.sort) if args.sort else compare(results, sweeps)
+    if args.format == "table":
+        content = (_table(rows, sweeps, metrics) + "\n").encode(errors="surrogateescape")
+    else:
+        content = export_records(compared_records(rows, sweeps, metrics), args.format)
+    if args.output is None:
+        console.print_out(content.decode().removesuffix("\n"))
+    else:
+        write_file(args.output, content)
+    return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
+
+
+def _sorted(rows: Sequence[ComparedRow], word: str) -> list[ComparedRow]:
+    keys = dict.fromkeys(key for row in rows for key in row.settings)
+    names = [f"{name} {metric}" for name, metric in dict.fromkeys(key for row in rows for key in row.of)]
+    descending, column = resolve_column(word, ["experiment", *keys, *names])
+    sweep, _, metric = column.partition(" ")
+
+    def value(row: ComparedRow) -> Any:
+        if column in names:
+            return row.of[sweep, metric].mean if (sweep, metric) in row.of else None
+        return row.experiment if column == "experiment" else row.settings.get(column)
+
+    return sort_by(rows, value, descending=descending)
+
+
+def _table(rows: Sequence[ComparedRow], sweeps: Sequence[str], metrics: Sequence[str]) -> str:
+    """Return a text table: for each metric a column per sweep, and the differences from the first sweep."""
+    keys = list(dict.fromkeys(key for row in rows for key in row.settings))
+    names = format.short_names(keys)
+    columns = {"experiment": [row.experiment for row in rows]}
+    cells = [format.setting_cells(row.settings, keys) for row in rows]
+    columns |= {names[key]: [own[place] for own in cells] for place, key in enumerate(keys)}
+    texts = len(columns)
+    for metric in metrics:
+        for name in sweeps:
+            heading = f"{name} {metric}" + (" %" if format.is_percent(metric) else "")
+            columns[heading] = [_mean(row, name, metric) for row in rows]
+        for name in sweeps[1:]:
+            values = [difference(row, sweeps[0], name, metric) for row in rows]
+            heading = f"{name} - {sweeps[0]}" if len(metrics) == 1 else f"{name} - {sweeps[0]} {metric}"
+            columns[heading] = [format.signed_text(value, metric) for value in values]
+    numeric = list(columns)[texts:]
+    return console.table(list(columns), list(zip(*columns.values(), strict=True)), right=numeric, elastic="experiment")
+
+
+def _mean(row: ComparedRow, sweep: str, metric: str) -> str:
+    found = row.of.get((sweep, metric))
+    if found is None or found.mean is None:
+        return format.MISSING
+    return f"{format.mean_text(found)} ({len(found.seeds)})"
