@@ -6,6 +6,8 @@ usage:
       DIR is the run directory, by default $LAUNCH_RUNS (or ./runs) /_single/<recipe>-s<seed>-<hash>.
   python -m s5 train RUN_DIR
       Train the run with the config.yaml in RUN_DIR. A supervisor names the attempt in LAUNCH_ATTEMPT_DIR.
+  python -m s5 extend RUN_DIR train.epochs=N [key=value ...] [--run-dir DIR]
+      Continue a finished run for more epochs, as another run, from its last checkpoint. RUN_DIR stays as it is.
   python -m s5 evaluate RUN_DIR [--split SPLIT] [--data NAME] [--step-rescale X] [--json]
       Score a run's best model; SPLIT is train, val or test (default).
   python -m s5 export RUN_DIR [--weights FILE.safetensors] [--program FILE] [--platforms cpu,cuda]
@@ -108,6 +110,24 @@ def _single_verb(words: Sequence[str]) -> None:
     _print(train_run(config, run_dir, stop))
 
 
+def _extend_verb(words: Sequence[str]) -> None:
+    """Run the command `extend RUN_DIR train.epochs=N`."""
+    stop = LocalStopRequest.from_environment()
+    parser = argparse.ArgumentParser(prog="python -m s5 extend")
+    parser.add_argument("source", metavar="RUN_DIR", type=Path, help="the finished run")
+    parser.add_argument("overrides", nargs="+", metavar="key=value", help="train.epochs=N, and others")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="the directory of the longer run")
+    asked = parser.parse_args(words)
+    from s5.config.extension import extend_config
+    from s5.training.single_run import default_run_dir, prepare_run_dir
+
+    config = extend_config(asked.source, asked.overrides)
+    run_dir = (asked.run_dir or default_run_dir(config)).absolute()
+    if read_process_group(os.environ).is_main:
+        prepare_run_dir(run_dir, config)
+    _print(train_run(config, run_dir, stop))
+
+
 def _check_word(word: str) -> None:
     """Raise if the first word is neither an override nor an option."""
     if "=" not in word and not word.startswith(("-", "~")):
@@ -179,7 +199,7 @@ def _print(metrics: dict[str, Any] | None, *, as_json: bool = False) -> None:
         sys.stdout.write(f"{name:16} {value:.6g}\n" if value is not None else f"{name:16} —\n")
 
 
-_VERBS = {"train": _train_verb, "evaluate": _evaluate_verb, "export": _export_verb}
+_VERBS = {"train": _train_verb, "extend": _extend_verb, "evaluate": _evaluate_verb, "export": _export_verb}
 
 
 if __name__ == "__main__":

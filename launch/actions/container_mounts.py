@@ -117,9 +117,9 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
     caches, roots, systems = {base: None}, dict[Path, None](), dict[Path, None]()
     for config in configs:
         train: Mapping[str, Any] = config.get("train") or {}
-        source = train.get("init_from")
-        if source is not None and os.path.isabs(source):  # the runs of a block are in the sweep's folder
-            roots[Path(source)] = None
+        for source in (train.get("init_from"), train.get("extend_from")):
+            if source is not None and os.path.isabs(source):  # the runs of a block are in the sweep's folder
+                roots[Path(source)] = None
         data: Mapping[str, Any] = config.get("data") or {}
         roots[data_root(data.get("root"))] = None
         caches[cache_folder(data.get("cache"))] = None

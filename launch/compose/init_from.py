@@ -1,4 +1,4 @@
-"""Resolve `train.init_from`: find the run whose best parameters another run starts from."""
+"""Resolve `train.init_from` and `train.extend_from`: find the run that another run starts from or continues."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from launch.errors import ConfigError, did_you_mean
 from launch.sweepfile.dependencies import block_of
+from s5.config import extension
 from s5.config.source_run import find_source
 from s5.errors import UserError
 
@@ -37,8 +38,11 @@ def resolve_source(
     Raises:
         ConfigError: If no run fits, or several do.
     """
+    if spec.command is not None:  # a command need not read its config
+        return config, None
+    config = _with_extended(config, spec)
     name = config["train"]["init_from"]
-    if name is None or spec.command is not None:  # a command need not read its config
+    if name is None:
         return config, None
     if name in blocks:
         source = _find_in_block(name, spec, providers)
@@ -50,6 +54,19 @@ def resolve_source(
     except UserError as error:
         raise _error(spec, error.message.removeprefix(f"{KEY}={name}: "), _EITHER) from error
     return _with_source(config, place, found), place
+
+
+def _with_extended(config: dict[str, Any], spec: RunSpec) -> dict[str, Any]:
+    """Return the config with the hash of the finished run that it extends; the same config if it extends none."""
+    if config["train"].get("extend_from") is None:
+        return config
+    try:
+        place, found = find_source(config["train"]["extend_from"], extension.KEY)
+        config = {**config, "train": {**config["train"], "extend_from": place, "extend_hash": found}}
+        extension.check_extension(config)
+    except UserError as error:
+        raise ConfigError(f"{spec.places.get(extension.KEY, spec.where)}: {error.message}", hint=error.hint) from error
+    return config
 
 
 def _find_in_block(name: str, spec: RunSpec, providers: Mapping[str, Sequence[Run]]) -> Run:

@@ -18,15 +18,16 @@ from s5.config.errors import (
     unknown_key_error,
     unknown_option_error,
 )
+from s5.config.extension import check_extension
 from s5.config.families import FAMILIES, layer_fields
 from s5.config.fields import REQUIRED
-from s5.config.identity import from_dict
+from s5.config.identity import from_dict, to_dict
 from s5.config.model import ModelConfig
 from s5.config.nodes import first_line, plain_values, walk
 from s5.config.plugins import content_hash, load_plugins, plugin_folder
 from s5.config.run import Config
 from s5.config.search_path import conf_dirs, group_options, is_group, model_groups
-from s5.config.source_run import resolve_source
+from s5.config.source_run import find_source, resolve_source
 from s5.errors import UserError
 
 
@@ -48,6 +49,10 @@ def compose(overrides: Sequence[str]) -> Config:
     except (ValueError, TypeError) as error:
         raise UserError(str(error), hint="python -m s5 --help shows the form of an override") from error
     resolve_source(config)
+    if config.train.extend_from is not None:
+        place, found = find_source(config.train.extend_from, "train.extend_from")
+        config.train.extend_from, config.train.extend_hash = place, config.train.extend_hash or found
+        check_extension(to_dict(config))
     return cast("Config", config)
 
 

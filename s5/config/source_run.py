@@ -26,11 +26,12 @@ from s5.run_dir.result import AFTER, RESULT
 _HINT = "name the directory of a finished run, with a result.json; in a sweep also a block that this run comes after"
 
 
-def find_source(path: str) -> tuple[str, str]:
+def find_source(path: str, key: str = "train.init_from") -> tuple[str, str]:
     """Find the finished run at a path.
 
     Args:
         path: A run directory, absolute or relative to the working directory.
+        key: The key that names it, for messages.
 
     Returns:
         The absolute path, and the science hash of its run: `train.init_from` and `train.init_hash`.
@@ -40,8 +41,8 @@ def find_source(path: str) -> tuple[str, str]:
     """
     run_dir = Path(path).absolute()
     if not run_dir.is_dir():
-        raise UserError(f"train.init_from={path}: no such run directory", hint=_HINT)
-    _check_finished(run_dir, path)
+        raise UserError(f"{key}={path}: no such run directory", hint=_HINT)
+    _check_finished(run_dir, path, key)
     return str(run_dir), _read_hash(run_dir)
 
 
@@ -104,10 +105,10 @@ def _runs_before(name: str, attempt_dir: Path) -> list[Path]:
     return list(found)
 
 
-def _check_finished(run_dir: Path, init_from: str) -> None:
+def _check_finished(run_dir: Path, init_from: str, key: str = "train.init_from") -> None:
     # The science hash identifies the final parameters of a run, not those of a run that is still training.
     if not (run_dir / RESULT).exists():
-        raise UserError(f"train.init_from={init_from}: {run_dir} has no {RESULT}: its run has not finished", hint=_HINT)
+        raise UserError(f"{key}={init_from}: {run_dir} has no {RESULT}: its run has not finished", hint=_HINT)
 
 
 def _read_hash(run_dir: Path) -> str:

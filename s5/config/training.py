@@ -83,6 +83,9 @@ class TrainConfig:
             that this run comes after; None to initialise at random.
         init_hash: The science hash of the source run; set when the config is composed.
         init_skip: Patterns, such as `head*`, of parameters that are initialised at random although `init_from` is set.
+        extend_from: A finished run that this run continues for more epochs, from its last checkpoint; None for a run
+            from the start. `python -m s5 extend` sets it.
+        extend_hash: The science hash of that run; set when the config is composed.
     """
 
     epochs: int = 100
@@ -98,6 +101,8 @@ class TrainConfig:
     init_from: str | None = not_science(None)
     init_hash: str | None = added(None)
     init_skip: list[str] = field(default_factory=list, metadata={"added": True})
+    extend_from: str | None = not_science(None)
+    extend_hash: str | None = added(None)
 
     def __post_init__(self) -> None:
         """Raise ValueError if a number is below 1, or if keys do not fit together."""
@@ -120,3 +125,5 @@ class TrainConfig:
             )
         if self.init_from is None and (self.init_hash is not None or self.init_skip):
             raise ValueError("train.init_hash and train.init_skip need train.init_from, which is null")
+        if self.extend_from is None and self.extend_hash is not None:
+            raise ValueError("train.extend_hash needs train.extend_from, which is null")

@@ -23,6 +23,7 @@ from s5.process.shutdown import LocalStopRequest, StopRequest
 from s5.run_dir.result import FINAL_METRICS, write_result
 from s5.training import checkpoints
 from s5.training.checkpoints import BEST
+from s5.training.extension import load_extended
 from s5.training.initial_parameters import describe_initial
 from s5.training.metrics_writer import MetricsListener, MetricsWriter, NullWriter
 from s5.training.schedule import has_plateaued
@@ -46,6 +47,7 @@ class Progress:
         data: The position of the iterator over the training batches.
         task: The fields of the data's `s5.training.task.Task`.
         init_from: The record of the parameters that the run started from; None if they were random.
+        extends: The record of the finished run that this run continues; None for a run from the start.
     """
 
     step: int = 0
@@ -55,6 +57,7 @@ class Progress:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     task: dict[str, Any] = dataclasses.field(default_factory=dict)
     init_from: dict[str, Any] | None = None
+    extends: dict[str, Any] | None = None
 
 
 @fixed_numerics()
@@ -147,8 +150,11 @@ class Loop:
         self._resume(run_dir)
 
     def _resume(self, run_dir: Path) -> None:
-        """Restore the newest valid checkpoint of the run; without one, start from `train.init_from` or at random."""
+        """Restore the newest valid checkpoint of the run, or of the run that it extends; without one, start fresh."""
         checkpoint = self._devices.broadcast_from_main(checkpoints.newest(run_dir) if self._is_main else None)
+        is_own = checkpoint is not None
+        if not is_own and self._config.train.extend_from is not None:
+            checkpoint = self._devices.broadcast_from_main(load_extended(self._config) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
             check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
         if checkpoint is None and self._config.train.init_from is not None and self._is_main:
@@ -160,7 +166,10 @@ class Loop:
         self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
         self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
         self._saved = (self.progress.step, self.progress.evaluated_step)
-        self._writer.write_resumed_from(checkpoint.attempt, checkpoint.step)
+        if is_own:
+            self._writer.write_resumed_from(checkpoint.attempt, checkpoint.step)
+        elif self._should_stop_early():
+            raise UserError(f"{self._config.train.extend_from} stopped early", hint="add train.early_stop_epochs=null")
         check_flags(checkpoint.environment)
         changed = [k for k, v in self._environment.items() if k != "flags" and checkpoint.environment.get(k) != v]
         for key in changed:
@@ -187,7 +196,7 @@ class Loop:
             progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")}
         )
         if self._is_main:
-            source = {} if progress.init_from is None else {"init_from": progress.init_from}
+            source = {"init_from": progress.init_from, "extends": progress.extends}
             write_result(
                 self._attempt_dir,
                 metrics,
@@ -195,7 +204,7 @@ class Loop:
                 best_step=progress.best_step,
                 parameters=self.trainer.n_parameters,
                 environment=self._environment,
-                **source,
+                **{key: record for key, record in source.items() if record is not None},
             )
         self._say(f"s5: done; {format_scores('test', scores['test'])}, best validation at step {progress.best_step}")
         return metrics
@@ -311,7 +320,9 @@ class Loop:
             f"{self.trainer.n_parameters:,} parameters, {self.total_steps} steps of {self._config.train.batch_size} "
             f"on {device.describe(self._devices.count)}"
         )
-        if self.progress.step:
+        if (extended := self.progress.extends) and extended["step"] == self.progress.step:
+            self._say(f"s5: extending {extended['run_dir']} after step {self.progress.step}")
+        elif self.progress.step:
             self._say(f"s5: resuming after step {self.progress.step}")
         self._writer.write_timing(self.progress.step, self.total_steps, self.progress.step / self.steps_per_epoch)
 
