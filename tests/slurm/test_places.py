@@ -1,15 +1,21 @@
 """Two clusters, or two users, with one folder of runs: neither spoils what the other sees, and nothing runs twice."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from launch.store.snapshot import OWN_CODE
 from launch.store.state import State
 from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
-from tests.engines.slurm_settings import Settings
+from tests.engines.slurm_settings import ACCOUNT, Settings
 from tests.slurm.project import Project
 
 
@@ -63,3 +69,102 @@ def test_what_another_cluster_has_is_left_to_it(
     assert len(other.jobs()) + len(project.starts()) >= 4
     project.until(State.SUCCEEDED)
     assert len(project.starts()) == 5
+
+
+class Colleague:
+    """A user of this machine who types commands in a folder that others of the group `users` can write.
+
+    Args:
+        name: The user.
+        folder: The folder.
+        slurm: The cluster.
+    """
+
+    def __init__(self, name: str, folder: Path, slurm: Slurm) -> None:
+        self._folder = folder
+        # setpriv itself may still read what only root may: the shell starts the program as the user.
+        self._words = ["setpriv", f"--reuid={name}", "--regid=users", "--groups=users", "sh", "-c", 'exec "$@"', "sh"]
+        packages = [os.fspath(OWN_CODE), *(path for path in sys.path if path.endswith("site-packages"))]
+        self._environment = {
+            **slurm.environment,
+            "HOME": os.fspath(folder),
+            "PYTHONPATH": os.pathsep.join(packages),
+            "LAUNCH_RUNS": os.fspath(folder / "runs"),
+        }
+        version = "import sys, launch.cli; print(sys.version_info[:2])"
+        for self._python in (sys.executable, "/usr/bin/python3"):
+            if self._call("-c", version).stdout.strip() == str(sys.version_info[:2]):
+                break
+        else:
+            pytest.skip("other users cannot read the Python or the code of these tests")
+        slurm.call("sacctmgr", "-i", "-Q", "add", "user", name, f"account={ACCOUNT}", check=False)
+        slurm.call("sacctmgr", "-i", "-Q", "modify", "user", name, "set", f"defaultaccount={ACCOUNT}", check=False)
+
+    def _call(self, *words: str, umask: int = 0o002) -> "subprocess.CompletedProcess[str]":
+        command = [*self._words, self._python, *words]
+        return subprocess.run(
+            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False, umask=umask
+        )
+
+    def launch(self, *words: str, code: int = 0, umask: int = 0o002) -> str:
+        """Type a command, and return what it prints."""
+        done = self._call("-m", "launch.cli", *words, umask=umask)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def states(self) -> list[str]:
+        return [view["state"] for view in json.loads(self._call("-m", "launch.cli", "status", "x", "--json").stdout)]
+
+
+@pytest.fixture
+def shared(slurm: Slurm) -> Iterator[Path]:
+    """A folder with a profile and a sweep, in which the group `users` may write."""
+    if os.getuid() != 0:
+        pytest.skip("only root can act as two users")
+    folder = Path(tempfile.mkdtemp(prefix="launch-", dir="/tmp"))
+    (folder / "slurm").mkdir()
+    (folder / "slurm" / "test.yaml").write_text(json.dumps({"backend": "slurm", "poll_interval_s": 600}))
+    shutil.chown(folder, group="users")
+    folder.chmod(0o2775)
+    yield folder
+    slurm.cancel_all()
+    shutil.rmtree(folder)
+
+
+def test_a_sweep_is_handed_to_a_colleague(shared: Path, slurm: Slurm) -> None:
+    ada, bob = Colleague("daemon", shared, slurm), Colleague("bin", shared, slurm)
+    hold = "while [ -e hold ]; do sleep 0.1; done"
+    sweep = {"experiment": "digits/s5", "command": ["bash", "-c", f"cd {shared}; {hold}"], "max_parallel": 1}
+    (shared / "x.yaml").write_text(json.dumps({**sweep, "seeds": 3}))
+    (shared / "hold").touch()
+    ada.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: "RUNNING" in slurm.call("squeue", "-h", "-t", "R", "-o", "%T"), 30), slurm.jobs()
+
+    assert bob.states() == ["RUNNING", "PENDING", "PENDING"], bob.launch("status", "x")
+    assert "nothing new" in bob.launch("sweep", "x.yaml", "--on", "test")
+    assert {line.split()[0] for line in slurm.jobs("%u")} == {"daemon"}
+    said = bob.launch("cancel", "x", code=3)
+    assert "3 not reached" in said and "of daemon on the cluster" in said
+    assert ada.states() == ["RUNNING", "CANCELLED", "CANCELLED"]
+    ada.launch("cancel", "x")
+    assert wait_until(lambda: not slurm.jobs(), 60)
+
+    (shared / "hold").unlink()
+    bob.launch("retry", "x")
+    assert wait_until(lambda: not slurm.jobs(), 60)
+    (shared / "x.yaml").write_text(json.dumps({**sweep, "seeds": 4}))
+    ada.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: not slurm.jobs(), 60)
+    assert ada.states() == bob.states() == ["SUCCEEDED"] * 4
+
+
+def test_a_folder_of_another_user_says_whose_it_is(shared: Path, slurm: Slurm) -> None:
+    ada, bob = Colleague("daemon", shared, slurm), Colleague("bin", shared, slurm)
+    (shared / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": ["true"]}))
+    ada.launch("sweep", "x.yaml", "--on", "test", umask=0o022)
+    assert wait_until(lambda: not slurm.jobs(), 60)
+    (shared / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": ["true"], "seeds": 2}))
+    bob.launch("status", "x")
+    bob.launch("sweep", "x.yaml", "--on", "test", "--dry-run")
+    said = bob.launch("sweep", "x.yaml", "--on", "test", code=2)
+    assert "belongs to daemon: users share a folder of runs through a common group" in said
