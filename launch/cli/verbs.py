@@ -8,6 +8,7 @@ VERBS = {
     "watch": "show a sweep while it runs, without touching it",
     "wait": "return when a sweep has ended",
     "logs": "show what a run printed",
+    "show": "show one run: configuration, command, attempts, results, files",
     "cancel": "stop sweeps or runs for good",
     "retry": "run again what failed, was cancelled or was lost",
     "results": "show the table of a sweep: mean and standard deviation over seeds",

@@ -1,0 +1,147 @@
+"""Collect what is stored about one run: its configuration, its attempts, its results and its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from launch.compose.base_config import BaseConfig
+from launch.errors import LaunchError
+from launch.grammar import format_value
+from launch.results.configuration import leaves
+from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attempt
+from launch.store.files import SNAPSHOTS
+from launch.store.record_json import read_record
+from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
+from s5.config.search_path import conf_dirs
+from s5.errors import UserError
+from s5.run_dir.result import CONFIG, METRICS, RUN, ResultError, read_result
+
+if TYPE_CHECKING:
+    from launch.store.store import SweepStore
+    from launch.store.view import RunView
+
+
+class Difference(NamedTuple):
+    """A value of a run's configuration that is not the recipe's; None for a key that one of them lacks."""
+
+    recipe: Any
+    run: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptDetails:
+    """One attempt of a run.
+
+    Attributes:
+        number: Its number, from 0.
+        record: Its record; None if that cannot be read.
+        commit: The commit of its code; None without git.
+        snapshot: The folder with its code; None if there is no such folder.
+        log: The file with what it printed.
+        metrics: The file with its metrics; None if it wrote none.
+    """
+
+    number: int
+    record: AttemptRecord | None
+    commit: str | None
+    snapshot: str | None
+    log: str
+    metrics: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDetails:
+    """What is stored about one run.
+
+    Attributes:
+        view: The view of the run.
+        header: The newest generation of its sweep.
+        record: The identity of the run.
+        config: Its configuration by dotted key.
+        differences: What differs from the recipe, by dotted key; None if the recipe cannot be composed.
+        result: The content of its `result.json`; empty without a result.
+        attempts: Its attempts, oldest first.
+    """
+
+    view: RunView
+    header: ManifestHeader
+    record: RunRecord
+    config: Mapping[str, Any]
+    differences: Mapping[str, Difference] | None
+    result: Mapping[str, Any]
+    attempts: tuple[AttemptDetails, ...]
+
+
+def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
+    """Return what is stored about a run.
+
+    Args:
+        sweep: The sweep.
+        run_id: One of its runs.
+
+    Raises:
+        StoreError: If the record of the run cannot be read, or no generation lists the run.
+        LaunchError: If its configuration cannot be read.
+    """
+    state = sweep.state()
+    view = state.views([run_id])[0]
+    record = read_record(RunRecord, os.path.join(view.run_dir, RUN))
+    config = _read_config(Path(view.run_dir, CONFIG))
+    try:
+        result = read_result(Path(view.run_dir)) or {}
+    except (ResultError, OSError):
+        result = {}
+    root, headers = str(sweep.path.parent), state.manifest.headers
+    return RunDetails(
+        view=view,
+        header=headers.get(view.generation) or state.manifest.newest_header(),
+        record=record,
+        config=config,
+        differences=_differences(record, config),
+        result=result,
+        attempts=tuple(_attempt(root, view.run_dir, number, headers) for number in attempt_numbers(view.run_dir)),
+    )
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    import yaml  # most commands do not need it
+
+    try:
+        return dict(leaves(yaml.safe_load(file.read_text())))
+    except (OSError, yaml.YAMLError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "not YAML"
+        raise LaunchError(f"{file}: {problem}", hint="the sweep's command, typed again, writes it again") from error
+
+
+def _differences(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Difference] | None:
+    """Compare a configuration with the recipe as it is today; the seed is not compared."""
+    try:
+        composed = BaseConfig.composed(conf_dirs(), [f"experiment={format_value(record.experiment)}"])
+    except UserError:  # the recipe has been deleted, or is a plug-in's
+        return None
+    if composed.values is None:
+        return None
+    recipe = dict(leaves(composed.values))
+    keys = dict.fromkeys([*recipe, *config])
+    found = {key: Difference(recipe.get(key), config.get(key)) for key in keys if key != "seed"}
+    return {key: one for key, one in found.items() if one.recipe != one.run}
+
+
+def _attempt(root: str, run_dir: str, number: int, headers: Mapping[int, ManifestHeader]) -> AttemptDetails:
+    folder = attempt_path(run_dir, number)
+    record = find_attempt(folder)
+    snapshot = os.path.join(root, SNAPSHOTS, record.snapshot) if record is not None and record.snapshot else None
+    header = None if record is None else headers.get(record.generation)
+    metrics = os.path.join(folder, METRICS)
+    return AttemptDetails(
+        number=number,
+        record=record,
+        commit=None if header is None else header.commit,
+        snapshot=snapshot if snapshot is not None and os.path.isdir(snapshot) else None,
+        log=os.path.join(folder, LOG),
+        metrics=metrics if os.path.exists(metrics) else None,
+    )

@@ -1,0 +1,170 @@
+"""`launch show`: shows what is stored about one run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from launch.cli import console, formatting
+from launch.errors import ExitCode
+from launch.results.format import MISSING, value_text
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from launch.actions.describe import AttemptDetails, RunDetails
+    from launch.cli.parser import Parser
+    from launch.store.records import AttemptRecord
+
+EXAMPLES = """
+launch show digits-s5-lr=0.001-s0             the beginning of an id, if no other run begins so
+launch show mnist5k/mnist5k-sequential-s2-7c01be94
+launch show digits-s5-s0-33603ae7 --json | jq '.config."optim.lr"'
+"""
+
+_INDENT = " " * 12
+
+
+def configure(parser: Parser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")
+    parser.add_argument("--json", action="store_true", help="one object with everything, also the whole configuration")
+    parser.description = (
+        "Show one run: its state, what its configuration sets differently from the recipe, its command, its results, "
+        "its attempts with their times and reasons, the version of its code, and its files."
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the run as text or as JSON."""
+    from launch.actions.describe import describe_run
+    from launch.actions.targets import find_run, open_store
+
+    store = open_store(args.runs)
+    name, run_id = find_run(store, args.run)
+    run = describe_run(store.sweep(name), run_id)
+    if args.json:
+        console.print_out(json.dumps(_as_json(run), indent=2, ensure_ascii=False, default=str))
+        return ExitCode.OK
+    for name, lines in _sections(run):
+        for number, line in enumerate(lines):
+            console.print_out(f"{console.printable(name):<12}{line}" if number == 0 else f"{_INDENT}{line}")
+    return ExitCode.OK
+
+
+def _sections(run: RunDetails) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of each section, and its lines."""
+    view = run.view
+    yield "run", [console.printable(view.run_id)]
+    yield "sweep", [console.printable(f"{view.sweep} ({run.header.file})" if run.header.file else view.sweep)]
+    why = formatting.last_log_line(view)
+    yield "state", [console.printable(f"{view.state}  {why}" if why else str(view.state))]
+    yield "recipe", [f"{console.printable(view.experiment)}, seed {view.seed}"]
+    yield "config", _config_lines(run)
+    yield "runs as", [_placement(run)]
+    last = run.attempts[-1].record if run.attempts else None
+    command = run.record.command or (last.command if last else ())
+    if command:
+        yield "command", [console.printable(shlex.join(command))]
+    if run.result:
+        yield "results", _pairs({**run.result["metrics"], **_facts(run)})
+    yield "attempts", _attempt_lines(run.attempts) or ["none: it has not been started yet"]
+    yield "files", [line for line in _files(run) if line]
+
+
+def _config_lines(run: RunDetails) -> list[str]:
+    if run.differences is None:
+        shown = list(run.record.overrides) or ["no overrides"]
+        return [*map(console.printable, shown), "(the recipe cannot be composed here: these are its overrides)"]
+    if not run.differences:
+        return ["as in the recipe"]
+    width = max(map(len, run.differences))
+    return [
+        console.printable(f"{key:<{width}}  {value_text(one.run)}  (recipe: {value_text(one.recipe)})")
+        for key, one in run.differences.items()
+    ]
+
+
+def _placement(run: RunDetails) -> str:
+    resources = {key: value for key, value in run.view.resources.to_json().items() if value}
+    asked = ", ".join(f"{key} {value_text(value)}" for key, value in resources.items())
+    return console.printable(f"{run.header.backend}, profile {run.header.profile}, {run.header.runtime}: {asked}")
+
+
+def _facts(run: RunDetails) -> dict[str, Any]:
+    """Return what a training writes into its result besides the metrics, such as the number of its parameters."""
+    hidden = ("metrics", "version", "environment")  # --json has them
+    return {key: value for key, value in run.result.items() if key not in hidden}
+
+
+def _pairs(values: dict[str, Any]) -> list[str]:
+    width = max(map(len, values), default=0)
+    return [console.printable(f"{key:<{width}}  {value_text(value)}") for key, value in values.items()] or ["none"]
+
+
+def _attempt_lines(attempts: tuple[AttemptDetails, ...]) -> list[str]:
+    lines: list[str] = []
+    for one in attempts:
+        record = one.record
+        if record is None:
+            lines.append(f"{one.number}  its record cannot be read")
+            continue
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started))
+        took = MISSING if record.ended is None else formatting.duration(record.ended - record.started)
+        job = f", job {record.job_id}" if record.job_id else ""
+        lines.append(console.printable(f"{one.number}  {began}  {took:>7}  {_end(record)}  on {record.machine}{job}"))
+    return lines
+
+
+def _end(record: AttemptRecord) -> str:
+    if record.reason is None:
+        return "no end recorded"
+    code = f"exit code {record.exit_code}" if record.exit_code else f"signal {record.signal}" if record.signal else ""
+    words = str(record.reason) + (f" ({code})" if code else "")
+    return f"{words}: {record.message}" if record.message else words
+
+
+def _files(run: RunDetails) -> Iterator[str]:
+    yield console.printable(run.view.run_dir)
+    if not run.attempts:
+        return
+    last = run.attempts[-1]
+    yield console.printable(f"log      {last.log}")
+    yield console.printable(f"metrics  {last.metrics}") if last.metrics else ""
+    if last.commit or last.snapshot:
+        yield console.printable(
+            f"code     {last.snapshot or 'deleted'}" + (f", commit {last.commit}" if last.commit else "")
+        )
+
+
+def _as_json(run: RunDetails) -> dict[str, Any]:
+    differences = run.differences
+    return {
+        **asdict(run.view),
+        "file": run.header.file,
+        "backend": run.header.backend,
+        "profile": run.header.profile,
+        "runtime": run.header.runtime,
+        "image": None if run.header.image is None else asdict(run.header.image),
+        "command": run.record.command,
+        "overrides": run.record.overrides,
+        "science_hash": run.record.science_hash,
+        "config": run.config,
+        "differences": None if differences is None else {key: one._asdict() for key, one in differences.items()},
+        "result": run.result or None,
+        "attempt_list": [
+            {
+                **({} if one.record is None else asdict(one.record)),
+                "attempt": one.number,
+                "commit": one.commit,
+                "snapshot_path": one.snapshot,
+                "log": one.log,
+                "metrics": one.metrics,
+            }
+            for one in run.attempts
+        ],
+    }

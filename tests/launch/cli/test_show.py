@@ -1,0 +1,96 @@
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch.cli import main
+from launch.store.state import Reason, State
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
+
+CODE = """
+import json, os
+with open(os.path.join(os.environ["LAUNCH_ATTEMPT_DIR"], "result.json"), "w") as file:
+    json.dump({"version": 1, "metrics": {"test/loss": 0.25}, "parameters": 1200}, file)
+"""
+
+
+@pytest.fixture
+def shown(runs: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, dict]:
+    """The text and the JSON of a run with two values that are not the recipe's."""
+    file = runs.parent / "wide.yaml"
+    file.write_text(
+        json.dumps(
+            {
+                "experiment": "digits/s5",
+                "base": {"model.dropout": 0.1, "model.d_model": 48},
+                "grid": {"optim.lr": [3e-3]},
+                "seeds": [5],
+                "command": [sys.executable, "-S", "-c", CODE],
+            }
+        )
+    )
+    assert main(["sweep", str(file)]) == 0
+    (run_id,) = (path.name for path in (runs / "wide").iterdir() if path.name.startswith("digits"))
+    capsys.readouterr()
+    assert main(["show", run_id[:-3]]) == 0
+    text = capsys.readouterr().out
+    assert main(["show", f"wide/{run_id}", "--json"]) == 0
+    return text, json.loads(capsys.readouterr().out)
+
+
+def test_a_run_is_shown_with_what_its_recipe_does_not_say(shown: tuple[str, dict], runs: Path) -> None:
+    text, _ = shown
+    lines = {line[:12].strip() or line.split()[0]: line[12:] for line in text.splitlines()}
+    assert lines["recipe"] == "digits/s5, seed 5"
+    assert re.search(r"optim\.lr +0\.003 +\(recipe: 0\.01\)", text)
+    assert re.search(r"model\.d_model +48 +\(recipe: 64\)", text)
+    assert "dropout" not in text.partition("command")[0]  # 0.1 is the recipe's own value
+    assert lines["state"] == "SUCCEEDED"
+    assert re.search(r"test/loss +0\.25\n +parameters +1200", text)
+    assert re.search(r"attempts    0  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d +0:\d\d  success  on ", text)
+    log = next(line.split()[1] for line in text.splitlines() if line.strip().startswith("log "))
+    assert (runs / "wide") in Path(log).parents
+    assert Path(log).is_file()
+
+
+def test_as_json_a_run_has_its_whole_configuration_and_each_attempt(shown: tuple[str, dict]) -> None:
+    _, found = shown
+    assert found["differences"] == {
+        "model.d_model": {"recipe": 64, "run": 48},
+        "optim.lr": {"recipe": 0.01, "run": 0.003},
+    }
+    assert found["config"]["model.dropout"] == 0.1
+    assert found["command"][0] == sys.executable
+    (attempt,) = found["attempt_list"]
+    assert (attempt["attempt"], attempt["reason"], attempt["exit_code"]) == (0, "success", 0)
+    assert Path(attempt["snapshot_path"]).is_dir()
+
+
+def test_each_attempt_tells_its_reason(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Made(state=State.FAILED, reason=Reason.NAN, message="the loss is \x1b[31mnan", attempts=2)
+    make_sweep(runs, "s", [made])
+    assert main(["show", run_id_of(made)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("nan: the loss is \\x1b[31mnan") == 3  # the state and both attempts, without the escape
+
+
+def test_a_run_that_has_not_begun_or_whose_recipe_is_gone_is_shown_too(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Made(experiment="gone/recipe")
+    make_sweep(runs, "s", [made])
+    assert main(["show", run_id_of(made)]) == 0
+    printed = capsys.readouterr().out
+    assert "none: it has not been started yet" in printed
+    assert "the recipe cannot be composed here" in printed
+
+
+def test_a_config_that_cannot_be_read_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Made()
+    sweep = make_sweep(runs, "s", [made])
+    file = sweep.run_dir(run_id_of(made)) / "config.yaml"
+    file.write_text("a: [1,\n")
+    assert main(["show", run_id_of(made)]) == 2
+    assert f"error: {file}: not YAML" in capsys.readouterr().err
