@@ -126,7 +126,12 @@ def _matching_runs(store: Store, word: str) -> list[tuple[str, str]]:
     sweeps = [sweep] if sweep else store.sweeps()
     runs = [(name, run_id) for name in sweeps for run_id in _run_ids(store, name)]
     exact = [run for run in runs if run[1] == beginning]
-    return exact or [run for run in runs if run[1].startswith(beginning)]
+    return exact or [run for run in runs if run[1].startswith(beginning) or _is_digits(run[1], beginning)]
+
+
+def _is_digits(run_id: str, word: str) -> bool:
+    """Return whether a word is the eight digits at the end of a run's id, which tables show if they are narrow."""
+    return len(word) == 8 and run_id.endswith(f"-{word}")
 
 
 def _run_ids(store: Store, sweep: str) -> list[str]:

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
 
     from launch.store.view import RunView
 
+# One line for each state, for the help of commands; docs/sweeps.md says more.
+STATE_HELP = {
+    State.PLANNED: "no process is going to start it, or it waits for a run that failed or was cancelled",
+    State.PENDING: "in the queue, of this machine or of Slurm",
+    State.RUNNING: "an attempt is at work",
+    State.PREEMPTED: "interrupted, or failed with tries left; the sweep's command continues it",
+    State.SUCCEEDED: "it has a result",
+    State.FAILED: "its last attempt failed; `launch logs RUN` shows why, `launch retry` starts it again",
+    State.CANCELLED: "the user cancelled it; `launch retry` starts it again",
+    State.LOST: "its processes are gone without a record; the sweep's command starts it again",
+}
+
 # The order in which states are shown; the most important first.
 STATE_ORDER = (
     State.RUNNING,
@@ -34,6 +46,14 @@ def duration(seconds: float) -> str:
     if days:
         return f"{days}d {hours:02}:{minutes:02}"
     return f"{hours}:{minutes:02}:{last:02}" if hours else f"{minutes}:{last:02}"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was: `just now`, `5 min ago`, `3 h ago`, `12 d ago`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length):,} {unit} ago"
+    return "just now"
 
 
 def size(count: float) -> str:
@@ -73,6 +93,11 @@ def count_free(views: Iterable[RunView]) -> dict[State, int]:
 def state_words(counts: dict[State, int]) -> str:
     """Return counts of states as text, such as `2 running, 1 failed, 3 succeeded`."""
     return ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
+
+
+def last_change(view: RunView) -> float | None:
+    """Return when a run's last attempt ended, or began if it has not ended, in seconds since the epoch; else None."""
+    return view.started if view.ended is None else view.ended
 
 
 def elapsed(view: RunView, now: float) -> float | None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
-from launch.cli.console import STATE_COLOURS
+from launch.cli.live_table import NARROW, run_lines, shown_runs
 from launch.cli.progress import ProgressTracker
 from launch.store.state import State
 
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from rich.console import RenderableType
-    from rich.table import Table
 
     from launch.store.view import RunView
 
-_BAR = 10  # columns of one run's progress bar
 _STOPPING = "stopping: every run writes a checkpoint; Ctrl-C again kills them"
-_NARROW = 90  # columns below which a run's message is left out
+_ROWS_FOR_KEYS = 12  # with fewer rows, the line about the keys is left out
 
 
 class LiveView:
@@ -36,13 +34,15 @@ class LiveView:
     Args:
         title: The title of the display: the sweep's name.
         hears_signals: Whether to show that a signal asked to stop, and call the handlers set before the first `show`.
+        keys: What the keys do, shown at the bottom; "" to show nothing.
 
     Attributes:
         stopped_by: The number of the last signal that asked to stop; None without such a signal.
     """
 
-    def __init__(self, title: str, *, hears_signals: bool = False) -> None:
+    def __init__(self, title: str, *, hears_signals: bool = False, keys: str = "") -> None:
         self._title = title
+        self._keys = keys
         self._hears_signals = hears_signals
         self._views: Sequence[RunView] = ()
         self._seen: dict[str, tuple[State, int]] = {}
@@ -86,6 +86,7 @@ class LiveView:
             self._hears_signals = False
             self._watch_signals()
         self._views = views
+        self._progress.forget_newest()
         self._pace.append((time.time(), self._progress.ended(views)))
         if not self._draws:
             self._write_changes(views)
@@ -122,22 +123,23 @@ class LiveView:
         now = time.time()
         lines = wrap(self._headline(now, columns), max(1, columns), max_lines=max(1, rows - 6), placeholder=" …")
         head = Text("\n".join(lines), no_wrap=True, overflow="ellipsis", style="bold")
-        room = max(1, rows - 5 - len(lines))
+        keys = self._keys if rows >= _ROWS_FOR_KEYS else ""
+        room = max(1, rows - 5 - len(lines) - bool(keys))
         views = list(self._views)
-        if len(views) > room:
-            views = sorted(views, key=lambda view: formatting.STATE_ORDER.index(view.state))
-        shown, rest = views[:room], views[room:]
+        shown, rest = shown_runs(views, room)
         done = self._progress.done(views)
         bar = Columns([ProgressBar(total=1, completed=done, width=max(10, columns - 6)), f"{100 * done:3.0f} %"])
-        parts: list[RenderableType] = [head, bar, _run_table(shown, columns, now, self._progress)]
+        parts: list[RenderableType] = [head, bar, *(run_lines(shown, columns, now, self._progress) if shown else [])]
         if rest:
             words = formatting.state_words(formatting.count_states(rest))
             parts.append(Text(f"… and {len(rest):,} more: {words}", style="dim", no_wrap=True, overflow="ellipsis"))
+        if keys:
+            parts.append(Text(keys, style="dim", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
     def _headline(self, now: float, columns: int) -> str:
         counts = formatting.state_words(formatting.count_states(self._views))
-        counts += _reasons(self._views) if columns < _NARROW else ""  # the table has no room for them
+        counts += _reasons(self._views) if columns < NARROW else ""  # the table may have to cut them
         counts += f"; {waits}" if (waits := waits_for(self._views)) else ""
         if self._stops:
             counts = _STOPPING if self._stops == 1 else "killing what runs"
@@ -178,56 +180,3 @@ def change(view: RunView) -> str:
         return f"{words}  in {formatting.duration(view.ended - view.started)}"
     why = formatting.last_log_line(view)
     return f"{words}  {console.printable(why)}" if why else words
-
-
-def _run_table(views: Sequence[RunView], columns: int, now: float, shares: ProgressTracker) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    wide = columns >= _NARROW
-    progress_width = _BAR + 6 if wide else 5
-    longest = max((console.width(view.run_id) for view in views), default=0)
-    # The rest of the width; on a wide terminal a third of it is for the message.
-    rest = columns - (9 + progress_width + 8 + 3 * 2)
-    noted = wide and any(_note(view) for view in views)
-    run_width = max(8, min(longest, rest * 2 // 3 if noted else rest))
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("run", no_wrap=True, width=run_width)
-    table.add_column("state", no_wrap=True, width=9)
-    table.add_column("progress" if wide else "done", no_wrap=True, justify="right", width=progress_width)
-    table.add_column("time", no_wrap=True, justify="right", width=8)
-    if noted:
-        table.add_column("", no_wrap=True, overflow="ellipsis", width=rest - run_width - 2)
-    for view in views:
-        seconds = formatting.elapsed(view, now)
-        cells = [
-            Text(shorten(console.printable(view.run_id), run_width)),
-            Text(view.state, style=STATE_COLOURS[view.state]),
-            Text("" if view.state == State.SUCCEEDED else _progress(shares.of(view), bar=wide)),
-            Text("" if seconds is None else formatting.duration(seconds)),
-        ]
-        table.add_row(*cells, *([Text(_note(view), style="dim")] if noted else []))
-    return table
-
-
-def shorten(run_id: str, room: int) -> str:
-    """Return a run id shortened to `room` columns; the middle is cut, since the end distinguishes runs."""
-    if len(run_id) <= room:
-        return run_id
-    tail = max(1, (room - 1) * 2 // 3)
-    return f"{run_id[: room - 1 - tail]}…{run_id[-tail:]}"
-
-
-def _note(view: RunView) -> str:
-    why = formatting.last_log_line(view)
-    return console.printable(why) if why else f"{view.attempts} attempts" if view.attempts > 1 else ""
-
-
-def _progress(share: float | None, *, bar: bool) -> str:
-    if share is None:
-        return ""
-    percent = f"{100 * share:.0f} %"
-    if not bar:
-        return percent
-    full = round(_BAR * share)
-    return f"{'━' * full}{'╌' * (_BAR - full)} {percent:>5}"

@@ -42,9 +42,10 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the run as text or as JSON."""
     from launch.actions.describe import describe_run
-    from launch.actions.targets import find_run, open_store
+    from launch.actions.targets import find_run
+    from launch.cli.location import open_location
 
-    store = open_store(args.runs)
+    store = open_location(args)
     name, run_id = find_run(store, args.run)
     run = describe_run(store.sweep(name), run_id)
     if args.json:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from launch.sweepfile.sweep import Sweep
 
 _SHOWN = 10  # the most failures that are listed at the end
+_KEYS = "Ctrl-C: every run writes a checkpoint and ends; the same command continues"
 
 
 def plan_and_start(sweep: Sweep, args: argparse.Namespace, *, only: str | None) -> int:
@@ -128,7 +129,7 @@ def start(submission: Submission, *, detach: bool, command: str, options: str = 
         return ExitCode.OK
     if not attended:
         return _submit_to_queue(submission, command, options)
-    with LiveView(name, hears_signals=True) as board:
+    with LiveView(name, hears_signals=True, keys=_KEYS) as board:
         views = drive.run_queue(submission, on_change=board.show)
     if all(view.state in TERMINAL for view in views):
         _show_results(submission.state)

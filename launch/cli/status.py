@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from launch.errors import ExitCode
 from launch.store.state import State
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
 
     from launch.cli.parser import Parser
@@ -22,11 +22,23 @@ if TYPE_CHECKING:
 EXAMPLES = """
 launch status                                 every sweep, one line each
 launch status mnist5k                         every run of one sweep
-launch status sweeps/mnist5k.yaml --state failed --state lost
+launch status sweeps/mnist5k.yaml --state failed,lost
+launch status mnist5k --sort age              the newest change last
 launch status --json | jq '.[] | select(.state == "FAILED") | .message'
 """
 
 _STATES = tuple(state.lower() for state in formatting.STATE_ORDER)
+_SORT = ("age", "name", "state")
+
+
+def _states(text: str) -> list[str]:
+    """Parse states that are separated by commas."""
+    states = [word.strip().lower() for word in text.split(",")]
+    for state in states:
+        if state not in _STATES:
+            choices = ", ".join(map(repr, _STATES))
+            raise argparse.ArgumentTypeError(f"invalid choice: {state!r} (choose from {choices})")
+    return states
 
 
 def configure(parser: Parser) -> None:
@@ -34,8 +46,17 @@ def configure(parser: Parser) -> None:
     parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all, in short")
     parser.add_argument("--json", action="store_true", help="a list of objects, one per run, instead of a table")
     parser.add_argument(
-        "--state", metavar="STATE", choices=_STATES, type=str.lower, action="append", help="only runs in this state"
+        "--state", metavar="STATE", type=_states, action="extend", help="only runs in this state, or in several: a,b"
     )
+    parser.add_argument(
+        "--sort",
+        metavar="KEY",
+        choices=_SORT,
+        help=f"{', '.join(_SORT)}; default: sweeps by age, the newest change last; runs as in the sweep file",
+    )
+    width = max(map(len, _STATES))
+    lines = "\n".join(f"  {state.lower():<{width}}  {words}" for state, words in formatting.STATE_HELP.items())
+    parser.epilog = f"states:\n{lines}\n\n{parser.epilog}"
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -48,7 +69,9 @@ def execute(args: argparse.Namespace) -> int:
     store = open_location(args)
     names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
     states = [store.sweep(name).state() for name in names]
-    sweeps = {state.name: state.views() for state in states}
+    views = {state.name: state.views() for state in states}
+    now, changes = time.time(), {state.name: _last_change(state, views[state.name]) for state in states}
+    sweeps = {name: _sorted(views[name], args.sort) for name in _sorted_names(views, changes, args.sort)}
     damaged = warn_of_damage(states)
     warn_of_silent_scheduler(states)
     if args.sweep is None and (lost := sweeps_without_manifest(store)):
@@ -57,18 +80,51 @@ def execute(args: argparse.Namespace) -> int:
         console.hint(REPAIR_HINT)
     if args.state:
         sweeps = {name: [v for v in views if v.state.lower() in args.state] for name, views in sweeps.items()}
+        sweeps = {name: views for name, views in sweeps.items() if views or args.sweep is not None}
     if args.json:
         console.print_out(as_json([view for views in sweeps.values() for view in views]))
     elif args.sweep is None and sweeps:
         from launch.cli.tables import sweeps_table
 
-        console.print_out(sweeps_table(sweeps))
+        console.print_out(sweeps_table(sweeps, changes, now))
+    elif args.sweep is None and names:
+        console.note(f"no run is {' or '.join(args.state)}")
     elif args.sweep is None:
         console.note(f"no sweeps under {store.root}")
         console.hint("`launch sweep FILE` starts one")
     else:
         _runs(names[0], sweeps[names[0]], states[0])
     return ExitCode.USAGE if damaged else ExitCode.OK
+
+
+def _last_change(state: SweepState, views: Sequence[RunView]) -> float:
+    """Return when a sweep was last submitted, or one of its runs began or ended, in seconds since the epoch."""
+    submitted = (header.created for header in state.manifest.headers.values())
+    return max([*submitted, *(formatting.last_change(view) or 0.0 for view in views)], default=0.0)
+
+
+def _sorted_names(sweeps: Mapping[str, Sequence[RunView]], changes: Mapping[str, float], key: str | None) -> list[str]:
+    if key == "name":
+        return sorted(sweeps)
+    if key == "state":
+        return sorted(sweeps, key=lambda name: min((_rank(view) for view in sweeps[name]), default=0))
+    return sorted(sweeps, key=lambda name: changes[name])
+
+
+def _sorted(views: Sequence[RunView], key: str | None) -> list[RunView]:
+    match key:
+        case "age":
+            return sorted(views, key=lambda view: formatting.last_change(view) or 0.0)
+        case "name":
+            return sorted(views, key=lambda view: view.run_id)
+        case "state":
+            return sorted(views, key=_rank)
+        case _:
+            return list(views)
+
+
+def _rank(view: RunView) -> int:
+    return formatting.STATE_ORDER.index(view.state)
 
 
 def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:

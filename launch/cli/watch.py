@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from _thread import interrupt_main
 from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
+from launch.cli.keys import on_key
 from launch.cli.live_view import LiveView
 from launch.errors import ExitCode, LaunchError
 from launch.store.state import State
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 EXAMPLES = """
 launch watch                                  everything that runs here
 launch watch mnist5k
+launch watch mnist5k pixel                    two sweeps
 launch watch mnist5k 2>&1 | tee progress.txt  in a pipe: one line per change
 """
 
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="a sweep's name or its file; default: all")
+    parser.add_argument("sweeps", metavar="SWEEP", nargs="*", help="names of sweeps or their files; default: all")
     parser.add_argument("--feed", action="store_true", help="submit what a cluster's queue had no room for before")
 
 
@@ -38,14 +41,16 @@ def execute(args: argparse.Namespace) -> int:
     from launch.cli.status import advise
 
     store = open_location(args)
-    names = store.sweeps() if args.sweep is None else [sweep_name(store, args.sweep)]
+    named = [sweep_name(store, word) for word in args.sweeps] or store.sweeps()
+    names = list(dict.fromkeys(named))
     if not names:
         raise LaunchError(f"no sweeps under {store.root}", hint="`launch sweep FILE` starts one")
     title = names[0] if len(names) == 1 else formatting.plural(len(names), "sweep")
     states = [store.sweep(name).state() for name in names]
     feeder = Feeder(states, say=console.note, warn=console.warn) if args.feed else None
     try:
-        with LiveView(title) as live:
+        # As Ctrl-C does.
+        with LiveView(title, keys="q: stop watching; the runs go on") as live, on_key("q", interrupt_main):
             states, _ = wait_for_end(states, poll_s=1.0, on_change=live.show, feeder=feeder)
     except KeyboardInterrupt:
         console.note("stopped watching; the runs go on")

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -160,9 +161,9 @@ def test_status_lists_the_sweeps(runs: Path, capsys: pytest.CaptureFixture[str])
     make_sweep(runs, "two", [OPEN])
     launch("status")
     assert capsys.readouterr().out.splitlines() == [
-        "sweep  runs  failed  planned  succeeded",
-        "one       2       1        0          1",
-        "two       1       0        1          0",
+        "sweep  runs  failed  planned  succeeded   changed",
+        "one       2       1        0          1  just now",
+        "two       1       0        1          0  just now",
     ]
 
 
@@ -178,9 +179,18 @@ def test_status_of_a_sweep_shows_every_run_and_what_to_type(runs: Path, capsys: 
     launch("status", "one")
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["run", "state", "attempts", "progress", "time", "reason"]
-    assert lines[1].split() == [run_id_of(GOOD), "SUCCEEDED", "1", "100", "%", "1:30"]
-    assert lines[2].split(maxsplit=5) == [run_id_of(BAD), "FAILED", "1", "—", "1:30", "nan: the loss is not a number"]
+    age = [f"{int((time.time() - 1090) // 86_400):,}", "d", "ago"]
+    assert lines[0].split() == ["run", "state", "attempts", "progress", "time", "changed", "reason"]
+    assert lines[1].split() == [run_id_of(GOOD), "SUCCEEDED", "1", "100", "%", "1:30", *age]
+    assert lines[2].split(maxsplit=8) == [
+        run_id_of(BAD),
+        "FAILED",
+        "1",
+        "—",
+        "1:30",
+        *age,
+        "nan: the loss is not a number",
+    ]
     assert "one: 3 runs: 1 failed, 1 planned, 1 succeeded" in err
     assert "hint: 1 run not at work; `launch sweep FILE` resumes" in err
 

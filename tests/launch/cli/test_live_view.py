@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli.live_view import LiveView, seconds_left, shorten
+from launch.cli.live_view import LiveView, seconds_left
 from launch.cli.progress import ProgressTracker
 from launch.specs.resources import Resources
 from launch.store.state import Reason, State
@@ -15,9 +15,9 @@ def view(number: int, state: State = State.PENDING, step: int | None = None, att
     failed = state == State.FAILED
     return RunView(
         sweep="x",
-        run_id=f"mnist5k-s5-sequential-optim.lr={number}-model.d_state=64-s{number % 3}-0123abcd",
+        run_id=f"mnist5k-s5-sequential-optim.lr={number}-model.d_state=64-s{number % 3}-{number:08x}",
         experiment="mnist5k/s5",
-        settings={},
+        settings={"optim.lr": number},
         seed=number % 3,
         state=state,
         attempts=attempts,
@@ -65,7 +65,7 @@ def test_the_picture_never_overflows_the_screen(count: int, columns: int, rows: 
 
 def test_what_needs_a_person_is_shown_first_where_not_all_fits() -> None:
     lines = drawn(mixed(1000), 120, 12)
-    states = [line.split()[1] for line in lines[3:-1]]
+    states = [next(word for word in line.split() if word in set(State)) for line in lines[3:-1]]
     assert set(states) == {"RUNNING"}
     assert "700 pending" in lines[-1] and "100 failed" in lines[-1]
     assert "a sweep" in lines[0]
@@ -77,9 +77,77 @@ def test_running_shows_its_share_and_failing_its_last_words() -> None:
     assert "crash: a very long message" in lines[4]
 
 
-def test_long_ids_lose_their_middle() -> None:
-    assert shorten("abcdefghij-s0", 20) == "abcdefghij-s0"
-    assert shorten("mnist5k-s5-lr=1-s0-0123abcd", 16) == "mnist…0-0123abcd"
+GRID = [
+    {"optim.lr": lr, "model.dropout": dropout, "model.n_layers": layers, "model.norm": norm}
+    for lr in (0.001, 0.01)
+    for dropout in (0.0, 0.25)
+    for layers in (1, 3)
+    for norm in ("batch", "layer")
+]
+
+
+def grid_views(state: State, sweep: str = "x") -> list[RunView]:
+    names = [f"-lr={i}".join(["digits-s5", f"-s0-{i:04x}{sweep * 4:.4}"]) for i in range(len(GRID))]
+    return [replace(view(i, state), sweep=sweep, run_id=names[i], settings=one, seed=0) for i, one in enumerate(GRID)]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+@pytest.mark.parametrize("state", [State.PENDING, State.FAILED])
+def test_no_two_runs_look_alike(columns: int, state: State) -> None:
+    views = [
+        replace(one, run_id=one.run_id.replace("digits-s5", "digits-s5-norm=layer-dropout=0.25-n_layers=1-lr"))
+        for one in grid_views(state)
+    ]
+    lines = drawn(views, columns, 60)[3:]
+    runs = [line.partition(str(state))[0] for line in lines if str(state) in line]
+    assert len(set(runs)) == len(views)
+    assert sum("crash: a very" in line for line in lines) == (len(views) if state is State.FAILED else 0)
+    if columns == 80:
+        head = drawn(views, columns, 60)[2].split()
+        assert head[:5] == ["id", "lr", "dropout", "n_layers", "norm"]
+
+
+def test_what_fails_keeps_its_place_among_the_runs() -> None:
+    before = [view(0), view(1, State.RUNNING), view(2)]
+    after = [view(0), view(1, State.FAILED), view(2, State.RUNNING)]
+    orders = [[line.split()[1] for line in drawn(views, 200, 24)[3:]] for views in (before, after)]
+    assert orders == [["PENDING", "RUNNING", "PENDING"], ["PENDING", "FAILED", "RUNNING"]]
+
+
+def test_runs_of_several_sweeps_stand_under_the_names_of_their_sweeps() -> None:
+    views = [*grid_views(State.PENDING, "a")[:2], *grid_views(State.PENDING, "b")[:2]]
+    lines = [line.split()[0] for line in drawn(views, 80, 40)[3:]]
+    assert (lines[0], lines[3]) == ("a", "b")
+
+
+def test_a_running_run_shows_its_newest_metric_and_that_it_compiles(tmp_path: Path) -> None:
+    views: list[RunView] = []
+    for number, (timing, metrics) in enumerate(
+        [
+            ('{"step": 0, "of": 78}\n', ""),
+            ('{"step": 20, "of": 78, "steps_per_s": 9.0}\n', '{"step": 20, "lr": 0.1, "train/loss": 1.23456}\n'),
+            ('{"step": 39, "of": 78, "steps_per_s": 9.0}\n', '{"step": 39, "train/loss": 0.5}\n{"step": 3'),
+        ]
+    ):
+        folder = tmp_path / str(number) / "attempts/0"
+        folder.mkdir(parents=True)
+        (folder / "timing.jsonl").write_text(timing)
+        (folder / "metrics.jsonl").write_text(metrics)
+        step = (0, 20, 39)[number]
+        views.append(replace(view(number, State.RUNNING, step=step), run_dir=str(tmp_path / str(number)), steps=78))
+    head, first, second, third = drawn(views, 80, 20)[2:6]
+    assert head.split() == ["id", "lr", "seed", "state", "done", "train/loss", "time"]
+    assert first.split()[3:5] == ["RUNNING", "compiling"]
+    assert second.split()[4:7] == ["26", "%", "1.235"]
+    assert third.split()[4:7] == ["50", "%", "0.5"]
+
+
+def test_the_line_about_the_keys_is_last() -> None:
+    board = LiveView("x", keys="q: stop watching")
+    board._draws = True
+    board.show([view(0)])
+    assert shown(board, 80, 24)[-1].strip() == "q: stop watching"
+    assert len(shown(board, 80, 8)) < 8
 
 
 def test_share_done_counts_steps_of_what_runs() -> None:
@@ -164,6 +232,6 @@ def test_a_pipe_gets_one_line_per_change(capsys: pytest.CaptureFixture[str]) -> 
     first, *changes = err.splitlines()
     assert first == "mnist5k: 3 runs: 2 pending, 1 succeeded"
     assert [line.split()[1] for line in changes] == ["RUNNING", "SUCCEEDED", "RUNNING", "FAILED"]
-    assert changes[1].endswith("-s0-0123abcd  in 1:30")
+    assert changes[1].endswith("-s0-00000000  in 1:30")
     assert changes[2].endswith("2 attempts")
     assert "\x1b" not in err
