@@ -77,7 +77,7 @@ class RunDetails:
 
 
 def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
-    """Return what is stored about a run.
+    """Return the stored facts about a run.
 
     Args:
         sweep: The sweep.

@@ -55,7 +55,7 @@ class Removal:
 
 
 def plan_removal(store: Store, targets: Sequence[str]) -> list[Removal]:
-    """Return what can be deleted. Changes nothing.
+    """Return the sweeps and runs that can be deleted. Changes nothing.
 
     Args:
         store: The store of the runs.
@@ -114,7 +114,7 @@ def remove_all(removals: Sequence[Removal]) -> int:
 
 def _hide(state: SweepState, run_ids: Collection[str] | None) -> list[str]:
     """Take a sweep or runs out of the store; return the folders that are left to delete."""
-    if run_ids is None or state.manifest.listed.keys() <= set(run_ids):  # a sweep without runs is no sweep
+    if run_ids is None or state.manifest.listed.keys() <= set(run_ids):  # a sweep has runs
         return [_rename(state.folder)]
     header = replace(state.manifest.newest_header(), why=Trigger.REMOVE, created=time.time())
     state.freeze(header, [state.manifest.listed[run_id].entry for run_id in run_ids])

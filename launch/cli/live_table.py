@@ -64,9 +64,9 @@ def run_lines(views: Sequence[RunView], columns: int, now: float, progress: Prog
     table = _columns(views, columns, now, progress, noted=any(notes))
     widths = [column.width for column in table]
     left = columns - sum(widths) - GAP * len(widths)
-    beside = left >= _MIN_REASON
+    next_to = left >= _MIN_REASON
     head = [_aligned(column.name, column, width) for column, width in zip(table, widths, strict=True)]
-    lines = [_line([*head, "reason"] if beside and any(notes) else head, columns, style="dim")]
+    lines = [_line([*head, "reason"] if next_to and any(notes) else head, columns, style="dim")]
     sweep = views[0].sweep if len({view.sweep for view in views}) > 1 else None
     for row, (view, note) in enumerate(zip(views, notes, strict=True)):
         if sweep is not None and (row == 0 or view.sweep != views[row - 1].sweep):
@@ -76,11 +76,11 @@ def run_lines(views: Sequence[RunView], columns: int, now: float, progress: Prog
             style = STATE_COLOURS[view.state] if column.name == "state" else ""
             line.append(_aligned(column.cells[row], column, width), style=style)
             line.append(" " * GAP)
-        if note and beside:
+        if note and next_to:
             line.append(_cut(note, left), style="dim")
         line.truncate(columns)
         lines.append(line)
-        if note and not beside:
+        if note and not next_to:
             lines.append(_line([f"  └ {note}"], columns, style="dim"))
     return lines
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Verbs that neither read nor write run directories.
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
 # Verbs that are about stored runs, wherever these were submitted to. The other verbs with `--on` have their own.
-_OF_STORED_RUNS = {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm"}
+_OF_STORED_RUNS = {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm", "show"}
 # The message of argparse for a value that is not allowed.
 _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 

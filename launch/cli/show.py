@@ -97,7 +97,7 @@ def _placement(run: RunDetails) -> str:
 
 
 def _facts(run: RunDetails) -> dict[str, Any]:
-    """Return what a training writes into its result besides the metrics, such as the number of its parameters."""
+    """Return the facts in a result besides the metrics, such as the number of parameters."""
     hidden = ("metrics", "version", "environment")  # --json has them
     return {key: value for key, value in run.result.items() if key not in hidden}
 

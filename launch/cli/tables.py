@@ -38,9 +38,9 @@ def runs_table(views: Sequence[RunView], now: float) -> str:
         del facts["attempts"]
     own = identifying_columns(views)
     room = console.terminal_columns() - table_width(facts) - GAP
-    beside = room - table_width(own) - GAP >= min(longest, _REASON_ROOM)
+    next_to = room - table_width(own) - GAP >= min(longest, _REASON_ROOM)
     table = {**fit(own, room), **facts}
-    if beside or not longest:
+    if next_to or not longest:
         return _text({**table, **({"reason": reasons} if longest else {})}, "reason" if longest else None)
     head, *lines = _text(table, None).splitlines()
     told = [[line, *([_cut(f"  └ {why}")] if why else [])] for line, why in zip(lines, reasons, strict=True)]
