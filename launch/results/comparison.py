@@ -20,8 +20,8 @@ class ComparedRow:
     """One row of the comparison.
 
     Attributes:
-        experiment: The recipe; several are joined by ` | `, in the order of the sweeps.
-        settings: The value of each column; several values likewise.
+        experiment: The recipe; several are joined by a bar, in the order of the sweeps.
+        settings: The value of each column; several values are joined in the same way.
         of: The row of each metric in each sweep that has it, by sweep and metric.
     """
 
@@ -38,7 +38,7 @@ def compare(results: Results, sweeps: Sequence[str]) -> list[ComparedRow]:
 
     Args:
         results: The results of the sweeps, from `gather_all`.
-        sweeps: The names of the sweeps, the first of which the others are compared with.
+        sweeps: The names of the sweeps. The others are compared with the first.
     """
     matches: list[dict[str, RunGroup]] = []
     left = list(results.groups)

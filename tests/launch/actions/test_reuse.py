@@ -26,7 +26,7 @@ def other_file(runs: EditedSweep, text: str) -> Path:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> EditedSweep:
-    """A sweep of two configurations with two seeds, of which one run has failed."""
+    """A sweep of two configurations with two seeds; one of its runs has failed."""
     made = EditedSweep(tmp_path)
     made.write("{experiment: digits/s5, seeds: 2, grid: {optim.lr: [1e-3, 2e-3]}}")
     *good, bad = made.submit().views
