@@ -12,6 +12,7 @@ from launch.results.curves import MAX_POINTS, Curve, draw_curves, thin
 from launch.results.export import setting_names
 from launch.results.format import html_table, is_percent, setting_cells, table_cells
 from launch.results.table import ResultRow
+from launch.store.state import State
 from launch.store.view import RunView
 from s5.run_dir.result import read_metrics
 
@@ -53,10 +54,18 @@ def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView], n
 <p>{len(views)} runs: {html.escape(states)}</p>
 {_table(rows)}
 {"".join(f"<p>{html.escape(note)}</p>" for note in notes)}
+{_failures(views)}
 {pictures}
 <footer>Written by <code>launch report {title}</code> on {time.strftime("%Y-%m-%d %H:%M %Z")}</footer>
 </body></html>
 """
+
+
+def _failures(views: Sequence[RunView]) -> str:
+    """Return a table of the runs that failed, each with its reason; "" without any."""
+    failed = [view for view in views if view.state is State.FAILED]
+    rows = [[view.run_id, str(view.attempts), str(view.reason or ""), view.message or ""] for view in failed]
+    return f"<h2>failed</h2>\n{html_table(['run', 'attempts', 'reason', 'message'], rows)}" if rows else ""
 
 
 def _table(rows: Sequence[ResultRow]) -> str:

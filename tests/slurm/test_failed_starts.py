@@ -37,6 +37,10 @@ def until_gone(slurm: Slurm) -> None:
         ),
         (["module() { echo 'no such module' >&2; return 1; }", "module load cuda/99"], "ended with 1: no such module"),
         (["if true; then"], "ended with 2: syntax error: unexpected end of file"),
+        (
+            ["set -x", "cat /no/such/file"],
+            "line 2, `cat /no/such/file`, ended with 1: cat: /no/such/file: No such file",
+        ),
         (["cd /nowhere && ls"], "setup line 1, `cd /nowhere && ls`, ended with 1"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
@@ -90,6 +94,7 @@ def test_a_node_without_the_interpreter_is_a_failed_start_that_every_command_tel
         assert not slurm.jobs()
         assert "2 failed" in project.said
     assert project.attempt(second.run_dir, 0)["exit_code"] == 127
+    assert f"{interpreter}: No such file or directory" in project.launch("report", "x", "--output", "-")
     assert "No such file or directory" in project.launch("logs", second.run_id)
     told = project.launch("doctor", "--on", "test", "--json")
     assert "2 failed to start; " in told and "`launch retry x` runs them again" in told
@@ -144,7 +149,7 @@ def test_a_job_whose_log_cannot_be_written_is_told_by_slurm(project: Project, sl
     shutil.move(folder.with_name("hidden"), folder)
     (view,) = project.views()
     assert (view.state, view.reason) == (State.FAILED, Reason.START), view
-    assert "before the run started; it has no log" in (view.message or "")
+    assert "before the run started; it has no log: perhaps its node does not see" in (view.message or "")
 
 
 def test_jobs_that_a_user_removes_or_that_are_asked_to_stop_in_setup_have_not_failed(
@@ -185,3 +190,32 @@ def test_a_prolog_that_fails_is_a_failed_start_and_takes_no_second_node(project:
     prolog.write_text("#!/bin/sh\n")
     project.launch("retry", "x")
     project.until(State.SUCCEEDED)
+
+
+def test_a_requeued_job_that_fails_to_start_is_an_attempt_after_the_one_that_was_interrupted(
+    project: Project, slurm: Slurm, interpreter: Path
+) -> None:
+    project.sweep(runs=1)
+    project.hold()
+    submit(project)
+    project.until_started(1)
+    interpreter.unlink()
+    slurm.call("scontrol", "requeue", f"{slurm.jobs('%F')[0]}_0")
+    until_gone(slurm)
+    (view,) = project.views()
+    assert (view.state, view.reason, view.attempts) == (State.FAILED, Reason.START, 2), view
+    assert "begun" in project.launch("logs", view.run_id, "--attempt", "0")
+    assert "No such file or directory" in project.launch("logs", view.run_id)
+    submit(project)
+    assert project.reasons(view.run_dir)[1:] == ["start"]
+    assert project.views()[0].attempts == 2
+
+
+def test_a_run_of_several_nodes_whose_first_node_fails_has_one_failed_start(project: Project, slurm: Slurm) -> None:
+    project.profile(setup=['test "$SLURM_NNODES" = 1 || { echo two nodes >&2; exit 17; }'])
+    project.sweep(runs=1, resources={"nodes": 2, "cpus_per_task": 1})
+    submit(project)
+    until_gone(slurm)
+    (view,) = project.views()
+    assert (view.state, view.attempts) == (State.FAILED, 1)
+    assert "ended with 17: two nodes" in (view.message or "")

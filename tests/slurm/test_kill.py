@@ -48,7 +48,8 @@ def test_supervisors_and_payloads_killed_at_every_step(harness: MakeHarness) -> 
     for number, point in enumerate(ATTEMPT_POINTS):
         killed.fault(point)
         assert not list(killed.sweep.glob("*/result.json")), f"{point} was not passed"
-        assert len(list(killed.sweep.glob("*/attempts/[0-9]*"))) == number, point
+        # The next command records a job that was killed before it had claimed an attempt.
+        assert len(list(killed.sweep.glob("*/attempts/[0-9]*"))) == number + (number > 0), point
     ends_well(killed)
 
 

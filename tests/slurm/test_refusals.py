@@ -145,6 +145,18 @@ def test_two_options_for_memory_are_named(project: Project, slurm: Slurm) -> Non
     project.until(State.SUCCEEDED)
 
 
+def test_a_full_job_table_takes_a_part_of_an_array_too(project: Project, slurm: Slurm) -> None:
+    slurm.configure(replace(slurm.settings, max_job_count=25, max_array_size=11))
+    project.sweep(runs=40)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    fitted = len(slurm.jobs())
+    assert 21 <= fitted <= 25
+    assert f"{fitted} submitted to test in 3 arrays" in project.said
+    assert f"{40 - fitted} wait for room in the queue" in project.said
+    project.hold(False)
+
+
 def test_a_full_job_table_takes_what_fits_says_why_and_goes_on(
     project: Project, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,17 +21,16 @@ _SHOWN_CHARS = 120  # how much of a setup line a message quotes
 # renamed, and the run is submitted again; a setup that lasts until the time limit would never end, so it is one.
 _PRELUDE = """\
 launch_log={log}
-launch_name() {{ printf '{mark}%s: ' "${{SLURMD_NODENAME:-$HOSTNAME}}"; }}
+launch_say() {{ printf '{mark}%s: %s\\n' "${{SLURMD_NODENAME:-$HOSTNAME}}" "$1"; }}
 launch_end() {{
-  trap - EXIT
-  launch_name
+  {{ set +x; trap - EXIT; }} 2>/dev/null
   if [ "$1" != 0 ] || [ -n "${{launch_exit-}}" ]; then
-    echo "$launch_step ended with $1"
+    launch_say "$launch_step ended with $1"
     [ "$1" != 0 ] || builtin exit 1
   elif [ "$SECONDS" -ge {limit_s} ]; then
-    echo "$launch_step had not ended at the time limit"
+    launch_say "$launch_step had not ended at the time limit"
   else
-    echo "a signal ended the job before the run started"
+    launch_say "a signal ended the job before the run started"
     mv -f "$launch_log" "${{launch_log%.log}}.early.log"
   fi
 }}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal as signals
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ from launch.supervise.retry_policy import may_retry
 _INNOCENT = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
 _TAIL_BYTES = 1 << 13
 _SAID = re.compile(rf"{MARK}([^:]*): (.*)")
+_NOT_SAID = re.compile(rf"{MARK}|\++ ")  # lines of this launcher's shell lines, and what `set -x` prints
 _ENDED_WITH = re.compile(r" ended with (\d+)$")
 _SHELL = re.compile(r"^\S*slurm_script: (?:line \d+: )?")
 # What Slurm writes to the log of a job that it ends.
@@ -52,6 +54,8 @@ class _Why:
     message: str  # begins after the number of the job
     exit_code: int | None
     node: str | None
+    reason: Reason = Reason.START
+    signal: int | None = None
 
 
 @final
@@ -139,12 +143,27 @@ class FailedStarts:
         if end.state == "COMPLETED" and not begun:  # the run had a result, or another process worked on it
             return None
         words = [] if end.state in ("", "FAILED", "COMPLETED") else [f"as {end.state}"]
-        words += [f"with signal {signal}"] if signal.isdigit() and int(signal) else []
-        words += [f"with exit code {code}"] if code.isdigit() and (int(code) or not words) else []
+        # Slurm has own codes above the signals, such as 0:53 for a log that cannot be opened.
+        killed_by = int(signal) if end.state == "FAILED" and signal.isdigit() and 0 < int(signal) <= 31 else None
+        words += [f"with signal {killed_by}"] if killed_by else []
+        shown = code if signal in ("", "0") else end.exit_code
+        words += [f"with exit code {shown}"] if code.isdigit() and (int(code) or not words) else []
         where = f"on {end.node} " if end.node else ""
-        detail = f": {_SHELL.sub('', said[-1])}" if said else "" if begun else "; it has no log"
+        detail = (
+            f": {_SHELL.sub('', said[-1])}"
+            if said
+            else ""
+            if begun
+            else f"; it has no log: perhaps its node does not see {self._sweep}"
+        )
         message = f"{where}ended {' '.join([*words, 'before the run started'])}{detail}"
-        return _Why(message=message, exit_code=int(code) if code.isdigit() else None, node=end.node or None)
+        return _Why(
+            message=message,
+            exit_code=int(code) if code.isdigit() and not killed_by else None,
+            node=end.node or None,
+            reason=Reason.KILLED if killed_by == signals.SIGKILL else Reason.START,
+            signal=killed_by,
+        )
 
 
 def _find_stuck(sweep: str, arrays: Sequence[Array], listing: QueueSnapshot) -> frozenset[QueueRow]:
@@ -184,7 +203,7 @@ def _told(said: Sequence[str]) -> _Why | None:
         return None
     node, message = match.groups()
     code = _ENDED_WITH.search(message)
-    before = next((_SHELL.sub("", line) for line in reversed(said[:-1]) if not _SAID.match(line)), None)
+    before = next((_SHELL.sub("", line) for line in reversed(said[:-1]) if not _NOT_SAID.match(line)), None)
     detail = f": {before}" if before else ""
     return _Why(message=f"on {node}: {message}{detail}", exit_code=int(code[1]) if code else None, node=node)
 
@@ -221,10 +240,11 @@ def _record(sweep: str, array: Array, index: int, number: int, why: _Why, ended:
         node=why.node,
         started=ended,
         ended=ended,
-        reason=Reason.START,
+        reason=why.reason,
         exit_code=why.exit_code,
+        signal=why.signal,
         message=printable(f"job {job} {why.message}"),
-        retry=may_retry(header.retry, Reason.START, path, since=task.retried),
+        retry=may_retry(header.retry, why.reason, path, since=task.retried),
     )
 
 

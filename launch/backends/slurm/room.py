@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from launch.backends.slurm.client import ClientError, run_client
@@ -42,7 +42,8 @@ def send_what_fits(
         full = full or sent.full
         if sent.full is None or sent.jobs:
             sent.full = full
-            return sent, sum(len(request.record.tasks) for request in requests if request.record.uuid in sent.jobs)
+            taken = {t.run_id for r in requests if r.record.uuid in sent.jobs for t in r.record.tasks}
+            return sent, len(taken) + _send_rest(part, taken, sent, profile, limits, lock, known)
         count = _fewer(count, sent.full, limits)
     return sent, 0
 
@@ -53,6 +54,29 @@ def explain_full(error: ClientError, limits: Limits) -> str:
         age = f", and jobs that have ended stay in it for {limits.job_age_s} s" if limits.job_age_s else ""
         return f"Slurm's table of all users' jobs is full (MaxJobCount={limits.job_table}{age}): {error.message}"
     return limit_in(error) or error.message
+
+
+def _send_rest(
+    want: SubmissionInput,
+    taken: Collection[str],
+    sent: Sent,
+    profile: Profile,
+    limits: Limits,
+    lock: int,
+    known: Mapping[str, str],
+) -> int:
+    """Submit a part of the first array that did not fit; return how many runs were submitted, and add them to `sent`.
+
+    Arrays that share `max_parallel`, or that wait for others, are left to the next command.
+    """
+    if sent.full is None or not isinstance(sent.full, TableFull) or want.max_parallel is not None or want.unmet.left:
+        return 0
+    rest = [(task, resources) for task, resources in want.tasks if task.run_id not in taken]
+    rest = rest[: _fewer(len(rest), sent.full, limits)]
+    more, count = send_what_fits(replace(want, tasks=rest), profile, limits, lock, known, queued=True)
+    sent.jobs |= more.jobs
+    sent.notes |= more.notes
+    return count
 
 
 def _fewer(count: int, full: ClientError, limits: Limits) -> int:

@@ -42,7 +42,7 @@ _TESTED = re.compile(r"Job \d+ to start at ")
 
 
 class TableFull(ClientError):
-    """The controller has no room for so many jobs of all users (`MaxJobCount`); it may have room for fewer."""
+    """The controller has no room for these jobs (`MaxJobCount`, of all users); it may have room for fewer."""
 
 
 @dataclass(frozen=True)

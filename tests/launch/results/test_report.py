@@ -7,7 +7,7 @@ import pytest
 from launch.cli import main
 from launch.results.curves import Curve, draw_curves, thin
 from launch.results.report import make_page
-from launch.store.state import State
+from launch.store.state import Reason, State
 from s5.run_dir.result import metrics_line
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
@@ -71,6 +71,16 @@ def test_curves_stay_inside_the_picture(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_sweep_without_metrics_is_a_table(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "x", [Made()])
     assert "<svg" not in make_page("x", [], sweep.views())
+
+
+def test_failed_runs_stand_on_the_page_with_their_reasons(tmp_path: Path) -> None:
+    message = "job 7_0 on n1: setup line 1, `module load <x>`, ended with 1"
+    made = [Made(seed=0, state=State.FAILED, reason=Reason.START, message=message), Made(seed=1)]
+    page = make_page("x", [], make_sweep(tmp_path, "x", made).views())
+    parser = Balanced()
+    parser.feed(page)
+    assert message in parser.text and run_id_of(made[0]) in parser.text
+    assert run_id_of(made[1]) not in parser.text
 
 
 def test_a_level_curve_can_be_drawn() -> None:
