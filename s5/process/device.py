@@ -64,7 +64,7 @@ def start(platform: Platform) -> None:
 
 def _no_device(platform: Platform, said: str) -> UserError:
     """Return the error about a device that JAX does not find; `any` can only fail by `JAX_PLATFORMS`."""
-    why = next(iter(said.splitlines()), "no plug-in is installed for it")
+    why = next(iter(said.splitlines()), "no plug-in is installed")
     named = os.environ.get("JAX_PLATFORMS")
     if platform is Platform.any and named:
         return UserError(

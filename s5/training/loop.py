@@ -6,10 +6,10 @@ can be stopped or killed between any two of them. A checkpoint records what is d
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from s5.catalog import check_version, dataset_info
 from s5.config.compat import compat_switches
+from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
 from s5.config.training import describe_long_warmup
 from s5.data import Dataset, load
@@ -26,6 +26,7 @@ from s5.training.checkpoints import BEST
 from s5.training.extension import load_extended
 from s5.training.initial_parameters import describe_initial
 from s5.training.metrics_writer import MetricsListener, MetricsWriter, NullWriter
+from s5.training.progress import Progress, check_same_run
 from s5.training.schedule import has_plateaued
 from s5.training.scores import format_scores, rank
 from s5.training.step import MetricWindow
@@ -33,31 +34,6 @@ from s5.training.task import Task, check_same_task
 from s5.training.trainer import Trainer
 
 _OTHER_DATA = "restore the files and the config that the run began with, or start it again in another folder"
-
-
-@dataclasses.dataclass(kw_only=True)
-class Progress:
-    """The state of the loop on the host; part of every checkpoint.
-
-    Attributes:
-        step: Steps done.
-        evaluated_step: The last step with a written evaluation.
-        best_step: The evaluated step with the best validation score; None before the first.
-        best: The scores at `best_step`.
-        data: The position of the iterator over the training batches.
-        task: The fields of the data's `s5.training.task.Task`.
-        init_from: The record of the parameters that the run started from; None if they were random.
-        extends: The record of the finished run that this run continues; None for a run from the start.
-    """
-
-    step: int = 0
-    evaluated_step: int = 0
-    best_step: int | None = None
-    best: dict[str, float] = dataclasses.field(default_factory=dict)
-    data: dict[str, Any] = dataclasses.field(default_factory=dict)
-    task: dict[str, Any] = dataclasses.field(default_factory=dict)
-    init_from: dict[str, Any] | None = None
-    extends: dict[str, Any] | None = None
 
 
 @fixed_numerics()
@@ -142,7 +118,8 @@ class Loop:
         self.steps_per_epoch = self.trainer.steps_per_epoch
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = {**device.environment(), "devices": self._devices.count}
-        self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)))
+        identity = science_hash(to_dict(config))
+        self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)), science_hash=identity)
         self._zero_shot = _load_zero_shot(config, dataset)
         self._best_arrays: checkpoints.Arrays = {}
         self._pending: tuple[int, MetricWindow] | None = None
@@ -152,7 +129,8 @@ class Loop:
     def _resume(self, run_dir: Path) -> None:
         """Restore the newest valid checkpoint of the run, or of the run that it extends; without one, start fresh."""
         checkpoint = self._devices.broadcast_from_main(checkpoints.newest(run_dir) if self._is_main else None)
-        is_own = checkpoint is not None
+        if is_own := checkpoint is not None:
+            check_same_run(checkpoint.progress.get("science_hash"), self.progress.science_hash or "", run_dir)
         if not is_own and self._config.train.extend_from is not None:
             checkpoint = self._devices.broadcast_from_main(load_extended(self._config) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
@@ -164,7 +142,8 @@ class Loop:
         if checkpoint is None:
             return
         self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
-        self.progress = Progress(**{**checkpoint.progress, "task": self.progress.task})
+        own = {"task": self.progress.task, "science_hash": self.progress.science_hash}
+        self.progress = Progress(**{**checkpoint.progress, **own})
         self._saved = (self.progress.step, self.progress.evaluated_step)
         if is_own:
             self._writer.write_resumed_from(checkpoint.attempt, checkpoint.step)

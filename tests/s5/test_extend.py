@@ -109,3 +109,13 @@ def test_in_a_sweep_the_extended_run_is_part_of_the_identity(tiny: list[str], fi
     assert json.loads(json.dumps(run.config))["train"]["extend_from"] == str(finished)
     with pytest.raises(LaunchError, match=r"model.d_model is 8 in that run and 32 in this one"):
         Composer().plan_all(single_run("digits/s5", [*longer, "model.d_model=32"]).runs)
+
+
+def test_a_checkpoint_of_another_config_is_refused(program: Program, finished: Path) -> None:
+    config = finished / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("epochs: 2\n", "epochs: 3\n"))
+    (finished / "result.json").unlink()
+    code, _, err = program.run("train", finished, WANDB_MODE="disabled")
+    assert code == Exit.USER_ERROR and "its checkpoints are of a run with another config" in err
+    assert "python -m s5 extend" in err and not (finished / "result.json").exists()

@@ -229,7 +229,7 @@ def test_a_run_does_not_go_on_with_other_data(
     assert "that the run began with" in (caught.value.hint or "")
     monkeypatch.undo()
     other = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=32))
-    with pytest.raises(UserError, match="the checkpoint's batches have batch_size=64, but this run has 32"):
+    with pytest.raises(UserError, match="its checkpoints are of a run with another config"):
         attempt(other, tmp_path)
 
 
