@@ -108,18 +108,20 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
     """Return the mounts that every run needs, and the caches among them, which must be made if they are missing.
 
     Args:
-        configs: The runs' configurations; they name the data, and runs to start from. Missing folders are left out.
+        configs: The runs' configurations; they name the data, plug-ins, and runs to start from. Missing folders are
+            left out.
 
     Raises:
         LaunchError: If links in the data lead to too many places.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
-    caches, roots, systems = {base: None}, dict[Path, None](), dict[Path, None]()
+    caches, roots, systems, plugins = {base: None}, dict[Path, None](), dict[Path, None](), dict[str, None]()
     for config in configs:
         train: Mapping[str, Any] = config.get("train") or {}
         for source in (train.get("init_from"), train.get("extend_from")):
             if source is not None and os.path.isabs(source):  # the runs of a block are in the sweep's folder
                 roots[Path(source)] = None
+        plugins.update(dict.fromkeys(map(str, config.get("plugins") or ())))  # the copies, which may not exist yet
         data: Mapping[str, Any] = config.get("data") or {}
         roots[data_root(data.get("root"))] = None
         caches[cache_folder(data.get("cache"))] = None
@@ -127,6 +129,7 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
             folders = CATALOG[name].system_folders if name in CATALOG else ()
             systems.update(dict.fromkeys(map(Path, folders)))
     found = [Mount(source=str(folder), target=str(folder), writable=True) for folder in caches]
+    found += [Mount(source=folder, target=folder) for folder in plugins if os.path.isabs(folder)]
     for folder in (*roots, *systems):
         if folder.is_dir():
             place = os.path.normpath(folder)

@@ -143,7 +143,10 @@ def plan_containers(
 def _find_image(
     options: ContainerOptions, profile: Profile, root: Path, obstacles: list[LaunchError], *, gpus: bool
 ) -> tuple[Image | None, Callable[[], Image] | None]:
-    """Return the image of runs, and a function that converts it if it is a file; add an obstacle if it is not found."""
+    """Return the image of runs, and a function that makes the file that the runtime executes.
+
+    The function is None for an image of an engine. If no image is found, both are None, and an obstacle is added.
+    """
     from launch.containers.engine.network import check_network  # most runs have no container
     from launch.containers.images.request import ImageRequest
     from launch.containers.images.resolve import resolve_image

@@ -1,4 +1,4 @@
-"""End containers whose supervisors have died: for `launch retry`, `cancel` and `gc`, and for no other command.
+"""End containers whose supervisors have died: for `launch retry`, `cancel`, `rm` and `gc`, and for no other command.
 
 The supervisor of the run's next attempt does it too (`launch.supervise.container_session`).
 """

@@ -210,7 +210,8 @@ def check_sweeps(store: Store) -> Iterator[Check]:
         left = {state: sum(v.state == state for v in views) for state in (State.LOST, State.PREEMPTED, State.PLANNED)}
         if any(left.values()):
             words = ", ".join(f"{count} {state.lower()}" for state, count in left.items() if count)
-            yield warn(f"sweep {name}", f"{words}, and no process works on it", "`launch sweep FILE` resumes it")
+            found = f"{words}, and no process of this machine works on it"
+            yield warn(f"sweep {name}", found, "`launch status` asks its cluster; `launch sweep FILE` resumes it")
         unstarted = [v for v in views if v.state is State.FAILED and v.reason is Reason.START]
         if unstarted:
             words = f"{len(unstarted)} failed to start; {unstarted[0].run_id}: {unstarted[0].message}"

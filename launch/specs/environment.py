@@ -1,9 +1,9 @@
 """Which variables of the user's shell reach the programs that the launcher starts.
 
 A shell inside of an allocation, a job step or an MPI job has variables that describe this job. Others are options of
-Slurm's commands, container runtimes, JAX or W&B. All of them would change what the profile and the sweep file ask for,
-or the numbers of a run. They are dropped, unless the profile's `env` names them. The page docs/environment.md lists
-them with their documentation.
+Slurm's commands, container runtimes, JAX or W&B. Most of them would change what the profile and the sweep file ask
+for, or the numbers of a run. These are dropped, unless the profile's `env` names them. The page docs/environment.md
+lists them with their documentation.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ _URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
 
 
 def _folders(*names: str) -> tuple[str, ...]:
-    """Return the possible paths of folders of the archive: without the archive's outer folders, or inside them."""
+    """Return the places of folders: directly in the data folder, or below the folders that the archive unpacks to."""
     return tuple(f"{above}{name}" for name in names for above in ("", "lra_release/lra_release/", "lra_release/"))
 
 

@@ -32,6 +32,7 @@ from tests.slurm.trained import TINY, parameters
 # Five checkpoints, so that there is time to stop it after the first.
 _SHORT = {**TINY, "train.epochs": 10, "train.checkpoint_every_steps": 8}
 # Of the compiler's work only what every result depends on.
+PLUGIN = Path(__file__).parents[2] / "docs/examples/gru"
 QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 PACKAGES = sysconfig.get_path("purelib")
 
@@ -111,7 +112,9 @@ def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
         interrupt: Whether to stop it at its first checkpoint, like a preemption, and to resume it.
     """
     settings = {**_SHORT, "data.cache": str(folder.parent / "cache")}
-    (folder / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "base": settings, "seeds": 1}))
+    # The run does not use the plug-in, but it cannot start without it.
+    sweep = {"experiment": "digits/s5", "base": settings, "seeds": 1, "plugins": [str(PLUGIN)]}
+    (folder / "x.yaml").write_text(json.dumps(sweep))
     (folder / "slurm").mkdir()
     mounts = [f"{mount.source}:{mount.target}" for mount in profile.mounts]
     said = {"runtime": profile.runtime, "image": profile.image, "env": profile.env, "mounts": mounts}

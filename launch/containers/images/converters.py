@@ -96,7 +96,10 @@ class Conversion:
 
 
 def make_sif(maker: Conversion, place: Path) -> None:
-    """Make a .sif file with Apptainer, from an archive of the image with this id: its name may have moved since."""
+    """Make a .sif file with Apptainer.
+
+    If an engine holds the image, it is saved by its id, since its name may have moved. Else it comes from the registry.
+    """
     _need("apptainer", "on a machine with Apptainer, or bring a .sif file and name it with image:")
     source = f"docker://{maker.image.reference}"
     if maker.held is not None:

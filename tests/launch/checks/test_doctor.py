@@ -119,7 +119,7 @@ def test_unfinished_sweeps_are_named(tmp_path: Path) -> None:
     make_sweep(tmp_path, "left", [Made(state=State.LOST), Made(state=State.PLANNED, seed=1)])
     (check,) = doctor.check_sweeps(Store(tmp_path))
     assert (check.name, check.level) == ("sweep left", Level.WARN)
-    assert check.message == "1 lost, 1 planned, and no process works on it"
+    assert check.message == "1 lost, 1 planned, and no process of this machine works on it"
 
 
 def test_a_check_that_breaks_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
