@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from launch.errors import LaunchError, did_you_mean
+from launch.errors import LaunchError, StoreError, did_you_mean
 from launch.store.damage import REPAIR_HINT, sweeps_without_manifest
 from launch.store.store import Store
 from s5.run_dir.result import RUN
@@ -33,20 +33,30 @@ class OtherPlace(NamedTuple):
     option: str  # such as `--on mycluster`
 
 
-def other_places(store: Store, word: str) -> list[OtherPlace]:
-    """Return the other folders of runs in which `word` names a sweep or a run: the default and the profiles' own."""
+def other_places(store: Store, word: str | None) -> list[OtherPlace]:
+    """Return the other folders of runs in which `word` names a sweep or a run: the default and the profiles' own.
+
+    If `word` is None, they are the folders that have any sweeps.
+    """
     from launch.profiles.folders import runs_dirs
 
     places = {Path(folder): f"--on {name}" for name, folder in runs_dirs().items()}
     default = open_store().root
     places[default] = places.get(default) or f"--runs {shlex.quote(str(default))}"
     places.pop(store.root, None)
-    name = _name_in_file(Path(word)) if word.endswith(_YAML) else word.rstrip("/")
-    return [
-        OtherPlace(root, option)
-        for root, option in places.items()
-        if root.is_dir() and (os.path.isdir(root / name / "manifest") or _matching_runs(Store(root), word))
-    ]
+    return [OtherPlace(root, option) for root, option in places.items() if _has(Store(root), word)]
+
+
+def _has(store: Store, word: str | None) -> bool:
+    """Return whether a word names a sweep or a run in a store that may not be readable; without a word, any sweep."""
+    try:
+        names = store.sweeps()
+        if word is None or not names:
+            return bool(names)
+        name = _name_in_file(Path(word)) if word.endswith(_YAML) else word.rstrip("/")
+        return name in names or bool(_matching_runs(store, word))
+    except StoreError:
+        return False
 
 
 def _with_others(error: LaunchError, store: Store, word: str) -> LaunchError:

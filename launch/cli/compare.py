@@ -37,11 +37,12 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the comparison, or write it to a file."""
-    from launch.actions.targets import find_sweep, open_store
+    from launch.actions.targets import find_sweep
+    from launch.cli.location import open_location
     from launch.cli.problems import warn_of_damage, warn_of_unreadable
     from launch.results.gather import gather_all
 
-    store = open_store(args.runs)
+    store = open_location(args)
     states = {state.name: state for state in (find_sweep(store, word).state() for word in args.sweeps)}
     if len(states) < 2:
         raise LaunchError(

@@ -90,6 +90,11 @@ def count_free(views: Iterable[RunView]) -> dict[State, int]:
     return count_states(view for view in known if not (stuck and view.waits))
 
 
+def first_failed(views: Iterable[RunView]) -> str:
+    """Return the first failed run as `SWEEP/RUN`, for the command that shows its log; `RUN` if none has failed."""
+    return next((f"{view.sweep}/{view.run_id}" for view in views if view.state == State.FAILED), "RUN")
+
+
 def state_words(counts: dict[State, int]) -> str:
     """Return counts of states as text, such as `2 running, 1 failed, 3 succeeded`."""
     return ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())

@@ -150,7 +150,8 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
     else:
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
-    advise(name, formatting.count_states(submission.left_alone), options=options)
+    stopped = submission.left_alone
+    advise(name, formatting.count_states(stopped), formatting.first_failed(stopped), options=options)
     return ExitCode.OK
 
 
@@ -252,7 +253,7 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
             f"corrected, `launch retry {name}{options}` without a correction"
         )
     else:
-        advise(name, formatting.count_free(views), failed[0].run_id if failed else "RUN", options=options)
+        advise(name, formatting.count_free(views), formatting.first_failed(failed), options=options)
 
 
 def _show_results(state: SweepState) -> None:

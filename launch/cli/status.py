@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from launch.cli.parser import Parser
     from launch.store.manifest import Manifest
+    from launch.store.store import Store
     from launch.store.sweep_state import SweepState
     from launch.store.view import RunView
 
@@ -91,7 +92,7 @@ def execute(args: argparse.Namespace) -> int:
         console.note(f"no run is {' or '.join(args.state)}")
     elif args.sweep is None:
         console.note(f"no sweeps under {store.root}")
-        console.hint("`launch sweep FILE` starts one")
+        console.hint(f"`launch sweep FILE` starts one{_others(store)}")
     else:
         _runs(names[0], sweeps[names[0]], states[0])
     return ExitCode.USAGE if damaged else ExitCode.OK
@@ -136,7 +137,14 @@ def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:
     console.note(
         f"{name}: {formatting.plural(len(views), 'run')}" + (f": {formatting.state_words(counts)}" if counts else "")
     )
-    advise(name, formatting.count_free(views), manifest=state.manifest)
+    advise(name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
+
+
+def _others(store: Store) -> str:
+    """Return which other folders of runs have sweeps, as text that continues a hint."""
+    from launch.actions.targets import other_places
+
+    return "".join(f"; there are sweeps under {each.root}: add `{each.option}`" for each in other_places(store, None))
 
 
 def advise(

@@ -44,5 +44,5 @@ def execute(args: argparse.Namespace) -> int:
         return ExitCode.SOME_FAILED
     damaged = warn_of_damage([state])
     console.note(f"{sweep.name}: {words}")
-    advise(sweep.name, formatting.count_free(views), manifest=state.manifest)
+    advise(sweep.name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
     return ExitCode.USAGE if damaged else exit_code(views)

@@ -60,7 +60,8 @@ def execute(args: argparse.Namespace) -> int:
     views = [view for state in states for view in state.views()]
     console.note(f"{title}: {formatting.state_words(formatting.count_states(views))}")
     only = states[0] if len(names) == 1 else None
-    advise(title if only else "SWEEP", formatting.count_free(views), manifest=only and only.manifest)
+    name, failed = title if only else "SWEEP", formatting.first_failed(views)
+    advise(name, formatting.count_free(views), failed, manifest=only and only.manifest)
     return ExitCode.USAGE if damaged else exit_code(views)
 
 

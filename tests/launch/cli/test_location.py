@@ -70,7 +70,8 @@ def test_the_hints_of_status_carry_the_place(place: Path, capsys: pytest.Capture
     _, out, err = typed("status", "old", "--on", "station", capsys=capsys)
     assert run_id_of(BAD) in out
     logs, retry = commands(err)
-    assert logs == ["logs", "RUN", "--on", "station"]
+    assert logs == ["logs", f"old/{run_id_of(BAD)}", "--on", "station"]
+    assert typed(*logs, capsys=capsys)[1] == "oh\n"
     assert retry == ["retry", "old", "--runs", str(place)]  # its --on says where the runs execute
     for verb in ("results", "report", "gc"):
         assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
@@ -85,6 +86,13 @@ def test_a_sweep_that_is_elsewhere_is_found(place: Path, verb: str, capsys: pyte
     assert f"'old' under {Path('runs').absolute()}; it is under {place}" in err
     assert "hint: add `--on station`" in err
     assert typed(verb, "old", "--on", "station", capsys=capsys)[0] == 0
+
+
+def test_sweeps_that_are_all_elsewhere_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "old", [BAD])
+    assert f"there are sweeps under {place}: add `--on station`" in typed("status", capsys=capsys)[2]
+    (place.parent / "slurm" / "other.yaml").write_text("runs_dir: /proc/1/root/secret\n")  # not readable, or absent
+    assert typed("status", capsys=capsys)[0] == 0
 
 
 def test_a_run_that_is_elsewhere_is_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

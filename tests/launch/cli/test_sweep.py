@@ -152,7 +152,7 @@ def test_failures_end_with_1_and_what_to_type_and_retry_mends_them(
     out, err = capfd.readouterr()
     assert "1 failed" in out
     assert err.count("no luck today") >= 3
-    assert "hint: `launch logs digits-s5-lr=0.001" in err and "`launch retry x` runs them again" in err
+    assert "hint: `launch logs x/digits-s5-lr=0.001" in err and "`launch retry x` runs them again" in err
     (control / "fail").unlink()
     assert main(["sweep", "x.yaml", "--runtime", "bare"]) == 1
     assert "`launch retry x --runtime bare` runs them again" in capfd.readouterr().err
