@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, final
 
+from launch.actions.changed_data import describe_changed_data
 from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_containers_of_sweep
 from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
@@ -220,6 +221,7 @@ def plan_runs(
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
             *_describe_missing_key(runs),
+            *describe_changed_data(runs, views),
             *_describe_long_warmups(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
             *notes,

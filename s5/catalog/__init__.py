@@ -1,14 +1,16 @@
 """The catalog of data sets: names, sizes, files, checksums, and folders to search. Standard library only.
 
-The launcher reads the catalog to find missing data before a run is queued, and `s5.data` reads it to load data. No
-function of this package opens a raw file. Each module contains the entries of one kind of data.
+The launcher reads the catalog to find missing data before a run is queued, and `s5.data` reads it to load data. Only
+`fingerprint` opens raw files. Each module contains the entries of one kind of data.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substitutes
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData, PackageClient
+from s5.catalog.fingerprint import fingerprint_of
 from s5.catalog.paths import (
     CACHE_VARIABLE,
     HEADER_NAME,
@@ -41,6 +43,7 @@ __all__ = [
     "cache_path",
     "check_available",
     "check_version",
+    "data_fingerprint",
     "data_root",
     "dataset_info",
     "find_files",
@@ -141,3 +144,24 @@ def find_files(name: str, root: str | None = None) -> dict[str, Path]:
         MissingData: If a file is missing; the message lists the files, the folders, addresses and checksums.
     """
     return find_raw(dataset_info(name), root)
+
+
+def data_fingerprint(name: str, root: str | None = None) -> dict[str, Any] | None:
+    """Return the fingerprint of the raw files of a data set; see `s5.catalog.fingerprint`.
+
+    Args:
+        name: A data set of the catalog or of a plug-in. A plug-in's data are all files under `data.root`.
+        root: The config's `data.root`.
+
+    Returns:
+        None if there are no raw files, as if only the converted ones are here, or if they come with a Python package.
+    """
+    try:
+        if plugin_dataset(name) is not None:
+            return None if root is None else fingerprint_of([data_root(root)])
+        info = dataset_info(name)
+        if any(file.package for file in info.files):
+            return None
+        return fingerprint_of(find_raw(info, root).values())
+    except DataError:
+        return None

@@ -7,7 +7,7 @@ can be stopped or killed between any two of them. A checkpoint records what is d
 import dataclasses
 from pathlib import Path
 
-from s5.catalog import check_version, dataset_info
+from s5.catalog import check_version, data_fingerprint, dataset_info
 from s5.config.compat import compat_switches
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
@@ -120,6 +120,8 @@ class Loop:
         self._environment = {**device.environment(), "devices": self._devices.count}
         identity = science_hash(to_dict(config))
         self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)), science_hash=identity)
+        # Read at the start: the files may change while the run trains.
+        self._data = data_fingerprint(config.data.name, config.data.root) if self._is_main else None
         self._zero_shot = _load_zero_shot(config, dataset)
         self._best_arrays: checkpoints.Arrays = {}
         self._pending: tuple[int, MetricWindow] | None = None
@@ -171,11 +173,10 @@ class Loop:
         # Not written to metrics.jsonl: after a kill before the result is written, the line would be repeated.
         every = {f"{split}/{kind}": value for split, kinds in scores.items() for kind, value in kinds.items()}
         metrics = {name: every[name] for name in FINAL_METRICS if name in every}
-        self._writer.log_to_wandb(
-            progress.step, {name: metrics[name] for name in metrics if not name.startswith("val/")}
-        )
+        tested = {name: value for name, value in metrics.items() if not name.startswith("val/")}
+        self._writer.log_to_wandb(progress.step, tested)
         if self._is_main:
-            source = {"init_from": progress.init_from, "extends": progress.extends}
+            source = {"init_from": progress.init_from, "extends": progress.extends, "data": self._data}
             write_result(
                 self._attempt_dir,
                 metrics,

@@ -61,8 +61,17 @@ def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, 
     launch(tmp_path, "sweep", "walks.yaml")
     (run,) = (tmp_path / "runs/walks").glob("walks-s5-*")
     assert run.name in dry
+    before = json.loads((run / "result.json").read_bytes())["data"]
+    assert before["files"] == sum(file.is_file() for file in walks.rglob("*"))
     copies = list((tmp_path / "runs/.plugins").glob("*/own/plugin.py"))
     assert len(copies) == 1
+    first = walks / "fast" / "00.csv"
+    text = first.read_text()
+    first.write_text(text.replace("1", "2"))
+    again = launch(tmp_path, "sweep", "walks.yaml").stderr
+    assert f"data changed since: walks ({walks})" in again and "nothing to do" in again
+    first.write_text(text)
+    assert "data changed" not in launch(tmp_path, "sweep", "walks.yaml").stderr
     (own / "plugin.py").write_text((own / "plugin.py").read_text() + "# edited\n")
     rows = json.loads(launch(tmp_path, "results", "walks", "--format", "json").stdout)
     assert rows[0]["mean"] is not None

@@ -1,0 +1,70 @@
+"""The fingerprint of raw files: names, sizes, times and samples of the content, to notice that data have changed.
+
+Standard library only.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+# A file of at most this many bytes is hashed whole; of a longer one this much at its start, in its middle, at its end.
+SAMPLE_BYTES = 64 * 1024
+_MOST_SAMPLED = 256  # files; of more, evenly spaced ones are read
+_MOST_FILES = 20_000  # a folder with more files is described by the first ones
+
+
+def fingerprint_of(paths: Iterable[Path]) -> dict[str, Any] | None:
+    """Return the fingerprint of raw files and folders; None if there are none, or they cannot be read.
+
+    Returns:
+        `files` and `bytes` in all, `newest` (the time of the newest file, seconds since 1970), and `sample`, a SHA-256
+        over names, sizes and sampled content. Two fingerprints with another `sample` are of different data.
+    """
+    digest, newest, total = hashlib.sha256(), 0.0, 0
+    try:
+        files = _files(paths)
+        step = max(1, -(-len(files) // _MOST_SAMPLED))
+        for number, (name, path) in enumerate(files):
+            status = os.stat(path)
+            newest, total = max(newest, status.st_mtime), total + status.st_size
+            digest.update(f"{name}\0{status.st_size}\0".encode(errors="surrogateescape"))
+            if number % step == 0:
+                digest.update(hashlib.sha256(_sample(path, status.st_size)).digest())
+    except OSError:
+        return None
+    if not files:
+        return None
+    return {"files": len(files), "bytes": total, "newest": newest, "sample": digest.hexdigest()}
+
+
+def _files(paths: Iterable[Path]) -> Sequence[tuple[str, Path]]:
+    """Return files with their names, sorted. The names do not depend on where the folder lies."""
+    found: list[tuple[str, Path]] = []
+    for path in paths:
+        for name, file in _inside(path) if path.is_dir() else [(path.name, path)]:
+            found.append((name, file))
+            if len(found) >= _MOST_FILES:
+                return sorted(found)
+    return sorted(found)
+
+
+def _inside(folder: Path) -> Iterator[tuple[str, Path]]:
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(place, name)
+            if not name.startswith(".") and file.is_file():
+                yield f"{folder.name}/{file.relative_to(folder).as_posix()}", file
+
+
+def _sample(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        if size <= SAMPLE_BYTES:
+            return file.read(SAMPLE_BYTES)
+        pieces: list[bytes] = []
+        for start in (0, size // 2, size - SAMPLE_BYTES):
+            file.seek(start)
+            pieces.append(file.read(SAMPLE_BYTES))
+        return b"".join(pieces)
