@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from launch.store.state import State
 from s5.catalog import data_fingerprint
@@ -47,7 +47,10 @@ def _recorded(view: RunView) -> Mapping[str, Any] | None:
     except (ResultError, OSError):
         return None
     found = result.get("data")
-    return found if isinstance(found, dict) and isinstance(found.get("sample"), str) else None
+    if not isinstance(found, dict):
+        return None
+    record = cast("dict[str, Any]", found)
+    return record if isinstance(record.get("sample"), str) else None
 
 
 def _line(
@@ -67,4 +70,4 @@ def _line(
 
 def _size(found: Mapping[str, Any]) -> str:
     files = found.get("files")
-    return f"{files} file{'' if files == 1 else 's'} of {found.get('bytes'):,} bytes"
+    return f"{files} file{'' if files == 1 else 's'} of {found.get('bytes', 0):,} bytes"
