@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from launch.actions.link_mounts import mounts_of_links
 from launch.errors import LaunchError
@@ -104,6 +104,12 @@ def _check_mount_point(outer: Mount, inner: Mount) -> None:
         raise LaunchError(f"{message}: there is no {kind} {place}", hint=_HINT)
 
 
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section of a config; empty if there is none, as for a program with parameters of its own."""
+    section = config.get(name)
+    return cast("Mapping[str, Any]", section) if isinstance(section, Mapping) else {}
+
+
 def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], list[Path]]:
     """Return the mounts that every run needs, and the caches among them, which must be made if they are missing.
 
@@ -117,12 +123,12 @@ def needed_mounts(configs: Iterable[Mapping[str, Any]]) -> tuple[list[Mount], li
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
     caches, roots, systems, plugins = {base: None}, dict[Path, None](), dict[Path, None](), dict[str, None]()
     for config in configs:
-        train: Mapping[str, Any] = config.get("train") or {}
+        train = _section(config, "train")
         for source in (train.get("init_from"), train.get("extend_from")):
             if source is not None and os.path.isabs(source):  # the runs of a block are in the sweep's folder
                 roots[Path(source)] = None
         plugins.update(dict.fromkeys(map(str, config.get("plugins") or ())))  # the copies, which may not exist yet
-        data: Mapping[str, Any] = config.get("data") or {}
+        data = _section(config, "data")
         roots[data_root(data.get("root"))] = None
         caches[cache_folder(data.get("cache"))] = None
         for name in map(str, (data.get("name"), data.get("zero_shot"))):

@@ -90,10 +90,9 @@ def _hours_of(run: Run, finished: _Finished) -> list[float]:
     """Return the hours of each finished run that differs from this one only in its seed."""
     found: list[float] = []
     for seed, views in finished.items():
-        from launch.compose.composer import identity_of  # loads Hydra, which composing has loaded already
-        from s5.config.identity import science_hash
+        from launch.compose.composer import config_hash, identity_of  # loads Hydra, which composing has loaded already
 
-        identity = identity_of(science_hash({**run.config, "seed": seed}), run.spec)
+        identity = identity_of(config_hash({**run.config, "seed": seed}, run.spec), run.spec)
         view = views.get((run.record.experiment, identity_digits(identity)))
         if view is not None:
             found.append(spent_s(view.run_dir) / 3600)

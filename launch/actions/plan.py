@@ -201,7 +201,11 @@ def plan_runs(
     notes: list[str] = []
     obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile, notes)
     containers = plan_containers_of_sweep(
-        state, options or ContainerOptions(), profile, [run.config for run in runs], left
+        state,
+        options or ContainerOptions(),
+        profile,
+        [{} if run.record.parameters is not None else run.config for run in runs],
+        left,
     )
     run_dirs = plan_run_dirs(state.folder, state.manifest, runs)
     restarts = {view.run_id for view in changed_since_failure(views, runs)}

@@ -68,7 +68,7 @@ def _sections(run: RunDetails) -> Iterator[tuple[str, list[str]]]:
     yield "config", _config_lines(run)
     yield "runs as", [_placement(run)]
     last = run.attempts[-1].record if run.attempts else None
-    command = run.record.command or (last.command if last else ())
+    command = last.command if last else run.record.command or ()
     if command:
         yield "command", [console.printable(shlex.join(command))]
     if run.result:
@@ -78,6 +78,8 @@ def _sections(run: RunDetails) -> Iterator[tuple[str, list[str]]]:
 
 
 def _config_lines(run: RunDetails) -> list[str]:
+    if run.record.parameters is not None:
+        return _pairs(run.record.parameters)
     if run.differences is None:
         shown = list(run.record.overrides) or ["no overrides"]
         return [*map(console.printable, shown), "(the recipe cannot be composed here: these are its overrides)"]

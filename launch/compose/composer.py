@@ -8,7 +8,7 @@ Everything else (groups, `+`, `~`, lists, interpolations) goes through Hydra. A 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from launch.compose.base_config import BaseConfig
 from launch.compose.errors import combination_error, located_error
 from launch.compose.init_from import resolve_source
+from launch.compose.program import is_program, program_config, program_hash, program_parameters
 from launch.compose.run import Run
 from launch.compose.run_id import make_run_id
 from launch.compose.sections import Sections
@@ -24,7 +25,7 @@ from launch.grammar import Change, Choices, GrammarError, Interval, Override, fo
 from launch.store.records import RunRecord
 from launch.sweepfile.runs import RunSpec
 from s5.config.errors import is_kind, kind_error, unknown_option_error
-from s5.config.identity import SCIENCE_VERSION
+from s5.config.identity import SCIENCE_VERSION, science_hash
 from s5.config.nodes import plain_values
 from s5.config.search_path import conf_dirs, experiment_names, is_group
 from s5.errors import UserError
@@ -82,6 +83,8 @@ class Composer:
             ConfigError: If a key, a value or a combination is not allowed; the message names the place in the file.
         """
         before = before or Predecessors()
+        if is_program(spec):
+            return self._plan_program(spec, before)
         config, source = resolve_source(self.compose(spec), spec, before.by_label, before.blocks)
         try:
             self._sections.check(config)
@@ -100,6 +103,25 @@ class Composer:
             command=spec.command,
         )
         return Run(record=record, config=config, spec=spec, source=source, sections=self._sections)
+
+    def _plan_program(self, spec: RunSpec, before: Predecessors) -> Run:
+        """Return a run that executes a program with its own parameters."""
+        parameters = program_parameters(spec, [_read_override(text, spec) for text in spec.overrides])
+        config = program_config(parameters, spec.seed)
+        hashes = [before.hash_of(label) for label in spec.dependencies.requires]
+        identity = identity_of(config_hash(config, spec), spec, hashes)
+        record = RunRecord(
+            run_id=make_run_id(spec.experiment, spec.settings, spec.seed, identity),
+            experiment=spec.experiment,
+            overrides=spec.overrides,
+            settings=spec.settings,
+            seed=spec.seed,
+            science_version=SCIENCE_VERSION,
+            science_hash=identity,
+            command=spec.command,
+            parameters=parameters,
+        )
+        return Run(record=record, config=config, spec=spec, sections=self._sections)
 
     def plan_all(self, specs: Iterable[RunSpec]) -> list[Run]:
         """Compose every run, each once.
@@ -177,6 +199,11 @@ def _read_override(text: str, spec: RunSpec) -> Override:
 def _overlap(one: str, other: str) -> bool:
     """Return whether two dotted paths are equal, or one is inside the other."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def config_hash(config: Mapping[str, Any], spec: RunSpec) -> str:
+    """Return the hash of a run's config: of its scientific part, or of all parameters of a program."""
+    return program_hash(config) if is_program(spec) else science_hash(config)
 
 
 def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:

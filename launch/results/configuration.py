@@ -56,8 +56,12 @@ def read_configuration(view: RunView) -> Configuration | None:
     """Return the configuration of a run; None if its files cannot be read."""
     try:
         record = json.loads(Path(view.run_dir, RUN).read_bytes())
-        values, science = _values(_SOURCE_IN_SWEEP.sub(r"\1  init_hash: \2", _seedless(Path(view.run_dir, CONFIG))))
-        if not science:
+        text, parameters = _seedless(Path(view.run_dir, CONFIG)), record.get("parameters")
+        if parameters is None:
+            values, science = _values(_SOURCE_IN_SWEEP.sub(r"\1  init_hash: \2", text))
+        else:  # a program: all its parameters count
+            values = science = parameters
+        if parameters is None and not science:
             return None
         words, overrides = record.get("command"), record["overrides"]
         choices = [text for text in overrides if text.partition("=")[0] not in values]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 from launch.errors import StoreError, unknown
 from launch.store.files import read_bytes, store_errors
-from launch.store.records import FORMAT_VERSION, JSON_NAME
+from launch.store.records import FORMAT_VERSION, JSON_NAME, OMIT_NONE
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]
@@ -34,7 +34,8 @@ _WORDS = {
 def to_json(record: Any) -> dict[str, Any]:
     """Return a record's fields as plain values, ready for `json.dumps`."""
     names = {field.name: field.metadata.get(JSON_NAME, field.name) for field in fields(record)}
-    return {names[name]: value for name, value in asdict(record).items()}
+    omitted = {f.name for f in fields(record) if f.metadata.get(OMIT_NONE) and getattr(record, f.name) is None}
+    return {names[name]: value for name, value in asdict(record).items() if name not in omitted}
 
 
 def encode(record: Any) -> bytes:

@@ -20,6 +20,7 @@ from launch.specs.resources import Resources
 from launch.store.state import Reason
 
 FORMAT_VERSION = 1
+OMIT_NONE = "omit_none"  # the key in a field's metadata if the field is not written while it is None
 JSON_NAME = "json"  # the key in a field's metadata for its name on disk, if that differs
 
 
@@ -57,6 +58,8 @@ class RunRecord:
         science_version: Version of the list of keys that change the results.
         science_hash: SHA-256 over the canonical JSON of these keys and their values, 64 hex digits.
         command: The command line; None for `python -m s5 train RUN_DIR`.
+        parameters: The values, by dotted name, that the command names as `{name}`; None for a run of a recipe, whose
+            command is executed as it is.
         version: Format version.
     """
 
@@ -68,6 +71,7 @@ class RunRecord:
     science_version: int
     science_hash: str
     command: tuple[str, ...] | None = None
+    parameters: dict[str, Any] | None = field(default=None, metadata={OMIT_NONE: True})
     version: int = FORMAT_VERSION
 
 

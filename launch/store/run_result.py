@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from launch.errors import StoreError
 from launch.store.attempts import attempt_numbers, attempt_path
-from launch.store.files import fault_point, store_errors, sync_file
+from launch.store.files import fault_point, read_bytes, store_errors, sync_file
 from launch.store.liveness import is_locked
 from s5.run_dir.result import RESULT, ResultError, publish, read_result, write_result
 
@@ -32,6 +34,42 @@ def write_empty_result(path: str) -> None:
         write_result(Path(path), {})
 
 
+def _accept_numbers(path: str) -> None:
+    """Turn a result of numbers only, such as `{"accuracy": 0.9}`, into one in our format; leave others as they are.
+
+    Text and true or false may stand next to the numbers.
+
+    Raises:
+        InvalidResult: If it is neither; the message says what is allowed.
+        StoreError: If the file cannot be written.
+    """
+    file = os.path.join(path, RESULT)
+    try:
+        document = json.loads(read_bytes(file))
+    except (OSError, ValueError):
+        return  # `publish_result` says what is wrong
+    if isinstance(document, dict) and "metrics" in document and "version" in document:
+        return
+    plain: dict[str, Any] = document.get("metrics", document) if isinstance(document, dict) else {}
+    wrong = next((name for name, value in plain.items() if not isinstance(value, int | float | str | None)), None)
+    if not plain or wrong is not None:
+        problem = (
+            f"{wrong} is a {'list' if isinstance(plain.get(wrong), list) else 'mapping'}"
+            if wrong
+            else "it has no numbers"
+        )
+        raise InvalidResult(
+            f"{file}: {problem}; a command writes numbers by name",
+            hint='such as {"accuracy": 0.93, "loss": 0.2}; keep everything else in other files',
+        )
+    metrics = {
+        name: value for name, value in plain.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    facts = {name: value for name, value in plain.items() if name not in metrics and name not in ("version", "metrics")}
+    with store_errors(f"write {file}"):
+        write_result(Path(path), metrics, **facts)
+
+
 def publish_result(path: str) -> bool:
     """Publish the result of an attempt as the run's, unless the run has a result; return whether this call did so.
 
@@ -40,6 +78,7 @@ def publish_result(path: str) -> bool:
         StoreError: If the file cannot be read or linked.
     """
     result = os.path.join(path, RESULT)
+    _accept_numbers(path)
     with store_errors(f"publish {result}"):
         try:
             read_result(Path(path))

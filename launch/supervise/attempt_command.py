@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import final
 
 from launch.containers.runtimes import CommandCall
+from launch.specs.parameters import fill
 from launch.specs.resources import Resources
 from launch.store.files import SNAPSHOTS
 from launch.store.records import ManifestEntry, ManifestHeader, RunRecord
@@ -55,6 +56,7 @@ class AttemptCommand:
         self.cores = args.cores
         self._run_dir = args.run_dir
         self._run = run
+        self._sweep_file = header.file or ""
         self._has_predecessors = bool(entry.requires)
         self._is_scheduled = host.job_id is not None
 
@@ -72,10 +74,14 @@ class AttemptCommand:
         if self._run.command is None:
             python = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
             return (python, "-m", "s5", "train", self._run_dir)
-        program, *words = self._run.command
         # A relative path of a program starts at the folder in which the user typed the command, not at the attempt's.
+        cwd, command, parameters = os.environ.get(CWD_VARIABLE) or os.getcwd(), self._run.command, self._run.parameters
+        if parameters is not None:
+            folders = [cwd, os.path.join(cwd, os.path.dirname(self._sweep_file))]
+            command = fill(command, parameters, self._run.seed, folders)
+        program, *words = command
         if os.sep in program:
-            program = os.path.join(os.environ.get(CWD_VARIABLE) or os.getcwd(), program)
+            program = os.path.join(cwd, program)
         return (program, *words)
 
     def call(self, folder: str, python: str | None, handed: Sequence[int]) -> CommandCall:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from launch.specs.parameters import PROGRAM
 from launch.specs.resources import Resources
 from launch.sweepfile.axes import Axis
 from launch.sweepfile.blocks import Block
@@ -135,8 +136,9 @@ def _merge(around: Block, block: Block) -> Block:
 
 def _resolve(block: Block, fixed: CommandLine) -> ResolvedBlock:
     experiments = fixed.experiments or block.experiments
-    if not experiments:
-        raise block.place.error("experiment is missing", "name the recipe, such as `experiment: digits/s5`")
+    if not experiments and block.command is None:
+        hint = "name the recipe, such as `experiment: digits/s5`, or a `command` with parameters of its own"
+        raise block.place.error("experiment is missing", hint)
     axes = tuple(axis.without(set(fixed.texts)) for axis in block.axes)
     places = {key: str(place) for key, place in block.places.items()}
     places |= {key: str(place) for axis in axes for key, place in axis.places.items()}
@@ -145,7 +147,7 @@ def _resolve(block: Block, fixed: CommandLine) -> ResolvedBlock:
         places["experiment"] = "command line"
     return ResolvedBlock(
         block=block,
-        experiments=experiments,
+        experiments=experiments or (PROGRAM,),
         seeds=fixed.seeds or block.seeds or (0,),
         resources=Resources.from_json(block.resources | fixed.resources),
         base={
