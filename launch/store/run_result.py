@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from launch.errors import StoreError
 from launch.store.attempts import attempt_numbers, attempt_path
@@ -45,26 +45,23 @@ def _accept_numbers(path: str) -> None:
     """
     file = os.path.join(path, RESULT)
     try:
-        document = json.loads(read_bytes(file))
+        document: object = json.loads(read_bytes(file))
     except (OSError, ValueError):
         return  # `publish_result` says what is wrong
-    if isinstance(document, dict) and "metrics" in document and "version" in document:
+    found = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    if "metrics" in found and "version" in found:
         return
-    plain: dict[str, Any] = document.get("metrics", document) if isinstance(document, dict) else {}
+    inner: object = found.get("metrics", found)
+    plain = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
     wrong = next((name for name, value in plain.items() if not isinstance(value, int | float | str | None)), None)
     if not plain or wrong is not None:
-        problem = (
-            f"{wrong} is a {'list' if isinstance(plain.get(wrong), list) else 'mapping'}"
-            if wrong
-            else "it has no numbers"
-        )
+        kind = "list" if wrong is not None and isinstance(plain[wrong], list) else "mapping"
+        problem = "it has no numbers" if wrong is None else f"{wrong} is a {kind}"
         raise InvalidResult(
             f"{file}: {problem}; a command writes numbers by name",
             hint='such as {"accuracy": 0.93, "loss": 0.2}; keep everything else in other files',
         )
-    metrics = {
-        name: value for name, value in plain.items() if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    metrics = {name: value for name, value in plain.items() if type(value) in (int, float)}
     facts = {name: value for name, value in plain.items() if name not in metrics and name not in ("version", "metrics")}
     with store_errors(f"write {file}"):
         write_result(Path(path), metrics, **facts)
