@@ -105,7 +105,7 @@ def _check_mount_point(outer: Mount, inner: Mount) -> None:
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a section of a config; empty for a config without it, such as that of a program with its own parameters."""
+    """Return a section of a config; empty without it, as in the config of a program with its own parameters."""
     section = config.get(name)
     return cast("Mapping[str, Any]", section) if isinstance(section, Mapping) else {}
 
