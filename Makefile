@@ -8,6 +8,13 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 LOCKS := docker/locks
+# The locks with CUDA: `make env GPU=cuda12`. Later commands keep the choice.
+GPUS := $(filter cuda%,$(basename $(notdir $(wildcard $(LOCKS)/*.txt))))
+GPU ?= $(shell cat .venv/.gpu 2>/dev/null)
+ifneq ($(filter-out $(GPUS),$(GPU)),)
+$(error GPU=$(GPU): no such lock; choose one of $(GPUS), or leave it out for the CPU)
+endif
+RUNS := .venv/.runs$(addprefix -,$(GPU))
 EXTRAS := --extra cpu --extra data --extra wandb --extra parquet
 COMPILE = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
@@ -16,8 +23,8 @@ COMPILE = uv pip compile -q --universal --python-version 3.11 --generate-hashes 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: .venv/.runs ## Create .venv: what running needs, by hash
-sweep: .venv/.runs ## Run the quickstart sweep and print its table
+env: $(RUNS) ## Create .venv: what running needs, by hash; with GPU=cuda12 (or cuda13) for NVIDIA GPUs
+sweep: $(RUNS) ## Run the quickstart sweep and print its table
 	$(BIN)/launch sweep sweeps/quickstart.yaml
 
 test: .venv/.develops ## Run the tests
@@ -79,9 +86,10 @@ clean: ## Remove the environment and the caches; runs and data stay
 define install
 	@echo "installing $(1) (once; a minute with pip, seconds with uv)" >&2
 	@if command -v uv >/dev/null; then \
-	  uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1); \
+	  uv pip install --python $(BIN)/python --no-deps --require-hashes -r $(1); \
 	else \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(1); \
+	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $(1) \
+	  | awk '/^Collecting / { printf "  %3d  %s\n", ++count, $$2 } /^Installing / { print "  installing them" } { fflush() }' >&2; \
 	fi
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --config-settings editable_mode=compat -e .
 	@$(BIN)/python -m compileall -q launch s5 # editable packages are not compiled by the installer
@@ -89,8 +97,9 @@ define install
 	@touch $@
 endef
 
-.venv/.runs: $(LOCKS)/cpu.txt pyproject.toml | .venv/bin/python
-	$(call install,$(LOCKS)/cpu.txt)
+$(RUNS): $(LOCKS)/$(or $(GPU),cpu).txt pyproject.toml | .venv/bin/python
+	$(call install,$(LOCKS)/$(or $(GPU),cpu).txt)
+	@$(if $(GPU),echo $(GPU) > .venv/.gpu)
 
 .venv/.develops: $(LOCKS)/dev.txt pyproject.toml | .venv/bin/python
 	$(call install,$(LOCKS)/dev.txt)

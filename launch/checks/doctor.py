@@ -27,6 +27,7 @@ from launch.store.state import Reason, State
 from launch.store.store import Store
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+_CUDA13_DRIVER = 580  # the first driver that CUDA 13 works with
 _LOCK = _REPOSITORY / "docker" / "locks" / "cpu.txt"
 _LEAST_PYTHON = (3, 11)
 # The packages that the launcher itself imports, and those that a training process needs.
@@ -144,8 +145,17 @@ def check_gpu() -> Iterator[Check]:
     for index, use in sorted(describe_use().items()):
         yield warn(f"gpu {index} use", use, "a sweep passes over a GPU that other programs use, or waits for it")
     if gpus and not any(_version(f"jax-cuda{major}-plugin") for major in (12, 13)):
-        advice = "`pip install 'jax[cuda12]'` in the version of jax that is installed, or run in a container"
+        cuda = "cuda13" if all(_driver(line) >= _CUDA13_DRIVER for line in gpus) else "cuda12"
+        advice = (
+            f"`make env GPU={cuda}` installs it; without make: `pip install 's5-launch[{cuda}]'`; or use a container"
+        )
         yield warn("gpu jax", "JAX has no CUDA plugin here: runs use the CPU", advice)
+
+
+def _driver(line: str) -> int:
+    """Return the major version of the driver in a line of `nvidia-smi`; 0 if it cannot be read."""
+    found = re.match(r"\d+", line.rpartition(",")[2].strip())
+    return int(found[0]) if found else 0
 
 
 def check_slots() -> Iterator[Check]:

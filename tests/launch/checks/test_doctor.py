@@ -58,6 +58,8 @@ def test_gpus_are_named_and_a_missing_plugin_is_told(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     checks = by_name(doctor.check_gpu())
     assert checks["gpu 0"].message == "NVIDIA H100, 81559 MiB, 570.1"
+    if "gpu jax" in checks:
+        assert "`make env GPU=cuda12`" in (checks["gpu jax"].advice or "")
     assert ("gpu jax" in checks) == (doctor._version("jax-cuda12-plugin") is None)
 
 
@@ -142,3 +144,15 @@ def test_the_verb_prints_a_line_per_check_and_its_code_tells(
     assert capsys.readouterr().out == f"{level:<4}  runs                full\\x1b[2J\n{'':26}→ launch gc\n"
     assert main(["doctor", "--json"]) == code
     assert json.loads(capsys.readouterr().out)[0]["level"] == level
+
+
+@pytest.mark.parametrize(("drivers", "cuda"), [(["580.65.06"], "cuda13"), (["595.1", "550.54"], "cuda12")])
+def test_a_gpu_without_its_plugin_is_told_the_lock_that_its_driver_works_with(
+    drivers: list[str], cuda: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "\\n".join(f"NVIDIA L4, 23034 MiB, {driver}" for driver in drivers)
+    executable(tmp_path / "bin", "nvidia-smi", f"printf '{lines}\\n'")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    advice = {check.name: check.advice for check in doctor.check_gpu()}["gpu jax"]
+    assert f"`make env GPU={cuda}`" in (advice or "")
