@@ -155,7 +155,9 @@ def test_a_job_whose_log_cannot_be_written_is_told_by_slurm(project: Project, sl
 def test_jobs_that_a_user_removes_or_that_are_asked_to_stop_in_setup_have_not_failed(
     project: Project, slurm: Slurm
 ) -> None:
-    project.profile(setup=[f"touch {project.folder}/begun-$SLURM_ARRAY_TASK_ID", "sleep 60"])
+    # Slurm's signal may reach the command of a line before the shell.
+    killed = 'test "$SLURM_ARRAY_TASK_ID" = 0 || sh -c "sleep 60; true"'
+    project.profile(setup=[f"touch {project.folder}/begun-$SLURM_ARRAY_TASK_ID", killed, "sleep 60"])
     project.sweep(runs=3, max_parallel=2)
     submit(project)
     assert wait_until(lambda: len(list(project.folder.glob("begun-*"))) == 2, 30)
@@ -219,3 +221,17 @@ def test_a_run_of_several_nodes_whose_first_node_fails_has_one_failed_start(proj
     (view,) = project.views()
     assert (view.state, view.attempts) == (State.FAILED, 1)
     assert "ended with 17: two nodes" in (view.message or "")
+
+
+def test_a_setup_line_that_ends_with_a_code_of_requeue_exit_is_not_started_for_ever(
+    project: Project, slurm: Slurm
+) -> None:
+    slurm.configure(replace(slurm.settings, extra=("RequeueExit=1,41-43",)))
+    project.profile(setup=[f"echo begun >> {project.folder}/begun", "sh -c 'exit 42'"])
+    project.sweep(runs=1)
+    submit(project)
+    until_gone(slurm)
+    (view,) = project.views()
+    assert (view.state, view.attempts) == (State.FAILED, 1)
+    assert "setup line 2, `sh -c 'exit 42'`, ended with 42" in (view.message or "")
+    assert (project.folder / "begun").read_text() == "begun\n"

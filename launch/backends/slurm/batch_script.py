@@ -7,6 +7,7 @@ such as ``launch: node1: setup line 2, `module load x`, ended with 1``; `launch.
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -16,17 +17,18 @@ from launch.errors import printable
 
 _SHOWN_CHARS = 120  # how much of a setup line a message quotes
 
-# A signal that ends the shell calls the trap with the code of the last command, which is 0 here. The function `exit`
-# tells that from `exit 0`, also in the files that a line of `setup` sources. Preemption is not a failure: the log is
-# renamed, and the run is submitted again; a setup that lasts until the time limit would never end, so it is one.
+# A signal that ends the shell calls the trap with the code of the last command, which is 0 here, or that of a command
+# that the same signal has ended. The function `exit` tells 0 from `exit 0`, also in files that `setup` sources.
+# Preemption is not a failure: the log is renamed, and the run is submitted again. A setup that lasts until the time
+# limit would never end, so it is a failure.
 _PRELUDE = """\
 launch_log={log}
 launch_say() {{ printf '{mark}%s: %s\\n' "${{SLURMD_NODENAME:-$HOSTNAME}}" "$1"; }}
 launch_end() {{
   {{ set +x; trap - EXIT; }} 2>/dev/null
-  if [ "$1" != 0 ] || [ -n "${{launch_exit-}}" ]; then
+  if [ "$1" != {term} ] && [ "$1" != {usr2} ] && [ "$1${{launch_exit-}}" != 0 ]; then
     launch_say "$launch_step ended with $1"
-    [ "$1" != 0 ] || builtin exit 1
+    case " {taken} " in *" $1 "*) builtin exit {other};; esac
   elif [ "$SECONDS" -ge {limit_s} ]; then
     launch_say "$launch_step had not ended at the time limit"
   else
@@ -40,16 +42,27 @@ trap 'launch_end "$?"' EXIT"""
 _NO_LIMIT_S = 1 << 40
 
 
-def setup_lines(setup: Sequence[str], log: str, limit_s: float | None) -> list[str]:
+def setup_lines(setup: Sequence[str], log: str, limit_s: float | None, requeue_exits: Sequence[int] = ()) -> list[str]:
     """Return the lines before the command.
 
     Args:
         setup: The shell lines of the profile.
         log: The shell word for the path of the job's log.
         limit_s: After how many seconds a signal is that of the time limit; None without a limit.
+        requeue_exits: The exit codes after which this cluster starts a job again by itself: it would never stop.
     """
     limit = _NO_LIMIT_S if limit_s is None else max(1, int(limit_s))
-    lines = _PRELUDE.format(log=log, mark=MARK, limit_s=limit).splitlines()
+    other = next(code for code in range(1, 126) if code not in requeue_exits)
+    taken = " ".join(map(str, (0, *requeue_exits)))
+    lines = _PRELUDE.format(
+        log=log,
+        mark=MARK,
+        limit_s=limit,
+        term=128 + signal.SIGTERM,
+        usr2=128 + signal.SIGUSR2,
+        taken=taken,
+        other=other,
+    ).splitlines()
     for first, command in _commands(tuple(setup)):
         last = first + command.count("\n")
         numbers = f"line {first}" if first == last else f"lines {first}-{last}"

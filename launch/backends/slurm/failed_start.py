@@ -44,6 +44,7 @@ _NOT_SAID = re.compile(rf"{MARK}|\++ ")  # lines of this launcher's shell lines,
 _ENDED_WITH = re.compile(r" ended with (\d+)$")
 _SHELL = re.compile(r"^\S*slurm_script: (?:line \d+: )?")
 # What Slurm writes to the log of a job that it ends.
+_SCANCEL = re.compile(r"CANCELLED AT \S+ \*\*\*")
 _CANCELLED = re.compile(r"CANCELLED AT \S+( DUE TO TIME LIMIT)?")
 
 
@@ -197,7 +198,9 @@ def _is_newer(last: AttemptRecord, array: Array, job: str, log: str, said: Seque
 
 def _told(said: Sequence[str]) -> _Why | None:
     """Return why a job ended, if its batch shell has told it at the end of the log."""
-    said = [line for line in said if not line.startswith("slurmstepd:")]
+    if any(_SCANCEL.search(line) for line in said):  # the shell cannot always tell a signal from a failure
+        return None
+    said = [line for line in said if not line.startswith("slurmstepd")]
     match = _SAID.match(said[-1]) if said else None
     if match is None:
         return None

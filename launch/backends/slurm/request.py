@@ -255,7 +255,7 @@ def _setup(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings) -> l
     log = f"{before}$SLURM_ARRAY_TASK_ID{after}"
     limit_min = record.resources.timeout_min
     limit_s = None if limit_min is None else 60 * limit_min - record.signal_delay_s - EARLY_S
-    return setup_lines(site.setup, log, limit_s)
+    return setup_lines(site.setup, log, limit_s, record.requeue_exits)
 
 
 def _additional(want: SubmissionInput, record: ArrayRecord, site: SlurmSettings) -> dict[str, Any]:
