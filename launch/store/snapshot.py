@@ -122,7 +122,7 @@ def _is_whole(path: Path, files: list[SourceFile]) -> bool:
 
 def _is_there(status: os.stat_result, file: SourceFile) -> bool:
     if file.link is not None:
-        return stat.S_ISLNK(status.st_mode)
+        return True  # a link, or a copy if the file system has no links
     return stat.S_ISREG(status.st_mode) and status.st_size == file.size
 
 
@@ -134,7 +134,8 @@ def _copy(source: Path, path: Path, files: list[SourceFile], sums: list[str]) ->
         temporary.mkdir()
         for folder in sorted({os.path.dirname(file.path) for file in files}):
             (temporary / folder).mkdir(parents=True, exist_ok=True)
-        for file, total in zip(files, sums, strict=True):
+        # Links last: without links on the file system, the copies that they lead to are copied again.
+        for file, total in sorted(zip(files, sums, strict=True), key=lambda pair: pair[0].link is not None):
             _copy_file(source, temporary, file, total)
         _move(temporary, path, files)
     finally:
@@ -144,7 +145,7 @@ def _copy(source: Path, path: Path, files: list[SourceFile], sums: list[str]) ->
 def _copy_file(source: Path, target: Path, file: SourceFile, total: str) -> None:
     place = target / file.path
     if file.link is not None:
-        os.symlink(file.link, place)
+        _make_link(place, file.link)
         return
     content = _read(source, file)
     if hashlib.sha256(content).hexdigest() != total:
@@ -154,6 +155,22 @@ def _copy_file(source: Path, target: Path, file: SourceFile, total: str) -> None
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as out:
         out.write(content)
+
+
+def _make_link(place: Path, target: str) -> None:
+    """Make a symbolic link, or copy its target if the file system has no links, as exFAT has none."""
+    try:
+        os.symlink(target, place)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        found = place.parent / target
+        if found.is_dir():
+            shutil.copytree(found, place)
+        elif found.exists():
+            shutil.copyfile(found, place)
+        else:
+            place.touch()  # its target is not part of the snapshot
 
 
 def _move(temporary: Path, path: Path, files: list[SourceFile]) -> None:

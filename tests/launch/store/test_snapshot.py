@@ -345,3 +345,14 @@ def test_this_repository_can_be_taken(runs: Path) -> None:
         check=True,
     )
     assert Path(done.stdout.strip()) == taken.path / "s5" / "__init__.py"
+
+
+def test_on_a_file_system_without_links_their_targets_are_copied(source: Path, exfat: Path) -> None:
+    (source / "inside").symlink_to("s5/train.py")
+    (source / "folder").symlink_to("s5", target_is_directory=True)
+    git(source, "add", ".")
+    taken = take_snapshot(source, exfat)
+    assert (taken.path / "inside").read_text() == (taken.path / "folder" / "train.py").read_text() == "print(1)\n"
+    before = (taken.path / "inside").stat().st_mtime_ns
+    assert take_snapshot(source, exfat).path == taken.path
+    assert (taken.path / "inside").stat().st_mtime_ns == before  # it is whole, and not copied again
