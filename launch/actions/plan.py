@@ -200,13 +200,9 @@ def plan_runs(
     left = [entry for entry, view in zip(entries, views, strict=True) if view.state is not State.SUCCEEDED]
     notes: list[str] = []
     obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile, notes)
-    containers = plan_containers_of_sweep(
-        state,
-        options or ContainerOptions(),
-        profile,
-        [{} if run.record.parameters is not None else run.config for run in runs],
-        left,
-    )
+    options = options or ContainerOptions()
+    configs = [{} if run.record.parameters is not None else run.config for run in runs]
+    containers = plan_containers_of_sweep(state, options, profile, configs, left)
     run_dirs = plan_run_dirs(state.folder, state.manifest, runs)
     restarts = {view.run_id for view in changed_since_failure(views, runs)}
     return Plan(
