@@ -198,9 +198,8 @@ def plan_runs(
     entries = [entry_of(run) for run in runs]
     views = state.with_entries(entries).views(entry.run_id for entry in entries)
     left = [entry for entry, view in zip(entries, views, strict=True) if view.state is not State.SUCCEEDED]
-    notes: list[str] = []
+    options, notes = options or ContainerOptions(), list[str]()
     obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile, notes)
-    options = options or ContainerOptions()
     configs = [{} if run.record.parameters is not None else run.config for run in runs]
     containers = plan_containers_of_sweep(state, options, profile, configs, left)
     run_dirs = plan_run_dirs(state.folder, state.manifest, runs)
