@@ -41,6 +41,23 @@ def test_typed_again_while_it_runs_nothing_is_submitted_twice(project: Project, 
     assert len(project.starts()) == 2
 
 
+def test_an_edit_that_changes_no_configuration_submits_nothing_more(project: Project, slurm: Slurm) -> None:
+    """Whether a run waits in an array or is running, it is known under another name."""
+    project.sweep(runs=3, max_parallel=1)
+    project.hold()
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(1)
+    before = {view.run_id for view in project.views()}
+    project.sweep(runs=3, max_parallel=1, base={"model.dropout": 0.1}, grid={"optim.lr": ["1e-2"]})
+    project.launch("sweep", "x.yaml", "--on", "test")
+    assert "nothing new" in project.said
+    assert project.views()[0].settings == {"optim.lr": 0.01}
+    assert {view.run_id for view in project.views()} == before and len(slurm.jobs()) == 3
+    project.hold(False)
+    project.until(State.SUCCEEDED)
+    assert len(project.starts()) == 3
+
+
 def test_a_log_is_followed_from_before_its_run_begins_until_it_ends(project: Project) -> None:
     project.sweep(runs=1)
     project.hold()
