@@ -48,6 +48,18 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     return min((other for other in words if word in other), key=len, default=None)
 
 
+def shortened(words: Iterable[str], word: object = "", most: int = 12) -> str:
+    """Return words joined by commas: all, or the `most` most similar to `word`, and how many more there are."""
+    import difflib  # only on the way to an error
+
+    words = list(words)
+    if len(words) <= most:
+        return ", ".join(words)
+    near = set(difflib.get_close_matches(str(word), words, n=most, cutoff=0.0))
+    shown = [other for other in words if other in near]
+    return f"{', '.join(shown)} and {len(words) - len(shown)} more"
+
+
 def did_you_mean(word: object, words: Iterable[str]) -> str:
     """Return the end of a message about an unknown word: `; did you mean x?`, or "" if no word is similar."""
     near = nearest(word, words) if isinstance(word, str) else None

@@ -28,6 +28,7 @@ SCRIPTS = {
 _launch() {
     local IFS=$'\\n' current="${COMP_WORDS[COMP_CWORD]}"
     COMPREPLY=($(launch completion --words "$((COMP_CWORD - 1))" "${COMP_WORDS[@]:1}" 2>/dev/null))
+    if [[ "${COMPREPLY[0]}" == *= ]]; then compopt -o nospace; fi
 }
 complete -o default -F _launch launch
 """,
@@ -137,6 +138,8 @@ def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
             from s5.config.search_path import experiment_names
 
             return experiment_names()
+        case "key=value":
+            return _settings()
         case "PROFILE":
             config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "launch"
             return ["local", *sorted(path.stem for folder in (Path("slurm"), config) for path in folder.glob("*.yaml"))]
@@ -156,6 +159,15 @@ def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
             return _images()
         case _:
             return []
+
+
+def _settings() -> list[str]:
+    """Return what an override can begin with: a key of the config or of the resources, or the seeds, and `=`."""
+    from launch.specs.resources import Resources
+    from s5.config.identity import config_keys
+
+    keys = [key for key in config_keys() if key.rpartition(".")[2] not in ("kind", "plugin_hash")]
+    return [f"{key}=" for key in ("seeds", "experiment", *keys, *(f"resources.{key}" for key in Resources().to_json()))]
 
 
 def _beginning(word: str, things: Sequence[str]) -> list[str]:

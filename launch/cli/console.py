@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+_QUOTED = re.compile(r"`[^`]*`")
+_NO_BREAK = "\N{WORD JOINER}"  # stands for a space at which a line must not be broken
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 STATE_COLOURS = {
     "PLANNED": "dim",
@@ -110,6 +112,8 @@ def note(text: str) -> None:
     """Write a line for the user to stderr; do nothing if stderr is closed."""
     if _location and "`launch " in text:
         text = _COMMAND.sub(_with_location, text)
+    if draws_on(sys.stderr):
+        text = "\n".join(wrapped(line) for line in text.split("\n"))
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -146,6 +150,30 @@ def ask(question: str) -> str:
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline()
+
+
+def wrapped(line: str, indent: int = 0) -> str:
+    """Return a line broken between words so that it fits the terminal, but not inside of a command in backticks.
+
+    Args:
+        line: The line.
+        indent: How many spaces begin each further line.
+    """
+    if width(line) <= terminal_columns():
+        return line
+    from textwrap import wrap  # most lines are short
+
+    joined = _QUOTED.sub(lambda found: found[0].replace(" ", _NO_BREAK), line)
+    parts = wrap(
+        joined,
+        max(20, terminal_columns()),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    )
+    return "\n".join(parts).replace(_NO_BREAK, " ")
 
 
 def draws_on(stream: TextIO) -> bool:

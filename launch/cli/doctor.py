@@ -58,9 +58,11 @@ def show_checks(checks: Iterable[Check], *, width: int, as_json: bool) -> int:
         if as_json:
             continue
         level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
-        console.print_out(f"{level}  {check.name:<{width}}  {console.printable(check.message)}")
+        lines = [f"{level}  {check.name:<{width}}  {console.printable(check.message)}"]
         if check.advice:
-            console.print_out(f"{'':{width + 8}}→ {console.printable(check.advice)}")
+            lines.append(f"{'':{width + 8}}→ {console.printable(check.advice)}")
+        draws = console.draws_on(sys.stdout)
+        console.print_out("\n".join(console.wrapped(line, width + 8) if draws else line for line in lines))
     if as_json:
         console.print_out(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
     if any(check.unreachable for check in found):

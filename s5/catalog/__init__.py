@@ -23,7 +23,7 @@ from s5.catalog.paths import (
 )
 from s5.catalog.search import find_raw
 from s5.config.plugins import PluginDataset, plugin_dataset, plugin_datasets
-from s5.errors import did_you_mean
+from s5.errors import did_you_mean, shortened
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -71,7 +71,7 @@ def dataset_info(name: str) -> DatasetInfo:
     names = [*CATALOG, *(dataset.name for dataset in plugin_datasets())]
     raise DataError(
         f"data.name={name}: unknown data set{did_you_mean(name, names)}",
-        hint=f"the data sets are {', '.join(names)}; a plug-in can bring others: docs/extending.md",
+        hint=f"the data sets are {shortened(names, name)}; a plug-in can bring others: docs/extending.md",
     )
 
 

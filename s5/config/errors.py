@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from s5.config.families import FAMILIES
 from s5.config.identity import unknown_key
-from s5.errors import UserError, did_you_mean, nearest, unknown
+from s5.errors import UserError, did_you_mean, nearest, shortened, unknown
 
 
 class InvalidConfig(UserError):
@@ -44,11 +44,16 @@ def unknown_key_error(
     if section in FAMILIES.values() and _is_of_another_family(last):
         problem = unknown_key(cast("type", section), last, "")
         return InvalidConfig(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
-    roots = [] if above else list(dict.fromkeys(other.partition(".")[0] for other in known))
+    roots = [] if above else _tops(known)
     near = nearest(key, roots) or nearest(key, known) or nearest(last, known)
     siblings = [other.rpartition(".")[2] for other in known if above and other.rpartition(".")[0] == above]
-    hint = f"the keys of {above} are {', '.join(siblings)}" if siblings else f"the keys are {', '.join(known)}"
+    tops = [f"{top}.…" if any(name.startswith(f"{top}.") for name in known) else top for top in _tops(known)]
+    hint = f"the keys of {above} are {', '.join(siblings)}" if siblings else f"the keys are {', '.join(tops)}"
     return InvalidConfig(key, "unknown key" + (f"; did you mean {near}?" if near else ""), hint=hint, file=file)
+
+
+def _tops(keys: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(key.partition(".")[0] for key in keys))
 
 
 def _is_of_another_family(name: str) -> bool:
@@ -98,7 +103,9 @@ def unknown_option_error(group: str, name: Any, options: Sequence[str], file: st
     """
     noun = group.rpartition("/")[2]
     problem = unknown(noun, name, options) if isinstance(name, str) else f"{_shown(name)} is not a name"
-    return InvalidConfig(group, problem, hint=f"the {noun}s are {', '.join(options)}" if options else None, file=file)
+    return InvalidConfig(
+        group, problem, hint=f"the {noun}s are {shortened(options, name)}" if options else None, file=file
+    )
 
 
 def kind_error(key: str, value: Any) -> InvalidConfig:

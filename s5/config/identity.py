@@ -168,6 +168,15 @@ def is_science(key: str) -> bool:
     return True
 
 
+def config_keys(kind: type = Config) -> list[str]:
+    """Return the dotted key of every value of a config, of all families of models."""
+    keys: list[str] = []
+    for name, slot in _slots(kind).items():
+        sections = _kinds(slot.section)
+        keys += [f"{name}.{key}" for section in sections for key in config_keys(section)] if sections else [name]
+    return list(dict.fromkeys(keys))
+
+
 def _kinds(section: type | None) -> list[type]:
     """Return the possible dataclasses of a section: for a model those of all families; empty for None."""
     return list(FAMILIES.values()) if section is ModelConfig else [section] if section else []

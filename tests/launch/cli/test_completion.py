@@ -161,3 +161,16 @@ def test_completing_imports_nothing_heavy() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "expected"),
+    [
+        ("sweep x.yaml", "optim.ssm", ["optim.ssm_lr="]),
+        ("run digits/s5 optim.lr=1", "resources.mem", ["resources.mem_gb=", "resources.mem_growth="]),
+        ("sweep x.yaml", "seed", ["seeds=", "seed="]),
+        ("sweep x.yaml", "model.kin", []),
+    ],
+)
+def test_the_keys_of_a_config_are_completed(before: str, word: str, expected: list[str]) -> None:
+    assert candidates(before.split(), word) == expected

@@ -101,3 +101,22 @@ def test_sizes(count: int, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.0042, "0.0042"), (0.25, "0.25"), (1.5, "1.50"), (1234.5, "1,234")])
 def test_hours(value: float, text: str) -> None:
     assert formatting.hours(value) == text
+
+
+@pytest.mark.parametrize("columns", [30, 47, 80])
+def test_a_long_line_on_a_terminal_breaks_between_words_and_not_inside_a_command(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = (
+        "the checkpoint cannot be written to the disk: `launch rm old` frees some space, then type it again\n\n  kept"
+    )
+    console.note(text)
+    assert capsys.readouterr().err == f"{text}\n"  # in a pipe
+    monkeypatch.setattr(console, "draws_on", lambda stream: True)
+    console.note(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    assert sum("`launch rm old`" in line for line in lines) == 1
+    assert lines[-2:] == ["", "  kept"]

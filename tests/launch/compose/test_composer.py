@@ -226,7 +226,7 @@ MISTAKES = {
         "base.+model.layers: unknown key; did you mean model.n_layers?",
         None,
     ),
-    "an addition to the root": ("base: {+foo: 1}", "base.+foo: unknown key", "the keys are compat, data.cache"),
+    "an addition to the root": ("base: {+foo: 1}", "base.+foo: unknown key", "the keys are compat, data.…, model.…"),
     "a deletion of nothing": ("base: {~nothing.there: null}", "nothing.there", None),
     "a deletion of a value": ("base: {~model.norm: null}", "model.norm: this key cannot be deleted", "another value"),
     "a deletion of a section": ("base: {~model: null}", "model: this key cannot be deleted", None),
