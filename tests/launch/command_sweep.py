@@ -49,7 +49,8 @@ def command_runs(
             command=command,
         )
         digits = {"name": "digits", "root": None, "cache": None}
-        own = config or {"seed": seed, "data": digits, "train": {"batch_size": 1}}
+        train, optim = {"batch_size": 1, "epochs": 1}, {"warmup_epochs": 0}
+        own = config or {"seed": seed, "data": digits, "train": train, "optim": optim, "wandb": {"mode": "disabled"}}
         runs.append(Run(record=record, config=own, spec=spec))
     return runs
 

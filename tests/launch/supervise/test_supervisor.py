@@ -256,7 +256,7 @@ def test_cancelled_while_it_runs(tmp_path: Path) -> None:
 def test_result_in_another_format_fails_the_attempt_and_is_kept(tmp_path: Path) -> None:
     case = Case(tmp_path, python("open('result.json', 'w').write('[1]')"))
     assert case.supervise() == Outcome.FAILED
-    assert "not a result: it has no `metrics`" in (case.attempt().message or "")
+    assert "it has no numbers; a command writes numbers by name" in (case.attempt().message or "")
     assert (case.path() / "result.json.bad").read_text() == "[1]"
     assert not (case.run_dir / "result.json").exists()
 
