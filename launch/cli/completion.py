@@ -162,7 +162,7 @@ def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
 
 
 def _settings() -> list[str]:
-    """Return what an override can begin with: a key of the config or of the resources, or the seeds, and `=`."""
+    """Return the beginnings of overrides: a key of the config or of the resources, or the seeds, and `=`."""
     from launch.specs.resources import Resources
     from s5.config.identity import config_keys
 

@@ -49,7 +49,7 @@ def command_runs(
             command=command,
         )
         digits = {"name": "digits", "root": None, "cache": None}
-        train, optim = {"batch_size": 1, "epochs": 1}, {"warmup_epochs": 0}
+        train, optim = {"batch_size": 1, "epochs": 1}, {"warmup_epochs": 0.0}
         own = config or {"seed": seed, "data": digits, "train": train, "optim": optim, "wandb": {"mode": "disabled"}}
         runs.append(Run(record=record, config=own, spec=spec))
     return runs

@@ -192,7 +192,7 @@ def test_a_removal_that_is_killed_is_ended_by_the_next(tmp_path: Path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(gc, "_remove_tree", dies)
+        patched.setattr(gc, "remove_tree", dies)
         gc.remove(Store(tmp_path), garbage)
     assert not place.exists()
     (hidden,) = place.parent.iterdir()
