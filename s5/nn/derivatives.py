@@ -62,3 +62,25 @@ def with_derivative(
         return call
 
     return decorate
+
+
+def once_differentiable(function: Callable[..., Any], nondiff_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """Return a hand-written derivative that says how to get the next derivative when JAX needs its own derivative.
+
+    Args:
+        function: The hand-written derivative. It contains a loop that JAX cannot differentiate in reverse.
+        nondiff_argnums: As for `jax.custom_vjp`.
+    """
+
+    def forward(*arguments: Any) -> tuple[Any, None]:
+        return function(*arguments), None
+
+    def backward(*_: Any) -> Any:
+        raise ValueError(
+            "the fast derivative of the layers can be differentiated only once, in reverse: for Hessians, gradients of "
+            "gradients and forward mode, call the model inside `with s5.jax_derivatives():`"
+        )
+
+    guarded = jax.custom_vjp(function, nondiff_argnums=nondiff_argnums)
+    guarded.defvjp(forward, backward)
+    return functools.wraps(function)(guarded)

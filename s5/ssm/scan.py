@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from s5.nn.derivatives import uses_jax_derivatives, with_derivative
+from s5.nn.derivatives import once_differentiable, uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 
 # Steps per chunk, n. Within chunks the work grows by a factor n / 2; in the tree over chunks it shrinks by a factor n.
@@ -315,9 +315,13 @@ def _forward(Lambda_bar, Bu, resets, reverse):
 
 
 def _backward(reverse, saved, x_bar):
-    Lambda_bar, x, resets = saved
+    return *_adjoint(*saved, x_bar, reverse), None
+
+
+@functools.partial(once_differentiable, nondiff_argnums=(4,))
+def _adjoint(Lambda_bar, x, resets, x_bar, reverse):
     adjoints = {platform: _jit(ADJOINTS[form], reverse) for platform, form in _forms(x_bar.shape[1]).items()}
-    return *lax.platform_dependent(Lambda_bar, x, x_bar, resets, **adjoints), None
+    return lax.platform_dependent(Lambda_bar, x, x_bar, resets, **adjoints)
 
 
 _recurrence = with_derivative(_forward, _backward, nondiff_argnums=(3,))(_states)

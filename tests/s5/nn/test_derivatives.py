@@ -7,6 +7,7 @@ import pytest
 
 from s5.nn.derivatives import jax_derivatives, uses_jax_derivatives
 from s5.nn.norm import normalize
+from s5.ssm.scan import linear_recurrence
 
 MASK = jnp.array([[True, True, True], [True, True, False]])
 
@@ -36,3 +37,22 @@ def test_the_switch_is_off_again_after_an_error() -> None:
         assert uses_jax_derivatives()
         raise RuntimeError
     assert not uses_jax_derivatives()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_second_derivative_without_the_switch_says_what_to_do(shared: bool) -> None:
+    rng = np.random.default_rng(0)
+    eigenvalues = jnp.asarray(rng.normal(size=(2, 3) if shared else (2, 5, 2, 3)), jnp.float32)
+    inputs = jnp.asarray(rng.normal(size=(2, 5, 2, 3)), jnp.float32)
+
+    def slope(inputs):
+        return jax.grad(lambda inputs: (linear_recurrence(eigenvalues, inputs) ** 2).sum())(inputs)
+
+    def penalty(inputs):
+        return (slope(inputs) ** 2).sum()
+
+    assert jnp.isfinite(slope(inputs)).all()
+    with pytest.raises(ValueError, match=r"only once, in reverse: .* inside `with s5\.jax_derivatives\(\):`"):
+        jax.grad(penalty)(inputs)
+    with jax_derivatives():
+        assert jnp.isfinite(jax.grad(penalty)(inputs)).all()
