@@ -16,7 +16,6 @@ import pytest
 from launch.errors import LaunchError
 from launch.store import snapshot, source_files
 from launch.store.snapshot import SNAPSHOTS, take_snapshot
-from launch.store.source_files import is_secret
 
 ROOT = Path(__file__).parents[3]
 
@@ -100,40 +99,6 @@ def test_the_runs_folder_is_never_code(source: Path) -> None:
     first = take_snapshot(source, source / "runs")
     assert take_snapshot(source, source / "runs").hash == first.hash
     assert not any(name.startswith("runs/") for name in listing(first.path))
-
-
-@pytest.mark.parametrize(
-    ("name", "secret"),
-    [
-        (".env", True),
-        ("a/.env.local", True),
-        ("server.pem", True),
-        ("id_rsa", True),
-        ("id_ed25519.pub", True),
-        ("hf_token", True),
-        ("token.txt", True),
-        ("credentials.json", True),
-        ("my-secret.yaml", True),
-        (".envrc", True),
-        ("secrets/prod.yaml", True),
-        (".pgpass", True),
-        ("_netrc", True),
-        (".docker/config.json", True),
-        ("home/.aws/credentials", True),
-        ("service-account.json", True),
-        ("s5/conf/experiment/tokens.yaml", False),
-        ("secrets/rotate.py", False),
-        (".netrc", True),
-        ("_netrc.py", False),
-        ("s5/data/tokens.py", False),
-        ("tokenizer.json", False),
-        ("environment.yaml", False),
-        ("secretary.txt", False),
-        ("s5/keys.py", False),
-    ],
-)
-def test_secrets_are_known_by_their_names(name: str, secret: bool) -> None:
-    assert is_secret(name) == secret
 
 
 def test_what_does_not_belong_is_left_out_with_a_notice(
