@@ -1,106 +1,86 @@
-"""`launch shell` at a terminal: it starts the container of a run, with the same mounts and variables."""
-
-from __future__ import annotations
+"""Variables of the user's shell that the runtimes read as options: none changes what a run sees."""
 
 import os
-import pty
-import re
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from launch.actions.container_plan import ContainerOptions
 from launch.actions.drive import run_queue
 from launch.profiles.profile import Profile
-from launch.specs.mount import parse_mount
+from launch.specs.image import Image
+from launch.specs.resources import Resources
 from launch.store.state import State
 from launch.store.store import Store
+from tests.containers.places import ENGINES, place_of
 from tests.launch.command_sweep import code_under, command_runs, submit_runs, sweep_of
 
-_UNTIL_S = 60
-# What is mounted from this machine, one place and how a line.
-MOUNTS = 'while read -r _ _ _ _ place how _; do echo "MOUNT $place ${how%%,*}"; done < /proc/self/mountinfo'
+pytestmark = pytest.mark.engine
+
+# Options and variables for each runtime and for the programs inside; what would show that one had an effect is `leak`.
+SHELL = {
+    "DOCKER_DEFAULT_PLATFORM": "linux/riscv64",
+    "DOCKER_CONTENT_TRUST": "1",
+    "PODMAN_USERNS": "nomap",
+    "CONTAINER_HOST": "unix:///nowhere.sock",
+    "APPTAINERENV_LEAK": "leak",
+    "SINGULARITYENV_LEAK": "leak",
+    "APPTAINER_BIND": "/var:/leak",
+    "SINGULARITY_BINDPATH": "/var:/leak",
+    "APPTAINER_CONTAINALL": "1",
+    "APPTAINER_NO_EVAL": "leak",
+    "CH_RUN_OPTIONS": "leak",
+    "ENROOT_MOUNT_HOME": "y",
+    "NVIDIA_VISIBLE_DEVICES": "leak",
+    "SLURM_STEP_NODELIST": "leak",
+    "OMPI_COMM_WORLD_RANK": "leak",
+    "JAX_ENABLE_X64": "leak",
+    "XLA_FLAGS": "leak",
+    "WANDB_RUN_ID": "leak",
+    "WANDB_A_NAME_THAT_NO_ROW_HAS": "leak",
+}
+LOOK = (
+    "import os; found = [name for name, value in os.environ.items() if value == 'leak'];"
+    "print('found', found + [path for path in ('/leak', '/nowhere.sock') if os.path.exists(path)])"
+)
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which commands are typed, with folders for data and caches, and a folder to mount."""
-    for name in ("data", "cache", "here", "extra"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "extra" / "word").write_text("forty-two\n")
-    monkeypatch.setenv("S5_DATA", str(tmp_path / "data"))
+def _look(folder: Path, profile: Profile) -> str:
+    """Run a command that looks for traces of the shell, and return what it printed."""
+    runs = command_runs([("python3", "-S", "-c", LOOK)], resources=Resources(mem_gb=0.25))
+    store = Store(folder / "runs")
+    options = ContainerOptions(runtime=profile.runtime, image=profile.image)
+    sweep = sweep_of(runs, retry={})
+    (view,) = run_queue(submit_runs(sweep, runs, store, profile, options=options, source=code_under(folder)))
+    log = Path(view.run_dir, "attempts/0/log.txt").read_text()
+    assert view.state is State.SUCCEEDED, (view.message, log)
+    return log
+
+
+@pytest.fixture(autouse=True)
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNCH_SLOTS", str(tmp_path / "slots"))
     monkeypatch.setenv("S5_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path
 
 
-def command(runtime: str, image: str, place: Path, *words: str) -> list[str]:
-    options = ["--runtime", runtime, "--runs", str(place / "runs"), "--mount", f"{place}/extra:/extra"]
-    return [sys.executable, "-m", "launch.cli", "shell", image, *options, *words]
+def _set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SHELL.items():
+        monkeypatch.setenv(name, value)
 
 
-def typed(words: list[str], text: str) -> tuple[int, str]:
-    """Execute a command at a terminal, type something, and return its exit code and all that was seen."""
-    terminal, theirs = pty.openpty()
-    process = subprocess.Popen(["setsid", "--ctty", *words], stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    os.write(terminal, text.encode())
-    seen, deadline = b"", time.monotonic() + _UNTIL_S
-    while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        try:
-            said = os.read(terminal, 65536)
-        except OSError:  # that is how a terminal ends whose other side is closed
-            break
-        if not said:
-            break
-        seen += said
-    os.close(terminal)
-    return process.wait(), seen.decode(errors="replace")
+@pytest.mark.parametrize("runtime", ENGINES)
+def test_an_engine_and_its_run_get_no_options_of_the_shell(
+    runtime: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_of(request, runtime)
+    _set(monkeypatch)
+    assert "found []" in _look(tmp_path, Profile(name="local", runtime=place.runtime, image=place.image))
+    assert os.environ["CONTAINER_HOST"] == SHELL["CONTAINER_HOST"]  # the shell's own variables stay
 
 
-def mounts(text: str) -> dict[str, str]:
-    return dict(re.findall(r"^MOUNT (/\S*) (r[wo])\s*$", text, re.MULTILINE))
-
-
-def test_a_person_types_in_the_container(contained: tuple[str, str], place: Path) -> None:
-    text = "[ -t 0 ] && echo at a $((0))terminal; read -r word < /extra/word; echo in $PWD: $word; exit 7\n"
-    code, seen = typed(command(*contained, place), text)
-    assert "at a 0terminal" in seen, seen
-    assert f"in {place}/here: forty-two" in seen, seen
-    assert code == 7
-
-
-def test_a_command_without_a_terminal_hands_its_code_through(contained: tuple[str, str], place: Path) -> None:
-    done = subprocess.run(
-        command(*contained, place, "--", "bash", "-c", "read -r word; echo got $word; exit 9"),
-        input="this\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (9, "got this\n"), done.stderr
-
-
-def test_a_shell_sees_what_a_run_sees(contained: tuple[str, str], place: Path) -> None:
-    runtime, image = contained
-    profile = Profile(name="local", runtime=runtime, image=image, mounts=(parse_mount(f"{place}/extra:/extra"),))
-    store = Store(place / "runs")
-    runs = command_runs([["bash", "-c", MOUNTS]])
-    (view,) = run_queue(submit_runs(sweep_of(runs), runs, store, profile, source=code_under(place)))
-    assert view.state is State.SUCCEEDED, view.message
-    of_run = mounts(Path(view.run_dir, "attempts/0/log.txt").read_text())
-    done = subprocess.run(
-        command(runtime, image, place, "--", "bash", "-c", MOUNTS), capture_output=True, text=True, check=True
-    )
-    of_shell = mounts(done.stdout)
-    # Beside the run's own folder and its code; whatever else of this machine lies under /tmp comes and goes.
-    shared = [
-        path for path in of_run if path.startswith((f"{place}/", "/extra")) and not path.startswith(str(store.root))
-    ]
-    assert {str(place / "data"), str(place / "cache"), "/extra"} <= {*shared}
-    assert {path: of_run[path] for path in shared} == {path: of_shell.get(path) for path in shared}
-    code = str(Path(__file__).parents[2])
-    assert {str(place / "here"): "rw", str(store.root): "rw", code: of_run["/extra"]}.items() <= of_shell.items()
+def test_a_file_runtime_and_its_run_get_no_options_of_the_shell(
+    file_image: tuple[str, Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, image = file_image
+    _set(monkeypatch)
+    assert "found []" in _look(tmp_path, Profile(name="local", runtime=runtime, image=str(image.file)))
