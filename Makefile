@@ -28,12 +28,12 @@ sweep: $(RUNS) ## Run the quickstart sweep and print its table
 	$(BIN)/launch sweep sweeps/quickstart.yaml
 
 test: .venv/.develops ## Run the tests
-	$(BIN)/pytest -n 4 --dist loadscope
+	$(BIN)/pytest -n 5 --dist loadscope -m "not docs"
 
 quick: .venv/.develops ## Run the tests that need no engine, no cluster and no long training
 	$(BIN)/pytest -n 4 --dist loadscope -m "not engine and not cluster and not slow"
 
-check: .venv/.develops ## Lint, types, import contracts, dead code, the image's recipe, locks
+check: .venv/.develops ## Lint, types, import contracts, dead code, the image's recipe, locks, documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --warnings
@@ -42,6 +42,7 @@ check: .venv/.develops ## Lint, types, import contracts, dead code, the image's 
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/shellcheck --severity=warning .ci/run $(wildcard slurm/*.sbatch)
 	$(MAKE) --no-print-directory lock-check
+	$(BIN)/pytest -q -n 0 -m docs tests/test_docs.py
 
 docs: .venv/.develops ## Build the documentation in docs/_build; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build

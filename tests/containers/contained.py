@@ -16,7 +16,6 @@ import pytest
 from launch.backends.local.start import build_request, send_request
 from launch.cli import main
 from launch.profiles.profile import Profile
-from launch.specs.container import PASS_VARIABLE
 from launch.specs.image import Image
 from launch.specs.mount import Mount
 from launch.store.attempts import read_attempt
@@ -117,14 +116,13 @@ def train(folder: Path, profile: Profile, *, interrupt: bool) -> Trained:
     (folder / "x.yaml").write_text(json.dumps(sweep))
     (folder / "slurm").mkdir()
     mounts = [f"{mount.source}:{mount.target}" for mount in profile.mounts]
-    said = {"runtime": profile.runtime, "image": profile.image, "env": profile.env, "mounts": mounts}
+    variables = {**profile.env, "XLA_FLAGS": QUICKLY}  # it is executed once
+    said = {"runtime": profile.runtime, "image": profile.image, "env": variables, "mounts": mounts}
     (folder / "slurm/here.yaml").write_text(json.dumps(said))
     interrupter = Thread(target=_interrupt, args=(folder,), daemon=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("LAUNCH_SLOTS", str(folder / "slots"))
-        patch.setenv("XLA_FLAGS", QUICKLY)  # it is executed once
-        patch.setenv(PASS_VARIABLE, "XLA_FLAGS")
         if interrupt:
             interrupter.start()
         assert main(["sweep", "x.yaml", "--on", "here", "--runs", str(folder / "runs")]) == 0

@@ -10,6 +10,7 @@ import pytest
 from launch.actions import wait
 from launch.errors import ExitCode
 from launch.store.state import State
+from tests.engines.daemon import wait_until
 from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
 
@@ -146,7 +147,9 @@ def test_two_options_for_memory_are_named(project: Project, slurm: Slurm) -> Non
 
 
 def test_a_full_job_table_takes_a_part_of_an_array_too(project: Project, slurm: Slurm) -> None:
-    slurm.configure(replace(slurm.settings, max_job_count=25, max_array_size=11))
+    slurm.configure(replace(slurm.settings, max_job_count=25, max_array_size=11, min_job_age_s=2))
+    # Jobs of earlier tests are in the table until they are old enough.
+    assert wait_until(lambda: not slurm.call("squeue", "-h", "-a", "-t", "all").strip(), 120, poll_s=0.5)
     project.sweep(runs=40)
     project.hold()
     project.launch("sweep", "x.yaml", "--on", "test")

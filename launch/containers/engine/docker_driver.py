@@ -166,11 +166,21 @@ class Driver:
             self._api.remove_container(container, force=True)
 
 
+class _Copied:
+    """The state of the copied output: the driver's own message must begin on a line of its own."""
+
+    ends_line = True
+
+
+_copied = _Copied()
+
+
 def _copy(channel: socket.socket, to: int) -> None:
     """Copy a container's output to a descriptor. Each frame has a header (kind and length), then the bytes."""
     with suppress(OSError), channel.makefile("rb") as stream:
         while len(header := stream.read(_HEADER_BYTES)) == _HEADER_BYTES:
             left = memoryview(stream.read(int.from_bytes(header[4:], "big")))
+            _copied.ends_line = not left or left[-1] == ord("\n")
             while left:
                 left = left[os.write(to, left) :]
 
@@ -212,7 +222,7 @@ def _of_this_task(request: ContainerRequest) -> ContainerRequest:
 
 def _say(words: str) -> None:
     with suppress(OSError):
-        sys.stderr.write(f"{words}\n")
+        sys.stderr.write(f"{words}\n" if _copied.ends_line else f"\n{words}\n")
         sys.stderr.flush()
 
 

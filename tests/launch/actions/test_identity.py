@@ -112,7 +112,7 @@ def edits(seed: int) -> Iterator[random.Random]:
         yield random.Random(f"{seed} {number}")
 
 
-@pytest.mark.parametrize("seed", (11, 12))
+@pytest.mark.parametrize("seed", [11])
 def test_edits_that_change_no_configuration_execute_nothing(runs: EditedSweep, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     points, seeds = draw(rng), rng.randint(2, 3)
@@ -127,7 +127,7 @@ def test_edits_that_change_no_configuration_execute_nothing(runs: EditedSweep, t
         assert runs.numbers() == before, f"edit {number}:\n{text}"
 
 
-@pytest.mark.parametrize("seed", (11, 12))
+@pytest.mark.parametrize("seed", [11])
 def test_edits_that_change_configurations_execute_exactly_the_new_runs(
     runs: EditedSweep, tmp_path: Path, seed: int
 ) -> None:

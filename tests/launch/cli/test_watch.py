@@ -12,6 +12,8 @@ import pytest
 from launch.store.state import State
 from tests.launch.made_sweep import Made, make_sweep
 
+# Executes a command with the terminal on its standard input as its own, so that Ctrl-C reaches it.
+OWN_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 LIVE = Made(state=State.RUNNING, settings={"optim.lr": 0.25})
 
 
@@ -33,7 +35,7 @@ def test_a_key_ends_the_display_and_the_terminal_is_as_before(runs: Path, key: b
     make_sweep(runs, "two", [LIVE])
     terminal, inner = pty.openpty()
     before = termios.tcgetattr(inner)[:4]
-    command = [sys.executable, "-m", "launch.cli", "watch", "one", "two"]
+    command = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "launch.cli", "watch", "one", "two"]
     process = subprocess.Popen(
         command,
         stdin=inner,
@@ -41,7 +43,6 @@ def test_a_key_ends_the_display_and_the_terminal_is_as_before(runs: Path, key: b
         stderr=inner,
         start_new_session=True,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # the terminal becomes the process's own
     )
     try:
         drawn = read_until(terminal, b"q: stop watching")

@@ -58,7 +58,7 @@ MISTAKES = {
         "grid.model: unknown model 'toy-digts'; did you mean toy-digits?",
         "outer, s5, s5-",
     ),
-    "a number for a model": ("base: {model: 3}", "base.model: unknown model '3'", "outer, s5, s5-"),
+    "a number for a model": ("base: {model: 3}", "base.model: unknown model '3'", "the models are "),
     "the kind": ("base: {model.kind: toy}", "base.model.kind: this key cannot choose the family", "model=toy"),
     "the kind of a layer": (
         "base: {model: outer, model.layer.kind: toy}",
