@@ -8,7 +8,8 @@ a `LaunchError` with a message and a hint is raised.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from launch.own_s5 import check_own_s5
@@ -137,9 +138,11 @@ def retry(
         LaunchError: If the runs cannot start, or another process runs the sweep.
     """
     store = open_store(runs)
+    with _python_hints():
+        name = sweep_name(store, os.fspath(sweep))
     submission = retry_action.retry(
         store,
-        sweep_name(store, os.fspath(sweep)),
+        name,
         load_profile(on) if isinstance(on, str) else on,
         failed_only=failed_only,
         options=ContainerOptions(runtime=runtime, image=image, mounts=tuple(mounts)),
@@ -170,7 +173,18 @@ def open_sweep(sweep: Folder, *, runs: Folder | None = None) -> SweepHandle:
         LaunchError: If the sweep does not exist; the message suggests the nearest name.
     """
     store = open_store(runs)
-    return SweepHandle(store, sweep_name(store, os.fspath(sweep)))
+    with _python_hints():
+        return SweepHandle(store, sweep_name(store, os.fspath(sweep)))
+
+
+@contextmanager
+def _python_hints() -> Generator[None]:
+    """Let the hint of an error name arguments of Python instead of options of the command line."""
+    try:
+        yield
+    except LaunchError as error:
+        error.hint = error.python_hint
+        raise
 
 
 def list_sweeps(*, runs: Folder | None = None) -> list[str]:
@@ -226,7 +240,8 @@ def cancel(*targets: Folder, runs: Folder | None = None) -> list[RunView]:
     Raises:
         LaunchError: If a target names neither a sweep nor a run, or a container could not be ended.
     """
-    return cancel_runs(open_store(runs), [os.fspath(target) for target in targets])
+    with _python_hints():
+        return cancel_runs(open_store(runs), [os.fspath(target) for target in targets])
 
 
 def read_log(
@@ -245,7 +260,8 @@ def read_log(
         LaunchError: If there is no such run or attempt.
     """
     store = open_store(runs)
-    name, run_id = find_run(store, run)
+    with _python_hints():
+        name, run_id = find_run(store, run)
     sweep = store.sweep(name)
     if follow:
         return _lines(logs.follow_log(sweep, run_id, attempt=attempt, tail=tail, say=ignore))

@@ -26,14 +26,18 @@ class LaunchError(Exception):
     Args:
         message: What is wrong, with the file, the key and the value, if any.
         hint: What to type or change.
+        python_hint: What to change in a Python program, if that is something else.
     """
 
     exit_code: ExitCode = ExitCode.USAGE
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, python_hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.python_hint = python_hint or hint
+        if self.python_hint:  # the traceback in a Python program shows notes
+            self.add_note(f"hint: {self.python_hint}")
 
 
 class FileError(LaunchError):

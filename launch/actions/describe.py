@@ -16,11 +16,13 @@ from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attem
 from launch.store.files import SNAPSHOTS
 from launch.store.record_json import read_record
 from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
+from launch.store.state import State
 from s5.config.search_path import conf_dirs
 from s5.errors import UserError
 from s5.run_dir.result import CONFIG, METRICS, RUN, ResultError, read_result
 
 if TYPE_CHECKING:
+    from launch.store.scheduler_view import FailedStart
     from launch.store.store import SweepStore
     from launch.store.view import RunView
 
@@ -96,6 +98,11 @@ def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
     except (ResultError, OSError):
         result = {}
     root, headers = str(sweep.path.parent), state.manifest.headers
+    numbers = attempt_numbers(view.run_dir)
+    attempts = [_attempt(root, view.run_dir, number, headers) for number in numbers]
+    failed = None if view.state in (State.RUNNING, State.SUCCEEDED) else state.failed_start(run_id)
+    if failed is not None and failed.record.attempt not in numbers:
+        attempts.append(_not_recorded(root, failed, headers))
     return RunDetails(
         view=view,
         header=headers.get(view.generation) or state.manifest.newest_header(),
@@ -103,7 +110,7 @@ def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
         config=config,
         differences=_differences(record, config),
         result=result,
-        attempts=tuple(_attempt(root, view.run_dir, number, headers) for number in attempt_numbers(view.run_dir)),
+        attempts=tuple(attempts),
     )
 
 
@@ -134,14 +141,34 @@ def _differences(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Diff
 def _attempt(root: str, run_dir: str, number: int, headers: Mapping[int, ManifestHeader]) -> AttemptDetails:
     folder = attempt_path(run_dir, number)
     record = find_attempt(folder)
-    snapshot = os.path.join(root, SNAPSHOTS, record.snapshot) if record is not None and record.snapshot else None
-    header = None if record is None else headers.get(record.generation)
     metrics = os.path.join(folder, METRICS)
     return AttemptDetails(
         number=number,
         record=record,
-        commit=None if header is None else header.commit,
-        snapshot=snapshot if snapshot is not None and os.path.isdir(snapshot) else None,
+        commit=_commit(record, headers),
+        snapshot=_snapshot(root, record),
         log=os.path.join(folder, LOG),
         metrics=metrics if os.path.exists(metrics) else None,
     )
+
+
+def _not_recorded(root: str, failed: FailedStart, headers: Mapping[int, ManifestHeader]) -> AttemptDetails:
+    """Return the attempt of a job that ended before its run began, which has no folder yet."""
+    return AttemptDetails(
+        number=failed.record.attempt,
+        record=failed.record,
+        commit=_commit(failed.record, headers),
+        snapshot=_snapshot(root, failed.record),
+        log=failed.log,
+        metrics=None,
+    )
+
+
+def _commit(record: AttemptRecord | None, headers: Mapping[int, ManifestHeader]) -> str | None:
+    header = None if record is None else headers.get(record.generation)
+    return None if header is None else header.commit
+
+
+def _snapshot(root: str, record: AttemptRecord | None) -> str | None:
+    folder = os.path.join(root, SNAPSHOTS, record.snapshot) if record is not None and record.snapshot else None
+    return folder if folder is not None and os.path.isdir(folder) else None

@@ -13,7 +13,6 @@ from launch.store.attempts import LOG, attempt_numbers, attempt_path, find_attem
 from launch.store.state import Reason, State
 
 if TYPE_CHECKING:
-    from launch.store.scheduler_view import FailedStart
     from launch.store.store import SweepStore
 
 _POLL_S = 0.2
@@ -89,7 +88,7 @@ def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
     """Return how an attempt ended if it printed nothing, for example because its program is missing; else None."""
     run_dir = sweep.run_dir(run_id)
     log = _log_file(sweep, run_id, attempt)
-    failed = _failed_start(sweep, run_id)
+    failed = sweep.state().failed_start(run_id)
     record = failed.record if failed is not None else find_attempt(attempt_path(str(run_dir), attempt))
     is_start = record is not None and record.has_ended and record.reason is Reason.START
     if not log.is_file() and not is_start:
@@ -100,21 +99,15 @@ def silent_end(sweep: SweepStore, run_id: str, attempt: int) -> str | None:
     return f"attempts/{attempt} printed nothing; it ended with {words}"
 
 
-def _failed_start(sweep: SweepStore, run_id: str) -> FailedStart | None:
-    """Return the last attempt of a run if its job died before it began, and no process has recorded that yet."""
-    scheduled = sweep.state().scheduled
-    return None if scheduled is None or run_id in scheduled.tasks else scheduled.find_failed_start(run_id)
-
-
 def _attempts(sweep: SweepStore, run_id: str) -> list[int]:
     """Return the numbers of a run's attempts, oldest first."""
-    failed = _failed_start(sweep, run_id)
+    failed = sweep.state().failed_start(run_id)
     return [*attempt_numbers(str(sweep.run_dir(run_id))), *([failed.record.attempt] if failed is not None else [])]
 
 
 def _log_file(sweep: SweepStore, run_id: str, attempt: int) -> Path:
     path = attempt_path(str(sweep.run_dir(run_id)), attempt)
-    if not os.path.isdir(path) and (failed := _failed_start(sweep, run_id)) is not None:
+    if not os.path.isdir(path) and (failed := sweep.state().failed_start(run_id)) is not None:
         return Path(failed.log)
     return Path(path, LOG)
 

@@ -66,7 +66,11 @@ def _with_others(error: LaunchError, store: Store, word: str) -> LaunchError:
         return error
     where = " and ".join(str(place.root) for place in others)
     options = " or ".join(f"`{place.option}`" for place in others)
-    return LaunchError(f"{error.message.partition('; did you')[0]}; it is under {where}", hint=f"add {options}")
+    return LaunchError(
+        f"{error.message.partition('; did you')[0]}; it is under {where}",
+        hint=f"add {options}",
+        python_hint="pass " + " or ".join(f'`runs="{place.root}"`' for place in others),
+    )
 
 
 def find_sweep(store: Store, word: str) -> SweepStore:

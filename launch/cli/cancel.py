@@ -28,7 +28,7 @@ def configure(parser: Parser) -> None:
         "targets", metavar="SWEEP|RUN", nargs="+", help="sweeps and runs: names, files, ids or beginnings of ids"
     )
     parser.description = (
-        "Stop sweeps or runs for good. Running ones write a checkpoint and end; waiting ones are not started. "
+        "Stop sweeps or runs until a retry. Running ones write a checkpoint and end; waiting ones are not started. "
         "Runs that have ended stay as they are. `launch retry` resumes a cancelled run from its checkpoint."
     )
 
@@ -52,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
     refuse_stuck(cancelled.stuck)
     refuse_unreached(cancelled.unreached)
     if not views:
-        console.note("nothing to cancel: everything named has ended")
+        console.note("nothing to cancel: everything named has ended or was cancelled before")
     return ExitCode.OK
 
 

@@ -142,7 +142,9 @@ def traceback_of(problem: BaseException) -> None:
     """Write the whole traceback of an exception to stderr."""
     import traceback  # imported here, as most commands do not need it
 
-    note("".join(traceback.format_exception(problem)).rstrip())
+    lines = traceback.format_exception(problem)
+    # The note of a LaunchError is its hint, which is printed after the message.
+    note("".join(line for line in lines if not line.startswith("hint: ")).rstrip())
 
 
 def ask(question: str) -> str:

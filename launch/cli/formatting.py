@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from launch.store.state import State
+from launch.store.view import QUEUED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,6 +126,8 @@ def last_log_line(view: RunView) -> str:
     """Return one line with the reason why a run did not succeed or start; "" without a reason."""
     if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""
-    if view.reason is None or view.waits or is_blocked(view):
+    told = view.state == State.PENDING and view.message is not None and view.message.startswith(QUEUED)
+    if view.reason is None or view.waits or is_blocked(view) or told:
         return view.message or ""
-    return f"{view.reason}: {view.message}" if view.message else str(view.reason)
+    why = f"{view.reason}: {view.message}" if view.message else str(view.reason)
+    return f"last: {why}" if view.state in (State.PLANNED, State.PENDING) else why

@@ -21,6 +21,8 @@ launch gc mnist5k                             thin the finished runs of one swee
 launch gc
 """
 
+_NOUNS = {"temporary": "temporary file", "removed": "removed folder"}  # of the kinds that are not nouns
+
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
@@ -61,5 +63,5 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _words(garbage: Sequence[Garbage]) -> str:
-    counts = Counter("temporary file" if item.kind == "temporary" else item.kind for item in garbage)
+    counts = Counter(_NOUNS.get(item.kind, item.kind) for item in garbage)
     return ", ".join(formatting.plural(count, kind) for kind, count in counts.items())

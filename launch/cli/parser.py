@@ -165,7 +165,10 @@ def make_parser(name: str, verb: Verb) -> Parser:
     parser = Parser(name, verb.EXAMPLES)
     verb.configure(parser)
     if name not in _WITHOUT_RUNS and "--runs" not in parser.options():
-        parser.add_argument("--runs", metavar="DIR", help="where runs lie (default: $LAUNCH_RUNS, else ./runs)")
+        default = "$LAUNCH_RUNS, else ./runs"
+        if name in _OF_STORED_RUNS or "--on" in parser.options():
+            default = f"the runs_dir of the profile of --on, else {default}"
+        parser.add_argument("--runs", metavar="DIR", help=f"where runs lie (default: {default})")
     if name in _OF_STORED_RUNS:
         parser.add_argument("--on", metavar="PROFILE", help="runs lie in the runs_dir of this profile")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of a mistake too")

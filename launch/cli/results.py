@@ -45,7 +45,8 @@ def configure(parser: Parser) -> None:
         metavar="DIR",
         nargs="?",
         const="",
-        help="where runs lie (default: $LAUNCH_RUNS, else ./runs); without DIR the same as --per-run",
+        help="where runs lie (default: the runs_dir of the profile of --on, else $LAUNCH_RUNS, else ./runs); "
+        "without DIR the same as --per-run",
     )
     parser.add_argument("--output", metavar="PATH", help="write to this file instead of stdout")
 

@@ -68,7 +68,7 @@ def _sections(run: RunDetails) -> Iterator[tuple[str, list[str]]]:
     yield "config", _config_lines(run)
     yield "runs as", [_placement(run)]
     last = run.attempts[-1].record if run.attempts else None
-    command = last.command if last else run.record.command or ()
+    command = (last and last.command) or run.record.command or ()
     if command:
         yield "command", [console.printable(shlex.join(command))]
     if run.result:

@@ -146,13 +146,14 @@ def _submit_to_queue(submission: Submission, command: str, options: str) -> int:
         if warning not in submission.warnings:  # the check of the plan has the same words
             console.warn(warning)
     console.note(f"{name}: {_counts(submission.views, submission.new)}: {given.words}")
+    stopped = submission.left_alone
+    ended = all(view.state in TERMINAL for view in submission.views)
     if given.left:
         console.hint(f"`launch watch {name} --feed` submits the rest as the queue empties, or `{command}` typed again")
-    else:
+    elif not ended:
         console.hint(f"`launch watch {name}` shows it, `launch cancel {name}` stops it")
-    stopped = submission.left_alone
     advise(name, formatting.count_states(stopped), formatting.first_failed(stopped), options=options)
-    return ExitCode.OK
+    return exit_code(submission.views) if ended else ExitCode.OK
 
 
 def plan_text(plan: Plan, estimate: Estimate) -> str:

@@ -9,7 +9,7 @@ VERBS = {
     "wait": "return when a sweep has ended",
     "logs": "show what a run printed",
     "show": "show one run: configuration, command, attempts, results, files",
-    "cancel": "stop sweeps or runs for good",
+    "cancel": "stop sweeps or runs until a retry",
     "retry": "run again what failed, was cancelled or was lost",
     "results": "show the table of a sweep: mean and standard deviation over seeds",
     "compare": "show the numbers of several sweeps side by side",

@@ -11,6 +11,7 @@ import signal
 from binascii import crc32
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from launch.errors import StoreError
 from s5.run_dir.new_file import move_to_new
@@ -66,13 +67,19 @@ def _owner_hint(path: str) -> str | None:
         path = os.path.dirname(path)
     with suppress(OSError, KeyError):
         owner = os.stat(path).st_uid
-        if owner not in (0, os.getuid()):
+        # A folder of root is where root keeps its files, such as /opt, unless it has runs of root.
+        if owner != os.getuid() and (owner or _is_in_a_sweep(path)):
             name = pwd.getpwuid(owner).pw_name
             return (
                 f"{path} belongs to {name}: users share a folder of runs through a common group, "
-                'setgid and `umask 002`; "Several clusters, several users" in docs/slurm.md has the commands'
+                'setgid and `umask 002`; "To hand a sweep to a colleague" in docs/slurm.md has the commands'
             )
     return None
+
+
+def _is_in_a_sweep(path: str) -> bool:
+    """Return whether a path is a sweep, a run or a file of one of them."""
+    return any(os.path.isdir(os.path.join(folder, "manifest")) for folder in (path, *map(str, Path(path).parents)))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from launch.store.manifest import ListedRun
 from launch.store.records import AttemptRecord
 from launch.store.scheduler_view import SchedulerView
 from launch.store.state import RESUMABLE, TERMINAL, Reason, State
-from launch.store.view import RunView
+from launch.store.view import QUEUED, RunView
 from s5.run_dir.result import ATTEMPTS, CONFIG, RESULT, RUN, TIMING, last_line
 
 # Slurm's words for a machine that failed under a job.
@@ -96,6 +96,8 @@ def read_view(
                 facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
         state = derive_state(facts)
+    if note and facts.ended and state is State.PENDING:  # why it waits, not why its last attempt ended
+        note = f"{QUEUED}{note}"
     message = message or (record and record.message) or note
     if state is not State.SUCCEEDED:  # a run that is done no longer needs these files
         message = _bad_file(run_dir, names) or message

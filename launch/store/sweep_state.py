@@ -12,7 +12,7 @@ from launch.store.dependencies import DependencyGraph
 from launch.store.manifest import Manifest, freeze, read_manifest
 from launch.store.queue_lock import read_queue_owner
 from launch.store.records import ManifestEntry, ManifestHeader
-from launch.store.scheduler_view import SchedulerView
+from launch.store.scheduler_view import FailedStart, SchedulerView
 from launch.store.status import read_view
 from launch.store.view import RunView
 
@@ -95,6 +95,11 @@ class SweepState:
     def scheduled(self) -> SchedulerView | None:
         """The scheduler's answer about the sweep, asked for at most once; None without a scheduler."""
         return None if self._scheduler is None else self._scheduler(self.folder)
+
+    def failed_start(self, run_id: str) -> FailedStart | None:
+        """Return the last attempt of a run if its job died before it began, and no process has recorded that yet."""
+        scheduled = self.scheduled
+        return None if scheduled is None or run_id in scheduled.tasks else scheduled.find_failed_start(run_id)
 
     @property
     def scheduler_error(self) -> str | None:

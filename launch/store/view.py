@@ -8,6 +8,9 @@ from typing import Any
 from launch.specs.resources import Resources
 from launch.store.state import Reason, State
 
+# How a message begins that says why a run waits in a queue, if an earlier attempt of the run has ended.
+QUEUED = "queued: "
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:

@@ -81,6 +81,9 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
     metric = DEFAULT_METRIC if metric is None else place.key("metric").text(metric, "such as test/accuracy")
     leaves = resolve_blocks(block, fixed)
     if _all_train(leaves):
+        if fixed.texts.get("name", "").startswith("name="):
+            hint = f"write `name: {fixed.values['name']}` into {place.file}"
+            raise Place("command line").key("name").error("the name of a sweep belongs in its file", hint)
         check_metric(metric, place.key("metric"))
     runs, warnings = expand_runs(block, leaves, place)
     parallel, at = section.get("max_parallel"), place.key("max_parallel")

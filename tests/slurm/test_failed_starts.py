@@ -15,8 +15,8 @@ from tests.engines.slurm import Slurm
 from tests.slurm.project import Project
 
 
-def submit(project: Project) -> None:
-    project.launch("sweep", "x.yaml", "--on", "test")
+def submit(project: Project, code: int = 0) -> None:
+    project.launch("sweep", "x.yaml", "--on", "test", code=code)
 
 
 def until_gone(slurm: Slurm) -> None:
@@ -85,14 +85,20 @@ def test_a_node_without_the_interpreter_is_a_failed_start_that_every_command_tel
     submit(project)
     until_gone(slurm)
     said = project.launch("status", "x")
-    assert f"the launcher's Python, `{interpreter}`, ended with 127: {interpreter}: No such file or directory" in said
+    named = f"the launcher's Python, `{interpreter}`,"
+    assert f"{named} ended with 127: {interpreter}: No such file or directory" in said
     first, second = project.views()
+    shown = project.launch("show", first.run_id)
+    assert "not been started" not in shown
+    assert shown.count("start: ") + shown.count("start (exit code 127): ") == 2  # the state, and the attempt
     assert "No such file or directory" in project.launch("logs", first.run_id)
     assert not os.path.exists(f"{first.run_dir}/attempts")  # readers write nothing
     for _ in range(2):
-        submit(project)
+        submit(project, code=1)
         assert not slurm.jobs()
         assert "2 failed" in project.said
+        assert "launch retry x" in project.said
+        assert "launch watch" not in project.said
     assert project.attempt(second.run_dir, 0)["exit_code"] == 127
     assert f"{interpreter}: No such file or directory" in project.launch("report", "x", "--output", "-")
     assert "No such file or directory" in project.launch("logs", second.run_id)
@@ -184,7 +190,7 @@ def test_a_prolog_that_fails_is_a_failed_start_and_takes_no_second_node(project:
     (view,) = project.views()
     assert view.reason is Reason.START
     assert "could not be started by its node: Error running slurm prolog: 3" in (view.message or "")
-    submit(project)
+    submit(project, code=1)
     until_gone(slurm)
     nodes = slurm.call("sinfo", "-h", "-N", "-p", "main", "-o", "%N %t").splitlines()
     assert len([line for line in nodes if "drain" in line]) == 1

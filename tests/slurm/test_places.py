@@ -168,3 +168,5 @@ def test_a_folder_of_another_user_says_whose_it_is(shared: Path, slurm: Slurm) -
     bob.launch("sweep", "x.yaml", "--on", "test", "--dry-run")
     said = bob.launch("sweep", "x.yaml", "--on", "test", code=2)
     assert "belongs to daemon: users share a folder of runs through a common group" in said
+    assert '"To hand a sweep to a colleague" in docs/slurm.md' in said
+    assert "belongs to daemon" in bob.launch("rm", "x", "--yes", code=2)

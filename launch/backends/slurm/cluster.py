@@ -119,7 +119,7 @@ def check_partition(site: SlurmSettings, longest_min: float | None, partitions: 
     raise LaunchError(
         f"resources.timeout_min: {longest_min:g} min is longer than the partition "
         f"{','.join(p.name for p in chosen)} allows, which is {most:g} min",
-        hint="lower timeout_min in the sweep: a run that is stopped continues from its checkpoint in its next attempt",
+        hint="lower timeout_min in the sweep: a run with checkpoints continues from the last one in its next attempt",
     )
 
 

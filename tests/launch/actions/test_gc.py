@@ -218,6 +218,14 @@ def test_the_verb_says_what_goes_and_a_dry_run_keeps_it(tmp_path: Path, capsys: 
     assert capsys.readouterr().err == "nothing to delete\n"
 
 
+def test_leftovers_of_a_removal_are_counted_as_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(tmp_path, "x", [DONE])
+    for name in ("one", "two"):
+        add_old(tmp_path / f"{gc.REMOVED}{name}", folder=True)
+    assert main(["gc", "--runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().err.startswith("2 removed folders: ")
+
+
 def test_plugins_go_when_no_run_refers_to_them(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "x", [DONE])
     used, unused, young = (tmp_path / PLUGINS / (digit * 16) for digit in "abc")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.cli import formatting
 from launch.cli.live_view import LiveView, seconds_left
 from launch.cli.progress import ProgressTracker
 from launch.specs.resources import Resources
@@ -235,3 +236,16 @@ def test_a_pipe_gets_one_line_per_change(capsys: pytest.CaptureFixture[str]) -> 
     assert changes[1].endswith("-s0-00000000  in 1:30")
     assert changes[2].endswith("2 attempts")
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "told"),
+    [
+        (State.PENDING, "oh", "last: crash: oh"),
+        (State.PLANNED, None, "last: crash"),
+        (State.PENDING, "queued: Dependency", "queued: Dependency"),
+        (State.FAILED, "oh", "crash: oh"),
+    ],
+)
+def test_the_reason_of_an_attempt_before_is_told_as_such(state: State, message: str | None, told: str) -> None:
+    assert formatting.last_log_line(replace(view(1), state=state, reason=Reason.CRASH, message=message)) == told

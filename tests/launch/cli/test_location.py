@@ -5,11 +5,14 @@ import os
 import re
 import shlex
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
+from launch import api
 from launch.cli import main
+from launch.errors import LaunchError
 from launch.profiles.folders import runs_dirs
 from launch.store.state import State
 from tests.launch.made_sweep import Made, make_sweep, run_id_of
@@ -142,3 +145,19 @@ def test_folders_of_runs_are_read_without_yaml_if_possible(place: Path, tmp_path
         (folder / f"{name}.yaml").write_text(text)
     home = os.path.expanduser("~/runs")
     assert runs_dirs() == {"station": str(place), "a": home, "b": "/quoted/a b", "c": "/json"}
+
+
+def test_an_error_in_python_names_the_argument_and_its_traceback_shows_the_hint(place: Path) -> None:
+    make_sweep(place, "old", [DONE])
+    for call in (lambda: api.open_sweep("old"), lambda: api.cancel("old"), lambda: api.read_log(run_id_of(DONE))):
+        with pytest.raises(LaunchError) as caught:
+            call()
+        assert caught.value.hint == f'pass `runs="{place}"`'
+        assert f'\nhint: pass `runs="{place}"`' in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_hint_is_printed_once_after_a_traceback(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_sweep(place, "old", [DONE])
+    err = typed("status", "old", "--verbose", capsys=capsys)[2]
+    assert "Traceback" in err
+    assert err.count("hint: ") == 1

@@ -327,3 +327,13 @@ def test_a_mistake_on_the_command_line_is_explained(
         load("experiment: e", [argument])
     assert message in caught.value.message
     assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_the_name_of_a_sweep_on_the_command_line_belongs_in_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text("experiment: digits/s5\n")
+    with pytest.raises(SweepError, match="command line: name: the name of a sweep belongs in its file") as caught:
+        load_sweep(file, ["name=two"])
+    assert caught.value.hint == f"write `name: two` into {file}"
+    file.write_text("experiment: digits/s5\ncommand: [echo]\n")
+    assert load_sweep(file, ["name=two"]).name == "one"  # a program may have a parameter of this name
