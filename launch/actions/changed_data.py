@@ -28,7 +28,7 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
     for run, view in zip(runs, views, strict=True):
         if view.state is not State.SUCCEEDED or run.record.command is not None:
             continue
-        before = _recorded(view)
+        before = _recorded(view.run_dir)
         if before is None:
             continue
         key = run.config["data"]["name"], run.config["data"]["root"]
@@ -40,10 +40,28 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
     return [_line(key, members, today[key] or {}) for key, members in found.items()]
 
 
-def _recorded(view: RunView) -> Mapping[str, Any] | None:
+def without_other_data(found: Mapping[str, str], runs: Sequence[Run]) -> dict[str, str]:
+    """Return the results of equal runs, without those that are of other data than the runs would read.
+
+    Args:
+        found: Run id to the directory of the equal run.
+        runs: Composed runs, with these ids among them.
+    """
+    configs = {run.record.run_id: run.config for run in runs if run.record.command is None}
+    kept: dict[str, str] = {}
+    for run_id, run_dir in found.items():
+        before = _recorded(run_dir)
+        data = configs[run_id]["data"] if before is not None and run_id in configs else None
+        now = data_fingerprint(data["name"], data["root"]) if data is not None else None
+        if before is None or now is None or now["sample"] == before["sample"]:
+            kept[run_id] = run_dir
+    return kept
+
+
+def _recorded(run_dir: str) -> Mapping[str, Any] | None:
     """Return the fingerprint of the data that a run has read; None if it has none, as of an older version."""
     try:
-        result = read_result(Path(view.run_dir)) or {}
+        result = read_result(Path(run_dir)) or {}
     except (ResultError, OSError):
         return None
     found = result.get("data")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, final
 
-from launch.actions.changed_data import describe_changed_data
+from launch.actions.changed_data import describe_changed_data, without_other_data
 from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_containers_of_sweep
 from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
@@ -137,7 +137,8 @@ def plan_sweep(
     state = store.sweep(sweep.name).state()
     runs = with_stored_names(composer.plan_all(sweep.runs), state)
     plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, state=state, options=options)
-    elsewhere = find_results_elsewhere(plan.run_dirs.missing.values(), sweep.name, store)
+    found = find_results_elsewhere(plan.run_dirs.missing.values(), sweep.name, store)
+    elsewhere = without_other_data(found, plan.runs)
     return replace(
         plan,
         run_dirs=replace(plan.run_dirs, reused=elsewhere if reuse else {}),

@@ -136,6 +136,12 @@ class Composer:
             first = runs.setdefault(key, run)
             if first is not run:
                 runs[key] = replace(first, spec=first.spec.joined(spec))
+            if _root_of(run) != _root_of(first):
+                raise ConfigError(
+                    f"{spec.where}: {run.record.run_id} and {first.record.run_id} differ only in data.root",
+                    hint="it says where data lie, and is not part of a run's identity: give each folder a data set of "
+                    "its own (a plug-in may have several), or a sweep file of its own",
+                )
             if first.record.run_id != run.record.run_id:
                 self.warnings.append(
                     f"{spec.where}: {run.record.run_id} is left out: what it sets differently from "
@@ -220,3 +226,9 @@ def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:
 
 def _hash(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def _root_of(run: Run) -> object:
+    """Return the folder of a run's data, as its config names it; None for a run without a config of data."""
+    data: Mapping[str, Any] = run.config.get("data") or {}
+    return data.get("root")

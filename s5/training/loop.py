@@ -27,6 +27,7 @@ from s5.training.extension import load_extended
 from s5.training.initial_parameters import describe_initial
 from s5.training.metrics_writer import MetricsListener, MetricsWriter, NullWriter
 from s5.training.progress import Progress, check_same_run
+from s5.training.same_data import check_same_data
 from s5.training.schedule import has_plateaued
 from s5.training.scores import format_scores, rank
 from s5.training.step import MetricWindow
@@ -34,6 +35,9 @@ from s5.training.task import Task, check_same_task
 from s5.training.trainer import Trainer
 
 _OTHER_DATA = "restore the files and the config that the run began with, or start it again in another folder"
+
+
+_CHANGED_DATA = "put the earlier files back, or name their folder in data.root; other data need a run of their own"
 
 
 @fixed_numerics()
@@ -122,6 +126,7 @@ class Loop:
         self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)), science_hash=identity)
         # Read at the start: the files may change while the run trains.
         self._data = data_fingerprint(config.data.name, config.data.root) if self._is_main else None
+        self._environment["data"] = self._data and self._data["sample"]
         self._zero_shot = _load_zero_shot(config, dataset)
         self._best_arrays: checkpoints.Arrays = {}
         self._pending: tuple[int, MetricWindow] | None = None
@@ -133,6 +138,8 @@ class Loop:
         checkpoint = self._devices.broadcast_from_main(checkpoints.newest(run_dir) if self._is_main else None)
         if is_own := checkpoint is not None:
             check_same_run(checkpoint.progress.get("science_hash"), self.progress.science_hash or "", run_dir)
+            if self._is_main:
+                check_same_data(checkpoint.environment, self._config.data, hint=_CHANGED_DATA)
         if not is_own and self._config.train.extend_from is not None:
             checkpoint = self._devices.broadcast_from_main(load_extended(self._config) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
@@ -152,10 +159,10 @@ class Loop:
         elif self._should_stop_early():
             raise UserError(f"{self._config.train.extend_from} stopped early", hint="add train.early_stop_epochs=null")
         check_flags(checkpoint.environment)
-        changed = [k for k, v in self._environment.items() if k != "flags" and checkpoint.environment.get(k) != v]
-        for key in changed:
+        for key in sorted(self._environment.keys() - {"flags", "data"}):
             before, now = checkpoint.environment.get(key), self._environment[key]
-            self._say(f"s5: {key} was {before} and is {now}: results may differ from an uninterrupted run")
+            if before != now:
+                self._say(f"s5: {key} was {before} and is {now}: results may differ from an uninterrupted run")
 
     def run(self) -> dict[str, float]:
         """Train, evaluate the best model on the test split, and write the result."""

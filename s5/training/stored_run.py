@@ -1,7 +1,7 @@
 """Loads a stored run: its best model, the outputs of this model, and its scores."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -31,7 +31,13 @@ from s5.training import checkpoints
 from s5.training.best_model import read_best
 from s5.training.checkpoints import BEST_PARAMS, BEST_STATS
 from s5.training.evaluate import evaluate, make_eval_step, valid_lengths
+from s5.training.same_data import check_same_data
 from s5.training.task import Task, check_same_task
+
+_SCALED = (
+    "the inputs are scaled as this data set says: name the folder of the earlier files in data.root, or scale the "
+    "inputs yourself and call `run.model`"
+)
 
 
 @final
@@ -44,12 +50,14 @@ class StoredRun:
         config: Its config.
         model: The model with the parameters that scored best on the validation split so far.
         task: The task of its data.
+        facts: The facts besides the config that the model's numbers depend on, such as the fingerprint of its data.
     """
 
     path: Path
     config: Config
     model: SequenceModel
     task: Task
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def __iter__(self) -> Iterator[Config | SequenceModel]:
         return iter((self.config, self.model))
@@ -86,7 +94,9 @@ class StoredRun:
         Raises:
             ValueError: If an argument does not fit the model, or a value is not finite, a token or a length out of
                 range, or times decrease; the message has the argument, the row and the value.
+            UserError: If the files of the data set have changed since: they decide how the inputs are scaled.
         """
+        check_same_data(self.facts, self.config.data, hint=_SCALED)
         stored = load(self.config.data, compat_switches(self.config.compat)).splits["train"]
         inputs, valid_steps = check_given(inputs, lengths, times, stored, d_input=self.task.d_input)
         split = replace(
@@ -137,7 +147,8 @@ def load_run(run_dir: str | Path) -> StoredRun:
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     params = checkpoints.unflatten(params, checkpoint.arrays, BEST_PARAMS)
     stats = checkpoints.unflatten(stats, checkpoint.arrays, BEST_STATS)
-    return StoredRun(path=run_dir, config=config, model=nnx.merge(graphdef, params, stats), task=task)
+    model = nnx.merge(graphdef, params, stats)
+    return StoredRun(path=run_dir, config=config, model=model, task=task, facts=checkpoint.environment)
 
 
 @fixed_numerics()
@@ -156,7 +167,9 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     """
     run = load_run(run_dir)
     config, model, task = run.config, run.model, run.task
-    if data is not None:
+    if data is None:
+        check_same_data(run.facts, config.data, hint="name the folder of the earlier files in data.root of config.yaml")
+    else:
         config.data.name, config.data.version = data, dataset_info(data).version
     dataset = load(config.data, compat_switches(config.compat))
     check_same_task(f"data.name={dataset.name}" if data is None else f"--data {data}", dataset, task)

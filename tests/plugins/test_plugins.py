@@ -70,15 +70,31 @@ def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, 
     first.write_text(text.replace("1", "2"))
     again = launch(tmp_path, "sweep", "walks.yaml").stderr
     assert f"data changed since: walks ({walks})" in again and "nothing to do" in again
+    scores = [sys.executable, "-m", "s5", "evaluate", str(run), "--json"]
+    refused = subprocess.run(scores, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert f"the files in {walks} are not those that the run was trained on" in refused.stderr
+    (tmp_path / "others.yaml").write_text((tmp_path / "walks.yaml").read_text())
+    assert "--reuse" not in launch(tmp_path, "sweep", "others.yaml", "--dry-run").stderr
     first.write_text(text)
+    assert "`--reuse` uses its result" in launch(tmp_path, "sweep", "others.yaml", "--dry-run").stderr
     assert "data changed" not in launch(tmp_path, "sweep", "walks.yaml").stderr
     (own / "plugin.py").write_text((own / "plugin.py").read_text() + "# edited\n")
     rows = json.loads(launch(tmp_path, "results", "walks", "--format", "json").stdout)
     assert rows[0]["mean"] is not None
-    scores = [sys.executable, "-m", "s5", "evaluate", str(run), "--json"]  # by its copy, though the folder has changed
+    # By its copy, though the folder has changed.
     told = json.loads(subprocess.run(scores, capture_output=True, text=True, check=True).stdout)
     assert told["test/accuracy"] == pytest.approx(rows[0]["mean"])
     assert "1 new" in launch(tmp_path, "sweep", "walks.yaml", "--dry-run").stdout  # other code, another run
+
+
+def test_two_folders_of_data_are_not_one_run(walks: Path, own: Path, tmp_path: Path) -> None:
+    shutil.copytree(walks, tmp_path / "fold2")
+    (tmp_path / "folds.yaml").write_text(
+        f"plugins: own\nexperiment: walks/s5\ngrid: {{data.root: [{walks}, {tmp_path / 'fold2'}]}}\n"
+    )
+    done = launch(tmp_path, "sweep", "folds.yaml", "--dry-run", code=2)
+    assert "differ only in data.root" in done.stderr and "not part of a run's identity" in done.stderr
 
 
 def test_the_training_side_alone_takes_a_plug_in(walks: Path, own: Path, tmp_path: Path) -> None:
