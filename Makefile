@@ -31,9 +31,9 @@ test: .venv/.develops ## Run the tests
 	$(BIN)/pytest -n 5 --dist loadscope -m "not docs"
 
 quick: .venv/.develops ## Run the tests that need no engine, no cluster and no long training
-	$(BIN)/pytest -n 4 --dist loadscope -m "not engine and not cluster and not slow"
+	$(BIN)/pytest -n 4 --dist loadscope -m "not engine and not cluster and not slow and not docs"
 
-check: .venv/.develops ## Lint, types, import contracts, dead code, the image's recipe, locks, documentation
+check: .venv/.develops ## Lint, types, import contracts, dead code, the image's recipe, locks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --warnings
@@ -42,10 +42,10 @@ check: .venv/.develops ## Lint, types, import contracts, dead code, the image's 
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/shellcheck --severity=warning .ci/run $(wildcard slurm/*.sbatch)
 	$(MAKE) --no-print-directory lock-check
-	$(BIN)/pytest -q -n 0 -m docs tests/test_docs.py
 
 docs: .venv/.develops ## Build the documentation in docs/_build; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	$(BIN)/pytest -q -n 0 -m docs tests/test_docs.py
 
 format: .venv/.develops ## Format the code
 	$(BIN)/ruff check --fix-only

@@ -225,7 +225,8 @@ def _may_go(store: Store, item: Garbage, path: Path) -> bool:
 def remove_tree(folder: Path) -> None:
     """Delete a folder, even if folders inside are read-only."""
     for place, _, _ in os.walk(folder):
-        os.chmod(place, stat.S_IRWXU)
+        with contextlib.suppress(PermissionError):  # another user's, who lets the group write
+            os.chmod(place, stat.S_IRWXU)
     shutil.rmtree(folder)
 
 

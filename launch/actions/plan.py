@@ -233,8 +233,15 @@ def plan_runs(
 def describe_dropped_settings(profile: Profile, runtime: str) -> list[str]:
     """Return a warning about variables of the shell that look like settings of the runs, and do not reach them."""
     names = dropped_settings(os.environ, backend=profile.backend, runtime=runtime)
+    options = [name for name in names if name.startswith("SBATCH_")]
+    variables = [name for name in names if name not in options]
     where = profile.file or "a profile"
-    return [f"not used: {', '.join(names)}; `env` in {where} sets variables for the runs"] if names else []
+    warnings: list[str] = []
+    if options:
+        warnings.append(f"not used: {', '.join(options)}; {where} and `resources` of the sweep say what sbatch gets")
+    if variables:
+        warnings.append(f"not used: {', '.join(variables)}; `env` in {where} sets variables for the runs")
+    return warnings
 
 
 def _describe_missing_key(runs: Sequence[Run]) -> list[str]:

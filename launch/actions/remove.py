@@ -6,6 +6,7 @@ manifest that says so, then renamed. What an interruption leaves has such a name
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Collection, Sequence
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING
 from launch.actions.gc import remove_tree, size_of
 from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.targets import find_target
+from launch.backends.slurm.squeue import invalidate
 from launch.errors import BackendError, LaunchError, StoreError
 from launch.results.latest import runs_left
 from launch.store.attempts import attempt_numbers, attempt_path
-from launch.store.files import fault_point, store_errors
+from launch.store.files import fault_point, store_error, store_errors
 from launch.store.liveness import is_locked
 from launch.store.queue_lock import check_not_busy, lock_queue
 from launch.store.records import Trigger
@@ -66,6 +68,7 @@ def plan_removal(store: Store, targets: Sequence[str]) -> list[Removal]:
             before another one.
         BackendError: If a scheduler that may have some of the runs does not answer.
     """
+    invalidate(str(store.root))  # what has just ended may still be in the last answer of a cluster
     named: dict[str, dict[str, None] | None] = {}
     for target in targets:
         sweep, _, run_id = find_target(store, _without_folder(store, target)).partition("/")
@@ -100,6 +103,7 @@ def remove_all(removals: Sequence[Removal]) -> int:
         try:
             state = removal.state.refreshed(fed=())
             _check_idle(state, removal.run_ids)
+            _check_rights(state, removal.run_ids)
             refuse_stuck(end_orphans(view for view in state.views(removal.run_ids) if view.state is State.LOST))
             places = _hide(state, removal.run_ids)
         finally:
@@ -154,6 +158,15 @@ def _check_idle(state: SweepState, run_ids: Sequence[str] | None) -> None:
     if busy:
         words = _words([f"{run_id} is {what}" for run_id, what in busy.items()])
         raise LaunchError(f"{state.name}: {words}", hint=f"`launch cancel {state.name}` stops what runs or waits")
+
+
+def _check_rights(state: SweepState, run_ids: Sequence[str] | None) -> None:
+    """Raise if a folder cannot be deleted: after the renaming it would be out of sight, and still there."""
+    for top in [state.folder] if run_ids is None else [f"{state.folder}/{run_id}" for run_id in run_ids]:
+        for place, _, _ in os.walk(top):
+            if os.stat(place).st_uid != os.getuid() and not os.access(place, os.W_OK | os.X_OK):
+                error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
+                raise store_error(error, f"delete {place}; nothing was deleted")
 
 
 def _is_held(run_dir: str) -> bool:

@@ -208,6 +208,8 @@ def _env(value: Any, place: Place) -> dict[str, str]:
         at = place.key(key)
         if not _VARIABLE.fullmatch(key):
             raise at.error("not the name of a variable", "letters, digits and _ are allowed, no digit first")
+        if key.startswith("SBATCH_"):
+            raise at.error("an option of sbatch changes nothing in a run", "the profile's keys say what sbatch gets")
         if looks_secret(key):
             raise at.error("looks like a secret; do not store one in a profile", "export it where you log in")
         if not isinstance(text, str) or "\0" in text:

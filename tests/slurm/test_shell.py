@@ -53,10 +53,9 @@ def test_options_in_the_shell_change_no_submission_and_no_query(project: Project
     project.hold()
     project.launch("sweep", "x.yaml", "--on", "test")
     assert "2 submitted to test in 1 array" in project.said
-    assert (
-        "not used: JAX_ENABLE_X64, SBATCH_ARRAY_INX, SBATCH_JOB_NAME, SBATCH_NO_REQUEUE, SBATCH_TIMELIMIT, "
-        "WANDB_RUN_ID, XLA_FLAGS; `env` in slurm/test.yaml" in project.said
-    )
+    options = "SBATCH_ARRAY_INX, SBATCH_JOB_NAME, SBATCH_NO_REQUEUE, SBATCH_TIMELIMIT"
+    assert f"not used: {options}; slurm/test.yaml and `resources` of the sweep" in project.said
+    assert "not used: JAX_ENABLE_X64, WANDB_RUN_ID, XLA_FLAGS; `env` in slurm/test.yaml" in project.said
     project.until_started(2)
     assert project.states() == [State.RUNNING, State.RUNNING]
     project.launch("sweep", "x.yaml", "--on", "test")

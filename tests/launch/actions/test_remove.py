@@ -204,3 +204,14 @@ def test_the_command_shows_what_would_go_and_asks(
     assert main(["rm", "one"]) == 0
     assert main(["rm", "two", "--yes"]) == 0
     assert left(runs) == []
+
+
+def test_what_another_user_owns_is_refused_before_anything_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sweep(tmp_path, "theirs", [DONE])
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("attempts"))
+    with pytest.raises(LaunchError, match=r"cannot delete .*/attempts; nothing was deleted: Permission denied"):
+        removed(tmp_path, "theirs")
+    assert left(tmp_path) == ["theirs"]

@@ -117,6 +117,7 @@ def test_the_users_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("env: [A]", "env: a list is not a mapping", None),
         ("env: {A: 1}", "env.A: 1 is not text", "quotes"),
         ("env: {'A B': x}", "env.A B: not the name of a variable", None),
+        ("env: {SBATCH_PARTITION: x}", "env.SBATCH_PARTITION: an option of sbatch changes nothing", "profile's keys"),
         ("env: {WANDB_API_KEY: x}", "env.WANDB_API_KEY: looks like a secret", "log in"),
         ("", "the file is empty", None),
         ("slots: [", "line ", None),
