@@ -100,11 +100,17 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
         cache: The config's `data.cache`.
 
     Raises:
-        DataError: For an unknown name.
+        DataError: For an unknown name, or if the folder of a plug-in's data is missing.
         MissingData: If the cache and the raw files are missing.
     """
     if plugin_dataset(name) is not None:
-        return  # the plug-in's loader finds its own files
+        # The plug-in's loader finds its own files in the folder.
+        if root is not None and not data_root(root).exists():
+            raise DataError(
+                f"data.root={root}: there is no {data_root(root)}",
+                hint="a relative path starts in the folder in which you type the command",
+            )
+        return
     info = dataset_info(name)
     if not is_cached(info, cache):
         find_raw(info, root)

@@ -49,6 +49,24 @@ def check_given(
     return inputs, lengths.astype(np.int32)
 
 
+def pad_sequences(inputs: Any) -> tuple[Any, list[int] | None]:
+    """Return sequences of different lengths as one padded array, with their lengths.
+
+    Args:
+        inputs: A list of arrays (L, d_stored); anything else is returned unchanged, with None.
+    """
+    if not isinstance(inputs, list | tuple) or not inputs or any(np.ndim(one) != 2 for one in inputs):
+        return inputs, None
+    sequences = [np.asarray(one) for one in inputs]
+    lengths = [len(one) for one in sequences]
+    if len(set(lengths)) == 1 or len({one.shape[1] for one in sequences}) > 1:
+        return inputs, None
+    padded = np.zeros((len(sequences), max(lengths), sequences[0].shape[1]), np.result_type(*sequences))
+    for row, one in zip(padded, sequences, strict=True):
+        row[: len(one)] = one
+    return padded, lengths
+
+
 def _check_shape(inputs: np.ndarray, stored: tuple[int, ...]) -> None:
     """Raise if the inputs do not have the axes and the width of the stored data."""
     shape, axes = inputs.shape, len(stored)

@@ -19,7 +19,7 @@ from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
 from s5.data.batch import Batch, eval_batches, evaluation_size
-from s5.data.given import check_given
+from s5.data.given import check_given, pad_sequences
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.steps import Steps, compute_intervals
@@ -83,7 +83,7 @@ class StoredRun:
 
         Args:
             inputs: The sequences (n, L, d_stored), padded at their ends to one length L; pairs of documents
-                (n, 2, L, d_stored) for a retrieval.
+                (n, 2, L, d_stored) for a retrieval. Or a list of sequences (L, d_stored) of different lengths.
             lengths: Valid steps of each sequence (n,), or of each document (n, 2); None if all are valid.
             times: When each step was observed (n, L), in units of the regular interval; None if all intervals are 1.
             batch_size: Number of examples to compute at once.
@@ -97,6 +97,8 @@ class StoredRun:
             UserError: If the files of the data set have changed since: they decide how the inputs are scaled.
         """
         check_same_data(self.facts, self.config.data, hint=_SCALED)
+        if lengths is None and times is None:
+            inputs, lengths = pad_sequences(inputs)
         stored = load(self.config.data, compat_switches(self.config.compat)).splits["train"]
         inputs, valid_steps = check_given(inputs, lengths, times, stored, d_input=self.task.d_input)
         split = replace(

@@ -95,6 +95,9 @@ def test_two_folders_of_data_are_not_one_run(walks: Path, own: Path, tmp_path: P
     )
     done = launch(tmp_path, "sweep", "folds.yaml", "--dry-run", code=2)
     assert "differ only in data.root" in done.stderr and "not part of a run's identity" in done.stderr
+    (tmp_path / "lost.yaml").write_text("plugins: own\nexperiment: walks/s5\nbase: {data.root: wlaks}\n")
+    done = launch(tmp_path, "sweep", "lost.yaml", "--dry-run", code=2)
+    assert f"data.root=wlaks: there is no {tmp_path}/wlaks" in done.stderr
 
 
 def test_the_training_side_alone_takes_a_plug_in(walks: Path, own: Path, tmp_path: Path) -> None:

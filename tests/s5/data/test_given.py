@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s5.data.dataset import Split
-from s5.data.given import check_given
+from s5.data.given import check_given, pad_sequences
 
 N, L, D = 3, 7, 2
 
@@ -80,3 +80,18 @@ def test_pairs_and_times_of_the_data_are_required() -> None:
     with pytest.raises(ValueError, match="times are missing"):
         check_given(features(), None, None, split(times=True), d_input=D)
     check_given(features(), None, STEPS + 1.7e9, split(times=True), d_input=D)
+
+
+def test_a_list_of_sequences_of_different_lengths_is_padded() -> None:
+    padded, lengths = pad_sequences([np.ones((3, 2)), np.full((5, 2), 2.0)])
+    assert lengths == [3, 5]
+    assert padded.shape == (2, 5, 2) and not padded[0, 3:].any() and padded[1].all()
+    inputs, valid = check_given(padded, lengths, None, split(), d_input=D)
+    assert inputs.shape == (2, 5, 2) and valid.tolist() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    "given", [np.ones((2, 5, 2)), [np.ones((3, 2)), np.ones((3, 2))], [np.ones(3), np.ones(2)], []]
+)
+def test_anything_else_is_not_padded(given: Any) -> None:
+    assert pad_sequences(given) == (given, None) or pad_sequences(given)[0] is given
