@@ -107,7 +107,7 @@ def test_a_failure_is_judged_shown_and_retried(project: Project) -> None:
     project.launch("sweep", "x.yaml", "--on", "test")
     project.launch("wait", "x", "--timeout", "1", code=1)
     assert [view.message for view in project.views()] == ["no luck today"]
-    project.launch("sweep", "x.yaml", "--on", "test")
+    project.launch("sweep", "x.yaml", "--on", "test", code=1)
     assert project.states() == [State.FAILED]
     (project.folder / "fail").unlink()
     project.launch("retry", "x")

@@ -214,7 +214,7 @@ def test_a_requeued_job_that_fails_to_start_is_an_attempt_after_the_one_that_was
     assert (view.state, view.reason, view.attempts) == (State.FAILED, Reason.START, 2), view
     assert "begun" in project.launch("logs", view.run_id, "--attempt", "0")
     assert "No such file or directory" in project.launch("logs", view.run_id)
-    submit(project)
+    submit(project, code=1)
     assert project.reasons(view.run_dir)[1:] == ["start"]
     assert project.views()[0].attempts == 2
 
