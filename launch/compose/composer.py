@@ -136,7 +136,7 @@ class Composer:
             first = runs.setdefault(key, run)
             if first is not run:
                 runs[key] = replace(first, spec=first.spec.joined(spec))
-            if _root_of(run) != _root_of(first):
+            if None not in (roots := {_root_of(run), _root_of(first)}) and len(roots) > 1:
                 raise ConfigError(
                     f"{spec.where}: {run.record.run_id} and {first.record.run_id} differ only in data.root",
                     hint="it says where data lie, and is not part of a run's identity: give each folder a data set of "
@@ -229,6 +229,6 @@ def _hash(*words: str) -> str:
 
 
 def _root_of(run: Run) -> object:
-    """Return the folder of a run's data, as its config names it; None for a run without a config of data."""
+    """Return the folder of a run's data, as its config names it; None if it names none."""
     data: Mapping[str, Any] = run.config.get("data") or {}
     return data.get("root")

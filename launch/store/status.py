@@ -81,10 +81,7 @@ def read_view(
     Returns:
         The view. If a file cannot be read, its message names the file.
     """
-    try:
-        names = os.listdir(run_dir)
-    except OSError:
-        names = []
+    names = _names(run_dir)
     attempt, record, message = _last_attempt(run_dir, names)
     facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
     state = derive_state(facts)
@@ -123,6 +120,14 @@ def read_view(
         run_dir=run_dir,
         resources=entry.resources,
     )
+
+
+def _names(run_dir: str) -> list[str]:
+    """Return the names of the files of a run; none if its folder cannot be read."""
+    try:
+        return os.listdir(run_dir)
+    except OSError:
+        return []
 
 
 def _facts(
