@@ -92,17 +92,7 @@ class Composer:
             identity = identity_of(self._sections.science_hash(config), spec, hashes)
         except (ValueError, TypeError) as error:
             raise combination_error(spec, str(error)) from error
-        record = RunRecord(
-            run_id=make_run_id(spec.experiment, spec.settings, spec.seed, identity),
-            experiment=spec.experiment,
-            overrides=spec.overrides,
-            settings=spec.settings,
-            seed=spec.seed,
-            science_version=SCIENCE_VERSION,
-            science_hash=identity,
-            command=spec.command,
-        )
-        return Run(record=record, config=config, spec=spec, source=source, sections=self._sections)
+        return Run(record=_record(spec, identity), config=config, spec=spec, source=source, sections=self._sections)
 
     def _plan_program(self, spec: RunSpec, before: Predecessors) -> Run:
         """Return a run that executes a program with its own parameters."""
@@ -110,17 +100,7 @@ class Composer:
         config = program_config(parameters, spec.seed)
         hashes = [before.hash_of(label) for label in spec.dependencies.requires]
         identity = identity_of(config_hash(config, spec), spec, hashes)
-        record = RunRecord(
-            run_id=make_run_id(spec.experiment, spec.settings, spec.seed, identity),
-            experiment=spec.experiment,
-            overrides=spec.overrides,
-            settings=spec.settings,
-            seed=spec.seed,
-            science_version=SCIENCE_VERSION,
-            science_hash=identity,
-            command=spec.command,
-            parameters=parameters,
-        )
+        record = replace(_record(spec, identity), parameters=parameters)
         return Run(record=record, config=config, spec=spec, sections=self._sections)
 
     def plan_all(self, specs: Iterable[RunSpec]) -> list[Run]:
@@ -226,6 +206,20 @@ def identity_of(science: str, spec: RunSpec, before: Sequence[str] = ()) -> str:
 
 def _hash(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def _record(spec: RunSpec, identity: str) -> RunRecord:
+    """Return the record of a run whose identity is known."""
+    return RunRecord(
+        run_id=make_run_id(spec.experiment, spec.settings, spec.seed, identity),
+        experiment=spec.experiment,
+        overrides=spec.overrides,
+        settings=spec.settings,
+        seed=spec.seed,
+        science_version=SCIENCE_VERSION,
+        science_hash=identity,
+        command=spec.command,
+    )
 
 
 def _root_of(run: Run) -> object:
