@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +24,7 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
         runs: Composed runs.
         views: Their views, in the same order.
     """
-    today: dict[tuple[str, str | None], Mapping[str, Any] | None] = {}
+    fingerprint = cache(data_fingerprint)  # the runs of a sweep mostly share their data
     found: dict[tuple[str, str | None], list[tuple[RunView, Mapping[str, Any]]]] = {}
     for run, view in zip(runs, views, strict=True):
         if view.state is not State.SUCCEEDED or run.record.command is not None:
@@ -32,12 +33,10 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
         if before is None:
             continue
         key = run.config["data"]["name"], run.config["data"]["root"]
-        if key not in today:
-            today[key] = data_fingerprint(*key)
-        now = today[key]
+        now = fingerprint(*key)
         if now is not None and now["sample"] != before["sample"]:
             found.setdefault(key, []).append((view, before))
-    return [_line(key, members, today[key] or {}) for key, members in found.items()]
+    return [_line(key, members, fingerprint(*key) or {}) for key, members in found.items()]
 
 
 def without_other_data(found: Mapping[str, str], runs: Sequence[Run]) -> dict[str, str]:
@@ -48,11 +47,12 @@ def without_other_data(found: Mapping[str, str], runs: Sequence[Run]) -> dict[st
         runs: Composed runs, with these ids among them.
     """
     configs = {run.record.run_id: run.config for run in runs if run.record.command is None}
+    fingerprint = cache(data_fingerprint)  # the runs of a sweep mostly share their data
     kept: dict[str, str] = {}
     for run_id, run_dir in found.items():
         before = _recorded(run_dir)
         data = configs[run_id]["data"] if before is not None and run_id in configs else None
-        now = data_fingerprint(data["name"], data["root"]) if data is not None else None
+        now = fingerprint(data["name"], data["root"]) if data is not None else None
         if before is None or now is None or now["sample"] == before["sample"]:
             kept[run_id] = run_dir
     return kept

@@ -139,7 +139,7 @@ class Loop:
         if is_own := checkpoint is not None:
             check_same_run(checkpoint.progress.get("science_hash"), self.progress.science_hash or "", run_dir)
             if self._is_main:
-                check_same_data(checkpoint.environment, self._config.data, hint=_CHANGED_DATA)
+                check_same_data(checkpoint.environment, self._config.data, hint=_CHANGED_DATA, now=self._data)
         if not is_own and self._config.train.extend_from is not None:
             checkpoint = self._devices.broadcast_from_main(load_extended(self._config) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
