@@ -140,7 +140,8 @@ def test_a_sweep_is_handed_to_a_colleague(shared: Path, slurm: Slurm) -> None:
     ada.launch("sweep", "x.yaml", "--on", "test")
     assert wait_until(lambda: "RUNNING" in slurm.call("squeue", "-h", "-t", "R", "-o", "%T"), 30), slurm.jobs()
 
-    assert bob.states() == ["RUNNING", "PENDING", "PENDING"], bob.launch("status", "x")
+    # The queue, which says RUNNING first, is asked again after `poll_interval_s`; the run itself says it soon after.
+    assert wait_until(lambda: bob.states() == ["RUNNING", "PENDING", "PENDING"], 60), bob.launch("status", "x")
     assert "nothing new" in bob.launch("sweep", "x.yaml", "--on", "test")
     assert {line.split()[0] for line in slurm.jobs("%u")} == {"daemon"}
     said = bob.launch("cancel", "x", code=3)
