@@ -18,6 +18,28 @@ class Discretization(Enum):
     bilinear = "bilinear"
 
 
+class Measure(Enum):
+    """A HiPPO operator, named after the measure under which the state approximates the past of the input.
+
+    `dss_legt` and `dss_fourier` are the older forms in the code of DSS: `legt` over a window of 1, and rotations under
+    a correction of rank 2.
+    """
+
+    legs = "legs"
+    legsd = "legsd"
+    legt = "legt"
+    dss_legt = "dss_legt"
+    lmu = "lmu"
+    lagt = "lagt"
+    tlagt = "tlagt"
+    glagt = "glagt"
+    fout = "fout"
+    fourier_decay = "fourier_decay"
+    fourier2 = "fourier2"
+    foud = "foud"
+    dss_fourier = "dss_fourier"
+
+
 class Activation(Enum):
     """The non-linearity after the SSM."""
 
