@@ -103,6 +103,11 @@ def raise_all(errors: Sequence[LaunchError]) -> None:
         raise kind(f"{len(errors)} problems must be solved first:\n\n" + "\n\n".join(told))
 
 
+def plural(count: int, noun: str) -> str:
+    """Return `1 run`, `2 runs`, `1,000 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters escaped, so that it is one line and cannot control the terminal."""
     if text.isprintable():

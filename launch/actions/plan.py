@@ -21,7 +21,7 @@ from launch.actions.stored_names import with_stored_names
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import find_backend
 from launch.compose.run_id import make_run_id
-from launch.errors import LaunchError, collect_errors
+from launch.errors import LaunchError, collect_errors, plural
 from launch.grammar import format_value
 from launch.specs.environment import clean_environment, dropped_settings
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
@@ -86,7 +86,7 @@ class Plan:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {word.lower()}" for word, count in self.counts.items())
-        lines = [f"{self.sweep.name} on {self.profile.name}: {len(self.views)} runs: {counts}"]
+        lines = [f"{self.sweep.name} on {self.profile.name}: {plural(len(self.views), 'run')}: {counts}"]
         lines += [f"  {state:<9}  {run_id}" for run_id, state, *_ in self._rows()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *(f"obstacle: {obstacle.message}" for obstacle in self.obstacles)])
@@ -155,7 +155,8 @@ def select(runs: Sequence[Run], only: str | None) -> list[Run]:
     selected = [run for run in runs if only is None or any(fnmatch.fnmatchcase(name, only) for name in _names(run))]
     if not selected:
         raise LaunchError(
-            f"--only {only!r} matches none of the {len(runs)} runs",
+            f"--only {only!r} "
+            + (f"matches none of the {len(runs)} runs" if len(runs) > 1 else "does not match the only run"),
             hint=f"the first run would match {', '.join(_names(runs[0]))}" if runs else None,
         )
     return selected

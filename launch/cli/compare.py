@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 launch compare before after
 launch compare before after --metric val/loss --sort -lr
+launch compare before after --sort -test/accuracy   by the first sweep's mean
 launch compare before after --format csv --output changes.csv
 """
 
@@ -49,11 +50,11 @@ def execute(args: argparse.Namespace) -> int:
             f"{next(iter(states))}: one sweep cannot be compared",
             hint="name a second one; `launch results SWEEP` shows the configurations of one sweep",
         )
-    results = gather_all(list(states.values()), args.metric, superseded=args.all)
+    results = gather_all(list(states.values()), args.metric, superseded=args.all, sort=args.sort)
     warn_of_damage(states.values())
     warn_of_unreadable(results)
-    sweeps, metrics = list(states), args.metric or [results.metric]
-    rows = _sorted(compare(results, sweeps), args.sort) if args.sort else compare(results, sweeps)
+    sweeps, metrics = list(states), list(dict.fromkeys(row.metric for row in results)) or [results.metric]
+    rows = _sorted(compare(results, sweeps), sweeps[0], args.sort) if args.sort else compare(results, sweeps)
     if args.format == "table":
         content = (_table(rows, sweeps, metrics) + "\n").encode(errors="surrogateescape")
     else:
@@ -65,10 +66,13 @@ def execute(args: argparse.Namespace) -> int:
     return ExitCode.SOME_FAILED if results.unreadable else ExitCode.OK
 
 
-def _sorted(rows: Sequence[ComparedRow], word: str) -> list[ComparedRow]:
+def _sorted(rows: Sequence[ComparedRow], first: str, word: str) -> list[ComparedRow]:
+    """Return rows sorted by a column; a metric alone means that of the first sweep."""
     keys = dict.fromkeys(key for row in rows for key in row.settings)
     names = [f"{name} {metric}" for name, metric in dict.fromkeys(key for row in rows for key in row.of)]
-    descending, column = resolve_column(word, ["experiment", *keys, *names])
+    metrics = dict.fromkeys(metric for row in rows for _, metric in row.of)
+    descending, column = resolve_column(word, ["experiment", *keys, *names, *metrics])
+    column = f"{first} {column}" if column in metrics else column
     sweep, _, metric = column.partition(" ")
 
     def value(row: ComparedRow) -> Any:

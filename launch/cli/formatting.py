@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from launch.errors import plural as plural
 from launch.store.state import State
 from launch.store.view import QUEUED
 
@@ -71,11 +72,6 @@ def size(count: float) -> str:
 def hours(value: float) -> str:
     """Return a number of hours, rounded to two or more digits."""
     return f"{value:.2g}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return `1 run`, `2 runs`, `1,000 runs`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def count_states(views: Iterable[RunView]) -> dict[State, int]:

@@ -49,13 +49,14 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def write_file(path: str, content: bytes) -> None:
-    """Write the file of `--output`, and say so on stderr.
+    """Write the file of `--output`, and print where it is to stderr.
 
     Raises:
         LaunchError: If the file cannot be written.
     """
+    file = Path(path).absolute()
     try:
-        Path(path).write_bytes(content)
+        file.write_bytes(content)
     except OSError as error:
         raise LaunchError(f"{path}: {error.strerror}", hint="choose another --output") from error
-    console.note(f"wrote {path}")
+    console.note(f"wrote {file}")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 launch results mnist5k
-launch results mnist5k --metric test/accuracy --metric val/loss --sort -test/accuracy
+launch results mnist5k --metric test/accuracy --metric val/loss
+launch results mnist5k --sort -val/accuracy
 launch results mnist5k --runs                 one row per run
 launch results mnist5k other                  the rows of two sweeps in one table
 launch results sweeps/mnist5k.yaml --format csv --output mnist5k.csv
@@ -61,7 +62,9 @@ def add_table_arguments(parser: Parser) -> None:
         help="another metric than the sweep's own, such as val/accuracy; several times for several columns",
     )
     parser.add_argument(
-        "--sort", metavar="KEY", help="sort by a column, such as lr, mean or a metric; -KEY for descending order"
+        "--sort",
+        metavar="KEY",
+        help="sort by a column, such as lr or mean, or by any metric, which is shown too; -KEY for descending order",
     )
     parser.add_argument("--all", action="store_true", help="show runs of earlier configurations too, and mark them")
 
@@ -79,13 +82,13 @@ def execute(args: argparse.Namespace) -> int:
         )
     store = open_location(args)
     states = [find_sweep(store, word).state() for word in dict.fromkeys(args.sweeps)]
-    results = gather_all(states, args.metric, superseded=args.all)
+    per_run = args.per_run or args.runs == ""  # its rows have every metric
+    results = gather_all(states, args.metric, superseded=args.all, sort=None if per_run else args.sort)
     warn_of_damage(states)
     warn_of_unreadable(results)
     counts = Counter(str(view.state) for view in results.views)
     if counts.keys() <= {"PLANNED"}:
         console.hint(f"no run of {results.sweep} has been started; `launch sweep FILE` starts them")
-    per_run = args.per_run or args.runs == ""
     if args.format == "table" and args.output is None and results.is_empty and not per_run:
         words = ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
         console.note(f"{results.sweep}: {words}; no run left a metric")
@@ -100,7 +103,8 @@ def execute(args: argparse.Namespace) -> int:
 
 def _rows_content(results: Results, args: argparse.Namespace) -> bytes:
     """Return the table with one row per configuration in the format that was asked for."""
-    rows = sort_rows(results.rows, args.sort) if args.sort else results.rows
+    others = sorted({name for one in results.metrics.values() for name in one})
+    rows = sort_rows(results.rows, args.sort, others) if args.sort else results.rows
     if args.format == "table":
         return _encode(table(rows) + "\n")
     # JSON keeps the settings together; the flat formats have a column for each.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from launch.cli import console, formatting
 from launch.errors import ExitCode
@@ -27,6 +28,7 @@ launch show digits-s5-s0-33603ae7 --json | jq '.config."optim.lr"'
 """
 
 _INDENT = " " * 12
+_DIGITS = 8  # of the hash of data
 
 
 def configure(parser: Parser) -> None:
@@ -101,7 +103,22 @@ def _placement(run: RunDetails) -> str:
 def _facts(run: RunDetails) -> dict[str, Any]:
     """Return the facts in a result besides the metrics, such as the number of parameters."""
     hidden = ("metrics", "version", "environment")  # --json has them
-    return {key: value for key, value in run.result.items() if key not in hidden}
+    return {key: _fact(key, value) for key, value in run.result.items() if key not in hidden}
+
+
+def _fact(name: str, value: Any) -> Any:
+    """Return a fact that has parts as one line of text, and another unchanged."""
+    if not isinstance(value, Mapping):
+        return value
+    parts = cast("Mapping[str, Any]", value)
+    try:
+        if name == "data":  # a fingerprint; see `s5.catalog.fingerprint`
+            newest = time.strftime("%Y-%m-%d %H:%M", time.localtime(parts["newest"]))
+            files = formatting.plural(parts["files"], "file")
+            return f"{files} of {parts['bytes']:,} bytes, the newest of {newest}, sample {parts['sample'][:_DIGITS]}"
+    except (KeyError, TypeError, ValueError):  # a command writes what it wants to
+        pass
+    return ", ".join(f"{key} {value_text(part)}" for key, part in parts.items())
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

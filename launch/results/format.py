@@ -59,6 +59,19 @@ def table_cells(row: ResultRow) -> list[str]:
     return [str(len(row.seeds)), mean_text(row), number_text(row.published, row.metric), difference_text(row)]
 
 
+def numeric_columns(rows: Sequence[ResultRow], metric: str) -> tuple[list[str], list[list[str]]]:
+    """Return the headers of the columns with numbers, and the cells of each row.
+
+    The published number and the difference are left out if no row has a published number.
+
+    Args:
+        rows: The rows.
+        metric: The header of the mean.
+    """
+    count = 4 if any(row.published is not None for row in rows) else 2
+    return ["seeds", metric, "published", "difference"][:count], [table_cells(row)[:count] for row in rows]
+
+
 def setting_cells(settings: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     """Return one cell per key: a dash for a key that the row does not vary."""
     return [value_text(settings[key]) if key in settings else MISSING for key in keys]

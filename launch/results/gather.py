@@ -11,6 +11,7 @@ from launch.errors import LaunchError
 from launch.results.configuration import Configuration, key_of, read_configurations
 from launch.results.groups import RunGroup, group_runs
 from launch.results.latest import Selection, select_views
+from launch.results.sorting import metric_to_show
 from launch.results.table import ResultRow, check_metric, choose_metric, make_rows, read_metrics
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class Results:
 
     def _repr_html_(self) -> str:  # pyright: ignore[reportUnusedFunction]  # notebooks call it
         from launch.results.export import setting_names
-        from launch.results.format import html_table, setting_cells, table_cells
+        from launch.results.format import html_table, numeric_columns, setting_cells
 
-        keys, numeric = setting_names(self.rows), ("seeds", self.metric, "published", "difference")
-        rows = [[row.experiment, *setting_cells(row.settings, keys), *table_cells(row)] for row in self.rows]
+        keys, (numeric, numbers) = setting_names(self.rows), numeric_columns(self.rows, self.metric)
+        cells = zip(self.rows, numbers, strict=True)
+        rows = [[row.experiment, *setting_cells(row.settings, keys), *own] for row, own in cells]
         return html_table(["experiment", *keys, *numeric], rows, numeric)
 
     @property
@@ -114,13 +116,16 @@ def gather(state: SweepState, metric: str | None = None, *, superseded: bool = F
     return gather_all([state], [] if metric is None else [metric], superseded=superseded)
 
 
-def gather_all(states: Sequence[SweepState], metrics: Sequence[str] = (), *, superseded: bool = False) -> Results:
+def gather_all(
+    states: Sequence[SweepState], metrics: Sequence[str] = (), *, superseded: bool = False, sort: str | None = None
+) -> Results:
     """Read the results of the current runs of sweeps.
 
     Args:
         states: The sweeps.
         metrics: The metrics to show; none for the first sweep's own metric.
         superseded: Whether to show superseded runs too; their rows say so.
+        sort: The column that the rows will be sorted by: if it is a metric, the rows have it too.
 
     Raises:
         LaunchError: If no result has a metric of `metrics`.
@@ -136,6 +141,8 @@ def gather_all(states: Sequence[SweepState], metrics: Sequence[str] = (), *, sup
     shown = list(metrics) or [choose_metric(headers[0].metric, found)]
     configurations = read_configurations(views)
     groups = group_runs(current, configurations, superseded=earlier, dependent=_dependent(states, configurations))
+    if sort is not None:
+        shown += metric_to_show(sort, groups, shown, sorted({name for one in found.values() for name in one}))
     published = [number for header in headers for number in header.published]
     tables = [make_rows(groups, found, metric, published) for metric in shown]
     rows = [row for group in zip(*(table[: len(groups)] for table in tables), strict=True) for row in group]

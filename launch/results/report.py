@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from launch.errors import plural
 from launch.results.curves import MAX_POINTS, Curve, draw_curves, thin
 from launch.results.export import setting_names
-from launch.results.format import html_table, is_percent, setting_cells, table_cells
+from launch.results.format import html_table, is_percent, numeric_columns, setting_cells
 from launch.results.table import ResultRow
 from launch.store.state import State
 from launch.store.view import RunView
@@ -51,7 +52,7 @@ def make_page(sweep: str, rows: Sequence[ResultRow], views: Sequence[RunView], n
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{_STYLE}</style></head><body>
 <h1>{title}</h1>
-<p>{len(views)} runs: {html.escape(states)}</p>
+<p>{plural(len(views), "run")}: {html.escape(states)}</p>
 {_table(rows)}
 {"".join(f"<p>{html.escape(note)}</p>" for note in notes)}
 {_failures(views)}
@@ -71,9 +72,9 @@ def _failures(views: Sequence[RunView]) -> str:
 def _table(rows: Sequence[ResultRow]) -> str:
     keys = setting_names(rows)
     metric = rows[0].metric if rows else "metric"
-    numeric = ("seeds", f"{metric} (%)" if is_percent(metric) else metric, "published", "difference")
+    numeric, numbers = numeric_columns(rows, f"{metric} (%)" if is_percent(metric) else metric)
     marks = [_COLOURS[number % len(_COLOURS)] for number in range(len(rows))]
-    cells = [[row.experiment, *setting_cells(row.settings, keys), *table_cells(row)] for row in rows]
+    cells = [[row.experiment, *setting_cells(row.settings, keys), *own] for row, own in zip(rows, numbers, strict=True)]
     header = ["experiment", *keys, *numeric]
     if not all(row.current for row in rows):
         header.append("current")

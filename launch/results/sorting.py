@@ -9,10 +9,12 @@ from launch.errors import LaunchError, unknown
 from launch.results.export import setting_names
 
 if TYPE_CHECKING:
+    from launch.results.groups import RunGroup
     from launch.results.table import ResultRow
 
 T = TypeVar("T")
 
+_TEXTS = ("experiment", "sweep", "seeds")
 _NUMBERS = ("mean", "std", "published", "difference")
 
 
@@ -25,20 +27,36 @@ def by_configuration(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
     return list(groups.values())
 
 
-def sort_rows(rows: Sequence[ResultRow], word: str) -> list[ResultRow]:
+def metric_to_show(word: str, groups: Sequence[RunGroup], shown: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    """Return the metric that a table must also show, since it is to be sorted by that; empty if there is none.
+
+    Args:
+        word: The column to sort by; see `sort_rows`.
+        groups: The runs of the rows.
+        shown: The metrics of the table.
+        metrics: The metrics of the runs.
+    """
+    name = word.removeprefix("-").rpartition(" ")[2]  # `launch compare` has columns such as `SWEEP METRIC`
+    columns = [*(key for group in groups for key in group.shown), *_TEXTS, *_NUMBERS, *shown]
+    found = [] if _matching(name, columns) else _matching(name, metrics)
+    return found if len(found) == 1 else []
+
+
+def sort_rows(rows: Sequence[ResultRow], word: str, others: Sequence[str] = ()) -> list[ResultRow]:
     """Return rows sorted by a column.
 
     Args:
         rows: The rows; with several metrics each configuration has several, which stay together.
         word: A setting, whole or by its ending; `experiment`, `sweep`, `seeds`, `mean`, `std`, `published`,
             `difference`, or a metric of the table, which means its mean. With `-` in front the order is descending.
+        others: More metrics that the user may have meant, for the error.
 
     Raises:
         LaunchError: If there is no such column.
     """
     metrics = dict.fromkeys(row.metric for row in rows)
-    names = [*setting_names(rows), "experiment", "sweep", "seeds", *_NUMBERS, *metrics]
-    descending, name = resolve_column(word, names)
+    names = [*setting_names(rows), *_TEXTS, *_NUMBERS, *metrics]
+    descending, name = resolve_column(word, names, others)
 
     def value(group: Sequence[ResultRow]) -> Any:
         first = group[0]
@@ -58,22 +76,30 @@ def sort_records(records: Sequence[Mapping[str, Any]], word: str) -> list[Mappin
     return sort_by(records, lambda record: record.get(name), descending=descending)
 
 
-def resolve_column(word: str, names: Sequence[str]) -> tuple[bool, str]:
+def resolve_column(word: str, names: Sequence[str], others: Sequence[str] = ()) -> tuple[bool, str]:
     """Return whether the order is descending, and the full name of the column that a word means.
+
+    The word may mean one of `others` only if it means none of `names`.
 
     Raises:
         LaunchError: If no column, or more than one, has this name or ends with it.
     """
     descending, name = word.startswith("-"), word.removeprefix("-")
-    found = [other for other in dict.fromkeys(names) if other == name]
-    found = found or [other for other in dict.fromkeys(names) if other.endswith((f".{name}", f"/{name}"))]
+    found = _matching(name, names) or _matching(name, others)
     if len(found) == 1:
         return descending, found[0]
     if found:
         raise LaunchError(f"--sort {name} may be {' or '.join(found)}", hint="type the whole name")
     if not names:
         return descending, name
-    raise LaunchError(unknown("column", name, names), hint=f"the columns are {', '.join(dict.fromkeys(names))}")
+    every = list(dict.fromkeys([*names, *others]))
+    raise LaunchError(unknown("column", name, every), hint=f"the columns are {', '.join(every)}")
+
+
+def _matching(name: str, names: Sequence[str]) -> list[str]:
+    """Return the names that are equal to a name; if none is, those that end with it."""
+    every = list(dict.fromkeys(names))
+    return [name] if name in every else [other for other in every if other.endswith((f".{name}", f"/{name}"))]
 
 
 def sort_by(items: Sequence[T], value: Callable[[T], Any], *, descending: bool) -> list[T]:

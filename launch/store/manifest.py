@@ -242,7 +242,7 @@ def freeze(sweep: str, header: ManifestHeader, entries: Sequence[ManifestEntry])
 
 
 def entry_line(entry: ManifestEntry) -> str:
-    """Return the manifest line of a run, as JSON."""
+    """Return the manifest line of a run, as JSON. Settings keep the order of the sweep file: tables have it too."""
     plain: dict[str, object] = {
         "experiment": entry.experiment,
         "resources": entry.resources.to_json(),
@@ -252,7 +252,7 @@ def entry_line(entry: ManifestEntry) -> str:
     }
     # Only if there are any: so the lines of other runs equal those that older versions have written.
     plain |= {name: labels for name, labels in (("after", entry.requires), ("gives", entry.provides)) if labels}
-    return json.dumps(plain, sort_keys=True)
+    return json.dumps({name: plain[name] for name in sorted(plain)})
 
 
 def same_but_for_time(one: ManifestHeader, other: ManifestHeader) -> bool:

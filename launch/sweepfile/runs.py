@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from launch.errors import plural
 from launch.specs.resources import Resources
 from launch.sweepfile.blocks import Block
 from launch.sweepfile.dependencies import DependencyResolver, RunDependencies
@@ -94,7 +95,10 @@ def expand_runs(top: Block, leaves: list[ResolvedBlock], place: Place) -> tuple[
         warnings += [axis.notice for axis in leaf.axes if axis.notice]
     rules = {rule.place: None for leaf in leaves for rule in leaf.block.excludes}
     if not runs:
-        raise next(iter(rules)).error(f"the rules of exclude remove all {total} runs", "loosen or remove a rule")
+        raise next(iter(rules)).error(
+            f"the rules of exclude remove {'the only run' if total == 1 else f'all {total:,} runs'}",
+            "loosen or remove a rule",
+        )
     resolver.check([(leaf, spec.dependencies) for leaf, spec in taken])
     warnings += _waiting_less(taken, runs)
     warnings += [f"{at}: the rule matches no run" for at in rules if at not in matched]
@@ -114,8 +118,8 @@ def _waiting_less(taken: Sequence[tuple[ResolvedBlock, RunSpec]], runs: Mapping[
         if spec.dependencies.requires != runs[_same_run(spec)].dependencies.requires:
             found[str(leaf.block.place)] += 1
     return [
-        f"{place}: {count:,} runs of this block are already in an earlier block: equal trainings are one run, which "
-        "waits only for what the earlier block waits for"
+        f"{place}: {plural(count, 'run')} of this block {'is' if count == 1 else 'are'} already in an earlier block: "
+        "equal trainings are one run, which waits only for what the earlier block waits for"
         for place, count in found.items()
     ]
 

@@ -276,7 +276,7 @@ def test_results_go_to_a_file(runs: Path, capsys: pytest.CaptureFixture[str]) ->
     make_sweep(runs, "one", [GOOD])
     launch("results", "one", "--format", "json", "--output", "x.json")
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "wrote x.json\n")
+    assert (out, err) == ("", f"wrote {Path('x.json').absolute()}\n")
     assert json.loads(Path("x.json").read_text())[0]["mean"] == 0.95
     launch("results", "one", "--output", "no/such/folder", code=2)
     assert "no/such/folder: No such file or directory" in capsys.readouterr().err

@@ -94,3 +94,20 @@ def test_a_config_that_cannot_be_read_is_named(runs: Path, capsys: pytest.Captur
     file.write_text("a: [1,\n")
     assert main(["show", run_id_of(made)]) == 2
     assert f"error: {file}: not YAML" in capsys.readouterr().err
+
+
+def test_facts_that_have_parts_are_lines_of_text(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Made(state=State.SUCCEEDED, accuracy=0.5)
+    sweep = make_sweep(runs, "s", [made])
+    folder = sweep.run_dir(run_id_of(made))
+    data = {"files": 1, "bytes": 12345, "newest": 86400 * 365.0, "sample": "0123456789abcdef" * 4}
+    for facts, wanted in (
+        ({"data": data}, r"data  +1 file of 12,345 bytes, the newest of 197[01]-\d\d-\d\d \d\d:\d\d, sample 01234567\n"),
+        ({"data": {"rows": 3, "from": "a file"}}, r"data  +rows 3, from a file\n"),  # as a command may write it
+        ({"init_from": {"run": "a-s0", "step": 7}}, r"init_from +run a-s0, step 7\n"),
+    ):
+        (folder / "result.json").unlink()
+        (folder / "result.json").write_text(json.dumps({"version": 1, "metrics": {"test/accuracy": 0.5}} | facts))
+        assert main(["show", run_id_of(made)]) == 0
+        assert re.search(wanted, printed := capsys.readouterr().out), printed
+        assert "{" not in printed

@@ -261,3 +261,74 @@ def test_sweeps_are_compared_row_by_row(runs: EditedSweep, capsys: pytest.Captur
     assert same[2][f"other {name} n"] == 3, "the third seed of this configuration is there"
     assert main(["compare", "edited"]) == 2
     assert "one sweep cannot be compared" in capsys.readouterr().err
+
+
+def test_columns_keep_the_order_of_the_file_in_every_table(
+    runs: EditedSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.write("{experiment: digits/s5, grid: {optim.lr: [0.003], model.dropout: [0.2, 0.3], model.d_model: [8]}}")
+    submission = runs.submit()
+    for view in submission.views:
+        runs.finish(view)
+    first = gather_all([submission.state.refreshed()]).to_records()
+    again = runs.submit()  # the generation that is stored
+    names = ["optim.lr", "model.dropout", "model.d_model"]
+    for records in (first, gather_all([again.state]).to_records(), runs.results().to_records()):
+        assert [name for name in records[0] if name in names] == names
+    assert lines(printed(capsys, "results", "edited")[0])[0][1:4] == ["lr", "dropout", "d_model"]
+    header = printed(capsys, "results", "edited", "--per-run", "--format", "csv")[0].splitlines()[0].split(",")
+    assert [name for name in header if name in names] == names
+
+
+def test_a_table_is_sorted_by_a_metric_that_only_the_sort_names(
+    runs: EditedSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def execute(sweep: EditedSweep, sign: int) -> None:
+        for view in sweep.submit().views:
+            attempt = Path(view.run_dir, "attempts", "0")
+            attempt.mkdir(parents=True)
+            lr = view.settings["optim.lr"]
+            write_result(attempt, {"test/accuracy": 0.9, "val/loss": sign * lr, "val/accuracy": -lr})
+            publish(attempt)
+
+    runs.write("{experiment: digits/s5, grid: {optim.lr: [0.002, 0.001, 0.003]}}")
+    execute(runs, 1)
+    for word, order in (("val/loss", "123"), ("-loss", "321"), ("val/accuracy", "321"), ("mean", "213")):
+        table = lines(printed(capsys, "results", "edited", "--sort", word)[0])
+        assert [row[1] for row in table[1:]] == [f"0.00{digit}" for digit in order]
+        assert table[0][3:5] == ["test/accuracy", "%"], "the sweep's own metric stays the first"
+        assert table[0][5:6] == ([] if word == "mean" else [word.replace("-loss", "val/loss")])
+    records = json.loads(printed(capsys, "results", "edited", "--sort", "-val/loss", "--format", "json")[0])
+    assert [(row["metric"], row["settings"]["optim.lr"]) for row in records[:3]] == [
+        ("test/accuracy", 0.003),
+        ("val/loss", 0.003),
+        ("test/accuracy", 0.002),
+    ]
+    assert main(["results", "edited", "--sort", "val/los"]) == 2
+    assert "did you mean val/loss?" in capsys.readouterr().err
+    other = EditedSweep(runs.file.parent)
+    other.file = runs.file.with_name("other.yaml")
+    other.write("{experiment: digits/s5, seeds: [1], grid: {optim.lr: [0.002, 0.001, 0.003]}}")
+    execute(other, -1)
+    for word, order in (("val/loss", "123"), ("-edited val/loss", "321"), ("other val/loss", "321")):
+        table = lines(printed(capsys, "compare", "edited", "other", "--sort", word)[0])
+        assert [row[1] for row in table[1:]] == [f"0.00{digit}" for digit in order]
+        assert "val/loss" in table[0] and "test/accuracy" in table[0]
+
+
+def test_the_numbers_of_papers_have_columns_only_if_there_are_any(
+    runs: EditedSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.write("{experiment: digits/s5, base: {train.epochs: 2}}")
+    runs.execute()
+    assert printed(capsys, "report", "edited")[1] == f"wrote {Path('edited.html').absolute()}\n"
+    page = Path("edited.html").read_text()
+    assert "<p>1 run: 1 succeeded</p>" in page
+    for text in (page, runs.results()._repr_html_()):
+        assert "seeds" in text and "published" not in text and "difference" not in text
+    paper = [{"source": "a paper", "value": 0.75}]
+    runs.write(json.dumps({"experiment": "digits/s5", "base": {"train.epochs": 2}, "paper": paper}))
+    runs.submit()
+    printed(capsys, "report", "edited")
+    for text in (Path("edited.html").read_text(), runs.results()._repr_html_()):
+        assert "published" in text and "75.00" in text

@@ -96,7 +96,7 @@ def test_a_run_of_several_blocks_has_the_earliest_turn_and_counts_for_all(load: 
 def test_a_training_that_stands_in_an_earlier_block_too_is_told_of(load: Callable[..., Sweep]) -> None:
     sweep = load("experiment: digits/s5\nblocks: [{name: one}, {name: two, after: one}, {after: two, seeds: [1]}]")
     assert len(sweep.runs) == 2
-    assert [warning for warning in sweep.warnings if "1 runs of this block are already in an earlier block" in warning]
+    assert [warning for warning in sweep.warnings if "1 run of this block is already in an earlier block" in warning]
     assert "blocks[1]" in sweep.warnings[0]
 
 
