@@ -35,15 +35,17 @@ STATE_COLOURS = {
 }
 
 
-# Commands in backticks that read a folder of runs. The second group is for options and words that they have already.
-_COMMAND = re.compile(r"`launch (status|watch|wait|logs|cancel|retry|results|compare|report|gc|rm|sweep)\b([^`]*)`")
+# Commands in backticks that read a folder of runs.
+_COMMAND = re.compile(
+    r"`(launch (?:status|watch|wait|logs|show|cancel|retry|results|compare|report|gc|rm|sweep|run)\b[^`]*)`"
+)
 
-_location: list[str] = []  # the options that name the folder of runs: for most verbs, and for `launch retry`
+_complete: list[Callable[[str], str]] = []  # the function that adds the options that name the folder of runs
 
 
 def prepare() -> None:
     """Make sure that stdin, stdout and stderr exist, and that any file name can be printed."""
-    _location.clear()
+    _complete.clear()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the process that started this: `>&-`
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
@@ -92,26 +94,25 @@ def _writing() -> Generator[None]:
         raise LaunchError(f"stdout cannot be written: {problem.strerror}") from problem
 
 
-def add_location(options: str, for_retry: str) -> None:
+def complete_commands(complete: Callable[[str], str]) -> None:
     """Add options to the commands in all further lines for the user, since they are about another folder of runs.
 
     Args:
-        options: The options as text, such as `--on mycluster`.
-        for_retry: The options for `launch retry`, whose `--on` also says where the runs execute.
+        complete: Returns a command, such as `launch watch x`, with the options that it needs.
     """
-    _location[:] = [options, for_retry]
+    _complete[:] = [complete]
 
 
-def _with_location(found: re.Match[str]) -> str:
-    if re.search(r" --(runs|on)\b", found[2]):
-        return found[0]
-    return f"`launch {found[1]}{found[2]} {_location[found[1] == 'retry']}`"
+def completed(text: str) -> str:
+    """Return a text whose commands in backticks have the options that they need; see `complete_commands`."""
+    if not _complete or "`launch " not in text:
+        return text
+    return _COMMAND.sub(lambda found: f"`{_complete[0](found[1])}`", text)
 
 
 def note(text: str) -> None:
     """Write a line for the user to stderr; do nothing if stderr is closed."""
-    if _location and "`launch " in text:
-        text = _COMMAND.sub(_with_location, text)
+    text = completed(text)
     if draws_on(sys.stderr):
         text = "\n".join(wrapped(line) for line in text.split("\n"))
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.cli import console
@@ -35,11 +34,11 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the result of each check as soon as it ends."""
     from launch.checks.doctor import examine
+    from launch.cli.location import open_location
     from launch.profiles.profile import load_profile
 
-    profile = load_profile(args.on)
-    runs = args.runs or profile.runs_dir
-    return show_checks(examine(None if runs is None else Path(runs), profile), width=18, as_json=args.json)
+    checks = examine(open_location(args).root, load_profile(args.on))
+    return show_checks(checks, width=18, as_json=args.json)
 
 
 def show_checks(checks: Iterable[Check], *, width: int, as_json: bool) -> int:
@@ -60,7 +59,7 @@ def show_checks(checks: Iterable[Check], *, width: int, as_json: bool) -> int:
         level = console.paint(f"{check.level:<4}", console.STATE_COLOURS[check.level], sys.stdout)
         lines = [f"{level}  {check.name:<{width}}  {console.printable(check.message)}"]
         if check.advice:
-            lines.append(f"{'':{width + 8}}→ {console.printable(check.advice)}")
+            lines.append(f"{'':{width + 8}}→ {console.completed(console.printable(check.advice))}")
         draws = console.draws_on(sys.stdout)
         console.print_out("\n".join(console.wrapped(line, width + 8) if draws else line for line in lines))
     if as_json:

@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.actions.targets import find_target, open_store, other_places
 from launch.cli import console
-from launch.errors import LaunchError
+from launch.errors import LaunchError, StoreError
+from launch.store.manifest import generation_numbers, read_header
 
 if TYPE_CHECKING:
     import argparse
 
     from launch.store.manifest import Manifest
     from launch.store.store import Store
+
+
+@dataclass(frozen=True)
+class _Location:
+    """A folder of runs that is not the default, and how the user named it: the rule for the options of every hint."""
+
+    store: Store
+    default: Store
+    on: str | None
+    runs: str | None
+
+    def complete(self, command: str) -> str:
+        """Return a command with those of `--on` and `--runs` that the user typed and that it does not have yet."""
+        options = shlex.join(self._missing(command))
+        return f"{command} {options}" if options else command
+
+    def _missing(self, command: str) -> list[str]:
+        runs = ["--runs", self.runs] if self.runs is not None else []
+        if re.search(r" --runs\b", command):
+            return []
+        if self.on is None:
+            return runs
+        here = runs or ["--runs", str(self.store.root)]
+        if named := re.search(r" --on[ =]([^ ]+)", command):  # the profile with which a sweep was submitted
+            return runs if named[1] == shlex.quote(self.on) else here
+        if command.startswith("launch retry ") and not self._executes(command):
+            return here  # its --on also says where the runs execute
+        return ["--on", self.on, *runs]
+
+    def _executes(self, command: str) -> bool:
+        """Return whether `launch retry SWEEP --on PROFILE` means a sweep here, and executes it as it was submitted."""
+        sweep = command.split()[2]
+        try:
+            folder = str(self.store.sweep(sweep).path)
+            numbers = generation_numbers(folder)
+            profile = read_header(folder, max(numbers)).profile if numbers else None
+        except StoreError:
+            return False
+        return profile == self.on and (self.runs is not None or not _has(self.default, sweep))
 
 
 def open_location(args: argparse.Namespace, *, moves: str | None = None) -> Store:
@@ -38,8 +80,7 @@ def open_location(args: argparse.Namespace, *, moves: str | None = None) -> Stor
         folder = load_profile(on).runs_dir
     store = open_store(folder)
     if store.root != default.root:
-        words = ["--runs", args.runs] if args.runs else ["--on", on or ""]
-        console.add_location(shlex.join(words), shlex.join(["--runs", str(folder)]))
+        console.complete_commands(_Location(store, default, None if on == "local" else on, args.runs or None).complete)
     if not args.runs and on is None:
         for word in [w for name in ("sweep", "sweeps", "run", "targets") for w in _listed(getattr(args, name, None))]:
             _tell_of_others(store, word)
@@ -65,10 +106,16 @@ def _tell_of_others(store: Store, word: str) -> None:
 
 
 def resume_command(manifest: Manifest | None) -> str:
-    """Return the command that resumes a sweep: with the file and the profile that it was submitted with."""
+    """Return the command that resumes a sweep: with the file and the profile that it was submitted with.
+
+    What a user has typed besides these is not stored: `…` stands for it after `launch run`.
+    """
     header = None if manifest is None else manifest.headers.get(manifest.newest)
-    if header is None:
+    if manifest is None or header is None:
         return "launch sweep FILE"
+    profile = "" if header.profile == "local" else f" --on {shlex.quote(header.profile)}"
+    if header.file is None and header.sweep.startswith("run-") and manifest.listed:
+        first = next(iter(manifest.listed.values())).entry.experiment
+        return f"launch run {shlex.quote(first)} …{profile}"
     file = header.file if header.file is not None and Path(header.file).is_file() else "FILE"
-    profile = [] if header.profile == "local" else ["--on", header.profile]
-    return shlex.join(["launch", "sweep", file, *profile])
+    return f"launch sweep {shlex.quote(file)}{profile}"

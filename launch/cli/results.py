@@ -72,7 +72,7 @@ def add_table_arguments(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the table, or write it to a file."""
     from launch.actions.targets import find_sweep
-    from launch.cli.location import open_location
+    from launch.cli.location import open_location, resume_command
     from launch.cli.problems import warn_of_damage, warn_of_unreadable
     from launch.results.gather import gather_all
 
@@ -88,7 +88,7 @@ def execute(args: argparse.Namespace) -> int:
     warn_of_unreadable(results)
     counts = Counter(str(view.state) for view in results.views)
     if counts.keys() <= {"PLANNED"}:
-        console.hint(f"no run of {results.sweep} has been started; `launch sweep FILE` starts them")
+        console.hint(f"no run of {results.sweep} has been started; `{resume_command(states[0].manifest)}` starts them")
     if args.format == "table" and args.output is None and results.is_empty and not per_run:
         words = ", ".join(f"{count:,} {state.lower()}" for state, count in counts.items())
         console.note(f"{results.sweep}: {words}; no run left a metric")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from launch.cli import console
@@ -38,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
     """Submit the runs in a new generation of the manifest, and wait for their end unless `--detach` is given."""
     from launch.actions.retry import retry
     from launch.actions.targets import sweep_name
-    from launch.cli.location import open_location
+    from launch.cli.location import open_location, resume_command
     from launch.cli.start import container_options, start
     from launch.profiles.profile import load_profile
 
@@ -52,8 +51,4 @@ def execute(args: argparse.Namespace) -> int:
         console.note(f"{name}: nothing to retry")
         return ExitCode.OK
     # The sweep's own command resumes an interrupted retry; a second retry would also restart runs that failed again.
-    file = submission.state.manifest.newest_header().file
-    command = (
-        f"launch run {submission.views[0].experiment} …" if file is None else shlex.join(["launch", "sweep", file])
-    )
-    return start(submission, detach=args.detach, command=command)
+    return start(submission, detach=args.detach, command=resume_command(submission.state.manifest))

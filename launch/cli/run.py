@@ -27,13 +27,13 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Make a sweep with one run, and submit it."""
-    from launch.cli.start import plan_and_start
+    from launch.cli.start import command_again, plan_and_start
     from launch.sweepfile.sweep import single_run
 
     check_overrides(args.overrides)
     if args.experiment.endswith((".yaml", ".yml")):
         raise LaunchError(
             f"{args.experiment} is a sweep file, not an experiment, such as digits/s5",
-            hint=f"`launch sweep {args.experiment}` runs it",
+            hint=f"`{command_again(args, 'sweep')}` runs it",
         )
     return plan_and_start(single_run(args.experiment, args.overrides), args, only=None)

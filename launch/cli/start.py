@@ -89,13 +89,22 @@ def container_options(args: argparse.Namespace) -> ContainerOptions:
     return ContainerOptions(runtime=args.runtime, image=args.image, mounts=tuple(args.mount), say=console.note)
 
 
-def command_again(args: argparse.Namespace) -> str:
-    """Return the command that the user typed, without `--detach`, `--plan-only` and `--dry-run`."""
-    what = ["sweep", args.file] if "file" in args else ["run", args.experiment]
+def command_again(args: argparse.Namespace, verb: str | None = None) -> str:
+    """Return the command that the user typed, without `--detach`, `--plan-only` and `--dry-run`.
+
+    Args:
+        args: The options.
+        verb: `sweep` or `run`, in place of the verb that the user typed; None for that one.
+    """
+    own, word = ("sweep", args.file) if "file" in args else ("run", args.experiment)
+    verb = verb or own
     profile = [] if args.on == "local" else ["--on", args.on]
-    chosen = [*profile, *_words(args, "runtime", "runs", "image", "only", "mount", "plugins")]
+    chosen = [
+        *profile,
+        *_words(args, "runtime", "runs", "image", *(["only"] if verb == "sweep" else []), "mount", "plugins"),
+    ]
     chosen += ["--reuse"] if args.reuse else []
-    return shlex.join(["launch", *what, *args.overrides, *chosen])
+    return shlex.join(["launch", verb, word, *args.overrides, *chosen])
 
 
 def _words(args: argparse.Namespace, *options: str) -> list[str]:
@@ -249,9 +258,10 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
     if stopped:
         console.hint(f"`{command}` resumes")
     elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
+        shown = formatting.first_failed(failed)
         console.hint(
-            f"`launch logs {failed[0].run_id}` shows why; `{command}` starts them again once their config is "
-            f"corrected, `launch retry {name}{options}` without a correction"
+            f"`launch logs {shown}` shows why; `{command}` starts them again once their config is corrected, "
+            f"`launch retry {name}{options}` without a correction"
         )
     else:
         advise(name, formatting.count_free(views), formatting.first_failed(failed), options=options)

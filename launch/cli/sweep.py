@@ -84,14 +84,17 @@ def check_overrides(overrides: Sequence[str]) -> None:
         raise LaunchError(f"{typed['seed']} and {typed['seeds']} both set the seeds", hint="keep one of them")
 
 
-def _refuse_experiment(word: str) -> None:
+def _refuse_experiment(args: argparse.Namespace) -> None:
     """Raise if the user typed the name of an experiment instead of a sweep file."""
+    from launch.cli.start import command_again
+
+    word = args.file
     if Path(word).exists():
         return
     from s5.config.search_path import experiment_names
 
     if word in experiment_names():
-        raise LaunchError(f"{word} is an experiment, not a sweep file", hint=f"`launch run {word}` runs it")
+        raise LaunchError(f"{word} is an experiment, not a sweep file", hint=f"`{command_again(args, 'run')}` runs it")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -100,7 +103,7 @@ def execute(args: argparse.Namespace) -> int:
     from launch.sweepfile.sweep import load_sweep
 
     check_overrides(args.overrides)
-    _refuse_experiment(args.file)
+    _refuse_experiment(args)
     sweep = load_sweep(Path(args.file), args.overrides)
     for warning in sweep.warnings:
         console.warn(warning)

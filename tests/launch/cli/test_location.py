@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,67 @@ def test_the_hint_is_printed_once_after_a_traceback(place: Path, capsys: pytest.
     err = typed("status", "old", "--verbose", capsys=capsys)[2]
     assert "Traceback" in err
     assert err.count("hint: ") == 1
+
+
+def of_profile(root: Path, name: str, made: Made, profile: str, file: str | None = None) -> None:
+    """Write a sweep that was submitted with a profile."""
+    state = make_sweep(root, name, [made], file=file).state()
+    header = state.manifest.newest_header()
+    state.freeze(replace(header, profile=profile), [listed.entry for listed in state.manifest.listed.values()])
+
+
+def test_every_hint_has_the_options_that_were_typed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One rule: both options if both were typed; `--on` of a hint never changes where runs execute."""
+    other = Path("else where")
+    for root in (place, other):
+        of_profile(root, "own", BAD, "station")
+        of_profile(root, "moved", OPEN, "local", "x.yaml")
+        of_profile(root, "foreign", OPEN, "cluster", "x.yaml")
+    (place.parent / "slurm" / "cluster.yaml").write_text("backend: slurm\nruns_dir: /somewhere\n")
+    run = f"own/{run_id_of(BAD)}"
+    on, runs, far = ["--on", "station"], ["--runs", str(other)], ["--runs", str(place)]
+    for options, wanted in (
+        (on, {"own": [["logs", run, *on], ["retry", "own", *on]], "foreign": [["--on", "cluster", *far]]}),
+        (runs, {"own": [["logs", run, *runs], ["retry", "own", *runs]], "foreign": [["--on", "cluster", *runs]]}),
+        (
+            [*on, *runs],
+            {
+                "own": [["logs", run, *on, *runs], ["retry", "own", *on, *runs]],
+                "foreign": [["--on", "cluster", *runs]],
+            },
+        ),
+    ):
+        found = {name: commands(typed("status", name, *options, capsys=capsys)[2]) for name in ("own", "foreign")}
+        assert found["own"] == wanted["own"]
+        assert [words[2:] for words in found["foreign"]] == wanted["foreign"]
+        assert typed(*found["own"][0], capsys=capsys)[1] == "oh\n"
+    assert commands(typed("status", "moved", *runs, capsys=capsys)[2]) == [["sweep", "x.yaml", *runs]]
+    make_sweep(Path("runs"), "own", [DONE])  # `launch retry own --on station` would mean this one
+    assert commands(typed("status", "own", *on, capsys=capsys)[2])[1] == ["retry", "own", *far]
+
+
+def test_hints_of_other_verbs_have_the_options_too(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_profile(place, "run-digits-s5-lr", OPEN, "station")
+    of_profile(place, "own", BAD, "station")
+    on = ["--on", "station"]
+    assert commands(typed("status", "run-digits-s5-lr", *on, capsys=capsys)[2]) == [["run", "digits/s5", "…", *on]]
+    hints = commands(typed("results", "run-digits-s5-lr", *on, capsys=capsys)[2])
+    assert hints == [["run", "digits/s5", "…", *on]]
+    words = ["optim.lr=0.1", *on, "--runs", "a b"]
+    _, _, err = typed("sweep", "digits/s5", *words, "--only", "*", capsys=capsys)
+    assert commands(err) == [["run", "digits/s5", *words]]
+    assert commands(typed("run", "x.yaml", *words, capsys=capsys)[2]) == [["sweep", "x.yaml", *words]]
+    out = typed("doctor", *on, capsys=capsys)[1]
+    lines = out.splitlines()[next(n for n, line in enumerate(out.splitlines()) if "sweep run-digits" in line) :]
+    assert commands(lines[1]) == [["status", *on], ["sweep", "FILE", *on]]
+
+
+def test_the_command_that_resumes_a_retry_names_its_profile(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del place
+    command = ["sh", "-c", "exit 2"]  # a mistake in the config: the hint names the command of the sweep
+    Path("y.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": command}))
+    on = ["--on", "station"]
+    _, _, err = typed("sweep", "y.yaml", *on, capsys=capsys)
+    assert commands(err)[1:] == [["sweep", "y.yaml", *on], ["retry", "y", *on]]
+    logs, again, retry = commands(typed("retry", "y", *on, capsys=capsys)[2])
+    assert (logs[1][:2], again, retry) == ("y/", ["sweep", "y.yaml", *on], ["retry", "y", *on])
