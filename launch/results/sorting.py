@@ -28,7 +28,7 @@ def by_configuration(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
 
 
 def metric_to_show(word: str, groups: Sequence[RunGroup], shown: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    """Return the metric that a table must also show, since it is to be sorted by that; empty if there is none.
+    """Return the metric that a table must also show, since it is to be sorted by that; empty without such a metric.
 
     Args:
         word: The column to sort by; see `sort_rows`.
@@ -97,7 +97,7 @@ def resolve_column(word: str, names: Sequence[str], others: Sequence[str] = ()) 
 
 
 def _matching(name: str, names: Sequence[str]) -> list[str]:
-    """Return the names that are equal to a name; if none is, those that end with it."""
+    """Return the name itself if it is one of the names, else those that end with it."""
     every = list(dict.fromkeys(names))
     return [name] if name in every else [other for other in every if other.endswith((f".{name}", f"/{name}"))]
 
