@@ -1,7 +1,7 @@
 """Hand-written derivatives, and a switch to the derivatives that JAX itself derives.
 
-The hand-written ones are fast and save memory, but with them a function can be differentiated only once, and only in
-reverse mode. Hessians, Jacobian products and penalties on gradients need those of JAX.
+The hand-written ones are fast and save memory, and have every order, but only in reverse mode: penalties on gradients
+and `jax.jacrev(jax.jacrev(f))` work. `jax.jvp`, `jax.jacfwd` and `jax.hessian` use forward mode, and need those of JAX.
 """
 
 import functools
@@ -17,7 +17,7 @@ _uses_jax = ContextVar("uses_jax_derivatives", default=False)
 
 @contextmanager
 def jax_derivatives() -> Iterator[None]:
-    """Trace models with derivatives of every order and mode, which are slower than the hand-written ones.
+    """Trace models with derivatives of both modes, which are slower than the hand-written ones.
 
     Use it inside the function that is differentiated. A function that `jax.jit` has traced before is not traced again,
     and keeps the derivatives that it has:
@@ -62,25 +62,3 @@ def with_derivative(
         return call
 
     return decorate
-
-
-def once_differentiable(function: Callable[..., Any], nondiff_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """Return a hand-written derivative that says how to get the next derivative when JAX needs its own derivative.
-
-    Args:
-        function: The hand-written derivative. It contains a loop that JAX cannot differentiate in reverse.
-        nondiff_argnums: As for `jax.custom_vjp`.
-    """
-
-    def forward(*arguments: Any) -> tuple[Any, None]:
-        return function(*arguments), None
-
-    def backward(*_: Any) -> Any:
-        raise ValueError(
-            "the fast derivative of the layers can be differentiated only once, in reverse: for Hessians, gradients of "
-            "gradients and forward mode, call the model inside `with s5.jax_derivatives():`"
-        )
-
-    guarded = jax.custom_vjp(function, nondiff_argnums=nondiff_argnums)
-    guarded.defvjp(forward, backward)
-    return functools.wraps(function)(guarded)

@@ -14,14 +14,15 @@ al. 2023 (arXiv:2208.04933) for the associative form; Dao and Gu 2024 (arXiv:240
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
-from s5.nn.derivatives import once_differentiable, uses_jax_derivatives, with_derivative
+from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 
 # Steps per chunk, n. Within chunks the work grows by a factor n / 2; in the tree over chunks it shrinks by a factor n.
@@ -310,18 +311,38 @@ def _states(Lambda_bar, Bu, resets, reverse):
 
 
 def _forward(Lambda_bar, Bu, resets, reverse):
-    x = save_for_backward(_states(Lambda_bar, Bu, resets, reverse))
-    return x, (Lambda_bar, x, resets)
+    # Not _states: a second derivative differentiates this function too.
+    x = save_for_backward(_recurrence(Lambda_bar, Bu, resets, reverse))
+    # The names make results of the arguments: inside of lax.scan, JAX 0.10 mixes up saved arguments of a function whose
+    # derivative calls it again. The compiled program does not change.
+    saved = jax.tree.map(lambda array: checkpoint_name(array, "argument"), (Lambda_bar, resets))
+    return x, (*saved, x)
 
 
 def _backward(reverse, saved, x_bar):
-    return *_adjoint(*saved, x_bar, reverse), None
+    Lambda_bar, resets, x = saved
+    by_Lambda_bar, by_Bu = cast("tuple[Array, Array]", _adjoint(Lambda_bar, x, resets, x_bar, reverse))
+    return by_Lambda_bar, by_Bu, None
 
 
-@functools.partial(once_differentiable, nondiff_argnums=(4,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _adjoint(Lambda_bar, x, resets, x_bar, reverse):
     adjoints = {platform: _jit(ADJOINTS[form], reverse) for platform, form in _forms(x_bar.shape[1]).items()}
     return lax.platform_dependent(Lambda_bar, x, x_bar, resets, **adjoints)
 
 
+def _adjoint_forward(Lambda_bar, x, resets, x_bar, reverse):
+    return _adjoint(Lambda_bar, x, resets, x_bar, reverse), (Lambda_bar, x, resets, x_bar)
+
+
+def _adjoint_backward(reverse, saved, bars):
+    """Differentiate the adjoint written with a recurrence, which has a derivative; the adjoint's loop has none."""
+    Lambda_bar, x, resets, x_bar = saved
+    again = make_adjoint(lambda Lambda_bar, Bu, reverse: _recurrence(Lambda_bar, Bu, None, reverse))
+    _, backward = jax.vjp(lambda *values: again(*values, reverse, resets), Lambda_bar, x, x_bar)
+    by_Lambda_bar, by_x, by_x_bar = backward(bars)
+    return by_Lambda_bar, by_x, None, by_x_bar
+
+
+_adjoint.defvjp(_adjoint_forward, _adjoint_backward)
 _recurrence = with_derivative(_forward, _backward, nondiff_argnums=(3,))(_states)

@@ -1,5 +1,7 @@
 """Batch statistics under JAX's own derivatives; the layers' are in tests/s5/models/test_families.py."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,20 +41,25 @@ def test_the_switch_is_off_again_after_an_error() -> None:
     assert not uses_jax_derivatives()
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_second_derivative_without_the_switch_says_what_to_do(shared: bool) -> None:
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "segments"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "per-step"])
+def test_a_recurrence_has_second_and_third_derivatives_in_reverse(shared: bool, reverse: bool, cut: bool) -> None:
     rng = np.random.default_rng(0)
-    eigenvalues = jnp.asarray(rng.normal(size=(2, 3) if shared else (2, 5, 2, 3)), jnp.float32)
+    eigenvalues = jnp.asarray(rng.normal(size=(2, 3) if shared else (2, 5, 2, 3)) / 2, jnp.float32)
     inputs = jnp.asarray(rng.normal(size=(2, 5, 2, 3)), jnp.float32)
+    resets = jnp.asarray(rng.random((2, 5)) < 0.3) if cut else None
 
-    def slope(inputs):
-        return jax.grad(lambda inputs: (linear_recurrence(eigenvalues, inputs) ** 2).sum())(inputs)
+    def states(eigenvalues, inputs):
+        return jnp.sin(linear_recurrence(eigenvalues, inputs, reverse, resets=resets)).sum()
 
-    def penalty(inputs):
-        return (slope(inputs) ** 2).sum()
+    def squared_slope(function):
+        return lambda *values: sum((slope**2).sum() for slope in jax.grad(function, (0, 1))(*values))
 
-    assert jnp.isfinite(slope(inputs)).all()
-    with pytest.raises(ValueError, match=r"only once, in reverse: .* inside `with s5\.jax_derivatives\(\):`"):
-        jax.grad(penalty)(inputs)
+    def third(eigenvalues, inputs):
+        return jax.grad(squared_slope(squared_slope(states)), (0, 1))(eigenvalues, inputs)
+
+    by_hand = jax.grad(squared_slope(states), (0, 1))(eigenvalues, inputs), third(eigenvalues, inputs)
     with jax_derivatives():
-        assert jnp.isfinite(jax.grad(penalty)(inputs)).all()
+        own = jax.grad(squared_slope(states), (0, 1))(eigenvalues, inputs), third(eigenvalues, inputs)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), by_hand, own)
