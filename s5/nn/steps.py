@@ -49,8 +49,11 @@ class Steps(NamedTuple):
             rate: As in `Steps`.
 
         Raises:
-            ValueError: If the times are too large for their type.
+            ValueError: If the times are too large for their type, or the lengths are not integers from 0 to L. The
+                values of lengths are not checked under a transformation such as `jit`, where they are unknown.
         """
+        if lengths is not None:
+            _check_lengths(lengths, L)
         mask = None if lengths is None else jnp.arange(L) < jnp.asarray(lengths)[..., None]
         intervals = None if times is None else compute_intervals(times)
         return cls(mask, intervals, None if resets is None else jnp.asarray(resets), rate)
@@ -108,6 +111,22 @@ def compute_intervals(times: Real[Array | np.ndarray, "*axes L"]) -> Float[Array
                 "intervals; subtract the first time before the conversion, or give a NumPy array of float64"
             )
     return jnp.pad(jnp.diff(times), before, constant_values=1)
+
+
+def _check_lengths(lengths: Any, L: int) -> None:
+    if not isinstance(lengths, jax.Array):
+        lengths = np.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths are {lengths.dtype}, but must be integers: the number of valid steps of each row")
+    if isinstance(lengths, Tracer):
+        return
+    values = np.asarray(lengths)
+    wrong = np.argwhere((values < 0) | (values > L))
+    if len(wrong):
+        at = tuple(wrong[0].tolist())
+        raise ValueError(
+            f"lengths{list(at) if at else ''} is {values[at]}, but must be from 0 to L={L}, the steps of a row"
+        )
 
 
 def check_steps(steps: Steps, shape: tuple[Any, ...]) -> None:

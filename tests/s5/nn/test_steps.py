@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -75,3 +76,30 @@ def test_times_that_have_lost_their_intervals_are_refused():
         Steps.of(4, times=jnp.asarray(times + 1.7645e9, jnp.float32))
     assert Steps.of(4, times=jnp.asarray(times + 1e6, jnp.float32)).intervals[0, 3] == 5
     jax.jit(lambda t: Steps.of(4, times=t).intervals)(jnp.asarray(times + 1.7645e9, jnp.float32))  # values are unknown
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        (np.array([5, 9, 3]), r"lengths\[1\] is 9, but must be from 0 to L=5"),
+        (jnp.array([[5, 0], [4, 6]]), r"lengths\[1, 1\] is 6, but must be from 0 to L=5"),
+        (np.array([-1, 2]), r"lengths\[0\] is -1, but must be from 0"),
+        (np.array(6), r"lengths is 6, but must be from 0"),
+    ],
+)
+def test_a_length_that_no_row_has_is_refused(lengths, said):
+    with pytest.raises(ValueError, match=said):
+        Steps.of(5, lengths)
+
+
+@pytest.mark.parametrize("lengths", [np.array([True, False]), np.array([2.0, 3.0])])
+def test_lengths_that_are_not_integers_are_refused(lengths, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=f"lengths are {lengths.dtype}, but must be integers"):
+        Steps.of(5, lengths)
+
+
+def test_lengths_are_not_read_while_they_are_traced():
+    traced = jax.jit(lambda lengths: Steps.of(5, lengths).mask)(jnp.array([0, 3, 9]))
+    np.testing.assert_array_equal(traced.sum(1), [0, 3, 5])
+    assert Steps.of(5, np.zeros(0, int)).mask.shape == (0, 5)
