@@ -12,7 +12,9 @@ from launch.actions.orphans import end_orphans, refuse_stuck
 from launch.actions.plan import describe_dropped_settings
 from launch.actions.submit import Submission
 from launch.backends.choose import check_queue, find_backend, scheduling_profile
+from launch.errors import plural
 from launch.profiles.profile import Profile, load_profile
+from launch.store.cancel_mark import is_cancelled
 from launch.store.records import Trigger
 from launch.store.snapshot import OWN_CODE, take_snapshot
 from launch.store.state import TERMINAL, State
@@ -58,14 +60,15 @@ def retry(
     header = state.manifest.newest_header()
     moved, profile = profile is not None, profile or load_profile(header.profile)
     states = (State.FAILED,) if failed_only else (State.FAILED, State.CANCELLED, State.LOST)
-    views = [view for view in state.views() if view.state in states]
+    every = state.views()
+    views = [view for view in every if view.state in states]
     submission = Submission(
         sweep=sweep,
         generation=header.generation,
         profile=profile,
         state=state,
         views=(),
-        warnings=state.manifest.problems,
+        warnings=(*state.manifest.problems, *_still_stopping(state, every)),
     )
     if not views:
         return submission
@@ -91,12 +94,23 @@ def retry(
         views=tuple(state.views(entry.run_id for entry in entries)),
         warnings=(
             *snapshot.notices,
-            *state.manifest.problems,
+            *submission.warnings,
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
             *notes,
         ),
     )
+
+
+def _still_stopping(state: SweepState, views: list[RunView]) -> list[str]:
+    """Return a warning about runs that were cancelled and have not ended yet, if there are any."""
+    listed = state.manifest.listed
+    running = [view for view in views if view.state is State.RUNNING]
+    stopping = [v for v in running if is_cancelled(v.run_dir, retried=listed[v.run_id].retried)]
+    if not stopping:
+        return []
+    count = plural(len(stopping), "cancelled run")
+    return [f"{count} still stopping: type `launch retry {state.name}` again when that has ended"]
 
 
 def _entries_to_retry(state: SweepState, views: list[RunView]) -> list[ManifestEntry]:

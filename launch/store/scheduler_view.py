@@ -23,8 +23,8 @@ class SchedulerView:
     Attributes:
         tasks: For each run in the queue, by its id, the reason why it waits; "" if the run has started, or if the
             scheduler gives no reason.
-        unseen: For each run in `tasks` whose job this machine cannot ask for, the newest generation with a request to
-            retry it when it was submitted. A later request makes that job void.
+        retried: For each run in `tasks`, the newest generation with a request to retry it when its job was submitted.
+        unseen: The runs in `tasks` whose job this machine cannot ask for.
         running: The field `job_id` of each attempt whose job is running.
         taken: When the scheduler was asked, seconds since the epoch; 0 if it never answered.
         problem: Why the scheduler could not be asked now; None if it answered.
@@ -33,16 +33,30 @@ class SchedulerView:
     """
 
     tasks: Mapping[str, str] = field(default_factory=dict[str, str])
-    unseen: Mapping[str, int] = field(default_factory=dict[str, int])
+    retried: Mapping[str, int] = field(default_factory=dict[str, int])
+    unseen: frozenset[str] = frozenset()
     running: frozenset[str] = frozenset()
     taken: float = 0.0
     problem: str | None = None
     ends: Callable[[], Mapping[str, str]] = dict[str, str]
     find_failed_start: Callable[[str], FailedStart | None] = lambda _: None
 
-    def has(self, run_id: str, retried: int) -> bool:
-        """Return whether a run is in the queue. `retried` is the newest generation with a request to retry it."""
-        return run_id in self.tasks and self.unseen.get(run_id, retried) >= retried
+    def has(self, run_id: str, retried: int, cancelled: int | None = None) -> bool:
+        """Return whether a job in the queue is going to start a run, or works on it.
+
+        A job that was submitted before a cancel never starts the run, although it may stay in the queue for a while: it
+        may belong to another user, or end just now. So it does not count after a retry.
+
+        Args:
+            run_id: The run.
+            retried: The newest generation with a request to retry it; 0 for none.
+            cancelled: The generation that the user cancelled; None if the run was not cancelled.
+        """
+        if run_id not in self.tasks:
+            return False
+        submitted = self.retried.get(run_id, retried)
+        is_void = submitted < retried and cancelled is not None and cancelled >= submitted
+        return not is_void and (run_id not in self.unseen or submitted >= retried)
 
     def job_is_gone(self, job: str | None, started: float) -> bool:
         """Return whether the job of an attempt is certainly not running.

@@ -168,7 +168,7 @@ def _with_scheduler(
         facts = replace(facts, alive=alive)
     # A job whose attempt has failed is about to leave the queue: it will not start the run's next attempt.
     leaves = facts.ended and not facts.retry and facts.reason not in RESUMABLE
-    if scheduled.has(run_id, listed.retried) and not (leaves and job in scheduled.running):
+    if scheduled.has(run_id, listed.retried, facts.cancelled) and not (leaves and job in scheduled.running):
         facts, note = replace(facts, fed=True), note or scheduled.tasks[run_id] or None
     elif facts.attempted and not facts.ended and not facts.alive:
         end = scheduled.ends().get(str(job))

@@ -159,6 +159,24 @@ def test_a_sweep_is_handed_to_a_colleague(shared: Path, slurm: Slurm) -> None:
     assert ada.states() == bob.states() == ["SUCCEEDED"] * 4
 
 
+def test_a_colleague_who_cancels_and_retries_at_once_takes_over_what_has_not_begun(shared: Path, slurm: Slurm) -> None:
+    ada, bob = Colleague("daemon", shared, slurm), Colleague("bin", shared, slurm)
+    hold = "while [ -e hold ]; do sleep 0.1; done"
+    sweep = {"experiment": "digits/s5", "command": ["bash", "-c", f"cd {shared}; {hold}"], "seeds": 3}
+    (shared / "x.yaml").write_text(json.dumps({**sweep, "max_parallel": 1}))
+    (shared / "hold").touch()
+    ada.launch("sweep", "x.yaml", "--on", "test")
+    assert wait_until(lambda: ada.states() == ["RUNNING", "PENDING", "PENDING"], 60), slurm.jobs()
+    bob.launch("cancel", "x", code=3)
+    said = bob.launch("retry", "x")
+    assert "2 submitted to test" in said
+    assert "1 cancelled run still stopping: type `launch retry x` again" in said
+    assert bob.states() == ["RUNNING", "PENDING", "PENDING"]
+    (shared / "hold").unlink()
+    assert wait_until(lambda: not slurm.jobs(), 90), slurm.jobs()
+    assert bob.states() == ada.states() == ["SUCCEEDED"] * 3, bob.launch("status", "x")
+
+
 def test_a_folder_of_another_user_says_whose_it_is(shared: Path, slurm: Slurm) -> None:
     ada, bob = Colleague("daemon", shared, slurm), Colleague("bin", shared, slurm)
     (shared / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": ["true"]}))

@@ -31,15 +31,16 @@ class QueuePosition:
 
 
 def find_positions(arrays: Sequence[Array], listing: QueueSnapshot) -> dict[str, QueuePosition]:
-    """Return the position of each run that is in the queue, by run id."""
+    """Return the position of each run that is in the queue, by run id: of two, that of the newest retry."""
     named = {array.record.name: array.record for array in arrays}
-    return {
-        record.tasks[index].run_id: QueuePosition(array=record.uuid, index=index, size=len(record.tasks))
+    found = [
+        (record.tasks[index], QueuePosition(array=record.uuid, index=index, size=len(record.tasks)))
         for row in listing.rows
         if (record := named.get(row.name)) is not None
         for index in row.tasks
         if index < len(record.tasks)
-    }
+    ]
+    return {task.run_id: position for task, position in sorted(found, key=lambda each: each[0].retried)}
 
 
 def pending_tasks(array: Array, listing: QueueSnapshot) -> dict[int, str]:

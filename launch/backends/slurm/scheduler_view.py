@@ -35,23 +35,34 @@ def scheduler_views(arrays: Sequence[Array], listing: QueueSnapshot) -> Schedule
     """
     by_name = {array.record.name: array for array in arrays}
     tasks: dict[str, str] = {}
-    unseen: dict[str, int] = {}
+    retried: dict[str, int] = {}
+    unseen: set[str] = set()
     running: set[str] = set()
     for array in arrays:
         if listing.hides(array.record):
             tasks |= {task.run_id: f"not visible from here: {array.place}" for task in array.record.tasks}
-            unseen |= {task.run_id: task.retried for task in array.record.tasks}
+            retried |= {task.run_id: task.retried for task in array.record.tasks}
+            unseen |= {task.run_id for task in array.record.tasks}
             running |= {f"{array.job}_{index}" for index in range(len(array.record.tasks))}
     for row in listing.rows:
         array = by_name.get(row.name)
         runs = array.record.tasks if array is not None else ()
         for index in (index for index in row.tasks if index < len(runs)):
-            tasks[runs[index].run_id] = _why_it_waits(row, released=array is not None and array.released)
-            unseen.pop(runs[index].run_id, None)
+            own = runs[index]
+            # Of two jobs of a run, the one of the newest retry counts; see `SchedulerView.has`.
+            if own.retried >= retried.get(own.run_id, 0):
+                tasks[own.run_id] = _why_it_waits(row, released=array is not None and array.released)
+                retried[own.run_id] = own.retried
+                unseen.discard(own.run_id)
             if row.runs:
                 running.add(f"{row.job}_{index}")
     return SchedulerView(
-        tasks=tasks, unseen=unseen, running=frozenset(running), taken=listing.taken, problem=listing.problem
+        tasks=tasks,
+        retried=retried,
+        unseen=frozenset(unseen),
+        running=frozenset(running),
+        taken=listing.taken,
+        problem=listing.problem,
     )
 
 

@@ -14,6 +14,7 @@ from launch.backends.slurm import squeue
 from launch.backends.slurm.arrays import Array, ArrayRecord, ArrayTask
 from launch.backends.slurm.client import ClientError, Unreachable, run_client
 from launch.backends.slurm.cluster_identity import ClusterIdentity, own_name
+from launch.backends.slurm.job_dependencies import find_positions
 from launch.backends.slurm.job_ends import JobEnd, parse_ends
 from launch.backends.slurm.scheduler_view import read_queue, scheduler_views
 from launch.backends.slurm.squeue import parse_rows, task_words
@@ -151,6 +152,29 @@ def test_an_array_of_another_cluster_or_of_a_private_user_cannot_be_seen() -> No
     found = scheduler_views([Array(record=away, job="12")], replace(here, rows=()))
     assert found.tasks["r3"] == f"not visible from here: job 12 of {ME} on the cluster lab@ctl7:6817"
     assert not found.job_is_gone("12_3", 4.0)
+
+
+def test_a_job_of_before_a_cancel_does_not_count_after_a_retry() -> None:
+    """It may stay in the queue: a colleague cannot cancel it, or it ends just now. It starts no attempt."""
+    old, new = record(), record(name="lra.fedcba9876543210", uuid="fedcba9876543210")
+    new = replace(new, tasks=(ArrayTask(run_id="r3", generation=2, retried=2),))
+    listing = squeue.QueueSnapshot(rows=tuple(parse_rows(LISTING)), taken=5.0, cluster=LAB)
+    found = scheduler_views([Array(record=old, job="12", released=True)], listing)
+    for run_id in ("r3", "r0"):  # a task that waits, and one that has just begun
+        assert not found.has(run_id, retried=2, cancelled=1)
+        assert found.has(run_id, retried=2), "a retry of a run that was not cancelled finds a job that still starts it"
+        assert found.has(run_id, retried=0, cancelled=1)
+    added = parse_rows(f"14_0|PENDING|Priority||bob|{new.name}")
+    arrays = [Array(record=old, job="12", released=True), Array(record=new, job="14", released=True)]
+    for rows in ((*listing.rows, *added), (*added, *listing.rows)):  # in any order
+        both = replace(listing, rows=rows)
+        found = scheduler_views(arrays, both)
+        assert (found.tasks["r3"], found.has("r3", 2, 1), found.has("r4", 2, 1)) == ("Priority", True, False)
+        assert found.has("r3", 5, cancelled=2) is False
+        assert find_positions(arrays, both)["r3"].array == new.uuid
+    away = replace(old, cluster="lab@ctl7:6817", name="x.1")
+    hidden = scheduler_views([Array(record=away, job="9")], replace(listing, rows=()))
+    assert (hidden.has("r1", 0), hidden.has("r1", 2), hidden.has("r1", 2, 1)) == (True, False, False)
 
 
 def test_each_user_and_cluster_has_a_listing_of_its_own(fake_squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
