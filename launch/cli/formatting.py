@@ -122,8 +122,8 @@ def last_log_line(view: RunView) -> str:
     """Return one line with the reason why a run did not succeed or start; "" without a reason."""
     if view.state in (State.SUCCEEDED, State.RUNNING):
         return ""
-    told = view.state == State.PENDING and view.message is not None and view.message.startswith(QUEUED)
-    if view.reason is None or view.waits or is_blocked(view) or told:
+    if view.reason is None or view.waits or is_blocked(view):
         return view.message or ""
-    why = f"{view.reason}: {view.message}" if view.message else str(view.reason)
-    return f"last: {why}" if view.state in (State.PLANNED, State.PENDING) else why
+    mark = "; " if view.message is not None and view.message.startswith(QUEUED) else ": "
+    why = f"{view.reason}{mark}{view.message}" if view.message else str(view.reason)
+    return f"last: {why}" if view.state in (State.PLANNED, State.PENDING, State.PREEMPTED) else why

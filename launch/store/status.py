@@ -93,9 +93,10 @@ def read_view(
                 facts, note = _facts(run_dir, names, attempt, record, retried=listed.retried, fed=fed)
         facts, note = _with_scheduler(facts, note, attempt_path(run_dir, attempt), record, scheduled, listed)
         state = derive_state(facts)
+    message = message or (record and (record.message or _stopped(run_dir, attempt, record)))
     if note and facts.ended and state is State.PENDING:  # why it waits, not why its last attempt ended
-        note = f"{QUEUED}{note}"
-    message = message or (record and record.message) or note
+        message = f"{message}; {QUEUED}{note}" if message else f"{QUEUED}{note}"
+    message = message or note
     if state is not State.SUCCEEDED:  # a run that is done no longer needs these files
         message = _bad_file(run_dir, names) or message
     step, steps = _progress(run_dir, attempt) if state is State.RUNNING else (None, None)
@@ -207,6 +208,22 @@ def _bad_file(run_dir: str, names: list[str]) -> str | None:
     except ValueError as error:
         return f"{file}: not JSON: {error}; {_REPAIR_HINT}"
     return None
+
+
+def _stopped(run_dir: str, attempt: int, record: AttemptRecord) -> str | None:
+    """Return how far an attempt had come that was asked to stop; None if it was not, or nothing is known."""
+    if record.reason not in (*RESUMABLE, Reason.TIMEOUT):
+        return None
+    step, steps = _progress(run_dir, attempt)
+    if step is not None:
+        words = f"stopped after step {step:,} of {steps:,}" if steps else f"stopped after step {step:,}"
+    elif record.exit_code:
+        words = f"ended with exit code {record.exit_code}"
+    elif record.signal:
+        words = f"ended by signal {record.signal}"
+    else:
+        return f"stopped on {record.node}" if record.node else None
+    return f"{words} on {record.node}" if record.node else words
 
 
 def _progress(run_dir: str, attempt: int) -> tuple[int | None, int | None]:

@@ -243,7 +243,9 @@ def test_a_pipe_gets_one_line_per_change(capsys: pytest.CaptureFixture[str]) -> 
     [
         (State.PENDING, "oh", "last: crash: oh"),
         (State.PLANNED, None, "last: crash"),
-        (State.PENDING, "queued: Dependency", "queued: Dependency"),
+        (State.PENDING, "queued: Dependency", "last: crash; queued: Dependency"),
+        (State.PENDING, "oh; queued: Priority", "last: crash: oh; queued: Priority"),
+        (State.PREEMPTED, "oh", "last: crash: oh"),
         (State.FAILED, "oh", "crash: oh"),
     ],
 )

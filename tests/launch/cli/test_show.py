@@ -101,8 +101,9 @@ def test_facts_that_have_parts_are_lines_of_text(runs: Path, capsys: pytest.Capt
     sweep = make_sweep(runs, "s", [made])
     folder = sweep.run_dir(run_id_of(made))
     data = {"files": 1, "bytes": 12345, "newest": 86400 * 365.0, "sample": "0123456789abcdef" * 4}
+    time = r"197[01]-\d\d-\d\d \d\d:\d\d"
     for facts, wanted in (
-        ({"data": data}, r"data  +1 file of 12,345 bytes, the newest of 197[01]-\d\d-\d\d \d\d:\d\d, sample 01234567\n"),
+        ({"data": data}, rf"data  +1 file of 12,345 bytes, the newest of {time}, sample 01234567\n"),
         ({"data": {"rows": 3, "from": "a file"}}, r"data  +rows 3, from a file\n"),  # as a command may write it
         ({"init_from": {"run": "a-s0", "step": 7}}, r"init_from +run a-s0, step 7\n"),
     ):

@@ -17,9 +17,11 @@ from launch.store.locks import acquire
 from launch.store.processes import host, start_time
 from launch.store.queue_lock import lock_queue, read_queue_owner
 from launch.store.records import AttemptRecord
+from launch.store.scheduler_view import SchedulerView
 from launch.store.state import Reason, State
 from launch.store.status import RunFacts, derive_state
 from launch.store.store import SweepStore
+from launch.store.sweep_state import SweepState
 from s5.run_dir.result import write_result
 from tests.launch.records import Planned
 from tests.launch.stored_runs import HEADER, RECORD, attempted, entries_of, listed, plan_of, tree, write_runs
@@ -205,6 +207,31 @@ def test_retry_sets_failures_and_cancellations_aside(sweep: SweepStore) -> None:
     sweep.state().freeze(replace(HEADER, why="retry"), entries_of([failed, cancelled]))
     assert [view.state for view in sweep.views()] == [State.PLANNED, State.PLANNED]
     assert sweep.state().view(failed.record.run_id).message == "oh"
+
+
+@pytest.mark.parametrize(
+    ("facts", "timing", "told"),
+    [
+        ({"reason": Reason.PREEMPTED, "exit_code": 75, "node": "n3"}, (40, 100), "stopped after step 40 of 100 on n3"),
+        ({"reason": Reason.INTERRUPTED, "signal": 15}, (1200, 5000), "stopped after step 1,200 of 5,000"),
+        ({"reason": Reason.INTERRUPTED, "exit_code": 143}, None, "ended with exit code 143"),
+        ({"reason": Reason.PREEMPTED, "signal": 9, "node": "n3"}, None, "ended by signal 9 on n3"),
+        ({"reason": Reason.TIMEOUT, "message": "it reached timeout_min=1"}, (4, 9), "it reached timeout_min=1"),
+        ({"reason": Reason.TIMEOUT, "retry": True}, (4, 9), "stopped after step 4 of 9"),  # as older versions wrote it
+    ],
+)
+def test_what_is_known_of_a_run_that_was_stopped_is_told(
+    sweep: SweepStore, facts: dict, timing: tuple[int, int] | None, told: str
+) -> None:
+    (plan,) = listed(sweep)
+    folder = attempted(sweep, plan, replace(RECORD, **{"ended": 2.0, "retry": True} | facts))
+    if timing is not None:
+        (folder / "timing.jsonl").write_text(f'{{"step": {timing[0]}, "of": {timing[1]}}}\n')
+    (view,) = sweep.views()
+    assert (view.state, view.message) == (State.PREEMPTED, told)
+    queue = SchedulerView(tasks={plan.record.run_id: "Priority"}, taken=5.0)
+    (view,) = SweepState.read(str(sweep.path), lambda _: queue).views()
+    assert (view.state, view.message) == (State.PENDING, f"{told}; queued: Priority")
 
 
 def test_unreadable_mark_of_a_cancellation_still_counts(sweep: SweepStore) -> None:
