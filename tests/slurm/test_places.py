@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,31 @@ def test_what_another_cluster_has_is_left_to_it(
     assert len(project.starts()) == 5
 
 
+def copy_launcher(folder: Path) -> None:
+    """Copy the launcher and the packages that it imports into a folder: a clone may be closed to other users."""
+    for name in ("launch", "s5"):
+        shutil.copytree(OWN_CODE / name, folder / name)
+    names = ["hydra-core", "submitit", "docker", "rich", "pyyaml"]
+    for name in names:  # grows
+        package = metadata.distribution(name)
+        required = [re.split(r"[^\w.-]", line)[0] for line in package.requires or () if "extra ==" not in line]
+        names += [other for other in required if other not in names and _is_installed(other)]
+        for top in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+            source, target = Path(str(package.locate_file(top))), folder / top
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copy(source, target)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 class Colleague:
     """A user of this machine who types commands in a folder that others of the group `users` can write.
 
@@ -84,19 +111,18 @@ class Colleague:
         self._folder = folder
         # setpriv itself may still read what only root may: the shell starts the program as the user.
         self._words = ["setpriv", f"--reuid={name}", "--regid=users", "--groups=users", "sh", "-c", 'exec "$@"', "sh"]
-        packages = [os.fspath(OWN_CODE), *(path for path in sys.path if path.endswith("site-packages"))]
         self._environment = {
             **slurm.environment,
             "HOME": os.fspath(folder),
-            "PYTHONPATH": os.pathsep.join(packages),
+            "PYTHONPATH": os.fspath(folder / "code"),
             "LAUNCH_RUNS": os.fspath(folder / "runs"),
         }
         version = "import sys, launch.cli; print(sys.version_info[:2])"
-        for self._python in (sys.executable, "/usr/bin/python3"):
+        for self._python in (f"{sys.base_prefix}/bin/python3", "/usr/bin/python3"):
             if self._call("-c", version).stdout.strip() == str(sys.version_info[:2]):
                 break
         else:
-            pytest.skip("other users cannot read the Python or the code of these tests")
+            pytest.skip("other users cannot read the Python of these tests")
         slurm.call("sacctmgr", "-i", "-Q", "add", "user", name, f"account={ACCOUNT}", check=False)
         slurm.call("sacctmgr", "-i", "-Q", "modify", "user", name, "set", f"defaultaccount={ACCOUNT}", check=False)
 
@@ -124,6 +150,7 @@ def shared(slurm: Slurm) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="launch-", dir="/tmp"))
     (folder / "slurm").mkdir()
     (folder / "slurm" / "test.yaml").write_text(json.dumps({"backend": "slurm", "poll_interval_s": 600}))
+    copy_launcher(folder / "code")
     shutil.chown(folder, group="users")
     folder.chmod(0o2775)
     yield folder
