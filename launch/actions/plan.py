@@ -20,9 +20,11 @@ from launch.actions.reuse import describe_results_elsewhere, find_results_elsewh
 from launch.actions.stored_names import with_stored_names
 from launch.backends.base import AttendedBackend
 from launch.backends.choose import find_backend
+from launch.backends.slurm.interpreter import describe_missing_interpreter
 from launch.compose.run_id import make_run_id
 from launch.errors import LaunchError, collect_errors, plural
 from launch.grammar import format_value
+from launch.specs.choices import RuntimeName
 from launch.specs.environment import clean_environment, dropped_settings
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
@@ -221,6 +223,7 @@ def plan_runs(
             *state.manifest.problems,
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
+            *_describe_interpreter(profile, containers.runtime, runs),
             *_describe_missing_key(runs),
             *describe_changed_data(runs, views),
             *_describe_long_warmups(runs),
@@ -243,6 +246,15 @@ def describe_dropped_settings(profile: Profile, runtime: str) -> list[str]:
     if variables:
         warnings.append(f"not used: {', '.join(variables)}; `env` in {where} sets variables for the runs")
     return warnings
+
+
+def _describe_interpreter(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:
+    """Return a warning if trainings use an interpreter of the profile that this machine does not have."""
+    if runtime != RuntimeName.BARE or all(run.record.command is not None for run in runs):
+        return []
+    missing = describe_missing_interpreter(profile.site)
+    where = f"profile {profile.name}" + (f" ({profile.file})" if profile.file else "")
+    return [f"{where}: {missing}; if a node does not have it either, no training starts there"] if missing else []
 
 
 def _describe_missing_key(runs: Sequence[Run]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from launch.backends.local.gpus import describe_use
 from launch.backends.local.slots import find_machine
+from launch.backends.slurm.scheduler_view import read_queue
 from launch.checks.check import Check, Level, fail, ok, warn
 from launch.checks.runtimes import examine_runtimes
 from launch.checks.slurm import examine_cluster
@@ -48,9 +49,11 @@ def examine(runs: Path | None = None, profile: Profile | None = None) -> Iterato
     Yields:
         The results, the most important first. A check that raises an error is a failed check.
     """
-    store = Store(runs)
+    on_cluster = profile is not None and profile.backend == BackendName.SLURM
+    # Another machine's check must not wait for a cluster that does not answer.
+    store = Store(runs, read_queue if on_cluster else None)
     here: dict[str, Callable[[], Iterator[Check]]] = {"cpu": check_cpu, "gpu": check_gpu, "slots": check_slots}
-    if profile is not None and profile.backend == BackendName.SLURM:
+    if profile is not None and on_cluster:
         here = {"slurm": lambda: examine_cluster(profile, store.root)}
     looks = {
         "python": check_python,
@@ -214,7 +217,10 @@ def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
 
 
 def check_sweeps(store: Store) -> Iterator[Check]:
-    """Find sweeps with unfinished runs that no process works on, and with runs that could not be started."""
+    """Find sweeps with unfinished runs that no process works on, and with runs that could not be started.
+
+    If the store asks a cluster, these are the states that `launch status` shows.
+    """
     for name in store.sweeps():
         views = [view for view in store.sweep(name).views() if not view.waits]
         left = {state: sum(v.state == state for v in views) for state in (State.LOST, State.PREEMPTED, State.PLANNED)}
@@ -222,10 +228,13 @@ def check_sweeps(store: Store) -> Iterator[Check]:
             words = ", ".join(f"{count} {state.lower()}" for state, count in left.items() if count)
             found = f"{words}, and no process of this machine works on it"
             yield warn(f"sweep {name}", found, "`launch status` asks its cluster; `launch sweep FILE` resumes it")
-        unstarted = [v for v in views if v.state is State.FAILED and v.reason is Reason.START]
+        started = (State.RUNNING, State.SUCCEEDED)
+        unstarted = [v for v in views if v.state not in started and v.reason is Reason.START]
         if unstarted:
             words = f"{len(unstarted)} failed to start; {unstarted[0].run_id}: {unstarted[0].message}"
-            yield warn(f"sweep {name}", words, f"once that is corrected, `launch retry {name}` runs them again")
+            failed = any(view.state is State.FAILED for view in unstarted)
+            again = f"`launch retry {name}` runs them again" if failed else "`launch sweep FILE` tries them again"
+            yield warn(f"sweep {name}", words, f"once that is corrected, {again}")
 
 
 def _ask(*command: str) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from launch.backends.slurm.client import run_client
 from launch.backends.slurm.cluster import has_accounts, read_settings
+from launch.backends.slurm.interpreter import describe_missing_interpreter
 from launch.checks.check import Check, Level, fail, ok, warn
 from launch.errors import BackendError, nearest
 from launch.profiles.profile import Profile
@@ -35,7 +36,8 @@ def examine_cluster(profile: Profile, runs: Path) -> Iterator[Check]:
     """Check everything that runs on a cluster depend on, as far as this machine can see it."""
     clients = list(check_clients())
     yield from clients
-    yield from check_shared(runs)
+    yield from check_shared(runs, profile)
+    yield from check_interpreter(profile)
     if any(check.level is Level.FAIL for check in clients):
         return
     try:
@@ -86,10 +88,29 @@ def check_clients() -> Iterator[Check]:
             yield warn(program, "not on the PATH", meaning)
 
 
-def check_shared(runs: Path) -> Iterator[Check]:
+def check_interpreter(profile: Profile) -> Iterator[Check]:
+    """Check that the interpreter for training exists, as far as this machine can know."""
+    python = profile.site.python
+    if python is None:
+        return
+    if missing := describe_missing_interpreter(profile.site):
+        advice = (
+            "if the nodes do not have it either, correct python: in the profile, or set null for the launcher's own"
+        )
+        yield warn("training python", missing, advice)
+    elif os.sep in python or not profile.site.setup:
+        yield ok("training python", f"{shutil.which(python)}, for trainings; a `command:` is executed as it is written")
+    else:
+        yield ok("training python", f"{python}, looked for after the lines of setup: only a run tells if it is there")
+
+
+def check_shared(runs: Path, profile: Profile) -> Iterator[Check]:
     """Check that the folders of runs, code and Python are on a file system that the nodes see too."""
     mounts = _mounts()
-    for name, place in {"runs": runs, "code": _HOME, "python": Path(sys.executable)}.items():
+    places = {"runs": runs, "code": _HOME, "python": Path(sys.executable)}
+    if profile.site.python is not None and os.path.isabs(profile.site.python):
+        places["training python"] = Path(profile.site.python)
+    for name, place in places.items():
         above = [mount for mount in mounts if place.absolute().is_relative_to(mount[0])]
         point, kind = max(above, key=lambda mount: len(mount[0]), default=("/", "an unknown file system"))
         if _SHARED.search(kind):

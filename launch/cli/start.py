@@ -189,7 +189,20 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
     ]
     table = console.table(header, rows, right=["seed"], elastic="run")
     counts = f"{plan.sweep.name}: {_counts(plan.views, plan.new)}"
-    return "\n".join([table, "", counts, *_container_lines(plan.containers), estimate_text(estimate)])
+    return "\n".join(
+        [table, "", counts, *_python_lines(plan), *_container_lines(plan.containers), estimate_text(estimate)]
+    )
+
+
+def _python_lines(plan: Plan) -> list[str]:
+    """Return a line if the profile names an interpreter that some of the runs do not use."""
+    python, commands = plan.profile.site.python, sum(run.record.command is not None for run in plan.runs)
+    if python is None or not (commands or plan.containers.image is not None):
+        return []
+    others = (
+        "an image has its own" if plan.containers.image is not None else "a `command:` is executed as it is written"
+    )
+    return [f"python: {python} of the profile {plan.profile.name} is for trainings under bare; {others}"]
 
 
 def _container_lines(containers: ContainerPlan) -> list[str]:

@@ -92,6 +92,9 @@ def test_a_node_without_the_interpreter_is_a_failed_start_that_every_command_tel
     assert "not been started" not in shown
     assert shown.count("start: ") + shown.count("start (exit code 127): ") == 2  # the state, and the attempt
     assert "No such file or directory" in project.launch("logs", first.run_id)
+    told = project.launch("doctor", "--on", "test", "--json")
+    assert f"2 failed to start; {first.run_id}: job" in told and "2 planned" not in told
+    assert "`launch retry x` runs them again" in told
     assert not os.path.exists(f"{first.run_dir}/attempts")  # readers write nothing
     for _ in range(2):
         submit(project, code=1)

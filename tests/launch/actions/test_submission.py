@@ -1,19 +1,25 @@
 """The runs that `--only` selects, and the sweeps that come before a sweep."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch.actions.dependencies import check_sweeps_before
-from launch.actions.plan import select
+from launch.actions.estimate import estimate_plan
+from launch.actions.plan import plan_runs, select
+from launch.cli.start import plan_text
 from launch.compose.run import Run
 from launch.errors import LaunchError
+from launch.profiles.profile import Profile
+from launch.profiles.slurm import SlurmSettings
 from launch.specs.resources import Resources
 from launch.store.records import RunRecord
 from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.runs import RunSpec
+from tests.launch.command_sweep import command_runs, sweep_of
 from tests.launch.made_sweep import Made, make_sweep
 
 SPEC = RunSpec(experiment="digits/s5", overrides=(), settings={}, seed=0, resources=Resources())
@@ -71,3 +77,24 @@ def test_a_sweep_whose_turn_has_not_come_says_what_it_waits_for(
     with pytest.raises(LaunchError, match=message) as caught:
         check_sweeps_before(["done", name], Store(tmp_path), attended=True)
     assert hint in (caught.value.hint or "")
+
+
+def test_an_interpreter_that_the_profile_names_is_told_where_it_is_missing_or_not_used(tmp_path: Path) -> None:
+    def text(commands: list[tuple[str, ...] | None], **site: Any) -> tuple[str, list[str]]:
+        runs = command_runs(commands)
+        profile = Profile(name="lab", file="slurm/lab.yaml", site=replace(SlurmSettings(), **site))
+        plan = plan_runs(sweep_of(runs), runs, Store(tmp_path), profile)
+        told = [warning for warning in plan.warnings if "python" in warning]
+        return plan_text(plan, estimate_plan(plan, Store(tmp_path))), told
+
+    missing = "profile lab (slurm/lab.yaml): python: /opt/gone/python does not exist on this machine; if a node"
+    shown, (told,) = text([None, ("true",)], python="/opt/gone/python")
+    assert told.startswith(missing)
+    assert (
+        "python: /opt/gone/python of the profile lab is for trainings under bare; a `command:` is executed as" in shown
+    )
+    shown, told = text([("true",)], python="/opt/gone/python")
+    assert "a `command:` is executed as it is written" in shown and told == []
+    assert text([None], python="/bin/sh")[1] == []
+    for shown, told in (text([None], python="/bin/sh"), text([("true",)])):
+        assert "python" not in shown.replace("/python", "") and told == []

@@ -8,9 +8,9 @@ import pytest
 from launch.checks import doctor
 from launch.checks.check import Check, Level
 from launch.cli import main
-from launch.store.state import State
+from launch.store.state import Reason, State
 from launch.store.store import Store
-from tests.launch.made_sweep import Made, make_sweep
+from tests.launch.made_sweep import Made, make_sweep, run_id_of
 
 
 def by_name(checks) -> dict[str, Check]:
@@ -122,6 +122,20 @@ def test_unfinished_sweeps_are_named(tmp_path: Path) -> None:
     (check,) = doctor.check_sweeps(Store(tmp_path))
     assert (check.name, check.level) == ("sweep left", Level.WARN)
     assert check.message == "1 lost, 1 planned, and no process of this machine works on it"
+
+
+def test_runs_that_failed_to_start_are_named_in_every_state(tmp_path: Path) -> None:
+    message = "job 7_1 on n2: setup line 1, `module load x`, ended with 1"
+    facts = {"reason": Reason.START, "message": message}
+    make_sweep(tmp_path, "ended", [Made(state=State.FAILED, **facts), Made(state=State.FAILED, seed=1, **facts)])
+    made = Made(state=State.FAILED, **facts)
+    file = make_sweep(tmp_path, "again", [made]).run_dir(run_id_of(made)) / "attempts" / "0" / "attempt.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "retry": True}))  # as with `retry: {start: 2}`
+    checks = {(check.name, check.message.split(";")[0]): check for check in doctor.check_sweeps(Store(tmp_path))}
+    ended, again = checks["sweep ended", "2 failed to start"], checks["sweep again", "1 failed to start"]
+    assert message in ended.message and message in again.message
+    assert "`launch retry ended` runs them again" in (ended.advice or "")
+    assert "`launch sweep FILE` tries them again" in (again.advice or "")
 
 
 def test_a_check_that_breaks_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

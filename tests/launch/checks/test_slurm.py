@@ -115,3 +115,28 @@ def test_without_slurm_it_says_where_to_type_the_command(monkeypatch: pytest.Mon
     checks = list(cluster.examine_cluster(profile(), tmp_path))
     assert (checks[0].level, checks[0].message) == (Level.FAIL, "not on the PATH: sbatch, squeue, scontrol, scancel")
     assert not any(check.name == "slurmctld" for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("site", "level", "words"),
+    [
+        ({"python": "/opt/gone/bin/python"}, Level.WARN, "python: /opt/gone/bin/python does not exist on this machine"),
+        ({"python": "/opt/gone/python", "setup": ("module load x",)}, Level.WARN, "does not exist on this machine"),
+        ({"python": "/etc/passwd"}, Level.WARN, "python: /etc/passwd is not a program that can be executed"),
+        ({"python": "python9.99"}, Level.WARN, "python: python9.99 is not on the PATH of this machine"),
+        ({"python": "python9.99", "setup": ("module load x",)}, Level.OK, "only a run tells if it is there"),
+        ({"python": "sh"}, Level.OK, "bin/sh, for trainings"),
+        ({"python": "/bin/sh"}, Level.OK, "/bin/sh, for trainings; a `command:` is executed as it is written"),
+    ],
+)
+def test_the_interpreter_for_training_is_never_passed_over(site: dict, level: Level, words: str) -> None:
+    (check,) = cluster.check_interpreter(profile(**site))
+    assert (check.name, check.level) == ("training python", level)
+    assert words in check.message
+    assert not list(cluster.check_interpreter(profile()))  # the launcher's own
+
+
+def test_the_interpreter_for_training_must_be_shared_too(tmp_path: Path) -> None:
+    found = {check.name for check in cluster.check_shared(tmp_path, profile(python="/opt/env/bin/python"))}
+    assert found == {f"{name} shared" for name in ("runs", "code", "python", "training python")}
+    assert "training python shared" not in {check.name for check in cluster.check_shared(tmp_path, profile(python="x"))}
