@@ -223,8 +223,7 @@ def plan_runs(
             *state.manifest.problems,
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
-            *_describe_interpreter(profile, containers.runtime, runs),
-            *_describe_missing_key(runs),
+            *_describe_missing(profile, containers.runtime, runs),
             *describe_changed_data(runs, views),
             *_describe_long_warmups(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
@@ -246,6 +245,11 @@ def describe_dropped_settings(profile: Profile, runtime: str) -> list[str]:
     if variables:
         warnings.append(f"not used: {', '.join(variables)}; `env` in {where} sets variables for the runs")
     return warnings
+
+
+def _describe_missing(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:
+    """Return a warning for each thing that trainings need and this machine lacks: an interpreter, a key of W&B."""
+    return [*_describe_interpreter(profile, runtime, runs), *_describe_missing_key(runs)]
 
 
 def _describe_interpreter(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from launch.compose.plugin_hint import with_plugins
 from launch.errors import ConfigError
 from launch.grammar import format_value
 from launch.sweepfile.runs import RunSpec
 from s5.config.errors import InvalidConfig
 from s5.errors import UserError
+
+_UNKNOWN = re.compile(r"unknown \w+ '([^']+)'")  # as `s5.config.errors.unknown_option_error` says it
 
 
 def located_error(spec: RunSpec, error: UserError) -> ConfigError:
@@ -16,7 +22,16 @@ def located_error(spec: RunSpec, error: UserError) -> ConfigError:
         return ConfigError(error.message if in_recipe else f"{spec.where}: {error.message}", hint=error.hint)
     place = error.file or _place(spec, error.key)
     head = place if place.endswith(error.key) else f"{place}: {error.key}"
-    return ConfigError(f"{head}: {error.problem}", hint=error.hint)
+    hint, unknown = error.hint, _UNKNOWN.match(error.problem)
+    if unknown is not None and (error.key == "experiment" or error.key.split("/")[0] == "model"):
+        hint = with_plugins(hint, error.key, unknown[1], sweep_folder(spec))
+    return ConfigError(f"{head}: {error.problem}", hint=hint)
+
+
+def sweep_folder(spec: RunSpec) -> tuple[Path, ...]:
+    """Return the folder of the run's sweep file; nothing for a run of the command line."""
+    file = spec.where.partition(":")[0]
+    return (Path(file).parent,) if file.endswith((".yaml", ".yml")) else ()
 
 
 def combination_error(spec: RunSpec, reason: str) -> ConfigError:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from launch.compose.errors import sweep_folder
+from launch.compose.plugin_hint import DATA, is_unknown, with_plugins
 from launch.errors import ConfigError
 from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
 from s5.config.choices import Encoder, Likelihood, Permutation, Times
@@ -54,7 +56,10 @@ def _missing_data(runs: Iterable[Run]) -> Iterator[ConfigError]:
                 seen.add(files)
                 check_available(name, root, cache)
         except DataError as error:
-            yield ConfigError(f"{place}: {error.message}", hint=error.hint)
+            hint = error.hint
+            if is_unknown(name):
+                hint = with_plugins(hint, DATA, name, sweep_folder(run.spec))
+            yield ConfigError(f"{place}: {error.message}", hint=hint)
 
 
 def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from s5 import catalog
 from s5.catalog import Cache, DatasetInfo
 from s5.config.data import DataConfig
-from s5.data import convert, load
+from s5.config.plugins import load_plugins, plugin_datasets
+from s5.data import Dataset, convert, load
 from s5.data.archive import unpack
 from s5.data.download import fetch
 from s5.data.packages import fetch_package
 from s5.data.raw import check_files
 from s5.data.store import verify_store
+from s5.errors import UserError
 from s5.run_dir.result import Exit
 
 
@@ -35,6 +37,8 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
         MissingData: If there are neither files nor a valid cache.
     """
     info = catalog.dataset_info(config.name)
+    if info.name not in catalog.CATALOG:
+        return _read_own(info, config, archive, download=download)
     root = config.root
     lines = [f"{info.name}: {info.about}", f"  licence: {info.licence}"]
     if archive is not None:
@@ -59,9 +63,34 @@ def prepare(config: DataConfig, *, archive: str | None = None, download: bool = 
                 f"  not converted: {archive}; the cache from an earlier conversion is still valid: remove {path} first"
             )
         lines.append(f"  cache: {path} ({_size(path):,} bytes)")
+    return [*lines, _sizes(dataset)]
+
+
+def _read_own(info: DatasetInfo, config: DataConfig, archive: str | None, *, download: bool) -> list[str]:
+    """Read a data set of a plug-in, as a run does; its loader checks the files, and nothing is converted."""
+    if download:
+        raise catalog.DataError(
+            f"--download: {info.name} is a plug-in's data set", hint="name the folder of its files with --root"
+        )
+    try:
+        dataset = load(DataConfig(name=info.name, root=archive or config.root, cache=config.cache))
+    except UserError:
+        raise
+    except Exception as error:  # the loader is the user's own code
+        raise catalog.DataError(
+            f"{info.name}: `load` of the plug-in failed: {type(error).__name__}: {error}",
+            hint="--root names the folder of its files; a run with data.root=… shows where it failed",
+        ) from error
+    return [
+        f"{info.name}: {info.about}".removesuffix(": "),
+        "  read by its plug-in; nothing is converted",
+        _sizes(dataset),
+    ]
+
+
+def _sizes(dataset: Dataset) -> str:
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in dataset.splits.items())
-    lines.append(f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.head.answers(dataset.n_classes)}")
-    return lines
+    return f"  {sizes}; {dataset.length} steps of {dataset.d_input}; {dataset.head.answers(dataset.n_classes)}"
 
 
 def _check(info: DatasetInfo, config: DataConfig) -> list[str]:
@@ -165,15 +194,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error("--from ARCHIVE takes a single data set")
     if options.workers is not None and options.workers < 1:
         _parser().error(f"--workers {options.workers}: must be at least 1")
+    try:
+        load_plugins(options.plugins)
+    except UserError as error:
+        sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
+        return Exit.USER_ERROR
     # Check every name first, since the first data set may take hours.
-    unknown = [name for name in options.names if name not in catalog.CATALOG]
+    known = {*catalog.CATALOG, *(dataset.name for dataset in plugin_datasets())}
+    unknown = [name for name in options.names if name not in known]
     for name in unknown or options.names:
         try:
             config = DataConfig(name=name, root=options.root, cache=options.cache)
             lines = prepare(
                 config, archive=options.archive, download=options.download, workers=options.workers or _cores()
             )
-        except catalog.DataError as error:
+        except UserError as error:
             sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
             return Exit.USER_ERROR
         except KeyboardInterrupt:
@@ -196,6 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes; default: one per core")
     parser.add_argument("--root", help=f"folder with the raw files; default: ${catalog.ROOT_VARIABLE}, else ./data")
+    parser.add_argument(
+        "--plugins", action="append", default=[], metavar="PLUGIN", help="a folder or entry point with own data"
+    )
     parser.add_argument("--cache", help=f"folder for converted files; default: ${catalog.CACHE_VARIABLE}, else XDG's")
     return parser
 

@@ -6,14 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from launch.cli import main
+from s5.config import plugins
 
-if TYPE_CHECKING:
-    from pathlib import Path
+WALKS = Path(__file__).parents[3] / "docs" / "examples" / "walks"
 
 
 def test_every_option_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,8 +24,11 @@ def test_every_option_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess(words, 2)
 
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(plugins, "load_plugins", lambda _: None)  # they would stay loaded for the tests that follow
     for source in ("--from x.gz", "--download"):
         assert main(f"data prepare listops {source} --workers 3 --root r --cache c".split()) == 2
+    assert main(["data", "prepare", "digits", "--plugins", str(WALKS), "--root", "r"]) == 2
+    assert seen.pop()[3:] == ["digits", "--root", "r", "--plugins", str(WALKS)]
     common = ["--workers", "3", "--root", "r", "--cache", "c"]
     assert [words[:4] for words in seen] == [[sys.executable, "-m", "s5.data.prepare", "listops"]] * 2
     assert [words[4:] for words in seen] == [["--from", "x.gz", *common], [*common, "--download"]]
@@ -61,3 +64,27 @@ def test_missing_data_is_a_mistake_with_a_hint(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "data set mnist: its files are missing" in ended.stderr
     assert "hint: " in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--root", "csv"], 0, "train 22, val 4, test 4; 120 steps of 2; 3 classes"),
+        (["--from", "csv"], 0, "read by its plug-in; nothing is converted"),
+        (["--root", "empty"], 2, "error: data.name=walks: no sequences"),
+        ([], 2, "error: walks: `load` of the plug-in failed: AssertionError: set data.root"),
+        (["--download"], 2, "error: --download: walks is a plug-in's data set"),
+        (["--root", "csv", "--plugins", "gone"], 2, "error: plugins: gone: no such folder"),
+    ],
+)
+def test_the_data_of_a_plugin_are_read_and_checked(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("slow", "fast", "turning"):
+        (tmp_path / "csv" / name).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "csv" / name / f"{number}.csv").write_text(f"dx,dy\n{number},2\n3,4\n")
+    typed = [sys.executable, "-m", "launch.cli", "data", "prepare", "walks", "--plugins", str(WALKS), *words]
+    ended = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == code, ended.stderr
+    assert said in (ended.stdout if code == 0 else ended.stderr)
+    assert "Traceback" not in ended.stderr
