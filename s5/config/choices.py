@@ -40,6 +40,25 @@ class Measure(Enum):
     dss_fourier = "dss_fourier"
 
 
+class S4DInit(Enum):
+    """The initial eigenvalues of S4D: HiPPO-LegS without its low-rank part, or one of four simpler formulas."""
+
+    legs = "legs"
+    lin = "lin"
+    inv = "inv"
+    real = "real"
+    random = "random"
+
+
+class DSSVersion(Enum):
+    """What keeps the states of DSS in range: a division by the kernel's sum, or a limit on the eigenvalues."""
+
+    softmax = "softmax"
+    exp = "exp"
+    exp_re_im = "exp_re_im"
+    clip = "clip"
+
+
 class Activation(Enum):
     """The non-linearity after the SSM."""
 

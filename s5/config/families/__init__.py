@@ -8,14 +8,25 @@ from dataclasses import fields
 from functools import cache
 from typing import get_type_hints
 
+from s5.config.families.dss import DSSConfig
 from s5.config.families.lru import LRUConfig
+from s5.config.families.s4d import S4DConfig
 from s5.config.families.s5 import S5Config
 from s5.config.model import ModelConfig
 from s5.errors import unknown
 
-__all__ = ["FAMILIES", "LRUConfig", "S5Config", "find_family", "layer_fields", "register_family"]
+__all__ = [
+    "FAMILIES",
+    "DSSConfig",
+    "LRUConfig",
+    "S4DConfig",
+    "S5Config",
+    "find_family",
+    "layer_fields",
+    "register_family",
+]
 
-FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, LRUConfig)}
+FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, S4DConfig, DSSConfig, LRUConfig)}
 
 
 def register_family(config: type[ModelConfig]) -> None:

@@ -15,8 +15,8 @@ from flax import nnx
 from jax import export
 
 from s5.config import families as families_module
-from s5.config.choices import Discretization, Head, Norm, Pooling, Precision
-from s5.config.families import LRUConfig, S5Config
+from s5.config.choices import Discretization, DSSVersion, Head, Norm, Pooling, Precision
+from s5.config.families import DSSConfig, LRUConfig, S4DConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.config.training import OptimConfig
 from s5.models import mixers
@@ -35,6 +35,12 @@ CASES: dict[str, ModelConfig] = {
     "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
     "s5-clipped": S5Config(**SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear),
     "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
+    "s4d": S4DConfig(**SIZES, dt_min=0.01, dt_max=0.2),
+    "s4d-bilinear-bidirectional": S4DConfig(
+        **SIZES, n_ssm=2, discretization=Discretization.bilinear, bidirectional=True, dt_min=0.01, dt_max=0.2
+    ),
+    "dss-softmax": DSSConfig(**SIZES, l_max=18, dt_min=0.01, dt_max=0.05),
+    "dss-exp": DSSConfig(**SIZES, version=DSSVersion.exp, dt_min=0.01, dt_max=0.2),
     "lru": LRUConfig(**SIZES),
     "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
 }
