@@ -7,6 +7,7 @@ Feature h has N states: x'(t) = Lambda x(t) + u(t), y(t) = Re(C x(t)) + D u(t). 
 - a recurrence of all H N states, for streams, irregular steps and segments.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, final
@@ -69,9 +70,11 @@ class DiagonalSSM(SequenceMixer):
 
     The kernel and the recurrence are computed in float32, or in float64 if the inputs are.
 
+    n_states: N, number of states of a feature that are stored.
     step_rescale: Factor on every step size.
     """
 
+    n_states: int
     step_rescale: float
 
     @abstractmethod
@@ -92,6 +95,7 @@ class DiagonalSSM(SequenceMixer):
         if steps.mask is not None:  # the reverse direction must not read padding
             wide = jnp.where(steps.mask[..., None], wide, 0)
         if steps.intervals is None and steps.resets is None:
+            _check_window(system, factor, u.shape[1])
             kernels = make_kernels(system, factor, u.shape[1])
             y = causal_convolution(wide, kernels[0], kernels[1] if self.bidirectional else None)
         else:
@@ -104,7 +108,7 @@ class DiagonalSSM(SequenceMixer):
     @final
     def initial_state(self, batch: int) -> Float[Array, "{batch} 2 P"]:
         """Return the state before the first step: zeros, real and imaginary parts of P = H N states."""
-        return jnp.zeros((batch, 2, self.d_model * self.d_state))
+        return jnp.zeros((batch, 2, self.d_model * self.n_states))
 
     @final
     def advance(
@@ -117,6 +121,16 @@ class DiagonalSSM(SequenceMixer):
         wide = u.astype(jnp.promote_types(u.dtype, jnp.float32))
         states = _states(system, wide, steps, factor, False, state)
         return states[:, -1], (_output(system, 0, states) + system.D * wide).astype(u.dtype)
+
+
+def _check_window(system: System, factor: float | Float[Array, ""], L: int) -> None:
+    """Raise ValueError if a sequence is longer than the window; not checked for a factor that JAX traces."""
+    if system.window is not None and isinstance(factor, int | float) and factor * L > system.window:
+        times = "" if factor == 1 else f" of {factor:g} regular intervals"
+        raise ValueError(
+            f"sequences have {L} steps{times}, more than l_max={system.window}, over which softmax normalises; set "
+            f"l_max to at least {math.ceil(factor * L)}, or choose another version"
+        )
 
 
 def make_kernels(system: System, factor: float | Float[Array, ""], L: int) -> Float[Array, "directions H {L}"]:

@@ -86,13 +86,14 @@ def log_bilinear(z: Float[Array, "2 ..."]) -> Float[Array, "2 ..."]:
         z: Eigenvalues times the step size: real parts, none positive, and imaginary parts.
     """
     re, im = z[0] / 2, z[1] / 2
-    below = (1 - re) ** 2 + im**2
+    below, above = (1 - re) ** 2 + im**2, (1 + re) ** 2 + im**2
     # |Lambda_bar|² = 1 + change. Near 1 the first form of the logarithm is exact, near 0 the second, which is never −∞.
-    change, square = 4 * re / below, ((1 + re) ** 2 + im**2) / below
-    near = change > -0.5
-    far = jnp.log(jnp.maximum(jnp.where(near, 1.0, square), 1e-30))
+    # Both branches of a `where` are differentiated, so each gets arguments at which it is finite.
+    change = 4 * re / below
+    near, zero = change > -0.5, above < 1e-30
+    far = jnp.log(jnp.where(near, 1.0, jnp.maximum(above, 1e-30) / below))
     modulus = jnp.where(near, jnp.log1p(jnp.where(near, change, 0.0)), far) / 2
-    return jnp.stack([modulus, jnp.arctan2(im, 1 + re) + jnp.arctan2(im, 1 - re)])
+    return jnp.stack([modulus, jnp.arctan2(im, jnp.where(zero, 1.0, 1 + re)) + jnp.arctan2(im, 1 - re)])
 
 
 DISCRETIZE: dict[Discretization, Callable[..., tuple[Array, Array]]] = {

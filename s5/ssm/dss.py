@@ -18,8 +18,8 @@ from s5.ssm.vandermonde import unit_power
 # Largest real part of an eigenvalue in the version `clip`.
 _LARGEST_REAL_PART = 1e-4
 
-# Keeps the reciprocal of a complex number finite at zero, as in the paper.
-_EPSILON = 1e-7
+# Keep reciprocals of eigenvalues, as in the paper, and of the kernels' sums finite at zero.
+_EPSILON, _EPSILON_SUM = 1e-7, 1e-14
 
 
 @final
@@ -81,7 +81,7 @@ class DSS(DiagonalSSM):
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         sizes = (H, 1 + sep_dt_re_im)
         self.log_step = StepParam(to_float32(init_log_step(rng, sizes[0] * sizes[1], dt_min, dt_max).reshape(sizes)))
-        self.d_model, self.d_state, self.bidirectional, self.step_rescale = H, N, bidirectional, step_rescale
+        self.d_model, self.n_states, self.bidirectional, self.step_rescale = H, N, bidirectional, step_rescale
         self.version, self.scale, self.l_max = version, scale, l_max
 
     def make_system(self, factor: float | Float[Array, ""]) -> System:
@@ -91,7 +91,7 @@ class DSS(DiagonalSSM):
         re, im = self._eigenvalues()
         eigenvalues = jnp.stack([re, im])[:, None]
         Lambda = jnp.stack([re * step[:, :1], im * step[:, -1:]])
-        W = jnp.stack([self.W_re[...], self.W_im[...]]).reshape(2, self.d_model, -1, self.d_state).swapaxes(1, 2)
+        W = jnp.stack([self.W_re[...], self.W_im[...]]).reshape(2, self.d_model, -1, self.n_states).swapaxes(1, 2)
         if not self.scale:
             return System(Lambda, W, self.D[...], IMPULSE)
         # The gain is (e^a − 1)/a, but the paper divides by the eigenvalues. With two step sizes their ratio is complex.
@@ -99,7 +99,7 @@ class DSS(DiagonalSSM):
         if self.version is not DSSVersion.softmax:
             return System(Lambda, complex_product(weight, W), self.D[...], ZOH)
         decays = jnp.where(Lambda[0] > 0, -Lambda, Lambda)
-        by_sum = complex_product(_reciprocal(_grown(decays, self.l_max)), decays)
+        by_sum = complex_product(_reciprocal(_grown(decays, self.l_max), _EPSILON_SUM), decays)
         weight = complex_product(_reciprocal(eigenvalues), by_sum)[:, None]
         return System(Lambda, complex_product(weight, W), self.D[...], ZOH, self.l_max)
 
@@ -122,11 +122,11 @@ def _initial_parameters(
     """Return the parameters for which the eigenvalues are Lambda: real and imaginary parts, or their logarithms."""
     match version:
         case DSSVersion.softmax | DSSVersion.clip:
-            return Lambda.real, Lambda.imag
+            return np.real(Lambda), np.imag(Lambda)
         case DSSVersion.exp:
-            return np.log(-Lambda.real), Lambda.imag
+            return np.log(-np.real(Lambda)), np.imag(Lambda)
         case DSSVersion.exp_re_im:
-            return np.log(-Lambda.real), np.log(Lambda.imag)
+            return np.log(-np.real(Lambda)), np.log(np.imag(Lambda))
 
 
 def _grown(a: Float[Array, "2 H N"], n: int) -> Float[Array, "2 H N"]:
@@ -136,6 +136,6 @@ def _grown(a: Float[Array, "2 H N"], n: int) -> Float[Array, "2 H N"]:
     return jnp.stack([less_one * (1 - 2 * sin**2) - 2 * sin**2, (less_one + 1) * 2 * sin * cos])
 
 
-def _reciprocal(z: Float[Array, "2 ..."]) -> Float[Array, "2 ..."]:
+def _reciprocal(z: Float[Array, "2 ..."], epsilon: float = _EPSILON) -> Float[Array, "2 ..."]:
     """Return 1/z, finite and smooth at z = 0."""
-    return jnp.stack([z[0], -z[1]]) / (z[0] ** 2 + z[1] ** 2 + _EPSILON)
+    return jnp.stack([z[0], -z[1]]) / (z[0] ** 2 + z[1] ** 2 + epsilon)

@@ -73,19 +73,19 @@ class S4D(DiagonalSSM):
         Lambda, B = (np.stack(each) for each in zip(*systems, strict=True))
         columns = (H, N * (1 + bidirectional))
         C = (rng.standard_normal(columns) + 1j * rng.standard_normal(columns)) * np.sqrt(0.5)
-        self.log_decay = StateParam(to_float32(np.log(-Lambda.real)))
-        self.Lambda_im = StateParam(to_float32(Lambda.imag))
+        self.log_decay = StateParam(to_float32(np.log(-np.real(Lambda))))
+        self.Lambda_im = StateParam(to_float32(np.imag(Lambda)))
         self.B_re, self.B_im = (InputParam(part) for part in split_complex(B))
         self.C_re, self.C_im = (OutputParam(part) for part in split_complex(C))
         self.D = OutputParam(to_float32(rng.standard_normal(H)))
         sizes = (H, 1 if dt_tie else N)
         self.log_step = StepParam(to_float32(init_log_step(rng, sizes[0] * sizes[1], dt_min, dt_max).reshape(sizes)))
-        self.d_model, self.d_state, self.bidirectional, self.step_rescale = H, N, bidirectional, step_rescale
+        self.d_model, self.n_states, self.bidirectional, self.step_rescale = H, N, bidirectional, step_rescale
         self.rule, self.bandlimit = _RULES[discretization], bandlimit
 
     def make_system(self, factor: float | Float[Array, ""]) -> System:
         """Return the systems of all features; see `DiagonalSSM`."""
-        H, N = self.d_model, self.d_state
+        H, N = self.d_model, self.n_states
         step = jnp.exp(self.log_step[...])
         repeat = (1, H // self.log_decay.shape[0], 1)
         Lambda = jnp.tile(jnp.stack([-jnp.exp(self.log_decay[...]), self.Lambda_im[...]]), repeat) * step

@@ -18,7 +18,7 @@ def draw(L: int, dtype: Any = np.float32) -> tuple[np.ndarray, ...]:
     return tuple(one.astype(dtype) for one in (a, rng.standard_normal((2, K, H, N)), rng.standard_normal((K, H, L))))
 
 
-def definition(a: np.ndarray, c: np.ndarray, kernel_bar: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def definition(a: np.ndarray, c: np.ndarray, kernel_bar: np.ndarray) -> tuple[np.ndarray, ...]:
     """The sum of the docstring and its derivatives by a and c, in float64."""
     (a_re, a_im), (c_re, c_im) = a.astype(np.float64), c.astype(np.float64)
     lags = np.arange(kernel_bar.shape[2])
