@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from s5.nn.derivatives import jax_derivatives
     from s5.nn.sequence_mixer import SequenceMixer
     from s5.nn.steps import Steps
+    from s5.ssm.dss import DSS
     from s5.ssm.lru import LRU
+    from s5.ssm.s4d import S4D
     from s5.ssm.s5 import S5SSM
     from s5.training.export import (
         load_program,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from s5.training.stored_run import StoredRun, load_run
 
 __all__ = [
+    "DSS",
     "LRU",
+    "S4D",
     "S5SSM",
     "Config",
     "SequenceMixer",
@@ -56,7 +60,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DSS": "s5.ssm.dss",
     "LRU": "s5.ssm.lru",
+    "S4D": "s5.ssm.s4d",
     "S5SSM": "s5.ssm.s5",
     "Config": "s5.config.run",
     "SequenceMixer": "s5.nn.sequence_mixer",
