@@ -49,7 +49,7 @@ def run_records(
 
 
 def _execution(view: RunView, commits: Mapping[tuple[str, int], str | None]) -> Mapping[str, Any]:
-    """Return how a run was executed: the time of all attempts in seconds, the last attempt's machine and code."""
+    """Return how a run was executed: the seconds of all attempts; machine and commit of the last one."""
     numbers = attempt_numbers(view.run_dir)
     last = find_attempt(attempt_path(view.run_dir, numbers[-1])) if numbers else None
     facts = _facts(view)

@@ -19,7 +19,7 @@ from s5.ssm.hippo import make_hippo
 
 
 class Rule(Enum):
-    """How a step of the operator's differential equation is taken, with a constant input."""
+    """The rule that discretizes x' = A x + B u over one step, in which u is constant."""
 
     forward = "forward"
     backward = "backward"

@@ -281,7 +281,7 @@ class Loop:
         self._writer.write_timing(step, self.total_steps, step / self.steps_per_epoch)
 
     def _save(self) -> None:
-        """Write a checkpoint of the current step, once all its metrics are on disk."""
+        """Write all metrics up to the current step, then a checkpoint; write none if this step is saved already."""
         self._write_pending()
         _check_finite(self.trainer.window)
         now = (self.progress.step, self.progress.evaluated_step)

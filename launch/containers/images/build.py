@@ -169,7 +169,7 @@ def _pin(base: str, builder: Builder, options: BuildOptions, say: Callable[[str]
     if held is None:
         raise LaunchError(
             f"{builder.engine} does not hold the base {base}" + (", and cannot fetch it" if fetches else ""),
-            hint=f"`{builder.engine} load` reads one from a file; --base names another that is here",
+            hint=f"`{builder.engine} load -i FILE` brings it from a file; --base names a base that the engine has",
         )
     mine = [name for name in held.digests if _repository(name) == _repository(base)]
     found = mine[0] if mine else held.id
