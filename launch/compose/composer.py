@@ -88,6 +88,7 @@ class Composer:
         config, source = resolve_source(self.compose(spec), spec, before.by_label, before.blocks)
         try:
             self._sections.check(config)
+            config = self._sections.with_absolute_folders(config)
             hashes = [before.hash_of(label) for label in spec.dependencies.requires] if spec.command else []
             identity = identity_of(self._sections.science_hash(config), spec, hashes)
         except (ValueError, TypeError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from s5.catalog import absolute_folders
 from s5.config.identity import from_dict, from_section, science_entry, science_hash
 from s5.config.run import Config
 from s5.config.yaml_text import yaml_text
@@ -32,6 +33,10 @@ class Sections:
     def science_hash(self, config: Mapping[str, Any]) -> str:
         """Return the science hash of a config, as `s5.config.identity.science_hash` does."""
         return science_hash(config, lambda name, value: self._made("science", name, value, science_entry))
+
+    def with_absolute_folders(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a config with absolute folders of data."""
+        return {**config, "data": self._made("folders", "data", config["data"], lambda _, data: absolute_folders(data))}
 
     def text(self, config: Mapping[str, Any]) -> str:
         """Return a config as YAML, from which OmegaConf reads an equal config."""

@@ -1,7 +1,9 @@
 """The folders of raw files and of converted files. Standard library only."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from s5.catalog.entry import Cache, DatasetInfo
 from s5.run_dir.result import CWD_VARIABLE
@@ -53,6 +55,14 @@ def is_cached(info: DatasetInfo, cache: str | None = None) -> bool:
 def absolute(path: str) -> Path:
     """Return a user's path as an absolute path; a relative path starts at `$LAUNCH_CWD`, else at the current folder."""
     return Path(os.environ.get(CWD_VARIABLE) or os.getcwd(), os.path.expanduser(path))
+
+
+def absolute_folders(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section `data` of a config with absolute `root` and `cache`.
+
+    Runs store this: a command that is typed in another folder later would take a relative path for another folder.
+    """
+    return {**data, **{key: str(absolute(data[key])) for key in ("root", "cache") if data.get(key)}}
 
 
 def _has_its_end(cache: Path) -> bool:

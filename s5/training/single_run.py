@@ -1,9 +1,12 @@
 """The run directory of a run without the launcher: its default path, and its creation."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from s5.catalog import absolute_folders
 from s5.config.config_file import config_text, read_config
+from s5.config.data import DataConfig
 from s5.config.identity import science_hash, to_dict
 from s5.config.run import Config
 from s5.errors import UserError
@@ -38,6 +41,7 @@ def prepare_run_dir(run_dir: Path, config: Config) -> None:
                 f"{run_dir}: a part of this path is a file, but must be a folder",
                 hint="move the file away, or name another folder with LAUNCH_RUNS or --run-dir",
             ) from error
-        write_atomic(run_dir / CONFIG, config_text(config))
+        stored = replace(config, data=DataConfig(**absolute_folders(vars(config.data))))
+        write_atomic(run_dir / CONFIG, config_text(stored))
     elif science_hash(to_dict(read_config(run_dir))) != science_hash(to_dict(config)):
         raise UserError(f"{run_dir} contains a run with another config", hint="choose another --run-dir, or omit it")

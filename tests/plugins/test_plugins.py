@@ -102,10 +102,17 @@ def test_two_folders_of_data_are_not_one_run(walks: Path, own: Path, tmp_path: P
 
 def test_the_training_side_alone_takes_a_plug_in(walks: Path, own: Path, tmp_path: Path) -> None:
     words = [f"plugins=[{own}]", "experiment=walks/s5", f"data.root={walks}", *SMALL, "model.d_state=8"]
+    words[2] = "data.root=csv"
     command = [sys.executable, "-m", "s5", *words, "--run-dir", str(tmp_path / "run")]
     told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     assert "test/accuracy" in told.stdout
+    score = [sys.executable, "-m", "s5", "evaluate", str(tmp_path / "run")]
+    (tmp_path / "elsewhere" / "csv").mkdir(parents=True)  # what the relative folder would mean there
+    again = subprocess.run(score, capture_output=True, text=True, check=False, cwd=tmp_path / "elsewhere")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.split() == told.stdout.split()[: len(again.stdout.split())]
+    assert s5.load_run(tmp_path / "run").config.data.root == str(walks)
 
 
 def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) -> None:

@@ -168,6 +168,18 @@ def test_what_is_no_science_leaves_the_identity_alone() -> None:
     assert len({COMPOSER.plan(s).record.science_hash for s in changed} | {one.record.science_hash}) == 5
 
 
+def test_relative_folders_of_data_are_stored_as_what_they_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("LAUNCH_CWD", "/typed/here")
+    one = COMPOSER.plan(spec("data.root=raw", "data.cache=../converted"))
+    monkeypatch.setenv("LAUNCH_CWD", "/somewhere/else")
+    other = COMPOSER.plan(spec("data.root=/typed/here/raw", "data.cache='~/converted'"))
+    assert (one.config["data"]["root"], one.config["data"]["cache"]) == ("/typed/here/raw", "/typed/here/../converted")
+    assert (other.config["data"]["root"], other.config["data"]["cache"]) == ("/typed/here/raw", "/home/me/converted")
+    assert one.record.science_hash == other.record.science_hash == COMPOSER.plan(spec()).record.science_hash
+    assert COMPOSER.plan(spec()).config["data"]["root"] is None
+
+
 def test_specs_with_the_same_numbers_are_one_run() -> None:
     composer = Composer()
     same = spec("platform=cpu", settings={"platform": "cpu"})
