@@ -17,6 +17,8 @@ from launch.store.files import SNAPSHOTS
 from launch.store.record_json import read_record
 from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
 from launch.store.state import State
+from s5.config.nodes import plain_values
+from s5.config.plugins import load_plugins
 from s5.config.search_path import conf_dirs
 from s5.errors import UserError
 from s5.run_dir.result import CONFIG, METRICS, RUN, ResultError, read_result
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from launch.store.scheduler_view import FailedStart
     from launch.store.store import SweepStore
     from launch.store.view import RunView
+
+
+_NOT_COMPARED = ("seed", "plugins", "plugin_hash")
 
 
 class Difference(NamedTuple):
@@ -65,6 +70,7 @@ class RunDetails:
         record: The identity of the run.
         config: Its configuration by dotted key.
         differences: What differs from the recipe, by dotted key; None if the recipe cannot be composed.
+        problem: Why the recipe cannot be composed; "" if it can.
         result: The content of its `result.json`; empty without a result.
         attempts: Its attempts, oldest first.
     """
@@ -74,6 +80,7 @@ class RunDetails:
     record: RunRecord
     config: Mapping[str, Any]
     differences: Mapping[str, Difference] | None
+    problem: str
     result: Mapping[str, Any]
     attempts: tuple[AttemptDetails, ...]
 
@@ -97,6 +104,7 @@ def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
         result = read_result(Path(view.run_dir)) or {}
     except (ResultError, OSError):
         result = {}
+    differences, problem = _differences(record, config)
     root, headers = str(sweep.path.parent), state.manifest.headers
     numbers = attempt_numbers(view.run_dir)
     attempts = [_attempt(root, view.run_dir, number, headers) for number in numbers]
@@ -108,7 +116,8 @@ def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
         header=headers.get(view.generation) or state.manifest.newest_header(),
         record=record,
         config=config,
-        differences=_differences(record, config),
+        differences=differences,
+        problem=problem,
         result=result,
         attempts=tuple(attempts),
     )
@@ -124,18 +133,21 @@ def _read_config(file: Path) -> dict[str, Any]:
         raise LaunchError(f"{file}: {problem}", hint="the sweep's command, typed again, writes it again") from error
 
 
-def _differences(record: RunRecord, config: Mapping[str, Any]) -> dict[str, Difference] | None:
-    """Compare a configuration with the recipe as it is today; the seed is not compared."""
+def _differences(record: RunRecord, config: Mapping[str, Any]) -> tuple[dict[str, Difference] | None, str]:
+    """Compare a configuration with the recipe as it is today; the seed and the plug-ins are not compared.
+
+    Returns:
+        The differences, or None and the reason if the recipe cannot be composed.
+    """
     try:
+        load_plugins(config.get("plugins") or ())  # the recipe may be theirs
         composed = BaseConfig.composed(conf_dirs(), [f"experiment={format_value(record.experiment)}"])
-    except UserError:  # the recipe has been deleted, or is a plug-in's
-        return None
-    if composed.values is None:
-        return None
-    recipe = dict(leaves(composed.values))
+    except UserError as error:
+        return None, error.message
+    recipe = dict(leaves(plain_values(composed.config)))
     keys = dict.fromkeys([*recipe, *config])
-    found = {key: Difference(recipe.get(key), config.get(key)) for key in keys if key != "seed"}
-    return {key: one for key, one in found.items() if one.recipe != one.run}
+    found = {key: Difference(recipe.get(key), config.get(key)) for key in keys if key not in _NOT_COMPARED}
+    return {key: one for key, one in found.items() if one.recipe != one.run}, ""
 
 
 def _attempt(root: str, run_dir: str, number: int, headers: Mapping[int, ManifestHeader]) -> AttemptDetails:

@@ -66,7 +66,8 @@ def _sections(run: RunDetails) -> Iterator[tuple[str, list[str]]]:
     yield "sweep", [console.printable(f"{view.sweep} ({run.header.file})" if run.header.file else view.sweep)]
     why = formatting.last_log_line(view)
     yield "state", [console.printable(f"{view.state}  {why}" if why else str(view.state))]
-    yield "recipe", [f"{console.printable(view.experiment)}, seed {view.seed}"]
+    plugins = "".join(f", plug-in {place}" for place in run.config.get("plugins") or ())
+    yield "recipe", [console.printable(f"{view.experiment}, seed {view.seed}{plugins}")]
     yield "config", _config_lines(run)
     yield "runs as", [_placement(run)]
     last = run.attempts[-1].record if run.attempts else None
@@ -84,7 +85,8 @@ def _config_lines(run: RunDetails) -> list[str]:
         return _pairs(run.record.parameters)
     if run.differences is None:
         shown = list(run.record.overrides) or ["no overrides"]
-        return [*map(console.printable, shown), "(the recipe cannot be composed here: these are its overrides)"]
+        why = f"the recipe cannot be composed here: {run.problem}"
+        return [*map(console.printable, shown), console.printable(f"(these are its overrides; {why})")]
     if not run.differences:
         return ["as in the recipe"]
     width = max(map(len, run.differences))

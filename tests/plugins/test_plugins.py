@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,27 @@ def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, 
     told = json.loads(subprocess.run(scores, capture_output=True, text=True, check=True).stdout)
     assert told["test/accuracy"] == pytest.approx(rows[0]["mean"])
     assert "1 new" in launch(tmp_path, "sweep", "walks.yaml", "--dry-run").stdout  # other code, another run
+
+
+def test_show_composes_a_recipe_of_a_plug_in_from_the_copy_of_the_run(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "walks.yaml").write_text(
+        "plugins: own\nexperiment: walks/s5\nbase: {model.d_model: 9, data.root: csv}\ncommand: ['true']\n"
+    )
+    launch(tmp_path, "sweep", "walks.yaml")
+    shutil.rmtree(own)
+    (run,) = (tmp_path / "runs/walks").glob("walks-s5-*")
+    (copy,) = (tmp_path / "runs/.plugins").glob("*/own")
+    shown = launch(tmp_path, "show", run.name).stdout
+    assert f"walks/s5, seed 0, plug-in {copy}\n" in shown
+    assert re.search(r"model\.d_model +9 +\(recipe: 16\)\n", shown) and "plugin_hash" not in shown
+    assert set(json.loads(launch(tmp_path, "show", run.name, "--json").stdout)["differences"]) == {
+        "model.d_model",
+        "data.root",
+    }
+    shutil.rmtree(copy)
+    shown = launch(tmp_path, "show", run.name).stdout
+    assert "model.d_model=9" in shown
+    assert f"(these are its overrides; the recipe cannot be composed here: plugins: {copy}: no such folder" in shown
 
 
 def test_two_folders_of_data_are_not_one_run(walks: Path, own: Path, tmp_path: Path) -> None:
