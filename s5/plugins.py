@@ -17,8 +17,8 @@ class Examples:
 
     Attributes:
         inputs: A list of sequences, each an array of shape (L_i, d_input); or one array of shape (n, L, d_input).
-        labels: The class of each sequence, 0 to n_classes - 1; for a regression the targets of each sequence, an array
-            of shape (L_i, n_classes).
+        labels: The class of each sequence: 0 to n_classes - 1, or one of the `class_names`. For a regression the
+            targets of each sequence, an array of shape (L_i, n_classes).
     """
 
     inputs: Sequence[Any]

@@ -109,7 +109,7 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
         # The plug-in's loader finds its own files in the folder.
         if root is not None and not data_root(root).exists():
             raise DataError(
-                f"data.root={root}: there is no {data_root(root)}",
+                f"data.root={data_root(root)}: no such folder",
                 hint="a relative path starts in the folder in which you type the command",
             )
         return

@@ -11,7 +11,7 @@ The content of the folder is part of a run's identity: `plugin_hash` is the hash
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +42,7 @@ class PluginDataset:
         length: L, the steps of the longest sequence; shorter ones are padded.
         head: The task: `classification` or `regression`.
         about: A description in one line.
+        class_names: The names of the classes, in the order of their numbers; runs store them. Empty without names.
     """
 
     name: str
@@ -51,6 +52,15 @@ class PluginDataset:
     length: int
     head: Head = Head.classification
     about: str = ""
+    class_names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if there are names, but not a different one for each class."""
+        if self.class_names and (self.head is not Head.classification or len(set(self.class_names)) != self.n_classes):
+            raise ValueError(
+                f"class_names of {self.name}: {len(set(self.class_names))} different names for {self.n_classes} "
+                f"{'classes' if self.head is Head.classification else 'features: a regression has no classes'}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ class Dataset:
         splits: `train`, `val` and `test`.
         head: The head that a model needs; it also decides the scores.
         vocabulary: A unique name of the mapping from tokens to symbols; empty without tokens.
+        class_names: The names of the classes, in the order of their numbers; empty without names.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dataset:
     splits: Mapping[str, Split]
     head: Head = Head.classification
     vocabulary: str = ""
+    class_names: tuple[str, ...] = ()
 
     @classmethod
     def from_info(

@@ -12,6 +12,7 @@ from s5.config.data import DataConfig
 from s5.config.plugins import PluginDataset
 from s5.data.dataset import Dataset, Split
 from s5.data.split import random_splits, stratified_split
+from s5.errors import did_you_mean, shortened
 from s5.plugins import Examples
 
 _HELD_OUT = 0.15  # the share of `val` and the share of `test`, if the data set has no splits of its own
@@ -51,6 +52,7 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
         length=own.length,
         d_input=own.d_input,
         head=own.head,
+        class_names=tuple(own.class_names),
         splits={
             name: Split(inputs=inputs, labels=labels, lengths=lengths, offset=mean, full_scale=std)
             for name, (inputs, labels, lengths) in splits.items()
@@ -133,8 +135,15 @@ def _check_precision(at: str, low: Float64[np.ndarray, " d"], high: Float64[np.n
 
 
 def _classes(own: PluginDataset, at: str, examples: Examples) -> Int[np.ndarray, " n"]:
-    labels = np.asarray(examples.labels)
+    numbers = {name: number for number, name in enumerate(own.class_names)}
+    labels = np.asarray([numbers.get(x, x) if isinstance(x, str) else x for x in examples.labels])
     for i, label in enumerate(labels.tolist()):
+        if isinstance(label, str) and numbers:
+            raise DataError(
+                f"{at}, example {i}: the label {label!r} is not one of the class_names "
+                f"{shortened(own.class_names, label)}{did_you_mean(label, own.class_names)}",
+                hint="correct the label, or class_names in plugin.py",
+            )
         if not isinstance(label, int) or not 0 <= label < own.n_classes:
             raise DataError(
                 f"{at}, example {i}: the label {label!r} is not a whole number from 0 to {own.n_classes - 1}",

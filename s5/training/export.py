@@ -43,14 +43,16 @@ def save_weights(model: nnx.Module, file: str | Path, metadata: Mapping[str, str
 
 
 def save_run_weights(run: StoredRun, file: str | Path) -> None:
-    """Write the best model of a run as safetensors, with its config and identity in the header.
+    """Write the best model of a run as safetensors, with its config, identity and names of classes in the header.
 
     Args:
         run: The run.
         file: The file.
     """
     config = to_dict(run.config)
-    save_weights(run.model, file, {"config": json.dumps(config), "science_hash": science_hash(config)})
+    own = {"config": json.dumps(config), "science_hash": science_hash(config)}
+    names = {"class_names": json.dumps(run.class_names)} if run.class_names else {}
+    save_weights(run.model, file, own | names)
 
 
 def load_weights(model: nnx.Module, file: str | Path) -> None:

@@ -1,6 +1,6 @@
 """Loads a stored run: its best model, the outputs of this model, and its scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float32, PyTree
+from jaxtyping import Array, Float32, PyTree, Shaped
 from numpy.typing import ArrayLike
 
 from s5.catalog import dataset_info
@@ -66,6 +66,36 @@ class StoredRun:
     def metrics(self) -> dict[str, Any]:
         """The final metrics; empty until the run has a result."""
         return dict((read_result(self.path) or {}).get("metrics", {}))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes, in the order of the model's outputs; empty if the data set has no names."""
+        return self.task.class_names
+
+    def predict_classes(
+        self,
+        inputs: ArrayLike,
+        lengths: ArrayLike | None = None,
+        *,
+        times: ArrayLike | None = None,
+        batch_size: int = 256,
+    ) -> Shaped[np.ndarray, " n"]:
+        """Return the most probable class of each input: its name, or its number if the data set has no names.
+
+        Args:
+            inputs: As for `predict`, as the other arguments.
+            lengths: Valid steps.
+            times: When each step was observed.
+            batch_size: Number of examples to compute at once.
+
+        Raises:
+            ValueError: If an argument does not fit the model, or the model has no classes.
+            UserError: If the files of the data set have changed since.
+        """
+        if self.task.head == Head.regression.name:
+            raise ValueError("predict_classes: this model is a regression; predict returns its outputs")
+        numbers = self.predict(inputs, lengths, times=times, batch_size=batch_size).argmax(-1)
+        return np.asarray(self.class_names)[numbers] if self.class_names else numbers
 
     @fixed_numerics()
     def predict(

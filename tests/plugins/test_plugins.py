@@ -1,5 +1,6 @@
 """Plug-ins with a user's data, models and recipes: they are found, checked, part of a run's identity, and copied."""
 
+import dataclasses
 import json
 import os
 import re
@@ -12,14 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors import safe_open
 
 import s5
 from s5.config.compose import compose
 from s5.config.identity import science_hash, to_dict
 from s5.config.plugins import content_hash, load_plugins
 from s5.data import load
+from s5.data.dataset import Dataset
 from s5.errors import UserError
 from s5.models.sequence_model import make_model
+from s5.plugins import Head, PluginDataset
+from s5.training.task import Task, check_same_task
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 SMALL = ["model.d_model=8", "model.n_layers=1", "train.epochs=2", "train.batch_size=8"]
@@ -119,7 +124,7 @@ def test_two_folders_of_data_are_not_one_run(walks: Path, own: Path, tmp_path: P
     assert "differ only in data.root" in done.stderr and "not part of a run's identity" in done.stderr
     (tmp_path / "lost.yaml").write_text("plugins: own\nexperiment: walks/s5\nbase: {data.root: wlaks}\n")
     done = launch(tmp_path, "sweep", "lost.yaml", "--dry-run", code=2)
-    assert f"data.root=wlaks: there is no {tmp_path}/wlaks" in done.stderr
+    assert f"data.root={tmp_path}/wlaks: no such folder" in done.stderr
 
 
 def test_the_training_side_alone_takes_a_plug_in(walks: Path, own: Path, tmp_path: Path) -> None:
@@ -151,6 +156,45 @@ def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) ->
     assert plain == science_hash(to_dict(compose(["experiment=digits/s5", "plugins=[]"])))
 
 
+def test_a_run_stores_the_names_of_its_classes(walks: Path, own: Path, tmp_path: Path) -> None:
+    text = (own / "plugin.py").read_text().replace('"fast", "turning"', '"turning", "fast"')
+    (own / "plugin.py").write_text(text.replace("labels=[label for _, label", "labels=[file.parent.name for file, _"))
+    words = ["experiment=walks/s5", f"data.root={walks}", *SMALL, "model.d_state=8"]
+    trained = s5.train(s5.make_config(f"plugins=[{own}]", *words), tmp_path / "run")
+    run = s5.load_run(trained.path)
+    assert tuple(run.class_names) == tuple(trained.class_names) == ("slow", "turning", "fast")
+    files = sorted(walks.rglob("*.csv"))
+    inputs = [np.loadtxt(file, delimiter=",", skiprows=1) for file in files]
+    names = run.predict_classes(inputs)
+    assert names.tolist() == [run.class_names[number] for number in run.predict(inputs).argmax(-1)]
+    right = sum(
+        n * s5.evaluate(run, split)[f"{split}/accuracy"] for split, n in (("train", 42), ("val", 9), ("test", 9))
+    )
+    assert np.sum(names == [file.parent.name for file in files]) == pytest.approx(right)
+    s5.save_run_weights(run, tmp_path / "weights")
+    with safe_open(tmp_path / "weights", framework="np") as file:
+        assert json.loads(file.metadata()["class_names"]) == ["slow", "turning", "fast"]
+
+
+def test_classes_in_another_order_are_refused() -> None:
+    task = Task(d_input=2, n_classes=2, head="classification", vocabulary="", class_names=["up", "down"])
+    other = Dataset(name="new", n_classes=2, length=3, d_input=2, splits={}, class_names=("down", "up"))
+    with pytest.raises(
+        UserError, match="the classes of new are down, up, but those of the training data were up, down"
+    ):
+        check_same_task("--data new", other, task)
+    check_same_task("--data new", dataclasses.replace(other, class_names=()), task)
+    check_same_task("--data new", other, dataclasses.replace(task, class_names=()))  # an old checkpoint
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "b")])
+def test_each_class_has_a_name_of_its_own(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="class_names of x: 2 different names for 3 classes"):
+        PluginDataset(name="x", load=print, n_classes=3, d_input=1, length=1, class_names=names)
+    with pytest.raises(ValueError, match="a regression has no classes"):
+        PluginDataset(name="x", load=print, n_classes=2, d_input=1, length=1, head=Head.regression, class_names=names)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
@@ -162,6 +206,11 @@ def test_identity_is_the_content_and_not_the_place(own: Path, tmp_path: Path) ->
         ("ndmin=2)", "ndmin=2) + 1.7e9", r"feature 0 is 1\d+.* to 1\d+.*, where float32 has one value in 128"),
         ("ndmin=2)", "ndmin=2) * 1e39", "float32 cannot store"),
         ("inputs=inputs,", "inputs=[[['x', 1.0]]] * len(inputs),", "example 0: not an array of numbers: could not"),
+        (
+            "[label for _, label",
+            "['slwo' for _, label",
+            "'slwo' is not one of the class_names slow, .*did you mean slow",
+        ),
         ("labels=[label for", "labels=[float(label) for", "the label 0.0 is not a whole number"),
         ("return Examples(", "return dict(", r"its `load` returned \['inputs', 'labels'\]"),
     ],

@@ -17,4 +17,6 @@ def load(root: Path | None) -> Examples:
     return Examples(inputs=inputs, labels=[label for _, label in files])
 
 
-PLUGIN = Plugin(datasets=(PluginDataset(name="walks", load=load, n_classes=3, d_input=2, length=120),))
+PLUGIN = Plugin(
+    datasets=(PluginDataset(name="walks", load=load, n_classes=3, d_input=2, length=120, class_names=CLASSES),)
+)
