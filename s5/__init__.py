@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from s5.nn.steps import Steps
     from s5.ssm.dss import DSS
     from s5.ssm.lru import LRU
+    from s5.ssm.s4 import S4
     from s5.ssm.s4d import S4D
     from s5.ssm.s5 import S5SSM
     from s5.training.export import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DSS",
     "LRU",
+    "S4",
     "S4D",
     "S5SSM",
     "Config",
@@ -62,6 +64,7 @@ __all__ = [
 _HOMES = {
     "DSS": "s5.ssm.dss",
     "LRU": "s5.ssm.lru",
+    "S4": "s5.ssm.s4",
     "S4D": "s5.ssm.s4d",
     "S5SSM": "s5.ssm.s5",
     "Config": "s5.config.run",

@@ -12,6 +12,7 @@ from launch.compose.plugin_hint import DATA, is_unknown, with_plugins
 from launch.errors import ConfigError
 from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
 from s5.config.choices import Encoder, Likelihood, Permutation, Times
+from s5.config.families import FAMILIES
 from s5.config.identity import from_dict
 from s5.config.model import ModelConfig
 
@@ -77,13 +78,15 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
         yield _error(run, "train.batch_size", f"train.batch_size={size}: {reason}", f"choose 1 to {most}")
     yield from _mistakes_of_data(run, info)
     model = run.config.get("model", {})
-    if any(model.get(key, plain) != plain for key, plain in _PLAIN.items()):
+    takes_times = FAMILIES.get(model.get("kind", ""), ModelConfig).takes_times
+    if (info.times and not takes_times) or any(model.get(key, plain) != plain for key, plain in _PLAIN.items()):
         try:
             fits = from_dict(ModelConfig, model).check_fits
             fits(info.d_input, info.head, tokens=info.tokens, times=info.times)
         except ValueError as error:
             key = str(error).partition("=")[0]
-            yield _error(run, key, f"{error} (data.name={info.name})", "the recipe pendulum/s5 has such data")
+            hint = "the recipe pendulum/s5 has such data" if takes_times else "model=s5 takes times"
+            yield _error(run, key, f"{error} (data.name={info.name})", hint)
     wanted, there = train.get("devices"), _devices(run, environment)
     if wanted is not None and there is not None and wanted > there:
         resources = run.spec.resources

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import isqrt
+from typing import ClassVar
 
 from s5.config.checks import check_at_least, check_finite
 from s5.config.choices import Activation, Encoder, Head, Likelihood, Norm, Pooling, Precision, Remat, Times
@@ -23,7 +24,10 @@ class ModelConfig:
         encoder: The encoder of an input step.
         times: The use of the intervals between irregular observations.
         likelihood: The output of a regression for each step; `fixed` for data with classes.
+        takes_times: Whether the layers of the family can use the intervals between irregular observations.
     """
+
+    takes_times: ClassVar[bool] = True
 
     kind: str
     n_layers: int = 6
@@ -58,14 +62,14 @@ class ModelConfig:
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
 
-    def check_fits(self, d_input: int, head: Head, *, tokens: bool = False, times: bool = True) -> None:
+    def check_fits(self, d_input: int, head: Head, *, tokens: bool = False, times: bool | None = None) -> None:
         """Raise ValueError if the model cannot read some data; the message names the key.
 
         Args:
             d_input: Features of an input step, or the number of different tokens.
             head: The head that the data require.
             tokens: Whether a step is a token.
-            times: Whether the data have a time for each step.
+            times: Whether the data have a time for each step; None if this is not known.
         """
         if self.encoder is Encoder.picture and tokens:
             raise ValueError("model.encoder=picture: a step must be a square picture, but here a step is a token")
@@ -76,9 +80,14 @@ class ModelConfig:
             )
         if self.times is Times.append and tokens:
             raise ValueError("model.times=append: a step must have features, but here a step is a token")
-        if self.times is not Times.steps and not times:
+        if self.times is not Times.steps and times is False:
             raise ValueError(
                 f"model.times={self.times.name}: all intervals of these data are 1; choose model.times=steps"
+            )
+        if self.times is Times.steps and times and not self.takes_times:
+            raise ValueError(
+                f"model.times=steps: the family {self.kind} needs regular steps, and each step of these data has a "
+                "time; choose model.times=append or model.times=ignore"
             )
         if self.likelihood is Likelihood.gaussian and not head.per_step:
             raise ValueError(f"model.likelihood=gaussian: needs a regression, but this data set is for {head.name}")

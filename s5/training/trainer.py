@@ -212,7 +212,8 @@ def _check_fits(config: Config, dataset: Dataset) -> None:
         split = dataset.splits["train"]
         config.model.check_fits(dataset.d_input, dataset.head, tokens=split.tokens, times=split.times is not None)
     except ValueError as error:
-        raise UserError(f"{error} (data.name={dataset.name})", hint="the recipe pendulum/s5 has such data") from error
+        hint = "the recipe pendulum/s5 has such data" if config.model.takes_times else "model=s5 takes times"
+        raise UserError(f"{error} (data.name={dataset.name})", hint=hint) from error
 
 
 def _check_pooling(config: Config, dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ from typing import get_type_hints
 
 from s5.config.families.dss import DSSConfig
 from s5.config.families.lru import LRUConfig
+from s5.config.families.s4 import S4Config
 from s5.config.families.s4d import S4DConfig
 from s5.config.families.s5 import S5Config
 from s5.config.model import ModelConfig
@@ -19,6 +20,7 @@ __all__ = [
     "FAMILIES",
     "DSSConfig",
     "LRUConfig",
+    "S4Config",
     "S4DConfig",
     "S5Config",
     "find_family",
@@ -26,7 +28,7 @@ __all__ = [
     "register_family",
 ]
 
-FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, S4DConfig, DSSConfig, LRUConfig)}
+FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig)}
 
 
 def register_family(config: type[ModelConfig]) -> None:

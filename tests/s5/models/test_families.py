@@ -15,8 +15,8 @@ from flax import nnx
 from jax import export
 
 from s5.config import families as families_module
-from s5.config.choices import Discretization, DSSVersion, Head, Norm, Pooling, Precision
-from s5.config.families import DSSConfig, LRUConfig, S4DConfig, S5Config
+from s5.config.choices import Discretization, DSSVersion, Head, Measure, Norm, Pooling, Precision
+from s5.config.families import DSSConfig, LRUConfig, S4Config, S4DConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.config.training import OptimConfig
 from s5.models import mixers
@@ -43,6 +43,8 @@ CASES: dict[str, ModelConfig] = {
     "dss-exp": DSSConfig(**SIZES, version=DSSVersion.exp, dt_min=0.01, dt_max=0.2),
     "lru": LRUConfig(**SIZES),
     "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
+    "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
+    "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
 }
 families = pytest.mark.parametrize("config", CASES.values(), ids=CASES)
 streams = pytest.mark.parametrize(
@@ -59,6 +61,11 @@ near = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
 
 def model(config: ModelConfig, head: Head = Head.regression, **changes: Any) -> SequenceModel:
     return make_model(dataclasses.replace(config, **changes), D_INPUT, D_OUTPUT, nnx.Rngs(0), head=head)
+
+
+def observe(config: ModelConfig, L: int, lengths: Any = None, *, times: Any = TIMES, **more: Any) -> Steps:
+    """Return steps with times, or without for a family that needs regular steps."""
+    return Steps.of(L, lengths, times=times if config.takes_times else None, **more)
 
 
 def draw(*shape: int, seed: int = 0) -> jax.Array:
@@ -156,7 +163,7 @@ def test_training_without_dropout_is_evaluation(config: ModelConfig):
 @pytest.mark.parametrize("head", [Head.classification, Head.regression], ids=lambda head: head.name)
 def test_a_stream_in_chunks_or_steps_is_the_whole(config: ModelConfig, head: Head):
     net, x = model(config, head), draw(BATCH, L, D_INPUT)
-    steps = Steps.of(L, times=TIMES, resets=RESETS, rate=1.5)
+    steps = observe(config, L, resets=RESETS, rate=1.5)
     whole = net(x, steps, train=False)
     state, outputs = net.initial_state(BATCH), []
     for leaf in jax.tree.leaves(state.layers):
@@ -179,12 +186,12 @@ def test_a_stream_in_chunks_or_steps_is_the_whole(config: ModelConfig, head: Hea
 def test_segments_of_a_row_are_sequences_of_their_own(config: ModelConfig):
     net, x, weight = model(config), draw(BATCH, L, D_INPUT), draw(BATCH, L, D_OUTPUT, seed=1)
     gradients = with_gradients(net)
-    y, grads = gradients(x, Steps.of(L, times=TIMES, resets=RESETS), weight)
-    apart = [gradients(x[:, own], Steps.of(4, times=TIMES[:, own]), weight[:, own]) for own in SEGMENTS]
+    y, grads = gradients(x, observe(config, L, resets=RESETS), weight)
+    apart = [gradients(x[:, own], observe(config, 4, times=TIMES[:, own]), weight[:, own]) for own in SEGMENTS]
     near(y, jnp.concatenate([y for y, _ in apart], axis=1))
     all_near(grads[0], jax.tree.map(lambda *each: sum(each), *(by_params for _, (by_params, _) in apart)))
     near(grads[1], jnp.concatenate([by_x for _, (_, by_x) in apart], axis=1))
-    assert (jnp.abs(y - net(x, Steps.of(L, times=TIMES), train=False)) > 1e-3).any()
+    assert (jnp.abs(y - net(x, observe(config, L), train=False)) > 1e-3).any()
 
 
 @families
@@ -205,8 +212,8 @@ def test_padding_changes_nothing(config: ModelConfig, norm: Norm):
     longer = jnp.where(jnp.pad(valid, ((0, 0), (0, 4)))[..., None], jnp.pad(x, ((0, 0), (0, 4), (0, 0))), 1e2)
     times = jnp.pad(jnp.where(valid, TIMES, -1e4), ((0, 0), (0, 4)))
     gradients = with_gradients(net)
-    want, want_grads = gradients(x, Steps.of(L, LENGTHS, times=TIMES), weight)
-    got, grads = gradients(longer, Steps.of(L + 4, LENGTHS, times=times), weight)
+    want, want_grads = gradients(x, observe(config, L, LENGTHS), weight)
+    got, grads = gradients(longer, observe(config, L + 4, LENGTHS, times=times), weight)
     near(jnp.where(valid[..., None], got[:, :L], 0), jnp.where(valid[..., None], want, 0))
     all_near(grads[0], want_grads[0])
     assert not jnp.where(jnp.pad(valid, ((0, 0), (0, 4)))[..., None], 0, grads[1]).any()
@@ -241,7 +248,7 @@ def test_what_is_exported_is_the_live_model(config: ModelConfig, monkeypatch: py
 @families
 def test_jax_transforms_a_model(config: ModelConfig):
     net, x = model(config), draw(2, BATCH, L, D_INPUT)
-    steps = Steps.of(L, LENGTHS, times=TIMES, resets=RESETS)
+    steps = observe(config, L, LENGTHS, resets=RESETS)
     each = jnp.stack([net(rows, steps, train=False) for rows in x])
     near(jax.jit(jax.vmap(lambda rows: net(rows, steps, train=False)))(x), each)
     _, scanned = jax.lax.scan(lambda carry, rows: (carry, net(rows, steps, train=False)), (), x)
@@ -265,6 +272,11 @@ def test_a_layer_says_what_it_takes(config: ModelConfig):
         mixer(draw(BATCH, L, 5))
     with pytest.raises(ValueError, match=r"Steps\.mask has shape \(3, 11\), .* steps of shape \(3, 12\); Steps\.of"):
         mixer(draw(BATCH, L, 6), Steps.of(L - 1, LENGTHS))
+    if not config.takes_times:
+        with pytest.raises(
+            ValueError, match=r"needs regular steps and takes no Steps\.intervals: choose model\.times="
+        ):
+            mixer(draw(BATCH, L, 6), Steps.of(L, times=TIMES))
     if config.bidirectional:
         with pytest.raises(ValueError, match="no streaming form"):
             mixer.step(mixer.initial_state(BATCH), draw(BATCH, 6))

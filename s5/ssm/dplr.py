@@ -1,0 +1,137 @@
+"""Diagonal plus low rank (DPLR) state matrices A = diag(Lambda) − P P*, their discretization and their recurrence.
+
+One of each conjugate pair of states is stored, x = re + i im, as the real vector (re, im) of size N. On it, A acts as a
+real matrix: diag(Lambda) as rotations that decay, and P P* as 2 Σ_r p_r p_rᵀ with the vectors p_r = (Re P_r, Im P_r).
+A discrete system is the pair of E and B_bar in x_k = x_{k−1} + E x_{k−1} + B_bar u_k.
+
+If the real parts of Lambda are negative, A is dissipative: the norm of a state does not grow, whatever P is. Rounding
+errors of long products then do not grow either, in float32.
+
+Source: Gu et al. 2022 (arXiv:2111.00396).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.linalg import expm
+from jaxtyping import Array, Bool, Float
+
+from s5.config.choices import Discretization
+
+# expm halves its argument at most so often; 2^32 is beyond every product of a step and a state matrix.
+_MAX_SQUARINGS = 32
+
+
+def bilinear(
+    Lambda: Float[Array, "H 2 M"], P: Float[Array, "H rank N"], B: Float[Array, "H N"], step: Float[Array, " H"]
+) -> tuple[Float[Array, "H N N"], Float[Array, "H N"]]:
+    """Discretize by the trapezoidal rule.
+
+    I + E = (I − step A/2)⁻¹ (I + step A/2), so E = 2 (R − I) with R = (I − step A/2)⁻¹. R is known without P, and
+    changes with each row of P by a matrix of rank 1 (Sherman and Morrison's formula).
+
+    Args:
+        Lambda: Eigenvalues of the diagonal part, in 1/time: real and imaginary parts.
+        P: Rows of the low-rank part: real parts, then imaginary parts.
+        B: Input vectors, in the same layout.
+        step: Step sizes, in units of time.
+
+    Returns:
+        E and B_bar.
+    """
+    step = step[:, None]
+    re, im = step * Lambda[:, 0], step * Lambda[:, 1]
+    # z/(1 − z/2) for z = Lambda step, without the difference of two numbers that are nearly equal.
+    real, imag = 1 - re / 2, im / 2
+    square = real**2 + imag**2
+    E = _rotation((re * real - im * imag) / square, (im * real + re * imag) / square)
+    for p in jnp.moveaxis(P, 1, 0):
+        by_R, by_R_transposed = p + _apply(E, p) / 2, p + jnp.einsum("hnm,hn->hm", E, p, precision=_EXACT) / 2
+        scale = 2 * step / (1 + step * (p * by_R).sum(-1, keepdims=True))
+        E -= (scale * by_R)[:, :, None] * by_R_transposed[:, None]
+    return E, step * (B + _apply(E, B) / 2)
+
+
+def zoh(
+    Lambda: Float[Array, "H 2 M"], P: Float[Array, "H rank N"], B: Float[Array, "H N"], step: Float[Array, " H"]
+) -> tuple[Float[Array, "H N N"], Float[Array, "H N"]]:
+    """Discretize with a zero-order hold: the input is constant over each step. By dense matrix exponentials, so slower.
+
+    Args:
+        Lambda: As for `bilinear`.
+        P: As for `bilinear`.
+        B: As for `bilinear`.
+        step: As for `bilinear`.
+
+    Returns:
+        E and B_bar.
+    """
+    N = B.shape[1]
+    A = _rotation(Lambda[:, 0], Lambda[:, 1]) - 2 * jnp.einsum("hrn,hrm->hnm", P, P, precision=_EXACT)
+    system = jnp.pad(
+        jnp.concatenate([A, B[..., None]], axis=2), ((0, 0), (0, 1), (0, 0))
+    )  # the input is one more state
+    exact = jax.vmap(lambda one: expm(one, max_squarings=_MAX_SQUARINGS))(step[:, None, None] * system)
+    return exact[:, :N, :N] - jnp.eye(N, dtype=B.dtype), exact[:, :N, N]
+
+
+DISCRETIZE: dict[Discretization, Callable[..., tuple[Array, Array]]] = {
+    Discretization.bilinear: bilinear,
+    Discretization.zoh: zoh,
+}
+
+
+def recurrence(
+    E: Float[Array, "H N N"],
+    B_bar: Float[Array, "H N"],
+    C: Float[Array, "H N"],
+    u: Float[Array, "batch L H"],
+    initial: Float[Array, "batch H N"] | None = None,
+    resets: Bool[Array, "batch L"] | None = None,
+    reverse: bool = False,
+) -> tuple[Float[Array, "batch H N"], Float[Array, "batch L H"]]:
+    """Run the discrete systems one step after the other.
+
+    Args:
+        E: What a step adds to the state, for each feature.
+        B_bar: Input vectors.
+        C: Output vectors.
+        u: Inputs.
+        initial: The state before the first step; None for zero.
+        resets: True at the first step of a segment; no state passes between it and the step before it.
+        reverse: Run from the last step to the first.
+
+    Returns:
+        The last state, and the outputs C x_k.
+    """
+    if resets is not None and reverse:
+        resets = jnp.pad(resets[:, 1:], ((0, 0), (0, 1)))
+
+    def advance(x: Array, one: tuple[Array, Array | None]) -> tuple[Array, Array]:
+        u, reset = one
+        x = x if reset is None else jnp.where(reset[:, None, None], 0, x)
+        x = x + jnp.einsum("hnm,bhm->bhn", E, x, precision=_EXACT) + B_bar * u[..., None]
+        return x, (C * x).sum(-1)
+
+    x = jnp.zeros((u.shape[0], *B_bar.shape), B_bar.dtype) if initial is None else initial
+    steps = (jnp.moveaxis(u.astype(B_bar.dtype), 1, 0), None if resets is None else resets.T)
+    x, y = lax.scan(advance, x, steps, reverse=reverse)
+    return x, jnp.moveaxis(y, 0, 1)
+
+
+_EXACT = lax.Precision.HIGHEST
+
+
+def _apply(E: Float[Array, "H N N"], x: Float[Array, "H N"]) -> Float[Array, "H N"]:
+    return jnp.einsum("hnm,hm->hn", E, x, precision=_EXACT)
+
+
+def _rotation(re: Float[Array, "H M"], im: Float[Array, "H M"]) -> Float[Array, "H N N"]:
+    """Return the real matrices that multiply (re, im) vectors by complex numbers."""
+    eye = jnp.eye(re.shape[1], dtype=re.dtype)
+    diagonal, off = re[..., None] * eye, im[..., None] * eye
+    return jnp.concatenate(
+        [jnp.concatenate([diagonal, -off], axis=2), jnp.concatenate([off, diagonal], axis=2)], axis=1
+    )
