@@ -28,7 +28,9 @@ __all__ = [
     "register_family",
 ]
 
-FAMILIES: dict[str, type[ModelConfig]] = {kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig)}
+FAMILIES: dict[str, type[ModelConfig]] = {
+    kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig)
+}
 
 
 def register_family(config: type[ModelConfig]) -> None:

@@ -107,7 +107,7 @@ MISTAKES = {
     "a model that does not exist": (
         ["model=toys"],
         "model: unknown model 'toys'; did you mean toy?",
-        "outer, s4d, s4d-",
+        "toy, toy-digits",
     ),
     "a layer that does not exist": (
         ["model=outer", "model/layer=s7"],

@@ -271,7 +271,7 @@ def test_a_layer_says_what_it_takes(config: ModelConfig):
     with pytest.raises(ValueError, match=r"takes inputs of shape \(batch, L, 6\), not \(3, 12, 5\)$"):
         mixer(draw(BATCH, L, 5))
     with pytest.raises(ValueError, match=r"Steps\.mask has shape \(3, 11\), .* steps of shape \(3, 12\); Steps\.of"):
-        mixer(draw(BATCH, L, 6), Steps.of(L - 1, LENGTHS))
+        mixer(draw(BATCH, L, 6), Steps.of(L - 1, LENGTHS - 1))
     if not config.takes_times:
         with pytest.raises(
             ValueError, match=r"needs regular steps and takes no Steps\.intervals: choose model\.times="
