@@ -77,6 +77,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
         )
         yield _error(run, "train.batch_size", f"train.batch_size={size}: {reason}", f"choose 1 to {most}")
     yield from _mistakes_of_data(run, info)
+    yield from _mistakes_of_length(run, info)
     model = run.config.get("model", {})
     takes_times = FAMILIES.get(model.get("kind", ""), ModelConfig).takes_times
     if (info.times and not takes_times) or any(model.get(key, plain) != plain for key, plain in _PLAIN.items()):
@@ -96,6 +97,16 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
         reason = f"a process of this run has {there} device{'s' * (there != 1)} ({asked})"
         hint = f"choose 1 to {there}, leave it out for all, or ask for more GPUs"
         yield _error(run, "train.devices", f"train.devices={wanted}: {reason}", hint)
+
+
+def _mistakes_of_length(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
+    """Yield an error if the data have more steps than the model can read."""
+    model = run.config.get("model", {})
+    if "l_max" in model and not info.times:
+        try:
+            from_dict(ModelConfig, model).check_length(info.length)
+        except ValueError as error:
+            yield _error(run, "model.l_max", f"{error} (data.name={info.name})", f"set model.l_max={info.length}")
 
 
 def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:

@@ -92,6 +92,13 @@ class ModelConfig:
         if self.likelihood is Likelihood.gaussian and not head.per_step:
             raise ValueError(f"model.likelihood=gaussian: needs a regression, but this data set is for {head.name}")
 
+    def check_length(self, length: int) -> None:
+        """Raise ValueError if sequences of regular steps are too long for the model; a family may have a limit.
+
+        Args:
+            length: Steps of the longest sequence.
+        """
+
 
 def picture_side(n_pixels: int) -> int | None:
     """Return the side of a square picture that `model.encoder=picture` reads, or None if there is no such square."""

@@ -214,6 +214,11 @@ def _check_fits(config: Config, dataset: Dataset) -> None:
     except ValueError as error:
         hint = "the recipe pendulum/s5 has such data" if config.model.takes_times else "model=s5 takes times"
         raise UserError(f"{error} (data.name={dataset.name})", hint=hint) from error
+    try:
+        if split.times is None:
+            config.model.check_length(dataset.length)
+    except ValueError as error:
+        raise UserError(f"{error} (data.name={dataset.name})") from error
 
 
 def _check_pooling(config: Config, dataset: Dataset) -> None:

@@ -1,6 +1,7 @@
 """The keys of DSS. Source: Gupta et al. 2022 (arXiv:2203.14343) and the configurations of its repository."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import final
 
 from s5.config.checks import check_at_least
@@ -40,3 +41,12 @@ class DSSConfig(ModelConfig):
             raise ValueError("model.scale=false: model.version=softmax always has the scale; choose another version")
         if not 0 < self.dt_min <= self.dt_max:
             raise ValueError(f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}")
+
+    def check_length(self, length: int) -> None:
+        """Raise ValueError if sequences are longer than the window of `softmax`."""
+        steps = ceil(length * self.step_rescale)
+        if self.version is DSSVersion.softmax and steps > self.l_max:
+            raise ValueError(
+                f"model.l_max={self.l_max}: model.version=softmax normalises over this many steps, but the sequences "
+                f"have {steps}; set model.l_max={steps} or more, or model.version=exp"
+            )

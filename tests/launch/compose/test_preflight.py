@@ -86,6 +86,7 @@ def test_the_data_that_a_model_is_tested_on_without_training_are_needed_too(tmp_
         ("digits/s5", "model.times: append", "model.times=append: all intervals of these data are 1"),
         ("digits/s5", "model.times: ignore", "model.times=ignore: all intervals of these data are 1"),
         ("digits/s5", "model.likelihood: gaussian", "model.likelihood=gaussian: needs a regression"),
+        ("digits/s5", "model.l_max: 32, model: dss", "model.l_max=32: model.version=softmax .* the sequences have 64"),
     ],
 )
 def test_a_model_that_cannot_read_the_data_is_found_before_anything_starts(

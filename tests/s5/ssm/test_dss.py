@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -6,8 +7,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from s5.api import train
 from s5.config.choices import DSSVersion
+from s5.config.compose import compose
 from s5.config.families import DSSConfig
+from s5.errors import UserError
 from s5.nn.steps import Steps
 from s5.ssm.dss import DSS
 
@@ -133,6 +137,16 @@ def test_a_sequence_longer_than_the_window_is_refused() -> None:
     with pytest.raises(ValueError, match=r"9 steps of 2 regular intervals, more than l_max=16, .* at least 18"):
         layer()(inputs(), Steps(rate=2.0))
     layer(version=DSSVersion.exp)(inputs(17))
+
+
+def test_data_longer_than_the_window_are_refused_before_the_training(tmp_path: Path) -> None:
+    DSSConfig(l_max=64).check_length(64)
+    DSSConfig(l_max=64, version=DSSVersion.exp).check_length(65)
+    DSSConfig(l_max=64, step_rescale=0.5).check_length(128)
+    with pytest.raises(ValueError, match=r"model\.l_max=64: .* the sequences have 65; set model\.l_max=65 or more"):
+        DSSConfig(l_max=64).check_length(65)
+    with pytest.raises(UserError, match=r"model\.l_max=63: .* \(data\.name=digits\)"):
+        train(compose(["experiment=digits/s5", "model=dss-digits", "model.l_max=63"]), tmp_path)
 
 
 def test_a_stream_of_states_that_grow_stays_finite_within_the_window() -> None:
