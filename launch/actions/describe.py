@@ -17,6 +17,7 @@ from launch.store.files import SNAPSHOTS
 from launch.store.record_json import read_record
 from launch.store.records import AttemptRecord, ManifestHeader, RunRecord
 from launch.store.state import State
+from s5.catalog import data_hash
 from s5.config.nodes import plain_values
 from s5.config.plugins import load_plugins
 from s5.config.search_path import conf_dirs
@@ -121,6 +122,12 @@ def describe_run(sweep: SweepStore, run_id: str) -> RunDetails:
         result=result,
         attempts=tuple(attempts),
     )
+
+
+def hash_data(run: RunDetails) -> str | None:
+    """Return the hash of the whole content of a run's raw data, as they are now; None if there are none here."""
+    name, root = (run.config.get(f"data.{key}") for key in ("name", "root"))
+    return None if name is None or run.record.parameters is not None else data_hash(name, root)
 
 
 def _read_config(file: Path) -> dict[str, Any]:

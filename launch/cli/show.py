@@ -34,6 +34,9 @@ _DIGITS = 8  # of the hash of data
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")
+    parser.add_argument(
+        "--hash-data", action="store_true", help="hash all raw data of the run, as they are now; reads every file whole"
+    )
     parser.add_argument("--json", action="store_true", help="one object with everything, also the whole configuration")
     parser.description = (
         "Show one run: its state, what its configuration sets differently from the recipe, its command, its results, "
@@ -43,19 +46,24 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the run as text or as JSON."""
-    from launch.actions.describe import describe_run
+    from launch.actions.describe import describe_run, hash_data
     from launch.actions.targets import find_run
     from launch.cli.location import open_location
 
     store = open_location(args)
     name, run_id = find_run(store, args.run)
     run = describe_run(store.sweep(name), run_id)
+    hashed = {"data_hash": hash_data(run)} if args.hash_data else {}
     if args.json:
-        console.print_out(json.dumps(_as_json(run), indent=2, ensure_ascii=False, default=str))
+        console.print_out(json.dumps(_as_json(run) | hashed, indent=2, ensure_ascii=False, default=str))
         return ExitCode.OK
     for name, lines in _sections(run):
         for number, line in enumerate(lines):
             console.print_out(f"{console.printable(name):<12}{line}" if number == 0 else f"{_INDENT}{line}")
+    if args.hash_data:
+        found = hashed["data_hash"]
+        told = f"sha256 {found}, of the files as they are now" if found else "none: there are no raw files here"
+        console.print_out(f"{'data hash':<12}{told}")
     return ExitCode.OK
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substitutes
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData, PackageClient
-from s5.catalog.fingerprint import fingerprint_of
+from s5.catalog.fingerprint import fingerprint_of, full_hash_of
 from s5.catalog.paths import (
     CACHE_VARIABLE,
     HEADER_NAME,
@@ -46,6 +46,7 @@ __all__ = [
     "check_available",
     "check_version",
     "data_fingerprint",
+    "data_hash",
     "data_root",
     "dataset_info",
     "find_files",
@@ -164,12 +165,20 @@ def data_fingerprint(name: str, root: str | None = None) -> dict[str, Any] | Non
     Returns:
         None if there are no raw files, as if only the converted ones are here, or if they come with a Python package.
     """
+    return fingerprint_of(_raw_files(name, root))
+
+
+def data_hash(name: str, root: str | None = None) -> str | None:
+    """Return the hash of the whole content of the raw files of a data set; arguments and None as `data_fingerprint`."""
+    return full_hash_of(_raw_files(name, root))
+
+
+def _raw_files(name: str, root: str | None) -> list[Path]:
+    """Return the raw files or folders of a data set; empty if there are none, or if they come with a package."""
     try:
         if plugin_dataset(name) is not None:
-            return None if root is None else fingerprint_of([data_root(root)])
+            return [] if root is None else [data_root(root)]
         info = dataset_info(name)
-        if any(file.package for file in info.files):
-            return None
-        return fingerprint_of(find_raw(info, root).values())
+        return [] if any(file.package for file in info.files) else list(find_raw(info, root).values())
     except DataError:
-        return None
+        return []

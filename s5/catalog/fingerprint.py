@@ -39,13 +39,27 @@ def fingerprint_of(paths: Iterable[Path]) -> dict[str, Any] | None:
     return {"files": len(files), "bytes": total, "newest": newest, "sample": digest.hexdigest()}
 
 
-def _files(paths: Iterable[Path]) -> Sequence[tuple[str, Path]]:
+def full_hash_of(paths: Iterable[Path]) -> str | None:
+    """Return the SHA-256 over names, sizes and the whole content of raw files; None as for `fingerprint_of`."""
+    digest = hashlib.sha256()
+    try:
+        files = _files(paths, most=None)
+        for name, path in files:
+            digest.update(f"{name}\0{os.stat(path).st_size}\0".encode(errors="surrogateescape"))
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError:
+        return None
+    return digest.hexdigest() if files else None
+
+
+def _files(paths: Iterable[Path], most: int | None = _MOST_FILES) -> Sequence[tuple[str, Path]]:
     """Return files with their names, sorted. The names do not depend on where the folder lies."""
     found: list[tuple[str, Path]] = []
     for path in paths:
         for name, file in _inside(path) if path.is_dir() else [(path.name, path)]:
             found.append((name, file))
-            if len(found) >= _MOST_FILES:
+            if most is not None and len(found) >= most:
                 return sorted(found)
     return sorted(found)
 

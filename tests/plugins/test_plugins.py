@@ -16,6 +16,7 @@ from flax import nnx
 from safetensors import safe_open
 
 import s5
+from s5.catalog.fingerprint import fingerprint_of, full_hash_of
 from s5.config.compose import compose
 from s5.config.identity import science_hash, to_dict
 from s5.config.plugins import content_hash, load_plugins
@@ -109,6 +110,20 @@ def test_show_composes_a_recipe_of_a_plug_in_from_the_copy_of_the_run(own: Path,
         "model.d_model",
         "data.root",
     }
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv/long.csv").write_bytes(bytes(300_000))
+
+    def data_hash() -> str:
+        told = launch(tmp_path, "show", run.name, "--hash-data").stdout
+        return re.search(r"\ndata hash   sha256 ([0-9a-f]{64}), of the files as they are now\n", told)[1]
+
+    before, sample = data_hash(), fingerprint_of([tmp_path / "csv"])["sample"]
+    (tmp_path / "csv/long.csv").write_bytes(bytes(100_000) + b"x" + bytes(199_999))  # a byte that no sample reads
+    assert fingerprint_of([tmp_path / "csv"])["sample"] == sample and data_hash() != before
+    found = json.loads(launch(tmp_path, "show", run.name, "--hash-data", "--json").stdout)["data_hash"]
+    assert found == full_hash_of([tmp_path / "csv"]) == data_hash()
+    shutil.rmtree(tmp_path / "csv")
+    assert "data hash   none: there are no raw files here" in launch(tmp_path, "show", run.name, "--hash-data").stdout
     shutil.rmtree(copy)
     shown = launch(tmp_path, "show", run.name).stdout
     assert "model.d_model=9" in shown
