@@ -86,7 +86,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
             fits(info.d_input, info.head, tokens=info.tokens, times=info.times)
         except ValueError as error:
             key = str(error).partition("=")[0]
-            hint = "the recipe pendulum/s5 has such data" if takes_times else "model=s5 takes times"
+            hint = "the recipe pendulum/s5 has such data" if takes_times else "model=s4d and model=s5 take times"
             yield _error(run, key, f"{error} (data.name={info.name})", hint)
     wanted, there = train.get("devices"), _devices(run, environment)
     if wanted is not None and there is not None and wanted > there:

@@ -1,4 +1,4 @@
-"""Diagonal plus low rank (DPLR) state matrices A = diag(Lambda) − P P*, their discretization and their recurrence.
+"""Diagonal plus low rank (DPLR) state matrices A = diag(Lambda) − P P*, and their discretization.
 
 One of each conjugate pair of states is stored, x = re + i im, as the real vector (re, im) of size N. On it, A acts as a
 real matrix: diag(Lambda) as rotations that decay, and P P* as 2 Σ_r p_r p_rᵀ with the vectors p_r = (Re P_r, Im P_r).
@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import expm
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from s5.config.choices import Discretization
 
-# expm halves its argument at most so often; 2^32 is beyond every product of a step and a state matrix.
-_MAX_SQUARINGS = 32
+# expm halves its argument at most 16 times: enough for a step times a state matrix of LegS with N = 256 and step = 1.
+_MAX_SQUARINGS = 16
+_EXACT = lax.Precision.HIGHEST
 
 
 def bilinear(
@@ -81,47 +82,6 @@ DISCRETIZE: dict[Discretization, Callable[..., tuple[Array, Array]]] = {
     Discretization.bilinear: bilinear,
     Discretization.zoh: zoh,
 }
-
-
-def recurrence(
-    E: Float[Array, "H N N"],
-    B_bar: Float[Array, "H N"],
-    C: Float[Array, "H N"],
-    u: Float[Array, "batch L H"],
-    initial: Float[Array, "batch H N"] | None = None,
-    resets: Bool[Array, "batch L"] | None = None,
-    reverse: bool = False,
-) -> tuple[Float[Array, "batch H N"], Float[Array, "batch L H"]]:
-    """Run the discrete systems one step after the other.
-
-    Args:
-        E: What a step adds to the state, for each feature.
-        B_bar: Input vectors.
-        C: Output vectors.
-        u: Inputs.
-        initial: The state before the first step; None for zero.
-        resets: True at the first step of a segment; no state passes between it and the step before it.
-        reverse: Run from the last step to the first.
-
-    Returns:
-        The last state, and the outputs C x_k.
-    """
-    if resets is not None and reverse:
-        resets = jnp.pad(resets[:, 1:], ((0, 0), (0, 1)))
-
-    def advance(x: Array, one: tuple[Array, Array | None]) -> tuple[Array, Array]:
-        u, reset = one
-        x = x if reset is None else jnp.where(reset[:, None, None], 0, x)
-        x = x + jnp.einsum("hnm,bhm->bhn", E, x, precision=_EXACT) + B_bar * u[..., None]
-        return x, (C * x).sum(-1)
-
-    x = jnp.zeros((u.shape[0], *B_bar.shape), B_bar.dtype) if initial is None else initial
-    steps = (jnp.moveaxis(u.astype(B_bar.dtype), 1, 0), None if resets is None else resets.T)
-    x, y = lax.scan(advance, x, steps, reverse=reverse)
-    return x, jnp.moveaxis(y, 0, 1)
-
-
-_EXACT = lax.Precision.HIGHEST
 
 
 def _apply(E: Float[Array, "H N N"], x: Float[Array, "H N"]) -> Float[Array, "H N"]:

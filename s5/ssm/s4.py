@@ -14,10 +14,10 @@ from s5.nn.params import InputParam, OutputParam, StateParam, StepParam
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
 from s5.ssm.convolution import causal_convolution
-from s5.ssm.dplr import DISCRETIZE, recurrence
+from s5.ssm.dplr import DISCRETIZE
 from s5.ssm.hippo import make_hippo, make_hippo_normal
 from s5.ssm.initializers import init_log_step
-from s5.ssm.krylov import compute_kernel
+from s5.ssm.krylov import compute_kernel, recurrence
 
 # The real part of an eigenvalue is −exp of its parameter. That of LegT, LagT and FouT is 0, and begins at −1e-4.
 _LEAST_DECAY = 1e-4
@@ -31,8 +31,8 @@ class S4(SequenceMixer):
     feature. M, half of `d_state`, is the number of states that are stored: one of each conjugate pair. Features may
     share A and B: feature h has those of group h mod S.
 
-    A whole sequence is convolved with the kernel K_l = 2 Re(C A_bar^l B_bar); rows with resets are processed step by
-    step. C belongs to the continuous system and not to a length, so a trained layer works at every length. The layer
+    A whole sequence is convolved with the kernel K_l = 2 Re(C A_bar^l B_bar); streams and rows with resets run in small
+    chunks. C belongs to the continuous system and not to a length, so a trained layer works at every length. The layer
     needs regular steps: a DPLR matrix would need a discretization of its own for every interval.
 
     log_decay: (S, M), logarithm of minus the real part of Lambda.
@@ -130,7 +130,7 @@ class S4(SequenceMixer):
         if steps.intervals is not None:
             raise ValueError(
                 "S4 needs regular steps and takes no Steps.intervals: choose model.times=append or model.times=ignore, "
-                "or a model with a diagonal state matrix, such as model=s5"
+                "or a model with a diagonal state matrix, such as model=s4d or model=s5"
             )
         group = np.arange(self.d_model) % self.Lambda_im.shape[0]
         Lambda = jnp.stack([-jnp.exp(self.log_decay[...]), self.Lambda_im[...]], axis=1)[group]

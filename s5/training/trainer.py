@@ -212,7 +212,9 @@ def _check_fits(config: Config, dataset: Dataset) -> None:
         split = dataset.splits["train"]
         config.model.check_fits(dataset.d_input, dataset.head, tokens=split.tokens, times=split.times is not None)
     except ValueError as error:
-        hint = "the recipe pendulum/s5 has such data" if config.model.takes_times else "model=s5 takes times"
+        hint = (
+            "the recipe pendulum/s5 has such data" if config.model.takes_times else "model=s4d and model=s5 take times"
+        )
         raise UserError(f"{error} (data.name={dataset.name})", hint=hint) from error
     try:
         if split.times is None:

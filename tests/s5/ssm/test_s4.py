@@ -13,7 +13,7 @@ from s5.config.model import ModelConfig
 from s5.nn.steps import Steps
 from s5.ssm import dplr
 from s5.ssm.hippo import make_hippo
-from s5.ssm.krylov import compute_kernel
+from s5.ssm.krylov import compute_kernel, recurrence
 from s5.ssm.s4 import S4
 
 batch, L, H, N = 2, 13, 4, 8
@@ -211,6 +211,27 @@ def test_a_long_kernel_is_right_in_float32_and_needs_little_memory() -> None:
             x = A_bar @ x
         np.testing.assert_allclose(got[h], want, rtol=0, atol=1e-4 * np.abs(want).max())
     assert compiled.memory_analysis().temp_size_in_bytes < 0.25 * 4 * features * states * length
+
+
+@pytest.mark.parametrize("length", [1, 7, 21])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_a_recurrence_in_chunks_is_one_step_after_the_other(length: int, reverse: bool) -> None:
+    rng, features = np.random.default_rng(length), 3
+    skew = rng.standard_normal((features, N, N))
+    E = 0.2 * (skew - skew.swapaxes(1, 2)) - 0.3 * np.eye(N)
+    B, C = rng.standard_normal((2, features, N))
+    u, x = rng.standard_normal((batch, length, features)), rng.standard_normal((batch, features, N))
+    resets = rng.random((batch, length)) < 0.2
+    with jax.enable_x64(True):
+        E_, B_, C_, u_, x_ = (jnp.asarray(value) for value in (E, B, C, u, x))
+        ends = [recurrence(E_, B_, C_, u_, x_, each, reverse) for each in (None, jnp.asarray(resets))]
+    for (last, y), cuts in zip(ends, (np.zeros_like(resets), resets), strict=True):
+        state, cuts = x, np.pad(cuts[:, 1:], ((0, 0), (0, 1))) if reverse else cuts
+        for k in reversed(range(length)) if reverse else range(length):
+            state = np.where(cuts[:, k, None, None], 0, state)
+            state = state + np.einsum("hnm,bhm->bhn", E, state) + B * u[:, k, :, None]
+            np.testing.assert_allclose(y[:, k], (C * state).sum(-1), atol=1e-10)
+        np.testing.assert_allclose(last, state, atol=1e-10)
 
 
 def test_parameters_are_real_and_shaped_as_documented() -> None:
