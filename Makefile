@@ -40,7 +40,7 @@ check: .venv/.develops ## Lint, types, import contracts, dead code, the image's 
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck --severity=warning .ci/run $(wildcard slurm/*.sbatch)
+	$(BIN)/shellcheck --severity=warning .ci/run findings/*.sh $(wildcard slurm/*.sbatch)
 	$(MAKE) --no-print-directory lock-check
 
 docs: .venv/.develops ## Build the documentation in docs/_build; a warning is an error
