@@ -213,6 +213,36 @@ def test_a_long_kernel_is_right_in_float32_and_needs_little_memory() -> None:
     assert compiled.memory_analysis().temp_size_in_bytes < 0.25 * 4 * features * states * length
 
 
+def test_zoh_is_exact_for_slow_and_for_fast_systems_and_its_gradient_for_all() -> None:
+    rng, M = np.random.default_rng(3), 3
+    Lambda = np.stack([-rng.uniform(0.1, 1, (4, M)), rng.uniform(0, 50, (4, M))], axis=1)
+    P, B = rng.standard_normal((4, 2, 2 * M)), rng.standard_normal((4, 2 * M))
+    step, direction = np.array([1e-7, 1e-3, 0.1, 30.0]), rng.standard_normal((4, 2, M))
+    with jax.enable_x64(True):
+        E, B_bar = dplr.zoh(*map(jnp.asarray, (Lambda, P, B, step)))
+
+        def total(Lambda: Any) -> jax.Array:
+            E, B_bar = dplr.zoh(Lambda, jnp.asarray(P), jnp.asarray(B), jnp.asarray(step))
+            return (E.sum((1, 2)) + B_bar.sum(1)) / step
+
+        ahead, behind = (total(jnp.asarray(Lambda + sign * 1e-6 * direction)) for sign in (1, -1))
+        slope = jax.grad(lambda Lambda: total(Lambda).sum())(jnp.asarray(Lambda))
+    for h in range(4):
+        re, im = map(np.diag, Lambda[h])
+        A = np.block([[re, -im], [im, re]]) - 2 * sum(np.outer(row, row) for row in P[h])
+        want_A, want_B = discretize(A, B[h], step[h], Discretization.zoh)
+        np.testing.assert_allclose(E[h], want_A - np.eye(2 * M), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(B_bar[h], want_B, rtol=1e-9, atol=1e-11)
+        if step[h] < 1e-6:  # E itself keeps its digits, where a difference to I has lost them
+            np.testing.assert_allclose(np.asarray(E[h]) / step[h], A + step[h] / 2 * A @ A, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        (np.asarray(ahead) - np.asarray(behind)) / 2e-6,
+        (np.asarray(slope) * direction).sum((1, 2)),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
 @pytest.mark.parametrize("length", [1, 7, 21])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_a_recurrence_in_chunks_is_one_step_after_the_other(length: int, reverse: bool) -> None:
