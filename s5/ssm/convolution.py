@@ -7,9 +7,15 @@ values of a sequence: a large value changes the last digits of the outputs at al
 import itertools
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from s5.nn.derivatives import with_derivative
+from s5.nn.remat import save_for_backward
+
+# Features are convolved in groups of so many values, their sequences padded. The spectra of all features would take
+# four times the memory of the inputs.
+_VALUES_AT_ONCE = 2**17
 
 
 def causal_convolution(
@@ -44,29 +50,70 @@ def _rest(n: int) -> int:
     return n
 
 
-def _forward(u, kernel, reverse_kernel):
-    L = u.shape[1]
-    n = good_length(2 * L - 1)
-    by_u, by_kernel = jnp.fft.rfft(u.swapaxes(1, 2), n), jnp.fft.rfft(kernel, n)
+def _take(array, first, count, axis):
+    return lax.dynamic_slice_in_dim(array, first, count, axis)
+
+
+def _spectrum(u, first, count, n):
+    """Return the real FFT of some features, (batch, count, n / 2 + 1)."""
+    return jnp.fft.rfft(_take(u, first, count, 2).swapaxes(1, 2), n)
+
+
+def _kernel_spectrum(kernel, reverse_kernel, first, count, n):
+    spectrum = jnp.fft.rfft(_take(kernel, first, count, 0), n)
     if reverse_kernel is not None:  # a kernel that runs the other way has the conjugate spectrum
-        by_kernel += jnp.fft.rfft(reverse_kernel, n).conj()
-    return _to_steps(by_u * by_kernel, L, n), (by_u, by_kernel, None if reverse_kernel is None else ())
-
-
-def _backward(saved, y_bar):
-    # JAX's own derivative of a real FFT is a complex FFT of the whole length: twice the work.
-    by_u, by_kernel, both = saved
-    L = y_bar.shape[1]
-    n = good_length(2 * L - 1)
-    by_y = jnp.fft.rfft(y_bar.swapaxes(1, 2), n)
-    lags = jnp.fft.irfft((by_y * by_u.conj()).sum(0), n)
-    # Lag −l has the index n − l.
-    reverse_bar = None if both is None else jnp.concatenate([lags[:, :1], jnp.flip(lags[:, n - L + 1 :], 1)], axis=1)
-    return _to_steps(by_y * by_kernel.conj(), L, n), lags[:, :L], reverse_bar
+        spectrum += jnp.fft.rfft(_take(reverse_kernel, first, count, 0), n).conj()
+    return spectrum
 
 
 def _to_steps(spectrum, L, n):
     return jnp.fft.irfft(spectrum, n)[..., :L].swapaxes(1, 2)
+
+
+def _by_groups(body, arrays, axes, n):
+    """Fill arrays, group by group of features: `body` maps the first feature and the number to the parts."""
+    features = arrays[0].shape[axes[0]]
+    count = min(features, max(1, _VALUES_AT_ONCE // n))
+
+    def put(i, filled):
+        # The last group begins so early that it is complete, and computes some features twice.
+        first = jnp.minimum(i * count, features - count)
+        pairs = zip(filled, body(first, count), axes, strict=True)
+        return tuple(lax.dynamic_update_slice_in_dim(array, part, first, axis) for array, part, axis in pairs)
+
+    return body(0, count) if count == features else lax.fori_loop(0, -(-features // count), put, arrays)
+
+
+def _forward(u, kernel, reverse_kernel):
+    L = u.shape[1]
+    n = good_length(2 * L - 1)
+
+    def body(first, count):
+        by_kernel = _kernel_spectrum(kernel, reverse_kernel, first, count, n)
+        return (_to_steps(_spectrum(u, first, count, n) * by_kernel, L, n),)
+
+    (y,) = _by_groups(body, (jnp.zeros_like(u),), (2,), n)
+    return save_for_backward(y), (u, kernel, reverse_kernel)
+
+
+def _backward(saved, y_bar):
+    # JAX's own derivative of a real FFT is a complex FFT of the whole length: twice the work.
+    u, kernel, reverse_kernel = saved
+    L = u.shape[1]
+    n = good_length(2 * L - 1)
+    kernels = (kernel,) if reverse_kernel is None else (kernel, reverse_kernel)
+
+    def body(first, count):
+        by_y = _spectrum(y_bar, first, count, n)
+        by_kernel = _kernel_spectrum(kernel, reverse_kernel, first, count, n)
+        lags = jnp.fft.irfft((by_y * _spectrum(u, first, count, n).conj()).sum(0), n)
+        # Lag −l has the index n − l.
+        back = jnp.concatenate([lags[:, :1], jnp.flip(lags[:, n - L + 1 :], 1)], axis=1)
+        return (_to_steps(by_y * by_kernel.conj(), L, n), *(lags[:, :L], back)[: len(kernels)])
+
+    empty = tuple(map(jnp.zeros_like, (u, *kernels)))
+    u_bar, *kernels_bar = _by_groups(body, empty, (2, 0, 0)[: len(empty)], n)
+    return u_bar, kernels_bar[0], kernels_bar[1] if reverse_kernel is not None else None
 
 
 @with_derivative(_forward, _backward)

@@ -72,23 +72,25 @@ def _backward(L, saved, kernels_bar):
 
 def _factors(a, L):
     """Return the real and imaginary parts of e^(a i M), and of e^(a j)."""
-    M = 1 << ((L - 1).bit_length() + 1) // 2
-    return _powers(M * a, -(-L // M)), _powers(a, M)
+    bits = (L - 1).bit_length()
+    low_bits = (bits + 1) // 2
+    # e^(a k) is a product of e^(a 2^s) over the bits s of k. In floating point 2^s a is exact, so no phase is rounded;
+    # rounding a k would be an error of k times that of a.
+    doubled = a[..., None] * jnp.asarray(2.0 ** np.arange(bits), a.dtype)
+    growth = jnp.exp(doubled[0])
+    squares = jnp.stack([growth * jnp.cos(doubled[1]), growth * jnp.sin(doubled[1])])
+    return _powers(squares[..., low_bits:], -(-L >> low_bits)), _powers(squares[..., :low_bits], 1 << low_bits)
 
 
-def _powers(a, count):
-    """Return the real and imaginary parts of e^(a k) for k = 0 … count − 1, on a new last axis."""
-    # A product of e^(a 2^s) over the bits s of k. In floating point 2^s a is exact, so no phase is rounded; rounding
-    # a k would be an error of k times that of a.
+def _powers(squares, count):
+    """Return the real and imaginary parts of z^k for k = 0 … count − 1, from z, z², z⁴ and so on."""
     k = np.arange(count)
-    re, im = jnp.ones((1, 1, 1), a.dtype), jnp.zeros((1, 1, 1), a.dtype)
-    for s in range((count - 1).bit_length()):
-        growth, phase = jnp.exp(2**s * a[0]), 2**s * a[1]
+    re, im = jnp.ones((1, 1, 1), squares.dtype), jnp.zeros((1, 1, 1), squares.dtype)
+    for s in range(squares.shape[-1]):
         bit = (k >> s) % 2 == 1
-        factor_re = jnp.where(bit, (growth * jnp.cos(phase))[..., None], 1)
-        factor_im = jnp.where(bit, (growth * jnp.sin(phase))[..., None], 0)
-        re, im = re * factor_re - im * factor_im, re * factor_im + im * factor_re
-    shape = (*a.shape[1:], count)
+        by_re, by_im = jnp.where(bit, squares[0, ..., s, None], 1), jnp.where(bit, squares[1, ..., s, None], 0)
+        re, im = re * by_re - im * by_im, re * by_im + im * by_re
+    shape = (*squares.shape[1:3], count)
     return jnp.broadcast_to(re, shape), jnp.broadcast_to(im, shape)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from s5.nn.derivatives import jax_derivatives
+from s5.ssm import convolution
 from s5.ssm.convolution import causal_convolution, good_length
 
 BATCH, H = 2, 3
@@ -47,6 +48,22 @@ def test_convolution_and_its_derivatives_are_those_of_the_definition(L: int, bot
             changed[1:] = [one if other == number else np.zeros((H, L)) for other, one in enumerate(changed[1:], 1)]
         slope = (np.asarray(weight) * definition(*changed)).sum()
         np.testing.assert_allclose((np.asarray(found) * direction).sum(), slope, rtol=1e-4, atol=1e-3)
+
+
+def test_groups_of_features_are_convolved_like_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, weight = arguments(7, True), draw(BATCH, 7, H)
+    want, want_bars = jax.jit(pull)(weight, *given)
+    monkeypatch.setattr(convolution, "_VALUES_AT_ONCE", 2 * good_length(13))  # two groups, one feature in both
+    got, bars = jax.jit(lambda *arrays: pull(*arrays))(weight, *given)
+    for one, other in zip((got, *bars), (want, *want_bars), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_spectra_take_little_memory() -> None:
+    u, kernel = jax.ShapeDtypeStruct((8, 4096, 256), jnp.float32), jax.ShapeDtypeStruct((256, 4096), jnp.float32)
+    memory = jax.jit(pull).lower(u, u, kernel).compile().memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < 1.5 * 4 * 8 * 4096 * 256
 
 
 def test_derivatives_of_jax_are_the_hand_written_ones() -> None:

@@ -1,0 +1,125 @@
+"""Compares the layers with a long kernel with plain ones: forward and backward of one layer, time and memory.
+
+    python -m benchmarks.models [--json] [--family s4d ...] [--shape H,N,L,BATCH ...] [--repeats N]
+
+speedup     seconds of the plain layer (`benchmarks.plain_kernels`) / seconds of ours
+spread      (longest - shortest) / median of our seconds over the repeats
+temp_ratio  bytes of temporary memory, ours / plain
+compile_s   seconds to trace and compile ours
+
+N is `d_state` as the papers count it: for S4D and S4 a half is stored. DSS's softmax has its window at L. Seconds are
+medians over the repeats; the two programs alternate, so that noise affects both. On a CPU the process uses huge pages,
+as training does.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from benchmarks.layer import compile_seconds, with_backward
+from benchmarks.plain_kernels import Params, plain_dss, plain_s4, plain_s4d
+from s5.nn.sequence_mixer import SequenceMixer
+from s5.process.huge_pages import restart_with_huge_pages
+from s5.ssm.dss import DSS
+from s5.ssm.s4 import S4
+from s5.ssm.s4d import S4D
+
+SHAPES = ((256, 64, 1024, 8), (256, 64, 4096, 8))  # H, N, L, batch
+
+Layer = Callable[[Params, jax.Array], jax.Array]
+FAMILIES: dict[str, tuple[Callable[[int, int, int], SequenceMixer], Layer]] = {
+    "s4d": (lambda H, N, L: S4D(H, N, rngs=np.random.default_rng(0)), plain_s4d),
+    "dss": (lambda H, N, L: DSS(H, N, l_max=L, rngs=np.random.default_rng(0)), plain_dss),
+    "s4": (lambda H, N, L: S4(H, N, rngs=np.random.default_rng(0)), plain_s4),
+}
+
+
+def _as_function(mixer: SequenceMixer) -> tuple[Layer, Params]:
+    graph, state = nnx.split(mixer)
+
+    def layer(params: Params, u: jax.Array) -> jax.Array:
+        filled = nnx.clone(state)
+        nnx.replace_by_pure_dict(filled, params)
+        return nnx.merge(graph, filled)(u)
+
+    return layer, nnx.to_pure_dict(state)
+
+
+def _race(programs: dict[str, Any], arguments: tuple[Any, ...], repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each repeat; the programs alternate, and the first turn warms up."""
+    taken: dict[str, list[float]] = {name: [] for name in programs}
+    for turn in range(repeats + 1):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(program(*arguments))
+            if turn:
+                taken[name].append(time.perf_counter() - start)
+    return taken
+
+
+def measure(family: str, shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
+    """Return the results of one family at one shape."""
+    H, N, L, batch = shape
+    make, plain = FAMILIES[family]
+    ours, params = _as_function(make(H, N, L))
+    rng = np.random.default_rng(1)
+    u, y_bar = (jnp.asarray(rng.standard_normal((batch, L, H)), jnp.float32) for _ in range(2))
+    programs, compile_s = {}, {}
+    for name, layer in (("ours", ours), ("plain", plain)):
+        programs[name], compile_s[name] = compile_seconds(with_backward(layer), (params, u, y_bar))
+    seconds = _race(programs, (params, u, y_bar), repeats)
+    median = {name: statistics.median(each) for name, each in seconds.items()}
+    temp = {name: program.memory_analysis().temp_size_in_bytes for name, program in programs.items()}
+    return {
+        "family": family,
+        "shape": list(shape),
+        "speedup": round(median["plain"] / median["ours"], 2),
+        "temp_ratio": round(temp["ours"] / temp["plain"], 3),
+        "ours_ms": round(median["ours"] * 1e3, 1),
+        "plain_ms": round(median["plain"] * 1e3, 1),
+        "spread": round((max(seconds["ours"]) - min(seconds["ours"])) / median["ours"], 2),
+        "ours_temp_mb": round(temp["ours"] / 2**20, 1),
+        "plain_temp_mb": round(temp["plain"] / 2**20, 1),
+        "compile_s": round(compile_s["ours"], 2),
+        "plain_compile_s": round(compile_s["plain"], 2),
+    }
+
+
+def _parse_shape(text: str) -> tuple[int, int, int, int]:
+    H, N, L, batch = (int(n) for n in text.split(","))
+    return H, N, L, batch
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON list, an object per family and shape")
+    parser.add_argument("--family", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--shape", nargs="+", metavar="H,N,L,BATCH", help="default: two shapes")
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    restart_with_huge_pages()
+    if asked.repeats < 1:
+        parser.error(f"--repeats {asked.repeats}: must be at least 1")
+    try:
+        shapes = SHAPES if asked.shape is None else [_parse_shape(one) for one in asked.shape]
+    except ValueError as error:
+        parser.error(f"--shape: {error}")
+    figures = [measure(family, shape, asked.repeats) for family in asked.family for shape in shapes]
+    if asked.json:
+        print(json.dumps(figures))
+        return
+    for one in figures:
+        print("  ".join(f"{name} {value}" for name, value in one.items()))
+
+
+if __name__ == "__main__":
+    main()
