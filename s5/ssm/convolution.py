@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 from s5.nn.derivatives import with_derivative
 from s5.nn.remat import save_for_backward
 
-# Features are convolved in groups of so many values, their sequences padded. The spectra of all features would take
-# four times the memory of the inputs.
+# The size of the groups of features that are convolved together: values of one padded sequence of each feature. The
+# spectra of all features at once would take six times the memory of the inputs, and no less time.
 _VALUES_AT_ONCE = 2**17
 
 
