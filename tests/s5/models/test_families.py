@@ -302,16 +302,19 @@ def test_jax_derivatives_equal_the_hand_written_ones_and_have_every_order(config
 
     rng = np.random.default_rng(2)
     direction = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), p.dtype), params)
-    gradient, own = jax.jit(jax.grad(loss))(params), jax.jit(jax.grad(own_loss))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradient, own(params))
-    slope = jax.jit(lambda p, d: jax.jvp(own_loss, (p,), (d,))[1])(params, direction)
-    np.testing.assert_allclose(slope, product(gradient), rtol=1e-3, atol=1e-3)
-    forward = jax.jit(lambda p, d: jax.jvp(jax.grad(own_loss), (p,), (d,))[1])(params, direction)
-    for reverse_twice in (own_loss, loss):
-        backward = jax.jit(jax.grad(lambda p: product(jax.grad(reverse_twice)(p))))(params)  # noqa: B023
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-2), forward, backward)
+    gradient = jax.jit(jax.grad(loss))
+    (_, own), (slope, forward) = jax.jit(
+        lambda p, d: jax.jvp(jax.value_and_grad(own_loss), (p,), (d,))  # forward over reverse
+    )(params, direction)
+    backward = jax.jit(jax.grad(lambda p: product(jax.grad(loss)(p))))(params)  # reverse over reverse
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradient(params), own)
+    np.testing.assert_allclose(slope, product(own), rtol=1e-3, atol=1e-3)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-2), forward, backward)
     scale = 1e-3
-    ahead, behind = (own(jax.tree.map(lambda p, d: p + s * scale * d, params, direction)) for s in (1, -1))  # noqa: B023
+    ahead, behind = (
+        gradient(jax.tree.map(lambda p, d: p + s * scale * d, params, direction))  # noqa: B023
+        for s in (1, -1)
+    )
     difference = product(jax.tree.map(lambda a, b: (a - b) / (2 * scale), ahead, behind))
     np.testing.assert_allclose(product(forward), difference, rtol=2e-2, atol=1e-2)
 
