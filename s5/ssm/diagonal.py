@@ -12,7 +12,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, final
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from s5.nn.remat import save_for_backward
@@ -22,6 +24,10 @@ from s5.ssm.convolution import causal_convolution
 from s5.ssm.discretize import bilinear, log_bilinear, zoh
 from s5.ssm.scan import linear_recurrence
 from s5.ssm.vandermonde import unit_power, vandermonde_product
+
+# The recurrence runs over groups of features with at most this number of states in a row. The states of all features
+# would take N times the memory of the inputs.
+_STATES_AT_ONCE = 2**17
 
 
 class Rule(NamedTuple):
@@ -99,10 +105,7 @@ class DiagonalSSM(SequenceMixer):
             kernels = make_kernels(system, factor, u.shape[1])
             y = causal_convolution(wide, kernels[0], kernels[1] if self.bidirectional else None)
         else:
-            y = sum(
-                _output(system, direction, _states(system, wide, steps, factor, direction == 1))
-                for direction in range(1 + self.bidirectional)
-            )
+            y = sum(_run(system, wide, steps, factor, direction)[1] for direction in range(1 + self.bidirectional))
         return (y + system.D * wide).astype(u.dtype)
 
     @final
@@ -119,8 +122,8 @@ class DiagonalSSM(SequenceMixer):
         factor = self.step_rescale * steps.rate
         system = self.make_system(factor)
         wide = u.astype(jnp.promote_types(u.dtype, jnp.float32))
-        states = _states(system, wide, steps, factor, False, state)
-        return states[:, -1], (_output(system, 0, states) + system.D * wide).astype(u.dtype)
+        state, y = _run(system, wide, steps, factor, 0, state)
+        return state, (y + system.D * wide).astype(u.dtype)
 
 
 def _check_window(system: System, factor: float | Float[Array, ""], L: int) -> None:
@@ -160,13 +163,46 @@ def _last_power(system: System, factor: float | Array, L: int) -> Array:
     return jnp.exp(re * (factor * L - system.window)) * turned
 
 
+def _run(
+    system: System,
+    u: Float[Array, "batch L H"],
+    steps: Steps,
+    factor: float | Float[Array, ""],
+    direction: int,
+    initial: Float[Array, "batch 2 P"] | None = None,
+) -> tuple[Float[Array, "batch 2 P"], Float[Array, "batch L H"]]:
+    """Return the last states and the outputs Re(C x) of one direction, by the recurrence."""
+    batch, L, H = u.shape
+    N = system.Lambda.shape[2]
+    groups = next(n for n in range(1, H + 1) if H % n == 0 and (n * _STATES_AT_ONCE >= L * H * N or n == H))
+    if initial is None:
+        initial = jnp.zeros((batch, 2, H * N), u.dtype)
+
+    def run(values: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
+        Lambda, C, u, initial = values
+        part = system._replace(Lambda=Lambda, C=C)
+        states = _states(part, u, steps, factor, direction == 1, initial)
+        return states[:, -1], _output(part, states)
+
+    C = system.C[:, direction]
+    if groups == 1:
+        return run((system.Lambda, C, u, initial))
+    split = (
+        *(jnp.moveaxis(array.reshape(2, groups, H // groups, N), 1, 0) for array in (system.Lambda, C)),
+        jnp.moveaxis(u.reshape(batch, L, groups, H // groups), 2, 0),
+        jnp.moveaxis(initial.reshape(batch, 2, groups, H // groups * N), 2, 0),
+    )
+    last, y = lax.map(jax.checkpoint(run), split)
+    return jnp.moveaxis(last, 0, 2).reshape(batch, 2, H * N), jnp.moveaxis(y, 0, 2).reshape(batch, L, H)
+
+
 def _states(
     system: System,
     u: Float[Array, "batch L H"],
     steps: Steps,
     factor: float | Float[Array, ""],
     reverse: bool,
-    initial: Float[Array, "batch 2 P"] | None = None,
+    initial: Float[Array, "batch 2 P"],
 ) -> Float[Array, "batch L 2 P"]:
     """Return the states of all features by the recurrence."""
     _, H, N = system.Lambda.shape
@@ -180,9 +216,9 @@ def _states(
     return linear_recurrence(Lambda_bar, gain * driven, reverse, initial, steps.resets)
 
 
-def _output(system: System, direction: int, states: Float[Array, "batch L 2 P"]) -> Float[Array, "batch L H"]:
-    """Return Re(C x) for the states of one direction."""
-    C = system.C[:, direction]
+def _output(system: System, states: Float[Array, "batch L 2 P"]) -> Float[Array, "batch L H"]:
+    """Return Re(C x), for a system with the weights of one direction only, (2, H, N)."""
+    C = system.C
     if system.window is not None:
         turned = unit_power(-jnp.where(system.Lambda[0] > 0, system.Lambda[1], 0), system.window)
         C = complex_product(C, turned) * jnp.exp(-_half_growth(system))

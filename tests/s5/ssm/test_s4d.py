@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from flax import nnx
 from s5.config.choices import Discretization, S4DInit
 from s5.config.families import S4DConfig
 from s5.nn.steps import Steps
+from s5.ssm import diagonal
 from s5.ssm.discretize import bilinear, log_bilinear
 from s5.ssm.s4d import S4D, init_system
 
@@ -123,6 +125,44 @@ def test_initial_systems_are_those_of_the_paper() -> None:
     assert (B.imag == 0).all() and (B.real > 0).all() and B.real.max() <= 2
     random, _ = init_system(rng, S4DInit.random, 8)
     assert (random.real == -0.5).all() and (random.imag > 0).all()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+def test_groups_of_features_are_like_all_at_once(bidirectional: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    s4d, u = layer(bidirectional=bidirectional), inputs()
+    graph, state = nnx.split(s4d)
+    steps = Steps.of(L, times=np.cumsum([[1, 2, 1, 3, 1, 1, 2, 2, 1]] * batch, axis=1))
+
+    def run() -> Any:
+        def outputs(state: Any, u: jax.Array) -> jax.Array:
+            return nnx.merge(graph, state)(u, steps)
+
+        def both(state: Any, u: jax.Array) -> Any:
+            y, pull = jax.vjp(outputs, state, u)
+            return y, pull(jnp.cos(y))
+
+        return jax.jit(both)(state, u)
+
+    want = run()
+    monkeypatch.setattr(diagonal, "_STATES_AT_ONCE", L * 2 * (N // 2))  # two features at once
+    near = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    jax.tree.map(near, run(), want)
+    if not bidirectional:
+        whole = s4d(u, steps)
+        first, second = (Steps(intervals=steps.intervals[:, part]) for part in (slice(0, 5), slice(5, L)))
+        carried, y = s4d.advance(s4d.initial_state(batch), u[:, :5], first)
+        near(y, whole[:, :5])
+        near(s4d.advance(carried, u[:, 5:], second)[1], whole[:, 5:])
+
+
+def test_irregular_steps_take_memory_for_a_group_of_features_only() -> None:
+    s4d = S4D(64, 64, rngs=np.random.default_rng(0))
+    graph, state = nnx.split(s4d)
+    gradient = jax.jit(jax.grad(lambda state, u, t: nnx.merge(graph, state)(u, Steps(intervals=t)).sum(), (0, 1)))
+    shapes = jax.ShapeDtypeStruct((2, 4096, 64), jnp.float32), jax.ShapeDtypeStruct((2, 4096), jnp.float32)
+    memory = gradient.lower(state, *shapes).compile().memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < 0.5 * 8 * 2 * 4096 * 64 * 32
 
 
 def test_the_kernel_needs_far_less_memory_than_the_states() -> None:
