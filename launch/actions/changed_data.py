@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from launch.store.state import State
-from s5.catalog import data_fingerprint
+from s5.catalog import CATALOG, data_fingerprint, is_same_everywhere
 from s5.run_dir.result import ResultError, read_result
 
 if TYPE_CHECKING:
@@ -39,23 +39,45 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
     return [_line(key, members, fingerprint(*key) or {}) for key, members in found.items()]
 
 
-def without_other_data(found: Mapping[str, str], runs: Sequence[Run]) -> dict[str, str]:
-    """Return the results of equal runs, without those that are of other data than the runs would read.
+def without_other_data(found: Mapping[str, str], runs: Sequence[Run]) -> tuple[dict[str, str], list[str]]:
+    """Leave out results of equal runs that are of other data than the runs would read, or may be.
 
     Args:
         found: Run id to the directory of the equal run.
         runs: Composed runs, with these ids among them.
+
+    Returns:
+        The results of the same data, and a line for each folder of data that cannot be compared.
     """
     configs = {run.record.run_id: run.config for run in runs if run.record.command is None}
     fingerprint = cache(data_fingerprint)  # the runs of a sweep mostly share their data
     kept: dict[str, str] = {}
+    unknown: dict[tuple[str, str | None], list[str]] = {}
     for run_id, run_dir in found.items():
+        data = configs[run_id]["data"] if run_id in configs else None
         before = _recorded(run_dir)
-        data = configs[run_id]["data"] if before is not None and run_id in configs else None
         now = fingerprint(data["name"], data["root"]) if data is not None else None
-        if before is None or now is None or now["sample"] == before["sample"]:
+        if before is not None and now is not None:
+            if now["sample"] == before["sample"]:
+                kept[run_id] = run_dir
+        elif data is None or is_same_everywhere(data["name"]):
             kept[run_id] = run_dir
-    return kept
+        else:
+            unknown.setdefault((data["name"], data["root"]), []).append(run_dir)
+    return kept, [_not_comparable(*key, run_dirs, fingerprint(*key) is None) for key, run_dirs in unknown.items()]
+
+
+def _not_comparable(name: str, root: str | None, run_dirs: Sequence[str], missing: bool) -> str:
+    count = len(run_dirs)
+    which = "an equal run has" if count == 1 else f"{count:,} equal runs have"
+    reason = "no fingerprint of the data is stored with the result"
+    if missing:
+        reason = f"data.root={root} has none of its files" if root else "data.root is not set"
+        reason += " and its raw files are not here" * (root is None and name in CATALOG)
+    return (
+        f"not reused: {which} succeeded, such as {'/'.join(run_dirs[0].rsplit('/', 2)[-2:])}, perhaps with other data "
+        f"(data.name={name}): {reason}"
+    )
 
 
 def _recorded(run_dir: str) -> Mapping[str, Any] | None:

@@ -140,11 +140,16 @@ def plan_sweep(
     runs = with_stored_names(composer.plan_all(sweep.runs), state)
     plan = plan_runs(sweep, select(runs, only), store, profile, sweep_runs=runs, state=state, options=options)
     found = find_results_elsewhere(plan.run_dirs.missing.values(), sweep.name, store)
-    elsewhere = without_other_data(found, plan.runs)
+    elsewhere, not_comparable = without_other_data(found, plan.runs)
     return replace(
         plan,
         run_dirs=replace(plan.run_dirs, reused=elsewhere if reuse else {}),
-        warnings=(*composer.warnings, *plan.warnings, *describe_results_elsewhere(elsewhere, reuse=reuse)),
+        warnings=(
+            *composer.warnings,
+            *plan.warnings,
+            *not_comparable,
+            *describe_results_elsewhere(elsewhere, reuse=reuse),
+        ),
     )
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "dataset_info",
     "find_files",
     "is_cached",
+    "is_same_everywhere",
 ]
 
 CATALOG: Mapping[str, DatasetInfo] = {
@@ -171,6 +172,12 @@ def data_fingerprint(name: str, root: str | None = None) -> dict[str, Any] | Non
 def data_hash(name: str, root: str | None = None) -> str | None:
     """Return the hash of the whole content of the raw files of a data set; arguments and None as `data_fingerprint`."""
     return full_hash_of(_raw_files(name, root))
+
+
+def is_same_everywhere(name: str) -> bool:
+    """Return whether every copy of a data set is equal: a package, a checksum or a generator determines its content."""
+    info = CATALOG.get(name)
+    return info is not None and all(file.package or file.sha256 or file.md5 for file in info.files)
 
 
 def _raw_files(name: str, root: str | None) -> list[Path]:

@@ -83,6 +83,10 @@ def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, 
     assert f"the files in {walks} are not those that the run was trained on" in refused.stderr
     (tmp_path / "others.yaml").write_text((tmp_path / "walks.yaml").read_text())
     assert "--reuse" not in launch(tmp_path, "sweep", "others.yaml", "--dry-run").stderr
+    (tmp_path / "empty").mkdir()
+    for root, why in {"empty": "empty has none of its files", "null": "data.root is not set"}.items():
+        told = launch(tmp_path, "sweep", "others.yaml", f"data.root={root}", "--reuse", "--dry-run")
+        assert why in told.stderr and "not reused" in told.stderr and "result is used" not in told.stderr
     first.write_text(text)
     assert "`--reuse` uses its result" in launch(tmp_path, "sweep", "others.yaml", "--dry-run").stderr
     assert "data changed" not in launch(tmp_path, "sweep", "walks.yaml").stderr
