@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import jax
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from s5.config.choices import Discretization, Head, Measure, Times
 from s5.config.families import S4Config
@@ -18,6 +21,7 @@ from s5.ssm.s4 import S4
 
 batch, L, H, N = 2, 13, 4, 8
 MEASURES = [one for one in Measure if one not in (Measure.lmu, Measure.legsd, Measure.foud)]
+near = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
 measures = pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
 
 
@@ -78,22 +82,22 @@ def definition(s4, u: Any, rate: float = 1.0) -> np.ndarray:
 @pytest.mark.parametrize("rule", Discretization, ids=lambda rule: rule.name)
 def test_layer_is_the_definition(measure: Measure, rule: Discretization) -> None:
     s4 = layer(measure=measure, discretization=rule, bidirectional=rule is Discretization.bilinear, n_ssm=2)
-    np.testing.assert_allclose(s4(inputs()), definition(s4, inputs()), rtol=1e-4, atol=1e-5)
+    near(s4(inputs()), definition(s4, inputs()))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 64])
 def test_a_layer_has_no_length(steps: int) -> None:
     s4, u = layer(bidirectional=True, dt_tie=True), inputs(steps)
     want = definition(s4, u)
-    np.testing.assert_allclose(s4(u), want, rtol=1e-4, atol=1e-5)
+    near(s4(u), want)
     by_recurrence = s4(u, Steps(resets=jnp.zeros(u.shape[:2], bool)))
-    np.testing.assert_allclose(by_recurrence, want, rtol=1e-4, atol=1e-5)
+    near(by_recurrence, want)
 
 
 @pytest.mark.parametrize("rate", [0.5, 2.0])
 def test_a_rate_is_a_factor_on_the_step(rate: float) -> None:
     s4, u = layer(), inputs()
-    np.testing.assert_allclose(s4(u, Steps(rate=rate)), definition(s4, u, rate), rtol=1e-4, atol=1e-5)
+    near(s4(u, Steps(rate=rate)), definition(s4, u, rate))
     np.testing.assert_allclose(layer(step_rescale=rate)(u), s4(u, Steps(rate=rate)), rtol=1e-6)
 
 
@@ -110,7 +114,7 @@ def test_a_layer_begins_as_the_operator(measure: Measure) -> None:
         for power in range(1, 5):
             P, Q = (np.linalg.matrix_power(one, power) for one in (got, expected))
             np.testing.assert_allclose(np.trace(P), np.trace(Q), rtol=1e-4)
-            np.testing.assert_allclose(dplr_B.conj() @ P @ dplr_B, B @ Q @ B, rtol=1e-4, atol=1e-5)
+            near(dplr_B.conj() @ P @ dplr_B, B @ Q @ B)
 
 
 @pytest.mark.parametrize("length", [12, 13])
@@ -135,7 +139,7 @@ def test_kernel_is_the_inverse_transform_of_the_papers_generating_function(measu
             cauchy = 1 / (2 / step * (1 - omega) / (1 + omega) - Lambda)
             low = np.linalg.solve(np.eye(rank) + (P.conj() * cauchy) @ P.T, (P.conj() * cauchy) @ B)
             hat.append(2 / (1 + omega) * ((truncated * cauchy) @ B - (truncated * cauchy) @ P.T @ low))
-        np.testing.assert_allclose(kernel[h], np.fft.ifft(hat).real, rtol=1e-4, atol=1e-5)
+        near(kernel[h], np.fft.ifft(hat).real)
 
 
 def slow_kernel(Lambda, P, B, C, step, length) -> jax.Array:
@@ -185,6 +189,23 @@ def test_kernel_and_its_gradients_are_those_of_the_powers_in_float64(rank: int) 
         (want, want_grads), (got, grads) = both(slow_kernel), both(fast)
     for a, b in zip((got, *grads), (want, *want_grads), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * np.abs(b).max())
+
+
+@settings(max_examples=4, deadline=None)
+@given(length=st.integers(1, 40), rest=st.integers(0, 40))
+def test_a_kernel_begins_as_every_longer_one_and_powers_add_up(length: int, rest: int) -> None:
+    s4 = layer(measure=Measure.legt)
+    E, B_bar = s4._discretize(Steps())
+    C = s4._output_vectors()
+    longer = compute_kernel(E, B_bar, C, length + rest)
+    near(compute_kernel(E, B_bar, C, length), longer[..., :length])
+    # The outputs that follow an impulse are the kernel, and a stream that goes on from any step is the rest of it.
+    impulse = jnp.zeros((1, length + rest, H)).at[:, 0].set(1)
+    state, first = recurrence(E, B_bar, C[:, 0], impulse[:, :length])
+    near(first[0].T, longer[:, 0, :length])
+    if rest:
+        _, then = recurrence(E, B_bar, C[:, 0], impulse[:, length:], state)
+        near(then[0].T, longer[:, 0, length:])
 
 
 def test_a_long_kernel_is_right_in_float32_and_needs_little_memory() -> None:
