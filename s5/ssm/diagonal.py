@@ -76,8 +76,9 @@ class DiagonalSSM(SequenceMixer):
 
     The kernel and the recurrence are computed in float32, or in float64 if the inputs are.
 
-    n_states: N, number of states of a feature that are stored.
-    step_rescale: Factor on every step size.
+    Attributes:
+        n_states: N, number of states of a feature that are stored.
+        step_rescale: Factor on every step size.
     """
 
     n_states: int

@@ -1,3 +1,4 @@
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_kernel_and_recurrence_are_the_definition(dss: DSS) -> None:
     want = definition(dss, u)
     for steps in (Steps(), Steps(intervals=jnp.ones((batch, L)))):
         np.testing.assert_allclose(jax.jit(dss)(u, steps), want, rtol=2e-4, atol=2e-5)
+
+
+def test_both_forms_have_the_same_derivatives() -> None:
+    graph, state = nnx.split(grow(layer(bidirectional=True), 0.5, 3.0))
+
+    @jax.jit
+    def gradients(steps: Steps) -> Any:
+        return jax.grad(lambda state, u: jnp.sin(nnx.merge(graph, state)(u, steps)).sum(), (0, 1))(state, inputs())
+
+    recurrence = gradients(Steps(intervals=jnp.ones((batch, L))))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradients(Steps()), recurrence)
 
 
 def test_at_another_rate_the_window_is_the_same_time() -> None:

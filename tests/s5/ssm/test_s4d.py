@@ -71,6 +71,17 @@ def test_kernel_and_recurrence_are_the_definition(options: dict[str, Any]) -> No
         np.testing.assert_allclose(layer(**options, step_rescale=rate)(u), want, rtol=1e-4, atol=1e-5)
 
 
+def test_both_forms_have_the_same_derivatives() -> None:
+    graph, state = nnx.split(layer(bidirectional=True, discretization=Discretization.bilinear, dt_tie=False))
+
+    @jax.jit
+    def gradients(steps: Steps) -> Any:
+        return jax.grad(lambda state, u: jnp.sin(nnx.merge(graph, state)(u, steps)).sum(), (0, 1))(state, inputs())
+
+    recurrence = gradients(Steps(intervals=jnp.ones((batch, L))))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradients(Steps()), recurrence)
+
+
 def test_a_long_sequence_is_the_definition_in_float32_and_a_shorter_one_in_float64() -> None:
     s4d = S4D(H, 64, dt_min=1e-3, dt_max=1e-1, rngs=np.random.default_rng(0))
     u = inputs(4096)
