@@ -106,7 +106,7 @@ def _mistakes_of_length(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
         try:
             from_dict(ModelConfig, model).check_length(info.length)
         except ValueError as error:
-            yield _error(run, "model.l_max", f"{error} (data.name={info.name})", f"set model.l_max={info.length}")
+            yield _error(run, "model.l_max", f"{error} (data.name={info.name})", "model.version=exp needs no window")
 
 
 def _mistakes_of_data(run: Run, info: DatasetInfo) -> Iterator[ConfigError]:
