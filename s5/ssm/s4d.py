@@ -67,7 +67,12 @@ class S4D(DiagonalSSM):
             bidirectional: Add a second kernel, from the last step to the first.
             step_rescale: Factor on every step size.
             rngs: A NumPy generator, or random streams; one key of the stream `params` is taken.
+
+        Raises:
+            ValueError: If `d_state` is odd, or `d_model` not a multiple of `n_ssm`.
         """
+        if d_state % 2 or d_model % (n_ssm or 1):
+            raise ValueError(f"d_state={d_state} must be even, and d_model={d_model} divisible by n_ssm={n_ssm}")
         H, N, copies, rng = d_model, d_state // 2, n_ssm or d_model, as_generator(rngs)
         systems = [init_system(rng, init, d_state) for _ in range(copies)]
         Lambda, B = (np.stack(each) for each in zip(*systems, strict=True))

@@ -198,3 +198,8 @@ def test_the_kernel_needs_far_less_memory_than_the_states() -> None:
 def test_impossible_options_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         S4DConfig(**keys)
+
+
+def test_a_layer_refuses_states_without_a_partner() -> None:
+    with pytest.raises(ValueError, match="d_state=5 must be even, and d_model=4 divisible by n_ssm=2"):
+        S4D(4, 5, n_ssm=2, rngs=np.random.default_rng(0))
