@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from launch.actions.container_plan import ContainerOptions, ContainerPlan, plan_
 from launch.actions.dependencies import check_predecessors, check_sweeps_before, find_predecessors
 from launch.actions.differences import changed_since_failure, describe_changes, describe_restarts
 from launch.actions.generation import entry_of
+from launch.actions.plugin_data import check_plugin_data
 from launch.actions.plugins import apply_plugins
 from launch.actions.reuse import describe_results_elsewhere, find_results_elsewhere
 from launch.actions.stored_names import with_stored_names
@@ -22,7 +25,7 @@ from launch.backends.base import AttendedBackend
 from launch.backends.choose import find_backend
 from launch.backends.slurm.interpreter import describe_missing_interpreter
 from launch.compose.run_id import make_run_id
-from launch.errors import LaunchError, collect_errors, plural
+from launch.errors import ConfigError, LaunchError, collect_errors, plural
 from launch.grammar import format_value
 from launch.specs.choices import RuntimeName
 from launch.specs.environment import clean_environment, dropped_settings
@@ -201,8 +204,7 @@ def plan_runs(
         state: The stored state of the sweep; None to read it.
         options: Container options that override the profile; None for none.
     """
-    own = store.sweep(sweep.name)
-    state = state or own.state()
+    state = state or store.sweep(sweep.name).state()
     predecessors = find_predecessors(runs, sweep_runs)
     entries = [entry_of(run) for run in runs]
     views = state.with_entries(entries).views(entry.run_id for entry in entries)
@@ -211,6 +213,8 @@ def plan_runs(
     obstacles = _find_obstacles(sweep, runs, predecessors, left, state, store, profile, notes)
     configs = [{} if run.record.parameters is not None else run.config for run in runs]
     containers = plan_containers_of_sweep(state, options, profile, configs, left)
+    unfinished = [run for run, view in zip(runs, views, strict=True) if view.state is not State.SUCCEEDED]
+    obstacles += _find_faulty_data(sweep, unfinished, profile, containers.runtime, notes)
     run_dirs = plan_run_dirs(state.folder, state.manifest, runs)
     restarts = {view.run_id for view in changed_since_failure(views, runs)}
     return Plan(
@@ -228,9 +232,8 @@ def plan_runs(
             *state.manifest.problems,
             *containers.warnings,
             *describe_dropped_settings(profile, containers.runtime),
-            *_describe_missing(profile, containers.runtime, runs),
+            *_describe_doubts(profile, containers.runtime, runs),
             *describe_changed_data(runs, views),
-            *_describe_long_warmups(runs),
             *describe_restarts([view.run_id for view in views if view.run_id in restarts]),
             *notes,
         ),
@@ -252,9 +255,10 @@ def describe_dropped_settings(profile: Profile, runtime: str) -> list[str]:
     return warnings
 
 
-def _describe_missing(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:
-    """Return a warning for each thing that trainings need and this machine lacks: an interpreter, a key of W&B."""
-    return [*_describe_interpreter(profile, runtime, runs), *_describe_missing_key(runs)]
+def _describe_doubts(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:
+    """Return a warning for each thing that this machine lacks (an interpreter, a key of W&B) and each long warm-up."""
+    missing = [*_describe_interpreter(profile, runtime, runs), *_describe_missing_key(runs)]
+    return [*missing, *_describe_long_warmups(runs)]
 
 
 def _describe_interpreter(profile: Profile, runtime: str, runs: Sequence[Run]) -> list[str]:
@@ -308,8 +312,23 @@ def _find_obstacles(
         check_sweeps_before(sweep.after, store, attended=isinstance(backend, AttendedBackend))
     with collect_errors(obstacles):
         check_predecessors(runs, predecessors, state)
-    obstacles += find_obstacles(runs, clean_environment({**os.environ, **profile.variables}))
+    obstacles += find_obstacles(runs, _environment(profile))
     if left:  # runs that are done need no resources
         with collect_errors(obstacles):
             notes += backend.check(left)
     return obstacles
+
+
+def _find_faulty_data(
+    sweep: Sweep, runs: Sequence[Run], profile: Profile, runtime: str, notes: list[str]
+) -> list[ConfigError]:
+    """Return the errors in the data of plug-ins; append a line to `notes` for data that were not read."""
+    python = shutil.which(profile.site.python or sys.executable) if runtime == RuntimeName.BARE else None
+    errors, unread = check_plugin_data(sweep.plugins, runs, python, _environment(profile))
+    notes += unread
+    return errors
+
+
+def _environment(profile: Profile) -> dict[str, str]:
+    """Return the variables that a run gets from this shell and its profile."""
+    return clean_environment({**os.environ, **profile.variables})

@@ -10,7 +10,7 @@ from typing import Any
 
 from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substitutes
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData, PackageClient
-from s5.catalog.fingerprint import fingerprint_of, full_hash_of
+from s5.catalog.fingerprint import fingerprint_of, full_hash_of, is_empty
 from s5.catalog.paths import (
     CACHE_VARIABLE,
     HEADER_NAME,
@@ -104,20 +104,38 @@ def check_available(name: str, root: str | None = None, cache: str | None = None
         cache: The config's `data.cache`.
 
     Raises:
-        DataError: For an unknown name, or if the folder of a plug-in's data is missing.
+        DataError: For an unknown name, or if the folder of a plug-in's data is missing, empty, or not named.
         MissingData: If the cache and the raw files are missing.
     """
-    if plugin_dataset(name) is not None:
-        # The plug-in's loader finds its own files in the folder.
-        if root is not None and not data_root(root).exists():
-            raise DataError(
-                f"data.root={data_root(root)}: no such folder",
-                hint="a relative path starts in the folder in which you type the command",
-            )
+    own = plugin_dataset(name)
+    if own is not None:
+        _check_folder(own, root)
         return
     info = dataset_info(name)
     if not is_cached(info, cache):
         find_raw(info, root)
+
+
+def _check_folder(own: PluginDataset, root: str | None) -> None:
+    """Raise if the folder of a plug-in's data cannot have them; the plug-in's loader finds its own files in it."""
+    if root is None:
+        if own.needs_root:
+            raise DataError(
+                f"data.root is not set, and data.name={own.name} is read from files",
+                hint="data.root=FOLDER names the folder of the files; for `launch data prepare` it is --root FOLDER",
+            )
+        return
+    folder = data_root(root)
+    if not folder.exists():
+        raise DataError(
+            f"data.root={folder}: no such folder",
+            hint="a relative path starts in the folder in which you type the command",
+        )
+    if is_empty(folder):
+        raise DataError(
+            f"data.root={folder}: there are no files in this folder (data.name={own.name})",
+            hint="name the folder that has the files, or one above it",
+        )
 
 
 def check_version(info: DatasetInfo, version: int, key: str = "data.version") -> None:

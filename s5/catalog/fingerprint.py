@@ -53,6 +53,11 @@ def full_hash_of(paths: Iterable[Path]) -> str | None:
     return digest.hexdigest() if files else None
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether a path is a folder without files at any depth; hidden files do not count."""
+    return path.is_dir() and next(_inside(path), None) is None
+
+
 def _files(paths: Iterable[Path], most: int | None = _MOST_FILES) -> Sequence[tuple[str, Path]]:
     """Return files with their names, sorted. The names do not depend on where the folder lies."""
     found: list[tuple[str, Path]] = []

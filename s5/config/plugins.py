@@ -43,6 +43,8 @@ class PluginDataset:
         head: The task: `classification` or `regression`.
         about: A description in one line.
         class_names: The names of the classes, in the order of their numbers; runs store them. Empty without names.
+        needs_root: Whether `load` reads the folder `data.root`. Then a run is refused before it starts if that is not
+            set, and `load` always gets a path.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PluginDataset:
     head: Head = Head.classification
     about: str = ""
     class_names: Sequence[str] = ()
+    needs_root: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError if there are names, but not a different one for each class."""
@@ -207,7 +210,9 @@ def _import(folder: Path, content: str) -> Plugin:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UserError(f"plugins: {folder / FILE}: {_where(error, folder)}{type(error).__name__}: {error}") from error
+        raise UserError(
+            f"plugins: {folder / FILE}: {place_in(error, folder)}{type(error).__name__}: {error}"
+        ) from error
     if "jax" in sys.modules and not had_jax:
         raise UserError(
             f"plugins: {folder / FILE} imports JAX when it is imported; the launcher imports it too, without JAX",
@@ -226,7 +231,7 @@ def _declared(module: ModuleType, folder: Path) -> Plugin:
     return plugin
 
 
-def _where(error: BaseException, folder: Path) -> str:
+def place_in(error: BaseException, folder: Path) -> str:
     """Return the last file and line of the plug-in in an error's traceback, as text; "" if there is no such line."""
     trace, where = error.__traceback__, ""
     while trace is not None:

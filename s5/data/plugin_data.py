@@ -1,15 +1,16 @@
 """Loading of plug-ins' data sets: their examples are checked, padded, split and scaled."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int
 
-from s5.catalog import DataError, data_root
+from s5.catalog import DataError, check_available, data_root
 from s5.config.choices import Head
 from s5.config.data import DataConfig
-from s5.config.plugins import PluginDataset
+from s5.config.plugins import PluginDataset, place_in
 from s5.data.dataset import Dataset, Split
 from s5.data.split import random_splits, stratified_split
 from s5.errors import did_you_mean, shortened
@@ -31,10 +32,11 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
         The data set. Every feature is scaled to mean 0 and standard deviation 1 over the training split.
 
     Raises:
-        DataError: If an example does not fit the declaration; the message has the split, the example and the problem.
+        DataError: If `load` refuses its files, or an example does not fit the declaration; the message has the split,
+            the example and the problem.
     """
-    root = None if config.root is None else data_root(config.root)
-    loaded = own.load(root)
+    check_available(own.name, config.root)
+    loaded = _load(own, None if config.root is None else data_root(config.root))
     if isinstance(loaded, Examples):
         splits = _split(own, _check(own, "", loaded), config.split_seed)
     elif isinstance(loaded, Mapping) and set(loaded) == set(_SPLITS):
@@ -58,6 +60,20 @@ def load_plugin_data(own: PluginDataset, config: DataConfig) -> Dataset:
             for name, (inputs, labels, lengths) in splits.items()
         },
     )
+
+
+def _load(own: PluginDataset, root: Path | None) -> Any:
+    """Call `load`. What it says about its data by such an error is the user's to mend: trying again does not help."""
+    try:
+        return own.load(root)
+    except (ValueError, AssertionError, FileNotFoundError, NotADirectoryError) as error:
+        code = getattr(own.load, "__code__", None)
+        place = place_in(error, Path(code.co_filename).parent) if code is not None else ""
+        kind = "" if type(error) in (ValueError, AssertionError) and str(error) else f"{type(error).__name__}: "
+        raise DataError(
+            f"data.name={own.name}: {place}{kind}{error}",
+            hint="correct the files, data.root, or `load` in the plug-in",
+        ) from error
 
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # inputs (n, L, d), labels, lengths (n,)

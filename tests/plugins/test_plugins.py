@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -26,37 +25,7 @@ from s5.errors import UserError
 from s5.models.sequence_model import make_model
 from s5.plugins import Head, PluginDataset
 from s5.training.task import Task, check_same_task
-
-EXAMPLES = Path(__file__).parents[2] / "docs/examples"
-SMALL = ["model.d_model=8", "model.n_layers=1", "train.epochs=2", "train.batch_size=8"]
-
-
-@pytest.fixture
-def walks(tmp_path: Path) -> Path:
-    """A user's folder of CSV files of different lengths, with three classes of walks in the plane."""
-    rng = np.random.default_rng(0)
-    for label, (name, speed, turn) in enumerate((("slow", 0.1, 0.0), ("fast", 0.5, 0.0), ("turning", 0.3, 0.3))):
-        (tmp_path / "csv" / name).mkdir(parents=True)
-        for i in range(20):
-            n = int(rng.integers(40, 121))
-            angle = turn * np.arange(n) + rng.normal(0, 0.1, n).cumsum() + label
-            steps = speed * np.stack([np.cos(angle), np.sin(angle)], -1)
-            np.savetxt(tmp_path / "csv" / name / f"{i:02}.csv", steps, delimiter=",", header="dx,dy", comments="")
-    return tmp_path / "csv"
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """A copy of the example that a test may edit."""
-    return Path(shutil.copytree(EXAMPLES / "walks", tmp_path / "own"))
-
-
-def launch(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LAUNCH_RUNS": str(folder / "runs"), "LAUNCH_SLOTS": str(folder / "slots")}
-    command = [sys.executable, "-m", "launch.cli", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done
+from tests.plugins.command import EXAMPLES, SMALL, launch
 
 
 def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, tmp_path: Path) -> None:
@@ -85,7 +54,7 @@ def test_own_csv_files_are_trained_through_the_launcher(walks: Path, own: Path, 
     assert "--reuse" not in launch(tmp_path, "sweep", "others.yaml", "--dry-run").stderr
     (tmp_path / "empty").mkdir()
     for root, why in {"empty": "empty has none of its files", "null": "data.root is not set"}.items():
-        told = launch(tmp_path, "sweep", "others.yaml", f"data.root={root}", "--reuse", "--dry-run")
+        told = launch(tmp_path, "sweep", "others.yaml", f"data.root={root}", "--reuse", "--dry-run", code=2)
         assert why in told.stderr and "not reused" in told.stderr and "result is used" not in told.stderr
     first.write_text(text)
     assert "`--reuse` uses its result" in launch(tmp_path, "sweep", "others.yaml", "--dry-run").stderr

@@ -71,14 +71,18 @@ def test_missing_data_is_a_mistake_with_a_hint(tmp_path: Path) -> None:
     [
         (["--root", "csv"], 0, "train 22, val 4, test 4; 120 steps of 2; 3 classes"),
         (["--from", "csv"], 0, "read by its plug-in; nothing is converted"),
-        (["--root", "empty"], 2, "error: data.name=walks: no sequences"),
-        ([], 2, "error: walks: `load` of the plug-in failed: AssertionError: set data.root"),
+        (["--root", "empty"], 2, "empty: there are no files in this folder"),
+        (["--root", "other"], 2, "error: data.name=walks: plugin.py, line "),
+        (["--root", "other"], 2, "other has no files slow/*.csv or fast/*.csv"),
+        ([], 2, "error: data.root is not set, and data.name=walks is read from files"),
         (["--download"], 2, "error: --download: walks is a plug-in's data set"),
         (["--root", "csv", "--plugins", "gone"], 2, "error: plugins: gone: no such folder"),
     ],
 )
 def test_the_data_of_a_plugin_are_read_and_checked(tmp_path: Path, words: list[str], code: int, said: str) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("other files\n")
     for name in ("slow", "fast", "turning"):
         (tmp_path / "csv" / name).mkdir(parents=True)
         for number in range(10):
