@@ -16,7 +16,7 @@ from launch.store.attempts import LOG
 from launch.store.liveness import is_locked
 from launch.store.state import Reason
 from s5.run_dir.orphan_grace import KILL_ORPHAN_S
-from s5.run_dir.result import ATTEMPT_DIR_VARIABLE
+from s5.run_dir.result import ATTEMPT_DIR_VARIABLE, Exit
 
 # The signals that ask the command to stop; schedulers send the last two.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
@@ -27,6 +27,12 @@ FORWARDED_SIGNALS = frozenset((*STOP, KILL, signal.SIGCHLD))
 _DEFAULTS = frozenset((*FORWARDED_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGALRM, signal.SIGUSR1))
 
 _ORPHAN_POLL_S = 0.1
+
+# A scheduler that sends a signal to every process of a job may end the command before this process has the signal.
+_REQUEST_DELAY_S = 1.0
+
+# The exit code of a shell whose command a signal has ended is this plus the number of the signal.
+_BY_SIGNAL = 128
 
 # The first descriptor after stdin, stdout and stderr.
 _FIRST = 3
@@ -128,7 +134,13 @@ class Child:
                     self._ask(lambda: Reason.TIMEOUT)
         # The command is not reaped yet, so its pid still names its group: kill processes that it left behind.
         self._kill_group()
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        if self.asked is None and code:
+            received = signal.sigtimedwait((*STOP, KILL), _REQUEST_DELAY_S if was_stopped(code) else 0)
+            if received is not None:
+                self.killed = received.si_signo == KILL
+                self.asked = stopped()
+        return code
 
     def _ask(self, why: Callable[[], Reason]) -> None:
         """Ask the command to stop, only once: schedulers repeat signals, and a second one may end it too early."""
@@ -140,6 +152,11 @@ class Child:
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
+
+
+def was_stopped(code: int) -> bool:
+    """Return whether another process may have stopped a command with this exit code; negative for a signal."""
+    return code == Exit.STOPPED or {-code, code - _BY_SIGNAL} & {*STOP, KILL, signal.SIGKILL} != set()
 
 
 def _wait_for_signal(timeout_s: float) -> int | None:

@@ -51,6 +51,10 @@ class Host(ABC):
         """Return the reason for a request to stop. Called once, after the request was forwarded."""
 
     @abstractmethod
+    def ending_reason(self) -> Reason | None:
+        """Return why the scheduler is ending the job; None if it is not. Called if a command was stopped unasked."""
+
+    @abstractmethod
     def job_is_gone(self, record: AttemptRecord) -> bool:
         """Return whether the scheduler knows for certain that an attempt on another machine has ended."""
 
@@ -85,6 +89,9 @@ class LocalHost(Host):
     def stop_reason(self) -> Reason:
         """Return INTERRUPTED: without a scheduler, the user or the launcher has sent the signal."""
         return Reason.INTERRUPTED
+
+    def ending_reason(self) -> None:
+        """Return None: nothing but signals ends an attempt."""
 
     def job_is_gone(self, record: AttemptRecord) -> bool:
         """Return False: without a scheduler nothing is known about other machines."""

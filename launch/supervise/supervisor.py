@@ -36,7 +36,7 @@ from launch.store.run_result import (
 from launch.store.state import RESUMABLE, Reason
 from launch.supervise.arguments import SupervisorArgs
 from launch.supervise.attempt_command import AttemptCommand
-from launch.supervise.child import FORWARDED_SIGNALS, KILL, STOP, Child, NotStarted, end_orphan
+from launch.supervise.child import FORWARDED_SIGNALS, KILL, STOP, Child, NotStarted, end_orphan, was_stopped
 from launch.supervise.classify import ExitInfo, classify, read_tail
 from launch.supervise.container_session import ContainerSession, end_container
 from launch.supervise.host import Host, LocalHost
@@ -190,11 +190,13 @@ class Supervisor:
         if not finished and code == 0 and self._run.command is not None:
             write_empty_result(claim.path)
             finished = True
+        oom_killed = code < 0 and self._container.ran_out_of_memory()
+        if not finished and asked is None and not oom_killed and was_stopped(code):
+            asked = self._host.ending_reason()
         if asked and self._is_cancelled():
             asked = Reason.CANCELLED
         log = "" if finished else read_tail(os.path.join(claim.path, LOG))
         found = None if finished or asked else self._container.find(code, log)
-        oom_killed = code < 0 and self._container.ran_out_of_memory()
         ending = found or classify(code, finished=finished, asked=asked, oom_killed=oom_killed, log=log)
         if ending.reason is Reason.TIMEOUT and ending.message is None:
             limit = self._command.resources.timeout_min

@@ -72,6 +72,21 @@ def _preempt(slurm: Slurm, job: str) -> None:
     )
 
 
+@pytest.mark.parametrize("ending", ["sleep 100", "trap 'exit 143' TERM; sleep 100", "sleep 100; exit $?"])
+def test_commands_that_scancel_ends_are_interrupted_and_not_requeued(
+    project: Project, slurm: Slurm, ending: str
+) -> None:
+    """Slurm sends SIGTERM to every process of a job: a command may end before its supervisor has the signal."""
+    script = f"echo x >> {project.folder}/starts; {ending}"
+    project.sweep(runs=6, command=["bash", "-c", script], retry={"killed": 3, "crash": 3})
+    project.launch("sweep", "x.yaml", "--on", "test")
+    project.until_started(6)
+    slurm.call("scancel", *{line.partition("_")[0] for line in slurm.jobs("%i")})
+    assert wait_until(lambda: not slurm.jobs(), 60), slurm.jobs()
+    assert [project.reasons(view.run_dir) for view in project.views()] == 6 * [["interrupted"]]
+    assert len(project.starts()) == 6
+
+
 def test_what_waits_in_the_queue_is_kept_from_a_node_that_kills_runs(project: Project, slurm: Slurm) -> None:
     project.profile(exclude_after=1, exclude="node4")
     project.sweep(runs=3, max_parallel=1)

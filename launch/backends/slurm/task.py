@@ -138,6 +138,14 @@ class SlurmTask(Host):
 
     def stop_reason(self) -> Reason:
         """Return the reason for a signal: Slurm sends the same signals for preemption, time limit and scancel."""
+        if (ending := self.ending_reason()) is not None:
+            return ending
+        left = None if self._end is None else self._end - time.time()
+        timed = left is not None and left <= self._record.signal_delay_s + EARLY_S
+        return Reason.TIMEOUT if timed else Reason.PREEMPTED
+
+    def ending_reason(self) -> Reason | None:
+        """Ask Slurm why it is ending or preempting the job; return None if it is not, or does not answer."""
         from launch.backends.slurm.squeue import RUNNING  # few tasks are asked to stop
 
         try:
@@ -149,13 +157,11 @@ class SlurmTask(Host):
         self._is_ending = bool(said) and said.get("JobState") not in RUNNING - {"COMPLETING"}
         if not self._is_ending:  # of an ending job, EndTime is the present moment
             self._end = _moment(said.get("EndTime", "")) or self._end
-        left = None if self._end is None else self._end - time.time()
         if said.get("PreemptTime", "None") != "None":
             return Reason.PREEMPTED  # preempted with grace: Slurm does not requeue a job that ends by itself
-        if self._is_ending:
-            return Reason.TIMEOUT if left is not None and left <= 0 else Reason.INTERRUPTED
-        timed = left is not None and left <= self._record.signal_delay_s + EARLY_S
-        return Reason.TIMEOUT if timed else Reason.PREEMPTED
+        if not self._is_ending:
+            return None
+        return Reason.TIMEOUT if self._end is not None and self._end <= time.time() else Reason.INTERRUPTED
 
     def job_is_gone(self, record: AttemptRecord) -> bool:
         """Return whether Slurm knows that no process works on an attempt that ran on another node."""

@@ -133,6 +133,22 @@ def test_what_a_signal_means(
 
 
 @pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("JobState=RUNNING PreemptTime=None", None),
+        ("JobState=SIGNALING PreemptTime=2026-01-01T00:00:00", Reason.PREEMPTED),
+        ("JobState=CANCELLED PreemptTime=None", Reason.INTERRUPTED),
+        (None, None),
+    ],
+)
+def test_whether_slurm_ends_the_job(
+    tmp_path: Path, clients: Callable[..., None], said: str | None, reason: Reason | None
+) -> None:
+    clients("scontrol", said or "", code=0 if said else 1)
+    assert make(tmp_path, {"SLURM_JOB_END_TIME": str(int(time.time()) + 20)}).ending_reason() is reason
+
+
+@pytest.mark.parametrize(
     ("outcome", "reason", "more", "code", "requeued"),
     [
         (Outcome.DONE, Reason.SUCCESS, {}, 0, False),
