@@ -61,6 +61,11 @@ def fill(words: Sequence[str], parameters: Mapping[str, Any], seed: int, folders
     return tuple(filled)
 
 
+def names_in(words: Sequence[str]) -> set[str]:
+    """Return the names of the parameters that the words of a command have in braces."""
+    return {found[1] for word in words for found in _PLACEHOLDER.finditer(word) if found[1] is not None}
+
+
 def _placed(word: str, folders: Sequence[str]) -> str:
     if "." not in word and os.sep not in word:
         return word

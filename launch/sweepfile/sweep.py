@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import printable
+from launch.specs.parameters import names_in
 from launch.store.manifest import BLOCK
 from launch.store.records import PublishedNumber
 from launch.sweepfile.after import MAX_NAME, NAME
-from launch.sweepfile.blocks import Block, read_file
+from launch.sweepfile.blocks import TOP_KEYS, Block, read_file
 from launch.sweepfile.command_line import CommandLine, read_command_line
 from launch.sweepfile.exclude import same_value
 from launch.sweepfile.expand import ResolvedBlock, resolve_blocks
@@ -32,6 +33,8 @@ RETRY_DEFAULTS: dict[str, int] = {
     "user_error": 0,
     "start": 0,
 }
+# A program may have parameters of these names; typed on the command line, they are more likely meant for the file.
+_FILE_KEYS = frozenset(TOP_KEYS) - {"experiment", "seeds", "resources", "plugins"}
 DEFAULT_METRIC = "test/accuracy"
 MAX_RETRIES = 1000
 
@@ -80,10 +83,8 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
     metric = section.get("metric")
     metric = DEFAULT_METRIC if metric is None else place.key("metric").text(metric, "such as test/accuracy")
     leaves = resolve_blocks(block, fixed)
+    _refuse_file_keys(fixed, leaves, place)
     if _all_train(leaves):
-        if fixed.texts.get("name", "").startswith("name="):
-            hint = f"write `name: {fixed.values['name']}` into {place.file}"
-            raise Place("command line").key("name").error("the name of a sweep belongs in its file", hint)
         check_metric(metric, place.key("metric"))
     runs, warnings = expand_runs(block, leaves, place)
     parallel, at = section.get("max_parallel"), place.key("max_parallel")
@@ -118,7 +119,9 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     if fixed.experiments:
         raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
     block = Block(place=place, experiments=(experiment,), places={"experiment": place})
-    runs, _ = expand_runs(block, resolve_blocks(block, fixed), place)
+    leaves = resolve_blocks(block, fixed)
+    _refuse_file_keys(fixed, leaves, None)
+    runs, _ = expand_runs(block, leaves, place)
     return Sweep(name=_name_of(experiment, overrides), file=None, runs=runs)
 
 
@@ -153,6 +156,33 @@ def _published(
             settings = {BLOCK: names.pop(), **settings}
         numbers.append(replace(number, settings=settings))
     return tuple(numbers)
+
+
+def _refuse_file_keys(fixed: CommandLine, leaves: list[ResolvedBlock], file: Place | None) -> None:
+    """Raise if the command line has a key of the sweep file that is not a parameter in the file too.
+
+    Args:
+        fixed: The overrides of the command line.
+        leaves: The resolved blocks.
+        file: The sweep file; None for a single run.
+    """
+    named = (key for leaf in leaves for key in (*leaf.block.places, *_varied(leaf), *names_in(leaf.block.command or ())))
+    parameters = {key.partition(".")[0] for key in named}
+    for key, value in fixed.values.items():
+        section = key.partition(".")[0]
+        if section not in _FILE_KEYS or section in parameters:
+            continue
+        at = Place("command line").key(key)
+        if file is None:
+            raise at.error("a key of a sweep file", "write a file with it; `launch sweep FILE` starts it")
+        what = "the name of a sweep belongs in its file" if key == "name" else "it is a key of the sweep file"
+        there = f"`{key}: {printable(str(value))}`" if key == section else f"`{section}:`"
+        own = "" if _all_train(leaves) else "; a program's own parameter stands under base or grid"
+        raise at.error(what, f"write {there} into {file.file}{own}")
+
+
+def _varied(leaf: ResolvedBlock) -> set[str]:
+    return {key for axis in leaf.block.axes for key in axis.places}
 
 
 def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[PublishedRow, list[ResolvedBlock]]]:

@@ -53,7 +53,8 @@ def unknown_key_error(
 
 
 def _tops(keys: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    # The hash of the plug-ins is computed, never typed.
+    return list(dict.fromkeys(top for key in keys if (top := key.partition(".")[0]) != "plugin_hash"))
 
 
 def _is_of_another_family(name: str) -> bool:
