@@ -92,6 +92,11 @@ def _single_verb(words: Sequence[str]) -> None:
             f"{several.pop()}: this command trains one run",
             hint="`launch sweep FILE` trains many: `grid: {optim.lr: [0.001, 0.002]}` and `seeds: 3` in FILE",
         )
+    if any(word.partition("=")[0] in ("--cfg", "-c") for word in words):
+        raise UserError(
+            "--cfg: this command trains a run; it does not print configurations",
+            hint="`launch show EXPERIMENT key=value …` prints the whole configuration",
+        )
     parser = argparse.ArgumentParser(prog="python -m s5", usage="python -m s5 experiment=NAME [key=value ...]")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--run-dir", type=Path)

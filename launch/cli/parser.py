@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
 # Verbs that are about stored runs, wherever these were submitted to. The other verbs with `--on` have their own.
 _OF_STORED_RUNS = {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm", "show"}
+# Options of Hydra's programs that print a configuration.
+_HYDRA_CONFIG = {"--cfg", "-c"}
 # The message of argparse for a value that is not allowed.
 _INVALID_CHOICE = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)")
 
@@ -99,7 +101,10 @@ class Parser(argparse.ArgumentParser):
         message = unknown("option", word, self.options())
         if others:
             message = f"{word} is an option of {' and '.join(others)}, not of {action[0]}"
-        raise LaunchError(f"{self.prog}: {message}", hint=f"`{self.prog} --help` lists the options")
+        hint = f"`{self.prog} --help` lists the options"
+        if word in _HYDRA_CONFIG:
+            hint = "`launch show EXPERIMENT key=value …` prints the whole configuration"
+        raise LaunchError(f"{self.prog}: {message}", hint=hint)
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Write the help to stdout; raise if it cannot be written."""

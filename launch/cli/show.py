@@ -1,4 +1,4 @@
-"""`launch show`: shows what is stored about one run."""
+"""`launch show`: shows what is stored about one run, or the configuration of a recipe."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from launch.cli import console, formatting
-from launch.errors import ExitCode
+from launch.errors import ExitCode, LaunchError
+from launch.grammar import format_value
 from launch.results.format import MISSING, value_text
+from s5.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 EXAMPLES = """
 launch show digits-s5-lr=0.001-s0             the beginning of an id, if no other run begins so
 launch show mnist5k/mnist5k-sequential-s2-7c01be94
+launch show digits/s5                         all settings of a recipe
+launch show digits/s5 model=lru optim.lr=0.002
 launch show digits-s5-s0-33603ae7 --json | jq '.config."optim.lr"'
 """
 
@@ -33,14 +37,21 @@ _DIGITS = 8  # of the hash of data
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run id, the beginning of one, or SWEEP/RUN; or EXPERIMENT, such as digits/s5"
+    )
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="changes of the recipe EXPERIMENT")
+    parser.add_argument(
+        "--plugins", metavar="PLUGIN", action="append", default=[], help="a folder or entry point that has EXPERIMENT"
+    )
     parser.add_argument(
         "--hash-data", action="store_true", help="hash all raw data of the run, as they are now; reads every file whole"
     )
     parser.add_argument("--json", action="store_true", help="one object with everything, also the whole configuration")
     parser.description = (
         "Show one run: its state, what its configuration sets differently from the recipe, its command, its results, "
-        "its attempts with their times and reasons, the version of its code, and its files."
+        "its attempts with their times and reasons, the version of its code, and its files. Or print the whole "
+        "configuration of a recipe as YAML, with --json as JSON."
     )
 
 
@@ -49,7 +60,10 @@ def execute(args: argparse.Namespace) -> int:
     from launch.actions.describe import describe_run, hash_data
     from launch.actions.targets import find_run
     from launch.cli.location import open_location
+    from s5.config.search_path import experiment_names
 
+    if args.overrides or args.plugins or args.run in experiment_names():
+        return _show_recipe(args)
     store = open_location(args)
     name, run_id = find_run(store, args.run)
     run = describe_run(store.sweep(name), run_id)
@@ -64,6 +78,22 @@ def execute(args: argparse.Namespace) -> int:
         found = hashed["data_hash"]
         told = f"sha256 {found}, of the files as they are now" if found else "none: there are no raw files here"
         console.print_out(f"{'data hash':<12}{told}")
+    return ExitCode.OK
+
+
+def _show_recipe(args: argparse.Namespace) -> int:
+    """Print the configuration of a recipe."""
+    from s5.config.compose import compose
+    from s5.config.identity import to_dict
+    from s5.config.yaml_text import yaml_text
+
+    plugins = [f"plugins={format_value(args.plugins)}"] if args.plugins else []
+    try:
+        values = to_dict(compose([*plugins, f"experiment={args.run}", *args.overrides]))
+    except UserError as error:
+        raise LaunchError(error.message, hint=error.hint) from error
+    text = json.dumps(values, indent=2, ensure_ascii=False) if args.json else yaml_text(values).rstrip()
+    console.print_out(text)
     return ExitCode.OK
 
 

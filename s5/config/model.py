@@ -17,8 +17,12 @@ class ModelConfig:
 
     Attributes:
         kind: The name of the family. It belongs to the class: choose it with `model=s5`, never set it.
+        n_layers: Layers of the model.
         d_model: H, features of a layer.
+        bidirectional: Whether each layer also reads the sequence backwards.
+        prenorm: Whether a layer normalises its input; else its output, after the skip connection.
         bn_momentum: Weight of the old statistics in batch normalisation's running averages.
+        dropout: The share of features that training sets to zero, the same ones at all steps of a sequence.
         step_rescale: Factor on the step sizes: the sampling interval of these data over that of the training data.
         remat: The activations that the backward pass recomputes, which takes time and saves memory.
         encoder: The encoder of an input step.

@@ -14,6 +14,8 @@ class OptimConfig:
     Attributes:
         lr: Learning rate of the regular parameters.
         ssm_lr: Learning rate of the SSM's own parameters.
+        groups: The parameters that have `ssm_lr`, and those that decay.
+        dt_global: Whether the step sizes of the SSM train as regular parameters: with `lr`, and with decay.
         weight_decay: Decoupled weight decay of the parameter groups that decay.
         warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
         lr_min: The final learning rate of `schedule=cosine`, and the lowest of `schedule=plateau`.

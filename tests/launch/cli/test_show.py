@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from launch.cli import main
 from launch.store.state import Reason, State
@@ -112,3 +113,24 @@ def test_facts_that_have_parts_are_lines_of_text(runs: Path, capsys: pytest.Capt
         assert main(["show", run_id_of(made)]) == 0
         assert re.search(wanted, printed := capsys.readouterr().out), printed
         assert "{" not in printed
+
+
+def test_the_whole_configuration_of_a_recipe_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "digits/s5", "model=lru", "optim.lr=0.25"]) == 0
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert values["optim"]["lr"] == 0.25 and values["model"]["r_max"] == 1.0 and values["data"]["name"] == "digits"
+    assert main(["show", "pixel/smnist", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["name"] == "mnist"
+    assert main(["show", "digits/s55", "seed=1"]) == 2
+    assert "did you mean digits/s5?" in capsys.readouterr().err
+    walks = str(Path(__file__).parents[3] / "docs/examples/walks")
+    assert main(["show", "walks/s5", "--plugins", walks]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["data"]["name"] == "walks"
+
+
+@pytest.mark.parametrize("verb", [["run", "digits/s5"], ["sweep", "small.yaml"], ["show", "digits/s5"]])
+def test_hydra_s_option_for_the_configuration_names_the_command(
+    verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb, "--cfg", "job"]) == 2
+    assert "`launch show EXPERIMENT key=value …` prints the whole configuration" in capsys.readouterr().err
