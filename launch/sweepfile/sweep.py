@@ -166,8 +166,7 @@ def _refuse_file_keys(fixed: CommandLine, leaves: list[ResolvedBlock], file: Pla
         leaves: The resolved blocks.
         file: The sweep file; None for a single run.
     """
-    named = (key for leaf in leaves for key in (*leaf.block.places, *_varied(leaf), *names_in(leaf.block.command or ())))
-    parameters = {key.partition(".")[0] for key in named}
+    parameters = {key.partition(".")[0] for leaf in leaves for key in _named(leaf.block)}
     for key, value in fixed.values.items():
         section = key.partition(".")[0]
         if section not in _FILE_KEYS or section in parameters:
@@ -181,8 +180,9 @@ def _refuse_file_keys(fixed: CommandLine, leaves: list[ResolvedBlock], file: Pla
         raise at.error(what, f"write {there} into {file.file}{own}")
 
 
-def _varied(leaf: ResolvedBlock) -> set[str]:
-    return {key for axis in leaf.block.axes for key in axis.places}
+def _named(block: Block) -> set[str]:
+    """Return the parameters that a block sets, varies, or has in its command."""
+    return {*block.places, *(key for axis in block.axes for key in axis.places), *names_in(block.command or ())}
 
 
 def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[PublishedRow, list[ResolvedBlock]]]:

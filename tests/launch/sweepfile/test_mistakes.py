@@ -337,7 +337,9 @@ def test_the_name_of_a_sweep_on_the_command_line_belongs_in_its_file(tmp_path: P
     assert caught.value.hint == f"write `name: two` into {file}"
 
 
-@pytest.mark.parametrize("argument", ["max_parallel=1", "metric=acc", "retry.crash=2", "name=b2", "+after=x", "grid.a=1"])
+@pytest.mark.parametrize(
+    "argument", ["max_parallel=1", "metric=acc", "retry.crash=2", "name=b2", "+after=x", "grid.a=1"]
+)
 @pytest.mark.parametrize("text", ["experiment: digits/s5", "command: [echo, '{a}']\nbase: {a: 1}"])
 def test_a_key_of_the_sweep_file_is_refused_on_the_command_line(
     load: Callable[..., Sweep], text: str, argument: str
