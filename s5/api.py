@@ -50,7 +50,11 @@ def make_model(config: Config, *, d_input: int | None = None, d_output: int | No
         config: The configuration.
         d_input: Features of an input step, or number of different tokens; None for the data set's number.
         d_output: Number of classes, or features of an output step; None for the data set's number.
+
+    Raises:
+        TypeError: If `config` is only a part of a configuration, such as `config.model`.
     """
+    _check_whole(config)
     info = dataset_info(config.data.name)
     with jax.ensure_compile_time_eval():  # NumPy draws the initial values, and cannot read what JAX traces
         return sequence_model.make_model(
@@ -60,6 +64,14 @@ def make_model(config: Config, *, d_input: int | None = None, d_output: int | No
             nnx.Rngs(config.seed),
             head=Head(info.head),
             compat=compat_switches(config.compat),
+        )
+
+
+def _check_whole(config: object) -> None:
+    if not isinstance(config, Config):
+        raise TypeError(
+            f"s5.make_model takes the whole configuration that s5.make_config returns, not a {type(config).__name__}; "
+            "its data set decides the head, and its seed the initial values: s5.make_model(config)"
         )
 
 

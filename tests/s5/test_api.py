@@ -160,3 +160,10 @@ def test_the_command_writes_weights_and_a_program(run: s5.StoredRun, tmp_path: P
     s5.load_weights(model, tmp_path / "w.safetensors")
     inputs = np.ones((2, 64, 1), np.float32)
     np.testing.assert_allclose(s5.load_program(tmp_path / "p.bin")(inputs), model(inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_a_part_of_a_configuration_is_not_taken_for_the_whole() -> None:
+    # In another process: here the types of arguments are checked before the function is called.
+    code = "import s5; s5.make_model(s5.make_config('model=lru').model, d_input=1, d_output=2)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert "takes the whole configuration that s5.make_config returns, not a LRUConfig" in told.splitlines()[-1]

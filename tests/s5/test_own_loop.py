@@ -20,4 +20,5 @@ def test_the_page_is_a_script(tmp_path: Path) -> None:
     first, last = (float(done.stdout.split(f"epoch {epoch}: loss ")[1].split()[0]) for epoch in (0, 4))
     assert last < first
     assert float(done.stdout.split("right: ")[1].split()[0]) > 0.9
+    assert "logits: (4, 2)" in done.stdout
     assert "classes: ['falls', 'rises']" in done.stdout

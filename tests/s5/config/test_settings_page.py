@@ -41,7 +41,7 @@ def test_the_page_has_every_key_with_its_default() -> None:
             continue  # another test's
         own = rows(f"model={kind}")
         assert own and not own.keys() & common.keys()
-        expected = flat(to_dict(Config(model=family())))
+        expected = flat(to_dict(Config(model=family(kind=kind))))
         assert expected.pop("model.kind") == kind
         shown = {**general, **common, **own}
         assert shown.keys() == expected.keys()
