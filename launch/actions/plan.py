@@ -29,6 +29,7 @@ from launch.errors import ConfigError, LaunchError, collect_errors, plural
 from launch.grammar import format_value
 from launch.specs.choices import RuntimeName
 from launch.specs.environment import clean_environment, dropped_settings
+from launch.store.files import SNAPSHOTS, check_writable
 from launch.store.run_dirs import RunDirPlan, plan_run_dirs
 from launch.store.state import State
 from launch.supervise.wandb_key import find_key
@@ -314,6 +315,9 @@ def _find_obstacles(
         check_predecessors(runs, predecessors, state)
     obstacles += find_obstacles(runs, _environment(profile))
     if left:  # runs that are done need no resources
+        setting = f"change the `runs_dir` of {profile.file}, or add `--runs DIR`" if profile.runs_dir else None
+        with collect_errors(obstacles):
+            check_writable(state.folder, str(store.root / SNAPSHOTS), hint=setting)
         with collect_errors(obstacles):
             notes += backend.check(left)
     return obstacles

@@ -20,10 +20,11 @@ from launch.checks.check import Check, Level, fail, ok, warn
 from launch.checks.runtimes import examine_runtimes
 from launch.checks.slurm import examine_cluster
 from launch.containers.programs import run_program
-from launch.errors import LaunchError
+from launch.errors import LaunchError, StoreError
 from launch.own_s5 import FOREIGN, HINT
 from launch.profiles.profile import Profile
 from launch.specs.choices import BackendName
+from launch.store.files import check_writable
 from launch.store.state import Reason, State
 from launch.store.store import Store
 
@@ -175,8 +176,10 @@ def check_runs(root: Path) -> Iterator[Check]:
     if not there.is_dir():
         yield fail("runs", f"{there} is not a folder", "--runs names another")
         return
-    if not os.access(there, os.W_OK | os.X_OK):
-        yield fail("runs", f"{there} cannot be written", "--runs or $LAUNCH_RUNS names another folder")
+    try:
+        check_writable(str(root))
+    except StoreError as error:
+        yield fail("runs", f"{there} cannot be written", error.hint)
         return
     free = shutil.disk_usage(there).free
     what = f"{root}" if there == root.absolute() else f"{root} (not made yet)"

@@ -23,15 +23,18 @@ SNAPSHOTS = ".snapshots"
 
 _passed: dict[str, int] = {}
 
-_DENIED = "you may not write there; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write"
+_OTHER_RUNS = (
+    "`--runs DIR` names another folder for the runs, and wins over `runs_dir` of a profile and $LAUNCH_RUNS"
+)
+_DENIED = f"you may not write there; {_OTHER_RUNS}"
 _HINTS = {
     errno.ENOSPC: "free some space, then type the command again: it continues where it stopped",
     errno.EDQUOT: "your quota is used up; free some space, then type the command again",
-    errno.EROFS: "the file system is read-only; use another folder for the runs: LAUNCH_RUNS=/a/folder/you/may/write",
+    errno.EROFS: f"the file system is read-only; {_OTHER_RUNS}",
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
-    errno.ENAMETOOLONG: "the path is too long; set LAUNCH_RUNS to a folder for the runs with a shorter path",
-    errno.ENOTDIR: "a part of the path is a file, not a folder; move the file, or set LAUNCH_RUNS to another folder",
+    errno.ENAMETOOLONG: f"the path is too long; {_OTHER_RUNS}",
+    errno.ENOTDIR: f"a part of the path is a file, not a folder; move the file; {_OTHER_RUNS}",
 }
 
 
@@ -56,7 +59,8 @@ def store_error(error: OSError, doing: str) -> StoreError:
     hint = _HINTS.get(error.errno or 0)
     if hint == _DENIED and isinstance(error.filename, str):
         hint = _owner_hint(error.filename) or hint
-    return StoreError(f"cannot {doing}: {what}", hint=hint)
+    python_hint = hint and hint.replace("`--runs DIR`", "`runs=DIR`")
+    return StoreError(f"cannot {doing}: {what}", hint=hint, python_hint=python_hint)
 
 
 def _owner_hint(path: str) -> str | None:
@@ -68,7 +72,7 @@ def _owner_hint(path: str) -> str | None:
     with suppress(OSError, KeyError):
         owner = os.stat(path).st_uid
         # A folder of root is where root keeps its files, such as /opt, unless it has runs of root.
-        if owner != os.getuid() and (owner or _is_in_a_sweep(path)):
+        if owner != os.getuid() and (owner or _has_runs(path)):
             name = pwd.getpwuid(owner).pw_name
             return (
                 f"{path} belongs to {name}: users share a folder of runs through a common group, "
@@ -77,9 +81,30 @@ def _owner_hint(path: str) -> str | None:
     return None
 
 
-def _is_in_a_sweep(path: str) -> bool:
-    """Return whether a path is a sweep, a run or a file of one of them."""
-    return any(os.path.isdir(os.path.join(folder, "manifest")) for folder in (path, *map(str, Path(path).parents)))
+def _has_runs(path: str) -> bool:
+    """Return whether a path is a folder of runs, a sweep, a run or a file of one of them."""
+    folders = (path, *map(str, Path(path).parents))
+    return any(os.path.isdir(os.path.join(folder, name)) for folder in folders for name in ("manifest", SNAPSHOTS))
+
+
+def check_writable(*folders: str, hint: str | None = None) -> None:
+    """Raise if a folder, or the nearest one above it that exists, cannot be written. Nothing is made.
+
+    Args:
+        folders: The folders.
+        hint: How to name another folder, if the folder does not belong to another user; None for the usual hint.
+
+    Raises:
+        StoreError: For the first such folder.
+    """
+    for folder in folders:
+        there = os.path.abspath(folder)
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if os.path.isdir(there) and not os.access(there, os.W_OK | os.X_OK):
+            number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+            problem = store_error(PermissionError(number, os.strerror(number), there), f"write {folder}")
+            raise StoreError(problem.message, hint=hint if problem.hint == _DENIED and hint else problem.hint)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def acquire(path: str, *, wait: bool = False) -> int | None:
             taken = locks.lock_fd(fd, wait=wait)
         except OSError as error:
             os.close(fd)
-            hint = "the file system has no locks; set LAUNCH_RUNS to a folder on a file system with locks"
+            hint = "the file system has no locks; `--runs DIR` names a folder on another one"
             raise StoreError(f"cannot lock {path}: {os.strerror(error.errno or 0)}", hint=hint) from error
         if taken and _is_at(fd, path):
             return fd

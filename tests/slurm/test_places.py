@@ -211,7 +211,7 @@ def test_a_folder_of_another_user_says_whose_it_is(shared: Path, slurm: Slurm) -
     assert wait_until(lambda: not slurm.jobs(), 60)
     (shared / "x.yaml").write_text(json.dumps({"experiment": "digits/s5", "command": ["true"], "seeds": 2}))
     bob.launch("status", "x")
-    bob.launch("sweep", "x.yaml", "--on", "test", "--dry-run")
+    assert "belongs to daemon" in bob.launch("sweep", "x.yaml", "--on", "test", "--dry-run", code=2)
     said = bob.launch("sweep", "x.yaml", "--on", "test", code=2)
     assert "belongs to daemon: users share a folder of runs through a common group" in said
     assert '"To hand a sweep to a colleague" in docs/slurm.md' in said

@@ -74,6 +74,7 @@ def test_runs_that_cannot_be_written_fail(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     (check,) = doctor.check_runs(tmp_path / "runs")
     assert (check.level, check.message) == (Level.FAIL, f"{tmp_path} cannot be written")
+    assert "`--runs DIR` names another folder" in (check.advice or "")
 
 
 def test_a_file_in_the_place_of_runs_fails(tmp_path: Path) -> None:

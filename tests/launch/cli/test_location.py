@@ -226,3 +226,31 @@ def test_the_command_that_resumes_a_retry_names_its_profile(place: Path, capsys:
     assert commands(err)[1:] == [["sweep", "y.yaml", *on], ["retry", "y", *on]]
     logs, again, retry = commands(typed("retry", "y", *on, capsys=capsys)[2])
     assert (logs[1][:2], again, retry) == ("y/", ["sweep", "y.yaml", *on], ["retry", "y", *on])
+
+
+@pytest.mark.parametrize(
+    ("options", "denied", "hint"),
+    [
+        (["--on", "station"], "far away", "change the `runs_dir` of slurm/station.yaml, or add `--runs DIR`"),
+        ([], "runs", "`--runs DIR` names another folder for the runs"),
+        ([], "runs/.snapshots", "`--runs DIR` names another folder for the runs"),
+    ],
+)
+@pytest.mark.parametrize("mode", [["--dry-run"], []])
+def test_a_folder_of_runs_that_cannot_be_written_is_in_the_way(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    denied: str,
+    hint: str,
+    mode: list[str],
+) -> None:
+    (place.parent / denied).mkdir(parents=True)
+    real = os.access  # root, who may run the tests, may write into every folder
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith(denied) and real(path, mode))
+    code, _, err = typed("sweep", "x.yaml", *mode, *options, capsys=capsys)
+    assert code == 2
+    assert f"cannot write {place.parent / denied}" in err and "Permission denied" in err
+    assert hint in err
+    assert list((place.parent / denied).iterdir()) == []

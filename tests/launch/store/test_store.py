@@ -187,8 +187,8 @@ def test_no_such_sweep_or_run(sweep: SweepStore) -> None:
     ("number", "hint"),
     [
         (errno.ENOSPC, "free some space, then type the command again"),
-        (errno.EROFS, "LAUNCH_RUNS="),
-        (errno.EACCES, "LAUNCH_RUNS="),
+        (errno.EROFS, "`--runs DIR` names another folder"),
+        (errno.EACCES, "and wins over `runs_dir` of a profile"),
         (errno.EDQUOT, "quota"),
     ],
     ids=["full disk", "read-only file system", "no right to write", "quota"],
