@@ -23,9 +23,7 @@ SNAPSHOTS = ".snapshots"
 
 _passed: dict[str, int] = {}
 
-_OTHER_RUNS = (
-    "`--runs DIR` names another folder for the runs, and wins over `runs_dir` of a profile and $LAUNCH_RUNS"
-)
+_OTHER_RUNS = "`--runs DIR` names another folder for the runs, and wins over `runs_dir` of a profile and $LAUNCH_RUNS"
 _DENIED = f"you may not write there; {_OTHER_RUNS}"
 _HINTS = {
     errno.ENOSPC: "free some space, then type the command again: it continues where it stopped",
