@@ -130,6 +130,7 @@ def _rank(view: RunView) -> int:
 
 def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:
     from launch.cli.tables import runs_table
+    from launch.results.latest import divide
 
     if views:
         console.print_out(runs_table(views, time.time()))
@@ -137,6 +138,12 @@ def _runs(name: str, views: Sequence[RunView], state: SweepState) -> None:
     console.note(
         f"{name}: {formatting.plural(len(views), 'run')}" + (f": {formatting.state_words(counts)}" if counts else "")
     )
+    earlier = {view.run_id for view in divide(state.views(), state.manifest).superseded}
+    if count := sum(view.run_id in earlier for view in views):
+        what = "1 of them is an earlier run" if count == 1 else f"{count:,} of them are earlier runs"
+        console.note(
+            f"{name}: {what}: the sweep as last submitted has another configuration; `launch results` leaves them out"
+        )
     advise(name, formatting.count_free(views), formatting.first_failed(views), manifest=state.manifest)
 
 

@@ -32,7 +32,7 @@ class Selection:
     """The runs of a sweep, by whether they count.
 
     Attributes:
-        current: The runs of the sweep as it was last submitted.
+        current: The runs of the sweep as it was last submitted, in the order of its file, then other seeds of these.
         superseded: The runs of earlier submissions, whose configuration it does not have any more.
         repeated: The runs with the configuration and the seed of another run, which counts instead.
     """
@@ -61,18 +61,19 @@ def divide(views: Sequence[RunView], manifest: Manifest) -> Selection:
     """Divide runs of a sweep by whether they count; see `Selection`."""
     repeated = _repeated(views)
     rest = [view for view in views if view.run_id not in repeated]
-    listed = {repeated.get(run_id, run_id) for run_id in _last_submissions(manifest)}
+    listed = list(dict.fromkeys(repeated.get(run_id, run_id) for run_id in _last_submissions(manifest)))
+    place = {run_id: number for number, run_id in enumerate(listed)}
     # Usually all are listed, and no file must be read.
-    if listed and not all(view.run_id in listed for view in rest):
-        latest = {_configuration(view) for view in rest if view.run_id in listed} - {None}
-        current = [view for view in rest if view.run_id in listed or _configuration(view) in latest]
+    if listed and not all(view.run_id in place for view in rest):
+        latest = {_configuration(view) for view in rest if view.run_id in place} - {None}
+        current = [view for view in rest if view.run_id in place or _configuration(view) in latest]
     else:
         current = rest
     if manifest.has_dependencies:
         current = _drop_stale(current, repeated, DependencyGraph(manifest))
     kept = {view.run_id for view in current}
     return Selection(
-        current=current,
+        current=sorted(current, key=lambda view: place.get(view.run_id, len(place))),
         superseded=[view for view in rest if view.run_id not in kept],
         repeated=[view for view in views if view.run_id in repeated],
     )
@@ -101,14 +102,14 @@ def _identity(view: RunView) -> object:
         return view.run_id
 
 
-def _last_submissions(manifest: Manifest) -> set[str]:
-    """Return the runs of the newest complete submission and of all later submissions.
+def _last_submissions(manifest: Manifest) -> list[str]:
+    """Return the runs of the newest complete submission, in the order of its file, and of all later submissions.
 
     A retry does not count, since it may list superseded runs.
     """
     numbers = [number for number, header in manifest.headers.items() if header.why == Trigger.SUBMIT]
     first = max((number for number in numbers if manifest.headers[number].complete), default=0)
-    return {run_id for number in numbers if number >= first for run_id in manifest.run_ids[number]}
+    return [run_id for number in sorted(numbers) if number >= first for run_id in manifest.run_ids[number]]
 
 
 def _drop_stale(views: list[RunView], repeated: Collection[str], graph: DependencyGraph) -> list[RunView]:

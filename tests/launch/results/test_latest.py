@@ -202,3 +202,26 @@ def test_a_fine_tuning_belongs_to_the_pretraining_of_today(edited: Edited, tmp_p
     assert shown(1e-3) == [("finetune", 1, 0), ("finetune", 1, 1), ("pretrain", 1, 0), ("pretrain", 1, 1)]
     assert shown(1e-3, "*-s0-*") == [("finetune", 1, 1), ("finetune", 2, 0), ("pretrain", 1, 1), ("pretrain", 2, 0)]
     assert shown(2e-3) == [("finetune", 3, 0), ("finetune", 3, 1), ("pretrain", 3, 0), ("pretrain", 3, 1)]
+
+
+def test_rows_have_the_order_of_the_newest_file(edited: Edited) -> None:
+    for sizes in ((2, 3), (4, 3, 2), (5, 2)):
+        specs = tuple(
+            RunSpec(
+                experiment="digits/s5",
+                overrides=(f"model.n_layers={n}",),
+                settings={"model.n_layers": n},
+                seed=seed,
+                resources=Resources(),
+                command=python("pass"),
+                where="sweeps/x.yaml",
+            )
+            for n in sizes
+            for seed in range(2 if n == 2 else 1)
+        )
+        sweep = Sweep(name="digits", file="sweeps/x.yaml", runs=specs)
+        submit(plan_sweep(sweep, edited.store, LOCAL), source=edited.code)
+        rows = [row.settings["model.n_layers"] for row in gather(edited.sweep.state()).rows]
+        assert rows == list(sizes)
+    every = gather(edited.sweep.state(), superseded=True).rows
+    assert [row.settings["model.n_layers"] for row in every] == [5, 2, 3, 4]

@@ -77,6 +77,8 @@ def test_what_the_file_has_no_longer_is_left_out_and_told(
     out, err = printed(capsys, "results", "edited")
     assert len(lines(out)) == 3 and "epochs" not in out
     assert "edited: 4 earlier runs are left out" in err and "--all shows them" in err
+    told = printed(capsys, "status", "edited")[1]
+    assert "edited: 4 of them are earlier runs: the sweep as last submitted has another configuration" in told
     assert "4 earlier runs are left out" in printed(capsys, "report", "edited", "--output", "-")[0]
     assert len(runs.results().left_out) == 4
     out, err = printed(capsys, "results", "edited", "--all")
