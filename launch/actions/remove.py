@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -149,7 +150,9 @@ def _check_idle(state: SweepState, run_ids: Sequence[str] | None) -> None:
         )
     queued = () if state.scheduled is None else state.scheduled.tasks
     busy = {
-        view.run_id: str(view.state).lower() if view.run_id not in queued else "in the queue of the cluster"
+        view.run_id: str(view.state).lower()
+        if view.state is State.RUNNING or view.run_id not in queued
+        else "in the queue of the cluster"
         for view in state.views(run_ids)
         if view.state in (State.RUNNING, State.PENDING) or view.run_id in queued
     }
@@ -157,7 +160,9 @@ def _check_idle(state: SweepState, run_ids: Sequence[str] | None) -> None:
     busy |= {name: "running" for name in folders if name not in busy and _is_held(f"{state.folder}/{name}")}
     if busy:
         words = _words([f"{run_id} is {what}" for run_id, what in busy.items()])
-        raise LaunchError(f"{state.name}: {words}", hint=f"`launch cancel {state.name}` stops what runs or waits")
+        names = [state.name] if run_ids is None else [f"{state.name}/{run_id}" for run_id in busy]
+        hint = f"`launch cancel {shlex.join(names)}` stops what runs or waits"
+        raise LaunchError(f"{state.name}: {words}", hint=hint)
 
 
 def _check_rights(state: SweepState, run_ids: Sequence[str] | None) -> None:

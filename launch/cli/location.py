@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from launch.store.store import Store
 
 
+_ON = re.compile(r" --on[ =]([^ ]+)")
+
+
 @dataclass(frozen=True)
 class _Location:
     """A folder of runs that is not the default, and how the user named it: the rule for the options of every hint."""
@@ -31,6 +34,10 @@ class _Location:
 
     def complete(self, command: str) -> str:
         """Return a command with those of `--on` and `--runs` that the user typed and that it does not have yet."""
+        if self.on is not None:
+            command = _ON.sub(
+                lambda found: found[0] if _exists(found[1]) else f" --on {shlex.quote(self.on or '')}", command
+            )
         options = shlex.join(self._missing(command))
         return f"{command} {options}" if options else command
 
@@ -41,7 +48,7 @@ class _Location:
         if self.on is None:
             return runs
         here = runs or ["--runs", str(self.store.root)]
-        if named := re.search(r" --on[ =]([^ ]+)", command):  # the profile with which a sweep was submitted
+        if named := _ON.search(command):  # the profile with which a sweep was submitted
             return runs if named[1] == shlex.quote(self.on) else here
         if command.startswith("launch retry ") and not self._executes(command):
             return here  # its --on also says where the runs execute
@@ -85,6 +92,13 @@ def open_location(args: argparse.Namespace, *, moves: str | None = None) -> Stor
         for word in [w for name in ("sweep", "sweeps", "run", "targets") for w in _listed(getattr(args, name, None))]:
             _tell_of_others(store, word)
     return store
+
+
+def _exists(profile: str) -> bool:
+    """Return whether this user has a profile: another user may have submitted a sweep with one of another name."""
+    from launch.profiles.profile import profile_names
+
+    return profile in profile_names()
 
 
 def _listed(value: str | list[str] | None) -> list[str]:

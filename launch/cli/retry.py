@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launch.cli import console
+from launch.cli import console, formatting
 from launch.cli.sweep import add_image_arguments
 from launch.errors import ExitCode
 
@@ -39,6 +39,7 @@ def execute(args: argparse.Namespace) -> int:
     from launch.actions.targets import sweep_name
     from launch.cli.location import open_location, resume_command
     from launch.cli.start import container_options, start
+    from launch.cli.status import advise
     from launch.profiles.profile import load_profile
 
     store = open_location(args, moves=args.sweep)
@@ -49,6 +50,8 @@ def execute(args: argparse.Namespace) -> int:
         console.warn(warning)
     if not submission.views:
         console.note(f"{name}: nothing to retry")
+        views = submission.state.views()
+        advise(name, formatting.count_free(views), formatting.first_failed(views), manifest=submission.state.manifest)
         return ExitCode.OK
     # The sweep's own command resumes an interrupted retry; a second retry would also restart runs that failed again.
     return start(submission, detach=args.detach, command=resume_command(submission.state.manifest))

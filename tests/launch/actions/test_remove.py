@@ -91,6 +91,18 @@ def test_an_attempt_whose_process_still_writes_its_last_lines_is_refused(tmp_pat
     removed(tmp_path, "s")
 
 
+@pytest.mark.parametrize(("runs", "expected"), [(["a"], "s/{a}"), (["a", "b"], "s/{a} s/{b}"), ([], "s")])
+def test_the_hint_stops_only_what_is_in_the_way(tmp_path: Path, runs: list[str], expected: str) -> None:
+    busy = {name: Made(state=State.RUNNING, settings={name: 1}) for name in ("a", "b", "c")}
+    ids = {name: run_id_of(made) for name, made in busy.items()}
+    make_sweep(tmp_path, "s", [DONE, *busy.values()])
+    # The queue of a cluster has a run that works, too.
+    store = Store(tmp_path, lambda _: SchedulerView(tasks=dict.fromkeys(ids.values(), ""), problem=None))
+    with pytest.raises(LaunchError, match=f"{ids['a']} is running") as caught:
+        plan_removal(store, [f"s/{ids[name]}" for name in runs] or ["s"])
+    assert caught.value.hint == f"`launch cancel {expected.format(**ids)}` stops what runs or waits"
+
+
 def test_a_sweep_whose_queue_is_alive_is_refused(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "s", IDLE)
     lock = lock_queue(str(sweep.path), 1)

@@ -254,3 +254,27 @@ def test_a_folder_of_runs_that_cannot_be_written_is_in_the_way(
     assert f"cannot write {place.parent / denied}" in err and "Permission denied" in err
     assert hint in err
     assert list((place.parent / denied).iterdir()) == []
+
+
+def test_the_hint_to_resume_names_a_profile_that_exists_here(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another user has submitted the sweep, with a profile of another name."""
+    sweep = make_sweep(place, "old", [OPEN])
+    manifest = sweep.path / "manifest" / "0001.jsonl"
+    manifest.write_text(re.sub(r'"profile": ?"\w+"', '"profile": "lab"', manifest.read_text()))
+    assert commands(typed("status", "old", "--on", "station", capsys=capsys)[2]) == [
+        ["sweep", "FILE", "--on", "station"]
+    ]
+    (place.parent / "slurm" / "lab.yaml").write_text("slots: 1\n")
+    assert commands(typed("status", "old", "--on", "station", capsys=capsys)[2]) == [
+        ["sweep", "FILE", "--on", "lab", "--runs", str(place)]
+    ]
+
+
+def test_retry_names_what_continues_interrupted_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = [Made(state=State.PREEMPTED, settings={"optim.lr": rate}) for rate in (0.3, 0.4)]
+    make_sweep(place.parent / "runs", "old", [DONE, *stopped])
+    _, _, err = typed("retry", "old", capsys=capsys)
+    assert [line for line in err.splitlines() if line] == [
+        "old: nothing to retry",
+        "hint: 2 runs not at work; `launch sweep FILE` resumes",
+    ]
