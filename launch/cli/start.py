@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from launch.store.view import RunView
     from launch.sweepfile.sweep import Sweep
 
+_KEY = re.compile(r"^(?:s5: )?((?!data\.name)(?:data|model|optim|train|wandb)\.\w+)(?:=| is not set)")
 _SHOWN = 10  # the most failures that are listed at the end
 _KEYS = "Ctrl-C: every run writes a checkpoint and ends; the same command continues"
 
@@ -272,12 +274,22 @@ def _say_how_it_ended(name: str, views: Sequence[RunView], command: str, options
         console.hint(f"`{command}` resumes")
     elif failed and all(view.reason is Reason.USER_ERROR for view in failed):
         shown = formatting.first_failed(failed)
-        console.hint(
-            f"`launch logs {shown}` shows why; `{command}` starts them again once their config is corrected, "
-            f"`launch retry {name}{options}` without a correction"
-        )
+        what = f"`launch logs {shown}` shows why; `{command}` starts them again once their config is corrected"
+        if key := _faulty_key(failed):
+            is_typed = f"{key}=" in command  # then the same command would fail again
+            what = f"correct {key} in `{command}`" if is_typed else f"correct {key}, and type `{command}` again"
+        console.hint(f"{what}, `launch retry {name}{options}` without a correction")
     else:
         advise(name, formatting.count_free(views), formatting.first_failed(failed), options=options)
+
+
+def _faulty_key(failed: Sequence[RunView]) -> str | None:
+    """Return the setting that all failures name first, as in `data.root=…: no such folder`; None without one.
+
+    `data.name=…: ` says which data are wrong, not that their name is.
+    """
+    found = {match[1] if (match := _KEY.search(view.message or "")) else None for view in failed}
+    return found.pop() if len(found) == 1 else None
 
 
 def _show_results(state: SweepState) -> None:

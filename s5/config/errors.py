@@ -85,7 +85,14 @@ def invalid_value_error(key: str, value: Any, node: Any, reason: str, file: str 
         reason = f"{_shown(value)} is not one of {', '.join(names)}{or_null}{did_you_mean(value, names)}"
     elif type(node) in words:
         reason = f"{_shown(value)} is not {words[type(node)]}{or_null}"
-    return InvalidConfig(key, reason, file=file)
+    hint = f"to train a run for each value, vary {key} under grid in a sweep file" if _is_list(value) else None
+    return InvalidConfig(key, reason, hint=hint, file=file)
+
+
+def _is_list(value: Any) -> bool:
+    from omegaconf import ListConfig
+
+    return isinstance(value, list | tuple | ListConfig)
 
 
 def deletion_error(key: str) -> InvalidConfig:

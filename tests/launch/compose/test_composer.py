@@ -214,7 +214,11 @@ MISTAKES = {
         "grid.model.n_layers: 1.5 is not a whole number",
         None,
     ),
-    "a list for a number": ("base: {optim.lr: [1, 2]}", "base.optim.lr: a list is not a number", None),
+    "a list for a number": (
+        "base: {optim.lr: [1, 2]}",
+        "base.optim.lr: a list is not a number",
+        "vary optim.lr under grid",
+    ),
     "null where there must be a value": ("base: {optim.lr: null}", "base.optim.lr: null is not a number", None),
     "text where there may be none": (
         "base: {train.early_stop_epochs: never}",
