@@ -96,11 +96,12 @@ class ModelConfig:
         if self.likelihood is Likelihood.gaussian and not head.per_step:
             raise ValueError(f"model.likelihood=gaussian: needs a regression, but this data set is for {head.name}")
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, rate: float = 1.0) -> None:
         """Raise ValueError if sequences of regular steps are too long for the model; a family may have a limit.
 
         Args:
             length: Steps of the longest sequence.
+            rate: Factor on every step, as in `Steps`.
         """
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, final
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from s5.nn.remat import save_for_backward
@@ -129,11 +130,11 @@ class DiagonalSSM(SequenceMixer):
 
 def _check_window(system: System, factor: float | Float[Array, ""], L: int) -> None:
     """Raise ValueError if a sequence is longer than the window; not checked for a factor that JAX traces."""
-    if system.window is not None and isinstance(factor, int | float) and factor * L > system.window:
-        times = "" if factor == 1 else f" of {factor:g} regular intervals"
+    if system.window is not None and not isinstance(factor, Tracer) and factor * L > system.window:
+        times = "" if factor == 1 else f" of {float(factor):g} regular intervals"
         raise ValueError(
             f"sequences have {L} steps{times}, more than l_max={system.window}, over which softmax normalises; set "
-            f"l_max to at least {math.ceil(factor * L)}, or choose another version"
+            f"l_max to at least {math.ceil(float(factor) * L)}, or choose another version"
         )
 
 

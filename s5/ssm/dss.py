@@ -35,7 +35,8 @@ class DSS(DiagonalSSM):
 
     The window of `softmax` is a part of the layer: `l_max` regular steps of the training data, whatever the length of
     a sequence. So padding, chunks of a stream and another rate change nothing. A stream may be longer than the window;
-    states that grow then leave the range in which they are bounded.
+    states that grow then leave the range in which they are bounded. A recurrence loses the states that grow by more
+    than e^170 over the window: float32 has no numbers for them. The kernel has them.
 
     Lambda_re, Lambda_im: (N,), parameters of the real and the imaginary parts of Lambda.
     W_re, W_im: (H, N), real and imaginary parts of W; (H, 2N) for two directions, the forward direction first.

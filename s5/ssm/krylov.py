@@ -6,8 +6,8 @@ operations are products of matrices. E is the difference of the state matrix to 
 in a step, so their part of E is small, and rounding errors are relative to it. (I + E)² = I + (2 E + E²).
 
 The paper of S4 has Cauchy sums at the roots of unity instead (Gu et al. 2022, arXiv:2111.00396). Computed by
-broadcasting, with H = 256, N = 64 and L = 4,096 on two busy CPU cores, these and their gradients took 27 times as long
-and 15 times the memory. They also need C (I − (I + E)^L) in place of C, which depends on the length.
+broadcasting these take many times as long and as much memory (`python -m benchmarks.models --family s4`). They also
+need C (I − (I + E)^L) in place of C, which depends on the length.
 """
 
 from typing import NamedTuple

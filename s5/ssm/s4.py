@@ -50,7 +50,7 @@ class S4(SequenceMixer):
         d_state: int,
         *,
         measure: Measure = Measure.legs,
-        n_ssm: int = 1,
+        n_ssm: int | None = 1,
         discretization: Discretization = Discretization.bilinear,
         bidirectional: bool = False,
         dt_min: float = 1e-3,
@@ -65,7 +65,7 @@ class S4(SequenceMixer):
             d_model: H, number of input and output features.
             d_state: N, number of states of a feature, before conjugate symmetry halves it; even.
             measure: The HiPPO operator that A and B begin as; it decides the rank of P.
-            n_ssm: S, number of different A and B; a divisor of `d_model`.
+            n_ssm: S, number of different A and B; a divisor of `d_model`. None for one per feature.
             discretization: Rule that turns the continuous system into a recurrence; `zoh` is slower.
             bidirectional: Add a second kernel, from the last step to the first.
             dt_min: Smallest initial step size.
@@ -77,14 +77,14 @@ class S4(SequenceMixer):
         Raises:
             ValueError: If `d_state` is odd, `d_model` not a multiple of `n_ssm`, or the measure has no low-rank part.
         """
-        if d_state % 2 or d_model % n_ssm:
+        if d_state % 2 or d_model % (n_ssm or 1):
             raise ValueError(f"d_state={d_state} must be even, and d_model={d_model} divisible by n_ssm={n_ssm}")
         H, M, rng = d_model, d_state // 2, as_generator(rngs)
         Lambda, V = (half[..., :M] for half in make_hippo_normal(d_state, measure))
         _, B, P = make_hippo(measure, d_state)
         if P is None or not len(P):
             raise ValueError(f"the measure {measure.name} has no low-rank part")
-        groups = np.ones((n_ssm, 1))
+        groups = np.ones((n_ssm or d_model, 1))
         self.log_decay = StateParam(to_float32(groups * np.log(np.maximum(-np.real(Lambda), _LEAST_DECAY))))
         self.Lambda_im = StateParam(to_float32(groups * np.imag(Lambda)))
         self.P_re, self.P_im = (StateParam(part) for part in split_complex(groups[..., None] * (P @ V.conj())))

@@ -19,6 +19,7 @@ from s5.config.config_file import read_config
 from s5.config.run import Config
 from s5.data import load
 from s5.data.batch import Batch, eval_batches, evaluation_size
+from s5.data.dataset import Dataset
 from s5.data.given import check_given, pad_sequences
 from s5.errors import UserError
 from s5.models.sequence_model import SequenceModel, make_model
@@ -183,6 +184,16 @@ def load_run(run_dir: str | Path) -> StoredRun:
     return StoredRun(path=run_dir, config=config, model=model, task=task, facts=checkpoint.environment)
 
 
+def _check_length(config: Config, dataset: Dataset, split: str, step_rescale: float) -> None:
+    """Raise UserError if the model cannot read sequences of this length at this rate."""
+    if dataset.splits[split].times is not None:
+        return
+    try:
+        config.model.check_length(dataset.length, step_rescale)
+    except ValueError as error:
+        raise UserError(f"--step-rescale {step_rescale:g}, data.name={dataset.name}: {error}") from error
+
+
 @fixed_numerics()
 def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_rescale: float = 1.0) -> dict[str, float]:
     """Return the scores of a run's best model on a split: `SPLIT/loss`, and `SPLIT/accuracy` or `SPLIT/mse`.
@@ -207,6 +218,7 @@ def evaluate_run(run_dir: Path, split: str, *, data: str | None = None, step_res
     check_same_task(f"data.name={dataset.name}" if data is None else f"--data {data}", dataset, task)
     if split not in dataset.splits:
         raise UserError(f"--split {split}: no such split", hint=f"the splits are {', '.join(dataset.splits)}")
+    _check_length(config, dataset, split, step_rescale)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
     here = jax.local_device_count()
     devices = Devices(min(config.train.devices or here, here))  # a run trained on four devices can be scored on one

@@ -40,13 +40,15 @@ class DSSConfig(ModelConfig):
         if not self.scale and self.version is DSSVersion.softmax:
             raise ValueError("model.scale=false: model.version=softmax always has the scale; choose another version")
         if not 0 < self.dt_min <= self.dt_max:
-            raise ValueError(f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}")
+            raise ValueError(
+                f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}; set both"
+            )
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, rate: float = 1.0) -> None:
         """Raise ValueError if sequences are longer than the window of `softmax`."""
-        steps = ceil(length * self.step_rescale)
+        steps = ceil(length * self.step_rescale * rate)
         if self.version is DSSVersion.softmax and steps > self.l_max:
             raise ValueError(
                 f"model.l_max={self.l_max}: model.version=softmax normalises over this many steps, but the sequences "
-                f"have {steps}; set model.l_max={steps} or more, or model.version=exp"
+                f"have {steps}; train with model.l_max={steps} or more, or with model.version=exp"
             )

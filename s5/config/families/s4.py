@@ -18,7 +18,7 @@ class S4Config(ModelConfig):
     Attributes:
         d_state: N, states of a feature before conjugate symmetry halves their number.
         measure: The HiPPO operator that the state matrix begins as; it decides the rank of the low-rank part.
-        n_ssm: Number of different state and input matrices; the features share them in turn.
+        n_ssm: Number of different state and input matrices, which the features share in turn; None for one per feature.
         dt_min, dt_max: Range of the initial step sizes, which are drawn log-uniformly.
         dt_tie: Whether all features share one step size.
     """
@@ -28,7 +28,7 @@ class S4Config(ModelConfig):
     kind: str = "s4"
     d_state: int = 64
     measure: Measure = Measure.legs
-    n_ssm: int = 1
+    n_ssm: int | None = 1
     discretization: Discretization = Discretization.bilinear
     dt_min: float = 1e-3
     dt_max: float = 1e-1
@@ -40,11 +40,13 @@ class S4Config(ModelConfig):
         check_at_least(1, model_d_state=self.d_state, model_n_ssm=self.n_ssm)
         if self.d_state % 2:
             raise ValueError(f"model.d_state={self.d_state} must be even: one state represents a conjugate pair")
-        if self.d_model % self.n_ssm:
+        if self.n_ssm is not None and self.d_model % self.n_ssm:
             raise ValueError(f"model.d_model={self.d_model} is not divisible by model.n_ssm={self.n_ssm}")
         if self.measure in _DIAGONAL or self.measure is Measure.lmu:
             why = "no known low-rank part" if self.measure is Measure.lmu else "a diagonal state matrix, without P"
             fits = ", ".join(one.name for one in Measure if one not in (*_DIAGONAL, Measure.lmu))
             raise ValueError(f"model.measure={self.measure.name} has {why}; S4 can begin as {fits}")
         if not 0 < self.dt_min <= self.dt_max:
-            raise ValueError(f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}")
+            raise ValueError(
+                f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}; set both"
+            )

@@ -43,6 +43,8 @@ class S4DConfig(ModelConfig):
         if self.n_ssm is not None and self.d_model % self.n_ssm:
             raise ValueError(f"model.d_model={self.d_model} is not divisible by model.n_ssm={self.n_ssm}")
         if not 0 < self.dt_min <= self.dt_max:
-            raise ValueError(f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}")
+            raise ValueError(
+                f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}; set both"
+            )
         if self.bandlimit is not None and self.bandlimit <= 0:
             raise ValueError(f"model.bandlimit={self.bandlimit} must be positive; null keeps all states")

@@ -44,4 +44,6 @@ class S5Config(ModelConfig):
                 f"model.n_blocks={self.n_blocks} is {self.d_state // self.n_blocks}"
             )
         if not 0 < self.dt_min <= self.dt_max:
-            raise ValueError(f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}")
+            raise ValueError(
+                f"model.dt_min={self.dt_min} must be above 0 and at most model.dt_max={self.dt_max}; set both"
+            )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from s5.api import train
+from s5.api import evaluate, train
 from s5.config.choices import DSSVersion
 from s5.config.compose import compose
 from s5.config.families import DSSConfig
@@ -148,6 +148,8 @@ def test_a_sequence_longer_than_the_window_is_refused() -> None:
         layer()(inputs(17))
     with pytest.raises(ValueError, match=r"9 steps of 2 regular intervals, more than l_max=16, .* at least 18"):
         layer()(inputs(), Steps(rate=2.0))
+    with pytest.raises(ValueError, match=r"9 steps of 2 regular intervals"):
+        layer()(inputs(), Steps(rate=jnp.asarray(2.0)))
     layer(version=DSSVersion.exp)(inputs(17))
 
 
@@ -155,10 +157,19 @@ def test_data_longer_than_the_window_are_refused_before_the_training(tmp_path: P
     DSSConfig(l_max=64).check_length(64)
     DSSConfig(l_max=64, version=DSSVersion.exp).check_length(65)
     DSSConfig(l_max=64, step_rescale=0.5).check_length(128)
-    with pytest.raises(ValueError, match=r"model\.l_max=64: .* the sequences have 65; set model\.l_max=65 or more"):
+    with pytest.raises(ValueError, match=r"model\.l_max=64: .* the sequences have 65; train with model\.l_max=65"):
         DSSConfig(l_max=64).check_length(65)
+    with pytest.raises(ValueError, match=r"the sequences have 80;"):
+        DSSConfig(l_max=64).check_length(40, 2.0)
     with pytest.raises(UserError, match=r"model\.l_max=63: .* \(data\.name=digits\)"):
         train(compose(["experiment=digits/s5", "model=dss-digits", "model.l_max=63"]), tmp_path)
+
+
+def test_a_trained_model_refuses_a_rate_at_which_sequences_are_longer_than_the_window(tmp_path: Path) -> None:
+    sizes = ["model.n_layers=1", "model.d_model=4", "model.d_state=2", "train.epochs=1"]
+    train(compose(["experiment=digits/s5", "model=dss-digits", *sizes]), tmp_path)
+    with pytest.raises(UserError, match=r"--step-rescale 2, data\.name=digits: model\.l_max=64: .* have 128"):
+        evaluate(tmp_path, "test", step_rescale=2.0)
 
 
 def test_a_stream_of_states_that_grow_stays_finite_within_the_window() -> None:
