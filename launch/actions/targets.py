@@ -111,13 +111,19 @@ def find_run(store: Store, word: str) -> tuple[str, str]:
     Raises:
         LaunchError: If the word names no run, or more than one.
     """
+    return _find_run(store, word, "run")
+
+
+def _find_run(store: Store, word: str, kind: str) -> tuple[str, str]:
     found = _matching_runs(store, word)
     if len(found) == 1:
         return found[0]
     if not found:
-        raise _with_others(_no_run(store, word), store, word)
+        raise _with_others(_no_run(store, word, kind), store, word)
     # Two sweeps may contain the same run id; then only the sweep's name distinguishes the runs.
     shown = ", ".join("/".join(each) for each in found[:3]) + (" …" if len(found) > 3 else "")
+    if {run_id for _, run_id in found} == {word}:
+        raise LaunchError(f"{len(found)} sweeps have the run {word!r}: {shown}", hint="type SWEEP/RUN")
     raise LaunchError(f"{word!r} is the beginning of {len(found)} runs: {shown}", hint="type more of it, or SWEEP/RUN")
 
 
@@ -129,7 +135,7 @@ def find_target(store: Store, word: str) -> str:
     """
     if word.rstrip("/") in store.sweeps() or word.endswith(_YAML):
         return sweep_name(store, word)
-    return "/".join(find_run(store, word))
+    return "/".join(_find_run(store, word, "sweep or run"))
 
 
 def _matching_runs(store: Store, word: str) -> list[tuple[str, str]]:
@@ -157,14 +163,15 @@ def _run_ids(store: Store, sweep: str) -> list[str]:
         return []
 
 
-def _no_run(store: Store, word: str) -> LaunchError:
+def _no_run(store: Store, word: str, kind: str) -> LaunchError:
     sweeps = store.sweeps()
     if word in sweeps:
         return LaunchError(f"{word!r} is a sweep, not a run", hint=f"`launch status {word}` lists its runs")
     runs = [run_id for name in sweeps for run_id in _run_ids(store, name)]
-    near = did_you_mean(word.rpartition("/")[2], runs) if len(runs) <= _MAX_COMPARED else ""
+    names = [*runs, *sweeps] if kind != "run" else runs
+    near = did_you_mean(word.rpartition("/")[2], names) if len(runs) <= _MAX_COMPARED else ""
     return LaunchError(
-        f"no run {word!r} under {store.root}{near}", hint="`launch status SWEEP` lists the runs of a sweep"
+        f"no {kind} {word!r} under {store.root}{near}", hint="`launch status SWEEP` lists the runs of a sweep"
     )
 
 

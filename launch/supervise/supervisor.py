@@ -34,7 +34,7 @@ from launch.store.run_result import (
     write_empty_result,
 )
 from launch.store.state import RESUMABLE, Reason
-from launch.supervise.arguments import SupervisorArgs
+from launch.supervise.arguments import PYTHON_VARIABLE, SupervisorArgs
 from launch.supervise.attempt_command import AttemptCommand
 from launch.supervise.child import FORWARDED_SIGNALS, KILL, STOP, Child, NotStarted, end_orphan, was_stopped
 from launch.supervise.classify import ExitInfo, classify, read_tail
@@ -170,6 +170,8 @@ class Supervisor:
             reason = Reason.NODE_FAILURE if isinstance(error, TooManyNodeFailures) else Reason.START
             known = isinstance(error, NotStarted | LaunchError)
             message = str(error) if known else f"{type(error).__name__}: {error}"
+            if claim.record.command[:1] == (os.environ.get(PYTHON_VARIABLE),) and isinstance(error, NotStarted):
+                message += f"; `python:` of the profile {self._header.profile} names it"
             return self._finish(claim, ExitInfo(reason=reason, message=message))
         finally:
             os.close(reading)

@@ -264,6 +264,6 @@ def test_cancelled_runs_are_left_alone_until_they_are_retried(store: Store, code
 
 def test_nothing_of_that_name_to_cancel(store: Store) -> None:
     submitted(store, [python("pass")])
-    with pytest.raises(LaunchError, match="no run 'x'") as caught:
+    with pytest.raises(LaunchError, match="no sweep or run 'x'") as caught:
         cancel(store, ["x"])
     assert "launch status" in (caught.value.hint or "")

@@ -278,3 +278,23 @@ def test_retry_names_what_continues_interrupted_runs(place: Path, capsys: pytest
         "old: nothing to retry",
         "hint: 2 runs not at work; `launch sweep FILE` resumes",
     ]
+
+
+@pytest.mark.parametrize("verb", ["rm", "cancel"])
+def test_a_word_that_names_nothing_could_be_a_sweep_or_a_run(
+    place: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_sweep(place.parent / "runs", "older", [DONE])
+    code, _, err = typed(verb, "oldr", capsys=capsys)
+    assert code == 2
+    assert f"no sweep or run 'oldr' under {place.parent / 'runs'}; did you mean older?" in err
+
+
+def test_a_run_of_two_sweeps_is_named_with_its_sweep(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        make_sweep(place.parent / "runs", name, [DONE])
+    run_id = run_id_of(DONE)
+    code, _, err = typed("logs", run_id, capsys=capsys)
+    assert code == 2
+    assert f"2 sweeps have the run {run_id!r}: one/{run_id}, two/{run_id}" in err
+    assert "hint: type SWEEP/RUN\n" in err

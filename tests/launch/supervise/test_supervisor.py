@@ -20,8 +20,7 @@ from launch.store.processes import find_by_environment, wait_any
 from launch.store.records import AttemptRecord
 from launch.store.state import Reason, State
 from launch.supervise.arguments import SupervisorArgs
-from launch.supervise.child import FORWARDED_SIGNALS, Child
-from launch.supervise.host import LocalHost
+from launch.supervise.child import Child
 from launch.supervise.outcome import Outcome
 from launch.supervise.supervisor import Supervisor
 from s5.run_dir.result import CWD_VARIABLE, read_result
@@ -134,6 +133,15 @@ def test_command_that_cannot_be_started(tmp_path: Path) -> None:
     assert case.attempt().message == "no-such-program: No such file or directory"
 
 
+def test_interpreter_that_cannot_be_started_names_the_setting_of_the_profile(tmp_path: Path) -> None:
+    case = Case(tmp_path, None)
+    assert case.supervise(environment={"LAUNCH_PYTHON": "/nowhere/python"}) == Outcome.FAILED
+    assert case.attempt().reason is Reason.START
+    assert case.attempt().message == (
+        "/nowhere/python: No such file or directory; `python:` of the profile local names it"
+    )
+
+
 def test_missing_snapshot_runs_no_other_code(tmp_path: Path) -> None:
     case = Case(tmp_path, python("print('ran')"))
     snapshot = case.store.sweep("work").state().manifest.headers[1].snapshot
@@ -174,43 +182,6 @@ def test_request_to_stop_is_forwarded_once(tmp_path: Path, number: signal.Signal
     assert case.log() == "ready\nasked\n"
     assert (case.attempt().reason, case.attempt().exit_code) == (Reason.INTERRUPTED, 75)
     assert case.state is State.PREEMPTED
-
-
-@pytest.mark.parametrize(
-    "end", ["os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGHUP)", "sys.exit(128 + 15)"]
-)
-def test_command_that_the_same_signal_has_ended_first_was_asked_to_stop(tmp_path: Path, end: str) -> None:
-    """A scheduler, or a machine that shuts down, sends a signal to all processes, in any order."""
-    case = Case(tmp_path, python(f"import os, signal, sys; print('ready', flush=True); {end}"), retry={"killed": 3})
-    started = case.start()
-    until_ready(case)
-    started.send(signal.SIGTERM)
-    assert started.close()[0] == Outcome.RETRY
-    assert case.attempt().reason is Reason.INTERRUPTED
-    assert not case.attempt().retry
-
-
-@pytest.mark.parametrize(
-    ("end", "reason", "expected"),
-    [
-        ("os.kill(os.getpid(), 9)", Reason.INTERRUPTED, Reason.INTERRUPTED),
-        ("sys.exit(75)", Reason.TIMEOUT, Reason.TIMEOUT),
-        ("os.kill(os.getpid(), 15)", None, Reason.KILLED),
-        ("os.abort()", Reason.INTERRUPTED, Reason.CRASH),
-        ("sys.exit('no luck')", Reason.INTERRUPTED, Reason.CRASH),
-    ],
-)
-def test_scheduler_is_asked_whether_it_has_ended_a_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, reason: Reason | None, expected: Reason
-) -> None:
-    case = Case(tmp_path, python(f"import os, sys; {end}"), retry={})
-    monkeypatch.setattr(LocalHost, "ending_reason", lambda _: reason)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)  # as in a supervisor's own process
-    try:
-        Supervisor(case.order).run()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    assert case.attempt().reason is expected
 
 
 def test_command_that_does_not_listen_can_be_killed(tmp_path: Path) -> None:
