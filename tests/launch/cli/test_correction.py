@@ -1,9 +1,12 @@
 """The hint after runs that failed because of a setting."""
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from launch.backends.local.slots import SLOTS_VARIABLE
 from launch.cli import main
 
 
@@ -17,9 +20,17 @@ from launch.cli import main
     ],
 )
 def test_a_failure_that_names_a_setting_says_to_correct_it(
-    control: Path, capfd: pytest.CaptureFixture[str], typed: list[str], said: str, hint: str
+    runs: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: list[str],
+    said: str,
+    hint: str,
 ) -> None:
-    (control / "payload.py").write_text(f"import sys\nsys.stderr.write('s5: {said}\\n')\nraise SystemExit(2)\n")
+    monkeypatch.setenv(SLOTS_VARIABLE, str(runs.parent / "slots"))
+    code = f"import sys; sys.stderr.write('s5: {said}\\n'); raise SystemExit(2)"
+    command = json.dumps([sys.executable, "-S", "-c", code])
+    (runs.parent / "x.yaml").write_text(f"experiment: digits/s5\ncommand: {command}\ngrid: {{optim.lr: [0.1, 0.2]}}\n")
     assert main(["sweep", "x.yaml", *typed]) == 1
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith(f"hint: {hint}") and "`launch retry x` without a correction" in last
