@@ -98,7 +98,7 @@ def load_sweep(file: Path, overrides: Sequence[str] = ()) -> Sweep:
         max_parallel=None if parallel is None else at.whole(parallel, 1, hint="leave it out for no limit"),
         after=_read_after(section, place),
         plugins=_read_plugins(section, file, place),
-        warnings=warnings,
+        warnings=(*warnings, *_unused_keys(block)),
     )
 
 
@@ -197,6 +197,20 @@ def _rows(block: Block, leaves: list[ResolvedBlock]) -> Iterator[tuple[Published
 def _all_train(leaves: list[ResolvedBlock]) -> bool:
     """Return whether every block trains: none has a `command`, its own or inherited. Commands may use any metric."""
     return all(leaf.block.command is None for leaf in leaves)
+
+
+def _unused_keys(block: Block) -> Iterator[str]:
+    """Yield a warning for each key of a block that every block inside it replaces."""
+    for name, key in (("experiments", "experiment"), ("seeds", "seeds"), ("command", "command")):
+        if block.children and getattr(block, name) is not None and not _passes_on(block, name):
+            yield f"{block.place.key(key)}: no run uses it: every block inside has {key} of its own"
+    for child in block.children:
+        yield from _unused_keys(child)
+
+
+def _passes_on(block: Block, name: str) -> bool:
+    heirs = (child for child in block.children if getattr(child, name) is None)
+    return any(not heir.children or _passes_on(heir, name) for heir in heirs)
 
 
 def _contains(block: Block, place: Place) -> bool:

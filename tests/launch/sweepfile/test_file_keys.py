@@ -53,3 +53,19 @@ def test_a_single_run_has_no_keys_of_a_sweep_file() -> None:
     with pytest.raises(SweepError, match="command line: max_parallel: a key of a sweep file") as caught:
         single_run("digits/s5", ["max_parallel=2"])
     assert "`launch sweep FILE`" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("seeds: 3\nexperiment: e\nblocks: [{seeds: 1, grid: {a: [1]}}, {blocks: [{seeds: 2}]}]", "seeds"),
+        ("experiment: e\nblocks: [{experiment: f}]", "experiment"),
+        ("command: [a]\nblocks: [{command: [b]}]", "command"),
+        ("seeds: 3\nexperiment: e\nblocks: [{seeds: 1, grid: {a: [1]}}, {blocks: [{base: {a: 2}}]}]", None),
+        ("seeds: 3\nexperiment: e", None),
+    ],
+)
+def test_an_inherited_key_that_no_run_uses_is_told(load: Callable[..., Sweep], text: str, key: str | None) -> None:
+    told = [warning for warning in load(text).warnings if "no run uses it" in warning]
+    assert len(told) == (key is not None)
+    assert all(f"x.yaml: {key}: no run uses it: every block inside has {key} of its own" in each for each in told)
