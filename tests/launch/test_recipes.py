@@ -123,4 +123,4 @@ def test_a_model_of_another_vocabulary_than_expected_can_be_loaded(shell: Shell)
     assert checkpoint is not None
     task = dict(checkpoint.progress["task"])
     assert task.pop("vocabulary").startswith("characters ")
-    assert task == {"d_input": d_input, "n_classes": 2, "head": "retrieval"}
+    assert task == {"d_input": d_input, "n_classes": 2, "head": "retrieval", "class_names": []}
