@@ -222,7 +222,7 @@ def check_git(code: Path = _REPOSITORY) -> Iterator[Check]:
 def check_sweeps(store: Store) -> Iterator[Check]:
     """Find sweeps with unfinished runs that no process works on, and with runs that could not be started.
 
-    If the store asks a cluster, these are the states that `launch status` shows.
+    The states are those of `launch status` if the store asks a cluster, otherwise those of the files alone.
     """
     for name in store.sweeps():
         views = [view for view in store.sweep(name).views() if not view.waits]

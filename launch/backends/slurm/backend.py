@@ -106,7 +106,8 @@ class SlurmBackend(SchedulerBackend):
         A task that begins meanwhile sees that its run is cancelled, and ends at once.
 
         Returns:
-            The runs that could not be reached, since another cluster has them or another user, each with that place.
+            The runs that could not be reached because their jobs are on another cluster or belong to another user, each
+            with the cluster or the user.
 
         Raises:
             BackendError: If Slurm does not answer. Runs that are marked as cancelled still end at once when they begin.

@@ -60,7 +60,7 @@ def _inside(y: int, x: int, side: int) -> bool:
 @njit(cache=True)
 @no_type_check
 def _end(angle: float, dash: Dash) -> tuple[int, int]:
-    """Return the index (row and column) of the stamp with a direction."""
+    """Return the row and column, in the table of stamps, of the stamp for an angle."""
     length, _, half, fineness = dash
     reach = length * fineness
     centre = half * fineness
