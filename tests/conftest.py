@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 import submitit as submitit  # its import sets up logging and closes all handlers: absl's, and with it pytest's
@@ -40,6 +40,17 @@ _MARKERS = {
     "trained_bare": "slow",
 }
 _ENGINE_TIMEOUT_S = 900  # the first test that uses an engine waits for images to be built and converted
+
+
+@pytest.fixture(autouse=True)
+def platform_as_before() -> Iterator[None]:
+    """Restore the variable that a training in this process sets, and that a later test would report as the user's."""
+    before = os.environ.get("JAX_PLATFORMS")
+    yield
+    if before is None:
+        os.environ.pop("JAX_PLATFORMS", None)
+    else:
+        os.environ["JAX_PLATFORMS"] = before
 
 
 def pytest_configure(config: pytest.Config) -> None:

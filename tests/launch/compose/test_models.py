@@ -56,7 +56,7 @@ MISTAKES = {
     "an unknown model": (
         "grid: {model: [toy-digts]}",
         "grid.model: unknown model 'toy-digts'; did you mean toy-digits?",
-        "outer, s5, s5-",
+        "the models are dss, dss-digits, ",
     ),
     "a number for a model": ("base: {model: 3}", "base.model: unknown model '3'", "the models are "),
     "the kind": ("base: {model.kind: toy}", "base.model.kind: this key cannot choose the family", "model=toy"),

@@ -1,7 +1,6 @@
 """Properties of every model family. A new family, and an option that changes its computation, adds a line to CASES."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,61 +14,29 @@ from flax import nnx
 from jax import export
 
 from s5.config import families as families_module
-from s5.config.choices import Discretization, DSSVersion, Head, Measure, Norm, Pooling, Precision
-from s5.config.families import DSSConfig, LRUConfig, S4Config, S4DConfig, S5Config
+from s5.config.choices import Head, Norm, Pooling, Precision
 from s5.config.model import ModelConfig
 from s5.config.training import OptimConfig
 from s5.models import mixers
 from s5.models.mixers import MIXERS, make_mixer, register_family
 from s5.models.sequence_model import SequenceModel, make_model
-from s5.nn.derivatives import jax_derivatives
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
 from s5.training.checkpoints import flatten, newest, save, unflatten
 from s5.training.optimizer import make_optimizer
+from tests.s5.models.family_cases import BATCH, CASES, D_INPUT, D_OUTPUT, L, draw, families, model, near, with_each
 
 pytestmark = pytest.mark.slow
 
-SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 6, "d_state": 4, "norm": Norm.layer}
-CASES: dict[str, ModelConfig] = {
-    "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
-    "s5-clipped": S5Config(**SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear),
-    "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
-    "s4d": S4DConfig(**SIZES, dt_min=0.01, dt_max=0.2),
-    "s4d-bilinear-bidirectional": S4DConfig(
-        **SIZES, n_ssm=2, discretization=Discretization.bilinear, bidirectional=True, dt_min=0.01, dt_max=0.2
-    ),
-    "dss-softmax": DSSConfig(**SIZES, l_max=18, dt_min=0.01, dt_max=0.05),
-    "dss-exp": DSSConfig(**SIZES, version=DSSVersion.exp, dt_min=0.01, dt_max=0.2),
-    "lru": LRUConfig(**SIZES),
-    "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
-    "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
-    "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
-}
-families = pytest.mark.parametrize("config", CASES.values(), ids=CASES)
-streams = pytest.mark.parametrize(
-    "config", [pytest.param(config, id=name) for name, config in CASES.items() if not config.bidirectional]
-)
-BATCH, L, D_INPUT, D_OUTPUT = 3, 12, 2, 4
 TIMES = jnp.asarray(np.cumsum(np.random.default_rng(5).integers(1, 4, (BATCH, L)), axis=1), jnp.float32)
 SEGMENTS = (slice(0, 4), slice(4, 8), slice(8, 12))
 RESETS = jnp.zeros((BATCH, L), bool).at[:, jnp.array([4, 8])].set(True)
 LENGTHS = jnp.array([L, 4, 1])
-# Two forms of a sum differ by rounding.
-near = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
-
-
-def model(config: ModelConfig, head: Head = Head.regression, **changes: Any) -> SequenceModel:
-    return make_model(dataclasses.replace(config, **changes), D_INPUT, D_OUTPUT, nnx.Rngs(0), head=head)
 
 
 def observe(config: ModelConfig, L: int, lengths: Any = None, *, times: Any = TIMES, **more: Any) -> Steps:
     """Return steps with times, or without for a family that needs regular steps."""
     return Steps.of(L, lengths, times=times if config.takes_times else None, **more)
-
-
-def draw(*shape: int, seed: int = 0) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
 def with_gradients(net: SequenceModel) -> Callable[[jax.Array, Steps, jax.Array], tuple[jax.Array, Any]]:
@@ -134,8 +101,7 @@ def test_a_family_from_outside_is_registered_with_its_mixer(monkeypatch: pytest.
         register_family(dataclasses.make_dataclass("Other", [("kind", str, "s5")], bases=(ModelConfig,)), Scaled)
 
 
-@families
-@pytest.mark.parametrize("head", [Head.classification, Head.regression], ids=lambda head: head.name)
+@with_each("head", [Head.classification, Head.regression])
 def test_outputs_have_their_shape_and_every_parameter_a_gradient_and_a_rule(config: ModelConfig, head: Head):
     net = model(config, head)
     axes = (BATCH, L) if head.per_step else (BATCH,)
@@ -159,8 +125,7 @@ def test_training_without_dropout_is_evaluation(config: ModelConfig):
     assert (jnp.abs(dropping(x, train=True, key=jax.random.key(0)) - evaluated) > 1e-3).any()
 
 
-@streams
-@pytest.mark.parametrize("head", [Head.classification, Head.regression], ids=lambda head: head.name)
+@with_each("head", [Head.regression, Head.classification], streams=True)
 def test_a_stream_in_chunks_or_steps_is_the_whole(config: ModelConfig, head: Head):
     net, x = model(config, head), draw(BATCH, L, D_INPUT)
     steps = observe(config, L, resets=RESETS, rate=1.5)
@@ -194,8 +159,7 @@ def test_segments_of_a_row_are_sequences_of_their_own(config: ModelConfig):
     assert (jnp.abs(y - net(x, observe(config, L), train=False)) > 1e-3).any()
 
 
-@families
-@pytest.mark.parametrize("pooling", Pooling, ids=lambda pooling: pooling.name)
+@with_each("pooling", list(Pooling))
 def test_a_pooled_answer_is_that_of_the_last_segment(config: ModelConfig, pooling: Pooling):
     net, x = model(config, Head.classification, pooling=pooling), draw(BATCH, L, D_INPUT)
     near(net(x, Steps(resets=RESETS), train=False), net(x[:, SEGMENTS[-1]], train=False))
@@ -203,8 +167,7 @@ def test_a_pooled_answer_is_that_of_the_last_segment(config: ModelConfig, poolin
     near(net(x, padded, train=False), net(x[:, SEGMENTS[1]], train=False))
 
 
-@families
-@pytest.mark.parametrize("norm", Norm, ids=lambda norm: norm.name)
+@with_each("norm", list(Norm))
 def test_padding_changes_nothing(config: ModelConfig, norm: Norm):
     net, x = model(config, norm=norm), draw(BATCH, L, D_INPUT)
     valid = jnp.arange(L) < LENGTHS[:, None]
@@ -283,40 +246,6 @@ def test_a_layer_says_what_it_takes(config: ModelConfig):
     else:
         with pytest.raises(ValueError, match=r"a stream takes no Steps\.mask"):
             mixer.advance(mixer.initial_state(BATCH), draw(BATCH, L, 6), Steps.of(L, LENGTHS))
-
-
-@families
-def test_jax_derivatives_equal_the_hand_written_ones_and_have_every_order(config: ModelConfig) -> None:
-    graphdef, params, rest = nnx.split(model(config), nnx.Param, ...)
-    inputs, weights = draw(BATCH, L, D_INPUT), draw(BATCH, L, D_OUTPUT, seed=1)
-
-    def loss(params: Any) -> jax.Array:
-        return (jnp.tanh(nnx.merge(graphdef, params, rest)(inputs, train=False)) * weights).sum()
-
-    def own_loss(params: Any) -> jax.Array:
-        with jax_derivatives():
-            return loss(params)
-
-    def product(gradient: Any) -> jax.Array:
-        return jax.tree.reduce(jnp.add, jax.tree.map(jnp.vdot, gradient, direction))
-
-    rng = np.random.default_rng(2)
-    direction = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), p.dtype), params)
-    gradient = jax.jit(jax.grad(loss))
-    (_, own), (slope, forward) = jax.jit(
-        lambda p, d: jax.jvp(jax.value_and_grad(own_loss), (p,), (d,))  # forward over reverse
-    )(params, direction)
-    backward = jax.jit(jax.grad(lambda p: product(jax.grad(loss)(p))))(params)  # reverse over reverse
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), gradient(params), own)
-    np.testing.assert_allclose(slope, product(own), rtol=1e-3, atol=1e-3)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-2), forward, backward)
-    scale = 1e-3
-    ahead, behind = (
-        gradient(jax.tree.map(lambda p, d: p + s * scale * d, params, direction))  # noqa: B023
-        for s in (1, -1)
-    )
-    difference = product(jax.tree.map(lambda a, b: (a - b) / (2 * scale), ahead, behind))
-    np.testing.assert_allclose(product(forward), difference, rtol=2e-2, atol=1e-2)
 
 
 @families

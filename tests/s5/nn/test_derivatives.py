@@ -1,4 +1,4 @@
-"""Batch statistics under JAX's own derivatives; the layers' are in tests/s5/models/test_families.py."""
+"""Batch statistics under JAX's own derivatives; the layers' are in tests/s5/models/test_family_derivatives.py."""
 
 import functools
 

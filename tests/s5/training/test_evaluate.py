@@ -95,7 +95,7 @@ def test_a_checkpoint_that_does_not_say_what_its_model_was_made_for_is_read_by_t
 ) -> None:
     checkpoint = checkpoints.newest(finished_run[0])
     assert checkpoint is not None
-    task = {"d_input": 1, "n_classes": 10, "head": "classification", "vocabulary": ""}
+    task = {"d_input": 1, "n_classes": 10, "head": "classification", "vocabulary": "", "class_names": []}
     assert checkpoint.progress.pop("task") == task
     monkeypatch.setattr(checkpoints, "newest", lambda _: checkpoint)
     assert load_run(finished_run[0]).model.encoder.weight.shape == (1, 8)

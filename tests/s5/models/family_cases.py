@@ -1,0 +1,55 @@
+"""The cases of the tests over all model families: a family, or an option that changes its computation, is a line."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from s5.config.choices import Discretization, DSSVersion, Head, Measure, Norm
+from s5.config.families import DSSConfig, LRUConfig, S4Config, S4DConfig, S5Config
+from s5.config.model import ModelConfig
+from s5.models.sequence_model import SequenceModel, make_model
+
+SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 6, "d_state": 4, "norm": Norm.layer}
+CASES: dict[str, ModelConfig] = {
+    "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
+    "s5-clipped": S5Config(**SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear),
+    "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
+    "s4d": S4DConfig(**SIZES, dt_min=0.01, dt_max=0.2),
+    "s4d-bilinear-bidirectional": S4DConfig(
+        **SIZES, n_ssm=2, discretization=Discretization.bilinear, bidirectional=True, dt_min=0.01, dt_max=0.2
+    ),
+    "dss-softmax": DSSConfig(**SIZES, l_max=18, dt_min=0.01, dt_max=0.05),
+    "dss-exp": DSSConfig(**SIZES, version=DSSVersion.exp, dt_min=0.01, dt_max=0.2),
+    "lru": LRUConfig(**SIZES),
+    "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
+    "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
+    "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
+}
+families = pytest.mark.parametrize("config", CASES.values(), ids=CASES)
+BATCH, L, D_INPUT, D_OUTPUT = 3, 12, 2, 4
+# Two forms of a sum differ by rounding.
+near = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
+
+
+def model(config: ModelConfig, head: Head = Head.regression, **changes: Any) -> SequenceModel:
+    return make_model(dataclasses.replace(config, **changes), D_INPUT, D_OUTPUT, nnx.Rngs(0), head=head)
+
+
+def draw(*shape: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def with_each(name: str, options: Sequence[Enum], *, streams: bool = False) -> pytest.MarkDecorator:
+    """Parametrize a test by every case and an option around the mixer: S5 has each, the other cases the first."""
+    cases = {case: config for case, config in CASES.items() if not (streams and config.bidirectional)}
+    chosen = [(case, option) for case in cases for option in (options if case == "s5" else options[:1])]
+    params = [pytest.param(cases[case], option, id=f"{case}-{option.name}") for case, option in chosen]
+    return pytest.mark.parametrize(("config", name), params)
