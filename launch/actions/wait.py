@@ -71,6 +71,10 @@ class Feeder:
         self._pause_s = min(2 * self._pause_s, _MAX_FEED_S)
         return left > 0
 
+    def end_pause(self) -> None:
+        """Let the next call of `feed` submit at once."""
+        self._next = 0.0
+
 
 def wait_for_end(
     states: Sequence[SweepState],
@@ -93,6 +97,7 @@ def wait_for_end(
         The sweeps as they are at the end, and whether they have ended.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    seen_over = False
     while True:
         left = feeder is not None and feeder.feed()
         # Checked before the views are read: a queue that has ended by then has written everything that they show.
@@ -101,8 +106,12 @@ def wait_for_end(
         views = [view for state in states for view in state.views()]
         if on_change is not None:
             on_change(views)
-        if not active and not any(view.state in _ALIVE for view in views):
+        over = not active and not any(view.state in _ALIVE for view in views)
+        if over and (feeder is None or seen_over):
             return list(states), True
+        if over and feeder is not None:
+            feeder.end_pause()  # a run that is to be tried again may have left the queue after the feeder looked
+        seen_over = over
         if deadline is not None and time.monotonic() >= deadline:
             return list(states), False
         time.sleep(poll_s)
