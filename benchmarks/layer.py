@@ -85,8 +85,8 @@ def compile_seconds(program: Program, arguments: tuple) -> tuple[Any, float]:
     return compiled, time.perf_counter() - start
 
 
-def race(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each executable; the executables alternate."""
+def race_seconds(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each executable in each repeat; the executables alternate."""
     taken: dict[str, list[float]] = {name: [] for name in programs}
     for turn in range(repeats + 1):
         for name, (program, arguments) in programs.items():
@@ -94,7 +94,12 @@ def race(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, floa
             jax.block_until_ready(program(*arguments))
             if turn:  # the first turn warms up
                 taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return taken
+
+
+def race(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, float]:
+    """Return the median seconds of each executable; the executables alternate."""
+    return {name: statistics.median(seconds) for name, seconds in race_seconds(programs, repeats).items()}
 
 
 def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
@@ -136,7 +141,8 @@ def measure(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
     }
 
 
-def _parse_shape(text: str) -> tuple[int, int, int, int]:
+def parse_shape(text: str) -> tuple[int, int, int, int]:
+    """Return the four sizes of a shape that is written with commas."""
     H, P, L, batch = (int(n) for n in text.split(","))
     return H, P, L, batch
 
@@ -154,7 +160,7 @@ def main() -> None:
     if asked.repeats < 1:
         parser.error(f"--repeats {asked.repeats}: must be at least 1")
     try:
-        shapes = SHAPES if asked.shape is None else [_parse_shape(one) for one in asked.shape]
+        shapes = SHAPES if asked.shape is None else [parse_shape(one) for one in asked.shape]
     except ValueError as error:
         parser.error(f"--shape: {error}")
     try:

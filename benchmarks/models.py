@@ -15,7 +15,6 @@ as training does.
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from benchmarks.layer import compile_seconds, with_backward
+from benchmarks.layer import compile_seconds, parse_shape, race_seconds, with_backward
 from benchmarks.plain_kernels import Params, plain_dss, plain_s4, plain_s4d
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.process.huge_pages import restart_with_huge_pages
@@ -53,18 +52,6 @@ def _as_function(mixer: SequenceMixer) -> tuple[Layer, Params]:
     return layer, nnx.to_pure_dict(state)
 
 
-def _race(programs: dict[str, Any], arguments: tuple[Any, ...], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of each repeat; the programs alternate, and the first turn warms up."""
-    taken: dict[str, list[float]] = {name: [] for name in programs}
-    for turn in range(repeats + 1):
-        for name, program in programs.items():
-            start = time.perf_counter()
-            jax.block_until_ready(program(*arguments))
-            if turn:
-                taken[name].append(time.perf_counter() - start)
-    return taken
-
-
 def measure(family: str, shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
     """Return the results of one family at one shape."""
     H, N, L, batch = shape
@@ -72,10 +59,11 @@ def measure(family: str, shape: tuple[int, int, int, int], repeats: int) -> dict
     ours, params = _as_function(make(H, N, L))
     rng = np.random.default_rng(1)
     u, y_bar = (jnp.asarray(rng.standard_normal((batch, L, H)), jnp.float32) for _ in range(2))
+    arguments = (params, u, y_bar)
     programs, compile_s = {}, {}
     for name, layer in (("ours", ours), ("plain", plain)):
-        programs[name], compile_s[name] = compile_seconds(with_backward(layer), (params, u, y_bar))
-    seconds = _race(programs, (params, u, y_bar), repeats)
+        programs[name], compile_s[name] = compile_seconds(with_backward(layer), arguments)
+    seconds = race_seconds({name: (program, arguments) for name, program in programs.items()}, repeats)
     median = {name: statistics.median(each) for name, each in seconds.items()}
     temp = {name: program.memory_analysis().temp_size_in_bytes for name, program in programs.items()}
     return {
@@ -93,11 +81,6 @@ def measure(family: str, shape: tuple[int, int, int, int], repeats: int) -> dict
     }
 
 
-def _parse_shape(text: str) -> tuple[int, int, int, int]:
-    H, N, L, batch = (int(n) for n in text.split(","))
-    return H, N, L, batch
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,7 +93,7 @@ def main() -> None:
     if asked.repeats < 1:
         parser.error(f"--repeats {asked.repeats}: must be at least 1")
     try:
-        shapes = SHAPES if asked.shape is None else [_parse_shape(one) for one in asked.shape]
+        shapes = SHAPES if asked.shape is None else [parse_shape(one) for one in asked.shape]
     except ValueError as error:
         parser.error(f"--shape: {error}")
     figures = [measure(family, shape, asked.repeats) for family in asked.family for shape in shapes]
