@@ -85,11 +85,18 @@ def compile_seconds(program: Program, arguments: tuple) -> tuple[Any, float]:
     return compiled, time.perf_counter() - start
 
 
-def race_seconds(programs: dict[str, tuple[Any, tuple]], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of each executable in each repeat; the executables alternate."""
+def race_seconds(programs: dict[str, tuple[Any, tuple]], repeats: int, rest: float = 0) -> dict[str, list[float]]:
+    """Return the seconds of each executable in each repeat; the executables alternate.
+
+    Args:
+        programs: Executables with their arguments, by name.
+        repeats: How often each is timed, after one turn that warms up.
+        rest: Seconds of rest before each, in which waiting threads of another library fall asleep.
+    """
     taken: dict[str, list[float]] = {name: [] for name in programs}
     for turn in range(repeats + 1):
         for name, (program, arguments) in programs.items():
+            time.sleep(rest)
             start = time.perf_counter()
             jax.block_until_ready(program(*arguments))
             if turn:  # the first turn warms up
