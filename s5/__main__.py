@@ -12,6 +12,8 @@ usage:
       Score a run's best model; SPLIT is train, val or test (default).
   python -m s5 export RUN_DIR [--weights FILE.safetensors] [--program FILE] [--platforms cpu,cuda]
       Write a run's best model: its weights, or the whole model as a program for jax.export.
+  python -m s5 models [FAMILY ...] [--plugins PLUGIN] [--json]
+      List the model families; with FAMILY, its paper, its limits, its recipes, and every key with default and values.
   python -m s5 --help
 
 Examples:
@@ -195,6 +197,30 @@ def _export_verb(words: Sequence[str]) -> None:
         save_run_program(run, asked.program, platforms=tuple(asked.platforms.split(",")))
 
 
+def _models_verb(words: Sequence[str]) -> None:
+    """Run the command `models`."""
+    parser = argparse.ArgumentParser(prog="python -m s5 models")
+    parser.add_argument("families", metavar="FAMILY", nargs="*", help="a model family; default: a list of all")
+    parser.add_argument("--plugins", metavar="PLUGIN", action="append", default=[], help="a folder or entry point")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args(words)
+    from s5.config.family_info import family_infos, family_lines, overview_rows
+    from s5.config.plugins import load_plugins, plugin_folder
+
+    load_plugins([str(plugin_folder(place)) for place in asked.plugins])
+    infos = family_infos(asked.families)
+    if asked.json:
+        text = json.dumps([info.as_json() for info in infos], indent=2, ensure_ascii=False)
+    elif asked.families:
+        text = "\n\n".join("\n".join(family_lines(info)) for info in infos)
+    else:
+        rows = overview_rows(infos)
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        cells = ([cell.ljust(n) for cell, n in zip(row, wide, strict=True)] for row in rows)
+        text = "\n".join("  ".join(row).rstrip() for row in cells)
+    sys.stdout.write(text + "\n")
+
+
 def _print(metrics: dict[str, Any] | None, *, as_json: bool = False) -> None:
     """Print metrics, one per line or as JSON; without JSON print nothing for None."""
     if as_json:
@@ -204,7 +230,13 @@ def _print(metrics: dict[str, Any] | None, *, as_json: bool = False) -> None:
         sys.stdout.write(f"{name:16} {value:.6g}\n" if value is not None else f"{name:16} —\n")
 
 
-_VERBS = {"train": _train_verb, "extend": _extend_verb, "evaluate": _evaluate_verb, "export": _export_verb}
+_VERBS = {
+    "train": _train_verb,
+    "extend": _extend_verb,
+    "evaluate": _evaluate_verb,
+    "export": _export_verb,
+    "models": _models_verb,
+}
 
 
 if __name__ == "__main__":

@@ -6,16 +6,14 @@ All of it comes from the dataclasses of `s5.config`: defaults from their fields,
 from the errors of their checks. A test compares the page with `page()`.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, fields
-from enum import Enum
+from dataclasses import Field, fields
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from s5.config.data import DataConfig
 from s5.config.families import FAMILIES, S5Config
+from s5.config.key_info import key_infos
 from s5.config.model import ModelConfig
 from s5.config.run import Config
 from s5.config.training import OptimConfig, TrainConfig
@@ -37,7 +35,6 @@ and `resources`, are in [sweeps.md](sweeps.md).
 <!-- Written by scripts/settings_page.py from the dataclasses of s5/config. -->
 """
 _SECTIONS = (("data", DataConfig), ("optim", OptimConfig), ("train", TrainConfig), ("wandb", WandbConfig))
-_ATTRIBUTE = re.compile(r"^ {8}([A-Za-z_]\w*(?:, [A-Za-z_]\w*)*): (.*(?:\n {12}.*)*)", re.MULTILINE)
 
 
 def page() -> str:
@@ -73,80 +70,10 @@ def _table(prefix: str, section: type, rows: Iterable[Field[Any]]) -> str:
 
 
 def _rows(prefix: str, section: type, rows: Iterable[Field[Any]]) -> Iterator[str]:
-    hints, meanings = get_type_hints(section), _meanings(section)
-    for one in rows:
-        hint = hints[one.name]
-        texts = [meanings.get(one.name, "")]
-        if isinstance(hint, type) and issubclass(hint, Enum):  # its docstring explains the choices
-            texts.append(_sentences(hint.__doc__ or ""))
-        meaning = max(texts, key=len)
-        if not meaning:
-            raise ValueError(f"{section.__name__}.{one.name} has no meaning: add it to `Attributes`")
-        star = "" if one.metadata.get("science", True) else " *"
-        cells = (
-            f"`{prefix}{one.name}`{star}",
-            f"`{_text(_default(one))}`",
-            _allowed(prefix, section, one, hint),
-            meaning,
-        )
+    for key in key_infos(section, rows, prefix):
+        star = "" if key.science else " *"
+        cells = (f"`{prefix}{key.name}`{star}", f"`{key.default}`", key.allowed, key.meaning)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _meanings(section: type) -> dict[str, str]:
-    """Return the meaning of each field, from the docstrings of a class and of those that it extends."""
-    found: dict[str, str] = {}
-    for base in reversed(section.__mro__):
-        for names, text in _ATTRIBUTE.findall(base.__doc__ or ""):
-            found |= dict.fromkeys(names.split(", "), _sentences(text))
-    return found
-
-
-def _sentences(text: str) -> str:
-    """Return the first paragraph of a docstring on one line, as a user of YAML reads it."""
-    line = " ".join(text.partition("\n\n")[0].split())
-    return re.sub(r"\bNone\b", "`null`", line)
-
-
-def _default(one: Field[Any]) -> Any:
-    return one.default if one.default_factory is MISSING else one.default_factory()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return '""' if value == "" else f"{value:.4g}" if isinstance(value, float) and value > 1 else str(value)
-
-
-def _allowed(prefix: str, section: type, one: Field[Any], hint: Any) -> str:
-    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
-    (kind,) = [list] if get_origin(hint) is list else kinds
-    null = ", or `null`" if NoneType in get_args(hint) else ""
-    if issubclass(kind, Enum):
-        return ", ".join(f"`{choice.name}`" for choice in kind if _is_allowed(section, one.name, choice))
-    name = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text", list: "list of texts"}[kind]
-    return name + (_limit(f"{prefix}{one.name}", section, kind(-1)) if kind in (int, float) else "") + null
-
-
-def _is_allowed(section: type, name: str, value: Any) -> bool:
-    try:
-        section(**{name: value})
-    except ValueError:
-        return False
-    return True
-
-
-def _limit(key: str, section: type, value: float) -> str:
-    """Return the range of a number as the section's own checks tell it: they refuse -1 if there is a least one."""
-    try:
-        section(**{key.rpartition(".")[2]: value})
-    except ValueError as error:
-        names, _, limit = str(error).partition(" must be ")
-        if key not in names:  # of a pair, the message is about the other one
-            return f", at least `{names.partition('=')[0]}`"
-        return ", " + re.sub(r"=[^ ,]+", "", re.split(r"[:;]", limit)[0])
-    return ""
 
 
 if __name__ == "__main__":

@@ -134,15 +134,28 @@ def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
             return _runs(root, word)
         case "SWEEP|RUN":
             return [*_sweeps(root), *_runs(root, word)]
-        case "EXPERIMENT":
-            from s5.config.search_path import experiment_names
-
-            return experiment_names()
         case "key=value":
             return _settings()
         case "PROFILE":
             config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "launch"
             return ["local", *sorted(path.stem for folder in (Path("slurm"), config) for path in folder.glob("*.yaml"))]
+        case "IMAGE":
+            return _images()
+        case _:
+            return _declared(kind)
+
+
+def _declared(kind: str) -> Sequence[str]:
+    """Return the names that the packages declare for a metavar; empty for another metavar."""
+    match kind:
+        case "EXPERIMENT":
+            from s5.config.search_path import experiment_names
+
+            return experiment_names()
+        case "FAMILY":
+            from s5.config.families import FAMILIES
+
+            return list(FAMILIES)
         case "RUNTIME":
             from launch.specs.choices import RUNTIMES
 
@@ -155,8 +168,6 @@ def _things(kind: str, runs: str | None, word: str) -> Sequence[str]:
             from s5.catalog import CATALOG
 
             return list(CATALOG)
-        case "IMAGE":
-            return _images()
         case _:
             return []
 

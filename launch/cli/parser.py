@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 # Verbs that neither read nor write run directories.
-_WITHOUT_RUNS = {"completion", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {"image convert"}
+_WITHOUT_RUNS = {"completion", "models", "data prepare", *(f"image {action}" for action in ACTIONS["image"])} - {
+    "image convert"
+}
 # Verbs that are about stored runs, wherever these were submitted to. The other verbs with `--on` have their own.
 _OF_STORED_RUNS = {"status", "watch", "wait", "logs", "cancel", "results", "compare", "report", "gc", "rm", "show"}
 # Options of Hydra's programs that print a configuration.

@@ -16,6 +16,7 @@ VERBS = {
     "report": "write a sweep's results and learning curves as one HTML page",
     "rm": "delete sweeps or runs, with their results",
     "gc": "delete what finished runs no longer need",
+    "models": "list the model families: papers, keys, defaults, recipes and sweeps",
     "data": "prepare data sets: find or make their files, check them, convert them",
     "shell": "open the container that runs execute in, for a person",
     "image": "build container images, list, check, convert, push and pull them",

@@ -44,6 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sweep x.yaml --on", "a", ["alps"]),
         ("sweep x.yaml --on", "", ["local", "alps"]),
         ("run", "digits/", ["digits/s5"]),
+        ("models", "s5", ["s5"]),
         ("sweep x.yaml --runtime", "do", ["docker"]),
         ("run digits/s5 --runtime", "a", ["apptainer"]),
         ("retry quickstart --runtime", "p", ["podman", "pyxis"]),
@@ -85,7 +86,7 @@ def test_a_word_becomes(before: str, word: str, found: Any) -> None:
 def test_every_option_of_every_verb_is_offered() -> None:
     for verb in VERBS:
         assert "--help" in candidates([verb], "-")
-        assert ("--runs" in candidates([verb], "-")) == (verb not in ("completion", *ACTIONS))
+        assert ("--runs" in candidates([verb], "-")) == (verb not in ("completion", "models", *ACTIONS))
 
 
 def test_every_option_of_every_action_is_offered_and_no_other() -> None:
