@@ -142,7 +142,18 @@ def _store(name: str, group: str | None, section: type, node: Any) -> None:
 
     if (name, group, section) not in _stored:
         _stored.add((name, group, section))
-        ConfigStore.instance().store(name, node, group=group)
+        ConfigStore.instance().store(name, _with_open_mappings(node), group=group)
+
+
+def _with_open_mappings(schema: Any) -> Any:
+    """Return a schema as OmegaConf's object in which Hydra accepts new keys of a mapping, such as `optim.lr_of`."""
+    from omegaconf import DictConfig, OmegaConf
+
+    config = OmegaConf.structured(schema)
+    for _, node in walk(config):
+        if isinstance(node, DictConfig) and OmegaConf.get_type(node) is dict:
+            OmegaConf.set_struct(node, False)
+    return config
 
 
 def _check_override(text: str, folders: Sequence[Path]) -> None:
@@ -218,6 +229,8 @@ def omegaconf_error(
     if key in nodes:
         return invalid_value_error(key, value, nodes[key], first_line(error), file)
     section = error.object_type
+    if section is dict:  # a key of the user's own, in a mapping
+        return InvalidConfig(key, first_line(error), file=file)
     return unknown_key_error(key, nodes, section if isinstance(section, type) else None, file)
 
 
@@ -232,6 +245,8 @@ def _check_nodes(config: Any) -> None:
     for path, node in walk(config):
         parent, name = node._get_parent(), path.rpartition(".")[2]
         section: Any = Config if parent is config else OmegaConf.get_type(parent)
+        if section is dict:  # the keys of a mapping such as optim.lr_of are the user's own
+            continue
         if isinstance(parent, DictConfig) and name not in getattr(section, "__dataclass_fields__", ()):
             known = {other: 0 for other in nodes if other != path and not other.startswith(f"{path}.")}
             raise unknown_key_error(path, known, section)

@@ -24,6 +24,8 @@ MAY_DIFFER = (
     "train.eval_batch_size",
     "optim.lr",
     "optim.ssm_lr",
+    "optim.lr_of",
+    "optim.layer_decay",
     "optim.lr_min",
     "optim.schedule",
 )
@@ -82,7 +84,7 @@ def check_extension(values: dict[str, Any]) -> None:
     before, after = _flat(science_subset(source)), _flat(science_subset(values))
     allowed = {*MAY_DIFFER, *_LINEAGE, "recipe"}
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and key not in allowed:
+        if before.get(key) != after.get(key) and not any(f"{key}.".startswith(f"{one}.") for one in allowed):
             raise UserError(
                 f"{KEY}={run_dir}: {key} is {before.get(key)} in that run and {after.get(key)} in this one",
                 hint=f"a run that extends another may differ in {', '.join(MAY_DIFFER)}; train.init_from starts a new "

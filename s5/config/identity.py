@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -97,12 +98,12 @@ def from_section(name: str, values: Any) -> Any:
 
 
 def _value(slot: _Slot, value: Any, path: str) -> Any:
-    """Convert a plain value to the type of its field: a section, an enumeration, or a copy of a list."""
+    """Convert a plain value to the type of its field: a section, an enumeration, or a copy of a list or a mapping."""
     if slot.section and isinstance(value, Mapping):
         return from_dict(slot.section, value, path)
     if slot.choice and isinstance(value, str):
         return slot.choice[value]
-    return list(value) if isinstance(value, list) else value
+    return copy(value) if isinstance(value, list | dict) else value
 
 
 def unknown_key(kind: type, name: str, path: str) -> str:

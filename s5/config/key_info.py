@@ -88,13 +88,23 @@ def _text(value: Any) -> str:
     return '""' if value == "" else f"{value:.4g}" if isinstance(value, float) and value > 1 else str(value)
 
 
+_NAMES = {
+    bool: "`true`, `false`",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    list: "list of texts",
+    dict: "mapping of names to numbers, at least 0, or `null`",
+}
+
+
 def _allowed(prefix: str, section: type, one: Field[Any], hint: Any) -> str:
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
-    (kind,) = [list] if get_origin(hint) is list else kinds
+    (kind,) = [get_origin(hint)] if get_origin(hint) in (list, dict) else kinds
     null = ", or `null`" if NoneType in get_args(hint) else ""
     if issubclass(kind, Enum):
         return ", ".join(f"`{choice.name}`" for choice in kind if _is_allowed(section, one.name, choice))
-    name = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text", list: "list of texts"}.get(kind)
+    name = _NAMES.get(kind)
     if name is None:
         return f"a {kind.__name__}"
     return name + (_limit(f"{prefix}{one.name}", section, kind(-1)) if kind in (int, float) else "") + null

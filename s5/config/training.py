@@ -1,6 +1,7 @@
 """The sections `optim` and `train` of the configuration."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 
 from s5.config.checks import check_at_least, check_finite
 from s5.config.choices import ParamGroups, Schedule
@@ -16,11 +17,15 @@ class OptimConfig:
         ssm_lr: Learning rate of the SSM's own parameters.
         groups: The parameters that have `ssm_lr`, and those that decay.
         dt_global: Whether the step sizes of the SSM train as regular parameters: with `lr`, and with decay.
+        lr_of: Learning rates of single parameters by their names, such as `{log_step: 0.02}`; 0 for parameters that do
+            not train. Whether they decay is still decided by `groups`.
         weight_decay: Decoupled weight decay of the parameter groups that decay.
         warmup_epochs: Epochs of linear warm-up from zero; may be fractional.
         lr_min: The final learning rate of `schedule=cosine`, and the lowest of `schedule=plateau`.
         lr_patience_epochs: With `schedule=plateau`, epochs without a better validation score before the rates fall.
         lr_reduce_factor: With `schedule=plateau`, the factor that multiplies the rates when they fall.
+        layer_decay: Factor on the learning rates for each step down from the head: 1 at the head, `layer_decay` at the
+            last layer, and so on to the encoder.
         clip_norm: The largest global norm of a gradient; None for no limit.
     """
 
@@ -29,11 +34,13 @@ class OptimConfig:
     weight_decay: float = 0.05
     groups: ParamGroups = ParamGroups.standard
     dt_global: bool = False
+    lr_of: dict[str, float | None] = field(default_factory=dict, metadata={"added": True})
     schedule: Schedule = Schedule.cosine
     warmup_epochs: float = 1.0
     lr_min: float = 0.0
     lr_patience_epochs: int = added(10)
     lr_reduce_factor: float = added(0.5)
+    layer_decay: float = added(1.0)
     clip_norm: float | None = added(None)
 
     def __post_init__(self) -> None:
@@ -50,10 +57,25 @@ class OptimConfig:
                 f"optim.lr_min={self.lr_min} must not be above optim.lr={self.lr} or optim.ssm_lr={self.ssm_lr}: "
                 "the learning rate would rise"
             )
+        self._check_named_rates()
         if not 0 < self.lr_reduce_factor <= 1:
             raise ValueError(f"optim.lr_reduce_factor={self.lr_reduce_factor} must be above 0 and at most 1")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"optim.layer_decay={self.layer_decay} must be above 0 and at most 1")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ValueError(f"optim.clip_norm={self.clip_norm} must be positive")
+
+    def _check_named_rates(self) -> None:
+        for name, rate in self.lr_of.items():
+            if rate is None:
+                continue
+            if not isfinite(rate) or rate < 0:
+                raise ValueError(f"optim.lr_of: {name}={rate} must be a finite number, at least 0")
+            if self.schedule is not Schedule.constant and 0 < rate < self.lr_min:
+                raise ValueError(
+                    f"optim.lr_min={self.lr_min} must not be above optim.lr_of: {name}={rate}: the learning rate would "
+                    "rise"
+                )
 
 
 def describe_long_warmup(warmup_epochs: float, epochs: int) -> str | None:

@@ -18,6 +18,7 @@ from s5.config.choices import ParamGroups
 from s5.config.compat import OURS, Compat
 from s5.config.training import OptimConfig
 from s5.nn.params import BiasParam, InputParam, NormParam, OutputParam, StateParam, StepParam, WeightParam
+from s5.training.learning_rates import find_depth_factors, find_named_rates
 from s5.training.schedule import PlateauState, make_schedule
 
 
@@ -76,6 +77,40 @@ def find_rule(param: Any, config: OptimConfig, path: str = "", compat: Compat = 
     return table[type(param)]
 
 
+class Plan(NamedTuple):
+    """How one parameter trains.
+
+    Attributes:
+        rate: The key of its learning rate in the config, or a rate of its own; 0 if it does not train.
+        decays: Whether it decays.
+        factor: A factor on the rate that broadcasts to the parameter; None for 1.
+    """
+
+    rate: str | float
+    decays: bool
+    factor: Float[np.ndarray, "..."] | None = None
+
+
+def make_plans(params: PyTree, config: OptimConfig, compat: Compat = OURS) -> list[Plan]:
+    """Return how each parameter trains, in the order of `jax.tree.leaves`.
+
+    Args:
+        params: The parameters, as `nnx.state(model, nnx.Param)` returns them.
+        config: The groups, and the rates by name and by depth.
+        compat: Whether normalisation parameters and biases decay.
+
+    Raises:
+        TypeError: If a parameter is in no group.
+        UserError: If a name in `lr_of` fits no parameter.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=_is_variable)
+    found = {jax.tree_util.keystr(path, simple=True, separator="."): param for path, param in leaves}
+    named = find_named_rates(config.lr_of, list(found))
+    factors = find_depth_factors(config.layer_decay, {path: jnp.shape(param) for path, param in found.items()})
+    rules = {path: find_rule(param, config, path, compat) for path, param in found.items()}
+    return [Plan(named.get(path, rule.rate), rule.decays, factors.get(path)) for path, rule in rules.items()]
+
+
 class OptimizerState(NamedTuple):
     """The state of the optimizer: updates done, Adam's moments, and the reductions of the rates.
 
@@ -94,7 +129,8 @@ def make_optimizer(
     """Return the optimizer of a model's parameters.
 
     Args:
-        config: Rates, decay and grouping.
+        config: Rates, decay and grouping. `lr_of` gives parameters rates of their own: the S4 and DSS repositories have
+            one for Lambda, P and B, and another for the step sizes.
         params: The parameters, as `nnx.state(model, nnx.Param)` returns them.
         steps_per_epoch: Updates per epoch.
         epochs: Epochs of the whole training.
@@ -105,14 +141,12 @@ def make_optimizer(
 
     Raises:
         TypeError: If a parameter is in no group.
+        UserError: If a name in `optim.lr_of` fits no parameter.
     """
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params, is_leaf=_is_variable)
-    rules = [
-        find_rule(param, config, jax.tree_util.keystr(path, simple=True, separator="."), compat)
-        for path, param in leaves
-    ]
+    plans = make_plans(params, config, compat)
+    peaks = {"lr": config.lr, "ssm_lr": config.ssm_lr} | {p.rate: p.rate for p in plans if isinstance(p.rate, float)}
     schedules = {
-        name: make_schedule(config, getattr(config, name), steps_per_epoch, epochs, compat) for name in ("lr", "ssm_lr")
+        rate: make_schedule(config, peak, steps_per_epoch, epochs, compat) for rate, peak in peaks.items() if peak
     }
     adam = optax.scale_by_adam()
 
@@ -123,18 +157,26 @@ def make_optimizer(
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, OptimizerState]:
         leaves, tree = jax.tree.flatten(updates)
+        leaves = [leaf if plan.rate else jnp.zeros_like(leaf) for plan, leaf in zip(plans, leaves, strict=True)]
         gradient = _as_vector(leaves)
         if config.clip_norm is not None:
             gradient = clip(gradient, config.clip_norm)
         direction, adam_state = adam.update(gradient, state.adam)
         rates = {name: schedule(state.step, state.falls) for name, schedule in schedules.items()}
         scaled = [
-            -rates[rule.rate] * (d + config.weight_decay * p if rule.decays else d)
-            for rule, d, p in zip(rules, _split_like(leaves, direction), jax.tree.leaves(params), strict=True)
+            _update(plan, rates.get(plan.rate), d + config.weight_decay * p if plan.decays else d)
+            for plan, d, p in zip(plans, _split_like(leaves, direction), jax.tree.leaves(params), strict=True)
         ]
         return jax.tree.unflatten(tree, scaled), OptimizerState(state.step + 1, adam_state, state.falls)
 
     return optax.GradientTransformation(init, update)
+
+
+def _update(plan: Plan, rate: Array | None, direction: Array) -> Array:
+    """Return the update of a parameter; zero if it does not train."""
+    if rate is None:
+        return jnp.zeros_like(direction)
+    return -rate * direction if plan.factor is None else -(rate * plan.factor) * direction
 
 
 def clip(gradients: PyTree, norm: float) -> PyTree:

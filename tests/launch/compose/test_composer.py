@@ -95,6 +95,8 @@ VALUES = [
     ("train.epochs", ["4", "range"]),
     ("size", ["small", "large", "tiny", "null"]),
     ("model.d_stat", ["3"]),
+    ("optim.lr_of.log_step", ["0.02", "null", "fast"]),
+    ("optim.lr_of", ["{D: 1, 'B_*': 0}", "{B_*: 0}", "{}", "null", "3"]),
     ("model", ["{d_model: 4}", "{d_model: 4, norm: layer}", "3", "null", "{nothing: 1}"]),
     ("extra.thing", ["1"]),
     ("platform", ["cpu", "gpu"]),
@@ -193,7 +195,7 @@ MISTAKES = {
     "unknown key": (
         "base: {optim.lrr: 1}",
         "base.optim.lrr: unknown key; did you mean optim.lr?",
-        "the keys of optim are clip_norm, dt_global, groups, lr",
+        "the keys of optim are clip_norm, dt_global, groups, l",
     ),
     "unknown key of the root": ("base: {sede: 1}", "base.sede: unknown key; did you mean seed?", "platform"),
     "part of a key": ("base: {lr: 1}", "base.lr: unknown key; did you mean optim.lr?", None),
@@ -202,7 +204,7 @@ MISTAKES = {
         "grid.modle.d_state: unknown key; did you mean model.d_state?",
         None,
     ),
-    "a section is not a value": ("base: {optim: 3}", "base.optim: this is a section, not a value", "groups, lr"),
+    "a section is not a value": ("base: {optim: 3}", "base.optim: this is a section, not a value", "groups, l"),
     "unknown key in a mapping": (
         "base: {model: '{n_layer: 1}'}",
         "base.model: model.n_layer: unknown key; did you mean model.n_layers?",

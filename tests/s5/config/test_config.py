@@ -33,6 +33,15 @@ def test_identity_is_what_changes_the_numbers() -> None:
     assert "log_every_steps" not in subset["train"]
 
 
+def test_learning_rates_by_name_are_a_mapping_that_overrides_merge(tmp_path: Path) -> None:
+    config = compose(["optim.lr_of={log_step: 0.02, B_*: 0}", "optim.lr_of.D=1e-3", "optim.lr_of.log_step=null"])
+    assert config.optim.lr_of == {"log_step": None, "B_*": 0.0, "D": 1e-3}
+    (tmp_path / "config.yaml").write_text(config_text(config))
+    assert read_config(tmp_path) == config
+    assert science_hash(to_dict(compose(["optim.lr_of={}"]))) == science_hash(to_dict(Config()))
+    assert science_hash(to_dict(config)) != science_hash(to_dict(Config()))
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -45,6 +54,8 @@ def test_identity_is_what_changes_the_numbers() -> None:
         ("model.n_blocks=3", ["model.n_blocks=3", "divisible"]),
         ("model.d_state=0", ["model.d_state=0", "at least 1"]),
         ("optim.lr_min=1", ["optim.lr_min=1", "optim.lr"]),
+        ("optim.lr_of.log_step=fast", ["optim.lr_of.log_step", "fast"]),
+        ("optim.lr_of={D: -1}", ["optim.lr_of: D=-1.0", "at least 0"]),
         ("seed=4294967296", ["seed=4294967296", "below 2^32"]),  # to JAX it would be 0
         ("data.split_seed=18446744073709551616", ["data.split_seed=", "below 2^64"]),
         ("model.d_state=[", ["model.d_state=["]),
