@@ -94,7 +94,7 @@ _NAMES = {
     float: "number",
     str: "text",
     list: "list of texts",
-    dict: "mapping of names to numbers, at least 0, or `null`",
+    dict: "mapping of names to numbers",
 }
 
 

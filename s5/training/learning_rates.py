@@ -26,7 +26,7 @@ def find_named_rates(lr_of: Mapping[str, float | None], paths: Sequence[str]) ->
 
     Raises:
         UserError: If a name fits no parameter, or two names give one parameter different rates: the order of the names
-            is no part of a run's identity, so it cannot decide.
+            does not belong to the identity of a run, so it cannot decide.
     """
     rates, sources = dict[str, float](), dict[str, str]()
     for name, rate in lr_of.items():

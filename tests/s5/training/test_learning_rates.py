@@ -59,7 +59,7 @@ def test_a_name_of_no_parameter_is_refused_with_the_list() -> None:
         find_named_rates({"log_stop": 0.5}, PATHS)
     assert it.value.hint is not None
     assert LOG_STEP in it.value.hint
-    with pytest.raises(UserError, match="step is not a parameter"):  # the end of a word is no name
+    with pytest.raises(UserError, match="step is not a parameter"):  # a name is a whole word
         find_named_rates({"step": None}, PATHS)
 
 
