@@ -1,17 +1,18 @@
-"""Compares the layers with a long kernel with plain ones: forward and backward of one layer, time and memory.
+"""Compares the layers of the families with plain ones: forward and backward of one layer, time and memory.
 
     python -m benchmarks.models [--json] [--family s4d ...] [--shape H,N,L,BATCH ...] [--repeats N] [--torch PYTHON]
 
-speedup     seconds of the plain layer (`benchmarks.plain_kernels`) / seconds of ours
+speedup     seconds of the plain layer (`benchmarks.plain_kernels`, `plain_recurrences`) / seconds of ours
 over_torch  seconds of the layer in PyTorch (`benchmarks.torch_layers`) / seconds of ours, with `--torch`
 spread      (longest - shortest) / median of our seconds over the repeats
 temp_ratio  bytes of temporary memory, ours / plain
 compile_s   seconds to trace and compile ours
 
-N is `d_state` as the papers count it: for S4D and S4 a half is stored. DSS's softmax has its window at L. Seconds are
-medians over the repeats; the programs alternate, so that noise affects all. On a CPU the process uses huge pages, as
-training does. `--torch PYTHON` names an interpreter with PyTorch, which runs the same layer with the same parameters in
-a process of its own; its outputs and gradients are compared with those of the plain layer first.
+N is `d_state` as the papers count it: for S4D and S4 a half is stored. RG-LRU has H states in all,
+and no N. DSS's softmax has its window at L. Seconds are medians over the repeats; the programs alternate, so that noise
+affects all. On a CPU the process uses huge pages, as training does. `--torch PYTHON` names an interpreter with PyTorch,
+which runs the same S4D, DSS or S4 with the same parameters in a process of its own; its outputs and gradients are
+compared with those of the plain layer first.
 """
 
 import argparse
@@ -28,10 +29,12 @@ from flax import nnx
 
 from benchmarks.layer import compile_seconds, parse_shape, race_seconds, with_backward
 from benchmarks.plain_kernels import Params, plain_dss, plain_s4, plain_s4d
+from benchmarks.plain_recurrences import plain_rglru
 from benchmarks.torch_process import TorchProcess
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.ssm.dss import DSS
+from s5.ssm.rglru import RGLRU
 from s5.ssm.s4 import S4
 from s5.ssm.s4d import S4D
 
@@ -42,7 +45,9 @@ FAMILIES: dict[str, tuple[Callable[[int, int, int], SequenceMixer], Layer]] = {
     "s4d": (lambda H, N, L: S4D(H, N, rngs=np.random.default_rng(0)), plain_s4d),
     "dss": (lambda H, N, L: DSS(H, N, l_max=L, rngs=np.random.default_rng(0)), plain_dss),
     "s4": (lambda H, N, L: S4(H, N, rngs=np.random.default_rng(0)), plain_s4),
+    "rglru": (lambda H, N, L: RGLRU(H, H, n_blocks=8, rngs=np.random.default_rng(0)), plain_rglru),
 }
+IN_TORCH = ("s4d", "dss", "s4")
 
 
 def _as_function(mixer: SequenceMixer) -> tuple[Layer, Params]:
@@ -108,7 +113,7 @@ def main() -> None:
     parser.add_argument("--family", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--shape", nargs="+", metavar="H,N,L,BATCH", help="default: two shapes")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter with PyTorch: its layers take part")
+    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter with PyTorch: its S4D, DSS and S4 take part")
     asked = parser.parse_args()
     restart_with_huge_pages()
     if asked.repeats < 1:
@@ -117,7 +122,11 @@ def main() -> None:
         shapes = SHAPES if asked.shape is None else [parse_shape(one) for one in asked.shape]
     except ValueError as error:
         parser.error(f"--shape: {error}")
-    figures = [measure(family, shape, asked.repeats, asked.torch) for family in asked.family for shape in shapes]
+    figures = [
+        measure(family, shape, asked.repeats, asked.torch if family in IN_TORCH else None)
+        for family in asked.family
+        for shape in shapes
+    ]
     if asked.json:
         print(json.dumps(figures))
         return

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from s5.nn.steps import Steps
     from s5.ssm.dss import DSS
     from s5.ssm.lru import LRU
+    from s5.ssm.rglru import RGLRU
     from s5.ssm.s4 import S4
     from s5.ssm.s4d import S4D
     from s5.ssm.s5 import S5SSM
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DSS",
     "LRU",
+    "RGLRU",
     "S4",
     "S4D",
     "S5SSM",
@@ -64,6 +66,7 @@ __all__ = [
 _HOMES = {
     "DSS": "s5.ssm.dss",
     "LRU": "s5.ssm.lru",
+    "RGLRU": "s5.ssm.rglru",
     "S4": "s5.ssm.s4",
     "S4D": "s5.ssm.s4d",
     "S5SSM": "s5.ssm.s5",

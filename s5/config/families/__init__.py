@@ -10,6 +10,7 @@ from typing import get_type_hints
 
 from s5.config.families.dss import DSSConfig
 from s5.config.families.lru import LRUConfig
+from s5.config.families.rglru import RGLRUConfig
 from s5.config.families.s4 import S4Config
 from s5.config.families.s4d import S4DConfig
 from s5.config.families.s5 import S5Config
@@ -20,6 +21,7 @@ __all__ = [
     "FAMILIES",
     "DSSConfig",
     "LRUConfig",
+    "RGLRUConfig",
     "S4Config",
     "S4DConfig",
     "S5Config",
@@ -29,7 +31,7 @@ __all__ = [
 ]
 
 FAMILIES: dict[str, type[ModelConfig]] = {
-    kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig)
+    kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig, RGLRUConfig)
 }
 
 

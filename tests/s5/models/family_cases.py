@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from s5.config.choices import Discretization, DSSVersion, Head, Measure, Norm
-from s5.config.families import DSSConfig, LRUConfig, S4Config, S4DConfig, S5Config
+from s5.config.families import DSSConfig, LRUConfig, RGLRUConfig, S4Config, S4DConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.models.sequence_model import SequenceModel, make_model
 
@@ -30,6 +30,7 @@ CASES: dict[str, ModelConfig] = {
     "dss-exp": DSSConfig(**SIZES, version=DSSVersion.exp, dt_min=0.01, dt_max=0.2),
     "lru": LRUConfig(**SIZES),
     "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
+    "rglru": RGLRUConfig(**SIZES, n_blocks=2),
     "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
     "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
 }

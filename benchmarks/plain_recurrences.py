@@ -1,0 +1,35 @@
+"""Plain layers with a recurrence, written like published JAX code; `benchmarks.models` compares ours with them.
+
+They compute the states by `lax.associative_scan`, and leave the derivatives to JAX.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from benchmarks.plain_kernels import Params
+
+
+def plain_rglru(params: Params, u: Array) -> Array:
+    """Apply an RG-LRU layer of one direction.
+
+    Args:
+        params: The parameters of `s5.ssm.rglru.RGLRU` by name.
+        u: Inputs, (batch, L, H).
+
+    Returns:
+        Outputs, (batch, L, H).
+    """
+    x = jnp.einsum("blh,ph->blp", u, params["B"])
+    weight = params["gate_weight"]
+    gates = jnp.einsum("blgn,gnm->blgm", x.reshape(*x.shape[:2], *weight.shape[:2]), weight)
+    r, i = (part.reshape(x.shape) for part in jnp.split(gates, 2, axis=-1))
+    r, i = (jax.nn.sigmoid(gate + bias) for gate, bias in zip((r, i), params["gate_bias"], strict=True))
+    log_a = -8 * r * jax.nn.softplus(-params["Lambda"])
+    b = jnp.sqrt(1 - jnp.exp(2 * log_a)) * i * x
+
+    def combine(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
+        return second[0] * first[0], second[0] * first[1] + second[1]
+
+    _, states = jax.lax.associative_scan(combine, (jnp.exp(log_a), b), axis=1)
+    return jnp.einsum("blp,hp->blh", states, params["C"])
