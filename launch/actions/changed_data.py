@@ -1,4 +1,4 @@
-"""Tell of raw data that have changed since runs succeeded: their results are of other data than those of today."""
+"""Report runs whose raw data changed after they succeeded: their results belong to the earlier data."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _last_line(file: Path) -> dict[str, Any]:
 
 
 def fraction_on_disk(view: RunView) -> float | None:
-    """Return the fraction of steps in the newest record of a run's attempts; None without a record."""
+    """Return the fraction of its steps that a run has done, by the newest line of `timing.jsonl`; None without one."""
     for folder in reversed(attempt_dirs(Path(view.run_dir))):
         try:
             line = last_line(folder / TIMING) or {}

@@ -16,7 +16,7 @@ DATA = "data"  # stands for a data set; the other kinds are groups of `conf`
 
 
 def is_unknown(dataset: str) -> bool:
-    """Return whether neither the catalog nor a plug-in that is loaded has a data set."""
+    """Return whether no loaded plug-in and not the catalog has a data set of this name."""
     try:
         dataset_info(dataset)
     except DataError:

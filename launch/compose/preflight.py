@@ -12,7 +12,7 @@ from launch.compose.plugin_hint import DATA, is_unknown, with_plugins
 from launch.errors import ConfigError
 from s5.catalog import DataError, DatasetInfo, check_available, check_version, dataset_info
 from s5.config.choices import Encoder, Likelihood, Permutation, Times
-from s5.config.families import FAMILIES
+from s5.config.families import FAMILIES, fitting_hint
 from s5.config.identity import from_dict
 from s5.config.model import ModelConfig
 
@@ -86,8 +86,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
             fits(info.d_input, info.head, tokens=info.tokens, times=info.times)
         except ValueError as error:
             key = str(error).partition("=")[0]
-            hint = "the recipe pendulum/s5 has such data" if takes_times else "model=s4d and model=s5 take times"
-            yield _error(run, key, f"{error} (data.name={info.name})", hint)
+            yield _error(run, key, f"{error} (data.name={info.name})", fitting_hint(error))
     wanted, there = train.get("devices"), _devices(run, environment)
     if wanted is not None and there is not None and wanted > there:
         resources = run.spec.resources

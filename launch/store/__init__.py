@@ -1,1 +1,1 @@
-"""The files of the launcher: run directories, manifests, attempts, locks. No other package writes its state."""
+"""The files of the launcher: run directories, manifests, attempts, locks. A kill leaves each of them whole."""

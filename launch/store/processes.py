@@ -82,10 +82,10 @@ def send(fd: int, number: int) -> None:
 
 
 def find_by_environment(name: str, value: str) -> list[int]:
-    """Return descriptors of the processes whose environment has a variable with a value.
+    """Return descriptors of the processes whose environment has this variable with this value.
 
-    The launcher labels every process that it starts with such a variable, so a process is found without any record. Of
-    a process tree only the root is returned, because it ends its children itself. The environment of other users'
+    The launcher gives every process that it starts such a variable, so a process is found without any record. Of a
+    process tree only the root is returned, because it ends its children itself. The environment of other users'
     processes cannot be read, so these are left out.
     """
     wanted = os.fsencode(f"{name}={value}")

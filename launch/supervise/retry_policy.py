@@ -49,7 +49,7 @@ def check_nodes(policy: Mapping[str, int], run_dir: str, *, since: int) -> None:
     """
     nodes = failed_nodes(run_dir, since=since)
     if len(nodes) > node_failures(policy):
-        raise TooManyNodeFailures(f"the node of the run failed {len(nodes)} times: {', '.join(nodes)}")
+        raise TooManyNodeFailures(f"{len(nodes)} nodes failed under this run: {', '.join(nodes)}")
 
 
 def node_failures(policy: Mapping[str, int]) -> int:

@@ -48,7 +48,7 @@ def start(platform: Platform) -> None:
     if devices[0].platform != jax.default_backend():
         raise UserError(
             f"platform={platform.name}: JAX uses {jax.default_backend()}",
-            hint=f"unset JAX_PLATFORMS, or set platform={jax.default_backend()}",
+            hint=f"start a new process with platform={platform.name}, or set platform=any",
         )
     given = os.environ.get(PLATFORM_VARIABLE)
     if given and given != jax.default_backend():

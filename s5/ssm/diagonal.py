@@ -129,7 +129,7 @@ class DiagonalSSM(SequenceMixer):
 
 
 def _check_window(system: System, factor: float | Float[Array, ""], L: int) -> None:
-    """Raise ValueError if a sequence is longer than the window; not checked for a factor that JAX traces."""
+    """Raise ValueError if a sequence is longer than `window` (DSS: `l_max`); not checked for a traced factor."""
     if system.window is not None and not isinstance(factor, Tracer) and factor * L > system.window:
         times = "" if factor == 1 else f" of {float(factor):g} regular intervals"
         raise ValueError(

@@ -30,8 +30,8 @@ def bilinear(
 ) -> tuple[Float[Array, "H N N"], Float[Array, "H N"]]:
     """Discretize by the trapezoidal rule.
 
-    I + E = (I − step A/2)⁻¹ (I + step A/2), so E = 2 (R − I) with R = (I − step A/2)⁻¹. R is known without P, and
-    changes with each row of P by a matrix of rank 1 (Sherman and Morrison's formula).
+    A_bar = I + E = (I − step A/2)⁻¹ (I + step A/2), so E = 2 (R − I) with R = (I − step A/2)⁻¹. Without P, R is a
+    closed form; each row of P then adds a matrix of rank 1 (Sherman and Morrison's formula).
 
     Args:
         Lambda: Eigenvalues of the diagonal part, in 1/time: real and imaginary parts.
@@ -40,7 +40,7 @@ def bilinear(
         step: Step sizes, in units of time.
 
     Returns:
-        E and B_bar.
+        E = A_bar − I, and B_bar.
     """
     step = step[:, None]
     re, im = step * Lambda[:, 0], step * Lambda[:, 1]

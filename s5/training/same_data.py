@@ -1,4 +1,4 @@
-"""Refuse raw data that differ from those that a run was trained on: its numbers would be of two data sets."""
+"""Refuse to go on with a run whose raw data have changed: its numbers would mix two data sets."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from s5.config.choices import Pooling
 from s5.config.compat import compat_switches
+from s5.config.families import fitting_hint
 from s5.config.run import Config
 from s5.data import Dataset
 from s5.data.batch import Batch, TrainBatches, eval_batches, evaluation_size, steps_per_epoch
@@ -207,15 +208,12 @@ class Trainer:
 
 
 def _check_fits(config: Config, dataset: Dataset) -> None:
-    """Check that the model can read the data."""
+    """Raise UserError if the model cannot read the data."""
     try:
         split = dataset.splits["train"]
         config.model.check_fits(dataset.d_input, dataset.head, tokens=split.tokens, times=split.times is not None)
     except ValueError as error:
-        hint = (
-            "the recipe pendulum/s5 has such data" if config.model.takes_times else "model=s4d and model=s5 take times"
-        )
-        raise UserError(f"{error} (data.name={dataset.name})", hint=hint) from error
+        raise UserError(f"{error} (data.name={dataset.name})", hint=fitting_hint(error)) from error
     try:
         if split.times is None:
             config.model.check_length(dataset.length)

@@ -1,7 +1,7 @@
-"""Name the jobs that a job array waits for, for runs that come after other runs. Pure.
+"""Name the jobs that must end before an array begins, because its runs come after other runs. Pure.
 
-In a record, `UUID_3` is a single run in the queue (the uuid of its array, and its index), and `UUID` all runs of an
-array. The options for Slurm are `afterok:12_3` and `afterok:12`.
+In the record of an array, `UUID_3` is a single run in the queue (the uuid of its array, and its index), and `UUID` all
+runs of an array. The options for Slurm are `afterok:12_3` and `afterok:12`.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def ask_accounting(arrays: Sequence[Array]) -> Ends:
 
 
 def ask_controller(array: Array) -> Ends:
-    """Return how the tasks of an array ended; empty for tasks that the controller has forgotten (`MinJobAge`)."""
+    """Return how the tasks of an array ended, without the tasks that the controller has forgotten (`MinJobAge`)."""
     if array.job is None:
         return {}
     words = ["scontrol", "show", "job", array.job, "-o"]

@@ -193,8 +193,8 @@ def _groups(
     """Yield groups of tasks that can share an array: their resources, requirements and blocks are equal.
 
     A block that other runs wait for gets arrays of its own. So a run that waits for the block needs one `afterok` for
-    each of these arrays, not one for each run. If there would be too many groups, runs of equal resources share
-    arrays, and wait for the requirements of all of them.
+    each of these arrays, not one for each run. With more than `_MOST_WAITS` combinations of resources and
+    requirements, runs of equal resources share arrays, and wait for the requirements of all of them.
     """
     unmet = want.unmet.of
     if len({(resources, unmet[task.run_id]) for task, resources in tasks if task.run_id in unmet}) > _MOST_WAITS:

@@ -192,7 +192,7 @@ def _thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def _hear(inbox: SimpleQueue[_Event]) -> None:
-    """Put an event into the inbox for each signal, and for the end of the supervisor."""
+    """From now on, put an event into the inbox for each signal, and for the end of the supervisor."""
     for number in _FORWARDED:
         signal.signal(number, lambda heard, _frame: inbox.put(("signal", heard)))
     text = os.environ.get(SUPERVISOR_PIPE_VARIABLE, "")

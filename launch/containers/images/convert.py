@@ -169,7 +169,8 @@ def _make(origin: ImageOrigin, held: EngineImage | None, form: Form, place: Path
     if held is None and (image.digest is None or "@" not in image.reference):
         raise LaunchError(
             f"no engine here holds the image {image.name} ({image.id})",
-            hint=f"build it on a machine with docker or podman: `launch image build {image.name}`",
+            hint=f"build it on a machine with docker or podman: `launch image build {image.name}`; "
+            "then push it to a registry, or copy the converted file to this machine",
         )
     growing, scratch = growing_of(place), scratch_of(place)
     # Fixed names, so that the leftovers of a killed process are found. An image without its note is useless.

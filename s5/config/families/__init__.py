@@ -26,6 +26,7 @@ __all__ = [
     "S4DConfig",
     "S5Config",
     "find_family",
+    "fitting_hint",
     "layer_fields",
     "register_family",
 ]
@@ -63,6 +64,13 @@ def find_family(kind: object) -> type[ModelConfig]:
             f"model.kind: {unknown('family', str(kind), FAMILIES)}; the families are {', '.join(FAMILIES)}"
         )
     return found
+
+
+def fitting_hint(error: ValueError) -> str:
+    """Return the hint for an error of `ModelConfig.check_fits`."""
+    if not str(error).startswith("model.times=steps"):
+        return "the recipe pendulum/s5 has such data"
+    return f"these families take times: {', '.join(kind for kind, one in FAMILIES.items() if one.takes_times)}"
 
 
 @cache
