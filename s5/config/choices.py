@@ -60,12 +60,13 @@ class DSSVersion(Enum):
 
 
 class Activation(Enum):
-    """The non-linearity after the SSM."""
+    """The non-linearity after the SSM: a gelu, alone, before a dense layer, or before a gated linear unit."""
 
     full_glu = "full_glu"
     half_glu1 = "half_glu1"
     half_glu2 = "half_glu2"
     gelu = "gelu"
+    gelu_dense = "gelu_dense"
 
 
 class Norm(Enum):

@@ -1,6 +1,7 @@
-"""The non-linearity after a sequence mixer: gelu, or one of three gated linear units, with dropout.
+"""The non-linearity after a sequence mixer: gelu, gelu and a dense layer, or a gated linear unit, with dropout.
 
-Source: Smith et al. 2023 (arXiv:2208.04933), the layer options of its repository.
+Source: Smith et al. 2023 (arXiv:2208.04933), the layer options of its repository; `gelu_dense` is the block of Gupta et
+al. 2022 (arXiv:2203.14343), `full_glu` also that of version 4 of the S4 repository.
 """
 
 import math
@@ -20,16 +21,16 @@ from s5.nn.matmul import matmul
 
 
 class GatedActivation(nnx.Module):
-    """The non-linearity after a sequence mixer, with dropout after the gelu and, in the GLUs, after the gate too.
+    """The non-linearity after a sequence mixer, with dropout after the gelu and after what follows it.
 
-    gate: The dense layer inside the sigmoid; None for `gelu`.
-    value: The dense layer of the gated value; None except for `full_glu`.
+    gate: The dense layer inside the sigmoid; None for `gelu` and `gelu_dense`.
+    value: The dense layer of the value, which `full_glu` gates; None except for `full_glu` and `gelu_dense`.
     """
 
     def __init__(self, config: ModelConfig, rng: np.random.Generator) -> None:
         kind, H = config.activation, config.d_model
-        self.value = Dense(H, H, rng) if kind is Activation.full_glu else None
-        self.gate = Dense(H, H, rng) if kind is not Activation.gelu else None
+        self.value = Dense(H, H, rng) if kind in (Activation.full_glu, Activation.gelu_dense) else None
+        self.gate = Dense(H, H, rng) if kind not in (Activation.gelu, Activation.gelu_dense) else None
         self.kind, self.rate = kind, config.dropout
 
     def __call__(self, y: Float[Array, "batch L H"], key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
@@ -42,7 +43,8 @@ class GatedActivation(nnx.Module):
         inner, outer = (None, None) if key is None else jax.random.split(key)
         factors = dropout_factors(y, self.rate, inner)
         if self.gate is None:
-            return gelu(y, factors)
+            x = gelu(y, factors)
+            return x if self.value is None else dropout(self.value(x), self.rate, outer)
         W, b = self.gate.weight[...], self.gate.bias[...]
         if self.value is None:
             out: Array = gated(y, factors, W, b, self.kind is Activation.half_glu2)

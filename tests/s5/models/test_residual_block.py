@@ -49,6 +49,7 @@ def test_activation_is_the_published_gate(kind: Activation) -> None:
         Activation.half_glu1: lambda: x * sigmoid(np.asarray(gate.gate(jnp.asarray(x)))),
         Activation.half_glu2: lambda: y_np * sigmoid(np.asarray(gate.gate(jnp.asarray(x)))),
         Activation.gelu: lambda: x,
+        Activation.gelu_dense: lambda: np.asarray(gate.value(jnp.asarray(x))),
     }[kind]()
     np.testing.assert_allclose(gate(y, None), want, rtol=1e-4, atol=1e-6)
 
