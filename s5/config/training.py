@@ -100,6 +100,10 @@ class TrainConfig:
         eval_batch_size: Examples per evaluation step.
         eval_every_epochs: Epochs between evaluations on the validation split.
         early_stop_epochs: Epochs without a better validation score after which training ends; None to never end early.
+        ema: Decay per step of an exponential average of the model, such as 0.999. The average is evaluated and kept as
+            the best model. None for no average.
+        swa_start_epoch: Evaluate and keep the mean of the models at the ends of the epochs from this one on, in place
+            of the model itself; None for no mean.
         log_every_steps: Steps between lines of `metrics.jsonl`.
         checkpoint_every_steps: Steps between checkpoints; None to save at the end of each epoch.
         keep_checkpoints: Number of the last checkpoints to keep; each also contains the best model so far.
@@ -118,6 +122,8 @@ class TrainConfig:
     eval_every_epochs: int = 1
     early_stop_epochs: int | None = None
     microbatches: int = added(1)
+    ema: float | None = added(None)
+    swa_start_epoch: int | None = added(None)
     devices: int | None = not_science(None)
     log_every_steps: int = not_science(10)
     checkpoint_every_steps: int | None = not_science(None)
@@ -139,6 +145,7 @@ class TrainConfig:
             train_eval_batch_size=self.eval_batch_size,
             train_eval_every_epochs=self.eval_every_epochs,
             train_early_stop_epochs=self.early_stop_epochs,
+            train_swa_start_epoch=self.swa_start_epoch,
             train_log_every_steps=self.log_every_steps,
             train_checkpoint_every_steps=self.checkpoint_every_steps,
             train_keep_checkpoints=self.keep_checkpoints,
@@ -147,7 +154,21 @@ class TrainConfig:
             raise ValueError(
                 f"train.batch_size={self.batch_size} is not divisible by train.microbatches={self.microbatches}"
             )
+        self._check_average()
         if self.init_from is None and (self.init_hash is not None or self.init_skip):
             raise ValueError("train.init_hash and train.init_skip need train.init_from, which is null")
         if self.extend_from is None and self.extend_hash is not None:
             raise ValueError("train.extend_hash needs train.extend_from, which is null")
+
+    def _check_average(self) -> None:
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"train.ema={self.ema} must be above 0 and below 1")
+        if self.swa_start_epoch is None:
+            return
+        if self.ema is not None:
+            raise ValueError(
+                f"train.ema={self.ema} and train.swa_start_epoch={self.swa_start_epoch} are two averages; set one of "
+                "them to null"
+            )
+        if self.swa_start_epoch >= self.epochs:
+            raise ValueError(f"train.swa_start_epoch={self.swa_start_epoch} must be below train.epochs={self.epochs}")

@@ -13,6 +13,7 @@ from s5.config.choices import Head
 from s5.data.batch import Batch
 from s5.nn.steps import Steps
 from s5.process.sharding import Devices
+from s5.training.averaging import Average, AverageWeight
 from s5.training.metrics import MetricSums, batch_metrics, loss_denominator
 
 
@@ -22,6 +23,7 @@ class TrainState(NamedTuple):
     Attributes:
         step: Steps done.
         key: The key from which the dropout key of each step is derived.
+        average: The average of the model over the training; None if there is none.
     """
 
     step: Int[Array, ""]
@@ -29,6 +31,7 @@ class TrainState(NamedTuple):
     params: PyTree
     stats: PyTree
     opt_state: Any
+    average: Average | None = None
 
 
 class MetricWindow(NamedTuple):
@@ -58,6 +61,7 @@ def make_train_step(
     *,
     head: Head = Head.classification,
     microbatches: int = 1,
+    average_weight: AverageWeight | None = None,
     devices: Devices | None = None,
 ) -> TrainStep:
     """Return the jitted training step.
@@ -70,6 +74,7 @@ def make_train_step(
         microbatches: Number of equal parts of a batch, computed one after the other to save memory. The gradient is
             that of the whole batch. Batch normalisation uses the statistics of each part, and updates the running
             statistics once per part. Dropout is drawn for each part.
+        average_weight: The weight of the new model in the average; None without an average.
         devices: The devices that a batch is divided over; None for one device.
 
     Returns:
@@ -82,7 +87,10 @@ def make_train_step(
         grads, stats, sums = gradients(state, batch, jax.random.fold_in(state.key, state.step))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
-        new = TrainState(state.step + 1, state.key, params, stats, opt_state)
+        average = state.average
+        if average is not None and average_weight is not None:
+            average = average.update(average_weight(state.step + 1), params, stats)
+        new = TrainState(state.step + 1, state.key, params, stats, opt_state, average)
         good = jnp.isfinite(sums.loss) & _finite((params, stats, opt_state))
         bad_step = jnp.where((window.bad_step == 0) & ~good, new.step, window.bad_step)
         return new, MetricWindow(window.sums + sums, bad_step)

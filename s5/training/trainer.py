@@ -20,6 +20,7 @@ from s5.errors import UserError
 from s5.models.sequence_model import make_model
 from s5.process.sharding import Devices
 from s5.training import checkpoints
+from s5.training.averaging import make_average_weight, start_average
 from s5.training.checkpoints import BEST_PARAMS, BEST_STATS
 from s5.training.evaluate import EvalStep, evaluate, is_padded, make_eval_step, valid_lengths
 from s5.training.initial_parameters import load_initial
@@ -70,16 +71,19 @@ class Trainer:
         how = (self.steps_per_epoch, config.train.epochs, compat_switches(config.compat))
         optimizer = make_optimizer(config.optim, params, *how)
         self._lr = jax.jit(make_schedule(config.optim, config.optim.lr, *how))
+        weight = make_average_weight(config.train, self.steps_per_epoch)
         self.train_step: TrainStep = make_train_step(
             graphdef,
             optimizer,
             valid_lengths(dataset),
             head=self.head,
             microbatches=config.train.microbatches,
+            average_weight=weight,
             devices=devices,
         )
         self._graphdef, self._eval_steps = graphdef, dict[tuple[bool, float], EvalStep]()
-        self.state = TrainState(jnp.zeros((), jnp.int32), dropout_key, params, stats, optimizer.init(params))
+        average = weight and start_average(params, stats)
+        self.state = TrainState(jnp.zeros((), jnp.int32), dropout_key, params, stats, optimizer.init(params), average)
         self.window = MetricWindow.empty(self.head)
 
     def load_initial(self, attempt_dir: Path) -> dict[str, Any]:
@@ -122,10 +126,12 @@ class Trainer:
 
     def model_arrays(self) -> checkpoints.Arrays:
         """Return parameters and statistics as arrays on the host, as a checkpoint keeps those of the best model."""
-        return {
-            **checkpoints.flatten(self.state.params, BEST_PARAMS),
-            **checkpoints.flatten(self.state.stats, BEST_STATS),
-        }
+        params, stats = self._evaluated()
+        return {**checkpoints.flatten(params, BEST_PARAMS), **checkpoints.flatten(stats, BEST_STATS)}
+
+    def _evaluated(self) -> tuple[PyTree, PyTree]:
+        """Return the parameters and statistics to evaluate: those of the average, if there is one."""
+        return (self.state.params, self.state.stats) if self.state.average is None else self.state.average
 
     def batches(self) -> TrainBatches:
         """Return the training batches, from step 0, with the rows of this process."""
@@ -156,7 +162,7 @@ class Trainer:
         Args:
             split: The split's name.
             stopping: Called before every batch; True ends the evaluation.
-            model: The model, from `model_arrays`; None for the current one.
+            model: The model, from `model_arrays`; None for the current one, or the average.
             dataset: The data set of the split; None for the training data.
             step_rescale: Factor on every interval between steps.
 
@@ -166,7 +172,7 @@ class Trainer:
         dataset = dataset or self._dataset
         size = self._devices.round_up(evaluation_size(dataset.splits[split], self._config.train.eval_batch_size))
         batches = eval_batches(dataset.splits[split], size, self._devices.local_rows(size))
-        params, stats = (self.state.params, self.state.stats) if model is None else self._unflatten(model)
+        params, stats = self._evaluated() if model is None else self._unflatten(model)
         step = self._eval_step(dataset, step_rescale)
         return evaluate(step, params, stats, batches, stopping, head=self.head, devices=self._devices)
 
