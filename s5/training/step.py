@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
     Attributes:
         step: Steps done.
         key: The key from which the dropout key of each step is derived.
-        average: The average of the model over the training; None if there is none.
+        average: The average of the model over the training; None if nothing is averaged.
     """
 
     step: Int[Array, ""]
