@@ -14,7 +14,7 @@ al. 2023 (arXiv:2208.04933) for the associative form; Dao and Gu 2024 (arXiv:240
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float
 
 from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
+from s5.ssm.loops import put_step, run_loop, take_step
 
 # Steps per chunk, n. Within chunks the work grows by a factor n / 2; in the tree over chunks it shrinks by a factor n.
 _CHUNK = 32
@@ -96,13 +97,13 @@ def sequential(
     def body(i, carry):
         x, states = carry
         k = L - 1 - i if reverse else i
-        x = multiply(Lambda_bar if shared else _row(Lambda_bar, k), x)
+        x = multiply(Lambda_bar if shared else take_step(Lambda_bar, k), x)
         if resets is not None:
-            x = _cut(x, _row(resets, k))
-        x = x + _row(states, k)
-        return x, _put(states, x, k)
+            x = _cut(x, take_step(resets, k))
+        x = x + take_step(states, k)
+        return x, put_step(states, x, k)
 
-    return _loop(L, body, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
+    return run_loop(L, body, (jnp.zeros_like(Bu[:, 0]), Bu))[1]
 
 
 def associative(
@@ -183,20 +184,20 @@ def sequential_adjoint(
         # In the first iteration this index is out of range. JAX clamps it, and s is still zero.
         following = k - 1 if reverse else k + 1
         if resets is not None:
-            s = _cut(s, _row(resets, following))
-        now = _row(x, k)
+            s = _cut(s, take_step(resets, following))
+        now = take_step(x, k)
         if shared:
             # Summed here, while x and s are in the cache; another pass over both would take as long as the loop.
             by = (by[0] + now * s, by[1] + now * jnp.flip(s, 1))
         else:
-            by = _put(by, multiply(conjugate(now), s), following)
-        a = Lambda_bar if shared else _row(Lambda_bar, following)
-        s = multiply(conjugate(a), s) + _row(states, k)
-        return s, by, _put(states, s, k)
+            by = put_step(by, multiply(conjugate(now), s), following)
+        a = Lambda_bar if shared else take_step(Lambda_bar, following)
+        s = multiply(conjugate(a), s) + take_step(states, k)
+        return s, by, put_step(states, s, k)
 
     zero = jnp.zeros_like(x[:, 0])
     start = (zero, zero) if shared else jnp.zeros_like(x)
-    _, by, s = _loop(L, body, (zero, start, x_bar))
+    _, by, s = run_loop(L, body, (zero, start, x_bar))
     if not shared:
         return by, s
     same, crossed = by
@@ -223,20 +224,6 @@ def make_adjoint(form: "Form") -> "Adjoint":
         return by.sum((0, 1)) if shared else by, s
 
     return adjoint
-
-
-def _loop(count, body, start) -> Any:
-    """Return `fori_loop(0, count, body, start)`, as a while loop, since gradients would save the counters of a scan."""
-    carry = (jnp.zeros((), jnp.int32), start)
-    return lax.while_loop(lambda carry: carry[0] < count, lambda carry: (carry[0] + 1, body(*carry)), carry)[1]
-
-
-def _row(steps, k):
-    return lax.dynamic_index_in_dim(steps, k, 1, keepdims=False, allow_negative_indices=False)
-
-
-def _put(steps, row, k):
-    return lax.dynamic_update_index_in_dim(steps, row, k, 1, allow_negative_indices=False)
 
 
 def _cut(x, resets):
