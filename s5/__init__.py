@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from s5.nn.sequence_mixer import SequenceMixer
     from s5.nn.steps import Steps
     from s5.ssm.dss import DSS
+    from s5.ssm.linoss import LinOSS
     from s5.ssm.lru import LRU
     from s5.ssm.rglru import RGLRU
     from s5.ssm.s4 import S4
@@ -44,6 +45,7 @@ __all__ = [
     "S4D",
     "S5SSM",
     "Config",
+    "LinOSS",
     "SequenceMixer",
     "SequenceModel",
     "Steps",
@@ -71,6 +73,7 @@ _HOMES = {
     "S4D": "s5.ssm.s4d",
     "S5SSM": "s5.ssm.s5",
     "Config": "s5.config.run",
+    "LinOSS": "s5.ssm.linoss",
     "SequenceMixer": "s5.nn.sequence_mixer",
     "SequenceModel": "s5.models.sequence_model",
     "Steps": "s5.nn.steps",

@@ -18,6 +18,13 @@ class Discretization(Enum):
     bilinear = "bilinear"
 
 
+class LinOSSDiscretization(Enum):
+    """The method that turns oscillators into a recurrence: implicit, or implicit in the position and else explicit."""
+
+    im = "im"
+    imex = "imex"
+
+
 class Measure(Enum):
     """A HiPPO operator, named after the measure under which the state approximates the past of the input.
 

@@ -8,7 +8,7 @@ class StateParam(nnx.Param):
 
 
 class StepParam(nnx.Param):
-    """The logarithm of the step Delta."""
+    """The step Delta, by its logarithm or its logit."""
 
 
 class InputParam(nnx.Param):

@@ -9,6 +9,7 @@ from functools import cache
 from typing import get_type_hints
 
 from s5.config.families.dss import DSSConfig
+from s5.config.families.linoss import LinOSSConfig
 from s5.config.families.lru import LRUConfig
 from s5.config.families.rglru import RGLRUConfig
 from s5.config.families.s4 import S4Config
@@ -21,6 +22,7 @@ __all__ = [
     "FAMILIES",
     "DSSConfig",
     "LRUConfig",
+    "LinOSSConfig",
     "RGLRUConfig",
     "S4Config",
     "S4DConfig",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 FAMILIES: dict[str, type[ModelConfig]] = {
-    kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig, RGLRUConfig)
+    kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig, RGLRUConfig, LinOSSConfig)
 }
 
 

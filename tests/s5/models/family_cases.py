@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from s5.config.choices import Discretization, DSSVersion, Head, Measure, Norm
-from s5.config.families import DSSConfig, LRUConfig, RGLRUConfig, S4Config, S4DConfig, S5Config
+from s5.config.choices import Discretization, DSSVersion, Head, LinOSSDiscretization, Measure, Norm
+from s5.config.families import DSSConfig, LinOSSConfig, LRUConfig, RGLRUConfig, S4Config, S4DConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.models.sequence_model import SequenceModel, make_model
 
@@ -31,6 +31,10 @@ CASES: dict[str, ModelConfig] = {
     "lru": LRUConfig(**SIZES),
     "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
     "rglru": RGLRUConfig(**SIZES, n_blocks=2),
+    "linoss": LinOSSConfig(**SIZES),
+    "linoss-damped-bidirectional": LinOSSConfig(
+        **SIZES, discretization=LinOSSDiscretization.imex, damping=True, bidirectional=True
+    ),
     "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
     "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
 }
