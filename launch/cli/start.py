@@ -21,7 +21,8 @@ from launch.cli.status import advise
 from launch.cli.watch import exit_code
 from launch.errors import ExitCode
 from launch.profiles.profile import load_profile
-from launch.results.format import setting_cells, short_names
+from launch.results.format import number_text, setting_cells, short_names
+from launch.results.table import published_for
 from launch.store.state import TERMINAL, Reason, State
 
 if TYPE_CHECKING:
@@ -171,7 +172,10 @@ def plan_text(plan: Plan, estimate: Estimate) -> str:
     """Return the text of `--dry-run`: a table of all runs, the counts of their states, and the estimated cost."""
     keys = list(dict.fromkeys(key for view in plan.views for key in view.settings))
     names = short_names(keys)
+    numbers = [number for number in plan.sweep.published if number.metric == plan.sweep.metric]
+    published = [published_for(view.experiment, view.settings, numbers) for view in plan.views]
     columns = {
+        "published": ["" if one is None else number_text(one, plan.sweep.metric) for one in published],
         "after": [", ".join(run.spec.dependencies.requires) for run in plan.runs],
         "starts from": [run.source or "" for run in plan.runs],
     }

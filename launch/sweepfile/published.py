@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,20 @@ def check_settings(row: PublishedRow, settings: Iterable[str]) -> None:
         if key not in known:
             message = f"the sweep does not vary this key{did_you_mean(key, known)}"
             raise place.error(message, f"it varies {', '.join(known) or 'nothing'}")
+
+
+def check_unambiguous(numbers: Sequence[PublishedNumber], row: PublishedRow) -> None:
+    """Raise if the last number is for the same rows of the table as an earlier one, with another value."""
+    *earlier, last = numbers
+    for one in earlier:
+        if (one.experiment, one.metric, one.settings) == (last.experiment, last.metric, last.settings):
+            if (one.value, one.std) != (last.value, last.std):
+                raise row.place.error(
+                    f"{last.value:g}, but {one.value:g} is the {last.metric} of the same rows "
+                    f"(experiment {last.experiment})",
+                    "say under `settings` which rows each is for, or give the blocks names",
+                )
+            return
 
 
 def check_metric(metric: str, place: Place) -> None:

@@ -18,7 +18,7 @@ from launch.sweepfile.blocks import TOP_KEYS, Block, read_file
 from launch.sweepfile.command_line import CommandLine, read_command_line
 from launch.sweepfile.exclude import same_value
 from launch.sweepfile.expand import ResolvedBlock, resolve_blocks
-from launch.sweepfile.published import PublishedRow, check_metric, check_settings, resolve_row
+from launch.sweepfile.published import PublishedRow, check_metric, check_settings, check_unambiguous, resolve_row
 from launch.sweepfile.runs import RunSpec, expand_runs
 from launch.yaml_file import Place, describe
 
@@ -155,6 +155,7 @@ def _published(
         if len(names) == 1 and None not in names:
             settings = {BLOCK: names.pop(), **settings}
         numbers.append(replace(number, settings=settings))
+        check_unambiguous(numbers, row)
     return tuple(numbers)
 
 

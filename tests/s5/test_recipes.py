@@ -80,18 +80,25 @@ def test_a_recipe_names_itself_and_data_of_the_catalog(name: str) -> None:
         assert name == f"standin/{config.data.name}" and "published" not in text.partition("# Score:")[2]
 
 
-# The recipes of the Long Range Arena are trained by tests/launch/test_recipes.py, through a sweep.
-TRAINED = [name for name in RECIPES if name.startswith(("pendulum/", "pixel/", "speech/"))]
+# S5's recipes of the Long Range Arena are trained by tests/launch/test_recipes.py, through a sweep.
+OTHER_FAMILIES = ("_s4", "_dss")
+TRAINED = [
+    name
+    for name in RECIPES
+    if name.startswith(("pendulum/", "pixel/", "speech/"))
+    or (name.startswith("lra/") and name.endswith(OTHER_FAMILIES))
+]
 # Narrower, and fewer of each; lengths, loaders, heads and groups are the recipe's own.
-NARROW = "model.n_layers=1 model.d_model=6 model.d_state=4 model.n_blocks=1 train.batch_size={} train.eval_batch_size=8"
+NARROW = "model.n_layers=1 model.d_model=6 model.d_state=4 train.batch_size={} train.eval_batch_size=8"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.s5.tiny_archives import write_others  # needs Pillow, as the pendulum does
+    from tests.s5.tiny_archives import write_lra, write_others  # need Pillow, as the pendulum does
 
     folder = tmp_path_factory.mktemp("tiny")
     write_others(folder / "raw")
+    write_lra(folder / "raw")
     return folder
 
 
@@ -104,11 +111,13 @@ def tiny(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:aan. .* different tokens:UserWarning")  # the tiny papers have fewer characters
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_recipe_trains(name: str, tiny: Path) -> None:
     pytest.importorskip("PIL.Image")
-    batch_size = {"speech": 35, "pendulum": 3}.get(name.partition("/")[0], 8)
-    config = compose([f"experiment={name}", *NARROW.format(batch_size).split(), "train.epochs=1"])
+    batch_size = {"speech": 35, "pendulum": 3, "lra": 1}.get(name.partition("/")[0], 8)
+    narrow = [*NARROW.format(batch_size).split(), *["model.n_blocks=1"] * (not name.endswith(OTHER_FAMILIES))]
+    config = compose([f"experiment={name}", *narrow, "train.epochs=1"])
     if catalog.dataset_info(config.data.name).made_by:
         convert(config.data)
     run_dir = tiny / name.replace("/", "-")

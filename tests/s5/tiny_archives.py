@@ -32,8 +32,7 @@ def write_cifar(root: Path) -> None:
 
 
 def write_others(root: Path) -> None:
-    """Write CIFAR-10, MNIST and Speech Commands."""
-    write_cifar(root)
+    """Write MNIST and Speech Commands."""
     labels = test_sets.encode_idx((np.arange(30) % 10).astype(np.uint8))
     test_sets.write(DataConfig(root=str(root / "mnist")), train_labels_idx1_ubyte=labels)
     test_speech.write_tree(root)

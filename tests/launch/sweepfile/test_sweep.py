@@ -254,6 +254,23 @@ def test_published_numbers(load: Callable[..., Sweep]) -> None:
     assert (left.settings, left.value) == ({}, 0.8)
 
 
+def test_two_published_numbers_of_the_same_rows_are_an_error(load: Callable[..., Sweep]) -> None:
+    text = """
+        blocks:
+          - {experiment: digits/s5, paper: [{value: 0.9}]}
+          - {experiment: digits/s5, grid: {model: [lru]}, paper: [{value: 0.8}]}
+    """
+    with pytest.raises(
+        SweepError, match=r"blocks\[1\]\.paper\[0\]: 0\.8, but 0\.9 is the test/accuracy of the same rows"
+    ):
+        load(text)
+    told = load(text.replace("value: 0.8", "value: 0.8, settings: {model: lru}"))
+    assert [number.value for number in told.published] == [0.9, 0.8]
+    assert len(load(text.replace("0.8", "0.9")).published) == 2
+    named = text.replace("{experiment: digits/s5, grid", "{name: other, experiment: digits/s5, grid")
+    assert [number.settings for number in load(named).published] == [{}, {"block": "other"}]
+
+
 def test_a_command_may_have_metrics_of_its_own(load: Callable[..., Sweep]) -> None:
     text = """
         experiment: digits/s5
