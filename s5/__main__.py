@@ -1,8 +1,9 @@
 """python -m s5: train, resume and evaluate one run, without the launcher.
 
 usage:
-  python -m s5 experiment=NAME [key=value ...] [--run-dir DIR]
+  python -m s5 experiment=NAME|pipeline=NAME [key=value ...] [--run-dir DIR]
       Train one run and print its result. Repeat the command to resume a run that stopped.
+      A recipe (experiment) has data, model and optimizer; a pipeline has only data, and how a model reads them.
       DIR is the run directory, by default $LAUNCH_RUNS (or ./runs) /_single/<recipe>-s<seed>-<hash>.
   python -m s5 train RUN_DIR
       Train the run with the config.yaml in RUN_DIR. A supervisor names the attempt in LAUNCH_ATTEMPT_DIR.
@@ -18,6 +19,7 @@ usage:
 
 Examples:
   python -m s5 experiment=digits/s5 seed=1 model.n_layers=3
+  python -m s5 pipeline=mnist model=s4 model.n_layers=3 model.d_model=128
   python -m s5 evaluate runs/_single/digits-s5-s1-0123abcd --split val
   python -m s5 export runs/_single/digits-s5-s1-0123abcd --weights digits.safetensors
 

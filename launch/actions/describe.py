@@ -20,7 +20,7 @@ from launch.store.state import State
 from s5.catalog import data_hash
 from s5.config.nodes import plain_values
 from s5.config.plugins import load_plugins
-from s5.config.search_path import conf_dirs
+from s5.config.search_path import conf_dirs, task_choice
 from s5.errors import UserError
 from s5.run_dir.result import CONFIG, METRICS, RUN, ResultError, read_result
 
@@ -148,7 +148,8 @@ def _differences(record: RunRecord, config: Mapping[str, Any]) -> tuple[dict[str
     """
     try:
         load_plugins(config.get("plugins") or ())  # the recipe may be theirs
-        composed = BaseConfig.composed(conf_dirs(), [f"experiment={format_value(record.experiment)}"])
+        group, name = task_choice(record.experiment)
+        composed = BaseConfig.composed(conf_dirs(), [f"{group}={format_value(name)}"])
     except UserError as error:
         return None, error.message
     recipe = dict(leaves(plain_values(composed.config)))

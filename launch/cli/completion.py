@@ -149,9 +149,9 @@ def _declared(kind: str) -> Sequence[str]:
     """Return the names that the packages declare for a metavar; empty for another metavar."""
     match kind:
         case "EXPERIMENT":
-            from s5.config.search_path import experiment_names
+            from s5.config.search_path import task_names
 
-            return experiment_names()
+            return task_names()
         case "FAMILY":
             from s5.config.families import FAMILIES
 
@@ -178,7 +178,8 @@ def _settings() -> list[str]:
     from s5.config.identity import config_keys
 
     keys = [key for key in config_keys() if key.rpartition(".")[2] not in ("kind", "plugin_hash")]
-    return [f"{key}=" for key in ("seeds", "experiment", *keys, *(f"resources.{key}" for key in Resources().to_json()))]
+    words = ("seeds", "experiment", "pipeline", *keys, *(f"resources.{key}" for key in Resources().to_json()))
+    return [f"{word}=" for word in words]
 
 
 def _beginning(word: str, things: Sequence[str]) -> list[str]:

@@ -16,12 +16,15 @@ EXAMPLES = """
 launch run digits/s5
 launch run digits/s5 optim.lr=0.002 seed=3 --detach
 launch run digits/s5 train.epochs=1 --dry-run
+launch run pipeline=mnist model=s4 model.n_layers=3
 """
 
 
 def configure(parser: Parser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("experiment", metavar="EXPERIMENT", help="a training recipe, such as digits/s5")
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a training recipe, such as digits/s5, or pipeline=NAME"
+    )
     add_submission_arguments(parser)
 
 

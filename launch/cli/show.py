@@ -28,6 +28,7 @@ launch show digits-s5-lr=0.001-s0             the beginning of an id, if no othe
 launch show mnist5k/mnist5k-sequential-s2-7c01be94
 launch show digits/s5                         all settings of a recipe
 launch show digits/s5 model=lru optim.lr=0.002
+launch show pipeline=mnist model=s4           also of a pipeline
 launch show digits-s5-s0-33603ae7 --json | jq '.config."optim.lr"'
 """
 
@@ -60,9 +61,9 @@ def execute(args: argparse.Namespace) -> int:
     from launch.actions.describe import describe_run, hash_data
     from launch.actions.targets import find_run
     from launch.cli.location import open_location
-    from s5.config.search_path import experiment_names
+    from s5.config.search_path import task_names
 
-    if args.overrides or args.plugins or args.run in experiment_names():
+    if args.overrides or args.plugins or "=" in args.run.partition("-")[0] or args.run in task_names():
         return _show_recipe(args)
     store = open_location(args)
     name, run_id = find_run(store, args.run)
@@ -85,11 +86,14 @@ def _show_recipe(args: argparse.Namespace) -> int:
     """Print the configuration of a recipe."""
     from s5.config.compose import compose
     from s5.config.identity import to_dict
+    from s5.config.search_path import task_choice
     from s5.config.yaml_text import yaml_text
 
     plugins = [f"plugins={format_value(args.plugins)}"] if args.plugins else []
     try:
-        values = to_dict(compose([*plugins, f"experiment={args.run}", *args.overrides]))
+        group, name = task_choice(args.run)
+        task = args.run if "=" in args.run else f"{group}={name}"
+        values = to_dict(compose([*plugins, task, *args.overrides]))
     except UserError as error:
         raise LaunchError(error.message, hint=error.hint) from error
     text = json.dumps(values, indent=2, ensure_ascii=False) if args.json else yaml_text(values).rstrip()

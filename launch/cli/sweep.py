@@ -91,9 +91,9 @@ def _refuse_experiment(args: argparse.Namespace) -> None:
     word = args.file
     if Path(word).exists():
         return
-    from s5.config.search_path import experiment_names
+    from s5.config.search_path import task_names
 
-    if word in experiment_names():
+    if word in task_names():
         raise LaunchError(f"{word} is an experiment, not a sweep file", hint=f"`{command_again(args, 'run')}` runs it")
 
 

@@ -27,7 +27,7 @@ from launch.sweepfile.runs import RunSpec
 from s5.config.errors import is_kind, kind_error, unknown_option_error
 from s5.config.identity import SCIENCE_VERSION, science_hash
 from s5.config.nodes import plain_values
-from s5.config.search_path import conf_dirs, experiment_names, is_group
+from s5.config.search_path import conf_dirs, group_options, is_group, task_choice, task_names
 from s5.errors import UserError
 
 
@@ -70,7 +70,7 @@ class Composer:
         self._bases: dict[tuple[str, ...], BaseConfig] = {}
         self._groups: dict[str, bool] = {}
         self._sections = Sections()
-        self._experiments = frozenset(experiment_names(self.conf_dirs))
+        self._experiments = frozenset(task_names(self.conf_dirs))
 
     def plan(self, spec: RunSpec, before: Predecessors | None = None) -> Run:
         """Compose one run.
@@ -158,9 +158,11 @@ class Composer:
 
     def _base(self, spec: RunSpec, overrides: list[Override]) -> BaseConfig:
         """Return the config that Hydra composes with these overrides; equal overrides are composed once."""
+        group, name = task_choice(spec.experiment)
         if spec.experiment not in self._experiments:
-            raise unknown_option_error("experiment", spec.experiment, sorted(self._experiments))
-        texts = (f"experiment={format_value(spec.experiment)}", *(o.text for o in overrides))
+            raise unknown_option_error(group, name, group_options(group, self.conf_dirs))
+        task = () if group in (o.key for o in overrides) else (f"{group}={format_value(name)}",)
+        texts = (*task, *(o.text for o in overrides))
         if texts not in self._bases:
             self._bases[texts] = BaseConfig.composed(self.conf_dirs, texts)
         return self._bases[texts]

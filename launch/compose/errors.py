@@ -8,10 +8,14 @@ from pathlib import Path
 from launch.compose.plugin_hint import with_plugins
 from launch.errors import ConfigError
 from launch.grammar import format_value
+from launch.specs.resources import Resources
 from launch.sweepfile.runs import RunSpec
 from s5.config.errors import InvalidConfig
-from s5.errors import UserError
+from s5.config.search_path import PIPELINE
+from s5.errors import UserError, nearest
 
+COMMAND_LINE = "command line"  # the place of what follows the file or the experiment
+_LAUNCHER_WORDS = ("seeds", *(f"resources.{key}" for key in Resources().to_json()))
 _UNKNOWN = re.compile(r"unknown \w+ '([^']+)'")  # as `s5.config.errors.unknown_option_error` says it
 
 
@@ -23,9 +27,14 @@ def located_error(spec: RunSpec, error: UserError) -> ConfigError:
     place = error.file or _place(spec, error.key)
     head = place if place.endswith(error.key) else f"{place}: {error.key}"
     hint, unknown = error.hint, _UNKNOWN.match(error.problem)
-    if unknown is not None and (error.key == "experiment" or error.key.split("/")[0] == "model"):
+    if unknown is not None and (error.key in ("experiment", PIPELINE) or error.key.split("/")[0] == "model"):
         hint = with_plugins(hint, error.key, unknown[1], sweep_folder(spec))
-    return ConfigError(f"{head}: {error.problem}", hint=hint)
+    problem = error.problem
+    if place == COMMAND_LINE and problem.startswith("unknown key") and hint and hint.startswith("the keys are"):
+        near = nearest(error.key, [*_LAUNCHER_WORDS, *re.findall(r"did you mean (\S+)\?", problem)])
+        problem = f"unknown key; did you mean {near}?" if near else problem
+        hint = f"{hint}; here also seeds and resources.…"
+    return ConfigError(f"{head}: {problem}", hint=hint)
 
 
 def sweep_folder(spec: RunSpec) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s5.catalog import DataError, dataset_info
 from s5.config.plugins import FILE, GROUP, plugin_folder
+from s5.config.search_path import PIPELINE
 from s5.errors import UserError
 
 DATA = "data"  # stands for a data set; the other kinds are groups of `conf`
@@ -67,4 +68,4 @@ def _has(folder: Path, kind: str, name: str) -> bool:
         text = (folder / FILE).read_text(errors="replace")
     except OSError:
         return False
-    return kind != "experiment" and (f'"{name}"' in text or f"'{name}'" in text)
+    return kind not in ("experiment", PIPELINE) and (f'"{name}"' in text or f"'{name}'" in text)

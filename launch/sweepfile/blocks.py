@@ -17,8 +17,8 @@ from launch.sweepfile.values import flatten, read_choices, read_value, without_f
 from launch.yaml_file import Place, describe, read_yaml
 
 BLOCK_KEYS = (
-    *("name", "experiment", "base", "grid", "zip", "list", "random", "exclude", "include", "seeds", "resources"),
-    *("paper", "command", "blocks", "after"),
+    *("name", "experiment", "pipeline", "base", "grid", "zip", "list", "random", "exclude", "include", "seeds"),
+    *("resources", "paper", "command", "blocks", "after"),
 )
 TOP_KEYS = (*BLOCK_KEYS, "metric", "retry", "max_parallel", "plugins")
 # At the top of a file these two keys describe the whole sweep; in a block they describe the block.
@@ -82,7 +82,7 @@ def read_block(section: dict[str, Any], place: Place, path: Path, chain: tuple[P
         experiments=_read_experiments(section, place),
         base={key: None if key.startswith("~") else read_value(value, at) for key, (value, at) in base.items()},
         places={without_force(key): at for key, (_, at) in base.items()}
-        | ({"experiment": place.key("experiment")} if "experiment" in section else {}),
+        | ({"experiment": place.key(task)} if (task := _task_key(section)) else {}),
         axes=tuple(f for name, read in _AXES.items() if name in section for f in read(section[name], place.key(name))),
         excludes=read_rules(section["exclude"], place.key("exclude")) if "exclude" in section else (),
         seeds=read_seeds(section["seeds"], place.key("seeds")) if "seeds" in section else None,
@@ -104,11 +104,22 @@ def read_file(path: Path, place: Place, chain: tuple[Path, ...] = ()) -> tuple[d
     return section, read_block(block, place, path, (*chain, path))
 
 
+def _task_key(section: dict[str, Any]) -> str | None:
+    """Return the key by which a block names its task."""
+    return next((key for key in ("experiment", "pipeline") if key in section), None)
+
+
 def _read_experiments(section: dict[str, Any], place: Place) -> tuple[str, ...] | None:
-    if "experiment" not in section:
+    key = _task_key(section)
+    if key is None:
         return None
-    place = place.key("experiment")
-    names = read_choices(section["experiment"], place)
+    if key == "experiment" and "pipeline" in section:
+        hint = "to train the recipe on the data of a pipeline, put pipeline under base"
+        raise place.key("pipeline").error("experiment says the data too", hint)
+    place = place.key(key)
+    names = read_choices(section[key], place)
+    if key == "pipeline":
+        return tuple(f"pipeline/{place.text(name, 'such as mnist', 'the name of a pipeline')}" for name in names)
     return tuple(place.text(name, "such as digits/s5", "the name of an experiment") for name in names)
 
 

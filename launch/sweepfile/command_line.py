@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from launch.errors import printable
@@ -11,6 +11,7 @@ from launch.grammar import Choices, GrammarError, Interval, Override, key_proble
 from launch.sweepfile.blocks import read_resources, read_seeds
 from launch.sweepfile.values import without_force
 from launch.yaml_file import Place
+from s5.config.search_path import PIPELINE
 
 _PLACE = Place("command line")
 
@@ -65,6 +66,26 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
             texts.pop(key, None)  # a key that is typed again moves to the end
             texts[key], values[key] = argument, override.value
     return CommandLine(**fixed, resources=resources, texts=texts, values=values)
+
+
+def named_task(line: CommandLine) -> tuple[str, CommandLine]:
+    """Return the task that the overrides of a single run name, and the other overrides.
+
+    Raises:
+        SweepError: If they name none, or several.
+    """
+    if line.experiments is not None:
+        if len(line.experiments) > 1:
+            raise _PLACE.key("experiment").error(
+                f"{', '.join(line.experiments)} are several experiments, and this command trains one run",
+                "`launch sweep FILE` trains several: `experiment: [A, B]` in FILE",
+            )
+        return "".join(line.experiments), replace(line, experiments=None)
+    name = line.values.get(PIPELINE)
+    if not isinstance(name, str):
+        raise _PLACE.error("the experiment is missing", "name a recipe, such as digits/s5, or pipeline=mnist")
+    texts, values = ({key: each[key] for key in each if key != PIPELINE} for each in (line.texts, line.values))
+    return f"{PIPELINE}/{name}", replace(line, texts=texts, values=values)
 
 
 def _parse(argument: str) -> tuple[Override, str]:

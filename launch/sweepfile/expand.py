@@ -15,6 +15,7 @@ from launch.sweepfile.blocks import Block
 from launch.sweepfile.command_line import CommandLine
 from launch.sweepfile.values import override_text, without_force
 from launch.yaml_file import Place
+from s5.config.search_path import PIPELINE, task_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,9 @@ def _merge(around: Block, block: Block) -> Block:
 
 def _resolve(block: Block, fixed: CommandLine) -> ResolvedBlock:
     experiments = fixed.experiments or block.experiments
+    if experiments and PIPELINE in fixed.values:  # it replaces pipelines, and changes the data of recipes
+        other = f"{PIPELINE}/{fixed.values[PIPELINE]}"
+        experiments = tuple(dict.fromkeys(other if task_choice(one)[0] == PIPELINE else one for one in experiments))
     if not experiments and block.command is None:
         hint = "name the recipe, such as `experiment: digits/s5`, or a `command` with parameters of its own"
         raise block.place.error("experiment is missing", hint)

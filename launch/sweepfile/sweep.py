@@ -15,7 +15,7 @@ from launch.store.manifest import BLOCK
 from launch.store.records import PublishedNumber
 from launch.sweepfile.after import MAX_NAME, NAME
 from launch.sweepfile.blocks import TOP_KEYS, Block, read_file
-from launch.sweepfile.command_line import CommandLine, read_command_line
+from launch.sweepfile.command_line import CommandLine, named_task, read_command_line
 from launch.sweepfile.exclude import same_value
 from launch.sweepfile.expand import ResolvedBlock, resolve_blocks
 from launch.sweepfile.published import PublishedRow, check_metric, check_settings, check_unambiguous, resolve_row
@@ -34,7 +34,7 @@ RETRY_DEFAULTS: dict[str, int] = {
     "start": 0,
 }
 # A program may have parameters of these names; typed on the command line, they are more likely meant for the file.
-_FILE_KEYS = frozenset(TOP_KEYS) - {"experiment", "seeds", "resources", "plugins"}
+_FILE_KEYS = frozenset(TOP_KEYS) - {"experiment", "pipeline", "seeds", "resources", "plugins"}
 DEFAULT_METRIC = "test/accuracy"
 MAX_RETRIES = 1000
 
@@ -108,17 +108,21 @@ def single_run(experiment: str, overrides: Sequence[str] = ()) -> Sweep:
     Different overrides give different sweeps, so several can run at once, and no table mixes them.
 
     Args:
-        experiment: The training recipe.
+        experiment: The training recipe, or `pipeline/NAME`; or an override, if one of them says `pipeline=NAME` or
+            `experiment=NAME`, as on the command line of `python -m s5`.
         overrides: Hydra overrides; `seed=…` chooses the seed.
 
     Raises:
         SweepError: If an override is not valid.
     """
     place = Place("command line")
-    fixed = read_command_line(overrides)
-    if fixed.experiments:
-        raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
-    block = Block(place=place, experiments=(experiment,), places={"experiment": place})
+    if "=" in experiment:
+        task, fixed = named_task(read_command_line([experiment, *overrides]))
+    else:
+        task, fixed = experiment, read_command_line(overrides)
+        if fixed.experiments:
+            raise place.key("experiment").error("the experiment is named twice", "name it once, before the overrides")
+    block = Block(place=place, experiments=(task,), places={"experiment": place})
     leaves = resolve_blocks(block, fixed)
     _refuse_file_keys(fixed, leaves, None)
     runs, _ = expand_runs(block, leaves, place)
@@ -204,7 +208,8 @@ def _unused_keys(block: Block) -> Iterator[str]:
     """Yield a warning for each key of a block that every block inside it replaces."""
     for name, key in (("experiments", "experiment"), ("seeds", "seeds"), ("command", "command")):
         if block.children and getattr(block, name) is not None and not _passes_on(block, name):
-            yield f"{block.place.key(key)}: no run uses it: every block inside has {key} of its own"
+            place = block.places.get(key, block.place.key(key))
+            yield f"{place}: no run uses it: every block inside has {key} of its own"
     for child in block.children:
         yield from _unused_keys(child)
 

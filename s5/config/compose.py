@@ -15,6 +15,7 @@ from s5.config.errors import (
     invalid_value_error,
     is_kind,
     kind_error,
+    several_values_error,
     unknown_key_error,
     unknown_option_error,
 )
@@ -163,9 +164,13 @@ def _check_override(text: str, folders: Sequence[Path]) -> None:
         raise deletion_error(key)
     if is_kind(key):
         raise kind_error(key, value)
-    if is_group(key, folders) and re.fullmatch(r"[\w./-]*", value) and not text.startswith("~"):
+    if not is_group(key, folders) or text.startswith("~"):
+        return
+    if value.startswith("["):  # Hydra would merge the files, and the last one would win
+        raise several_values_error(key, value.strip("[]"))
+    if re.fullmatch(r"[\w./-]*", value):
         options = group_options(key, folders)
-        if value not in options and (value != "null" or key in model_groups()):
+        if value not in options:
             raise unknown_option_error(key, None if value == "null" else value, options)
 
 
@@ -182,12 +187,7 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
     cause: Any = error.__cause__ or error.__context__ or error
     if several := re.match(r"Ambiguous value for argument '([^']+)'", str(error)):
         key, _, values = several[1].partition("=")
-        line = f"seeds: [{values}]" if key == "seed" else f"grid: {{{key}: [{values}]}}"
-        return InvalidConfig(
-            key,
-            f"{values} are several values, and this command trains one run",
-            hint=f"`launch sweep FILE` trains a run for each: in FILE `{line}`; a list is {key}=[{values}]",
-        )
+        return several_values_error(key, values, takes_list=not is_group(key, folders) and key != "seed")
     if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
         return InvalidConfig(unmatched[1], "this config has no such group")
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))

@@ -7,6 +7,14 @@ from s5.config.families import FAMILIES
 from s5.config.identity import unknown_key
 from s5.errors import UserError, did_you_mean, nearest, shortened, unknown
 
+_CHOICES = ("experiment", "pipeline")
+# Words of sweep files and of `launch run`, which a run itself does not have.
+_OF_THE_LAUNCHER = {
+    "seeds": "`launch run EXPERIMENT seeds=3` trains three; in a sweep file, `seeds: 3` stands next to base and grid",
+    "resources": "`launch run EXPERIMENT resources.cpus_per_task=2` takes resources; in a sweep file, `resources:` "
+    "stands next to base and grid",
+}
+
 
 class InvalidConfig(UserError):
     """A key or a value that is not valid in the configuration.
@@ -40,15 +48,21 @@ def unknown_key_error(
     above, _, last = key.rpartition(".")
     inside = [other.rpartition(".")[2] for other in known if other.startswith(f"{key}.")]
     if inside:
-        return InvalidConfig(key, "this is a section, not a value", hint=f"its keys are {', '.join(inside)}", file=file)
+        off = "it is off unless wandb.mode turns it on; " if key == "wandb" else ""
+        hint = f"{off}its keys are {', '.join(inside)}"
+        return InvalidConfig(key, "this is a section, not a value", hint=hint, file=file)
     if section in FAMILIES.values() and _is_of_another_family(last):
         problem = unknown_key(cast("type", section), last, "")
         return InvalidConfig(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
-    roots = [] if above else _tops(known)
+    first = key.partition(".")[0]
+    if first in _OF_THE_LAUNCHER and file is None:
+        return InvalidConfig(key, "unknown key of a run", hint=_OF_THE_LAUNCHER[first])
+    roots = [] if above else [*_tops(known), *(_CHOICES if file is None else ())]
     near = nearest(key, roots) or nearest(key, known) or nearest(last, known)
     siblings = [other.rpartition(".")[2] for other in known if above and other.rpartition(".")[0] == above]
     tops = [f"{top}.…" if any(name.startswith(f"{top}.") for name in known) else top for top in _tops(known)]
-    hint = f"the keys of {above} are {', '.join(siblings)}" if siblings else f"the keys are {', '.join(tops)}"
+    also = f"; {' and '.join(_CHOICES)} choose files" if file is None else ""
+    hint = f"the keys of {above} are {', '.join(siblings)}" if siblings else f"the keys are {', '.join(tops)}{also}"
     return InvalidConfig(key, "unknown key" + (f"; did you mean {near}?" if near else ""), hint=hint, file=file)
 
 
@@ -98,6 +112,24 @@ def _is_list(value: Any) -> bool:
 def deletion_error(key: str) -> InvalidConfig:
     """Return the error for a key that an override deletes."""
     return InvalidConfig(key, "this key cannot be deleted: every run has it", hint="set it to another value")
+
+
+def several_values_error(key: str, values: str, *, takes_list: bool = False) -> InvalidConfig:
+    """Return the error for several values of a key, such as `model=s5,lru`, where one run is composed.
+
+    Args:
+        key: The key.
+        values: The values, separated by commas.
+        takes_list: Whether the value of the key may be a list.
+    """
+    own = {"seed": "seeds", "experiment": "experiment", "pipeline": "pipeline"}.get(key)
+    line = f"{own}: [{values}]" if own else f"grid: {{{key}: [{values}]}}"
+    return InvalidConfig(
+        key,
+        f"{values} are several values, and a run takes one",
+        hint=f"`launch sweep FILE` trains a run for each: in FILE `{line}`"
+        + (f"; a list is {key}=[{values}]" if takes_list else ""),
+    )
 
 
 def unknown_option_error(group: str, name: Any, options: Sequence[str], file: str | None = None) -> InvalidConfig:

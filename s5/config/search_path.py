@@ -7,6 +7,9 @@ from s5.config.families import FAMILIES, layer_fields
 
 CONF_DIR = Path(__file__).parents[1] / "conf"
 
+PIPELINE = "pipeline"
+"""The group of the pipelines: each names data, how they enter a model, and the sizes of batches."""
+
 _added: list[Path] = []
 
 
@@ -34,6 +37,21 @@ def experiment_names(folders: Sequence[Path] | None = None) -> list[str]:
         folders: The folders to search; None for `conf_dirs()`.
     """
     return group_options("experiment", folders)
+
+
+def task_names(folders: Sequence[Path] | None = None) -> list[str]:
+    """Return the name of every recipe, and of every pipeline as `pipeline/NAME`.
+
+    Args:
+        folders: The folders to search; None for `conf_dirs()`.
+    """
+    return [*experiment_names(folders), *(f"{PIPELINE}/{name}" for name in group_options(PIPELINE, folders))]
+
+
+def task_choice(task: str) -> tuple[str, str]:
+    """Return the group of a task and its option there: `pipeline/mnist` is `pipeline=mnist`, all others are recipes."""
+    group, slash, name = task.partition("/")
+    return (PIPELINE, name) if group == PIPELINE and slash else ("experiment", task)
 
 
 def group_options(group: str, folders: Sequence[Path] | None = None) -> list[str]:

@@ -316,7 +316,7 @@ def test_a_run_on_a_file_system_without_hard_links(program: Program, tiny: list[
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (["seed=0,1"], "seed: 0,1 are several values, and this command trains one run", "in FILE `seeds: [0,1]`"),
+        (["seed=0,1"], "seed: 0,1 are several values, and a run takes one", "in FILE `seeds: [0,1]`"),
         (["optim.lr=1e-3,1e-2"], "optim.lr: 1e-3,1e-2 are several values", "a list is optim.lr=[1e-3,1e-2]"),
         (["-m"], "-m: this command trains one run", "launch sweep FILE"),
         (["seed=1", "--cfg", "job"], "--cfg: this command trains a run", "`launch show EXPERIMENT key=value"),
