@@ -77,17 +77,44 @@ class Activation(Enum):
 
 
 class Norm(Enum):
-    """The normalisation of a layer."""
+    """The normalisation of a layer: over batch and time, over features, over time (and features), or none."""
 
     batch = "batch"
     layer = "layer"
+    instance = "instance"
+    group = "group"
+    none = "none"
+
+
+class Residual(Enum):
+    """The connection around a layer with input x and output y.
+
+    `plain` is x + y, `none` y, `affine` x + c y with a trained number c, `highway` (1 - r) x + r y with a trained gate
+    r, and `decay` sqrt(1 - 1/l) x + sqrt(1/l) y in layer l.
+    """
+
+    plain = "plain"
+    none = "none"
+    affine = "affine"
+    highway = "highway"
+    decay = "decay"
+
+
+class LayerPooling(Enum):
+    """The reduction of neighbouring steps to one, after each layer: none, their mean, or their maximum."""
+
+    none = "none"
+    avg = "avg"
+    max = "max"
 
 
 class Pooling(Enum):
-    """The reduction of a sequence to one vector: the mean over its valid steps, or its last valid step."""
+    """The reduction of a sequence to one vector: the mean over its valid steps, its last, its first, or their sum."""
 
     mean = "mean"
     last = "last"
+    first = "first"
+    sum = "sum"
 
 
 class ParamGroups(Enum):

@@ -5,7 +5,19 @@ from math import isqrt
 from typing import ClassVar
 
 from s5.config.checks import check_at_least, check_finite
-from s5.config.choices import Activation, Encoder, Head, Likelihood, Norm, Pooling, Precision, Remat, Times
+from s5.config.choices import (
+    Activation,
+    Encoder,
+    Head,
+    LayerPooling,
+    Likelihood,
+    Norm,
+    Pooling,
+    Precision,
+    Remat,
+    Residual,
+    Times,
+)
 from s5.config.fields import added, not_science
 
 
@@ -22,7 +34,11 @@ class ModelConfig:
         bidirectional: Whether each layer also reads the sequence backwards.
         prenorm: Whether a layer normalises its input; else its output, after the skip connection.
         bn_momentum: Weight of the old statistics in batch normalisation's running averages.
-        dropout: The share of features that training sets to zero, the same ones at all steps of a sequence.
+        norm_groups: Groups of features of `norm=group`.
+        dropout: The share of features that training sets to zero.
+        dropout_tied: Whether these are the same ones at all steps of a sequence.
+        drop_path: The share of sequences that skip a layer in training, the same in all layers (stochastic depth).
+        layer_pooling_size: Neighbouring steps that `layer_pooling` reduces to one.
         step_rescale: Factor on the step sizes: the sampling interval of these data over that of the training data.
         remat: The activations that the backward pass recomputes, which takes time and saves memory.
         encoder: The encoder of an input step.
@@ -39,9 +55,15 @@ class ModelConfig:
     bidirectional: bool = False
     activation: Activation = Activation.half_glu1
     norm: Norm = Norm.batch
+    norm_groups: int = added(1)
     prenorm: bool = True
     bn_momentum: float = 0.95
+    residual: Residual = added(Residual.plain)  # noqa: RUF009
     dropout: float = 0.0
+    dropout_tied: bool = added(True)
+    drop_path: float = added(0.0)
+    layer_pooling: LayerPooling = added(LayerPooling.none)  # noqa: RUF009
+    layer_pooling_size: int = added(2)
     pooling: Pooling = Pooling.mean
     step_rescale: float = added(1.0)
     precision: Precision = added(Precision.float32)  # noqa: RUF009
@@ -61,10 +83,43 @@ class ModelConfig:
         check_at_least(1, model_n_layers=self.n_layers, model_d_model=self.d_model)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout={self.dropout} must be at least 0 and below 1")
+        if not 0 <= self.drop_path < 1:
+            raise ValueError(f"model.drop_path={self.drop_path} must be at least 0 and below 1")
+        if self.drop_path and self.residual is Residual.none:
+            raise ValueError(
+                f"model.drop_path={self.drop_path}: with model.residual=none nothing of a sequence is left where it "
+                "skips a layer; choose another model.residual"
+            )
+        self._check_norm_groups()
+        check_at_least(2, model_layer_pooling_size=self.layer_pooling_size)
         if not 0 <= self.bn_momentum < 1:
             raise ValueError(f"model.bn_momentum={self.bn_momentum} must be at least 0 and below 1")
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
+
+    def _check_norm_groups(self) -> None:
+        check_at_least(1, model_norm_groups=self.norm_groups)
+        if self.norm_groups > 1 and self.norm is not Norm.group:
+            raise ValueError(
+                f"model.norm_groups={self.norm_groups}: model.norm={self.norm.name} has no groups; choose "
+                "model.norm=group"
+            )
+        if self.d_model % self.norm_groups:
+            raise ValueError(f"model.d_model={self.d_model} is not divisible by model.norm_groups={self.norm_groups}")
+
+    def no_stream(self) -> str | None:
+        """Return why the model cannot process a stream, naming the key, or None; the mixer has reasons of its own."""
+        if self.norm in (Norm.instance, Norm.group):
+            return (
+                f"model.norm={self.norm.name} has no streaming form: its statistics need all steps of a sequence; "
+                "model.norm=layer and model.norm=batch have one"
+            )
+        if self.layer_pooling is not LayerPooling.none:
+            return (
+                f"model.layer_pooling={self.layer_pooling.name} has no streaming form: a window's answer needs all its "
+                "steps; choose model.layer_pooling=none"
+            )
+        return None
 
     def check_fits(self, d_input: int, head: Head, *, tokens: bool = False, times: bool | None = None) -> None:
         """Raise ValueError if the model cannot read some data; the message names the key.
@@ -92,6 +147,11 @@ class ModelConfig:
             raise ValueError(
                 f"model.times=steps: the family {self.kind} needs regular steps, and each step of these data has a "
                 "time; choose model.times=append or model.times=ignore"
+            )
+        if self.layer_pooling is not LayerPooling.none and head.per_step:
+            raise ValueError(
+                f"model.layer_pooling={self.layer_pooling.name}: shortens the sequences, but a {head.name} has an "
+                "answer for each step; choose model.layer_pooling=none"
             )
         if self.likelihood is Likelihood.gaussian and not head.per_step:
             raise ValueError(f"model.likelihood=gaussian: needs a regression, but this data set is for {head.name}")

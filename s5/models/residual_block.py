@@ -1,17 +1,18 @@
 """One residual block of a deep model: normalisation, sequence mixer, gated activation.
 
-Source: Smith et al. 2023 (arXiv:2208.04933) and the layer options of its repository.
+Source: Smith et al. 2023 (arXiv:2208.04933) and the layer options of its repository, and of the S4 repository.
 """
 
+import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
-from s5.config.choices import Norm
 from s5.config.model import ModelConfig
 from s5.models.mixers import make_mixer
-from s5.nn.gate import GatedActivation
-from s5.nn.norm import BatchNorm, LayerNorm
+from s5.nn.gate import GatedActivation, drop_path
+from s5.nn.norm import make_norm
+from s5.nn.residual import ResidualConnection
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.nn.steps import REGULAR, Steps
 
@@ -23,9 +24,9 @@ class ResidualBlock(nnx.Module):
         # Named after the first family: checkpoints store parameters under this name.
         self.ssm: SequenceMixer = make_mixer(config, rng)
         self.gate = GatedActivation(config, rng)
-        batch = config.norm is Norm.batch
-        self.norm = BatchNorm(config.d_model, config.bn_momentum) if batch else LayerNorm(config.d_model)
-        self.prenorm = config.prenorm
+        self.norm = make_norm(config)
+        self.residual = ResidualConnection(config, rng)
+        self.prenorm, self.drop_path = config.prenorm, config.drop_path
 
     def __call__(
         self,
@@ -34,6 +35,7 @@ class ResidualBlock(nnx.Module):
         *,
         train: bool,
         key: Key[Array, ""] | None = None,
+        depth: int | Int[Array, ""] | None = None,
     ) -> Float[Array, "batch L H"]:
         """Apply the block.
 
@@ -41,20 +43,33 @@ class ResidualBlock(nnx.Module):
             x: Inputs.
             steps: Mask, intervals and resets of the steps.
             train: Whether to normalise by the batch's statistics, and to update the running statistics.
-            key: Random key of the dropout; None for no dropout.
+            key: Random key of the dropout and of stochastic depth; None for neither.
+            depth: The number of the block in its stack, from 1; `model.residual=decay` needs it.
 
         Returns:
             Outputs; outputs of padded steps have no meaning.
         """
-        u = self.norm(x, steps.mask, train) if self.prenorm else x
-        x = x + self.gate(self.ssm(u, steps), key)
-        return x if self.prenorm else self.norm(x, steps.mask, train)
+        path_key = None
+        if key is not None and self.drop_path:
+            key, path_key = jax.random.split(key)
+        u = self._normalized(x, steps, train) if self.prenorm else x
+        y = self.gate(self.ssm(u, steps), key)
+        x = self.residual(x, drop_path(y, self.drop_path, path_key), depth)
+        return x if self.prenorm else self._normalized(x, steps, train)
 
     def advance(
-        self, state: PyTree, x: Float[Array, "batch L H"], steps: Steps = REGULAR
+        self,
+        state: PyTree,
+        x: Float[Array, "batch L H"],
+        steps: Steps = REGULAR,
+        *,
+        depth: int | Int[Array, ""] | None = None,
     ) -> tuple[PyTree, Float[Array, "batch L H"]]:
         """Process the next chunk of a stream, as in evaluation; `state` is the mixer's state. See `SequenceMixer`."""
-        u = self.norm(x, None, False) if self.prenorm else x
+        u = self._normalized(x, steps, False) if self.prenorm else x
         state, y = self.ssm.advance(state, u, steps)
-        x = x + self.gate(y, None)
-        return state, x if self.prenorm else self.norm(x, None, False)
+        x = self.residual(x, self.gate(y, None), depth)
+        return state, x if self.prenorm else self._normalized(x, steps, False)
+
+    def _normalized(self, x: Float[Array, "batch L H"], steps: Steps, train: bool) -> Float[Array, "batch L H"]:
+        return x if self.norm is None else self.norm(x, steps, train)

@@ -50,7 +50,8 @@ class SequenceModel(nnx.Module):
         self.layers = Stack(config, rng)
         self.head = HEADS[head](config, d_output, rng)
         self.kind, self.compat, self.pooling = head, compat, config.pooling
-        self.dropout, self.dtype, self.times = config.dropout, DTYPES[config.precision], config.times
+        self.dropout, self.drop_path = config.dropout, config.drop_path
+        self.dtype, self.times = DTYPES[config.precision], config.times
 
     def __call__(
         self,
@@ -78,8 +79,9 @@ class SequenceModel(nnx.Module):
                 steps do not fit the inputs, if the encoder cannot read tokens, or if it needs times and has none. Under
                 `compat=upstream` also for `pooling=last` with padded sequences, which the S5 repository cannot do.
         """
-        if train and self.dropout and key is None:
-            raise ValueError(f"training with dropout={self.dropout} needs a key")
+        if train and (self.dropout or self.drop_path) and key is None:
+            name = "dropout" if self.dropout else "drop_path"
+            raise ValueError(f"training with {name}={self.dropout or self.drop_path} needs a key")
         padded_layers = self.compat.padding_enters_layers
         if padded_layers and steps.mask is not None and self.pooling is Pooling.last and not self.kind.per_step:
             raise ValueError("model.pooling=last: not possible for padded sequences with compat=upstream")
@@ -88,7 +90,7 @@ class SequenceModel(nnx.Module):
         if padded_layers:
             layer_steps = layer_steps._replace(mask=None)
         x = self.layers(self._encode(rows, steps), layer_steps, train=train, key=key if train else None)
-        return self.head(x, steps)
+        return self.head(x, self.layers.steps_after(steps, rows.shape[1]))
 
     def initial_state(self, batch: int) -> StreamState:
         """Return the state before the first step of a stream.
@@ -135,7 +137,8 @@ class SequenceModel(nnx.Module):
             The state after the chunk; the logits of the sequence so far, or the outputs of the chunk's steps.
 
         Raises:
-            ValueError: If the model is bidirectional; it then cannot process a stream.
+            ValueError: If the model cannot process a stream: it is bidirectional, its norm is over time, or it pools
+                between layers.
         """
         rows, steps = self._rows(inputs), self._row_steps(steps, jnp.shape(inputs)[:-1])
         layers, x = self.layers.advance(state.layers, self._encode(rows, steps), self._layer_steps(steps))

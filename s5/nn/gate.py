@@ -31,7 +31,7 @@ class GatedActivation(nnx.Module):
         kind, H = config.activation, config.d_model
         self.value = Dense(H, H, rng) if kind in (Activation.full_glu, Activation.gelu_dense) else None
         self.gate = Dense(H, H, rng) if kind not in (Activation.gelu, Activation.gelu_dense) else None
-        self.kind, self.rate = kind, config.dropout
+        self.kind, self.rate, self.tied = kind, config.dropout, config.dropout_tied
 
     def __call__(self, y: Float[Array, "batch L H"], key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
         """Apply the non-linearity.
@@ -41,53 +41,76 @@ class GatedActivation(nnx.Module):
             key: Random key of the dropout; None for no dropout.
         """
         inner, outer = (None, None) if key is None else jax.random.split(key)
-        factors = dropout_factors(y, self.rate, inner)
+        factors = dropout_factors(y, self.rate, inner, self.tied)
         if self.gate is None:
             x = gelu(y, factors)
-            return x if self.value is None else dropout(self.value(x), self.rate, outer)
+            return x if self.value is None else dropout(self.value(x), self.rate, outer, self.tied)
         W, b = self.gate.weight[...], self.gate.bias[...]
         if self.value is None:
             out: Array = gated(y, factors, W, b, self.kind is Activation.half_glu2)
         else:
             x = gelu(y, factors)
             out = (self.value(x) * jax.nn.sigmoid(matmul(x, W, jnp.float32) + b)).astype(y.dtype)
-        return dropout(out, self.rate, outer)
+        return dropout(out, self.rate, outer, self.tied)
 
 
 def dropout_factors(
-    x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None
-) -> Float[Array, "batch 1 H"] | None:
+    x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None, tied: bool = True
+) -> Float[Array, "batch _ H"] | None:
     """Draw the factor of each feature of a sequence: 0 with probability `rate`, else 1 / (1 - rate).
 
     Args:
         x: The array to multiply; only its shape is used.
         rate: Probability, in [0, 1).
         key: Random key; None for no dropout (evaluation).
+        tied: Whether all steps of a sequence have the same factors.
 
     Returns:
-        The factors, the same at all steps; None if nothing is dropped.
+        The factors, for one step if they are tied; None if nothing is dropped.
     """
     if key is None or rate == 0:
         return None
-    return jax.random.bernoulli(key, 1 - rate, (x.shape[0], 1, x.shape[2])) / jnp.float32(1 - rate)
+    shape = (x.shape[0], 1 if tied else x.shape[1], x.shape[2])
+    return jax.random.bernoulli(key, 1 - rate, shape) / jnp.float32(1 - rate)
 
 
-def dropout(x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
-    """Zero each feature of a sequence with probability `rate`, at all its steps, and rescale the others.
+def dropout(
+    x: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None, tied: bool = True
+) -> Float[Array, "batch L H"]:
+    """Zero each feature of a sequence with probability `rate`, and rescale the others.
 
     Args:
         x: Values.
         rate: Probability, in [0, 1).
         key: Random key; None leaves x as it is (evaluation).
+        tied: Whether a feature is zero at all steps of a sequence or at none.
 
     Returns:
         Values with the same expectation.
     """
-    factors = dropout_factors(x, rate, key)
+    factors = dropout_factors(x, rate, key, tied)
     return x if factors is None else (x * factors).astype(x.dtype)
 
 
-def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch 1 H"] | None) -> Float[Array, "batch L H"]:
+def drop_path(y: Float[Array, "batch L H"], rate: float, key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
+    """Zero the whole output of a layer for a sequence with probability `rate`, and rescale the others.
+
+    Source: stochastic depth, Huang et al. 2016 (arXiv:1603.09382).
+
+    Args:
+        y: The layer's outputs.
+        rate: Probability, in [0, 1).
+        key: Random key; None leaves y as it is (evaluation).
+
+    Returns:
+        Values with the same expectation.
+    """
+    if key is None or rate == 0:
+        return y
+    return (y * (jax.random.bernoulli(key, 1 - rate, (len(y), 1, 1)) / jnp.float32(1 - rate))).astype(y.dtype)
+
+
+def gelu(y: Float[Array, "batch L H"], factors: Float[Array, "batch _ H"] | None) -> Float[Array, "batch L H"]:
     """Return the gelu of y, multiplied by the dropout factors; computed in float32, returned in y's precision."""
     x = jax.nn.gelu(y.astype(jnp.float32))
     return (x if factors is None else x * factors).astype(y.dtype)
@@ -118,7 +141,7 @@ def _gated_backward(by_output, saved, out_bar):
 @with_derivative(_gated, _gated_backward, nondiff_argnums=(4,))
 def gated(
     y: Float[Array, "batch L H"],
-    factors: Float[Array, "batch 1 H"] | None,
+    factors: Float[Array, "batch _ H"] | None,
     W: Float[Array, "H H"],
     b: Float[Array, " H"],
     by_output: bool,

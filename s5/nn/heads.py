@@ -10,37 +10,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
-from s5.config.choices import Head, Pooling
+from s5.config.choices import Head
 from s5.config.model import ModelConfig
 from s5.nn.dense import Dense
+from s5.nn.pooling import empty_pool, pool, update_pool
 from s5.nn.steps import REGULAR, Steps
 
 _GAUSSIAN_WIDTH = 30
-
-
-def pool(x: Float[Array, "batch L H"], steps: Steps, pooling: Pooling) -> Float[Array, "batch H"]:
-    """Reduce each sequence to one vector, in float32.
-
-    Args:
-        x: Sequences.
-        steps: Mask and resets of the steps. If a row has resets, its last segment is pooled: in a stream this is the
-            current sequence.
-        pooling: The mean over the valid steps, or the last valid step.
-
-    Returns:
-        One vector per sequence; zero for a sequence without valid steps.
-    """
-    if pooling is Pooling.mean:
-        mask = steps.last_segment()
-        if mask is None:
-            return x.mean(1, dtype=jnp.float32)
-        count = mask.sum(1, keepdims=True)
-        return jnp.where(mask[..., None], x, 0).sum(1, dtype=jnp.float32) / jnp.maximum(count, 1)
-    if steps.mask is None:
-        return x[:, -1].astype(jnp.float32)
-    count = steps.mask.sum(1, keepdims=True)
-    last = jnp.take_along_axis(x, jnp.maximum(count - 1, 0)[..., None], axis=1)[:, 0]
-    return jnp.where(count > 0, last, 0).astype(jnp.float32)
 
 
 class ClassificationHead(nnx.Module):
@@ -56,13 +32,13 @@ class ClassificationHead(nnx.Module):
 
     def initial_state(self, batch: int) -> PyTree:
         """Return the state before the first step."""
-        return _empty_pool(batch, self.decoder.weight.shape[0], self.pooling)
+        return empty_pool(batch, self.decoder.weight.shape[0], self.pooling)
 
     def advance(
         self, state: PyTree, x: Float[Array, "batch L H"], steps: Steps
     ) -> tuple[PyTree, Float[Array, "batch d_output"]]:
         """Return the state after a chunk, and the logits of the sequence so far."""
-        state, pooled = _update_pool(state, x, steps, self.pooling)
+        state, pooled = update_pool(state, x, steps, self.pooling)
         return state, self.decoder(pooled)
 
 
@@ -80,13 +56,13 @@ class RetrievalHead(nnx.Module):
 
     def initial_state(self, batch: int) -> PyTree:
         """Return the state before the first step."""
-        return _empty_pool(batch, self.decoder.weight.shape[0], self.pooling)
+        return empty_pool(batch, self.decoder.weight.shape[0], self.pooling)
 
     def advance(
         self, state: PyTree, x: Float[Array, "documents L H"], steps: Steps
     ) -> tuple[PyTree, Float[Array, "batch d_output"]]:
         """Return the state after a chunk of both documents, and the logits of the pair so far."""
-        state, pooled = _update_pool(state, x, steps, self.pooling)
+        state, pooled = update_pool(state, x, steps, self.pooling)
         return state, self._compare(pooled)
 
     def _compare(self, pooled: Float[Array, "documents H"]) -> Float[Array, "batch d_output"]:
@@ -158,23 +134,3 @@ HEADS = {
     Head.regression: RegressionHead,
     Head.gaussian: GaussianHead,
 }
-
-
-def _empty_pool(batch: int, d_model: int, pooling: Pooling) -> PyTree:
-    """Return the initial state of pooling in a stream: for the mean, the sum and the number of steps so far."""
-    return (jnp.zeros((batch, d_model)), jnp.zeros((batch, 1))) if pooling is Pooling.mean else ()
-
-
-def _update_pool(
-    state: PyTree, x: Float[Array, "batch L H"], steps: Steps, pooling: Pooling
-) -> tuple[PyTree, Float[Array, "batch H"]]:
-    """Return the state after a chunk, and the pooled features of the sequence so far."""
-    if pooling is Pooling.last:
-        return (), pool(x, steps, pooling)
-    total, count = state
-    last, length = steps.last_segment(), x.shape[1]
-    if steps.resets is not None and last is not None:
-        x, length = jnp.where(last[..., None], x, 0), last.sum(1, keepdims=True)
-        total, count = (jnp.where(steps.resets.any(1, keepdims=True), 0, before) for before in (total, count))
-    total, count = total + x.sum(1, dtype=jnp.float32), count + length
-    return (total, count), total / count

@@ -9,9 +9,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from s5.config.choices import Norm
+from s5.config.model import ModelConfig
 from s5.nn.derivatives import with_derivative
+from s5.nn.group_norm import GroupNorm
 from s5.nn.params import NormParam
 from s5.nn.remat import save_for_backward
+from s5.nn.steps import Steps
 
 BATCH_EPSILON, LAYER_EPSILON = 1e-5, 1e-6
 
@@ -28,9 +32,7 @@ class BatchNorm(nnx.Module):
         self.mean, self.var = nnx.BatchStat(jnp.zeros(d_model)), nnx.BatchStat(jnp.ones(d_model))
         self.momentum = momentum
 
-    def __call__(
-        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
-    ) -> Float[Array, "batch L H"]:
+    def __call__(self, x: Float[Array, "batch L H"], steps: Steps, train: bool) -> Float[Array, "batch L H"]:
         """Normalise by the running statistics, or in training by those of the batch.
 
         Training also updates the running statistics, unless the batch has no valid step.
@@ -38,6 +40,7 @@ class BatchNorm(nnx.Module):
         if not train:
             scale = self.scale[...] * jax.lax.rsqrt(self.var[...] + BATCH_EPSILON)
             return ((x - self.mean[...]) * scale + self.bias[...]).astype(x.dtype)
+        mask = steps.mask
         y, mean, var = normalize(x, self.scale[...], self.bias[...], mask)
         momentum = self.momentum if mask is None else jnp.where(mask.any(), self.momentum, 1.0)
         for running, now in ((self.mean, mean), (self.var, var)):
@@ -121,11 +124,24 @@ class LayerNorm(nnx.Module):
     def __init__(self, d_model: int) -> None:
         self.scale, self.bias = NormParam(jnp.ones(d_model)), NormParam(jnp.zeros(d_model))
 
-    def __call__(
-        self, x: Float[Array, "batch L H"], mask: Bool[Array, "batch L"] | None, train: bool
-    ) -> Float[Array, "batch L H"]:
-        """Normalise each step by its own statistics; `mask` and `train` make no difference."""
-        del mask, train
+    def __call__(self, x: Float[Array, "batch L H"], steps: Steps, train: bool) -> Float[Array, "batch L H"]:
+        """Normalise each step by its own statistics; `steps` and `train` make no difference."""
+        del steps, train
         wide = x.astype(jnp.float32)
         mean, var = wide.mean(-1, keepdims=True), wide.var(-1, keepdims=True)
         return ((wide - mean) * jax.lax.rsqrt(var + LAYER_EPSILON) * self.scale[...] + self.bias[...]).astype(x.dtype)
+
+
+def make_norm(config: ModelConfig) -> BatchNorm | LayerNorm | GroupNorm | None:
+    """Return the normalisation of a layer; None for `model.norm=none`."""
+    match config.norm:
+        case Norm.batch:
+            return BatchNorm(config.d_model, config.bn_momentum)
+        case Norm.layer:
+            return LayerNorm(config.d_model)
+        case Norm.group:
+            return GroupNorm(config.d_model, config.norm_groups)
+        case Norm.instance:
+            return GroupNorm(config.d_model, config.d_model, affine=False)
+        case Norm.none:
+            return None

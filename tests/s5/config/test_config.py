@@ -49,7 +49,7 @@ def test_learning_rates_by_name_are_a_mapping_that_overrides_merge(tmp_path: Pat
         ("modle.d_state=3", ["modle.d_state", "did you mean model.d_state?"]),
         ("experiment=digit/s5", ["unknown experiment", "digit/s5", "did you mean digits/s5?"]),
         ("model.n_layers=three", ["three", "model.n_layers"]),
-        ("model.norm=instance", ["instance", "batch", "layer"]),
+        ("model.norm=spectral", ["spectral", "batch", "layer"]),
         ("model.dropout=2", ["model.dropout=2", "below 1"]),
         ("model.n_blocks=3", ["model.n_blocks=3", "divisible"]),
         ("model.d_state=0", ["model.d_state=0", "at least 1"]),

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from s5.config.choices import Discretization, DSSVersion, Head, LinOSSDiscretization, Measure, Norm
+from s5.config.choices import (
+    Activation,
+    Discretization,
+    DSSVersion,
+    Head,
+    LinOSSDiscretization,
+    Measure,
+    Norm,
+    Residual,
+)
 from s5.config.families import DSSConfig, LinOSSConfig, LRUConfig, RGLRUConfig, S4Config, S4DConfig, S5Config
 from s5.config.model import ModelConfig
 from s5.models.sequence_model import SequenceModel, make_model
@@ -20,16 +29,27 @@ from s5.models.sequence_model import SequenceModel, make_model
 SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 6, "d_state": 4, "norm": Norm.layer}
 CASES: dict[str, ModelConfig] = {
     "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
-    "s5-clipped": S5Config(**SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear),
+    "s5-clipped": S5Config(
+        **SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear, residual=Residual.affine
+    ),
     "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
     "s4d": S4DConfig(**SIZES, dt_min=0.01, dt_max=0.2),
     "s4d-bilinear-bidirectional": S4DConfig(
         **SIZES, n_ssm=2, discretization=Discretization.bilinear, bidirectional=True, dt_min=0.01, dt_max=0.2
     ),
     "dss-softmax": DSSConfig(**SIZES, l_max=18, dt_min=0.01, dt_max=0.05),
-    "dss-exp": DSSConfig(**SIZES, version=DSSVersion.exp, dt_min=0.01, dt_max=0.2),
+    "dss-exp": DSSConfig(
+        **SIZES,
+        version=DSSVersion.exp,
+        dt_min=0.01,
+        dt_max=0.2,
+        activation=Activation.gelu_dense,
+        residual=Residual.decay,
+    ),
     "lru": LRUConfig(**SIZES),
-    "lru-bidirectional": LRUConfig(**SIZES, bidirectional=True),
+    "lru-bidirectional": LRUConfig(
+        **(SIZES | {"norm": Norm.group}), bidirectional=True, residual=Residual.highway, dropout_tied=False
+    ),
     "rglru": RGLRUConfig(**SIZES, n_blocks=2),
     "linoss": LinOSSConfig(**SIZES),
     "linoss-damped-bidirectional": LinOSSConfig(

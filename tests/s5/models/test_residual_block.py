@@ -12,7 +12,7 @@ from s5.models.residual_block import ResidualBlock
 from s5.nn.dense import Dense
 from s5.nn.gate import GatedActivation, dropout, gated
 from s5.nn.norm import BatchNorm, LayerNorm, normalize
-from s5.nn.steps import Steps
+from s5.nn.steps import REGULAR, Steps
 
 SMALL = S5Config(d_model=6, d_state=8, n_blocks=1)
 batch, L, H = 3, 7, 6
@@ -114,7 +114,7 @@ def test_batch_norm_counts_valid_steps_only() -> None:
     valid = np.asarray(x)[np.asarray(mask)]
     mean, var = valid.mean(0), valid.var(0)
     want = (np.asarray(x) - mean) / np.sqrt(var + 1e-5) * np.asarray(norm.scale[...]) + np.asarray(norm.bias[...])
-    np.testing.assert_allclose(norm(x, mask, True), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm(x, Steps(mask), True), want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(norm.mean[...], 0.1 * mean, rtol=1e-5)
     np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * var, rtol=1e-5)
 
@@ -122,21 +122,23 @@ def test_batch_norm_counts_valid_steps_only() -> None:
 def test_batch_norm_evaluates_with_its_running_statistics() -> None:
     norm, x = BatchNorm(H, momentum=0.9), draw(batch, L, H)
     norm.mean[...], norm.var[...] = draw(H, seed=1), jnp.full(H, 2e-5)
-    np.testing.assert_allclose(norm(x, None, False), (x - norm.mean[...]) / np.sqrt(2e-5 + 1e-5), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        norm(x, REGULAR, False), (x - norm.mean[...]) / np.sqrt(2e-5 + 1e-5), rtol=1e-4, atol=1e-4
+    )
     np.testing.assert_array_equal(norm.var[...], jnp.float32(2e-5))
 
 
 def test_batch_norm_is_exact_far_from_zero() -> None:
     # The variance as a difference of two large numbers would be off by whole units here.
     x = 1000 + draw(batch, L, H)
-    got = BatchNorm(H, momentum=0.9)(x, None, True)
+    got = BatchNorm(H, momentum=0.9)(x, REGULAR, True)
     want = (np.asarray(x, np.float64) - np.asarray(x, np.float64).mean((0, 1))) / np.asarray(x, np.float64).std((0, 1))
     np.testing.assert_allclose(got, want, atol=1e-3)
 
 
 def test_layer_norm_normalises_each_step() -> None:
     norm, x = LayerNorm(H), 3 + 2 * draw(batch, L, H)
-    got = np.asarray(norm(x, prefix(7, 2, 4), True))
+    got = np.asarray(norm(x, Steps(prefix(7, 2, 4)), True))
     np.testing.assert_allclose(got.mean(-1), 0, atol=1e-5)
     np.testing.assert_allclose(got.std(-1), 1, atol=1e-3)
 
@@ -147,7 +149,24 @@ def test_what_hardly_varies_is_not_blown_up(
 ) -> None:
     x = np.asarray(1e-3 * draw(batch, L, H))
     want = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
-    np.testing.assert_allclose(norm(jnp.asarray(x), None, True), want, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(norm(jnp.asarray(x), REGULAR, True), want, rtol=1e-3, atol=1e-5)
+
+
+def test_dropout_that_is_not_tied_differs_between_steps() -> None:
+    dropped = np.asarray(dropout(jnp.ones((200, L, 50)), 0.25, jax.random.key(0), tied=False))
+    assert (dropped[:, 0] != dropped[:, 1]).mean() == pytest.approx(2 * 0.25 * 0.75, abs=0.02)
+    assert dropped.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_stochastic_depth_drops_the_whole_layer_for_some_sequences() -> None:
+    layer = ResidualBlock(dataclasses.replace(SMALL, drop_path=0.4), np.random.default_rng(0))
+    x = draw(500, 2, H)
+    kept = layer(x, train=True)
+    got = layer(x, train=True, key=jax.random.key(0))
+    skipped = np.asarray((got == x).all((1, 2)))
+    assert skipped.mean() == pytest.approx(0.4, abs=0.06)
+    np.testing.assert_allclose(got[~skipped], (x + (kept - x) / 0.6)[~skipped], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(layer(x, train=False, key=None), layer(x, train=False))
 
 
 def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean() -> None:
@@ -159,14 +178,13 @@ def test_dropout_is_the_same_at_all_steps_and_keeps_the_mean() -> None:
     assert dropout(x, 0.25, None) is x
 
 
-@pytest.mark.parametrize("norm", Norm)
-@pytest.mark.parametrize("prenorm", [True, False], ids=["pre", "post"])
+@pytest.mark.parametrize(("prenorm", "norm"), [*zip([True, False] * 3, Norm, strict=False), (False, Norm.batch)])
 def test_layer_is_a_residual_with_its_norm_in_its_place(prenorm: bool, norm) -> None:
     layer = ResidualBlock(dataclasses.replace(SMALL, prenorm=prenorm, norm=norm), np.random.default_rng(0))
     x, mask = draw(batch, L, H), prefix(7, 2, 4)
 
-    def normed(x: jax.Array | np.ndarray) -> jax.Array:
-        return layer.norm(x, mask, False)
+    def normed(x: jax.Array) -> Any:
+        return x if layer.norm is None else layer.norm(x, Steps(mask), False)
 
     inner = layer.gate(layer.ssm(normed(x) if prenorm else x, Steps(mask)), None)
     want = x + inner if prenorm else normed(x + inner)

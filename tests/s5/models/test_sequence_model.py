@@ -13,7 +13,7 @@ from s5.config.compat import OURS, UPSTREAM
 from s5.config.families import S5Config
 from s5.config.training import OptimConfig
 from s5.models.sequence_model import SequenceModel, make_model
-from s5.nn.heads import pool
+from s5.nn.pooling import pool
 from s5.nn.steps import Steps
 from s5.training.optimizer import make_optimizer
 

@@ -11,7 +11,7 @@ from flax import nnx
 from s5.config.choices import Head, Pooling
 from s5.config.families import S5Config
 from s5.models.sequence_model import SequenceModel, make_model
-from s5.nn.heads import pool
+from s5.nn.pooling import pool
 from s5.nn.steps import Steps
 
 SMALL = S5Config(n_layers=2, d_model=6, d_state=4, n_blocks=1)
