@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
+from launch.cli.idle_notice import IdleNotice
 from launch.cli.live_table import NARROW, run_lines, shown_runs
 from launch.cli.progress import ProgressTracker
 from launch.store.state import State
@@ -53,6 +54,7 @@ class LiveView:
         self._stops = 0
         self._announced = False
         self._waits = ""
+        self._idle = IdleNotice()
         self._draws = console.draws_on(sys.stderr)
         self._stack = ExitStack()
         self.stopped_by: int | None = None
@@ -99,6 +101,8 @@ class LiveView:
         if waits != self._waits and waits:
             console.note(f"{time.strftime('%H:%M:%S')}  {waits}")
         self._waits = waits
+        if not waits:
+            self._idle.show(views)
         first = not self._seen
         for view in views:
             now = (view.state, view.attempts)

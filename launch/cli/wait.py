@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from launch.cli import console, formatting
+from launch.cli.idle_notice import IdleNotice
 from launch.cli.parser import duration
 from launch.cli.watch import exit_code
 from launch.errors import ExitCode
@@ -36,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
 
     sweep = find_sweep(open_location(args), args.sweep)
     limit_s = None if args.timeout is None else 60 * args.timeout
-    (state,), ended = wait_for_end([sweep.state()], timeout_s=limit_s)
+    (state,), ended = wait_for_end([sweep.state()], timeout_s=limit_s, on_change=IdleNotice().show)
     views = state.views()
     words = formatting.state_words(formatting.count_states(views))
     if not ended:
