@@ -33,3 +33,31 @@ def plain_rglru(params: Params, u: Array) -> Array:
 
     _, states = jax.lax.associative_scan(combine, (jnp.exp(log_a), b), axis=1)
     return jnp.einsum("blp,hp->blh", states, params["C"])
+
+
+def plain_linoss(params: Params, u: Array) -> Array:
+    """Apply a LinOSS layer of one direction, implicit, by a scan over the 2 × 2 matrix of every step.
+
+    Args:
+        params: The parameters of `s5.ssm.linoss.LinOSS` by name.
+        u: Inputs, (batch, L, H).
+
+    Returns:
+        Outputs, (batch, L, H).
+    """
+    A, step = jax.nn.relu(params["A"]), jax.nn.sigmoid(params["step_logit"])
+    B, C = (params[f"{name}_re"] + 1j * params[f"{name}_im"] for name in ("B", "C"))
+    s = 1 / (1 + step**2 * A)
+    M = jnp.stack([jnp.stack([s, -step * A * s]), jnp.stack([step * s, s])])
+
+    def combine(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
+        M, (M_first, x) = second[0], first
+        product = (M[:, :, :, None] * M_first[:, None]).sum(2)
+        return product, (M * x[:, None]).sum(2) + second[1]
+
+    def states(u: Array) -> Array:
+        driven = M[:, 0] * (step * (u @ B.T))[:, None]
+        each = jnp.broadcast_to(M, (u.shape[0], *M.shape))
+        return jax.lax.associative_scan(combine, (each, driven))[1][:, 1]
+
+    return jnp.einsum("blp,hp->blh", jax.vmap(states)(u), C).real + params["D"] * u
