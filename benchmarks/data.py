@@ -117,7 +117,7 @@ def measure_step(config: Config, dataset: Dataset, rows: int, repeats: int) -> f
 def measure(recipe: str, repeats: int, n: int) -> dict[str, Any]:
     """Return the results for a recipe."""
     config = compose([f"experiment={recipe}"])
-    info, batch_size, rows = catalog.dataset_info(config.data.name), config.train.batch_size, STEP_ROWS[recipe]
+    info, batch_size, rows = catalog.dataset_info(config.data.name), config.train.examples_per_step, STEP_ROWS[recipe]
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_dataset(Path(folder), info)
         loader = measure_loader(dataset, batch_size, repeats, n)

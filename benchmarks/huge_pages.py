@@ -41,7 +41,7 @@ def measure_here() -> dict[str, float]:
         with MetricsWriter(config, attempt) as writer:
             dataset = load(config.data)
             loop = Loop(config, dataset, Path(folder), attempt, LocalStopRequest(), writer)
-            batches = TrainBatches(dataset.splits["train"], config.train.batch_size, 0, 0)
+            batches = TrainBatches(dataset.splits["train"], config.train.examples_per_step, 0, 0)
             taken, faults = [], 0
             state, window = loop.trainer.state, loop.trainer.window
             for number in range(_STEPS + 1):

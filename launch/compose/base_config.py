@@ -12,7 +12,7 @@ from typing import Any, cast
 from launch.grammar import Override
 from s5.config.compose import compose_nodes, omegaconf_error
 from s5.config.errors import invalid_value_error
-from s5.config.nodes import depends, plain_values, walk
+from s5.config.nodes import depends, is_value, plain_values, walk
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,10 @@ class BaseConfig:
     @classmethod
     def composed(cls, folders: Sequence[Path], overrides: Sequence[str]) -> BaseConfig:
         """Compose a config from the recipes and models in `folders` with Hydra and these overrides."""
-        from omegaconf import ValueNode
-
         config = compose_nodes(overrides, folders)
         found = dict(walk(config))
         values = None if any(map(depends, found.values())) else plain_values(config)
-        return cls(config, values, {path: node for path, node in found.items() if isinstance(node, ValueNode)})
+        return cls(config, values, {path: node for path, node in found.items() if is_value(node)})
 
     def with_values(self, overrides: Sequence[Override]) -> dict[str, Any]:
         """Return the config as plain values with the overrides set; each must have the form `key=value`.
@@ -97,10 +95,20 @@ class BaseConfig:
 
         node: Any = self.nodes[override.key]
         try:
-            converted = node.validate_and_convert(override.value)
+            converted = _converted(node, override.value)
         except ValidationError as error:
             raise invalid_value_error(override.key, override.value, node, str(error).splitlines()[0]) from error
         return converted.name if isinstance(converted, Enum) else converted
+
+
+def _converted(node: Any, value: Any) -> Any:
+    from omegaconf import UnionNode
+
+    if not isinstance(node, UnionNode):
+        return node.validate_and_convert(value)
+    node = copy.deepcopy(node)  # a union converts only when it is set
+    node._set_value(value)
+    return node._value()._value()
 
 
 def _is_scalar(value: Any) -> bool:

@@ -71,7 +71,7 @@ def _mistakes(run: Run, environment: Mapping[str, str]) -> Iterator[ConfigError]
     except DataError:
         return  # missing data are reported elsewhere
     size, most = train["batch_size"], info.sizes.get("train")  # only its loader knows the sizes of a plug-in's data
-    if most is not None and size > most:
+    if most is not None and isinstance(size, int) and size > most:
         reason = (
             f"a batch of {size:,} cannot be drawn without repeats from the {most:,} training examples of {info.name}"
         )

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from launch.results.table import Metrics
     from launch.store.view import RunView
 
-_FACTS = ("parameters", "steps", "best_step")  # what a training writes into its result besides the metrics
+_FACTS = (
+    "parameters",
+    "batch_size",
+    "steps",
+    "best_step",
+)  # what a training writes into its result besides the metrics
 
 
 def run_records(

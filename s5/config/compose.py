@@ -24,7 +24,7 @@ from s5.config.families import FAMILIES, layer_fields
 from s5.config.fields import REQUIRED
 from s5.config.identity import from_dict, to_dict
 from s5.config.model import ModelConfig
-from s5.config.nodes import first_line, plain_values, walk
+from s5.config.nodes import first_line, is_value, plain_values, walk
 from s5.config.plugins import content_hash, load_plugins, plugin_folder
 from s5.config.run import Config
 from s5.config.search_path import conf_dirs, group_options, is_group, model_groups
@@ -181,7 +181,7 @@ def _key(override: str) -> str:
 
 def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> UserError:
     """Return our error for an error of Hydra: with the key, the recipe that has it, and a hint."""
-    from omegaconf import OmegaConf, ValueNode
+    from omegaconf import OmegaConf
     from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
     cause: Any = error.__cause__ or error.__context__ or error
@@ -208,7 +208,7 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
     model = section if isinstance(section, type) and issubclass(section, ModelConfig) else FAMILIES["s5"]
     schema = OmegaConf.structured(Config)
     schema.model = OmegaConf.structured(model)
-    nodes = {path: node for path, node in walk(schema) if isinstance(node, ValueNode)}
+    nodes = {path: node for path, node in walk(schema) if is_value(node)}
     return omegaconf_error(cause, nodes, key, cause.value, file)
 
 
@@ -236,12 +236,12 @@ def omegaconf_error(
 
 def _check_nodes(config: Any) -> None:
     """Raise if a key is not in the schema, a section was deleted, or a `kind` is not the family of its section."""
-    from omegaconf import DictConfig, OmegaConf, ValueNode
+    from omegaconf import DictConfig, OmegaConf
 
     for key in Config.__dataclass_fields__:
         if key not in config or OmegaConf.is_missing(config, key):
             raise deletion_error(key)
-    nodes = {path: node for path, node in walk(config) if isinstance(node, ValueNode)}
+    nodes = {path: node for path, node in walk(config) if is_value(node)}
     for path, node in walk(config):
         parent, name = node._get_parent(), path.rpartition(".")[2]
         section: Any = Config if parent is config else OmegaConf.get_type(parent)

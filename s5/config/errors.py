@@ -90,13 +90,15 @@ def invalid_value_error(key: str, value: Any, node: Any, reason: str, file: str 
         reason: OmegaConf's message, for a type that this function has no words for.
         file: The recipe that has the value; None for an override.
     """
-    from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode
+    from omegaconf import BooleanNode, EnumNode, FloatNode, IntegerNode, StringNode, UnionNode
 
     words = {FloatNode: "a number", IntegerNode: "a whole number", BooleanNode: "true or false", StringNode: "text"}
     or_null = " or null" if node._is_optional() else ""
     if isinstance(node, EnumNode):
         names = [member.name for member in node.enum_type]
         reason = f"{_shown(value)} is not one of {', '.join(names)}{or_null}{did_you_mean(value, names)}"
+    elif isinstance(node, UnionNode):  # of train.batch_size, the only key of two types
+        reason = f"{_shown(value)} is neither a whole number nor auto"
     elif type(node) in words:
         reason = f"{_shown(value)} is not {words[type(node)]}{or_null}"
     hint = f"to train a run for each value, vary {key} under grid in a sweep file" if _is_list(value) else None

@@ -100,6 +100,8 @@ _NAMES = {
 
 def _allowed(prefix: str, section: type, one: Field[Any], hint: Any) -> str:
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    if kinds == [int, str]:
+        return "whole number, at least 1, or `auto`"  # train.batch_size, the only such key
     (kind,) = [get_origin(hint)] if get_origin(hint) in (list, dict) else kinds
     null = ", or `null`" if NoneType in get_args(hint) else ""
     if issubclass(kind, Enum):

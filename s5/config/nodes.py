@@ -49,6 +49,13 @@ def walk(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from walk(node, f"{path}.")
 
 
+def is_value(node: Any) -> bool:
+    """Return whether a node is a single value: no section, list or mapping."""
+    from omegaconf import UnionNode, ValueNode
+
+    return isinstance(node, ValueNode | UnionNode)
+
+
 def depends(node: Any) -> bool:
     """Return whether a node has no value of its own, since it is an interpolation or missing."""
     return bool(node._is_interpolation() or node._is_missing())

@@ -7,6 +7,8 @@ from s5.config.checks import check_at_least, check_finite
 from s5.config.choices import ParamGroups, Schedule
 from s5.config.fields import added, not_science
 
+AUTO = "auto"
+
 
 @dataclass(kw_only=True)
 class OptimConfig:
@@ -94,7 +96,9 @@ class TrainConfig:
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Examples per step.
+        batch_size: Examples per step; `auto` for the largest power of two, times devices and microbatches, whose step
+            fits into the memory of the device.
+        max_batch_size: The most examples per step that `batch_size=auto` may choose; None for the whole training split.
         microbatches: Equal parts of a batch, computed one after the other; their gradients are added up.
         devices: Number of local devices that share a batch; None for all.
         eval_batch_size: Examples per evaluation step.
@@ -117,11 +121,12 @@ class TrainConfig:
     """
 
     epochs: int = 100
-    batch_size: int = 64
+    batch_size: int | str = 64
     eval_batch_size: int = 128
     eval_every_epochs: int = 1
     early_stop_epochs: int | None = None
     microbatches: int = added(1)
+    max_batch_size: int | None = added(None)
     ema: float | None = added(None)
     swa_start_epoch: int | None = added(None)
     devices: int | None = not_science(None)
@@ -139,7 +144,8 @@ class TrainConfig:
         check_at_least(
             1,
             train_epochs=self.epochs,
-            train_batch_size=self.batch_size,
+            train_batch_size=None if self.batch_size == AUTO else self.examples_per_step,
+            train_max_batch_size=self.max_batch_size,
             train_microbatches=self.microbatches,
             train_devices=self.devices,
             train_eval_batch_size=self.eval_batch_size,
@@ -150,7 +156,9 @@ class TrainConfig:
             train_checkpoint_every_steps=self.checkpoint_every_steps,
             train_keep_checkpoints=self.keep_checkpoints,
         )
-        if self.batch_size % self.microbatches:
+        if self.max_batch_size is not None and self.batch_size != AUTO:
+            raise ValueError(f"train.max_batch_size={self.max_batch_size} needs train.batch_size=auto")
+        if self.batch_size != AUTO and self.examples_per_step % self.microbatches:
             raise ValueError(
                 f"train.batch_size={self.batch_size} is not divisible by train.microbatches={self.microbatches}"
             )
@@ -159,6 +167,17 @@ class TrainConfig:
             raise ValueError("train.init_hash and train.init_skip need train.init_from, which is null")
         if self.extend_from is None and self.extend_hash is not None:
             raise ValueError("train.extend_hash needs train.extend_from, which is null")
+
+    @property
+    def examples_per_step(self) -> int:
+        """The batch size as a number.
+
+        Raises:
+            ValueError: If it is a text; for `auto`, only the training finds the number.
+        """
+        if isinstance(self.batch_size, str):
+            raise ValueError(f"train.batch_size={self.batch_size} must be a whole number, or auto")
+        return self.batch_size
 
     def _check_average(self) -> None:
         if self.ema is not None and not 0 < self.ema < 1:

@@ -93,6 +93,13 @@ class Devices:
             return jax.device_put(batch, sharding)
         return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
 
+    def batch_shapes(self, batch: Any, batch_size: int) -> Any:
+        """Return the shapes of a divided batch of another size, to compile a step for it."""
+        sharding = None if self._mesh is None else NamedSharding(self._mesh, PartitionSpec(AXIS))
+        return jax.tree.map(
+            lambda rows: jax.ShapeDtypeStruct((batch_size, *rows.shape[1:]), rows.dtype, sharding=sharding), batch
+        )
+
     def replicate(self, tree: Any) -> Any:
         """Return a tree of arrays copied to each device. All processes must pass the same values."""
         if self._mesh is None:

@@ -6,6 +6,7 @@ can be stopped or killed between any two of them. A checkpoint records what is d
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from s5.catalog import check_version, data_fingerprint, dataset_info
 from s5.config.compat import compat_switches
@@ -22,7 +23,8 @@ from s5.process.sharding import Devices
 from s5.process.shutdown import LocalStopRequest, StopRequest
 from s5.run_dir.result import FINAL_METRICS, write_result
 from s5.training import checkpoints
-from s5.training.checkpoints import BEST
+from s5.training.batch_size import settle_batch_size
+from s5.training.checkpoints import BEST, Checkpoint
 from s5.training.extension import load_extended
 from s5.training.initial_parameters import describe_initial
 from s5.training.metrics_writer import MetricsListener, MetricsWriter, NullWriter
@@ -114,16 +116,20 @@ class Loop:
         writer: MetricsWriter | NullWriter,
         devices: Devices | None = None,
     ) -> None:
-        self._config, self._dataset, self._attempt_dir = config, dataset, attempt_dir
+        self._dataset, self._attempt_dir = dataset, attempt_dir
         self._stop, self._writer = stop, writer
         self._devices = devices or Devices(1)
         self._is_main = self._devices.processes.is_main
+        identity = science_hash(to_dict(config))  # the word auto belongs to it, the number that was found does not
+        checkpoint, is_own = self._find_checkpoint(config, run_dir)
+        before = checkpoint and checkpoint.progress.get("batch_size")
+        self._config, found = config, _ = settle_batch_size(config, dataset, self._devices, before)
         self.trainer = Trainer(config, dataset, self._devices)
         self.steps_per_epoch = self.trainer.steps_per_epoch
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self._environment = {**device.environment(), "devices": self._devices.count}
-        identity = science_hash(to_dict(config))
-        self.progress = Progress(task=dataclasses.asdict(Task.of(dataset)), science_hash=identity)
+        task = dataclasses.asdict(Task.of(dataset))
+        self.progress = Progress(task=task, science_hash=identity, batch_size=found)
         # Read at the start: the files may change while the run trains.
         self._data = data_fingerprint(config.data.name, config.data.root) if self._is_main else None
         self._environment["data"] = self._data and self._data["sample"]
@@ -131,17 +137,21 @@ class Loop:
         self._best_arrays: checkpoints.Arrays = {}
         self._pending: tuple[int, MetricWindow] | None = None
         self._saved: tuple[int, int] = (0, 0)
-        self._resume(run_dir)
+        self._resume(run_dir, checkpoint, is_own)
 
-    def _resume(self, run_dir: Path) -> None:
-        """Restore the newest valid checkpoint of the run, or of the run that it extends; without one, start fresh."""
+    def _find_checkpoint(self, config: Config, run_dir: Path) -> tuple[Checkpoint | None, bool]:
+        """Return the newest valid checkpoint of the run, or of the run that it extends, and whether it is its own."""
         checkpoint = self._devices.broadcast_from_main(checkpoints.newest(run_dir) if self._is_main else None)
-        if is_own := checkpoint is not None:
+        if checkpoint is not None or config.train.extend_from is None:
+            return checkpoint, checkpoint is not None
+        return self._devices.broadcast_from_main(load_extended(config) if self._is_main else None), False
+
+    def _resume(self, run_dir: Path, checkpoint: Checkpoint | None, is_own: bool) -> None:
+        """Restore a checkpoint; without one, start fresh."""
+        if is_own and checkpoint is not None:
             check_same_run(checkpoint.progress.get("science_hash"), self.progress.science_hash or "", run_dir)
             if self._is_main:
                 check_same_data(checkpoint.environment, self._config.data, hint=_CHANGED_DATA, now=self._data)
-        if not is_own and self._config.train.extend_from is not None:
-            checkpoint = self._devices.broadcast_from_main(load_extended(self._config) if self._is_main else None)
         if checkpoint is not None and (task := checkpoint.progress.get("task")):
             check_same_task(f"data.name={self._dataset.name}", self._dataset, Task(**task), hint=_OTHER_DATA)
         if checkpoint is None and self._config.train.init_from is not None and self._is_main:
@@ -151,7 +161,7 @@ class Loop:
         if checkpoint is None:
             return
         self._best_arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(BEST)}
-        own = {"task": self.progress.task, "science_hash": self.progress.science_hash}
+        own = {name: getattr(self.progress, name) for name in ("task", "science_hash", "batch_size")}
         self.progress = Progress(**{**checkpoint.progress, **own})
         self._saved = (self.progress.step, self.progress.evaluated_step)
         if is_own:
@@ -183,7 +193,8 @@ class Loop:
         tested = {name: value for name, value in metrics.items() if not name.startswith("val/")}
         self._writer.log_to_wandb(progress.step, tested)
         if self._is_main:
-            source = {"init_from": progress.init_from, "extends": progress.extends, "data": self._data}
+            source: dict[str, Any] = {"init_from": progress.init_from, "extends": progress.extends, "data": self._data}
+            source["batch_size"] = progress.batch_size
             write_result(
                 self._attempt_dir,
                 metrics,
@@ -304,8 +315,8 @@ class Loop:
             self._say(f"s5: warning: {doubt}")
         self._say(
             f"s5: {self._config.recipe or self._dataset.name}, seed {self._config.seed}: "
-            f"{self.trainer.n_parameters:,} parameters, {self.total_steps} steps of {self._config.train.batch_size} "
-            f"on {device.describe(self._devices.count)}"
+            f"{self.trainer.n_parameters:,} parameters, {self.total_steps} steps of "
+            f"{self._config.train.examples_per_step} on {device.describe(self._devices.count)}"
         )
         if (extended := self.progress.extends) and extended["step"] == self.progress.step:
             self._say(f"s5: extending {extended['run_dir']} after step {self.progress.step}")

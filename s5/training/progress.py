@@ -20,6 +20,7 @@ class Progress:
         task: The fields of the data's `s5.training.task.Task`.
         init_from: The record of the parameters that the run started from; None if they were random.
         science_hash: The identity of the run; None in checkpoints of older versions.
+        batch_size: Examples per step if `train.batch_size=auto` has found them, else None.
         extends: The record of the finished run that this run continues; None for a run from the start.
     """
 
@@ -32,6 +33,7 @@ class Progress:
     init_from: dict[str, Any] | None = None
     science_hash: str | None = None
     extends: dict[str, Any] | None = None
+    batch_size: int | None = None
 
 
 def check_same_run(before: str | None, now: str, run_dir: Path) -> None:

@@ -15,7 +15,7 @@ from s5.config.compat import compat_switches
 from s5.config.families import fitting_hint
 from s5.config.run import Config
 from s5.data import Dataset
-from s5.data.batch import Batch, TrainBatches, eval_batches, evaluation_size, steps_per_epoch
+from s5.data.batch import Batch, TrainBatches, eval_batches, evaluation_size, gather, steps_per_epoch
 from s5.errors import UserError
 from s5.models.sequence_model import make_model
 from s5.process.sharding import Devices
@@ -51,8 +51,8 @@ class Trainer:
 
     def __init__(self, config: Config, dataset: Dataset, devices: Devices) -> None:
         self._config, self._dataset, self._devices = config, dataset, devices
-        self.steps_per_epoch = steps_per_epoch(dataset.splits["train"], config.train.batch_size)
-        devices.check_batch(config.train.batch_size, config.train.microbatches)
+        self.steps_per_epoch = steps_per_epoch(dataset.splits["train"], config.train.examples_per_step)
+        devices.check_batch(config.train.examples_per_step, config.train.microbatches)
         _check_pooling(config, dataset)
         _check_fits(config, dataset)
         init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
@@ -135,9 +135,24 @@ class Trainer:
 
     def batches(self) -> TrainBatches:
         """Return the training batches, from step 0, with the rows of this process."""
-        train, rows = self._config.train, self._devices.local_rows(self._config.train.batch_size)
+        size, rows = (
+            self._config.train.examples_per_step,
+            self._devices.local_rows(self._config.train.examples_per_step),
+        )
         split, prefetch = self._dataset.splits["train"], self._config.data.prefetch
-        return TrainBatches(split, train.batch_size, self._config.seed, prefetch=prefetch, rows=rows)
+        return TrainBatches(split, size, self._config.seed, prefetch=prefetch, rows=rows)
+
+    def step_bytes(self, batch_size: int) -> int:
+        """Return the bytes that a training step needs on each device, as the compiler says; nothing is executed.
+
+        Args:
+            batch_size: Examples of the step.
+        """
+        batch = self._devices.batch_shapes(gather(self._dataset.splits["train"], np.zeros(1, np.int64)), batch_size)
+        step: Any = self.train_step
+        used = step.lower(self.state, self.window, batch).compile().memory_analysis()
+        sizes = used.argument_size_in_bytes + used.output_size_in_bytes - used.alias_size_in_bytes
+        return sizes + used.temp_size_in_bytes + used.generated_code_size_in_bytes
 
     def step(self, batch: Batch) -> None:
         """Do one training step."""
