@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from launch.results.table import Metrics
     from launch.store.view import RunView
 
-_FACTS = (
-    "parameters",
-    "batch_size",
-    "steps",
-    "best_step",
-)  # what a training writes into its result besides the metrics
+# What a training writes into its result besides the metrics; the batch size only if it was found by the run.
+_FACTS = ("parameters", "batch_size", "steps", "best_step")
 
 
 def run_records(
