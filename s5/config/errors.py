@@ -51,7 +51,7 @@ def unknown_key_error(
         off = "it is off unless wandb.mode turns it on; " if key == "wandb" else ""
         hint = f"{off}its keys are {', '.join(inside)}"
         return InvalidConfig(key, "this is a section, not a value", hint=hint, file=file)
-    if section in FAMILIES.values() and _is_of_another_family(last):
+    if section in FAMILIES.values() and _is_of_another_family(cast("type", section), last):
         problem = unknown_key(cast("type", section), last, "")
         return InvalidConfig(key, problem.removeprefix(f"{last}: "), hint=_family_hint(last), file=file)
     first = key.partition(".")[0]
@@ -59,6 +59,8 @@ def unknown_key_error(
         return InvalidConfig(key, "unknown key of a run", hint=_OF_THE_LAUNCHER[first])
     roots = [] if above else [*_tops(known), *(_CHOICES if file is None else ())]
     near = nearest(key, roots) or nearest(key, known) or nearest(last, known)
+    while above and not any(other.startswith(f"{above}.") for other in known):
+        above = above.rpartition(".")[0]
     siblings = [other.rpartition(".")[2] for other in known if above and other.rpartition(".")[0] == above]
     tops = [f"{top}.…" if any(name.startswith(f"{top}.") for name in known) else top for top in _tops(known)]
     also = f"; {' and '.join(_CHOICES)} choose files" if file is None else ""
@@ -71,8 +73,9 @@ def _tops(keys: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(top for key in keys if (top := key.partition(".")[0]) != "plugin_hash"))
 
 
-def _is_of_another_family(name: str) -> bool:
-    return any(name in family.__dataclass_fields__ for family in FAMILIES.values())
+def _is_of_another_family(section: type, name: str) -> bool:
+    others = (family for family in FAMILIES.values() if name in family.__dataclass_fields__)
+    return any(others) and name not in section.__dataclass_fields__
 
 
 def _family_hint(name: str) -> str:
