@@ -34,6 +34,8 @@ class ModelConfig:
         bidirectional: Whether each layer also reads the sequence backwards.
         prenorm: Whether a layer normalises its input; else its output, after the skip connection.
         bn_momentum: Weight of the old statistics in batch normalisation's running averages.
+        gate: The width of the multiplicative branch, in units of `d_model`: a dense layer of the mixer's inputs
+            multiplies the gelu before `full_glu` or `gelu_dense`; None for no branch.
         norm_groups: Groups of features of `norm=group`.
         dropout: The share of features that training sets to zero.
         dropout_tied: Whether these are the same ones at all steps of a sequence.
@@ -54,6 +56,7 @@ class ModelConfig:
     d_model: int = 128
     bidirectional: bool = False
     activation: Activation = Activation.half_glu1
+    gate: int | None = added(None)
     norm: Norm = Norm.batch
     norm_groups: int = added(1)
     prenorm: bool = True
@@ -91,6 +94,12 @@ class ModelConfig:
                 "skips a layer; choose another model.residual"
             )
         self._check_norm_groups()
+        check_at_least(1, model_gate=self.gate)
+        if self.gate is not None and self.activation not in (Activation.full_glu, Activation.gelu_dense):
+            raise ValueError(
+                f"model.gate={self.gate}: model.activation={self.activation.name} has no dense layer that reads the "
+                "product; choose full_glu or gelu_dense"
+            )
         check_at_least(2, model_layer_pooling_size=self.layer_pooling_size)
         if not 0 <= self.bn_momentum < 1:
             raise ValueError(f"model.bn_momentum={self.bn_momentum} must be at least 0 and below 1")

@@ -53,7 +53,7 @@ class ResidualBlock(nnx.Module):
         if key is not None and self.drop_path:
             key, path_key = jax.random.split(key)
         u = self._normalized(x, steps, train) if self.prenorm else x
-        y = self.gate(self.ssm(u, steps), key)
+        y = self.gate(self.ssm(u, steps), key, u)
         x = self.residual(x, drop_path(y, self.drop_path, path_key), depth)
         return x if self.prenorm else self._normalized(x, steps, train)
 
@@ -68,7 +68,7 @@ class ResidualBlock(nnx.Module):
         """Process the next chunk of a stream, as in evaluation; `state` is the mixer's state. See `SequenceMixer`."""
         u = self._normalized(x, steps, False) if self.prenorm else x
         state, y = self.ssm.advance(state, u, steps)
-        x = self.residual(x, self.gate(y, None), depth)
+        x = self.residual(x, self.gate(y, None, u), depth)
         return state, x if self.prenorm else self._normalized(x, steps, False)
 
     def _normalized(self, x: Float[Array, "batch L H"], steps: Steps, train: bool) -> Float[Array, "batch L H"]:

@@ -25,33 +25,53 @@ class GatedActivation(nnx.Module):
 
     gate: The dense layer inside the sigmoid; None for `gelu` and `gelu_dense`.
     value: The dense layer of the value, which `full_glu` gates; None except for `full_glu` and `gelu_dense`.
+    wide, branch: The dense layers of `model.gate`, for the gelu and for the mixer's inputs; None without it.
     """
 
     def __init__(self, config: ModelConfig, rng: np.random.Generator) -> None:
-        kind, H = config.activation, config.d_model
-        self.value = Dense(H, H, rng) if kind in (Activation.full_glu, Activation.gelu_dense) else None
-        self.gate = Dense(H, H, rng) if kind not in (Activation.gelu, Activation.gelu_dense) else None
+        kind, H, times = config.activation, config.d_model, config.gate
+        d_in = H * (times or 1)
+        self.value = Dense(d_in, H, rng) if kind in (Activation.full_glu, Activation.gelu_dense) else None
+        self.gate = Dense(d_in, H, rng) if kind not in (Activation.gelu, Activation.gelu_dense) else None
+        self.wide, self.branch = (Dense(H, d_in, rng), Dense(H, d_in, rng)) if times else (None, None)
         self.kind, self.rate, self.tied = kind, config.dropout, config.dropout_tied
 
-    def __call__(self, y: Float[Array, "batch L H"], key: Key[Array, ""] | None) -> Float[Array, "batch L H"]:
+    def __call__(
+        self,
+        y: Float[Array, "batch L H"],
+        key: Key[Array, ""] | None,
+        u: Float[Array, "batch L H"] | None = None,
+    ) -> Float[Array, "batch L H"]:
         """Apply the non-linearity.
 
         Args:
             y: The mixer's outputs.
             key: Random key of the dropout; None for no dropout.
+            u: The mixer's inputs; only `model.gate` needs them.
         """
         inner, outer = (None, None) if key is None else jax.random.split(key)
-        factors = dropout_factors(y, self.rate, inner, self.tied)
-        if self.gate is None:
-            x = gelu(y, factors)
-            return x if self.value is None else dropout(self.value(x), self.rate, outer, self.tied)
-        W, b = self.gate.weight[...], self.gate.bias[...]
         if self.value is None:
+            factors = dropout_factors(y, self.rate, inner, self.tied)
+            if self.gate is None:
+                return gelu(y, factors)
+            W, b = self.gate.weight[...], self.gate.bias[...]
             out: Array = gated(y, factors, W, b, self.kind is Activation.half_glu2)
         else:
-            x = gelu(y, factors)
-            out = (self.value(x) * jax.nn.sigmoid(matmul(x, W, jnp.float32) + b)).astype(y.dtype)
+            x = self._inner(y, inner, u)
+            out = self.value(x)
+            if self.gate is not None:
+                z = matmul(x, self.gate.weight[...], jnp.float32) + self.gate.bias[...]
+                out = (out * jax.nn.sigmoid(z)).astype(y.dtype)
         return dropout(out, self.rate, outer, self.tied)
+
+    def _inner(
+        self, y: Float[Array, "batch L H"], key: Key[Array, ""] | None, u: Float[Array, "batch L H"] | None
+    ) -> Float[Array, "batch L d_in"]:
+        """Return the inputs of the dense layers of value and gate: the gelu, widened and multiplied by the branch."""
+        if self.wide is None or self.branch is None:
+            return gelu(y, dropout_factors(y, self.rate, key, self.tied))
+        assert u is not None, "model.gate needs the mixer's inputs"
+        return dropout(self.wide(gelu(y, None)) * self.branch(u), self.rate, key, self.tied)
 
 
 def dropout_factors(

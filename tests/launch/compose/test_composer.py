@@ -230,7 +230,7 @@ MISTAKES = {
     "text for a switch": ("base: {model.conj_sym: maybe}", "base.model.conj_sym: 'maybe' is not true or false", None),
     "unknown choice": (
         "zip: {model.norm: [bach]}",
-        "zip.model.norm: 'bach' is not one of batch, layer; did you mean batch?",
+        "zip.model.norm: 'bach' is not one of batch, layer, instance, group, none; did you mean batch?",
         None,
     ),
     "a negative rate": ("base: {optim.lr: -1}", "base.optim.lr: optim.lr=-1.0", None),

@@ -103,7 +103,8 @@ def test_irregular_data_are_refused_for_a_family_that_needs_regular_steps(tmp_pa
     file = tmp_path / "x.yaml"
     file.write_text("experiment: pendulum/s5\nbase: {model: s4}\ngrid: {model.times: [steps, append]}\n")
     refused = [one for one in find_obstacles(COMPOSER.plan_all(load_sweep(file).runs), {}) if "times" in one.message]
-    assert [one.hint for one in refused] == ["these families take times: s5, s4d, dss, lru"]
+    (hint,) = (one.hint for one in refused)
+    assert hint is not None and hint.startswith("these families take times: s5, s4d, dss, lru")
     assert "model.times=steps: the family s4 needs regular steps" in refused[0].message
 
 

@@ -44,6 +44,7 @@ CASES: dict[str, ModelConfig] = {
         dt_min=0.01,
         dt_max=0.2,
         activation=Activation.gelu_dense,
+        gate=2,
         residual=Residual.decay,
     ),
     "lru": LRUConfig(**SIZES),

@@ -54,6 +54,22 @@ def test_activation_is_the_published_gate(kind: Activation) -> None:
     np.testing.assert_allclose(gate(y, None), want, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [Activation.full_glu, Activation.gelu_dense])
+def test_a_gate_branch_multiplies_the_widened_gelu(kind: Activation) -> None:
+    gate = GatedActivation(dataclasses.replace(SMALL, activation=kind, gate=2), np.random.default_rng(0))
+    assert gate.wide is not None and gate.branch is not None and gate.value is not None
+    gate.wide.bias[...], gate.branch.bias[...] = draw(2 * H, seed=1), draw(2 * H, seed=2)
+    y, u = draw(batch, L, H), draw(batch, L, H, seed=3)
+
+    def affine(dense: Dense, x: Any) -> np.ndarray:
+        return np.asarray(x) @ np.asarray(dense.weight[...]) + np.asarray(dense.bias[...])
+
+    x = affine(gate.wide, gelu(np.asarray(y))) * affine(gate.branch, u)
+    assert x.shape[-1] == 2 * H
+    want = affine(gate.value, x) * (1 if gate.gate is None else sigmoid(affine(gate.gate, x)))
+    np.testing.assert_allclose(gate(y, None, u), want, rtol=1e-4, atol=1e-5)
+
+
 def test_dense_is_affine_and_has_the_derivative_of_one() -> None:
     dense, x = Dense(4, 5, np.random.default_rng(0)), draw(batch, L, 4)
     dense.bias[...] = draw(5, seed=1)
