@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from s5.ssm.dss import DSS
     from s5.ssm.linoss import LinOSS
     from s5.ssm.lru import LRU
+    from s5.ssm.lssl import LSSL
     from s5.ssm.rglru import RGLRU
     from s5.ssm.s4 import S4
     from s5.ssm.s4d import S4D
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DSS",
     "LRU",
+    "LSSL",
     "RGLRU",
     "S4",
     "S4D",
@@ -68,6 +70,7 @@ __all__ = [
 _HOMES = {
     "DSS": "s5.ssm.dss",
     "LRU": "s5.ssm.lru",
+    "LSSL": "s5.ssm.lssl",
     "RGLRU": "s5.ssm.rglru",
     "S4": "s5.ssm.s4",
     "S4D": "s5.ssm.s4d",

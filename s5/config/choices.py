@@ -47,6 +47,14 @@ class Measure(Enum):
     dss_fourier = "dss_fourier"
 
 
+# Measures of Fourier bases, whose coefficients are pairs, and measures whose state matrix is, up to diagonal matrices,
+# the inverse of a tridiagonal one.
+FOURIER = frozenset({Measure.fout, Measure.fourier_decay, Measure.fourier2, Measure.foud, Measure.dss_fourier})
+TRIDIAGONAL = frozenset(
+    {Measure.legs, Measure.legt, Measure.dss_legt, Measure.lmu, Measure.lagt, Measure.tlagt, Measure.glagt}
+)
+
+
 class S4DInit(Enum):
     """The initial eigenvalues of S4D: HiPPO-LegS without its low-rank part, or one of four simpler formulas."""
 

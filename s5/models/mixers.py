@@ -7,13 +7,23 @@ from typing import cast
 import numpy as np
 
 from s5.config import families
-from s5.config.families import DSSConfig, LinOSSConfig, LRUConfig, RGLRUConfig, S4Config, S4DConfig, S5Config
+from s5.config.families import (
+    DSSConfig,
+    LinOSSConfig,
+    LRUConfig,
+    LSSLConfig,
+    RGLRUConfig,
+    S4Config,
+    S4DConfig,
+    S5Config,
+)
 from s5.config.model import ModelConfig
 from s5.config.plugins import plugin_mixer
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.ssm.dss import DSS
 from s5.ssm.linoss import LinOSS
 from s5.ssm.lru import LRU
+from s5.ssm.lssl import LSSL
 from s5.ssm.rglru import RGLRU
 from s5.ssm.s4 import S4
 from s5.ssm.s4d import S4D
@@ -27,6 +37,7 @@ MIXERS: dict[str, type[SequenceMixer]] = {
     LRUConfig.kind: LRU,
     RGLRUConfig.kind: RGLRU,
     LinOSSConfig.kind: LinOSS,
+    LSSLConfig.kind: LSSL,
 }
 
 

@@ -1,4 +1,4 @@
-"""Types of trained parameters: the type decides the optimizer group (table in `s5.training.optimizer`)."""
+"""Types of parameters: the type of a trained one decides its optimizer group (table in `s5.training.optimizer`)."""
 
 from flax import nnx
 
@@ -29,3 +29,7 @@ class WeightParam(nnx.Param):
 
 class BiasParam(nnx.Param):
     """The bias of a dense layer."""
+
+
+class Constant(nnx.Variable):
+    """A value that is stored with the parameters and never trained, such as a fixed state matrix."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Complex128, Float64
 
-from s5.config.choices import Measure
+from s5.config.choices import FOURIER, Measure
 
 
 class Hippo(NamedTuple):
@@ -217,4 +217,3 @@ _OPERATORS: dict[Measure, Callable[[int], Hippo]] = {
     Measure.foud: _foud,
     Measure.dss_fourier: _dss_fourier,
 }
-FOURIER = frozenset({Measure.fout, Measure.fourier_decay, Measure.fourier2, Measure.foud, Measure.dss_fourier})

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
+from s5.ssm.loops import put_step, run_loop, take_step
 
 
 def real_recurrence(
@@ -50,19 +51,13 @@ def real_recurrence(
 def _sequential(a, b, reverse):
     L = b.shape[1]
 
-    def body(carry):
-        i, x, states = carry
+    def body(i, carry):
+        x, states = carry
         k = L - 1 - i if reverse else i
-        x = _row(a, k) * x + _row(states, k)
-        states = lax.dynamic_update_index_in_dim(states, x, k, 1, allow_negative_indices=False)
-        return i + 1, x, states
+        x = take_step(a, k) * x + take_step(states, k)
+        return x, put_step(states, x, k)
 
-    start = (jnp.zeros((), jnp.int32), jnp.zeros_like(b[:, 0]), b)
-    return lax.while_loop(lambda carry: carry[0] < L, body, start)[2]
-
-
-def _row(steps, k):
-    return lax.dynamic_index_in_dim(steps, k, 1, keepdims=False, allow_negative_indices=False)
+    return run_loop(L, body, (jnp.zeros_like(b[:, 0]), b))[1]
 
 
 def _associative(a, b, reverse):

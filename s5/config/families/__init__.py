@@ -11,6 +11,7 @@ from typing import get_type_hints
 from s5.config.families.dss import DSSConfig
 from s5.config.families.linoss import LinOSSConfig
 from s5.config.families.lru import LRUConfig
+from s5.config.families.lssl import LSSLConfig
 from s5.config.families.rglru import RGLRUConfig
 from s5.config.families.s4 import S4Config
 from s5.config.families.s4d import S4DConfig
@@ -22,6 +23,7 @@ __all__ = [
     "FAMILIES",
     "DSSConfig",
     "LRUConfig",
+    "LSSLConfig",
     "LinOSSConfig",
     "RGLRUConfig",
     "S4Config",
@@ -34,7 +36,8 @@ __all__ = [
 ]
 
 FAMILIES: dict[str, type[ModelConfig]] = {
-    kind.kind: kind for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig, RGLRUConfig, LinOSSConfig)
+    kind.kind: kind
+    for kind in (S5Config, S4Config, S4DConfig, DSSConfig, LRUConfig, RGLRUConfig, LinOSSConfig, LSSLConfig)
 }
 
 

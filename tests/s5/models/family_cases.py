@@ -22,7 +22,16 @@ from s5.config.choices import (
     Norm,
     Residual,
 )
-from s5.config.families import DSSConfig, LinOSSConfig, LRUConfig, RGLRUConfig, S4Config, S4DConfig, S5Config
+from s5.config.families import (
+    DSSConfig,
+    LinOSSConfig,
+    LRUConfig,
+    LSSLConfig,
+    RGLRUConfig,
+    S4Config,
+    S4DConfig,
+    S5Config,
+)
 from s5.config.model import ModelConfig
 from s5.models.sequence_model import SequenceModel, make_model
 
@@ -56,6 +65,7 @@ CASES: dict[str, ModelConfig] = {
     "linoss-damped-bidirectional": LinOSSConfig(
         **SIZES, discretization=LinOSSDiscretization.imex, damping=True, bidirectional=True
     ),
+    "lssl": LSSLConfig(**SIZES, channels=2, dt_min=0.01, dt_max=0.5),
     "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
     "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),
 }

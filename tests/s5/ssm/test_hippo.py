@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from s5.config.choices import CInit, Measure
+from s5.config.choices import FOURIER, CInit, Measure
 from s5.nn.initializers import init_lecun_normal, init_truncated_normal
-from s5.ssm.hippo import FOURIER, make_block_hippo, make_hippo, make_hippo_legs, make_hippo_normal
+from s5.ssm.hippo import make_block_hippo, make_hippo, make_hippo_legs, make_hippo_normal
 from s5.ssm.initializers import init_B, init_C, init_log_step
 
 
