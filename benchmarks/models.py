@@ -28,13 +28,14 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.layer import compile_seconds, parse_shape, race_seconds, with_backward
-from benchmarks.plain_kernels import Params, plain_dss, plain_s4, plain_s4d
+from benchmarks.plain_kernels import Params, plain_dss, plain_lssl, plain_s4, plain_s4d
 from benchmarks.plain_recurrences import plain_linoss, plain_rglru
 from benchmarks.torch_process import TorchProcess
 from s5.nn.sequence_mixer import SequenceMixer
 from s5.process.huge_pages import restart_with_huge_pages
 from s5.ssm.dss import DSS
 from s5.ssm.linoss import LinOSS
+from s5.ssm.lssl import LSSL
 from s5.ssm.rglru import RGLRU
 from s5.ssm.s4 import S4
 from s5.ssm.s4d import S4D
@@ -48,6 +49,7 @@ FAMILIES: dict[str, tuple[Callable[[int, int, int], SequenceMixer], Layer]] = {
     "s4": (lambda H, N, L: S4(H, N, rngs=np.random.default_rng(0)), plain_s4),
     "rglru": (lambda H, N, L: RGLRU(H, H, n_blocks=8, rngs=np.random.default_rng(0)), plain_rglru),
     "linoss": (lambda H, N, L: LinOSS(H, N, rngs=np.random.default_rng(0)), plain_linoss),
+    "lssl": (lambda H, N, L: LSSL(H, N, rngs=np.random.default_rng(0)), plain_lssl),
 }
 IN_TORCH = ("s4d", "dss", "s4")
 

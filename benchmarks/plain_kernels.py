@@ -1,10 +1,11 @@
-"""Plain layers of S4D, DSS and S4, written like published JAX code; `benchmarks.models` compares ours with them.
+"""Plain layers of S4D, DSS, S4 and LSSL, written like published JAX code; `benchmarks.models` compares ours with them.
 
-They compute in complex64, make the whole Vandermonde or Cauchy matrix of every feature by broadcasting, convolve by an
-FFT of twice the length, and leave the derivatives to JAX.
+They compute in complex64, make the whole Vandermonde, Cauchy or Krylov matrix of every feature, convolve by an FFT of
+twice the length, and leave the derivatives to JAX.
 """
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array
 
 Params = dict[str, Array]
@@ -78,6 +79,27 @@ def plain_s4(params: Params, u: Array) -> Array:
     by_CB, by_CP, by_PB, by_PP = cauchy(C, B), cauchy(C, P), cauchy(P.conj(), B), cauchy(P.conj(), P)
     spectrum = 2 / (1 + omega) * (by_CB - by_CP / (1 + by_PP) * by_PB)
     return _convolve(jnp.fft.irfft(jnp.pad(spectrum, ((0, 0), (0, 1))), L), u) + params["D"] * u
+
+
+def plain_lssl(params: Params, u: Array) -> Array:
+    """Apply an LSSL layer of one direction and one channel, with the trapezoidal rule and the whole Krylov matrix.
+
+    Args:
+        params: The parameters and constants of `s5.ssm.lssl.LSSL` by name.
+        u: Inputs, (batch, L, H).
+
+    Returns:
+        Outputs, (batch, L, H).
+    """
+    A, B, log_step = lax.stop_gradient((params["A"], params["B"], params["log_step"]))
+    step = jnp.exp(log_step)[:, None, None]
+    eye = jnp.eye(len(A))
+    inverse = jnp.linalg.inv(eye - step / 2 * A)
+    power, krylov = inverse @ (eye + step / 2 * A), step * inverse @ B[:, None]
+    while krylov.shape[-1] < u.shape[1]:
+        krylov, power = jnp.concatenate([krylov, power @ krylov], axis=-1), power @ power
+    kernel = jnp.einsum("hn,hnl->hl", params["C"][:, 0], krylov[..., : u.shape[1]])
+    return _convolve(kernel, u) + params["D"][:, 0] * u
 
 
 def _convolve(kernel: Array, u: Array) -> Array:

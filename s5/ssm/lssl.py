@@ -27,14 +27,14 @@ from s5.ssm.krylov import compute_kernel, recurrence
 class LSSL(SequenceMixer):
     """One state space model for each feature, with a dense state matrix that all features share.
 
-    x'(t) = A x(t) + B u(t), y(t) = C x(t) + D u(t), with a step size and M outputs, the channels, for each feature. With
-    one channel y is the output of the layer. With more, the output is W gelu(y) + b, as in the paper.
+    x'(t) = A x(t) + B u(t), y(t) = C x(t) + D u(t), with a step size and M outputs, the channels, for each feature.
+    With one channel y is the output of the layer. With more, the output is W gelu(y) + b, as in the paper.
 
     A whole sequence is convolved with the kernels K_l = C A_bar^l B_bar; streams and rows with resets run in small
     chunks. The layer needs regular steps, since every interval would need a discretization of its own.
 
-    A: (N, N), state matrix, a constant. A layer that learns has the numbers of `TridiagonalInverse` in its place: lower,
-        middle, upper, p, q and c.
+    A: (N, N), state matrix, a constant. A layer that learns has the numbers of `TridiagonalInverse` in its place:
+        lower, middle, upper, p, q and c.
     B: (N,), input vector; a constant, or trained if the layer learns.
     log_step: (H,), logarithm of the step size; a constant, or trained if the layer learns.
     C: (H, M, N), output vectors; (H, 2M, N) for two directions, the forward direction first.

@@ -64,5 +64,6 @@ def test_limits_and_choices_are_those_of_the_checks() -> None:
     assert allowed["model.dropout", "0.0"] == "number, at least 0 and below 1"
     assert allowed["optim.clip_norm", "null"] == "number, positive, or `null`"
     assert allowed["model.dt_max", "0.1"] == "number, at least `model.dt_min`"
-    assert "`lagt`" in allowed["model.measure", "legs"] and "`lmu`" not in allowed["model.measure", "legs"]
+    s4, lssl = (values for key, _, _, values, _ in KEY.findall(text) if key == "model.measure")
+    assert "`lagt`" in s4 and "`lmu`" not in s4 and "`lmu`" in lssl
     assert re.search(r"\| `train\.devices` \* \|", text) and re.search(r"\| `train\.epochs` \|", text)
