@@ -82,6 +82,8 @@ def named_task(line: CommandLine) -> tuple[str, CommandLine]:
             )
         return "".join(line.experiments), replace(line, experiments=None)
     name = line.values.get(PIPELINE)
+    if isinstance(name, list):
+        raise _PLACE.key(PIPELINE).error("several values on the command line", "`pipeline: [A, B]` in a sweep file")
     if not isinstance(name, str):
         raise _PLACE.error("the experiment is missing", "name a recipe, such as digits/s5, or pipeline=mnist")
     texts, values = ({key: each[key] for key in each if key != PIPELINE} for each in (line.texts, line.values))

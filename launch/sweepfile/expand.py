@@ -137,11 +137,12 @@ def _merge(around: Block, block: Block) -> Block:
 
 def _resolve(block: Block, fixed: CommandLine) -> ResolvedBlock:
     experiments = fixed.experiments or block.experiments
-    if experiments and PIPELINE in fixed.values:  # it replaces pipelines, and changes the data of recipes
+    if PIPELINE in fixed.values and block.command is None:  # it replaces pipelines, and changes the data of recipes
         other = f"{PIPELINE}/{fixed.values[PIPELINE]}"
-        experiments = tuple(dict.fromkeys(other if task_choice(one)[0] == PIPELINE else one for one in experiments))
+        tasks = (other if task_choice(one)[0] == PIPELINE else one for one in experiments or (other,))
+        experiments = tuple(dict.fromkeys(tasks))
     if not experiments and block.command is None:
-        hint = "name the recipe, such as `experiment: digits/s5`, or a `command` with parameters of its own"
+        hint = "name the recipe, such as `experiment: digits/s5`, a `pipeline`, or a `command` with its own parameters"
         raise block.place.error("experiment is missing", hint)
     axes = tuple(axis.without(set(fixed.texts)) for axis in block.axes)
     places = {key: str(place) for key, place in block.places.items()}

@@ -58,6 +58,8 @@ def test_a_sweep_over_pipelines(tmp_path: Path) -> None:
     ]
     fewer = swept(tmp_path, text, ["pipeline=fashion_mnist"])
     assert {run.record.experiment for run in fewer} == {"pipeline/fashion_mnist"} and len(fewer) == 2
+    (named,) = swept(tmp_path, "base: {model: lru}", ["pipeline=digits"])
+    assert (named.record.experiment, named.config["model"]["kind"]) == ("pipeline/digits", "lru")
     varied = swept(tmp_path, "experiment: digits/s5\ngrid: {pipeline: [digits, mnist5k]}\n")
     assert [run.config["data"]["name"] for run in varied] == ["digits", "mnist5k"]
 
@@ -87,6 +89,7 @@ def test_a_mistake_is_explained(tmp_path: Path, text: str, words: Sequence[str],
         (["model=s4", "optim.lr=1"], "the experiment is missing"),
         (["experiment=digits/s5,lra/text"], "digits/s5, lra/text are several experiments"),
         (["digits/s5", "experiment=lra/text"], "the experiment is named twice"),
+        (["pipeline=[digits,cifar]"], "pipeline: several values on the command line"),
     ],
 )
 def test_a_run_has_one_task(words: list[str], message: str) -> None:
