@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from s5.api import evaluate, make_config, make_model, train
     from s5.config.run import Config
     from s5.errors import UserError
+    from s5.models.s4_model import S4Block, S4Layer, S4Model
     from s5.models.sequence_model import SequenceModel
     from s5.nn.derivatives import jax_derivatives
     from s5.nn.sequence_mixer import SequenceMixer
@@ -48,6 +49,9 @@ __all__ = [
     "S5SSM",
     "Config",
     "LinOSS",
+    "S4Block",
+    "S4Layer",
+    "S4Model",
     "SequenceMixer",
     "SequenceModel",
     "Steps",
@@ -74,6 +78,9 @@ _HOMES = {
     "RGLRU": "s5.ssm.rglru",
     "S4": "s5.ssm.s4",
     "S4D": "s5.ssm.s4d",
+    "S4Block": "s5.models.s4_model",
+    "S4Layer": "s5.models.s4_model",
+    "S4Model": "s5.models.s4_model",
     "S5SSM": "s5.ssm.s5",
     "Config": "s5.config.run",
     "LinOSS": "s5.ssm.linoss",

@@ -33,7 +33,7 @@ class ResidualBlock(nnx.Module):
         x: Float[Array, "batch L H"],
         steps: Steps = REGULAR,
         *,
-        train: bool,
+        train: bool = False,
         key: Key[Array, ""] | None = None,
         depth: int | Int[Array, ""] | None = None,
     ) -> Float[Array, "batch L H"]:

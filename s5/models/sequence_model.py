@@ -46,7 +46,7 @@ class SequenceModel(nnx.Module):
         self.pictures = PictureFeatures(d_input, rng) if config.encoder is Encoder.picture else None
         n_features = d_input if self.pictures is None else N_FEATURES
         self.encoder = Dense(n_features + (config.times is Times.append), config.d_model, rng)
-        self.d_input = d_input
+        self.d_input, self.d_output = d_input, d_output
         self.layers = Stack(config, rng)
         self.head = HEADS[head](config, d_output, rng)
         self.kind, self.compat, self.pooling = head, compat, config.pooling
