@@ -140,7 +140,8 @@ class TrainConfig:
     extend_hash: str | None = added(None)
 
     def __post_init__(self) -> None:
-        """Raise ValueError if a number is below 1, or if keys do not fit together."""
+        """Raise ValueError if a number is below 1 or not finite, or if keys do not fit together."""
+        check_finite("train", self)
         check_at_least(
             1,
             train_epochs=self.epochs,
