@@ -15,6 +15,7 @@ from s5.config.errors import (
     invalid_value_error,
     is_kind,
     kind_error,
+    no_group_error,
     several_values_error,
     unknown_key_error,
     unknown_option_error,
@@ -164,6 +165,8 @@ def _check_override(text: str, folders: Sequence[Path]) -> None:
         raise deletion_error(key)
     if is_kind(key):
         raise kind_error(key, value)
+    if key.startswith("model/") and key not in model_groups():
+        raise no_group_error(key, value)
     if not is_group(key, folders) or text.startswith("~"):
         return
     if value.startswith("["):  # Hydra would merge the files, and the last one would win
@@ -189,7 +192,7 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
         key, _, values = several[1].partition("=")
         return several_values_error(key, values, takes_list=not is_group(key, folders) and key != "seed")
     if unmatched := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(error)):
-        return InvalidConfig(unmatched[1], "this config has no such group")
+        return no_group_error(unmatched[1])
     recipe = re.match(r"In '([^']+)': (?:Could not (?:find|load) '([^']+)/([^']+)')?", str(error))
     file = shown_path(_find_file(f"{recipe[1]}.yaml", folders)) if recipe else None
     if recipe and recipe[2]:

@@ -119,6 +119,12 @@ def deletion_error(key: str) -> InvalidConfig:
     return InvalidConfig(key, "this key cannot be deleted: every run has it", hint="set it to another value")
 
 
+def no_group_error(group: str, value: str = "") -> InvalidConfig:
+    """Return the error for a group that the config does not have; `value` is the option that was chosen in it."""
+    hint = f"choose the family with model={value}" if value and group.startswith("model/") else None
+    return InvalidConfig(group, "this config has no such group", hint=hint)
+
+
 def several_values_error(key: str, values: str, *, takes_list: bool = False) -> InvalidConfig:
     """Return the error for several values of a key, such as `model=s5,lru`, where one run is composed.
 

@@ -57,6 +57,7 @@ def test_a_pipeline_changes_the_data_of_a_recipe_and_keeps_its_model_and_optimiz
         ("seeds=3", "seeds: unknown key of a run", "`launch run EXPERIMENT seeds=3`"),
         ("resources.gpus_per_node=1", "resources.gpus_per_node: unknown key of a run", "launch run EXPERIMENT resour"),
         ("model.layer.d_state=4", "model.layer.d_state: unknown key; did you mean model.d_state?", "the keys of model"),
+        ("model/layer=lssl", "model/layer: this config has no such group", "choose the family with model=lssl"),
         ("trainer.max_epochs=3", "trainer.max_epochs: unknown key; did you mean train.epochs?", None),
         ("wandb=null", "wandb: this is a section", "off unless wandb.mode turns it on"),
     ],
