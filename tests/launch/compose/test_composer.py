@@ -93,6 +93,7 @@ VALUES = [
     ("data.root", ["null", "/a/b", "'null'", "''", "~/data"]),
     ("train.early_stop_epochs", ["null", "3", "none", "3.0"]),
     ("train.epochs", ["4", "range"]),
+    ("train.batch_size", ["auto", "32", "'32'", "1.5", "null", "0", "${train.epochs}"]),
     ("size", ["small", "large", "tiny", "null"]),
     ("model.d_stat", ["3"]),
     ("optim.lr_of.log_step", ["0.02", "null", "fast"]),
