@@ -212,12 +212,18 @@ def test_what_is_exported_is_the_live_model(config: ModelConfig, monkeypatch: py
 def test_jax_transforms_a_model(config: ModelConfig):
     net, x = model(config), draw(2, BATCH, L, D_INPUT)
     steps = observe(config, L, LENGTHS, resets=RESETS)
-    each = jnp.stack([net(rows, steps, train=False) for rows in x])
-    near(jax.jit(jax.vmap(lambda rows: net(rows, steps, train=False)))(x), each)
-    _, scanned = jax.lax.scan(lambda carry, rows: (carry, net(rows, steps, train=False)), (), x)
-    near(scanned, each)
-    slope = jax.jit(jax.grad(lambda rows: jnp.sin(net(rows, steps, train=False)).sum()))
-    near(jax.vmap(slope)(x), jnp.stack([slope(rows) for rows in x]))
+
+    def loss(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y = net(rows, steps, train=False)
+        return jnp.sin(y).sum(), y
+
+    alone = jax.jit(jax.grad(loss, has_aux=True))
+    slopes, outputs = jax.tree.map(lambda *each: jnp.stack(each), *(alone(rows) for rows in x))
+    slopes_at_once, outputs_at_once = jax.jit(jax.vmap(alone))(x)
+    near(outputs_at_once, outputs)
+    near(slopes_at_once, slopes)
+    _, scanned = jax.jit(lambda x: jax.lax.scan(lambda carry, rows: (carry, loss(rows)[1]), (), x))(x)
+    near(scanned, outputs)
 
 
 @families

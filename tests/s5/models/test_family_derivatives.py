@@ -18,7 +18,7 @@ from tests.s5.models.family_cases import BATCH, CASES, L, draw
 pytestmark = pytest.mark.slow
 
 # One case of each kind of computation: the other options change only what enters it.
-NAMES = ("s5", "s5-bidirectional", "lru", "rglru", "linoss", "s4", "s4-bidirectional", "s4d", "dss-softmax")
+NAMES = ("s5", "s5-bidirectional", "lru", "rglru", "linoss", "s4", "s4d", "dss-softmax")
 
 
 @pytest.mark.parametrize("config", [pytest.param(CASES[name], id=name) for name in NAMES])
