@@ -1,6 +1,8 @@
 """`train.batch_size=auto`: the search, the memory that there is, and a run that keeps what it has found."""
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -70,15 +72,21 @@ def test_the_memory_of_a_machine_is_that_of_its_strictest_limit(tmp_path: Path) 
 def test_a_step_that_fits_by_the_compiler_is_chosen(
     tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = compose([*tiny, "train.batch_size=auto", "train.microbatches=20", "train.max_batch_size=100"])
-    dataset, trainers, make = load(config.data), list[Trainer](), Trainer
-    monkeypatch.setattr(batch_size, "Trainer", lambda *words: trainers.append(make(*words)) or trainers[-1])
+    config = compose([*tiny, "train.batch_size=auto", "train.microbatches=40", "train.max_batch_size=100"])
+    dataset, trainers = load(config.data), list[Trainer]()
+
+    def make(*words: Any) -> Trainer:
+        trainers.append(Trainer(*words))
+        monkeypatch.setattr(trainers[-1], "step_bytes", functools.cache(trainers[-1].step_bytes))
+        return trainers[-1]
+
+    monkeypatch.setattr(batch_size, "Trainer", make)
     monkeypatch.setattr(batch_size, "usable_bytes", lambda: trainers[-1].step_bytes(40))
-    assert find_batch_size(config, dataset, Devices(1)) == 40  # of 20, 40 and 80
+    assert find_batch_size(config, dataset, Devices(1)) == 40  # of 40 and 80
     assert "train.batch_size=auto: 40 examples, whose step needs" in capsys.readouterr().err
-    small = compose([*tiny, "train.batch_size=auto", "train.microbatches=20", "train.max_batch_size=10"])
-    with pytest.raises(UserError, match="is above 10"):
-        find_batch_size(small, dataset, Devices(1))
+    config.train.max_batch_size = 30
+    with pytest.raises(UserError, match="is above 30"):
+        find_batch_size(config, dataset, Devices(1))
 
 
 def test_the_word_is_the_identity() -> None:
