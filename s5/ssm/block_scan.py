@@ -8,6 +8,8 @@ force, eigenvectors do not exist, and near this place they lose all digits.
 
 - `sequential` computes one step after the other, for CPUs.
 - `associative` combines neighbours in a tree of log L rounds, and has derivatives of both modes.
+- `chunked` turns the steps within a chunk into products with triangular matrices of powers, and combines chunks in a
+  tree: for long sequences on other devices, if all steps share their matrices.
 
 The derivative is the same recurrence in the opposite direction, with a and d of M = ((a, b), (c, d)) exchanged. Two
 arrays are saved for it: p_k = z_{k-1} + w_k, and the positions.
@@ -26,6 +28,9 @@ from jaxtyping import Array, Bool, Float
 from s5.nn.derivatives import uses_jax_derivatives, with_derivative
 from s5.nn.remat import save_for_backward
 from s5.ssm.loops import put_step, run_loop, take_step
+
+# Steps per chunk. Within chunks the work grows with them, in the tree over chunks it shrinks.
+_CHUNK = 32
 
 Form = Callable[..., tuple[Array, Array, Array]]
 
@@ -99,14 +104,39 @@ def associative(
     driven = M[..., 0, None, :] * w[:, :, None]
     if resets is not None:
         M = _cut(M, resets)
-    first = -1 if reverse else 0
-    driven = driven.at[:, first].add(_product(M[:, first], start))
-    combine = lambda one, two: (_product(two[0], one[0]), _product(two[0], one[1]) + two[1])  # noqa: E731
-    _, states = lax.associative_scan(combine, (M, driven), reverse=reverse, axis=1)
+    states = _tree(M, driven, start, reverse)
     before = _shift(states, start, reverse)
     if resets is not None:
         before = _cut(before, resets)
     return before[:, :, 0] + w, states[:, :, 1], states[:, 0 if reverse else -1]
+
+
+def chunked(
+    M: Float[Array, "2 2 P"],
+    w: Float[Array, "batch L 2 P"],
+    start: Float[Array, "batch 2 2 P"],
+    resets: None,
+    reverse: bool,
+) -> tuple[Float[Array, "batch L 2 P"], Float[Array, "batch L 2 P"], Float[Array, "batch 2 2 P"]]:
+    """Compute each chunk from a zero state, combine the last states in a tree, then add each chunk's initial state.
+
+    All steps share M, and there are no resets. See `sequential`.
+    """
+    if reverse:
+        p, x, end = chunked(M, jnp.flip(w, 1), start, resets, False)
+        return jnp.flip(p, 1), jnp.flip(x, 1), end
+    batch, L, _, P = w.shape
+    chunks = -(-L // _CHUNK)
+    each = jnp.pad(w, ((0, 0), (0, chunks * _CHUNK - L), (0, 0), (0, 0))).reshape(batch, chunks, _CHUNK, 2, P)
+    powers = lax.associative_scan(lambda one, two: _product(two, one), jnp.broadcast_to(M, (_CHUNK, *M.shape)))
+    lag = jnp.arange(_CHUNK)[:, None] - jnp.arange(_CHUNK)
+    within = jnp.where((lag >= 0)[..., None, None], powers[jnp.maximum(lag, 0), :, 0], 0)
+    # By default accelerators multiply float32 in reduced precision, which is too coarse for states.
+    inside = jnp.einsum("tsip,bcsrp->bctirp", within, each, precision=lax.Precision.HIGHEST)
+    across = jnp.broadcast_to(powers[-1], (1, chunks, *M.shape))
+    entering = _shift(_tree(across, inside[:, :, -1], start, False), start, False)
+    states = (inside + _product(powers, entering[:, :, None])).reshape(batch, -1, 2, 2, P)[:, :L]
+    return _shift(states, start, False)[:, :, 0] + w, states[:, :, 1], states[:, -1]
 
 
 def sequential_adjoint(
@@ -192,6 +222,14 @@ def _cut(values: Any, resets: Array) -> Any:
     return jax.tree.map(cut, values)
 
 
+def _tree(M: Array, driven: Array, start: Array, reverse: bool) -> Array:
+    """Return the states after each step of s_k = M_k s_{k-1} + driven_k."""
+    first = -1 if reverse else 0
+    driven = driven.at[:, first].add(_product(M[:, first], start))
+    combine = lambda one, two: (_product(two[0], one[0]), _product(two[0], one[1]) + two[1])  # noqa: E731
+    return lax.associative_scan(combine, (M, driven), reverse=reverse, axis=1)[1]
+
+
 def _product(A: Float[Array, "*#axes 2 2 P"], B: Float[Array, "*#axes 2 n P"]) -> Float[Array, "*axes 2 n P"]:
     """Return the products of matrices, one for each of P."""
     return A[..., 0, None, :] * B[..., None, 0, :, :] + A[..., 1, None, :] * B[..., None, 1, :, :]
@@ -246,9 +284,15 @@ def _choose(forms: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     return chosen
 
 
-_fast = _with_derivative_of(associative, _choose({"cpu": sequential, "default": associative}))
+def _parallel(M, w, start, resets, reverse):
+    """Compute the recurrence on an accelerator, in the form that suits the size; chosen without measurements."""
+    long = M.ndim == 3 and resets is None and w.shape[1] >= 32 * _CHUNK
+    return (chunked if long else associative)(M, w, start, resets, reverse)
+
+
+_fast = _with_derivative_of(associative, _choose({"cpu": sequential, "default": _parallel}))
 _adjoint = _with_derivative_of(
-    make_adjoint(associative), _choose({"cpu": sequential_adjoint, "default": make_adjoint(associative)})
+    make_adjoint(associative), _choose({"cpu": sequential_adjoint, "default": make_adjoint(_parallel)})
 )
 
 
