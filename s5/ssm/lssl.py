@@ -33,8 +33,7 @@ class LSSL(SequenceMixer):
     A whole sequence is convolved with the kernels K_l = C A_bar^l B_bar; streams and rows with resets run in small
     chunks. The layer needs regular steps, since every interval would need a discretization of its own.
 
-    A: (N, N), state matrix, a constant. A layer that learns has the numbers of `TridiagonalInverse` in its place:
-        lower, middle, upper, p, q and c.
+    A: (N, N), state matrix, a constant; a layer that learns has the numbers of `TridiagonalInverse` in its place.
     B: (N,), input vector; a constant, or trained if the layer learns.
     log_step: (H,), logarithm of the step size; a constant, or trained if the layer learns.
     C: (H, M, N), output vectors; (H, 2M, N) for two directions, the forward direction first.

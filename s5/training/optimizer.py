@@ -77,7 +77,7 @@ def find_rule(param: Any, config: OptimConfig, path: str = "", compat: Compat = 
     return table[type(param)]
 
 
-class Plan(NamedTuple):
+class ParamPlan(NamedTuple):
     """How one parameter trains.
 
     Attributes:
@@ -91,7 +91,7 @@ class Plan(NamedTuple):
     factor: Float[np.ndarray, "..."] | None = None
 
 
-def make_plans(params: PyTree, config: OptimConfig, compat: Compat = OURS) -> list[Plan]:
+def make_plans(params: PyTree, config: OptimConfig, compat: Compat = OURS) -> list[ParamPlan]:
     """Return how each parameter trains, in the order of `jax.tree.leaves`.
 
     Args:
@@ -108,7 +108,7 @@ def make_plans(params: PyTree, config: OptimConfig, compat: Compat = OURS) -> li
     named = find_named_rates(config.lr_of, list(found))
     factors = find_depth_factors(config.layer_decay, {path: jnp.shape(param) for path, param in found.items()})
     rules = {path: find_rule(param, config, path, compat) for path, param in found.items()}
-    return [Plan(named.get(path, rule.rate), rule.decays, factors.get(path)) for path, rule in rules.items()]
+    return [ParamPlan(named.get(path, rule.rate), rule.decays, factors.get(path)) for path, rule in rules.items()]
 
 
 class OptimizerState(NamedTuple):
@@ -172,7 +172,7 @@ def make_optimizer(
     return optax.GradientTransformation(init, update)
 
 
-def _update(plan: Plan, rate: Array | None, direction: Array) -> Array:
+def _update(plan: ParamPlan, rate: Array | None, direction: Array) -> Array:
     """Return the update of a parameter; zero if it does not train."""
     if rate is None:
         return jnp.zeros_like(direction)
