@@ -61,7 +61,7 @@ CASES: dict[str, ModelConfig] = {
         **(SIZES | {"norm": Norm.group}), bidirectional=True, residual=Residual.highway, dropout_tied=False
     ),
     "rglru": RGLRUConfig(**SIZES, n_blocks=2),
-    "lssl": LSSLConfig(**SIZES, channels=2, dt_min=0.01, dt_max=0.5),
+    "lssl": LSSLConfig(**SIZES, dt_min=0.01, dt_max=0.5),
     "linoss": LinOSSConfig(**SIZES, discretization=LinOSSDiscretization.imex, damping=True),
     "s4": S4Config(**SIZES, dt_min=0.01, dt_max=0.5),
     "s4-bidirectional": S4Config(**SIZES, measure=Measure.legt, n_ssm=2, dt_tie=True, bidirectional=True),

@@ -97,13 +97,13 @@ def test_noise_gives_states_its_own_variance_at_every_interval() -> None:
 def test_a_shut_gate_keeps_the_state_and_finite_derivatives() -> None:
     rglru, u = layer(), draw(batch, L, H)
     rglru.gate_bias[...] = jnp.stack([jnp.full(P, -200.0), jnp.zeros(P)])
-    state, _ = rglru.advance(jnp.ones((batch, P)), u)
+    state, _ = jax.jit(rglru.advance)(jnp.ones((batch, P)), u)
     np.testing.assert_allclose(state, 1, rtol=1e-6)
 
     def loss(rglru: RGLRU, u: jax.Array) -> jax.Array:
         return (rglru(u) ** 2).sum()
 
-    for leaf in jax.tree.leaves(nnx.grad(loss, argnums=(0, 1))(rglru, u)):
+    for leaf in jax.tree.leaves(nnx.jit(nnx.grad(loss, argnums=(0, 1)))(rglru, u)):
         assert np.isfinite(leaf).all()
 
 
