@@ -73,6 +73,8 @@ def find_family(kind: object) -> type[ModelConfig]:
 
 def fitting_hint(error: ValueError) -> str:
     """Return the hint for an error of `ModelConfig.check_fits`."""
+    if str(error).startswith("model.layer_pooling"):
+        return "the recipe digits/s5 has data with one answer for a sequence"
     if not str(error).startswith("model.times=steps"):
         return "the recipe pendulum/s5 has such data"
     return f"these families take times: {', '.join(kind for kind, one in FAMILIES.items() if one.takes_times)}"

@@ -108,6 +108,15 @@ def test_irregular_data_are_refused_for_a_family_that_needs_regular_steps(tmp_pa
     assert "model.times=steps: the family s4 needs regular steps" in refused[0].message
 
 
+def test_answers_for_each_step_are_refused_for_layers_that_shorten_the_sequences(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("experiment: pendulum/s5\ngrid: {model.layer_pooling: [avg, none]}\n")
+    obstacles = find_obstacles(COMPOSER.plan_all(load_sweep(file).runs), {})
+    (refused,) = (one for one in obstacles if "layer_pooling" in one.message)
+    assert "model.layer_pooling=avg: shortens the sequences, but a regression has an answer" in refused.message
+    assert refused.hint == "the recipe digits/s5 has data with one answer for a sequence"
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
