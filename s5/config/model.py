@@ -33,6 +33,7 @@ class ModelConfig:
         d_model: H, features of a layer.
         bidirectional: Whether each layer also reads the sequence backwards.
         prenorm: Whether a layer normalises its input; else its output, after the skip connection.
+        final_norm: Whether the output of the last layer is normalised too, as in the S4 repository if `prenorm`.
         bn_momentum: Weight of the old statistics in batch normalisation's running averages.
         gate: The width of the multiplicative branch, in units of `d_model`: a dense layer of the mixer's inputs
             multiplies the gelu before `full_glu` or `gelu_dense`; None for no branch.
@@ -60,6 +61,7 @@ class ModelConfig:
     norm: Norm = Norm.batch
     norm_groups: int = added(1)
     prenorm: bool = True
+    final_norm: bool = added(False)
     bn_momentum: float = 0.95
     residual: Residual = added(Residual.plain)  # noqa: RUF009
     dropout: float = 0.0
@@ -93,7 +95,7 @@ class ModelConfig:
                 f"model.drop_path={self.drop_path}: with model.residual=none nothing of a sequence is left where it "
                 "skips a layer; choose another model.residual"
             )
-        self._check_norm_groups()
+        self._check_norm()
         check_at_least(1, model_gate=self.gate)
         if self.gate is not None and self.activation not in (Activation.full_glu, Activation.gelu_dense):
             raise ValueError(
@@ -106,7 +108,11 @@ class ModelConfig:
         if self.step_rescale <= 0:
             raise ValueError(f"model.step_rescale={self.step_rescale} must be positive")
 
-    def _check_norm_groups(self) -> None:
+    def _check_norm(self) -> None:
+        if self.final_norm and (self.norm is Norm.none or not self.prenorm):
+            key = "model.norm=none" if self.norm is Norm.none else "model.prenorm=false"
+            why = "there is no norm" if self.norm is Norm.none else "the last layer normalises its output"
+            raise ValueError(f"model.final_norm=true: with {key} {why}; choose model.final_norm=false")
         check_at_least(1, model_norm_groups=self.norm_groups)
         if self.norm_groups > 1 and self.norm is not Norm.group:
             raise ValueError(

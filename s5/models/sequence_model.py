@@ -16,6 +16,7 @@ from s5.nn.cnn_encoder import N_FEATURES, PictureFeatures
 from s5.nn.dense import Dense
 from s5.nn.heads import HEADS
 from s5.nn.initializers import make_traceable
+from s5.nn.norm import make_norm
 from s5.nn.steps import REGULAR, Steps, check_steps
 
 DTYPES = {Precision.float32: jnp.float32, Precision.bfloat16: jnp.bfloat16}
@@ -48,6 +49,7 @@ class SequenceModel(nnx.Module):
         self.encoder = Dense(n_features + (config.times is Times.append), config.d_model, rng)
         self.d_input, self.d_output = d_input, d_output
         self.layers = Stack(config, rng)
+        self.norm = make_norm(config) if config.final_norm else None
         self.head = HEADS[head](config, d_output, rng)
         self.kind, self.compat, self.pooling = head, compat, config.pooling
         self.dropout, self.drop_path = config.dropout, config.drop_path
@@ -90,6 +92,8 @@ class SequenceModel(nnx.Module):
         if padded_layers:
             layer_steps = layer_steps._replace(mask=None)
         x = self.layers(self._encode(rows, steps), layer_steps, train=train, key=key if train else None)
+        if self.norm is not None:
+            x = self.norm(x, self.layers.steps_after(layer_steps, rows.shape[1]), train)
         return self.head(x, self.layers.steps_after(steps, rows.shape[1]))
 
     def initial_state(self, batch: int) -> StreamState:
@@ -142,6 +146,8 @@ class SequenceModel(nnx.Module):
         """
         rows, steps = self._rows(inputs), self._row_steps(steps, jnp.shape(inputs)[:-1])
         layers, x = self.layers.advance(state.layers, self._encode(rows, steps), self._layer_steps(steps))
+        if self.norm is not None:
+            x = self.norm(x, steps, False)
         head, out = self.head.advance(state.head, x, steps)
         return StreamState(layers, head), out
 

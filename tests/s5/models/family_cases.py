@@ -39,7 +39,12 @@ SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 6, "d_state": 4, "norm": Norm
 CASES: dict[str, ModelConfig] = {
     "s5": S5Config(**SIZES, n_blocks=1, dt_min=0.01, dt_max=0.5),
     "s5-clipped": S5Config(
-        **SIZES, n_blocks=2, clip_eigs=True, discretization=Discretization.bilinear, residual=Residual.affine
+        **SIZES,
+        n_blocks=2,
+        clip_eigs=True,
+        discretization=Discretization.bilinear,
+        residual=Residual.affine,
+        final_norm=True,
     ),
     "s5-bidirectional": S5Config(**SIZES, n_blocks=2, conj_sym=False, bidirectional=True),
     "s4d": S4DConfig(**SIZES, dt_min=0.01, dt_max=0.2),

@@ -14,7 +14,7 @@ from s5.config.families import S5Config
 from s5.config.training import OptimConfig
 from s5.models.sequence_model import SequenceModel, make_model
 from s5.nn.pooling import pool
-from s5.nn.steps import Steps
+from s5.nn.steps import REGULAR, Steps
 from s5.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.slow
@@ -256,3 +256,14 @@ def test_tokens_are_one_hot_vectors() -> None:
     assert jnp.isnan(net(below, train=False)).any(-1).tolist() == [False, False, True, False]
     with pytest.raises(ValueError, match="tokens, one per step, not 3"):
         net(np.repeat(tokens, 3, axis=-1), train=False)
+
+
+def test_the_last_layer_is_normalised_too_if_asked() -> None:
+    net, x = model(pooling=Pooling.last, final_norm=True, norm=Norm.layer), sequences()
+    assert net.norm is not None
+    encoded = net.layers(net.encoder(x), train=False)
+    want = net.head(net.norm(encoded, REGULAR, False), REGULAR)
+    np.testing.assert_allclose(net(x, train=False), want, rtol=1e-5, atol=1e-6)
+    for changes, key in (({"norm": Norm.none}, "norm=none"), ({"prenorm": False}, "prenorm=false")):
+        with pytest.raises(ValueError, match=rf"model\.final_norm=true: with model\.{key} "):
+            model(final_norm=True, **changes)
