@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from launch.store.state import State
-from s5.catalog import CATALOG, data_fingerprint, is_same_everywhere
-from s5.run_dir.result import ResultError, read_result
+from s5.catalog import CATALOG, data_fingerprint, describe_difference, is_of_earlier_form, is_same_everywhere
+from s5.run_dir.result import CONFIG, ResultError, read_result
 
 if TYPE_CHECKING:
     from launch.compose.run import Run
     from launch.store.view import RunView
+
+Data = tuple[str, str | None]  # `data.name` and `data.root`
+Fingerprint = Mapping[str, Any]
+
+_DATA = re.compile(r"^data:\n(?:[ ].*\n)*", re.MULTILINE)
 
 
 def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list[str]:
@@ -24,8 +30,8 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
         runs: Composed runs.
         views: Their views, in the same order.
     """
-    fingerprint = cache(data_fingerprint)  # the runs of a sweep mostly share their data
-    found: dict[tuple[str, str | None], list[tuple[RunView, Mapping[str, Any]]]] = {}
+    fingerprint, is_earlier_form = cache(data_fingerprint), cache(is_of_earlier_form)  # runs mostly share their data
+    found: dict[Data, list[tuple[RunView, Fingerprint]]] = {}
     for run, view in zip(runs, views, strict=True):
         if view.state is not State.SUCCEEDED or run.record.command is not None:
             continue
@@ -34,7 +40,9 @@ def describe_changed_data(runs: Sequence[Run], views: Sequence[RunView]) -> list
             continue
         key = run.config["data"]["name"], run.config["data"]["root"]
         now = fingerprint(*key)
-        if now is not None and now["sample"] != before["sample"]:
+        if now is None or now["sample"] == before["sample"]:
+            continue
+        if not is_earlier_form(before["sample"], *key, _stored_root(view.run_dir)):
             found.setdefault(key, []).append((view, before))
     return [_line(key, members, fingerprint(*key) or {}) for key, members in found.items()]
 
@@ -47,37 +55,72 @@ def without_other_data(found: Mapping[str, str], runs: Sequence[Run]) -> tuple[d
         runs: Composed runs, with these ids among them.
 
     Returns:
-        The results of the same data, and a line for each folder of data that cannot be compared.
+        The results of the same data, and a line for each folder of data that differ or cannot be compared.
     """
     configs = {run.record.run_id: run.config for run in runs if run.record.command is None}
-    fingerprint = cache(data_fingerprint)  # the runs of a sweep mostly share their data
+    fingerprint, is_earlier_form = cache(data_fingerprint), cache(is_of_earlier_form)  # runs mostly share their data
     kept: dict[str, str] = {}
-    unknown: dict[tuple[str, str | None], list[str]] = {}
+    other: dict[Data, list[tuple[str, Fingerprint]]] = {}
+    unknown: dict[Data, list[str]] = {}
     for run_id, run_dir in found.items():
-        data = configs[run_id]["data"] if run_id in configs else None
-        before = _recorded(run_dir)
-        now = fingerprint(data["name"], data["root"]) if data is not None else None
+        if run_id not in configs:  # a command
+            kept[run_id] = run_dir
+            continue
+        key: Data = configs[run_id]["data"]["name"], configs[run_id]["data"]["root"]
+        before, now = _recorded(run_dir), fingerprint(*key)
         if before is not None and now is not None:
-            if now["sample"] == before["sample"]:
+            sample = before["sample"]
+            if now["sample"] == sample or is_earlier_form(sample, *key, _stored_root(run_dir)):
                 kept[run_id] = run_dir
-        elif data is None or is_same_everywhere(data["name"]):
+            else:
+                other.setdefault(key, []).append((run_dir, before))
+        elif is_same_everywhere(key[0]):
             kept[run_id] = run_dir
         else:
-            unknown.setdefault((data["name"], data["root"]), []).append(run_dir)
-    return kept, [_not_comparable(*key, run_dirs, fingerprint(*key) is None) for key, run_dirs in unknown.items()]
+            unknown.setdefault(key, []).append(run_dir)
+    lines = [_other_data(*key, results, fingerprint(*key) or {}) for key, results in other.items()]
+    lines += [_not_comparable(*key, run_dirs, fingerprint(*key) is None) for key, run_dirs in unknown.items()]
+    return kept, lines
+
+
+def _stored_root(run_dir: str) -> str | None:
+    """Return `data.root` in a run's config, which no submission changes once the run has a result."""
+    try:
+        section = _DATA.search(Path(run_dir, CONFIG).read_text())
+    except (OSError, ValueError):
+        return None
+    return _root_in(section[0]) if section else None
+
+
+@lru_cache(maxsize=64)
+def _root_in(section: str) -> str | None:
+    import yaml  # only if fingerprints differ
+
+    try:
+        root: str | None = yaml.safe_load(section)["data"]["root"]
+    except (yaml.YAMLError, TypeError, KeyError):
+        return None
+    return root
+
+
+def _other_data(name: str, root: str | None, results: Sequence[tuple[str, Fingerprint]], now: Fingerprint) -> str:
+    (run_dir, before), *_ = results
+    which, there = _equal_runs([run_dir for run_dir, _ in results]), _stored_root(run_dir)
+    places = f"{there or 'the default folder'} then, {root or 'the default folder'} now; " if there != root else ""
+    return f"not reused: {which} with other data (data.name={name}): {places}{describe_difference(before, now)}"
+
+
+def _equal_runs(run_dirs: Sequence[str]) -> str:
+    which = "an equal run has" if len(run_dirs) == 1 else f"{len(run_dirs):,} equal runs have"
+    return f"{which} succeeded, such as {'/'.join(run_dirs[0].rsplit('/', 2)[-2:])},"
 
 
 def _not_comparable(name: str, root: str | None, run_dirs: Sequence[str], missing: bool) -> str:
-    count = len(run_dirs)
-    which = "an equal run has" if count == 1 else f"{count:,} equal runs have"
     reason = "no fingerprint of the data is stored with the result"
     if missing:
         reason = f"data.root={root} has none of its files" if root else "data.root is not set"
         reason += " and its raw files are not here" * (root is None and name in CATALOG)
-    return (
-        f"not reused: {which} succeeded, such as {'/'.join(run_dirs[0].rsplit('/', 2)[-2:])}, perhaps with other data "
-        f"(data.name={name}): {reason}"
-    )
+    return f"not reused: {_equal_runs(run_dirs)} perhaps with other data (data.name={name}): {reason}"
 
 
 def _recorded(run_dir: str) -> Mapping[str, Any] | None:
@@ -93,9 +136,7 @@ def _recorded(run_dir: str) -> Mapping[str, Any] | None:
     return record if isinstance(record.get("sample"), str) else None
 
 
-def _line(
-    key: tuple[str, str | None], members: Sequence[tuple[RunView, Mapping[str, Any]]], now: Mapping[str, Any]
-) -> str:
+def _line(key: Data, members: Sequence[tuple[RunView, Fingerprint]], now: Fingerprint) -> str:
     (name, root), (view, before) = key, members[0]
     runs = f"{view.run_id} has a result"
     if len(members) > 1:
@@ -103,11 +144,6 @@ def _line(
     place = f"{name} ({root})" if root else name
     changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(now["newest"]))
     return (
-        f"data changed since: {place}: {_size(before)} before, {_size(now)} now, the newest of {changed}; "
+        f"data changed since: {place}: {describe_difference(before, now)}, the newest of {changed}; "
         f"{runs} of the earlier data, and will not run again; `launch rm` deletes such results"
     )
-
-
-def _size(found: Mapping[str, Any]) -> str:
-    files = found.get("files")
-    return f"{files} file{'' if files == 1 else 's'} of {found.get('bytes', 0):,} bytes"

@@ -10,7 +10,7 @@ from typing import Any
 
 from s5.catalog import cifar, lra, pathfinder, pendulum, pixels, speech, substitutes
 from s5.catalog.entry import Archive, Cache, DataError, DatasetInfo, FileInfo, Form, MissingData, PackageClient
-from s5.catalog.fingerprint import fingerprint_of, full_hash_of, is_empty
+from s5.catalog.fingerprint import describe_difference, fingerprint_of, full_hash_of, is_empty
 from s5.catalog.paths import (
     CACHE_VARIABLE,
     HEADER_NAME,
@@ -49,8 +49,10 @@ __all__ = [
     "data_hash",
     "data_root",
     "dataset_info",
+    "describe_difference",
     "find_files",
     "is_cached",
+    "is_of_earlier_form",
     "is_same_everywhere",
 ]
 
@@ -184,12 +186,33 @@ def data_fingerprint(name: str, root: str | None = None) -> dict[str, Any] | Non
     Returns:
         None if there are no raw files, as if only the converted ones are here, or if they come with a Python package.
     """
-    return fingerprint_of(_raw_files(name, root))
+    return fingerprint_of(_raw_files(name, root), prefix=_prefix(name))
 
 
 def data_hash(name: str, root: str | None = None) -> str | None:
     """Return the hash of the whole content of the raw files of a data set; arguments and None as `data_fingerprint`."""
-    return full_hash_of(_raw_files(name, root))
+    return full_hash_of(_raw_files(name, root), prefix=_prefix(name))
+
+
+def is_of_earlier_form(sample: str, name: str, root: str | None = None, earlier_root: str | None = None) -> bool:
+    """Return whether a fingerprint of an earlier version is of the raw files that a data set has now.
+
+    Earlier versions counted the name of the folder of a plug-in's data.
+
+    Args:
+        sample: The `sample` of the fingerprint.
+        name: The data set.
+        root: The config's `data.root`.
+        earlier_root: `data.root` when the fingerprint was stored.
+    """
+    folders = {data_root(place).name for place in (root, earlier_root) if place and _prefix(name) is not None}
+    found = (fingerprint_of(_raw_files(name, root), prefix=f"{folder}/") for folder in sorted(folders))
+    return any(one is not None and one["sample"] == sample for one in found)
+
+
+def _prefix(name: str) -> str | None:
+    """Return the `prefix` of `fingerprint_of`: what the user calls the folder of a plug-in's data does not count."""
+    return None if plugin_dataset(name) is None else ""
 
 
 def is_same_everywhere(name: str) -> bool:

@@ -5,7 +5,7 @@ Standard library only.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,13 @@ _MOST_SAMPLED = 256  # files; of more, evenly spaced ones are read
 _MOST_FILES = 20_000  # a folder with more files is described by the first ones
 
 
-def fingerprint_of(paths: Iterable[Path]) -> dict[str, Any] | None:
+def fingerprint_of(paths: Iterable[Path], *, prefix: str | None = None) -> dict[str, Any] | None:
     """Return the fingerprint of raw files and folders; None if there are none, or they cannot be read.
+
+    Args:
+        paths: The files and folders.
+        prefix: What comes before a file's path in its folder to be its name, such as `csv/`; None for the name of the
+            folder itself.
 
     Returns:
         `files` and `bytes` in all, `newest` (the time of the newest file, seconds since 1970), and `sample`, a SHA-256
@@ -24,7 +29,7 @@ def fingerprint_of(paths: Iterable[Path]) -> dict[str, Any] | None:
     """
     digest, newest, total = hashlib.sha256(), 0.0, 0
     try:
-        files = _files(paths)
+        files = _files(paths, prefix)
         step = max(1, -(-len(files) // _MOST_SAMPLED))
         for number, (name, path) in enumerate(files):
             status = os.stat(path)
@@ -39,11 +44,11 @@ def fingerprint_of(paths: Iterable[Path]) -> dict[str, Any] | None:
     return {"files": len(files), "bytes": total, "newest": newest, "sample": digest.hexdigest()}
 
 
-def full_hash_of(paths: Iterable[Path]) -> str | None:
-    """Return the SHA-256 over names, sizes and the whole content of raw files; None as for `fingerprint_of`."""
+def full_hash_of(paths: Iterable[Path], *, prefix: str | None = None) -> str | None:
+    """Return the SHA-256 over names, sizes and the whole content of raw files; arguments as of `fingerprint_of`."""
     digest = hashlib.sha256()
     try:
-        files = _files(paths, most=None)
+        files = _files(paths, prefix, most=None)
         for name, path in files:
             digest.update(f"{name}\0{os.stat(path).st_size}\0".encode(errors="surrogateescape"))
             with path.open("rb") as file:
@@ -53,29 +58,42 @@ def full_hash_of(paths: Iterable[Path]) -> str | None:
     return digest.hexdigest() if files else None
 
 
+def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return what differs between two fingerprints of different data: the number of files, their bytes, or neither."""
+    if all(before.get(key) == now[key] for key in ("files", "bytes")):
+        return f"{_size(now)} as before, with other names or other content"
+    return f"{_size(before)} before, {_size(now)} now"
+
+
+def _size(found: Mapping[str, Any]) -> str:
+    files = found.get("files", 0)
+    return f"{files:,} file{'' if files == 1 else 's'} of {found.get('bytes', 0):,} bytes"
+
+
 def is_empty(path: Path) -> bool:
     """Return whether a path is a folder without files at any depth; hidden files do not count."""
-    return path.is_dir() and next(_inside(path), None) is None
+    return path.is_dir() and next(_inside(path, ""), None) is None
 
 
-def _files(paths: Iterable[Path], most: int | None = _MOST_FILES) -> Sequence[tuple[str, Path]]:
+def _files(paths: Iterable[Path], prefix: str | None, most: int | None = _MOST_FILES) -> Sequence[tuple[str, Path]]:
     """Return files with their names, sorted. The names do not depend on where the folder lies."""
     found: list[tuple[str, Path]] = []
     for path in paths:
-        for name, file in _inside(path) if path.is_dir() else [(path.name, path)]:
+        own = f"{path.name}/" if prefix is None else prefix
+        for name, file in _inside(path, own) if path.is_dir() else [(own.rstrip("/"), path)]:
             found.append((name, file))
             if most is not None and len(found) >= most:
                 return sorted(found)
     return sorted(found)
 
 
-def _inside(folder: Path) -> Iterator[tuple[str, Path]]:
+def _inside(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(place, name)
             if not name.startswith(".") and file.is_file():
-                yield f"{folder.name}/{file.relative_to(folder).as_posix()}", file
+                yield f"{prefix}{file.relative_to(folder).as_posix()}", file
 
 
 def _sample(path: Path, size: int) -> bytes:

@@ -90,11 +90,11 @@ def test_show_composes_a_recipe_of_a_plug_in_from_the_copy_of_the_run(own: Path,
         told = launch(tmp_path, "show", run.name, "--hash-data").stdout
         return re.search(r"\ndata hash   sha256 ([0-9a-f]{64}), of the files as they are now\n", told)[1]
 
-    before, sample = data_hash(), fingerprint_of([tmp_path / "csv"])["sample"]
+    before, sample = data_hash(), fingerprint_of([tmp_path / "csv"], prefix="")["sample"]
     (tmp_path / "csv/long.csv").write_bytes(bytes(100_000) + b"x" + bytes(199_999))  # a byte that no sample reads
-    assert fingerprint_of([tmp_path / "csv"])["sample"] == sample and data_hash() != before
+    assert fingerprint_of([tmp_path / "csv"], prefix="")["sample"] == sample and data_hash() != before
     found = json.loads(launch(tmp_path, "show", run.name, "--hash-data", "--json").stdout)["data_hash"]
-    assert found == full_hash_of([tmp_path / "csv"]) == data_hash()
+    assert found == full_hash_of([tmp_path / "csv"], prefix="") == data_hash()
     shutil.rmtree(tmp_path / "csv")
     assert "data hash   none: there are no raw files here" in launch(tmp_path, "show", run.name, "--hash-data").stdout
     shutil.rmtree(copy)

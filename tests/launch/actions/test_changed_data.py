@@ -12,7 +12,7 @@ from launch.store.state import State
 from launch.store.store import Store
 from launch.sweepfile.sweep import load_sweep
 from s5.catalog import data_fingerprint
-from s5.catalog.fingerprint import SAMPLE_BYTES, fingerprint_of
+from s5.catalog.fingerprint import SAMPLE_BYTES, describe_difference, fingerprint_of
 from s5.run_dir.result import publish, write_result
 from tests.launch.command_sweep import LOCAL, code_under
 
@@ -38,6 +38,11 @@ def test_a_fingerprint_is_of_names_sizes_and_content(folder: Path, tmp_path: Pat
     raw.rename(tmp_path / "raw")
     moved = fingerprint_of([tmp_path / "raw"])
     assert moved == touched, "the place does not matter"
+    nameless = fingerprint_of([tmp_path / "raw"], prefix="")
+    (tmp_path / "raw").rename(tmp_path / "copy")
+    assert fingerprint_of([tmp_path / "copy"], prefix="") == nameless, "nor does the name of the folder"
+    assert fingerprint_of([tmp_path / "copy"], prefix="raw/") == touched, "earlier versions counted it"
+    (tmp_path / "copy").rename(tmp_path / "raw")
     samples = {first["sample"]}
     edits = [
         lambda: (tmp_path / "raw/a.csv").write_text("1,2\n3,5\n"),
@@ -51,6 +56,14 @@ def test_a_fingerprint_is_of_names_sizes_and_content(folder: Path, tmp_path: Pat
         samples.add(found["sample"] if found else "")
         assert len(samples) == number
     assert fingerprint_of([tmp_path / "nothing"]) is None and fingerprint_of([]) is None
+
+
+def test_what_differs_between_fingerprints_is_said() -> None:
+    one = {"files": 2, "bytes": 1234, "newest": 1.0, "sample": "a"}
+    same_size = "2 files of 1,234 bytes as before, with other names or other content"
+    assert describe_difference(one, {**one, "sample": "b"}) == same_size
+    more = "2 files of 1,234 bytes before, 1 file of 1,235 bytes now"
+    assert describe_difference(one, {**one, "files": 1, "bytes": 1235, "sample": "b"}) == more
 
 
 def test_data_of_a_package_and_missing_data_have_none(tmp_path: Path) -> None:
