@@ -16,18 +16,37 @@ class UserError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        _show_hint(self)
 
 
 class NonFiniteLoss(Exception):
     """Raised if the training loss is nan or infinite."""
 
+    hint = "lower optim.lr and optim.ssm_lr, or warm up for longer"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        _show_hint(self)
+
 
 class PeerLost(Exception):
     """Raised if another process of the run has ended, or has never started."""
 
+    hint = "start all processes of the run again; it continues from its last checkpoint"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        _show_hint(self)
+
 
 class Stopped(Exception):
     """Raised when the process was asked to stop and has written a checkpoint."""
+
+
+def _show_hint(error: UserError | NonFiniteLoss | PeerLost) -> None:
+    """Let the traceback in a Python program, or in a notebook, show the hint."""
+    if error.hint:
+        error.add_note(f"hint: {error.hint}")
 
 
 def say(message: str) -> None:

@@ -22,10 +22,10 @@ def explain(error: Exception) -> Exit | None:
         case Stopped():
             return Exit.STOPPED
         case NonFiniteLoss():
-            say(f"s5: {error}\nhint: lower optim.lr and optim.ssm_lr, or warm up for longer")
+            say(f"s5: {error}\nhint: {error.hint}")
             return Exit.NAN
         case PeerLost():
-            say(f"s5: {error}\nhint: start all processes of the run again; it continues from its last checkpoint")
+            say(f"s5: {error}\nhint: {error.hint}")
             return Exit.CRASH
         case UserError():
             say(f"s5: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
